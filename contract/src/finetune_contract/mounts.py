@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paths and environment variables inside the trainer container. No I/O here."""
+
+RUN_FOLDER = "/etc/finetune"
+RUN_FILE = "run.json"
+RUN_DOCUMENT = f"{RUN_FOLDER}/{RUN_FILE}"
+"""The run document, mounted from the attempt's ConfigMap."""
+
+WORK_FOLDER = "/work"
+"""An emptyDir: model, data, checkpoints, caches. The root filesystem is read-only."""
+
+TOKEN_FOLDER = "/var/run/secrets/finetune.dev"
+TOKEN_FILE = "token"
+"""The projected service-account token that authenticates progress reports."""
+
+TERMINATION_LOG = "/dev/termination-log"
+
+ENV_PROGRESS_URL = "KUBEFLOW_TRAINER_SERVER_URL"
+ENV_PROGRESS_TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"
+"""A path, not the token. Both are the names that the stock `KubeflowCallback` reads."""
+
+ENV_NODE_RANK = "JOB_COMPLETION_INDEX"
+"""Set by Kubernetes in the pods of an Indexed Job; absent on a single node."""
+
+
+def progress_audience(namespace: str, name: str, uid: str) -> str:
+    """The audience of a job's progress tokens: no other job's token is good for it."""
+    return f"finetune.dev/{namespace}/{name}/{uid}"

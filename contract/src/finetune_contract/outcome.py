@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outcome: what the trainer leaves in its termination log, and its exit codes. No I/O here."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from finetune_contract.documents import InvalidDocument, optional, parse_object, require
+
+OUTCOME_VERSION = 1
+
+MAX_OUTCOME_BYTES = 4096
+"""The kubelet cuts a termination log there."""
+
+
+class Blame(StrEnum):
+    """Who or what ended an attempt; it decides whether another one is made."""
+
+    USER = "User"
+    """The job or its data must be changed: never retried."""
+    INTERRUPTION = "Interruption"
+    """Somebody stopped the pod (SIGTERM): always retried, never counted."""
+    INFRASTRUCTURE = "Infrastructure"
+    """Store, network, node, a killed process: retried with backoff, counted."""
+    OUT_OF_MEMORY = "OutOfMemory"
+    """The accelerator's memory did not suffice: the same again would fail again."""
+    INTERNAL = "Internal"
+    """Anything unforeseen: retried like infrastructure, since nobody knows better."""
+
+
+class ExitCode(IntEnum):
+    """The supervisor's exit codes. The batch Job's condition quotes them, so that the operator
+    knows who was to blame even when the pod, and its termination log with it, is gone."""
+
+    SUCCEEDED = 0
+    USER = 64
+    INTERNAL = 70
+    INFRASTRUCTURE = 75
+    OUT_OF_MEMORY = 77
+    INTERRUPTED = 143
+    """What a process that SIGTERM ended would give: never 0, or the Job would count a success."""
+
+    @classmethod
+    def of(cls, blame: "Blame | None") -> "ExitCode":
+        """The exit code that stands for this blame; None stands for success."""
+        return _EXIT_CODES[blame]
+
+
+_EXIT_CODES = {
+    None: ExitCode.SUCCEEDED,
+    Blame.USER: ExitCode.USER,
+    Blame.INTERNAL: ExitCode.INTERNAL,
+    Blame.INFRASTRUCTURE: ExitCode.INFRASTRUCTURE,
+    Blame.OUT_OF_MEMORY: ExitCode.OUT_OF_MEMORY,
+    Blame.INTERRUPTION: ExitCode.INTERRUPTED,
+}
+
+
+def blame_of_exit_code(exit_code: int) -> Blame | None:
+    """Who is to blame for a container that ended with this code and left no outcome behind."""
+    for blame, code in _EXIT_CODES.items():
+        if code == exit_code:
+            return blame
+    # Killed by a signal (137: SIGKILL, 139: SIGSEGV): the node's doing, or memory's.
+    return Blame.INFRASTRUCTURE if exit_code > 128 else Blame.INTERNAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt did not succeed, in a user's terms."""
+
+    blame: Blame
+    reason: str
+    """PascalCase, stable: scripts and troubleshooting guides are keyed by it."""
+    message: str
+    remedy: str
+    """One line: what to do about it. Empty where there is nothing to do."""
+    phase: str = ""
+    """The trainer's phase it happened in."""
+    rank: int | None = None
+    """The first failing rank, where one failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """What a succeeded run left in the object store."""
+
+    uri: str
+    digest: str
+    """`sha256:...` over the artifact's manifest, which holds the digest of every file."""
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an attempt ended. `failure` and `artifact` are exclusive, and one of them is there."""
+
+    failure: Failure | None = None
+    artifact: Artifact | None = None
+    adapter_verified: bool = False
+    step: int = 0
+    """The last optimizer step that was taken."""
+    total_steps: int = 0
+    checkpoint_step: int = 0
+    """The step of the newest complete checkpoint; 0 where there is none."""
+    resumed_from_step: int = 0
+    """The step of the checkpoint that this attempt began with; 0 for a fresh start."""
+    world_size: int = 0
+    figures: Mapping[str, float] | None = None
+    """Final figures by TRL's own names (`loss`, `eval_loss`, `mean_token_accuracy` ...)."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.of(self.failure.blame if self.failure else None)
+
+    def to_json(self) -> str:
+        """At most `MAX_OUTCOME_BYTES` bytes; a message too long for that loses its middle."""
+        text = self._render(self.failure)
+        if self.failure is None or len(text.encode()) <= MAX_OUTCOME_BYTES:
+            return text
+        excess = len(text.encode()) - MAX_OUTCOME_BYTES
+        return self._render(_shortened(self.failure, excess))
+
+    def _render(self, failure: Failure | None) -> str:
+        document: dict[str, Any] = {
+            "version": OUTCOME_VERSION,
+            "adapterVerified": self.adapter_verified,
+            "step": self.step,
+            "totalSteps": self.total_steps,
+            "checkpointStep": self.checkpoint_step,
+            "resumedFromStep": self.resumed_from_step,
+            "worldSize": self.world_size,
+            "figures": dict(self.figures or {}),
+        }
+        if failure is not None:
+            document["failure"] = {
+                "blame": failure.blame.value,
+                "reason": failure.reason,
+                "message": failure.message,
+                "remedy": failure.remedy,
+                "phase": failure.phase,
+                "rank": failure.rank,
+            }
+        if self.artifact is not None:
+            document["artifact"] = {
+                "uri": self.artifact.uri,
+                "digest": self.artifact.digest,
+                "sizeBytes": self.artifact.size_bytes,
+            }
+        return json.dumps(document, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Outcome":
+        """
+        Raises:
+            InvalidDocument: not an outcome, or one of another version.
+        """
+        document = parse_object(text, "outcome")
+        if (version := require(document, "version", int)) != OUTCOME_VERSION:
+            raise InvalidDocument(f"outcome has version {version}, expected {OUTCOME_VERSION}")
+        failure = optional(document, "failure", dict)
+        artifact = optional(document, "artifact", dict)
+        return cls(
+            failure=_parse_failure(failure) if failure is not None else None,
+            artifact=_parse_artifact(artifact) if artifact is not None else None,
+            adapter_verified=require(document, "adapterVerified", bool),
+            step=require(document, "step", int),
+            total_steps=require(document, "totalSteps", int),
+            checkpoint_step=require(document, "checkpointStep", int),
+            resumed_from_step=require(document, "resumedFromStep", int),
+            world_size=require(document, "worldSize", int),
+            figures={
+                name: require({name: value}, name, float)
+                for name, value in require(document, "figures", dict).items()
+            },
+        )
+
+
+def _parse_failure(document: Mapping[str, Any]) -> Failure:
+    blame = require(document, "blame", str)
+    if blame not in set(Blame):
+        raise InvalidDocument(f"blame is {blame!r}, expected one of {', '.join(Blame)}")
+    return Failure(
+        blame=Blame(blame),
+        reason=require(document, "reason", str),
+        message=require(document, "message", str),
+        remedy=require(document, "remedy", str),
+        phase=require(document, "phase", str),
+        rank=optional(document, "rank", int),
+    )
+
+
+def _parse_artifact(document: Mapping[str, Any]) -> Artifact:
+    return Artifact(
+        uri=require(document, "uri", str),
+        digest=require(document, "digest", str),
+        size_bytes=require(document, "sizeBytes", int),
+    )
+
+
+def _shortened(failure: Failure, excess_bytes: int) -> Failure:
+    # A character can take 6 bytes as a JSON escape, and each byte counted needs one gone at most.
+    message = failure.message
+    keep = max(0, len(message) - excess_bytes - len(" ... "))
+    head = keep * 2 // 3
+    tail = keep - head
+    return Failure(
+        blame=failure.blame,
+        reason=failure.reason,
+        message=message[:head] + " ... " + (message[-tail:] if tail else ""),
+        remedy=failure.remedy[:1000],
+        phase=failure.phase,
+        rank=failure.rank,
+    )

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The run document: what the operator writes for one attempt and the trainer reads. No I/O here."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from finetune_contract.documents import InvalidDocument, parse_object, require
+
+RUN_VERSION = 1
+"""Raised when an older trainer could misread a newer document."""
+
+MASTER_PORT = 29500
+"""torch's customary rendezvous port."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReference:
+    """The FineTuneJob that a run belongs to."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The processes that train together, as promised by the operator."""
+
+    nodes: int = 1
+    processes_per_node: int = 1
+    master_address: str = "127.0.0.1"
+    """Where rank 0 listens; resolvable from every node."""
+    master_port: int = MASTER_PORT
+
+    @property
+    def size(self) -> int:
+        return self.nodes * self.processes_per_node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt at a run."""
+
+    job: JobReference
+    run_id: str
+    attempt: int
+    """Counted from 1."""
+    config: Mapping[str, Any]
+    """The user's TRL SFT config, as written."""
+    output_uri: str
+    world: World = field(default_factory=World)
+    adjustments: Mapping[str, Any] = field(default_factory=dict)
+    """Config keys that this attempt sets otherwise than the user did (e.g. a smaller micro-batch)."""
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "version": RUN_VERSION,
+                "job": {
+                    "namespace": self.job.namespace,
+                    "name": self.job.name,
+                    "uid": self.job.uid,
+                },
+                "runId": self.run_id,
+                "attempt": self.attempt,
+                "config": dict(self.config),
+                "outputUri": self.output_uri,
+                "world": {
+                    "nodes": self.world.nodes,
+                    "processesPerNode": self.world.processes_per_node,
+                    "masterAddress": self.world.master_address,
+                    "masterPort": self.world.master_port,
+                },
+                "adjustments": dict(self.adjustments),
+            },
+            indent=2,
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Run":
+        """
+        Raises:
+            InvalidDocument: a field is missing or mistyped, or the version is not ours.
+        """
+        document = parse_object(text, "run document")
+        version = require(document, "version", int)
+        if version != RUN_VERSION:
+            raise InvalidDocument(
+                f"run document has version {version}, this trainer reads version {RUN_VERSION}: "
+                "operator and trainer image are from different releases"
+            )
+        job = require(document, "job", dict)
+        world = require(document, "world", dict)
+        return cls(
+            job=JobReference(
+                namespace=require(job, "namespace", str),
+                name=require(job, "name", str),
+                uid=require(job, "uid", str),
+            ),
+            run_id=require(document, "runId", str),
+            attempt=require(document, "attempt", int),
+            config=require(document, "config", dict),
+            output_uri=require(document, "outputUri", str),
+            world=World(
+                nodes=require(world, "nodes", int),
+                processes_per_node=require(world, "processesPerNode", int),
+                master_address=require(world, "masterAddress", str),
+                master_port=require(world, "masterPort", int),
+            ),
+            adjustments=require(document, "adjustments", dict),
+        )
+
+
+def run_id(config: Mapping[str, Any], run_token: str | None) -> str:
+    """The id of the run that this config defines: ten hexadecimal digits.
+
+    Equal configs have equal ids however they were written: key order does not matter, and neither
+    does `1.0` against `1` (kubectl sends the latter for both).
+    """
+    defined = json.dumps([_canonical(config), run_token or ""], sort_keys=True)
+    return hashlib.sha256(defined.encode()).hexdigest()[:10]
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
