@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prints the config's JSON Schema, generated from the dataclasses of the pinned TRL.
+
+`make generate` writes it into the contract, so that the operator can check a config without torch.
+Imports TRL, and torch with it: nothing else may import this module.
+"""
+
+import dataclasses
+import enum
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import Any, Literal
+
+from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
+
+CONFIG_TYPES = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
+"""What TRL's `sft.py` reads a config into."""
+
+ENV_PROPERTY = {
+    "type": ["object"],
+    "description": "Environment variables that are set before training starts.",
+}
+"""`TrlParser` takes this key itself: it is no field of a dataclass."""
+
+_JSON_TYPES: Mapping[Any, str] = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+    types.NoneType: "null",
+}
+
+
+def build_schema() -> dict[str, Any]:
+    """The schema of everything that the config may say; sorted, so that it differs only in substance."""
+    properties = {name: schema for kind in CONFIG_TYPES for name, schema in _properties_of(kind)}
+    properties["env"] = ENV_PROPERTY
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "TRL SFT config",
+        "x-trl-version": metadata.version("trl"),
+        "x-transformers-version": metadata.version("transformers"),
+        "type": "object",
+        "properties": dict(sorted(properties.items())),
+        "additionalProperties": False,
+    }
+
+
+def _properties_of(kind: type[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    hints = typing.get_type_hints(kind)
+    choices = {action.dest: action.choices for action in TrlParser(kind)._actions}
+    for field in dataclasses.fields(kind):
+        yield field.name, _property_of(field, hints[field.name], choices[field.name])
+
+
+def _property_of(field: dataclasses.Field[Any], hint: Any, choices: Any) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    if json_types := _json_types(hint):
+        schema["type"] = json_types
+    if text := field.metadata.get("help"):
+        schema["description"] = " ".join(text.split())
+    if (default := _default_of(field)) is not None:
+        schema["default"] = default
+    if choices is not None:
+        schema["enum"] = [*choices, *([None] if "null" in json_types else [])]
+    return schema
+
+
+def _json_types(hint: Any) -> list[str]:
+    """The JSON types that TRL reads into this type, `null` last; empty where one is beyond JSON."""
+    found = [_json_type(member) for member in _members(hint)]
+    if None in found:
+        return []
+    unique = dict.fromkeys(name for name in found if name is not None)
+    return sorted(unique, key=lambda name: name == "null")
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if is_union else (hint,)
+
+
+def _json_type(hint: Any) -> str | None:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return _JSON_TYPES[type(typing.get_args(hint)[0])]
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return "string"
+    return _JSON_TYPES.get(origin or hint)
+
+
+def _default_of(field: dataclasses.Field[Any]) -> Any:
+    default = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    if default is dataclasses.MISSING:
+        return None
+    return default.value if isinstance(default, enum.Enum) else default
+
+
+if __name__ == "__main__":
+    print(json.dumps(build_schema(), indent=2))
