@@ -58,9 +58,7 @@ def check_unknown_keys(
         yield Problem(key=key, message=f"{key} is not a key of TRL's SFT config{hint}")
 
 
-def check_owned_keys(
-    config: Mapping[str, Any], properties: Mapping[str, Any]
-) -> Iterator[Problem]:
+def check_owned_keys(config: Mapping[str, Any], properties: Mapping[str, Any]) -> Iterator[Problem]:
     for key, instead in OPERATOR_OWNED.items():
         if key in config:
             yield Problem(key=key, message=f"{key} belongs to the operator: {instead}")
@@ -84,7 +82,9 @@ def check_choices(config: Mapping[str, Any], properties: Mapping[str, Any]) -> I
             continue
         named = [choice for choice in choices if isinstance(choice, str)]
         nearest = difflib.get_close_matches(str(value), named, n=1)
-        hint = f": did you mean {nearest[0]}?" if nearest else f": expected one of {', '.join(named)}"
+        hint = (
+            f": did you mean {nearest[0]}?" if nearest else f": expected one of {', '.join(named)}"
+        )
         yield Problem(key=key, message=f"{key} is {json.dumps(value)}{hint}")
 
 

@@ -53,7 +53,9 @@ def _checked(value: Any, field: str, kind: type[Value]) -> Value:
         value = float(value)
     # bool is a subclass of int, but `"step": true` is a mistake.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise InvalidDocument(f"{field} is {_kind(value)} ({value!r:.60}), expected {kind.__name__}")
+        raise InvalidDocument(
+            f"{field} is {_kind(value)} ({value!r:.60}), expected {kind.__name__}"
+        )
     return value
 
 

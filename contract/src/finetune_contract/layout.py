@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where things lie in the object store. No I/O here.
 
-    <output uri>/owner.json                      the job that owns this prefix
-    <output uri>/latest.json                     points at the newest complete run
-    <output uri>/<run id>/adapter/ | model/      the artifact
-    <output uri>/<run id>/report/                metrics.jsonl, report, resolved config
-    <output uri>/<run id>/checkpoints/step-NNNNNNNN/attempt-N/    a checkpoint's files
-    <output uri>/<run id>/checkpoints/step-NNNNNNNN/manifest.json complete only with this
-    <output uri>/<run id>/manifest.json          written last: the run is complete
+<output uri>/owner.json                      the job that owns this prefix
+<output uri>/latest.json                     points at the newest complete run
+<output uri>/<run id>/adapter/ | model/      the artifact
+<output uri>/<run id>/report/                metrics.jsonl, report, resolved config
+<output uri>/<run id>/checkpoints/step-NNNNNNNN/attempt-N/    a checkpoint's files
+<output uri>/<run id>/checkpoints/step-NNNNNNNN/manifest.json complete only with this
+<output uri>/<run id>/manifest.json          written last: the run is complete
 """
 
 OWNER = "owner.json"

@@ -2,8 +2,9 @@
 """The outcome: what the trainer leaves in its termination log, and its exit codes. No I/O here."""
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -117,11 +118,10 @@ class Outcome:
 
     def to_json(self) -> str:
         """At most `MAX_OUTCOME_BYTES` bytes; a message too long for that loses its middle."""
-        text = self._render(self.failure)
-        if self.failure is None or len(text.encode()) <= MAX_OUTCOME_BYTES:
-            return text
-        excess = len(text.encode()) - MAX_OUTCOME_BYTES
-        return self._render(_shortened(self.failure, excess))
+        failure = self.failure
+        while len((text := self._render(failure)).encode()) > MAX_OUTCOME_BYTES and failure:
+            failure = _shortened(failure)
+        return text
 
     def _render(self, failure: Failure | None) -> str:
         document: dict[str, Any] = {
@@ -132,7 +132,9 @@ class Outcome:
             "checkpointStep": self.checkpoint_step,
             "resumedFromStep": self.resumed_from_step,
             "worldSize": self.world_size,
-            "figures": dict(self.figures or {}),
+            "figures": {
+                name: value for name, value in (self.figures or {}).items() if math.isfinite(value)
+            },
         }
         if failure is not None:
             document["failure"] = {
@@ -149,7 +151,7 @@ class Outcome:
                 "digest": self.artifact.digest,
                 "sizeBytes": self.artifact.size_bytes,
             }
-        return json.dumps(document, separators=(",", ":"))
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Outcome":
@@ -200,17 +202,12 @@ def _parse_artifact(document: Mapping[str, Any]) -> Artifact:
     )
 
 
-def _shortened(failure: Failure, excess_bytes: int) -> Failure:
-    # A character can take 6 bytes as a JSON escape, and each byte counted needs one gone at most.
-    message = failure.message
-    keep = max(0, len(message) - excess_bytes - len(" ... "))
-    head = keep * 2 // 3
-    tail = keep - head
-    return Failure(
-        blame=failure.blame,
-        reason=failure.reason,
-        message=message[:head] + " ... " + (message[-tail:] if tail else ""),
-        remedy=failure.remedy[:1000],
-        phase=failure.phase,
-        rank=failure.rank,
-    )
+def _shortened(failure: Failure) -> Failure:
+    """The same failure in fewer words: a third out of the middle of its longer text."""
+    if len(failure.remedy) > len(failure.message):
+        return replace(failure, remedy=_without_middle(failure.remedy))
+    return replace(failure, message=_without_middle(failure.message))
+
+
+def _without_middle(text: str) -> str:
+    return text[: len(text) // 3] + " ... " + text[-(len(text) // 3) :]

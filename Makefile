@@ -1,0 +1,94 @@
+# The one door. `make help` lists what is behind it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+PARTS := contract operator trainer-image tests/cluster/testbed
+TYPED := contract/src operator/src tests/cluster/testbed/src
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types test-pure test-slow test-cluster test-all generate \
+	compare lock images cluster cluster-down soak bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## install everything that development and tests need into .venv
+
+$(VENV)/.installed: requirements/bootstrap.txt requirements/dev.txt $(PARTS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
+		f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(UV) || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	$(UV) pip sync --quiet --require-hashes requirements/bootstrap.txt requirements/dev.txt
+	$(UV) pip install --quiet --no-deps --no-build-isolation-package none $(PARTS:%=-e %)
+	touch $@
+
+demo: setup ## fine-tune a real model here, without a cluster, GPU or hub
+	$(BIN)/python -m testbed demo
+
+test: setup check test-all ## set up and run every test, the cluster's too
+
+check: setup lint types test-pure compare ## lint, types, pure tests, generated files (under a minute)
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile trainer-image/Dockerfile
+
+types:
+	$(BIN)/mypy $(TYPED)
+
+test-pure: ## the fast tests: no network, no cluster, no training
+	$(BIN)/pytest -q -m "not slow and not storage and not cluster and not gpu"
+
+test-slow: setup ## real training and a real object store on this machine
+	$(BIN)/pytest -m "(slow or storage) and not cluster"
+
+test-cluster: setup ## the whole path on a real cluster
+	$(BIN)/pytest -m cluster
+
+test-all:
+	$(BIN)/pytest -m "slow or storage or cluster"
+
+generate: setup ## make the files that are derived from others
+	$(BIN)/python -m finetune_trainer.config_schema > build.schema.json
+	mv build.schema.json contract/src/finetune_contract/sft_config.schema.json
+
+compare: ## fail where a generated file differs from its source
+	$(BIN)/pytest -q tests/repository
+
+lock: setup ## resolve the requirement locks again
+	$(UV) pip compile -q --generate-hashes --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
+		requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
+	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
+		operator/pyproject.toml -o requirements/operator.txt
+	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
+		trainer-image/pyproject.toml -o requirements/trainer.txt
+
+LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-operator \
+	--no-emit-package finetune-trainer --no-emit-package testbed
+
+images: setup ## build the operator's and the trainer's image with buildah
+	$(BIN)/python -m testbed images
+
+cluster: setup ## leave a real cluster running with everything installed, to play with
+	$(BIN)/python -m testbed up
+	$(BIN)/python -m testbed install
+
+cluster-down: setup ## remove that cluster
+	$(BIN)/python -m testbed down
+
+soak: setup ## the long forms of the fault tests
+	SOAK=1 $(BIN)/pytest -m cluster
+
+bench: setup ## measure, and print the rows of docs/benchmarks.md
+	$(BIN)/python -m testbed bench
+
+clean: ## remove what the targets made in this folder (caches elsewhere stay)
+	rm -rf $(VENV) .demo build .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outcome: it survives the termination log, and its exit code says who was to blame."""
+
+import json
+
+import pytest
+
+from finetune_contract.documents import InvalidDocument
+from finetune_contract.outcome import (
+    MAX_OUTCOME_BYTES,
+    Artifact,
+    Blame,
+    ExitCode,
+    Failure,
+    Outcome,
+    blame_of_exit_code,
+)
+
+SUCCESS = Outcome(
+    artifact=Artifact(uri="s3://m/b/adapter", digest="sha256:00", size_bytes=12),
+    adapter_verified=True,
+    step=30,
+    total_steps=30,
+    checkpoint_step=30,
+    world_size=2,
+    figures={"loss": 0.5, "eval_loss": 1.0},
+)
+
+
+def a_failure(blame: Blame = Blame.USER, message: str = "no such data set") -> Outcome:
+    return Outcome(
+        failure=Failure(
+            blame=blame,
+            reason="DatasetNotFound",
+            message=message,
+            remedy="upload it",
+            phase="Fetching",
+            rank=1,
+        )
+    )
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, a_failure()], ids=["success", "failure"])
+def test_what_the_trainer_writes_is_what_the_operator_reads(outcome: Outcome) -> None:
+    read = Outcome.from_json(outcome.to_json())
+
+    assert read.failure == outcome.failure
+    assert read.artifact == outcome.artifact
+    assert dict(read.figures or {}) == dict(outcome.figures or {})
+
+
+@pytest.mark.parametrize("character", ["x", "\n", "é", "\u2028", "\U0001f388"])
+def test_an_outcome_always_fits_the_termination_log(character: str) -> None:
+    text = a_failure(message="start " + character * 9000 + " end").to_json()
+
+    assert len(text.encode()) <= MAX_OUTCOME_BYTES
+    failure = Outcome.from_json(text).failure
+    assert failure is not None
+    assert failure.message.startswith("start")
+
+
+@pytest.mark.parametrize("blame", list(Blame))
+def test_the_exit_code_says_who_was_to_blame(blame: Blame) -> None:
+    assert blame_of_exit_code(a_failure(blame).exit_code) == blame
+
+
+def test_only_success_exits_with_zero() -> None:
+    assert SUCCESS.exit_code == ExitCode.SUCCEEDED == 0
+    assert all(a_failure(blame).exit_code != 0 for blame in Blame)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "blame"),
+    [
+        pytest.param(137, Blame.INFRASTRUCTURE, id="SIGKILL"),
+        pytest.param(139, Blame.INFRASTRUCTURE, id="SIGSEGV"),
+        pytest.param(1, Blame.INTERNAL, id="an uncaught exception"),
+        pytest.param(0, None, id="success"),
+    ],
+)
+def test_a_foreign_exit_code_is_never_the_users_fault(exit_code: int, blame: Blame | None) -> None:
+    assert blame_of_exit_code(exit_code) == blame
+
+
+def test_a_log_that_is_no_outcome_is_refused() -> None:
+    with pytest.raises(InvalidDocument, match="outcome is not JSON"):
+        Outcome.from_json("Traceback (most recent call last):")
+
+
+def test_an_unknown_blame_is_named() -> None:
+    document = json.loads(a_failure().to_json())
+    document["failure"]["blame"] = "Nobody"
+
+    with pytest.raises(InvalidDocument, match="blame is 'Nobody'"):
+        Outcome.from_json(json.dumps(document))

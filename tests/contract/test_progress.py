@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Progress: ours and the stock Kubeflow callback's, through the same body."""
+
+import json
+import math
+
+import pytest
+
+from finetune_contract.documents import InvalidDocument
+from finetune_contract.progress import Progress, TrainerPhase
+
+PROGRESS = Progress(
+    phase=TrainerPhase.TRAINING,
+    attempt=1,
+    step=29,
+    total_steps=30,
+    epoch=4.8,
+    loss=0.25,
+    learning_rate=1e-4,
+    tokens_per_second=150.5,
+    eta_seconds=3,
+    resumed_from_step=10,
+    checkpoint_step=20,
+    world_size=2,
+)
+
+
+def test_what_the_trainer_posts_is_what_the_operator_reads() -> None:
+    assert Progress.from_body(PROGRESS.to_body()) == PROGRESS
+
+
+def test_a_kubeflow_server_reads_our_body_too() -> None:
+    stock = json.loads(PROGRESS.to_body())["trainerStatus"]
+
+    assert stock["progressPercentage"] == 96
+    assert stock["estimatedRemainingSeconds"] == 3
+    assert {"name": "loss", "value": "0.25"} in stock["metrics"]
+
+
+def test_the_stock_kubeflow_callback_is_understood() -> None:
+    body = {
+        "trainerStatus": {
+            "progressPercentage": 50,
+            "estimatedRemainingSeconds": 60,
+            "metrics": [
+                {"name": "total_steps", "value": "200"},
+                {"name": "loss", "value": "1.5"},
+                {"name": "grad_norm", "value": "nan"},
+            ],
+            "lastUpdatedTime": "2026-01-01T00:00:00Z",
+        }
+    }
+
+    progress = Progress.from_body(json.dumps(body).encode())
+
+    assert (progress.step, progress.total_steps, progress.loss) == (100, 200, 1.5)
+    assert progress.eta_seconds == 60
+
+
+def test_a_loss_that_is_not_a_number_is_left_out() -> None:
+    body = Progress(step=1, loss=math.nan, learning_rate=math.inf).to_body()
+
+    assert Progress.from_body(body) == Progress(step=1)
+
+
+def test_percent_is_hundred_only_at_the_end() -> None:
+    assert Progress(step=999, total_steps=1000).percent == 99
+    assert Progress(step=1000, total_steps=1000).percent == 100
+    assert Progress(step=5).percent is None
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        pytest.param(b"not json", "progress is not JSON", id="not JSON"),
+        pytest.param(b"{}", "trainerStatus is missing", id="neither body"),
+        pytest.param(b'{"progress": {"phase": "Dancing"}}', "phase is 'Dancing'", id="phase"),
+        pytest.param(
+            b'{"progress": {"phase": "Training", "step": "one"}}', "step is str", id="type"
+        ),
+    ],
+)
+def test_a_bad_body_gets_one_sentence(body: bytes, sentence: str) -> None:
+    with pytest.raises(InvalidDocument, match=sentence):
+        Progress.from_body(body)

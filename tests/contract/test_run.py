@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The run document: what the operator writes is what the trainer reads."""
+
+import json
+
+import pytest
+
+from finetune_contract.documents import InvalidDocument
+from finetune_contract.run import JobReference, Run, World, run_id
+
+RUN = Run(
+    job=JobReference(namespace="team-a", name="balloon", uid="uid-1"),
+    run_id="0123456789",
+    attempt=2,
+    config={"model_name_or_path": "some/model", "learning_rate": 0.0002, "lora_r": 16},
+    output_uri="s3://models/balloon",
+    world=World(nodes=2, processes_per_node=4, master_address="balloon-0.balloon"),
+    adjustments={"per_device_train_batch_size": 1},
+)
+
+
+def test_what_the_operator_writes_is_what_the_trainer_reads() -> None:
+    assert Run.from_json(RUN.to_json()) == RUN
+
+
+def test_world_size_is_nodes_times_processes() -> None:
+    assert RUN.world.size == 8
+
+
+def test_a_document_of_another_release_is_refused_by_name() -> None:
+    document = json.loads(RUN.to_json()) | {"version": 99}
+
+    with pytest.raises(InvalidDocument, match="version 99, this trainer reads version 1"):
+        Run.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param({"attempt": "two"}, "attempt is str", id="wrong type"),
+        pytest.param({"attempt": True}, "attempt is bool", id="bool is no number"),
+        pytest.param({"job": {"namespace": "a", "name": "b"}}, "uid is missing", id="missing"),
+    ],
+)
+def test_a_broken_document_names_the_field(change: dict[str, object], sentence: str) -> None:
+    document = json.loads(RUN.to_json()) | change
+
+    with pytest.raises(InvalidDocument, match=sentence):
+        Run.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("config", "token", "same"),
+    [
+        pytest.param({"lora_r": 16, "seed": 1}, None, True, id="key order does not matter"),
+        pytest.param({"seed": 1.0, "lora_r": 16}, None, True, id="1.0 is 1"),
+        pytest.param({"seed": 1, "lora_r": 16}, "", True, id="no token is the empty token"),
+        pytest.param({"seed": 2, "lora_r": 16}, None, False, id="another value"),
+        pytest.param({"seed": 1, "lora_r": 16}, "again", False, id="a token forces a new run"),
+        pytest.param({"seed": True, "lora_r": 16}, None, False, id="true is not 1"),
+    ],
+)
+def test_same_spec_is_same_run(config: dict[str, object], token: str | None, same: bool) -> None:
+    assert (run_id(config, token) == run_id({"seed": 1, "lora_r": 16}, None)) is same
