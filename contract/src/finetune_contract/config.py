@@ -40,7 +40,7 @@ def load_schema() -> Mapping[str, Any]:
 
 
 def check_config(config: Mapping[str, Any]) -> tuple[Problem, ...]:
-    """Everything that is wrong with this config, in the order of its keys; empty when all is well."""
+    """Everything that is wrong with this config, in the order of its keys."""
     properties: Mapping[str, Any] = load_schema()["properties"]
     found = [problem for check in CHECKS for problem in check(config, properties)]
     order = {key: place for place, key in enumerate(config)}
@@ -82,10 +82,8 @@ def check_choices(config: Mapping[str, Any], properties: Mapping[str, Any]) -> I
             continue
         named = [choice for choice in choices if isinstance(choice, str)]
         nearest = difflib.get_close_matches(str(value), named, n=1)
-        hint = (
-            f": did you mean {nearest[0]}?" if nearest else f": expected one of {', '.join(named)}"
-        )
-        yield Problem(key=key, message=f"{key} is {json.dumps(value)}{hint}")
+        hint = f"did you mean {nearest[0]}?" if nearest else f"expected one of {', '.join(named)}"
+        yield Problem(key=key, message=f"{key} is {json.dumps(value)}: {hint}")
 
 
 def check_model_and_data(
@@ -94,12 +92,14 @@ def check_model_and_data(
     if not config.get("model_name_or_path"):
         yield Problem(
             key="model_name_or_path",
-            message="model_name_or_path is missing: the model to fine-tune, e.g. a hub name or s3:// URI",
+            message="model_name_or_path is missing: the model to fine-tune, "
+            "e.g. a hub name or an s3:// URI",
         )
     if not config.get("dataset_name") and not config.get("datasets"):
         yield Problem(
             key="dataset_name",
-            message="dataset_name is missing: the data to train on, e.g. a hub name or s3:// URI",
+            message="dataset_name is missing: the data to train on, "
+            "e.g. a hub name or an s3:// URI",
         )
 
 

@@ -53,7 +53,7 @@ class Run:
     output_uri: str
     world: World = field(default_factory=World)
     adjustments: Mapping[str, Any] = field(default_factory=dict)
-    """Config keys that this attempt sets otherwise than the user did (e.g. a smaller micro-batch)."""
+    """Config keys that this attempt sets otherwise than the user did: a smaller micro-batch."""
 
     def to_json(self) -> str:
         return json.dumps(
