@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for the repository as a whole, tested rather than remembered."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def pinned(lock: Path) -> dict[str, str]:
+    """The versions that a requirements lock names."""
+    return dict(re.findall(r"^([a-z0-9][\w.-]*)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
+
+
+def test_operator_is_a_project_folder_and_never_a_package() -> None:
+    assert not (ROOT / "operator" / "__init__.py").exists()
+    assert not (ROOT / "tests" / "operator" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_every_locked_requirement_has_hashes_and_no_host(lock: Path) -> None:
+    text = lock.read_text()
+
+    assert "://" not in text
+    assert "-e " not in text
+    assert text.count("--hash=sha256:") >= len(pinned(lock)) > 0
+
+
+def test_images_carry_the_versions_that_were_tested() -> None:
+    tested = pinned(ROOT / "requirements" / "dev.txt")
+
+    for name in ("operator.txt", "trainer.txt"):
+        carried = pinned(ROOT / "requirements" / name)
+        assert carried.items() <= tested.items()
+
+
+def test_every_target_of_the_makefile_has_a_line_of_help() -> None:
+    text = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)$", text, re.MULTILINE)
+    assert phony is not None
+    targets = phony.group(1).replace("\\\n", " ").split()
+
+    without_help = [t for t in targets if not re.search(rf"^{t}:.*## \S", text, re.MULTILINE)]
+    assert without_help == []
+
+
+def test_readme_names_every_top_level_folder() -> None:
+    readme = (ROOT / "README.md").read_text()
+    folders = {
+        file.relative_to(ROOT).parts[0] for file in tracked_files() if file.parent != ROOT
+    }
+
+    assert [f for f in sorted(folders) if not f.startswith(".") and f"{f}/" not in readme] == []
+
+
+def test_no_file_names_a_registry_host_or_a_path_of_a_machine() -> None:
+    hosts = r"pypi\.org|pythonhosted|proxy\.golang|registry\.npmjs|deb\.debian|snapshot\.debian"
+    forbidden = re.compile(rf"{hosts}|/work/(?:main|shared)|/root/|/home/\w")
+    this = Path(__file__)
+
+    found = [
+        f"{file.relative_to(ROOT)}: {match.group()}"
+        for file in tracked_files()
+        if file != this and (match := forbidden.search(file.read_text(errors="replace")))
+    ]
+    assert found == []
+
+
+def test_no_source_file_is_too_long_to_know() -> None:
+    long = [
+        f"{file.relative_to(ROOT)}: {lines} lines"
+        for file in tracked_files()
+        if file.suffix == ".py" and (lines := len(file.read_text().splitlines())) > 400
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize(
+    "file",
+    sorted((ROOT / "configs").rglob("*.yaml")),
+    ids=lambda file: str(file.relative_to(ROOT / "configs")),
+)
+def test_every_config_is_yaml(file: Path) -> None:
+    assert [document for document in yaml.safe_load_all(file.read_text()) if document]
