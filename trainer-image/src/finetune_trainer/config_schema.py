@@ -25,6 +25,9 @@ ENV_PROPERTY = {
 }
 """`TrlParser` takes this key itself: it is no field of a dataclass."""
 
+_ALSO_TAKES = {"lora_target_modules": "string"}
+"""Where TRL takes more than it annotates: `all-linear`, or a regular expression."""
+
 _JSON_TYPES: Mapping[Any, str] = {
     bool: "boolean",
     int: "integer",
@@ -60,7 +63,10 @@ def _properties_of(kind: type[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _property_of(field: dataclasses.Field[Any], hint: Any, choices: Any) -> dict[str, Any]:
     schema: dict[str, Any] = {}
-    if json_types := _json_types(hint):
+    json_types = _json_types(hint)
+    if field.name in _ALSO_TAKES:
+        json_types.insert(-1, _ALSO_TAKES[field.name])
+    if json_types:
         schema["type"] = json_types
     if text := field.metadata.get("help"):
         schema["description"] = " ".join(text.split())
