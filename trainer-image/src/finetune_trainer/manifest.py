@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Manifests: what must be there, byte for byte, for something to count as complete. No I/O here.
+
+A manifest is written last. Readers believe nothing that has none.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from finetune_contract.documents import InvalidDocument, parse_object, require
+
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file of a manifest."""
+
+    path: str
+    """Relative to the manifest's own folder."""
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Files that belong together, and facts about them."""
+
+    files: tuple[File, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
+    @property
+    def digest(self) -> str:
+        """`sha256:...` of the canonical manifest: equal artifacts have equal digests."""
+        return f"sha256:{hashlib.sha256(self.to_json().encode()).hexdigest()}"
+
+    def is_complete(self, sizes: Mapping[str, int]) -> bool:
+        """Whether every file is there with its size; `sizes` is by path, as the manifest's."""
+        return all(sizes.get(file.path) == file.size for file in self.files)
+
+    def to_json(self) -> str:
+        """Canonical: sorted and without spaces, so that its digest is reproducible."""
+        files = [
+            {"path": file.path, "size": file.size, "sha256": file.sha256}
+            for file in sorted(self.files, key=lambda file: file.path)
+        ]
+        document = {"version": MANIFEST_VERSION, "files": files, "facts": dict(self.facts)}
+        return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Manifest":
+        """
+        Raises:
+            InvalidDocument: not a manifest, or one of another version.
+        """
+        document = parse_object(text, "manifest")
+        if (version := require(document, "version", int)) != MANIFEST_VERSION:
+            raise InvalidDocument(f"manifest has version {version}, expected {MANIFEST_VERSION}")
+        return cls(
+            files=tuple(_parse_file(entry) for entry in require(document, "files", list)),
+            facts=require(document, "facts", dict),
+        )
+
+
+def merged(manifests: Iterable[Manifest]) -> tuple[File, ...]:
+    """The files of several manifests in one, each path once."""
+    files = {file.path: file for manifest in manifests for file in manifest.files}
+    return tuple(files.values())
+
+
+def _parse_file(entry: Any) -> File:
+    if not isinstance(entry, dict):
+        raise InvalidDocument(f"a file of the manifest is {entry!r:.60}, expected an object")
+    return File(
+        path=require(entry, "path", str),
+        size=require(entry, "size", int),
+        sha256=require(entry, "sha256", str),
+    )

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wish to stop: set by a signal, read by everything that takes long."""
+
+import signal
+import threading
+import time
+from types import FrameType
+
+from finetune_trainer.failures import Interrupted
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """Set once, by the first signal; more signals change nothing."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._since: float | None = None
+
+    def listen(self) -> None:
+        """Turn SIGTERM and SIGINT into a request. As PID 1 they would do nothing otherwise."""
+        for number in SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def request(self) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+        self._event.set()
+
+    @property
+    def is_requested(self) -> bool:
+        return self._event.is_set()
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the first request; 0 without one."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    def check(self) -> None:
+        """
+        Raises:
+            Interrupted: a stop has been requested.
+        """
+        if self.is_requested:
+            raise Interrupted
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but not beyond a request; whether there is one."""
+        return self._event.wait(seconds)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.request()

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where models, data and artifacts lie: object stores and folders behind one protocol.
+
+- `locations`: what a name in a config means: a place in a store, a path, or a hub name.
+- `store`: the protocol, and the one door `open_store`.
+- `cloud`: `s3://`, `gs://` and `az://` by obstore. The only module that imports it.
+- `credentials`: which explicit way of signing the environment gives.
+- `folder`: `file://`, written so that a crash leaves no half file.
+- `transfer`: many files at once, with a second try for each.
+"""

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`s3://`, `gs://` and `az://` by obstore, the only module that imports it.
+
+Only its synchronous functions are used, in threads: after an asynchronous one the interpreter
+aborts at exit now and then, and a finished run would look like a crash.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import from_url
+
+from finetune_trainer.failures import AttemptFailed, infrastructure_error, user_error
+from finetune_trainer.storage import locations
+from finetune_trainer.storage.credentials import NO_METADATA_SERVICE, require_explicit_way
+
+CHUNK_BYTES = 8 * 1024 * 1024
+CHUNKS_AT_ONCE = 4
+
+# obstore's own defaults give up on a refused connection after 2.5 s; with these a store may be
+# away for half a minute.
+RETRY: Any = {
+    "max_retries": 1000,
+    "retry_timeout": timedelta(seconds=240),
+    "backoff": {
+        "init_backoff": timedelta(seconds=0.5),
+        "max_backoff": timedelta(seconds=5),
+        "base": 2,
+    },
+}
+
+
+def open_cloud_store(uri: str, environment: Mapping[str, str]) -> "CloudStore":
+    """The store at this URI.
+
+    Raises:
+        AttemptFailed: no credentials for it, or the URI names no bucket.
+    """
+    parts = urlsplit(uri)
+    if not parts.netloc:
+        raise user_error("InvalidUri", f"{uri} names no bucket", f"write {parts.scheme}://bucket/")
+    require_explicit_way(parts.scheme, uri, environment)
+    client: Any = {
+        "timeout": "120s",
+        "connect_timeout": "5s",
+        "allow_http": _endpoint(environment).startswith("http://"),
+    }
+    config: Any = {}
+    if parts.scheme == "s3" and "AWS_METADATA_ENDPOINT" not in environment:
+        config["metadata_endpoint"] = NO_METADATA_SERVICE
+    try:
+        bucket = from_url(
+            f"{parts.scheme}://{parts.netloc}",
+            config=config,
+            client_options=client,
+            retry_config=RETRY,
+        )
+    except BaseError as error:
+        raise user_error(
+            "InvalidUri", f"{uri} cannot be opened: {_summary(error)}", "check URI and environment"
+        ) from None
+    return CloudStore(f"{parts.scheme}://{parts.netloc}", parts.path.strip("/"), bucket)
+
+
+def _endpoint(environment: Mapping[str, str]) -> str:
+    return environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or ""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudStore:
+    """Objects below one prefix of a bucket."""
+
+    bucket_uri: str
+    prefix: str
+    bucket: Any
+    """obstore's store of the whole bucket."""
+
+    @property
+    def uri(self) -> str:
+        return locations.join(self.bucket_uri, self.prefix)
+
+    def sizes(self, prefix: str = "") -> Mapping[str, int]:
+        with self._explaining(prefix):
+            return {
+                self._relative(meta["path"]): meta["size"]
+                for page in obstore.list(self.bucket, prefix=self._key(prefix) or None)
+                for meta in page
+            }
+
+    def names(self) -> list[str]:
+        with self._explaining(""):
+            found = obstore.list_with_delimiter(self.bucket, prefix=self.prefix or None)
+        paths = [*found["common_prefixes"], *(meta["path"] for meta in found["objects"])]
+        return sorted(self._relative(path) for path in paths)
+
+    def size(self, path: str) -> int:
+        with self._explaining(path):
+            return obstore.head(self.bucket, self._key(path))["size"]
+
+    def read(self, path: str) -> bytes:
+        with self._explaining(path):
+            return bytes(obstore.get(self.bucket, self._key(path)).bytes())
+
+    def write(self, path: str, body: bytes) -> None:
+        with self._explaining(path, writing=True):
+            obstore.put(self.bucket, self._key(path), body)
+
+    def upload(self, source: Path, path: str) -> None:
+        with self._explaining(path, writing=True):
+            obstore.put(
+                self.bucket,
+                self._key(path),
+                source,
+                chunk_size=CHUNK_BYTES,
+                max_concurrency=CHUNKS_AT_ONCE,
+            )
+
+    def download(self, path: str, target: Path) -> str:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        with self._explaining(path):
+            stream = obstore.get(self.bucket, self._key(path)).stream(CHUNK_BYTES)
+            with target.open("wb") as file:
+                for chunk in stream:
+                    digest.update(chunk)
+                    file.write(chunk)
+        return digest.hexdigest()
+
+    def delete(self, paths: list[str]) -> None:
+        with self._explaining("", writing=True):
+            obstore.delete(self.bucket, [self._key(path) for path in paths])
+
+    def _key(self, path: str) -> str:
+        return "/".join(part for part in (self.prefix, path) if part)
+
+    def _relative(self, key: str) -> str:
+        return key.removeprefix(self.prefix).strip("/")
+
+    @contextmanager
+    def _explaining(self, path: str, *, writing: bool = False) -> Iterator[None]:
+        """Say in a sentence what will not pass; let through what is missing or may pass."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if writing or "NoSuchBucket" in str(error):
+                raise self._bucket_missing() from None
+            raise FileNotFoundError(locations.join(self.uri, path)) from None
+        except BaseError as error:
+            if (failure := self._final(error, path)) is not None:
+                raise failure from None
+            raise ConnectionError(f"{locations.join(self.uri, path)}: {_summary(error)}") from None
+
+    def _final(self, error: BaseError, path: str) -> AttemptFailed | None:
+        text = str(error)
+        # Listing raises the same generic error for everything; only its text tells.
+        if "NoSuchBucket" in text:
+            return self._bucket_missing()
+        is_denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
+        if is_denied or "403 Forbidden" in text or "401 Unauthorized" in text:
+            return user_error(
+                "AccessDenied",
+                f"{locations.join(self.uri, path)}: the object store refused the credentials: "
+                f"{_summary(error)}",
+                "check the keys in the Secret, and that they may list, read and write there",
+            )
+        if "after" in text and "retries" in text:
+            return infrastructure_error(
+                "StoreUnreachable",
+                f"{locations.join(self.uri, path)}: the object store did not answer for "
+                f"{RETRY['retry_timeout'].seconds} s: {_summary(error)}",
+                "check the endpoint and that the store is up",
+            )
+        return None
+
+    def _bucket_missing(self) -> AttemptFailed:
+        return user_error(
+            "BucketNotFound",
+            f"there is no bucket {self.bucket_uri}",
+            "create it, or correct the URI; the trainer makes no buckets",
+        )
+
+
+def _summary(error: BaseError) -> str:
+    """What the store itself said, without the request's innards."""
+    text = str(error).partition("Debug source:")[0]
+    if (found := re.search(r"<Message>(.*?)</Message>", text)) is not None:
+        return found.group(1)
+    return " ".join(text.split())[:300]

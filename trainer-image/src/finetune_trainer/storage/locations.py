@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a name in a config means: a place in a store, a path, or a name on the hub. No I/O here."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+STORE_SCHEMES = ("s3", "gs", "az")
+FILE_SCHEME = "file"
+HUB_SCHEME = "hf"
+
+
+def scheme_of(name: str) -> str | None:
+    """The scheme of a URI; None for a path or a hub name."""
+    scheme, separator, _ = name.partition("://")
+    return scheme.lower() if separator else None
+
+
+def is_in_store(name: str) -> bool:
+    return scheme_of(name) in STORE_SCHEMES
+
+
+def path_of(name: str) -> Path | None:
+    """The path that is meant; None where the name is no path.
+
+    `models/llama` may be a folder here or a name on the hub: such names are left to transformers
+    and datasets, which look for the folder first.
+    """
+    if scheme_of(name) == FILE_SCHEME:
+        parts = urlsplit(name)
+        return Path(unquote(parts.netloc + parts.path))
+    if scheme_of(name) is None and name.startswith(("/", "./", "../", "~")):
+        return Path(name).expanduser()
+    return None
+
+
+def hub_name(name: str) -> str:
+    """The name without `hf://`, as transformers and datasets want it."""
+    if scheme_of(name) != HUB_SCHEME:
+        return name
+    return name.partition("://")[2].removeprefix("datasets/").removeprefix("models/").strip("/")
+
+
+def join(uri: str, *parts: str) -> str:
+    """A place below another one."""
+    return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts if part.strip("/"))])

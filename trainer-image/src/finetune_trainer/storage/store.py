@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The protocol of stores, and the one door to them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from finetune_trainer.failures import user_error
+from finetune_trainer.storage import locations
+
+
+class Store(Protocol):
+    """Files below one URI. Paths are relative to it, with `/`.
+
+    A missing file is a `FileNotFoundError`; what cannot succeed is an `AttemptFailed`; any other
+    error may pass.
+    """
+
+    @property
+    def uri(self) -> str: ...
+
+    def sizes(self, prefix: str = "") -> Mapping[str, int]:
+        """The size of every file below the prefix (a whole folder name), by path."""
+        ...
+
+    def names(self) -> list[str]:
+        """The names directly here, folders and files: for messages."""
+        ...
+
+    def size(self, path: str) -> int:
+        """The size of one file; path "" is the URI itself as a file."""
+        ...
+
+    def read(self, path: str) -> bytes: ...
+
+    def write(self, path: str, body: bytes) -> None:
+        """Write whole or not at all."""
+        ...
+
+    def upload(self, source: Path, path: str) -> None:
+        """Write whole or not at all."""
+        ...
+
+    def download(self, path: str, target: Path) -> str:
+        """Write the file to `target` and give its sha256."""
+        ...
+
+    def delete(self, paths: list[str]) -> None: ...
+
+
+def open_store(uri: str, environment: Mapping[str, str]) -> Store:
+    """The store at this URI; nothing is asked of it yet.
+
+    Raises:
+        AttemptFailed: no such scheme, or no credentials for it.
+    """
+    # Both are imported late: a run that stays in folders needs no object store's library.
+    if locations.is_in_store(uri):
+        from finetune_trainer.storage.cloud import open_cloud_store
+
+        return open_cloud_store(uri, environment)
+    if (path := locations.path_of(uri)) is not None:
+        from finetune_trainer.storage.folder import FolderStore
+
+        return FolderStore(path.absolute())
+    schemes = ", ".join(f"{name}://" for name in (*locations.STORE_SCHEMES, locations.FILE_SCHEME))
+    raise user_error(
+        "InvalidUri", f"{uri} is not a place that can be written", f"use one of {schemes}"
+    )
+
+
+def read_if_there(store: Store, path: str) -> bytes | None:
+    try:
+        return store.read(path)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many files at once between the work folder and a store, with a second try for each."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TypeVar
+
+from finetune_trainer.failures import infrastructure_error
+from finetune_trainer.manifest import File
+from finetune_trainer.stopping import StopRequest
+from finetune_trainer.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+FILES_AT_ONCE = 8
+TRIES = 3
+GIVE_UP_SECONDS = 300
+"""obstore retries on its own; only what fails fast (a broken stream) is tried again here."""
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+def upload(
+    store: Store, folder: Path, prefix: str, stop: StopRequest | None = None
+) -> tuple[File, ...]:
+    """Upload a whole folder below the prefix; the paths of what it returns are the store's."""
+    sources = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+    def upload_one(source: Path) -> File:
+        relative = source.relative_to(folder).as_posix()
+        path = f"{prefix}/{relative}" if prefix else relative
+        file = describe(source, path)
+        retrying(lambda: store.upload(source, path), path, stop)
+        return file
+
+    return tuple(_at_once(upload_one, sources, stop))
+
+
+def download(
+    store: Store, targets: Mapping[str, Path], stop: StopRequest | None = None
+) -> Mapping[str, str]:
+    """Download each path to its target; gives the sha256 of each, by path."""
+
+    def download_one(path: str) -> tuple[str, str]:
+        return path, retrying(lambda: store.download(path, targets[path]), path, stop)
+
+    return dict(_at_once(download_one, sorted(targets), stop))
+
+
+def describe(source: Path, path: str) -> File:
+    """Size and sha256 of a local file, under the path that a manifest will name."""
+    with source.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return File(path=path, size=source.stat().st_size, sha256=digest)
+
+
+def retrying(action: Callable[[], Result], what: str, stop: StopRequest | None = None) -> Result:
+    """Try again what may pass.
+
+    Raises:
+        AttemptFailed: it did not pass.
+        FileNotFoundError: there is no such file.
+    """
+    began = time.monotonic()
+    for attempt in range(1, TRIES + 1):
+        try:
+            return action()
+        except ConnectionError as error:
+            log.warning("store error path=%s try=%d error=%s", what, attempt, error)
+            if attempt == TRIES or time.monotonic() - began > GIVE_UP_SECONDS:
+                raise infrastructure_error(
+                    "StoreUnreachable",
+                    f"the object store failed {attempt} times: {error}",
+                    "check that the store is up and has room",
+                ) from None
+        pause = 2.0**attempt
+        if stop is None:
+            time.sleep(pause)
+        else:
+            stop.wait(pause)
+            stop.check()
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _at_once(
+    action: Callable[[Item], Result], items: Iterable[Item], stop: StopRequest | None
+) -> list[Result]:
+    """The results in order; the first error, or a stop, ends the rest."""
+    executor = ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="transfer")
+    try:
+        futures = [executor.submit(action, item) for item in items]
+        pending = set(futures)
+        while pending:
+            done, pending = wait(pending, timeout=0.2)
+            for future in done:
+                future.result()
+            if stop is not None:
+                stop.check()
+        return [future.result() for future in futures]
+    finally:
+        # A transfer under way is not waited for: the process ends without it.
+        executor.shutdown(wait=False, cancel_futures=True)

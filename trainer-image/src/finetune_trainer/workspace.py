@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The work folder: where supervisor and ranks leave things for each other."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_STEP_PREFIX = "step-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """Paths in one attempt's work folder."""
+
+    root: Path
+
+    @property
+    def inputs(self) -> Path:
+        """Model and data, as fetched."""
+        return self.root / "inputs"
+
+    @property
+    def resume(self) -> Path:
+        """The checkpoint to go on from, as fetched."""
+        return self.root / "resume"
+
+    @property
+    def config(self) -> Path:
+        """The resolved config that the ranks parse with TRL's own parser."""
+        return self.root / "config.yaml"
+
+    @property
+    def orders(self) -> Path:
+        """What else the ranks must know."""
+        return self.root / "orders.json"
+
+    @property
+    def training(self) -> Path:
+        """TRL's `output_dir`."""
+        return self.root / "training"
+
+    @property
+    def saved(self) -> Path:
+        """Finished checkpoints, handed to the supervisor for uploading."""
+        return self.root / "saved"
+
+    @property
+    def results(self) -> Path:
+        """Each rank's own account of how it ended."""
+        return self.root / "results"
+
+    @property
+    def artifact(self) -> Path:
+        return self.root / "artifact"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report"
+
+    @property
+    def metrics(self) -> Path:
+        """Every record that the trainer logged, one JSON object a line."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """Answers to held-out prompts before and after training."""
+        return self.root / "samples.json"
+
+    @property
+    def progress(self) -> Path:
+        return self.root / "progress.json"
+
+    @property
+    def stop(self) -> Path:
+        """Its existence asks the ranks to stop at the next step boundary."""
+        return self.root / "stop"
+
+    @property
+    def log(self) -> Path:
+        """What the ranks print, where it would disturb the terminal."""
+        return self.root / "ranks.log"
+
+    def result(self, rank: int) -> Path:
+        return self.results / f"rank-{rank}.json"
+
+    def saved_checkpoint(self, step: int) -> Path:
+        return self.saved / f"{_STEP_PREFIX}{step}"
+
+    def saved_steps(self) -> list[int]:
+        """The checkpoints that wait for uploading, oldest first."""
+        if not self.saved.is_dir():
+            return []
+        names = (folder.name for folder in self.saved.iterdir())
+        digits = (name.removeprefix(_STEP_PREFIX) for name in names)
+        return sorted(int(step) for step in digits if step.isdecimal())
+
+
+def write_atomically(path: Path, body: str | bytes) -> None:
+    """Readers see the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(body.encode() if isinstance(body, str) else body)
+    draft.replace(path)
