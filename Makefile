@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 PARTS := contract operator trainer-image tests/cluster/testbed
+SCHEMA := contract/src/finetune_contract/sft_config.schema.json
 TYPED := contract/src operator/src tests/cluster/testbed/src
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PYTHONDONTWRITEBYTECODE := 1
@@ -24,7 +25,7 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/dev.txt $(PARTS:%=%/
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(UV) || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
 	$(UV) pip sync --quiet --require-hashes requirements/bootstrap.txt requirements/dev.txt
-	$(UV) pip install --quiet --no-deps --no-build-isolation-package none $(PARTS:%=-e %)
+	$(UV) pip install --quiet --no-deps $(PARTS:%=-e %)
 	touch $@
 
 demo: setup ## fine-tune a real model here, without a cluster, GPU or hub
@@ -34,13 +35,13 @@ test: setup check test-all ## set up and run every test, the cluster's too
 
 check: setup lint types test-pure compare ## lint, types, pure tests, generated files (under a minute)
 
-lint:
+lint: ## ruff, import contracts, Dockerfiles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile trainer-image/Dockerfile
 
-types:
+types: ## mypy --strict on operator, contract and testbed
 	$(BIN)/mypy $(TYPED)
 
 test-pure: ## the fast tests: no network, no cluster, no training
@@ -52,15 +53,20 @@ test-slow: setup ## real training and a real object store on this machine
 test-cluster: setup ## the whole path on a real cluster
 	$(BIN)/pytest -m cluster
 
-test-all:
+test-all: ## everything but the pure tests
 	$(BIN)/pytest -m "slow or storage or cluster"
 
-generate: setup ## make the files that are derived from others
-	$(BIN)/python -m finetune_trainer.config_schema > build.schema.json
-	mv build.schema.json contract/src/finetune_contract/sft_config.schema.json
+generate: setup build/schema.json ## make the files that are derived from others
+	cp build/schema.json $(SCHEMA)
 
-compare: ## fail where a generated file differs from its source
-	$(BIN)/pytest -q tests/repository
+compare: build/schema.json ## fail where a generated file differs from its source
+	@cmp -s build/schema.json $(SCHEMA) || { diff -u $(SCHEMA) build/schema.json | head -40; \
+		echo "$(SCHEMA) is not what the pinned TRL says: run make generate"; exit 1; }
+
+build/schema.json: requirements/trainer.txt trainer-image/src/finetune_trainer/config_schema.py
+	mkdir -p build
+	$(BIN)/python -m finetune_trainer.config_schema > build/schema.unfinished
+	mv build/schema.unfinished $@
 
 lock: setup ## resolve the requirement locks again
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt
