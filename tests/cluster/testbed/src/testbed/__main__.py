@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The harness for people: python -m testbed --help."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from testbed import images, requirements
+from testbed.cluster import Cluster, end
+from testbed.folder import all_folders
+from testbed.narration import say
+
+_DEFAULT_NAME = "dev"
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def main() -> None:
+    """Run one command; a failure is a sentence, not a traceback."""
+    arguments = _parser().parse_args()
+    run: Command = arguments.run
+    try:
+        run(arguments)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except (LookupError, OSError, RuntimeError, ValueError) as failure:
+        raise SystemExit(str(failure)) from None
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    if arguments.name in {folder.name for folder in all_folders() if folder.connection()}:
+        say(f"Cluster {arguments.name} is up already.")
+    else:
+        Cluster.create(arguments.name, owned=False)
+    _print_usage(Cluster.find(arguments.name))
+
+
+def _print_usage(cluster: Cluster) -> None:
+    store = cluster.object_store
+    name = "" if cluster.name == _DEFAULT_NAME else f" --name {cluster.name}"
+    say("")
+    print(f"""\
+export KUBECONFIG={cluster.kubeconfig}
+export AWS_ENDPOINT_URL={store.endpoint}
+export AWS_ACCESS_KEY_ID={store.access_key}
+export AWS_SECRET_ACCESS_KEY={store.secret_key}""")
+    say(f"""
+Pods reach the object store at {cluster.object_store_endpoint_for_pods}
+kubectl without an export:     python -m testbed{name} kubectl get pods -A
+Build and load the images:     python -m testbed{name} images
+End it, leaving nothing:       python -m testbed{name} down""")
+
+
+def _down(arguments: argparse.Namespace) -> None:
+    names = [folder.name for folder in all_folders()] if arguments.all else [arguments.name]
+    for name in names:
+        end(name)
+
+
+def _status(_: argparse.Namespace) -> None:
+    folders = all_folders()
+    if not folders:
+        print("No cluster is up.")
+    for folder in folders:
+        if folder.connection() is None:
+            print(f"{folder.name}: coming up, or left behind; python -m testbed down removes it")
+            continue
+        cluster = Cluster.find(folder.name)
+        ended = cluster.ended()
+        state = f"ended: {', '.join(ended)}" if ended else "all components run"
+        print(f"{folder.name}: {state}; KUBECONFIG={cluster.kubeconfig}")
+
+
+def _kubectl(arguments: argparse.Namespace) -> None:
+    command = Cluster.find(arguments.name).kubectl_command(*arguments.words)
+    os.execv(command[0], command)
+
+
+def _exec(arguments: argparse.Namespace) -> None:
+    command = Cluster.find(arguments.name).command_inside(*arguments.words)
+    os.execvp(command[0], command)
+
+
+def _images(arguments: argparse.Namespace) -> None:
+    chosen = {"operator": images.OPERATOR, "trainer": images.TRAINER}
+    built = [image for name, image in chosen.items() if name in (arguments.images or chosen)]
+    for image in built:
+        images.build(image)
+    for folder in all_folders():
+        if folder.connection():
+            cluster = Cluster.find(folder.name)
+            for image in built:
+                cluster.load(image.tag)
+
+
+def _install(arguments: argparse.Namespace) -> None:
+    Cluster.find(arguments.name).install(*arguments.manifests)
+
+
+def _logs(arguments: argparse.Namespace) -> None:
+    print(Cluster.find(arguments.name).logs(arguments.component))
+
+
+def _diagnose(arguments: argparse.Namespace) -> None:
+    print(Cluster.find(arguments.name).diagnose())
+
+
+def _restart(arguments: argparse.Namespace) -> None:
+    Cluster.find(arguments.name).restart(arguments.component)
+
+
+def _setup(_: argparse.Namespace) -> None:
+    requirements.install()
+    say("Everything a cluster needs from this machine is here.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m testbed",
+        description="A real Kubernetes cluster and a real S3 on this machine.",
+        epilog="Caches are below FINETUNE_CACHE or, without it, ~/.cache/finetune-operator.",
+    )
+    parser.add_argument(
+        "--name", default=_DEFAULT_NAME, help="which cluster (default: %(default)s)"
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, run: Command, explanation: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=explanation, description=explanation)
+        command.set_defaults(run=run)
+        return command
+
+    add("up", _up, "start a cluster, leave it running and say how to use it")
+    down = add("down", _down, "end a cluster and remove every trace of it")
+    down.add_argument("--all", action="store_true", help="every cluster on this machine")
+    add("status", _status, "list the clusters and what of them runs")
+    kubectl = add("kubectl", _kubectl, "run kubectl against the cluster")
+    kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
+    image = add("images", _images, "build the images and load them into every running cluster")
+    image.add_argument("images", nargs="*", metavar="operator|trainer", help="default: both")
+    install = add("install", _install, "apply manifests and wait until they can be used")
+    install.add_argument("manifests", nargs="+", type=Path, metavar="FOLDER")
+    for name, run, explanation in (
+        ("logs", _logs, "print the last lines of a component's log"),
+        ("restart", _restart, "end a component and start it again"),
+    ):
+        add(name, run, explanation).add_argument("component", help="for example kube-apiserver")
+    add("diagnose", _diagnose, "print pods, events and the components' last lines")
+    inside = add("exec", _exec, "run a program of this machine in the node's network")
+    inside.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
+    add("setup", _setup, "install what a cluster needs from this machine")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Kubernetes cluster of one node, for tests and for people.
+
+with Cluster.up() as cluster:
+    cluster.load("localhost/finetune-operator:dev")
+    cluster.install(Path("crds"), Path("deploy"))
+    cluster.kubectl("get", "pods", "-A")
+"""
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from testbed import binaries, cache, images, requirements
+from testbed.components import all_components, store_settings, write_configuration
+from testbed.containerd import Containerd
+from testbed.folder import Connection, Folder, all_folders
+from testbed.forwarder import forward
+from testbed.keeper import keep
+from testbed.narration import say, step
+from testbed.object_store import ObjectStore
+from testbed.startup import bring_up, last_lines, start
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
+_DOWN_TIMEOUT_SECONDS = 30
+_LAST_LINES = 20
+
+
+class Cluster:
+    """A cluster that is up."""
+
+    def __init__(self, folder: Folder, connection: Connection) -> None:
+        self._folder = folder
+        self._connection = connection
+        self._namespaces = connection.namespaces
+        programs = binaries.cluster_programs()
+        self._kubectl = programs["kubectl"]
+        self._components = all_components(folder, programs)
+        self._containerd = Containerd(folder, self._namespaces)
+
+    @classmethod
+    @contextmanager
+    def up(cls, name: str | None = None, *, owned: bool = True) -> "Iterator[Cluster]":
+        """A new cluster for the length of a block.
+
+        An owned one ends with this process, even if the process is killed. One that is not
+        outlives the block, for others to find, and ends with `down`.
+        """
+        cluster = cls.create(name, owned=owned)
+        try:
+            yield cluster
+        finally:
+            if owned:
+                cluster.down()
+
+    @classmethod
+    def create(cls, name: str | None = None, *, owned: bool) -> "Cluster":
+        """Bring up a new cluster, having installed and built whatever that takes.
+
+        Raises:
+            Missing: the machine cannot run one.
+            FileExistsError: there is one of this name.
+        """
+        folder = _folder(name or f"test-{secrets.token_hex(3)}")
+        requirements.install()
+        programs = binaries.cluster_programs()
+        images.build_pause()
+        with cache.locked(cache.root() / "clusters.lock"):
+            remove_dead_clusters()
+            folder.create()
+            try:
+                write_configuration(folder)
+                namespaces = keep(folder, os.getpid() if owned else None)
+            except BaseException:
+                folder.remove()
+                raise
+        try:
+            bring_up(folder, namespaces, all_components(folder, programs))
+            return cls.find(folder.name)
+        except BaseException:
+            _end(folder)
+            raise
+
+    @classmethod
+    def find(cls, name: str) -> "Cluster":
+        """The cluster of this name.
+
+        Raises:
+            LookupError: it is not up.
+        """
+        folder = _folder(name)
+        connection = folder.connection()
+        if connection is None:
+            raise LookupError(f"There is no cluster {name}; start it: python -m testbed up")
+        return cls(folder, connection)
+
+    @property
+    def name(self) -> str:
+        return self._folder.name
+
+    @property
+    def kubeconfig(self) -> Path:
+        """For any client on the host, with every right."""
+        return self._folder.kubeconfig
+
+    @property
+    def object_store(self) -> ObjectStore:
+        """The store beside the cluster, as the host reaches it."""
+        settings = store_settings(self._folder)
+        return ObjectStore.of(
+            settings,
+            f"http://127.0.0.1:{self._connection.object_store_port}",
+            self._namespaces.entering(*settings.shell),
+        )
+
+    @property
+    def object_store_endpoint_for_pods(self) -> str:
+        """The same store's URL for pods."""
+        return store_settings(self._folder).endpoint
+
+    def kubectl(
+        self,
+        *arguments: str | Path,
+        input: str | None = None,  # noqa: A002 - the word of subprocess.run
+    ) -> str:
+        """Run kubectl and return what it prints.
+
+        Raises:
+            RuntimeError: it failed; the message holds its own.
+        """
+        command = self.kubectl_command(*arguments)
+        done = subprocess.run(command, input=input, capture_output=True, text=True)
+        if done.returncode:
+            words = " ".join(command[2:])
+            raise RuntimeError(f"kubectl {words} failed: {done.stderr.strip()}")
+        return done.stdout
+
+    def kubectl_command(self, *arguments: str | Path) -> list[str]:
+        """The command line of a kubectl that talks to this cluster."""
+        return [str(self._kubectl), f"--kubeconfig={self.kubeconfig}", *map(str, arguments)]
+
+    def load(self, tag: str) -> None:
+        """Make a built image usable by pods.
+
+        Raises:
+            LookupError: it has not been built.
+        """
+        with step(f"Load {tag}"):
+            self._containerd.load(images.find(tag))
+
+    def install(self, *manifests: Path) -> None:
+        """Apply folders or files in this order; wait until what they define can be used."""
+        for path in manifests:
+            with step(f"Install {path}"):
+                applied = self.kubectl(
+                    *("apply", "--server-side", "--recursive", "--output=json"),
+                    *("--filename", path),
+                )
+                for resource in _resources(applied):
+                    self._wait_for(resource)
+
+    def _wait_for(self, resource: dict[str, Any]) -> None:
+        kind = resource["kind"].lower()
+        metadata = resource["metadata"]
+        name = f"{kind}/{metadata['name']}"
+        if kind == "customresourcedefinition":
+            self.kubectl("wait", "--for=condition=Established", "--timeout=30s", name)
+        elif kind in ("deployment", "statefulset", "daemonset"):
+            namespace = f"--namespace={metadata['namespace']}"
+            self.kubectl("rollout", "status", "--timeout=120s", namespace, name)
+
+    def forward(self, address: str, port: int) -> int:
+        """Make a pod, Service or node address reachable: returns the port on 127.0.0.1."""
+        return forward(self._namespaces, address, port, log=self._folder.log("forwarder"))
+
+    def run(self, *command: str | Path, stdin: str | None = None) -> str:
+        """Run a program of the host inside the node's network and return its output."""
+        return self._namespaces.run(*command, stdin=stdin)
+
+    def command_inside(self, *command: str | Path) -> list[str]:
+        """The command line that runs a program of the host inside the node's network."""
+        return self._namespaces.entering(*command)
+
+    def ended(self) -> list[str]:
+        """The names of the components that should run and do not."""
+        programs = self._namespaces.processes()
+        return [
+            name
+            for name, component in self._components.items()
+            if str(component.program) not in programs
+        ]
+
+    def kill(self, component: str, *, gently: bool = False) -> None:
+        """End a component, and wait until it has ended. Nobody starts it again."""
+        signal_number = signal.SIGTERM if gently else signal.SIGKILL
+        self._namespaces.kill(self._components[component].program, signal_number)
+
+    def start(self, component: str) -> None:
+        """Start a component that has been killed. It may need a moment until it serves."""
+        start(self._folder, self._namespaces, self._components[component])
+
+    def restart(self, component: str) -> None:
+        """End a component gently and start it again."""
+        self.kill(component, gently=True)
+        self.start(component)
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Every request that the API server has answered, as audit.k8s.io/v1 Events."""
+        lines = self._folder.audit_log.read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def logs(self, component: str, lines: int = 200) -> str:
+        """The last lines that a component said."""
+        return last_lines(self._folder, component, lines)
+
+    def diagnose(self) -> str:
+        """What to look at when something went wrong: pods, events, components and their logs."""
+        parts = {
+            "pods": self._ask("get", "pods", "--all-namespaces", "--output=wide"),
+            "events": self._ask("get", "events", "--all-namespaces", "--sort-by=.lastTimestamp"),
+            "components that have ended": " ".join(self.ended()) or "none",
+            **{f"log of {name}": self.logs(name, _LAST_LINES) for name in self._components},
+        }
+        return "\n\n".join(f"== {title}\n{content.strip()}" for title, content in parts.items())
+
+    def _ask(self, *arguments: str) -> str:
+        try:
+            return self.kubectl(*arguments, "--request-timeout=5s")
+        except RuntimeError as failure:
+            return str(failure)
+
+    def down(self) -> None:
+        """End the cluster and remove all traces of it."""
+        with step(f"Remove cluster {self.name}"):
+            _end(self._folder)
+
+
+def end(name: str) -> None:
+    """End the cluster of this name, even one that is half up or half gone.
+
+    Raises:
+        LookupError: there is none.
+    """
+    folder = _folder(name)
+    if not folder.path.exists():
+        raise LookupError(f"There is no cluster {name}.")
+    with step(f"Remove cluster {name}"):
+        _end(folder)
+
+
+def remove_dead_clusters() -> None:
+    """Remove what is left of clusters whose keeper was killed."""
+    for folder in all_folders():
+        if folder.keeper is None:
+            say(f"Removing what is left of cluster {folder.name}.")
+            folder.remove()
+
+
+def _end(folder: Folder) -> None:
+    deadline = time.monotonic() + _DOWN_TIMEOUT_SECONDS
+    signal_number = signal.SIGTERM
+    while (keeper := folder.keeper) is not None:
+        with suppress(ProcessLookupError):
+            os.kill(keeper, signal_number)
+        time.sleep(0.05)
+        if time.monotonic() > deadline:
+            signal_number = signal.SIGKILL
+    folder.remove()
+
+
+def _resources(printed: str) -> list[dict[str, Any]]:
+    """What kubectl printed as JSON: one object, or a list of them."""
+    found: dict[str, Any] = json.loads(printed)
+    if found["kind"] == "List":
+        return list(found["items"])
+    return [found]
+
+
+def _folder(name: str) -> Folder:
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f'"{name}" cannot name a cluster: at most 20 of a-z, 0-9 and "-", '
+            'and no "-" at either end.'
+        )
+    return Folder(name)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a cluster keeps its files."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed import cache, cgroups
+from testbed.namespaces import Namespaces
+from testbed.requirements import Missing
+
+_SOCKET_PATH_LIMIT = 107
+"""Of the kernel, for a Unix socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One cluster's files, below the cache, so that they are on one file system with it."""
+
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return _clusters() / self.name
+
+    @property
+    def pki(self) -> Path:
+        return self.path / "pki"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def log(self, component: str) -> Path:
+        """What the component says."""
+        return self.logs / f"{component}.log"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """For the host: reaches the cluster through a forwarder."""
+        return self.path / "kubeconfig"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.path / "audit.log"
+
+    @property
+    def containerd_socket(self) -> Path:
+        return self.path / "containerd.sock"
+
+    @property
+    def containerd_root(self) -> Path:
+        return self.path / "containerd" / "root"
+
+    @property
+    def cgroup(self) -> str:
+        """The name of the cluster's subtree of cgroups, without a slash."""
+        return f"finetune-testbed-{self.name}"
+
+    @property
+    def _lock(self) -> Path:
+        return _clusters() / f"{self.name}.lock"
+
+    @property
+    def _connection(self) -> Path:
+        return self.path / "connection.json"
+
+    def create(self) -> None:
+        """Make the empty folder.
+
+        Raises:
+            FileExistsError: a cluster of this name is there.
+        """
+        if len(str(self.containerd_socket)) > _SOCKET_PATH_LIMIT:
+            raise Missing(f"{self.path} is too long for a socket; set FINETUNE_CACHE to less.")
+        _clusters().mkdir(parents=True, exist_ok=True)
+        self.path.mkdir()
+        for part in (self.pki, self.logs, self.path / "kubelet", self.path / "cni"):
+            part.mkdir()
+
+    def remove(self) -> None:
+        """Remove what a cluster leaves on disk; its processes must have ended."""
+        cgroups.remove(self.cgroup)
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.unlink(missing_ok=True)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Mark the cluster as alive for as long as this process lives."""
+        with self._lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            print(os.getpid(), file=file, flush=True)
+            yield
+
+    @property
+    def keeper(self) -> int | None:
+        """The process that keeps the cluster; None when it has died."""
+        with suppress(FileNotFoundError), self._lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read())
+        return None
+
+    def remember(self, connection: "Connection") -> None:
+        """Write down how to reach the cluster, for other processes."""
+        self._connection.write_text(json.dumps(connection.__dict__))
+
+    def connection(self) -> "Connection | None":
+        """How to reach the cluster; None while it is coming up, and after it has ended."""
+        with suppress(FileNotFoundError):
+            if self.keeper is not None:
+                return Connection(**json.loads(self._connection.read_text()))
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """How to reach a cluster that is up."""
+
+    pid: int
+    """Of the process that holds its namespaces."""
+    object_store_port: int
+    """On 127.0.0.1 of the host."""
+
+    @property
+    def namespaces(self) -> Namespaces:
+        return Namespaces(self.pid)
+
+
+def all_folders() -> list[Folder]:
+    """Of every cluster on this machine, dead ones included."""
+    return [Folder(path.name) for path in sorted(_clusters().glob("*")) if path.is_dir()]
+
+
+def _clusters() -> Path:
+    return cache.root() / "clusters"

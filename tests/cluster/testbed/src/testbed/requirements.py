@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the machine must offer, and what of it is missing."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+from testbed.narration import step
+
+DEBIAN_PACKAGES = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+}
+"""A command the harness or a component runs, and the Debian package that brings it."""
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Missing(RuntimeError):
+    """The machine lacks something; the message says what, and what to do about it."""
+
+
+def missing() -> list[str]:
+    """Reasons why no cluster can run here, as sentences; empty when one can.
+
+    What `install` can add by itself is no reason.
+    """
+    if sys.platform != "linux":
+        return ["A cluster needs Linux namespaces; this machine is not Linux."]
+    reasons = []
+    if os.geteuid() != 0:
+        reasons.append("A cluster needs root, for its network, mounts and cgroups.")
+    packages = missing_packages()
+    if packages and not _can_install():
+        names = " ".join(packages)
+        reasons.append(f"Missing programs; on Debian, run as root: apt-get install {names}")
+    if not os.environ.get("KUBEBUILDER_ASSETS") and shutil.which("go") is None:
+        reasons.append("Kubernetes is built from source here, and there is no Go on the PATH.")
+    return reasons
+
+
+def missing_packages() -> list[str]:
+    """The Debian packages whose commands are not on this machine."""
+    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+    return sorted(
+        {
+            package
+            for command, package in DEBIAN_PACKAGES.items()
+            if shutil.which(command, path=path) is None
+        }
+    )
+
+
+def install() -> None:
+    """Install what is missing and can be installed.
+
+    Raises:
+        Missing: something is missing and cannot be.
+    """
+    reasons = missing()
+    if reasons:
+        raise Missing(" ".join(reasons))
+    packages = missing_packages()
+    if not packages:
+        return
+    with step(f"Install {' '.join(packages)}"):
+        _apt_get("update")
+        _apt_get("install", "--yes", "--no-install-recommends", *packages)
+
+
+def _can_install() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _apt_get(*arguments: str) -> None:
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(
+        ["apt-get", "-qq", *arguments], env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise Missing(f"apt-get {' '.join(arguments)} failed: {done.stderr.strip()}")
