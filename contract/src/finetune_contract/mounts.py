@@ -22,6 +22,9 @@ ENV_PROGRESS_TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"
 ENV_NODE_RANK = "JOB_COMPLETION_INDEX"
 """Set by Kubernetes in the pods of an Indexed Job; absent on a single node."""
 
+ENV_GRACE_SECONDS = "FINETUNE_GRACE_SECONDS"
+"""The pod's termination grace period: what the trainer has to save and upload after a SIGTERM."""
+
 
 def progress_audience(namespace: str, name: str, uid: str) -> str:
     """The audience of a job's progress tokens: no other job's token is good for it."""

@@ -96,7 +96,10 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt ended. `failure` and `artifact` are exclusive, and one of them is there."""
+    """How an attempt ended. `failure` and `artifact` are exclusive, and one of them is there.
+
+    Of several nodes only the first one publishes: the others end well without an artifact.
+    """
 
     failure: Failure | None = None
     artifact: Artifact | None = None
