@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Watches FineTuneJobs and runs them. The package in reading order:
+
+The straight line, pure but for `cluster`:
+- `spec`: the raw job becomes a `FineTuneJob`.
+- `observation`, `verdict`: what the children show; why an attempt failed.
+- `attempts`: the record of all tries, which outlives the children.
+- `decision`: rules, the first that matches wins.
+- `desired`: the manifests of one attempt.
+- `status`, `figures`, `conditions`, `events`: what users read.
+- `cluster`: the outside world as five verbs.
+- `reconcile`: composes the above; decides nothing.
+
+Around it:
+- `memory`, `sweep`: the objects seen last; a list now and then for what watches miss.
+- `work_queue`, `worker`: keys, each once; errors become what happens next.
+- `leadership`, `kube_lease`: one replica reconciles.
+- `progress_server`, `authentication`, `progress_writer`: what trainers report.
+- `kube_api`, `kube_cluster`: the API server.
+- `replica`, `handlers`, `__main__`: put together, told by kopf, started.
+
+`naming`, `manifest`, `timestamps`, `errors`, `settings`, `logs` serve them all.
+"""

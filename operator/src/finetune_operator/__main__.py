@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m finetune_operator`: reads the settings, starts kopf."""
+
+import asyncio
+import os
+import sys
+
+import kopf
+
+from finetune_operator.handlers import build_kopf_settings, build_registry
+from finetune_operator.logs import set_up_logs
+from finetune_operator.replica import Replica
+from finetune_operator.settings import Settings
+
+
+def main() -> int:
+    try:
+        settings = Settings.from_env()
+    except ValueError as error:
+        sys.stderr.write(f"finetune-operator: {error}\n")
+        return 2
+    set_up_logs(settings.log_level)
+    # kopf names itself after the user, whom a numeric uid without a passwd entry does not have.
+    os.environ.setdefault("POD_ID", settings.identity)
+    return asyncio.run(_operate(settings))
+
+
+async def _operate(settings: Settings) -> int:
+    replica = Replica(settings)
+    await kopf.operator(
+        registry=build_registry(replica, settings),
+        settings=build_kopf_settings(),
+        clusterwide=True,
+        stop_flag=replica.has_failed,
+    )
+    return 1 if replica.has_failed.is_set() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

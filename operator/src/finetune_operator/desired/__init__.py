@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""build_attempt: from a job to the manifests of one attempt; the only door of this package.
+
+Everything is checked before, so building can't fail. No I/O in this folder.
+"""
+
+from finetune_operator.desired.run_document import build_config_map
+from finetune_operator.desired.service import build_service
+from finetune_operator.desired.training_job import build_training_job
+from finetune_operator.manifest import Manifest
+from finetune_operator.settings import Settings
+from finetune_operator.spec import FineTuneJob
+
+__all__ = ["build_attempt"]
+
+
+def build_attempt(job: FineTuneJob, attempt: int, settings: Settings) -> tuple[Manifest, ...]:
+    """An attempt's objects in the order of their creation.
+
+    The Job is last: once it is there, whatever its pods need is there.
+    """
+    config_map = build_config_map(job, attempt)
+    training_job = build_training_job(job, attempt, settings)
+    if job.resources.nodes == 1:
+        return (config_map, training_job)
+    return (config_map, build_service(job, attempt), training_job)

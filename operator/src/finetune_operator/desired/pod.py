@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pod template of an attempt: meets the `restricted` Pod Security Standard. No I/O here."""
+
+from finetune_contract.mounts import (
+    ENV_PROGRESS_TOKEN,
+    ENV_PROGRESS_URL,
+    RUN_FOLDER,
+    TOKEN_FILE,
+    TOKEN_FOLDER,
+    WORK_FOLDER,
+    progress_audience,
+)
+from finetune_operator.desired.metadata import build_labels, kueue_podset_entries
+from finetune_operator.manifest import Manifest
+from finetune_operator.naming import CONTAINER, FINETUNE_JOBS, GPU_RESOURCE, child_name
+from finetune_operator.settings import Settings
+from finetune_operator.spec import FineTuneJob
+
+TRAINER_UID = 65532
+"""A number, since the kubelet can't tell whether a named user is root."""
+
+TOKEN_SECONDS = 3600
+
+
+def build_pod_template(job: FineTuneJob, attempt: int, settings: Settings) -> Manifest:
+    metadata: Manifest = {"labels": build_labels(job, attempt)}
+    if annotations := kueue_podset_entries(dict(job.annotations)):
+        metadata["annotations"] = annotations
+    spec: Manifest = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": int(job.grace_period.total_seconds()),
+        "automountServiceAccountToken": False,
+        # Links to every Service of the namespace would crowd the environment.
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": TRAINER_UID,
+            "runAsGroup": TRAINER_UID,
+            "fsGroup": TRAINER_UID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_build_container(job, settings)],
+        "volumes": _build_volumes(job, attempt, settings),
+    }
+    if job.resources.nodes > 1:
+        spec["subdomain"] = child_name(job.name, attempt)
+    return {"metadata": metadata, "spec": spec}
+
+
+def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
+    container: Manifest = {
+        "name": CONTAINER,
+        "image": job.image or settings.trainer_image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [
+            {"name": "HOME", "value": WORK_FOLDER},
+            {"name": "HF_HOME", "value": f"{WORK_FOLDER}/hf"},
+            {"name": ENV_PROGRESS_URL, "value": progress_url(job, settings)},
+            {"name": ENV_PROGRESS_TOKEN, "value": f"{TOKEN_FOLDER}/{TOKEN_FILE}"},
+        ],
+        "resources": _build_resources(job),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "run", "mountPath": RUN_FOLDER, "readOnly": True},
+            {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True},
+            {"name": "work", "mountPath": WORK_FOLDER},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
+            {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - in the container
+        ],
+    }
+    if job.credentials_secret is not None:
+        container["envFrom"] = [{"secretRef": {"name": job.credentials_secret}}]
+    return container
+
+
+def progress_url(job: FineTuneJob, settings: Settings) -> str:
+    return f"{settings.progress_url}{FINETUNE_JOBS.path(job.namespace, job.name)}/progress"
+
+
+def _build_resources(job: FineTuneJob) -> Manifest:
+    requests: dict[str, str] = {}
+    limits: dict[str, str] = {}
+    if job.resources.cpu is not None:
+        # No limit on the CPU: being throttled helps nobody where the node has time to spare.
+        requests["cpu"] = job.resources.cpu
+    if job.resources.memory is not None:
+        requests["memory"] = limits["memory"] = job.resources.memory
+    if job.resources.gpus_per_node:
+        limits[GPU_RESOURCE] = str(job.resources.gpus_per_node)
+    return {
+        name: entries for name, entries in (("requests", requests), ("limits", limits)) if entries
+    }
+
+
+def _build_volumes(job: FineTuneJob, attempt: int, settings: Settings) -> list[Manifest]:
+    token = {
+        "path": TOKEN_FILE,
+        "audience": progress_audience(job.namespace, job.name, job.uid),
+        "expirationSeconds": TOKEN_SECONDS,
+    }
+    return [
+        {"name": "run", "configMap": {"name": child_name(job.name, attempt)}},
+        {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
+        {"name": "work", "emptyDir": {}},
+        {"name": "tmp", "emptyDir": {}},
+        # The container runtime's own 64 MiB are too few for data loader workers.
+        {
+            "name": "shared-memory",
+            "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory},
+        },
+    ]

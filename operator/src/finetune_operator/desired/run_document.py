@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ConfigMap with the run document, which the trainer reads. No I/O here."""
+
+from finetune_contract.mounts import RUN_FILE
+from finetune_contract.run import JobReference, Run, World
+from finetune_operator.desired.metadata import build_metadata
+from finetune_operator.manifest import Manifest
+from finetune_operator.naming import child_name
+from finetune_operator.spec import FineTuneJob
+
+
+def build_config_map(job: FineTuneJob, attempt: int) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": build_metadata(job, attempt),
+        "immutable": True,
+        "data": {RUN_FILE: build_run(job, attempt).to_json()},
+    }
+
+
+def build_run(job: FineTuneJob, attempt: int) -> Run:
+    return Run(
+        job=JobReference(namespace=job.namespace, name=job.name, uid=job.uid),
+        run_id=job.run_id,
+        attempt=attempt,
+        config=job.config,
+        output_uri=job.output_uri,
+        world=_build_world(job, attempt),
+    )
+
+
+def _build_world(job: FineTuneJob, attempt: int) -> World:
+    processes = job.resources.processes_per_node
+    if job.resources.nodes == 1:
+        return World(processes_per_node=processes)
+    name = child_name(job.name, attempt)
+    return World(
+        nodes=job.resources.nodes,
+        processes_per_node=processes,
+        # Pod 0 of an Indexed Job, by way of the headless Service of the same name.
+        master_address=f"{name}-0.{name}",
+    )

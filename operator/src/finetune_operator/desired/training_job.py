@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The batch/v1 Job that is one attempt. No I/O here."""
+
+from finetune_operator.desired.metadata import build_metadata, kueue_entries
+from finetune_operator.desired.pod import build_pod_template
+from finetune_operator.manifest import Manifest
+from finetune_operator.naming import CONTAINER
+from finetune_operator.settings import Settings
+from finetune_operator.spec import FineTuneJob
+
+
+def build_training_job(job: FineTuneJob, attempt: int, settings: Settings) -> Manifest:
+    metadata = build_metadata(job, attempt)
+    metadata["labels"] |= kueue_entries(dict(job.labels))
+    if annotations := kueue_entries(dict(job.annotations)):
+        metadata["annotations"] = annotations
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            # Another try is another Job: the operator decides, and counts, not the Job controller.
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            **_build_completion(job),
+            "template": build_pod_template(job, attempt, settings),
+        },
+    }
+
+
+def _build_completion(job: FineTuneJob) -> Manifest:
+    # Makes the Job's Failed condition quote the exit code: it outlives pod and termination log.
+    quote_exit_code = {
+        "action": "FailJob",
+        "onExitCodes": {"containerName": CONTAINER, "operator": "NotIn", "values": [0]},
+    }
+    if job.resources.nodes == 1:
+        # A pod lost to a drain or a preemption is replaced within the attempt.
+        ignore_disruption = {
+            "action": "Ignore",
+            "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+        }
+        return {
+            "completions": 1,
+            "parallelism": 1,
+            "podFailurePolicy": {"rules": [ignore_disruption, quote_exit_code]},
+        }
+    # Ranks that lost a peer can't go on: any lost pod ends the attempt for all.
+    return {
+        "completions": job.resources.nodes,
+        "parallelism": job.resources.nodes,
+        "completionMode": "Indexed",
+        "podFailurePolicy": {"rules": [quote_exit_code]},
+    }

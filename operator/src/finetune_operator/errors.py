@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tree of errors, by what happens next. No I/O here.
+
+InvalidSpec   the user must edit the job: becomes a condition, no retry until then
+NotYet        something must go first: asked again after a while, told in the status
+Conflict      the job has changed since it was remembered: computed again
+Gone          the job is no more: forgotten
+anything else retried with backoff, logged and counted
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from finetune_contract.config import Problem
+
+
+class InvalidSpec(Exception):
+    """What the user must change, every problem at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(problem.message for problem in problems))
+        self.problems = tuple(problems)
+
+
+class NotYet(Exception):
+    """A name is still taken, or the like: nothing is wrong, only too early."""
+
+    def __init__(self, message: str, *, after: timedelta) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Conflict(Exception):
+    """The API server holds a newer version of the object than the one that was written from."""
+
+
+class Gone(Exception):
+    """The object that was to be written does not exist (any more)."""

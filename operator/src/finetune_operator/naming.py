@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every Kubernetes name this operator knows or makes: resources, labels, reasons, child names.
+
+Names of children are deterministic, total (any job name up to 253 characters has one) and free of
+collisions. No I/O here.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+GROUP = "finetune.dev"
+VERSION = "v1alpha1"
+KIND = "FineTuneJob"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A kind of object as the API server's paths name it."""
+
+    api_version: str
+    plural: str
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        root = "/api" if "/" not in self.api_version else "/apis"
+        scope = "" if namespace is None else f"/namespaces/{namespace}"
+        tail = "" if name is None else f"/{name}"
+        return f"{root}/{self.api_version}{scope}/{self.plural}{tail}"
+
+
+FINETUNE_JOBS = Resource(api_version=API_VERSION, plural="finetunejobs")
+TRAINING_JOBS = Resource(api_version="batch/v1", plural="jobs")
+PODS = Resource(api_version="v1", plural="pods")
+CONFIG_MAPS = Resource(api_version="v1", plural="configmaps")
+SERVICES = Resource(api_version="v1", plural="services")
+EVENTS = Resource(api_version="v1", plural="events")
+LEASES = Resource(api_version="coordination.k8s.io/v1", plural="leases")
+TOKEN_REVIEWS = Resource(api_version="authentication.k8s.io/v1", plural="tokenreviews")
+
+RESOURCES_BY_KIND = {
+    "ConfigMap": CONFIG_MAPS,
+    "Service": SERVICES,
+    "Job": TRAINING_JOBS,
+    "Event": EVENTS,
+}
+
+OPERATOR = "finetune-operator"
+"""Lease, field manager, reporting component."""
+PROGRESS_FIELD_MANAGER = "finetune-progress"
+
+LABEL_JOB = f"{GROUP}/job"
+LABEL_RUN = f"{GROUP}/run"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+
+KUEUE_PREFIX = "kueue.x-k8s.io/"
+KUEUE_PODSET_PREFIX = "kueue.x-k8s.io/podset-"
+
+CONTAINER = "trainer"
+GPU_RESOURCE = "nvidia.com/gpu"
+
+
+class Phase(StrEnum):
+    """The one-word summary of a job's conditions."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    PUBLISHING = "Publishing"
+    RETRYING = "Retrying"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class Reason(StrEnum):
+    """Reasons of the operator's own in conditions and events: never changed, scripts read them."""
+
+    INVALID_SPEC = "InvalidSpec"
+    SPEC_ACCEPTED = "SpecAccepted"
+    WAITING = "Waiting"
+    ATTEMPT_STARTED = "AttemptStarted"
+    PODS_NOT_RUNNING = "PodsNotRunning"
+    PREPARING = "Preparing"
+    TRAINING = "Training"
+    PUBLISHING = "Publishing"
+    RETRYING = "Retrying"
+    SUCCEEDED = "Succeeded"
+    VERIFIED = "Verified"
+    NOT_VERIFIED = "NotVerified"
+
+
+class FailureReason(StrEnum):
+    """Reasons the operator gives for a failure where the trainer left no outcome."""
+
+    EXITED_WITHOUT_OUTCOME = "ExitedWithoutOutcome"
+    OUT_OF_HOST_MEMORY = "OutOfHostMemory"
+    POD_FAILED = "PodFailed"
+    POD_STOPPED = "PodStopped"
+    TRAINING_JOB_FAILED = "TrainingJobFailed"
+    TRAINING_JOB_DELETED = "TrainingJobDeleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class JobKey:
+    """What a job and its children are known by inside the operator: they all carry both parts."""
+
+    namespace: str
+    label: str
+    """The value of `LABEL_JOB` on the children."""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.label}"
+
+
+# Pods of an Indexed Job are called `<job>-<index>-<5 characters>` and their hostnames
+# `<job>-<index>`; 46 leaves room for `-<attempt>` and both of these within 63.
+_MAX_STEM = 46
+_HASH_LENGTH = 10
+_PLAIN_STEM = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_LOOKS_HASHED = re.compile(rf".*-[0-9a-f]{{{_HASH_LENGTH}}}")
+
+
+def child_name(job_name: str, attempt: int) -> str:
+    """The name of an attempt's objects: a DNS label that begins with a letter."""
+    return f"{_stem(job_name)}-{attempt}"
+
+
+def job_label(job_name: str) -> str:
+    """The label value that stands for a job of this name and for no other in its namespace."""
+    if len(job_name) <= 63:
+        return job_name
+    # A job's name can't hold an underscore, so that no short name equals a shortened one.
+    return f"{job_name[: 62 - _HASH_LENGTH].rstrip('.-')}_{_hash(job_name)}"
+
+
+def event_name(job_name: str, *distinguishing: str) -> str:
+    """A name that is the same whenever the same thing is told again, so that it is told once."""
+    return f"{_stem(job_name)}.{_hash('/'.join(distinguishing))}"
+
+
+def _stem(job_name: str) -> str:
+    is_plain = len(job_name) <= _MAX_STEM and _PLAIN_STEM.fullmatch(job_name)
+    # A plain name that looks like a hashed one is hashed as well: no two names can meet.
+    if is_plain and not _LOOKS_HASHED.fullmatch(job_name):
+        return job_name
+    readable = re.sub(r"[^a-z0-9]+", "-", job_name)[: _MAX_STEM - _HASH_LENGTH - 1].strip("-")
+    if not readable[:1].isalpha():
+        readable = f"j-{readable}"[: _MAX_STEM - _HASH_LENGTH - 1].strip("-")
+    return f"{readable}-{_hash(job_name)}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]

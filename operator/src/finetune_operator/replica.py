@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One replica: memory, queue, leadership and the progress endpoint, put together.
+
+All replicas watch and take progress; only the one that holds the Lease has workers.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+
+from finetune_operator.authentication import TokenChecker
+from finetune_operator.kube_api import KubeApi
+from finetune_operator.kube_cluster import KubeCluster
+from finetune_operator.kube_lease import KubeLease
+from finetune_operator.leadership import Clock, Leadership, Timing
+from finetune_operator.logs import say, say_error
+from finetune_operator.manifest import Body
+from finetune_operator.memory import Kind, Memory
+from finetune_operator.naming import JobKey
+from finetune_operator.progress_server import ProgressServer, build_app
+from finetune_operator.progress_writer import ProgressWriter
+from finetune_operator.settings import Settings
+from finetune_operator.sweep import fill_memory, forget_vanished
+from finetune_operator.work_queue import WorkQueue
+from finetune_operator.worker import Worker
+
+STUCK_AFTER = timedelta(minutes=5)
+"""Every request has a timeout far below this: a worker this slow will not come back."""
+
+
+class Replica:
+    """Started and stopped by the runtime, which calls `notice` for each event in between."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._memory = Memory()
+        self._queue: WorkQueue[JobKey] = WorkQueue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_warm = False
+        self.has_failed = asyncio.Event()
+        """Set when a part has died: the process must end, and be started anew."""
+
+    async def start(self) -> None:
+        """Returns when the memory is warm; events may come from then on."""
+        settings = self._settings
+        self._api = await KubeApi.connect(settings.kubeconfig)
+        self._writer = ProgressWriter(self._api, self._memory, settings.progress_interval, _now)
+        self._server = await self._serve()
+        await fill_memory(self._api, self._memory)
+        self._is_warm = True
+        clock = Clock(monotonic=time.monotonic, now=_now)
+        lease = KubeLease(self._api, settings.namespace)
+        self._leadership = Leadership(lease, settings.identity, Timing(), clock)
+        self._leading = self._spawn(self._leadership.run(self._lead))
+        self._writing = self._spawn(self._writer.run())
+        self._sweeping = self._spawn(self._sweep_now_and_then())
+        say("replica started", identity=settings.identity, port=settings.port)
+
+    async def stop(self) -> None:
+        """Ends the work, then lets go of the Lease, then writes what trainers have said last."""
+        for task in (self._leading, self._sweeping, self._writing):
+            task.cancel()
+            await asyncio.wait([task])
+        await self._server.cleanup()
+        await self._writer.flush()
+        await self._api.close()
+        say("replica stopped", identity=self._settings.identity)
+
+    def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
+        """An event: remembered, and its job is to be looked at."""
+        memory = self._memory
+        key = memory.forget(kind, body) if is_gone else memory.remember(kind, body)
+        self._queue.add(key)
+
+    def is_healthy(self) -> bool:
+        """Whether all parts live; that this gets an answer shows that the event loop does."""
+        is_alive = not any(task.done() for task in self._tasks)
+        return is_alive and self._queue.longest_work() < STUCK_AFTER
+
+    def is_ready(self) -> bool:
+        return self._is_warm
+
+    async def _lead(self) -> None:
+        cluster = KubeCluster(self._api, self._memory)
+        worker = Worker(self._queue, self._memory, cluster, self._settings, _now)
+        for key in self._memory.known_keys():
+            self._queue.add(key)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._settings.workers):
+                group.create_task(worker.run())
+
+    async def _sweep_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync.total_seconds())
+            try:
+                for key in await forget_vanished(self._api, self._memory):
+                    self._queue.add(key)
+            except Exception as error:  # noqa: BLE001 - the next sweep does it
+                say_error("not swept", error)
+
+    async def _serve(self) -> web.AppRunner:
+        checker = TokenChecker(self._api, time.monotonic)
+        server = ProgressServer(self._memory, checker, self._writer)
+        app = build_app(server, is_healthy=self.is_healthy, is_ready=self.is_ready)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, self._settings.listen_address, self._settings.port).start()
+        return runner
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._note_end)
+        self._tasks.append(task)
+        return task
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            say_error("replica failed", error)
+            self.has_failed.set()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

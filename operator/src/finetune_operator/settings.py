@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a platform team sets. `Settings.from_env` is the only reader of the environment."""
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The operator's own configuration; each field names its variable of the environment."""
+
+    trainer_image: str
+    """TRAINER_IMAGE, required: runs where a job names no image."""
+    namespace: str
+    """POD_NAMESPACE: where the operator runs, and its Lease is."""
+    identity: str
+    """POD_NAME and a random end: who holds the Lease, unique for each process."""
+    progress_url: str
+    """PROGRESS_URL: how trainer pods reach the progress endpoint, without a slash at the end."""
+    listen_address: str
+    """LISTEN_ADDRESS: where progress and health are served."""
+    port: int
+    """PORT: for progress and health."""
+    workers: int
+    """WORKERS: how many jobs are reconciled at a time."""
+    resync: timedelta
+    """RESYNC_SECONDS: how often all is listed again, for deletions that a watch has missed."""
+    progress_interval: timedelta
+    """PROGRESS_INTERVAL_SECONDS: at most one progress write for each job in that time."""
+    shared_memory: str
+    """SHARED_MEMORY: size limit of /dev/shm in trainer pods."""
+    kubeconfig: str | None
+    """KUBECONFIG: for running outside a cluster."""
+    log_level: str
+    """LOG_LEVEL."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
+        """
+        Raises:
+            ValueError: a variable is missing or can't be read; says which.
+        """
+        if not env.get("TRAINER_IMAGE"):
+            raise ValueError("TRAINER_IMAGE is missing: the image that runs where a job names none")
+        namespace = env.get("POD_NAMESPACE", "finetune-system")
+        port = _positive_number(env, "PORT", 8080)
+        own_service = f"http://finetune-operator.{namespace}.svc:{port}"
+        return cls(
+            trainer_image=env["TRAINER_IMAGE"],
+            namespace=namespace,
+            # A container that is restarted keeps its pod's name, but is another holder.
+            identity=f"{env.get('POD_NAME') or socket.gethostname()}_{secrets.token_hex(4)}",
+            progress_url=env.get("PROGRESS_URL", own_service).rstrip("/"),
+            listen_address=env.get("LISTEN_ADDRESS", "0.0.0.0"),  # noqa: S104 - pods post here
+            port=port,
+            workers=_positive_number(env, "WORKERS", 8),
+            resync=timedelta(seconds=_positive_number(env, "RESYNC_SECONDS", 300)),
+            progress_interval=timedelta(
+                seconds=_positive_number(env, "PROGRESS_INTERVAL_SECONDS", 10)
+            ),
+            shared_memory=env.get("SHARED_MEMORY", "1Gi"),
+            kubeconfig=env.get("KUBECONFIG") or None,
+            log_level=env.get("LOG_LEVEL", "INFO"),
+        )
+
+
+def _positive_number(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name)
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(f"{name} is {text!r}, expected a whole number above 0")
+    return int(text)
