@@ -74,12 +74,12 @@ def _status(_: argparse.Namespace) -> None:
 
 def _kubectl(arguments: argparse.Namespace) -> None:
     command = Cluster.find(arguments.name).kubectl_command(*arguments.words)
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
 def _exec(arguments: argparse.Namespace) -> None:
     command = Cluster.find(arguments.name).command_inside(*arguments.words)
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
 
 
 def _images(arguments: argparse.Namespace) -> None:
@@ -96,6 +96,13 @@ def _images(arguments: argparse.Namespace) -> None:
 
 def _install(arguments: argparse.Namespace) -> None:
     Cluster.find(arguments.name).install(*arguments.manifests)
+
+
+def _demo(_: argparse.Namespace) -> None:
+    # It brings clients of the store and of the model, which nothing else here needs.
+    from testbed import demo
+
+    raise SystemExit(demo.run(images.REPOSITORY))
 
 
 def _logs(arguments: argparse.Namespace) -> None:
@@ -149,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     add("diagnose", _diagnose, "print pods, events and the components' last lines")
     inside = add("exec", _exec, "run a program of this machine in the node's network")
     inside.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
+    add("demo", _demo, "fine-tune a real model here, without a cluster")
     add("setup", _setup, "install what a cluster needs from this machine")
     return parser
 

@@ -27,7 +27,7 @@ from testbed.forwarder import forward
 from testbed.keeper import keep
 from testbed.narration import say, step
 from testbed.object_store import ObjectStore
-from testbed.startup import bring_up, last_lines, start
+from testbed.startup import bring_up, last_lines, last_words, start
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 _DOWN_TIMEOUT_SECONDS = 30
@@ -85,6 +85,10 @@ class Cluster:
         try:
             bring_up(folder, namespaces, all_components(folder, programs))
             return cls.find(folder.name)
+        except TimeoutError as failure:
+            message = f"{failure}\n{last_words(folder)}"
+            _end(folder)
+            raise RuntimeError(message) from failure
         except BaseException:
             _end(folder)
             raise
@@ -105,6 +109,14 @@ class Cluster:
     @property
     def name(self) -> str:
         return self._folder.name
+
+    @property
+    def keeper(self) -> int:
+        """The process with which the cluster ends, however that ends."""
+        keeper = self._folder.keeper
+        if keeper is None:
+            raise LookupError(f"Cluster {self.name} has ended.")
+        return keeper
 
     @property
     def kubeconfig(self) -> Path:
@@ -147,14 +159,14 @@ class Cluster:
         """The command line of a kubectl that talks to this cluster."""
         return [str(self._kubectl), f"--kubeconfig={self.kubeconfig}", *map(str, arguments)]
 
-    def load(self, tag: str) -> None:
-        """Make a built image usable by pods.
+    def load(self, tag: str) -> bool:
+        """Make a built image usable by pods; False when it was already.
 
         Raises:
             LookupError: it has not been built.
         """
         with step(f"Load {tag}"):
-            self._containerd.load(images.find(tag))
+            return self._containerd.load(images.find(tag))
 
     def install(self, *manifests: Path) -> None:
         """Apply folders or files in this order; wait until what they define can be used."""

@@ -66,7 +66,7 @@ class Component:
 
 def store_settings(folder: Folder) -> object_store.Settings:
     """The object store's, beside the cluster."""
-    return object_store.Settings.of(folder.path / "object-store", ADDRESS)
+    return object_store.Settings.of(folder.object_store, ADDRESS)
 
 
 def all_components(folder: Folder, programs: Mapping[str, Path]) -> dict[str, Component]:
@@ -100,7 +100,7 @@ def write_configuration(folder: Folder) -> None:
         write_kubeconfig(
             _kubeconfig(folder, name), server=_API_INSIDE, certificates=folder.pki, file=name
         )
-    (folder.path / "object-store" / "data").mkdir(parents=True)
+    (folder.object_store / "data").mkdir(parents=True)
     _write_json(folder.path / "audit-policy.yaml", _AUDIT_POLICY)
     _write_json(folder.path / "kubelet.yaml", _kubelet_configuration(folder))
     _write_json(folder.path / "cni" / "pods.conflist", _POD_NETWORK)
@@ -185,6 +185,9 @@ def _controller_manager(folder: Folder) -> list[str]:
         "--leader-elect=false",
         "--allocate-node-cidrs",
         f"--cluster-cidr={_PODS}",
+        # Each controller asks for an identity of its own; the default would spread that over 4 s.
+        "--kube-api-qps=500",
+        "--kube-api-burst=1000",
         # How soon a node that has become ready gets pods; by default 5 s.
         "--node-monitor-period=0.5s",
         "--bind-address=127.0.0.1",

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import cache, cgroups
+from testbed import cache, cgroups, object_store
 from testbed.namespaces import Namespaces
 from testbed.requirements import Missing
 
@@ -46,6 +46,10 @@ class Folder:
         return self.path / "kubeconfig"
 
     @property
+    def object_store(self) -> Path:
+        return self.path / "object-store"
+
+    @property
     def audit_log(self) -> Path:
         return self.path / "audit.log"
 
@@ -79,13 +83,21 @@ class Folder:
         if len(str(self.containerd_socket)) > _SOCKET_PATH_LIMIT:
             raise Missing(f"{self.path} is too long for a socket; set FINETUNE_CACHE to less.")
         _clusters().mkdir(parents=True, exist_ok=True)
-        self.path.mkdir()
+        try:
+            self.path.mkdir()
+        except FileExistsError:
+            raise FileExistsError(
+                f"There is a cluster {self.name}, up or half up; "
+                f"end it first: python -m testbed --name {self.name} down"
+            ) from None
         for part in (self.pki, self.logs, self.path / "kubelet", self.path / "cni"):
             part.mkdir()
 
     def remove(self) -> None:
         """Remove what a cluster leaves on disk; its processes must have ended."""
         cgroups.remove(self.cgroup)
+        if self.object_store.exists():
+            object_store.Settings.of(self.object_store).remove_sockets()
         shutil.rmtree(self.path, ignore_errors=True)
         self._lock.unlink(missing_ok=True)
 

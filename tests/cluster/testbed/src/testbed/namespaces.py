@@ -17,7 +17,7 @@ from pathlib import Path
 from testbed.requirements import SYSTEM_PATH
 
 _PROC = Path("/proc")
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)

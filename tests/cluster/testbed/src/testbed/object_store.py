@@ -5,6 +5,7 @@ Its defaults are unsafe (telemetry, every network interface, missing buckets mad
 every flag below matters.
 """
 
+import http.client
 import json
 import random
 import secrets
@@ -14,12 +15,12 @@ import subprocess
 import sysconfig
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from testbed.requirements import Missing
 
@@ -63,6 +64,11 @@ class Settings:
     def endpoint(self) -> str:
         """The URL of S3 for whoever shares the store's network."""
         return f"http://{self.address}:{self.port('s3')}"
+
+    @property
+    def log(self) -> Path:
+        """What a server that stands alone says."""
+        return self.folder / "log"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -111,7 +117,7 @@ class ObjectStore:
         with tempfile.TemporaryDirectory(prefix="object-store-") as temporary:
             settings = Settings.of(folder or Path(temporary))
             (settings.folder / "data").mkdir(exist_ok=True)
-            with (settings.folder / "log").open("a") as log:
+            with settings.log.open("a") as log:
                 server = subprocess.Popen(
                     [*_ending_with_us(), *settings.command],
                     env=settings.environment,
@@ -119,12 +125,13 @@ class ObjectStore:
                     stderr=subprocess.STDOUT,
                 )
             try:
-                wait_until_ready(settings.endpoint, server)
+                _wait_for(server, settings)
                 yield cls.of(settings, settings.endpoint, settings.shell)
             finally:
-                server.terminate()
-                with suppress(subprocess.TimeoutExpired):
-                    server.wait(timeout=10)
+                if folder is not None:
+                    server.terminate()
+                    with suppress(subprocess.TimeoutExpired):
+                        server.wait(timeout=10)
                 server.kill()
                 server.wait()
                 settings.remove_sockets()
@@ -158,21 +165,34 @@ def wait_until_ready(
     """Return when the store answers.
 
     Raises:
-        TimeoutError: it does not.
+        TimeoutError: it does not, or its server has ended.
     """
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline and (server is None or server.poll() is None):
-        try:
-            urllib.request.urlopen(endpoint, timeout=2).close()
-        except urllib.error.HTTPError as refusal:
-            # Without a signature, "forbidden" is what a healthy store says.
-            refusal.close()
-            if refusal.code == 403:
-                return
-        except OSError:
-            pass
+        if _answers(endpoint):
+            return
         time.sleep(0.05)
     raise TimeoutError(f"The object store at {endpoint} does not answer.")
+
+
+def _wait_for(server: subprocess.Popen[bytes], settings: Settings) -> None:
+    try:
+        wait_until_ready(settings.endpoint, server)
+    except TimeoutError as failure:
+        said = settings.log.read_text(errors="replace").splitlines()[-20:]
+        raise RuntimeError("\n".join([f"{failure} It said last:", *said])) from None
+
+
+def _answers(endpoint: str) -> bool:
+    connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=2)
+    try:
+        connection.request("GET", "/")
+        # Without a signature, "forbidden" is what a healthy store says.
+        return connection.getresponse().status == HTTPStatus.FORBIDDEN
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def weed() -> Path:

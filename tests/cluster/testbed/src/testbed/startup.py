@@ -92,6 +92,13 @@ def fail_if_ended(folder: Folder, namespaces: Namespaces, components: Iterable[C
             )
 
 
+def last_words(folder: Folder, number: int = 5) -> str:
+    """The end of every log, for a cluster that did not come up and will be removed."""
+    names = sorted(path.stem for path in folder.logs.glob("*.log"))
+    said = [(name, last_lines(folder, name, number)) for name in names]
+    return "\n".join(f"-- {name}\n{lines}" for name, lines in said if lines)
+
+
 def last_lines(folder: Folder, name: str, number: int) -> str:
     """The end of a component's log."""
     return "\n".join(folder.log(name).read_text(errors="replace").splitlines()[-number:])

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The object store of tests and demo: a real S3, as strict as a real one has to be."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from testbed.object_store import REGION, ObjectStore
+
+pytestmark = pytest.mark.storage
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[ObjectStore]:
+    with ObjectStore.start() as store:
+        store.make_bucket("models")
+        yield store
+
+
+def a_client(store: ObjectStore, bucket: str, *, secret_key: str | None = None) -> S3Store:
+    return S3Store(
+        bucket,
+        endpoint=store.endpoint,
+        access_key_id=store.access_key,
+        secret_access_key=secret_key or store.secret_key,
+        region=REGION,
+        client_options={"allow_http": True},
+    )
+
+
+def test_it_gives_back_what_was_put(store: ObjectStore) -> None:
+    client = a_client(store, "models")
+
+    client.put("balloon/adapter", b"weights")
+
+    assert bytes(client.get("balloon/adapter").bytes()) == b"weights"
+
+
+def test_it_refuses_a_wrong_key(store: ObjectStore) -> None:
+    stranger = a_client(store, "models", secret_key="guessed")
+
+    with pytest.raises(BaseError, match="SignatureDoesNotMatch"):
+        stranger.put("balloon/adapter", b"weights")
+
+
+def test_it_does_not_make_a_missing_bucket(store: ObjectStore) -> None:
+    with pytest.raises(FileNotFoundError, match="NoSuchBucket"):
+        a_client(store, "missing").put("balloon/adapter", b"weights")
+
+
+def test_making_a_bucket_again_keeps_what_is_in_it(store: ObjectStore) -> None:
+    client = a_client(store, "models")
+    client.put("kept", b"still here")
+
+    store.make_bucket("models")
+
+    assert bytes(client.get("kept").bytes()) == b"still here"
+
+
+def test_two_stores_on_one_machine_know_nothing_of_each_other(store: ObjectStore) -> None:
+    with ObjectStore.start() as other:
+        other.make_bucket("only-there")
+        a_client(other, "only-there").put("key", b"value")
+
+        with pytest.raises(FileNotFoundError):
+            a_client(store, "only-there").get("key")
+
+
+def test_a_store_with_a_folder_of_its_own_finds_its_objects_again(tmp_path: Path) -> None:
+    with ObjectStore.start(tmp_path) as store:
+        store.make_bucket("models")
+        a_client(store, "models").put("key", b"value")
+
+    with ObjectStore.start(tmp_path) as store:
+        assert bytes(a_client(store, "models").get("key").bytes()) == b"value"
+
+
+def test_it_listens_on_127_0_0_1_only(store: ObjectStore) -> None:
+    listening = subprocess.run(
+        ["ss", "-ltnpH"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    addresses = {line.split()[3].rpartition(":")[0] for line in listening if '"weed"' in line}
+    assert addresses == {"127.0.0.1"}
