@@ -40,7 +40,7 @@ _JSON_TYPES: Mapping[Any, str] = {
 
 
 def build_schema() -> dict[str, Any]:
-    """The schema of everything that the config may say; sorted, so that it differs only in substance."""
+    """The schema of all that a config may say; sorted, so that it differs only in substance."""
     properties = {name: schema for kind in CONFIG_TYPES for name, schema in _properties_of(kind)}
     properties["env"] = ENV_PROPERTY
     return {

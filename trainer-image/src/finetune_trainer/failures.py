@@ -27,7 +27,7 @@ class AttemptFailed(Exception):
         self.failure = failure
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error, it is what was asked for
+class Interrupted(Exception):
     """Somebody asked the attempt to stop."""
 
 

@@ -4,12 +4,11 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from collections.abc import Iterator
 
 _DRAFT = ".draft-"
 CHUNK_BYTES = 8 * 1024 * 1024

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints in the object store: written manifest last, believed only with a manifest.
+
+checkpoints/step-NNNNNNNN/attempt-N/...          node 0's files
+checkpoints/step-NNNNNNNN/attempt-N/node-K/...   another node's: random states, shards
+checkpoints/step-NNNNNNNN/attempt-N/part-K.json  another node is done
+checkpoints/step-NNNNNNNN/manifest.json          written by node 0 when all are done
+"""
+
+import logging
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from finetune_contract import layout
+from finetune_contract.documents import InvalidDocument
+
+from finetune_trainer.manifest import File, Manifest
+from finetune_trainer.stopping import StopRequest
+from finetune_trainer.storage import transfer
+from finetune_trainer.storage.store import Store, read_if_there
+
+log = logging.getLogger(__name__)
+
+PART_TIMEOUT_SECONDS = 120
+_NODE_FOLDER = re.compile(r"^attempt-\d+/(node-\d+/)?")
+_STEP_FOLDER = re.compile(rf"^{layout.CHECKPOINTS}/step-(\d+)/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint that was fetched."""
+
+    step: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Who writes a checkpoint."""
+
+    attempt: int
+    node: int
+    nodes: int
+
+
+def complete_steps(paths: Iterable[str]) -> list[int]:
+    """The steps that have a manifest, newest first. A listing's own order means nothing."""
+    steps = (layout.step_of_manifest(path) for path in paths)
+    return sorted((step for step in steps if step is not None), reverse=True)
+
+
+def steps_to_delete(paths: Iterable[str], keep: int | None) -> list[int]:
+    """Complete steps beyond the newest `keep`, and half-written ones older than a complete one."""
+    known = list(paths)
+    complete = complete_steps(known)
+    if not complete:
+        return []
+    kept = set(complete if keep is None else complete[:keep])
+    found = {int(match[1]) for path in known if (match := _STEP_FOLDER.match(path))}
+    return sorted(step for step in found - kept if step < complete[0])
+
+
+def local_path(path: str) -> str:
+    """Where a manifest's file belongs in the checkpoint's folder."""
+    return _NODE_FOLDER.sub("", path)
+
+
+def fetch_newest(store: Store, target: Path, stop: StopRequest) -> Checkpoint | None:
+    """The newest checkpoint that is whole in every byte; None for a fresh start."""
+    sizes = transfer.retrying(lambda: store.sizes(layout.CHECKPOINTS), layout.CHECKPOINTS, stop)
+    for step in complete_steps(sizes):
+        folder = target / f"checkpoint-{step}"
+        if _fetch(store, step, sizes, folder, stop):
+            return Checkpoint(step=step, folder=folder)
+        log.warning("checkpoint is damaged, trying an older one step=%d", step)
+    return None
+
+
+def _fetch(
+    store: Store, step: int, sizes: Mapping[str, int], folder: Path, stop: StopRequest
+) -> bool:
+    prefix = layout.checkpoint_prefix(step)
+    try:
+        manifest = Manifest.from_json(store.read(f"{prefix}/{layout.MANIFEST}"))
+    except (FileNotFoundError, InvalidDocument):
+        return False
+    below = {path.removeprefix(f"{prefix}/"): size for path, size in sizes.items()}
+    if not manifest.is_complete(below):
+        return False
+    targets = {f"{prefix}/{file.path}": folder / local_path(file.path) for file in manifest.files}
+    try:
+        digests = transfer.download(store, targets, stop)
+    except FileNotFoundError:
+        return False
+    return all(digests[f"{prefix}/{file.path}"] == file.sha256 for file in manifest.files)
+
+
+def write(store: Store, folder: Path, step: int, writer: Writer) -> bool:
+    """Upload this node's part; node 0 completes the checkpoint. Whether this node did its part."""
+    prefix = layout.checkpoint_prefix(step)
+    attempt = f"attempt-{writer.attempt}"
+    own = attempt if writer.node == 0 else f"{attempt}/node-{writer.node}"
+    uploaded = transfer.upload(store, folder, f"{prefix}/{own}")
+    files = tuple(replace(file, path=file.path.removeprefix(f"{prefix}/")) for file in uploaded)
+    if writer.node != 0:
+        part = Manifest(files=files).to_json().encode()
+        store.write(f"{prefix}/{attempt}/part-{writer.node}.json", part)
+        return True
+    others = _wait_for_parts(store, f"{prefix}/{attempt}", writer.nodes)
+    if others is None:
+        return False
+    facts = {"step": step, "folder": attempt, "nodes": writer.nodes}
+    manifest = Manifest(files=files + others, facts=facts)
+    body = manifest.to_json().encode()
+    transfer.retrying(lambda: store.write(f"{prefix}/{layout.MANIFEST}", body), prefix)
+    return True
+
+
+def _wait_for_parts(store: Store, folder: str, nodes: int) -> tuple[File, ...] | None:
+    """The other nodes' files; None if one did not come in time."""
+    deadline = time.monotonic() + PART_TIMEOUT_SECONDS
+    files: tuple[File, ...] = ()
+    for node in range(1, nodes):
+        while (body := read_if_there(store, f"{folder}/part-{node}.json")) is None:
+            if time.monotonic() > deadline:
+                log.warning("checkpoint stays incomplete, no part of node=%d", node)
+                return None
+            time.sleep(1)
+        files += Manifest.from_json(body).files
+    return files
+
+
+def prune(store: Store, keep: int | None) -> None:
+    """Delete what `steps_to_delete` names, each manifest first, so that none outlives its files."""
+    sizes = store.sizes(layout.CHECKPOINTS)
+    for step in steps_to_delete(sizes, keep):
+        prefix = f"{layout.checkpoint_prefix(step)}/"
+        paths = [path for path in sizes if path.startswith(prefix)]
+        manifest = f"{prefix}{layout.MANIFEST}"
+        if manifest in paths:
+            store.delete([manifest])
+        store.delete([path for path in paths if path != manifest])
+        log.info("checkpoint deleted step=%d", step)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fetches the model and the data that a config names into the work folder.
+
+Places in an object store are downloaded, paths are used where they are, hub names are left to
+transformers and datasets.
+"""
+
+import difflib
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.stopping import StopRequest
+from finetune_trainer.storage import locations, transfer
+from finetune_trainer.storage.store import Store, open_store
+
+log = logging.getLogger(__name__)
+
+
+def fetch(
+    key: str, name: str, folder: Path, environment: Mapping[str, str], stop: StopRequest
+) -> Path | None:
+    """Where the model or data set of this config key is now; None for a hub name.
+
+    Raises:
+        AttemptFailed: it is not there, or may not be read.
+    """
+    if locations.is_in_store(name):
+        return _fetch_from_store(key, name, folder, environment, stop)
+    if (path := locations.path_of(name)) is None:
+        return None
+    if not path.exists():
+        neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise _not_found(key, name, neighbours)
+    return _as_folder(path.absolute(), folder) if key != "model_name_or_path" else path.absolute()
+
+
+def _fetch_from_store(
+    key: str, name: str, folder: Path, environment: Mapping[str, str], stop: StopRequest
+) -> Path:
+    store = open_store(name, environment)
+    sizes = transfer.retrying(store.sizes, name, stop)
+    targets = {path: folder / path for path in sizes if not path.endswith("/")}
+    if not targets:
+        targets = {"": folder / name.rsplit("/", 1)[-1]} if _is_file(store) else {}
+    if not targets:
+        raise _not_found(key, name, _neighbours(name, environment))
+    log.info("fetching %s files=%d bytes=%d", name, len(targets), sum(sizes.values()))
+    transfer.download(store, targets, stop)
+    return folder
+
+
+def _is_file(store: Store) -> bool:
+    try:
+        store.size("")
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _as_folder(path: Path, folder: Path) -> Path:
+    """`datasets` reads folders of data files, not single ones."""
+    if path.is_dir():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, folder / path.name)
+    return folder
+
+
+def _neighbours(name: str, environment: Mapping[str, str]) -> list[str]:
+    parent = name.rstrip("/").rsplit("/", 1)[0]
+    if not locations.is_in_store(parent) or parent.endswith("/"):
+        return []
+    try:
+        return open_store(parent, environment).names()
+    except (AttemptFailed, ConnectionError):
+        return []  # only a hint: the failure itself is told without it
+
+
+def _not_found(key: str, name: str, neighbours: list[str]) -> AttemptFailed:
+    last = name.rstrip("/").rsplit("/", 1)[-1]
+    nearest = difflib.get_close_matches(last, neighbours, n=1, cutoff=0.5)
+    beside = f"; beside it there is {', '.join(neighbours[:5])}" if neighbours else ""
+    hint = f": did you mean {nearest[0]}?" if nearest else ""
+    kind = "model" if key == "model_name_or_path" else "data set"
+    return user_error(
+        "ModelNotFound" if kind == "model" else "DatasetNotFound",
+        f"{key}: there is no {kind} at {name}{beside}",
+        f"correct {key}{hint}" if hint else f"correct {key}, or upload the {kind} there",
+    )

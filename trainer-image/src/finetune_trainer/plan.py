@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run + hardware -> training plan: the config that TRL parses, and the ranks' environment.
+
+Pure: values in, values out. Where the user says nothing, TRL's own `sft.py` decides; what is set
+here otherwise has its reason beside it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune_contract.config import check_config, load_schema
+from finetune_contract.run import Run
+
+from finetune_trainer.failures import infrastructure_error, user_error
+from finetune_trainer.hardware import Hardware
+from finetune_trainer.storage import locations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """What the ranks are started with."""
+
+    config: Mapping[str, Any]
+    environment: Mapping[str, str]
+    """Added to the supervisor's own."""
+
+
+def effective_config(run: Run) -> Mapping[str, Any]:
+    """The user's config with this attempt's adjustments."""
+    return {**run.config, **run.adjustments}
+
+
+def check_run(run: Run, hardware: Hardware) -> None:
+    """
+    Raises:
+        AttemptFailed: the config is wrong, or the node is not what was promised.
+    """
+    problems = check_config(effective_config(run))
+    if problems:
+        raise user_error(
+            "InvalidConfig",
+            "; ".join(problem.message for problem in problems),
+            f"correct {', '.join(dict.fromkeys(problem.key for problem in problems))}",
+        )
+    promised = run.world.processes_per_node
+    if hardware.has_cuda and promised > hardware.gpus:
+        raise infrastructure_error(
+            "WorldSizeMismatch",
+            f"{promised} GPUs were promised on this node and {hardware.gpus} are there",
+            "check the node's device plugin and what the pod was given",
+        )
+
+
+def names_in(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every model and data set that the config names, with its key."""
+    if name := config.get("model_name_or_path"):
+        yield "model_name_or_path", name
+    mixture = config.get("datasets") or ()
+    for part in mixture:
+        if isinstance(part, Mapping) and part.get("path"):
+            yield "datasets", part["path"]
+    # As in TRL's sft.py: a mixture wins over a single data set.
+    if not mixture and (name := config.get("dataset_name")):
+        yield "dataset_name", name
+
+
+def plan_training(
+    run: Run,
+    hardware: Hardware,
+    *,
+    local_paths: Mapping[str, Path],
+    output: Path,
+    resume: Path | None,
+) -> TrainingPlan:
+    """The plan for a checked run.
+
+    `local_paths` has the place of everything that was fetched, by the name in the config.
+    """
+    config = _with_local_names(_with_whole_integers(effective_config(run)), local_paths)
+    config |= _defaults(hardware, config)
+    config["output_dir"] = str(output)
+    if resume is not None:
+        config["resume_from_checkpoint"] = str(resume)
+    environment = {str(key): str(value) for key, value in (config.get("env") or {}).items()}
+    return TrainingPlan(config=config, environment=_environment(run, hardware) | environment)
+
+
+def _defaults(hardware: Hardware, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set unless the user did."""
+    defaults: dict[str, Any] = {
+        # The supervisor shows progress; a bar per rank would fill the log.
+        "disable_tqdm": True,
+    }
+    if "logging_strategy" not in config:
+        # `kubectl get` and the loss curve live on what is logged: TRL's 10 leaves short runs blank.
+        defaults["logging_steps"] = 1
+    if not hardware.has_cuda:
+        # TRL's default is bf16 on a GPU; SFTConfig cannot even be built with it on a CPU.
+        defaults |= {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
+    return {key: value for key, value in defaults.items() if key not in config}
+
+
+def _environment(run: Run, hardware: Hardware) -> dict[str, str]:
+    return {
+        "OMP_NUM_THREADS": str(max(1, hardware.cpus // run.world.processes_per_node)),
+        # The supervisor reports more, and its ETA is right after a resume.
+        "DISABLE_KUBEFLOW_INTEGRATION": "TRUE",
+        # Whoever fine-tunes in their own cluster has not agreed to tell others about it.
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _with_whole_integers(config: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON and Kubernetes may turn `8` into `8.0`; TRL would pass it on as a float."""
+    properties = load_schema()["properties"]
+    return {
+        key: int(value)
+        if isinstance(value, float) and value.is_integer() and _is_integer(properties.get(key))
+        else value
+        for key, value in config.items()
+    }
+
+
+def _is_integer(schema: Mapping[str, Any] | None) -> bool:
+    types = (schema or {}).get("type") or ()
+    return "integer" in types and "number" not in types
+
+
+def _with_local_names(config: Mapping[str, Any], local_paths: Mapping[str, Path]) -> dict[str, Any]:
+    """The config with each name replaced by where it is now."""
+
+    def resolve(name: str) -> str:
+        return str(local_paths[name]) if name in local_paths else locations.hub_name(name)
+
+    resolved = dict(config)
+    for key in ("model_name_or_path", "dataset_name"):
+        if resolved.get(key):
+            resolved[key] = resolve(resolved[key])
+    if resolved.get("datasets"):
+        resolved["datasets"] = [
+            {**part, "path": resolve(part["path"])}
+            if isinstance(part, Mapping) and part.get("path")
+            else part
+            for part in resolved["datasets"]
+        ]
+    return resolved

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs in the ranks. The only part that imports torch, and nothing else imports it.
+
+- `launcher`: torch's elastic launcher, tied to the supervisor's life.
+- `rank`: one rank's `main`: every ending becomes a result file.
+- `training`: config, data, trainer, as TRL's `sft.py` does it.
+- `callbacks`: progress, stopping at a step boundary, handing over checkpoints.
+- `samples`: answers to held-out prompts.
+- `verification`: what was saved is loaded again and must answer.
+"""

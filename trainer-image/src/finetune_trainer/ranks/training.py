@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains as TRL's `sft.py` does, from the config that the plan resolved; reads top to bottom."""
+
+import gc
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+import torch.distributed as dist
+from datasets import DatasetDict, IterableDatasetDict, load_dataset
+from transformers.trainer_callback import TrainerState
+from trl import (
+    DatasetMixtureConfig,
+    ModelConfig,
+    ScriptArguments,
+    SFTConfig,
+    SFTTrainer,
+    TrlParser,
+    get_dataset,
+    get_peft_config,
+    get_quantization_config,
+)
+
+from finetune_trainer.failures import (
+    AttemptFailed,
+    Stage,
+    classify,
+    infrastructure_error,
+    user_error,
+)
+from finetune_trainer.history import figures_of, require_learning
+from finetune_trainer.orders import Orders
+from finetune_trainer.rank_results import Ending, RankResult
+from finetune_trainer.ranks import samples, verification
+from finetune_trainer.ranks.callbacks import (
+    CheckpointHandover,
+    LearningGuard,
+    ProgressRecorder,
+    StopAtBoundary,
+)
+from finetune_trainer.workspace import Workspace, write_atomically
+
+CONFIG_TYPES = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
+STATE_FILE = "trainer_state.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """The config as TRL reads it."""
+
+    script: ScriptArguments
+    training: SFTConfig
+    model: ModelConfig
+    mixture: DatasetMixtureConfig
+
+
+def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
+    """Train, save, verify; the rank's result.
+
+    Raises:
+        AttemptFailed: with whoever is to blame.
+    """
+    with blaming(Stage.CONFIG):
+        arguments = read_arguments(workspace.config)
+    require_promised_world(arguments.training, orders)
+    with blaming(Stage.DATA):
+        dataset = load_data(arguments)
+    stop = StopAtBoundary(workspace.stop)
+    with blaming(Stage.MODEL):
+        trainer = build_trainer(arguments, dataset)
+        trainer.add_callback(stop)
+        trainer.add_callback(ProgressRecorder(workspace, resumed_from_step=orders.resume_step))
+        trainer.add_callback(CheckpointHandover(workspace))
+        trainer.add_callback(LearningGuard())
+        prompts = samples.held_out(dataset, arguments.script.dataset_test_split, orders.samples)
+    answers_before = answers_of_untrained(trainer, prompts, orders)
+    with blaming(Stage.TRAINING):
+        run_training(trainer, arguments.training.resume_from_checkpoint)
+    steps = {"step": trainer.state.global_step, "total_steps": trainer.state.max_steps}
+    if stop.has_stopped:
+        return RankResult(rank=rank, time=0, ending=Ending.STOPPED, **steps)
+    require_learning(trainer.state.log_history)
+    with blaming(Stage.SAVING):
+        trainer.save_model(str(workspace.artifact))
+        if arguments.training.push_to_hub:
+            trainer.push_to_hub(dataset_name=arguments.script.dataset_name)
+    figures = figures_of(trainer.state.log_history) | _peak_memory()
+    trainer.end()
+    del trainer
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if rank == 0:
+        with blaming(Stage.VERIFYING):
+            answers = verification.verify(
+                workspace, arguments, prompts, answers_before, orders.sample_tokens
+            )
+            write_atomically(workspace.samples, json.dumps(answers, indent=2))
+    return RankResult(
+        rank=rank, time=0, ending=Ending.FINISHED, verified=rank == 0, figures=figures, **steps
+    )
+
+
+@contextmanager
+def blaming(stage: Stage) -> Iterator[None]:
+    """Give what is raised inside the blame that this stage implies."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise AttemptFailed(classify(error, stage)) from error
+
+
+class _Parser(TrlParser):
+    """TRL's parser, whose complaint is an error instead of 150 lines of usage and an exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def read_arguments(config: Path) -> Arguments:
+    """The config, by TRL's own parser; an unknown key is an error."""
+    parser = _Parser(CONFIG_TYPES)
+    script, training, model, mixture = parser.parse_args_and_config(["--config", str(config)])
+    return Arguments(script=script, training=training, model=model, mixture=mixture)
+
+
+def require_promised_world(training: SFTConfig, orders: Orders) -> None:
+    """
+    Raises:
+        AttemptFailed: another number of processes, or nodes that resume from different steps.
+    """
+    found = training.world_size
+    if found != orders.world_size:
+        raise infrastructure_error(
+            "WorldSizeMismatch",
+            f"{orders.world_size} processes were promised to train together, {found} do",
+            "check that every node's pod runs and that config.env sets no WORLD_SIZE or RANK",
+        )
+    if not dist.is_initialized():
+        return
+    steps: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(steps, orders.resume_step)
+    if len(set(steps)) > 1:
+        raise infrastructure_error(
+            "ResumeMismatch",
+            f"the nodes fetched checkpoints of different steps: {sorted(set(steps))}",
+            "nothing to do: the next attempt fetches again",
+        )
+
+
+def load_data(arguments: Arguments) -> DatasetDict | IterableDatasetDict:
+    """The data set that the config names, with its splits checked."""
+    script = arguments.script
+    if arguments.mixture.datasets:
+        dataset = get_dataset(arguments.mixture)
+    else:
+        dataset = load_dataset(
+            script.dataset_name, name=script.dataset_config, streaming=script.dataset_streaming
+        )
+    needed = {"dataset_train_split": script.dataset_train_split}
+    if arguments.training.eval_strategy != "no":
+        needed["dataset_test_split"] = script.dataset_test_split
+    for key, split in needed.items():
+        if split not in dataset:
+            raise user_error(
+                "SplitNotFound",
+                f"{key} is {split}, and the data set has only {', '.join(dataset)}",
+                f"set {key} to one of them"
+                + ("" if key == "dataset_train_split" else ", or eval_strategy to 'no'"),
+            )
+    train = dataset[script.dataset_train_split]
+    if not script.dataset_streaming and not arguments.mixture.streaming and len(train) == 0:
+        raise user_error("EmptyDataset", "the training split has no rows", "add training examples")
+    return dataset
+
+
+def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> SFTTrainer:
+    """The trainer, with the very arguments that TRL's `sft.py` gives it."""
+    script, training, model = arguments.script, arguments.training, arguments.model
+    training.model_init_kwargs = model_init_kwargs(arguments)
+    return SFTTrainer(
+        model=model.model_name_or_path,
+        args=training,
+        train_dataset=dataset[script.dataset_train_split],
+        eval_dataset=dataset[script.dataset_test_split] if training.eval_strategy != "no" else None,
+        quantization_config=get_quantization_config(model),
+        peft_config=get_peft_config(model),
+    )
+
+
+def model_init_kwargs(arguments: Arguments) -> dict[str, Any]:
+    """How the base model is loaded, for training and for verifying alike."""
+    model = arguments.model
+    return {
+        "revision": model.model_revision,
+        "trust_remote_code": arguments.training.trust_remote_code,
+        "attn_implementation": model.attn_implementation,
+        "dtype": model.dtype,
+        **(arguments.training.model_init_kwargs or {}),
+    }
+
+
+def answers_of_untrained(
+    trainer: SFTTrainer, prompts: list[samples.Prompt], orders: Orders
+) -> list[str]:
+    """The base model's answers, where they can only be had before training.
+
+    With an adapter they are had later for nothing, by switching it off. Sharded models cannot
+    answer from one rank alone.
+    """
+    is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if hasattr(trainer.model, "peft_config") or is_sharded or not trainer.is_world_process_zero():
+        return []
+    return samples.answers(trainer.model, trainer.processing_class, prompts, orders.sample_tokens)
+
+
+def run_training(trainer: SFTTrainer, checkpoint: str | None) -> None:
+    """Train to the end, or load the end if the checkpoint is of the last step."""
+    if checkpoint is not None and not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        state = TrainerState.load_from_json(str(Path(checkpoint) / STATE_FILE))
+        if state.max_steps and state.global_step >= state.max_steps:
+            # Trainer.train would take one step too many where that step ends no epoch.
+            trainer._load_from_checkpoint(checkpoint)
+            trainer.state = state
+            return
+    trainer.train(resume_from_checkpoint=checkpoint)
+
+
+def _peak_memory() -> dict[str, float]:
+    if not torch.cuda.is_available():
+        return {}
+    return {"peak_memory_bytes": float(torch.cuda.max_memory_allocated())}
