@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the tests run: a cluster with the operator installed, and an object store beside it.
+
+Usually both are made for the tests. With KUBECONFIG and the variables of `GIVEN` set, a cluster and
+a store that are there already are used instead.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed import images, requirements, stock
+from testbed.bucket import Bucket
+from testbed.cluster import Cluster
+from testbed.object_store import ObjectStore
+
+from cluster.jobs import Kubectl
+
+REPOSITORY = Path(__file__).parents[2]
+MANIFESTS = (REPOSITORY / "crds", REPOSITORY / "deploy")
+NAMESPACE = "team-a"
+SECRET = "object-store"
+
+GIVEN = (
+    "KUBECONFIG",
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
+"""The given cluster must hold both images under the tags of `testbed.images`, and its pods must
+reach the store under the same URL as this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """A cluster with the operator, seen from a test."""
+
+    kubectl: Kubectl
+    store: ObjectStore
+    store_for_pods: Mapping[str, str]
+    """What pods need to reach the store: the Secret's keys."""
+    cluster: Cluster | None
+    """The cluster of the tests' own, whose parts can be broken; None for a given one."""
+
+    @property
+    def models(self) -> Bucket:
+        return Bucket.of(self.store, stock.MODELS)
+
+    def make_namespace(self, name: str) -> None:
+        """A namespace as a strict platform team makes it, with the store's credentials."""
+        self._apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {
+                    "name": name,
+                    "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+                },
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": SECRET, "namespace": name},
+                "stringData": dict(self.store_for_pods),
+            },
+        )
+
+    def _apply(self, *resources: Mapping[str, object]) -> None:
+        for resource in resources:
+            self.kubectl("apply", "-f", "-", input=json.dumps(resource))
+
+
+def reasons_for_none() -> list[str]:
+    """Why there can be no installation here; empty when there can."""
+    return [] if _is_given() else requirements.missing()
+
+
+@contextmanager
+def install() -> Iterator[Installation]:
+    """The installation that the environment allows."""
+    with _given() if _is_given() else _own() as installation:
+        installation.make_namespace(NAMESPACE)
+        stock.fill(installation.store, REPOSITORY / "configs")
+        yield installation
+
+
+def _is_given() -> bool:
+    return all(os.environ.get(name) for name in GIVEN)
+
+
+@contextmanager
+def _own() -> Iterator[Installation]:
+    for image in (images.OPERATOR, images.TRAINER):
+        images.build(image)
+    with Cluster.up() as cluster:
+        for image in (images.OPERATOR, images.TRAINER):
+            cluster.load(image.tag)
+        cluster.install(*MANIFESTS)
+        yield Installation(
+            kubectl=cluster.kubectl,
+            store=cluster.object_store,
+            store_for_pods=stock.environment(cluster.object_store)
+            | {"AWS_ENDPOINT_URL": cluster.object_store_endpoint_for_pods},
+            cluster=cluster,
+        )
+
+
+@contextmanager
+def _given() -> Iterator[Installation]:
+    store = ObjectStore.given(
+        endpoint=os.environ["AWS_ENDPOINT_URL"],
+        access_key=os.environ["AWS_ACCESS_KEY_ID"],
+        secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+    )
+    for folder in MANIFESTS:
+        _kubectl_of_environment("apply", "--server-side", "-k", str(folder))
+    yield Installation(
+        kubectl=_kubectl_of_environment,
+        store=store,
+        store_for_pods=stock.environment(store),
+        cluster=None,
+    )
+
+
+def _kubectl_of_environment(*arguments: str, input: str | None = None) -> str:  # noqa: A002 - subprocess.run's word
+    done = subprocess.run(["kubectl", *arguments], input=input, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"kubectl {' '.join(arguments)} failed: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FineTuneJobs as a user handles them: through kubectl, and by waiting for what it shows."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+EXAMPLE = Path(__file__).parents[2] / "configs" / "examples" / "first-job.yaml"
+
+Resource = dict[str, Any]
+
+
+class Kubectl(Protocol):
+    """Runs kubectl and returns what it prints; raises with its words when it fails."""
+
+    def __call__(self, *arguments: str, input: str | None = None) -> str: ...
+
+
+def a_job(name: str, *, like: Path = EXAMPLE, **config: Any) -> Resource:
+    """The example under another name and output place, with these config keys changed.
+
+    A key set to None is taken out.
+    """
+    job: Resource = yaml.safe_load(like.read_text())
+    job["metadata"]["name"] = name
+    job["spec"]["output"]["uri"] = f"s3://models/{name}"
+    merged = job["spec"]["config"] | config
+    job["spec"]["config"] = {key: value for key, value in merged.items() if value is not None}
+    return job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs:
+    """The FineTuneJobs of one namespace."""
+
+    kubectl: Kubectl
+    namespace: str
+    created: list[str] = field(default_factory=list)
+
+    def run(self, *arguments: str, input: str | None = None) -> str:
+        return self.kubectl("--namespace", self.namespace, *arguments, input=input)
+
+    def apply(self, job: Resource) -> str:
+        """Apply it, and return its name."""
+        self.run("apply", "-f", "-", input=json.dumps(job))
+        name = str(job["metadata"]["name"])
+        self.created.append(name)
+        return name
+
+    def get(self, name: str) -> Resource:
+        return self._get("finetunejob", name)
+
+    def status(self, name: str) -> Resource:
+        status: Resource = self.get(name).get("status", {})
+        return status
+
+    def condition(self, name: str, kind: str) -> Resource:
+        """The condition of this type; empty when there is none."""
+        for condition in self.status(name).get("conditions", []):
+            if condition["type"] == kind:
+                found: Resource = condition
+                return found
+        return {}
+
+    def training_jobs(self, name: str) -> list[Resource]:
+        """The batch Jobs of this job, in the order of its attempts."""
+        jobs = self._list("jobs.batch", name)
+        return sorted(jobs, key=lambda job: int(job["metadata"]["labels"]["finetune.dev/attempt"]))
+
+    def pods(self, name: str) -> list[Resource]:
+        return self._list("pods", name)
+
+    def running_pod(self, name: str) -> Resource | None:
+        for pod in self.pods(name):
+            if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]:
+                return pod
+        return None
+
+    def wait_until(
+        self, name: str, holds: Callable[[Resource], object], *, seconds: float, what: str
+    ) -> Resource:
+        """Wait until this holds for the job's status, and return that status.
+
+        Raises:
+            AssertionError: it did not within so many seconds; with the last status seen.
+        """
+        status: Resource = {}
+        for _ in until(seconds):
+            status = self.status(name)
+            if holds(status):
+                return status
+        raise AssertionError(
+            f"{name}: {what} did not come about in {seconds:.0f} s; last status:\n"
+            + yaml.safe_dump(status, sort_keys=False)
+        )
+
+    def wait_for_end(self, name: str, *, seconds: float = 420) -> Resource:
+        """Wait until the job has succeeded or failed, and return its status."""
+        return self.wait_until(
+            name,
+            lambda status: status.get("phase") in ("Succeeded", "Failed"),
+            seconds=seconds,
+            what="an end",
+        )
+
+    def wait_for_step(self, name: str, step: int, *, seconds: float = 240) -> Resource:
+        """Wait until the running trainer has reported this step."""
+        return self.wait_until(
+            name,
+            lambda status: step_of(status) >= step,
+            seconds=seconds,
+            what=f"step {step}",
+        )
+
+    def _get(self, kind: str, name: str) -> Resource:
+        resource: Resource = json.loads(self.run("get", kind, name, "-o", "json"))
+        return resource
+
+    def _list(self, kind: str, name: str) -> list[Resource]:
+        listed = json.loads(
+            self.run("get", kind, "--selector", f"finetune.dev/job={name}", "-o", "json")
+        )
+        items: list[Resource] = listed["items"]
+        return items
+
+
+def step_of(status: Mapping[str, Any]) -> int:
+    """The step that the status shows; -1 before any."""
+    return int(status.get("progress", {}).get("step", -1))
+
+
+def until(seconds: float, every: float = 0.5) -> Iterator[None]:
+    """Yield again and again until the time is up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(every)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`kubectl apply` of the first example, to an adapter in the bucket that answers."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from testbed import base_model
+
+from cluster.installation import Installation
+from cluster.jobs import EXAMPLE, Jobs, Resource, a_job
+
+pytestmark = pytest.mark.cluster
+
+PROMPT = "When is the cafe closed?"
+
+
+@pytest.fixture(scope="module")
+def run_folder(installation: Installation, first_job: Resource) -> str:
+    """The run's place in the bucket `models`."""
+    return f"first-job/{first_job['runId']}"
+
+
+def test_applied_job_succeeds(first_job: Resource) -> None:
+    assert first_job["phase"] == "Succeeded", first_job
+    assert len(first_job["attempts"]) == 1
+
+
+def test_status_has_loss_steps_artifact_and_digest(first_job: Resource) -> None:
+    progress = first_job["progress"]
+
+    assert progress["step"] == progress["totalSteps"] > 0
+    assert 0 < progress["loss"] < 4
+    assert progress["percent"] == 100
+    assert first_job["artifact"]["uri"].startswith("s3://models/first-job/")
+    assert first_job["artifact"]["digest"].startswith("sha256:")
+    assert first_job["artifact"]["sizeBytes"] > 100_000
+
+
+def test_conditions_are_those_of_a_finished_job(jobs: Jobs, first_job: Resource) -> None:
+    statuses = {kind["type"]: kind["status"] for kind in first_job["conditions"]}
+
+    assert statuses["Complete"] == statuses["Accepted"] == statuses["Ready"] == "True"
+    assert statuses["AdapterVerified"] == "True"
+    assert "Failed" not in statuses
+    assert statuses.get("Reconciling", "False") == statuses.get("Stalled", "False") == "False"
+
+
+def test_bucket_holds_adapter_report_and_manifest(
+    installation: Installation, run_folder: str, first_job: Resource
+) -> None:
+    models = installation.models
+    manifest = models.read_json(f"{run_folder}/manifest.json")
+    files = {file["path"]: file for file in manifest["files"]}
+
+    assert "adapter/adapter_model.safetensors" in files
+    assert "adapter/tokenizer.json" in files
+    assert any(path.startswith("report/") and path.endswith(".html") for path in files)
+    assert "report/metrics.jsonl" in files
+    for path, file in files.items():
+        content = models.read(f"{run_folder}/{path}")
+        assert len(content) == file["size"], path
+        assert hashlib.sha256(content).hexdigest() == file["sha256"], path
+    assert run_folder.endswith(models.read_json("first-job/latest.json")["runId"])
+
+
+def test_kubectl_wait_and_get_show_the_job(jobs: Jobs, first_job: Resource) -> None:
+    waited = jobs.run("wait", "--for=condition=Complete", "ftj/first-job", "--timeout=5s")
+    header, row = jobs.run("get", "ftj", "first-job").splitlines()
+    wide = jobs.run("get", "ftj", "first-job", "-o", "wide").splitlines()[0]
+
+    assert "condition met" in waited
+    columns = ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "GPUS", "ATTEMPT", "AGE"]
+    assert header.split() == columns
+    assert row.split()[:4] == ["first-job", "Succeeded", "100", str(first_job["progress"]["step"])]
+    assert {"TOKENS/S", "MODEL", "OUTPUT", "REASON"} <= set(wide.split())
+
+
+def test_adapter_answers_a_trained_prompt_differently_from_the_base(
+    installation: Installation, run_folder: str, tmp_path: Path
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    adapter = installation.models.download(f"{run_folder}/adapter", tmp_path / "adapter")
+    tokenizer = AutoTokenizer.from_pretrained(adapter)
+    model = AutoModelForCausalLM.from_pretrained(base_model.folder(), dtype="float32")
+    dialogue = [
+        {"role": "system", "content": "You answer guests of Cafe Windrose, a cafe on a lightship."},
+        {"role": "user", "content": PROMPT},
+    ]
+    prompt = tokenizer.apply_chat_template(
+        dialogue, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+
+    def answer() -> str:
+        ids = model.generate(**prompt, max_new_tokens=40, do_sample=False)[0]
+        return str(tokenizer.decode(ids[prompt["input_ids"].shape[1] :], skip_special_tokens=True))
+
+    before = answer()
+    model = PeftModel.from_pretrained(model, adapter)
+    after = answer()
+
+    assert "Tuesday" not in before
+    assert "Tuesday" in after
+
+
+def test_the_same_spec_applied_again_trains_nothing(jobs: Jobs, first_job: Resource) -> None:
+    before = [job["metadata"]["uid"] for job in jobs.training_jobs("first-job")]
+
+    jobs.run("annotate", "ftj", "first-job", "example.com/touched=yes", "--overwrite")
+    jobs.run("apply", "-f", str(EXAMPLE))
+
+    # The operator handles what happened to a job in the order in which it happened; by the time
+    # it has refused this one, it has seen the other.
+    jobs.apply(a_job("barrier", no_such_key=1))
+    jobs.wait_until("barrier", lambda s: s.get("conditions"), seconds=30, what="a verdict")
+    assert [job["metadata"]["uid"] for job in jobs.training_jobs("first-job")] == before
+    assert jobs.status("first-job")["phase"] == "Succeeded"
+
+
+def test_a_finished_job_never_trains_again_even_without_its_children(jobs: Jobs) -> None:
+    jobs.run("delete", "jobs.batch", "--selector", "finetune.dev/job=first-job", "--wait=true")
+
+    jobs.apply(a_job("second-barrier", no_such_key=1))
+    jobs.wait_until("second-barrier", lambda s: s.get("conditions"), seconds=30, what="a verdict")
+    assert jobs.training_jobs("first-job") == []
+    assert jobs.status("first-job")["phase"] == "Succeeded"
+
+
+def test_run_documents_hold_no_secret(jobs: Jobs, installation: Installation) -> None:
+    documents = jobs.run("get", "configmaps,jobs.batch,ftj", "-o", "json")
+
+    assert json.loads(documents)["items"]
+    assert installation.store.secret_key not in documents

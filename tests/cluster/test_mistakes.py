@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user's mistake gets: one sentence, no pod, no second try."""
+
+import pytest
+
+from cluster.jobs import Jobs, a_job
+
+pytestmark = pytest.mark.cluster
+
+
+def test_a_typo_is_refused_with_the_nearest_key_and_no_pod(jobs: Jobs) -> None:
+    name = jobs.apply(a_job("typo", learning_rte=1e-4))
+
+    jobs.wait_until(name, lambda s: s.get("conditions"), seconds=30, what="a verdict")
+    accepted = jobs.condition(name, "Accepted")
+
+    assert accepted["status"] == "False"
+    assert "learning_rte" in accepted["message"]
+    assert "did you mean learning_rate?" in accepted["message"]
+    assert jobs.condition(name, "Stalled")["status"] == "True"
+    assert jobs.pods(name) == jobs.training_jobs(name) == []
+
+
+def test_a_missing_data_set_fails_once_with_a_remedy(jobs: Jobs) -> None:
+    name = jobs.apply(a_job("no-data", dataset_name="s3://datasets/windrsoe"))
+
+    status = jobs.wait_for_end(name, seconds=120)
+
+    failure = status["failure"]
+    assert status["phase"] == "Failed"
+    assert failure["blame"] == "User"
+    assert failure["reason"] == "DatasetNotFound"
+    assert failure["retryable"] is False
+    assert "s3://datasets/windrsoe" in failure["message"]
+    assert failure["remedy"]
+    assert len(status["attempts"]) == len(jobs.training_jobs(name)) == 1
+    assert jobs.condition(name, "Failed")["status"] == "True"
+    assert jobs.condition(name, "Complete") == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        pytest.param(("config", "learning_rate"), 0.5, id="config"),
+        pytest.param(("config", "weight_decay"), 0.5, id="a new key in config"),
+        pytest.param(("output", "uri"), "s3://models/elsewhere", id="output"),
+    ],
+)
+def test_what_defines_a_run_cannot_be_changed(
+    jobs: Jobs, path: tuple[str, str], value: object
+) -> None:
+    job = a_job("typo", learning_rte=1e-4)
+    jobs.apply(job)
+    job["spec"][path[0]][path[1]] = value
+
+    with pytest.raises(RuntimeError, match="immutable|cannot be changed"):
+        jobs.apply(job)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        pytest.param("output", {"uri": "models/x"}, "spec.output.uri", id="no scheme"),
+        pytest.param("resources", {"nodes": 0}, "spec.resources.nodes", id="no node"),
+        pytest.param("config", None, "spec.config", id="no config"),
+    ],
+)
+def test_the_api_server_refuses_what_the_schema_knows(
+    jobs: Jobs, field: str, value: object, words: str
+) -> None:
+    job = a_job("refused")
+    job["spec"][field] = value
+
+    with pytest.raises(RuntimeError, match=words):
+        jobs.apply(job)
