@@ -9,10 +9,13 @@ In reading order:
     __main__        the same for people: python -m testbed up | down | kubectl ...
 
     folder          where a cluster keeps its files
-    components      the command line and configuration of every component
+    components      the command line of every component
+    configuration   the files that components read
     certificates    who everyone is
+    addresses       who lives where
     binaries        Kubernetes, etcd and CoreDNS from pinned Go modules, built once
     requirements    what the machine must offer, and what of it is missing
+    startup         from empty namespaces to a cluster that can run a pod
     readiness       waits until the cluster can run a pod
     containerd      gives a cluster's container runtime an image without copying it
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from testbed import images, requirements
 from testbed.cluster import Cluster, end
-from testbed.folder import all_folders
+from testbed.folder import Folder, all_folders
+from testbed.images import Image
 from testbed.narration import say
 
 _DEFAULT_NAME = "dev"
+_IMAGES = {"operator": images.OPERATOR, "trainer": images.TRAINER}
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -32,7 +34,10 @@ def _up(arguments: argparse.Namespace) -> None:
     if arguments.name in {folder.name for folder in all_folders() if folder.connection()}:
         say(f"Cluster {arguments.name} is up already.")
     else:
-        Cluster.create(arguments.name, owned=False)
+        cluster = Cluster.create(arguments.name, owned=False)
+        for image in _IMAGES.values():
+            if images.exists(image.tag):
+                cluster.load(image.tag)
     _print_usage(Cluster.find(arguments.name))
 
 
@@ -48,7 +53,7 @@ export AWS_SECRET_ACCESS_KEY={store.secret_key}""")
     say(f"""
 Pods reach the object store at {cluster.object_store_endpoint_for_pods}
 kubectl without an export:     python -m testbed{name} kubectl get pods -A
-Build and load the images:     python -m testbed{name} images
+Build and load new images:     python -m testbed{name} images
 End it, leaving nothing:       python -m testbed{name} down""")
 
 
@@ -83,15 +88,19 @@ def _exec(arguments: argparse.Namespace) -> None:
 
 
 def _images(arguments: argparse.Namespace) -> None:
-    chosen = {"operator": images.OPERATOR, "trainer": images.TRAINER}
-    built = [image for name, image in chosen.items() if name in (arguments.images or chosen)]
-    for image in built:
+    chosen: list[Image] = arguments.images or list(_IMAGES.values())
+    for image in chosen:
         images.build(image)
-    for folder in all_folders():
-        if folder.connection():
-            cluster = Cluster.find(folder.name)
-            for image in built:
-                cluster.load(image.tag)
+    if Folder(arguments.name).connection():
+        cluster = Cluster.find(arguments.name)
+        for image in chosen:
+            cluster.load(image.tag)
+
+
+def _image(name: str) -> Image:
+    if name not in _IMAGES:
+        raise argparse.ArgumentTypeError(f"there is no {name}, only {' and '.join(_IMAGES)}")
+    return _IMAGES[name]
 
 
 def _install(arguments: argparse.Namespace) -> None:
@@ -144,8 +153,10 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "list the clusters and what of them runs")
     kubectl = add("kubectl", _kubectl, "run kubectl against the cluster")
     kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
-    image = add("images", _images, "build the images and load them into every running cluster")
-    image.add_argument("images", nargs="*", metavar="operator|trainer", help="default: both")
+    image = add("images", _images, "build the images; load them into the cluster if it is up")
+    image.add_argument(
+        "images", nargs="*", type=_image, metavar="operator|trainer", help="default: both"
+    )
     install = add("install", _install, "apply manifests and wait until they can be used")
     install.add_argument("manifests", nargs="+", type=Path, metavar="FOLDER")
     for name, run, explanation in (

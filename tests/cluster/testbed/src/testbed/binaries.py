@@ -5,7 +5,6 @@ import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from testbed.cache import build_once, key, root
@@ -102,13 +101,8 @@ def _key(module: Module) -> str:
         *(path.read_bytes() for path in sources),
         *module.programs.values(),
         *_build_flags(module),
-        _go_version(),
+        _go("version", folder=_MODULES / module.folder),
     )
-
-
-@cache
-def _go_version() -> str:
-    return _go("version", folder=_MODULES)
 
 
 def _build_flags(module: Module) -> list[str]:
@@ -130,7 +124,7 @@ def _go(*arguments: str, folder: Path) -> str:
             ["go", *arguments], cwd=folder, env=environment, capture_output=True, text=True
         )
     except FileNotFoundError:
-        raise Missing("There is no Go on the PATH to build Kubernetes with.") from None
+        raise Missing("There is no Go on the PATH to build the cluster with.") from None
     if done.returncode:
         raise RuntimeError(f"go {' '.join(arguments)} failed in {folder}:\n{done.stderr.strip()}")
     return done.stdout

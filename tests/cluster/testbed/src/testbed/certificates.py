@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import trustme
+ADMIN = "admin"
+"""The file and user with every right."""
 
-ORGANIZATION = "finetune-operator testbed"
+_ORGANIZATION = "finetune-operator testbed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,10 @@ class Identity:
 
 def issue(folder: Path, identities: tuple[Identity, ...]) -> None:
     """Write ca.crt, ca.key, and <file>.crt, <file>.key of each identity."""
-    authority = trustme.CA(organization_name=ORGANIZATION)
+    # Here, because its import takes longer than all else that a `testbed kubectl` does.
+    import trustme
+
+    authority = trustme.CA(organization_name=_ORGANIZATION)
     authority.cert_pem.write_to_path(folder / "ca.crt")
     authority.private_key_pem.write_to_path(folder / "ca.key")
     for identity in identities:

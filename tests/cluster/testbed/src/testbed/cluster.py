@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from testbed import binaries, cache, images, requirements
-from testbed.components import all_components, store_settings, write_configuration
+from testbed import binaries, cache, configuration, images, requirements
+from testbed.components import Component, all_components, store_settings
 from testbed.containerd import Containerd
 from testbed.folder import Connection, Folder, all_folders
 from testbed.forwarder import forward
@@ -77,7 +77,7 @@ class Cluster:
             remove_dead_clusters()
             folder.create()
             try:
-                write_configuration(folder)
+                configuration.write(folder)
                 namespaces = keep(folder, os.getpid() if owned else None)
             except BaseException:
                 folder.remove()
@@ -213,16 +213,21 @@ class Cluster:
     def kill(self, component: str, *, gently: bool = False) -> None:
         """End a component, and wait until it has ended. Nobody starts it again."""
         signal_number = signal.SIGTERM if gently else signal.SIGKILL
-        self._namespaces.kill(self._components[component].program, signal_number)
+        self._namespaces.kill(self._component(component).program, signal_number)
 
     def start(self, component: str) -> None:
         """Start a component that has been killed. It may need a moment until it serves."""
-        start(self._folder, self._namespaces, self._components[component])
+        start(self._folder, self._namespaces, self._component(component))
 
     def restart(self, component: str) -> None:
         """End a component gently and start it again."""
         self.kill(component, gently=True)
         self.start(component)
+
+    def _component(self, name: str) -> Component:
+        if name not in self._components:
+            raise LookupError(f"There is no component {name}, only {', '.join(self._components)}.")
+        return self._components[name]
 
     def audit(self) -> list[dict[str, Any]]:
         """Every request that the API server has answered, as audit.k8s.io/v1 Events."""
@@ -231,6 +236,7 @@ class Cluster:
 
     def logs(self, component: str, lines: int = 200) -> str:
         """The last lines that a component said."""
+        self._component(component)
         return last_lines(self._folder, component, lines)
 
     def diagnose(self) -> str:

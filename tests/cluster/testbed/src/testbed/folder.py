@@ -45,6 +45,10 @@ class Folder:
         """For the host: reaches the cluster through a forwarder."""
         return self.path / "kubeconfig"
 
+    def kubeconfig_of(self, component: str) -> Path:
+        """For a component inside."""
+        return self.pki / f"{component}.kubeconfig"
+
     @property
     def object_store(self) -> Path:
         return self.path / "object-store"

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from testbed import binaries, cache
-from testbed.components import PAUSE_IMAGE
 from testbed.folder import all_folders
 from testbed.narration import step
+from testbed.requirements import environment
+
+PAUSE_IMAGE = "localhost/pause:1"
 
 REPOSITORY = Path(__file__).parents[5]
 
@@ -86,7 +88,7 @@ def build_pause() -> None:
     """Build the image that holds each pod's namespaces, if it is not there."""
     folder = binaries.build(binaries.PAUSE)
     with cache.locked(_store() / "build.lock"):
-        if _exists(f"{PAUSE_IMAGE}-{folder.name}"):
+        if exists(f"{PAUSE_IMAGE}-{folder.name}"):
             return
         with tempfile.TemporaryDirectory() as context, step(f"Build {PAUSE_IMAGE}"):
             shutil.copy(folder / "pause", context)
@@ -102,7 +104,7 @@ def find(tag: str) -> BuiltImage:
     Raises:
         LookupError: it has not been built.
     """
-    if not _exists(tag):
+    if not exists(tag):
         raise LookupError(f"There is no image {tag}; build it first: python -m testbed images")
     described = json.loads(_buildah("inspect", "--type", "image", tag))
     config = json.loads(described["Config"])
@@ -129,7 +131,7 @@ def _layers(digests: list[str]) -> tuple[Layer, ...]:
 def _base_image() -> str:
     """A small Debian with Python, made once."""
     tag = f"localhost/testbed-base:{cache.key(_DEBIAN, *_DEBIAN_PACKAGES)}"
-    if _exists(tag):
+    if exists(tag):
         return tag
     with (
         tempfile.TemporaryDirectory(dir=_store()) as folder,
@@ -197,7 +199,8 @@ def _remove_what_nothing_uses() -> None:
     _buildah("rmi", "--prune")
 
 
-def _exists(tag: str) -> bool:
+def exists(tag: str) -> bool:
+    """Whether an image of this name has been built."""
     return bool(_buildah("images", "--quiet", "--filter", f"reference={tag}").strip())
 
 
@@ -211,7 +214,7 @@ def _buildah(*arguments: str) -> str:
 
 
 def _run(*command: str | Path) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()[-40:]
         raise RuntimeError("\n".join([f"{command[0]} failed:", *said]))

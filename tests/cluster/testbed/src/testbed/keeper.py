@@ -18,6 +18,7 @@ import sys
 from testbed import cgroups, daemon
 from testbed.folder import Folder
 from testbed.namespaces import Namespaces
+from testbed.requirements import environment
 
 
 def keep(folder: Folder, owner: int | None) -> Namespaces:
@@ -61,6 +62,7 @@ def _namespaces(folder: Folder) -> subprocess.Popen[str]:
             *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
             *(sys.executable, "-m", "testbed.node", str(folder.path)),
         ],
+        env=environment(),
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -11,13 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-ADDRESS = "10.244.255.1"
+from testbed.addresses import NODE_ADDRESS
 
 _NETWORK = f"""\
 link set lo up
 link add node0 type veth peer name node0p
 link set node0p up
-addr add {ADDRESS}/32 dev node0
+addr add {NODE_ADDRESS}/32 dev node0
 link set node0 up
 route add default dev node0
 """

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from testbed.components import NODE
+from testbed.addresses import NODE
+from testbed.certificates import ADMIN
 
 _PAUSE_SECONDS = 0.1
 
@@ -20,7 +21,7 @@ class Api:
     def __init__(self, port: int, pki: Path) -> None:
         self._port = port
         self._trust = ssl.create_default_context(cafile=pki / "ca.crt")
-        self._trust.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+        self._trust.load_cert_chain(pki / f"{ADMIN}.crt", pki / f"{ADMIN}.key")
 
     def is_ready(self) -> bool:
         """Whether the API server serves."""

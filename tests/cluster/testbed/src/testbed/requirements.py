@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from testbed.narration import step
 
@@ -43,21 +44,33 @@ def missing() -> list[str]:
     if packages and not _can_install():
         names = " ".join(packages)
         reasons.append(f"Missing programs; on Debian, run as root: apt-get install {names}")
-    if not os.environ.get("KUBEBUILDER_ASSETS") and shutil.which("go") is None:
-        reasons.append("Kubernetes is built from source here, and there is no Go on the PATH.")
+    if shutil.which("go") is None:
+        reasons.append("A cluster is built from Go modules, and there is no Go on the PATH.")
     return reasons
 
 
 def missing_packages() -> list[str]:
     """The Debian packages whose commands are not on this machine."""
-    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
     return sorted(
-        {
-            package
-            for command, package in DEBIAN_PACKAGES.items()
-            if shutil.which(command, path=path) is None
-        }
+        {package for command, package in DEBIAN_PACKAGES.items() if _which(command) is None}
     )
+
+
+def program(command: str) -> Path:
+    """Where a command lies.
+
+    Raises:
+        Missing: nowhere.
+    """
+    found = _which(command)
+    if found is None:
+        raise Missing(f"There is no {command} on this machine.")
+    return Path(found)
+
+
+def environment() -> dict[str, str]:
+    """Ours, where root finds its programs even if it was reached through `su`."""
+    return os.environ | {"PATH": _path()}
 
 
 def install() -> None:
@@ -77,14 +90,24 @@ def install() -> None:
         _apt_get("install", "--yes", "--no-install-recommends", *packages)
 
 
+def _which(command: str) -> str | None:
+    return shutil.which(command, path=_path())
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+
+
 def _can_install() -> bool:
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def _apt_get(*arguments: str) -> None:
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
-        ["apt-get", "-qq", *arguments], env=environment, capture_output=True, text=True
+        ["apt-get", "-qq", *arguments],
+        env=environment() | {"DEBIAN_FRONTEND": "noninteractive"},
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise Missing(f"apt-get {' '.join(arguments)} failed: {done.stderr.strip()}")

@@ -4,19 +4,15 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from testbed import images, object_store
-from testbed.components import (
-    API_PORT,
-    PAUSE_IMAGE,
-    Component,
-    store_settings,
-    write_host_kubeconfig,
-)
+from testbed.addresses import API_PORT, NODE_ADDRESS
+from testbed.components import Component, store_settings
+from testbed.configuration import write_host_kubeconfig
 from testbed.containerd import Containerd
 from testbed.folder import Connection, Folder
 from testbed.forwarder import forward
+from testbed.images import PAUSE_IMAGE
 from testbed.namespaces import Namespaces
 from testbed.narration import step
-from testbed.node import ADDRESS
 from testbed.readiness import Api, wait_until
 
 _TIMEOUT_SECONDS = 120
@@ -49,8 +45,8 @@ def bring_up(
     with step("Start the control plane"):
         for name in _FIRST:
             start(folder, namespaces, components[name])
-        api_port = forward(namespaces, ADDRESS, API_PORT, log=forwarder_log)
-        store_port = forward(namespaces, ADDRESS, store.port("s3"), log=forwarder_log)
+        api_port = forward(namespaces, NODE_ADDRESS, API_PORT, log=forwarder_log)
+        store_port = forward(namespaces, NODE_ADDRESS, store.port("s3"), log=forwarder_log)
         write_host_kubeconfig(folder, api_port)
         api = Api(api_port, folder.pki)
         wait_for(api.is_ready, "the API server serves", _FIRST)
