@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from testbed.requirements import SYSTEM_PATH
 
 _PROC = Path("/proc")
 _PATIENCE_SECONDS = 5.0
+_START_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Namespaces:
                 env={"PATH": SYSTEM_PATH, **environment},
                 check=True,
             )
+        # `setsid` has forked, but may not have become the program yet.
+        deadline = time.monotonic() + _START_SECONDS
+        while str(command[0]) not in self.processes() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def run(self, *command: str | Path, stdin: str | None = None) -> str:
         """Run a command inside to its end and return its output.
