@@ -23,12 +23,12 @@ _POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BoundPod:
-    """The pod that a projected token was made for."""
+class Bearer:
+    """Whom an authentic token was made for: a service account and, if projected, its pod."""
 
     namespace: str
-    name: str
-    uid: str
+    pod_name: str | None
+    pod_uid: str | None
 
 
 class TokenChecker:
@@ -37,10 +37,10 @@ class TokenChecker:
     def __init__(self, api: KubeApi, monotonic: Callable[[], float]) -> None:
         self._api = api
         self._monotonic = monotonic
-        self._answers: OrderedDict[str, tuple[float, BoundPod | None]] = OrderedDict()
+        self._answers: OrderedDict[str, tuple[float, Bearer | None]] = OrderedDict()
 
-    async def find_pod(self, token: str, job: Body) -> BoundPod | None:
-        """The pod that this token is bound to, if it is good for progress of this job."""
+    async def find_bearer(self, token: str, job: Body) -> Bearer | None:
+        """Who holds this token, if it is authentic and was made for progress of this job."""
         metadata = job["metadata"]
         audience = progress_audience(metadata["namespace"], metadata["name"], metadata["uid"])
         # The hash, so that no token stays in memory.
@@ -48,15 +48,15 @@ class TokenChecker:
         known = self._answers.get(asked)
         if known is not None and self._monotonic() < known[0]:
             return known[1]
-        pod = await self._review(token, audience)
-        valid_for = INVALID_FOR if pod is None else VALID_FOR
-        self._answers[asked] = (self._monotonic() + valid_for.total_seconds(), pod)
+        bearer = await self._review(token, audience)
+        valid_for = INVALID_FOR if bearer is None else VALID_FOR
+        self._answers[asked] = (self._monotonic() + valid_for.total_seconds(), bearer)
         self._answers.move_to_end(asked)
         if len(self._answers) > MAX_REMEMBERED:
             self._answers.popitem(last=False)
-        return pod
+        return bearer
 
-    async def _review(self, token: str, audience: str) -> BoundPod | None:
+    async def _review(self, token: str, audience: str) -> Bearer | None:
         review = await self._api.create(
             TOKEN_REVIEWS,
             {
@@ -69,30 +69,34 @@ class TokenChecker:
         return parse_review(review.get("status", {}), audience)
 
 
-def parse_review(status: Body, audience: str) -> BoundPod | None:
-    """The pod of a token that is authentic and was made for this audience."""
+def parse_review(status: Body, audience: str) -> Bearer | None:
+    """The holder of a token that is authentic and was made for this audience."""
     if not status.get("authenticated") or audience not in status.get("audiences", ()):
         return None
     user = status.get("user", {})
     extra = user.get("extra", {})
-    match user.get("username", "").split(":"), extra.get(_POD_NAME), extra.get(_POD_UID):
-        case ["system", "serviceaccount", namespace, _], [name], [uid]:
-            return BoundPod(namespace=namespace, name=name, uid=uid)
+    match user.get("username", "").split(":"):
+        case ["system", "serviceaccount", namespace, _]:
+            return Bearer(
+                namespace=namespace,
+                pod_name=next(iter(extra.get(_POD_NAME, ())), None),
+                pod_uid=next(iter(extra.get(_POD_UID, ())), None),
+            )
     return None
 
 
-def find_attempt(job: Body, children: Children, bound: BoundPod) -> int | None:
-    """The number of the job's current attempt if this is one of its pods, else None."""
+def find_attempt(job: Body, children: Children, bearer: Bearer) -> int | None:
+    """The number of the job's current attempt if one of its pods is the bearer, else None."""
     metadata = job["metadata"]
     own_jobs = [
         found for found in children.training_jobs if controller_uid(found) == metadata["uid"]
     ]
     current = max(own_jobs, key=_attempt_of, default=None)
-    if current is None or bound.namespace != metadata["namespace"]:
+    if current is None or bearer.namespace != metadata["namespace"]:
         return None
     is_current = any(
-        pod["metadata"]["uid"] == bound.uid
-        and pod["metadata"]["name"] == bound.name
+        pod["metadata"]["uid"] == bearer.pod_uid
+        and pod["metadata"]["name"] == bearer.pod_name
         and controller_uid(pod) == current["metadata"]["uid"]
         for pod in children.pods
     )

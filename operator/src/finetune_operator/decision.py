@@ -71,11 +71,11 @@ def when_failed_for_good(job: FineTuneJob, observed: Observed, now: datetime) ->
     if newest.failure.blame not in NEVER_RETRIED and failed < job.max_attempts:
         return None
     tried = "" if newest.failure.blame in NEVER_RETRIED else f" ({failed} attempts failed)"
-    remedy = f" Remedy: {newest.failure.remedy}" if newest.failure.remedy else ""
+    remedy = f". Remedy: {newest.failure.remedy}" if newest.failure.remedy else ""
     return Decision(
         phase=Phase.FAILED,
         reason=newest.failure.reason,
-        message=f"{newest.failure.message}{tried}.{remedy}",
+        message=f"{newest.failure.message}{tried}{remedy}",
     )
 
 
@@ -83,12 +83,13 @@ def when_retry_is_not_due(job: FineTuneJob, observed: Observed, now: datetime) -
     newest, start = observed.newest, next_start(observed.attempts)
     if newest is None or newest.failure is None or start is None or start <= now:
         return None
+    ended = "was interrupted" if newest.result is Result.INTERRUPTED else "failed"
     return Decision(
         phase=Phase.RETRYING,
         reason=newest.failure.reason,
         message=(
-            f"attempt {newest.number} failed: {newest.failure.message}. "
-            f"Attempt {newest.number + 1} starts at {render_time(start)}"
+            f"attempt {newest.number} {ended} ({newest.failure.message}); "
+            f"attempt {newest.number + 1} starts at {render_time(start)}"
         ),
         check_again_in=start - now,
     )

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_contract.outcome import Outcome
-from finetune_contract.progress import Progress
+from finetune_contract.progress import Progress, TrainerPhase
 from finetune_operator.manifest import Manifest
 from finetune_operator.timestamps import render_duration, render_time
 
@@ -40,8 +40,10 @@ def with_outcome(previous: Mapping[str, Any], outcome: Outcome, attempt: int) ->
     """The last reported figures, put right by what the outcome says of the attempt's end."""
     figures = outcome.figures or {}
     final = Progress(step=outcome.step, total_steps=outcome.total_steps)
+    is_published = outcome.artifact is not None
     known = {
         "attempt": attempt,
+        "phase": TrainerPhase.PUBLISHING.value if is_published else None,
         "percent": final.percent,
         "step": outcome.step,
         "totalSteps": outcome.total_steps or None,

@@ -11,7 +11,13 @@ from finetune_operator.kube_api import ApiError, KubeApi
 from finetune_operator.logs import say
 from finetune_operator.manifest import Body, Manifest
 from finetune_operator.memory import Kind, Memory
-from finetune_operator.naming import EVENTS, FINETUNE_JOBS, RESOURCES_BY_KIND, TRAINING_JOBS
+from finetune_operator.naming import (
+    EVENTS,
+    FINETUNE_JOBS,
+    LABEL_JOB,
+    RESOURCES_BY_KIND,
+    TRAINING_JOBS,
+)
 from finetune_operator.observation import Children, controller_uid
 from finetune_operator.spec import key_of
 
@@ -78,7 +84,9 @@ class KubeCluster:
             if error.status != 404:
                 raise
         else:
-            self._memory.remember(Kind.TRAINING_JOB, found)
+            # Somebody else's Job may have the name.
+            if LABEL_JOB in found["metadata"].get("labels", {}):
+                self._memory.remember(Kind.TRAINING_JOB, found)
 
     async def _find_own(self, manifest: Manifest) -> Body:
         """The object that has this name already, when we made it before."""

@@ -33,12 +33,12 @@ class ProgressServer:
         job = self._memory.find_job(key)
         if job is None or job["metadata"]["name"] != name:
             return _refusal(404, f"there is no FineTuneJob {name} in namespace {namespace}")
-        pod = await self._checker.find_pod(token, job)
-        if pod is None:
+        bearer = await self._checker.find_bearer(token, job)
+        if bearer is None:
             return _refusal(401, f"the token is not valid for progress of FineTuneJob {name}")
-        attempt = find_attempt(job, self._memory.children_of(key), pod)
+        attempt = find_attempt(job, self._memory.children_of(key), bearer)
         if attempt is None:
-            return _refusal(403, f"pod {pod.name} is not of the current attempt of {name}")
+            return _refusal(403, f"the token is not of a pod of the current attempt of {name}")
         try:
             progress = Progress.from_body(await request.read())
         except InvalidDocument as invalid:

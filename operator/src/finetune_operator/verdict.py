@@ -3,10 +3,10 @@
 
 Precedence, from the best witness to the poorest:
 
-1. the outcome of the pod that names the rank that failed first (earliest end, where several do);
+1. an outcome that names the rank that failed, unless that only lost a peer (earliest of several);
 2. of the other pods that ended badly the earliest: its outcome where it left one, else how its
-   container ended; at the same second a pod without an outcome goes first, since a killed rank
-   says nothing while its peers say that they have lost it;
+   container ended. Times are in seconds; within one, a pod without an outcome goes first, since a
+   killed trainer says nothing, and one that lost a peer goes last;
 3. a pod that failed before its container could end (evicted, its node lost);
 4. the exit code that the Job's Failed condition quotes, when all pods are gone;
 5. the Job's Failed condition itself.
@@ -18,10 +18,9 @@ where there is no other.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from finetune_contract.documents import InvalidDocument
-from finetune_contract.outcome import Blame, Failure, Outcome, blame_of_exit_code
+from finetune_contract.outcome import PEER_LOST, Blame, Failure, Outcome, blame_of_exit_code
 from finetune_operator.conditions import find
 from finetune_operator.manifest import Body
 from finetune_operator.naming import CONTAINER, FailureReason
@@ -57,16 +56,16 @@ class _Ending:
         return exit_code
 
     @property
-    def names_rank(self) -> bool:
+    def order(self) -> tuple[bool, str, bool, bool, str]:
+        """The smallest is heard."""
         failure = self.outcome.failure if self.outcome else None
-        return failure is not None and failure.rank is not None
-
-    @property
-    def order(self) -> tuple[Any, ...]:
+        is_echo = failure is not None and failure.reason == PEER_LOST
+        names_culprit = failure is not None and failure.rank is not None and not is_echo
         return (
-            not self.names_rank,
+            not names_culprit,
             self.terminated.get("finishedAt") or "",
             self.outcome is not None,
+            is_echo,
             self.pod["metadata"]["name"],
         )
 

@@ -2,6 +2,7 @@
 """The pod template of an attempt: meets the `restricted` Pod Security Standard. No I/O here."""
 
 from finetune_contract.mounts import (
+    ENV_GRACE_SECONDS,
     ENV_PROGRESS_TOKEN,
     ENV_PROGRESS_URL,
     RUN_FOLDER,
@@ -28,7 +29,7 @@ def build_pod_template(job: FineTuneJob, attempt: int, settings: Settings) -> Ma
         metadata["annotations"] = annotations
     spec: Manifest = {
         "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": int(job.grace_period.total_seconds()),
+        "terminationGracePeriodSeconds": grace_seconds(job),
         "automountServiceAccountToken": False,
         # Links to every Service of the namespace would crowd the environment.
         "enableServiceLinks": False,
@@ -55,6 +56,7 @@ def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
         "env": [
             {"name": "HOME", "value": WORK_FOLDER},
             {"name": "HF_HOME", "value": f"{WORK_FOLDER}/hf"},
+            {"name": ENV_GRACE_SECONDS, "value": str(grace_seconds(job))},
             {"name": ENV_PROGRESS_URL, "value": progress_url(job, settings)},
             {"name": ENV_PROGRESS_TOKEN, "value": f"{TOKEN_FOLDER}/{TOKEN_FILE}"},
         ],
@@ -76,6 +78,10 @@ def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
     if job.credentials_secret is not None:
         container["envFrom"] = [{"secretRef": {"name": job.credentials_secret}}]
     return container
+
+
+def grace_seconds(job: FineTuneJob) -> int:
+    return int(job.grace_period.total_seconds())
 
 
 def progress_url(job: FineTuneJob, settings: Settings) -> str:
