@@ -222,6 +222,18 @@ def test_a_pod_reaches_a_service_and_so_does_the_host_through_a_forward(
         assert answer.read().startswith(b"12")
 
 
+def test_a_pod_that_asks_for_a_gpu_is_scheduled_where_gpus_are_pretended(
+    cluster: Cluster, image: Image
+) -> None:
+    pod = a_pod("needs-gpu", ["true"], image.tag)
+    pod["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "2"}}
+
+    cluster.pretend_gpus(8)
+    apply(cluster, pod)
+
+    assert said_in_the_end(cluster, "needs-gpu") == ""
+
+
 def test_every_write_is_in_the_audit_log(cluster: Cluster) -> None:
     cluster.kubectl("create", "configmap", "audited")
 

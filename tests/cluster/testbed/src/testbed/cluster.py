@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed import binaries, cache, configuration, images, requirements
+from testbed.addresses import NODE
 from testbed.components import Component, all_components, store_settings
 from testbed.containerd import Containerd
 from testbed.folder import Connection, Folder, all_folders
@@ -188,6 +189,11 @@ class Cluster:
         elif kind in ("deployment", "statefulset", "daemonset"):
             namespace = f"--namespace={metadata['namespace']}"
             self.kubectl("rollout", "status", "--timeout=120s", namespace, name)
+
+    def pretend_gpus(self, number: int) -> None:
+        """Let the scheduler count this many GPUs on the node; pods that ask for one get none."""
+        capacity = {"status": {"capacity": {"nvidia.com/gpu": str(number)}}}
+        self.kubectl("patch", "node", NODE, "--subresource=status", "-p", json.dumps(capacity))
 
     def forward(self, address: str, port: int) -> int:
         """Make a pod, Service or node address reachable: returns the port on 127.0.0.1."""

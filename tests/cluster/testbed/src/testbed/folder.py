@@ -67,8 +67,11 @@ class Folder:
 
     @property
     def cgroup(self) -> str:
-        """The name of the cluster's subtree of cgroups, without a slash."""
-        return f"finetune-testbed-{self.name}"
+        """The name of the cluster's subtree of cgroups, without a slash.
+
+        Cgroups belong to the machine: in another cache there may be a cluster of the same name.
+        """
+        return f"finetune-testbed-{self.name}-{cache.key(str(self.path))[:6]}"
 
     @property
     def _lock(self) -> Path:
