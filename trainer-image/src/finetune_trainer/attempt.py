@@ -101,7 +101,11 @@ def _carry_out(run: Run, around: Surroundings) -> Outcome:
     around.reporter.enter(TrainerPhase.PUBLISHING)
     # A stop is not heeded here: to finish is the shortest way to losing nothing.
     outcome = publication.publish(output, store, run, around.workspace, results[0])
-    return replace(outcome, resumed_from_step=resume.step if resume else 0)
+    return replace(
+        outcome,
+        resumed_from_step=resume.step if resume else 0,
+        checkpoint_step=around.reporter.current().checkpoint_step or 0,
+    )
 
 
 def _fetch_inputs(run: Run, around: Surroundings) -> dict[str, Path]:
@@ -124,7 +128,11 @@ def _write_orders(
     for leftover in (workspace.stop, workspace.progress, workspace.metrics, workspace.samples):
         leftover.unlink(missing_ok=True)
     workspace.config.write_text(yaml.safe_dump(dict(planned.config), allow_unicode=True))
-    orders = Orders(world_size=run.world.size, resume_step=resume_step)
+    orders = Orders(
+        world_size=run.world.size,
+        is_distributed=planned.is_distributed,
+        resume_step=resume_step,
+    )
     workspace.orders.write_text(orders.to_json())
 
 

@@ -12,7 +12,7 @@ from finetune_trainer.failures import user_error
 
 Record = Mapping[str, Any]
 
-FIGURES = ("loss", "eval_loss", "mean_token_accuracy", "eval_mean_token_accuracy", "num_tokens")
+FIGURES = ("loss", "eval_loss", "mean_token_accuracy", "eval_mean_token_accuracy")
 """TRL's names of the figures that an outcome carries; the last value of each."""
 
 

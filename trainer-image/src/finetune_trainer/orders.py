@@ -4,7 +4,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from finetune_contract.documents import optional, parse_object, require
+from finetune_contract.documents import parse_object, require
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,13 +13,14 @@ class Orders:
 
     world_size: int
     """The promise; ranks that find another world fail before the model loads."""
+    is_distributed: bool = True
+    """Whether the ranks form a process group. One process alone needs none: DDP around it would
+    cost time and memory for nothing."""
     resume_step: int = 0
     """The step of the checkpoint that this node fetched; 0 for a fresh start. Nodes must agree."""
     samples: int = 3
     """How many held-out prompts are answered before and after training; 0 for none."""
     sample_tokens: int = 40
-    model_name: str | None = None
-    """The base model's name as the user wrote it, where the config holds a local copy's path."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -29,8 +30,8 @@ class Orders:
         document = parse_object(text, "orders")
         return cls(
             world_size=require(document, "world_size", int),
+            is_distributed=require(document, "is_distributed", bool),
             resume_step=require(document, "resume_step", int),
             samples=require(document, "samples", int),
             sample_tokens=require(document, "sample_tokens", int),
-            model_name=optional(document, "model_name", str),
         )

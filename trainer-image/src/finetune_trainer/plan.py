@@ -25,6 +25,8 @@ class TrainingPlan:
     config: Mapping[str, Any]
     environment: Mapping[str, str]
     """Added to the supervisor's own."""
+    is_distributed: bool
+    """Whether the ranks form a process group."""
 
 
 def effective_config(run: Run) -> Mapping[str, Any]:
@@ -84,7 +86,12 @@ def plan_training(
     if resume is not None:
         config["resume_from_checkpoint"] = str(resume)
     environment = {str(key): str(value) for key, value in (config.get("env") or {}).items()}
-    return TrainingPlan(config=config, environment=_environment(run, hardware) | environment)
+    return TrainingPlan(
+        config=config,
+        environment=_environment(run, hardware) | environment,
+        # FSDP and DeepSpeed want a group even around one process.
+        is_distributed=run.world.size > 1 or any(config.get(key) for key in ("fsdp", "deepspeed")),
+    )
 
 
 def _defaults(hardware: Hardware, config: Mapping[str, Any]) -> dict[str, Any]:

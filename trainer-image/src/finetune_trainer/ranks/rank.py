@@ -19,6 +19,9 @@ from finetune_trainer.rank_results import Ending, RankResult
 from finetune_trainer.ranks.launcher import die_with_parent
 from finetune_trainer.workspace import Workspace, write_atomically
 
+LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""By these torch and accelerate know that they are to form a process group."""
+
 log = logging.getLogger(__name__)
 
 
@@ -27,9 +30,13 @@ def main(workspace: Workspace, rank: int) -> int:
     result = RankResult(rank=rank, time=time.time(), ending=Ending.RUNNING)
     write_atomically(workspace.result(rank), result.to_json())
     try:
+        orders = Orders.from_json(workspace.orders.read_text())
+        if not orders.is_distributed:
+            for name in LAUNCHER_VARIABLES:
+                os.environ.pop(name, None)
         from finetune_trainer.ranks.training import train
 
-        result = train(Orders.from_json(workspace.orders.read_text()), workspace, rank)
+        result = train(orders, workspace, rank)
     except BaseException as error:
         failure = classify(error, Stage.TRAINING)
         if failure.blame is not Blame.USER:
