@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+from typing import Any
+
+import pytest
+
+from factories import (
+    NOW,
+    a_failure,
+    a_good_outcome,
+    a_job,
+    a_job_body,
+    an_attempt,
+    seconds,
+)
+from finetune_contract.config import Problem
+from finetune_contract.outcome import Blame
+from finetune_operator import conditions
+from finetune_operator.attempts import Result
+from finetune_operator.decision import Decision
+from finetune_operator.errors import InvalidSpec
+from finetune_operator.naming import Phase
+from finetune_operator.observation import Observed
+from finetune_operator.status import (
+    acknowledged_status,
+    is_finished,
+    next_status,
+    rejected_status,
+    status_patch,
+)
+
+LATER = NOW + seconds(60)
+
+
+def tell(
+    phase: Phase,
+    *,
+    previous: dict[str, Any] | None = None,
+    attempt_to_start: int | None = None,
+    **seen: Any,
+) -> dict[str, Any]:
+    observed = Observed(**{"is_accepted": True} | seen)
+    decision = Decision(
+        phase=phase, reason="Because", message="so it is", attempt_to_start=attempt_to_start
+    )
+    return next_status(previous or {}, a_job(), observed, decision, NOW)
+
+
+def truths(status: dict[str, Any]) -> dict[str, str]:
+    return {found["type"]: found["status"] for found in status["conditions"]}
+
+
+def test_accepted_job() -> None:
+    assert tell(Phase.PENDING) == {
+        "phase": "Pending",
+        "observedGeneration": 1,
+        "runId": a_job().run_id,
+        "gpus": 1,
+        "worldSize": {"wanted": 1},
+        "conditions": conditions.merge(
+            [],
+            [
+                conditions.Claim(
+                    type="Accepted",
+                    is_true=True,
+                    reason="SpecAccepted",
+                    message="the spec is valid",
+                ),
+                conditions.Claim(
+                    type="Reconciling", is_true=True, reason="Because", message="so it is"
+                ),
+                conditions.Claim(type="Ready", is_true=False, reason="Because", message="so it is"),
+            ],
+            1,
+            NOW,
+        ),
+    }
+
+
+def test_started_attempt_is_recorded_at_once() -> None:
+    status = tell(Phase.STARTING, attempt_to_start=1)
+
+    assert status["attempt"] == 1
+    assert status["attempts"][0]["name"] == "balloon-1"
+    assert status["startTime"] == status["attempts"][0]["startTime"] == "2026-05-04T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        pytest.param(
+            Phase.RUNNING,
+            {"Accepted": "True", "Reconciling": "True", "Ready": "False"},
+            id="under way: Failed and Complete are absent, not False",
+        ),
+        pytest.param(
+            Phase.SUCCEEDED,
+            {"Accepted": "True", "Complete": "True", "AdapterVerified": "True", "Ready": "True"},
+            id="succeeded",
+        ),
+        pytest.param(
+            Phase.FAILED,
+            {"Accepted": "True", "Failed": "True", "Stalled": "True", "Ready": "False"},
+            id="failed",
+        ),
+    ],
+)
+def test_conditions_of_a_phase(phase: Phase, expected: dict[str, str]) -> None:
+    assert truths(tell(phase, outcome=a_good_outcome())) == expected
+
+
+def test_succeeded_job_tells_artifact_and_final_figures() -> None:
+    reported = {"attempt": 1, "step": 8, "epoch": 0.9, "loss": 0.6, "eta": "5s", "worldSize": 1}
+    status = tell(
+        Phase.SUCCEEDED,
+        previous={"progress": reported},
+        attempts=(an_attempt(result=Result.SUCCEEDED),),
+        outcome=a_good_outcome(),
+    )
+
+    assert status["artifact"] == {
+        "uri": "s3://models/balloon/x/adapter",
+        "digest": "sha256:1",
+        "sizeBytes": 9,
+    }
+    assert status["completionTime"] == "2026-05-04T12:01:00Z"
+    assert status["progress"] == {
+        "attempt": 1,
+        "phase": "Publishing",
+        "percent": 100,
+        "step": 10,
+        "totalSteps": 10,
+        "epoch": 0.9,
+        "loss": 0.5,
+        "worldSize": 1,
+        "checkpointStep": 10,
+        "resumedFromStep": 0,
+    }
+    assert status["worldSize"] == {"wanted": 1, "seen": 1}
+
+
+def test_artifact_that_was_not_checked_is_not_called_verified() -> None:
+    unverified = tell(Phase.SUCCEEDED, outcome=a_good_outcome(adapter_verified=False))
+    unheard = tell(Phase.SUCCEEDED)
+
+    assert truths(unverified)["AdapterVerified"] == truths(unheard)["AdapterVerified"] == "False"
+
+
+def test_failure_is_told_in_full() -> None:
+    failure = a_failure(Blame.USER, phase="Fetching", rank=0)
+    attempt = an_attempt(result=Result.FAILED, failure=failure, exit_code=64)
+
+    status = tell(Phase.FAILED, attempts=(attempt,))
+
+    assert status["failure"] == {
+        "reason": "StoreUnreachable",
+        "message": "no answer",
+        "remedy": "wait",
+        "blame": "User",
+        "retryable": False,
+        "phase": "Fetching",
+        "rank": 0,
+        "exitCode": 64,
+    }
+
+
+def test_failure_is_told_until_the_next_attempt() -> None:
+    attempt = an_attempt(result=Result.FAILED)
+
+    assert "failure" in tell(Phase.RETRYING, attempts=(attempt,))
+    assert "failure" not in tell(Phase.STARTING, attempts=(attempt,), attempt_to_start=2)
+
+
+def test_reports_are_left_as_they_are_while_an_attempt_runs() -> None:
+    reported = {"attempt": 1, "step": 8, "eta": "5s"}
+
+    status = tell(Phase.RUNNING, previous={"progress": reported}, attempts=(an_attempt(),))
+
+    assert status["progress"] == reported
+
+
+def test_nothing_is_waited_for_after_an_attempt_was_killed() -> None:
+    reported = {"attempt": 1, "step": 8, "eta": "5s"}
+    attempt = an_attempt(result=Result.FAILED)
+
+    status = tell(Phase.RETRYING, previous={"progress": reported}, attempts=(attempt,))
+
+    assert status["progress"] == {"attempt": 1, "step": 8}
+
+
+def test_start_time_outlives_the_first_attempts_record() -> None:
+    previous = {"startTime": "2026-01-01T00:00:00Z"}
+
+    assert tell(Phase.RUNNING, previous=previous, attempts=(an_attempt(99),))["startTime"] == (
+        "2026-01-01T00:00:00Z"
+    )
+
+
+def test_rejected_job_needs_its_user() -> None:
+    invalid = InvalidSpec([Problem(key="a", message="a is wrong")])
+
+    status = rejected_status({}, 2, invalid, NOW)
+
+    assert (status["phase"], status["observedGeneration"]) == ("Pending", 2)
+    assert truths(status) == {"Accepted": "False", "Stalled": "True", "Ready": "False"}
+    assert "runId" not in status
+
+
+def test_finished_job_acknowledges_an_edit_and_changes_nothing_else() -> None:
+    status = tell(Phase.SUCCEEDED, outcome=a_good_outcome())
+
+    seen = acknowledged_status(status, 2)
+
+    assert is_finished(a_job_body(status=seen))
+    assert seen["observedGeneration"] == 2
+    assert {found["observedGeneration"] for found in seen["conditions"]} == {2}
+    assert {**seen, "conditions": 0} == {**status, "conditions": 0, "observedGeneration": 2}
+    assert status_patch(seen, acknowledged_status(seen, 2)) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "patch"),
+    [
+        pytest.param({"a": 1}, {"a": 1}, {}, id="equal"),
+        pytest.param({}, {"a": 1}, {"a": 1}, id="new"),
+        pytest.param({"a": 1}, {}, {"a": None}, id="gone"),
+        pytest.param({"a": [1]}, {"a": [1, 2]}, {"a": [1, 2]}, id="lists are replaced"),
+        pytest.param(
+            {"a": {"b": 1, "c": 2, "d": 3}},
+            {"a": {"b": 1, "c": 3}},
+            {"a": {"c": 3, "d": None}},
+            id="objects are merged",
+        ),
+        pytest.param({"a": 1}, {"a": {"b": 1}}, {"a": {"b": 1}}, id="of another kind"),
+    ],
+)
+def test_patch_is_the_difference(
+    before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
+) -> None:
+    assert status_patch(before, after) == patch
