@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from testbed import cache, images, requirements
-from testbed.cluster import Cluster, remove_dead_clusters
+from testbed.cluster import Cluster
 from testbed.images import Image
+from testbed.shutdown import remove_dead_clusters
 
 pytestmark = [
     pytest.mark.cluster,
@@ -154,7 +155,7 @@ def traces_of(name: str) -> list[str]:
         if process.name.isdigit() and f"/clusters/{name}/" in command_line(process)
     ]
     mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if name in line]
-    cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/*{name}*")]
+    cgroups = [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if name in folder]
     files = [str(path) for path in cache.root().glob(f"clusters/{name}*")]
     return processes + mounts + cgroups + files
 

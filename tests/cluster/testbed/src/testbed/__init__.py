@@ -16,6 +16,7 @@ In reading order:
     binaries        Kubernetes, etcd and CoreDNS from pinned Go modules, built once
     requirements    what the machine must offer, and what of it is missing
     startup         from empty namespaces to a cluster that can run a pod
+    shutdown        from a cluster in whatever state to no trace of it
     readiness       waits until the cluster can run a pod
     containerd      gives a cluster's container runtime an image without copying it
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from testbed import images, requirements
-from testbed.cluster import Cluster, end
+from testbed.cluster import Cluster
 from testbed.folder import Folder, all_folders
 from testbed.images import Image
-from testbed.narration import say
+from testbed.narration import say, step
+from testbed.shutdown import end
 
 _DEFAULT_NAME = "dev"
 _IMAGES = {"operator": images.OPERATOR, "trainer": images.TRAINER}
@@ -26,6 +27,9 @@ def main() -> None:
         run(arguments)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except BrokenPipeError:
+        # Whoever reads us, `head` for example, has read enough.
+        os._exit(0)
     except (LookupError, OSError, RuntimeError, ValueError) as failure:
         raise SystemExit(str(failure)) from None
 
@@ -58,9 +62,12 @@ End it, leaving nothing:       python -m testbed{name} down""")
 
 
 def _down(arguments: argparse.Namespace) -> None:
-    names = [folder.name for folder in all_folders()] if arguments.all else [arguments.name]
-    for name in names:
-        end(name)
+    folders = all_folders() if arguments.all else [Folder.named(arguments.name)]
+    for folder in folders:
+        if not folder.path.exists():
+            raise LookupError(f"There is no cluster {folder.name}.")
+        with step(f"Remove cluster {folder.name}"):
+            end(folder)
 
 
 def _status(_: argparse.Namespace) -> None:
@@ -91,7 +98,7 @@ def _images(arguments: argparse.Namespace) -> None:
     chosen: list[Image] = arguments.images or list(_IMAGES.values())
     for image in chosen:
         images.build(image)
-    if Folder(arguments.name).connection():
+    if Folder.named(arguments.name).connection():
         cluster = Cluster.find(arguments.name)
         for image in chosen:
             cluster.load(image.tag)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A subtree of its own for each cluster: two kubelets in one would kill each other's pods."""
 
+import os
 import time
 from pathlib import Path
 
@@ -26,16 +27,12 @@ def _hierarchies() -> list[Path]:
 
 
 def _remove_tree(cgroup: Path, deadline: float) -> None:
-    if not cgroup.is_dir():
-        return
-    for child in cgroup.iterdir():
-        if child.is_dir():
-            _remove_tree(child, deadline)
-    while True:
-        try:
-            cgroup.rmdir()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
+    # The files in it belong to the kernel and go with it.
+    for folder, _, _ in os.walk(cgroup, topdown=False):
+        while Path(folder).exists():
+            try:
+                Path(folder).rmdir()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)

@@ -9,13 +9,11 @@ with Cluster.up() as cluster:
 
 import json
 import os
-import re
 import secrets
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +21,14 @@ from testbed import binaries, cache, configuration, images, requirements
 from testbed.addresses import NODE
 from testbed.components import Component, all_components, store_settings
 from testbed.containerd import Containerd
-from testbed.folder import Connection, Folder, all_folders
+from testbed.folder import Connection, Folder
 from testbed.forwarder import forward
 from testbed.keeper import keep
-from testbed.narration import say, step
+from testbed.narration import step
 from testbed.object_store import ObjectStore
+from testbed.shutdown import end, remove_dead_clusters
 from testbed.startup import bring_up, last_lines, last_words, start
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
-_DOWN_TIMEOUT_SECONDS = 30
 _LAST_LINES = 20
 
 
@@ -70,7 +67,7 @@ class Cluster:
             Missing: the machine cannot run one.
             FileExistsError: there is one of this name.
         """
-        folder = _folder(name or f"test-{secrets.token_hex(3)}")
+        folder = Folder.named(name or f"test-{secrets.token_hex(3)}")
         requirements.install()
         programs = binaries.cluster_programs()
         images.build_pause()
@@ -88,10 +85,10 @@ class Cluster:
             return cls.find(folder.name)
         except TimeoutError as failure:
             message = f"{failure}\n{last_words(folder)}"
-            _end(folder)
+            end(folder)
             raise RuntimeError(message) from failure
         except BaseException:
-            _end(folder)
+            end(folder)
             raise
 
     @classmethod
@@ -101,7 +98,7 @@ class Cluster:
         Raises:
             LookupError: it is not up.
         """
-        folder = _folder(name)
+        folder = Folder.named(name)
         connection = folder.connection()
         if connection is None:
             raise LookupError(f"There is no cluster {name}; start it: python -m testbed up")
@@ -192,8 +189,10 @@ class Cluster:
 
     def pretend_gpus(self, number: int) -> None:
         """Let the scheduler count this many GPUs on the node; pods that ask for one get none."""
-        capacity = {"status": {"capacity": {"nvidia.com/gpu": str(number)}}}
-        self.kubectl("patch", "node", NODE, "--subresource=status", "-p", json.dumps(capacity))
+        gpus = {"nvidia.com/gpu": str(number)}
+        # The kubelet would copy one to the other, within 10 s.
+        status = json.dumps({"status": {"capacity": gpus, "allocatable": gpus}})
+        self.kubectl("patch", "node", NODE, "--subresource=status", "--patch", status)
 
     def forward(self, address: str, port: int) -> int:
         """Make a pod, Service or node address reachable: returns the port on 127.0.0.1."""
@@ -264,40 +263,7 @@ class Cluster:
     def down(self) -> None:
         """End the cluster and remove all traces of it."""
         with step(f"Remove cluster {self.name}"):
-            _end(self._folder)
-
-
-def end(name: str) -> None:
-    """End the cluster of this name, even one that is half up or half gone.
-
-    Raises:
-        LookupError: there is none.
-    """
-    folder = _folder(name)
-    if not folder.path.exists():
-        raise LookupError(f"There is no cluster {name}.")
-    with step(f"Remove cluster {name}"):
-        _end(folder)
-
-
-def remove_dead_clusters() -> None:
-    """Remove what is left of clusters whose keeper was killed."""
-    for folder in all_folders():
-        if folder.keeper is None:
-            say(f"Removing what is left of cluster {folder.name}.")
-            folder.remove()
-
-
-def _end(folder: Folder) -> None:
-    deadline = time.monotonic() + _DOWN_TIMEOUT_SECONDS
-    signal_number = signal.SIGTERM
-    while (keeper := folder.keeper) is not None:
-        with suppress(ProcessLookupError):
-            os.kill(keeper, signal_number)
-        time.sleep(0.05)
-        if time.monotonic() > deadline:
-            signal_number = signal.SIGKILL
-    folder.remove()
+            end(self._folder)
 
 
 def _resources(printed: str) -> list[dict[str, Any]]:
@@ -306,12 +272,3 @@ def _resources(printed: str) -> list[dict[str, Any]]:
     if found["kind"] == "List":
         return list(found["items"])
     return [found]
-
-
-def _folder(name: str) -> Folder:
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f'"{name}" cannot name a cluster: at most 20 of a-z, 0-9 and "-", '
-            'and no "-" at either end.'
-        )
-    return Folder(name)

@@ -4,6 +4,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from testbed import cache, cgroups, object_store
 from testbed.namespaces import Namespaces
 from testbed.requirements import Missing
 
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 _SOCKET_PATH_LIMIT = 107
 """Of the kernel, for a Unix socket."""
 
@@ -23,6 +25,20 @@ class Folder:
     """One cluster's files, below the cache, so that they are on one file system with it."""
 
     name: str
+
+    @classmethod
+    def named(cls, name: str) -> "Folder":
+        """The folder of a cluster with a name that a person has chosen.
+
+        Raises:
+            ValueError: it cannot be one.
+        """
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f'"{name}" cannot name a cluster: at most 20 of a-z, 0-9 and "-", '
+                'and no "-" at either end.'
+            )
+        return cls(name)
 
     @property
     def path(self) -> Path:
