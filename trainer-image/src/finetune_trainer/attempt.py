@@ -5,7 +5,6 @@ Composes and decides little; verification happens in rank 0 while the ranks are 
 """
 
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +49,7 @@ class Surroundings:
 
 def carry_out(run: Run, around: Surroundings) -> Outcome:
     """Do what there is to do; this never raises."""
+    around.workspace.clear()
     around.reporter.start()
     try:
         outcome = _carry_out(run, around)
@@ -122,11 +122,6 @@ def _fetch_inputs(run: Run, around: Surroundings) -> dict[str, Path]:
 def _write_orders(
     run: Run, workspace: Workspace, planned: plan.TrainingPlan, resume_step: int
 ) -> None:
-    # What an earlier attempt left in a work folder that is used again is not this one's.
-    for leftover in (workspace.results, workspace.saved, workspace.training, workspace.artifact):
-        shutil.rmtree(leftover, ignore_errors=True)
-    for leftover in (workspace.stop, workspace.progress, workspace.metrics, workspace.samples):
-        leftover.unlink(missing_ok=True)
     workspace.config.write_text(yaml.safe_dump(dict(planned.config), allow_unicode=True))
     orders = Orders(
         world_size=run.world.size,

@@ -19,7 +19,6 @@ from finetune_trainer import job_file, terminal
 from finetune_trainer.attempt import Surroundings, carry_out
 from finetune_trainer.failures import AttemptFailed, user_error
 from finetune_trainer.hardware import Hardware, find_hardware
-from finetune_trainer.publication import read_history
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.stopping import StopRequest
 from finetune_trainer.storage import locations
@@ -93,7 +92,7 @@ def _train(described: Run, workspace: Workspace, hardware: Hardware, stop: StopR
         return _tell(outcome, _kept_log(outcome, workspace))
     samples = json.loads(workspace.samples.read_text()) if workspace.samples.is_file() else []
     report = locations.join(described.output_uri, described.run_id, layout.REPORT)
-    print(terminal.summary(outcome, read_history(workspace), samples, report))
+    print(terminal.summary(outcome, samples, report))
     return int(outcome.exit_code)
 
 

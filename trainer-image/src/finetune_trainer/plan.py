@@ -116,6 +116,8 @@ def _environment(run: Run, hardware: Hardware) -> dict[str, str]:
         "DISABLE_KUBEFLOW_INTEGRATION": "TRUE",
         # Whoever fine-tunes in their own cluster has not agreed to tell others about it.
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        # Bars of loading and tokenizing are one line per redraw in a pod's log.
+        "TQDM_DISABLE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
     }

@@ -84,7 +84,11 @@ def publish(
     files += transfer.upload(store, workspace.report, layout.REPORT)
     manifest = Manifest(files=files, facts=_facts(run, story, result, kind))
     _write(store, layout.MANIFEST, manifest.to_json())
-    pointer = {"runId": run.run_id, "uri": store.uri, "digest": manifest.digest}
+    pointer = {
+        "runId": run.run_id,
+        "manifest": f"{run.run_id}/{layout.MANIFEST}",
+        "digest": manifest.digest,
+    }
     _write(output, layout.LATEST, json.dumps(pointer))
     log.info("published uri=%s digest=%s", store.uri, manifest.digest)
     return _outcome(store, manifest)

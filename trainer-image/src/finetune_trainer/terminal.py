@@ -2,7 +2,7 @@
 """What `finetune run` shows: a progress bar while it runs, a summary when it is done."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -10,10 +10,7 @@ from finetune_contract.outcome import Outcome
 from finetune_contract.progress import Progress, TrainerPhase
 from tqdm import tqdm
 
-from finetune_trainer.history import Record, losses_of
-
 INTERVAL_SECONDS = 0.5
-LINE_SECONDS = 10.0
 
 
 class Display:
@@ -64,15 +61,12 @@ class Display:
         self._line = line
 
 
-def summary(
-    outcome: Outcome, history: Sequence[Record], samples: Sequence[dict[str, str]], report: str
-) -> str:
+def summary(outcome: Outcome, samples: Sequence[Mapping[str, str]], report: str) -> str:
     """What a person wants to know at the end of a run that succeeded."""
     lines = [f"Succeeded after {outcome.step} steps."]
-    losses = losses_of(history)
-    if losses:
-        lines.append(f"  loss      {losses[0][1]:.4g} -> {losses[-1][1]:.4g}")
     figures = outcome.figures or {}
+    if "loss" in figures:
+        lines.append(f"  loss      {figures['first_loss']:.4g} -> {figures['loss']:.4g}")
     if "eval_loss" in figures:
         lines.append(f"  eval loss {figures['eval_loss']:.4g}")
     if outcome.artifact is not None:

@@ -2,6 +2,7 @@
 """The work folder: where supervisor and ranks leave things for each other."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,13 @@ class Workspace:
     def log(self) -> Path:
         """What the ranks print, where it would disturb the terminal."""
         return self.root / "ranks.log"
+
+    def clear(self) -> None:
+        """Remove what an earlier attempt left, where a work folder is used again."""
+        for folder in (self.results, self.saved, self.training, self.artifact, self.report):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.stop, self.progress, self.metrics, self.samples, self.log):
+            file.unlink(missing_ok=True)
 
     def result(self, rank: int) -> Path:
         return self.results / f"rank-{rank}.json"

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builders of runs and of folders, so that a test states only what it is about."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune_contract.run import JobReference, Run, World
+
+CONFIG: Mapping[str, Any] = {
+    "model_name_or_path": "s3://models/tiny",
+    "dataset_name": "s3://datasets/tiny",
+    "use_peft": True,
+}
+
+
+def a_run(
+    *,
+    output: str = "s3://models/balloon",
+    world: World | None = None,
+    adjustments: Mapping[str, Any] | None = None,
+    name: str = "balloon",
+    **config: Any,
+) -> Run:
+    return Run(
+        job=JobReference(namespace="team-a", name=name, uid="uid-1"),
+        run_id="0123456789",
+        attempt=1,
+        config={**CONFIG, **config},
+        output_uri=output,
+        world=world or World(),
+        adjustments=adjustments or {},
+    )
+
+
+def a_folder(place: Path, files: Mapping[str, bytes]) -> Path:
+    """A folder with these files."""
+    for name, body in files.items():
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    return place

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a config names is found, or told to be missing."""
+
+from pathlib import Path
+
+import pytest
+
+from finetune_contract.outcome import Blame
+from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.fetching import fetch
+from finetune_trainer.stopping import StopRequest
+from finetune_trainer.storage import locations
+from trainer.runs import a_folder
+
+
+def fetch_data(name: str, tmp_path: Path) -> Path | None:
+    return fetch("dataset_name", name, tmp_path / "inputs", {}, StopRequest())
+
+
+def test_a_folder_is_used_where_it_is(tmp_path: Path) -> None:
+    data = a_folder(tmp_path / "data", {"train.jsonl": b"{}"})
+
+    assert fetch_data(str(data), tmp_path) == data
+    assert fetch_data(data.as_uri(), tmp_path) == data
+
+
+def test_a_single_file_becomes_a_folder_as_datasets_wants_it(tmp_path: Path) -> None:
+    data = a_folder(tmp_path / "data", {"train.jsonl": b"{}"}) / "train.jsonl"
+
+    folder = fetch_data(str(data), tmp_path)
+
+    assert folder is not None
+    assert [path.name for path in folder.iterdir()] == ["train.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["org/data", "hf://datasets/org/data", "data"])
+def test_hub_names_are_left_to_the_hub(name: str, tmp_path: Path) -> None:
+    assert fetch_data(name, tmp_path) is None
+
+
+def test_a_missing_path_names_what_lies_beside_it(tmp_path: Path) -> None:
+    a_folder(tmp_path / "data" / "windrose", {"train.jsonl": b"{}"})
+
+    with pytest.raises(AttemptFailed) as caught:
+        fetch_data(str(tmp_path / "data" / "windrsoe"), tmp_path)
+
+    failure = caught.value.failure
+    assert (failure.blame, failure.reason) == (Blame.USER, "DatasetNotFound")
+    assert "windrsoe" in failure.message
+    assert "did you mean windrose?" in failure.remedy
+
+
+def test_a_store_without_credentials_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(AttemptFailed) as caught:
+        fetch_data("s3://datasets/windrose", tmp_path)
+
+    failure = caught.value.failure
+    assert failure.reason == "CredentialsMissing"
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in failure.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("hf://org/model", "org/model", id="model"),
+        pytest.param("hf://datasets/org/data", "org/data", id="data set"),
+        pytest.param("org/model", "org/model", id="plain"),
+    ],
+)
+def test_hub_names_lose_their_scheme(name: str, expected: str) -> None:
+    assert locations.hub_name(name) == expected

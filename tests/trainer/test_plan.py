@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run + hardware -> plan, without torch."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_contract.outcome import Blame
+from finetune_contract.run import World
+from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.hardware import Hardware
+from finetune_trainer.plan import TrainingPlan, check_run, names_in, plan_training
+from trainer.runs import a_run
+
+CPU = Hardware(gpus=0, cpus=4)
+GPUS = Hardware(gpus=2, cpus=8)
+
+
+def a_plan(
+    hardware: Hardware = CPU,
+    *,
+    paths: dict[str, Path] | None = None,
+    resume: Path | None = None,
+    world: World | None = None,
+    **config: Any,
+) -> TrainingPlan:
+    return plan_training(
+        a_run(world=world, **config),
+        hardware,
+        local_paths=paths or {},
+        output=Path("/work/training"),
+        resume=resume,
+    )
+
+
+def test_a_cpu_gets_what_it_can_do() -> None:
+    config = a_plan(CPU).config
+
+    assert (config["use_cpu"], config["bf16"]) == (True, False)
+
+
+def test_a_gpu_is_left_to_trl() -> None:
+    assert not {"use_cpu", "bf16"} & set(a_plan(GPUS).config)
+
+
+@pytest.mark.parametrize("key", ["use_cpu", "bf16", "disable_tqdm", "logging_steps"])
+def test_what_the_user_says_is_never_overridden(key: str) -> None:
+    assert a_plan(CPU, **{key: "as the user wrote"}).config[key] == "as the user wrote"
+
+
+def test_a_logging_strategy_of_the_users_own_stands() -> None:
+    assert "logging_steps" not in a_plan(logging_strategy="epoch").config
+
+
+def test_fetched_names_become_paths_and_hub_names_lose_their_scheme() -> None:
+    config = a_plan(
+        paths={"s3://datasets/tiny": Path("/work/inputs/1")},
+        model_name_or_path="hf://org/model",
+    ).config
+
+    assert config["dataset_name"] == "/work/inputs/1"
+    assert config["model_name_or_path"] == "org/model"
+
+
+def test_a_mixture_is_resolved_part_by_part() -> None:
+    config = a_plan(
+        paths={"s3://a": Path("/work/a")},
+        dataset_name=None,
+        datasets=[{"path": "s3://a", "split": "train"}, {"path": "org/b"}],
+    ).config
+
+    assert config["datasets"] == [{"path": "/work/a", "split": "train"}, {"path": "org/b"}]
+
+
+def test_a_mixture_wins_over_a_single_data_set_as_in_trl() -> None:
+    names = dict(names_in(a_run(datasets=[{"path": "s3://a"}]).config))
+
+    assert names == {"model_name_or_path": "s3://models/tiny", "datasets": "s3://a"}
+
+
+def test_adjustments_come_before_the_users_own() -> None:
+    plan = plan_training(
+        a_run(per_device_train_batch_size=8, adjustments={"per_device_train_batch_size": 4}),
+        CPU,
+        local_paths={},
+        output=Path("/work/training"),
+        resume=None,
+    )
+
+    assert plan.config["per_device_train_batch_size"] == 4
+
+
+def test_integers_that_json_made_floats_are_integers_again() -> None:
+    config = a_plan(lora_r=8.0, learning_rate=1.0).config
+
+    assert isinstance(config["lora_r"], int)
+    assert isinstance(config["learning_rate"], float)
+
+
+def test_a_resume_is_a_path_in_the_config() -> None:
+    assert a_plan(resume=Path("/w/checkpoint-2")).config["resume_from_checkpoint"] == (
+        "/w/checkpoint-2"
+    )
+
+
+def test_the_users_environment_reaches_the_ranks_before_torch_is_imported() -> None:
+    environment = a_plan(env={"OMP_NUM_THREADS": 1, "MINE": "yes"}).environment
+
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert environment["MINE"] == "yes"
+
+
+@pytest.mark.parametrize(("processes", "threads"), [(1, "4"), (2, "2"), (8, "1")])
+def test_ranks_share_the_cpus(processes: int, threads: str) -> None:
+    world = World(processes_per_node=processes)
+
+    assert a_plan(CPU, world=world).environment["OMP_NUM_THREADS"] == threads
+
+
+@pytest.mark.parametrize(
+    ("world", "config", "expected"),
+    [
+        pytest.param(World(), {}, False, id="one process"),
+        pytest.param(World(nodes=2), {}, True, id="two nodes"),
+        pytest.param(World(), {"fsdp": "full_shard"}, True, id="FSDP around one process"),
+    ],
+)
+def test_only_several_processes_or_sharding_need_a_process_group(
+    world: World, config: dict[str, Any], expected: bool
+) -> None:
+    assert a_plan(world=world, **config).is_distributed is expected
+
+
+def test_a_wrong_config_is_the_users_with_every_problem_named() -> None:
+    with pytest.raises(AttemptFailed) as caught:
+        check_run(a_run(learning_rte=1e-4, output_dir="/x"), CPU)
+
+    failure = caught.value.failure
+    assert (failure.blame, failure.reason) == (Blame.USER, "InvalidConfig")
+    assert "did you mean learning_rate?" in failure.message
+    assert "output_dir belongs to the operator" in failure.message
+
+
+def test_fewer_gpus_than_promised_is_a_world_size_mismatch() -> None:
+    with pytest.raises(AttemptFailed) as caught:
+        check_run(a_run(world=World(processes_per_node=4)), GPUS)
+
+    assert caught.value.failure.reason == "WorldSizeMismatch"
+    assert "4 GPUs were promised" in caught.value.failure.message
