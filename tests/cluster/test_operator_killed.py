@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator dies at every step of a job's life: no second training, no stuck job."""
+
+import base64
+import json
+import os
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from testbed import images
+
+from cluster.deadly_api import deadly_api
+from cluster.installation import Installation
+from cluster.jobs import Jobs, a_job
+
+pytestmark = pytest.mark.cluster
+
+DEPLOYMENT = ("-n", "finetune-system", "deployment/finetune-operator")
+
+
+@pytest.fixture
+def no_other_operator(installation: Installation) -> Iterator[None]:
+    """The installed operator is away for the length of a test."""
+    replicas = installation.kubectl("get", *DEPLOYMENT, "-o", "jsonpath={.spec.replicas}")
+    installation.kubectl("scale", *DEPLOYMENT, "--replicas=0")
+    installation.kubectl(
+        *("wait", "-n", "finetune-system", "--for=delete", "pod", "--timeout=60s"),
+        *("--selector", "app.kubernetes.io/name=finetune-operator"),
+    )
+    yield
+    installation.kubectl("scale", *DEPLOYMENT, f"--replicas={replicas}")
+    installation.kubectl("rollout", "status", *DEPLOYMENT, "--timeout=60s")
+
+
+def test_an_operator_killed_at_every_write_makes_one_training_job_and_finishes_it(
+    installation: Installation, jobs: Jobs, no_other_operator: None, tmp_path: Path
+) -> None:
+    if installation.cluster is None:
+        pytest.skip("The way to the API server is laid through the tests' own cluster only.")
+    name = jobs.apply(a_job("unlucky", max_steps=2, eval_strategy="no"))
+    operator = RestartedOperator(installation, tmp_path)
+    upstream, credentials = access_of(installation.cluster.kubeconfig, tmp_path)
+
+    with deadly_api(upstream, credentials, operator.kill) as (url, deaths), operator.running(url):
+        status = jobs.wait_for_end(name)
+
+    assert status["phase"] == "Succeeded", status
+    assert deaths.created["jobs"] == len(jobs.training_jobs(name)) == len(status["attempts"]) == 1
+    assert deaths.created["configmaps"] == 1
+    died_at = deaths.before & deaths.after
+    assert {"POST configmaps", "POST jobs"} <= died_at
+    phases = {write.split()[-1] for write in died_at if " status " in write}
+    assert {"Starting", "Succeeded"} <= phases
+    assert operator.starts > len(died_at)
+
+
+class RestartedOperator:
+    """The real operator as a process that is started again whenever it has died."""
+
+    def __init__(self, installation: Installation, folder: Path) -> None:
+        self._installation = installation
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    @contextmanager
+    def running(self, url: str) -> Iterator[None]:
+        kubeconfig = self._folder / "kubeconfig"
+        kubeconfig.write_text(json.dumps(kubeconfig_of(url)))
+        ended = threading.Event()
+        keeper = threading.Thread(target=self._keep_running, args=(kubeconfig, ended))
+        keeper.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            keeper.join(timeout=60)
+            self.kill()
+
+    def _keep_running(self, kubeconfig: Path, ended: threading.Event) -> None:
+        environment = os.environ | {
+            "KUBECONFIG": str(kubeconfig),
+            "TRAINER_IMAGE": images.TRAINER.tag,
+            "PORT": "18080",
+            "LISTEN_ADDRESS": "127.0.0.1",
+            "PROGRESS_URL": "http://finetune-operator.finetune-system.svc:8080",
+        }
+        with (self._folder / "operator.log").open("wb") as log:
+            while not ended.is_set():
+                # Waiting for the dead one's lease to run out is tested elsewhere.
+                self._installation.kubectl(
+                    "delete", "lease", "-n", "finetune-system", "--all", "--wait=true"
+                )
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "finetune_operator"],
+                    env=environment,
+                    stdout=log,
+                    stderr=log,
+                )
+                self.starts += 1
+                while self._process.poll() is None and not ended.is_set():
+                    time.sleep(0.1)
+
+
+def kubeconfig_of(url: str) -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "way", "cluster": {"server": url}}],
+        "users": [{"name": "nobody", "user": {}}],
+        "contexts": [{"name": "way", "context": {"cluster": "way", "user": "nobody"}}],
+        "current-context": "way",
+    }
+
+
+def access_of(kubeconfig: Path, folder: Path) -> tuple[str, ssl.SSLContext]:
+    """The API server's URL and the administrator's credentials, out of a kubeconfig."""
+    document = yaml.safe_load(kubeconfig.read_text())
+    cluster = document["clusters"][0]["cluster"]
+    user = document["users"][0]["user"]
+
+    def file_of(holder: dict[str, str], name: str) -> str:
+        if name in holder:
+            return holder[name]
+        file = folder / f"{name}.pem"
+        file.write_bytes(base64.b64decode(holder[f"{name}-data"]))
+        return str(file)
+
+    credentials = ssl.create_default_context(cafile=file_of(cluster, "certificate-authority"))
+    credentials.load_cert_chain(
+        file_of(user, "client-certificate"), file_of(user, "client-key")
+    )
+    return cluster["server"], credentials
