@@ -146,6 +146,30 @@ def test_the_next_attempt_tells_what_the_killed_one_has_lost() -> None:
     assert [attempt.steps_lost for attempt in observed.attempts] == [5, None]
 
 
+def test_an_attempt_that_never_reported_hides_nothing() -> None:
+    observed = watch(
+        an_attempt(1, Result.FAILED, last_step=30),
+        an_attempt(2, Result.FAILED),
+        an_attempt(3, last_step=27, resumed_from_step=25),
+        training_jobs=(a_training_job(3),),
+    )
+
+    assert [attempt.steps_lost for attempt in observed.attempts] == [5, None, None]
+
+
+def test_end_of_an_attempt_is_seen_even_if_the_next_one_was_started_already() -> None:
+    """The operator was killed between starting it and recording the end of the last."""
+    observed = watch(
+        an_attempt(1),
+        training_jobs=(a_training_job(1, ended="Failed"), a_training_job(2)),
+        pods=(an_ended_pod(143, message=a_bad_outcome(Blame.INTERRUPTION).to_json()),),
+    )
+
+    first, second = observed.attempts
+    assert (first.result, first.steps_lost) == (Result.INTERRUPTED, 2)
+    assert (second.number, second.result) == (2, Result.RUNNING)
+
+
 def test_what_an_outcome_said_of_lost_steps_is_kept() -> None:
     observed = watch(
         an_attempt(1, Result.INTERRUPTED, last_step=30, steps_lost=0),

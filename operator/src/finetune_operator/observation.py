@@ -58,7 +58,7 @@ class Observed:
 
 
 def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> Observed:
-    """The newest attempt as its children show it; earlier ones as the job's status records them."""
+    """Attempts that are recorded as ended stay as they are; the others as their children show."""
     accepted, status = is_accepted(body), body.get("status", {})
     progress = status.get("progress", {})
     own_jobs = {
@@ -66,31 +66,28 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
         for found in children.training_jobs
         if controller_uid(found) == job.uid
     }
-    known = _known_attempts(status, own_jobs)
-    if not known:
-        lingering = _find_lingering(children.pods, None)
-        return Observed(is_accepted=accepted, lingering_pods=lingering)
-    *earlier, newest = known
-    training_job = own_jobs.get(newest.name)
-    pods = _pods_of(training_job, children.pods)
+    attempts: list[Attempt] = []
     outcome = None
-    if newest.end is None:
-        newest, outcome = _bring_up_to_date(newest, training_job, pods, now)
-    newest = _with_progress(newest, progress, outcome)
-    attempts = (*_with_steps_lost(earlier, newest), newest)
-    is_running = newest.end is None
-    current = _current_pods(training_job, pods)
+    for known in _known_attempts(status, own_jobs):
+        # Not only the newest: a crash may have come between its start and the record of the last.
+        training_job = own_jobs.get(known.name)
+        seen, outcome = _bring_up_to_date(known, training_job, children.pods, now)
+        attempts.append(_with_progress(seen, progress, outcome))
+    newest = attempts[-1] if attempts else None
+    is_running = newest is not None and newest.end is None
+    current_job = own_jobs.get(newest.name) if newest is not None and is_running else None
+    current_pods = _current_pods(current_job, children.pods)
     return Observed(
         is_accepted=accepted,
-        attempts=attempts,
+        attempts=tuple(_with_steps_lost(attempts)),
         outcome=outcome,
         trainer_phase=_trainer_phase(progress, newest),
-        is_suspended=bool(training_job and training_job["spec"].get("suspend")),
+        is_suspended=bool(current_job and current_job["spec"].get("suspend")),
         started_pods=sum(
-            pod.get("status", {}).get("phase", "Pending") != "Pending" for pod in current
+            pod.get("status", {}).get("phase", "Pending") != "Pending" for pod in current_pods
         ),
-        waiting_for=_find_waiting_words(current),
-        lingering_pods=_find_lingering(children.pods, training_job if is_running else None),
+        waiting_for=_find_waiting_words(current_pods),
+        lingering_pods=_find_lingering(children.pods, current_job),
     )
 
 
@@ -120,12 +117,14 @@ def _known_attempts(status: Body, own_jobs: Mapping[str, Body]) -> list[Attempt]
 
 
 def _bring_up_to_date(
-    attempt: Attempt, training_job: Body | None, pods: Sequence[Body], now: datetime
+    attempt: Attempt, training_job: Body | None, all_pods: Sequence[Body], now: datetime
 ) -> tuple[Attempt, Outcome | None]:
+    if attempt.end is not None:
+        return attempt, None
     if training_job is None:
         return _deleted(attempt, now), None
-    status = training_job.get("status", {})
-    found = status.get("conditions", ())
+    pods = _pods_of(training_job, all_pods)
+    found = training_job.get("status", {}).get("conditions", ())
     if conditions.is_true(found, "Complete"):
         ended = replace(attempt, end=_condition_time(found, "Complete"), result=Result.SUCCEEDED)
         outcome = find_outcome(pods)
@@ -174,46 +173,48 @@ def _with_progress(
     return replace(attempt, last_step=max(steps, default=None), resumed_from_step=resumed_from_step)
 
 
-def _with_steps_lost(earlier: Sequence[Attempt], newest: Attempt) -> list[Attempt]:
-    """Where a killed attempt could not say what it lost, its successor's beginning tells."""
-    if not earlier:
-        return []
-    *others, last = earlier
-    is_open = last.steps_lost is None and last.last_step is not None
-    if is_open and last.last_step is not None and newest.resumed_from_step is not None:
-        last = replace(last, steps_lost=max(0, last.last_step - newest.resumed_from_step))
-    return [*others, last]
+def _with_steps_lost(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Where a killed attempt could not say what it lost, the next one's beginning tells."""
+    told: list[Attempt] = []
+    next_beginning: int | None = None
+    for attempt in reversed(attempts):
+        last_step, is_open = attempt.last_step, attempt.steps_lost is None
+        if is_open and last_step is not None and next_beginning is not None:
+            told.append(replace(attempt, steps_lost=max(0, last_step - next_beginning)))
+        else:
+            told.append(attempt)
+        if attempt.resumed_from_step is not None:
+            next_beginning = attempt.resumed_from_step
+    return told[::-1]
 
 
-def _trainer_phase(progress: Mapping[str, Any], newest: Attempt) -> TrainerPhase | None:
-    if progress.get("attempt") != newest.number or "phase" not in progress:
+def _trainer_phase(progress: Mapping[str, Any], newest: Attempt | None) -> TrainerPhase | None:
+    is_of_newest = newest is not None and progress.get("attempt") == newest.number
+    if not is_of_newest or "phase" not in progress:
         return None
     return TrainerPhase(progress["phase"])
 
 
-def _pods_of(training_job: Body | None, pods: Sequence[Body]) -> list[Body]:
-    if training_job is None:
-        return []
+def _pods_of(training_job: Body, pods: Sequence[Body]) -> list[Body]:
     uid = training_job["metadata"]["uid"]
     return [pod for pod in pods if controller_uid(pod) == uid]
 
 
 def _current_pods(training_job: Body | None, pods: Sequence[Body]) -> list[Body]:
-    """One pod for each node: without those that others have replaced."""
-    if training_job is None or training_job["spec"].get("completionMode") == "Indexed":
-        return list(pods)
-    return sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))[-1:]
+    """One pod for each node of the running attempt: without those that others have replaced."""
+    if training_job is None:
+        return []
+    own = _pods_of(training_job, pods)
+    if training_job["spec"].get("completionMode") == "Indexed":
+        return own
+    return sorted(own, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))[-1:]
 
 
 def _find_lingering(pods: Sequence[Body], training_job: Body | None) -> tuple[str, ...]:
-    uid = training_job["metadata"]["uid"] if training_job else None
-    return tuple(
-        sorted(
-            pod["metadata"]["name"]
-            for pod in pods
-            if not has_ended(pod) and (uid is None or controller_uid(pod) != uid)
-        )
-    )
+    """Pods that run although they are not of the running attempt's Job."""
+    current = _pods_of(training_job, pods) if training_job is not None else []
+    lingering = [pod for pod in pods if pod not in current and not has_ended(pod)]
+    return tuple(sorted(pod["metadata"]["name"] for pod in lingering))
 
 
 def _find_waiting_words(pods: Sequence[Body]) -> str:
