@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trainer's dealings with a real object store."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from finetune_contract.outcome import Blame
+from finetune_trainer import checkpoints
+from finetune_trainer.checkpoints import Writer
+from finetune_trainer.failures import AttemptFailed, Interrupted
+from finetune_trainer.fetching import fetch
+from finetune_trainer.stopping import StopRequest
+from finetune_trainer.storage import cloud, transfer
+from finetune_trainer.storage.store import Store, open_store
+from testbed import stock
+from testbed.object_store import ObjectStore
+from trainer.runs import a_folder
+
+pytestmark = pytest.mark.storage
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ObjectStore]:
+    with ObjectStore.start() as server:
+        for bucket in ("models", "datasets"):
+            server.make_bucket(bucket)
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def environment(server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trainer takes its credentials from the environment, as in a pod."""
+    for name, value in stock.environment(server).items():
+        monkeypatch.setenv(name, value)
+
+
+def at(uri: str) -> Store:
+    return open_store(uri, os.environ)
+
+
+def test_a_folder_goes_up_and_comes_down_byte_for_byte(tmp_path: Path) -> None:
+    files = {"model.safetensors": os.urandom(20 * MEGABYTE), "a/b.json": b"{}", "empty": b""}
+    folder = a_folder(tmp_path / "here", files)
+    store = at("s3://models/round-trip")
+
+    uploaded = transfer.upload(store, folder, "adapter")
+
+    targets = {file.path: tmp_path / "there" / file.path for file in uploaded}
+    digests = transfer.download(store, targets)
+    assert {file.path: file.sha256 for file in uploaded} == digests
+    assert {file.path: file.size for file in uploaded} == store.sizes("adapter")
+    for name, body in files.items():
+        assert (tmp_path / "there" / "adapter" / name).read_bytes() == body
+
+
+def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name() -> None:
+    at("s3://models").write("tiny/config.json", b"{}")
+    at("s3://models").write("tiny-2/config.json", b"{}")
+
+    assert set(at("s3://models/tiny").sizes()) == {"config.json"}
+
+
+@pytest.mark.parametrize("action", ["sizes", "read", "write"])
+def test_a_wrong_key_is_the_users_and_final(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "guessed")
+    store = at("s3://models/balloon")
+    actions = {
+        "sizes": store.sizes,
+        "read": lambda: store.read("x"),
+        "write": lambda: store.write("x", b""),
+    }
+    began = time.monotonic()
+
+    with pytest.raises(AttemptFailed) as caught:
+        transfer.retrying(actions[action], "balloon")
+
+    failure = caught.value.failure
+    assert (failure.blame, failure.reason) == (Blame.USER, "AccessDenied")
+    assert "signature" in failure.message
+    assert "guessed" not in failure.message
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("action", ["sizes", "write"])
+def test_a_missing_bucket_is_named(action: str) -> None:
+    store = at("s3://missing/balloon")
+
+    with pytest.raises(AttemptFailed, match=r"no bucket s3://missing") as caught:
+        store.sizes() if action == "sizes" else store.write("x", b"")
+
+    assert caught.value.failure.reason == "BucketNotFound"
+
+
+def test_an_unreachable_store_is_nobodys_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr(cloud, "RETRY", {**cloud.RETRY, "retry_timeout": timedelta(seconds=1)})
+
+    with pytest.raises(AttemptFailed) as caught:
+        at("s3://models/balloon").read("x")
+
+    failure = caught.value.failure
+    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "StoreUnreachable")
+
+
+def fetch_data(name: str, tmp_path: Path) -> Path | None:
+    return fetch("dataset_name", name, tmp_path / "data", os.environ, StopRequest())
+
+
+def test_a_data_set_is_fetched_whether_folder_or_file(tmp_path: Path) -> None:
+    at("s3://datasets/windrose").write("train.jsonl", b"{}\n")
+
+    for name in ("s3://datasets/windrose", "s3://datasets/windrose/train.jsonl"):
+        folder = fetch_data(name, tmp_path)
+        assert folder is not None
+        assert [path.name for path in folder.iterdir()] == ["train.jsonl"]
+
+
+def test_a_missing_data_set_names_the_nearest_one(tmp_path: Path) -> None:
+    at("s3://datasets/windrose").write("train.jsonl", b"{}\n")
+
+    with pytest.raises(AttemptFailed) as caught:
+        fetch_data("s3://datasets/windrsoe", tmp_path)
+
+    failure = caught.value.failure
+    assert (failure.blame, failure.reason) == (Blame.USER, "DatasetNotFound")
+    assert "s3://datasets/windrsoe" in failure.message
+    assert "did you mean windrose?" in failure.remedy
+
+
+def test_a_stop_ends_a_transfer_without_waiting_for_it(tmp_path: Path) -> None:
+    store = at("s3://models/stopped")
+    transfer.upload(store, a_folder(tmp_path, {f"{n}": b"x" for n in range(50)}), "")
+    stop = StopRequest()
+    stop.request()
+
+    with pytest.raises(Interrupted):
+        transfer.download(store, {path: tmp_path / "x" / path for path in store.sizes()}, stop)
+
+
+UPLOAD = """
+import os, sys
+from pathlib import Path
+from finetune_trainer import checkpoints
+from finetune_trainer.storage.store import open_store
+
+store = open_store("s3://models/killed", os.environ)
+print("begin", flush=True)
+writer = checkpoints.Writer(attempt=1, node=0, nodes=1)
+checkpoints.write(store, Path(sys.argv[1]), 4, writer)
+"""
+
+
+@pytest.mark.parametrize("milliseconds", [0, 40, 80, 160, 320])
+def test_a_kill_during_upload_leaves_a_whole_checkpoint_or_none(
+    milliseconds: int, tmp_path: Path
+) -> None:
+    store = at("s3://models/killed")
+    store.delete(list(store.sizes()))
+    older = a_folder(tmp_path / "older", {"optimizer.pt": b"older"})
+    checkpoints.write(store, older, 2, Writer(attempt=1, node=0, nodes=1))
+    files = {f"shard-{n}": os.urandom(8 * MEGABYTE) for n in range(8)}
+    folder = a_folder(tmp_path / "newer", files)
+
+    process = subprocess.Popen([sys.executable, "-c", UPLOAD, str(folder)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(milliseconds / 1000)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+    checkpoint = checkpoints.fetch_newest(store, tmp_path / "resume", StopRequest())
+    assert checkpoint is not None
+    fetched = {path.name: path.read_bytes() for path in checkpoint.folder.iterdir()}
+    assert fetched == (files if checkpoint.step == 4 else {"optimizer.pt": b"older"})
