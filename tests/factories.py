@@ -173,7 +173,11 @@ DISRUPTED = {"type": "DisruptionTarget", "status": "True", "message": "node is b
 
 
 def a_failure(blame: Blame = Blame.INFRASTRUCTURE, **given: Any) -> Failure:
-    fields = {"reason": "StoreUnreachable", "message": "no answer", "remedy": "wait"} | given
+    fields: dict[str, Any] = {
+        "reason": "StoreUnreachable",
+        "message": "no answer",
+        "remedy": "wait",
+    } | given
     return Failure(blame=blame, **fields)
 
 
@@ -209,7 +213,7 @@ def an_attempt(
     if blame is None and result in (Result.FAILED, Result.INTERRUPTED):
         interrupted = result is Result.INTERRUPTED
         blame = Blame.INTERRUPTION if interrupted else Blame.INFRASTRUCTURE
-    fields = {
+    fields: dict[str, Any] = {
         "name": f"balloon-{number}",
         "start": start,
         "end": None if result is Result.RUNNING else start + lasted,

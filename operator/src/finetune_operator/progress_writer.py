@@ -44,17 +44,17 @@ class ProgressWriter:
 
     def report(self, key: JobKey, attempt: int, progress: Progress) -> None:
         """To be written when its turn comes, unless a newer report is there by then."""
-        now = self._now()
-        self._pending[key] = Report(attempt=attempt, progress=progress, heard=now)
-        written_at = self._written_at.get(key)
-        due = now if written_at is None else written_at + self._interval
-        self._queue.add_after(key, max(timedelta(), due - now))
+        self._pending[key] = Report(attempt=attempt, progress=progress, heard=self._now())
+        self._queue.add_after(key, self._not_before(key))
 
     async def run(self) -> None:
         """Writes until cancelled."""
         while True:
             async with self._queue.take() as key:
-                await self._write(key)
+                if (delay := self._not_before(key)) > timedelta():
+                    self._queue.add_after(key, delay)
+                else:
+                    await self._write(key)
 
     async def flush(self) -> None:
         """Writes at once what is still to be written: this replica ends."""
@@ -70,6 +70,8 @@ class ProgressWriter:
         ):
             return
         progress = render_progress(report.progress, report.attempt, report.heard)
+        # Before it is done: what is reported meanwhile has to wait.
+        self._written_at[key] = self._now()
         try:
             written = await self._api.patch_status(
                 FINETUNE_JOBS, job, {"progress": progress}, field_manager=PROGRESS_FIELD_MANAGER
@@ -85,9 +87,17 @@ class ProgressWriter:
             self._put_back(key, report)
         else:
             self._memory.remember(Kind.JOB, written)
-            self._written_at[key] = self._now()
             self._queue.forget_failures(key)
+
+    def _not_before(self, key: JobKey) -> timedelta:
+        """How long this job's next write has to wait."""
+        written_at = self._written_at.get(key)
+        if written_at is None:
+            return timedelta()
+        return max(timedelta(), written_at + self._interval - self._now())
 
     def _put_back(self, key: JobKey, report: Report) -> None:
         self._pending.setdefault(key, report)
+        # It was not written after all.
+        self._written_at.pop(key, None)
         self._queue.retry(key)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+from factories import SETTINGS, a_job, a_job_body, a_training_job, an_attempt
+from fake_api import FakeApi
+from finetune_operator.attempts import render_attempts
+from finetune_operator.desired import build_attempt
+from finetune_operator.errors import Conflict, Gone, NotYet
+from finetune_operator.kube_api import ApiError
+from finetune_operator.kube_cluster import KubeCluster
+from finetune_operator.memory import Memory
+from finetune_operator.naming import FINETUNE_JOBS, TRAINING_JOBS, JobKey
+
+KEY = JobKey(namespace="team", label="balloon")
+CONFIG_MAP, TRAINING_JOB = build_attempt(a_job(), 1, SETTINGS)
+Answer = TypeVar("Answer")
+
+
+class World:
+    def __init__(self) -> None:
+        self.api, self.memory = FakeApi(), Memory()
+        self.cluster = KubeCluster(self.api, self.memory)
+
+    def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        return asyncio.run(work)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def made(manifest: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    return {**manifest, "metadata": {**manifest["metadata"], "uid": "made", **metadata}}
+
+
+def test_created_job_is_remembered_before_any_event_tells_of_it(world: World) -> None:
+    world.api.create = _with_uid(world.api.create)  # type: ignore[method-assign]
+
+    world.run(world.cluster.create(TRAINING_JOB))
+
+    (remembered,) = world.memory.children_of(KEY).training_jobs
+    assert remembered["metadata"]["name"] == "balloon-1"
+
+
+def _with_uid(create: Any) -> Any:
+    async def create_with_uid(resource: Any, body: Any) -> Any:
+        return await create(resource, made(body))
+
+    return create_with_uid
+
+
+def test_what_we_made_before_is_as_good_as_made_now(world: World) -> None:
+    world.api.put(TRAINING_JOBS, made(TRAINING_JOB))
+
+    world.run(world.cluster.create(TRAINING_JOB))
+
+    assert len(world.memory.children_of(KEY).training_jobs) == 1
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"ownerReferences": []}, id="a user's own Job"),
+        pytest.param(
+            {"ownerReferences": [{"uid": "earlier", "controller": True}]}, id="an earlier job's"
+        ),
+        pytest.param({"deletionTimestamp": "2026-05-04T12:00:00Z"}, id="ours, but on its way out"),
+    ],
+)
+def test_taken_name_is_waited_for(world: World, metadata: dict[str, Any]) -> None:
+    world.api.put(TRAINING_JOBS, made(TRAINING_JOB, **metadata))
+
+    with pytest.raises(NotYet, match="Job balloon-1 exists already"):
+        world.run(world.cluster.create(TRAINING_JOB))
+
+
+def test_job_that_is_recorded_but_not_remembered_is_asked_for(world: World) -> None:
+    """Whoever takes over may know of a job's status before it knows of its Job."""
+    world.api.put(TRAINING_JOBS, a_training_job())
+    body = a_job_body(status={"attempts": render_attempts([an_attempt()])})
+
+    children = world.run(world.cluster.children_of(body))
+
+    assert len(children.training_jobs) == 1
+
+
+def test_deleted_job_is_really_gone(world: World) -> None:
+    body = a_job_body(status={"attempts": render_attempts([an_attempt()])})
+
+    assert world.run(world.cluster.children_of(body)).training_jobs == ()
+    assert world.api.calls == ["get jobs"]
+
+
+def test_job_of_somebody_else_under_the_name_is_not_remembered(world: World) -> None:
+    world.api.put(TRAINING_JOBS, made(TRAINING_JOB, labels={}))
+    body = a_job_body(status={"attempts": render_attempts([an_attempt()])})
+
+    assert world.run(world.cluster.children_of(body)).training_jobs == ()
+
+
+def test_status_is_written_against_the_version_it_was_computed_from(world: World) -> None:
+    known = world.api.put(FINETUNE_JOBS, a_job_body())
+
+    world.run(world.cluster.write_status(known, {"phase": "Running"}))
+
+    remembered = world.memory.find_job(KEY)
+    assert remembered is not None
+    assert remembered["status"]["phase"] == "Running"
+    with pytest.raises(Conflict):
+        world.run(world.cluster.write_status(known, {"phase": "Failed"}))
+
+
+def test_status_of_a_deleted_job_is_not_written(world: World) -> None:
+    with pytest.raises(Gone):
+        world.run(world.cluster.write_status(a_job_body(), {"phase": "Running"}))
+
+
+def test_status_of_a_namesake_is_not_written(world: World) -> None:
+    known = world.api.put(FINETUNE_JOBS, a_job_body(uid="new"))
+    stale = a_job_body(
+        uid="old", metadata={"resourceVersion": known["metadata"]["resourceVersion"]}
+    )
+
+    with pytest.raises(Conflict):
+        world.run(world.cluster.write_status(stale, {"phase": "Running"}))
+
+
+def test_newest_version_is_confirmed_or_remembered(world: World) -> None:
+    old = world.api.put(FINETUNE_JOBS, a_job_body())
+    world.run(world.cluster.confirm_newest(old))
+    new = world.api.put(FINETUNE_JOBS, a_job_body())
+
+    with pytest.raises(Conflict):
+        world.run(world.cluster.confirm_newest(old))
+
+    assert world.memory.find_job(KEY) == new
+
+
+def test_event_that_can_not_be_recorded_stops_nothing(world: World) -> None:
+    event = {"metadata": {"namespace": "team", "name": "x"}, "reason": "Failed"}
+    world.run(world.cluster.tell(event))
+    world.run(world.cluster.tell(event))
+    world.api.fail_with = ApiError(403, "Forbidden", "no")
+
+    world.run(world.cluster.tell(event))
+
+    assert world.api.calls == ["create events"] * 3

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from factories import NOW, a_job_body, an_attempt, seconds
+from fake_api import FakeApi
+from finetune_contract.progress import Progress
+from finetune_operator.attempts import Result, render_attempts
+from finetune_operator.memory import Kind, Memory
+from finetune_operator.naming import FINETUNE_JOBS, JobKey
+from finetune_operator.progress_writer import ProgressWriter
+
+KEY = JobKey(namespace="team", label="balloon")
+INTERVAL = seconds(0.1)
+
+
+class World:
+    """A job with one running attempt, and a writer in a hurry."""
+
+    def __init__(self) -> None:
+        self.api, self.memory = FakeApi(), Memory()
+        self.set_attempts(Result.RUNNING)
+        self.began = asyncio.get_running_loop().time()
+        self.writer = ProgressWriter(self.api, self.memory, INTERVAL, self.now)
+
+    def now(self) -> datetime:
+        return NOW + seconds(asyncio.get_running_loop().time() - self.began)
+
+    def set_attempts(self, *results: Result) -> None:
+        attempts = [
+            an_attempt(number, result, last_step=5) for number, result in enumerate(results, 1)
+        ]
+        status = {"attempts": render_attempts(attempts)}
+        body = self.api.put(FINETUNE_JOBS, a_job_body(status=status))
+        self.memory.remember(Kind.JOB, body)
+
+    def report(self, step: int, attempt: int = 1) -> None:
+        self.writer.report(KEY, attempt, Progress(step=step, total_steps=100))
+
+    def step(self) -> int | None:
+        status = self.api.objects[FINETUNE_JOBS, "team", "balloon"].get("status", {})
+        step: int | None = status.get("progress", {}).get("step")
+        return step
+
+    @property
+    def writes(self) -> int:
+        return self.api.calls.count("patch finetunejobs")
+
+
+def play(scene: Callable[[World], Awaitable[None]]) -> None:
+    async def run() -> None:
+        world = World()
+        writing = asyncio.create_task(world.writer.run())
+        await scene(world)
+        writing.cancel()
+
+    asyncio.run(run())
+
+
+async def moment() -> None:
+    await asyncio.sleep(0.02)
+
+
+def test_first_report_is_written_at_once() -> None:
+    async def scene(world: World) -> None:
+        world.report(1)
+        await moment()
+
+        assert world.step() == 1
+
+    play(scene)
+
+
+def test_further_reports_wait_and_the_newest_wins() -> None:
+    async def scene(world: World) -> None:
+        for step in range(1, 9):
+            world.report(step)
+            await asyncio.sleep(0)
+        await moment()
+        assert world.writes == 1
+
+        world.report(9)
+        await moment()
+        assert world.writes == 1
+
+        await asyncio.sleep(0.1)
+        assert (world.writes, world.step()) == (2, 9)
+
+    play(scene)
+
+
+def test_report_is_not_lost_when_the_job_has_changed_meanwhile() -> None:
+    async def scene(world: World) -> None:
+        newer = world.api.put(FINETUNE_JOBS, a_job_body())
+        world.report(1)
+        await moment()
+        assert world.step() is None
+
+        world.memory.remember(Kind.JOB, newer)
+        await asyncio.sleep(0.15)
+        assert world.step() == 1
+
+    play(scene)
+
+
+def test_report_is_not_lost_when_the_api_server_is_away() -> None:
+    async def scene(world: World) -> None:
+        world.api.fail_with = ConnectionError("no route")
+        world.report(1)
+        await moment()
+        world.api.fail_with = None
+        await asyncio.sleep(0.15)
+
+        assert world.step() == 1
+
+    play(scene)
+
+
+def test_last_report_of_a_killed_attempt_is_written() -> None:
+    async def scene(world: World) -> None:
+        world.set_attempts(Result.FAILED)
+        world.report(6)
+        await moment()
+
+        assert world.step() == 6
+
+    play(scene)
+
+
+def test_late_report_does_not_overwrite_final_figures() -> None:
+    async def scene(world: World) -> None:
+        world.set_attempts(Result.SUCCEEDED)
+        world.report(5)
+        await moment()
+
+        assert world.writes == 0
+
+    play(scene)
+
+
+def test_report_of_an_earlier_attempt_is_dropped() -> None:
+    async def scene(world: World) -> None:
+        world.set_attempts(Result.FAILED, Result.RUNNING)
+        world.report(50, attempt=1)
+        await moment()
+
+        assert world.writes == 0
+
+    play(scene)
+
+
+def test_report_of_a_deleted_job_is_dropped() -> None:
+    async def scene(world: World) -> None:
+        world.api.objects.clear()
+        world.report(1)
+        await asyncio.sleep(0.15)
+        assert world.writes == 1
+
+        world.memory.forget(Kind.JOB, a_job_body())
+        world.report(2)
+        await asyncio.sleep(0.15)
+        assert world.writes == 1
+
+    play(scene)
+
+
+def test_flush_writes_what_is_still_to_be_written() -> None:
+    async def scene(world: World) -> None:
+        world.report(1)
+        await moment()
+        world.report(2)
+        await world.writer.flush()
+
+        assert world.step() == 2
+
+    play(scene)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+import re
+from dataclasses import fields
+from datetime import timedelta
+
+import pytest
+
+from finetune_operator.settings import Settings
+
+MINIMAL = {"TRAINER_IMAGE": "trainer:1"}
+
+
+def test_only_the_trainer_image_must_be_given() -> None:
+    settings = Settings.from_env(MINIMAL)
+
+    assert settings.trainer_image == "trainer:1"
+    assert settings.namespace == "finetune-system"
+    assert settings.progress_url == "http://finetune-operator.finetune-system.svc:8080"
+    assert settings.kubeconfig is None
+
+
+def test_every_variable_is_read() -> None:
+    settings = Settings.from_env(
+        {
+            "TRAINER_IMAGE": "trainer:2",
+            "POD_NAMESPACE": "ops",
+            "POD_NAME": "operator-0",
+            "PROGRESS_URL": "http://here:1/",
+            "LISTEN_ADDRESS": "127.0.0.1",
+            "PORT": "9000",
+            "WORKERS": "3",
+            "RESYNC_SECONDS": "60",
+            "PROGRESS_INTERVAL_SECONDS": "2",
+            "SHARED_MEMORY": "8Gi",
+            "KUBECONFIG": "admin.conf",
+            "LOG_LEVEL": "DEBUG",
+        }
+    )
+
+    assert re.fullmatch(r"operator-0_[0-9a-f]{8}", settings.identity)
+    read = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    assert read == {
+        "trainer_image": "trainer:2",
+        "namespace": "ops",
+        "identity": settings.identity,
+        "progress_url": "http://here:1",
+        "listen_address": "127.0.0.1",
+        "port": 9000,
+        "workers": 3,
+        "resync": timedelta(seconds=60),
+        "progress_interval": timedelta(seconds=2),
+        "shared_memory": "8Gi",
+        "kubeconfig": "admin.conf",
+        "log_level": "DEBUG",
+    }
+
+
+def test_restarted_container_is_another_holder() -> None:
+    env = MINIMAL | {"POD_NAME": "operator-0"}
+
+    assert Settings.from_env(env).identity != Settings.from_env(env).identity
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        pytest.param({}, "TRAINER_IMAGE is missing", id="no image"),
+        pytest.param(MINIMAL | {"PORT": "http"}, "PORT is 'http'", id="no number"),
+        pytest.param(MINIMAL | {"WORKERS": "0"}, "WORKERS is '0'", id="zero"),
+    ],
+)
+def test_mistake_is_named(env: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Settings.from_env(env)
