@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schema says what the pinned TRL's parser takes: no key more, no key less."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from finetune_contract.config import check_config, load_schema
+
+pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+
+PROPERTIES: Mapping[str, Any] = load_schema()["properties"]
+
+
+@pytest.fixture(scope="module")
+def parser() -> Any:
+    from trl import TrlParser
+
+    from finetune_trainer.ranks.training import CONFIG_TYPES
+
+    return TrlParser(CONFIG_TYPES)
+
+
+def test_every_key_of_the_parser_is_in_the_schema_and_the_reverse(parser: Any) -> None:
+    taken = {action.dest for action in parser._actions if action.dest != "help"}
+
+    assert taken | {"env"} == set(PROPERTIES)
+
+
+def test_the_contract_has_the_schema_of_the_pinned_trl() -> None:
+    from finetune_trainer.config_schema import build_schema
+
+    assert json.loads(json.dumps(build_schema())) == load_schema()
+
+
+def test_trls_own_defaults_pass_the_check() -> None:
+    defaults = {key: schema["default"] for key, schema in PROPERTIES.items() if "default" in schema}
+    config = {"model_name_or_path": "m", "dataset_name": "d", **defaults}
+
+    assert check_config(config) == ()
+
+
+def test_choices_are_those_that_the_parser_enforces(parser: Any) -> None:
+    enforced = {
+        action.dest: list(action.choices)
+        for action in parser._actions
+        if action.choices is not None
+    }
+
+    assert {
+        key: [choice for choice in schema["enum"] if choice is not None]
+        for key, schema in PROPERTIES.items()
+        if "enum" in schema
+    } == enforced
