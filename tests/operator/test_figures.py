@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from factories import NOW
+from factories import NOW, a_bad_outcome
 from finetune_contract.progress import Progress, TrainerPhase
-from finetune_operator.figures import is_news, render_progress
+from finetune_operator.figures import is_news, render_progress, with_outcome
 
 
 def test_report_as_users_read_it() -> None:
@@ -66,3 +66,12 @@ def test_report_as_users_read_it() -> None:
 )
 def test_whether_a_report_is_news(status: dict[str, Any], step: int | None, expected: bool) -> None:
     assert is_news(status, 2, step) is expected
+
+
+def test_figures_of_an_earlier_attempt_do_not_stay_beside_those_of_the_last() -> None:
+    earlier = {"attempt": 1, "loss": 0.5, "step": 9}
+
+    final = with_outcome(earlier, a_bad_outcome(), 2)
+
+    assert (final["attempt"], final["step"]) == (2, 7)
+    assert "loss" not in final

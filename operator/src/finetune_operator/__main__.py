@@ -8,7 +8,7 @@ import sys
 import kopf
 
 from finetune_operator.handlers import build_kopf_settings, build_registry
-from finetune_operator.logs import set_up_logs
+from finetune_operator.logs import say_error, set_up_logs
 from finetune_operator.replica import Replica
 from finetune_operator.settings import Settings
 
@@ -22,7 +22,11 @@ def main() -> int:
     set_up_logs(settings.log_level)
     # kopf names itself after the user, whom a numeric uid without a passwd entry does not have.
     os.environ.setdefault("POD_ID", settings.identity)
-    return asyncio.run(_operate(settings))
+    try:
+        return asyncio.run(_operate(settings))
+    except Exception as error:  # noqa: BLE001 - the process ends here, and says why in one line
+        say_error("operator failed", error)
+        return 1
 
 
 async def _operate(settings: Settings) -> int:

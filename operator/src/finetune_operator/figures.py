@@ -37,7 +37,8 @@ def render_progress(progress: Progress, attempt: int, now: datetime) -> Manifest
 
 
 def with_outcome(previous: Mapping[str, Any], outcome: Outcome, attempt: int) -> Manifest:
-    """The last reported figures, put right by what the outcome says of the attempt's end."""
+    """The attempt's last reported figures, put right by what the outcome says of its end."""
+    reported = previous if previous.get("attempt") == attempt else {}
     figures = outcome.figures or {}
     final = Progress(step=outcome.step, total_steps=outcome.total_steps)
     is_published = outcome.artifact is not None
@@ -54,7 +55,7 @@ def with_outcome(previous: Mapping[str, Any], outcome: Outcome, attempt: int) ->
         "checkpointStep": outcome.checkpoint_step,
         "resumedFromStep": outcome.resumed_from_step,
     }
-    return {**previous, **{name: value for name, value in known.items() if value is not None}}
+    return {**reported, **{name: value for name, value in known.items() if value is not None}}
 
 
 def without_eta(progress: Mapping[str, Any]) -> Manifest:

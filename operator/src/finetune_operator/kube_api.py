@@ -54,6 +54,11 @@ class KubeApi:
         """To the cluster of this kubeconfig, or to the one around this pod."""
         return cls(await _load(kubeconfig))
 
+    @property
+    def server(self) -> str:
+        url: str = self._client.configuration.host
+        return url
+
     async def close(self) -> None:
         await self._client.close()
 
@@ -112,11 +117,20 @@ class KubeApi:
         response = await self._client.call_api(
             method_, url, headers, body_, _request_timeout=TIMEOUT_SECONDS
         )
-        answer = json.loads(await response.read() or b"{}")
+        content: bytes = await response.read()
         if response.status >= 400:
-            raise ApiError(response.status, answer.get("reason", ""), answer.get("message", ""))
-        parsed: Body = answer
-        return parsed
+            raise _parse_refusal(response.status, content)
+        answer: Body = json.loads(content)
+        return answer
+
+
+def _parse_refusal(status: int, content: bytes) -> ApiError:
+    try:
+        refusal = json.loads(content)
+        return ApiError(status, refusal.get("reason", ""), refusal.get("message", ""))
+    except ValueError:
+        # Where there is no such kind of object, or a proxy answers, it is plain text.
+        return ApiError(status, "", content.decode(errors="replace").strip())
 
 
 async def load_access(kubeconfig: str | None) -> Access:

@@ -31,6 +31,8 @@ from finetune_operator.worker import Worker
 STUCK_AFTER = timedelta(minutes=5)
 """Every request has a timeout far below this: a worker this slow will not come back."""
 
+WARM_UP_PERIOD = timedelta(seconds=2)
+
 
 class Replica:
     """Started and stopped by the runtime, which calls `notice` for each event in between."""
@@ -50,8 +52,12 @@ class Replica:
         self._api = await KubeApi.connect(settings.kubeconfig)
         self._writer = ProgressWriter(self._api, self._memory, settings.progress_interval, _now)
         self._server = await self._serve()
-        await fill_memory(self._api, self._memory)
-        self._is_warm = True
+        try:
+            await self._warm_up()
+        except asyncio.CancelledError:
+            await self._server.cleanup()
+            await self._api.close()
+            raise
         clock = Clock(monotonic=time.monotonic, now=_now)
         lease = KubeLease(self._api, settings.namespace)
         self._leadership = Leadership(lease, settings.identity, Timing(), clock)
@@ -83,6 +89,15 @@ class Replica:
 
     def is_ready(self) -> bool:
         return self._is_warm
+
+    async def _warm_up(self) -> None:
+        while not self._is_warm:
+            try:
+                await fill_memory(self._api, self._memory)
+                self._is_warm = True
+            except Exception as error:  # noqa: BLE001 - the API server, or the CRD, may come later
+                say("waiting for the API server", error=error, server=self._api.server)
+                await asyncio.sleep(WARM_UP_PERIOD.total_seconds())
 
     async def _lead(self) -> None:
         cluster = KubeCluster(self._api, self._memory)
