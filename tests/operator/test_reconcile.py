@@ -100,7 +100,7 @@ def test_whole_life_of_a_job_takes_few_writes() -> None:
     settle(cluster)
 
     assert cluster.status["phase"] == "Succeeded"
-    assert len(cluster.writes) == 10
+    assert len(cluster.writes) == 9
 
 
 def test_invalid_job_gets_a_condition_and_nothing_else() -> None:

@@ -111,12 +111,12 @@ def when_attempt_is_due(job: FineTuneJob, observed: Observed, now: datetime) -> 
     newest = observed.newest
     if newest is not None and newest.end is None:
         return None
-    number = 1 if newest is None else newest.number + 1
     return Decision(
         phase=Phase.STARTING,
-        reason=Reason.ATTEMPT_STARTED,
-        message=f"attempt {number} was created",
-        attempt_to_start=number,
+        # What the next pass will see: so that it has nothing to write.
+        reason=Reason.PODS_NOT_RUNNING,
+        message=_count_pods(0, job),
+        attempt_to_start=1 if newest is None else newest.number + 1,
     )
 
 
@@ -133,11 +133,10 @@ def when_suspended(job: FineTuneJob, observed: Observed, now: datetime) -> Decis
 def when_pods_do_not_run(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
     if observed.started_pods >= job.resources.nodes:
         return None
-    missing = f"{observed.started_pods} of {job.resources.nodes} pods run"
     return Decision(
         phase=Phase.STARTING,
         reason=Reason.PODS_NOT_RUNNING,
-        message=observed.waiting_for or missing,
+        message=observed.waiting_for or _count_pods(observed.started_pods, job),
     )
 
 
@@ -168,6 +167,10 @@ def when_preparing(job: FineTuneJob, observed: Observed, now: datetime) -> Decis
         reason=Reason.PREPARING,
         message=doing.get(observed.trainer_phase, "the trainer prepares"),
     )
+
+
+def _count_pods(started: int, job: FineTuneJob) -> str:
+    return f"{started} of {job.resources.nodes} pods run"
 
 
 RULES = (
