@@ -50,6 +50,15 @@ def test_a_missing_path_names_what_lies_beside_it(tmp_path: Path) -> None:
     assert "did you mean windrose?" in failure.remedy
 
 
+def test_a_folder_without_a_model_says_what_it_holds(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "model", {"README.md": b"#"})
+
+    with pytest.raises(AttemptFailed, match=r"no config.json, but README.md") as caught:
+        fetch("model_name_or_path", str(folder), tmp_path / "inputs", {}, StopRequest())
+
+    assert caught.value.failure.reason == "ModelNotFound"
+
+
 def test_a_store_without_credentials_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(AttemptFailed) as caught:
         fetch_data("s3://datasets/windrose", tmp_path)

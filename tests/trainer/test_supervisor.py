@@ -23,7 +23,7 @@ def supervise(tmp_path: Path, document: str) -> tuple[int, Outcome]:
 
 
 def local(tmp_path: Path, **config: object) -> Run:
-    defaults = {"model_name_or_path": str(tmp_path), "dataset_name": str(tmp_path)}
+    defaults = {"model_name_or_path": "org/model", "dataset_name": str(tmp_path)}
     return a_run(output=(tmp_path / "out").as_uri(), **{**defaults, **config})
 
 

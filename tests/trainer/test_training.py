@@ -20,7 +20,6 @@ from finetune_contract.run import Run
 from finetune_trainer.command_line import _free_port as free_port
 from finetune_trainer.job_file import parse_job, run_of
 from testbed import base_model
-from trainer.runs import a_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -166,17 +165,6 @@ def test_two_processes_train_like_one_with_twice_the_batch(
     assert outcome.failure is None
     assert outcome.world_size == 2
     assert losses(tmp_path / "out") == pytest.approx(losses(uninterrupted[0]), rel=1e-2)
-
-
-def test_data_without_the_columns_that_trl_needs_is_the_users_mistake(tmp_path: Path) -> None:
-    data = a_folder(tmp_path / "data", {"train.jsonl": b'{"question": "?", "answer": "!"}\n'})
-
-    outcome = supervise(a_run(tmp_path / "out", dataset_name=str(data)), tmp_path)
-
-    assert outcome.exit_code == 64
-    assert outcome.failure is not None
-    assert outcome.failure.rank == 0
-    assert "question" in outcome.failure.message or "text" in outcome.failure.message
 
 
 def _wait_for_step(work: Path, step: int) -> None:

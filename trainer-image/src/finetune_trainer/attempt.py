@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
+
 from finetune_contract.outcome import Blame, Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
-
 from finetune_trainer import checkpoints, fetching, launching, plan, publication
 from finetune_trainer.checkpoint_upload import CheckpointUploader
 from finetune_trainer.failures import AttemptFailed, Interrupted, interruption

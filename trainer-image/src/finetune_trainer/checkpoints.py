@@ -16,7 +16,6 @@ from pathlib import Path
 
 from finetune_contract import layout
 from finetune_contract.documents import InvalidDocument
-
 from finetune_trainer.manifest import File, Manifest
 from finetune_trainer.stopping import StopRequest
 from finetune_trainer.storage import transfer

@@ -14,7 +14,6 @@ from pathlib import Path
 from finetune_contract import layout
 from finetune_contract.outcome import Blame, Outcome
 from finetune_contract.run import Run
-
 from finetune_trainer import job_file, terminal
 from finetune_trainer.attempt import Surroundings, carry_out
 from finetune_trainer.failures import AttemptFailed, user_error

@@ -152,10 +152,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _sentence(error: BaseException) -> str:
-    """The error in one line; a KeyError's text alone would be a bare word."""
+    """The error in one line, with the cause that it wraps."""
     text = " ".join(str(error).split())
     if isinstance(error, KeyError):
+        # Its text alone would be a bare word.
         return f"there is no {text}"
+    if error.__cause__ is not None and (cause := _sentence(error.__cause__)) not in text:
+        return f"{text}: {cause}"
     return text or type(error).__name__
 
 

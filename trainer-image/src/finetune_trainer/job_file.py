@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from finetune_contract.run import JobReference, Run, World, run_id
 
+from finetune_contract.run import JobReference, Run, World, run_id
 from finetune_trainer.failures import user_error
 
 KIND = "FineTuneJob"

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from finetune_contract.run import World
-
 from finetune_trainer.failures import infrastructure_error
 from finetune_trainer.rank_results import RankResult
 from finetune_trainer.stopping import StopRequest

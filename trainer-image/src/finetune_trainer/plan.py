@@ -12,7 +12,6 @@ from typing import Any
 
 from finetune_contract.config import check_config, load_schema
 from finetune_contract.run import Run
-
 from finetune_trainer.failures import infrastructure_error, user_error
 from finetune_trainer.hardware import Hardware
 from finetune_trainer.storage import locations

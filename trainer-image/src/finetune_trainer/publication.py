@@ -14,7 +14,6 @@ from finetune_contract import layout
 from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_contract.outcome import Artifact, Outcome
 from finetune_contract.run import Run
-
 from finetune_trainer import report_page
 from finetune_trainer.failures import user_error
 from finetune_trainer.history import Record

@@ -12,7 +12,6 @@ from typing import Any
 
 from finetune_contract.documents import optional, parse_object, require
 from finetune_contract.outcome import Blame, Failure
-
 from finetune_trainer.failures import PEER_LOST
 
 

@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 import yaml
-from finetune_contract.run import Run
 
+from finetune_contract.run import Run
 from finetune_trainer.curve import draw
 from finetune_trainer.history import Record, losses_of
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from finetune_contract import mounts
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.progress import Progress, TrainerPhase
-
 from finetune_trainer.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from finetune_contract import mounts
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import Blame, Failure, Outcome
 from finetune_contract.run import Run
-
 from finetune_trainer.attempt import Surroundings, carry_out
 from finetune_trainer.hardware import find_hardware
 from finetune_trainer.reporting import POST_INTERVAL_SECONDS, Reporter, sink_from_environment

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from tqdm import tqdm
+
 from finetune_contract.outcome import Outcome
 from finetune_contract.progress import Progress, TrainerPhase
-from tqdm import tqdm
 
 INTERVAL_SECONDS = 0.5
 

@@ -3,7 +3,8 @@
 
 - `launcher`: torch's elastic launcher, tied to the supervisor's life.
 - `rank`: one rank's `main`: every ending becomes a result file.
-- `training`: config, data, trainer, as TRL's `sft.py` does it.
+- `training`: config and trainer, as TRL's `sft.py` does it.
+- `dataset`: the data set, and whether it can teach anything.
 - `callbacks`: progress, stopping at a step boundary, handing over checkpoints.
 - `samples`: answers to held-out prompts.
 - `verification`: what was saved is loaded again and must answer.

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from finetune_contract.progress import Progress, TrainerPhase
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from finetune_contract.progress import Progress, TrainerPhase
 from finetune_trainer.history import require_learning
 from finetune_trainer.workspace import Workspace, write_atomically
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from finetune_contract.outcome import Blame
-
 from finetune_trainer.failures import Stage, classify
 from finetune_trainer.orders import Orders
 from finetune_trainer.rank_results import Ending, RankResult

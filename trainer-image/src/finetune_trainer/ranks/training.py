@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
-from datasets import DatasetDict, IterableDatasetDict, load_dataset
 from transformers.trainer_callback import TrainerState
 from trl import (
     DatasetMixtureConfig,
@@ -20,7 +19,6 @@ from trl import (
     SFTConfig,
     SFTTrainer,
     TrlParser,
-    get_dataset,
     get_peft_config,
     get_quantization_config,
 )
@@ -30,7 +28,6 @@ from finetune_trainer.failures import (
     Stage,
     classify,
     infrastructure_error,
-    user_error,
 )
 from finetune_trainer.history import figures_of, require_learning
 from finetune_trainer.orders import Orders
@@ -42,6 +39,7 @@ from finetune_trainer.ranks.callbacks import (
     ProgressRecorder,
     StopAtBoundary,
 )
+from finetune_trainer.ranks.dataset import load_data, require_tokens_that_count
 from finetune_trainer.workspace import Workspace, write_atomically
 
 CONFIG_TYPES = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
@@ -68,10 +66,11 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
         arguments = read_arguments(workspace.config)
     require_promised_world(arguments.training, orders)
     with blaming(Stage.DATA):
-        dataset = load_data(arguments)
+        dataset = load_data(arguments.script, arguments.mixture, arguments.training)
     stop = StopAtBoundary(workspace.stop)
     with blaming(Stage.MODEL):
         trainer = build_trainer(arguments, dataset)
+        require_tokens_that_count(trainer.train_dataset)
         trainer.add_callback(stop)
         trainer.add_callback(ProgressRecorder(workspace, resumed_from_step=orders.resume_step))
         trainer.add_callback(CheckpointHandover(workspace))
@@ -150,32 +149,6 @@ def require_promised_world(training: SFTConfig, orders: Orders) -> None:
             f"the nodes fetched checkpoints of different steps: {sorted(set(steps))}",
             "nothing to do: the next attempt fetches again",
         )
-
-
-def load_data(arguments: Arguments) -> DatasetDict | IterableDatasetDict:
-    """The data set that the config names, with its splits checked."""
-    script = arguments.script
-    if arguments.mixture.datasets:
-        dataset = get_dataset(arguments.mixture)
-    else:
-        dataset = load_dataset(
-            script.dataset_name, name=script.dataset_config, streaming=script.dataset_streaming
-        )
-    needed = {"dataset_train_split": script.dataset_train_split}
-    if arguments.training.eval_strategy != "no":
-        needed["dataset_test_split"] = script.dataset_test_split
-    for key, split in needed.items():
-        if split not in dataset:
-            raise user_error(
-                "SplitNotFound",
-                f"{key} is {split}, and the data set has only {', '.join(dataset)}",
-                f"set {key} to one of them"
-                + ("" if key == "dataset_train_split" else ", or eval_strategy to 'no'"),
-            )
-    train = dataset[script.dataset_train_split]
-    if not script.dataset_streaming and not arguments.mixture.streaming and len(train) == 0:
-        raise user_error("EmptyDataset", "the training split has no rows", "add training examples")
-    return dataset
 
 
 def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> SFTTrainer:

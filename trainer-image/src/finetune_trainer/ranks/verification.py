@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from finetune_contract.progress import Progress, TrainerPhase
 from peft import PeftModel
 from safetensors import safe_open
 from transformers import AutoTokenizer
 from trl import get_quantization_config
 from trl.trainer.utils import create_model_from_path
 
+from finetune_contract.progress import Progress, TrainerPhase
 from finetune_trainer.failures import internal_error, user_error
 from finetune_trainer.ranks import samples
 from finetune_trainer.workspace import Workspace, write_atomically
