@@ -11,7 +11,10 @@ def a_status(phase: str, *, attempt: int | None = None, reason: str = "Because")
     return {
         "phase": phase,
         "attempt": attempt,
-        "attempts": [{"name": f"balloon-{attempt}"}],
+        "attempts": [
+            {"name": f"balloon-{number}", "number": number, "result": "Interrupted", "message": "x"}
+            for number in range(1, (attempt or 0) + 1)
+        ],
         "conditions": [{"type": "Ready", "reason": reason, "message": "so it is"}],
     }
 
@@ -71,3 +74,10 @@ def test_the_same_turning_point_has_the_same_name() -> None:
     assert event["involvedObject"]["uid"] == "uid-of-job"
     assert event["type"] == "Warning"
     assert len(event["message"]) == 1024
+
+
+def test_start_of_another_attempt_tells_what_became_of_the_last() -> None:
+    point = find_turning_point(a_status("Running", attempt=1), a_status("Starting", attempt=2))
+
+    assert point is not None
+    assert point.message == "created Job balloon-2 for attempt 2; attempt 1: Interrupted (x)"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Events at a job's turning points, as `kubectl describe` shows them. No I/O here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,8 +33,7 @@ def find_turning_point(before: Mapping[str, Any], after: Mapping[str, Any]) -> T
         is_news = was_ready.get("message") != message
         return TurningPoint(is_warning=True, reason=reason, message=message) if is_news else None
     if after.get("attempt") != before.get("attempt"):
-        name = after["attempts"][-1]["name"]
-        started = f"created Job {name} for attempt {after['attempt']}"
+        started = _tell_start(after["attempts"])
         return TurningPoint(is_warning=False, reason=Reason.ATTEMPT_STARTED, message=started)
     if after["phase"] == before.get("phase"):
         return None
@@ -46,6 +45,16 @@ def find_turning_point(before: Mapping[str, Any], after: Mapping[str, Any]) -> T
         case Phase.FAILED:
             return TurningPoint(is_warning=True, reason=reason, message=message)
     return None
+
+
+def _tell_start(attempts: Sequence[Body]) -> str:
+    """Also why there is another one: an interrupted attempt is followed without a pause."""
+    *earlier, newest = attempts
+    started = f"created Job {newest['name']} for attempt {newest['number']}"
+    if not earlier:
+        return started
+    last = earlier[-1]
+    return f"{started}; attempt {last['number']}: {last['result']} ({last.get('message', '')})"
 
 
 def build_event(body: Body, point: TurningPoint, attempt: int | None, now: datetime) -> Manifest:
