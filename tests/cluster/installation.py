@@ -5,7 +5,6 @@ Usually both are made for the tests. With KUBECONFIG and the variables of `GIVEN
 a store that are there already are used instead.
 """
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,6 @@ from cluster.jobs import Kubectl
 REPOSITORY = Path(__file__).parents[2]
 MANIFESTS = (REPOSITORY / "crds", REPOSITORY / "deploy")
 NAMESPACE = "team-a"
-SECRET = "object-store"
 
 GIVEN = (
     "KUBECONFIG",
@@ -52,26 +50,9 @@ class Installation:
 
     def make_namespace(self, name: str) -> None:
         """A namespace as a strict platform team makes it, with the store's credentials."""
-        self._apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {
-                    "name": name,
-                    "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-                },
-            },
-            {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": SECRET, "namespace": name},
-                "stringData": dict(self.store_for_pods),
-            },
-        )
-
-    def _apply(self, *resources: Mapping[str, object]) -> None:
-        for resource in resources:
-            self.kubectl("apply", "-f", "-", input=json.dumps(resource))
+        self.kubectl("create", "namespace", name)
+        self.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+        self.kubectl("apply", "-f", "-", input=stock.secret(self.store_for_pods, name))
 
 
 def reasons_for_none() -> list[str]:
@@ -103,8 +84,9 @@ def _own() -> Iterator[Installation]:
         yield Installation(
             kubectl=cluster.kubectl,
             store=cluster.object_store,
-            store_for_pods=stock.environment(cluster.object_store)
-            | {"AWS_ENDPOINT_URL": cluster.object_store_endpoint_for_pods},
+            store_for_pods=stock.environment(
+                cluster.object_store, cluster.object_store_endpoint_for_pods
+            ),
             cluster=cluster,
         )
 

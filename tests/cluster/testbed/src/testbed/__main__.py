@@ -114,6 +114,17 @@ def _install(arguments: argparse.Namespace) -> None:
     Cluster.find(arguments.name).install(*arguments.manifests)
 
 
+def _stock(arguments: argparse.Namespace) -> None:
+    # Imported late: its client is the trainer's, and a cluster comes up without.
+    from testbed import stock
+
+    cluster = Cluster.find(arguments.name)
+    stock.fill(cluster.object_store, images.REPOSITORY / "configs")
+    credentials = stock.environment(cluster.object_store, cluster.object_store_endpoint_for_pods)
+    cluster.kubectl("apply", "-f", "-", input=stock.secret(credentials))
+    say("kubectl apply -f configs/examples/first-job.yaml")
+
+
 def _demo(_: argparse.Namespace) -> None:
     # It brings clients of the store and of the model, which nothing else here needs.
     from testbed import demo
@@ -174,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     add("diagnose", _diagnose, "print pods, events and the components' last lines")
     inside = add("exec", _exec, "run a program of this machine in the node's network")
     inside.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
+    add("stock", _stock, "put into the object store and the default namespace what examples name")
     add("demo", _demo, "fine-tune a real model here, without a cluster")
     add("setup", _setup, "install what a cluster needs from this machine")
     return parser

@@ -215,6 +215,15 @@ class Cluster:
             if str(component.program) not in programs
         ]
 
+    def kill_container(self, container: str) -> None:
+        """SIGKILL a pod's container, named by the id in the pod's status without its scheme."""
+        self._containerd.kill(container)
+
+    @property
+    def service_account_key(self) -> Path:
+        """The private key that signs the cluster's service-account tokens."""
+        return self._folder.pki / "service-accounts.key"
+
     def kill(self, component: str, *, gently: bool = False) -> None:
         """End a component, and wait until it has ended. Nobody starts it again."""
         signal_number = signal.SIGTERM if gently else signal.SIGKILL

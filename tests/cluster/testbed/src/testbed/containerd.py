@@ -50,6 +50,10 @@ class Containerd:
             self._wait_until_known_to_kubernetes(image.tag)
             return True
 
+    def kill(self, container: str) -> None:
+        """SIGKILL a container's first process, as the kernel does when memory runs out."""
+        self._run("tasks", "kill", "--signal", "SIGKILL", container)
+
     def _add_layers(self, image: BuiltImage) -> None:
         """Make a snapshot of each layer, then lay the layers into them.
 

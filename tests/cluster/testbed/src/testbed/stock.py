@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts into an object store what the examples name: the base model and the data sets."""
+"""Puts into an object store, and a namespace, what the examples name."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from testbed import base_model
 from testbed.bucket import Bucket
-from testbed.object_store import ObjectStore
+from testbed.object_store import REGION, ObjectStore
 
 MODELS, DATASETS = "models", "datasets"
+SECRET = "object-store"
 
 
 def fill(store: ObjectStore, configs: Path) -> None:
-    """Make the buckets of `configs/examples` and put the model and `configs/datasets` there."""
+    """Make the buckets of `configs/examples`; put the model and `configs/datasets` there."""
     for name in (MODELS, DATASETS):
         store.make_bucket(name)
     Bucket.of(store, MODELS).upload(base_model.folder(), base_model.NAME)
@@ -20,11 +23,23 @@ def fill(store: ObjectStore, configs: Path) -> None:
         datasets.upload(folder, folder.name)
 
 
-def environment(store: ObjectStore) -> dict[str, str]:
-    """What a client of this store needs; the keys of the examples' Secret."""
+def environment(store: ObjectStore, endpoint: str | None = None) -> dict[str, str]:
+    """What a client of this store needs; by this endpoint, where it is not the host's."""
     return {
-        "AWS_ENDPOINT_URL": store.endpoint,
+        "AWS_ENDPOINT_URL": endpoint or store.endpoint,
         "AWS_ACCESS_KEY_ID": store.access_key,
         "AWS_SECRET_ACCESS_KEY": store.secret_key,
-        "AWS_REGION": "us-east-1",
+        "AWS_REGION": REGION,
     }
+
+
+def secret(credentials: Mapping[str, str], namespace: str = "default") -> str:
+    """The manifest of the examples' Secret."""
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": SECRET, "namespace": namespace},
+            "stringData": dict(credentials),
+        }
+    )
