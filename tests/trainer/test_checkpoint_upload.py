@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uploading what the ranks hand over, while they go on."""
 
-import json
 import time
 from pathlib import Path
 
@@ -24,12 +23,12 @@ class Uploads:
             self.workspace,
             Writer(attempt=1, node=0, nodes=nodes),
             keep=None,
+            last_step=lambda: 8,
             on_complete=self.told.append,
         )
 
-    def save(self, step: int, *, of: int = 8) -> None:
-        state = json.dumps({"global_step": step, "max_steps": of}).encode()
-        a_folder(self.workspace.saved_checkpoint(step), {"trainer_state.json": state})
+    def save(self, step: int) -> None:
+        a_folder(self.workspace.saved_checkpoint(step), {"optimizer.pt": b"moments"})
 
 
 def test_a_checkpoint_goes_up_while_training_goes_on(tmp_path: Path) -> None:
@@ -74,6 +73,17 @@ def test_the_last_steps_checkpoint_goes_up_when_the_artifact_will_not(tmp_path: 
     uploads.uploader.finish(with_last_step=True)
 
     assert uploads.told == [8]
+
+
+def test_holding_back_the_last_one_does_not_hold_back_the_one_before(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    uploads.save(6)
+    uploads.save(8)
+    uploads.uploader.start()
+
+    uploads.uploader.finish(with_last_step=False)
+
+    assert uploads.told == [6]
 
 
 def test_only_the_newest_goes_up_when_uploading_lags_behind(tmp_path: Path) -> None:

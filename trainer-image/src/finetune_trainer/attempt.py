@@ -145,6 +145,7 @@ def _train(
         around.workspace,
         checkpoints.Writer(attempt=run.attempt, node=around.node, nodes=run.world.nodes),
         keep=planned.config.get("save_total_limit"),
+        last_step=lambda: around.reporter.current().total_steps,
         on_complete=around.reporter.note_checkpoint,
     )
     uploader.start()

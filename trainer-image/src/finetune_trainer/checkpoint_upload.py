@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uploads checkpoints in a thread while training goes on."""
 
-import json
 import logging
 import shutil
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from finetune_trainer import checkpoints
 from finetune_trainer.failures import AttemptFailed
@@ -32,12 +30,14 @@ class CheckpointUploader:
         writer: checkpoints.Writer,
         *,
         keep: int | None,
+        last_step: Callable[[], int | None],
         on_complete: Callable[[int], None],
     ) -> None:
         self._store = store
         self._workspace = workspace
         self._writer = writer
         self._keep = keep
+        self._last_step = last_step
         self._on_complete = on_complete
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
@@ -58,18 +58,15 @@ class CheckpointUploader:
                 self._upload(step)
 
     def _pending(self, *, with_last_step: bool) -> list[int]:
-        steps = self._workspace.saved_steps()
-        if self._writer.nodes == 1:
-            # Uploading lags behind: only the newest is worth it. Several nodes must not choose
-            # differently, so they take every one.
-            for step in steps[:-1]:
-                shutil.rmtree(self._workspace.saved_checkpoint(step))
-            steps = steps[-1:]
-        return [
-            step
-            for step in steps
-            if with_last_step or not _is_last_step(self._workspace.saved_checkpoint(step))
-        ]
+        last_step = None if with_last_step else self._last_step()
+        steps = [step for step in self._workspace.saved_steps() if step != last_step]
+        if self._writer.nodes > 1:
+            # Nodes must not choose differently, so they take every one.
+            return steps
+        # Where uploading lags behind, only the newest is worth it.
+        for step in steps[:-1]:
+            shutil.rmtree(self._workspace.saved_checkpoint(step))
+        return steps[-1:]
 
     def _upload(self, step: int) -> None:
         folder = self._workspace.saved_checkpoint(step)
@@ -84,11 +81,3 @@ class CheckpointUploader:
         else:
             log.info("checkpoint uploaded step=%d complete=%s", step, is_done)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_last_step(folder: Path) -> bool:
-    try:
-        state = json.loads((folder / "trainer_state.json").read_text())
-    except FileNotFoundError:
-        return False  # another node's part: it has no state of its own
-    return bool(state["max_steps"]) and state["global_step"] >= state["max_steps"]

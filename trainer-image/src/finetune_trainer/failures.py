@@ -11,10 +11,7 @@ stage in which it was raised.
 from collections.abc import Iterator
 from enum import StrEnum
 
-from finetune_contract.outcome import Blame, Failure
-
-PEER_LOST = "PeerLost"
-"""A rank failed because another one was gone: never the first cause, only its echo."""
+from finetune_contract.outcome import PEER_LOST, Blame, Failure
 
 INTERRUPTED = "Interrupted"
 
@@ -92,7 +89,7 @@ def classify(error: BaseException, stage: Stage) -> Failure:
     if "OutOfMemoryError" in names or "CUDA out of memory" in text:
         return _out_of_memory(message)
     if names & _PEER_ERRORS or any(trace in text for trace in _PEER_TRACES):
-        return _peer_lost(message)
+        return _peer_lost(stage)
     if names & _NETWORK_ERRORS or any(trace in text for trace in _NETWORK_TRACES):
         return _hub_unreachable(message)
     if "GatedRepoError" in names or "RepositoryNotFoundError" in names:
@@ -175,11 +172,12 @@ def _out_of_memory(message: str) -> Failure:
     )
 
 
-def _peer_lost(message: str) -> Failure:
+def _peer_lost(stage: Stage) -> Failure:
+    # What gloo and NCCL say about it is of use to nobody but their makers; it is in the log.
     return Failure(
         blame=Blame.INFRASTRUCTURE,
         reason=PEER_LOST,
-        message=message,
+        message=f"while {stage.value}: the connection to another rank was lost",
         remedy="look at the other nodes' outcomes: one of them failed first",
     )
 

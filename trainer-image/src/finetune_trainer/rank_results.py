@@ -11,8 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from finetune_contract.documents import optional, parse_object, require
-from finetune_contract.outcome import Blame, Failure
-from finetune_trainer.failures import PEER_LOST
+from finetune_contract.outcome import PEER_LOST, Blame, Failure
 
 
 class Ending(StrEnum):

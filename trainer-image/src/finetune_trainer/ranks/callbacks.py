@@ -18,10 +18,13 @@ from finetune_trainer.workspace import Workspace, write_atomically
 
 LOCAL_RANK = int(os.environ.get("LOCAL_RANK", "0"))
 RECORDS_BEFORE_JUDGING = 5
+LEFT_OUT = shutil.ignore_patterns("training_args.bin")
+"""A pickle that nothing reads when resuming, and that may hold tokens."""
 
 
 class ProgressRecorder(TrainerCallback):
-    """Rank 0: each logged record into `metrics.jsonl`, where it stands into `progress.json`."""
+    """Each logged record into rank 0's `metrics.jsonl`; where it stands into every node's
+    `progress.json`, since every node's supervisor has to account for itself."""
 
     MIN_SECONDS = 0.5
     """Between two writes, so that fast steps are not slowed."""
@@ -42,7 +45,7 @@ class ProgressRecorder(TrainerCallback):
             # After a resume the history goes on where the checkpoint's ended.
             lines = [json.dumps(record) + "\n" for record in state.log_history]
             write_atomically(self._workspace.metrics, "".join(lines))
-            self._write(args, state)
+        self._write(args, state)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -58,10 +61,11 @@ class ProgressRecorder(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        if not state.is_world_process_zero or logs is None:
+        if logs is None:
             return
-        with self._workspace.metrics.open("a") as file:
-            file.write(json.dumps({**logs, "step": state.global_step}) + "\n")
+        if state.is_world_process_zero:
+            with self._workspace.metrics.open("a") as file:
+                file.write(json.dumps({**logs, "step": state.global_step}) + "\n")
         self._latest.update(logs)
         now = time.monotonic()
         tokens = logs.get("num_tokens", self._tokens)
@@ -71,7 +75,7 @@ class ProgressRecorder(TrainerCallback):
         self._write(args, state)
 
     def _write(self, args: TrainingArguments, state: TrainerState) -> None:
-        if not state.is_world_process_zero:
+        if LOCAL_RANK != 0:
             return
         self._written = time.monotonic()
         progress = Progress(
@@ -153,7 +157,7 @@ class CheckpointHandover(TrainerCallback):
         shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(target, ignore_errors=True)
         # Links cost nothing and outlive the trainer's own rotation (`save_total_limit`).
-        shutil.copytree(source, draft, copy_function=os.link)
+        shutil.copytree(source, draft, copy_function=os.link, ignore=LEFT_OUT)
         draft.rename(target)
 
 
