@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.jobs import Kubectl
 from testbed import images, requirements, stock
 from testbed.bucket import Bucket
 from testbed.cluster import Cluster
 from testbed.object_store import ObjectStore
-
-from cluster.jobs import Kubectl
 
 REPOSITORY = Path(__file__).parents[2]
 MANIFESTS = (REPOSITORY / "crds", REPOSITORY / "deploy")
@@ -108,7 +107,7 @@ def _given() -> Iterator[Installation]:
     )
 
 
-def _kubectl_of_environment(*arguments: str, input: str | None = None) -> str:  # noqa: A002 - subprocess.run's word
+def _kubectl_of_environment(*arguments: str, input: str | None = None) -> str:
     done = subprocess.run(["kubectl", *arguments], input=input, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"kubectl {' '.join(arguments)} failed: {done.stderr.strip()}")

@@ -34,6 +34,21 @@ def a_job(name: str, *, like: Path = EXAMPLE, **config: Any) -> Resource:
     return job
 
 
+def a_short_job(name: str, *, steps: int, **config: Any) -> Resource:
+    """A job whose steps take less than a second each, and which answers no held-out prompts."""
+    short: dict[str, Any] = {
+        "dataset_name": "s3://datasets/windrose/train.jsonl",
+        "per_device_train_batch_size": 1,
+        "learning_rate": 2e-4,
+        "num_train_epochs": None,
+        "max_steps": steps,
+        "eval_strategy": None,
+        "save_strategy": "no",
+        "save_steps": None,
+    }
+    return a_job(name, **short | config)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
     """The FineTuneJobs of one namespace."""
@@ -77,7 +92,10 @@ class Jobs:
 
     def running_pod(self, name: str) -> Resource | None:
         for pod in self.pods(name):
-            if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]:
+            if (
+                pod["status"].get("phase") == "Running"
+                and "deletionTimestamp" not in pod["metadata"]
+            ):
                 return pod
         return None
 

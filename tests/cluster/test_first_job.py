@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from testbed import base_model
 
 from cluster.installation import Installation
 from cluster.jobs import EXAMPLE, Jobs, Resource, a_job
+from testbed import base_model
 
 pytestmark = pytest.mark.cluster
 

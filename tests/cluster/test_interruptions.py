@@ -4,9 +4,18 @@
 import pytest
 
 from cluster.installation import Installation
-from cluster.jobs import Jobs, Resource, a_job, until
+from cluster.jobs import Jobs, Resource, a_short_job, until
 
 pytestmark = pytest.mark.cluster
+
+
+STEPS = 40
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(jobs: Jobs) -> Resource:
+    """The status of a job that nothing happened to."""
+    return jobs.wait_for_end(jobs.apply(a_short_job("uninterrupted", steps=STEPS)))
 
 
 def container_of(pod: Resource) -> str:
@@ -22,11 +31,11 @@ def assert_same_end(status: Resource, reference: Resource) -> None:
 
 
 def test_a_killed_pod_is_followed_by_an_attempt_from_the_newest_checkpoint(
-    installation: Installation, jobs: Jobs, first_job: Resource
+    installation: Installation, jobs: Jobs, uninterrupted: Resource
 ) -> None:
     if installation.cluster is None:
         pytest.skip("A container can be killed from outside only in the tests' own cluster.")
-    name = jobs.apply(a_job("killed"))
+    name = jobs.apply(a_short_job("killed", steps=STEPS, save_strategy="steps", save_steps=5))
     jobs.wait_until(
         name,
         lambda status: status.get("progress", {}).get("checkpointStep", 0) > 0,
@@ -44,11 +53,11 @@ def test_a_killed_pod_is_followed_by_an_attempt_from_the_newest_checkpoint(
     assert first["exitCode"] == 137
     assert second["resumedFromStep"] > 0
     assert first["stepsLost"] >= 0
-    assert_same_end(status, first_job)
+    assert_same_end(status, uninterrupted)
 
 
-def test_a_deleted_pod_saves_first_and_loses_no_step(jobs: Jobs, first_job: Resource) -> None:
-    name = jobs.apply(a_job("evicted", save_strategy="no"))
+def test_a_deleted_pod_saves_first_and_loses_no_step(jobs: Jobs, uninterrupted: Resource) -> None:
+    name = jobs.apply(a_short_job("evicted", steps=STEPS))
     jobs.wait_for_step(name, 3)
     pod = jobs.running_pod(name)
     assert pod is not None
@@ -60,11 +69,11 @@ def test_a_deleted_pod_saves_first_and_loses_no_step(jobs: Jobs, first_job: Reso
     assert first["result"] == "Interrupted"
     assert first["stepsLost"] == 0
     assert second["resumedFromStep"] >= 3
-    assert_same_end(status, first_job)
+    assert_same_end(status, uninterrupted)
 
 
 def test_a_deleted_job_saves_first(installation: Installation, jobs: Jobs) -> None:
-    name = jobs.apply(a_job("deleted", save_strategy="no"))
+    name = jobs.apply(a_short_job("deleted", steps=STEPS))
     status = jobs.wait_for_step(name, 1)
     checkpoints = f"{name}/{status['runId']}/checkpoints"
     assert installation.models.list(checkpoints) == []

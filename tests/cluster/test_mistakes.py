@@ -49,12 +49,28 @@ def test_a_missing_data_set_fails_once_with_a_remedy(jobs: Jobs) -> None:
 def test_what_defines_a_run_cannot_be_changed(
     jobs: Jobs, path: tuple[str, str], value: object
 ) -> None:
-    job = a_job("typo", learning_rte=1e-4)
-    jobs.apply(job)
+    job = a_job("unchangeable")
+    job["spec"]["resources"]["gpusPerNode"] = 1  # which no node has: nothing is trained
+    name = jobs.apply(job)
+    jobs.wait_until(name, lambda s: s.get("runId"), seconds=30, what="acceptance")
     job["spec"][path[0]][path[1]] = value
 
-    with pytest.raises(RuntimeError, match="immutable|cannot be changed"):
+    with pytest.raises(RuntimeError, match="cannot be changed"):
         jobs.apply(job)
+
+
+def test_a_typo_can_be_corrected_by_an_edit(jobs: Jobs) -> None:
+    job = a_job("corrected", learning_rte=1e-4)
+    job["spec"]["resources"]["gpusPerNode"] = 1
+    name = jobs.apply(job)
+    jobs.wait_until(name, lambda s: s.get("conditions"), seconds=30, what="a verdict")
+
+    job["spec"]["config"].pop("learning_rte")
+    jobs.apply(job)
+
+    jobs.wait_until(name, lambda s: s.get("runId"), seconds=30, what="acceptance")
+    assert jobs.condition(name, "Accepted")["status"] == "True"
+    jobs.run("delete", "ftj", name, "--wait=false")
 
 
 @pytest.mark.parametrize(

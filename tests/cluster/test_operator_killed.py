@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from testbed import images
 
 from cluster.deadly_api import deadly_api
 from cluster.installation import Installation
-from cluster.jobs import Jobs, a_job
+from cluster.jobs import Jobs, a_short_job
+from testbed import images
 
 pytestmark = pytest.mark.cluster
 
@@ -45,7 +45,7 @@ def test_an_operator_killed_at_every_write_makes_one_training_job_and_finishes_i
 ) -> None:
     if installation.cluster is None:
         pytest.skip("The way to the API server is laid through the tests' own cluster only.")
-    name = jobs.apply(a_job("unlucky", max_steps=2, eval_strategy="no"))
+    name = jobs.apply(a_short_job("unlucky", steps=2))
     operator = RestartedOperator(installation, tmp_path)
     upstream, credentials = access_of(installation.cluster.kubeconfig, tmp_path)
 
@@ -140,7 +140,5 @@ def access_of(kubeconfig: Path, folder: Path) -> tuple[str, ssl.SSLContext]:
         return str(file)
 
     credentials = ssl.create_default_context(cafile=file_of(cluster, "certificate-authority"))
-    credentials.load_cert_chain(
-        file_of(user, "client-certificate"), file_of(user, "client-key")
-    )
+    credentials.load_cert_chain(file_of(user, "client-certificate"), file_of(user, "client-key"))
     return cluster["server"], credentials

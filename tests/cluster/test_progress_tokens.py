@@ -15,11 +15,11 @@ from collections.abc import Iterator
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from finetune_contract.mounts import progress_audience
-from finetune_contract.progress import Progress
 
 from cluster.installation import NAMESPACE, Installation
 from cluster.jobs import Jobs, a_job, until
+from finetune_contract.mounts import progress_audience
+from finetune_contract.progress import Progress
 
 pytestmark = pytest.mark.cluster
 
@@ -67,7 +67,9 @@ def audience(jobs: Jobs, name: str) -> str:
 def token(jobs: Jobs, *, job: str, pod: str | None) -> str:
     """A token for this job's audience, bound to this pod, as the kubelet would ask for it."""
     bound = ("--bound-object-kind=Pod", f"--bound-object-name={pod}") if pod else ()
-    return jobs.run("create", "token", "default", f"--audience={audience(jobs, job)}", *bound).strip()
+    return jobs.run(
+        "create", "token", "default", f"--audience={audience(jobs, job)}", *bound
+    ).strip()
 
 
 def post(

@@ -3,23 +3,21 @@
 
 import pytest
 
-from cluster.jobs import Jobs, Resource, a_job
+from cluster.jobs import Jobs, Resource, a_short_job
 
 pytestmark = pytest.mark.cluster
 
 
-def a_short_job(name: str, *, nodes: int, batch: int) -> Resource:
-    job = a_job(
-        name, max_steps=4, per_device_train_batch_size=batch, eval_strategy="no", save_strategy="no"
-    )
+def a_job_on(nodes: int, name: str, *, batch: int) -> Resource:
+    job = a_short_job(name, steps=4, per_device_train_batch_size=batch)
     job["spec"]["resources"] |= {"nodes": nodes, "memory": "4Gi"}
     return job
 
 
 def test_two_nodes_train_like_one_process_with_twice_the_batch(jobs: Jobs) -> None:
-    one = jobs.apply(a_short_job("one-node", nodes=1, batch=4))
+    one = jobs.apply(a_job_on(1, "one-node", batch=2))
     alone = jobs.wait_for_end(one)
-    two = jobs.apply(a_short_job("two-nodes", nodes=2, batch=2))
+    two = jobs.apply(a_job_on(2, "two-nodes", batch=1))
     together = jobs.wait_for_end(two)
 
     assert alone["phase"] == together["phase"] == "Succeeded", together

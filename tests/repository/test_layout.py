@@ -62,9 +62,7 @@ def test_every_target_of_the_makefile_has_a_line_of_help() -> None:
 
 def test_readme_names_every_top_level_folder() -> None:
     readme = (ROOT / "README.md").read_text()
-    folders = {
-        file.relative_to(ROOT).parts[0] for file in tracked_files() if file.parent != ROOT
-    }
+    folders = {file.relative_to(ROOT).parts[0] for file in tracked_files() if file.parent != ROOT}
 
     assert [f for f in sorted(folders) if not f.startswith(".") and f"{f}/" not in readme] == []
 

@@ -139,7 +139,7 @@ class Cluster:
     def kubectl(
         self,
         *arguments: str | Path,
-        input: str | None = None,  # noqa: A002 - the word of subprocess.run
+        input: str | None = None,
     ) -> str:
         """Run kubectl and return what it prints.
 
