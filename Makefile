@@ -58,6 +58,7 @@ test-all: ## everything but the pure tests
 
 generate: setup build/schema.json ## make the files that are derived from others
 	cp build/schema.json $(SCHEMA)
+	$(BIN)/python tests/repository/readme_tree.py
 
 compare: build/schema.json ## fail where a generated file differs from its source
 	@cmp -s build/schema.json $(SCHEMA) || { diff -u $(SCHEMA) build/schema.json | head -40; \

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from repository.readme_tree import README, ROOT, with_tree
+
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
@@ -60,11 +61,12 @@ def test_every_target_of_the_makefile_has_a_line_of_help() -> None:
     assert without_help == []
 
 
-def test_readme_names_every_top_level_folder() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_readme_has_every_folder_and_every_module_in_its_tree() -> None:
+    readme = README.read_text()
     folders = {file.relative_to(ROOT).parts[0] for file in tracked_files() if file.parent != ROOT}
 
     assert [f for f in sorted(folders) if not f.startswith(".") and f"{f}/" not in readme] == []
+    assert readme == with_tree(readme), "run make generate"
 
 
 def test_no_file_names_a_registry_host_or_a_path_of_a_machine() -> None:
