@@ -97,7 +97,8 @@ soak: setup ## the long forms of the fault tests
 	SOAK=1 $(BIN)/pytest -m cluster
 
 bench: setup ## measure, and print the rows of docs/benchmarks.md
-	$(BIN)/python -m testbed bench
+	$(BIN)/python tests/benchmarks/operator_load.py
+	$(BIN)/python tests/benchmarks/trainer_overhead.py
 
 clean: ## remove what the targets made in this folder (caches elsewhere stay)
 	rm -rf $(VENV) .demo build .mypy_cache .ruff_cache .pytest_cache

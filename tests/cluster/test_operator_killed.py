@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator dies at every step of a job's life: no second training, no stuck job."""
 
-import base64
 import json
 import os
-import ssl
 import subprocess
 import sys
 import threading
@@ -14,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
+from cluster.api_access import access_of
 from cluster.deadly_api import deadly_api
 from cluster.installation import Installation
 from cluster.jobs import Jobs, a_short_job
@@ -47,7 +45,7 @@ def test_an_operator_killed_at_every_write_makes_one_training_job_and_finishes_i
         pytest.skip("The way to the API server is laid through the tests' own cluster only.")
     name = jobs.apply(a_short_job("unlucky", steps=2))
     operator = RestartedOperator(installation, tmp_path)
-    upstream, credentials = access_of(installation.cluster.kubeconfig, tmp_path)
+    upstream, credentials = access_of(installation.cluster.kubeconfig)
 
     with deadly_api(upstream, credentials, operator.kill) as (url, deaths), operator.running(url):
         status = jobs.wait_for_end(name)
@@ -124,21 +122,3 @@ def kubeconfig_of(url: str) -> dict[str, object]:
         "contexts": [{"name": "way", "context": {"cluster": "way", "user": "nobody"}}],
         "current-context": "way",
     }
-
-
-def access_of(kubeconfig: Path, folder: Path) -> tuple[str, ssl.SSLContext]:
-    """The API server's URL and the administrator's credentials, out of a kubeconfig."""
-    document = yaml.safe_load(kubeconfig.read_text())
-    cluster = document["clusters"][0]["cluster"]
-    user = document["users"][0]["user"]
-
-    def file_of(holder: dict[str, str], name: str) -> str:
-        if name in holder:
-            return holder[name]
-        file = folder / f"{name}.pem"
-        file.write_bytes(base64.b64decode(holder[f"{name}-data"]))
-        return str(file)
-
-    credentials = ssl.create_default_context(cafile=file_of(cluster, "certificate-authority"))
-    credentials.load_cert_chain(file_of(user, "client-certificate"), file_of(user, "client-key"))
-    return cluster["server"], credentials

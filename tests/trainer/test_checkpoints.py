@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which checkpoint a run goes on from, and which ones go."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,14 +91,14 @@ def test_several_nodes_make_one_checkpoint_of_all_their_files(
 ) -> None:
     ours = a_folder(tmp_path / "node-0", {"rng_state_0.pth": b"0", "trainer_state.json": b"{}"})
     theirs = a_folder(tmp_path / "node-1", {"rng_state_1.pth": b"1"})
-    other = threading.Thread(
-        target=checkpoints.write, args=(store, theirs, 6, Writer(attempt=2, node=1, nodes=2))
-    )
-    other.start()
+    with ThreadPoolExecutor() as nodes:
+        first = nodes.submit(checkpoints.write, store, ours, 6, Writer(attempt=2, node=0, nodes=2))
+        other = nodes.submit(
+            checkpoints.write, store, theirs, 6, Writer(attempt=2, node=1, nodes=2)
+        )
+    assert first.result()
+    assert other.result()
 
-    assert checkpoints.write(store, ours, 6, Writer(attempt=2, node=0, nodes=2))
-
-    other.join()
     checkpoint = fetch(store, tmp_path)
     assert checkpoint is not None
     assert sorted(path.name for path in checkpoint.folder.iterdir()) == [

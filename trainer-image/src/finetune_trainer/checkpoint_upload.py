@@ -71,13 +71,14 @@ class CheckpointUploader:
     def _upload(self, step: int) -> None:
         folder = self._workspace.saved_checkpoint(step)
         try:
-            is_done = checkpoints.write(self._store, folder, step, self._writer)
-            if is_done and self._writer.node == 0:
+            is_complete = checkpoints.write(self._store, folder, step, self._writer)
+            if is_complete:
                 self._on_complete(step)
+            if is_complete and self._writer.node == 0:
                 checkpoints.prune(self._store, self._keep)
         except (AttemptFailed, ConnectionError, OSError) as error:
             # Training goes on: the next checkpoint may get through, and publishing will tell.
             log.warning("checkpoint not uploaded step=%d error=%s", step, error)
         else:
-            log.info("checkpoint uploaded step=%d complete=%s", step, is_done)
+            log.info("checkpoint uploaded step=%d complete=%s", step, is_complete)
         shutil.rmtree(folder, ignore_errors=True)

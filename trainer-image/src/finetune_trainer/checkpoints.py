@@ -24,6 +24,8 @@ from finetune_trainer.storage.store import Store, read_if_there
 log = logging.getLogger(__name__)
 
 PART_TIMEOUT_SECONDS = 120
+MANIFEST_TIMEOUT_SECONDS = 30
+POLL_SECONDS = 0.5
 _NODE_FOLDER = re.compile(r"^attempt-\d+/(node-\d+/)?")
 _STEP_FOLDER = re.compile(rf"^{layout.CHECKPOINTS}/step-(\d+)/")
 
@@ -98,38 +100,50 @@ def _fetch(
 
 
 def write(store: Store, folder: Path, step: int, writer: Writer) -> bool:
-    """Upload this node's part; node 0 completes the checkpoint. Whether this node did its part."""
+    """Upload this node's part; node 0 completes the checkpoint. Whether it is complete."""
     prefix = layout.checkpoint_prefix(step)
     attempt = f"attempt-{writer.attempt}"
     own = attempt if writer.node == 0 else f"{attempt}/node-{writer.node}"
     uploaded = transfer.upload(store, folder, f"{prefix}/{own}")
     files = tuple(replace(file, path=file.path.removeprefix(f"{prefix}/")) for file in uploaded)
     if writer.node != 0:
-        part = Manifest(files=files).to_json().encode()
-        store.write(f"{prefix}/{attempt}/part-{writer.node}.json", part)
-        return True
+        _write(store, f"{prefix}/{attempt}/part-{writer.node}.json", Manifest(files=files))
+        return _wait_until_complete(store, prefix, attempt)
     others = _wait_for_parts(store, f"{prefix}/{attempt}", writer.nodes)
     if others is None:
         return False
     facts = {"step": step, "folder": attempt, "nodes": writer.nodes}
-    manifest = Manifest(files=files + others, facts=facts)
-    body = manifest.to_json().encode()
-    transfer.retrying(lambda: store.write(f"{prefix}/{layout.MANIFEST}", body), prefix)
+    _write(store, f"{prefix}/{layout.MANIFEST}", Manifest(files=files + others, facts=facts))
     return True
+
+
+def _write(store: Store, path: str, manifest: Manifest) -> None:
+    transfer.retrying(lambda: store.write(path, manifest.to_json().encode()), path)
 
 
 def _wait_for_parts(store: Store, folder: str, nodes: int) -> tuple[File, ...] | None:
     """The other nodes' files; None if one did not come in time."""
-    deadline = time.monotonic() + PART_TIMEOUT_SECONDS
     files: tuple[File, ...] = ()
     for node in range(1, nodes):
-        while (body := read_if_there(store, f"{folder}/part-{node}.json")) is None:
-            if time.monotonic() > deadline:
-                log.warning("checkpoint stays incomplete, no part of node=%d", node)
-                return None
-            time.sleep(1)
+        body = _wait_for(store, f"{folder}/part-{node}.json", PART_TIMEOUT_SECONDS)
+        if body is None:
+            log.warning("checkpoint stays incomplete, no part of node=%d", node)
+            return None
         files += Manifest.from_json(body).files
     return files
+
+
+def _wait_until_complete(store: Store, prefix: str, attempt: str) -> bool:
+    """Whether node 0 completed it: the other nodes' outcomes tell what was saved, too."""
+    body = _wait_for(store, f"{prefix}/{layout.MANIFEST}", MANIFEST_TIMEOUT_SECONDS)
+    return body is not None and Manifest.from_json(body).facts.get("folder") == attempt
+
+
+def _wait_for(store: Store, path: str, seconds: float) -> bytes | None:
+    deadline = time.monotonic() + seconds
+    while (body := read_if_there(store, path)) is None and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return body
 
 
 def prune(store: Store, keep: int | None) -> None:
