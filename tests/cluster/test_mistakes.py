@@ -77,6 +77,7 @@ def test_a_typo_can_be_corrected_by_an_edit(jobs: Jobs) -> None:
     ("field", "value", "words"),
     [
         pytest.param("output", {"uri": "models/x"}, "spec.output.uri", id="no scheme"),
+        pytest.param("output", {"uri": "file:///x"}, "must begin with s3://", id="a pod's folder"),
         pytest.param("resources", {"nodes": 0}, "spec.resources.nodes", id="no node"),
         pytest.param("config", None, "spec.config", id="no config"),
     ],
