@@ -45,7 +45,7 @@ types: ## mypy --strict on operator, contract and testbed
 	$(BIN)/mypy $(TYPED)
 
 test-pure: ## the fast tests: no network, no cluster, no training
-	$(BIN)/pytest -q -m "not slow and not storage and not cluster and not gpu"
+	$(BIN)/pytest -q -m "not slow and not storage and not cluster and not gpu and not soak"
 
 test-slow: setup ## real training and a real object store on this machine
 	$(BIN)/pytest -m "(slow or storage) and not cluster"
@@ -94,7 +94,7 @@ cluster-down: setup ## remove that cluster
 	$(BIN)/python -m testbed down
 
 soak: setup ## the long forms of the fault tests
-	SOAK=1 $(BIN)/pytest -m cluster
+	$(BIN)/pytest -m soak --capture=no --timeout=3600
 
 bench: setup ## measure, and print the rows of docs/benchmarks.md
 	$(BIN)/python tests/benchmarks/operator_load.py

@@ -99,6 +99,12 @@ class Jobs:
                 return pod
         return None
 
+    @staticmethod
+    def container_of(pod: Resource) -> str:
+        """The container runtime's id of a pod's only container."""
+        statuses = pod["status"]["containerStatuses"]
+        return str(statuses[0]["containerID"]).removeprefix("containerd://")
+
     def wait_until(
         self, name: str, holds: Callable[[Resource], object], *, seconds: float, what: str
     ) -> Resource:

@@ -18,11 +18,6 @@ def uninterrupted(jobs: Jobs) -> Resource:
     return jobs.wait_for_end(jobs.apply(a_short_job("uninterrupted", steps=STEPS)))
 
 
-def container_of(pod: Resource) -> str:
-    statuses = pod["status"]["containerStatuses"]
-    return str(statuses[0]["containerID"]).removeprefix("containerd://")
-
-
 def assert_same_end(status: Resource, reference: Resource) -> None:
     assert status["phase"] == "Succeeded", status
     assert status["progress"]["step"] == reference["progress"]["step"]
@@ -45,7 +40,7 @@ def test_a_killed_pod_is_followed_by_an_attempt_from_the_newest_checkpoint(
     pod = jobs.running_pod(name)
     assert pod is not None
 
-    installation.cluster.kill_container(container_of(pod))
+    installation.cluster.kill_container(jobs.container_of(pod))
     status = jobs.wait_for_end(name)
 
     first, second = status["attempts"]

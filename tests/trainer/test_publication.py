@@ -10,6 +10,7 @@ from finetune_contract.outcome import Outcome
 from finetune_trainer import publication
 from finetune_trainer.failures import AttemptFailed
 from finetune_trainer.rank_results import Ending, RankResult
+from finetune_trainer.stopping import StopRequest
 from finetune_trainer.storage.folder import FolderStore
 from finetune_trainer.workspace import Workspace
 from trainer.runs import a_folder, a_run
@@ -101,7 +102,7 @@ def test_the_report_is_one_page_and_escapes_what_it_shows(place: Place) -> None:
 def test_a_complete_run_is_told_without_training(place: Place) -> None:
     published = place.publish()
 
-    assert publication.published_outcome(place.store, place.run) == published
+    assert publication.published_outcome(place.store, StopRequest()) == published
 
 
 @pytest.mark.parametrize("path", ["adapter/adapter_model.safetensors", "manifest.json"])
@@ -109,13 +110,15 @@ def test_an_incomplete_run_is_not_done(place: Place, path: str) -> None:
     place.publish()
     place.store.delete([path])
 
-    assert publication.published_outcome(place.store, place.run) is None
+    assert publication.published_outcome(place.store, StopRequest()) is None
 
 
 def test_a_place_belongs_to_the_job_that_claimed_it(place: Place) -> None:
-    publication.claim_output(place.output, place.run, is_first_node=True)
-    publication.claim_output(place.output, place.run, is_first_node=True)
+    publication.claim_output(place.output, place.run, StopRequest(), is_first_node=True)
+    publication.claim_output(place.output, place.run, StopRequest(), is_first_node=True)
 
     with pytest.raises(AttemptFailed, match="belongs to the job team-a/balloon") as caught:
-        publication.claim_output(place.output, a_run(name="other"), is_first_node=True)
+        publication.claim_output(
+            place.output, a_run(name="other"), StopRequest(), is_first_node=True
+        )
     assert caught.value.failure.reason == "OutputOwned"

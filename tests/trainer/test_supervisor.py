@@ -2,8 +2,10 @@
 """The supervisor as a process: every ending is an outcome. Nothing here gets as far as torch."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,13 +15,22 @@ from finetune_contract.run import Run
 from trainer.runs import a_run
 
 
-def supervise(tmp_path: Path, document: str) -> tuple[int, Outcome]:
-    """Its exit code and its outcome."""
+def start(tmp_path: Path, document: str) -> "subprocess.Popen[bytes]":
     (tmp_path / "run.json").write_text(document)
     command = [sys.executable, "-m", "finetune_trainer.supervisor"]
     options = ["--run", "run.json", "--work", "work", "--termination-log", "outcome.json"]
-    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True)
-    return done.returncode, Outcome.from_json((tmp_path / "outcome.json").read_text())
+    return subprocess.Popen([*command, *options], cwd=tmp_path, stderr=subprocess.PIPE)
+
+
+def outcome_of(tmp_path: Path) -> Outcome:
+    return Outcome.from_json((tmp_path / "outcome.json").read_text())
+
+
+def supervise(tmp_path: Path, document: str) -> tuple[int, Outcome]:
+    """Its exit code and its outcome."""
+    process = start(tmp_path, document)
+    process.communicate()
+    return process.returncode, outcome_of(tmp_path)
 
 
 def local(tmp_path: Path, **config: object) -> Run:
@@ -62,3 +73,24 @@ def test_the_supervisor_never_imports_torch() -> None:
     script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_a_stop_is_heeded_while_a_store_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.setenv(name, "unused")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    process = start(tmp_path, a_run().to_json())
+    assert process.stderr is not None
+    while b"phase Fetching" not in process.stderr.readline():
+        pass
+    time.sleep(0.5)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(timeout=10) == ExitCode.INTERRUPTED == 143
+    process.stderr.close()
+    outcome = outcome_of(tmp_path)
+    assert outcome.failure is not None
+    assert outcome.failure.blame is Blame.INTERRUPTION

@@ -70,9 +70,9 @@ def _carry_out(run: Run, around: Surroundings) -> Outcome:
     # What can be seen to be wrong is told before anything is downloaded for it.
     plan.check_run(run, around.hardware)
     output = open_store(run.output_uri, around.environment)
-    publication.claim_output(output, run, is_first_node=around.node == 0)
+    publication.claim_output(output, run, around.stop, is_first_node=around.node == 0)
     store = open_store(locations.join(run.output_uri, run.run_id), around.environment)
-    if (outcome := publication.published_outcome(store, run)) is not None:
+    if (outcome := publication.published_outcome(store, around.stop)) is not None:
         log.info("the run is complete already uri=%s", store.uri)
         return outcome
     paths = _fetch_inputs(run, around)

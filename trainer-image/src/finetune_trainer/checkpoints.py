@@ -71,7 +71,7 @@ def local_path(path: str) -> str:
 
 def fetch_newest(store: Store, target: Path, stop: StopRequest) -> Checkpoint | None:
     """The newest checkpoint that is whole in every byte; None for a fresh start."""
-    sizes = transfer.retrying(lambda: store.sizes(layout.CHECKPOINTS), layout.CHECKPOINTS, stop)
+    sizes = transfer.ask(lambda: store.sizes(layout.CHECKPOINTS), layout.CHECKPOINTS, stop)
     for step in complete_steps(sizes):
         folder = target / f"checkpoint-{step}"
         if _fetch(store, step, sizes, folder, stop):
@@ -85,7 +85,8 @@ def _fetch(
 ) -> bool:
     prefix = layout.checkpoint_prefix(step)
     try:
-        manifest = Manifest.from_json(store.read(f"{prefix}/{layout.MANIFEST}"))
+        body = transfer.ask(lambda: store.read(f"{prefix}/{layout.MANIFEST}"), prefix, stop)
+        manifest = Manifest.from_json(body)
     except (FileNotFoundError, InvalidDocument):
         return False
     below = {path.removeprefix(f"{prefix}/"): size for path, size in sizes.items()}
@@ -118,7 +119,7 @@ def write(store: Store, folder: Path, step: int, writer: Writer) -> bool:
 
 
 def _write(store: Store, path: str, manifest: Manifest) -> None:
-    transfer.retrying(lambda: store.write(path, manifest.to_json().encode()), path)
+    transfer.ask(lambda: store.write(path, manifest.to_json().encode()), path)
 
 
 def _wait_for_parts(store: Store, folder: str, nodes: int) -> tuple[File, ...] | None:

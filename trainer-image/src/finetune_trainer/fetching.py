@@ -50,12 +50,12 @@ def _fetch_from_store(
     key: str, name: str, folder: Path, environment: Mapping[str, str], stop: StopRequest
 ) -> Path:
     store = open_store(name, environment)
-    sizes = transfer.retrying(store.sizes, name, stop)
+    sizes = transfer.ask(store.sizes, name, stop)
     targets = {path: folder / path for path in sizes if not path.endswith("/")}
     if not targets:
-        targets = {"": folder / name.rsplit("/", 1)[-1]} if _is_file(store) else {}
+        targets = {"": folder / name.rsplit("/", 1)[-1]} if _is_file(store, stop) else {}
     if not targets:
-        raise _not_found(key, name, _neighbours(name, environment))
+        raise _not_found(key, name, _neighbours(name, environment, stop))
     log.info("fetching %s files=%d bytes=%d", name, len(targets), sum(sizes.values()))
     transfer.download(store, targets, stop)
     return folder
@@ -73,9 +73,9 @@ def _require_model(name: str, folder: Path) -> None:
     )
 
 
-def _is_file(store: Store) -> bool:
+def _is_file(store: Store, stop: StopRequest) -> bool:
     try:
-        store.size("")
+        transfer.ask(lambda: store.size(""), store.uri, stop)
     except FileNotFoundError:
         return False
     return True
@@ -90,13 +90,13 @@ def _as_folder(path: Path, folder: Path) -> Path:
     return folder
 
 
-def _neighbours(name: str, environment: Mapping[str, str]) -> list[str]:
+def _neighbours(name: str, environment: Mapping[str, str], stop: StopRequest) -> list[str]:
     parent = name.rstrip("/").rsplit("/", 1)[0]
     if not locations.is_in_store(parent) or parent.endswith("/"):
         return []
     try:
-        return open_store(parent, environment).names()
-    except (AttemptFailed, ConnectionError):
+        return transfer.ask(open_store(parent, environment).names, parent, stop)
+    except AttemptFailed:
         return []  # only a hint: the failure itself is told without it
 
 

@@ -20,6 +20,7 @@ from finetune_trainer.history import Record
 from finetune_trainer.manifest import File, Manifest
 from finetune_trainer.plan import effective_config
 from finetune_trainer.rank_results import RankResult
+from finetune_trainer.stopping import StopRequest
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.store import Store, read_if_there
 from finetune_trainer.workspace import Workspace
@@ -33,18 +34,18 @@ LEFT_OUT = ("training_args.bin",)
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
 
 
-def claim_output(store: Store, run: Run, *, is_first_node: bool) -> None:
+def claim_output(store: Store, run: Run, stop: StopRequest, *, is_first_node: bool) -> None:
     """Make the output place this job's, unless it is another's.
 
     Raises:
         AttemptFailed: it belongs to another job.
     """
-    body = transfer.retrying(lambda: read_if_there(store, layout.OWNER), layout.OWNER)
+    body = transfer.ask(lambda: read_if_there(store, layout.OWNER), layout.OWNER, stop)
     ours = {"namespace": run.job.namespace, "name": run.job.name}
     if body is None:
         if is_first_node:
             claim = json.dumps(ours).encode()
-            transfer.retrying(lambda: store.write(layout.OWNER, claim), layout.OWNER)
+            transfer.ask(lambda: store.write(layout.OWNER, claim), layout.OWNER, stop)
         return
     owner = parse_object(body, layout.OWNER)
     if {key: owner.get(key) for key in ours} != ours:
@@ -55,9 +56,9 @@ def claim_output(store: Store, run: Run, *, is_first_node: bool) -> None:
         )
 
 
-def published_outcome(store: Store, run: Run) -> Outcome | None:
+def published_outcome(store: Store, stop: StopRequest) -> Outcome | None:
     """The outcome of the attempt that completed this run already; None if none did."""
-    body = transfer.retrying(lambda: read_if_there(store, layout.MANIFEST), layout.MANIFEST)
+    body = transfer.ask(lambda: read_if_there(store, layout.MANIFEST), layout.MANIFEST, stop)
     if body is None:
         return None
     try:
@@ -65,7 +66,7 @@ def published_outcome(store: Store, run: Run) -> Outcome | None:
     except InvalidDocument as error:
         log.warning("manifest unreadable, training again error=%s", error)
         return None
-    if not manifest.is_complete(store.sizes()):
+    if not manifest.is_complete(transfer.ask(store.sizes, store.uri, stop)):
         log.warning("artifact incomplete, training again uri=%s", store.uri)
         return None
     return _outcome(store, manifest)
@@ -183,4 +184,4 @@ def _is_below(file: File, folder: str) -> bool:
 
 
 def _write(store: Store, path: str, text: str) -> None:
-    transfer.retrying(lambda: store.write(path, text.encode()), path)
+    transfer.ask(lambda: store.write(path, text.encode()), path)

@@ -52,6 +52,17 @@ def download(
     return dict(_at_once(download_one, sorted(targets), stop))
 
 
+def ask(action: Callable[[], Result], what: str, stop: StopRequest | None = None) -> Result:
+    """One request, with a second try, in a thread: Python hears no signal while obstore waits.
+
+    Raises:
+        AttemptFailed: it did not pass.
+        Interrupted: a stop was requested; the answer is not waited for.
+        FileNotFoundError: there is no such file.
+    """
+    return _at_once(lambda _: retrying(action, what, stop), [None], stop)[0]
+
+
 def describe(source: Path, path: str) -> File:
     """Size and sha256 of a local file, under the path that a manifest will name."""
     with source.open("rb") as opened:
