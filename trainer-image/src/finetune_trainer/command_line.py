@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 from finetune_contract import layout
 from finetune_contract.outcome import Blame, Outcome
@@ -19,7 +20,7 @@ from finetune_trainer.attempt import Surroundings, carry_out
 from finetune_trainer.failures import AttemptFailed, user_error
 from finetune_trainer.hardware import Hardware, find_hardware
 from finetune_trainer.reporting import Reporter
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.stopping import StopRequest, end_process
 from finetune_trainer.storage import locations
 from finetune_trainer.workspace import Workspace
 
@@ -171,5 +172,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def console() -> NoReturn:
+    """What `finetune` starts."""
+    end_process(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

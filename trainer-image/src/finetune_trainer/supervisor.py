@@ -7,7 +7,6 @@ python3 -m finetune_trainer.supervisor [--run FILE] [--work FOLDER] [--terminati
 import argparse
 import logging
 import os
-import sys
 from pathlib import Path
 
 from finetune_contract import mounts
@@ -17,7 +16,7 @@ from finetune_contract.run import Run
 from finetune_trainer.attempt import Surroundings, carry_out
 from finetune_trainer.hardware import find_hardware
 from finetune_trainer.reporting import POST_INTERVAL_SECONDS, Reporter, sink_from_environment
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.stopping import StopRequest, end_process
 from finetune_trainer.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -87,8 +86,4 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    exit_code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Not through the interpreter's exit: it would wait for transfers that were given up.
-    os._exit(exit_code)
+    end_process(main())

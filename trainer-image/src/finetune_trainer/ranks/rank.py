@@ -16,6 +16,7 @@ from finetune_trainer.failures import Stage, classify
 from finetune_trainer.orders import Orders
 from finetune_trainer.rank_results import Ending, RankResult
 from finetune_trainer.ranks.launcher import die_with_parent
+from finetune_trainer.stopping import end_process
 from finetune_trainer.workspace import Workspace, write_atomically
 
 LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -48,8 +49,5 @@ def main(workspace: Workspace, rank: int) -> int:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     exit_code = main(Workspace(root=Path(sys.argv[1])), int(os.environ["RANK"]))
-    sys.stdout.flush()
-    sys.stderr.flush()
     if exit_code:
-        # Not through the interpreter's exit: a process group whose peer hangs would hold it up.
-        os._exit(exit_code)
+        end_process(exit_code)
