@@ -166,7 +166,10 @@ def _parser() -> argparse.ArgumentParser:
         "--output", metavar="URI", help="write there instead of spec.output.uri; a folder will do"
     )
     command.add_argument(
-        "--work", type=Path, metavar="DIR", help="keep model, data and logs there (default: none)"
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="keep model, data and logs there instead of in a temporary folder",
     )
     command.set_defaults(command=run)
     return parser

@@ -51,30 +51,37 @@ def prompt_of(row: Mapping[str, Any]) -> Prompt | None:
 @torch.no_grad()
 def answers(model: Any, tokenizer: Any, prompts: list[Prompt], max_tokens: int) -> list[str]:
     """The model's own answer to each prompt, without chance: sampling would move random states."""
+    if not prompts:
+        return []
+    texts = [_render(tokenizer, prompt) for prompt in prompts]
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    inputs = tokenizer(
+        texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+    ).to(model.device)
     was_training = model.training
     model.eval()
     try:
-        return [_answer(model, tokenizer, prompt, max_tokens) for prompt in prompts]
+        generated = model.generate(
+            **inputs,
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            use_cache=True,
+        )
     finally:
         model.train(was_training)
+    new_tokens = generated[:, inputs["input_ids"].shape[1] :]
+    return [text.strip() for text in tokenizer.batch_decode(new_tokens, skip_special_tokens=True)]
 
 
-def _answer(model: Any, tokenizer: Any, prompt: Prompt, max_tokens: int) -> str:
+def _render(tokenizer: Any, prompt: Prompt) -> str:
+    """The text that the model goes on from, special tokens included."""
     if isinstance(prompt.content, str):
-        inputs = tokenizer(prompt.content, return_tensors="pt")
-    else:
-        inputs = tokenizer.apply_chat_template(
-            prompt.content, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
-    inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-    generated = model.generate(
-        **inputs,
-        max_new_tokens=max_tokens,
-        do_sample=False,
-        temperature=None,
-        top_p=None,
-        top_k=None,
-        use_cache=True,
+        return str(tokenizer.decode(tokenizer(prompt.content)["input_ids"]))
+    rendered = tokenizer.apply_chat_template(
+        prompt.content, add_generation_prompt=True, tokenize=False
     )
-    new_tokens = generated[0][inputs["input_ids"].shape[1] :]
-    return str(tokenizer.decode(new_tokens, skip_special_tokens=True)).strip()
+    return str(rendered)
