@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import queue
 import ssl
 import threading
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 SPARED = ("leases", "tokenreviews", "subjectaccessreviews", "selfsubjectaccessreviews")
 """They are no step in a job's life, and are repeated all the time."""
@@ -41,29 +43,35 @@ def deadly_api(
     From then on the write goes through.
     """
     deaths = Deaths()
+    way = _Way(upstream, credentials, kill, deaths)
     loop = asyncio.new_event_loop()
-    runner, url = loop.run_until_complete(_serve(_Way(upstream, credentials, kill, deaths)))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    addresses: queue.Queue[str] = queue.Queue()
+    ended = asyncio.Event()
+
+    def serve() -> None:
+        # A runner cancels what is left when it ends: watches of killed clients never end alone.
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(_serve(way, addresses.put, ended))
+
+    thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield url, deaths
+        yield addresses.get(timeout=30), deaths
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(timeout=30)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(timeout=30)
 
 
-async def _serve(way: "_Way") -> tuple[web.AppRunner, str]:
+async def _serve(way: "_Way", announce: Callable[[str], None], ended: asyncio.Event) -> None:
     application = web.Application(client_max_size=16 * 2**20)
     application.cleanup_ctx.append(way.session)
     application.router.add_route("*", "/{path:.*}", way.handle)
-    # The watches of a killed client never end by themselves.
     runner = web.AppRunner(application, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    return runner, f"http://127.0.0.1:{port}"
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    announce(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await ended.wait()
+    await runner.cleanup()
 
 
 class _Way:
@@ -90,8 +98,9 @@ class _Way:
             return self._end(request)
         async with self._session.request(
             request.method,
-            f"{self._upstream}{request.path_qs}",
-            data=body,
+            URL(f"{self._upstream}{request.raw_path}", encoded=True),
+            data=body or None,
+            skip_auto_headers=("Content-Type",),
             headers={k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP},
         ) as answer:
             if request.method == "POST" and answer.status == 201:

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from cluster.installation import NAMESPACE, Installation
 from cluster.jobs import Jobs, a_job, until
@@ -106,7 +107,7 @@ def test_no_token_is_refused(endpoint: str, pending: dict[str, str]) -> None:
 def test_a_forged_token_is_refused(jobs: Jobs, endpoint: str, pending: dict[str, str]) -> None:
     """The genuine claims, signed with a key that is not the cluster's."""
     genuine = token(jobs, job="reporting", pod=pending["reporting"])
-    own_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    own_key = ec.generate_private_key(ec.SECP256R1())
 
     assert post(endpoint, signed(genuine, own_key, until=time.time() + 600)) == 401
 
@@ -122,7 +123,7 @@ def test_an_expired_token_is_refused(
     genuine = token(jobs, job="reporting", pod=pending["reporting"])
     pem = installation.cluster.service_account_key.read_bytes()
     cluster_key = serialization.load_pem_private_key(pem, password=None)
-    assert isinstance(cluster_key, rsa.RSAPrivateKey)
+    assert isinstance(cluster_key, ec.EllipticCurvePrivateKey)
 
     # That it is the signature's time which is refused, and not the signature:
     assert post(endpoint, signed(genuine, cluster_key, until=time.time() + 600)) == 200
@@ -160,13 +161,14 @@ def test_a_bad_report_is_refused(jobs: Jobs, endpoint: str, pending: dict[str, s
     assert post(endpoint, own, body=b" " * 100_000) == 413
 
 
-def signed(genuine: str, key: rsa.RSAPrivateKey, *, until: float) -> str:
-    """The claims of a genuine token, valid up to this time and signed with this key (RS256)."""
+def signed(genuine: str, key: ec.EllipticCurvePrivateKey, *, until: float) -> str:
+    """The claims of a genuine token, valid up to this time and signed with this key (ES256)."""
     header, payload, _ = genuine.split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     claims |= {"exp": int(until), "iat": int(until) - 3600, "nbf": int(until) - 3600}
     signing_input = f"{header}.{_encoded(json.dumps(claims).encode())}"
-    signature = key.sign(signing_input.encode(), padding.PKCS1v15(), hashes.SHA256())
+    r, s = decode_dss_signature(key.sign(signing_input.encode(), ec.ECDSA(hashes.SHA256())))
+    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
     return f"{signing_input}.{_encoded(signature)}"
 
 
