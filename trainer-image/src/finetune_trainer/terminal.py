@@ -4,7 +4,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -19,7 +19,7 @@ class Display:
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         self._stream = stream
-        self._bar: "tqdm[None] | None" = None  # noqa: UP037 - tqdm is generic in its stubs only
+        self._bar: Any = None
         self._phase: TrainerPhase | None = None
         self._line = ""
 
@@ -41,18 +41,17 @@ class Display:
         self._bar = None
 
     def _draw(self, progress: Progress) -> None:
-        if self._bar is None:
-            self._bar = tqdm(
-                total=progress.total_steps,
-                unit="step",
-                file=self._stream,
-                dynamic_ncols=True,
-                initial=progress.resumed_from_step or 0,
-            )
-        self._bar.n = progress.step or 0
+        bar = self._bar = self._bar or tqdm(
+            total=progress.total_steps,
+            unit="step",
+            file=self._stream,
+            dynamic_ncols=True,
+            initial=progress.resumed_from_step or 0,
+        )
+        bar.n = progress.step or 0
         if progress.loss is not None:
-            self._bar.set_postfix_str(f"loss {progress.loss:.4g}", refresh=False)
-        self._bar.refresh()
+            bar.set_postfix_str(f"loss {progress.loss:.4g}", refresh=False)
+        bar.refresh()
 
     def _print(self, progress: Progress) -> None:
         loss = "" if progress.loss is None else f"  loss {progress.loss:.4g}"

@@ -41,6 +41,8 @@ class ProgressRecorder(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._began = self._tokens_at = time.monotonic()
+        for record in state.log_history:
+            self._latest.update(record)
         if state.is_world_process_zero:
             # After a resume the history goes on where the checkpoint's ended.
             lines = [json.dumps(record) + "\n" for record in state.log_history]
@@ -95,6 +97,8 @@ class ProgressRecorder(TrainerCallback):
 
     def _eta(self, state: TrainerState) -> int | None:
         """From the steps of this attempt alone: those before a resume took no time of it."""
+        if state.global_step >= state.max_steps:
+            return 0
         taken = state.global_step - self._first_step
         if taken <= 0:
             return None

@@ -199,6 +199,8 @@ def run_training(trainer: SFTTrainer, checkpoint: str | None) -> None:
             # Trainer.train would take one step too many where that step ends no epoch.
             trainer._load_from_checkpoint(checkpoint)
             trainer.state = state
+            # Progress and history begin here, as they would in the loop that is not entered.
+            trainer.callback_handler.on_train_begin(trainer.args, state, trainer.control)
             return
     trainer.train(resume_from_checkpoint=checkpoint)
 

@@ -132,8 +132,6 @@ def _require_ending(model: Any, tokenizer: Any) -> None:
 
 
 def _tell_phase(workspace: Workspace) -> None:
-    if not workspace.progress.is_file():
-        return  # resumed at its last step: the loop never ran
     progress = Progress.from_body(workspace.progress.read_bytes())
     verifying = replace(progress, phase=TrainerPhase.VERIFYING, eta_seconds=None)
     write_atomically(workspace.progress, verifying.to_body())
