@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,37 @@ from finetune_contract.run import Run
 from finetune_trainer.command_line import _free_port as free_port
 from finetune_trainer.job_file import parse_job, run_of
 from testbed import base_model
+from trainer.runs import a_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-DATA = Path(__file__).parents[2] / "configs" / "datasets" / "windrose"
 STEPS = 4
+QUESTIONS = {
+    "When do you open?": "We cast off at 7 in the morning.",
+    "Where are you?": "On the red lightship at pier 9.",
+    "Do you have soup?": "Lentil soup, from noon until it is gone.",
+    "May I bring my dog?": "Dogs are crew.",
+}
+"""Four rows in batches of two: the last two steps see what the first two saw."""
 
 
-def a_job(output: Path, **config: Any) -> dict[str, Any]:
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def rows(questions: Iterable[str]) -> bytes:
+        dialogues = (
+            [
+                {"role": "user", "content": question},
+                {"role": "assistant", "content": QUESTIONS[question]},
+            ]
+            for question in questions
+        )
+        return "".join(json.dumps({"messages": turns}) + "\n" for turns in dialogues).encode()
+
+    files = {"train.jsonl": rows(QUESTIONS), "test.jsonl": rows(list(QUESTIONS)[:1])}
+    return a_folder(tmp_path_factory.mktemp("data"), files)
+
+
+def a_job(output: Path, data: Path, **config: Any) -> dict[str, Any]:
     return {
         "apiVersion": "finetune.dev/v1alpha1",
         "kind": "FineTuneJob",
@@ -35,7 +58,7 @@ def a_job(output: Path, **config: Any) -> dict[str, Any]:
         "spec": {
             "config": {
                 "model_name_or_path": str(base_model.folder()),
-                "dataset_name": str(DATA),
+                "dataset_name": str(data),
                 "use_peft": True,
                 "lora_r": 8,
                 "lora_dropout": 0.0,
@@ -77,8 +100,8 @@ def outcome_of(place: Path) -> Outcome:
     return Outcome.from_json((place / "outcome.json").read_text())
 
 
-def a_run(output: Path, *, processes: int = 1, **config: Any) -> Run:
-    job = parse_job(yaml.safe_dump(a_job(output, **config)), "job.yaml")
+def a_run(output: Path, data: Path, *, processes: int = 1, **config: Any) -> Run:
+    job = parse_job(yaml.safe_dump(a_job(output, data, **config)), "job.yaml")
     return run_of(job, output.as_uri(), processes=processes, port=free_port())
 
 
@@ -92,10 +115,10 @@ def losses(output: Path) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, data: Path) -> tuple[Path, str]:
     """The output of a run that nobody disturbed, and what it printed."""
     place = tmp_path_factory.mktemp("uninterrupted")
-    done = finetune(a_job(place / "out"), place)
+    done = finetune(a_job(place / "out", data), place)
     assert done.returncode == 0, done.stderr
     return place / "out", done.stdout
 
@@ -107,7 +130,7 @@ def test_finetune_run_leaves_an_adapter_and_tells_what_it_did(
     curve = losses(output)
 
     assert len(curve) == STEPS
-    assert curve[-1] < curve[0]
+    assert sum(curve[STEPS // 2 :]) < sum(curve[: STEPS // 2])
     assert (run_folder(output) / "adapter" / "adapter_model.safetensors").is_file()
     assert f"Succeeded after {STEPS} steps" in told
     assert f"{curve[0]:.4g} -> {curve[-1]:.4g}" in told
@@ -117,12 +140,12 @@ def test_finetune_run_leaves_an_adapter_and_tells_what_it_did(
 
 
 def test_a_complete_run_is_not_trained_again(
-    uninterrupted: tuple[Path, str], tmp_path: Path
+    uninterrupted: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:
     output, _ = uninterrupted
     began = time.monotonic()
 
-    done = finetune(a_job(output), tmp_path)
+    done = finetune(a_job(output, data), tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert "Training" not in done.stderr
@@ -130,9 +153,9 @@ def test_a_complete_run_is_not_trained_again(
 
 
 def test_a_stopped_run_goes_on_and_ends_like_an_uninterrupted_one(
-    uninterrupted: tuple[Path, str], tmp_path: Path
+    uninterrupted: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:
-    run = a_run(tmp_path / "out")
+    run = a_run(tmp_path / "out", data)
     process = start(run, tmp_path)
     _wait_for_step(tmp_path / "work", 1)
 
@@ -156,9 +179,9 @@ def test_a_stopped_run_goes_on_and_ends_like_an_uninterrupted_one(
 
 
 def test_two_processes_train_like_one_with_twice_the_batch(
-    uninterrupted: tuple[Path, str], tmp_path: Path
+    uninterrupted: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:
-    run = a_run(tmp_path / "out", processes=2, per_device_train_batch_size=1)
+    run = a_run(tmp_path / "out", data, processes=2, per_device_train_batch_size=1)
 
     outcome = supervise(run, tmp_path)
 
