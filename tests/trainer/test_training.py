@@ -143,13 +143,11 @@ def test_a_complete_run_is_not_trained_again(
     uninterrupted: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:
     output, _ = uninterrupted
-    began = time.monotonic()
 
     done = finetune(a_job(output, data), tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert "Training" not in done.stderr
-    assert time.monotonic() - began < 10
 
 
 def test_a_stopped_run_goes_on_and_ends_like_an_uninterrupted_one(
