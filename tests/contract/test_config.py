@@ -61,5 +61,14 @@ def test_every_mistake_is_reported_in_the_order_of_the_file() -> None:
     assert found == ["lora_rr", "dataset_name", "model_name_or_path"]
 
 
+def test_a_bare_no_gets_the_quotes_it_lacks() -> None:
+    sentence = (
+        'eval_strategy is false: write "no" in quotes, since YAML reads the bare word as false'
+    )
+
+    assert messages(eval_strategy=False) == [sentence]
+    assert messages(eval_strategy="no") == []
+
+
 def test_a_choice_that_does_not_exist_gets_the_nearest() -> None:
     assert messages(save_strategy="step") == ['save_strategy is "step": did you mean steps?']

@@ -67,7 +67,7 @@ def check_owned_keys(config: Mapping[str, Any], properties: Mapping[str, Any]) -
 def check_types(config: Mapping[str, Any], properties: Mapping[str, Any]) -> Iterator[Problem]:
     for key, value in config.items():
         expected = properties.get(key, {}).get("type")
-        if expected is None:
+        if expected is None or "enum" in properties[key]:
             continue
         kinds = [expected] if isinstance(expected, str) else expected
         if not any(_is_of_kind(value, kind) for kind in kinds):
@@ -83,6 +83,8 @@ def check_choices(config: Mapping[str, Any], properties: Mapping[str, Any]) -> I
         named = [choice for choice in choices if isinstance(choice, str)]
         nearest = difflib.get_close_matches(str(value), named, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else f"expected one of {', '.join(named)}"
+        if value is False and "no" in choices:
+            hint = 'write "no" in quotes, since YAML reads the bare word as false'
         yield Problem(key=key, message=f"{key} is {json.dumps(value)}: {hint}")
 
 
