@@ -6,6 +6,7 @@ a store that are there already are used instead.
 """
 
 import os
+import secrets
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ from testbed.object_store import ObjectStore
 
 REPOSITORY = Path(__file__).parents[2]
 MANIFESTS = (REPOSITORY / "crds", REPOSITORY / "deploy")
-NAMESPACE = "team-a"
+NAMESPACE = f"team-{secrets.token_hex(3)}"
+"""Another one in every session: a given cluster may still hold an earlier one's."""
+
 
 GIVEN = (
     "KUBECONFIG",
@@ -28,8 +31,8 @@ GIVEN = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
 )
-"""The given cluster must hold both images under the tags of `testbed.images`, and its pods must
-reach the store under the same URL as this machine."""
+"""The given cluster must hold both images under the tags of `testbed.images`, its pods must reach
+the store under the same URL as this machine, and the store must have two empty buckets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,16 @@ class Installation:
         self.kubectl("apply", "-f", "-", input=stock.secret(self.store_for_pods, name))
 
 
+def describe() -> str:
+    """Where the tests would run, and why."""
+    missing = [name for name in GIVEN if not os.environ.get(name)]
+    if not missing:
+        return f"the cluster of KUBECONFIG={os.environ['KUBECONFIG']}"
+    if "KUBECONFIG" not in missing:
+        return f"one of their own; for that of KUBECONFIG, set {', '.join(missing)} too"
+    return "one of their own"
+
+
 def reasons_for_none() -> list[str]:
     """Why there can be no installation here; empty when there can."""
     return [] if _is_given() else requirements.missing()
@@ -66,6 +79,7 @@ def install() -> Iterator[Installation]:
         installation.make_namespace(NAMESPACE)
         stock.fill(installation.store, REPOSITORY / "configs")
         yield installation
+        installation.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def _is_given() -> bool:
