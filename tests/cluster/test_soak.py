@@ -13,7 +13,7 @@ from cluster.jobs import Jobs, a_job, a_short_job, until
 pytestmark = pytest.mark.soak
 
 KILLS = 5
-STEPS = 150
+STEPS = 100
 JOBS = 20
 
 
@@ -34,7 +34,7 @@ def test_a_pod_killed_again_and_again_ends_like_one_that_was_left_alone(
             name,
             lambda status, kill=kill: (
                 status.get("progress", {}).get("attempt") == kill
-                and status["progress"].get("step", 0) > status["progress"]["resumedFromStep"]
+                and status["progress"].get("step", 0) > status["progress"].get("resumedFromStep", 0)
             ),
             seconds=600,
             what=f"a step of attempt {kill}",
