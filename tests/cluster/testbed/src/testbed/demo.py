@@ -38,9 +38,12 @@ def run(repository: Path) -> int:
             return done.returncode
         bucket = Bucket.of(store, stock.MODELS)
         run_folder = Path(str(bucket.read_json("first-job/latest.json")["manifest"])).parent
-        bucket.download(f"first-job/{run_folder}", place / "run")
+        for part in ("adapter", "report"):
+            bucket.download(f"first-job/{run_folder}/{part}", place / part)
     shutil.rmtree(place / "work", ignore_errors=True)
-    say(f"\nThe object store is gone; what the run published is kept in {PLACE / 'run'}:")
-    for line in ("adapter/   the LoRA weights", "report/    loss curve and figures"):
-        say(f"  {line}")
+    say(f"""
+The object store is gone; what the run published is kept:
+  {PLACE}/adapter             the LoRA weights, with tokenizer and model card
+  {PLACE}/report/report.html  curves, answers before and after, config, versions
+  {PLACE}/report/loss.svg     the loss curve""")
     return 0
