@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.installation import NAMESPACE, Installation, install, reasons_for_none
-from cluster.jobs import EXAMPLE, Jobs, Resource, a_job
+from cluster.jobs import EXAMPLE, Jobs, Resource
 
 
 @pytest.fixture(scope="session")
@@ -29,5 +29,4 @@ def jobs(installation: Installation) -> Jobs:
 def first_job(jobs: Jobs) -> Resource:
     """The status of the example, applied unchanged and run to its end."""
     jobs.run("apply", "-f", str(EXAMPLE))
-    name = str(a_job("first-job")["metadata"]["name"])
-    return jobs.wait_for_end(name)
+    return jobs.wait_for_end("first-job")

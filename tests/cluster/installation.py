@@ -7,16 +7,16 @@ a store that are there already are used instead.
 
 import os
 import secrets
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cluster.jobs import Kubectl
 from testbed import images, requirements, stock
 from testbed.bucket import Bucket
-from testbed.cluster import Cluster
+from testbed.cluster import Cluster, run_kubectl
 from testbed.object_store import ObjectStore
 
 REPOSITORY = Path(__file__).parents[2]
@@ -111,18 +111,12 @@ def _given() -> Iterator[Installation]:
         access_key=os.environ["AWS_ACCESS_KEY_ID"],
         secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
     )
+    kubectl = partial(run_kubectl, ["kubectl"])
     for folder in MANIFESTS:
-        _kubectl_of_environment("apply", "--server-side", "-k", str(folder))
+        kubectl("apply", "--server-side", "-k", str(folder))
     yield Installation(
-        kubectl=_kubectl_of_environment,
+        kubectl=kubectl,
         store=store,
         store_for_pods=stock.environment(store),
         cluster=None,
     )
-
-
-def _kubectl_of_environment(*arguments: str, input: str | None = None) -> str:
-    done = subprocess.run(["kubectl", *arguments], input=input, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"kubectl {' '.join(arguments)} failed: {done.stderr.strip()}")
-    return done.stdout

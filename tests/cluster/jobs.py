@@ -4,7 +4,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,7 +55,6 @@ class Jobs:
 
     kubectl: Kubectl
     namespace: str
-    created: list[str] = field(default_factory=list)
 
     def run(self, *arguments: str, input: str | None = None) -> str:
         return self.kubectl("--namespace", self.namespace, *arguments, input=input)
@@ -63,9 +62,7 @@ class Jobs:
     def apply(self, job: Resource) -> str:
         """Apply it, and return its name."""
         self.run("apply", "-f", "-", input=json.dumps(job))
-        name = str(job["metadata"]["name"])
-        self.created.append(name)
-        return name
+        return str(job["metadata"]["name"])
 
     def get(self, name: str) -> Resource:
         return self._get("finetunejob", name)

@@ -16,7 +16,7 @@ from finetune_operator.memory import Memory
 from finetune_operator.naming import FINETUNE_JOBS, TRAINING_JOBS, JobKey
 
 KEY = JobKey(namespace="team", label="balloon")
-CONFIG_MAP, TRAINING_JOB = build_attempt(a_job(), 1, SETTINGS)
+_, TRAINING_JOB = build_attempt(a_job(), 1, SETTINGS)
 Answer = TypeVar("Answer")
 
 

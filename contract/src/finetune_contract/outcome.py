@@ -88,6 +88,35 @@ class Failure:
     rank: int | None = None
     """The first failing rank, where one failed."""
 
+    def to_document(self) -> dict[str, Any]:
+        """The JSON object that stands for it, here and in a rank's own account."""
+        return {
+            "blame": self.blame.value,
+            "reason": self.reason,
+            "message": self.message,
+            "remedy": self.remedy,
+            "phase": self.phase,
+            "rank": self.rank,
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Failure":
+        """
+        Raises:
+            InvalidDocument: a field is missing or mistyped, or nobody has this blame.
+        """
+        blame = require(document, "blame", str)
+        if blame not in set(Blame):
+            raise InvalidDocument(f"blame is {blame!r}, expected one of {', '.join(Blame)}")
+        return cls(
+            blame=Blame(blame),
+            reason=require(document, "reason", str),
+            message=require(document, "message", str),
+            remedy=require(document, "remedy", str),
+            phase=require(document, "phase", str),
+            rank=optional(document, "rank", int),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
@@ -145,14 +174,7 @@ class Outcome:
             },
         }
         if failure is not None:
-            document["failure"] = {
-                "blame": failure.blame.value,
-                "reason": failure.reason,
-                "message": failure.message,
-                "remedy": failure.remedy,
-                "phase": failure.phase,
-                "rank": failure.rank,
-            }
+            document["failure"] = failure.to_document()
         if self.artifact is not None:
             document["artifact"] = {
                 "uri": self.artifact.uri,
@@ -173,7 +195,7 @@ class Outcome:
         failure = optional(document, "failure", dict)
         artifact = optional(document, "artifact", dict)
         return cls(
-            failure=_parse_failure(failure) if failure is not None else None,
+            failure=Failure.from_document(failure) if failure is not None else None,
             artifact=_parse_artifact(artifact) if artifact is not None else None,
             adapter_verified=require(document, "adapterVerified", bool),
             step=require(document, "step", int),
@@ -186,20 +208,6 @@ class Outcome:
                 for name, value in require(document, "figures", dict).items()
             },
         )
-
-
-def _parse_failure(document: Mapping[str, Any]) -> Failure:
-    blame = require(document, "blame", str)
-    if blame not in set(Blame):
-        raise InvalidDocument(f"blame is {blame!r}, expected one of {', '.join(Blame)}")
-    return Failure(
-        blame=Blame(blame),
-        reason=require(document, "reason", str),
-        message=require(document, "message", str),
-        remedy=require(document, "remedy", str),
-        phase=require(document, "phase", str),
-        rank=optional(document, "rank", int),
-    )
 
 
 def _parse_artifact(document: Mapping[str, Any]) -> Artifact:

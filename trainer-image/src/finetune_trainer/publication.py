@@ -23,13 +23,11 @@ from finetune_trainer.rank_results import RankResult
 from finetune_trainer.stopping import StopRequest
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.store import Store, read_if_there
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.workspace import TRAINING_ARGUMENTS, Workspace
 
 log = logging.getLogger(__name__)
 
 ADAPTER_CONFIG = "adapter_config.json"
-LEFT_OUT = ("training_args.bin",)
-"""Not part of an artifact: a pickle, which may hold tokens and which nobody should load."""
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
 
@@ -122,8 +120,7 @@ def _story(run: Run, workspace: Workspace, result: RankResult) -> report_page.St
 
 
 def _finish_artifact(workspace: Workspace, story: report_page.Story) -> None:
-    for name in LEFT_OUT:
-        (workspace.artifact / name).unlink(missing_ok=True)
+    (workspace.artifact / TRAINING_ARGUMENTS).unlink(missing_ok=True)
     if story.is_adapter:
         # It says where the base model lay in this work folder, which nobody else has.
         path = workspace.artifact / ADAPTER_CONFIG

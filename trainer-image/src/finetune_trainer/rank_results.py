@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
 
 from finetune_contract.documents import optional, parse_object, require
 from finetune_contract.outcome import PEER_LOST, Blame, Failure
@@ -40,20 +39,12 @@ class RankResult:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        failure = self.failure
         return json.dumps(
             {
                 "rank": self.rank,
                 "time": self.time,
                 "ending": self.ending.value,
-                "failure": None
-                if failure is None
-                else {
-                    "blame": failure.blame.value,
-                    "reason": failure.reason,
-                    "message": failure.message,
-                    "remedy": failure.remedy,
-                },
+                "failure": self.failure and self.failure.to_document(),
                 "step": self.step,
                 "totalSteps": self.total_steps,
                 "verified": self.verified,
@@ -69,21 +60,12 @@ class RankResult:
             rank=require(document, "rank", int),
             time=require(document, "time", float),
             ending=Ending(require(document, "ending", str)),
-            failure=None if failure is None else _parse_failure(failure),
+            failure=None if failure is None else Failure.from_document(failure),
             step=require(document, "step", int),
             total_steps=require(document, "totalSteps", int),
             verified=require(document, "verified", bool),
             figures=require(document, "figures", dict),
         )
-
-
-def _parse_failure(document: Mapping[str, Any]) -> Failure:
-    return Failure(
-        blame=Blame(require(document, "blame", str)),
-        reason=require(document, "reason", str),
-        message=require(document, "message", str),
-        remedy=require(document, "remedy", str),
-    )
 
 
 def cause_of_failure(results: Sequence[RankResult], expected_ranks: Sequence[int]) -> Failure:

@@ -6,6 +6,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+TRAINING_ARGUMENTS = "training_args.bin"
+"""What the Trainer leaves beside weights: a pickle that may hold tokens, and that nothing of ours
+reads. It never leaves the work folder."""
+
 _STEP_PREFIX = "step-"
 
 

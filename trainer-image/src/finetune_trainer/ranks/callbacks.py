@@ -14,12 +14,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_trainer.history import require_learning
-from finetune_trainer.workspace import Workspace, write_atomically
+from finetune_trainer.workspace import TRAINING_ARGUMENTS, Workspace, write_atomically
 
 LOCAL_RANK = int(os.environ.get("LOCAL_RANK", "0"))
 RECORDS_BEFORE_JUDGING = 5
-LEFT_OUT = shutil.ignore_patterns("training_args.bin")
-"""A pickle that nothing reads when resuming, and that may hold tokens."""
 
 
 class ProgressRecorder(TrainerCallback):
@@ -161,7 +159,9 @@ class CheckpointHandover(TrainerCallback):
         shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(target, ignore_errors=True)
         # Links cost nothing and outlive the trainer's own rotation (`save_total_limit`).
-        shutil.copytree(source, draft, copy_function=os.link, ignore=LEFT_OUT)
+        shutil.copytree(
+            source, draft, copy_function=os.link, ignore=shutil.ignore_patterns(TRAINING_ARGUMENTS)
+        )
         draft.rename(target)
 
 

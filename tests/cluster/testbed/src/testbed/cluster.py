@@ -12,7 +12,7 @@ import os
 import secrets
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -146,12 +146,7 @@ class Cluster:
         Raises:
             RuntimeError: it failed; the message holds its own.
         """
-        command = self.kubectl_command(*arguments)
-        done = subprocess.run(command, input=input, capture_output=True, text=True)
-        if done.returncode:
-            words = " ".join(command[2:])
-            raise RuntimeError(f"kubectl {words} failed: {done.stderr.strip()}")
-        return done.stdout
+        return run_kubectl(self.kubectl_command(), *arguments, input=input)
 
     def kubectl_command(self, *arguments: str | Path) -> list[str]:
         """The command line of a kubectl that talks to this cluster."""
@@ -273,6 +268,19 @@ class Cluster:
         """End the cluster and remove all traces of it."""
         with step(f"Remove cluster {self.name}"):
             end(self._folder)
+
+
+def run_kubectl(command: Sequence[str], *arguments: str | Path, input: str | None = None) -> str:
+    """Run the kubectl that this command starts, and return what it prints.
+
+    Raises:
+        RuntimeError: it failed; the message holds its own.
+    """
+    words = [str(argument) for argument in arguments]
+    done = subprocess.run([*command, *words], input=input, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"kubectl {' '.join(words)} failed: {done.stderr.strip()}")
+    return done.stdout
 
 
 def _resources(printed: str) -> list[dict[str, Any]]:

@@ -33,10 +33,6 @@ class Namespaces:
     def network(self) -> Path:
         return _PROC / str(self.pid) / "ns/net"
 
-    @property
-    def alive(self) -> bool:
-        return self.network.exists()
-
     def entering(self, *command: str | Path) -> list[str]:
         """The command, changed so that it runs inside."""
         ns = _PROC / str(self.pid) / "ns"
