@@ -55,15 +55,19 @@ with Cluster.up(sys.argv[1]):
 """
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+def an_image(tag: str, folder: Path) -> Image:
     """A small image with two layers above the base, the upper one hiding a file of the lower."""
-    folder = tmp_path_factory.mktemp("image")
     dockerfile = folder / "Dockerfile"
     dockerfile.write_text(
         "ARG BASE\nFROM ${BASE}\nRUN echo lower > /lower\nRUN rm /lower && echo upper > /upper\n"
     )
-    return Image(tag="localhost/testbed-test:1", dockerfile=dockerfile, context=folder)
+    return Image(tag=tag, dockerfile=dockerfile, context=folder)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """The image that the pods of these tests run. They share it: no test may change it."""
+    return an_image("localhost/testbed-test:1", tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture(scope="module")
@@ -140,11 +144,12 @@ def apply(cluster: Cluster, *resources: dict[str, Any]) -> None:
 
 
 def said_in_the_end(cluster: Cluster, pod: str) -> str:
-    """What the pod had printed when it succeeded."""
-    cluster.kubectl(
-        *("wait", f"pod/{pod}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=30s")
-    )
-    return cluster.kubectl("logs", pod)
+    """What the pod had printed when it ended, which must have been well."""
+    ended = "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}"
+    cluster.kubectl("wait", f"pod/{pod}", f"--for={ended}", "--timeout=30s")
+    said = cluster.kubectl("logs", pod)
+    assert cluster.kubectl("get", f"pod/{pod}", "-o", ended) == "0", said
+    return said
 
 
 def traces_of(name: str) -> list[str]:
@@ -277,11 +282,14 @@ def test_an_unchanged_image_is_neither_built_nor_loaded_again(
 
 
 def test_a_changed_image_shares_the_layers_that_did_not_change(
-    cluster: Cluster, image: Image
+    cluster: Cluster, tmp_path: Path
 ) -> None:
+    image = an_image("localhost/testbed-changing:1", tmp_path)
+    images.build(image)
+    assert cluster.load(image.tag)
     before = images.find(image.tag)
-    text = image.dockerfile.read_text()
 
+    text = image.dockerfile.read_text()
     image.dockerfile.write_text(text.replace("echo upper", "echo better"))
     images.build(image)
 
