@@ -46,6 +46,18 @@ else:
     raise SystemExit(f"nobody knows {other}")
 """
 
+FETCH = """
+import time, urllib.request
+for attempt in range(100):
+    try:
+        print(urllib.request.urlopen("http://server.default.svc.cluster.local/", timeout=9).read())
+        break
+    except OSError:  # a Service refuses until kube-proxy knows that its pod is ready
+        time.sleep(0.2)
+else:
+    raise SystemExit("nobody answers")
+"""
+
 HARNESS = """
 import sys, time
 from testbed.cluster import Cluster
@@ -215,13 +227,11 @@ def test_a_pod_reaches_a_service_and_so_does_the_host_through_a_forward(
         "metadata": {"name": "server"},
         "spec": {"selector": {"app": "server"}, "ports": [{"port": 80, "targetPort": 8080}]},
     }
-    url = "http://server.default.svc.cluster.local/"
-    fetch = f"import urllib.request as u; print(u.urlopen('{url}', timeout=9).read())"
     apply(cluster, a_pod("server", serve, image.tag), service)
     cluster.kubectl("wait", "pod/server", "--for=condition=Ready", "--timeout=30s")
     address = cluster.kubectl("get", "service", "server", "-o", "jsonpath={.spec.clusterIP}")
 
-    apply(cluster, a_pod("client", ["python3", "-c", fetch], image.tag))
+    apply(cluster, a_pod("client", ["python3", "-c", FETCH], image.tag))
     assert "Directory listing" in said_in_the_end(cluster, "client")
     port = cluster.forward(address, 80)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/debian_version", timeout=10) as answer:
