@@ -73,7 +73,7 @@ def a_job_body(
 
 
 def a_job(name: str = "balloon", **given: Any) -> FineTuneJob:
-    return parse_job(a_job_body(name, **given))
+    return parse_job(a_job_body(name, **given), SETTINGS)
 
 
 def a_training_job(

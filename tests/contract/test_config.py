@@ -11,7 +11,7 @@ GOOD: dict[str, Any] = {"model_name_or_path": "some/model", "dataset_name": "s3:
 
 
 def messages(**changes: Any) -> list[str]:
-    return [problem.message for problem in check_config(GOOD | changes)]
+    return [str(problem) for problem in check_config(GOOD | changes)]
 
 
 def test_a_good_config_has_no_problem() -> None:
@@ -23,36 +23,32 @@ def test_a_good_config_has_no_problem() -> None:
     [
         pytest.param(
             {"learning_rte": 1e-4},
-            "learning_rte is not a key of TRL's SFT config: did you mean learning_rate?",
+            "learning_rte: not a key of TRL's SFT config, did you mean learning_rate?",
             id="typo",
         ),
-        pytest.param(
-            {"xyzzy": 1}, "xyzzy is not a key of TRL's SFT config", id="nothing comes near"
-        ),
+        pytest.param({"xyzzy": 1}, "xyzzy: not a key of TRL's SFT config", id="nothing comes near"),
         pytest.param(
             {"output_dir": "/out"},
-            "output_dir belongs to the operator: set spec.output.uri instead",
+            "output_dir: belongs to the operator: set spec.output.uri instead",
             id="key of the operator",
         ),
         pytest.param(
             {"learning_rate": "fast"},
-            'learning_rate is "fast", expected number',
+            'learning_rate: found "fast", expected a number',
             id="wrong type",
         ),
         pytest.param(
             {"per_device_train_batch_size": 2.5},
-            "per_device_train_batch_size is 2.5, expected integer",
+            "per_device_train_batch_size: found 2.5, expected a whole number",
             id="half an integer",
         ),
-        pytest.param({"use_peft": "yes"}, 'use_peft is "yes", expected boolean', id="yes"),
+        pytest.param(
+            {"use_peft": "yes"}, 'use_peft: found "yes", expected true or false', id="yes"
+        ),
     ],
 )
 def test_a_mistake_gets_one_sentence(change: dict[str, Any], sentence: str) -> None:
     assert messages(**change) == [sentence]
-
-
-def test_a_number_in_quotes_is_what_trl_reads_it_as() -> None:
-    assert messages(learning_rate="1e-4") == []
 
 
 def test_every_mistake_is_reported_in_the_order_of_the_file() -> None:
@@ -63,7 +59,7 @@ def test_every_mistake_is_reported_in_the_order_of_the_file() -> None:
 
 def test_a_bare_no_gets_the_quotes_it_lacks() -> None:
     sentence = (
-        'eval_strategy is false: write "no" in quotes, since YAML reads the bare word as false'
+        'eval_strategy: found false: write "no" in quotes, since YAML reads the bare word as false'
     )
 
     assert messages(eval_strategy=False) == [sentence]
@@ -71,4 +67,4 @@ def test_a_bare_no_gets_the_quotes_it_lacks() -> None:
 
 
 def test_a_choice_that_does_not_exist_gets_the_nearest() -> None:
-    assert messages(save_strategy="step") == ['save_strategy is "step": did you mean steps?']
+    assert messages(save_strategy="step") == ['save_strategy: found "step", did you mean steps?']

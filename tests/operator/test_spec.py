@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from factories import CONFIG, a_job, a_job_body
+from factories import CONFIG, SETTINGS, a_job, a_job_body
 from finetune_operator.errors import InvalidSpec
 from finetune_operator.naming import JobKey
 from finetune_operator.spec import key_of, parse_job
@@ -20,7 +20,7 @@ def test_everything_in_the_spec_arrives() -> None:
         metadata={"labels": {"a": "b"}, "annotations": {"c": "d"}},
     )
 
-    job = parse_job(body)
+    job = parse_job(body, SETTINGS)
 
     assert (job.resources.nodes, job.resources.gpus_per_node) == (2, 4)
     assert (job.resources.gpus, job.resources.processes_per_node) == (8, 4)
@@ -39,17 +39,17 @@ def test_every_problem_of_a_config_is_named_at_once() -> None:
     body = a_job_body(config={**CONFIG, "learning_rte": 1e-4, "max_length": "long"})
 
     with pytest.raises(InvalidSpec) as raised:
-        parse_job(body)
+        parse_job(body, SETTINGS)
 
     assert "learning_rte" in str(raised.value)
     assert "did you mean learning_rate?" in str(raised.value)
-    assert 'max_length is "long"' in str(raised.value)
+    assert 'max_length: found "long"' in str(raised.value)
 
 
 def test_what_was_accepted_once_is_not_refused_by_a_newer_schema() -> None:
     config = {**CONFIG, "no_longer_a_key": 1}
 
-    job = parse_job(a_job_body(config=config, status={"runId": "0123456789"}))
+    job = parse_job(a_job_body(config=config, status={"runId": "0123456789"}), SETTINGS)
 
     assert job.config == config
 

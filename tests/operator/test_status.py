@@ -196,7 +196,7 @@ def test_start_time_outlives_the_first_attempts_record() -> None:
 
 
 def test_rejected_job_needs_its_user() -> None:
-    invalid = InvalidSpec([Problem(key="a", message="a is wrong")])
+    invalid = InvalidSpec([Problem(path="a", message="wrong")])
 
     status = rejected_status({}, 2, invalid, NOW)
 

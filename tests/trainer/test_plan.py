@@ -139,7 +139,7 @@ def test_a_wrong_config_is_the_users_with_every_problem_named() -> None:
     failure = caught.value.failure
     assert (failure.blame, failure.reason) == (Blame.USER, "InvalidConfig")
     assert "did you mean learning_rate?" in failure.message
-    assert "output_dir belongs to the operator" in failure.message
+    assert "output_dir: belongs to the operator" in failure.message
 
 
 def test_fewer_gpus_than_promised_is_a_world_size_mismatch() -> None:

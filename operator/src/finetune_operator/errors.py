@@ -18,7 +18,7 @@ class InvalidSpec(Exception):
     """What the user must change, every problem at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(problem.message for problem in problems))
+        super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
 
 

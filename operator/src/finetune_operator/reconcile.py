@@ -56,7 +56,7 @@ async def reconcile(
         seen = acknowledged_status(previous, generation)
         return await _write(body, seen, None, cluster=cluster, now=now)
     try:
-        job = parse_job(body)
+        job = parse_job(body, settings)
     except InvalidSpec as invalid:
         rejected = rejected_status(previous, generation, invalid, now)
         return await _write(body, rejected, None, cluster=cluster, now=now)

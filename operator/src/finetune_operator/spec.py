@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from finetune_contract.config import check_config
+from finetune_contract.job_check import check_job
 from finetune_contract.run import run_id
 from finetune_operator.errors import InvalidSpec
 from finetune_operator.manifest import Body
 from finetune_operator.naming import JobKey, job_label
+from finetune_operator.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,8 @@ class FineTuneJob:
     run_token: str | None
     grace_period: timedelta
     """How long a pod that is told to stop may save and upload."""
+    warnings: tuple[str, ...] = ()
+    """What of the config runs and is seldom meant, one sentence each."""
 
     @property
     def run_id(self) -> str:
@@ -73,16 +76,18 @@ def is_accepted(body: Body) -> bool:
     return "runId" in body.get("status", {})
 
 
-def parse_job(body: Body) -> FineTuneJob:
+def parse_job(body: Body, settings: Settings) -> FineTuneJob:
     """
     Raises:
         InvalidSpec: names every problem of the config.
     """
     metadata, spec = body["metadata"], body["spec"]
+    problems = check_job(spec, trainer_image=settings.trainer_image)
+    mistakes = [problem for problem in problems if not problem.is_warning]
     # What was accepted once stays so: the API server locks it, and a newer operator's stricter
-    # schema must not stop a run that is under way.
-    if not is_accepted(body) and (problems := check_config(spec["config"])):
-        raise InvalidSpec(problems)
+    # rules must not stop a run that is under way.
+    if mistakes and not is_accepted(body):
+        raise InvalidSpec(mistakes)
     resources, output = spec.get("resources", {}), spec["output"]
     return FineTuneJob(
         namespace=metadata["namespace"],
@@ -104,6 +109,7 @@ def parse_job(body: Body) -> FineTuneJob:
         max_attempts=spec.get("retry", {}).get("maxAttempts", 3),
         run_token=spec.get("runToken"),
         grace_period=timedelta(seconds=spec.get("terminationGracePeriodSeconds", 600)),
+        warnings=tuple(str(problem) for problem in problems if problem.is_warning),
     )
 
 

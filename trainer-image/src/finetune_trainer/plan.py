@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune_contract.config import check_config, load_schema
+from finetune_contract.config import Context, check_config
+from finetune_contract.config.schema import load_schema
+from finetune_contract.config.spellings import modernize
 from finetune_contract.run import Run
 from finetune_trainer.failures import infrastructure_error, user_error
 from finetune_trainer.hardware import Hardware
@@ -29,8 +31,9 @@ class TrainingPlan:
 
 
 def effective_config(run: Run) -> Mapping[str, Any]:
-    """The user's config with this attempt's adjustments."""
-    return {**run.config, **run.adjustments}
+    """The user's config with this attempt's adjustments, in the spelling of today's TRL."""
+    config, _ = modernize({**run.config, **run.adjustments})
+    return config
 
 
 def check_run(run: Run, hardware: Hardware) -> None:
@@ -38,12 +41,13 @@ def check_run(run: Run, hardware: Hardware) -> None:
     Raises:
         AttemptFailed: the config is wrong, or the node is not what was promised.
     """
-    problems = check_config(effective_config(run))
-    if problems:
+    problems = check_config({**run.config, **run.adjustments}, _context(run, hardware))
+    mistakes = [problem for problem in problems if not problem.is_warning]
+    if mistakes:
         raise user_error(
             "InvalidConfig",
-            "; ".join(problem.message for problem in problems),
-            f"correct {', '.join(dict.fromkeys(problem.key for problem in problems))}",
+            "; ".join(str(problem) for problem in mistakes),
+            f"correct {', '.join(dict.fromkeys(problem.key for problem in mistakes))}",
         )
     promised = run.world.processes_per_node
     if hardware.has_cuda and promised > hardware.gpus:
@@ -52,6 +56,14 @@ def check_run(run: Run, hardware: Hardware) -> None:
             f"{promised} GPUs were promised on this node and {hardware.gpus} are there",
             "check the node's device plugin and what the pod was given",
         )
+
+
+def _context(run: Run, hardware: Hardware) -> Context:
+    return Context(
+        nodes=run.world.nodes,
+        processes_per_node=run.world.processes_per_node,
+        gpus_per_node=hardware.gpus,
+    )
 
 
 def names_in(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -124,7 +136,7 @@ def _environment(run: Run, hardware: Hardware) -> dict[str, str]:
 
 def _with_whole_integers(config: Mapping[str, Any]) -> dict[str, Any]:
     """JSON and Kubernetes may turn `8` into `8.0`; TRL would pass it on as a float."""
-    properties = load_schema()["properties"]
+    properties = load_schema().properties
     return {
         key: int(value)
         if isinstance(value, float) and value.is_integer() and _is_integer(properties.get(key))

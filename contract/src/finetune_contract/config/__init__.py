@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks a config without torch, alike in webhook, operator, `finetune validate` and trainer.
+
+problem      what a check says
+schema       TRL's keys with types, choices, defaults and help, by version of TRL
+spellings    older names of keys
+reading      the config as rules read it, and what else they may know (`Context`)
+keys         is every key one that TRL has?          \\
+values       is every value of the right type?        | one small function each, in a table
+choices      is it one of those that exist?           |
+ranges       is it within its range?                 /
+rules        do the values go together?              one function each, in the table RULES
+advice       what runs, and is seldom meant          one function each, in the table ADVICE
+
+Adding a check is one function and one entry in its table.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from finetune_contract.config.advice import ADVICE
+from finetune_contract.config.choices import CHOICE_CHECKS
+from finetune_contract.config.keys import KEY_CHECKS
+from finetune_contract.config.problem import Problem
+from finetune_contract.config.ranges import RANGE_CHECKS
+from finetune_contract.config.reading import Context, Reading
+from finetune_contract.config.rules import RULES
+from finetune_contract.config.spellings import modernize
+from finetune_contract.config.values import VALUE_CHECKS
+
+__all__ = ["Context", "Problem", "check_config"]
+
+VALUE_TABLE = VALUE_CHECKS + CHOICE_CHECKS + RANGE_CHECKS
+RULE_TABLE = RULES + ADVICE
+
+
+def check_config(config: Mapping[str, Any], context: Context | None = None) -> tuple[Problem, ...]:
+    """Everything that is wrong with a config or seldom meant, in the order of its keys.
+
+    A rule over several keys sees only those that are right by themselves: no mistake is told twice.
+    """
+    context = context or Context()
+    modern, spellings = modernize(config)
+    problems = [problem for check in KEY_CHECKS for problem in check(config, context.schema)]
+    for key, value in modern.items():
+        if key in context.schema.properties:
+            name = spellings.get(key, key)
+            problems += [
+                problem
+                for check in VALUE_TABLE
+                for problem in check(key, name, value, context.schema)
+            ]
+    wrong = {problem.key for problem in problems if not problem.is_warning}
+    sound = {
+        key: value
+        for key, value in modern.items()
+        if key in context.schema.properties and spellings.get(key, key) not in wrong
+    }
+    reading = Reading(values=sound, schema=context.schema, spellings=spellings)
+    problems += [problem for rule in RULE_TABLE for problem in rule(reading, context)]
+    order = {key: place for place, key in enumerate(config)}
+    return tuple(sorted(problems, key=lambda problem: order.get(problem.key, len(order))))

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schemas of TRL's SFT config, one for each version of TRL that a trainer image may follow.
+
+Each is generated from the dataclasses of that version by `make generate`; the newest is the one
+that this project's own trainer image has.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+NEWEST = "1.16.0"
+
+_IMAGE_VERSION = re.compile(r"trl-?(\d+\.\d+\.\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """What a config may say for one version of TRL."""
+
+    trl_version: str
+    properties: Mapping[str, Mapping[str, Any]]
+    """Key -> JSON Schema: `type` (a list), `description`, `default`, `enum`."""
+
+    def default(self, key: str) -> Any:
+        return self.properties[key].get("default")
+
+    def types(self, key: str) -> tuple[str, ...]:
+        """The JSON types of a key, `null` last; empty where its values are beyond JSON Schema."""
+        return tuple(self.properties[key].get("type", ()))
+
+
+def known_versions() -> tuple[str, ...]:
+    """The versions of TRL that there is a schema for, the newest first."""
+    names = (entry.name for entry in resources.files(__package__).joinpath("schemas").iterdir())
+    versions = [name[len("trl-") : -len(".json")] for name in names if name.endswith(".json")]
+    return tuple(sorted(versions, key=_numbers, reverse=True))
+
+
+@cache
+def load_schema(version: str = NEWEST) -> Schema:
+    """
+    Raises:
+        FileNotFoundError: there is no schema for this version.
+    """
+    file = resources.files(__package__).joinpath("schemas", f"trl-{version}.json")
+    document = json.loads(file.read_text(encoding="utf-8"))
+    return Schema(trl_version=document["x-trl-version"], properties=document["properties"])
+
+
+def version_of_image(image: str) -> str:
+    """The version of TRL that an image says it follows: `trl1.15.0` in its tag, else the newest."""
+    tag = image.split("@", 1)[0].rpartition("/")[2].partition(":")[2]
+    found = _IMAGE_VERSION.search(tag)
+    return found[1] if found else NEWEST
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks the spec of a FineTuneJob, beyond what the API server's schema can. No I/O here.
+
+Webhook, operator and `finetune validate` call this; the trainer checks its run's config with the
+same table (`finetune_contract.config`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from finetune_contract.config import Context, Problem, check_config
+from finetune_contract.config.problem import warning
+from finetune_contract.config.schema import known_versions, load_schema, version_of_image
+
+CONFIG_PATH = "spec.config"
+
+
+def check_job(spec: Mapping[str, Any], *, trainer_image: str = "") -> tuple[Problem, ...]:
+    """Everything that is wrong with the config of a spec of the right shape, with whole paths.
+
+    `trainer_image` is the one that a job without an image of its own gets.
+    """
+    version = version_of_image(spec.get("image") or trainer_image)
+    if version not in known_versions():
+        known = ", ".join(known_versions())
+        return (
+            warning(
+                "spec.image",
+                f"follows TRL {version}, and only {known} are known here: the config will be "
+                "checked by the trainer, before it trains",
+            ),
+        )
+    problems = check_config(spec["config"], build_context(spec, version))
+    return tuple(replace(problem, path=f"{CONFIG_PATH}.{problem.path}") for problem in problems)
+
+
+def build_context(spec: Mapping[str, Any], version: str) -> Context:
+    """What the spec says around its config."""
+    resources = spec.get("resources") or {}
+    gpus = resources.get("gpusPerNode", 1)
+    has_secret = "credentialsSecretRef" in (spec.get("output") or {})
+    return Context(
+        schema=load_schema(version),
+        nodes=resources.get("nodes", 1),
+        processes_per_node=max(1, gpus),
+        gpus_per_node=gpus,
+        # What a Secret holds is nobody's business here.
+        environment=None if has_secret else frozenset(),
+    )
