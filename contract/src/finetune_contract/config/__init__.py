@@ -5,14 +5,14 @@ problem      what a check says
 schema       TRL's keys with types, choices, defaults and help, by version of TRL
 spellings    older names of keys
 reading      the config as rules read it, and what else they may know (`Context`)
-keys         is every key one that TRL has?          \\
-values       is every value of the right type?        | one small function each, in a table
-choices      is it one of those that exist?           |
-ranges       is it within its range?                 /
-rules        do the values go together?              one function each, in the table RULES
-advice       what runs, and is seldom meant          one function each, in the table ADVICE
+keys         which keys there are
+values       of which type a value is
+choices      of which names it is one
+ranges       between which numbers it lies
+rules        which values go together
+advice       what runs and is seldom meant: warnings
 
-Adding a check is one function and one entry in its table.
+Each of the last six is a table of small functions: a new check is one function and one entry.
 """
 
 from collections.abc import Mapping
