@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs and is seldom meant: warnings, one function each, in the table `ADVICE`. No I/O here."""
+"""What runs and is seldom meant: one function each, in the table `ADVICE`. No I/O here."""
 
 from collections.abc import Iterator
 
