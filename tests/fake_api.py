@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The API server as `KubeApi` shows it, in memory: versions, conflicts, refusals."""
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -15,7 +16,7 @@ CONFLICT = ApiError(409, "Conflict", "the object has been modified")
 
 
 class FakeApi(KubeApi):
-    """Objects by resource, namespace and name; `calls` tells what was asked."""
+    """Objects by resource, namespace ("" for none) and name; `calls` tells what was asked."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[Resource, str, str], Any] = {}
@@ -32,9 +33,11 @@ class FakeApi(KubeApi):
         self.objects[_identity(resource, body)] = kept
         return copy.deepcopy(kept)
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> Body:
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
         self._note(f"get {resource.plural}")
-        found: Body = copy.deepcopy(self._find(resource, namespace, name))
+        found: Body = copy.deepcopy(self._find(resource, namespace or "", name))
+        # As over a network: others get their turn between a read and a write.
+        await asyncio.sleep(0)
         return found
 
     async def list_all(self, resource: Resource, selector: str) -> AsyncIterator[Body]:
@@ -51,6 +54,14 @@ class FakeApi(KubeApi):
             raise EXISTS
         made: Body = self.put(resource, body)
         return made
+
+    async def replace(self, resource: Resource, body: Body) -> Body:
+        self._note(f"put {resource.plural}")
+        found = self._find(*_identity(resource, body))
+        if found["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise CONFLICT
+        replaced: Body = self.put(resource, body)
+        return replaced
 
     async def patch_status(
         self,
@@ -81,4 +92,4 @@ class FakeApi(KubeApi):
 
 
 def _identity(resource: Resource, body: Body) -> tuple[Resource, str, str]:
-    return resource, body["metadata"]["namespace"], body["metadata"]["name"]
+    return resource, body["metadata"].get("namespace", ""), body["metadata"]["name"]

@@ -33,6 +33,12 @@ def test_transition_time_moves_only_with_the_status() -> None:
     assert changed[0]["lastTransitionTime"] == "2026-05-04T12:01:00Z"
 
 
+def test_message_is_never_longer_than_the_api_server_takes() -> None:
+    (condition,) = conditions.merge([], [claim(message="x" * 40_000)], 1, NOW)
+
+    assert condition["message"] == "x" * 32_768
+
+
 def test_condition_that_nobody_claims_disappears() -> None:
     before = conditions.merge([], [claim("Reconciling"), claim("Ready")], 1, NOW)
 

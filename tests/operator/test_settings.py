@@ -28,6 +28,9 @@ def test_every_variable_is_read() -> None:
             "PROGRESS_URL": "http://here:1/",
             "LISTEN_ADDRESS": "127.0.0.1",
             "PORT": "9000",
+            "WEBHOOK_PORT": "9443",
+            "WEBHOOK_CERTIFICATES": "/certificates",
+            "WEBHOOK_CERTIFICATE_SECONDS": "3600",
             "WORKERS": "3",
             "RESYNC_SECONDS": "60",
             "PROGRESS_INTERVAL_SECONDS": "2",
@@ -45,7 +48,11 @@ def test_every_variable_is_read() -> None:
         "identity": settings.identity,
         "progress_url": "http://here:1",
         "listen_address": "127.0.0.1",
+        "replica": "operator-0",
         "port": 9000,
+        "webhook_port": 9443,
+        "webhook_certificates": "/certificates",
+        "webhook_validity": timedelta(hours=1),
         "workers": 3,
         "resync": timedelta(seconds=60),
         "progress_interval": timedelta(seconds=2),
@@ -53,6 +60,14 @@ def test_every_variable_is_read() -> None:
         "kubeconfig": "admin.conf",
         "log_level": "DEBUG",
     }
+
+
+def test_webhook_is_served_in_a_cluster_and_elsewhere_only_if_told() -> None:
+    outside = MINIMAL | {"KUBECONFIG": "admin.conf"}
+
+    assert Settings.from_env(MINIMAL).webhook_port == 8443
+    assert Settings.from_env(outside).webhook_port is None
+    assert Settings.from_env(outside | {"WEBHOOK_PORT": "9443"}).webhook_port == 9443
 
 
 def test_restarted_container_is_another_holder() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from factories import (
+    CONFIG,
     NOW,
     a_failure,
     a_good_outcome,
@@ -74,6 +75,17 @@ def test_accepted_job() -> None:
             NOW,
         ),
     }
+
+
+def test_accepted_job_keeps_the_warnings_that_kubectl_showed_once() -> None:
+    job = a_job(config={**CONFIG, "torch_dtype": "bfloat16"})
+    decision = Decision(phase=Phase.PENDING, reason="Because", message="so it is")
+
+    status = next_status({}, job, Observed(is_accepted=True), decision, NOW)
+
+    accepted = conditions.require(status["conditions"], "Accepted")
+    assert accepted["status"] == "True"
+    assert accepted["message"].startswith("the spec is valid; warning: spec.config.torch_dtype: ")
 
 
 def test_started_attempt_is_recorded_at_once() -> None:

@@ -16,6 +16,8 @@ Around it:
 - `work_queue`, `worker`: keys, each once; errors become what happens next.
 - `leadership`, `kube_lease`: one replica reconciles.
 - `progress_server`, `authentication`, `progress_writer`: what trainers report.
+- `webhook`, `webhook_server`, `admission`: jobs are reviewed before they are stored.
+- `rotation`, `certificates`, `ca_bundle`: why the API server believes the webhook.
 - `kube_api`, `kube_cluster`: the API server.
 - `replica`, `handlers`, `__main__`: put together, told by kopf, started.
 

@@ -10,6 +10,9 @@ from finetune_operator.timestamps import render_time
 
 Condition = Mapping[str, Any]
 
+MAX_MESSAGE = 32768
+"""A longer one is refused by the API server, and the whole status with it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -58,7 +61,7 @@ def _render(
         "type": claim.type,
         "status": status,
         "reason": claim.reason,
-        "message": claim.message,
+        "message": claim.message[:MAX_MESSAGE],
         "observedGeneration": generation,
         "lastTransitionTime": since or render_time(now),
     }

@@ -62,7 +62,7 @@ class KubeApi:
     async def close(self) -> None:
         await self._client.close()
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> Body:
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
         return await self._request("GET", resource.path(namespace, name))
 
     async def list_all(self, resource: Resource, selector: str) -> AsyncIterator[Body]:
@@ -82,10 +82,10 @@ class KubeApi:
         return await self._request("POST", path, body)
 
     async def replace(self, resource: Resource, body: Body) -> Body:
+        """Exactly the version that was read."""
         metadata = body["metadata"]
-        return await self._request(
-            "PUT", resource.path(metadata["namespace"], metadata["name"]), body
-        )
+        path = resource.path(metadata.get("namespace"), metadata["name"])
+        return await self._request("PUT", f"{path}?fieldManager={OPERATOR}", body)
 
     async def patch_status(
         self,

@@ -37,6 +37,9 @@ CONFIG_MAPS = Resource(api_version="v1", plural="configmaps")
 SERVICES = Resource(api_version="v1", plural="services")
 EVENTS = Resource(api_version="v1", plural="events")
 LEASES = Resource(api_version="coordination.k8s.io/v1", plural="leases")
+WEBHOOK_CONFIGURATIONS = Resource(
+    api_version="admissionregistration.k8s.io/v1", plural="validatingwebhookconfigurations"
+)
 TOKEN_REVIEWS = Resource(api_version="authentication.k8s.io/v1", plural="tokenreviews")
 
 RESOURCES_BY_KIND = {
@@ -47,7 +50,7 @@ RESOURCES_BY_KIND = {
 }
 
 OPERATOR = "finetune-operator"
-"""Lease, field manager, reporting component."""
+"""Lease, Service, webhook configuration, field manager, reporting component."""
 PROGRESS_FIELD_MANAGER = "finetune-progress"
 
 LABEL_JOB = f"{GROUP}/job"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One replica: memory, queue, leadership and the progress endpoint, put together.
+"""One replica: memory, queue, leadership, the progress endpoint and the webhook, put together.
 
-All replicas watch and take progress; only the one that holds the Lease has workers.
+All replicas watch, take progress and review jobs; only the one that holds the Lease has workers.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from finetune_operator.progress_server import ProgressServer, build_app
 from finetune_operator.progress_writer import ProgressWriter
 from finetune_operator.settings import Settings
 from finetune_operator.sweep import fill_memory, forget_vanished
+from finetune_operator.webhook import Webhook, build_webhook
 from finetune_operator.work_queue import WorkQueue
 from finetune_operator.worker import Worker
 
@@ -43,6 +44,7 @@ class Replica:
         self._queue: WorkQueue[JobKey] = WorkQueue()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_warm = False
+        self._webhook: Webhook | None = None
         self.has_failed = asyncio.Event()
         """Set when a part has died: the process must end, and be started anew."""
 
@@ -61,14 +63,17 @@ class Replica:
         clock = Clock(monotonic=time.monotonic, now=_now)
         lease = KubeLease(self._api, settings.namespace)
         self._leadership = Leadership(lease, settings.identity, Timing(), clock)
-        self._leading = self._spawn(self._leadership.run(self._lead))
-        self._writing = self._spawn(self._writer.run())
-        self._sweeping = self._spawn(self._sweep_now_and_then())
+        self._spawn(self._leadership.run(self._lead))
+        self._spawn(self._sweep_now_and_then())
+        self._spawn(self._writer.run())
+        self._webhook = build_webhook(settings, self._api, _now)
+        if self._webhook is not None:
+            self._spawn(self._webhook.run())
         say("replica started", identity=settings.identity, port=settings.port)
 
     async def stop(self) -> None:
         """Ends the work, then lets go of the Lease, then writes what trainers have said last."""
-        for task in (self._leading, self._sweeping, self._writing):
+        for task in self._tasks:
             task.cancel()
             await asyncio.wait([task])
         await self._server.cleanup()
@@ -88,7 +93,7 @@ class Replica:
         return is_alive and self._queue.longest_work() < STUCK_AFTER
 
     def is_ready(self) -> bool:
-        return self._is_warm
+        return self._is_warm and (self._webhook is None or self._webhook.is_settled)
 
     async def _warm_up(self) -> None:
         while not self._is_warm:

@@ -19,12 +19,20 @@ class Settings:
     """POD_NAMESPACE: where the operator runs, and its Lease is."""
     identity: str
     """POD_NAME and a random end: who holds the Lease, unique for each process."""
+    replica: str
+    """POD_NAME: whose certificate the API server trusts, the same for a restarted container."""
     progress_url: str
     """PROGRESS_URL: how trainer pods reach the progress endpoint, without a slash at the end."""
     listen_address: str
     """LISTEN_ADDRESS: where progress and health are served."""
     port: int
     """PORT: for progress and health."""
+    webhook_port: int | None
+    """WEBHOOK_PORT: for the admission webhook; outside a cluster none, unless it is set."""
+    webhook_certificates: str | None
+    """WEBHOOK_CERTIFICATES: a folder with tls.crt and tls.key, where it is not to make its own."""
+    webhook_validity: timedelta
+    """WEBHOOK_CERTIFICATE_SECONDS: how long those that it makes are valid."""
     workers: int
     """WORKERS: how many jobs are reconciled at a time."""
     resync: timedelta
@@ -48,15 +56,22 @@ class Settings:
             raise ValueError("TRAINER_IMAGE is missing: the image that runs where a job names none")
         namespace = env.get("POD_NAMESPACE", "finetune-system")
         port = _positive_number(env, "PORT", 8080)
+        replica = env.get("POD_NAME") or socket.gethostname()
         own_service = f"http://finetune-operator.{namespace}.svc:{port}"
         return cls(
             trainer_image=env["TRAINER_IMAGE"],
             namespace=namespace,
             # A container that is restarted keeps its pod's name, but is another holder.
-            identity=f"{env.get('POD_NAME') or socket.gethostname()}_{secrets.token_hex(4)}",
+            identity=f"{replica}_{secrets.token_hex(4)}",
+            replica=replica,
             progress_url=env.get("PROGRESS_URL", own_service).rstrip("/"),
             listen_address=env.get("LISTEN_ADDRESS", "0.0.0.0"),  # noqa: S104 - pods post here
             port=port,
+            webhook_port=_webhook_port(env),
+            webhook_certificates=env.get("WEBHOOK_CERTIFICATES") or None,
+            webhook_validity=timedelta(
+                seconds=_positive_number(env, "WEBHOOK_CERTIFICATE_SECONDS", 24 * 60 * 60)
+            ),
             workers=_positive_number(env, "WORKERS", 8),
             resync=timedelta(seconds=_positive_number(env, "RESYNC_SECONDS", 300)),
             progress_interval=timedelta(
@@ -66,6 +81,13 @@ class Settings:
             kubeconfig=env.get("KUBECONFIG") or None,
             log_level=env.get("LOG_LEVEL", "INFO"),
         )
+
+
+def _webhook_port(env: Mapping[str, str]) -> int | None:
+    # The API server asks a Service, which leads to pods.
+    if env.get("KUBECONFIG") and not env.get("WEBHOOK_PORT"):
+        return None
+    return _positive_number(env, "WEBHOOK_PORT", 8443)
 
 
 def _positive_number(env: Mapping[str, str], name: str, default: int) -> int:

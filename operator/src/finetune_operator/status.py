@@ -62,7 +62,7 @@ def next_status(
         "failure": None if failure is None or newest is None else _render_failure(failure, newest),
         "attempts": render_attempts(attempts) or None,
         "conditions": conditions.merge(
-            previous.get("conditions", ()), _claims(observed, decision), job.generation, now
+            previous.get("conditions", ()), _claims(job, observed, decision), job.generation, now
         ),
     }
     return {name: value for name, value in status.items() if value is not None}
@@ -126,14 +126,14 @@ def _next_progress(
     return without_eta(with_outcome(previous, observed.outcome, newest.number))
 
 
-def _claims(observed: Observed, decision: Decision) -> list[Claim]:
+def _claims(job: FineTuneJob, observed: Observed, decision: Decision) -> list[Claim]:
     reason, message = decision.reason, decision.message
     claims = [
         Claim(
             type="Accepted",
             is_true=True,
             reason=Reason.SPEC_ACCEPTED,
-            message="the spec is valid",
+            message="; ".join(["the spec is valid", *(f"warning: {w}" for w in job.warnings)]),
         )
     ]
     match decision.phase:
