@@ -15,7 +15,7 @@ advice       what runs and is seldom meant: warnings
 Each of the last six is a table of small functions: a new check is one function and one entry.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from finetune_contract.config.advice import ADVICE
@@ -23,7 +23,7 @@ from finetune_contract.config.choices import CHOICE_CHECKS
 from finetune_contract.config.keys import KEY_CHECKS
 from finetune_contract.config.problem import Problem
 from finetune_contract.config.ranges import RANGE_CHECKS
-from finetune_contract.config.reading import Context, Reading
+from finetune_contract.config.reading import Context, Reading, UnreadableValue
 from finetune_contract.config.rules import RULES
 from finetune_contract.config.spellings import modernize
 from finetune_contract.config.values import VALUE_CHECKS
@@ -56,7 +56,21 @@ def check_config(config: Mapping[str, Any], context: Context | None = None) -> t
         for key, value in modern.items()
         if key in context.schema.properties and spellings.get(key, key) not in wrong
     }
-    reading = Reading(values=sound, schema=context.schema, spellings=spellings)
-    problems += [problem for rule in RULE_TABLE for problem in rule(reading, context)]
+    reading = Reading(
+        values=sound,
+        schema=context.schema,
+        spellings=spellings,
+        wrong=frozenset(key for key in modern if spellings.get(key, key) in wrong),
+    )
+    problems += [problem for rule in RULE_TABLE for problem in _say(rule, reading, context)]
     order = {key: place for place, key in enumerate(config)}
     return tuple(sorted(problems, key=lambda problem: order.get(problem.key, len(order))))
+
+
+def _say(
+    rule: Callable[[Reading, Context], Iterator[Problem]], reading: Reading, context: Context
+) -> tuple[Problem, ...]:
+    try:
+        return tuple(rule(reading, context))
+    except UnreadableValue:
+        return ()

@@ -29,6 +29,10 @@ class Context:
         return self.nodes * self.processes_per_node
 
 
+class UnreadableValue(Exception):
+    """A rule asked for a value that is wrong by itself: then the rule has nothing to say."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """The values of a config by TRL's own names. Only values of the right type are in it."""
@@ -38,15 +42,38 @@ class Reading:
     schema: Schema
     spellings: Mapping[str, str] = field(default_factory=dict)
     """TRL's name -> what the user wrote instead, where that is an older one."""
+    wrong: Collection[str] = ()
+    """The keys whose values are wrong by themselves: no rule can know what was meant."""
 
     def __getitem__(self, key: str) -> Any:
-        """What the user set, or TRL's default; None for a key that this TRL doesn't have."""
+        """What the user set, or TRL's default; None for a key that this TRL doesn't have.
+
+        Raises:
+            UnreadableValue: what the user set is wrong by itself.
+        """
+        if key in self.wrong:
+            raise UnreadableValue(key)
         if key in self.values:
             return self.values[key]
         return self.schema.default(key) if key in self.schema.properties else None
 
     def is_set(self, key: str) -> bool:
+        """
+        Raises:
+            UnreadableValue: what the user set is wrong by itself.
+        """
+        if key in self.wrong:
+            raise UnreadableValue(key)
         return key in self.values
+
+    def number(self, key: str) -> float:
+        """The number of a key; 0 where there is none."""
+        return float(self[key] or 0)
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        """The mapping of a key; empty where it is a path to a file, or nothing."""
+        value = self[key]
+        return value if isinstance(value, Mapping) else {}
 
     def name(self, key: str) -> str:
         """The key as the user wrote it: what a message names."""

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values that must go together: one function each, in the table `RULES`. No I/O here.
+
+Each function says by whom, and when, its combination would be refused: then a GPU has already been
+asked for, and often the model been loaded.
+
+schedule       evaluating, saving, the learning rate's course
+precision      what numbers are computed in, and on what
+tuning         the whole model or an adapter, quantized or not
+data           where it comes from, how long its rows are, how it is packed and read
+tracking       trackers and the hub, and their secrets
+distribution   several processes
+deepspeed      DeepSpeed's own config against ours
+"""
+
+from finetune_contract.config.rules import (
+    data,
+    deepspeed,
+    distribution,
+    precision,
+    schedule,
+    tracking,
+    tuning,
+)
+
+RULES = (
+    *schedule.RULES,
+    *precision.RULES,
+    *tuning.RULES,
+    *data.RULES,
+    *tracking.RULES,
+    *distribution.RULES,
+    *deepspeed.RULES,
+)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several processes: FSDP, DeepSpeed or neither, and what each splits. No I/O here."""
+
+import math
+from collections.abc import Iterator
+
+from finetune_contract.config.problem import Problem, did_you_mean, quoted
+from finetune_contract.config.reading import Context, Reading
+from finetune_contract.config.rules.tuning import recomputes_activations
+
+_FSDP_2 = ("full_shard", "shard_grad_op", "offload", "auto_wrap")
+_FSDP_1 = ("no_shard", "hybrid_shard", "hybrid_shard_zero2")
+_WRAP_POLICIES = ("TRANSFORMER_BASED_WRAP", "SIZE_BASED_WRAP", "NO_WRAP")
+
+
+def check_one_of_two(config: Reading, context: Context) -> Iterator[Problem]:
+    """`Trainer.__init__` raises."""
+    if config["fsdp"] and config["deepspeed"]:
+        yield Problem(
+            path=config.name("fsdp"),
+            message="found beside deepspeed, expected one of them",
+        )
+
+
+def check_fsdp_words(config: Reading, context: Context) -> Iterator[Problem]:
+    """`TrainingArguments._apply_legacy_fsdp_to_config` raises; version 2 knows fewer."""
+    value = config["fsdp"]
+    words = value.split() if isinstance(value, str) else value if isinstance(value, list) else ()
+    version = fsdp_option(config, "version")
+    for word in words:
+        if word in _FSDP_1 and version in (None, 2):
+            message = f"found {quoted(word)}, which only FSDP 1 has: remove it, or set "
+            yield Problem(path=config.name("fsdp"), message=f"{message}fsdp_config.version to 1")
+        elif word not in _FSDP_1 + _FSDP_2:
+            hint = did_you_mean(str(word), _FSDP_2) or f", expected some of {', '.join(_FSDP_2)}"
+            yield Problem(path=config.name("fsdp"), message=f"found {quoted(word)}{hint}")
+
+
+def fsdp_option(config: Reading, name: str) -> object:
+    """An option of `fsdp_config`, with or without the older prefix."""
+    options = config.mapping("fsdp_config")
+    return options.get(name, options.get(f"fsdp_{name}"))
+
+
+def check_fsdp_options(config: Reading, context: Context) -> Iterator[Problem]:
+    """`TrainingArguments._process_fsdp_args` raises for the policy, `Trainer` for the others."""
+    if not config["fsdp"]:
+        return
+    place = config.name("fsdp_config")
+    policy = fsdp_option(config, "auto_wrap_policy")
+    if policy is not None and policy not in _WRAP_POLICIES:
+        hint = did_you_mean(str(policy), _WRAP_POLICIES)
+        yield Problem(
+            path=f"{place}.auto_wrap_policy",
+            message=f"found {quoted(policy)}"
+            + (hint or f", expected one of {', '.join(_WRAP_POLICIES)}"),
+        )
+    if fsdp_option(config, "activation_checkpointing") is True and recomputes_activations(config):
+        yield Problem(
+            path=f"{place}.activation_checkpointing",
+            message="found true beside activation_checkpointing, which is on unless it is said: "
+            "set that to false",
+        )
+    if config["save_only_model"] and fsdp_option(config, "state_dict_type") == "SHARDED_STATE_DICT":
+        yield Problem(
+            path=config.name("save_only_model"),
+            message='found true beside fsdp_config.state_dict_type: "SHARDED_STATE_DICT", expected '
+            "one of them",
+        )
+
+
+def check_best_of_shards(config: Reading, context: Context) -> Iterator[Problem]:
+    """`Trainer.create_accelerator_and_postprocess` raises."""
+    if not (config["save_only_model"] and config["load_best_model_at_end"]):
+        return
+    for key in ("fsdp", "deepspeed"):
+        if config[key]:
+            yield Problem(
+                path=config.name("save_only_model"),
+                message=f"found true beside {key} and load_best_model_at_end: remove it",
+            )
+
+
+def check_quantized_shards(config: Reading, context: Context) -> Iterator[Problem]:
+    """FSDP 1 flattens weights of one dtype only; FSDP 2 leaves such weights whole (advice)."""
+    storage = config["bnb_4bit_quant_storage"]
+    is_first = config["fsdp"] and fsdp_option(config, "version") == 1
+    if is_first and config["load_in_4bit"] and (storage is None or storage != config["dtype"]):
+        yield Problem(
+            path=config.name("load_in_4bit"),
+            message="found true beside FSDP 1, which can't shard 4-bit weights as they are: set "
+            "bnb_4bit_quant_storage and dtype both to bfloat16",
+        )
+
+
+def check_backend(config: Reading, context: Context) -> Iterator[Problem]:
+    """`PartialState` forms the process group with it; NCCL has no CPUs."""
+    is_group_of_cpus = context.gpus_per_node == 0 and (context.world_size or 1) > 1
+    if config["ddp_backend"] == "nccl" and is_group_of_cpus:
+        yield Problem(
+            path=config.name("ddp_backend"),
+            message='found "nccl" in a job without GPUs: remove it',
+        )
+
+
+def check_split_batches(config: Reading, context: Context) -> Iterator[Problem]:
+    """`accelerate.data_loader.BatchSamplerShard` raises: each process gets its part of a batch."""
+    world = context.world_size
+    if world is None or not config.mapping("accelerator_config").get("split_batches"):
+        return
+    keys = ["per_device_train_batch_size"]
+    if config["eval_strategy"] != "no":
+        keys.append("per_device_eval_batch_size")
+    for key in keys:
+        if config.number(key) % world:
+            yield Problem(
+                path=config.name(key),
+                message=f"found {quoted(config[key])}, expected a multiple of the job's {world} "
+                "processes, for accelerator_config.split_batches",
+            )
+
+
+def check_accumulation(config: Reading, context: Context) -> Iterator[Problem]:
+    """`Trainer.create_accelerator_and_postprocess` raises: it wouldn't know which is meant."""
+    options = config.mapping("accelerator_config").get("gradient_accumulation_kwargs")
+    if not isinstance(options, dict) or "num_steps" not in options:
+        return
+    if config.number("gradient_accumulation_steps") > 1:
+        yield Problem(
+            path=config.name("gradient_accumulation_steps"),
+            message=f"found {quoted(config['gradient_accumulation_steps'])} beside num_steps in "
+            "accelerator_config, expected one of them",
+        )
+
+
+_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def check_launcher_variables(config: Reading, context: Context) -> Iterator[Problem]:
+    """TRL's parser puts `env` over what torch's launcher told each process."""
+    for name in _LAUNCHER:
+        if name in config.mapping("env"):
+            yield Problem(
+                path=f"{config.name('env')}.{name}",
+                message="belongs to the operator: set spec.resources.nodes and gpusPerNode instead",
+            )
+
+
+_SIZE = "PARALLELISM_CONFIG_{}_SIZE"
+_DIMENSIONS = ("DP_REPLICATE", "DP_SHARD", "TP", "CP", "SP")
+
+
+def check_parallelism(config: Reading, context: Context) -> Iterator[Problem]:
+    """From YAML it stays a mapping, and `Accelerator.__init__` wants an object: it raises."""
+    if config["parallelism_config"]:
+        yield Problem(
+            path=config.name("parallelism_config"),
+            message="can't be set in a config: set ACCELERATE_USE_PARALLELISM_CONFIG to true in "
+            "env, and sizes such as PARALLELISM_CONFIG_CP_SIZE",
+        )
+
+
+def check_parallel_sizes(config: Reading, context: Context) -> Iterator[Problem]:
+    """`ParallelismConfig._validate_accelerator` raises, `SFTTrainer.__init__` for packs."""
+    environment = config.mapping("env")
+    if str(environment.get("ACCELERATE_USE_PARALLELISM_CONFIG")).lower() != "true":
+        return
+    texts = {name: str(environment.get(_SIZE.format(name), 1)) for name in _DIMENSIONS}
+    if not all(text.isdecimal() for text in texts.values()):
+        return
+    sizes = {name: int(text) for name, text in texts.items()}
+    total = math.prod(sizes.values())
+    if context.world_size not in (None, total) and total > 1 and sizes["SP"] == 1:
+        yield Problem(
+            path=config.name("env"),
+            message=f"found PARALLELISM_CONFIG sizes that make {total}, expected "
+            f"{context.world_size}, the number of the job's processes",
+        )
+    if sizes["CP"] > 1 and (config["packing"] or config["eval_packing"]):
+        yield Problem(
+            path=config.name("packing" if config["packing"] else "eval_packing"),
+            message="found true beside PARALLELISM_CONFIG_CP_SIZE, whose parts of a sequence can't "
+            "tell packed rows apart: set it to false",
+        )
+
+
+RULES = (
+    check_one_of_two,
+    check_fsdp_words,
+    check_fsdp_options,
+    check_best_of_shards,
+    check_quantized_shards,
+    check_backend,
+    check_split_batches,
+    check_accumulation,
+    check_launcher_variables,
+    check_parallelism,
+    check_parallel_sizes,
+)
