@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which key of TRL's somebody means by a key that is none. No I/O here.
+
+The tables of names come first; what looks alike is only a guess, and comes last.
+"""
+
+import difflib
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from finetune_contract.config.other_names import OTHER_NAMES
+from finetune_contract.config.schema import Schema
+from finetune_contract.config.spellings import OLDER
+
+_CUTOFF = 0.75
+"""Below it a word is another word: a wrong hint costs more than none."""
+
+_SHORTEST = 7
+"""Shorter names of other tools look like too much."""
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_SEPARATORS = re.compile(r"[-\s./_]+")
+_BRITISH = (("optimis", "optimiz"), ("tokenis", "tokeniz"), ("quantis", "quantiz"))
+_PREFIXES = ("use_", "lora_", "dataset_", "num_", "per_device_", "enable_", "do_")
+"""What people leave out of a key, or put in front of it."""
+
+
+def normalize(word: str) -> str:
+    """`--learningRate` as `learning_rate`."""
+    snake = _SEPARATORS.sub("_", _HUMP.sub("_", word.strip().lstrip("-"))).strip("_").lower()
+    for british, american in _BRITISH:
+        snake = snake.replace(british, american)
+    return snake
+
+
+def exact_key(word: str, schema: Schema) -> str | None:
+    """TRL's key by its own name, an older one, or that of another tool, however it is written."""
+    return _exact_key(word, schema.properties) or _exact_key(normalize(word), schema.properties)
+
+
+def negated_key(word: str, schema: Schema) -> str | None:
+    """The key that `no_gradient_checkpointing` switches off, as on TRL's command line."""
+    snake = normalize(word)
+    for prefix in ("no_", "disable_"):
+        key = snake.removeprefix(prefix)
+        if key != snake and "boolean" in schema.properties.get(key, {}).get("type", ()):
+            return key
+    return None
+
+
+def likely_key(word: str, schema: Schema) -> str | None:
+    """TRL's key that looks most like the word; None where none does."""
+    snake = normalize(word)
+    for candidate in _variants(snake):
+        if (key := _exact_key(candidate, schema.properties)) is not None:
+            return key
+    names = _names_of(frozenset(schema.properties))
+    name = names.by_words.get(_words(snake)) or names.squashed.get(snake.replace("_", ""))
+    if name is None:
+        # Letters come and go one by one, so that words of another length need no comparison.
+        near = [name for name in names.all if abs(len(name) - len(snake)) <= len(snake) // 3]
+        name = next(iter(difflib.get_close_matches(snake, near, n=1, cutoff=_CUTOFF)), None)
+    return name and _exact_key(name, schema.properties)
+
+
+def _exact_key(name: str, keys: Collection[str]) -> str | None:
+    candidates = (name, OLDER.get(name), OTHER_NAMES.get(name))
+    return next((key for key in candidates if key is not None and key in keys), None)
+
+
+def _variants(snake: str) -> Iterator[str]:
+    for prefix in _PREFIXES:
+        yield snake.removeprefix(prefix)
+        yield prefix + snake
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Names:
+    """Every name that is known for a key."""
+
+    all: tuple[str, ...]
+    by_words: Mapping[frozenset[str], str]
+    squashed: Mapping[str, str]
+
+
+@cache
+def _names_of(keys: frozenset[str]) -> _Names:
+    others = [name for name in (*OLDER, *OTHER_NAMES) if len(name) >= _SHORTEST]
+    # Where several are as near, TRL's own counts: it comes first here, and last below.
+    names = tuple(dict.fromkeys((*sorted(keys), *others)))
+    return _Names(
+        all=names,
+        by_words={_words(name): name for name in reversed(names)},
+        squashed={name.replace("_", ""): name for name in reversed(names)},
+    )
+
+
+def _words(name: str) -> frozenset[str]:
+    """The words of a key, in any order, one or many of them."""
+    return frozenset(word if len(word) < 4 else word.removesuffix("s") for word in name.split("_"))

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of other tools whose values differ, or that TRL has none for: what to write. No I/O here.
+
+Each answer ends the sentence `not a key of TRL's SFT config, ...`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_LEAVE_OUT = "leave it out"
+_ONE_SOURCE = f"{_LEAVE_OUT}: model and tokenizer both come from model_name_or_path"
+_ATTENTION = "write attn_implementation, such as flash_attention_2 or sdpa"
+_FLASH = "write attn_implementation: flash_attention_2"
+_SDPA = "write attn_implementation: sdpa"
+_TEMPLATE = (
+    f"{_LEAVE_OUT} for the model's own chat template, or write chat_template_path: a Jinja file, "
+    "or a model whose template is taken"
+)
+_LOSS = (
+    "write assistant_only_loss for conversations, completion_only_loss for prompts with completions"
+)
+_SHAPE = (
+    f"{_LEAVE_OUT}: the data's columns decide: messages, prompt and completion, or "
+    "dataset_text_field"
+)
+_EVAL_DATA = "write dataset_test_split: evaluation takes a split of the same data set"
+_EVAL_SHARE = "write test_split_size, a share such as 0.1, and name the data in datasets"
+_EVALUATE = "write eval_strategy: steps, or epoch"
+_ROWS = "write datasets, with a slice in split: [{path: ..., split: 'train[:1000]'}]"
+_OUTPUT = "set spec.output.uri instead"
+_RESUME = f"{_LEAVE_OUT}: every attempt resumes from the newest complete checkpoint"
+_SECRET = "put it into the Secret that spec.output.credentialsSecretRef names, as"
+_SFT_ONLY = f"{_LEAVE_OUT}: a FineTuneJob is supervised fine-tuning"
+_NO_FREEZING = f"{_LEAVE_OUT}: TRL trains all of the model, or with use_peft: true an adapter"
+_NO_STOPPING = (
+    f"{_LEAVE_OUT}: nothing stops early; load_best_model_at_end: true keeps the best checkpoint"
+)
+_GENERATION = f"{_LEAVE_OUT}: no key here says how text is generated"
+_LORA_EXTRAS = f"{_LEAVE_OUT}: TRL's config has no key for it, and PEFT's default holds"
+_DEVICE = f"{_LEAVE_OUT}: every process has the one GPU that it is given"
+_REPORT = f"{_LEAVE_OUT}: every run's report has the loss curve"
+_PRECISION = "write bf16: true or fp16: true, and dtype for the weights themselves"
+_TOKENS = f"{_LEAVE_OUT}: no token is added; eos_token names one that ends an answer"
+_DATA_CACHE = f"{_LEAVE_OUT}: the data is prepared anew in every pod"
+
+
+def _environment(variable: str) -> str:
+    return f"write env: {{{variable}: ...}}"
+
+
+_ANSWERS: Mapping[str, str] = {
+    _ONE_SOURCE: (
+        "tokenizer tokenizer_name tokenizer_name_or_path tokenizer_path tokenizer_type "
+        "tokenizer_use_fast tokenizer_config tokenizer_legacy use_fast_tokenizer use_fast "
+        "model_type model_class base_model_config is_llama_derived_model is_mistral_derived_model "
+        "is_qwen_derived_model is_falcon_derived_model model_code_revision config_name processor"
+    ),
+    _ATTENTION: (
+        "flash_attn flash_attention flash_attention_2 use_flash_attention use_flash_attention_2 "
+        "use_flash_attn use_flash_attn_2 sdp_attention xformers_attention flex_attention "
+        "eager_attention use_xformers"
+    ),
+    _TEMPLATE: (
+        "template chat_template chat_template_jinja prompt_template prompt_style prompt_format "
+        "chat_template_name"
+    ),
+    _LOSS: (
+        "train_on_inputs train_on_prompt train_on_source train_on_responses_only "
+        "train_on_completions train_on_responses mask_prompt mask_inputs mask_user_turns "
+        "mask_history roles_to_train train_on_eos response_template instruction_template"
+    ),
+    _SHAPE: (
+        "dataset_format dataset_type data_format formatting_func formatting_function "
+        "prompt_column response_column completion_column messages_column messages_field "
+        "input_column output_column prompt_field completion_field conversation_column "
+        "tool_format auto_insert_empty_system_msg"
+    ),
+    _EVAL_DATA: (
+        "eval_dataset eval_data eval_file val_dataset val_data val_file validation_data "
+        "validation_file validation_dataset test_dataset test_datasets test_file test_data"
+    ),
+    _EVAL_SHARE: (
+        "val_size val_set_size validation_size test_size eval_size val_ratio eval_ratio "
+        "validation_split_percentage train_test_split"
+    ),
+    _EVALUATE: "evaluate evaluation do_evaluation eval run_eval",
+    "write eval_strategy: steps and eval_steps, a share of all steps such as 0.1": (
+        "evals_per_epoch num_evals"
+    ),
+    "write save_strategy: steps and save_steps, a share of all steps such as 0.1": (
+        "saves_per_epoch num_saves"
+    ),
+    _ROWS: (
+        "max_samples max_train_samples max_eval_samples num_samples train_samples num_train_samples"
+    ),
+    "write datasets: [{path: ..., fraction: 0.5}]": (
+        "dataset_mixer dataset_mixture interleave_probs mix_strategy dataset_weights dataset_splits"
+    ),
+    "write the whole place in dataset_name, such as s3://datasets/balloon": (
+        "dataset_dir data_dir media_dir dataset_root dataset_base_path"
+    ),
+    _OUTPUT: (
+        "output_path output_directory out_dir save_dir save_path checkpoint_dir checkpoint_path "
+        "export_dir model_save_path adapter_path"
+    ),
+    _RESUME: (
+        "resume resume_checkpoint resume_from auto_resume auto_resume_from_checkpoints "
+        "resume_training from_checkpoint"
+    ),
+    f"{_SECRET} HF_TOKEN": (
+        "hf_token hf_hub_token huggingface_token huggingface_hub_token use_auth_token auth_token "
+        "hf_use_auth_token token push_to_hub_token api_token"
+    ),
+    f"{_SECRET} WANDB_API_KEY": "wandb_api_key wandb_key wandb_token",
+    f"{_SECRET} COMET_API_KEY": "comet_api_key",
+    f"{_SECRET} SWANLAB_API_KEY": "swanlab_api_key",
+    f"{_SECRET} AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY": (
+        "aws_access_key_id aws_secret_access_key s3_access_key s3_secret_key"
+    ),
+    _SFT_ONLY: (
+        "stage rl rl_beta task task_type training_stage beta reward_model ref_model pref_beta "
+        "pref_loss max_prompt_length max_completion_length num_generations loss ppo_epochs kl_coef "
+        "process_reward_model"
+    ),
+    _NO_FREEZING: (
+        "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules unfrozen_parameters "
+        "num_layers_unfrozen freeze_layers freeze num_freeze_layers freeze_language_model "
+        "freeze_vision_tower freeze_multi_modal_projector train_from_scratch random_init_weights"
+    ),
+    _NO_STOPPING: (
+        "early_stopping early_stopping_patience early_stopping_threshold early_stopping_steps "
+        "early_stop"
+    ),
+    _GENERATION: (
+        "predict_with_generate generation_max_length generation_num_beams generation_config "
+        "max_new_tokens temperature top_p top_k do_sample num_beams sortish_sampler eval_num_beams "
+        "generation_max_new_tokens repetition_penalty"
+    ),
+    _LORA_EXTRAS: (
+        "init_lora_weights peft_init_lora_weights pissa_init loftq_config loraplus_lr_ratio "
+        "loraplus_lr_embedding layers_to_transform peft_layers_to_transform layer_replication "
+        "lora_on_cpu lora_fan_in_fan_out fan_in_fan_out"
+    ),
+    f"{_LEAVE_OUT}: TRL's LoRA trains no biases": "lora_bias bias",
+    "write lora_target_modules: all-linear, or a list of modules": (
+        "lora_target lora_target_linear target_linear"
+    ),
+    "write lora_modules_to_save, a list of modules": "additional_target",
+    _DEVICE: (
+        "device device_map max_memory gpu_memory_limit cuda_visible_devices gpu_ids "
+        "quantization_device_map"
+    ),
+    _REPORT: "plot_loss",
+    f"{_LEAVE_OUT}: the artifact is the adapter, which loads on the base model": (
+        "merge_adapter merge_lora merge merge_weights merge_and_unload save_merged merged_save "
+        "save_method"
+    ),
+    f"{_LEAVE_OUT}: training starts from model_name_or_path, without another adapter": (
+        "adapter_name_or_path lora_model_dir peft_model_id adapter_folder adapter_model "
+        "create_new_adapter"
+    ),
+    _DATA_CACHE: (
+        "overwrite_cache tokenized_path dataset_prepared_path dataset_cache_dir "
+        "preprocessing_batch_size dataset_keep_in_memory load_from_cache_file"
+    ),
+    _PRECISION: "precision mixed_precision amp fp32 autocast",
+    "write dtype: bfloat16": "pure_bf16 bfloat16",
+    "write dtype: float16": "float16 half",
+    "write dtype: quantized layers compute in it": "bnb_4bit_compute_dtype compute_dtype",
+    "write load_in_4bit: true or load_in_8bit: true": (
+        "quantization quantization_bit quantization_method quantization_config quantize bits "
+        "bnb_config bitsandbytes load_in quant bnb"
+    ),
+    "write use_peft: true for LoRA, nothing for full tuning": (
+        "finetuning_type fine_tuning_type tuning_type tuner method training_type train_type "
+        "adapter full_finetuning peft_type peft_method finetuning_method"
+    ),
+    "write use_peft: true and load_in_4bit: true": "qlora use_qlora enable_qlora",
+    "write gradient_checkpointing: true or false": (
+        "disable_gradient_checkpointing use_unsloth_gc gradient_checkpointing_enable"
+    ),
+    "write gradient_checkpointing_kwargs: {use_reentrant: ...}": (
+        "use_reentrant use_reentrant_gc gradient_checkpointing_use_reentrant"
+    ),
+    "write loss_type: dft": "use_dft_loss dft_loss dft",
+    "write optim: galore_adamw, with optim_target_modules": "use_galore galore galore_target",
+    "write optim: apollo_adamw, with optim_target_modules": "use_apollo apollo apollo_target",
+    f"{_LEAVE_OUT}: optim names every optimizer that there is": (
+        "use_badam use_adam_mini use_muon muon"
+    ),
+    "write lr_scheduler_type: cosine_with_min_lr and lr_scheduler_kwargs: {min_lr_rate: 0.1}": (
+        "cosine_min_lr_ratio min_lr_ratio min_lr_rate"
+    ),
+    "write lr_scheduler_type: cosine_with_min_lr and lr_scheduler_kwargs: {min_lr: ...}": (
+        "min_lr lr_min min_learning_rate"
+    ),
+    f"{_LEAVE_OUT}: it needs a library that the trainer does not have": (
+        "use_unsloth unsloth use_mca plugins lora_mlp_kernel lora_qkv_kernel lora_o_kernel relora "
+        "relora_steps shift_attn mixture_of_depths use_llama_pro"
+    ),
+    _TOKENS: (
+        "special_tokens added_tokens add_tokens add_special_tokens additional_special_tokens "
+        "new_tokens tokens eot_tokens bos_token unk_token resize_vocab "
+        "resize_token_embeddings_to_32x"
+    ),
+    f"{_LEAVE_OUT}: TRL pads on the right": "padding_side",
+    "write pad_to_multiple_of: TRL pads to the longest row of a batch": (
+        "pad_to_sequence_len pad_to_max_length padding"
+    ),
+    "write truncation_mode: keep_start": "truncation_side truncation",
+    "write train_sampling_strategy: sequential": "disable_shuffling curriculum_sampling no_shuffle",
+    "write report_to: wandb": "use_wandb wandb enable_wandb",
+    "write report_to: tensorboard": "use_tensorboard tensorboard",
+    "write report_to: comet_ml": "use_comet comet",
+    "write report_to: swanlab": "use_swanlab swanlab",
+    "write report_to: mlflow": "use_mlflow mlflow",
+    _environment("WANDB_PROJECT"): "wandb_project wandb_project_name",
+    _environment("WANDB_ENTITY"): "wandb_entity",
+    _environment("WANDB_MODE"): "wandb_mode",
+    _environment("WANDB_WATCH"): "wandb_watch",
+    _environment("WANDB_LOG_MODEL"): "wandb_log_model",
+    _environment("MLFLOW_TRACKING_URI"): "mlflow_tracking_uri",
+    _environment("MLFLOW_EXPERIMENT_NAME"): "mlflow_experiment_name",
+    _environment("COMET_PROJECT_NAME"): "comet_project_name comet_project",
+    _environment("SWANLAB_PROJECT"): "swanlab_project",
+    _environment("SWANLAB_MODE"): "swanlab_mode",
+}
+"""What to write -> the keys that want it."""
+
+OTHER_TOOLS: Mapping[str, str] = {
+    key: answer for answer, keys in _ANSWERS.items() for key in keys.split()
+}
+"""Key of another tool -> what to write."""
+
+_PEFT = {
+    "lora": "write use_peft: true",
+    "qlora": "write use_peft: true and load_in_4bit: true",
+    "dora": "write use_peft: true and use_dora: true",
+    "full": f"{_LEAVE_OUT}: full tuning is what happens without use_peft",
+    "freeze": _NO_FREEZING,
+}
+_WHERE_TRUE = {
+    "flash_attention flash_attn flash_attention_2 use_flash_attention use_flash_attention_2 "
+    "use_flash_attn use_flash_attn_2": _FLASH,
+    "sdp_attention": _SDPA,
+    "eager_attention": "write attn_implementation: eager",
+    "flex_attention": "write attn_implementation: flex_attention",
+    "lora_target_linear": "write lora_target_modules: all-linear",
+    "disable_gradient_checkpointing": "write gradient_checkpointing: false",
+    "use_unsloth_gc": "write gradient_checkpointing: true",
+    "full_finetuning": _PEFT["full"],
+}
+_WHERE_FALSE = {
+    "full_finetuning": _PEFT["lora"],
+    "train_on_inputs": "write assistant_only_loss: true for conversations; of prompts with "
+    "completions only the completion counts anyway",
+}
+_BY_VALUE: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("finetuning_type", "adapter", "tuner", "method", "train_type", "peft_type"), _PEFT
+    ),
+    "quantization_bit": {"4": "write load_in_4bit: true", "8": "write load_in_8bit: true"},
+    "bits": {"4": "write load_in_4bit: true", "8": "write load_in_8bit: true"},
+    "flash_attn": {"fa2": _FLASH, "sdpa": _SDPA, "auto": f"{_LEAVE_OUT}: it is chosen anyway"},
+    "lora_target": {"all": "write lora_target_modules: all-linear"},
+    "mixed_precision": {"bf16": "write bf16: true", "fp16": "write fp16: true"},
+    "precision": {
+        "bf16": "write bf16: true",
+        "bf16-mixed": "write bf16: true",
+        "fp16": "write fp16: true",
+        "16-mixed": "write fp16: true",
+    },
+}
+
+
+def answer_for(key: str, value: Any) -> str | None:
+    """What to write instead of another tool's key with this value; None where it is no such key."""
+    if key not in OTHER_TOOLS:
+        return None
+    if value is True or value is False:
+        table = _WHERE_TRUE if value else _WHERE_FALSE
+        named = [answer for keys, answer in table.items() if key in keys.split()]
+        return named[0] if named else OTHER_TOOLS[key]
+    return _BY_VALUE.get(key, {}).get(str(value).lower(), OTHER_TOOLS[key])
