@@ -11,36 +11,23 @@ from finetune_trainer.job_file import Job, parse_job, processes_here, run_of
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs" / "examples").glob("*.yaml"))
 
 
-def parse(config: str = "", **sections: str) -> Job:
+HEAD = "apiVersion: finetune.dev/v1alpha1\nkind: FineTuneJob\nmetadata: {name: balloon}\n"
+CONFIG = "model_name_or_path: s3://models/tiny, dataset_name: s3://datasets/tiny"
+
+
+def parse(config: str = "seed: 1", **sections: str) -> Job:
+    sections = {"output": "{uri: s3://models/balloon}"} | sections
     spec = "".join(f"  {name}: {text}\n" for name, text in sections.items())
-    return parse_job(
-        f"kind: FineTuneJob\nmetadata: {{name: balloon}}\nspec:\n  config: {{{config}}}\n{spec}",
-        "job.yaml",
-    )
+    return parse_text(f"{HEAD}spec:\n  config: {{{CONFIG}, {config}}}\n{spec}")
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        pytest.param("1e-4", 1e-4, id="no dot"),
-        pytest.param("2.0e-4", 2e-4, id="a dot"),
-        pytest.param("1E5", 1e5, id="capital"),
-        pytest.param("-1e+2", -100.0, id="signs"),
-        pytest.param("16", 16, id="integer"),
-        pytest.param("'1e-4'", "1e-4", id="quoted"),
-        pytest.param("1e4x", "1e4x", id="no number"),
-    ],
-)
-def test_numbers_are_those_of_kubernetes(text: str, value: object) -> None:
-    found = parse(f"learning_rate: {text}").config["learning_rate"]
-
-    assert found == value
-    assert type(found) is type(value)
+def parse_text(text: str, output: str | None = None) -> Job:
+    return parse_job(text.encode(), "job.yaml", output=output)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_is_a_job(path: Path) -> None:
-    job = parse_job(path.read_text(), path.name)
+    job = parse_job(path.read_bytes(), path.name)
 
     assert job.output_uri
 
@@ -77,14 +64,45 @@ def test_one_process_per_gpu_that_is_wanted_and_there(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        pytest.param("a: [", "is not YAML", id="no YAML"),
+        pytest.param("a: [1, 2", "job.yaml:1:4: found \\[ without its end", id="no YAML"),
         pytest.param("kind: Pod", "holds 0 FineTuneJobs", id="another kind"),
-        pytest.param("kind: FineTuneJob\nmetadata: {}", "has no spec", id="no spec"),
+        pytest.param(f"{HEAD}---\n{HEAD}", "holds 2 FineTuneJobs", id="two"),
+        pytest.param(HEAD, "job.yaml:1:1: spec: missing", id="no spec"),
         pytest.param(
-            "kind: FineTuneJob\nmetadata: {}\nspec: {config: 3}", "has no config", id="no config"
+            f"{HEAD}spec: {{config: 3}}",
+            "job.yaml:4:8: spec.config: found 3, expected a mapping",
+            id="no config",
+        ),
+        pytest.param(
+            f"{HEAD}spec:\n  output: {{uri: s3://x}}\n  config: {{{CONFIG},\n  learning_rte: 1}}",
+            "job.yaml:7:3: spec.config.learning_rte: .*did you mean learning_rate",
+            id="a typing mistake",
+        ),
+        pytest.param(
+            f"{HEAD}spec:\n  config: {{{CONFIG}}}\n  output: {{}}",
+            "job.yaml:6:3: spec.output.uri: missing",
+            id="no place for the result",
         ),
     ],
 )
-def test_a_broken_file_is_told_in_a_sentence(text: str, sentence: str) -> None:
+def test_what_validate_refuses_is_refused_with_its_line(text: str, sentence: str) -> None:
     with pytest.raises(AttemptFailed, match=sentence):
-        parse_job(text, "job.yaml")
+        parse_text(text)
+
+
+def test_a_result_may_go_into_a_folder_of_this_machine() -> None:
+    job = parse(output="{uri: file:///results}")
+
+    assert job.output_uri == "file:///results"
+
+
+def test_a_place_given_here_replaces_that_of_the_job() -> None:
+    job = parse_text(f"{HEAD}spec:\n  config: {{{CONFIG}}}", output="results")
+
+    assert job.output_uri == "results"
+
+
+def test_what_is_seldom_meant_is_kept_with_its_line() -> None:
+    job = parse("max_seq_length: 256")
+
+    assert any("job.yaml:5:" in line and "max_length" in line for line in job.warnings)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trainer: fetch, check, train, verify, publish, report. In reading order:
 
-- `supervisor`: the container's first process; `command_line`: `finetune run`. Both lead to
+- `supervisor`: the container's first process; `command_line`: `finetune`. Both lead to
 - `attempt`: the straight line; every ending is an outcome.
 - `fetching`, `storage`: models and data, from object stores, folders and the hub.
 - `plan`, `hardware`: run + hardware -> the config that TRL parses. Pure.
@@ -10,7 +10,8 @@
 - `checkpoints`, `checkpoint_upload`, `manifest`: saved while training goes on, manifest last.
 - `publication`, `report_page`, `curve`, `history`: the artifact and what is told about it.
 - `reporting`, `terminal`: progress, for the operator and for a person.
-- `job_file`: a FineTuneJob without a cluster.
+- `job_file`: a FineTuneJob without a cluster; `validate_command`, `file_check`: what is wrong with
+  one. `source_lines`, `yaml_tree`, `yaml_scalars`, `yaml_syntax`: YAML as kubectl reads it.
 - `failures`, `stopping`, `workspace`: what all of them share.
 - `config_schema`: prints the config's JSON Schema, for `make generate`.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune`: the same job file, trained on this machine without a cluster."""
+"""`finetune`: a job file checked, or trained on this machine, without a cluster."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from typing import NoReturn
 from finetune_contract import layout
 from finetune_contract.outcome import Blame, Outcome
 from finetune_contract.run import Run
-from finetune_trainer import job_file, terminal
+from finetune_trainer import job_file, terminal, validate_command
 from finetune_trainer.attempt import Surroundings, carry_out
 from finetune_trainer.failures import AttemptFailed, user_error
 from finetune_trainer.hardware import Hardware, find_hardware
@@ -56,10 +56,10 @@ def run(options: argparse.Namespace) -> int:
     stop.listen()
     hardware = find_hardware(os.environ)
     try:
-        job = _read_job(options.job)
+        job = _read_job(options.job, options.output)
         described = job_file.run_of(
             job,
-            _output_uri(options.output, job),
+            _output_uri(job.output_uri),
             processes=job_file.processes_here(job, hardware.gpus),
             port=_free_port(),
         )
@@ -114,28 +114,25 @@ def _kept_log(outcome: Outcome, workspace: Workspace) -> Path | None:
     return kept
 
 
-def _read_job(path: Path) -> job_file.Job:
+def _read_job(path: Path, output: str | None) -> job_file.Job:
     try:
-        text = path.read_text()
+        content = path.read_bytes()
     except OSError as error:
         raise user_error(
             "InvalidJob", f"{path} cannot be read: {error.strerror}", "check the path"
         ) from None
-    return job_file.parse_job(text, str(path))
+    return job_file.parse_job(content, str(path), output=output)
 
 
-def _output_uri(option: str | None, job: job_file.Job) -> str:
-    output = option or job.output_uri
-    if output is None:
-        raise user_error(
-            "InvalidJob", "the job has no spec.output.uri", "add it, or give --output FOLDER"
-        )
+def _output_uri(output: str) -> str:
     if locations.scheme_of(output) is None:
         return Path(output).expanduser().absolute().as_uri()
     return output
 
 
 def _announce(job: job_file.Job, described: Run) -> None:
+    for line in job.warnings:
+        print(line, file=sys.stderr)
     wanted = job.nodes * max(1, job.gpus_per_node)
     if wanted > described.world.size:
         print(
@@ -172,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         help="keep model, data and logs there instead of in a temporary folder",
     )
     command.set_defaults(command=run)
+    validate_command.add_parser(commands)
     return parser
 
 

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a FineTuneJob from YAML as the API server would, and makes a run of it. No I/O here."""
+"""Reads a FineTuneJob from YAML as a cluster would, and makes a run of it. No I/O here."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
+from finetune_contract.job_shape import KIND
 from finetune_contract.run import JobReference, Run, World, run_id
-from finetune_trainer.failures import user_error
+from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.file_check import check_document, is_job
+from finetune_trainer.source_lines import read_documents
+from finetune_trainer.yaml_tree import Found
 
-KIND = "FineTuneJob"
 LOCAL_NAMESPACE = "default"
 
 
@@ -22,54 +22,49 @@ class Job:
     namespace: str
     name: str
     config: Mapping[str, Any]
-    output_uri: str | None
+    output_uri: str
     nodes: int
     gpus_per_node: int
     run_token: str | None
+    warnings: tuple[str, ...] = ()
+    """What of it runs and is seldom meant, with file and line."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with the numbers of YAML 1.2, which is what Kubernetes reads."""
-
-
-# PyYAML wants a dot in every float and reads 1e-4 as a string.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
-
-
-def parse_job(text: str, name: str) -> Job:
+def parse_job(content: bytes, name: str, *, output: str | None = None) -> Job:
     """The FineTuneJob in this YAML; `name` is the file's, for messages.
 
+    `output` is where this run writes instead of the place that the job names.
+
     Raises:
-        AttemptFailed: there is none, or it lacks something.
+        AttemptFailed: there is none, or `finetune validate` would refuse it.
     """
-    try:
-        documents = [document for document in yaml.load_all(text, _Loader) if document]
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise user_error("InvalidJob", f"{name} is not YAML: {problem}", "correct it") from None
-    jobs = [
-        document
-        for document in documents
-        if isinstance(document, dict) and document.get("kind") == KIND
+    documents = [*read_documents(content)]
+    broken = [
+        found for document in documents if not document.is_readable for found in document.found
     ]
+    jobs = [document for document in documents if is_job(document.value)]
+    if broken:
+        raise _refusal(name, broken)
     if len(jobs) != 1:
         raise user_error(
             "InvalidJob", f"{name} holds {len(jobs)} {KIND}s, expected one", f"add `kind: {KIND}`"
         )
-    metadata, spec = _section(jobs[0], "metadata", name), _section(jobs[0], "spec", name)
-    resources, output = spec.get("resources") or {}, spec.get("output") or {}
+    document = jobs[0]
+    found = check_document(document, checked_as=_as_in_cluster(document.value, output))
+    mistakes = [one for one in found if not one.problem.is_warning]
+    if mistakes:
+        raise _refusal(name, mistakes)
+    metadata, spec = document.value["metadata"], document.value["spec"]
+    resources = spec.get("resources") or {}
     return Job(
-        namespace=str(metadata.get("namespace") or LOCAL_NAMESPACE),
-        name=str(metadata.get("name") or "job"),
-        config=_section(spec, "config", f"{name}: spec"),
-        output_uri=output.get("uri"),
-        nodes=int(resources.get("nodes") or 1),
-        gpus_per_node=int(resources.get("gpusPerNode") or 0),
+        namespace=metadata.get("namespace") or LOCAL_NAMESPACE,
+        name=metadata.get("name") or "job",
+        config=spec["config"],
+        output_uri=output or spec["output"]["uri"],
+        nodes=resources.get("nodes") or 1,
+        gpus_per_node=resources.get("gpusPerNode") or 0,
         run_token=spec.get("runToken"),
+        warnings=tuple(one.told_in(name) for one in found if one.problem.is_warning),
     )
 
 
@@ -90,12 +85,21 @@ def processes_here(job: Job, gpus: int) -> int:
     return max(1, min(job.gpus_per_node, gpus))
 
 
-def _section(document: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-    section = document.get(key)
-    if not isinstance(section, dict):
-        raise user_error(
-            "InvalidJob",
-            f"{where} has no {key}, or it is no mapping",
-            f"add `{key}:` as in configs/examples/first-job.yaml",
-        )
-    return section
+def _as_in_cluster(document: Mapping[str, Any], output: str | None) -> Mapping[str, Any]:
+    """The job as a cluster would get it: this machine has folders and variables of its own."""
+    spec = document.get("spec")
+    given = (spec.get("output") or {}) if isinstance(spec, Mapping) else None
+    if not isinstance(spec, Mapping) or not isinstance(given, Mapping):
+        return document
+    there = {"credentialsSecretRef": {"name": "environment"}, **given}
+    if output is not None or str(given.get("uri", "")).startswith("file://"):
+        there["uri"] = "s3://bucket/folder"
+    return {**document, "spec": {**spec, "output": there}}
+
+
+def _refusal(name: str, mistakes: list[Found]) -> AttemptFailed:
+    return user_error(
+        "InvalidJob",
+        "\n".join(one.told_in(name) for one in mistakes),
+        f"correct {name}; `finetune validate {name}` checks it again",
+    )

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks a FineTuneJob as the API server does, for whoever has none at hand. No I/O here.
+
+`job_schema.json` is made of the CustomResourceDefinition by `make generate`. The config has checks
+of its own (`finetune_contract.config`).
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from finetune_contract.config.problem import Problem, did_you_mean, quoted
+from finetune_contract.config.schema import NEWEST, load_schema
+
+API_VERSION = "finetune.dev/v1alpha1"
+KIND = "FineTuneJob"
+
+_SECTIONS = ("apiVersion", "kind", "metadata", "spec", "status")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LONGEST_NAME = 253
+
+_HABITS: Mapping[str, Mapping[str, str]] = {
+    "spec": {
+        "output_dir": "output: {uri: ...}",
+        "outputUri": "output: {uri: ...}",
+        "gpus": "resources: {gpusPerNode: ...}",
+        "replicas": "resources: {nodes: ...}",
+        "backoffLimit": "retry: {maxAttempts: ...}",
+        "args": "config",
+        "template": "image, resources and config, without a pod template",
+        "containers": "image, resources and config, without a pod template",
+    },
+    "spec.resources": {
+        **dict.fromkeys(("gpu", "gpus", "num_gpus", "nvidia.com/gpu"), "gpusPerNode"),
+        **dict.fromkeys(("num_nodes", "numNodes", "replicas"), "nodes"),
+        **dict.fromkeys(("limits", "requests"), "gpusPerNode, cpu and memory right here"),
+    },
+    "spec.output": {
+        **dict.fromkeys(("url", "path", "dir", "output_dir", "bucket"), "uri"),
+        **dict.fromkeys(("secret", "secretRef", "secretName"), "credentialsSecretRef: {name: ...}"),
+    },
+    "spec.retry": dict.fromkeys(("backoffLimit", "limit", "retries"), "maxAttempts"),
+}
+"""Place -> what people write there out of habit -> what to write instead."""
+
+_KINDS: Mapping[str, tuple[str, type]] = {
+    "object": ("a mapping", Mapping),
+    "string": ("a text", str),
+    "integer": ("a whole number", int),
+}
+_MEANINGS = {"cpu": "a quantity such as 8 or 500m", "memory": "a quantity such as 64Gi"}
+"""Field -> what its pattern means."""
+
+
+@cache
+def job_schema() -> Mapping[str, Any]:
+    """The schema of `spec`, without the keys of the config."""
+    file = resources.files(__package__).joinpath("job_schema.json")
+    schema: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return schema
+
+
+def check_shape(document: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """What the API server would refuse about a FineTuneJob, with whole paths."""
+    problems = [*_check_head(document), *_check_metadata(document.get("metadata"))]
+    if "spec" in document:
+        problems += _check(document["spec"], job_schema(), "spec")
+    else:
+        problems.append(Problem(path="spec", message="missing: config and output stand in it"))
+    return tuple(problems)
+
+
+def _check_head(document: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if key not in document:
+            yield Problem(path=key, message=f"missing: write {key}: {expected}")
+        elif document[key] != expected:
+            yield Problem(
+                path=key, message=f"found {quoted(document[key])}, expected {quoted(expected)}"
+            )
+    for key in document:
+        if key not in _SECTIONS:
+            yield Problem(path=key, message=_unknown(key, "", _SECTIONS))
+
+
+def _check_metadata(metadata: Any) -> Iterator[Problem]:
+    if not isinstance(metadata, Mapping):
+        yield Problem(path="metadata", message="missing: write metadata: {name: ...}")
+        return
+    if "name" not in metadata:
+        if "generateName" not in metadata:
+            yield Problem(path="metadata.name", message="missing: the job's name, such as balloon")
+        return
+    name = metadata["name"]
+    if isinstance(name, str) and _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME:
+        return
+    yield Problem(
+        path="metadata.name",
+        message=f"found {quoted(name)}, expected lower case letters, digits, - and ., "
+        "with a letter or digit at either end",
+    )
+
+
+def _check(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    """The problems of one value and all in it; the first about each value is enough."""
+    if value is None and "default" in schema:
+        return  # the API server fills it in
+    problem = next(_check_value(value, schema, path.rpartition(".")[2]), None)
+    if problem is not None:
+        yield Problem(path=path, message=problem)
+    elif isinstance(value, Mapping) and "properties" in schema:
+        yield from _check_fields(value, schema, path)
+
+
+def _check_fields(
+    value: Mapping[str, Any], schema: Mapping[str, Any], path: str
+) -> Iterator[Problem]:
+    known = schema["properties"]
+    for key in schema.get("required", ()):
+        if key not in value:
+            yield Problem(path=f"{path}.{key}", message=f"missing: {_missing(path, key)}")
+    for key, item in value.items():
+        if key in known:
+            yield from _check(item, known[key], f"{path}.{key}")
+        else:
+            yield Problem(path=f"{path}.{key}", message=_unknown(key, path, known))
+
+
+_EXAMPLES = {
+    "spec.config": "the YAML that `trl sft --config` reads stands in it",
+    "spec.output": "write output: {uri: s3://bucket/folder}",
+    "spec.output.uri": "where the result goes, such as s3://bucket/folder",
+}
+
+
+def _missing(path: str, key: str) -> str:
+    return _EXAMPLES.get(f"{path}.{key}", f"{path} needs it")
+
+
+def _unknown(key: str, path: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """The sentence about a field that there is not, with the place or the name it should have."""
+    if habit := _HABITS.get(path, {}).get(key):
+        return f"unknown field: write {habit}"
+    fields = job_schema()["properties"]
+    if path != "spec" and key in fields:
+        return "unknown field: it belongs under spec"
+    for section, schema in fields.items():
+        if key in schema.get("properties", {}):
+            return f"unknown field: it belongs under spec.{section}"
+    if key in load_schema(NEWEST).properties:
+        return "unknown field: it belongs under spec.config"
+    return f"unknown field{did_you_mean(key, list(known)) or ', expected ' + ', '.join(known)}"
+
+
+def _check_value(value: Any, schema: Mapping[str, Any], field: str) -> Iterator[str]:
+    kinds = [kind for kind in _KINDS if kind in schema["type"]]
+    if not any(_is_of_kind(value, kind) for kind in kinds):
+        expected = _MEANINGS.get(field) or " or ".join(_KINDS[kind][0] for kind in kinds)
+        yield f"found {quoted(value)}, expected {expected}{_hint(value, kinds)}"
+        return
+    if isinstance(value, int) and "minimum" in schema:
+        low, high = schema["minimum"], schema["maximum"]
+        if not low <= value <= high:
+            yield f"found {value}, expected {_KINDS[kinds[0]][0]} from {low} to {high}"
+    if isinstance(value, str):
+        yield from _check_text(value, schema, field)
+
+
+def _check_text(value: str, schema: Mapping[str, Any], field: str) -> Iterator[str]:
+    if len(value) < schema.get("minLength", 0):
+        yield "found an empty text: remove the key or give it a value"
+    if len(value) > schema.get("maxLength", len(value)):
+        yield f"found {len(value)} characters, expected at most {schema['maxLength']}"
+    if "enum" in schema and value not in schema["enum"]:
+        hint = did_you_mean(value, schema["enum"]) or f", expected {' or '.join(schema['enum'])}"
+        yield f"found {quoted(value)}{hint}"
+    for rule in schema.get("x-rules", ()):
+        if not re.search(rule["pattern"], value):
+            yield f"found {quoted(value)}: {rule['message']}"
+    if not re.search(schema.get("pattern", ""), value):
+        yield f"found {quoted(value)}, expected {_MEANINGS.get(field, schema.get('pattern'))}"
+
+
+def _is_of_kind(value: Any, kind: str) -> bool:
+    # bool is a subclass of int.
+    return isinstance(value, _KINDS[kind][1]) and not isinstance(value, bool)
+
+
+def _hint(value: Any, kinds: list[str]) -> str:
+    if value is None:
+        return ": give the key a value or remove it"
+    if isinstance(value, str) and kinds == ["integer"] and value.strip().isdecimal():
+        return ": remove the quotes"
+    if "string" in kinds and not isinstance(value, Mapping | list):
+        return ": put it in quotes"
+    return ""

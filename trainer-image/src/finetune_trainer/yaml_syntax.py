@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Says what is wrong with YAML's syntax in words that tell what to type. No I/O here."""
+
+import re
+
+import yaml
+
+_NO_SPACE = re.compile(r"\s*(- +)?([A-Za-z_][A-Za-z_0-9]*):[^\s:/]")
+
+_REMEDIES = {
+    "mapping values are not allowed in this context": (
+        "found a colon where no key can stand: give the line the indentation of its neighbours, "
+        'or put a value that has ": " in it in quotes'
+    ),
+    "block sequence entries are not allowed in this context": (
+        "found a list behind a key in the same line: begin its first - in a line of its own"
+    ),
+    "did not find expected key": (
+        "found something that is no key of this mapping: look for wrong indentation, or for a "
+        "value that begins or ends with a quote of its own"
+    ),
+    "did not find expected '-' indicator": (
+        "found a key at the indentation of a list: indent the list more, or the key less"
+    ),
+    "could not find expected ':'": 'found a line that is neither a key nor a value: "key: value"',
+    "found unknown escape character": (
+        "found a backslash in double quotes: write it twice, or use single quotes"
+    ),
+    "did not find expected node content": "found nothing where a value was expected",
+    "did not find expected <document start>": (
+        "found text behind the end of the document: look for a bracket too many"
+    ),
+}
+
+
+def explain(error: yaml.MarkedYAMLError, text: str) -> tuple[str, int, int]:
+    """A sentence, and the line and column that it is about."""
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    lines = text.splitlines() or [""]
+    problem, context = str(error.problem or ""), error.context_mark
+    if key := _key_without_space(lines, line):
+        message = f'found no space behind the colon of {key[1]}, expected "{key[1]}: value"'
+        return message, key[0], 1
+    if problem == "found character that cannot start any token":
+        return _about_character(lines, line, column), line, column
+    if problem == "found unexpected end of stream" and context is not None:
+        return "found a quote that is never closed", context.line + 1, context.column + 1
+    if problem.startswith("did not find expected ',' or ") and context is not None:
+        bracket = "[" if problem.endswith("']'") else "{"
+        message = f"found {bracket} without its end: close it, and put commas between its values"
+        return message, context.line + 1, context.column + 1
+    if problem == "could not find expected ':'" and context is not None:
+        return _REMEDIES[problem], context.line + 1, context.column + 1
+    return _REMEDIES.get(problem, f"not YAML: {problem}"), min(line, len(lines)), column
+
+
+def _about_character(lines: list[str], line: int, column: int) -> str:
+    found = lines[line - 1][column - 1 : column] if line <= len(lines) else ""
+    if found == "\t":
+        return "found a tab, expected spaces: YAML indents with nothing else"
+    return f"found {found} at the beginning of a value: put the value in quotes"
+
+
+def _key_without_space(lines: list[str], line: int) -> tuple[int, str] | None:
+    """The line and the key of `key:value`, which YAML takes for a text that goes on below."""
+    for place in (line, line - 1):
+        found = _NO_SPACE.match(lines[place - 1]) if 0 < place <= len(lines) else None
+        if found:
+            return place, found[2]
+    return None
