@@ -5,14 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 PARTS := contract operator trainer-image tests/cluster/testbed
-SCHEMA := contract/src/finetune_contract/config/schemas/trl-1.16.0.json
+SCHEMAS := contract/src/finetune_contract/config/schemas
+PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
+SCHEMA := $(SCHEMAS)/trl-$(PINNED).json
 TYPED := contract/src operator/src tests/cluster/testbed/src
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types test-pure test-slow test-cluster test-all generate \
-	compare lock images cluster cluster-down soak bench clean
+	schema compare lock images cluster cluster-down soak bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,7 +60,22 @@ test-all: ## everything but the pure tests
 
 generate: setup build/schema.json ## make the files that are derived from others
 	cp build/schema.json $(SCHEMA)
+	cd tests && ../$(BIN)/python -m repository.crd_config
+	cd tests && ../$(BIN)/python -m repository.job_schema
+	cd tests && ../$(BIN)/python -m repository.editor_schemas
 	$(BIN)/python tests/repository/readme_tree.py
+
+schema: setup ## add the schema of a TRL that other images have: TRL=1.15.0 TRANSFORMERS=5.19.0
+	@test "$(TRL)" -a "$(TRANSFORMERS)" || { \
+		echo "make schema TRL=1.15.0 TRANSFORMERS=5.19.0: the two that the image has"; exit 1; }
+	rm -rf build/trl && mkdir -p build/trl
+	echo "torch; sys_platform == 'never'" > build/trl/overrides.txt # .venv has it, and it is large
+	$(UV) pip install --quiet --target build/trl --overrides build/trl/overrides.txt \
+		trl==$(TRL) transformers==$(TRANSFORMERS)
+	PYTHONPATH=build/trl $(BIN)/python -m finetune_trainer.config_schema > build/schema.unfinished
+	mv build/schema.unfinished $(SCHEMAS)/trl-$(TRL).json
+	rm -rf build/trl
+	@echo "$(SCHEMAS)/trl-$(TRL).json is written: run make generate for what is made of it"
 
 compare: build/schema.json ## fail where a generated file differs from its source
 	@cmp -s build/schema.json $(SCHEMA) || { diff -u $(SCHEMA) build/schema.json | head -40; \

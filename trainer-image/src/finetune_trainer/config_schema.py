@@ -7,7 +7,9 @@ Imports TRL, and torch with it: nothing else may import this module.
 
 import dataclasses
 import enum
+import inspect
 import json
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -68,8 +70,10 @@ def _property_of(field: dataclasses.Field[Any], hint: Any, choices: Any) -> dict
         json_types.insert(-1, _ALSO_TAKES[field.name])
     if json_types:
         schema["type"] = json_types
+    if items := _items_of(hint):
+        schema["items"] = items
     if text := field.metadata.get("help"):
-        schema["description"] = " ".join(text.split())
+        schema["description"] = " ".join(text.split()).replace("%%", "%")  # argparse's escape
     if (default := _default_of(field)) is not None:
         schema["default"] = default
     if choices is not None:
@@ -84,6 +88,44 @@ def _json_types(hint: Any) -> list[str]:
         return []
     unique = dict.fromkeys(name for name in found if name is not None)
     return sorted(unique, key=lambda name: name == "null")
+
+
+def _items_of(hint: Any) -> dict[str, Any]:
+    """What the lists of this type hold; empty where it has none, or says nothing of them."""
+    for member in _members(hint):
+        if typing.get_origin(member) is list:
+            (item,) = typing.get_args(member)
+            return _mapping(item) if dataclasses.is_dataclass(item) else {"type": _json_types(item)}
+    return {}
+
+
+def _mapping(kind: Any) -> dict[str, Any]:
+    """A mapping that becomes this dataclass, like the entries of `datasets`."""
+    hints = typing.get_type_hints(kind)
+    fields = dataclasses.fields(kind)
+    required = [
+        field.name
+        for field in fields
+        if field.default is field.default_factory is dataclasses.MISSING
+    ]
+    texts = dict(_documented(kind))
+    return {
+        "type": ["object"],
+        "properties": {
+            field.name: _property_of(field, hints[field.name], None)
+            | {"description": texts[field.name]}
+            for field in fields
+        },
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _documented(kind: Any) -> Iterator[tuple[str, str]]:
+    """What the docstring of a dataclass says of each field, where its metadata say nothing."""
+    paragraph = r"^    (\w+) \(.*\):\n((?:        .*\n?)+)"
+    for name, text in re.findall(paragraph, inspect.getdoc(kind) or "", re.MULTILINE):
+        yield name, " ".join(text.split())
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

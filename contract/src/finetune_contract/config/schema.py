@@ -15,7 +15,7 @@ from typing import Any
 
 NEWEST = "1.16.0"
 
-_IMAGE_VERSION = re.compile(r"trl-?(\d+\.\d+\.\d+)")
+_IMAGE_VERSION = re.compile(r"(?:^|[-_.:])trl[-_]?(\d+(?:\.\d+)+)(?!\w)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Schema:
 
     trl_version: str
     properties: Mapping[str, Mapping[str, Any]]
-    """Key -> JSON Schema: `type` (a list), `description`, `default`, `enum`."""
+    """Key -> JSON Schema: `type` (a list), `description`, `default`, `enum`, `items` of lists."""
 
     def default(self, key: str) -> Any:
         return self.properties[key].get("default")
@@ -53,10 +53,14 @@ def load_schema(version: str = NEWEST) -> Schema:
 
 
 def version_of_image(image: str) -> str:
-    """The version of TRL that an image says it follows: `trl1.15.0` in its tag, else the newest."""
-    tag = image.split("@", 1)[0].rpartition("/")[2].partition(":")[2]
-    found = _IMAGE_VERSION.search(tag)
-    return found[1] if found else NEWEST
+    """The version of TRL that an image says it follows, else the newest.
+
+    It says so in its tag or its name: `registry/trainer:3-trl1.15.0`. A digest after it is ignored,
+    and one without it says nothing.
+    """
+    name_and_tag = image.split("@", 1)[0].rpartition("/")[2]
+    found = _IMAGE_VERSION.findall(name_and_tag)
+    return found[-1] if found else NEWEST
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keys of a config in all known versions of TRL together: what the CRD and editors show.
+
+What the versions don't share is left to the check in the contract, which knows which of them a
+job's image follows.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_contract.config.keys import OPERATOR_OWNED
+from finetune_contract.config.schema import Schema, known_versions, load_schema
+
+WORDS = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "a text",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key, as wide as its widest version."""
+
+    types: tuple[str, ...]
+    """JSON types, `null` last; empty where values are beyond JSON Schema."""
+    choices: tuple[Any, ...] | None
+    """None where it isn't one of a few."""
+    items: Mapping[str, Any] | None
+    """What its lists hold; None where that isn't known."""
+    default: Any
+    """The newest version's."""
+    help: str
+    """What it means, and what it is when nobody sets it."""
+
+
+def every_key() -> dict[str, Key]:
+    """Each key that any version has, in order."""
+    return keys_of([load_schema(version) for version in known_versions()])
+
+
+def keys_of(schemas: Sequence[Schema]) -> dict[str, Key]:
+    """Each key of these schemas, of which the newest is the first."""
+    names = sorted({name for schema in schemas for name in schema.properties})
+    return {name: _key(name, schemas) for name in names}
+
+
+def keys_of_items(items: Mapping[str, Any]) -> dict[str, Key]:
+    """The keys of the mappings that a list holds."""
+    required = items.get("required", ())
+    return {
+        name: _key_of(
+            [definition],
+            [*_sentences(definition, has_default=name not in required)],
+        )
+        for name, definition in items["properties"].items()
+    }
+
+
+def _key(name: str, schemas: Sequence[Schema]) -> Key:
+    definitions = [schema.properties[name] for schema in schemas if name in schema.properties]
+    if name in OPERATOR_OWNED:
+        sentences = [f"Belongs to the operator: {OPERATOR_OWNED[name]}."]
+    else:
+        sentences = [*_sentences(definitions[0]), *_absences(name, schemas)]
+    return _key_of(definitions, sentences)
+
+
+def _key_of(definitions: Sequence[Mapping[str, Any]], sentences: Sequence[str]) -> Key:
+    return Key(
+        types=_types(definitions),
+        choices=_choices(definitions),
+        items=definitions[0].get("items"),
+        default=definitions[0].get("default"),
+        help=" ".join(sentences),
+    )
+
+
+def _types(definitions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    if not all(definition.get("type") for definition in definitions):
+        return ()
+    found = dict.fromkeys(kind for definition in definitions for kind in definition["type"])
+    return tuple(sorted(found, key=lambda kind: kind == "null"))
+
+
+def _choices(definitions: Sequence[Mapping[str, Any]]) -> tuple[Any, ...] | None:
+    if not all("enum" in definition for definition in definitions):
+        return None
+    found = dict.fromkeys(choice for definition in definitions for choice in definition["enum"])
+    return tuple(sorted(found, key=lambda choice: choice is None))
+
+
+def _sentences(newest: Mapping[str, Any], *, has_default: bool = True) -> Iterator[str]:
+    if text := newest.get("description"):
+        yield text if text.endswith(".") else f"{text}."
+    kinds = [WORDS[kind] for kind in newest.get("type", ()) if kind != "null"]
+    if len(kinds) > 1:
+        yield f"Takes {' or '.join(kinds)}."
+    if None in newest.get("enum", ()):
+        yield f"One of {', '.join(choice for choice in newest['enum'] if choice)}."
+    if "no" in newest.get("enum", ()):
+        yield 'Write "no" in quotes: YAML reads the bare word as false.'
+    if has_default:
+        yield f"Default: {_as_text(newest.get('default'))}."
+
+
+def _absences(name: str, schemas: Sequence[Schema]) -> Iterator[str]:
+    without = [schema.trl_version for schema in schemas if name not in schema.properties]
+    if without:
+        yield f"Not in images of TRL {' and '.join(without)}."
+
+
+def _as_text(default: Any) -> str:
+    return default if isinstance(default, str) and default else json.dumps(default)
