@@ -18,8 +18,10 @@ from typing import Any, Literal
 
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
 
-CONFIG_TYPES = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
-"""What TRL's `sft.py` reads a config into."""
+from finetune_trainer.ranks.data_arguments import DataArguments
+
+CONFIG_TYPES = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig, DataArguments)
+"""What TRL's `sft.py` reads a config into, and what is ours."""
 
 ENV_PROPERTY = {
     "type": ["object"],
