@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
+from datasets import DatasetDict, IterableDatasetDict
 from transformers.trainer_callback import TrainerState
 from trl import (
     DatasetMixtureConfig,
@@ -39,21 +40,24 @@ from finetune_trainer.ranks.callbacks import (
     ProgressRecorder,
     StopAtBoundary,
 )
+from finetune_trainer.ranks.data_arguments import DataArguments
 from finetune_trainer.ranks.dataset import load_data, require_tokens_that_count
+from finetune_trainer.ranks.system_message import add_system_message
 from finetune_trainer.workspace import Workspace, write_atomically
 
-CONFIG_TYPES = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
+CONFIG_TYPES = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig, DataArguments)
 STATE_FILE = "trainer_state.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """The config as TRL reads it."""
+    """The config as TRL reads it, and what is ours."""
 
     script: ScriptArguments
     training: SFTConfig
     model: ModelConfig
     mixture: DatasetMixtureConfig
+    data: DataArguments
 
 
 def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
@@ -66,7 +70,7 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
         arguments = read_arguments(workspace.config)
     require_promised_world(arguments.training, orders)
     with blaming(Stage.DATA):
-        dataset = load_data(arguments.script, arguments.mixture, arguments.training)
+        dataset = shaped_data(arguments)
     stop = StopAtBoundary(workspace.stop)
     with blaming(Stage.MODEL):
         trainer = build_trainer(arguments, dataset)
@@ -123,8 +127,8 @@ class _Parser(TrlParser):
 def read_arguments(config: Path) -> Arguments:
     """The config, by TRL's own parser; an unknown key is an error."""
     parser = _Parser(CONFIG_TYPES)
-    script, training, model, mixture = parser.parse_args_and_config(["--config", str(config)])
-    return Arguments(script=script, training=training, model=model, mixture=mixture)
+    script, training, model, mixture, data = parser.parse_args_and_config(["--config", str(config)])
+    return Arguments(script=script, training=training, model=model, mixture=mixture, data=data)
 
 
 def require_promised_world(training: SFTConfig, orders: Orders) -> None:
@@ -149,6 +153,20 @@ def require_promised_world(training: SFTConfig, orders: Orders) -> None:
             f"the nodes fetched checkpoints of different steps: {sorted(set(steps))}",
             "nothing to do: the next attempt fetches again",
         )
+
+
+def shaped_data(arguments: Arguments) -> DatasetDict | IterableDatasetDict:
+    """The data set that the config names, in the shape that it asks for.
+
+    Raises:
+        AttemptFailed: it cannot be had, or has not that shape.
+    """
+    script = arguments.script
+    dataset = load_data(script, arguments.mixture, arguments.training)
+    if message := arguments.data.system_message:
+        splits = (script.dataset_train_split, script.dataset_test_split)
+        dataset = add_system_message(dataset, message, splits)
+    return dataset
 
 
 def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> SFTTrainer:
