@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A decoder's matrices, as far as memory depends on them, and how many parameters that makes."""
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+
+class Source(Enum):
+    """What a matrix reads: matrices of one source share their input."""
+
+    ATTENTION_INPUT = "attention input"
+    ATTENTION_OUTPUT = "attention output"
+    MLP_INPUT = "mlp input"
+    MLP_PRODUCT = "mlp product"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linear:
+    """One matrix of a layer."""
+
+    name: str
+    """Within its layer, such as `self_attn.q_proj`."""
+    inputs: int
+    outputs: int
+    source: Source
+    has_bias: bool = False
+
+    @property
+    def weights(self) -> int:
+        return self.inputs * self.outputs
+
+    @property
+    def parameters(self) -> int:
+        return self.weights + (self.outputs if self.has_bias else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """The experts of one layer: transformers keeps them as one parameter, not as matrices."""
+
+    count: int
+    active: int
+    """As many are asked for each token."""
+    width: int
+
+    def parameters(self, hidden: int) -> int:
+        return self.count * 3 * hidden * self.width + self.count * hidden
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A decoder of equal layers."""
+
+    model_type: str
+    hidden: int
+    layers: int
+    heads: int
+    query: int
+    """Width of all query heads together."""
+    key_value: int
+    """Width of all key heads together; the values' is the same."""
+    vocabulary: int
+    context: int | None
+    """As many tokens as it was made for."""
+    linears: tuple[Linear, ...]
+    """Those of one layer."""
+    experts: Experts | None
+    width: int
+    """Of what the MLP works on; with experts, of all that a token is given to."""
+    is_gated: bool
+    activation_copies: int
+    """As many tensors of the MLP's width an activation without a gate keeps."""
+    norms: int
+    """In one layer, of the hidden size."""
+    is_rms_norm: bool
+    query_key_norm: int
+    """Parameters of the norms over queries and keys in one layer; 0 where there are none."""
+    vectors: int
+    """Parameters of all norms: in the layers, before and after them."""
+    embedding: int
+    """Parameters of the embeddings."""
+    head: int
+    """Parameters of the language modelling head; 0 where it is the embedding."""
+    path: str
+    """Where the layers are, such as `model.layers`."""
+    stored_dtype: str | None
+    """What `dtype: auto` loads."""
+    quantization_bits: int | None = None
+    """Of a checkpoint that is quantized already."""
+    others: int = 0
+    """Parameters that are known from the files' headers and not from the config."""
+    is_known: bool = True
+    """False where it was taken for a Llama of the same numbers."""
+
+    @property
+    def matrices(self) -> int:
+        """Parameters of all matrices in the layers: what quantization is for."""
+        return self.layers * sum(linear.parameters for linear in self.linears)
+
+    @property
+    def expert_parameters(self) -> int:
+        return 0 if self.experts is None else self.layers * self.experts.parameters(self.hidden)
+
+    @property
+    def parameters(self) -> int:
+        return (
+            self.matrices
+            + self.expert_parameters
+            + self.vectors
+            + self.embedding
+            + self.head
+            + self.others
+        )
+
+    def layer_of(self, number: int, linear: Linear) -> str:
+        """The whole name of a matrix, as PEFT matches it."""
+        return f"{self.path}.{number}.{linear.name}"
+
+
+def with_parameters(architecture: Architecture, parameters: int) -> Architecture:
+    """The architecture with as many parameters as the files' headers count."""
+    unexplained = parameters - architecture.parameters + architecture.others
+    return replace(architecture, others=unexplained)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Amounts of memory as Kubernetes writes them: `24Gi`. No I/O here."""
+
+import re
+
+_UNITS = {
+    "": 1,
+    **{unit: 1000**power for power, unit in enumerate(("k", "M", "G", "T", "P"), 1)},
+    **{unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi"), 1)},
+}
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([A-Za-z]*)")
+
+
+def parse_quantity(text: str) -> int:
+    """
+    Raises:
+        ValueError: it is no amount of memory; the message quotes it.
+    """
+    found = _QUANTITY.fullmatch(text.strip())
+    if found is None or found[2] not in _UNITS or float(found[1]) == 0:
+        raise ValueError(f"found {text!r}, expected an amount of memory such as 24Gi")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def render_bytes(number: int) -> str:
+    """In the unit that leaves at least one digit before the point: `14.2Gi`, `512Mi`."""
+    for unit in ("Ti", "Gi", "Mi", "Ki"):
+        if number >= _UNITS[unit]:
+            text = f"{number / _UNITS[unit]:.1f}"
+            return text.removesuffix(".0") + unit
+    return str(number)
