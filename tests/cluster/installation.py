@@ -21,6 +21,7 @@ from testbed.object_store import ObjectStore
 
 REPOSITORY = Path(__file__).parents[2]
 MANIFESTS = (REPOSITORY / "crds", REPOSITORY / "deploy")
+DEPLOYMENT = ("-n", "finetune-system", "deployment/finetune-operator")
 NAMESPACE = f"team-{secrets.token_hex(3)}"
 """Another one in every session: a given cluster may still hold an earlier one's."""
 
@@ -49,6 +50,21 @@ class Installation:
     @property
     def models(self) -> Bucket:
         return Bucket.of(self.store, stock.MODELS)
+
+    @contextmanager
+    def without_operator(self) -> Iterator[None]:
+        """The installed operator is away, and back at the end."""
+        replicas = self.kubectl("get", *DEPLOYMENT, "-o", "jsonpath={.spec.replicas}")
+        self.kubectl("scale", *DEPLOYMENT, "--replicas=0")
+        self.kubectl(
+            *("wait", "-n", "finetune-system", "--for=delete", "pod", "--timeout=60s"),
+            *("--selector", "app.kubernetes.io/name=finetune-operator"),
+        )
+        try:
+            yield
+        finally:
+            self.kubectl("scale", *DEPLOYMENT, f"--replicas={replicas}")
+            self.kubectl("rollout", "status", *DEPLOYMENT, "--timeout=60s")
 
     def make_namespace(self, name: str) -> None:
         """A namespace as a strict platform team makes it, with the store's credentials."""

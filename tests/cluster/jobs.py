@@ -49,6 +49,12 @@ def a_short_job(name: str, *, steps: int, **config: Any) -> Resource:
     return a_job(name, **short | config)
 
 
+def unreviewed(job: Resource) -> Resource:
+    """The same job, stored without the admission webhook having been asked."""
+    labels = {"finetune.dev/admission": "ignore"}
+    return {**job, "metadata": {**job["metadata"], "labels": labels}}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
     """The FineTuneJobs of one namespace."""

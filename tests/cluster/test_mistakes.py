@@ -3,13 +3,13 @@
 
 import pytest
 
-from cluster.jobs import Jobs, a_job
+from cluster.jobs import Jobs, a_job, unreviewed
 
 pytestmark = pytest.mark.cluster
 
 
 def test_a_typo_is_refused_with_the_nearest_key_and_no_pod(jobs: Jobs) -> None:
-    name = jobs.apply(a_job("typo", learning_rte=1e-4))
+    name = jobs.apply(unreviewed(a_job("typo", learning_rte=1e-4)))
 
     jobs.wait_until(name, lambda s: s.get("conditions"), seconds=30, what="a verdict")
     accepted = jobs.condition(name, "Accepted")
@@ -60,7 +60,7 @@ def test_what_defines_a_run_cannot_be_changed(
 
 
 def test_a_typo_can_be_corrected_by_an_edit(jobs: Jobs) -> None:
-    job = a_job("corrected", learning_rte=1e-4)
+    job = unreviewed(a_job("corrected", learning_rte=1e-4))
     job["spec"]["resources"]["gpusPerNode"] = 1
     name = jobs.apply(job)
     jobs.wait_until(name, lambda s: s.get("conditions"), seconds=30, what="a verdict")

@@ -21,21 +21,12 @@ from testbed import images
 
 pytestmark = pytest.mark.cluster
 
-DEPLOYMENT = ("-n", "finetune-system", "deployment/finetune-operator")
-
 
 @pytest.fixture
 def no_other_operator(installation: Installation) -> Iterator[None]:
     """The installed operator is away for the length of a test."""
-    replicas = installation.kubectl("get", *DEPLOYMENT, "-o", "jsonpath={.spec.replicas}")
-    installation.kubectl("scale", *DEPLOYMENT, "--replicas=0")
-    installation.kubectl(
-        *("wait", "-n", "finetune-system", "--for=delete", "pod", "--timeout=60s"),
-        *("--selector", "app.kubernetes.io/name=finetune-operator"),
-    )
-    yield
-    installation.kubectl("scale", *DEPLOYMENT, f"--replicas={replicas}")
-    installation.kubectl("rollout", "status", *DEPLOYMENT, "--timeout=60s")
+    with installation.without_operator():
+        yield
 
 
 def test_an_operator_killed_at_every_write_makes_one_training_job_and_finishes_it(

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mistakes are told by `kubectl apply` itself; and what happens when nobody is there to tell."""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+from cryptography import x509
+
+from cluster.installation import DEPLOYMENT, MANIFESTS, Installation
+from cluster.jobs import Jobs, Resource, a_job, unreviewed, until
+
+pytestmark = pytest.mark.cluster
+
+CONFIGURATION = ("validatingwebhookconfiguration", "finetune-operator")
+MANIFEST = MANIFESTS[1] / "webhook.yaml"
+OPERATOR = "system:serviceaccount:finetune-system:finetune-operator"
+
+TYPO = "spec.config.learning_rte: not a key of TRL's SFT config, did you mean learning_rate?"
+SENTENCES = (
+    TYPO,
+    "spec.config.output_dir: belongs to the operator: set spec.output.uri instead",
+    "spec.config.fp16: found true beside bf16: true, expected one of them",
+)
+
+
+def a_wrong_job(name: str) -> Resource:
+    """Three mistakes, of which none is one of type."""
+    return a_job(name, learning_rte=1e-4, output_dir="/tmp/x", fp16=True, bf16=True)
+
+
+def a_job_that_cannot_start(name: str, **config: object) -> Resource:
+    """For a GPU that no node has: nothing is trained."""
+    job = a_job(name, **config)
+    job["spec"]["resources"]["gpusPerNode"] = 1
+    return job
+
+
+@pytest.fixture(autouse=True)
+def webhook(installation: Installation, jobs: Jobs) -> None:
+    """Jobs are reviewed."""
+    wait_until_reviewed(jobs)
+
+
+def wait_until_reviewed(jobs: Jobs) -> None:
+    for _ in until(60):
+        if is_refused(jobs):
+            return
+    raise AssertionError("a wrong job is still not refused")
+
+
+def is_refused(jobs: Jobs) -> bool:
+    try:
+        jobs.run("apply", "--dry-run=server", "-f", "-", input=json.dumps(a_wrong_job("asked")))
+    except RuntimeError as refusal:
+        return TYPO in str(refusal)
+    return False
+
+
+def bundle(installation: Installation) -> bytes:
+    found = installation.kubectl(
+        "get", *CONFIGURATION, "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}"
+    )
+    return base64.b64decode(found)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(("apply",), id="apply"),
+        pytest.param(("apply", "--server-side"), id="apply on the server"),
+        pytest.param(("apply", "--dry-run=server"), id="dry run"),
+        pytest.param(("create",), id="create"),
+    ],
+)
+def test_all_mistakes_are_told_at_once_and_nothing_is_stored(
+    jobs: Jobs, how: tuple[str, ...]
+) -> None:
+    job = a_wrong_job("three-mistakes")
+
+    with pytest.raises(RuntimeError) as refusal:
+        jobs.run(*how, "-f", "-", input=json.dumps(job))
+
+    said = str(refusal.value)
+    assert [sentence for sentence in SENTENCES if f"* {sentence}" not in said] == []
+    assert 'The FineTuneJob "three-mistakes" is invalid' in said
+    with pytest.raises(RuntimeError, match="not found"):
+        jobs.get("three-mistakes")
+
+
+def test_each_of_several_wrong_jobs_in_a_file_is_told_its_mistakes_line_by_line(jobs: Jobs) -> None:
+    both = "\n---\n".join(json.dumps(a_wrong_job(name)) for name in ("wrong", "wrong-too"))
+
+    with pytest.raises(RuntimeError) as refusal:
+        jobs.run("apply", "-f", "-", input=both)
+
+    lines = str(refusal.value).splitlines()
+    for sentence in SENTENCES:
+        assert sum(line.startswith(f"* {sentence}") for line in lines) == 2
+
+
+def test_a_dry_run_of_a_good_job_passes_and_leaves_nothing(jobs: Jobs) -> None:
+    job = a_job("only-asked")
+
+    said = jobs.run("apply", "--dry-run=server", "-f", "-", input=json.dumps(job))
+
+    assert "only-asked created (server dry run)" in said
+    with pytest.raises(RuntimeError, match="not found"):
+        jobs.get("only-asked")
+
+
+def test_a_warning_is_shown_by_kubectl_and_kept_in_the_status(jobs: Jobs) -> None:
+    job = a_job_that_cannot_start("warned", torch_dtype="bfloat16")
+
+    with pytest.raises(RuntimeError, match=r"Warning: spec\.config\.torch_dtype: .+dtype"):
+        jobs.run("apply", "--warnings-as-errors", "-f", "-", input=json.dumps(job))
+    # The job is stored all the same: kubectl has counted the warnings afterwards.
+    jobs.wait_until("warned", lambda s: s.get("runId"), seconds=30, what="acceptance")
+
+    accepted = jobs.condition("warned", "Accepted")
+    assert accepted["status"] == "True"
+    assert "warning: spec.config.torch_dtype: " in accepted["message"]
+    jobs.run("delete", "ftj", "warned", "--wait=false")
+
+
+def test_a_job_stored_with_a_mistake_can_be_labelled_and_corrected_but_not_made_worse(
+    jobs: Jobs,
+) -> None:
+    job = a_job_that_cannot_start("exempt", learning_rte=1e-4)
+    jobs.apply(unreviewed(job))
+
+    jobs.run("label", "ftj", "exempt", "finetune.dev/admission-")
+    with pytest.raises(RuntimeError) as refusal:
+        jobs.apply({**job, "spec": {**job["spec"], "config": a_wrong_job("")["spec"]["config"]}})
+    jobs.apply(a_job_that_cannot_start("exempt"))
+
+    assert all(sentence in str(refusal.value) for sentence in SENTENCES)
+    jobs.wait_until("exempt", lambda s: s.get("runId"), seconds=30, what="acceptance")
+    jobs.run("delete", "ftj", "exempt", "--wait=false")
+
+
+def test_without_an_operator_a_job_is_stored_and_told_the_same_when_it_is_back(
+    installation: Installation, jobs: Jobs
+) -> None:
+    with installation.without_operator():
+        name = jobs.apply(a_wrong_job("applied-meanwhile"))
+        assert jobs.status(name) == {}
+
+    jobs.wait_until(name, lambda s: s.get("conditions"), seconds=60, what="a verdict")
+
+    accepted = jobs.condition(name, "Accepted")
+    assert accepted["status"] == "False"
+    assert [sentence for sentence in SENTENCES if sentence not in accepted["message"]] == []
+    assert jobs.pods(name) == []
+    wait_until_reviewed(jobs)
+    jobs.run("delete", "ftj", name, "--wait=false")
+
+
+def test_a_bundle_that_somebody_has_emptied_is_filled_again(
+    installation: Installation, jobs: Jobs
+) -> None:
+    patch = [{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]
+
+    installation.kubectl("patch", *CONFIGURATION, "--type=json", "-p", json.dumps(patch))
+
+    wait_until_reviewed(jobs)
+    assert bundle(installation)
+
+
+@pytest.mark.parametrize("options", [("--server-side",), ()], ids=["server-side", "client-side"])
+def test_applying_the_manifest_again_leaves_the_bundle_alone(
+    installation: Installation, jobs: Jobs, options: tuple[str, ...]
+) -> None:
+    before = bundle(installation)
+
+    # Twice, since the first may only note what was applied.
+    for _ in range(2):
+        installation.kubectl("apply", *options, "-f", str(MANIFEST))
+
+    assert bundle(installation) == before
+
+
+def test_certificates_change_without_a_wrong_job_slipping_through(
+    installation: Installation, jobs: Jobs
+) -> None:
+    with certificates_valid_for(installation, seconds=16):
+        wait_until_reviewed(jobs)
+        seen: set[x509.Certificate] = set()
+        asked = refused = 0
+        for _ in until(120):
+            asked += 1
+            refused += is_refused(jobs)
+            seen |= set(x509.load_pem_x509_certificates(bundle(installation)))
+            # Two of each of both replicas, beside those of pods that are gone.
+            if len(short_lived(seen)) >= 6:
+                break
+
+    assert len(short_lived(seen)) >= 6
+    assert refused == asked > 1
+
+
+@contextmanager
+def certificates_valid_for(installation: Installation, *, seconds: int) -> Iterator[None]:
+    variable = "WEBHOOK_CERTIFICATE_SECONDS"
+    installation.kubectl("set", "env", *DEPLOYMENT, f"{variable}={seconds}")
+    installation.kubectl("rollout", "status", *DEPLOYMENT, "--timeout=60s")
+    try:
+        yield
+    finally:
+        installation.kubectl("set", "env", *DEPLOYMENT, f"{variable}-")
+        installation.kubectl("rollout", "status", *DEPLOYMENT, "--timeout=60s")
+
+
+def short_lived(certificates: set[x509.Certificate]) -> list[x509.Certificate]:
+    """Those that are not of the usual day."""
+    return [
+        certificate
+        for certificate in certificates
+        if (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days == 0
+    ]
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(("get", "secrets"), id="Secrets"),
+        pytest.param(("update", "validatingwebhookconfigurations/another"), id="other webhooks"),
+        pytest.param(("create", "validatingwebhookconfigurations"), id="new webhooks"),
+        pytest.param(("delete", "validatingwebhookconfigurations"), id="no webhook"),
+    ],
+)
+def test_the_operator_may_do_no_more_than_keep_its_own_bundle(
+    installation: Installation, what: tuple[str, str]
+) -> None:
+    ask = partial(installation.kubectl, "auth", "can-i", f"--as={OPERATOR}", "--all-namespaces")
+
+    assert ask("update", "validatingwebhookconfigurations/finetune-operator").strip() == "yes"
+    with pytest.raises(RuntimeError):
+        ask(*what)
