@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs and is seldom meant: one function each, in the table `ADVICE`. No I/O here."""
+"""What runs and is seldom meant: one function each, in the table `ADVICE`. No I/O here.
 
-from finetune_contract.config.advice.learning import ADVICE
+A correct config of a usual kind gets none.
 
-__all__ = ["ADVICE"]
+idle           keys that TRL ignores because of other keys
+learning       how fast, how long and on how much is learnt
+running        what a run leaves behind, shows, and spends its time on
+"""
+
+from finetune_contract.config.advice import idle, learning, running
+
+ADVICE = (*idle.ADVICE, *learning.ADVICE, *running.ADVICE)

@@ -82,18 +82,20 @@ def check_quantized_shards(config: Reading, context: Context) -> Iterator[Proble
     if config["load_in_8bit"]:
         yield Problem(
             path=config.name("load_in_8bit"),
-            message="found true beside DeepSpeed's ZeRO-3, with which 8-bit weights compute wrongly: set "
-            "deepspeed.zero_optimization.stage to 2",
+            message="found true beside DeepSpeed's ZeRO-3, with which 8-bit weights compute "
+            "wrongly: set deepspeed.zero_optimization.stage to 2",
         )
     if config["load_in_4bit"] and (storage is None or storage != dtype):
-        wanted = dtype if dtype in ("bfloat16", "float16") else "bfloat16"
-        rest = "" if dtype == wanted else f" and dtype to {wanted}"
+        both = "bnb_4bit_quant_storage and dtype both to bfloat16"
+        alike = f"bnb_4bit_quant_storage to {dtype}" if dtype in _HALVES else both
         yield Problem(
             path=config.name("load_in_4bit"),
             message="found true beside DeepSpeed's ZeRO-3, which can't shard 4-bit weights as they "
-            "are: set deepspeed.zero_optimization.stage to 2, or bnb_4bit_quant_storage to "
-            f"{wanted}{rest}",
+            f"are: set deepspeed.zero_optimization.stage to 2, or {alike}",
         )
+
+
+_HALVES = ("bfloat16", "float16")
 
 
 def check_automatic_batch(config: Reading, context: Context) -> Iterator[Problem]:

@@ -8,8 +8,7 @@ from finetune_contract.config.problem import Problem, did_you_mean, quoted
 from finetune_contract.config.reading import Context, Reading
 from finetune_contract.config.rules.tuning import recomputes_activations
 
-_FSDP_2 = ("full_shard", "shard_grad_op", "offload", "auto_wrap")
-_FSDP_1 = ("no_shard", "hybrid_shard", "hybrid_shard_zero2")
+_ONLY_FSDP_1 = ("no_shard", "hybrid_shard", "hybrid_shard_zero2")
 _WRAP_POLICIES = ("TRANSFORMER_BASED_WRAP", "SIZE_BASED_WRAP", "NO_WRAP")
 
 
@@ -23,17 +22,16 @@ def check_one_of_two(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def check_fsdp_words(config: Reading, context: Context) -> Iterator[Problem]:
-    """`TrainingArguments._apply_legacy_fsdp_to_config` raises; version 2 knows fewer."""
+    """`TrainingArguments._apply_legacy_fsdp_to_config` raises with FSDP 2, the default."""
     value = config["fsdp"]
-    words = value.split() if isinstance(value, str) else value if isinstance(value, list) else ()
-    version = fsdp_option(config, "version")
+    words = value.split() if isinstance(value, str) else ()
     for word in words:
-        if word in _FSDP_1 and version in (None, 2):
-            message = f"found {quoted(word)}, which only FSDP 1 has: remove it, or set "
-            yield Problem(path=config.name("fsdp"), message=f"{message}fsdp_config.version to 1")
-        elif word not in _FSDP_1 + _FSDP_2:
-            hint = did_you_mean(str(word), _FSDP_2) or f", expected some of {', '.join(_FSDP_2)}"
-            yield Problem(path=config.name("fsdp"), message=f"found {quoted(word)}{hint}")
+        if word in _ONLY_FSDP_1 and fsdp_option(config, "version") in (None, 2):
+            yield Problem(
+                path=config.name("fsdp"),
+                message=f"found {quoted(word)}, which only FSDP 1 has: write full_shard, or set "
+                "fsdp_config.version to 1",
+            )
 
 
 def fsdp_option(config: Reading, name: str) -> object:
@@ -133,31 +131,8 @@ def check_accumulation(config: Reading, context: Context) -> Iterator[Problem]:
         )
 
 
-_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
-
-def check_launcher_variables(config: Reading, context: Context) -> Iterator[Problem]:
-    """TRL's parser puts `env` over what torch's launcher told each process."""
-    for name in _LAUNCHER:
-        if name in config.mapping("env"):
-            yield Problem(
-                path=f"{config.name('env')}.{name}",
-                message="belongs to the operator: set spec.resources.nodes and gpusPerNode instead",
-            )
-
-
 _SIZE = "PARALLELISM_CONFIG_{}_SIZE"
 _DIMENSIONS = ("DP_REPLICATE", "DP_SHARD", "TP", "CP", "SP")
-
-
-def check_parallelism(config: Reading, context: Context) -> Iterator[Problem]:
-    """From YAML it stays a mapping, and `Accelerator.__init__` wants an object: it raises."""
-    if config["parallelism_config"]:
-        yield Problem(
-            path=config.name("parallelism_config"),
-            message="can't be set in a config: set ACCELERATE_USE_PARALLELISM_CONFIG to true in "
-            "env, and sizes such as PARALLELISM_CONFIG_CP_SIZE",
-        )
 
 
 def check_parallel_sizes(config: Reading, context: Context) -> Iterator[Problem]:
@@ -193,7 +168,5 @@ RULES = (
     check_backend,
     check_split_batches,
     check_accumulation,
-    check_launcher_variables,
-    check_parallelism,
     check_parallel_sizes,
 )

@@ -108,28 +108,10 @@ def check_scheduler_options(config: Reading, context: Context) -> Iterator[Probl
         )
 
 
-def check_intervals(config: Reading, context: Context) -> Iterator[Problem]:
-    """`TrainingArguments._validate_args` raises: a share of the training, or whole steps."""
-    for what in ("logging", "eval", "save"):
-        steps = config.number(f"{what}_steps")
-        if config[f"{what}_strategy"] == "steps" and steps > 1 and not steps.is_integer():
-            yield Problem(
-                path=config.name(f"{what}_steps"),
-                message=f"found {quoted(steps)}, expected a whole number of steps, or a share of "
-                "the training below 1",
-            )
-    if config["logging_strategy"] == "steps" and config["logging_steps"] == 0:
-        yield Problem(
-            path=config.name("logging_steps"),
-            message='found 0, expected at least 1: to log nothing set logging_strategy to "no"',
-        )
-
-
 RULES = (
     check_best_model,
     check_steps_of_best_model,
     check_saving_the_best,
     check_evaluation_is_on,
     check_scheduler_options,
-    check_intervals,
 )

@@ -46,7 +46,7 @@ In a pod nobody can be asked for a key, and no home holds one.
 
 HUB = Needs(all_of=("HF_TOKEN",), also=("HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"))
 
-_WHERE = "put it into the Secret of spec.output.credentialsSecretRef"
+_SECRET = "into the Secret of spec.output.credentialsSecretRef"
 
 
 def check_trackers(config: Reading, context: Context) -> Iterator[Problem]:
@@ -62,7 +62,8 @@ def check_trackers(config: Reading, context: Context) -> Iterator[Problem]:
             instead = f", or set env.{variable} to {quoted(modes[0])}"
         yield Problem(
             path=config.name("report_to"),
-            message=f"found {quoted(tracker)} without {' and '.join(missing)}: {_WHERE}{instead}",
+            message=f"found {quoted(tracker)} without {' and '.join(missing)}: put "
+            f"{'it' if len(missing) == 1 else 'them'} {_SECRET}{instead}",
         )
 
 
@@ -79,7 +80,7 @@ def check_hub(config: Reading, context: Context) -> Iterator[Problem]:
     if _missing(HUB, config, context.environment):
         yield Problem(
             path=config.name("push_to_hub"),
-            message=f"found true without HF_TOKEN: {_WHERE}",
+            message=f"found true without HF_TOKEN: put it {_SECRET}",
         )
 
 

@@ -4,7 +4,6 @@
 No I/O here.
 """
 
-import re
 from collections.abc import Iterator
 
 from finetune_contract.config.problem import Problem, quoted
@@ -20,8 +19,6 @@ LORA_KEYS = (
     "use_rslora",
     "use_dora",
 )
-_WORDS = re.compile(r"\w+([,\s]+\w+)*")
-"""A name, or several: no pattern."""
 
 
 def check_adapter_is_on(config: Reading, context: Context) -> Iterator[Problem]:
@@ -39,28 +36,6 @@ def check_adapter_is_on(config: Reading, context: Context) -> Iterator[Problem]:
             message="found without use_peft: true, so that the whole model would be trained: set "
             f"use_peft to true, or remove {' and '.join(found)}",
         )
-
-
-def check_targets(config: Reading, context: Context) -> Iterator[Problem]:
-    """`ModelConfig.__post_init__` makes a text of a list of one, and PEFT takes a text for a
-    pattern of the module's whole name: `[q_proj]` finds no `model.layers.0.self_attn.q_proj`.
-    """
-    targets = config["lora_target_modules"]
-    single = targets[0] if isinstance(targets, list) and len(targets) == 1 else targets
-    if not config["use_peft"] or not isinstance(single, str) or "lm_head" in single:
-        return
-    if single.lower() == "all-linear" or not _WORDS.fullmatch(single):
-        return
-    names = re.split(r"[,\s]+", single)
-    if names == ["all"]:
-        wanted = 'expected "all-linear"'
-    elif len(names) > 1:
-        wanted = f"expected a list, [{', '.join(names)}]"
-    else:
-        wanted = f'expected ".*{single}": a single target is a pattern for whole names of modules'
-    yield Problem(
-        path=config.name("lora_target_modules"), message=f"found {quoted(targets)}, {wanted}"
-    )
 
 
 def check_output_layer(config: Reading, context: Context) -> Iterator[Problem]:
@@ -175,7 +150,6 @@ def check_fused_loss(config: Reading, context: Context) -> Iterator[Problem]:
 
 RULES = (
     check_adapter_is_on,
-    check_targets,
     check_output_layer,
     check_target_parameters,
     check_quantization,

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run leaves behind, shows, and spends its time on. No I/O here."""
+
+from collections.abc import Iterator
+
+from finetune_contract.config.problem import Problem, quoted, warning
+from finetune_contract.config.reading import Context, Reading
+from finetune_contract.config.rules.distribution import fsdp_option
+from finetune_contract.config.rules.tracking import trackers_of
+
+
+def advise_on_late_checkpoints(config: Reading, context: Context) -> Iterator[Problem]:
+    """A job that is interrupted goes on from its newest checkpoint."""
+    steps = config.number("max_steps")
+    is_late = config.is_set("save_steps") and 0 < steps < config.number("save_steps")
+    if is_late and config["save_strategy"] == "steps":
+        yield warning(
+            config.name("save_steps"),
+            f"max_steps: {quoted(config['max_steps'])} comes first: no checkpoint before the end",
+        )
+
+
+def advise_on_late_evaluation(config: Reading, context: Context) -> Iterator[Problem]:
+    steps = config.number("max_steps")
+    if config["eval_strategy"] == "steps" and 0 < steps < config.number("eval_steps"):
+        yield warning(
+            config.name("eval_steps"),
+            f"max_steps: {quoted(config['max_steps'])} comes first: nothing will be evaluated",
+        )
+
+
+def advise_on_frequent_evaluation(config: Reading, context: Context) -> Iterator[Problem]:
+    """`TrainingArguments` takes `logging_steps`, which is 1 here unless it is said."""
+    if config["eval_strategy"] == "steps" and not config["eval_steps"]:
+        steps = config["logging_steps"] if config.is_set("logging_steps") else 1
+        every = "step" if steps == 1 else f"{quoted(steps)} steps"
+        yield warning(
+            config.name("eval_strategy"),
+            f"without eval_steps an evaluation follows every {every}, as often as is logged",
+        )
+
+
+def advise_on_no_best_checkpoint(config: Reading, context: Context) -> Iterator[Problem]:
+    if config["save_strategy"] == "best" and config["eval_strategy"] == "no":
+        yield warning(
+            config.name("save_strategy"),
+            'no checkpoint will be written while eval_strategy is "no": an interrupted job would '
+            "begin anew",
+        )
+
+
+def advise_on_lone_shards(config: Reading, context: Context) -> Iterator[Problem]:
+    """There is nobody to share with; only offloading would spare memory."""
+    offloads = fsdp_option(config, "cpu_offload") or "offload" in str(config["fsdp"])
+    if config["fsdp"] and context.world_size == 1 and not offloads and context.gpus_per_node:
+        yield warning(
+            config.name("fsdp"),
+            "there is only one process, so nothing is shared: ask for more in "
+            "spec.resources.gpusPerNode, or remove it",
+        )
+
+
+def advise_on_whole_quantized_weights(config: Reading, context: Context) -> Iterator[Problem]:
+    """`accelerate.utils.fsdp_utils.fsdp2_prepare_model` leaves integer weights out, and warns."""
+    is_second = config["fsdp"] and fsdp_option(config, "version") in (None, 2)
+    if is_second and config["load_in_4bit"] and config["bnb_4bit_quant_storage"] in (None, "uint8"):
+        yield warning(
+            config.name("load_in_4bit"),
+            "FSDP leaves the 4-bit weights whole on every GPU: to shard them, set "
+            "bnb_4bit_quant_storage and dtype both to bfloat16",
+        )
+
+
+def advise_on_lost_figures(config: Reading, context: Context) -> Iterator[Problem]:
+    """mlflow writes to the working folder, which goes with the pod."""
+    if "mlflow" not in trackers_of(config) or context.environment is None:
+        return
+    if "MLFLOW_TRACKING_URI" not in {*context.environment, *config.mapping("env")}:
+        yield warning(
+            config.name("report_to"),
+            "mlflow writes to a folder that is lost with the pod: set env.MLFLOW_TRACKING_URI",
+        )
+
+
+def advise_on_name_of_repository(config: Reading, context: Context) -> Iterator[Problem]:
+    """`Trainer.init_hf_repo` takes the name of the output folder, which the operator chooses."""
+    if config["push_to_hub"] and not config["hub_model_id"]:
+        yield warning(
+            config.name("push_to_hub"),
+            "the repository will be named after the trainer's own folder: set hub_model_id",
+        )
+
+
+ADVICE = (
+    advise_on_late_checkpoints,
+    advise_on_late_evaluation,
+    advise_on_frequent_evaluation,
+    advise_on_no_best_checkpoint,
+    advise_on_lone_shards,
+    advise_on_whole_quantized_weights,
+    advise_on_lost_figures,
+    advise_on_name_of_repository,
+)
