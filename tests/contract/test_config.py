@@ -15,7 +15,7 @@ def messages(**changes: Any) -> list[str]:
 
 
 def test_a_good_config_has_no_problem() -> None:
-    assert messages(learning_rate=2e-4, packing=True, env={"A": "1"}, report_to="none") == []
+    assert messages(learning_rate=2e-5, packing=True, env={"A": "1"}, report_to="none") == []
 
 
 @pytest.mark.parametrize(
