@@ -13,13 +13,13 @@ from typing import Any
 from finetune_contract.config.keys import OPERATOR_OWNED
 from finetune_contract.config.schema import Schema, known_versions, load_schema
 
-WORDS = {
-    "boolean": "true or false",
+_WORDS = {
+    "string": "a text",
     "integer": "a whole number",
     "number": "a number",
-    "string": "a text",
     "array": "a list",
     "object": "a mapping",
+    "boolean": "true or false",
 }
 
 
@@ -98,9 +98,10 @@ def _choices(definitions: Sequence[Mapping[str, Any]]) -> tuple[Any, ...] | None
 def _sentences(newest: Mapping[str, Any], *, has_default: bool = True) -> Iterator[str]:
     if text := newest.get("description"):
         yield text if text.endswith(".") else f"{text}."
-    kinds = [WORDS[kind] for kind in newest.get("type", ()) if kind != "null"]
+    kinds = [words for kind, words in _WORDS.items() if kind in newest.get("type", ())]
     if len(kinds) > 1:
-        yield f"Takes {' or '.join(kinds)}."
+        separator = ", " if "boolean" in newest["type"] else " or "
+        yield f"Takes {', '.join(kinds[:-1])}{separator}{kinds[-1]}."
     if None in newest.get("enum", ()):
         yield f"One of {', '.join(choice for choice in newest['enum'] if choice)}."
     if "no" in newest.get("enum", ()):

@@ -29,8 +29,14 @@ ENV_PROPERTY = {
 }
 """`TrlParser` takes this key itself: it is no field of a dataclass."""
 
-_ALSO_TAKES = {"lora_target_modules": "string"}
-"""Where TRL takes more than it annotates: `all-linear`, or a regular expression."""
+_ALSO_TAKES = {
+    # One column of an entry of `datasets`.
+    "columns": ("string",),
+    "fsdp": ("boolean", "array"),
+    # `all-linear`, or a regular expression.
+    "lora_target_modules": ("string",),
+}
+"""Where TRL and transformers take more than they annotate."""
 
 _JSON_TYPES: Mapping[Any, str] = {
     bool: "boolean",
@@ -69,7 +75,7 @@ def _property_of(field: dataclasses.Field[Any], hint: Any, choices: Any) -> dict
     schema: dict[str, Any] = {}
     json_types = _json_types(hint)
     if field.name in _ALSO_TAKES:
-        json_types.insert(-1, _ALSO_TAKES[field.name])
+        json_types[-1:-1] = _ALSO_TAKES[field.name]
     if json_types:
         schema["type"] = json_types
     if items := _items_of(hint):
