@@ -84,7 +84,7 @@ _QUANTIZATION = {
     "quant_storage": "bnb_4bit_quant_storage",
 }
 
-_SECTIONS: Mapping[str, Mapping[str, str]] = {
+SECTIONS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(
         (
             "lora",
@@ -133,13 +133,13 @@ _WRAPPERS = frozenset(
 
 def is_section(word: str) -> bool:
     """Whether a mapping of this name can only be a section."""
-    return normalize(word) in _WRAPPERS or normalize(word) in _SECTIONS
+    return normalize(word) in _WRAPPERS or normalize(word) in SECTIONS
 
 
 def key_in_section(section: str, word: str, schema: Schema) -> str | None:
     """TRL's key that is meant by a word in a section; None where nothing is known of it."""
     snake, inner = normalize(section), normalize(word)
-    for key in (_SECTIONS.get(snake, {}).get(inner), f"{snake}_{inner}"):
+    for key in (SECTIONS.get(snake, {}).get(inner), f"{snake}_{inner}"):
         if key in schema.properties:
             return key
     return exact_key(word, schema)

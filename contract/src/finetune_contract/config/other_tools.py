@@ -166,7 +166,7 @@ _ANSWERS: Mapping[str, str] = {
     _PRECISION: "precision mixed_precision amp fp32 autocast",
     "write dtype: bfloat16": "pure_bf16 bfloat16",
     "write dtype: float16": "float16 half",
-    "write dtype: quantized layers compute in it": "bnb_4bit_compute_dtype compute_dtype",
+    "write dtype, in which quantized layers compute": "bnb_4bit_compute_dtype compute_dtype",
     "write load_in_4bit: true or load_in_8bit: true": (
         "quantization quantization_bit quantization_method quantization_config quantize bits "
         "bnb_config bitsandbytes load_in quant bnb"
@@ -207,7 +207,7 @@ _ANSWERS: Mapping[str, str] = {
     "write pad_to_multiple_of: TRL pads to the longest row of a batch": (
         "pad_to_sequence_len pad_to_max_length padding"
     ),
-    "write truncation_mode: keep_start": "truncation_side truncation",
+    f"{_LEAVE_OUT}: TRL cuts rows off at their end": "truncation_side truncation",
     "write train_sampling_strategy: sequential": "disable_shuffling curriculum_sampling no_shuffle",
     "write report_to: wandb": "use_wandb wandb enable_wandb",
     "write report_to: tensorboard": "use_tensorboard tensorboard",
@@ -255,7 +255,7 @@ _WHERE_FALSE = {
     "train_on_inputs": "write assistant_only_loss: true for conversations; of prompts with "
     "completions only the completion counts anyway",
 }
-_BY_VALUE: Mapping[str, Mapping[str, str]] = {
+BY_VALUE: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(
         ("finetuning_type", "adapter", "tuner", "method", "train_type", "peft_type"), _PEFT
     ),
@@ -281,4 +281,4 @@ def answer_for(key: str, value: Any) -> str | None:
         table = _WHERE_TRUE if value else _WHERE_FALSE
         named = [answer for keys, answer in table.items() if key in keys.split()]
         return named[0] if named else OTHER_TOOLS[key]
-    return _BY_VALUE.get(key, {}).get(str(value).lower(), OTHER_TOOLS[key])
+    return BY_VALUE.get(key, {}).get(str(value).lower(), OTHER_TOOLS[key])
