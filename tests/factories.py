@@ -16,7 +16,7 @@ NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 CONFIG: Mapping[str, Any] = {
     "model_name_or_path": "s3://models/tiny",
     "dataset_name": "s3://datasets/tiny",
-    "learning_rate": 2e-4,
+    "learning_rate": 2e-5,
 }
 
 SETTINGS = Settings(
