@@ -42,9 +42,6 @@ def test_a_good_config_has_no_problem() -> None:
             "per_device_train_batch_size: found 2.5, expected a whole number",
             id="half an integer",
         ),
-        pytest.param(
-            {"use_peft": "yes"}, 'use_peft: found "yes", expected true or false', id="yes"
-        ),
     ],
 )
 def test_a_mistake_gets_one_sentence(change: dict[str, Any], sentence: str) -> None:
@@ -55,16 +52,3 @@ def test_every_mistake_is_reported_in_the_order_of_the_file() -> None:
     found = [problem.key for problem in check_config({"lora_rr": 8, "dataset_name": 7})]
 
     assert found == ["lora_rr", "dataset_name", "model_name_or_path"]
-
-
-def test_a_bare_no_gets_the_quotes_it_lacks() -> None:
-    sentence = (
-        'eval_strategy: found false: write "no" in quotes, since YAML reads the bare word as false'
-    )
-
-    assert messages(eval_strategy=False) == [sentence]
-    assert messages(eval_strategy="no") == []
-
-
-def test_a_choice_that_does_not_exist_gets_the_nearest() -> None:
-    assert messages(save_strategy="step") == ['save_strategy: found "step", did you mean steps?']

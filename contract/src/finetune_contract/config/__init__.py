@@ -7,12 +7,14 @@ spellings    older names of keys
 reading      the config as rules read it, and what else they may know (`Context`)
 keys         which keys there are
 values       of which type a value is
+nested       what lies inside of it
 choices      of which names it is one
+texts        which form a text has
 ranges       between which numbers it lies
 rules        which values go together
 advice       what runs and is seldom meant: warnings
 
-Each of the last six is a table of small functions: a new check is one function and one entry.
+Each of the last eight is a table of small functions: a new check is one function and one entry.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,16 +23,19 @@ from typing import Any
 from finetune_contract.config.advice import ADVICE
 from finetune_contract.config.choices import CHOICE_CHECKS
 from finetune_contract.config.keys import KEY_CHECKS
+from finetune_contract.config.nested import NESTED_CHECKS
 from finetune_contract.config.problem import Problem
 from finetune_contract.config.ranges import RANGE_CHECKS
 from finetune_contract.config.reading import Context, Reading, UnreadableValue
 from finetune_contract.config.rules import RULES
+from finetune_contract.config.schema import Schema
 from finetune_contract.config.spellings import modernize
+from finetune_contract.config.texts import TEXT_CHECKS
 from finetune_contract.config.values import VALUE_CHECKS
 
 __all__ = ["Context", "Problem", "check_config"]
 
-VALUE_TABLE = VALUE_CHECKS + CHOICE_CHECKS + RANGE_CHECKS
+VALUE_TABLE = VALUE_CHECKS + NESTED_CHECKS + CHOICE_CHECKS + TEXT_CHECKS + RANGE_CHECKS
 RULE_TABLE = RULES + ADVICE
 
 
@@ -44,12 +49,7 @@ def check_config(config: Mapping[str, Any], context: Context | None = None) -> t
     problems = [problem for check in KEY_CHECKS for problem in check(config, context.schema)]
     for key, value in modern.items():
         if key in context.schema.properties:
-            name = spellings.get(key, key)
-            problems += [
-                problem
-                for check in VALUE_TABLE
-                for problem in check(key, name, value, context.schema)
-            ]
+            problems += check_value(key, spellings.get(key, key), value, context.schema)
     wrong = {problem.key for problem in problems if not problem.is_warning}
     sound = {
         key: value
@@ -65,6 +65,12 @@ def check_config(config: Mapping[str, Any], context: Context | None = None) -> t
     problems += [problem for rule in RULE_TABLE for problem in _say(rule, reading, context)]
     order = {key: place for place, key in enumerate(config)}
     return tuple(sorted(problems, key=lambda problem: order.get(problem.key, len(order))))
+
+
+def check_value(key: str, name: str, value: Any, schema: Schema) -> tuple[Problem, ...]:
+    """What the first check says that has something to say: what is amiss is told once."""
+    said = (tuple(check(key, name, value, schema)) for check in VALUE_TABLE)
+    return next((problems for problems in said if problems), ())
 
 
 def _say(
