@@ -89,13 +89,28 @@ def test_what_the_api_server_fills_in_may_be_null() -> None:
         ),
         (
             {"image": None},
-            "spec.image: found null, expected a text: give the key a value or remove it",
+            "spec.image: found null, expected a text: give the key a value, or remove it",
         ),
         ({"image": ""}, "spec.image: found an empty text: remove the key or give it a value"),
         ({"runToken": 7}, "spec.runToken: found 7, expected a text: put it in quotes"),
         ({"runToken": "x" * 300}, "spec.runToken: found 300 characters, expected at most 256"),
-        ({"config": []}, "spec.config: found [], expected a mapping"),
-        ({"retry": 3}, "spec.retry: found 3, expected a mapping"),
+        (
+            {"config": []},
+            "spec.config: found [], expected a mapping: remove the dashes in front of the keys",
+        ),
+        (
+            {"config": "seed: 1\n"},
+            'spec.config: found "seed: 1\\n", expected a mapping: remove the | or > behind the key',
+        ),
+        (
+            {"output": "s3://a/b"},
+            'spec.output: found "s3://a/b", expected a mapping: write {uri: s3://a/b}',
+        ),
+        (
+            {"terminationGracePeriodSeconds": "10m"},
+            'spec.terminationGracePeriodSeconds: found "10m", expected a whole number of seconds',
+        ),
+        ({"retry": 3}, "spec.retry: found 3, expected a mapping: write {maxAttempts: 3}"),
     ],
     ids=json.dumps,
 )

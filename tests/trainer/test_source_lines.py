@@ -129,14 +129,23 @@ def test_a_key_that_stands_twice_is_told_with_both_lines() -> None:
         pytest.param(
             "a:1\nb: 2", '1:1: found no space behind the colon of a, expected "a: ', id="colon"
         ),
-        pytest.param("a: 1\nb 2\nc: 3", "2:1: found a line that is neither", id="no colon"),
+        pytest.param("a: 1\nb 2\nc: 3", "2:1: found a line without a colon", id="no colon"),
         pytest.param("a: @b", "1:4: found @ at the beginning of a value", id="reserved"),
         pytest.param("a: - b", "1:4: found a list behind a key", id="a list behind a key"),
         pytest.param("- a\nb: 1", "2:1: found a key at the indentation of a list", id="list, key"),
         pytest.param('a: "\\q"', "1:5: found a backslash", id="backslash"),
         pytest.param("a: *b", "1:4: found *b, and no &b is above it", id="unknown anchor"),
         pytest.param("a: &a {b: *a}", "1:11: found *a inside of &a", id="inside itself"),
-        pytest.param("a: {{ x }}", "1:5: found a key that is no text", id="a template"),
+        pytest.param("a: {{ x }}", "1:5: found {{, a template: fill it in first", id="a template"),
+        pytest.param(
+            "a:\n  [b]: c", "2:3: found a list or a mapping as a key", id="a list as a key"
+        ),
+        pytest.param("a: 1\nb=2\nc: 3", '2:1: found = behind b, expected "b: value"', id="equals"),
+        pytest.param(
+            "a: 1\n<<<<<<< HEAD\nb: 2\n",
+            "2:1: found a mark of a merge conflict",
+            id="merge conflict",
+        ),
         pytest.param("~: 1", "1:1: found null as a key", id="null key"),
         pytest.param("a: {<<: 3}", "1:9: found <<", id="merge of a number"),
         pytest.param(b"\x89PNG\r\n\x1a\n\0", "1:1: not YAML: found the byte 0x89", id="binary"),

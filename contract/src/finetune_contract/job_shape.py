@@ -159,7 +159,9 @@ def _check_value(value: Any, schema: Mapping[str, Any], field: str) -> Iterator[
     kinds = [kind for kind in _KINDS if kind in schema["type"]]
     if not any(_is_of_kind(value, kind) for kind in kinds):
         expected = _MEANINGS.get(field) or " or ".join(_KINDS[kind][0] for kind in kinds)
-        yield f"found {quoted(value)}, expected {expected}{_hint(value, kinds)}"
+        if "integer" in kinds and field.endswith("Seconds"):
+            expected += " of seconds"
+        yield f"found {quoted(value)}, expected {expected}{_hint(value, schema)}"
         return
     if isinstance(value, int) and "minimum" in schema:
         low, high = schema["minimum"], schema["maximum"]
@@ -189,11 +191,26 @@ def _is_of_kind(value: Any, kind: str) -> bool:
     return isinstance(value, _KINDS[kind][1]) and not isinstance(value, bool)
 
 
-def _hint(value: Any, kinds: list[str]) -> str:
+def _hint(value: Any, schema: Mapping[str, Any]) -> str:
+    """What to write instead of a value of another kind."""
+    kinds = schema["type"]
     if value is None:
-        return ": give the key a value or remove it"
+        return ": give the key a value, or remove it"
+    if "object" in kinds:
+        return _hint_for_section(value, schema)
     if isinstance(value, str) and kinds == ["integer"] and value.strip().isdecimal():
         return ": remove the quotes"
     if "string" in kinds and not isinstance(value, Mapping | list):
         return ": put it in quotes"
+    return ""
+
+
+def _hint_for_section(value: Any, schema: Mapping[str, Any]) -> str:
+    fields = schema.get("properties", {})
+    if isinstance(value, list):
+        return ": remove the dashes in front of the keys"
+    if isinstance(value, str) and "\n" in value:
+        return ": remove the | or > behind the key"
+    if main := schema.get("required") or (list(fields) if len(fields) == 1 else []):
+        return f": write {{{main[0]}: {value}}}"
     return ""

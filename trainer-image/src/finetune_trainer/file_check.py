@@ -100,6 +100,8 @@ def check_job_document(document: Mapping[str, Any]) -> tuple[Problem, ...]:
 def _problems(value: Any) -> tuple[Problem, ...]:
     if not isinstance(value, Mapping):
         message = f"found {quoted(value)}, expected the keys of a {KIND} or of an SFT config"
+        if isinstance(value, list):
+            message = "found a list, expected keys: remove the dashes in front of them"
         return (Problem(path="", message=message),)
     return check_job_document(value) if is_job(value) else check_config(value)
 

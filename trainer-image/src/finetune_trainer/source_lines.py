@@ -13,9 +13,8 @@ from typing import Any
 import yaml
 from yaml.events import DocumentEndEvent
 
-from finetune_contract.config import Problem
-from finetune_trainer.yaml_syntax import explain
-from finetune_trainer.yaml_tree import Broken, Found, Node, Place, TreeBuilder
+from finetune_trainer.yaml_syntax import explain, explain_key
+from finetune_trainer.yaml_tree import Broken, Found, Node, Place, StrangeKey, TreeBuilder
 
 # libyaml where PyYAML was built with it, which is nearly everywhere: the parser that Go's is a
 # translation of.
@@ -71,12 +70,14 @@ def read_documents(content: bytes) -> Iterator[Document]:
                     yield Document(root=builder.root, found=tuple(builder.found))
                 builder = TreeBuilder()
         return
+    except StrangeKey as error:
+        place = error.found.place
+        found = Broken(explain_key(text, place.line), place).found
     except Broken as error:
         found = error.found
     except yaml.MarkedYAMLError as error:
         message, line, column = explain(error, text)
-        problem = Problem(path="", message=message)
-        found = Found(problem=problem, place=Place(line=line, column=column))
+        found = Broken(message, Place(line=line, column=column)).found
     root = Node(value=None, place=found.place)
     yield Document(root=root, found=(*builder.found, found), is_readable=False)
 

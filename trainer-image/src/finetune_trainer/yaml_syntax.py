@@ -6,6 +6,8 @@ import re
 import yaml
 
 _NO_SPACE = re.compile(r"\s*(- +)?([A-Za-z_][A-Za-z_0-9]*):[^\s:/]")
+_EQUALS = re.compile(r"\s*(- +)?([A-Za-z_][A-Za-z_0-9]*) *=")
+_CONFLICT = re.compile(r"(<<<<<<<|=======|>>>>>>>)( |$)")
 
 _REMEDIES = {
     "mapping values are not allowed in this context": (
@@ -22,7 +24,7 @@ _REMEDIES = {
     "did not find expected '-' indicator": (
         "found a key at the indentation of a list: indent the list more, or the key less"
     ),
-    "could not find expected ':'": 'found a line that is neither a key nor a value: "key: value"',
+    "could not find expected ':'": 'found a line without a colon, expected "key: value"',
     "found unknown escape character": (
         "found a backslash in double quotes: write it twice, or use single quotes"
     ),
@@ -39,9 +41,8 @@ def explain(error: yaml.MarkedYAMLError, text: str) -> tuple[str, int, int]:
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     lines = text.splitlines() or [""]
     problem, context = str(error.problem or ""), error.context_mark
-    if key := _key_without_space(lines, line):
-        message = f'found no space behind the colon of {key[1]}, expected "{key[1]}: value"'
-        return message, key[0], 1
+    if habit := _habit_near(lines, line):
+        return habit[1], habit[0], 1
     if problem == "found character that cannot start any token":
         return _about_character(lines, line, column), line, column
     if problem == "found unexpected end of stream" and context is not None:
@@ -62,10 +63,30 @@ def _about_character(lines: list[str], line: int, column: int) -> str:
     return f"found {found} at the beginning of a value: put the value in quotes"
 
 
-def _key_without_space(lines: list[str], line: int) -> tuple[int, str] | None:
-    """The line and the key of `key:value`, which YAML takes for a text that goes on below."""
+def explain_key(text: str, line: int) -> str:
+    """What is said of a key that is no text."""
+    if "{{" in text.splitlines()[line - 1]:
+        return "found {{, a template: fill it in first"
+    return "found a list or a mapping as a key, expected a text: put it in quotes"
+
+
+def _habit_near(lines: list[str], line: int) -> tuple[int, str] | None:
+    """The line, and what is said of it, where another habit explains what YAML stumbled over.
+
+    YAML takes such a line for a text that goes on below, and stumbles one line too late.
+    """
     for place in (line, line - 1):
-        found = _NO_SPACE.match(lines[place - 1]) if 0 < place <= len(lines) else None
-        if found:
-            return place, found[2]
+        said = _habit_in(lines[place - 1]) if 0 < place <= len(lines) else ""
+        if said:
+            return place, said
     return None
+
+
+def _habit_in(line: str) -> str:
+    if _CONFLICT.match(line):
+        return "found a mark of a merge conflict: resolve it first"
+    if key := _NO_SPACE.match(line):
+        return f'found no space behind the colon of {key[2]}, expected "{key[2]}: value"'
+    if key := _EQUALS.match(line):
+        return f'found = behind {key[2]}, expected "{key[2]}: value"'
+    return ""

@@ -74,6 +74,10 @@ class Broken(Exception):
         self.found = Found(problem=Problem(path="", message=message), place=place)
 
 
+class StrangeKey(Broken):
+    """A list or a mapping stands where a key belongs."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Open:
     """A collection whose end has not come yet."""
@@ -203,8 +207,7 @@ class TreeBuilder:
     def _refuse_as_key(self, event: NodeEvent) -> None:
         top = self._open[-1] if self._open else None
         if top is not None and top.is_mapping and top.key is None:
-            message = "found a key that is no text: put it in quotes, and fill in templates first"
-            raise Broken(message, _place_of(event))
+            raise StrangeKey("found a key that is no text", _place_of(event))
 
     def _tell(self, message: str, place: Place) -> None:
         self.found.append(Found(problem=Problem(path=self._path(), message=message), place=place))
