@@ -39,7 +39,7 @@ def check_scaled_weights(config: Reading, context: Context) -> Iterator[Problem]
 def check_flash_attention(config: Reading, context: Context) -> Iterator[Problem]:
     """The kernels take half precision alone, and the model is in float32 unless `dtype` says so."""
     attention = config["attn_implementation"]
-    if attention not in FLASH_ATTENTION:
+    if attention not in FLASH_ATTENTION or context.gpus_per_node == 0:
         return
     computes_in_half = config["fp16"] or config["bf16"] is not False
     if config["dtype"] == "float32" and not computes_in_half:
