@@ -117,7 +117,13 @@ def test_every_name_leads_to_a_key_of_trls() -> None:
 _VALUES = {
     *("flash_attention_2", "flex_attention", "galore_adamw", "apollo_adamw", "comet_ml"),
     *("cosine_with_min_lr", "min_lr", "min_lr_rate", "group_by_length", "use_reentrant"),
-    *("min_num_params", "transformer_layer_cls_to_wrap", "split_batches", "dispatch_batches"),
+    *(
+        "zero_optimization",
+        "min_num_params",
+        "transformer_layer_cls_to_wrap",
+        "split_batches",
+        "dispatch_batches",
+    ),
 }
 """Words with an underscore in an answer that are values, or keys inside of one."""
 

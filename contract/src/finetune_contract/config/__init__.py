@@ -6,6 +6,8 @@ schema       TRL's keys with types, choices, defaults and help, by version of TR
 spellings    older names of keys
 reading      the config as rules read it, and what else they may know (`Context`)
 keys         which keys there are
+unknown      what is said of one that there is not (`nearest`, `nesting`, `other_*`)
+owned        which are not the config's to set
 values       of which type a value is
 nested       what lies inside of it
 choices      of which names it is one

@@ -6,7 +6,7 @@ The tables of names come first; what looks alike is only a guess, and comes last
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +14,9 @@ from finetune_contract.config.other_names import OTHER_NAMES
 from finetune_contract.config.schema import Schema
 from finetune_contract.config.spellings import OLDER
 
-_CUTOFF = 0.75
+_CUTOFF = 0.8
+_CUTOFF_OF_OTHERS = 0.88
+_CUTOFF_OF_WORDS = 0.6
 """Below it a word is another word: a wrong hint costs more than none."""
 
 _SHORTEST = 7
@@ -23,7 +25,10 @@ _SHORTEST = 7
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SEPARATORS = re.compile(r"[-\s./_]+")
 _BRITISH = (("optimis", "optimiz"), ("tokenis", "tokeniz"), ("quantis", "quantiz"))
-_PREFIXES = ("use_", "lora_", "dataset_", "num_", "per_device_", "enable_", "do_")
+_PREFIXES = (
+    *("use_", "lora_", "dataset_", "num_", "per_device_", "enable_"),
+    *("dataloader_", "ddp_"),
+)
 """What people leave out of a key, or put in front of it."""
 
 
@@ -59,10 +64,24 @@ def likely_key(word: str, schema: Schema) -> str | None:
     names = _names_of(frozenset(schema.properties))
     name = names.by_words.get(_words(snake)) or names.squashed.get(snake.replace("_", ""))
     if name is None:
-        # Letters come and go one by one, so that words of another length need no comparison.
-        near = [name for name in names.all if abs(len(name) - len(snake)) <= len(snake) // 3]
-        name = next(iter(difflib.get_close_matches(snake, near, n=1, cutoff=_CUTOFF)), None)
+        name = _alike(snake, names.own, _CUTOFF)
+    if name is None:
+        name = _alike(snake, names.others, _CUTOFF_OF_OTHERS)
     return name and _exact_key(name, schema.properties)
+
+
+def _alike(snake: str, names: Iterable[str], cutoff: float) -> str | None:
+    """The name that is most like this one, each word like one of its words."""
+    # Letters come and go one by one, so that names of another length need no comparison.
+    near = [name for name in names if abs(len(name) - len(snake)) <= 1 + len(snake) // 4]
+    for name in difflib.get_close_matches(snake, near, n=3, cutoff=cutoff):
+        if "_" not in snake or all(_is_like_one(word, name) for word in snake.split("_")):
+            return name
+    return None
+
+
+def _is_like_one(word: str, name: str) -> bool:
+    return bool(difflib.get_close_matches(word, name.split("_"), n=1, cutoff=_CUTOFF_OF_WORDS))
 
 
 def _exact_key(name: str, keys: Collection[str]) -> str | None:
@@ -80,7 +99,8 @@ def _variants(snake: str) -> Iterator[str]:
 class _Names:
     """Every name that is known for a key."""
 
-    all: tuple[str, ...]
+    own: tuple[str, ...]
+    others: tuple[str, ...]
     by_words: Mapping[frozenset[str], str]
     squashed: Mapping[str, str]
 
@@ -91,7 +111,8 @@ def _names_of(keys: frozenset[str]) -> _Names:
     # Where several are as near, TRL's own counts: it comes first here, and last below.
     names = tuple(dict.fromkeys((*sorted(keys), *others)))
     return _Names(
-        all=names,
+        own=tuple(sorted(keys)),
+        others=tuple(others),
         by_words={_words(name): name for name in reversed(names)},
         squashed={name.replace("_", ""): name for name in reversed(names)},
     )

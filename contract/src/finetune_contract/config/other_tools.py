@@ -41,6 +41,7 @@ _DEVICE = f"{_LEAVE_OUT}: every process has the one GPU that it is given"
 _REPORT = f"{_LEAVE_OUT}: every run's report has the loss curve"
 _PRECISION = "write bf16: true or fp16: true, and dtype for the weights themselves"
 _TOKENS = f"{_LEAVE_OUT}: no token is added; eos_token names one that ends an answer"
+_BATCH = "write per_device_train_batch_size and gradient_accumulation_steps, its parts"
 _DATA_CACHE = f"{_LEAVE_OUT}: the data is prepared anew in every pod"
 
 
@@ -58,7 +59,7 @@ _ANSWERS: Mapping[str, str] = {
     _ATTENTION: (
         "flash_attn flash_attention flash_attention_2 use_flash_attention use_flash_attention_2 "
         "use_flash_attn use_flash_attn_2 sdp_attention xformers_attention flex_attention "
-        "eager_attention use_xformers"
+        "eager_attention use_xformers flash sdpa xformers attention_type"
     ),
     _TEMPLATE: (
         "template chat_template chat_template_jinja prompt_template prompt_style prompt_format "
@@ -70,10 +71,10 @@ _ANSWERS: Mapping[str, str] = {
         "mask_history roles_to_train train_on_eos response_template instruction_template"
     ),
     _SHAPE: (
-        "dataset_format dataset_type data_format formatting_func formatting_function "
-        "prompt_column response_column completion_column messages_column messages_field "
-        "input_column output_column prompt_field completion_field conversation_column "
-        "tool_format auto_insert_empty_system_msg"
+        "dataset_format dataset_type data_format formatting_func formatting_function prompt_column "
+        "response_column completion_column messages_column messages_field input_column "
+        "output_column prompt response instruction prompt_key response_key prompt_field "
+        "completion_field conversation_column tool_format auto_insert_empty_system_msg"
     ),
     _EVAL_DATA: (
         "eval_dataset eval_data eval_file val_dataset val_data val_file validation_data "
@@ -81,7 +82,7 @@ _ANSWERS: Mapping[str, str] = {
     ),
     _EVAL_SHARE: (
         "val_size val_set_size validation_size test_size eval_size val_ratio eval_ratio "
-        "validation_split_percentage train_test_split"
+        "validation_split_percentage train_test_split test_set_size split_ratio"
     ),
     _EVALUATE: "evaluate evaluation do_evaluation eval run_eval",
     "write eval_strategy: steps and eval_steps, a share of all steps such as 0.1": (
@@ -100,12 +101,13 @@ _ANSWERS: Mapping[str, str] = {
         "dataset_dir data_dir media_dir dataset_root dataset_base_path"
     ),
     _OUTPUT: (
-        "output_path output_directory out_dir save_dir save_path checkpoint_dir checkpoint_path "
-        "export_dir model_save_path adapter_path"
+        "results_dir result_dir outputs output_folder ckpt_dir output_path output_directory "
+        "out_dir save_dir save_path checkpoint_dir checkpoint_path export_dir model_save_path "
+        "adapter_path"
     ),
     _RESUME: (
-        "resume resume_checkpoint resume_from auto_resume auto_resume_from_checkpoints "
-        "resume_training from_checkpoint"
+        "resume_from_ckpt resume resume_checkpoint resume_from auto_resume "
+        "auto_resume_from_checkpoints resume_training from_checkpoint"
     ),
     f"{_SECRET} HF_TOKEN": (
         "hf_token hf_hub_token huggingface_token huggingface_hub_token use_auth_token auth_token "
@@ -137,9 +139,9 @@ _ANSWERS: Mapping[str, str] = {
         "generation_max_new_tokens repetition_penalty"
     ),
     _LORA_EXTRAS: (
-        "init_lora_weights peft_init_lora_weights pissa_init loftq_config loraplus_lr_ratio "
-        "loraplus_lr_embedding layers_to_transform peft_layers_to_transform layer_replication "
-        "lora_on_cpu lora_fan_in_fan_out fan_in_fan_out"
+        "lora_init init_lora_weights peft_init_lora_weights pissa_init loftq_config "
+        "loraplus_lr_ratio loraplus_lr_embedding layers_to_transform peft_layers_to_transform "
+        "layer_replication lora_on_cpu lora_fan_in_fan_out fan_in_fan_out"
     ),
     f"{_LEAVE_OUT}: TRL's LoRA trains no biases": "lora_bias bias",
     "write lora_target_modules: all-linear, or a list of modules": (
@@ -163,7 +165,21 @@ _ANSWERS: Mapping[str, str] = {
         "overwrite_cache tokenized_path dataset_prepared_path dataset_cache_dir "
         "preprocessing_batch_size dataset_keep_in_memory load_from_cache_file"
     ),
-    _PRECISION: "precision mixed_precision amp fp32 autocast",
+    _BATCH: "global_batch_size total_batch_size effective_batch_size",
+    "write warmup_steps, which is a share of all steps where it is below 1": (
+        "warmup_proportion warmup_percent warmup_fraction warmup_pct"
+    ),
+    "write deepspeed: {zero_optimization: {stage: ...}}": (
+        "deepspeed_stage zero_stage zero zero2 zero3 deepspeed_zero deepspeed_zero_stage"
+    ),
+    "write fsdp, and what belongs to it into fsdp_config": (
+        "fsdp_strategy fsdp_sharding_strategy sharding_strategy fsdp_version"
+    ),
+    "write fsdp or deepspeed, or neither: then each process has the whole model": (
+        "strategy distributed_strategy distributed ddp accelerate accelerate_config"
+    ),
+    f"{_LEAVE_OUT}: TRL's config knows no fp8": "fp8 fp8_backend",
+    _PRECISION: "half_precision bf16_training precision mixed_precision amp fp32 autocast",
     "write dtype: bfloat16": "pure_bf16 bfloat16",
     "write dtype: float16": "float16 half",
     "write dtype, in which quantized layers compute": "bnb_4bit_compute_dtype compute_dtype",

@@ -89,6 +89,10 @@ PLACES = {
     "name": "metadata.name",
     "namespace": "metadata.namespace",
     "labels": "metadata.labels",
+    **dict.fromkeys(
+        ("queue", "queue_name", "local_queue"),
+        "metadata.labels with the key kueue.x-k8s.io/queue-name",
+    ),
     "annotations": "metadata.annotations",
 }
 """What stands elsewhere in a FineTuneJob -> where."""
