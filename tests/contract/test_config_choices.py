@@ -18,7 +18,6 @@ from finetune_contract.config.schema import load_schema
         ("attn_implementation", "kernels-community/flash-attn2@v1:layer"),
         ("attn_implementation", "sdpa"),
         ("attn_implementation", None),
-        ("debug", ""),
         ("debug", ["underflow_overflow", "tpu_metrics_debug"]),
         ("dtype", "auto"),
         ("dtype", None),
@@ -50,7 +49,7 @@ def test_a_name_that_transformers_knows_passes(key: str, value: Any) -> None:
         ("dtype", "bf16", "bfloat16"),
         ("dtype", "torch.float16", "float16"),
         ("eval_strategy", "epochs", "epoch"),
-        ("eval_strategy", "none", "no"),
+        ("eval_strategy", "none", '"no"'),
         ("fsdp", "ful_shard auto_wrap", "full_shard"),
         ("fsdp", "full_shard,auto_wrap", '"full_shard auto_wrap"'),
         ("log_level", "WARN", "warning"),
@@ -80,12 +79,12 @@ def test_another_name_gets_the_one_that_was_meant(key: str, value: str, meant: s
             id="bare no",
         ),
         pytest.param(
-            "eval_strategy", True, "found true, expected one of no, steps, epoch", id="bare on"
+            "eval_strategy", True, 'found true, expected one of "no", steps, epoch', id="bare on"
         ),
         pytest.param(
             "save_strategy",
             None,
-            "found null, expected one of no, steps, epoch, best: leave the key out for the "
+            'found null, expected one of "no", steps, epoch, best: leave the key out for the '
             'default, "steps"',
             id="null",
         ),
@@ -123,6 +122,9 @@ def test_another_name_gets_the_one_that_was_meant(key: str, value: str, meant: s
             'found "underflow_overflow tpu_metrics_debug", did you mean ["underflow_overflow", '
             '"tpu_metrics_debug"]?',
             id="several in one text",
+        ),
+        pytest.param(
+            "debug", "", 'found "", a text: leave the key out', id="default that TRL cannot parse"
         ),
         pytest.param(
             "debug",

@@ -114,6 +114,7 @@ OUT = [
     ("torch_empty_cache_steps", 0),
     ("warmup_steps", -0.1),
     ("warmup_steps", -1),
+    ("weight_decay", -0.1),
 ]
 
 ODD = [
@@ -128,7 +129,6 @@ ODD = [
     ("save_steps", -1),
     ("save_total_limit", 0),
     ("save_total_limit", -1),
-    ("weight_decay", -0.1),
 ]
 
 

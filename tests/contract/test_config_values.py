@@ -11,6 +11,9 @@ from contract.single_values import refusals
 from finetune_contract.config import check_value
 from finetune_contract.config.schema import known_versions, load_schema
 
+UNPARSED_DEFAULTS = {"debug"}
+"""`debug: ""` is TRL's default, and its parser refuses it."""
+
 
 @pytest.mark.parametrize("version", known_versions())
 def test_every_default_of_trl_passes_every_check(version: str) -> None:
@@ -19,7 +22,7 @@ def test_every_default_of_trl_passes_every_check(version: str) -> None:
     said = {
         key: check_value(key, key, definition["default"], schema)
         for key, definition in schema.properties.items()
-        if "default" in definition
+        if "default" in definition and key not in UNPARSED_DEFAULTS
     }
 
     assert len(said) > 80

@@ -111,7 +111,7 @@ class Words:
     is_split: bool = True
     """Whether the text may hold several, with blanks between."""
     is_switch: bool = False
-    """Whether true does as well."""
+    """Whether true, false and null do as well."""
 
 
 WORDS: Mapping[str, Words] = {
@@ -160,21 +160,26 @@ class Choice:
             return self._expected()
         word = self.value.strip().lower()
         if word in self.habits and self.habits[word] in self.known:
-            return f", did you mean {self.habits[word]}?"
+            return f", did you mean {_bare(self.habits[word])}?"
         if word in NULL_WORDS:
             hint = WRITE_NULL if self.is_nullable else "leave the key out"
             return f", a text{self._expected()}: {hint}"
         plain = {name.lower().replace("-", "_"): name for name in self.known}
         if (same := plain.get(word.replace("-", "_").replace(" ", "_"))) is not None:
-            return f", did you mean {same}?"
+            return f", did you mean {_bare(same)}?"
         return did_you_mean(word, self.known) or self._expected()
 
     def _expected(self) -> str:
-        named = list(self.known)
+        named = [_bare(name) for name in self.known]
         if len(named) > _MOST_NAMED:
             rest = len(named) - _MOST_NAMED
             return f", expected one of {', '.join(named[:_MOST_NAMED])} and {rest} others"
         return f", expected one of {', '.join(named)}"
+
+
+def _bare(name: str) -> str:
+    """A name as YAML wants it: a bare `no` would be false."""
+    return '"no"' if name == "no" else name
 
 
 def check_choice(key: str, name: str, value: Any, schema: Schema) -> Iterator[Problem]:
@@ -213,7 +218,7 @@ def check_words(key: str, name: str, value: Any, schema: Schema) -> Iterator[Pro
     words = WORDS.get(key)
     if words is not None and isinstance(value, list) and words.is_split:
         value = " ".join(map(str, value))
-    if words is None or not isinstance(value, str) or not value:
+    if words is None or not isinstance(value, str):
         return
     found = value.split() if words.is_split else [value]
     unknown = [word for word in found if word.lower() not in words.known]
@@ -227,7 +232,7 @@ def _hint_for_words(text: str, words: Words) -> str:
     if len(several) > 1 and all(word in words.known for word in several):
         return f", did you mean {quoted(' '.join(several) if words.is_split else several)}?"
     if text.lower() in NULL_WORDS:
-        return f", a text: {WRITE_NULL}"
+        return f", a text: {WRITE_NULL if words.is_switch else 'leave the key out'}"
     if words.is_switch and text.lower() in TRUE_WORDS:
         return ", a text: write true, without quotes"
     unknown = next(word for word in [*text.split(), text] if word not in words.known)

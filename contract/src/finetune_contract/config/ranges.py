@@ -103,6 +103,7 @@ RANGES: Mapping[str, Range] = {
     ),
     "torch_empty_cache_steps": AT_LEAST_ONE,
     "warmup_steps": NOT_NEGATIVE,
+    "weight_decay": NOT_NEGATIVE,
 }
 """Key -> what is refused outside. Editors get these too, through the JSON Schema."""
 
@@ -127,7 +128,6 @@ ODDITIES = (
     Oddity(key="router_aux_loss_coef", odd=_NEGATIVE, words="rewards an unbalanced load"),
     Oddity(key="save_steps", odd=_NOT_POSITIVE, words="saves no checkpoint before the end"),
     Oddity(key="save_total_limit", odd=_NOT_POSITIVE, words="keeps all checkpoints, as null does"),
-    Oddity(key="weight_decay", odd=_NEGATIVE, words="makes the weights grow"),
 )
 
 
