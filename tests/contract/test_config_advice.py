@@ -31,6 +31,21 @@ STREAM = {"dataset_streaming": True, "max_steps": 100}
             id="an exponent lost",
         ),
         pytest.param(
+            {"save_strategy": "no"},
+            "save_strategy: no checkpoint will be written before the end: an interrupted job would "
+            "begin anew",
+            id="nothing saved",
+        ),
+        pytest.param(
+            {
+                **{"load_best_model_at_end": True, "greater_is_better": True},
+                **{"eval_strategy": "epoch", "save_strategy": "epoch"},
+            },
+            'greater_is_better: found true beside metric_for_best_model: "loss", so that the worst '
+            "checkpoint would be kept: set it to false, or remove it",
+            id="the worst checkpoint",
+        ),
+        pytest.param(
             {**LORA, "lora_r": 8, "lora_alpha": 256},
             "lora_alpha: the adapter is multiplied by 32 (lora_alpha / lora_r = 256 / 8); 1 "
             "to 2 is usual",

@@ -125,7 +125,7 @@ EVALUATES = {"eval_strategy": "steps", "eval_steps": 50}
     ],
 )
 def test_a_key_that_trl_ignores_is_named(config: dict[str, Any], sentence: str) -> None:
-    assert warnings(config) == [sentence]
+    assert [told for told in warnings(config) if "has no effect" in told] == [sentence]
 
 
 @pytest.mark.parametrize(

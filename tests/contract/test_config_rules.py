@@ -76,6 +76,23 @@ LORA = {"use_peft": True}
             id="two minima",
         ),
         pytest.param(
+            {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"min_lr": 1e-6}},
+            'lr_scheduler_kwargs.min_lr: not an option of lr_scheduler_type: "cosine", which '
+            "cosine_with_min_lr and cosine_warmup_with_min_lr would take",
+            id="an option of another scheduler",
+        ),
+        pytest.param(
+            {"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"powr": 2}},
+            'lr_scheduler_kwargs.powr: not an option of lr_scheduler_type: "polynomial", did you '
+            "mean power?",
+            id="an option misspelt",
+        ),
+        pytest.param(
+            {"num_train_epochs": 0},
+            "num_train_epochs: found 0, expected above 0: nothing would be trained",
+            id="no epoch",
+        ),
+        pytest.param(
             {"lr_scheduler_type": "warmup_stable_decay"},
             'lr_scheduler_type: found "warmup_stable_decay" without num_decay_steps: set it in '
             "lr_scheduler_kwargs",
@@ -107,6 +124,11 @@ def test_a_schedule_that_cannot_be_kept_is_refused(config: dict[str, Any], sente
             id="best by the loss",
         ),
         pytest.param({"eval_on_start": True, **EVALUATES}, id="evaluates first"),
+        pytest.param({"num_train_epochs": 0, "max_steps": 10}, id="steps instead of epochs"),
+        pytest.param(
+            {"lr_scheduler_type": "constant", "lr_scheduler_kwargs": {"anything": 1}},
+            id="options of a scheduler that takes none",
+        ),
         pytest.param({"lr_scheduler_type": "greedy", **EVALUATES}, id="greedy"),
         pytest.param(
             {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr": 1e-6}},

@@ -92,6 +92,12 @@ def test_a_text_of_the_right_form_passes_without_a_word(key: str, value: Any) ->
         ),
         pytest.param(
             "lora_target_modules",
+            "['q_proj', 'v_proj']",
+            'found "[\'q_proj\', \'v_proj\']", a text, expected a list: write ["q_proj", "v_proj"]',
+            id="a list in quotes",
+        ),
+        pytest.param(
+            "lora_target_modules",
             "q_proj,v_proj",
             'found "q_proj,v_proj", expected a list: write ["q_proj", "v_proj"]',
             id="targets with commas",

@@ -37,6 +37,9 @@ _INNER_LAYER = re.compile(
 )
 """Layers that no model has at its top: their names alone are no path of a module."""
 
+_LISTED = re.compile(r"\[([\w.\-'\", ]+)\]")
+"""A list that was put in quotes; as a regular expression it would be one character."""
+
 _TRUTH_WORDS = frozenset(("yes", "no", "true", "false", "t", "f", "y", "n", "1", "0"))
 """What TRL's parser takes for true or false, in any case."""
 
@@ -116,7 +119,13 @@ def _is_split_slice(text: str) -> bool:
 
 def check_target(name: str, text: str) -> Iterator[Problem]:
     """A single text is a regular expression for the whole path of a module, even in a list."""
-    if len(names := names_in(text)) > 1:
+    if listed := _LISTED.fullmatch(text.strip()):
+        names = [name.strip(" '\"") for name in listed[1].split(",")]
+        yield Problem(
+            path=name,
+            message=f"found {quoted(text)}, a text, expected a list: write {json.dumps(names)}",
+        )
+    elif len(names := names_in(text)) > 1:
         yield Problem(
             path=name, message=f"found {quoted(text)}, expected a list: write {json.dumps(names)}"
         )

@@ -49,6 +49,25 @@ def advise_on_no_best_checkpoint(config: Reading, context: Context) -> Iterator[
         )
 
 
+def advise_on_no_checkpoint(config: Reading, context: Context) -> Iterator[Problem]:
+    if config.is_set("save_strategy") and config["save_strategy"] == "no":
+        yield warning(
+            config.name("save_strategy"),
+            "no checkpoint will be written before the end: an interrupted job would begin anew",
+        )
+
+
+def advise_on_worst_checkpoint(config: Reading, context: Context) -> Iterator[Problem]:
+    """Of losses the greatest would be kept as the best."""
+    metric = config["metric_for_best_model"] or "loss"
+    if config["greater_is_better"] and config["load_best_model_at_end"] and "loss" in metric:
+        yield warning(
+            config.name("greater_is_better"),
+            f"found true beside metric_for_best_model: {quoted(metric)}, so that the worst "
+            "checkpoint would be kept: set it to false, or remove it",
+        )
+
+
 def advise_on_lone_shards(config: Reading, context: Context) -> Iterator[Problem]:
     """There is nobody to share with; only offloading would spare memory."""
     offloads = fsdp_option(config, "cpu_offload") or "offload" in str(config["fsdp"])
@@ -96,6 +115,8 @@ ADVICE = (
     advise_on_late_evaluation,
     advise_on_frequent_evaluation,
     advise_on_no_best_checkpoint,
+    advise_on_no_checkpoint,
+    advise_on_worst_checkpoint,
     advise_on_lone_shards,
     advise_on_whole_quantized_weights,
     advise_on_lost_figures,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluating, saving, the learning rate's course. No I/O here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from finetune_contract.config.problem import Problem, quoted
+from finetune_contract.config.problem import Problem, did_you_mean, quoted
 from finetune_contract.config.reading import Context, Reading
 
 _LARGE = 1_000_000
@@ -108,7 +108,58 @@ def check_scheduler_options(config: Reading, context: Context) -> Iterator[Probl
         )
 
 
+_SCHEDULER_TAKES: Mapping[str, tuple[str, ...]] = {
+    "linear": (),
+    "cosine": ("num_cycles",),
+    "cosine_with_restarts": ("num_cycles",),
+    "polynomial": ("lr_end", "power"),
+    "inverse_sqrt": ("timescale",),
+    "cosine_with_min_lr": ("min_lr", "min_lr_rate", "num_cycles"),
+    "cosine_warmup_with_min_lr": ("min_lr", "min_lr_rate", "num_cycles", "warmup_lr_rate"),
+    "warmup_stable_decay": (
+        *("num_decay_steps", "num_stable_steps", "warmup_type", "decay_type", "min_lr_ratio"),
+        "num_cycles",
+    ),
+}
+"""Scheduler -> the keys of `lr_scheduler_kwargs` that its function has. The others take none of
+them, or hand them on to torch."""
+
+_ALWAYS_TAKEN = ("last_epoch",)
+
+
+def check_foreign_scheduler_options(config: Reading, context: Context) -> Iterator[Problem]:
+    """Another key is a TypeError when the scheduler is made, after the model was loaded."""
+    scheduler = config["lr_scheduler_type"]
+    taken = _SCHEDULER_TAKES.get(scheduler)
+    if taken is None:
+        return
+    for key in config.mapping("lr_scheduler_kwargs"):
+        if key not in (*taken, *_ALWAYS_TAKEN):
+            yield Problem(
+                path=f"{config.name('lr_scheduler_kwargs')}.{key}",
+                message=f"not an option of lr_scheduler_type: {quoted(scheduler)}"
+                f"{did_you_mean(key, taken) or _who_takes(key)}",
+            )
+
+
+def _who_takes(option: str) -> str:
+    schedulers = [name for name, taken in _SCHEDULER_TAKES.items() if option in taken]
+    return f", which {' and '.join(schedulers[:2])} would take" if schedulers else ""
+
+
+def check_something_is_trained(config: Reading, context: Context) -> Iterator[Problem]:
+    """The trainer would load everything, take no step and call it done."""
+    if config.number("num_train_epochs") <= 0 and config.number("max_steps") <= 0:
+        yield Problem(
+            path=config.name("num_train_epochs"),
+            message=f"found {quoted(config['num_train_epochs'])}, expected above 0: nothing would "
+            "be trained",
+        )
+
+
 RULES = (
+    check_something_is_trained,
+    check_foreign_scheduler_options,
     check_best_model,
     check_steps_of_best_model,
     check_saving_the_best,
