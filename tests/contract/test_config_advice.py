@@ -38,8 +38,10 @@ STREAM = {"dataset_streaming": True, "max_steps": 100}
         ),
         pytest.param(
             {
-                **{"load_best_model_at_end": True, "greater_is_better": True},
-                **{"eval_strategy": "epoch", "save_strategy": "epoch"},
+                "load_best_model_at_end": True,
+                "greater_is_better": True,
+                "eval_strategy": "epoch",
+                "save_strategy": "epoch",
             },
             'greater_is_better: found true beside metric_for_best_model: "loss", so that the worst '
             "checkpoint would be kept: set it to false, or remove it",

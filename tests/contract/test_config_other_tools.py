@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.config import nesting, other_tools
+from finetune_contract.config import nesting, other_values
 from finetune_contract.config.other_names import OTHER_NAMES
 from finetune_contract.config.other_tools import OTHER_TOOLS, answer_for
 from finetune_contract.config.owned import OPERATOR_OWNED, PLACES
@@ -132,7 +132,7 @@ def answers() -> Iterator[str]:
     yield from OTHER_TOOLS.values()
     yield from (retired.instead for retired in RETIRED.values())
     for key in OTHER_TOOLS:
-        values = other_tools.BY_VALUE.get(key, {})
+        values = other_values.BY_VALUE.get(key, {})
         yield from (str(answer_for(key, value)) for value in (True, False, *values))
 
 

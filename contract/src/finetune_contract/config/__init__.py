@@ -33,6 +33,7 @@ from finetune_contract.config.rules import RULES
 from finetune_contract.config.schema import Schema
 from finetune_contract.config.spellings import modernize
 from finetune_contract.config.texts import TEXT_CHECKS
+from finetune_contract.config.unknown import read_unknown
 from finetune_contract.config.values import VALUE_CHECKS
 
 __all__ = ["Context", "Problem", "check_config"]
@@ -49,9 +50,11 @@ def check_config(config: Mapping[str, Any], context: Context | None = None) -> t
     context = context or Context()
     modern, spellings = modernize(config)
     problems = [problem for check in KEY_CHECKS for problem in check(config, context.schema)]
+    refused = {problem.key for problem in problems if not problem.is_warning}
     for key, value in modern.items():
-        if key in context.schema.properties:
-            problems += check_value(key, spellings.get(key, key), value, context.schema)
+        name = spellings.get(key, key)
+        if key in context.schema.properties and name not in refused:
+            problems += check_value(key, name, value, context.schema)
     wrong = {problem.key for problem in problems if not problem.is_warning}
     sound = {
         key: value
@@ -62,11 +65,20 @@ def check_config(config: Mapping[str, Any], context: Context | None = None) -> t
         values=sound,
         schema=context.schema,
         spellings=spellings,
-        wrong=frozenset(key for key in modern if spellings.get(key, key) in wrong),
+        wrong=frozenset(key for key in modern if spellings.get(key, key) in wrong)
+        | _meant_elsewhere(config, context.schema),
     )
     problems += [problem for rule in RULE_TABLE for problem in _say(rule, reading, context)]
     order = {key: place for place, key in enumerate(config)}
     return tuple(sorted(problems, key=lambda problem: order.get(problem.key, len(order))))
+
+
+def _meant_elsewhere(config: Mapping[str, Any], schema: Schema) -> frozenset[str]:
+    """Keys that another one, which is none, seems to be meant to set: who knows to what."""
+    unknown = frozenset(word for each in read_unknown(config, schema) for word in each.advised)
+    # What is said of LoRA is said by somebody who wants it.
+    wants_adapter = any(word.startswith("lora_") for word in unknown)
+    return unknown | {"use_peft"} if wants_adapter else unknown
 
 
 def check_value(key: str, name: str, value: Any, schema: Schema) -> tuple[Problem, ...]:

@@ -70,7 +70,7 @@ def check_model_and_data(config: Mapping[str, Any], schema: Schema) -> Iterator[
     named = {OLDER.get(key, key) for key, value in config.items() if value}
     if not {_MODEL, *_DATA} - named or (_MODEL in named and named & {*_DATA}):
         return
-    named |= {unknown.meant or "" for unknown in read_unknown(config, schema)}
+    named |= {word for unknown in read_unknown(config, schema) for word in unknown.advised}
     if _MODEL not in named:
         yield Problem(
             path=_MODEL,

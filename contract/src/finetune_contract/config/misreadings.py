@@ -6,6 +6,7 @@ PyYAML, and with it much templating, takes a bare 1e-4 for a text; YAML 1.1 take
 or `yes` for true or false.
 """
 
+import difflib
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -24,12 +25,21 @@ _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 _PERCENT = re.compile(r"([-+]?\d+(?:\.\d+)?) ?%")
 _KILO = re.compile(r"(\d+(?:\.\d+)?) ?[kK]")
 _WITH_UNIT = re.compile(r"[-+]?\d+(\.\d+)? ?[A-Za-z]+")
+_CALCULATION = re.compile(r"[-+]?\d[\d.]*(\s*[-+*/x^]+\s*\(?-?\d[\d.]*\)?)+")
+_POWER = re.compile(r"([-+]?\d+(?:\.\d+)?)\s*[*x\u00d7]\s*10\s*(?:\^|\*\*)\s*\(?([-+]?\d+)\)?")
+_PLACEHOLDER = re.compile(r"\$\{?\w|\{\{|<\w+>")
+_TYPOGRAPHY = str.maketrans(
+    {"\u2212": "-", "\u2013": "-", **dict.fromkeys("\u201c\u201d\u2018\u2019", "")}
+)
+"""What word processors make of a minus and of quotes."""
 _WORDS = re.compile(r"[\w.\-]+(\s*[,;]\s*|\s+)[\w.\-]+((\s*[,;]\s*|\s+)[\w.\-]+)*")
 
 
 def hint_for_text(text: str, types: Collection[str]) -> str:
     """What to write instead of a text where one of these types is wanted; empty if none knows."""
     word = text.strip()
+    if _PLACEHOLDER.search(word):
+        return "fill in the variable first"
     if word.lower() in NULL_WORDS:
         return WRITE_NULL if "null" in types else "leave the key out"
     if word.lower() == "auto":
@@ -41,7 +51,12 @@ def hint_for_text(text: str, types: Collection[str]) -> str:
         ("array", _list_hint),
         ("object", _mapping_hint),
     )
-    return next((hint for kind, read in readings if kind in types and (hint := read(word))), "")
+    tidy = word.translate(_TYPOGRAPHY).rstrip(",;")
+    for candidate in dict.fromkeys((word, tidy)):
+        for kind, read in readings:
+            if kind in types and (hint := read(candidate)):
+                return hint if candidate == word else f"write {tidy}"
+    return ""
 
 
 def hint_for_boolean(value: bool, types: Collection[str]) -> str:
@@ -79,7 +94,10 @@ def names_in(text: str) -> list[str]:
 def _boolean_hint(word: str) -> str:
     if word.lower() in TRUE_WORDS:
         return "write true, without quotes"
-    return "write false, without quotes" if word.lower() in FALSE_WORDS else ""
+    if word.lower() in FALSE_WORDS:
+        return "write false, without quotes"
+    nearest = difflib.get_close_matches(word.lower(), ("true", "false"), n=1)
+    return f"write {nearest[0]}" if nearest else ""
 
 
 def _number_hint(word: str) -> str:
@@ -117,6 +135,10 @@ def _exponent_hint(number: re.Match[str]) -> str:
 
 
 def _unit_hint(word: str) -> str:
+    if power := _POWER.fullmatch(word):
+        return f"write {float(power[1])}e{power[2]}"
+    if _CALCULATION.fullmatch(word):
+        return "write the result, since YAML does not calculate"
     if kilo := _KILO.fullmatch(word):
         return f"write the number in full, such as {float(kilo[1]) * 1024:.0f}"
     return "write the number alone, without a unit" if _WITH_UNIT.fullmatch(word) else ""

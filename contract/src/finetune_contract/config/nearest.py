@@ -6,9 +6,9 @@ The tables of names come first; what looks alike is only a guess, and comes last
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from finetune_contract.config.other_names import OTHER_NAMES
 from finetune_contract.config.schema import Schema
@@ -70,7 +70,8 @@ def likely_key(word: str, schema: Schema) -> str | None:
     return name and _exact_key(name, schema.properties)
 
 
-def _alike(snake: str, names: Iterable[str], cutoff: float) -> str | None:
+@lru_cache(maxsize=1024)
+def _alike(snake: str, names: tuple[str, ...], cutoff: float) -> str | None:
     """The name that is most like this one, each word like one of its words."""
     # Letters come and go one by one, so that names of another length need no comparison.
     near = [name for name in names if abs(len(name) - len(snake)) <= 1 + len(snake) // 4]

@@ -61,7 +61,7 @@ _NAMES: Mapping[str, str] = {
     "load_in_8bit": "load_8bit use_8bit in_8bit int8 load_in_8_bit",
     "logging_steps": "log_steps log_every log_every_n_steps log_interval log_freq logging_interval",
     "lora_alpha": "alpha peft_lora_alpha lora_a",
-    "lora_dropout": "dropout peft_lora_dropout",
+    "lora_dropout": "dropout peft_lora_dropout lora_dropout_p",
     "lora_modules_to_save": "modules_to_save",
     "lora_r": "r rank lora_rank lora_dim peft_lora_r lora_rank_r peft_r",
     "lora_target_modules": "target_modules lora_modules lora_targets peft_target_modules",

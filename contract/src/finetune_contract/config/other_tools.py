@@ -7,20 +7,19 @@ Each answer ends the sentence `not a key of TRL's SFT config, ...`.
 from collections.abc import Mapping
 from typing import Any
 
-_LEAVE_OUT = "leave it out"
-_ONE_SOURCE = f"{_LEAVE_OUT}: model and tokenizer both come from model_name_or_path"
+from finetune_contract.config.other_values import LEAVE_OUT, NO_FREEZING, answer_by_value
+
+_ONE_SOURCE = f"{LEAVE_OUT}: model and tokenizer both come from model_name_or_path"
 _ATTENTION = "write attn_implementation, such as flash_attention_2 or sdpa"
-_FLASH = "write attn_implementation: flash_attention_2"
-_SDPA = "write attn_implementation: sdpa"
 _TEMPLATE = (
-    f"{_LEAVE_OUT} for the model's own chat template, or write chat_template_path: a Jinja file, "
+    f"{LEAVE_OUT} for the model's own chat template, or write chat_template_path: a Jinja file, "
     "or a model whose template is taken"
 )
 _LOSS = (
     "write assistant_only_loss for conversations, completion_only_loss for prompts with completions"
 )
 _SHAPE = (
-    f"{_LEAVE_OUT}: the data's columns decide: messages, prompt and completion, or "
+    f"{LEAVE_OUT}: the data's columns decide: messages, prompt and completion, or "
     "dataset_text_field"
 )
 _EVAL_DATA = "write dataset_test_split: evaluation takes a split of the same data set"
@@ -28,21 +27,20 @@ _EVAL_SHARE = "write test_split_size, a share such as 0.1, and name the data in 
 _EVALUATE = "write eval_strategy: steps, or epoch"
 _ROWS = "write datasets, with a slice in split: [{path: ..., split: 'train[:1000]'}]"
 _OUTPUT = "set spec.output.uri instead"
-_RESUME = f"{_LEAVE_OUT}: every attempt resumes from the newest complete checkpoint"
+_RESUME = f"{LEAVE_OUT}: every attempt resumes from the newest complete checkpoint"
 _SECRET = "put it into the Secret that spec.output.credentialsSecretRef names, as"
-_SFT_ONLY = f"{_LEAVE_OUT}: a FineTuneJob is supervised fine-tuning"
-_NO_FREEZING = f"{_LEAVE_OUT}: TRL trains all of the model, or with use_peft: true an adapter"
+_SFT_ONLY = f"{LEAVE_OUT}: a FineTuneJob is supervised fine-tuning"
 _NO_STOPPING = (
-    f"{_LEAVE_OUT}: nothing stops early; load_best_model_at_end: true keeps the best checkpoint"
+    f"{LEAVE_OUT}: nothing stops early; load_best_model_at_end: true keeps the best checkpoint"
 )
-_GENERATION = f"{_LEAVE_OUT}: no key here says how text is generated"
-_LORA_EXTRAS = f"{_LEAVE_OUT}: TRL's config has no key for it, and PEFT's default holds"
-_DEVICE = f"{_LEAVE_OUT}: every process has the one GPU that it is given"
-_REPORT = f"{_LEAVE_OUT}: every run's report has the loss curve"
+_GENERATION = f"{LEAVE_OUT}: no key here says how text is generated"
+_LORA_EXTRAS = f"{LEAVE_OUT}: TRL's config has no key for it, and PEFT's default holds"
+_DEVICE = f"{LEAVE_OUT}: every process has the one GPU that it is given"
+_REPORT = f"{LEAVE_OUT}: every run's report has the loss curve"
 _PRECISION = "write bf16: true or fp16: true, and dtype for the weights themselves"
-_TOKENS = f"{_LEAVE_OUT}: no token is added; eos_token names one that ends an answer"
+_TOKENS = f"{LEAVE_OUT}: no token is added; eos_token names one that ends an answer"
 _BATCH = "write per_device_train_batch_size and gradient_accumulation_steps, its parts"
-_DATA_CACHE = f"{_LEAVE_OUT}: the data is prepared anew in every pod"
+_DATA_CACHE = f"{LEAVE_OUT}: the data is prepared anew in every pod"
 
 
 def _environment(variable: str) -> str:
@@ -54,7 +52,8 @@ _ANSWERS: Mapping[str, str] = {
         "tokenizer tokenizer_name tokenizer_name_or_path tokenizer_path tokenizer_type "
         "tokenizer_use_fast tokenizer_config tokenizer_legacy use_fast_tokenizer use_fast "
         "model_type model_class base_model_config is_llama_derived_model is_mistral_derived_model "
-        "is_qwen_derived_model is_falcon_derived_model model_code_revision config_name processor"
+        "is_qwen_derived_model is_falcon_derived_model model_code_revision config_name processor "
+        "processing_class"
     ),
     _ATTENTION: (
         "flash_attn flash_attention flash_attention_2 use_flash_attention use_flash_attention_2 "
@@ -92,7 +91,8 @@ _ANSWERS: Mapping[str, str] = {
         "saves_per_epoch num_saves"
     ),
     _ROWS: (
-        "max_samples max_train_samples max_eval_samples num_samples train_samples num_train_samples"
+        "max_samples max_train_samples max_eval_samples num_samples train_samples "
+        "num_train_samples train_dataset_sample"
     ),
     "write datasets: [{path: ..., fraction: 0.5}]": (
         "dataset_mixer dataset_mixture interleave_probs mix_strategy dataset_weights dataset_splits"
@@ -122,9 +122,9 @@ _ANSWERS: Mapping[str, str] = {
     _SFT_ONLY: (
         "stage rl rl_beta task task_type training_stage beta reward_model ref_model pref_beta "
         "pref_loss max_prompt_length max_completion_length num_generations loss ppo_epochs kl_coef "
-        "process_reward_model"
+        "process_reward_model trainer sft_type use_vllm"
     ),
-    _NO_FREEZING: (
+    NO_FREEZING: (
         "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules unfrozen_parameters "
         "num_layers_unfrozen freeze_layers freeze num_freeze_layers freeze_language_model "
         "freeze_vision_tower freeze_multi_modal_projector train_from_scratch random_init_weights"
@@ -143,7 +143,7 @@ _ANSWERS: Mapping[str, str] = {
         "loraplus_lr_ratio loraplus_lr_embedding layers_to_transform peft_layers_to_transform "
         "layer_replication lora_on_cpu lora_fan_in_fan_out fan_in_fan_out"
     ),
-    f"{_LEAVE_OUT}: TRL's LoRA trains no biases": "lora_bias bias",
+    f"{LEAVE_OUT}: TRL's LoRA trains no biases": "lora_bias bias",
     "write lora_target_modules: all-linear, or a list of modules": (
         "lora_target lora_target_linear target_linear"
     ),
@@ -153,11 +153,11 @@ _ANSWERS: Mapping[str, str] = {
         "quantization_device_map"
     ),
     _REPORT: "plot_loss",
-    f"{_LEAVE_OUT}: the artifact is the adapter, which loads on the base model": (
+    f"{LEAVE_OUT}: the artifact is the adapter, which loads on the base model": (
         "merge_adapter merge_lora merge merge_weights merge_and_unload save_merged merged_save "
         "save_method"
     ),
-    f"{_LEAVE_OUT}: training starts from model_name_or_path, without another adapter": (
+    f"{LEAVE_OUT}: training starts from model_name_or_path, without another adapter": (
         "adapter_name_or_path lora_model_dir peft_model_id adapter_folder adapter_model "
         "create_new_adapter"
     ),
@@ -172,14 +172,34 @@ _ANSWERS: Mapping[str, str] = {
     "write deepspeed: {zero_optimization: {stage: ...}}": (
         "deepspeed_stage zero_stage zero zero2 zero3 deepspeed_zero deepspeed_zero_stage"
     ),
+    "write it into deepspeed, a mapping": "zero_optimization zero_force_ds_cpu_optimizer",
+    f"{LEAVE_OUT}: each process has a whole model, or with FSDP or DeepSpeed a share of it": (
+        "tensor_model_parallel_size pipeline_model_parallel_size tensor_parallel_size tp_size"
+    ),
+    "write use_liger_kernel: true": (
+        "liger_rope liger_rms_norm liger_glu_activation liger_fused_linear_cross_entropy"
+    ),
+    f"{LEAVE_OUT}: the model's own config.json says how far its positions reach": (
+        "rope_scaling rope_theta use_longlora"
+    ),
+    "write max_length, which holds for the whole row": (
+        "max_source_length max_target_length max_answer_length"
+    ),
+    "write learning_rate itself": "learning_rate_multiplier lr_multiplier",
+    "write run_name": "project_name suffix",
+    f"{LEAVE_OUT}: unknown keys are always refused": "strict",
+    "write the keys of that file here": "config config_file config_path yaml_config",
     "write fsdp, and what belongs to it into fsdp_config": (
         "fsdp_strategy fsdp_sharding_strategy sharding_strategy fsdp_version"
     ),
     "write fsdp or deepspeed, or neither: then each process has the whole model": (
-        "strategy distributed_strategy distributed ddp accelerate accelerate_config"
+        "strategy distributed_strategy distributed distributed_type ddp accelerate "
+        "accelerate_config"
     ),
-    f"{_LEAVE_OUT}: TRL's config knows no fp8": "fp8 fp8_backend",
-    _PRECISION: "half_precision bf16_training precision mixed_precision amp fp32 autocast",
+    f"{LEAVE_OUT}: TRL's config knows no fp8": "fp8 fp8_backend",
+    _PRECISION: (
+        "half_precision bf16_training precision mixed_precision amp fp32 autocast compute_type"
+    ),
     "write dtype: bfloat16": "pure_bf16 bfloat16",
     "write dtype: float16": "float16 half",
     "write dtype, in which quantized layers compute": "bnb_4bit_compute_dtype compute_dtype",
@@ -200,8 +220,9 @@ _ANSWERS: Mapping[str, str] = {
     ),
     "write loss_type: dft": "use_dft_loss dft_loss dft",
     "write optim: galore_adamw, with optim_target_modules": "use_galore galore galore_target",
+    "write optim_args: rank=128,scale=0.25": "galore_rank galore_scale apollo_rank apollo_scale",
     "write optim: apollo_adamw, with optim_target_modules": "use_apollo apollo apollo_target",
-    f"{_LEAVE_OUT}: optim names every optimizer that there is": (
+    f"{LEAVE_OUT}: optim names every optimizer that there is": (
         "use_badam use_adam_mini use_muon muon"
     ),
     "write lr_scheduler_type: cosine_with_min_lr and lr_scheduler_kwargs: {min_lr_rate: 0.1}": (
@@ -210,7 +231,7 @@ _ANSWERS: Mapping[str, str] = {
     "write lr_scheduler_type: cosine_with_min_lr and lr_scheduler_kwargs: {min_lr: ...}": (
         "min_lr lr_min min_learning_rate"
     ),
-    f"{_LEAVE_OUT}: it needs a library that the trainer does not have": (
+    f"{LEAVE_OUT}: it needs a library that the trainer does not have": (
         "use_unsloth unsloth use_mca plugins lora_mlp_kernel lora_qkv_kernel lora_o_kernel relora "
         "relora_steps shift_attn mixture_of_depths use_llama_pro"
     ),
@@ -219,11 +240,11 @@ _ANSWERS: Mapping[str, str] = {
         "new_tokens tokens eot_tokens bos_token unk_token resize_vocab "
         "resize_token_embeddings_to_32x"
     ),
-    f"{_LEAVE_OUT}: TRL pads on the right": "padding_side",
+    f"{LEAVE_OUT}: TRL pads on the right": "padding_side",
     "write pad_to_multiple_of: TRL pads to the longest row of a batch": (
         "pad_to_sequence_len pad_to_max_length padding"
     ),
-    f"{_LEAVE_OUT}: TRL cuts rows off at their end": "truncation_side truncation",
+    f"{LEAVE_OUT}: TRL cuts rows off at their end": "truncation_side truncation",
     "write train_sampling_strategy: sequential": "disable_shuffling curriculum_sampling no_shuffle",
     "write report_to: wandb": "use_wandb wandb enable_wandb",
     "write report_to: tensorboard": "use_tensorboard tensorboard",
@@ -248,53 +269,9 @@ OTHER_TOOLS: Mapping[str, str] = {
 }
 """Key of another tool -> what to write."""
 
-_PEFT = {
-    "lora": "write use_peft: true",
-    "qlora": "write use_peft: true and load_in_4bit: true",
-    "dora": "write use_peft: true and use_dora: true",
-    "full": f"{_LEAVE_OUT}: full tuning is what happens without use_peft",
-    "freeze": _NO_FREEZING,
-}
-_WHERE_TRUE = {
-    "flash_attention flash_attn flash_attention_2 use_flash_attention use_flash_attention_2 "
-    "use_flash_attn use_flash_attn_2": _FLASH,
-    "sdp_attention": _SDPA,
-    "eager_attention": "write attn_implementation: eager",
-    "flex_attention": "write attn_implementation: flex_attention",
-    "lora_target_linear": "write lora_target_modules: all-linear",
-    "disable_gradient_checkpointing": "write gradient_checkpointing: false",
-    "use_unsloth_gc": "write gradient_checkpointing: true",
-    "full_finetuning": _PEFT["full"],
-}
-_WHERE_FALSE = {
-    "full_finetuning": _PEFT["lora"],
-    "train_on_inputs": "write assistant_only_loss: true for conversations; of prompts with "
-    "completions only the completion counts anyway",
-}
-BY_VALUE: Mapping[str, Mapping[str, str]] = {
-    **dict.fromkeys(
-        ("finetuning_type", "adapter", "tuner", "method", "train_type", "peft_type"), _PEFT
-    ),
-    "quantization_bit": {"4": "write load_in_4bit: true", "8": "write load_in_8bit: true"},
-    "bits": {"4": "write load_in_4bit: true", "8": "write load_in_8bit: true"},
-    "flash_attn": {"fa2": _FLASH, "sdpa": _SDPA, "auto": f"{_LEAVE_OUT}: it is chosen anyway"},
-    "lora_target": {"all": "write lora_target_modules: all-linear"},
-    "mixed_precision": {"bf16": "write bf16: true", "fp16": "write fp16: true"},
-    "precision": {
-        "bf16": "write bf16: true",
-        "bf16-mixed": "write bf16: true",
-        "fp16": "write fp16: true",
-        "16-mixed": "write fp16: true",
-    },
-}
-
 
 def answer_for(key: str, value: Any) -> str | None:
     """What to write instead of another tool's key with this value; None where it is no such key."""
     if key not in OTHER_TOOLS:
         return None
-    if value is True or value is False:
-        table = _WHERE_TRUE if value else _WHERE_FALSE
-        named = [answer for keys, answer in table.items() if key in keys.split()]
-        return named[0] if named else OTHER_TOOLS[key]
-    return BY_VALUE.get(key, {}).get(str(value).lower(), OTHER_TOOLS[key])
+    return answer_by_value(key, value) or OTHER_TOOLS[key]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is said of a key that is none of TRL's: the sentence that its user needs. No I/O here."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from finetune_contract.config.schema import Schema
 from finetune_contract.config.spellings import OLDER, RETIRED
 
 _UNKNOWN = "not a key of TRL's SFT config"
+_ADVICE = re.compile(r"\b(?:write|mean) ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,12 @@ class Unknown:
 
     problem: Problem
     meant: str | None = None
+
+    @property
+    def advised(self) -> frozenset[str]:
+        """The words of what to write instead: TRL's keys are among them."""
+        advice = _ADVICE.split(self.problem.message, maxsplit=1)[1:]
+        return frozenset(re.findall(r"\w+", "".join(advice)))
 
 
 def read_unknown(config: Mapping[str, Any], schema: Schema) -> Iterator[Unknown]:
@@ -40,7 +48,16 @@ def _read(word: str, value: Any, schema: Schema) -> Iterator[Unknown]:
         yield _nested(word, key)
         return
     meant, advice = _advice(word, value, schema)
-    yield Unknown(problem=Problem(path=word, message=f"{_UNKNOWN}{advice}"), meant=meant)
+    message = f"{_UNKNOWN}{_strange_character(word)}{advice}"
+    yield Unknown(problem=Problem(path=word, message=message), meant=meant)
+
+
+def _strange_character(word: str) -> str:
+    """One that nobody sees, as copied from a web page."""
+    strange = next((c for c in word if not c.isascii() and not c.isalpha()), None)
+    if strange is None:
+        return ""
+    return f", as it holds the character U+{ord(strange):04X}"
 
 
 def _is_section(word: str, value: Any, schema: Schema) -> bool:

@@ -23,6 +23,16 @@ _SECRET = frozenset(("hub_token",))
 _ELSEWHERE = frozenset(("env", "datasets"))
 """nested.py says more of them."""
 
+_OTHER_KEYS = {
+    ("dataset_name", "a list"): (
+        "expected one name: for several write datasets: [{path: ...}, {path: ...}]"
+    ),
+    ("dataset_test_split", "a number"): (
+        "expected the name of a split: for a share write test_split_size, beside datasets"
+    ),
+}
+"""Key and what it was given -> which key that is for."""
+
 _NONE_OF_THEM = {"report_to": 'write "none" for no tracker'}
 """Keys that fail with null, whatever TRL annotates -> what to write."""
 
@@ -35,6 +45,8 @@ def check_type(key: str, name: str, value: Any, schema: Schema) -> Iterator[Prob
         yield Problem(path=name, message=f"cannot be set in YAML: {BEYOND_YAML[key]}")
     elif key in _NONE_OF_THEM and (value is None or value is False):
         yield Problem(path=name, message=f"found {quoted(value)}: {_NONE_OF_THEM[key]}")
+    elif (advice := _OTHER_KEYS.get((key, kind_of(value)))) is not None:
+        yield Problem(path=name, message=f"found {quoted(value)}, {advice}")
     elif message := wrong_type(
         value, schema.types(key), default=definition.get("default"), is_secret=key in _SECRET
     ):
