@@ -91,11 +91,19 @@ def test_adjustments_come_before_the_users_own() -> None:
     assert plan.config["per_device_train_batch_size"] == 4
 
 
-def test_integers_that_json_made_floats_are_integers_again() -> None:
-    config = a_plan(lora_r=8.0, learning_rate=1.0).config
-
-    assert isinstance(config["lora_r"], int)
-    assert isinstance(config["learning_rate"], float)
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        pytest.param("lora_r", 8.0, int, id="JSON made a float of a count"),
+        pytest.param("learning_rate", 1.0, float, id="a float stays one"),
+        pytest.param("adam_beta1", 0, float, id="JSON made an integer of a float"),
+        pytest.param("test_split_size", 2.0, int, id="two rows, not a share"),
+        pytest.param("test_split_size", 0.2, float, id="a share"),
+        pytest.param("use_peft", True, bool, id="no number"),
+    ],
+)
+def test_numbers_are_of_the_type_that_trl_expects(key: str, value: Any, kind: type) -> None:
+    assert type(a_plan(**{key: value}).config[key]) is kind
 
 
 def test_a_resume_is_a_path_in_the_config() -> None:
@@ -124,6 +132,7 @@ def test_ranks_share_the_cpus(processes: int, threads: str) -> None:
         pytest.param(World(), {}, False, id="one process"),
         pytest.param(World(nodes=2), {}, True, id="two nodes"),
         pytest.param(World(), {"fsdp": "full_shard"}, True, id="FSDP around one process"),
+        pytest.param(World(), {"ddp_backend": "gloo"}, True, id="a backend around one process"),
     ],
 )
 def test_only_several_processes_or_sharding_need_a_process_group(
@@ -140,6 +149,19 @@ def test_a_wrong_config_is_the_users_with_every_problem_named() -> None:
     assert (failure.blame, failure.reason) == (Blame.USER, "InvalidConfig")
     assert "did you mean learning_rate?" in failure.message
     assert "output_dir: belongs to the operator" in failure.message
+
+
+def test_a_tracker_without_its_secret_is_refused_where_it_could_come_from_nowhere_else() -> None:
+    run = a_run(report_to="wandb")
+
+    check_run(run, CPU)
+    check_run(run, CPU, variables={"WANDB_API_KEY"})
+    with pytest.raises(AttemptFailed, match="WANDB_API_KEY"):
+        check_run(run, CPU, variables={"PATH"})
+
+
+def test_an_image_with_a_trl_that_has_no_schema_leaves_the_check_to_trls_parser() -> None:
+    check_run(a_run(a_key_of_tomorrow=1), CPU, trl_version="99.0.0")
 
 
 def test_fewer_gpus_than_promised_is_a_world_size_mismatch() -> None:

@@ -7,6 +7,7 @@ Composes and decides little; verification happens in rank 0 while the ranks are 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 
 import yaml
@@ -45,6 +46,8 @@ class Surroundings:
     node: int = 0
     rank_output: Path | None = None
     """Where the ranks' own words go; None for where the supervisor's go."""
+    has_whole_environment: bool = True
+    """Whether a token can only come by an environment variable, as in a pod."""
 
 
 def carry_out(run: Run, around: Surroundings) -> Outcome:
@@ -68,7 +71,12 @@ def carry_out(run: Run, around: Surroundings) -> Outcome:
 def _carry_out(run: Run, around: Surroundings) -> Outcome:
     around.reporter.enter(TrainerPhase.FETCHING)
     # What can be seen to be wrong is told before anything is downloaded for it.
-    plan.check_run(run, around.hardware)
+    plan.check_run(
+        run,
+        around.hardware,
+        trl_version=metadata.version("trl"),
+        variables=around.environment if around.has_whole_environment else None,
+    )
     output = open_store(run.output_uri, around.environment)
     publication.claim_output(output, run, around.stop, is_first_node=around.node == 0)
     store = open_store(locations.join(run.output_uri, run.run_id), around.environment)

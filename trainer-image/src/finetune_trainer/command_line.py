@@ -85,6 +85,8 @@ def _train(described: Run, workspace: Workspace, hardware: Hardware, stop: StopR
         ),
         grace_seconds=GRACE_SECONDS,
         rank_output=workspace.log,
+        # Whoever has logged in to a hub or tracker here has a file at home that says so.
+        has_whole_environment=False,
     )
     outcome = carry_out(described, around)
     display.close()

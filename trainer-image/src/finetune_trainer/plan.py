@@ -5,13 +5,13 @@ Pure: values in, values out. Where the user says nothing, TRL's own `sft.py` dec
 here otherwise has its reason beside it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finetune_contract.config import Context, check_config
-from finetune_contract.config.schema import load_schema
+from finetune_contract.config.schema import NEWEST, known_versions, load_schema
 from finetune_contract.config.spellings import modernize
 from finetune_contract.run import Run
 from finetune_trainer.failures import infrastructure_error, user_error
@@ -36,13 +36,25 @@ def effective_config(run: Run) -> Mapping[str, Any]:
     return config
 
 
-def check_run(run: Run, hardware: Hardware) -> None:
-    """
+def check_run(
+    run: Run,
+    hardware: Hardware,
+    *,
+    trl_version: str = NEWEST,
+    variables: Collection[str] | None = None,
+) -> None:
+    """Check the run against the TRL that is installed; one without a schema checks by itself.
+
+    `variables` are the names of the environment's; None where a login may lie elsewhere.
+
     Raises:
         AttemptFailed: the config is wrong, or the node is not what was promised.
     """
-    problems = check_config({**run.config, **run.adjustments}, _context(run, hardware))
-    mistakes = [problem for problem in problems if not problem.is_warning]
+    mistakes = []
+    if trl_version in known_versions():
+        context = _context(run, hardware, trl_version, variables)
+        problems = check_config({**run.config, **run.adjustments}, context)
+        mistakes = [problem for problem in problems if not problem.is_warning]
     if mistakes:
         raise user_error(
             "InvalidConfig",
@@ -58,11 +70,15 @@ def check_run(run: Run, hardware: Hardware) -> None:
         )
 
 
-def _context(run: Run, hardware: Hardware) -> Context:
+def _context(
+    run: Run, hardware: Hardware, trl_version: str, variables: Collection[str] | None
+) -> Context:
     return Context(
+        schema=load_schema(trl_version),
         nodes=run.world.nodes,
         processes_per_node=run.world.processes_per_node,
         gpus_per_node=hardware.gpus,
+        environment=variables,
     )
 
 
@@ -91,7 +107,7 @@ def plan_training(
 
     `local_paths` has the place of everything that was fetched, by the name in the config.
     """
-    config = _with_local_names(_with_whole_integers(effective_config(run)), local_paths)
+    config = _with_local_names(_with_right_numbers(effective_config(run)), local_paths)
     config |= _defaults(hardware, config)
     config["output_dir"] = str(output)
     if resume is not None:
@@ -100,9 +116,12 @@ def plan_training(
     return TrainingPlan(
         config=config,
         environment=_environment(run, hardware) | environment,
-        # FSDP and DeepSpeed want a group even around one process.
-        is_distributed=run.world.size > 1 or any(config.get(key) for key in ("fsdp", "deepspeed")),
+        is_distributed=run.world.size > 1 or any(config.get(key) for key in _GROUPED),
     )
+
+
+_GROUPED = ("fsdp", "deepspeed", "ddp_backend")
+"""What wants a process group even around one process."""
 
 
 def _defaults(hardware: Hardware, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,20 +153,19 @@ def _environment(run: Run, hardware: Hardware) -> dict[str, str]:
     }
 
 
-def _with_whole_integers(config: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON and Kubernetes may turn `8` into `8.0`; TRL would pass it on as a float."""
+def _with_right_numbers(config: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON and Kubernetes may turn `8` into `8.0` and `0.0` into `0`; TRL would pass that on."""
     properties = load_schema().properties
-    return {
-        key: int(value)
-        if isinstance(value, float) and value.is_integer() and _is_integer(properties.get(key))
-        else value
-        for key, value in config.items()
-    }
+    return {key: _right_number(value, properties.get(key, {})) for key, value in config.items()}
 
 
-def _is_integer(schema: Mapping[str, Any] | None) -> bool:
-    types = (schema or {}).get("type") or ()
-    return "integer" in types and "number" not in types
+def _right_number(value: Any, schema: Mapping[str, Any]) -> Any:
+    """The number as TRL's type hint has it; a count where a fraction would be a share is an int."""
+    if not {"integer", "number"} & {*schema.get("type", ())} or isinstance(value, bool):
+        return value
+    if isinstance(schema.get("default"), float):
+        return float(value) if isinstance(value, int) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _with_local_names(config: Mapping[str, Any], local_paths: Mapping[str, Path]) -> dict[str, Any]:
