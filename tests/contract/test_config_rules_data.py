@@ -104,6 +104,12 @@ EVALUATES = {"eval_strategy": "epoch"}
             "dataloader_num_workers, e.g. to 4",
             id="nobody persists",
         ),
+        pytest.param(
+            {"dataloader_multiprocessing_context": "fork"},
+            'dataloader_multiprocessing_context: found "fork" without workers: set '
+            "dataloader_num_workers, e.g. to 4",
+            id="nobody forks",
+        ),
     ],
 )
 def test_data_that_cannot_be_read_so_is_refused(config: dict[str, Any], sentence: str) -> None:

@@ -237,13 +237,35 @@ def test_what_four_gpus_can_share_is_accepted(config: dict[str, Any]) -> None:
     assert refusals(config, nodes=2, processes_per_node=2, gpus_per_node=2) == []
 
 
-def test_nccl_needs_gpus() -> None:
-    config = {"ddp_backend": "nccl"}
-    sentence = 'ddp_backend: found "nccl" in a job without GPUs: remove it'
+@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize(
+    ("backend", "gpus", "sentences"),
+    [
+        pytest.param(
+            "nccl",
+            0,
+            ['ddp_backend: found "nccl" in a job without GPUs: remove it'],
+            id="NCCL without GPUs",
+        ),
+        pytest.param(
+            "xccl",
+            1,
+            ['ddp_backend: found "xccl", which is not for NVIDIA\'s GPUs: remove it'],
+            id="Intel's",
+        ),
+        pytest.param("nccl", 1, [], id="NCCL"),
+        pytest.param("gloo", 0, [], id="Gloo on CPUs"),
+        pytest.param("gloo", 1, [], id="Gloo on GPUs"),
+    ],
+)
+def test_a_backend_goes_with_the_hardware(
+    nodes: int, backend: str, gpus: int, sentences: list[str]
+) -> None:
+    found = refusals(
+        {"ddp_backend": backend}, nodes=nodes, processes_per_node=1, gpus_per_node=gpus
+    )
 
-    assert refusals(config, nodes=2, processes_per_node=1, gpus_per_node=0) == [sentence]
-    assert refusals(config, nodes=2, processes_per_node=1, gpus_per_node=1) == []
-    assert refusals(config, nodes=1, processes_per_node=1, gpus_per_node=0) == []
+    assert found == sentences
 
 
 def test_nothing_is_said_of_a_world_that_is_not_known() -> None:

@@ -68,6 +68,12 @@ LORA = {"use_peft": True}
             id="quantized twice",
         ),
         pytest.param(
+            {**LORA, "load_in_4bit": True, "dtype": "auto"},
+            'dtype: found "auto" beside load_in_4bit: true, expected what to compute in: bfloat16 '
+            "where the GPU has it",
+            id="4 bits of any dtype",
+        ),
+        pytest.param(
             {
                 "activation_checkpointing": False,
                 "activation_checkpointing_kwargs": {"selective": True},

@@ -127,10 +127,14 @@ def _parts(config: Reading) -> list[Mapping[str, Any]]:
 
 
 def check_workers(config: Reading, context: Context) -> Iterator[Problem]:
-    """`TrainingArguments` raises for the first, torch's `DataLoader` for the second."""
+    """`TrainingArguments` raises for the first, torch's `DataLoader` for the others."""
     if config.number("dataloader_num_workers"):
         return
-    for key in ("dataloader_prefetch_factor", "dataloader_persistent_workers"):
+    for key in (
+        "dataloader_prefetch_factor",
+        "dataloader_persistent_workers",
+        "dataloader_multiprocessing_context",
+    ):
         if config[key]:
             yield Problem(
                 path=config.name(key),

@@ -92,13 +92,21 @@ def check_quantized_shards(config: Reading, context: Context) -> Iterator[Proble
 
 
 def check_backend(config: Reading, context: Context) -> Iterator[Problem]:
-    """`PartialState` forms the process group with it; NCCL has no CPUs."""
-    is_group_of_cpus = context.gpus_per_node == 0 and (context.world_size or 1) > 1
-    if config["ddp_backend"] == "nccl" and is_group_of_cpus:
+    """`PartialState` raises on CPUs for all but Gloo, and torch for those of other accelerators."""
+    backend = config["ddp_backend"]
+    if context.gpus_per_node == 0 and backend not in (None, "gloo"):
         yield Problem(
             path=config.name("ddp_backend"),
-            message='found "nccl" in a job without GPUs: remove it',
+            message=f"found {quoted(backend)} in a job without GPUs: remove it",
         )
+    elif context.gpus_per_node and backend in _NOT_NVIDIA:
+        yield Problem(
+            path=config.name("ddp_backend"),
+            message=f"found {quoted(backend)}, which is not for NVIDIA's GPUs: remove it",
+        )
+
+
+_NOT_NVIDIA = ("xccl", "hccl", "cncl", "mccl")
 
 
 def check_split_batches(config: Reading, context: Context) -> Iterator[Problem]:

@@ -87,6 +87,16 @@ def check_quantization(config: Reading, context: Context) -> Iterator[Problem]:
         )
 
 
+def check_dtype_of_quantized(config: Reading, context: Context) -> Iterator[Problem]:
+    """`BitsAndBytesConfig.__init__` looks the name up in torch, which has no `auto`."""
+    if config["load_in_4bit"] and config["dtype"] == "auto":
+        yield Problem(
+            path=config.name("dtype"),
+            message='found "auto" beside load_in_4bit: true, expected what to compute in: '
+            "bfloat16 where the GPU has it",
+        )
+
+
 def check_selective_recomputation(config: Reading, context: Context) -> Iterator[Problem]:
     """`SFTTrainer.__init__` raises; each pair of keys is one key and its older name."""
     key = "activation_checkpointing_kwargs"
@@ -153,6 +163,7 @@ RULES = (
     check_output_layer,
     check_target_parameters,
     check_quantization,
+    check_dtype_of_quantized,
     check_selective_recomputation,
     check_optimizer_targets,
     check_fused_loss,
