@@ -151,6 +151,15 @@ def test_a_missing_head_is_told() -> None:
     ]
 
 
+def test_a_field_under_another_name_is_not_missing_as_well() -> None:
+    body = a_job_body()
+    body["spec"]["ouput"] = body["spec"].pop("output")
+
+    assert [str(problem) for problem in check_shape(body)] == [
+        "spec.ouput: unknown field, did you mean output?"
+    ]
+
+
 def test_a_name_may_be_generated() -> None:
     assert check_shape(a_job_body() | {"metadata": {"generateName": "balloon-"}}) == ()
 

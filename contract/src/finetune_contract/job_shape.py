@@ -119,8 +119,10 @@ def _check_fields(
     value: Mapping[str, Any], schema: Mapping[str, Any], path: str
 ) -> Iterator[Problem]:
     known = schema["properties"]
+    advice = "".join(_unknown(key, path, known) for key in value if key not in known)
     for key in schema.get("required", ()):
-        if key not in value:
+        # Where it stands under another name, that is told, and enough.
+        if key not in value and not re.search(rf"(mean|write) {key}\b", advice):
             yield Problem(path=f"{path}.{key}", message=f"missing: {_missing(path, key)}")
     for key, item in value.items():
         if key in known:

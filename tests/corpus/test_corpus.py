@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people really write: every file gets the same verdict from CLI, operator, webhook, trainer.
+
+`wrong/` has one mistake, or one habit, per file, with the sentences that its user must read:
+
+    # from: where such files come from
+    # expect: path: sentence        (line N: sentence, where it is no YAML)
+    # warn: path: sentence
+
+`right/` has configs in the shape of TRL's own examples. A bare config is checked as that of a job
+as well.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from factories import SETTINGS, a_job_body
+from finetune_contract.job_check import CONFIG_PATH
+from finetune_contract.run import JobReference, Run, World
+from finetune_operator.admission import review
+from finetune_operator.errors import InvalidSpec
+from finetune_operator.spec import parse_job
+from finetune_trainer.command_line import main
+from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.hardware import Hardware
+from finetune_trainer.plan import check_run
+from finetune_trainer.source_lines import Document, read_documents
+
+HERE = Path(__file__).parent
+WRONG = sorted((HERE / "wrong").glob("*.yaml"))
+RIGHT = sorted((HERE / "right").glob("*.yaml"))
+FILES = [*WRONG, *RIGHT]
+
+AROUND: Mapping[str, Any] = {
+    "resources": {"nodes": 1, "gpusPerNode": 2},
+    "output": {"uri": "s3://models/corpus", "credentialsSecretRef": {"name": "models-bucket"}},
+}
+"""The job of a bare config, which says nothing of GPUs and secrets, has enough of both."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a file, in the order of its lines."""
+
+    mistakes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def expected_of(path: Path) -> Verdict:
+    """The verdict that the head of a file asks for."""
+    head = re.findall(r"^# (expect|warn): (.*)$", path.read_text(), re.MULTILINE)
+    return Verdict(
+        mistakes=tuple(sentence for kind, sentence in head if kind == "expect"),
+        warnings=tuple(sentence for kind, sentence in head if kind == "warn"),
+    )
+
+
+def of_command_line(path: Path, output: str) -> Verdict:
+    told: dict[str, list[str]] = {"error": [], "warning": []}
+    for found in json.loads(output):
+        assert found["file"] == str(path)
+        place = found["path"] or f"line {found['line']}"
+        told[found["severity"]].append(f"{place}: {found['message']}")
+    return Verdict(mistakes=tuple(told["error"]), warnings=tuple(told["warning"]))
+
+
+def jobs_in(path: Path) -> Iterator[dict[str, Any]]:
+    """The jobs that the API server would let through to webhook and operator, defaults filled in.
+
+    A mistake outside of the config is refused by the API server, and one of YAML by kubectl.
+    """
+    refused = re.search(
+        r"^# expect: (?!spec\.config\.)(spec|kind|apiVersion|metadata|config:|line )",
+        path.read_text(),
+        re.MULTILINE,
+    )
+    documents = list(read_documents(path.read_bytes()))
+    if refused or any(document.found for document in documents):
+        return
+    yield from (as_job(document) for document in documents)
+
+
+def as_job(document: Document) -> dict[str, Any]:
+    value = document.value
+    if "kind" not in value:
+        return a_job_body(config=value, **AROUND)
+    spec = dict(value["spec"])
+    resources = {"nodes": 1, "gpusPerNode": 1} | spec.pop("resources", {})
+    return a_job_body(value["metadata"]["name"], resources=resources, **spec)
+
+
+def bare(sentences: tuple[str, ...]) -> tuple[str, ...]:
+    """The sentences with the paths of a bare config, in one order for all."""
+    return tuple(sorted(sentence.removeprefix(f"{CONFIG_PATH}.") for sentence in sentences))
+
+
+def of_operator(job: Mapping[str, Any]) -> Verdict:
+    try:
+        return Verdict(mistakes=(), warnings=bare(parse_job(job, SETTINGS).warnings))
+    except InvalidSpec as error:
+        return Verdict(mistakes=bare(tuple(map(str, error.problems))), warnings=())
+
+
+def of_webhook(job: Mapping[str, Any]) -> Verdict:
+    request = {"operation": "CREATE", "kind": {"kind": "FineTuneJob"}, "object": job}
+    response = review(request, SETTINGS)
+    causes = response.get("status", {}).get("details", {}).get("causes", [])
+    return Verdict(
+        mistakes=bare(tuple(f"{cause['field']}: {cause['message']}" for cause in causes)),
+        warnings=bare(tuple(response.get("warnings", ()))),
+    )
+
+
+def mistakes_of_trainer(job: Mapping[str, Any]) -> str:
+    spec = job["spec"]
+    resources = spec["resources"]
+    gpus = resources["gpusPerNode"]
+    run = Run(
+        job=JobReference(namespace="team", name="corpus", uid="uid"),
+        run_id="0123456789",
+        attempt=1,
+        config=spec["config"],
+        output_uri="s3://models/corpus",
+        world=World(nodes=resources["nodes"], processes_per_node=max(1, gpus)),
+    )
+    try:
+        check_run(run, Hardware(gpus=gpus, cpus=8))
+    except AttemptFailed as error:
+        return error.failure.message
+    return ""
+
+
+def test_there_are_two_hundred_wrong_configs_and_thirty_right_ones() -> None:
+    assert len(WRONG) >= 200
+    assert len(RIGHT) >= 30
+
+
+def test_most_of_them_reach_every_check() -> None:
+    assert sum(any(jobs_in(path)) for path in WRONG) >= 200
+
+
+@pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
+def test_a_wrong_config_says_where_it_comes_from_and_what_is_expected(path: Path) -> None:
+    expected = expected_of(path)
+
+    assert path.read_text().startswith("# from: ")
+    assert expected.mistakes or expected.warnings
+
+
+@pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
+def test_a_right_config_is_expected_to_be_accepted(path: Path) -> None:
+    assert expected_of(path).mistakes == ()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_command_line_says_what_is_expected(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = expected_of(path)
+
+    exit_code = main(["validate", "--output", "json", str(path)])
+
+    assert of_command_line(path, capsys.readouterr().out) == expected
+    assert exit_code == (64 if expected.mistakes else 0)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_webhook_operator_and_trainer_say_the_same(path: Path) -> None:
+    expected = expected_of(path)
+    jobs = list(jobs_in(path))
+    if not jobs:
+        return
+
+    webhook = [of_webhook(job) for job in jobs]
+    operator = [of_operator(job) for job in jobs]
+    trainer = [mistakes_of_trainer(job) for job in jobs]
+
+    said = tuple(sentence for verdict in webhook for sentence in verdict.mistakes)
+    warned = tuple(sentence for verdict in webhook for sentence in verdict.warnings)
+    assert bare(said) == bare(expected.mistakes)
+    assert bare(warned) == bare(expected.warnings)
+    for of_one, verdict, failure in zip(webhook, operator, trainer, strict=True):
+        assert verdict.mistakes == of_one.mistakes
+        # What is refused has no warnings yet: the condition names what must be changed.
+        assert verdict.mistakes or verdict.warnings == of_one.warnings
+        # What of the environment is missing is not asked of the trainer, which is never started.
+        told = [sentence for sentence in of_one.mistakes if "the Secret of" not in sentence]
+        assert all(sentence in failure for sentence in told)
+        assert bool(failure) == bool(told)
+
+
+@pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
+def test_every_problem_stands_in_the_line_that_it_is_about(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = path.read_text().splitlines()
+
+    main(["validate", "--output", "json", str(path)])
+
+    for found in json.loads(capsys.readouterr().out):
+        line = lines[found["line"] - 1]
+        assert not line.startswith("#")
+        if found["path"] and not found["message"].startswith("missing"):
+            key = re.split(r"\.|\[\d+\]", found["path"])[-1]
+            assert key in line
