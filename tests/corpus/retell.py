@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what `finetune validate` says today into the heads of the corpus: `python -m corpus.retell`.
+"""Writes what is said today into the heads of the corpus: `python -m corpus.retell` in tests/.
 
 For a sentence that was put better. Read the difference as the user of each file before keeping it:
 a sentence that helps less than before is a mistake in the tables, not in the corpus.
