@@ -79,6 +79,11 @@ def test_one_process_per_gpu_that_is_wanted_and_there(
             id="a typing mistake",
         ),
         pytest.param(
+            f"{HEAD}spec:\n  config: {{{CONFIG}}}",
+            "job.yaml:4:1: spec.output: missing",
+            id="no output",
+        ),
+        pytest.param(
             f"{HEAD}spec:\n  config: {{{CONFIG}}}\n  output: {{}}",
             "job.yaml:6:3: spec.output.uri: missing",
             id="no place for the result",

@@ -88,7 +88,7 @@ def processes_here(job: Job, gpus: int) -> int:
 def _as_in_cluster(document: Mapping[str, Any], output: str | None) -> Mapping[str, Any]:
     """The job as a cluster would get it: this machine has folders and variables of its own."""
     spec = document.get("spec")
-    given = (spec.get("output") or {}) if isinstance(spec, Mapping) else None
+    given = spec.get("output", {} if output else None) if isinstance(spec, Mapping) else None
     if not isinstance(spec, Mapping) or not isinstance(given, Mapping):
         return document
     there = {"credentialsSecretRef": {"name": "environment"}, **given}
