@@ -92,6 +92,20 @@ def test_adjustments_come_before_the_users_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("config", "steps"),
+    [
+        pytest.param({}, 10, id="as often as TRL"),
+        pytest.param({"eval_steps": 3}, 3, id="set"),
+        pytest.param({"logging_steps": 5}, None, id="TRL takes those of logging"),
+    ],
+)
+def test_that_every_step_is_logged_does_not_make_every_step_evaluate(
+    config: dict[str, Any], steps: int | None
+) -> None:
+    assert a_plan(eval_strategy="steps", **config).config.get("eval_steps") == steps
+
+
+@pytest.mark.parametrize(
     ("key", "value", "kind"),
     [
         pytest.param("lora_r", 8.0, int, id="JSON made a float of a count"),

@@ -133,6 +133,9 @@ def _defaults(hardware: Hardware, config: Mapping[str, Any]) -> dict[str, Any]:
     if "logging_strategy" not in config:
         # `kubectl get` and the loss curve live on what is logged: TRL's 10 leaves short runs blank.
         defaults["logging_steps"] = 1
+        if "logging_steps" not in config:
+            # Where it isn't set TRL takes that of logging, and would evaluate after every step.
+            defaults["eval_steps"] = load_schema().default("logging_steps")
     if not hardware.has_cuda:
         # TRL's default is bf16 on a GPU; SFTConfig cannot even be built with it on a CPU.
         defaults |= {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
