@@ -81,8 +81,9 @@ def loss_bytes(model: Architecture, strategy: Strategy) -> int:
 
 def _norm_bytes(model: Architecture, strategy: Strategy) -> int:
     """A norm's input in 32 bits; RMSNorm keeps its result before the weight, where that learns."""
-    result = strategy.weight_bytes if model.is_rms_norm and strategy.lora is None else 0
-    return model.hidden * (FLOAT32 + result)
+    result = FLOAT32 if model.scales_in_32_bits else strategy.weight_bytes
+    is_kept = model.is_rms_norm and strategy.lora is None
+    return model.hidden * (FLOAT32 + (result if is_kept else 0))
 
 
 def _query_key_norm_bytes(model: Architecture, strategy: Strategy) -> int:
@@ -98,7 +99,9 @@ def _attention_bytes(model: Architecture, strategy: Strategy) -> int:
     pairs = 2 * (model.query if strategy.has_mask else model.key_value)
     kept = strategy.compute_bytes * (2 * model.query + pairs) + FLOAT32 * model.heads
     if strategy.writes_attention:
-        kept += model.heads * strategy.row_tokens * (FLOAT32 + strategy.compute_bytes)
+        copies = 2 if model.softcaps_attention else 1
+        pair = FLOAT32 + copies * strategy.compute_bytes
+        kept += model.heads * strategy.row_tokens * pair
     return kept
 
 

@@ -73,6 +73,9 @@ class Architecture:
     norms: int
     """In one layer, of the hidden size."""
     is_rms_norm: bool
+    scales_in_32_bits: bool
+    """Whether RMSNorm multiplies by its weight before it goes back to 16 bits."""
+    softcaps_attention: bool
     query_key_norm: int
     """Parameters of the norms over queries and keys in one layer; 0 where there are none."""
     vectors: int

@@ -124,17 +124,15 @@ def _row_scales(model: Architecture, strategy: Strategy) -> int:
 
 def _weights(model: Architecture, strategy: Strategy) -> int:
     sharding = strategy.sharding
-    base = base_weight_bytes(model, strategy)
+    learning = _gradients(model, strategy)
     if strategy.lora is None:
-        if sharding.upcasts_trainable:
-            base = model.parameters * FLOAT32
-        adapter = 0
+        held = max(learning, base_weight_bytes(model, strategy))
     else:
-        adapter = _adapter_bytes(model, strategy)
+        held = learning + base_weight_bytes(model, strategy)
     if not sharding.keeps_weights:
         return _gathered(model, strategy)
-    held = (base + adapter) // sharding.weights
-    return held + (_gathered(model, strategy) if sharding.weights > 1 else 0)
+    gathered = _gathered(model, strategy) if sharding.weights > 1 else 0
+    return held // sharding.weights + gathered
 
 
 def _gathered(model: Architecture, strategy: Strategy) -> int:
@@ -144,48 +142,45 @@ def _gathered(model: Architecture, strategy: Strategy) -> int:
     return max(2 * layer, embeddings)
 
 
-def _adapter_bytes(model: Architecture, strategy: Strategy) -> int:
-    if strategy.lora is None:
-        return 0
-    saved = count_saved_modules(model, strategy.lora) * strategy.weight_bytes
-    return count_adapter(model, strategy.lora) * strategy.lora.bytes + saved
+def _learning(model: Architecture, strategy: Strategy) -> tuple[tuple[int, int], ...]:
+    """How many parameters learn, and the bytes of each: PEFT's copies stay in the model's type."""
+    lora = strategy.lora
+    if lora is None:
+        upcasts = strategy.sharding.upcasts_trainable
+        return ((model.parameters, FLOAT32 if upcasts else strategy.weight_bytes),)
+    return (
+        (count_adapter(model, lora), lora.bytes),
+        (count_saved_modules(model, lora), strategy.weight_bytes),
+    )
 
 
 def _gradients(model: Architecture, strategy: Strategy) -> int:
-    """As large as what is trained, and in its precision."""
-    if strategy.lora is not None:
-        return _adapter_bytes(model, strategy)
-    size = FLOAT32 if strategy.sharding.upcasts_trainable else strategy.weight_bytes
-    return model.parameters * size
+    """As large as what learns, and in its precision."""
+    return sum(count * size for count, size in _learning(model, strategy))
 
 
 def _optimizer(model: Architecture, strategy: Strategy) -> int:
     sharding = strategy.sharding
     if not sharding.keeps_optimizer:
         return 0
-    trainable = count_trainable(model, strategy)
-    size = _trained_bytes(strategy)
-    per_parameter = state_bytes(
-        strategy.optimizer, size, model.hidden, has_momentum=strategy.has_momentum
-    )
-    whole = trainable * per_parameter
+    whole = 0.0
+    for count, size in _learning(model, strategy):
+        if sharding.has_master_weights:
+            whole += count * FLOAT32
+            size = FLOAT32
+        whole += count * _state_bytes(model, strategy, size)
     if strategy.lora is None and embeddings_stay_whole(strategy.optimizer):
-        whole += model.embedding * (2 * FLOAT32 - per_parameter)
-    if sharding.has_master_weights:
-        whole += trainable * FLOAT32
+        whole += model.embedding * (2 * FLOAT32 - _state_bytes(model, strategy, FLOAT32))
     return round(whole / sharding.optimizer)
 
 
-def _trained_bytes(strategy: Strategy) -> int:
-    """Of one parameter, as the optimizer sees it."""
-    if strategy.sharding.has_master_weights or strategy.sharding.upcasts_trainable:
-        return FLOAT32
-    return strategy.weight_bytes if strategy.lora is None else strategy.lora.bytes
+def _state_bytes(model: Architecture, strategy: Strategy, size: int) -> float:
+    return state_bytes(strategy.optimizer, size, model.hidden, has_momentum=strategy.has_momentum)
 
 
 def _step_bytes(model: Architecture, strategy: Strategy) -> int:
-    copies = copies_for_step(strategy.optimizer) * _trained_bytes(strategy)
-    return count_trainable(model, strategy) * copies // strategy.sharding.optimizer
+    copies = copies_for_step(strategy.optimizer) * _gradients(model, strategy)
+    return copies // strategy.sharding.optimizer
 
 
 def _communication(model: Architecture, strategy: Strategy) -> int:

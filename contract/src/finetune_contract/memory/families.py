@@ -30,6 +30,8 @@ class Family:
     norms: int = 2
     is_rms_norm: bool = True
     has_norm_bias: bool = False
+    scales_in_32_bits: bool = False
+    """Whether RMSNorm multiplies by its weight before it goes back to 16 bits."""
     query_key_norm: str = ""
     """`head` for one over each head, `whole` for one over all heads."""
     extra_norms: int = 1
@@ -84,9 +86,11 @@ FAMILIES: Mapping[str, Family] = {
     "qwen3": Family(query_key_norm="head"),
     "qwen3_moe": Family(query_key_norm="head"),
     "olmo2": Family(query_key_norm="whole"),
-    "gemma": Family(is_tied=True, defaults={"head_dim": 256}),
-    "gemma2": Family(norms=4, is_tied=True, defaults={"head_dim": 256}),
-    "gemma3_text": Family(norms=4, query_key_norm="head", is_tied=True, defaults=_GEMMA_3),
+    "gemma": Family(scales_in_32_bits=True, is_tied=True, defaults={"head_dim": 256}),
+    "gemma2": Family(norms=4, scales_in_32_bits=True, is_tied=True, defaults={"head_dim": 256}),
+    "gemma3_text": Family(
+        norms=4, scales_in_32_bits=True, query_key_norm="head", is_tied=True, defaults=_GEMMA_3
+    ),
     "phi3": Family(attention=("self_attn.qkv_proj",), mlp=("mlp.gate_up_proj", "mlp.down_proj")),
     "cohere": Family(norms=1, is_rms_norm=False, is_tied=True),
     "cohere2": Family(norms=1, is_rms_norm=False, is_tied=True),

@@ -67,6 +67,8 @@ def parse_model(config: Mapping[str, Any]) -> Architecture:
         activation_copies=4 if _first_text(config, _ACTIVATION) in _WRITTEN_OUT else 1,
         norms=norms,
         is_rms_norm=family.is_rms_norm,
+        scales_in_32_bits=family.scales_in_32_bits,
+        softcaps_attention=bool(config.get("attn_logit_softcapping")),
         query_key_norm=query_key_norm,
         vectors=layers * (norms * norm_parameters + query_key_norm)
         + family.extra_norms * norm_parameters,
