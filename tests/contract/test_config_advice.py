@@ -97,7 +97,7 @@ STREAM = {"dataset_streaming": True, "max_steps": 100}
             id="late evaluations",
         ),
         pytest.param(
-            {"eval_strategy": "steps"},
+            {"eval_strategy": "steps", "logging_steps": 1},
             "eval_strategy: without eval_steps an evaluation follows every step, as often as is "
             "logged",
             id="an evaluation at each step",

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from finetune_contract.config.owned import PLACES
-from finetune_contract.config.unknown import read_unknown
+from finetune_contract.config.unknown import MOST_TOLD, read_unknown
 from key_verdicts import GOOD, NO_KEY, SCHEMA, found, refusals, rows
 
 CRD = Path(__file__).parents[2] / "crds" / "finetunejobs.yaml"
@@ -126,3 +126,12 @@ def test_every_unknown_key_is_told_of_once() -> None:
     paths = [unknown.problem.path for unknown in read_unknown(config, SCHEMA)]
 
     assert paths == ["learning_rte", "base_model", "lora.r", "nodes"]
+
+
+def test_of_very_many_unknown_keys_only_the_first_are_told() -> None:
+    config = {f"learning_rte_{number}": number for number in range(20_000)}
+
+    told = refusals(GOOD | config)
+
+    assert len(told) == MOST_TOLD + 1
+    assert "there may be more" in told[-1]

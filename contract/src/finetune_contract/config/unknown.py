@@ -4,6 +4,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from finetune_contract.config.nearest import exact_key, likely_key, negated_key, normalize
@@ -13,6 +14,9 @@ from finetune_contract.config.owned import OPERATOR_OWNED, PLACES
 from finetune_contract.config.problem import Problem
 from finetune_contract.config.schema import Schema
 from finetune_contract.config.spellings import OLDER, RETIRED
+
+MOST_TOLD = 50
+"""Looking for the nearest key takes a millisecond, and anybody may send 20,000 keys."""
 
 _UNKNOWN = "not a key of TRL's SFT config"
 _ADVICE = re.compile(r"\b(?:write|mean) ")
@@ -33,7 +37,15 @@ class Unknown:
 
 
 def read_unknown(config: Mapping[str, Any], schema: Schema) -> Iterator[Unknown]:
-    """Every key that neither TRL nor its past knows, in sections too."""
+    """The keys that neither TRL nor its past knows, in sections too: as many as anybody reads."""
+    found = _read_all(config, schema)
+    yield from islice(found, MOST_TOLD)
+    for first_untold in islice(found, 1):
+        message = f"{_UNKNOWN}, and there may be more: correct the {MOST_TOLD} before it first"
+        yield Unknown(problem=Problem(path=first_untold.problem.path, message=message))
+
+
+def _read_all(config: Mapping[str, Any], schema: Schema) -> Iterator[Unknown]:
     for key, value in config.items():
         if key not in schema.properties and key not in OLDER and key not in RETIRED:
             yield from _read(str(key), value, schema)

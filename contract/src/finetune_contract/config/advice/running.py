@@ -8,6 +8,9 @@ from finetune_contract.config.reading import Context, Reading
 from finetune_contract.config.rules.distribution import fsdp_option
 from finetune_contract.config.rules.tracking import trackers_of
 
+_FEWEST_USUAL_STEPS = 10
+"""Between two evaluations: as many as TRL has between two lines of its log."""
+
 
 def advise_on_late_checkpoints(config: Reading, context: Context) -> Iterator[Problem]:
     """A job that is interrupted goes on from its newest checkpoint."""
@@ -30,9 +33,10 @@ def advise_on_late_evaluation(config: Reading, context: Context) -> Iterator[Pro
 
 
 def advise_on_frequent_evaluation(config: Reading, context: Context) -> Iterator[Problem]:
-    """`TrainingArguments` takes `logging_steps`, which is 1 here unless it is said."""
-    if config["eval_strategy"] == "steps" and not config["eval_steps"]:
-        steps = config["logging_steps"] if config.is_set("logging_steps") else 1
+    """`TrainingArguments` takes `logging_steps` where `eval_steps` is not set."""
+    steps = config["logging_steps"]
+    is_frequent = config.is_set("logging_steps") and 0 < steps < _FEWEST_USUAL_STEPS
+    if config["eval_strategy"] == "steps" and not config["eval_steps"] and is_frequent:
         every = "step" if steps == 1 else f"{quoted(steps)} steps"
         yield warning(
             config.name("eval_strategy"),
