@@ -175,7 +175,8 @@ def test_image_of_an_unknown_trl_gets_a_warning_in_place_of_a_check() -> None:
 
 
 def test_answer_stays_readable_however_many_mistakes_there_are() -> None:
-    config = CONFIG | {f"key_{number}": 1 for number in range(MAX_MISTAKES + 7)}
+    mixture = [{"path": "some/data", "no_field": 1}] * (MAX_MISTAKES + 7)
+    config = {"model_name_or_path": "some/model", "datasets": mixture}
 
     status = review(a_request(config=config), SETTINGS)["status"]
 

@@ -12,14 +12,21 @@ from typing import Any
 from finetune_contract.config import Context, Problem, check_config
 from finetune_contract.config.problem import warning
 from finetune_contract.config.schema import known_versions, load_schema, version_of_image
+from finetune_contract.lost_nulls import find_lost_nulls
 
 CONFIG_PATH = "spec.config"
 
 
-def check_job(spec: Mapping[str, Any], *, trainer_image: str = "") -> tuple[Problem, ...]:
+def check_job(
+    spec: Mapping[str, Any],
+    *,
+    trainer_image: str = "",
+    annotations: Mapping[str, str] | None = None,
+) -> tuple[Problem, ...]:
     """Everything that is wrong with the config of a spec of the right shape, with whole paths.
 
-    `trainer_image` is the one that a job without an image of its own gets.
+    `trainer_image` is the one that a job without an image of its own gets; `annotations` are the
+    job's, by which kubectl tells what it was given.
     """
     version = version_of_image(spec.get("image") or trainer_image)
     if version not in known_versions():
@@ -31,7 +38,11 @@ def check_job(spec: Mapping[str, Any], *, trainer_image: str = "") -> tuple[Prob
                 "checked by the trainer, before it trains",
             ),
         )
-    problems = check_config(spec["config"], build_context(spec, version))
+    context = build_context(spec, version)
+    problems = (
+        *check_config(spec["config"], context),
+        *find_lost_nulls(spec["config"], annotations or {}, context.schema),
+    )
     return tuple(replace(problem, path=f"{CONFIG_PATH}.{problem.path}") for problem in problems)
 
 

@@ -54,7 +54,12 @@ def review(request: Body, settings: Settings) -> Manifest:
     """Whether the job may be written, with everything that is wrong with it or seldom meant."""
     if not _is_to_be_checked(request):
         return {"allowed": True}
-    problems = check_job(request["object"]["spec"], trainer_image=settings.trainer_image)
+    body = request["object"]
+    problems = check_job(
+        body["spec"],
+        trainer_image=settings.trainer_image,
+        annotations=body["metadata"].get("annotations"),
+    )
     warnings = [problem for problem in problems if problem.is_warning]
     mistakes = [problem for problem in problems if not problem.is_warning]
     response: Manifest = {"allowed": not mistakes}

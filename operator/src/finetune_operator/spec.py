@@ -82,7 +82,9 @@ def parse_job(body: Body, settings: Settings) -> FineTuneJob:
         InvalidSpec: names every problem of the config.
     """
     metadata, spec = body["metadata"], body["spec"]
-    problems = check_job(spec, trainer_image=settings.trainer_image)
+    problems = check_job(
+        spec, trainer_image=settings.trainer_image, annotations=metadata.get("annotations")
+    )
     mistakes = [problem for problem in problems if not problem.is_warning]
     # What was accepted once stays so: the API server locks it, and a newer operator's stricter
     # rules must not stop a run that is under way.
