@@ -17,6 +17,7 @@ from finetune_trainer import checkpoints
 from finetune_trainer.checkpoints import Writer
 from finetune_trainer.failures import AttemptFailed, Interrupted
 from finetune_trainer.fetching import fetch
+from finetune_trainer.model_facts import find_facts
 from finetune_trainer.stopping import StopRequest
 from finetune_trainer.storage import cloud, transfer
 from finetune_trainer.storage.store import Store, open_store
@@ -187,3 +188,15 @@ def test_a_kill_during_upload_leaves_a_whole_checkpoint_or_none(
     assert checkpoint is not None
     fetched = {path.name: path.read_bytes() for path in checkpoint.folder.iterdir()}
     assert fetched == (files if checkpoint.step == 4 else {"optimizer.pt": b"older"})
+
+
+def test_a_model_is_known_from_two_small_reads() -> None:
+    header = b'{"w": {"dtype": "F32", "shape": [7, 11], "data_offsets": [0, 308]}}'
+    store = at("s3://models/tiny")
+    store.write("config.json", b'{"hidden_size": 7}')
+    store.write("model.safetensors", len(header).to_bytes(8, "little") + header + bytes(308))
+
+    facts = find_facts(store.uri, "main", os.environ)
+
+    assert facts.config == {"hidden_size": 7}
+    assert facts.parameters == 77

@@ -15,7 +15,7 @@ from typing import NoReturn
 from finetune_contract import layout
 from finetune_contract.outcome import Blame, Outcome
 from finetune_contract.run import Run
-from finetune_trainer import job_file, terminal, validate_command
+from finetune_trainer import job_file, plan_command, terminal, validate_command
 from finetune_trainer.attempt import Surroundings, carry_out
 from finetune_trainer.failures import AttemptFailed, user_error
 from finetune_trainer.hardware import Hardware, find_hardware
@@ -172,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(command=run)
     validate_command.add_parser(commands)
+    plan_command.add_parser(commands)
     return parser
 
 

@@ -62,7 +62,7 @@ def parse_job(content: bytes, name: str, *, output: str | None = None) -> Job:
         config=spec["config"],
         output_uri=output or spec["output"]["uri"],
         nodes=resources.get("nodes") or 1,
-        gpus_per_node=resources.get("gpusPerNode") or 0,
+        gpus_per_node=resources.get("gpusPerNode", 1),
         run_token=spec.get("runToken"),
         warnings=tuple(one.told_in(name) for one in found if one.problem.is_warning),
     )

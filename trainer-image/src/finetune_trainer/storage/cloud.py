@@ -110,6 +110,12 @@ class CloudStore:
         with self._explaining(path):
             return bytes(obstore.get(self.bucket, self._key(path)).bytes())
 
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        with self._explaining(path):
+            return bytes(
+                obstore.get_range(self.bucket, self._key(path), start=start, length=length)
+            )
+
     def write(self, path: str, body: bytes) -> None:
         with self._explaining(path, writing=True):
             obstore.put(self.bucket, self._key(path), body)

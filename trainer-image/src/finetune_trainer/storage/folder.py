@@ -44,6 +44,11 @@ class FolderStore:
     def read(self, path: str) -> bytes:
         return (self.root / path).read_bytes()
 
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        with (self.root / path).open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
     def write(self, path: str, body: bytes) -> None:
         with self._replacing(self.root / path) as draft:
             draft.write(body)

@@ -33,6 +33,10 @@ class Store(Protocol):
 
     def read(self, path: str) -> bytes: ...
 
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        """A part of a file; shorter where the file ends before."""
+        ...
+
     def write(self, path: str, body: bytes) -> None:
         """Write whole or not at all."""
         ...

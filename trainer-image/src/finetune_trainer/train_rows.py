@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many rows a data set has for training, where that is cheap to know: JSON lines on disk."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune_trainer.storage import locations
+
+_LINES = (".jsonl", ".ndjson")
+_LARGEST = 1024**3
+_CHUNK = 1024**2
+
+
+def count_train_rows(config: Mapping[str, Any]) -> int | None:
+    """The rows of the split that is trained on; None where only `datasets` could tell."""
+    name = config.get("dataset_name")
+    if not name or config.get("datasets") or config.get("dataset_streaming"):
+        return None
+    path = locations.path_of(name) or Path(name)
+    files = _train_files(path, str(config.get("dataset_train_split") or "train"))
+    if not files or sum(file.stat().st_size for file in files) > _LARGEST:
+        return None
+    return sum(_count_lines(file) for file in files)
+
+
+def _train_files(path: Path, split: str) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix in _LINES and split == "train" else []
+    if not path.is_dir():
+        return []
+    entries = [entry for entry in path.rglob("*") if entry.is_file()]
+    data = [entry for entry in entries if entry.suffix in _LINES]
+    # `datasets` takes the split from the file's name, or everything for `train` without any.
+    named = [entry for entry in data if split in re.split(r"[-._ 0-9]", entry.stem)]
+    if not named and split == "train" and len(data) == 1 and len(entries) == 1:
+        return data
+    return named
+
+
+def _count_lines(file: Path) -> int:
+    """Lines with something in them."""
+    with file.open("rb") as lines:
+        return sum(1 for line in lines if line.strip())
