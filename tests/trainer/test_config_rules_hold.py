@@ -13,11 +13,8 @@ from unittest import mock
 
 import pytest
 import yaml
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from finetune_contract.config import Context, check_config
-from finetune_trainer.ranks.dataset import load_data
-from finetune_trainer.ranks.training import build_trainer, read_arguments
 from testbed import base_model
 from trainer.runs import a_folder
 
@@ -42,6 +39,8 @@ MIN_LR = {"lr_scheduler_type": "cosine_with_min_lr"}
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
     place = tmp_path_factory.mktemp("tiny")
     tokenizer = AutoTokenizer.from_pretrained(base_model.folder())
     tokenizer.save_pretrained(place)
@@ -76,6 +75,9 @@ def own_environment() -> Iterator[None]:
 
 def train(config: Mapping[str, Any], model: Path, data: Path, work: Path) -> None:
     """One step, as a rank takes it."""
+    from finetune_trainer.ranks.dataset import load_data
+    from finetune_trainer.ranks.training import build_trainer, read_arguments
+
     resolved = {
         "model_name_or_path": str(model),
         "dataset_name": str(data),
