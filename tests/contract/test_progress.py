@@ -22,6 +22,8 @@ PROGRESS = Progress(
     resumed_from_step=10,
     checkpoint_step=20,
     world_size=2,
+    estimated_memory_bytes=15_000_000_000,
+    peak_memory_bytes=14_000_000_000,
 )
 
 

@@ -43,6 +43,10 @@ class Progress:
     resumed_from_step: int | None = None
     checkpoint_step: int | None = None
     world_size: int | None = None
+    estimated_memory_bytes: int | None = None
+    """What the trainer expects each process to need on its GPU."""
+    peak_memory_bytes: int | None = None
+    """The most that a process had allocated on its GPU so far."""
 
     @property
     def percent(self) -> int | None:
@@ -67,6 +71,7 @@ class Progress:
             "resumedFromStep": self.resumed_from_step,
             "checkpointStep": self.checkpoint_step,
             "worldSize": self.world_size,
+            "memory": self._memory() or None,
         }
         known = {name: value for name, value in ours.items() if _is_sayable(value)}
         stock: dict[str, Any] = {
@@ -81,6 +86,13 @@ class Progress:
         if self.eta_seconds is not None:
             stock["estimatedRemainingSeconds"] = self.eta_seconds
         return json.dumps({"trainerStatus": stock, "progress": known}).encode()
+
+    def _memory(self) -> dict[str, int]:
+        memory = {
+            "estimatedBytes": self.estimated_memory_bytes,
+            "peakBytes": self.peak_memory_bytes,
+        }
+        return {name: value for name, value in memory.items() if value is not None}
 
     @classmethod
     def from_body(cls, body: bytes) -> "Progress":
@@ -98,6 +110,7 @@ def _parse_ours(document: Mapping[str, Any]) -> Progress:
     phase = require(document, "phase", str)
     if phase not in set(TrainerPhase):
         raise InvalidDocument(f"phase is {phase!r}, expected one of {', '.join(TrainerPhase)}")
+    memory = optional(document, "memory", dict) or {}
     return Progress(
         phase=TrainerPhase(phase),
         attempt=optional(document, "attempt", int),
@@ -112,6 +125,8 @@ def _parse_ours(document: Mapping[str, Any]) -> Progress:
         resumed_from_step=optional(document, "resumedFromStep", int),
         checkpoint_step=optional(document, "checkpointStep", int),
         world_size=optional(document, "worldSize", int),
+        estimated_memory_bytes=optional(memory, "estimatedBytes", int),
+        peak_memory_bytes=optional(memory, "peakBytes", int),
     )
 
 

@@ -17,6 +17,7 @@ from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
 from finetune_trainer import checkpoints, fetching, launching, plan, publication
 from finetune_trainer.checkpoint_upload import CheckpointUploader
+from finetune_trainer.expected_memory import expect_memory
 from finetune_trainer.failures import AttemptFailed, Interrupted, interruption
 from finetune_trainer.hardware import Hardware
 from finetune_trainer.orders import Orders
@@ -88,6 +89,9 @@ def _carry_out(run: Run, around: Surroundings) -> Outcome:
     around.reporter.note_resumed(resume.step if resume else 0)
 
     around.reporter.enter(TrainerPhase.CHECKING)
+    expected = expect_memory(run, around.hardware, paths, around.environment)
+    if expected is not None:
+        around.reporter.note_memory(expected.total)
     around.stop.check()
     planned = plan.plan_training(
         run,

@@ -53,6 +53,10 @@ class Reporter:
         self._base = replace(self._base, checkpoint_step=step)
         self._due.set()
 
+    def note_memory(self, estimated_bytes: int) -> None:
+        self._base = replace(self._base, estimated_memory_bytes=estimated_bytes)
+        self._due.set()
+
     def close(self) -> None:
         """Report once more, then end."""
         self._closing = True
@@ -73,6 +77,7 @@ class Reporter:
             attempt=base.attempt,
             resumed_from_step=base.resumed_from_step,
             checkpoint_step=base.checkpoint_step,
+            estimated_memory_bytes=base.estimated_memory_bytes,
         )
 
     def _run(self) -> None:

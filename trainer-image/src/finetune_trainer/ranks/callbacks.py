@@ -90,6 +90,7 @@ class ProgressRecorder(TrainerCallback):
             eta_seconds=self._eta(state),
             resumed_from_step=self._first_step,
             world_size=args.world_size,
+            peak_memory_bytes=_peak_memory(),
         )
         write_atomically(self._workspace.progress, progress.to_body())
 
@@ -174,3 +175,7 @@ class LearningGuard(TrainerCallback):
         records = [record for record in state.log_history if "loss" in record]
         if len(records) == RECORDS_BEFORE_JUDGING:
             require_learning(records)
+
+
+def _peak_memory() -> int | None:
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
