@@ -261,11 +261,11 @@ def test_the_warning_says_what_is_needed_what_is_there_and_what_to_set() -> None
     context = Context(nodes=1, processes_per_node=1, gpus_per_node=1, model=QWEN_7B)
     config = read_config({"use_peft": True, "per_device_train_batch_size": 1}, context)
 
-    [problem] = advise_on_memory(config, context, 24 * GIB)
+    [problem] = advise_on_memory("spec.config", config, context, 24 * GIB)
 
     assert problem.is_warning
-    assert problem.message == (
-        "needs an estimated 30.5Gi on each GPU, and those here have 24Gi: "
+    assert str(problem) == (
+        "spec.config: needs an estimated 30.5Gi on each GPU, and those here have 24Gi: "
         "set dtype: bfloat16 (15.8Gi)"
     )
 
@@ -281,7 +281,7 @@ def test_the_warning_says_what_is_needed_what_is_there_and_what_to_set() -> None
     ],
 )
 def test_there_is_no_warning_where(context: Context, gpu_bytes: int | None) -> None:
-    assert not list(advise_on_memory(read_config({}, context), context, gpu_bytes))
+    assert not list(advise_on_memory("", read_config({}, context), context, gpu_bytes))
 
 
 @pytest.mark.parametrize(

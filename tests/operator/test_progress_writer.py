@@ -175,3 +175,16 @@ def test_flush_writes_what_is_still_to_be_written() -> None:
         assert world.step() == 2
 
     play(scene)
+
+
+def test_memory_is_written_beside_the_progress() -> None:
+    async def scene(world: World) -> None:
+        told = Progress(step=1, estimated_memory_bytes=3 * 1024**3, peak_memory_bytes=2 * 1024**3)
+        world.writer.report(KEY, 1, told)
+        await world.writer.flush()
+
+        status = world.api.objects[FINETUNE_JOBS, "team", "balloon"]["status"]
+        assert status["memory"] == {"estimated": "3Gi", "peak": "2Gi"}
+        assert status["progress"]["step"] == 1
+
+    play(scene)

@@ -37,6 +37,8 @@ def test_every_variable_is_read() -> None:
             "SHARED_MEMORY": "8Gi",
             "KUBECONFIG": "admin.conf",
             "LOG_LEVEL": "DEBUG",
+            "MODEL_CONFIGS": "http://hub/{model}/resolve/{revision}/config.json",
+            "GPU_MEMORY": "80Gi",
         }
     )
 
@@ -59,6 +61,8 @@ def test_every_variable_is_read() -> None:
         "shared_memory": "8Gi",
         "kubeconfig": "admin.conf",
         "log_level": "DEBUG",
+        "model_configs": "http://hub/{model}/resolve/{revision}/config.json",
+        "gpu_memory_bytes": 80 * 1024**3,
     }
 
 
@@ -87,3 +91,18 @@ def test_restarted_container_is_another_holder() -> None:
 def test_mistake_is_named(env: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Settings.from_env(env)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("MODEL_CONFIGS", "http://hub/config.json", r"expected a URL with {model} in it"),
+        ("MODEL_CONFIGS", "file:///{model}", r"expected a URL with {model} in it"),
+        ("GPU_MEMORY", "80 gigabytes", "GPU_MEMORY: found '80 gigabytes', expected an amount"),
+    ],
+)
+def test_what_is_known_of_models_and_gpus_must_be_readable(
+    name: str, value: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings.from_env(MINIMAL | {name: value})

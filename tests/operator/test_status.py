@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from finetune_operator.status import (
 )
 
 LATER = NOW + seconds(60)
+GIB = 1024**3
 
 
 def tell(
@@ -249,3 +251,38 @@ def test_patch_is_the_difference(
     before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
 ) -> None:
     assert status_patch(before, after) == patch
+
+
+@pytest.mark.parametrize(
+    ("previous", "estimated", "peak", "memory"),
+    [
+        pytest.param({}, None, None, None, id="nothing is known"),
+        pytest.param({}, 15 * GIB, None, {"estimated": "15Gi"}, id="before it runs"),
+        pytest.param(
+            {"estimated": "12Gi", "peak": "11Gi"},
+            15 * GIB,
+            None,
+            {"estimated": "12Gi", "peak": "11Gi"},
+            id="the trainer knows better",
+        ),
+        pytest.param(
+            {"estimated": "12Gi", "peak": "11Gi"},
+            15 * GIB,
+            float(13 * GIB),
+            {"estimated": "12Gi", "peak": "13Gi"},
+            id="the outcome knows the peak",
+        ),
+    ],
+)
+def test_memory_is_told_as_well_as_it_is_known(
+    previous: dict[str, str], estimated: int | None, peak: float | None, memory: object
+) -> None:
+    job = replace(a_job(), estimated_memory_bytes=estimated)
+    figures = {} if peak is None else {"peak_memory_bytes": peak}
+    outcome = None if peak is None else replace(a_good_outcome(), figures=figures)
+    decision = Decision(phase=Phase.RUNNING, reason="Because", message="so it is")
+    observed = Observed(is_accepted=True, attempts=(an_attempt(),), outcome=outcome)
+
+    status = next_status({"memory": previous}, job, observed, decision, NOW)
+
+    assert status.get("memory") == memory

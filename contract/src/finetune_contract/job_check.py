@@ -11,8 +11,15 @@ from typing import Any
 
 from finetune_contract.config import Context, Problem, check_config
 from finetune_contract.config.problem import warning
-from finetune_contract.config.schema import known_versions, load_schema, version_of_image
+from finetune_contract.config.schema import (
+    NEWEST,
+    known_versions,
+    load_schema,
+    version_of_image,
+)
 from finetune_contract.lost_nulls import find_lost_nulls
+from finetune_contract.memory import UnreadableModel, estimate_memory, parse_model, read_config
+from finetune_contract.memory.fitting import advise_on_memory
 
 CONFIG_PATH = "spec.config"
 
@@ -22,11 +29,14 @@ def check_job(
     *,
     trainer_image: str = "",
     annotations: Mapping[str, str] | None = None,
+    model: Mapping[str, Any] | None = None,
+    gpu_bytes: int | None = None,
 ) -> tuple[Problem, ...]:
     """Everything that is wrong with the config of a spec of the right shape, with whole paths.
 
     `trainer_image` is the one that a job without an image of its own gets; `annotations` are the
-    job's, by which kubectl tells what it was given.
+    job's, by which kubectl tells what it was given; `model` is its model's `config.json` and
+    `gpu_bytes` what each GPU has, where they are known.
     """
     version = version_of_image(spec.get("image") or trainer_image)
     if version not in known_versions():
@@ -38,15 +48,38 @@ def check_job(
                 "checked by the trainer, before it trains",
             ),
         )
-    context = build_context(spec, version)
+    context = build_context(spec, version, model)
     problems = (
         *check_config(spec["config"], context),
         *find_lost_nulls(spec["config"], annotations or {}, context.schema),
     )
-    return tuple(replace(problem, path=f"{CONFIG_PATH}.{problem.path}") for problem in problems)
+    told = tuple(replace(problem, path=f"{CONFIG_PATH}.{problem.path}") for problem in problems)
+    if any(not problem.is_warning for problem in problems):
+        return told
+    config = read_config(spec["config"], context)
+    return (*told, *advise_on_memory(CONFIG_PATH, config, context, gpu_bytes))
 
 
-def build_context(spec: Mapping[str, Any], version: str) -> Context:
+def estimate_job(
+    spec: Mapping[str, Any], model: Mapping[str, Any] | None, *, trainer_image: str = ""
+) -> int | None:
+    """What each process of a job that is right needs on its GPU; None where that is not known."""
+    if model is None:
+        return None
+    version = version_of_image(spec.get("image") or trainer_image)
+    context = build_context(spec, version if version in known_versions() else NEWEST, model)
+    if context.gpus_per_node == 0:
+        return None
+    try:
+        config = read_config(spec["config"], context)
+        return estimate_memory(config, parse_model(model), context).total
+    except UnreadableModel:
+        return None
+
+
+def build_context(
+    spec: Mapping[str, Any], version: str, model: Mapping[str, Any] | None = None
+) -> Context:
     """What the spec says around its config."""
     resources = spec.get("resources") or {}
     gpus = resources.get("gpusPerNode", 1)
@@ -56,6 +89,7 @@ def build_context(spec: Mapping[str, Any], version: str) -> Context:
         nodes=resources.get("nodes", 1),
         processes_per_node=max(1, gpus),
         gpus_per_node=gpus,
+        model=model,
         # What a Secret holds is nobody's business here.
         environment=None if has_secret else frozenset(),
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from finetune_contract.memory.quantity import render_bytes
 from finetune_contract.outcome import Outcome
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_operator.manifest import Manifest
@@ -34,6 +35,12 @@ def render_progress(progress: Progress, attempt: int, now: datetime) -> Manifest
         "resumedFromStep": progress.resumed_from_step,
         "updated": render_time(now),
     }
+
+
+def render_memory(estimated_bytes: int | None, peak_bytes: int | None) -> Manifest:
+    """`status.memory`, as far as it is known: in a unit that people compare GPUs by."""
+    known = {"estimated": estimated_bytes, "peak": peak_bytes}
+    return {name: render_bytes(number) for name, number in known.items() if number}
 
 
 def with_outcome(previous: Mapping[str, Any], outcome: Outcome, attempt: int) -> Manifest:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes reports into `status.progress`: for each job the newest one, and not too often.
+"""Writes reports into the status: for each job the newest one, and not too often.
 
 Under a field manager of its own, by whichever replica was told; always against the version of the
 job that it was judged by, so that a late report can't overwrite an attempt's final figures.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from finetune_contract.progress import Progress
-from finetune_operator.figures import is_news, render_progress
+from finetune_operator.figures import is_news, render_memory, render_progress
 from finetune_operator.kube_api import ApiError, KubeApi
 from finetune_operator.logs import say, say_error
 from finetune_operator.memory import Kind, Memory
@@ -69,12 +69,15 @@ class ProgressWriter:
             job.get("status", {}), report.attempt, report.progress.step
         ):
             return
-        progress = render_progress(report.progress, report.attempt, report.heard)
+        told = report.progress
+        patch = {"progress": render_progress(told, report.attempt, report.heard)}
+        if memory := render_memory(told.estimated_memory_bytes, told.peak_memory_bytes):
+            patch["memory"] = memory
         # Before it is done: what is reported meanwhile has to wait.
         self._written_at[key] = self._now()
         try:
             written = await self._api.patch_status(
-                FINETUNE_JOBS, job, {"progress": progress}, field_manager=PROGRESS_FIELD_MANAGER
+                FINETUNE_JOBS, job, patch, field_manager=PROGRESS_FIELD_MANAGER
             )
         except ApiError as error:
             if error.status != 404:

@@ -40,9 +40,16 @@ class Reconciled:
 
 
 async def reconcile(
-    body: Body, *, cluster: Cluster, settings: Settings, now: datetime
+    body: Body,
+    *,
+    cluster: Cluster,
+    settings: Settings,
+    now: datetime,
+    model: Mapping[str, Any] | None = None,
 ) -> Reconciled | None:
     """One pass for one job; None where there is nothing to say about it any more.
+
+    `model` is its model's `config.json`, where that is known.
 
     Raises:
         Conflict: the job has changed since it was remembered.
@@ -56,7 +63,7 @@ async def reconcile(
         seen = acknowledged_status(previous, generation)
         return await _write(body, seen, None, cluster=cluster, now=now)
     try:
-        job = parse_job(body, settings)
+        job = parse_job(body, settings, model)
     except InvalidSpec as invalid:
         rejected = rejected_status(previous, generation, invalid, now)
         return await _write(body, rejected, None, cluster=cluster, now=now)

@@ -20,6 +20,7 @@ from finetune_operator.leadership import Clock, Leadership, Timing
 from finetune_operator.logs import say, say_error
 from finetune_operator.manifest import Body
 from finetune_operator.memory import Kind, Memory
+from finetune_operator.model_configs import ModelConfigs
 from finetune_operator.naming import JobKey
 from finetune_operator.progress_server import ProgressServer, build_app
 from finetune_operator.progress_writer import ProgressWriter
@@ -106,7 +107,8 @@ class Replica:
 
     async def _lead(self) -> None:
         cluster = KubeCluster(self._api, self._memory)
-        worker = Worker(self._queue, self._memory, cluster, self._settings, _now)
+        models = ModelConfigs(self._settings.model_configs, time.monotonic)
+        worker = Worker(self._queue, self._memory, cluster, self._settings, _now, models.find)
         for key in self._memory.known_keys():
             self._queue.add(key)
         async with asyncio.TaskGroup() as group:

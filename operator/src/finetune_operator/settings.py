@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from finetune_contract.memory.quantity import parse_quantity
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -45,6 +47,10 @@ class Settings:
     """KUBECONFIG: for running outside a cluster."""
     log_level: str
     """LOG_LEVEL."""
+    model_configs: str | None = None
+    """MODEL_CONFIGS: where a model's config.json is, with {model} and {revision} in it."""
+    gpu_memory_bytes: int | None = None
+    """GPU_MEMORY: what each of the cluster's GPUs has, such as 80Gi."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -80,6 +86,8 @@ class Settings:
             shared_memory=env.get("SHARED_MEMORY", "1Gi"),
             kubeconfig=env.get("KUBECONFIG") or None,
             log_level=env.get("LOG_LEVEL", "INFO"),
+            model_configs=_template(env, "MODEL_CONFIGS"),
+            gpu_memory_bytes=_memory(env, "GPU_MEMORY"),
         )
 
 
@@ -97,3 +105,22 @@ def _positive_number(env: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise ValueError(f"{name} is {text!r}, expected a whole number above 0")
     return int(text)
+
+
+def _template(env: Mapping[str, str], name: str) -> str | None:
+    text = env.get(name)
+    if not text:
+        return None
+    if not text.startswith(("http://", "https://")) or "{model}" not in text:
+        raise ValueError(f"{name} is {text!r}, expected a URL with {{model}} in it")
+    return text
+
+
+def _memory(env: Mapping[str, str], name: str) -> int | None:
+    text = env.get(name)
+    if not text:
+        return None
+    try:
+        return parse_quantity(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

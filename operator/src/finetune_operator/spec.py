@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from finetune_contract.job_check import check_job
+from finetune_contract.job_check import check_job, estimate_job
 from finetune_contract.run import run_id
 from finetune_operator.errors import InvalidSpec
 from finetune_operator.manifest import Body
@@ -59,6 +59,8 @@ class FineTuneJob:
     """How long a pod that is told to stop may save and upload."""
     warnings: tuple[str, ...] = ()
     """What of the config runs and is seldom meant, one sentence each."""
+    estimated_memory_bytes: int | None = None
+    """What each process needs on its GPU, where the model's config.json is known here."""
 
     @property
     def run_id(self) -> str:
@@ -76,14 +78,21 @@ def is_accepted(body: Body) -> bool:
     return "runId" in body.get("status", {})
 
 
-def parse_job(body: Body, settings: Settings) -> FineTuneJob:
-    """
+def parse_job(
+    body: Body, settings: Settings, model: Mapping[str, Any] | None = None
+) -> FineTuneJob:
+    """`model` is its `config.json`, where that is known.
+
     Raises:
         InvalidSpec: names every problem of the config.
     """
     metadata, spec = body["metadata"], body["spec"]
     problems = check_job(
-        spec, trainer_image=settings.trainer_image, annotations=metadata.get("annotations")
+        spec,
+        trainer_image=settings.trainer_image,
+        annotations=metadata.get("annotations"),
+        model=model,
+        gpu_bytes=settings.gpu_memory_bytes,
     )
     mistakes = [problem for problem in problems if not problem.is_warning]
     # What was accepted once stays so: the API server locks it, and a newer operator's stricter
@@ -112,6 +121,9 @@ def parse_job(body: Body, settings: Settings) -> FineTuneJob:
         run_token=spec.get("runToken"),
         grace_period=timedelta(seconds=spec.get("terminationGracePeriodSeconds", 600)),
         warnings=tuple(str(problem) for problem in problems if problem.is_warning),
+        estimated_memory_bytes=None
+        if mistakes
+        else estimate_job(spec, model, trainer_image=settings.trainer_image),
     )
 
 

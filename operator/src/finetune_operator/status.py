@@ -14,7 +14,7 @@ from finetune_operator.attempts import Attempt, render_attempts
 from finetune_operator.conditions import Claim
 from finetune_operator.decision import NEVER_RETRIED, Decision
 from finetune_operator.errors import InvalidSpec
-from finetune_operator.figures import with_outcome, without_eta
+from finetune_operator.figures import render_memory, with_outcome, without_eta
 from finetune_operator.manifest import Body, Manifest
 from finetune_operator.naming import Phase, Reason, child_name
 from finetune_operator.observation import Observed
@@ -58,6 +58,7 @@ def next_status(
         "startTime": previous.get("startTime") or (started and render_time(started)),
         "completionTime": ended and render_time(ended),
         "progress": progress or None,
+        "memory": _next_memory(previous.get("memory", {}), job, observed) or None,
         "artifact": artifact,
         "failure": None if failure is None or newest is None else _render_failure(failure, newest),
         "attempts": render_attempts(attempts) or None,
@@ -124,6 +125,16 @@ def _next_progress(
     if observed.outcome is None:
         return without_eta(previous)
     return without_eta(with_outcome(previous, observed.outcome, newest.number))
+
+
+def _next_memory(
+    previous: Mapping[str, Any], job: FineTuneJob, observed: Observed
+) -> Mapping[str, Any]:
+    """What the trainer reports knows more than what was estimated before it ran."""
+    figures = (observed.outcome.figures if observed.outcome is not None else None) or {}
+    peak = figures.get("peak_memory_bytes")
+    known = render_memory(job.estimated_memory_bytes, None)
+    return {**known, **previous, **render_memory(None, None if peak is None else int(peak))}
 
 
 def _claims(job: FineTuneJob, observed: Observed, decision: Decision) -> list[Claim]:

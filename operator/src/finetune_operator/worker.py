@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker takes a key from the queue, reconciles its job, and says what happens next."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from finetune_operator.cluster import Cluster
 from finetune_operator.errors import Conflict, Gone
 from finetune_operator.logs import say, say_error
+from finetune_operator.manifest import Body
 from finetune_operator.memory import Memory
 from finetune_operator.naming import JobKey
 from finetune_operator.reconcile import reconcile
 from finetune_operator.settings import Settings
+from finetune_operator.status import is_finished
 from finetune_operator.work_queue import WorkQueue
+
+FindModel = Callable[[Body], Awaitable[Mapping[str, Any] | None]]
+"""Gives the `config.json` of a job's model, soon, or None."""
+
+
+async def knows_no_model(body: Body) -> None:
+    """Where nobody has said where models are described."""
 
 
 class Worker:
@@ -24,12 +34,14 @@ class Worker:
         cluster: Cluster,
         settings: Settings,
         now: Callable[[], datetime],
+        find_model: FindModel = knows_no_model,
     ) -> None:
         self._queue = queue
         self._memory = memory
         self._cluster = cluster
         self._settings = settings
         self._now = now
+        self._find_model = find_model
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -45,7 +57,11 @@ class Worker:
             return
         try:
             done = await reconcile(
-                body, cluster=self._cluster, settings=self._settings, now=self._now()
+                body,
+                cluster=self._cluster,
+                settings=self._settings,
+                now=self._now(),
+                model=None if is_finished(body) else await self._find_model(body),
             )
         except Conflict:
             # The newer version is on its way; until then another try would find the same.

@@ -56,8 +56,13 @@ def propose(
     return None
 
 
-def advise_on_memory(config: Reading, context: Context, gpu_bytes: int | None) -> Iterator[Problem]:
-    """Warns where a model that is known here needs more than the GPUs here have."""
+def advise_on_memory(
+    path: str, config: Reading, context: Context, gpu_bytes: int | None
+) -> Iterator[Problem]:
+    """Warns where a model that is known here needs more than the GPUs here have.
+
+    `path` is the config's own.
+    """
     if gpu_bytes is None or context.model is None or context.gpus_per_node == 0:
         return
     try:
@@ -67,7 +72,7 @@ def advise_on_memory(config: Reading, context: Context, gpu_bytes: int | None) -
     needed = estimate_memory(config, model, context).total
     if needed > gpu_bytes:
         yield warning(
-            "",
+            path,
             f"needs an estimated {render_bytes(needed)} on each GPU, and those here have "
             f"{render_bytes(gpu_bytes)}: {describe(propose(config, model, context, gpu_bytes))}",
         )

@@ -32,12 +32,22 @@ def parse_model(config: Mapping[str, Any]) -> Architecture:
     Raises:
         UnreadableModel: it lacks the numbers of a decoder.
     """
+    try:
+        return _parse(config)
+    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        if isinstance(error, UnreadableModel):
+            raise
+        # It comes from anywhere, and may hold anything.
+        raise UnreadableModel(f"the model's config.json can't be understood: {error}") from None
+
+
+def _parse(config: Mapping[str, Any]) -> Architecture:
     outer, config = config, config.get("text_config") or config
     model_type = str(config.get("model_type") or outer.get("model_type") or "")
     family = FAMILIES.get(model_type, LLAMA)
     config = {**family.defaults, **config}
     hidden, layers, heads, vocabulary = (_require(config, name) for name in _NAMES)
-    head_dim = config.get("head_dim") or hidden // heads
+    head_dim = int(config.get("head_dim") or hidden // heads)
     query, key_value = heads * head_dim, _key_value_heads(config, heads) * head_dim
     experts = _parse_experts(config)
     width = _first(config, _WIDTH) or 4 * hidden
@@ -113,7 +123,7 @@ def _mlp(
 ) -> tuple[Linear, ...]:
     if experts is not None:
         # Only what every token goes through is made of matrices.
-        width = config.get("shared_expert_intermediate_size") or 0
+        width = int(config.get("shared_expert_intermediate_size") or 0)
         if not width:
             return ()
     has_bias = _decided(family.mlp_bias, config, "mlp_bias")
@@ -153,8 +163,8 @@ def _parse_experts(config: Mapping[str, Any]) -> Experts | None:
     count = _first(config, _EXPERTS)
     if not count:
         return None
-    width = config.get("moe_intermediate_size") or _first(config, _WIDTH) or 0
-    active = config.get("num_experts_per_tok") or 1
+    width = int(config.get("moe_intermediate_size") or _first(config, _WIDTH) or 0)
+    active = int(config.get("num_experts_per_tok") or 1)
     return Experts(count=count, active=active, width=width)
 
 
@@ -206,11 +216,7 @@ def _require(config: Mapping[str, Any], name: str) -> int:
 
 def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     return next(
-        (
-            config[name]
-            for name in names
-            if isinstance(config.get(name), int) and not isinstance(config.get(name), bool)
-        ),
+        (config[name] for name in names if isinstance(config.get(name), int) and config[name] > 0),
         None,
     )
 

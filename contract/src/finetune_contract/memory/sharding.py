@@ -42,8 +42,10 @@ def find_sharding(config: Reading, world_size: int) -> Sharding:
 
 def _deepspeed(profile: Any, world_size: int) -> Sharding:
     if isinstance(profile, Mapping):
-        zero = profile.get("zero_optimization") or {}
-        stage, is_guessed = int(zero.get("stage") or 0), False
+        given = profile.get("zero_optimization")
+        zero = given if isinstance(given, Mapping) else {}
+        stage = zero.get("stage")
+        stage, is_guessed = stage if isinstance(stage, int) else 0, False
     else:
         # A file's name usually says it: ds_zero2.json.
         zero = {}
