@@ -197,6 +197,13 @@ def test_a_number_that_json_cannot_carry_is_refused(number: float) -> None:
     assert sentence.endswith(", expected a finite number: JSON has no other")
 
 
+@pytest.mark.parametrize("number", [10**400, -(10**400)], ids=["above", "below"])
+def test_a_number_that_no_float_can_hold_is_refused(number: int) -> None:
+    (sentence,) = refusals("max_steps", number)
+
+    assert sentence.endswith(", expected a number of at most 308 digits")
+
+
 SCALARS = (None, True, False, 0, -1, 2.5, 10**400, math.nan, "", "None", " ", "1e-4", "(", "{")
 LISTS = ([], [None], [[]], ["x"], [{}], [{"path": 1}], ["q_proj"])
 OTHERS = ({}, {"x": None}, {1: 2}, {None: 1}, date(2024, 1, 1))

@@ -5,6 +5,7 @@ A check of this table takes one value: its key as TRL has it and as the user wro
 """
 
 import math
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -62,6 +63,8 @@ def wrong_type(
     if any(_is_of_type(value, kind) for kind in types):
         if isinstance(value, float) and not math.isfinite(value):
             return f"found {quoted(value)}, expected a finite number: JSON has no other"
+        if isinstance(value, int) and abs(value) > sys.float_info.max:
+            return f"found {quoted(value)}, expected a number of at most 308 digits"
         return ""
     wanted = " or ".join(_WORDS[kind] for kind in types if kind != "null")
     hint = _null_hint(default) if value is None else _hint(value, types)
