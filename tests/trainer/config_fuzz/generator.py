@@ -48,6 +48,12 @@ def keys_of(schema: Schema) -> list[str]:
     return sorted(key for key in schema.properties if key not in BEYOND)
 
 
+def right_config(schema: Schema) -> dict[str, Any]:
+    """Every key, each with a value that it takes by itself."""
+    dice = random.Random(0)  # noqa: S311 - no secret
+    return {key: _right(dice, key, schema).value for key in keys_of(schema)} | BASE
+
+
 def _fuzzed(dice: random.Random, number: int, schema: Schema) -> Fuzzed:
     drawn = {key: Draw(key=key, value=value, kind=Kind.TYPICAL) for key, value in BASE.items()}
     if dice.random() < 0.4:

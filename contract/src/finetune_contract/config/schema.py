@@ -10,10 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 NEWEST = "1.16.0"
+
+_FOLDER = Path(__file__).with_name("schemas")
+# importlib.resources would do the same and take as long to import as all the rules.
 
 _IMAGE_VERSION = re.compile(r"(?:^|[-_.:])trl[-_]?(\d+(?:\.\d+)+)(?!\w)", re.IGNORECASE)
 
@@ -36,7 +39,7 @@ class Schema:
 
 def known_versions() -> tuple[str, ...]:
     """The versions of TRL that there is a schema for, the newest first."""
-    names = (entry.name for entry in resources.files(__package__).joinpath("schemas").iterdir())
+    names = (entry.name for entry in _FOLDER.iterdir())
     versions = [name[len("trl-") : -len(".json")] for name in names if name.endswith(".json")]
     return tuple(sorted(versions, key=_numbers, reverse=True))
 
@@ -47,7 +50,7 @@ def load_schema(version: str = NEWEST) -> Schema:
     Raises:
         FileNotFoundError: there is no schema for this version.
     """
-    file = resources.files(__package__).joinpath("schemas", f"trl-{version}.json")
+    file = _FOLDER / f"trl-{version}.json"
     document = json.loads(file.read_text(encoding="utf-8"))
     return Schema(trl_version=document["x-trl-version"], properties=document["properties"])
 

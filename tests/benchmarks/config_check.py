@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long the check of one config takes, and the import of what checks.
+
+    python tests/benchmarks/config_check.py [ROUNDS]
+
+Prints the rows of docs/benchmarks.md.
+"""
+
+import gc
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune_contract.config.schema import load_schema
+from finetune_contract.job_check import check_job
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from trainer.config_fuzz.generator import right_config
+
+IMPORTS = 21
+
+TYPICAL: Mapping[str, Any] = {
+    "model_name_or_path": "Qwen/Qwen2.5-7B-Instruct",
+    "dataset_name": "s3://datasets/balloon",
+    "dataset_test_split": "validation",
+    "dtype": "bfloat16",
+    "attn_implementation": "sdpa",
+    "load_in_4bit": True,
+    "bnb_4bit_quant_type": "nf4",
+    "use_bnb_nested_quant": True,
+    "use_peft": True,
+    "lora_r": 16,
+    "lora_alpha": 32,
+    "lora_dropout": 0.05,
+    "lora_target_modules": "all-linear",
+    "num_train_epochs": 1,
+    "per_device_train_batch_size": 2,
+    "per_device_eval_batch_size": 2,
+    "gradient_accumulation_steps": 8,
+    "gradient_checkpointing": True,
+    "learning_rate": 2.0e-4,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.03,
+    "max_grad_norm": 0.3,
+    "max_length": 2048,
+    "packing": True,
+    "eval_strategy": "steps",
+    "eval_steps": 200,
+    "save_steps": 200,
+    "logging_steps": 10,
+    "seed": 42,
+    "optim": "paged_adamw_8bit",
+}
+"""Thirty keys, as in many a tutorial."""
+
+WRONG: Mapping[str, Any] = {
+    **{f"{key[:-2]}{key[-1]}": value for key, value in TYPICAL.items()},
+    "model_name_or_path": "Qwen/Qwen2.5-7B-Instruct",
+    "eval_strategy": "step",
+    "learning_rate": "2e-4",
+    "report_to": "wandbb",
+}
+"""Nearly every key misspelt, so that the nearest one is looked for nearly thirty times."""
+
+
+def main(rounds: int) -> None:
+    configs = {
+        f"typical, {len(TYPICAL)} keys": TYPICAL,
+        f"every key of TRL's ({len(load_schema().properties)})": right_config(load_schema()),
+        f"{len(WRONG)} keys, nearly all wrong": WRONG,
+    }
+    print(f"one config, {rounds} times each, p50 / p99; imports: median of {IMPORTS}")
+    for name, config in configs.items():
+        p50, p99 = _milliseconds(config, rounds)
+        print(f"| check of a config: {name} | {p50:.2f} / {p99:.2f} ms |")
+    with tempfile.TemporaryDirectory() as bytecode:
+        compiled = {"PYTHONPYCACHEPREFIX": bytecode, "PYTHONDONTWRITEBYTECODE": ""}
+        for name, environment in (("installed", compiled), ("from source", {})):
+            took = _import_ms(os.environ | environment)
+            print(f"| import of what checks beyond the bare interpreter, {name} | {took:.0f} ms |")
+
+
+def _milliseconds(config: Mapping[str, Any], rounds: int) -> tuple[float, float]:
+    spec = {
+        "config": dict(config),
+        "resources": {"gpusPerNode": 2},
+        "output": {"uri": "s3://models/balloon"},
+    }
+    check_job(spec)
+    gc.collect()
+    times = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        check_job(spec)
+        times.append((time.perf_counter() - begin) * 1000)
+    times.sort()
+    return statistics.median(times), times[int(rounds * 0.99)]
+
+
+def _import_ms(environment: Mapping[str, str]) -> float:
+    """A fresh interpreter that imports the check and reads its schema, less one that does not."""
+    bare = "pass"
+    checks = (
+        "import finetune_contract.job_check; "
+        "from finetune_contract.config.schema import load_schema; load_schema()"
+    )
+    _start(checks, environment)
+    differences = [_start(checks, environment) - _start(bare, environment) for _ in range(IMPORTS)]
+    return statistics.median(differences) * 1000
+
+
+def _start(code: str, environment: Mapping[str, str]) -> float:
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
