@@ -18,8 +18,6 @@ from finetune_contract.config.schema import (
     version_of_image,
 )
 from finetune_contract.lost_nulls import find_lost_nulls
-from finetune_contract.memory import UnreadableModel, estimate_memory, parse_model, read_config
-from finetune_contract.memory.fitting import advise_on_memory
 
 CONFIG_PATH = "spec.config"
 
@@ -54,8 +52,12 @@ def check_job(
         *find_lost_nulls(spec["config"], annotations or {}, context.schema),
     )
     told = tuple(replace(problem, path=f"{CONFIG_PATH}.{problem.path}") for problem in problems)
-    if any(not problem.is_warning for problem in problems):
+    if model is None or any(not problem.is_warning for problem in problems):
         return told
+    # Late: only who knows a model waits for it.
+    from finetune_contract.memory import read_config
+    from finetune_contract.memory.fitting import advise_on_memory
+
     config = read_config(spec["config"], context)
     return (*told, *advise_on_memory(CONFIG_PATH, config, context, gpu_bytes))
 
@@ -66,6 +68,8 @@ def estimate_job(
     """What each process of a job that is right needs on its GPU; None where that is not known."""
     if model is None:
         return None
+    from finetune_contract.memory import UnreadableModel, estimate_memory, parse_model, read_config
+
     version = version_of_image(spec.get("image") or trainer_image)
     context = build_context(spec, version if version in known_versions() else NEWEST, model)
     if context.gpus_per_node == 0:
