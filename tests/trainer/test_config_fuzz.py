@@ -30,7 +30,8 @@ SCHEMA = load_schema()
 SEED = 16
 PARSED = 1500
 PARSED_IN_SOAK = 10_000
-TRAINED_IN_SOAK = 1000
+TRAINED = 100
+TRAINED_IN_SOAK = 3000
 
 NOT_TRAINED_HERE = {
     "chat_template_path",  # a file or a hub name
@@ -63,7 +64,8 @@ def test_the_same_seed_makes_the_same_configs() -> None:
 
 
 @pytest.fixture
-def quiet() -> Iterator[None]:
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     logging.disable(logging.WARNING)
     yield
     logging.disable(logging.NOTSET)
@@ -103,17 +105,26 @@ def _compare_with_parser(place: Path, count: int) -> None:
     assert not refused_in_vain, _told(refused_in_vain)
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_what_the_check_accepts_trains_and_what_it_says_would_stop_stops(
     tmp_path: Path, quiet: None
 ) -> None:
+    _compare_with_training(tmp_path, TRAINED)
+
+
+@pytest.mark.soak
+def test_what_the_check_accepts_trains_in_3000_trainings(tmp_path: Path, quiet: None) -> None:
+    _compare_with_training(tmp_path, TRAINED_IN_SOAK)
+
+
+def _compare_with_training(place: Path, count: int) -> None:
     from trainer.config_fuzz.real_parser import Answer
     from trainer.config_fuzz.real_training import open_workshop, train
 
-    workshop = open_workshop(tmp_path)
+    workshop = open_workshop(place)
     counts: Counter[tuple[str, str]] = Counter()
     accepted_in_vain, refused_in_vain = [], []
-    for fuzzed in islice(_trainable(), TRAINED_IN_SOAK):
+    for fuzzed in islice(_trainable(), count):
         findings = check(fuzzed)
         verdict = train(fuzzed, workshop)
         counts["refused" if findings else "accepted", verdict.answer.value] += 1
@@ -122,14 +133,14 @@ def test_what_the_check_accepts_trains_and_what_it_says_would_stop_stops(
         if verdict.answer is Answer.ACCEPTED and stops_later(fuzzed, findings):
             refused_in_vain.append((_shown(fuzzed), [str(finding.problem) for finding in findings]))
 
-    print(f"\n{TRAINED_IN_SOAK} trainings, (check, trainer): {dict(counts)}")
+    print(f"\n{count} trainings, (check, trainer): {dict(counts)}")
     assert not accepted_in_vain, _told(accepted_in_vain)
     assert not refused_in_vain, _told(refused_in_vain)
 
 
 def _trainable() -> Iterator[Fuzzed]:
     """Configs of which this machine can tell: right by their parts, and for CPUs."""
-    for fuzzed in fuzz(SCHEMA, seed=SEED, count=100 * TRAINED_IN_SOAK):
+    for fuzzed in fuzz(SCHEMA, seed=SEED, count=10**6):
         if fuzzed.is_right_by_parts and not fuzzed.gpus and not NOT_TRAINED_HERE & {*fuzzed.config}:
             yield fuzzed
 

@@ -5,14 +5,17 @@ Imports TRL, and torch with it.
 """
 
 import gc
+import io
 import json
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 from finetune_trainer.ranks.dataset import load_data
 from finetune_trainer.ranks.training import Arguments, build_trainer, run_training
@@ -55,6 +58,8 @@ class Workshop:
 
 def open_workshop(place: Path) -> Workshop:
     datasets.config.HF_DATASETS_CACHE = place / "cache"
+    datasets.disable_progress_bars()
+    disable_progress_bar()
     models_and_data = {
         "model_name_or_path": _make_model(place / "model"),
         "dataset_name": a_folder(place / "data", _FILES),
@@ -99,7 +104,7 @@ def train(fuzzed: Fuzzed, workshop: Workshop) -> Verdict:
     step = "plan"
     try:
         plan = plan_of(fuzzed, workshop.place / "output", workshop.local_paths)
-        with node(0), group(plan, workshop.place):
+        with node(0), group(plan, workshop.place), redirect_stdout(io.StringIO()):
             step = "parse"
             arguments = parse(plan, workshop.place)
             _shorten(arguments)
