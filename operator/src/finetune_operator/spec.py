@@ -99,7 +99,7 @@ def parse_job(
     # rules must not stop a run that is under way.
     if mistakes and not is_accepted(body):
         raise InvalidSpec(mistakes)
-    resources, output = spec.get("resources", {}), spec["output"]
+    output = spec["output"]
     return FineTuneJob(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -109,21 +109,25 @@ def parse_job(
         annotations=metadata.get("annotations", {}),
         config=spec["config"],
         image=spec.get("image"),
-        resources=Resources(
-            nodes=resources.get("nodes", 1),
-            gpus_per_node=resources.get("gpusPerNode", 1),
-            cpu=_quantity(resources.get("cpu")),
-            memory=_quantity(resources.get("memory")),
-        ),
+        resources=_parse_resources(spec.get("resources", {})),
         output_uri=output["uri"],
         credentials_secret=output.get("credentialsSecretRef", {}).get("name"),
         max_attempts=spec.get("retry", {}).get("maxAttempts", 3),
         run_token=spec.get("runToken"),
         grace_period=timedelta(seconds=spec.get("terminationGracePeriodSeconds", 600)),
         warnings=tuple(str(problem) for problem in problems if problem.is_warning),
-        estimated_memory_bytes=None
-        if mistakes
-        else estimate_job(spec, model, trainer_image=settings.trainer_image),
+        estimated_memory_bytes=(
+            None if mistakes else estimate_job(spec, model, trainer_image=settings.trainer_image)
+        ),
+    )
+
+
+def _parse_resources(resources: Mapping[str, Any]) -> Resources:
+    return Resources(
+        nodes=resources.get("nodes", 1),
+        gpus_per_node=resources.get("gpusPerNode", 1),
+        cpu=_quantity(resources.get("cpu")),
+        memory=_quantity(resources.get("memory")),
     )
 
 

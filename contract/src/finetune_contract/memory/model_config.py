@@ -58,9 +58,7 @@ def _parse(config: Mapping[str, Any]) -> Architecture:
     norms = _norms(family, config)
     query_key_norm = _query_key_norm(family, head_dim, query, key_value)
     norm_parameters = hidden * (2 if family.has_norm_bias else 1)
-    is_tied = outer.get("tie_word_embeddings", config.get("tie_word_embeddings", family.is_tied))
     context = _first(config, _CONTEXT)
-    positions = 0 if family.learned_positions is None else (context or 0) + family.learned_positions
     return Architecture(
         model_type=model_type,
         hidden=hidden,
@@ -82,13 +80,25 @@ def _parse(config: Mapping[str, Any]) -> Architecture:
         query_key_norm=query_key_norm,
         vectors=layers * (norms * norm_parameters + query_key_norm)
         + family.extra_norms * norm_parameters,
-        embedding=(vocabulary + positions) * hidden,
-        head=0 if is_tied else vocabulary * (hidden + (1 if family.head_bias else 0)),
+        embedding=(vocabulary + _learned_positions(family, context)) * hidden,
+        head=_head(family, hidden, vocabulary, outer, config),
         path=family.path,
         stored_dtype=config.get("dtype") or config.get("torch_dtype") or outer.get("torch_dtype"),
         quantization_bits=_quantization_bits(outer),
         is_known=model_type in FAMILIES,
     )
+
+
+def _learned_positions(family: Family, context: int | None) -> int:
+    return 0 if family.learned_positions is None else (context or 0) + family.learned_positions
+
+
+def _head(
+    family: Family, hidden: int, vocabulary: int, outer: Mapping[str, Any], inner: Mapping[str, Any]
+) -> int:
+    given = [config.get("tie_word_embeddings") for config in (outer, inner)]
+    is_tied = next((value for value in given if value is not None), family.is_tied)
+    return 0 if is_tied else vocabulary * (hidden + (1 if family.head_bias else 0))
 
 
 def _attention(
