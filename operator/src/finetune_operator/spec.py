@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from finetune_contract.config import Problem
 from finetune_contract.job_check import check_job, estimate_job
 from finetune_contract.run import run_id
 from finetune_operator.errors import InvalidSpec
@@ -87,13 +88,7 @@ def parse_job(
         InvalidSpec: names every problem of the config.
     """
     metadata, spec = body["metadata"], body["spec"]
-    problems = check_job(
-        spec,
-        trainer_image=settings.trainer_image,
-        annotations=metadata.get("annotations"),
-        model=model,
-        gpu_bytes=settings.gpu_memory_bytes,
-    )
+    problems = _check(body, settings, model)
     mistakes = [problem for problem in problems if not problem.is_warning]
     # What was accepted once stays so: the API server locks it, and a newer operator's stricter
     # rules must not stop a run that is under way.
@@ -119,6 +114,16 @@ def parse_job(
         estimated_memory_bytes=(
             None if mistakes else estimate_job(spec, model, trainer_image=settings.trainer_image)
         ),
+    )
+
+
+def _check(body: Body, settings: Settings, model: Mapping[str, Any] | None) -> tuple[Problem, ...]:
+    return check_job(
+        body["spec"],
+        trainer_image=settings.trainer_image,
+        annotations=body["metadata"].get("annotations"),
+        model=model,
+        gpu_bytes=settings.gpu_memory_bytes,
     )
 
 

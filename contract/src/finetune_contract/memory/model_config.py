@@ -49,15 +49,11 @@ def _parse(config: Mapping[str, Any]) -> Architecture:
     hidden, layers, heads, vocabulary = (_require(config, name) for name in _NAMES)
     head_dim = int(config.get("head_dim") or hidden // heads)
     query, key_value = heads * head_dim, _key_value_heads(config, heads) * head_dim
-    experts = _parse_experts(config)
-    width = _first(config, _WIDTH) or 4 * hidden
-    linears = (
-        *_attention(family, config, hidden, query, key_value),
-        *_mlp(family, config, hidden, width, experts),
-    )
-    norms = _norms(family, config)
+    experts, norms = _parse_experts(config), _norms(family, config)
+    attention = _attention(family, config, hidden, query, key_value)
+    linears = (*attention, *_mlp(family, config, hidden, experts))
     query_key_norm = _query_key_norm(family, head_dim, query, key_value)
-    norm_parameters = hidden * (2 if family.has_norm_bias else 1)
+    norm = hidden * (2 if family.has_norm_bias else 1)
     context = _first(config, _CONTEXT)
     return Architecture(
         model_type=model_type,
@@ -78,8 +74,7 @@ def _parse(config: Mapping[str, Any]) -> Architecture:
         scales_in_32_bits=family.scales_in_32_bits,
         softcaps_attention=bool(config.get("attn_logit_softcapping")),
         query_key_norm=query_key_norm,
-        vectors=layers * (norms * norm_parameters + query_key_norm)
-        + family.extra_norms * norm_parameters,
+        vectors=layers * (norms * norm + query_key_norm) + family.extra_norms * norm,
         embedding=(vocabulary + _learned_positions(family, context)) * hidden,
         head=_head(family, hidden, vocabulary, outer, config),
         path=family.path,
@@ -129,8 +124,9 @@ def _attention(
 
 
 def _mlp(
-    family: Family, config: Mapping[str, Any], hidden: int, width: int, experts: Experts | None
+    family: Family, config: Mapping[str, Any], hidden: int, experts: Experts | None
 ) -> tuple[Linear, ...]:
+    width = _first(config, _WIDTH) or 4 * hidden
     if experts is not None:
         # Only what every token goes through is made of matrices.
         width = int(config.get("shared_expert_intermediate_size") or 0)
