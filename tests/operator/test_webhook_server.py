@@ -4,7 +4,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from factories import CONFIG, SETTINGS, a_job_body
 from finetune_operator.certificates import KeyPair, make_self_signed
+from finetune_operator.manifest import Body
 from finetune_operator.webhook_server import (
     MAX_BODY_BYTES,
     PATH,
@@ -168,7 +169,7 @@ def test_check_that_breaks_lets_the_job_through_and_says_so(
     request = a_review()["request"]
     del request["object"]["spec"]
 
-    response = answer(request, SETTINGS)
+    response = asyncio.run(answer(request, SETTINGS))
 
     assert response["allowed"]
     assert "could not be checked" in response["warnings"][0]
@@ -177,6 +178,16 @@ def test_check_that_breaks_lets_the_job_through_and_says_so(
 
 def test_refusal_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="finetune_operator"):
-        answer(a_review(learning_rte=1)["request"], SETTINGS)
+        asyncio.run(answer(a_review(learning_rte=1)["request"], SETTINGS))
 
     assert caplog.messages == ["job refused"]
+
+
+def test_what_only_the_model_tells_is_refused_before_the_job_is_stored() -> None:
+    async def find(body: Body) -> Mapping[str, Any]:
+        return {"model_type": "llama", "max_position_embeddings": 512}
+
+    response = asyncio.run(answer(a_review(max_length=1024)["request"], SETTINGS, find))
+
+    assert not response["allowed"]
+    assert "512" in response["status"]["message"]

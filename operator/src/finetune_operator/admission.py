@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetune_contract.config import Problem
-from finetune_contract.job_check import check_job
 from finetune_operator.manifest import Body, Manifest
 from finetune_operator.naming import GROUP, KIND
 from finetune_operator.settings import Settings
-from finetune_operator.spec import is_accepted
+from finetune_operator.spec import check_body, is_accepted
 
 API_VERSION = "admission.k8s.io/v1"
 
@@ -50,16 +49,14 @@ def render_review(request: Body, response: Body) -> Manifest:
     }
 
 
-def review(request: Body, settings: Settings) -> Manifest:
-    """Whether the job may be written, with everything that is wrong with it or seldom meant."""
-    if not _is_to_be_checked(request):
+def review(request: Body, settings: Settings, model: Mapping[str, Any] | None = None) -> Manifest:
+    """Whether the job may be written, with everything that is wrong with it or seldom meant.
+
+    `model` is its model's `config.json`, where that is known.
+    """
+    if not is_to_be_checked(request):
         return {"allowed": True}
-    body = request["object"]
-    problems = check_job(
-        body["spec"],
-        trainer_image=settings.trainer_image,
-        annotations=body["metadata"].get("annotations"),
-    )
+    problems = check_body(request["object"], settings, model)
     warnings = [problem for problem in problems if problem.is_warning]
     mistakes = [problem for problem in problems if not problem.is_warning]
     response: Manifest = {"allowed": not mistakes}
@@ -75,7 +72,8 @@ def let_through() -> Manifest:
     return {"allowed": True, "warnings": [UNCHECKED]}
 
 
-def _is_to_be_checked(request: Body) -> bool:
+def is_to_be_checked(request: Body) -> bool:
+    """Whether a request makes a job, or changes one that is still open to change."""
     if request.get("kind", {}).get("kind") != KIND or request.get("subResource"):
         return False
     match request.get("operation"):

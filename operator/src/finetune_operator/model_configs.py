@@ -8,7 +8,7 @@ does not answer, changes nothing else and holds nobody up. Nothing is asked wher
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +33,9 @@ LARGEST_BYTES = 1024 * 1024
 
 Config = Mapping[str, Any]
 
+FindModel = Callable[[Body], Awaitable[Config | None]]
+"""Gives the `config.json` of a job's model, soon, or None."""
+
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _HUB_NAME = re.compile(rf"{_PART}(/{_PART})?")
 
@@ -54,6 +57,10 @@ class Model:
 class _Answer:
     config: Config | None
     good_until: float
+
+
+async def knows_no_model(body: Body) -> None:
+    """A `FindModel` for where nobody has said where models are described."""
 
 
 def model_of(body: Body) -> Model | None:

@@ -42,6 +42,7 @@ class Replica:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._memory = Memory()
+        self._models = ModelConfigs(settings.model_configs, time.monotonic)
         self._queue: WorkQueue[JobKey] = WorkQueue()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_warm = False
@@ -67,7 +68,7 @@ class Replica:
         self._spawn(self._leadership.run(self._lead))
         self._spawn(self._sweep_now_and_then())
         self._spawn(self._writer.run())
-        self._webhook = build_webhook(settings, self._api, _now)
+        self._webhook = build_webhook(settings, self._api, _now, self._models.find)
         if self._webhook is not None:
             self._spawn(self._webhook.run())
         say("replica started", identity=settings.identity, port=settings.port)
@@ -107,8 +108,8 @@ class Replica:
 
     async def _lead(self) -> None:
         cluster = KubeCluster(self._api, self._memory)
-        models = ModelConfigs(self._settings.model_configs, time.monotonic)
-        worker = Worker(self._queue, self._memory, cluster, self._settings, _now, models.find)
+        find_model = self._models.find
+        worker = Worker(self._queue, self._memory, cluster, self._settings, _now, find_model)
         for key in self._memory.known_keys():
             self._queue.add(key)
         async with asyncio.TaskGroup() as group:

@@ -79,6 +79,19 @@ def is_accepted(body: Body) -> bool:
     return "runId" in body.get("status", {})
 
 
+def check_body(
+    body: Body, settings: Settings, model: Mapping[str, Any] | None = None
+) -> tuple[Problem, ...]:
+    """Everything that is wrong with a raw job, or seldom meant; `model` is its `config.json`."""
+    return check_job(
+        body["spec"],
+        trainer_image=settings.trainer_image,
+        annotations=body["metadata"].get("annotations"),
+        model=model,
+        gpu_bytes=settings.gpu_memory_bytes,
+    )
+
+
 def parse_job(
     body: Body, settings: Settings, model: Mapping[str, Any] | None = None
 ) -> FineTuneJob:
@@ -88,7 +101,7 @@ def parse_job(
         InvalidSpec: names every problem of the config.
     """
     metadata, spec = body["metadata"], body["spec"]
-    problems = _check(body, settings, model)
+    problems = check_body(body, settings, model)
     mistakes = [problem for problem in problems if not problem.is_warning]
     # What was accepted once stays so: the API server locks it, and a newer operator's stricter
     # rules must not stop a run that is under way.
@@ -114,16 +127,6 @@ def parse_job(
         estimated_memory_bytes=(
             None if mistakes else estimate_job(spec, model, trainer_image=settings.trainer_image)
         ),
-    )
-
-
-def _check(body: Body, settings: Settings, model: Mapping[str, Any] | None) -> tuple[Problem, ...]:
-    return check_job(
-        body["spec"],
-        trainer_image=settings.trainer_image,
-        annotations=body["metadata"].get("annotations"),
-        model=model,
-        gpu_bytes=settings.gpu_memory_bytes,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from finetune_operator.kube_api import KubeApi
 from finetune_operator.logs import say_error
+from finetune_operator.model_configs import FindModel, knows_no_model
 from finetune_operator.naming import OPERATOR
 from finetune_operator.rotation import CertificateSource, Mounted, SelfSigned
 from finetune_operator.settings import Settings
@@ -46,14 +47,21 @@ class Webhook:
             say_error("webhook certificate not renewed", error)
 
 
-def build_webhook(settings: Settings, api: KubeApi, now: Callable[[], datetime]) -> Webhook | None:
+def build_webhook(
+    settings: Settings,
+    api: KubeApi,
+    now: Callable[[], datetime],
+    find_model: FindModel = knows_no_model,
+) -> Webhook | None:
     """None where no API server could reach it."""
     if settings.webhook_port is None:
         return None
     validity = settings.webhook_validity
     return Webhook(
         build_source(settings, api, now),
-        WebhookServer(build_webhook_app(settings), settings.listen_address, settings.webhook_port),
+        WebhookServer(
+            build_webhook_app(settings, find_model), settings.listen_address, settings.webhook_port
+        ),
         min(LONGEST_PERIOD, validity / 12),
     )
 

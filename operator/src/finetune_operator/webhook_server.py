@@ -7,10 +7,17 @@ import ssl
 
 from aiohttp import web
 
-from finetune_operator.admission import let_through, parse_review, render_review, review
+from finetune_operator.admission import (
+    is_to_be_checked,
+    let_through,
+    parse_review,
+    render_review,
+    review,
+)
 from finetune_operator.certificates import KeyPair
 from finetune_operator.logs import say, say_error
 from finetune_operator.manifest import Body, Manifest
+from finetune_operator.model_configs import FindModel, knows_no_model
 from finetune_operator.settings import Settings
 
 PATH = "/validate-finetunejob"
@@ -62,7 +69,9 @@ class WebhookServer:
         say("webhook serves", port=self.port)
 
 
-def build_webhook_app(settings: Settings) -> web.Application:
+def build_webhook_app(
+    settings: Settings, find_model: FindModel = knows_no_model
+) -> web.Application:
     bodies = asyncio.Semaphore(MAX_BODIES)
 
     async def post_review(request: web.Request) -> web.Response:
@@ -73,18 +82,21 @@ def build_webhook_app(settings: Settings) -> web.Application:
                 asked = parse_review(document)
             except (ValueError, RecursionError, TimeoutError) as error:
                 return web.Response(status=400, text=f"{error}\n")
-            return web.json_response(render_review(asked, answer(asked, settings)))
+        return web.json_response(render_review(asked, await answer(asked, settings, find_model)))
 
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_post(PATH, post_review)
     return app
 
 
-def answer(request: Body, settings: Settings) -> Manifest:
+async def answer(
+    request: Body, settings: Settings, find_model: FindModel = knows_no_model
+) -> Manifest:
     """The review, or, where that fails, leave to go on: a fault of ours must stop nobody."""
     job = f"{request.get('namespace')}/{request.get('name')}"
     try:
-        response = review(request, settings)
+        model = await find_model(request["object"]) if is_to_be_checked(request) else None
+        response = review(request, settings, model)
     except Exception as error:  # noqa: BLE001 - whatever it is, the operator checks again
         say_error("job not reviewed", error, job=job)
         return let_through()

@@ -1,27 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker takes a key from the queue, reconciles its job, and says what happens next."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from finetune_operator.cluster import Cluster
 from finetune_operator.errors import Conflict, Gone
 from finetune_operator.logs import say, say_error
-from finetune_operator.manifest import Body
 from finetune_operator.memory import Memory
+from finetune_operator.model_configs import FindModel, knows_no_model
 from finetune_operator.naming import JobKey
 from finetune_operator.reconcile import reconcile
 from finetune_operator.settings import Settings
 from finetune_operator.status import is_finished
 from finetune_operator.work_queue import WorkQueue
-
-FindModel = Callable[[Body], Awaitable[Mapping[str, Any] | None]]
-"""Gives the `config.json` of a job's model, soon, or None."""
-
-
-async def knows_no_model(body: Body) -> None:
-    """Where nobody has said where models are described."""
 
 
 class Worker:
