@@ -38,7 +38,7 @@ class Answer(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNKNOWN = "unknown"
-    """It wants a package or a device that is not here: no matter of the config."""
+    """It wants a package, a device or a file that is not here: no matter of the config."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,5 +175,7 @@ _NOT_HERE = ("failed to import", "to be installed", "pip install", "is not insta
 
 def verdict_on(step: str, error: BaseException) -> Verdict:
     text = f"{type(error).__name__}: {error}"
-    is_missing = isinstance(error, ImportError) or any(trace in text for trace in _NOT_HERE)
+    is_missing = isinstance(error, ImportError | FileNotFoundError) or any(
+        trace in text for trace in _NOT_HERE
+    )
     return Verdict(answer=Answer.UNKNOWN if is_missing else Answer.REFUSED, step=step, error=text)

@@ -7,12 +7,13 @@ Imports TRL, and torch with it.
 import gc
 import io
 import json
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
@@ -104,7 +105,7 @@ def train(fuzzed: Fuzzed, workshop: Workshop) -> Verdict:
     step = "plan"
     try:
         plan = plan_of(fuzzed, workshop.place / "output", workshop.local_paths)
-        with node(0), group(plan, workshop.place), redirect_stdout(io.StringIO()):
+        with node(0), group(plan, workshop.place), _one_thread(), redirect_stdout(io.StringIO()):
             step = "parse"
             arguments = parse(plan, workshop.place)
             _shorten(arguments)
@@ -117,6 +118,17 @@ def train(fuzzed: Fuzzed, workshop: Workshop) -> Verdict:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever TRL raises is its verdict
         return verdict_on(step, error)
     return Verdict(answer=Answer.ACCEPTED)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Several would wait for each other far longer than such a model takes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _shorten(arguments: Arguments) -> None:
