@@ -114,6 +114,7 @@ soak: setup ## the long forms of the fault tests
 	$(BIN)/pytest -m soak --capture=no --timeout=3600
 
 bench: setup ## measure, and print the rows of docs/benchmarks.md
+	$(BIN)/python tests/benchmarks/config_check.py
 	$(BIN)/python tests/benchmarks/operator_load.py
 	$(BIN)/python tests/benchmarks/trainer_overhead.py
 
