@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from finetune_trainer.model_facts import ModelUnknown, find_facts
+from finetune_trainer.model_facts import ModelUnknown, find_facts, read_fetched_config
 
 LLAMA: Mapping[str, Any] = {
     "model_type": "llama",
@@ -157,3 +157,22 @@ def test_one_request_to_the_hub_is_enough(
 
     assert facts.architecture().parameters == PARAMETERS
     assert asked == ["/acme/tiny/resolve/v2/config.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param('{"hidden_size": 8}', {"hidden_size": 8}, id="a model"),
+        pytest.param("[]", None, id="no object"),
+        pytest.param("{", None, id="no JSON"),
+        pytest.param(None, None, id="no file"),
+    ],
+)
+def test_the_config_of_a_fetched_model_is_read_where_there_is_one(
+    tmp_path: Path, content: str | None, expected: Mapping[str, Any] | None
+) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+
+    assert read_fetched_config("s3://models/x", {"s3://models/x": tmp_path}) == expected
+    assert read_fetched_config("some/model", {"s3://models/x": tmp_path}) is None

@@ -174,6 +174,15 @@ def test_a_tracker_without_its_secret_is_refused_where_it_could_come_from_nowher
         check_run(run, CPU, variables={"PATH"})
 
 
+def test_rows_longer_than_the_models_context_are_refused_once_the_model_is_there() -> None:
+    run = a_run(max_length=4096)
+
+    check_run(run, CPU)
+    check_run(run, CPU, model={"max_position_embeddings": 4096})
+    with pytest.raises(AttemptFailed, match="expected at most 2048, the context of the model"):
+        check_run(run, CPU, model={"max_position_embeddings": 2048})
+
+
 def test_an_image_with_a_trl_that_has_no_schema_leaves_the_check_to_trls_parser() -> None:
     check_run(a_run(a_key_of_tomorrow=1), CPU, trl_version="99.0.0")
 

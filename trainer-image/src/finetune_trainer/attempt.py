@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,6 +21,7 @@ from finetune_trainer.checkpoint_upload import CheckpointUploader
 from finetune_trainer.expected_memory import expect_memory
 from finetune_trainer.failures import AttemptFailed, Interrupted, interruption
 from finetune_trainer.hardware import Hardware
+from finetune_trainer.model_facts import read_fetched_config
 from finetune_trainer.orders import Orders
 from finetune_trainer.rank_results import Ending, RankResult, cause_of_failure
 from finetune_trainer.reporting import Reporter
@@ -72,12 +74,7 @@ def carry_out(run: Run, around: Surroundings) -> Outcome:
 def _carry_out(run: Run, around: Surroundings) -> Outcome:
     around.reporter.enter(TrainerPhase.FETCHING)
     # What can be seen to be wrong is told before anything is downloaded for it.
-    plan.check_run(
-        run,
-        around.hardware,
-        trl_version=metadata.version("trl"),
-        variables=around.environment if around.has_whole_environment else None,
-    )
+    _check(run, around, model=None)
     output = open_store(run.output_uri, around.environment)
     publication.claim_output(output, run, around.stop, is_first_node=around.node == 0)
     store = open_store(locations.join(run.output_uri, run.run_id), around.environment)
@@ -89,6 +86,8 @@ def _carry_out(run: Run, around: Surroundings) -> Outcome:
     around.reporter.note_resumed(resume.step if resume else 0)
 
     around.reporter.enter(TrainerPhase.CHECKING)
+    # And again what only the model tells, such as its context length.
+    _check(run, around, model=read_fetched_config(run.config.get("model_name_or_path"), paths))
     expected = expect_memory(run, around.hardware, paths, around.environment)
     if expected is not None:
         around.reporter.note_memory(expected.total)
@@ -117,6 +116,16 @@ def _carry_out(run: Run, around: Surroundings) -> Outcome:
         outcome,
         resumed_from_step=resume.step if resume else 0,
         checkpoint_step=around.reporter.current().checkpoint_step or 0,
+    )
+
+
+def _check(run: Run, around: Surroundings, *, model: Mapping[str, Any] | None) -> None:
+    plan.check_run(
+        run,
+        around.hardware,
+        trl_version=metadata.version("trl"),
+        variables=around.environment if around.has_whole_environment else None,
+        model=model,
     )
 
 

@@ -94,6 +94,17 @@ def read_facts(store: Store) -> ModelFacts:
     return replace(facts, parameters=parameters)
 
 
+def read_fetched_config(name: str | None, paths: Mapping[str, Path]) -> Mapping[str, Any] | None:
+    """The `config.json` of a model that has been fetched; None where there is none to read."""
+    if name not in paths:
+        return None
+    try:
+        config = json.loads((paths[name] / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # transformers will say what it lacks
+    return config if isinstance(config, dict) else None
+
+
 def _headers(store: Store, names: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     """The JSON at the beginning of each file: https://github.com/huggingface/safetensors#format."""
     for name in names:

@@ -6,7 +6,7 @@ here otherwise has its reason beside it.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,19 @@ def check_run(
     *,
     trl_version: str = NEWEST,
     variables: Collection[str] | None = None,
+    model: Mapping[str, Any] | None = None,
 ) -> None:
     """Check the run against the TRL that is installed; one without a schema checks by itself.
 
-    `variables` are the names of the environment's; None where a login may lie elsewhere.
+    `variables` are the names of the environment's, None where a login may lie elsewhere; `model` is
+    its `config.json`, where that is there already.
 
     Raises:
         AttemptFailed: the config is wrong, or the node is not what was promised.
     """
     mistakes = []
     if trl_version in known_versions():
-        context = _context(run, hardware, trl_version, variables)
+        context = replace(_context(run, hardware, trl_version), environment=variables, model=model)
         problems = check_config({**run.config, **run.adjustments}, context)
         mistakes = [problem for problem in problems if not problem.is_warning]
     if mistakes:
@@ -70,15 +72,12 @@ def check_run(
         )
 
 
-def _context(
-    run: Run, hardware: Hardware, trl_version: str, variables: Collection[str] | None
-) -> Context:
+def _context(run: Run, hardware: Hardware, trl_version: str) -> Context:
     return Context(
         schema=load_schema(trl_version),
         nodes=run.world.nodes,
         processes_per_node=run.world.processes_per_node,
         gpus_per_node=hardware.gpus,
-        environment=variables,
     )
 
 
