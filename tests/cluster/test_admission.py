@@ -129,12 +129,13 @@ def test_a_warning_is_shown_by_kubectl_and_kept_in_the_status(jobs: Jobs) -> Non
 def test_a_null_that_kubectl_leaves_out_is_told_and_kept_when_the_server_applies(
     jobs: Jobs,
 ) -> None:
-    job = json.dumps(a_job("null", max_length=None))
+    job = a_job("null")
+    job["spec"]["config"]["max_length"] = None
     dry_run = ("apply", "--dry-run=server", "--warnings-as-errors", "-o", "json", "-f", "-")
 
     with pytest.raises(RuntimeError, match="max_length: kubectl apply has left out this null"):
-        jobs.run(*dry_run, input=job)
-    applied = json.loads(jobs.run(*dry_run, "--server-side", input=job))
+        jobs.run(*dry_run, input=json.dumps(job))
+    applied = json.loads(jobs.run(*dry_run, "--server-side", input=json.dumps(job)))
 
     assert applied["spec"]["config"]["max_length"] is None
 

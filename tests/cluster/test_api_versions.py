@@ -21,6 +21,13 @@ pytestmark = pytest.mark.cluster
 
 CRD = Path(__file__).parents[2] / "crds" / "finetunejobs.yaml"
 TODAY, NEXT = "v1alpha1", "v1beta1"
+NAMES = {
+    "kind": "CopiedJob",
+    "listKind": "CopiedJobList",
+    "plural": "copiedjobs",
+    "singular": "copiedjob",
+}
+"""Not ours: kubectl remembers for minutes which group a name without one belongs to."""
 RUN = '{"status": {"runId": "0123456789ab"}}'
 
 CONFIG = """
@@ -105,11 +112,12 @@ class Copy:
         self.publish()
 
     def kind(self, version: str = TODAY) -> str:
-        return f"finetunejobs.{version}.{self.group}"
+        return f"{NAMES['plural']}.{version}.{self.group}"
 
     def text(self, name: str, version: str = TODAY) -> str:
         return (
-            f"apiVersion: {self.group}/{version}\nkind: FineTuneJob\nmetadata: {{name: {name}}}\n"
+            f"apiVersion: {self.group}/{version}\nkind: {NAMES['kind']}\n"
+            f"metadata: {{name: {name}}}\n"
             f"spec:\n  output: {{uri: s3://models/balloon}}\n  config:{CONFIG}"
         )
 
@@ -131,13 +139,10 @@ class Copy:
 
 
 def a_copy(group: str) -> dict[str, Any]:
-    """The CRD in another group; the short name stays that of the real one."""
+    """The CRD in another group and with other names."""
     crd: dict[str, Any] = yaml.safe_load(CRD.read_text())
-    spec = crd["spec"]
-    spec["group"] = group
-    for name in ("shortNames", "categories"):
-        spec["names"].pop(name, None)
-    crd["metadata"] = {"name": f"finetunejobs.{group}"}
+    crd["metadata"] = {"name": f"{NAMES['plural']}.{group}"}
+    crd["spec"] |= {"group": group, "names": NAMES}
     return crd
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.installation import Installation
-from cluster.jobs import EXAMPLE, Jobs, Resource, a_job
+from cluster.jobs import EXAMPLE, Jobs, Resource, a_job, unreviewed
 from testbed import base_model
 
 pytestmark = pytest.mark.cluster
@@ -114,7 +114,7 @@ def test_the_same_spec_applied_again_trains_nothing(jobs: Jobs, first_job: Resou
 
     # The operator handles what happened to a job in the order in which it happened; by the time
     # it has refused this one, it has seen the other.
-    jobs.apply(a_job("barrier", no_such_key=1))
+    jobs.apply(unreviewed(a_job("barrier", no_such_key=1)))
     jobs.wait_until("barrier", lambda s: s.get("conditions"), seconds=30, what="a verdict")
     assert [job["metadata"]["uid"] for job in jobs.training_jobs("first-job")] == before
     assert jobs.status("first-job")["phase"] == "Succeeded"
@@ -123,7 +123,7 @@ def test_the_same_spec_applied_again_trains_nothing(jobs: Jobs, first_job: Resou
 def test_a_finished_job_never_trains_again_even_without_its_children(jobs: Jobs) -> None:
     jobs.run("delete", "jobs.batch", "--selector", "finetune.dev/job=first-job", "--wait=true")
 
-    jobs.apply(a_job("second-barrier", no_such_key=1))
+    jobs.apply(unreviewed(a_job("second-barrier", no_such_key=1)))
     jobs.wait_until("second-barrier", lambda s: s.get("conditions"), seconds=30, what="a verdict")
     assert jobs.training_jobs("first-job") == []
     assert jobs.status("first-job")["phase"] == "Succeeded"

@@ -101,7 +101,7 @@ def outcome_of(place: Path) -> Outcome:
 
 
 def a_run(output: Path, data: Path, *, processes: int = 1, **config: Any) -> Run:
-    job = parse_job(yaml.safe_dump(a_job(output, data, **config)), "job.yaml")
+    job = parse_job(yaml.safe_dump(a_job(output, data, **config)).encode(), "job.yaml")
     return run_of(job, output.as_uri(), processes=processes, port=free_port())
 
 

@@ -7,8 +7,9 @@ Imports TRL, and torch with it.
 import gc
 import io
 import json
+import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def train(fuzzed: Fuzzed, workshop: Workshop) -> Verdict:
     step = "plan"
     try:
         plan = plan_of(fuzzed, workshop.place / "output", workshop.local_paths)
-        with node(0), group(plan, workshop.place), _one_thread(), redirect_stdout(io.StringIO()):
+        with node(0), group(plan, workshop.place), _left_as_found():
             step = "parse"
             arguments = parse(plan, workshop.place)
             _shorten(arguments)
@@ -121,14 +122,21 @@ def train(fuzzed: Fuzzed, workshop: Workshop) -> Verdict:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Several would wait for each other far longer than such a model takes."""
-    before = torch.get_num_threads()
+def _left_as_found() -> Iterator[None]:
+    """Without what configs change for the whole process: output, and who hears SIGTERM.
+
+    Several threads would wait for each other far longer than such a model takes.
+    """
+    threads = torch.get_num_threads()
+    handler = signal.getsignal(signal.SIGTERM)
     torch.set_num_threads(1)
     try:
-        yield
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(False)
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _shorten(arguments: Arguments) -> None:
