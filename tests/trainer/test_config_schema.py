@@ -38,6 +38,8 @@ def test_the_contract_has_the_schema_of_the_pinned_trl() -> None:
 
 def test_trls_own_defaults_are_not_refused() -> None:
     defaults = {key: schema["default"] for key, schema in PROPERTIES.items() if "default" in schema}
+    # From a file its parser refuses the text that is this key's default.
+    del defaults["debug"]
     config = {"model_name_or_path": "m", "dataset_name": "d", **defaults}
 
     assert [str(problem) for problem in check_config(config) if not problem.is_warning] == []
