@@ -4,6 +4,7 @@
 Imports torch only inside `main`, so that even a broken installation ends in a result file.
 """
 
+import atexit
 import logging
 import os
 import sys
@@ -49,5 +50,9 @@ def main(workspace: Workspace, rank: int) -> int:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     exit_code = main(Workspace(root=Path(sys.argv[1])), int(os.environ["RANK"]))
-    if exit_code:
-        end_process(exit_code)
+    if exit_code == 0:
+        # Trackers send the rest of what they have. A failed rank's may wait for ever.
+        atexit._run_exitfuncs()
+    # Not by the interpreter's own exit: it has been seen to wait for a thread of gloo's that waited
+    # for the interpreter's lock, with all work done and the GPU still held.
+    end_process(exit_code)
