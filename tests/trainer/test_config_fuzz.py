@@ -37,6 +37,9 @@ NOT_TRAINED_HERE = {
     "chat_template_path",  # a file or a hub name
     "dataloader_num_workers",  # processes
     "dataset_num_proc",
+    # A process group that is taken down while a DDP model lives can hang in torch for good.
+    "ddp_backend",
+    "fsdp",
     "deepspeed",  # not installed
     "push_to_hub",
     "report_to",

@@ -22,7 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 from finetune_trainer.ranks.dataset import load_data
 from finetune_trainer.ranks.training import Arguments, build_trainer, run_training
 from trainer.config_fuzz.draws import Fuzzed
-from trainer.config_fuzz.real_parser import Answer, Verdict, group, node, parse, plan_of, verdict_on
+from trainer.config_fuzz.real_parser import Answer, Verdict, node, parse, plan_of, verdict_on
 from trainer.config_fuzz.text_values import VALUES
 from trainer.runs import a_folder
 
@@ -106,7 +106,7 @@ def train(fuzzed: Fuzzed, workshop: Workshop) -> Verdict:
     step = "plan"
     try:
         plan = plan_of(fuzzed, workshop.place / "output", workshop.local_paths)
-        with node(0), group(plan, workshop.place), _left_as_found():
+        with node(0), _left_as_found():
             step = "parse"
             arguments = parse(plan, workshop.place)
             _shorten(arguments)
