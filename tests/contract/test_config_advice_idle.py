@@ -88,11 +88,6 @@ EVALUATES = {"eval_strategy": "steps", "eval_steps": 50}
             id="a mixture's streaming",
         ),
         pytest.param(
-            {"test_split_size": 0.1, **EVALUATES},
-            "test_split_size: has no effect without datasets: it belongs to a mixture",
-            id="a mixture's split",
-        ),
-        pytest.param(
             {**MIXTURE, "dataset_name": "s3://data/set"},
             "dataset_name: has no effect beside datasets: add it there, or remove one of them",
             id="one set beside a mixture",

@@ -194,6 +194,13 @@ def test_a_schedule_that_can_be_kept_is_accepted(config: dict[str, Any]) -> None
             id="tf32 on CPUs",
         ),
         pytest.param(
+            {"use_liger_kernel": True},
+            0,
+            "use_liger_kernel: found true in a job without GPUs: remove it, or ask for GPUs in "
+            "spec.resources.gpusPerNode",
+            id="Liger on CPUs",
+        ),
+        pytest.param(
             {"activation_offloading": True},
             0,
             "activation_offloading: found true in a job without GPUs: remove it, or ask for GPUs "

@@ -59,6 +59,11 @@ EVALUATES = {"eval_strategy": "epoch"}
             id="a mixture without end",
         ),
         pytest.param(
+            {"dataset_streaming": True, "max_steps": 10, "test_split_size": 0.1},
+            "dataset_streaming: found true beside test_split_size, and a stream can't be split",
+            id="a part of a single stream",
+        ),
+        pytest.param(
             {**MIXTURE, "streaming": True, "max_steps": 10, "test_split_size": 0.1, **EVALUATES},
             "streaming: found true beside test_split_size, and a stream can't be split",
             id="a stream to split",
@@ -260,6 +265,12 @@ WANDB = (
             id="dagshub",
         ),
         pytest.param(
+            {"report_to": "all"},
+            f'report_to: found "all", and so "wandb", without WANDB_API_KEY: put it {SECRET}, or '
+            'set env.WANDB_MODE to "offline"',
+            id="all",
+        ),
+        pytest.param(
             {"push_to_hub": True},
             f"push_to_hub: found true without HF_TOKEN: put it {SECRET}",
             id="the hub",
@@ -276,6 +287,7 @@ def test_a_service_without_its_secret_is_refused(config: dict[str, Any], sentenc
         pytest.param({"report_to": "none"}, id="no tracker"),
         pytest.param({"report_to": ["tensorboard", "mlflow", "trackio"]}, id="no secret"),
         pytest.param({"report_to": "wandb", "env": {"WANDB_API_KEY": "x"}}, id="in env"),
+        pytest.param({"report_to": "all", "env": {"WANDB_MODE": "offline"}}, id="all, offline"),
         pytest.param({"report_to": "wandb", "env": {"WANDB_MODE": "offline"}}, id="offline"),
         pytest.param(
             {"report_to": "swanlab", "env": {"SWANLAB_MODE": "local"}}, id="swanlab, local"

@@ -89,6 +89,13 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
             id="8 bits with ZeRO-3",
         ),
         pytest.param(
+            {**SHARDED, "use_peft": True, "added_tokens": ["<|tool|>"]},
+            "added_tokens: found beside use_peft: true and FSDP, under which PEFT can't train "
+            "single rows of an embedding: set accelerate_config to ddp or zero2, or remove "
+            "use_peft",
+            id="rows of shards",
+        ),
+        pytest.param(
             {**zero(3), "auto_find_batch_size": True},
             "auto_find_batch_size: found true beside DeepSpeed's ZeRO-3: remove it, and set "
             "per_device_train_batch_size",
@@ -171,6 +178,18 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
 )
 def test_what_four_gpus_cannot_share_is_refused(config: dict[str, Any], sentence: str) -> None:
     assert refusals(config, nodes=2, processes_per_node=2, gpus_per_node=2) == [sentence]
+
+
+def test_rows_of_an_embedding_that_zero_3_shards_are_gathered_on_gpus_only() -> None:
+    config = {**zero(3), "use_peft": True, "added_tokens": ["<|tool|>"]}
+    sentence = (
+        "added_tokens: found beside use_peft: true and DeepSpeed's ZeRO-3 in a job without GPUs, "
+        "where PEFT can't gather the rows of an embedding: set "
+        "deepspeed.zero_optimization.stage to 2, or remove use_peft"
+    )
+
+    assert refusals(config, processes_per_node=2, gpus_per_node=0) == [sentence]
+    assert refusals(config, processes_per_node=2, gpus_per_node=2) == []
 
 
 AUTOMATIC = {

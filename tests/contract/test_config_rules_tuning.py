@@ -26,6 +26,12 @@ LORA = {"use_peft": True}
             id="targets of full tuning",
         ),
         pytest.param(
+            {"merge_adapter": True},
+            "merge_adapter: found true without use_peft: true: a model that is tuned whole is "
+            "published whole already, so leave merge_adapter out, or set use_peft to true",
+            id="nothing to merge",
+        ),
+        pytest.param(
             {**LORA, "lora_target_modules": ["q_proj", "lm_head"]},
             "lora_target_modules: found lm_head, which TRL can't train with an adapter: to train "
             "it whole, move it to lora_modules_to_save",
@@ -72,6 +78,23 @@ LORA = {"use_peft": True}
             'dtype: found "auto" beside load_in_4bit: true, expected what to compute in: bfloat16 '
             "where the GPU has it",
             id="4 bits of any dtype",
+        ),
+        pytest.param(
+            {**LORA, "num_layers_unfrozen": 2},
+            "num_layers_unfrozen: found beside use_peft: true, which freezes every layer already: "
+            "remove one of them",
+            id="last layers of an adapter",
+        ),
+        pytest.param(
+            {"num_layers_unfrozen": 2, "added_tokens": ["<|tool|>"]},
+            "num_layers_unfrozen: found beside added_tokens, whose embeddings it would freeze: "
+            "remove one of them, or set use_peft to true instead",
+            id="frozen embeddings of new tokens",
+        ),
+        pytest.param(
+            {"added_tokens": ["<|tool|>", " "]},
+            'added_tokens[1]: found " ", expected a token with text',
+            id="a token of nothing",
         ),
         pytest.param(
             {
@@ -129,6 +152,38 @@ def test_an_optimizer_layer_by_layer_works_in_one_process_only() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "layers"),
+    [
+        pytest.param({"num_hidden_layers": 30}, 30, id="Llama's name"),
+        pytest.param({"n_layer": 12}, 12, id="GPT-2's name"),
+        pytest.param({"text_config": {"num_hidden_layers": 28}}, 28, id="beside a vision tower"),
+    ],
+)
+def test_more_layers_than_the_model_has_cannot_be_trained(
+    model: dict[str, Any], layers: int
+) -> None:
+    sentence = (
+        f"num_layers_unfrozen: found {layers + 1}, expected at most {layers}, the layers of the "
+        "model"
+    )
+
+    assert refusals({"num_layers_unfrozen": layers + 1}, model=model) == [sentence]
+    assert refusals({"num_layers_unfrozen": layers}, model=model) == []
+    assert refusals({"num_layers_unfrozen": layers + 1}, model={"model_type": "llama"}) == []
+
+
+def test_dora_on_8_bits_is_refused_on_cpus_where_peft_loses_the_scales() -> None:
+    config = {**LORA, "use_dora": True, "load_in_8bit": True}
+    sentence = (
+        "use_dora: found true beside load_in_8bit: true in a job without GPUs, where PEFT can't "
+        "compute it: set load_in_4bit instead, or remove one of them"
+    )
+
+    assert refusals(config, gpus_per_node=0) == [sentence]
+    assert refusals(config, gpus_per_node=1) == []
+
+
+@pytest.mark.parametrize(
     "config",
     [
         pytest.param({**LORA, "lora_r": 8, "lora_target_modules": "all-linear"}, id="all-linear"),
@@ -148,6 +203,9 @@ def test_an_optimizer_layer_by_layer_works_in_one_process_only() -> None:
         ),
         pytest.param({**LORA, "load_in_4bit": True, "use_dora": True}, id="QDoRA"),
         pytest.param({**LORA, "load_in_8bit": True}, id="8 bits"),
+        pytest.param({"num_layers_unfrozen": 2}, id="the last layers"),
+        pytest.param({"added_tokens": ["<|tool|>"]}, id="a token more"),
+        pytest.param({**LORA, "added_tokens": ["<|tool|>"]}, id="a token more for an adapter"),
         pytest.param({"gradient_checkpointing_kwargs": {"selective": True}}, id="selected"),
         pytest.param({"optim": "galore_adamw", "optim_target_modules": "all-linear"}, id="GaLore"),
         pytest.param({"use_liger_kernel": True}, id="Liger"),

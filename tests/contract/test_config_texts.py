@@ -15,6 +15,9 @@ from contract.single_values import refusals, warnings
         ("dataset_name", "./data/my set"),
         ("dataset_name", "/data/sets/train"),
         ("dataset_name", "hf://datasets/org/name"),
+        ("dataset_name", "hf://datasets/org/name/data/train.parquet"),
+        ("dataset_name", "http://files.example/train.csv.gz"),
+        ("dataset_name", "https://me:secret@files.example/a/train.jsonl?signature=secret"),
         ("dataset_name", "json"),
         ("dataset_name", "org/name"),
         ("dataset_name", "s3://bucket/a b/c@d"),
@@ -50,6 +53,53 @@ def test_a_text_of_the_right_form_passes_without_a_word(key: str, value: Any) ->
             'found "https://hub.example/datasets/org/name", expected a hub name, a path or an '
             "s3:// URI, did you mean org/name?",
             id="address of a web page",
+        ),
+        pytest.param(
+            "dataset_name",
+            "https://files.example/download?file=secret",
+            "found a web address of no data file, expected one that ends in .jsonl, .ndjson, "
+            ".json, .csv, .tsv, .parquet, .txt, .arrow",
+            id="address of no data file",
+        ),
+        pytest.param(
+            "model_name_or_path",
+            "https://hub.example/org/name",
+            'found "https://hub.example/org/name", expected a hub name, a path or an s3:// URI, '
+            "did you mean org/name?",
+            id="address of a model's page",
+        ),
+        pytest.param(
+            "prompt_template",
+            "Translate this",
+            'found "Translate this", expected columns of the data in braces, such as {question}',
+            id="a template that names no column",
+        ),
+        pytest.param(
+            "prompt_template",
+            '{"text": "{text}"}',
+            'found {"text"...}, expected only the name of a column there: write {{ and }} for '
+            "braces that are meant as such",
+            id="JSON in a template",
+        ),
+        pytest.param(
+            "prompt_template",
+            "Say {} now",
+            "found empty braces, expected the name of a column in them, such as {question}: write "
+            "{{ and }} for braces that are meant as such",
+            id="empty braces",
+        ),
+        pytest.param(
+            "prompt_template",
+            "Say {text",
+            "found a template whose braces do not match: write {{ and }} for braces that are "
+            "meant as such",
+            id="an open brace",
+        ),
+        pytest.param(
+            "dataset_columns",
+            "prompt=question",
+            'found "prompt=question", a text, expected a mapping: write {prompt: question}',
+            id="columns in a text",
         ),
         pytest.param(
             "model_name_or_path",

@@ -24,6 +24,7 @@ SUCCESS = Outcome(
     checkpoint_step=30,
     world_size=2,
     figures={"loss": 0.5, "eval_loss": 1.0},
+    note="stopped early at step 20",
 )
 
 
@@ -47,6 +48,7 @@ def test_what_the_trainer_writes_is_what_the_operator_reads(outcome: Outcome) ->
     assert read.failure == outcome.failure
     assert read.artifact == outcome.artifact
     assert dict(read.figures or {}) == dict(outcome.figures or {})
+    assert read.note == outcome.note
 
 
 @pytest.mark.parametrize("character", ["x", "\n", "é", "\u2028", "\U0001f388"])

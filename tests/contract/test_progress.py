@@ -7,7 +7,7 @@ import math
 import pytest
 
 from finetune_contract.documents import InvalidDocument
-from finetune_contract.progress import Progress, TrainerPhase
+from finetune_contract.progress import MAX_METRICS, Progress, TrainerPhase
 
 PROGRESS = Progress(
     phase=TrainerPhase.TRAINING,
@@ -16,6 +16,9 @@ PROGRESS = Progress(
     total_steps=30,
     epoch=4.8,
     loss=0.25,
+    eval_loss=1.5,
+    base_eval_loss=2.5,
+    metrics={"eval_bleu": 0.5},
     learning_rate=1e-4,
     tokens_per_second=150.5,
     eta_seconds=3,
@@ -85,3 +88,20 @@ def test_percent_is_hundred_only_at_the_end() -> None:
 def test_a_bad_body_gets_one_sentence(body: bytes, sentence: str) -> None:
     with pytest.raises(InvalidDocument, match=sentence):
         Progress.from_body(body)
+
+
+def test_of_whatever_is_posted_as_metrics_only_a_few_named_numbers_are_kept() -> None:
+    posted = {
+        **dict.fromkeys(("", "x" * 65), 1),
+        "text": "1",
+        "truth": True,
+        "nothing": None,
+        "endless": float("inf"),
+        "huge": 10**400,
+        **{f"eval_{number}": number for number in range(100)},
+    }
+    body = json.dumps({"progress": {"phase": "Training", "metrics": posted}})
+
+    metrics = Progress.from_body(body.encode()).metrics
+
+    assert metrics == {f"eval_{number}": float(number) for number in range(MAX_METRICS)}

@@ -11,6 +11,7 @@ from typing import Any
 
 from finetune_contract.config import Context, Problem, check_config
 from finetune_contract.config.problem import warning
+from finetune_contract.config.reading import Reading
 from finetune_contract.config.schema import (
     NEWEST,
     known_versions,
@@ -18,6 +19,7 @@ from finetune_contract.config.schema import (
     version_of_image,
 )
 from finetune_contract.lost_nulls import find_lost_nulls
+from finetune_contract.pods import check_pods, find_variables, gpu_bytes_of
 
 CONFIG_PATH = "spec.config"
 
@@ -30,12 +32,26 @@ def check_job(
     model: Mapping[str, Any] | None = None,
     gpu_bytes: int | None = None,
 ) -> tuple[Problem, ...]:
-    """Everything that is wrong with the config of a spec of the right shape, with whole paths.
+    """Everything that is wrong with a spec of the right shape, with whole paths.
 
     `trainer_image` is the one that a job without an image of its own gets; `annotations` are the
     job's, by which kubectl tells what it was given; `model` is its model's `config.json` and
     `gpu_bytes` what each GPU has, where they are known.
     """
+    gpu_bytes = gpu_bytes_of(spec.get("resources") or {}, gpu_bytes)
+    return (
+        *_check_config(spec, trainer_image, annotations or {}, model, gpu_bytes),
+        *check_pods(spec),
+    )
+
+
+def _check_config(
+    spec: Mapping[str, Any],
+    trainer_image: str,
+    annotations: Mapping[str, str],
+    model: Mapping[str, Any] | None,
+    gpu_bytes: int | None,
+) -> tuple[Problem, ...]:
     version = version_of_image(spec.get("image") or trainer_image)
     if version not in known_versions():
         known = ", ".join(known_versions())
@@ -49,7 +65,7 @@ def check_job(
     context = build_context(spec, version, model)
     problems = (
         *check_config(spec["config"], context),
-        *find_lost_nulls(spec["config"], annotations or {}, context.schema),
+        *find_lost_nulls(spec["config"], annotations, context.schema),
     )
     told = tuple(replace(problem, path=f"{CONFIG_PATH}.{problem.path}") for problem in problems)
     if model is None or any(not problem.is_warning for problem in problems):
@@ -81,19 +97,26 @@ def estimate_job(
         return None
 
 
+def read_job_config(config: Mapping[str, Any], image: str) -> Reading:
+    """A config that was found right, with TRL's defaults, as the trainer of this image reads it."""
+    from finetune_contract.memory import read_config
+
+    version = version_of_image(image)
+    schema = load_schema(version if version in known_versions() else NEWEST)
+    return read_config(config, Context(schema=schema))
+
+
 def build_context(
     spec: Mapping[str, Any], version: str, model: Mapping[str, Any] | None = None
 ) -> Context:
     """What the spec says around its config."""
     resources = spec.get("resources") or {}
     gpus = resources.get("gpusPerNode", 1)
-    has_secret = "credentialsSecretRef" in (spec.get("output") or {})
     return Context(
         schema=load_schema(version),
         nodes=resources.get("nodes", 1),
         processes_per_node=max(1, gpus),
         gpus_per_node=gpus,
         model=model,
-        # What a Secret holds is nobody's business here.
-        environment=None if has_secret else frozenset(),
+        environment=find_variables(spec),
     )

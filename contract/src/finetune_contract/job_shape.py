@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks a FineTuneJob as the API server does, for whoever has none at hand. No I/O here.
+"""Checks a FineTuneJob or FineTuneSchedule as the API server does, for whoever has none at hand.
+No I/O here.
 
-`job_schema.json` is made of the CustomResourceDefinition by `make generate`. The config has checks
-of its own (`finetune_contract.config`).
+`job_schema.json` and `schedule_schema.json` are made of the CustomResourceDefinitions by `make
+generate`. The config has checks of its own (`finetune_contract.config`).
 """
 
 import json
@@ -14,13 +15,20 @@ from typing import Any
 
 from finetune_contract.config.problem import Problem, did_you_mean, quoted
 from finetune_contract.config.schema import NEWEST, load_schema
+from finetune_contract.schedule_check import TEMPLATE, in_template
 
 API_VERSION = "finetune.dev/v1alpha1"
 KIND = "FineTuneJob"
+SCHEDULE_KIND = "FineTuneSchedule"
 
 _SECTIONS = ("apiVersion", "kind", "metadata", "spec", "status")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LONGEST_NAME = 253
+
+_OF_PODS = (
+    *("containers", "volumes", "nodeSelector", "tolerations", "affinity", "priorityClassName"),
+    *("serviceAccountName", "imagePullSecrets", "runtimeClassName", "schedulerName"),
+)
 
 _HABITS: Mapping[str, Mapping[str, str]] = {
     "spec": {
@@ -30,8 +38,10 @@ _HABITS: Mapping[str, Mapping[str, str]] = {
         "replicas": "resources: {nodes: ...}",
         "backoffLimit": "retry: {maxAttempts: ...}",
         "args": "config",
-        "template": "image, resources and config, without a pod template",
-        "containers": "image, resources and config, without a pod template",
+        "template": "podTemplate",
+        "volumeMounts": "podTemplate: {spec: {containers: [{name: trainer, volumeMounts: ...}]}}",
+        "labels": "podTemplate: {metadata: {labels: ...}}",
+        **{name: f"podTemplate: {{spec: {{{name}: ...}}}}" for name in _OF_PODS},
     },
     "spec.resources": {
         **dict.fromkeys(("gpu", "gpus", "num_gpus", "nvidia.com/gpu"), "gpusPerNode"),
@@ -50,31 +60,70 @@ _KINDS: Mapping[str, tuple[str, type]] = {
     "object": ("a mapping", Mapping),
     "string": ("a text", str),
     "integer": ("a whole number", int),
+    "array": ("a list", list),
+    "boolean": ("true or false", bool),
 }
-_MEANINGS = {"cpu": "a quantity such as 8 or 500m", "memory": "a quantity such as 64Gi"}
+_MEANINGS = {
+    "cpu": "a quantity such as 8 or 500m",
+    **dict.fromkeys(("memory", "ephemeralStorage", "sharedMemory"), "a quantity such as 64Gi"),
+    "gpuResource": "a name such as nvidia.com/gpu, or none",
+    "subPath": "a path below the claim's root, such as team-a",
+}
 """Field -> what its pattern means."""
 
 
-@cache
 def job_schema() -> Mapping[str, Any]:
-    """The schema of `spec`, without the keys of the config."""
-    file = resources.files(__package__).joinpath("job_schema.json")
+    """The schema of a job's `spec`, without the keys of the config."""
+    return _load("job_schema.json")
+
+
+def schedule_schema() -> Mapping[str, Any]:
+    """The schema of a schedule's `spec`, without the spec of its jobs."""
+    return _load("schedule_schema.json")
+
+
+@cache
+def _load(name: str) -> Mapping[str, Any]:
+    file = resources.files(__package__).joinpath(name)
     schema: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return schema
 
 
 def check_shape(document: Mapping[str, Any]) -> tuple[Problem, ...]:
     """What the API server would refuse about a FineTuneJob, with whole paths."""
-    problems = [*_check_head(document), *_check_metadata(document.get("metadata"))]
+    return tuple(_check_document(document, KIND, job_schema()))
+
+
+def check_schedule_shape(document: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """The same about a FineTuneSchedule."""
+    problems = _check_document(document, SCHEDULE_KIND, schedule_schema())
+    template = template_of(document)
+    of_jobs = () if template is None else _check(template, job_schema(), "spec")
+    return (*problems, *map(in_template, of_jobs))
+
+
+def template_of(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The spec of a schedule's jobs, where there is one."""
+    found: Any = document
+    for key in (*TEMPLATE.split("."), "spec"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else None
+
+
+def _check_document(
+    document: Mapping[str, Any], kind: str, schema: Mapping[str, Any]
+) -> Iterator[Problem]:
+    yield from _check_head(document, kind)
+    yield from _check_metadata(document.get("metadata"))
     if "spec" in document:
-        problems += _check(document["spec"], job_schema(), "spec")
+        yield from _check(document["spec"], schema, "spec")
     else:
-        problems.append(Problem(path="spec", message="missing: config and output stand in it"))
-    return tuple(problems)
+        needed = " and ".join(schema["required"])
+        yield Problem(path="spec", message=f"missing: {needed} stand in it")
 
 
-def _check_head(document: Mapping[str, Any]) -> Iterator[Problem]:
-    for key, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
+def _check_head(document: Mapping[str, Any], kind: str) -> Iterator[Problem]:
+    for key, expected in (("apiVersion", API_VERSION), ("kind", kind)):
         if key not in document:
             yield Problem(path=key, message=f"missing: write {key}: {expected}")
         elif document[key] != expected:
@@ -92,7 +141,7 @@ def _check_metadata(metadata: Any) -> Iterator[Problem]:
         return
     if "name" not in metadata:
         if "generateName" not in metadata:
-            yield Problem(path="metadata.name", message="missing: the job's name, such as balloon")
+            yield Problem(path="metadata.name", message="missing: its name, such as balloon")
         return
     name = metadata["name"]
     if isinstance(name, str) and _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME:
@@ -111,15 +160,37 @@ def _check(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[Problem
     problem = next(_check_value(value, schema, path.rpartition(".")[2]), None)
     if problem is not None:
         yield Problem(path=path, message=problem)
-    elif isinstance(value, Mapping) and "properties" in schema:
+    elif isinstance(value, Mapping):
         yield from _check_fields(value, schema, path)
+    elif isinstance(value, list):
+        yield from _check_items(value, schema, path)
+
+
+def _check_items(value: list[Any], schema: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    if len(value) > schema.get("maxItems", len(value)):
+        message = f"found {len(value)} entries, expected at most {schema['maxItems']}"
+        yield Problem(path=path, message=message)
+    seen: dict[tuple[Any, ...], int] = {}
+    for place, item in enumerate(value):
+        yield from _check(item, schema.get("items", _ANYTHING), f"{path}[{place}]")
+        if "x-keys" not in schema or not isinstance(item, Mapping):
+            continue
+        keys = tuple(str(item.get(key)) for key in schema["x-keys"])
+        first = seen.setdefault(keys, place)
+        if first != place:
+            where = f"{path}[{place}].{schema['x-keys'][0]}"
+            message = f"found {quoted(keys[0])} a second time, after {path}[{first}]: remove one"
+            yield Problem(path=where, message=message)
+
+
+_ANYTHING: Mapping[str, Any] = {"type": ["object"], "x-open": True}
 
 
 def _check_fields(
     value: Mapping[str, Any], schema: Mapping[str, Any], path: str
 ) -> Iterator[Problem]:
-    known = schema["properties"]
-    advice = "".join(_unknown(key, path, known) for key in value if key not in known)
+    known, others = schema.get("properties", {}), schema.get("additionalProperties")
+    advice = "".join(_unknown(key, path, known) for key in value if _is_unknown(key, schema))
     for key in schema.get("required", ()):
         # Where it stands under another name, that is told, and enough.
         if key not in value and not re.search(rf"(mean|write) {key}\b", advice):
@@ -127,11 +198,23 @@ def _check_fields(
     for key, item in value.items():
         if key in known:
             yield from _check(item, known[key], f"{path}.{key}")
-        else:
+        elif others is not None:
+            yield from _check(item, others, f"{path}.{key}")
+        elif _is_unknown(key, schema):
             yield Problem(path=f"{path}.{key}", message=_unknown(key, path, known))
 
 
+def _is_unknown(key: str, schema: Mapping[str, Any]) -> bool:
+    """Whether nobody takes this field: what is open has a check of its own, as the config does."""
+    known = schema.get("properties", {})
+    is_open = not known or schema.get("x-open") or "additionalProperties" in schema
+    return key not in known and not is_open
+
+
 _EXAMPLES = {
+    "spec.schedule": "when to train, such as `0 2 * * *` for two o'clock each night",
+    "spec.jobTemplate": "the FineTuneJobs that it makes stand in it",
+    f"{TEMPLATE}.spec": "config and output of its jobs stand in it",
     "spec.config": "the YAML that `trl sft --config` reads stands in it",
     "spec.output": "write output: {uri: s3://bucket/folder}",
     "spec.output.uri": "where the result goes, such as s3://bucket/folder",
@@ -147,13 +230,16 @@ def _unknown(key: str, path: str, known: Mapping[str, Any] | tuple[str, ...]) ->
     if habit := _HABITS.get(path, {}).get(key):
         return f"unknown field: write {habit}"
     fields = job_schema()["properties"]
-    if path != "spec" and key in fields:
-        return "unknown field: it belongs under spec"
+    # A field of the job that is unknown in a spec stands in a schedule's.
+    is_of_schedule = path == TEMPLATE or (path == "spec" and "jobTemplate" in known)
+    spec = f"{TEMPLATE}.spec" if is_of_schedule else "spec"
+    if key in fields:
+        return f"unknown field: it belongs under {spec}"
     for section, schema in fields.items():
         if key in schema.get("properties", {}):
-            return f"unknown field: it belongs under spec.{section}"
+            return f"unknown field: it belongs under {spec}.{section}"
     if key in load_schema(NEWEST).properties:
-        return "unknown field: it belongs under spec.config"
+        return f"unknown field: it belongs under {spec}.config"
     return f"unknown field{did_you_mean(key, list(known)) or ', expected ' + ', '.join(known)}"
 
 
@@ -165,10 +251,11 @@ def _check_value(value: Any, schema: Mapping[str, Any], field: str) -> Iterator[
             expected += " of seconds"
         yield f"found {quoted(value)}, expected {expected}{_hint(value, schema)}"
         return
-    if isinstance(value, int) and "minimum" in schema:
-        low, high = schema["minimum"], schema["maximum"]
+    if isinstance(value, int) and not isinstance(value, bool):
+        low, high = schema.get("minimum", value), schema.get("maximum", value)
         if not low <= value <= high:
-            yield f"found {value}, expected {_KINDS[kinds[0]][0]} from {low} to {high}"
+            bounds = f"from {low} to {high}" if "maximum" in schema else f"of at least {low}"
+            yield f"found {value}, expected {_KINDS[kinds[0]][0]} {bounds}"
     if isinstance(value, str):
         yield from _check_text(value, schema, field)
 
@@ -190,7 +277,7 @@ def _check_text(value: str, schema: Mapping[str, Any], field: str) -> Iterator[s
 
 def _is_of_kind(value: Any, kind: str) -> bool:
     # bool is a subclass of int.
-    return isinstance(value, _KINDS[kind][1]) and not isinstance(value, bool)
+    return isinstance(value, _KINDS[kind][1]) and isinstance(value, bool) == (kind == "boolean")
 
 
 def _hint(value: Any, schema: Mapping[str, Any]) -> str:
@@ -202,6 +289,10 @@ def _hint(value: Any, schema: Mapping[str, Any]) -> str:
         return _hint_for_section(value, schema)
     if isinstance(value, str) and kinds == ["integer"] and value.strip().isdecimal():
         return ": remove the quotes"
+    if kinds == ["array"]:
+        return ": put a dash in front of each entry" if isinstance(value, Mapping) else ""
+    if kinds == ["boolean"]:
+        return ": remove the quotes" if str(value).lower() in ("true", "false") else ""
     if "string" in kinds and not isinstance(value, Mapping | list):
         return ": put it in quotes"
     return ""

@@ -13,6 +13,9 @@ TOKEN_FOLDER = "/var/run/secrets/finetune.dev"
 TOKEN_FILE = "token"
 """The projected service-account token that authenticates progress reports."""
 
+MODEL_CACHE_FOLDER = "/var/cache/finetune"
+"""A claim that jobs share, where `spec.modelCache` names one: what is downloaded from the hub."""
+
 TERMINATION_LOG = "/dev/termination-log"
 
 ENV_PROGRESS_URL = "KUBEFLOW_TRAINER_SERVER_URL"
@@ -24,6 +27,10 @@ ENV_NODE_RANK = "JOB_COMPLETION_INDEX"
 
 ENV_GRACE_SECONDS = "FINETUNE_GRACE_SECONDS"
 """The pod's termination grace period: what the trainer has to save and upload after a SIGTERM."""
+
+ENV_HANG_SECONDS = "FINETUNE_HANG_SECONDS"
+"""After how long without any progress the ranks are taken to hang; 0 for never. A user sets it in
+the config's `env`; without it the trainer judges by the longest pause so far."""
 
 
 def progress_audience(namespace: str, name: str, uid: str) -> str:

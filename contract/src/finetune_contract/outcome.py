@@ -15,6 +15,9 @@ OUTCOME_VERSION = 1
 MAX_OUTCOME_BYTES = 4096
 """The kubelet cuts a termination log there."""
 
+MAX_NOTE = 300
+"""Characters."""
+
 
 class Blame(StrEnum):
     """Who or what ended an attempt; it decides whether another one is made."""
@@ -148,6 +151,8 @@ class Outcome:
     world_size: int = 0
     figures: Mapping[str, float] | None = None
     """Final figures by TRL's own names (`loss`, `eval_loss`, `mean_token_accuracy` ...)."""
+    note: str = ""
+    """What is to be known of a success, such as that it stopped early. Short, and mostly empty."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -173,6 +178,8 @@ class Outcome:
                 name: value for name, value in (self.figures or {}).items() if math.isfinite(value)
             },
         }
+        if self.note:
+            document["note"] = self.note[:MAX_NOTE]
         if failure is not None:
             document["failure"] = failure.to_document()
         if self.artifact is not None:
@@ -207,6 +214,7 @@ class Outcome:
                 name: require({name: value}, name, float)
                 for name, value in require(document, "figures", dict).items()
             },
+            note=optional(document, "note", str) or "",
         )
 
 

@@ -9,11 +9,15 @@ image without our code reports too.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from finetune_contract.documents import InvalidDocument, optional, parse_object, require
+
+MAX_METRICS = 16
+MAX_METRIC_NAME = 64
+"""Characters. Whoever has a job's token may post anything, and all of it would lie in etcd."""
 
 
 class TrainerPhase(StrEnum):
@@ -34,9 +38,15 @@ class Progress:
     attempt: int | None = None
     step: int | None = None
     total_steps: int | None = None
+    stock_percent: int | None = None
+    """What a stock trainer says in place of its steps when it ends."""
     epoch: float | None = None
     loss: float | None = None
     eval_loss: float | None = None
+    base_eval_loss: float | None = None
+    """The evaluation loss before the first step: that of the base model."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What else the newest evaluation found, a user's own metrics among it; see `bounded`."""
     learning_rate: float | None = None
     tokens_per_second: float | None = None
     eta_seconds: int | None = None
@@ -65,6 +75,8 @@ class Progress:
             "epoch": self.epoch,
             "loss": self.loss,
             "evalLoss": self.eval_loss,
+            "baseEvalLoss": self.base_eval_loss,
+            "metrics": bounded(self.metrics) or None,
             "learningRate": self.learning_rate,
             "tokensPerSecond": self.tokens_per_second,
             "etaSeconds": self.eta_seconds,
@@ -106,6 +118,27 @@ class Progress:
         return _parse_stock(require(document, "trainerStatus", dict))
 
 
+def bounded(metrics: Mapping[Any, Any]) -> dict[str, float]:
+    """The first of these metrics that have a short name and a finite number; not too many."""
+    sayable = {
+        name: float(value)
+        for name, value in metrics.items()
+        if isinstance(name, str)
+        and 0 < len(name) <= MAX_METRIC_NAME
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and _is_finite(value)
+    }
+    return dict(list(sayable.items())[:MAX_METRICS])
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def _parse_ours(document: Mapping[str, Any]) -> Progress:
     phase = require(document, "phase", str)
     if phase not in set(TrainerPhase):
@@ -119,6 +152,8 @@ def _parse_ours(document: Mapping[str, Any]) -> Progress:
         epoch=optional(document, "epoch", float),
         loss=optional(document, "loss", float),
         eval_loss=optional(document, "evalLoss", float),
+        base_eval_loss=optional(document, "baseEvalLoss", float),
+        metrics=bounded(optional(document, "metrics", dict) or {}),
         learning_rate=optional(document, "learningRate", float),
         tokens_per_second=optional(document, "tokensPerSecond", float),
         eta_seconds=optional(document, "etaSeconds", int),
@@ -145,7 +180,8 @@ def _parse_stock(document: Mapping[str, Any]) -> Progress:
     return Progress(
         step=None if step is None else int(step),
         total_steps=None if total is None else int(total),
-        epoch=metrics.get("epoch"),
+        stock_percent=percent if step is None else None,
+        epoch=metrics.get("epoch", metrics.get("current_epoch")),
         loss=metrics.get("loss"),
         eval_loss=metrics.get("eval_loss"),
         learning_rate=metrics.get("learning_rate"),

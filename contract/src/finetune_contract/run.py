@@ -121,8 +121,13 @@ def run_id(config: Mapping[str, Any], run_token: str | None) -> str:
     Equal configs have equal ids however they were written: key order does not matter, and neither
     does `1.0` against `1` (kubectl sends the latter for both).
     """
-    defined = json.dumps([_canonical(config), run_token or ""], sort_keys=True)
-    return hashlib.sha256(defined.encode()).hexdigest()[:10]
+    return fingerprint([config, run_token or ""])
+
+
+def fingerprint(value: Any) -> str:
+    """Ten hexadecimal digits that equal JSON values share, however they were written."""
+    written = json.dumps(_canonical(value), sort_keys=True)
+    return hashlib.sha256(written.encode()).hexdigest()[:10]
 
 
 def _canonical(value: Any) -> Any:

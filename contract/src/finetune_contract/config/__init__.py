@@ -11,12 +11,13 @@ owned        which are not the config's to set
 values       of which type a value is
 nested       what lies inside of it
 choices      of which names it is one
-texts        which form a text has
+texts        which form a text has; `places` of models and data, `data_formats` of rows, `functions`
 ranges       between which numbers it lies
+launch       what an accelerate config says, and what it stands for
 rules        which values go together
 advice       what runs and is seldom meant: warnings
 
-Each of the last eight is a table of small functions: a new check is one function and one entry.
+Each of the last nine is a table of small functions: a new check is one function and one entry.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,8 @@ from typing import Any
 from finetune_contract.config.advice import ADVICE
 from finetune_contract.config.choices import CHOICE_CHECKS
 from finetune_contract.config.keys import KEY_CHECKS
+from finetune_contract.config.launch.checking import LAUNCH_CHECKS
+from finetune_contract.config.launch.resolution import KEY, resolve_launch
 from finetune_contract.config.nested import NESTED_CHECKS
 from finetune_contract.config.problem import Problem
 from finetune_contract.config.ranges import RANGE_CHECKS
@@ -38,7 +41,9 @@ from finetune_contract.config.values import VALUE_CHECKS
 
 __all__ = ["Context", "Problem", "check_config"]
 
-VALUE_TABLE = VALUE_CHECKS + NESTED_CHECKS + CHOICE_CHECKS + TEXT_CHECKS + RANGE_CHECKS
+VALUE_TABLE = (
+    VALUE_CHECKS + NESTED_CHECKS + CHOICE_CHECKS + TEXT_CHECKS + RANGE_CHECKS + LAUNCH_CHECKS
+)
 RULE_TABLE = RULES + ADVICE
 
 
@@ -61,10 +66,13 @@ def check_config(config: Mapping[str, Any], context: Context | None = None) -> t
         for key, value in modern.items()
         if key in context.schema.properties and spellings.get(key, key) not in wrong
     }
+    resolved = resolve_launch(sound)
+    for key, place in resolved.origins.items():
+        problems += check_value(key, place, resolved.values[key], context.schema)
     reading = Reading(
-        values=sound,
+        values=resolved.values | {key: sound[key] for key in (KEY,) if key in sound},
         schema=context.schema,
-        spellings=spellings,
+        spellings=spellings | resolved.origins,
         wrong=frozenset(key for key in modern if spellings.get(key, key) in wrong)
         | _meant_elsewhere(config, context.schema),
     )

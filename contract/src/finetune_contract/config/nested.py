@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_contract.config import texts
+from finetune_contract.config import places, texts
 from finetune_contract.config.problem import Problem, did_you_mean, quoted, warning
 from finetune_contract.config.ranges import NOT_NEGATIVE, check_number
 from finetune_contract.config.schema import Schema
@@ -34,7 +34,7 @@ _ALSO_TAKES = {"columns": ["string"]}
 """Where `datasets` takes more than TRL annotates."""
 
 _FIELD_FORMS: Mapping[str, Callable[[str, str], Iterator[Problem]]] = {
-    "path": texts.check_place,
+    "path": places.check_data_place,
     "split": texts.check_split_expression,
 }
 

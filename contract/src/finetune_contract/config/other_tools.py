@@ -7,38 +7,36 @@ Each answer ends the sentence `not a key of TRL's SFT config, ...`.
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_contract.config.other_values import LEAVE_OUT, NO_FREEZING, answer_by_value
+from finetune_contract.config.other_values import FREEZING, LEAVE_OUT, answer_by_value
 
 _ONE_SOURCE = f"{LEAVE_OUT}: model and tokenizer both come from model_name_or_path"
 _ATTENTION = "write attn_implementation, such as flash_attention_2 or sdpa"
 _TEMPLATE = (
-    f"{LEAVE_OUT} for the model's own chat template, or write chat_template_path: a Jinja file, "
-    "or a model whose template is taken"
+    f"{LEAVE_OUT} for the model's own chat template, or write chat_template_path: a name such as "
+    "chatml, a Jinja file, or a model whose template is taken"
 )
 _LOSS = (
     "write assistant_only_loss for conversations, completion_only_loss for prompts with completions"
 )
 _SHAPE = (
-    f"{LEAVE_OUT}: the data's columns decide: messages, prompt and completion, or "
-    "dataset_text_field"
+    "write dataset_columns, such as {prompt: question, completion: answer}, or dataset_format; "
+    "TRL's own columns need neither"
 )
 _EVAL_DATA = "write dataset_test_split: evaluation takes a split of the same data set"
-_EVAL_SHARE = "write test_split_size, a share such as 0.1, and name the data in datasets"
+_EVAL_SHARE = "write test_split_size, a share such as 0.1"
 _EVALUATE = "write eval_strategy: steps, or epoch"
 _ROWS = "write datasets, with a slice in split: [{path: ..., split: 'train[:1000]'}]"
 _OUTPUT = "set spec.output.uri instead"
 _RESUME = f"{LEAVE_OUT}: every attempt resumes from the newest complete checkpoint"
 _SECRET = "put it into the Secret that spec.output.credentialsSecretRef names, as"
 _SFT_ONLY = f"{LEAVE_OUT}: a FineTuneJob is supervised fine-tuning"
-_NO_STOPPING = (
-    f"{LEAVE_OUT}: nothing stops early; load_best_model_at_end: true keeps the best checkpoint"
-)
+_EARLY = "write early_stopping_patience, a number of evaluations"
 _GENERATION = f"{LEAVE_OUT}: no key here says how text is generated"
 _LORA_EXTRAS = f"{LEAVE_OUT}: TRL's config has no key for it, and PEFT's default holds"
 _DEVICE = f"{LEAVE_OUT}: every process has the one GPU that it is given"
 _REPORT = f"{LEAVE_OUT}: every run's report has the loss curve"
 _PRECISION = "write bf16: true or fp16: true, and dtype for the weights themselves"
-_TOKENS = f"{LEAVE_OUT}: no token is added; eos_token names one that ends an answer"
+_TOKENS = "write added_tokens, a list, or eos_token for the one that ends an answer"
 _BATCH = "write per_device_train_batch_size and gradient_accumulation_steps, its parts"
 _DATA_CACHE = f"{LEAVE_OUT}: the data is prepared anew in every pod"
 
@@ -61,8 +59,7 @@ _ANSWERS: Mapping[str, str] = {
         "eager_attention use_xformers flash sdpa xformers attention_type"
     ),
     _TEMPLATE: (
-        "template chat_template chat_template_jinja prompt_template prompt_style prompt_format "
-        "chat_template_name"
+        "template chat_template chat_template_jinja prompt_style prompt_format chat_template_name"
     ),
     _LOSS: (
         "train_on_inputs train_on_prompt train_on_source train_on_responses_only "
@@ -70,7 +67,7 @@ _ANSWERS: Mapping[str, str] = {
         "mask_history roles_to_train train_on_eos response_template instruction_template"
     ),
     _SHAPE: (
-        "dataset_format dataset_type data_format formatting_func formatting_function prompt_column "
+        "dataset_type data_format formatting_func formatting_function prompt_column "
         "response_column completion_column messages_column messages_field input_column "
         "output_column prompt response instruction prompt_key response_key prompt_field "
         "completion_field conversation_column tool_format auto_insert_empty_system_msg"
@@ -124,15 +121,12 @@ _ANSWERS: Mapping[str, str] = {
         "pref_loss max_prompt_length max_completion_length num_generations loss ppo_epochs kl_coef "
         "process_reward_model trainer sft_type use_vllm"
     ),
-    NO_FREEZING: (
+    FREEZING: (
         "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules unfrozen_parameters "
-        "num_layers_unfrozen freeze_layers freeze num_freeze_layers freeze_language_model "
+        "freeze_layers freeze num_freeze_layers freeze_language_model "
         "freeze_vision_tower freeze_multi_modal_projector train_from_scratch random_init_weights"
     ),
-    _NO_STOPPING: (
-        "early_stopping early_stopping_patience early_stopping_threshold early_stopping_steps "
-        "early_stop"
-    ),
+    _EARLY: "early_stopping early_stopping_steps early_stop",
     _GENERATION: (
         "predict_with_generate generation_max_length generation_num_beams generation_config "
         "max_new_tokens temperature top_p top_k do_sample num_beams sortish_sampler eval_num_beams "
@@ -153,9 +147,8 @@ _ANSWERS: Mapping[str, str] = {
         "quantization_device_map"
     ),
     _REPORT: "plot_loss",
-    f"{LEAVE_OUT}: the artifact is the adapter, which loads on the base model": (
-        "merge_adapter merge_lora merge merge_weights merge_and_unload save_merged merged_save "
-        "save_method"
+    "write merge_adapter: true": (
+        "merge_lora merge merge_weights merge_and_unload save_merged merged_save save_method"
     ),
     f"{LEAVE_OUT}: training starts from model_name_or_path, without another adapter": (
         "adapter_name_or_path lora_model_dir peft_model_id adapter_folder adapter_model "
@@ -192,9 +185,8 @@ _ANSWERS: Mapping[str, str] = {
     "write fsdp, and what belongs to it into fsdp_config": (
         "fsdp_strategy fsdp_sharding_strategy sharding_strategy fsdp_version"
     ),
-    "write fsdp or deepspeed, or neither: then each process has the whole model": (
-        "strategy distributed_strategy distributed distributed_type ddp accelerate "
-        "accelerate_config"
+    "write accelerate_config: ddp, fsdp2, zero2 or zero3": (
+        "strategy distributed_strategy distributed distributed_type ddp accelerate"
     ),
     f"{LEAVE_OUT}: TRL's config knows no fp8": "fp8 fp8_backend",
     _PRECISION: (
@@ -236,7 +228,7 @@ _ANSWERS: Mapping[str, str] = {
         "relora_steps shift_attn mixture_of_depths use_llama_pro"
     ),
     _TOKENS: (
-        "special_tokens added_tokens add_tokens add_special_tokens additional_special_tokens "
+        "special_tokens add_tokens add_special_tokens additional_special_tokens "
         "new_tokens tokens eot_tokens bos_token unk_token resize_vocab "
         "resize_token_embeddings_to_32x"
     ),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 LEAVE_OUT = "leave it out"
-NO_FREEZING = f"{LEAVE_OUT}: TRL trains all of the model, or with use_peft: true an adapter"
+FREEZING = "write num_layers_unfrozen, the number of last layers to train"
 _FLASH = "write attn_implementation: flash_attention_2"
 _SDPA = "write attn_implementation: sdpa"
 
@@ -14,7 +14,7 @@ _PEFT = {
     "qlora": "write use_peft: true and load_in_4bit: true",
     "dora": "write use_peft: true and use_dora: true",
     "full": f"{LEAVE_OUT}: full tuning is what happens without use_peft",
-    "freeze": NO_FREEZING,
+    "freeze": FREEZING,
 }
 _WHERE_TRUE = {
     "flash_attention flash_attn flash_attention_2 use_flash_attention use_flash_attention_2 "

@@ -50,6 +50,19 @@ _AGAINST_RESUMING: Mapping[str, str] = {
 }
 """Key -> what comes of setting it, in a pod that may be moved at any time."""
 
+_OF_PODS = {
+    "node_selector": "nodeSelector",
+    "tolerations": "tolerations",
+    "affinity": "affinity",
+    "priority_class_name": "priorityClassName",
+    "service_account_name": "serviceAccountName",
+    "image_pull_secrets": "imagePullSecrets",
+    "runtime_class_name": "runtimeClassName",
+    "volumes": "volumes",
+    "volume_mounts": "containers[0].volumeMounts",
+}
+"""What of a job's pods people look for -> the field of podTemplate.spec."""
+
 PLACES = {
     "image": "spec.image",
     "trainer_image": "spec.image",
@@ -83,6 +96,15 @@ PLACES = {
     "backoff_limit": "spec.retry.maxAttempts",
     "run_token": "spec.runToken",
     "termination_grace_period_seconds": "spec.terminationGracePeriodSeconds",
+    "on_change": "spec.onChange",
+    "suspend": "spec.suspend",
+    "active_deadline_seconds": "spec.activeDeadlineSeconds",
+    "start_deadline_seconds": "spec.startDeadlineSeconds",
+    "ttl_seconds_after_finished": "spec.ttlSecondsAfterFinished",
+    "model_cache": "spec.modelCache",
+    "shared_memory": "spec.resources.sharedMemory",
+    "pod_template": "spec.podTemplate",
+    **{name: f"spec.podTemplate.spec.{field}" for name, field in _OF_PODS.items()},
     "api_version": "apiVersion",
     "kind": "kind",
     "metadata": "metadata",

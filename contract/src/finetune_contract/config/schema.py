@@ -37,6 +37,7 @@ class Schema:
         return tuple(self.properties[key].get("type", ()))
 
 
+@cache
 def known_versions() -> tuple[str, ...]:
     """The versions of TRL that there is a schema for, the newest first."""
     names = (entry.name for entry in _FOLDER.iterdir())

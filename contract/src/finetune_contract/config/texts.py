@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Texts with a form of their own: names of the hub, splits, expressions. No I/O here.
+"""Texts with a form of their own: places, splits, templates, expressions. No I/O here.
 
 What is open-ended stays open: refused is only what fails wherever it is used.
 """
@@ -9,17 +9,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from finetune_contract.config.chat_templates import check_chat_template
+from finetune_contract.config.data_formats import columns_of_template
+from finetune_contract.config.functions import check_function_name
 from finetune_contract.config.misreadings import NULL_WORDS, WRITE_NULL, names_in
-from finetune_contract.config.problem import Problem, did_you_mean, quoted, warning
+from finetune_contract.config.places import check_data_place, check_hub_name, check_place
+from finetune_contract.config.problem import Problem, quoted, warning
 from finetune_contract.config.schema import Schema
-
-SCHEMES = ("s3", "gs", "az", "hf", "file")
-"""Where the trainer fetches models and data from."""
-
-_HUB_NAME = re.compile(r"(\b[\w\-.]{1,96}\b/)?\b[\w\-.]{1,96}\b", re.ASCII)
-_PATH_BEGINNINGS = ("/", "./", "../", "~")
-_WEB_ADDRESS = re.compile(r"https?://[^/]+/(?:datasets/)?([\w\-.]+/[\w\-.]+)(?:/.*)?", re.ASCII)
-_WITH_REVISION = re.compile(r"([\w\-.]+/[\w\-.]+)[@:]([\w\-./]+)", re.ASCII)
 
 _PAIR = re.compile(r"(\w+)\s*[=:]\s*([^\s,=:]+)")
 
@@ -42,47 +38,6 @@ _LISTED = re.compile(r"\[([\w.\-'\", ]+)\]")
 
 _TRUTH_WORDS = frozenset(("yes", "no", "true", "false", "t", "f", "y", "n", "1", "0"))
 """What TRL's parser takes for true or false, in any case."""
-
-
-def check_place(name: str, text: str) -> Iterator[Problem]:
-    """A model or a data set: a hub name, a path or a URI."""
-    scheme, has_scheme, _ = text.partition("://")
-    if message := _wrong_place(text, scheme.lower() if has_scheme else ""):
-        yield Problem(path=name, message=f"found {quoted(text)}, {message}")
-    elif not has_scheme and not _is_hub_name(text) and not text.startswith(_PATH_BEGINNINGS):
-        yield warning(
-            name,
-            f"{quoted(text)} can only be a folder where the trainer runs, as a hub name is "
-            f"org/name: write ./{text} if it is",
-        )
-
-
-def _wrong_place(text: str, scheme: str) -> str:
-    if text.lower() in NULL_WORDS or text != text.strip():
-        return "expected a hub name, a path or an s3:// URI, with no blanks around it"
-    if web := _WEB_ADDRESS.fullmatch(text):
-        return f"expected a hub name, a path or an s3:// URI, did you mean {web[1]}?"
-    if scheme and scheme not in SCHEMES:
-        hint = did_you_mean(scheme, SCHEMES) or f", expected one of {', '.join(SCHEMES)}"
-        return f"whose scheme is not known{hint}"
-    if revised := _WITH_REVISION.fullmatch(text):
-        return f"expected {revised[1]}: a revision is no part of a name"
-    return ""
-
-
-def check_hub_name(name: str, text: str) -> Iterator[Problem]:
-    if not _is_hub_name(text):
-        yield Problem(
-            path=name,
-            message=f"found {quoted(text)}, expected a hub name, such as org/name: letters, "
-            "digits, -, _ and . with at most one /",
-        )
-
-
-def _is_hub_name(text: str) -> bool:
-    """As huggingface_hub has it."""
-    is_plain = "--" not in text and ".." not in text and not text.endswith(".git")
-    return bool(_HUB_NAME.fullmatch(text)) and is_plain
 
 
 def check_split_name(name: str, text: str) -> Iterator[Problem]:
@@ -218,6 +173,21 @@ def check_tokens_seen(name: str, text: str) -> Iterator[Problem]:
         )
 
 
+def check_template(name: str, text: str) -> Iterator[Problem]:
+    """One without a column would make all rows the same."""
+    try:
+        columns = columns_of_template(text)
+    except ValueError as error:
+        yield Problem(path=name, message=f"found {error}")
+    else:
+        if not columns:
+            yield Problem(
+                path=name,
+                message=f"found {quoted(text)}, expected columns of the data in braces, such as "
+                "{question}",
+            )
+
+
 def check_null_word(name: str, text: str) -> Iterator[Problem]:
     if text.lower() in NULL_WORDS - {""}:
         yield Problem(path=name, message=_null_word(text))
@@ -235,10 +205,12 @@ def _null_word(text: str) -> str:
 FORMS: Mapping[str, Callable[[str, str], Iterator[Problem]]] = {
     "accelerator_config": check_mapping_or_file,
     "activation_checkpointing_kwargs": check_mapping_text,
-    "chat_template_path": check_null_word,
+    "chat_template_path": check_chat_template,
+    "completion_template": check_template,
     "dataset_config": check_null_word,
     "dataset_kwargs": check_mapping_text,
-    "dataset_name": check_place,
+    "dataset_columns": check_mapping_text,
+    "dataset_name": check_data_place,
     "dataset_test_split": check_split_name,
     "dataset_train_split": check_split_name,
     "deepspeed": check_mapping_or_file,
@@ -249,12 +221,14 @@ FORMS: Mapping[str, Callable[[str, str], Iterator[Problem]]] = {
     "hub_revision": advise_on_null_word,
     "include_num_input_tokens_seen": check_tokens_seen,
     "lr_scheduler_kwargs": check_mapping_text,
+    "metric_fn": check_function_name,
     "metric_for_best_model": check_null_word,
     "model_init_kwargs": check_mapping_text,
     "model_name_or_path": check_place,
     "optim_args": check_optimizer_arguments,
     "pad_to_multiple_of": check_padding,
     "pad_token": advise_on_null_word,
+    "prompt_template": check_template,
     "run_name": advise_on_null_word,
 }
 """Key -> the check of its text."""

@@ -29,7 +29,7 @@ _OTHER_KEYS = {
         "expected one name: for several write datasets: [{path: ...}, {path: ...}]"
     ),
     ("dataset_test_split", "a number"): (
-        "expected the name of a split: for a share write test_split_size, beside datasets"
+        "expected the name of a split: for a share write test_split_size"
     ),
 }
 """Key and what it was given -> which key that is for."""

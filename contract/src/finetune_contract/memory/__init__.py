@@ -19,6 +19,7 @@ What is exact, what is not and by how much is in docs/memory.md, measured by tes
 from collections.abc import Mapping
 from typing import Any
 
+from finetune_contract.config.launch.resolution import resolve_launch
 from finetune_contract.config.reading import Context, Reading
 from finetune_contract.config.spellings import modernize
 from finetune_contract.config.values import is_number
@@ -52,13 +53,14 @@ def estimate_memory(config: Reading, model: Architecture, context: Context) -> E
 def read_config(config: Mapping[str, Any], context: Context) -> Reading:
     """A config that was found right, as rules read it; JSON's 8.0 is 8 where that is meant."""
     modern, spellings = modernize(config)
+    resolved = resolve_launch(modern)
     schema = context.schema
     values = {
         key: int(value) if _is_whole(value) and "number" not in schema.types(key) else value
-        for key, value in modern.items()
+        for key, value in resolved.values.items()
         if key in schema.properties
     }
-    return Reading(values=values, schema=schema, spellings=spellings)
+    return Reading(values=values, schema=schema, spellings=spellings | resolved.origins)
 
 
 def _is_whole(value: Any) -> bool:

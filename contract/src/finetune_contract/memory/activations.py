@@ -26,11 +26,18 @@ def kept_bytes(model: Architecture, strategy: Strategy) -> int:
     every = strategy.checkpoint_every
     if strategy.is_offloading:
         return _STASHED_TENSORS * checkpoint + tail
+    # Through frozen layers no gradient goes back, so they keep nothing; but checkpoints are taken.
+    layers = learning_layers(model, strategy)
     if every is None:
-        return model.layers * (layer + copied_weights(model, strategy)) + tail
+        return layers * (layer + copied_weights(model, strategy)) + tail
     checkpointed = -(-model.layers // every)
-    whole = model.layers - checkpointed
+    whole = layers - -(-layers // every)
     return checkpointed * checkpoint + whole * layer + tail
+
+
+def learning_layers(model: Architecture, strategy: Strategy) -> int:
+    """As many layers as gradients go back through."""
+    return model.layers if strategy.unfrozen is None else min(strategy.unfrozen, model.layers)
 
 
 def working_bytes(model: Architecture, strategy: Strategy) -> int:
@@ -73,6 +80,8 @@ def loss_bytes(model: Architecture, strategy: Strategy) -> int:
     cast = words * model.hidden * strategy.compute_bytes
     hidden = strategy.tokens * model.hidden * (FLOAT32 + strategy.weight_bytes)
     trains_head = strategy.lora is None or "lm_head" in strategy.lora.saved_modules
+    if strategy.unfrozen is not None:
+        trains_head = model.head > 0
     # Where weights have 32 bits it becomes the gradient itself, which is counted there.
     head = model.vocabulary * model.hidden * FLOAT32 if trains_head else 0
     is_counted = strategy.weight_bytes == FLOAT32 and not strategy.accumulates
@@ -154,7 +163,7 @@ def _forward_copies(model: Architecture, strategy: Strategy) -> int:
     Without accumulation there are no gradients yet by then, and they are larger.
     """
     is_kept = strategy.lora is None and strategy.accumulates
-    return model.layers * copied_weights(model, strategy) if is_kept else 0
+    return learning_layers(model, strategy) * copied_weights(model, strategy) if is_kept else 0
 
 
 def layer_working_bytes(model: Architecture, strategy: Strategy) -> int:

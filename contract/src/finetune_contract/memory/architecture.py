@@ -72,6 +72,8 @@ class Architecture:
     """As many tensors of the MLP's width an activation without a gate keeps."""
     norms: int
     """In one layer, of the hidden size."""
+    norm: int
+    """Parameters of one of them."""
     is_rms_norm: bool
     scales_in_32_bits: bool
     """Whether RMSNorm multiplies by its weight before it goes back to 16 bits."""
@@ -114,6 +116,17 @@ class Architecture:
             + self.head
             + self.others
         )
+
+    def last_layers(self, count: int | None) -> int:
+        """Parameters of so many last layers with the last norm and the head; None for the model's.
+
+        A head that is the embedding doesn't count.
+        """
+        if count is None:
+            return self.parameters
+        layer = self.norms * self.norm + self.query_key_norm
+        share = (self.matrices + self.expert_parameters) // self.layers + layer
+        return min(count, self.layers) * share + self.norm + self.head
 
     def layer_of(self, number: int, linear: Linear) -> str:
         """The whole name of a matrix, as PEFT matches it."""

@@ -89,7 +89,7 @@ def estimate(model: Architecture, strategy: Strategy) -> Estimate:
 def count_trainable(model: Architecture, strategy: Strategy) -> int:
     """The parameters that are trained."""
     if strategy.lora is None:
-        return model.parameters
+        return model.last_layers(strategy.unfrozen)
     return count_adapter(model, strategy.lora) + count_saved_modules(model, strategy.lora)
 
 
@@ -125,10 +125,10 @@ def _row_scales(model: Architecture, strategy: Strategy) -> int:
 def _weights(model: Architecture, strategy: Strategy) -> int:
     sharding = strategy.sharding
     learning = _gradients(model, strategy)
+    held = learning + base_weight_bytes(model, strategy)
     if strategy.lora is None:
-        held = max(learning, base_weight_bytes(model, strategy))
-    else:
-        held = learning + base_weight_bytes(model, strategy)
+        # What learns is the model's own, in another precision where it is sharded.
+        held -= count_trainable(model, strategy) * strategy.weight_bytes
     if not sharding.keeps_weights:
         return _gathered(model, strategy)
     gathered = _gathered(model, strategy) if sharding.weights > 1 else 0
@@ -147,7 +147,8 @@ def _learning(model: Architecture, strategy: Strategy) -> tuple[tuple[int, int],
     lora = strategy.lora
     if lora is None:
         upcasts = strategy.sharding.upcasts_trainable
-        return ((model.parameters, FLOAT32 if upcasts else strategy.weight_bytes),)
+        size = FLOAT32 if upcasts else strategy.weight_bytes
+        return ((count_trainable(model, strategy), size),)
     return (
         (count_adapter(model, lora), lora.bytes),
         (count_saved_modules(model, lora), strategy.weight_bytes),
@@ -169,7 +170,8 @@ def _optimizer(model: Architecture, strategy: Strategy) -> int:
             whole += count * FLOAT32
             size = FLOAT32
         whole += count * _state_bytes(model, strategy, size)
-    if strategy.lora is None and embeddings_stay_whole(strategy.optimizer):
+    trains_embedding = strategy.lora is None and strategy.unfrozen is None
+    if trains_embedding and embeddings_stay_whole(strategy.optimizer):
         whole += model.embedding * (2 * FLOAT32 - _state_bytes(model, strategy, FLOAT32))
     return round(whole / sharding.optimizer)
 

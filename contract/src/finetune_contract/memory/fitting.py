@@ -105,7 +105,9 @@ def _half_precision(config: Reading) -> Settings | None:
 
 
 def _adapter(config: Reading) -> Settings | None:
-    return None if config["use_peft"] else {"use_peft": True, "dtype": "bfloat16"}
+    if config["use_peft"] or config["num_layers_unfrozen"]:
+        return None
+    return {"use_peft": True, "dtype": "bfloat16"}
 
 
 def _four_bits(config: Reading) -> Settings | None:

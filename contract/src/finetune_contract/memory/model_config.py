@@ -70,6 +70,7 @@ def _parse(config: Mapping[str, Any]) -> Architecture:
         is_gated=family.is_gated or experts is not None,
         activation_copies=4 if _first_text(config, _ACTIVATION) in _WRITTEN_OUT else 1,
         norms=norms,
+        norm=norm,
         is_rms_norm=family.is_rms_norm,
         scales_in_32_bits=family.scales_in_32_bits,
         softcaps_attention=bool(config.get("attn_logit_softcapping")),

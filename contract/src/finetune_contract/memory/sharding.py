@@ -13,7 +13,7 @@ class Sharding:
     """Each of the three is held whole (1) or as one of so many parts."""
 
     name: str
-    """As a user knows it: `one process`, `DDP`, `ZeRO-3`, `FSDP`."""
+    """As a user knows it: `one process`, `DDP`, `ZeRO-3`, `FSDP2`."""
     weights: int = 1
     gradients: int = 1
     optimizer: int = 1
@@ -67,12 +67,15 @@ def _fsdp(config: Reading, world_size: int) -> Sharding:
     is_guessed = isinstance(tuning, str)
     if not isinstance(tuning, Mapping):
         tuning = {}
+    version = tuning.get("version", tuning.get("fsdp_version", 2))
     words = config["fsdp"] if isinstance(config["fsdp"], str) else ""
     reshards = tuning.get("reshard_after_forward", tuning.get("fsdp_reshard_after_forward"))
-    is_whole = reshards in (False, "shard_grad_op") or "shard_grad_op" in words
+    # Of FSDP 1 the strategy, by name or number, whatever its case.
+    strategy = str(reshards).lower()
+    is_whole = strategy in ("false", "shard_grad_op", "2") or "shard_grad_op" in words
     is_offloaded = bool(tuning.get("cpu_offload")) or "offload" in words
     return Sharding(
-        name="FSDP",
+        name=f"FSDP{version}",
         weights=1 if is_whole else world_size,
         gradients=world_size,
         optimizer=world_size,

@@ -45,6 +45,8 @@ class Strategy:
     quantization_bits: int | None
     has_nested_quantization: bool
     lora: Lora | None
+    unfrozen: int | None
+    """As many of the last layers learn; None where all do, or an adapter."""
     rows: int
     """Rows of one step of one process."""
     row_tokens: int
@@ -90,6 +92,7 @@ def read_strategy(
         quantization_bits=bits,
         has_nested_quantization=bool(config["use_bnb_nested_quant"]),
         lora=_read_lora(config, sharding, weight_bytes, is_quantized=bits is not None),
+        unfrozen=None if config["use_peft"] else config["num_layers_unfrozen"],
         rows=rows,
         row_tokens=rows * length if is_flat else length,
         tokens=rows * length,

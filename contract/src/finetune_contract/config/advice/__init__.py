@@ -5,9 +5,10 @@ A correct config of a usual kind gets none.
 
 idle           keys that TRL ignores because of other keys
 learning       how fast, how long and on how much is learnt
+evaluation     what evaluations run, and what they leave out
 running        what a run leaves behind, shows, and spends its time on
 """
 
-from finetune_contract.config.advice import idle, learning, running
+from finetune_contract.config.advice import evaluation, idle, learning, running
 
-ADVICE = (*idle.ADVICE, *learning.ADVICE, *running.ADVICE)
+ADVICE = (*idle.ADVICE, *learning.ADVICE, *evaluation.ADVICE, *running.ADVICE)

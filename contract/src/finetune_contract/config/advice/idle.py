@@ -27,6 +27,14 @@ def _without_evaluation(config: Reading, context: Context) -> str | None:
     return 'while eval_strategy is "no": set it to "steps" or "epoch" to evaluate'
 
 
+def _without_samples(config: Reading, context: Context) -> str | None:
+    return "while num_eval_samples is 0" if config["num_eval_samples"] == 0 else None
+
+
+def _without_patience(config: Reading, context: Context) -> str | None:
+    return "without early_stopping_patience" if config["early_stopping_patience"] is None else None
+
+
 def _in_other_steps(what: str) -> Callable[[Reading, Context], str | None]:
     """`DefaultFlowCallback` looks at the steps only with the strategy `steps`."""
 
@@ -80,10 +88,6 @@ def _single_data_set(config: Reading, context: Context) -> str | None:
     return "without datasets: it belongs to a mixture; dataset_streaming is for dataset_name"
 
 
-def _not_split(config: Reading, context: Context) -> str | None:
-    return None if config["datasets"] else "without datasets: it belongs to a mixture"
-
-
 def _mixture(config: Reading, context: Context) -> str | None:
     """`sft.py` loads the mixture alone."""
     return "beside datasets: add it there, or remove one of them" if config["datasets"] else None
@@ -127,9 +131,11 @@ def _no_liger(config: Reading, context: Context) -> str | None:
 
 IDLE = (
     Idle(
-        keys=("eval_steps", "eval_packing", "metric_for_best_model"),
+        keys=("eval_steps", "eval_packing", "metric_for_best_model", "metric_fn"),
         because=_without_evaluation,
     ),
+    Idle(keys=("eval_sample_max_tokens", "eval_sample_seconds"), because=_without_samples),
+    Idle(keys=("early_stopping_threshold",), because=_without_patience),
     Idle(keys=("eval_steps",), because=_in_other_steps("eval")),
     Idle(keys=("save_steps",), because=_in_other_steps("save")),
     Idle(keys=("logging_steps",), because=_in_other_steps("logging")),
@@ -150,7 +156,6 @@ IDLE = (
     ),
     Idle(keys=("liger_kernel_config",), because=_no_liger),
     Idle(keys=("streaming",), because=_single_data_set),
-    Idle(keys=("test_split_size",), because=_not_split),
     Idle(keys=("dataset_name", "dataset_config", "dataset_streaming"), because=_mixture),
     Idle(keys=("dataset_num_proc",), because=_stream),
     Idle(keys=("train_sampling_strategy",), because=_stream_in_order),

@@ -69,14 +69,15 @@ def advise_on_epochs(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def advise_on_truncation(config: Reading, context: Context) -> Iterator[Problem]:
-    """TRL cuts longer examples without a count; only these two ways of packing cut no end off."""
+    """TRL cuts longer examples; only these two ways of packing cut no end off."""
     keeps_ends = config["packing"] and config["packing_strategy"] in ("bfd_split", "wrapped")
     if config["max_length"] is None or keeps_ends:
         return
     if config.number("max_length") < _FEW_TOKENS:
         yield warning(
             config.name("max_length"),
-            f"what is longer than {quoted(config['max_length'])} tokens will be cut off in silence",
+            f"what is longer than {quoted(config['max_length'])} tokens is cut off; the report "
+            "counts it",
         )
 
 

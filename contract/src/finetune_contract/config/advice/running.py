@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from finetune_contract.config.problem import Problem, quoted, warning
 from finetune_contract.config.reading import Context, Reading
 from finetune_contract.config.rules.distribution import fsdp_option
-from finetune_contract.config.rules.tracking import trackers_of
 
 _FEWEST_USUAL_STEPS = 10
 """Between two evaluations: as many as TRL has between two lines of its log."""
@@ -94,26 +93,6 @@ def advise_on_whole_quantized_weights(config: Reading, context: Context) -> Iter
         )
 
 
-def advise_on_lost_figures(config: Reading, context: Context) -> Iterator[Problem]:
-    """mlflow writes to the working folder, which goes with the pod."""
-    if "mlflow" not in trackers_of(config) or context.environment is None:
-        return
-    if "MLFLOW_TRACKING_URI" not in {*context.environment, *config.mapping("env")}:
-        yield warning(
-            config.name("report_to"),
-            "mlflow writes to a folder that is lost with the pod: set env.MLFLOW_TRACKING_URI",
-        )
-
-
-def advise_on_name_of_repository(config: Reading, context: Context) -> Iterator[Problem]:
-    """`Trainer.init_hf_repo` takes the name of the output folder, which the operator chooses."""
-    if config["push_to_hub"] and not config["hub_model_id"]:
-        yield warning(
-            config.name("push_to_hub"),
-            "the repository will be named after the trainer's own folder: set hub_model_id",
-        )
-
-
 ADVICE = (
     advise_on_late_checkpoints,
     advise_on_late_evaluation,
@@ -123,6 +102,4 @@ ADVICE = (
     advise_on_worst_checkpoint,
     advise_on_lone_shards,
     advise_on_whole_quantized_weights,
-    advise_on_lost_figures,
-    advise_on_name_of_repository,
 )

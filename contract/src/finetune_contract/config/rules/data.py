@@ -95,11 +95,12 @@ def check_splits_of_mixture(config: Reading, context: Context) -> Iterator[Probl
         )
 
 
-def check_stream_of_mixture(config: Reading, context: Context) -> Iterator[Problem]:
+def check_split_of_stream(config: Reading, context: Context) -> Iterator[Problem]:
     """A stream has no `train_test_split`, and `trl.get_dataset` raises for fractions of it."""
-    if streams_by(config) != "streaming":
+    key = streams_by(config)
+    if key is None:
         return
-    path = config.name("streaming")
+    path = config.name(key)
     if config["test_split_size"] is not None:
         yield Problem(
             path=path, message="found true beside test_split_size, and a stream can't be split"
@@ -182,7 +183,7 @@ RULES = (
     check_loss_mask,
     check_streaming,
     check_splits_of_mixture,
-    check_stream_of_mixture,
+    check_split_of_stream,
     check_fractions,
     check_workers,
     check_context_length,

@@ -83,7 +83,7 @@ def check_quantized_shards(config: Reading, context: Context) -> Iterator[Proble
         yield Problem(
             path=config.name("load_in_8bit"),
             message="found true beside DeepSpeed's ZeRO-3, with which 8-bit weights compute "
-            "wrongly: set deepspeed.zero_optimization.stage to 2",
+            f"wrongly: {_lower(config)}",
         )
     if config["load_in_4bit"] and (storage is None or storage != dtype):
         both = "bnb_4bit_quant_storage and dtype both to bfloat16"
@@ -91,11 +91,45 @@ def check_quantized_shards(config: Reading, context: Context) -> Iterator[Proble
         yield Problem(
             path=config.name("load_in_4bit"),
             message="found true beside DeepSpeed's ZeRO-3, which can't shard 4-bit weights as they "
-            f"are: set deepspeed.zero_optimization.stage to 2, or {alike}",
+            f"are: {_lower(config)}, or {alike}",
         )
 
 
+def _lower(config: Reading) -> str:
+    """What to write for a stage that does not shard weights."""
+    match config.spellings.get("deepspeed"):
+        case None:
+            return "set deepspeed.zero_optimization.stage to 2"
+        case "accelerate_config":
+            return "set accelerate_config to zero2"
+    return "set accelerate_config.deepspeed_config.zero_stage to 2"
+
+
 _HALVES = ("bfloat16", "float16")
+
+
+def check_fp16_on_cpus(config: Reading, context: Context) -> Iterator[Problem]:
+    """`DeepSpeedEngine._do_sanity_check` raises; without DeepSpeed it has no effect there."""
+    if not config["deepspeed"] or context.gpus_per_node != 0:
+        return
+    for key in ("fp16", "fp16_full_eval"):
+        if config[key]:
+            yield Problem(
+                path=config.name(key),
+                message="found true beside DeepSpeed in a job without GPUs: remove it",
+            )
+
+
+def check_token_rows_on_cpus(config: Reading, context: Context) -> Iterator[Problem]:
+    """PEFT's `TrainableTokensLayer` gathers the rows of ZeRO-3's shards on GPUs only."""
+    is_wanted = config["use_peft"] and config["added_tokens"] and stage_of(config) == 3
+    if is_wanted and context.gpus_per_node == 0:
+        yield Problem(
+            path=config.name("added_tokens"),
+            message="found beside use_peft: true and DeepSpeed's ZeRO-3 in a job without GPUs, "
+            f"where PEFT can't gather the rows of an embedding: {_lower(config)}, or remove "
+            "use_peft",
+        )
 
 
 def check_automatic_batch(config: Reading, context: Context) -> Iterator[Problem]:
@@ -118,4 +152,10 @@ def _at(options: Mapping[str, Any], place: str) -> Any:
     return found if not is_number(found) else (int(found) if float(found).is_integer() else found)
 
 
-RULES = (check_same_values, check_quantized_shards, check_automatic_batch)
+RULES = (
+    check_same_values,
+    check_quantized_shards,
+    check_token_rows_on_cpus,
+    check_fp16_on_cpus,
+    check_automatic_batch,
+)

@@ -67,6 +67,24 @@ def check_fsdp_options(config: Reading, context: Context) -> Iterator[Problem]:
         )
 
 
+def check_fsdp_on_cpus(config: Reading, context: Context) -> Iterator[Problem]:
+    """On CPUs torch raises for FSDP 1, and its offloading of FSDP 2 looks for a GPU."""
+    if not config["fsdp"] or context.gpus_per_node != 0:
+        return
+    if fsdp_option(config, "version") == 1:
+        yield Problem(
+            path=config.name("fsdp"),
+            message="found with FSDP 1 in a job without GPUs, where only FSDP 2 can be: set "
+            "fsdp_config.version to 2, or accelerate_config to fsdp2",
+        )
+    elif fsdp_option(config, "cpu_offload") or "offload" in str(config["fsdp"]):
+        yield Problem(
+            path=config.name("fsdp_config" if config["fsdp_config"] else "fsdp"),
+            message="found with offloading in a job without GPUs, where all is on the CPU: remove "
+            "it",
+        )
+
+
 def check_best_of_shards(config: Reading, context: Context) -> Iterator[Problem]:
     """`Trainer.create_accelerator_and_postprocess` raises."""
     if not (config["save_only_model"] and config["load_best_model_at_end"]):
@@ -77,6 +95,17 @@ def check_best_of_shards(config: Reading, context: Context) -> Iterator[Problem]
                 path=config.name("save_only_model"),
                 message=f"found true beside {key} and load_best_model_at_end: remove it",
             )
+
+
+def check_token_rows_in_shards(config: Reading, context: Context) -> Iterator[Problem]:
+    """PEFT's `TrainableTokensLayer` copies rows that it trains into an embedding, whose shards are
+    of another kind: `aten.index_copy` and the optimizer raise in the first step."""
+    if config["fsdp"] and config["use_peft"] and config["added_tokens"]:
+        yield Problem(
+            path=config.name("added_tokens"),
+            message="found beside use_peft: true and FSDP, under which PEFT can't train single "
+            "rows of an embedding: set accelerate_config to ddp or zero2, or remove use_peft",
+        )
 
 
 def check_quantized_shards(config: Reading, context: Context) -> Iterator[Problem]:
@@ -171,8 +200,10 @@ RULES = (
     check_one_of_two,
     check_fsdp_words,
     check_fsdp_options,
+    check_fsdp_on_cpus,
     check_best_of_shards,
     check_quantized_shards,
+    check_token_rows_in_shards,
     check_backend,
     check_split_batches,
     check_accumulation,

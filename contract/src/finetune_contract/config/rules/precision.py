@@ -52,14 +52,15 @@ def check_flash_attention(config: Reading, context: Context) -> Iterator[Problem
 
 def check_without_gpu(config: Reading, context: Context) -> Iterator[Problem]:
     """On CPUs `TrainingArguments` raises for tf32 and, without `use_cpu`, for bf16; transformers
-    for the flash attention that isn't there; TRL's offloading looks for a GPU.
+    for the flash attention that isn't there; TRL's offloading looks for a GPU, and Liger's kernels
+    are Triton's, which has none for CPUs.
     """
     if context.gpus_per_node != 0:
         return
     if config["attn_implementation"] in FLASH_ATTENTION:
         found = quoted(config["attn_implementation"])
         yield Problem(path=config.name("attn_implementation"), message=f"found {found} {_HAS_NONE}")
-    for key in ("tf32", "activation_offloading"):
+    for key in ("tf32", "activation_offloading", "use_liger_kernel"):
         if config[key]:
             yield Problem(path=config.name(key), message=f"found true {_HAS_NONE}")
     if config.is_set("use_cpu") and not config["use_cpu"]:

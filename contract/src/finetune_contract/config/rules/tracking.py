@@ -46,23 +46,30 @@ In a pod nobody can be asked for a key, and no home holds one.
 
 HUB = Needs(all_of=("HF_TOKEN",), also=("HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"))
 
+_ALL = ("all", ("wandb",))
+"""What `report_to: all` stands for, of those above: what the trainer image has."""
+
 _SECRET = "into the Secret of spec.output.credentialsSecretRef"
 
 
 def check_trackers(config: Reading, context: Context) -> Iterator[Problem]:
     """Each tracker's `init` raises at the first step, after the model was loaded."""
-    for tracker in trackers_of(config):
+    named = trackers_of(config)
+    for tracker in _ALL[1] if _ALL[0] in named else named:
         needs = TRACKERS.get(tracker)
         missing = _missing(needs, config, context.environment) if needs is not None else ()
         if needs is None or not missing:
             continue
+        found = quoted(tracker)
+        if tracker not in named:
+            found = f"{quoted(_ALL[0])}, and so {found},"
         instead = ""
         if needs.or_mode is not None:
             variable, modes = needs.or_mode
             instead = f", or set env.{variable} to {quoted(modes[0])}"
         yield Problem(
             path=config.name("report_to"),
-            message=f"found {quoted(tracker)} without {' and '.join(missing)}: put "
+            message=f"found {found} without {' and '.join(missing)}: put "
             f"{'it' if len(missing) == 1 else 'them'} {_SECRET}{instead}",
         )
 

@@ -4,7 +4,8 @@
 No I/O here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from finetune_contract.config.problem import Problem, quoted
 from finetune_contract.config.reading import Context, Reading
@@ -35,6 +36,16 @@ def check_adapter_is_on(config: Reading, context: Context) -> Iterator[Problem]:
             path=found[0],
             message="found without use_peft: true, so that the whole model would be trained: set "
             f"use_peft to true, or remove {' and '.join(found)}",
+        )
+
+
+def check_merging(config: Reading, context: Context) -> Iterator[Problem]:
+    """There is an adapter to merge only where one was trained."""
+    if config["merge_adapter"] and not config["use_peft"]:
+        yield Problem(
+            path=config.name("merge_adapter"),
+            message="found true without use_peft: true: a model that is tuned whole is published "
+            "whole already, so leave merge_adapter out, or set use_peft to true",
         )
 
 
@@ -95,6 +106,67 @@ def check_dtype_of_quantized(config: Reading, context: Context) -> Iterator[Prob
             message='found "auto" beside load_in_4bit: true, expected what to compute in: '
             "bfloat16 where the GPU has it",
         )
+
+
+def check_quantized_dora(config: Reading, context: Context) -> Iterator[Problem]:
+    """PEFT's `dequantize_module_weight` puts 8-bit weights "back to CPU" without their scales, and
+    the second forward pass fails on them; on a GPU it doesn't move them, and 4 bits are copied.
+    """
+    if config["use_dora"] and config["load_in_8bit"] and context.gpus_per_node == 0:
+        yield Problem(
+            path=config.name("use_dora"),
+            message="found true beside load_in_8bit: true in a job without GPUs, where PEFT can't "
+            "compute it: set load_in_4bit instead, or remove one of them",
+        )
+
+
+def check_frozen_layers(config: Reading, context: Context) -> Iterator[Problem]:
+    """The ranks freeze the model's own weights, of which an adapter trains none."""
+    if not config["num_layers_unfrozen"]:
+        return
+    path = config.name("num_layers_unfrozen")
+    if config["use_peft"]:
+        yield Problem(
+            path=path,
+            message="found beside use_peft: true, which freezes every layer already: remove one "
+            "of them",
+        )
+    elif config["added_tokens"]:
+        yield Problem(
+            path=path,
+            message="found beside added_tokens, whose embeddings it would freeze: remove one of "
+            "them, or set use_peft to true instead",
+        )
+    layers = None if context.model is None else _layers_of(context.model)
+    if layers is not None and config.number("num_layers_unfrozen") > layers:
+        yield Problem(
+            path=path,
+            message=f"found {quoted(config['num_layers_unfrozen'])}, expected at most {layers}, "
+            "the layers of the model",
+        )
+
+
+_LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
+
+
+def _layers_of(model: Mapping[str, Any]) -> int | None:
+    """As the model's config.json tells it; of the part that writes text where it has several."""
+    text = model.get("text_config")
+    for part in (text if isinstance(text, Mapping) else {}, model):
+        for name in _LAYERS:
+            if isinstance(part.get(name), int):
+                return int(part[name])
+    return None
+
+
+def check_added_tokens(config: Reading, context: Context) -> Iterator[Problem]:
+    """A tokenizer drops a token without text silently, and its embedding couldn't be found."""
+    for place, token in enumerate(config["added_tokens"] or ()):
+        if isinstance(token, str) and not token.strip():
+            yield Problem(
+                path=f"{config.name('added_tokens')}[{place}]",
+                message=f"found {quoted(token)}, expected a token with text",
+            )
 
 
 def check_selective_recomputation(config: Reading, context: Context) -> Iterator[Problem]:
@@ -160,10 +232,14 @@ def check_fused_loss(config: Reading, context: Context) -> Iterator[Problem]:
 
 RULES = (
     check_adapter_is_on,
+    check_merging,
     check_output_layer,
     check_target_parameters,
     check_quantization,
     check_dtype_of_quantized,
+    check_quantized_dora,
+    check_frozen_layers,
+    check_added_tokens,
     check_selective_recomputation,
     check_optimizer_targets,
     check_fused_loss,

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks by what names a job asks for GPUs and other devices. No I/O here."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from finetune_contract.config.problem import Problem, did_you_mean, quoted, warning
+from finetune_contract.pods.fields import POD
+
+RESOURCES = "spec.resources"
+DEFAULT_GPU = "nvidia.com/gpu"
+NO_GPU_RESOURCE = "none"
+"""The GPUs come by resource claims."""
+
+_SLICE = re.compile(r"nvidia\.com/mig-\d+g\.(\d+)gb(\..*)?")
+_GIB = 1024**3
+
+
+def check_devices(resources: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterator[Problem]:
+    """Claims that there are not, GPUs from nowhere, slices that can't be used together."""
+    asked = resources.get("claims") or ()
+    claims = [claim["name"] for claim in pod.get("resourceClaims") or ()]
+    for place, claim in enumerate(asked):
+        if claim["name"] not in claims:
+            message = f"there is no {quoted(claim['name'])} in {POD}.resourceClaims"
+            hint = did_you_mean(claim["name"], claims)
+            yield Problem(path=f"{RESOURCES}.claims[{place}].name", message=f"{message}{hint}")
+    for place, claim in enumerate(pod.get("resourceClaims") or ()):
+        yield from _check_claim(claim, f"{POD}.resourceClaims[{place}]")
+    gpus, name = resources.get("gpusPerNode", 1), resources.get("gpuResource", DEFAULT_GPU)
+    if name == NO_GPU_RESOURCE and gpus and not asked:
+        message = f"found none and no claims, but {gpus} GPUs on each node: name them in claims"
+        yield Problem(path=f"{RESOURCES}.gpuResource", message=message)
+    if _SLICE.fullmatch(name) and gpus > 1:
+        message = (
+            f"found {gpus} slices of {name}: a process of CUDA sees only one, and NCCL joins none; "
+            "take one larger slice, or more nodes"
+        )
+        yield warning(f"{RESOURCES}.gpusPerNode", message)
+
+
+def _check_claim(claim: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    sources = ("resourceClaimName", "resourceClaimTemplateName")
+    if sum(source in claim for source in sources) != 1:
+        yield Problem(path=path, message=f"expected one of {' and '.join(sources)}")
+
+
+def gpu_bytes_of(resources: Mapping[str, Any], usual: int | None) -> int | None:
+    """What each GPU of a job has, where that is known; `usual` is what the cluster's have."""
+    name = resources.get("gpuResource", DEFAULT_GPU)
+    if (found := _SLICE.fullmatch(name)) is not None:
+        return int(found[1]) * _GIB
+    return usual if name == DEFAULT_GPU else None

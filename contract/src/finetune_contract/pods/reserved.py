@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a trainer's pod is the operator's own: names, paths and labels. No I/O here.
+
+A test compares it with the pod that the operator builds.
+"""
+
+from collections.abc import Mapping
+
+from finetune_contract import mounts
+
+CONTAINER = "trainer"
+
+VOLUMES = frozenset({"run", "token", "work", "tmp", "shared-memory", "model-cache"})
+
+FOLDERS: Mapping[str, str] = {
+    mounts.RUN_FOLDER: "the run document is there",
+    mounts.TOKEN_FOLDER: "the token for progress reports is there",
+    mounts.WORK_FOLDER: "model and checkpoints are there; resources.ephemeralStorage sizes it",
+    mounts.MODEL_CACHE_FOLDER: "modelCache mounts a claim there",
+    "/dev/shm": "resources.sharedMemory sizes it",  # noqa: S108 - in the container
+    "/tmp": "the trainer needs it to be its own",  # noqa: S108 - in the container
+}
+"""Folder -> why nothing else can be mounted there."""
+
+_LAUNCHER = "the launcher sets it for each process"
+VARIABLES: Mapping[str, str] = {
+    "HOME": "the work folder is the trainer's home",
+    "HF_HOME": "write modelCache to keep models, or set HF_DATASETS_CACHE for data sets",
+    "HF_HUB_CACHE": "write modelCache: {claimName: ...}",
+    **dict.fromkeys(("PATH", "PYTHONPATH"), "the image sets it, and the trainer is found by it"),
+    mounts.ENV_GRACE_SECONDS: "write terminationGracePeriodSeconds",
+    mounts.ENV_PROGRESS_URL: "progress is reported to the operator",
+    mounts.ENV_PROGRESS_TOKEN: "progress is reported to the operator",
+    mounts.ENV_NODE_RANK: "Kubernetes sets it on each node",
+    **dict.fromkeys(("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"), _LAUNCHER),
+}
+"""Environment variable -> why it can't be set, or what to write instead."""
+
+LABEL_DOMAINS: Mapping[str, str] = {
+    "finetune.dev/": "the operator sets those of finetune.dev",
+    "kueue.x-k8s.io/": "write it in metadata of the FineTuneJob, from where it is passed on",
+    "batch.kubernetes.io/": "the Job controller sets those",
+}
+"""Beginning of a label's or annotation's name -> why it can't be set."""
+
+LABELS: Mapping[str, str] = {
+    "app.kubernetes.io/managed-by": "the operator sets it",
+    **dict.fromkeys(("job-name", "controller-uid"), "the Job controller sets it"),
+}
+
+
+def reason_for_label(name: str) -> str | None:
+    """Why a label or annotation of this name can't be set; None where it can."""
+    for domain, reason in LABEL_DOMAINS.items():
+        if name.startswith(domain):
+            return reason
+    return LABELS.get(name)
