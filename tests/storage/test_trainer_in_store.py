@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from finetune_trainer.storage.store import Store, open_store
 from testbed import stock
 from testbed.object_store import ObjectStore
 from trainer.runs import a_folder
+from trainer.test_ownership import claim, claim_together, require_one_owner
 
 pytestmark = pytest.mark.storage
 
@@ -62,6 +65,47 @@ def test_a_folder_goes_up_and_comes_down_byte_for_byte(tmp_path: Path) -> None:
     assert {file.path: file.size for file in uploaded} == store.sizes("adapter")
     for name, body in files.items():
         assert (tmp_path / "there" / "adapter" / name).read_bytes() == body
+
+
+def test_of_two_jobs_that_claim_a_place_at_the_same_moment_one_gets_it() -> None:
+    for number in range(20):
+        require_one_owner(claim_together(at(f"s3://models/claimed-{number}")))
+
+
+def test_a_store_that_can_be_told_of_no_conditions_is_claimed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_CONDITIONAL_PUT", "disabled")
+    store = at("s3://models/claimed-without-conditions")
+
+    assert [claim(store, "balloon"), claim(store, "balloon")] == [None, None]
+    assert claim(store, "kite") is not None
+
+
+def test_a_store_that_refuses_conditions_is_written_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        """Answers as some stores do; SeaweedFS knows conditions."""
+
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            is_refused = "If-None-Match" in self.headers
+            statuses.append(501 if is_refused else 200)
+            self.send_response(statuses[-1])
+            self.send_header("ETag", '"written"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    statuses: list[int] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as refusing:
+        threading.Thread(target=refusing.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{refusing.server_port}")
+
+        at("s3://models/claimed").create("owner.json", b"{}")
+        refusing.shutdown()
+
+    assert statuses == [501, 200]
 
 
 def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name() -> None:
@@ -119,15 +163,6 @@ def test_an_unreachable_store_is_nobodys_mistake(monkeypatch: pytest.MonkeyPatch
 
 def fetch_data(name: str, tmp_path: Path) -> Path | None:
     return fetch("dataset_name", name, tmp_path / "data", os.environ, StopRequest())
-
-
-def test_a_data_set_is_fetched_whether_folder_or_file(tmp_path: Path) -> None:
-    at("s3://datasets/windrose").write("train.jsonl", b"{}\n")
-
-    for name in ("s3://datasets/windrose", "s3://datasets/windrose/train.jsonl"):
-        folder = fetch_data(name, tmp_path)
-        assert folder is not None
-        assert [path.name for path in folder.iterdir()] == ["train.jsonl"]
 
 
 def test_a_missing_data_set_names_the_nearest_one(tmp_path: Path) -> None:
@@ -200,3 +235,39 @@ def test_a_model_is_known_from_two_small_reads() -> None:
 
     assert facts.config == {"hidden_size": 7}
     assert facts.parameters == 77
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        pytest.param("s3://datasets/one/train.csv", "train.csv", id="a file, as that file"),
+        pytest.param("s3://datasets/one", "", id="a folder"),
+    ],
+)
+def test_data_are_fetched_as_what_they_are(uri: str, expected: str, tmp_path: Path) -> None:
+    at("s3://datasets/one").write("train.csv", b"text\nAt 7.\n")
+
+    found = fetch("dataset_name", uri, tmp_path / "inputs", os.environ, StopRequest())
+
+    assert found == tmp_path / "inputs" / expected
+    assert (tmp_path / "inputs" / "train.csv").read_bytes() == b"text\nAt 7.\n"
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        pytest.param("s3://models/other/chat_template.jinja", "chat_template.jinja", id="a file"),
+        pytest.param("s3://models/other", "", id="a tokenizer"),
+    ],
+)
+def test_a_chat_template_is_fetched_without_the_weights_beside_it(
+    uri: str, expected: str, tmp_path: Path
+) -> None:
+    store = at("s3://models/other")
+    store.write("chat_template.jinja", b"{{ messages }}")
+    store.write("model.safetensors", bytes(64))
+
+    found = fetch("chat_template_path", uri, tmp_path / "inputs", os.environ, StopRequest())
+
+    assert found == tmp_path / "inputs" / expected
+    assert [file.name for file in (tmp_path / "inputs").iterdir()] == ["chat_template.jinja"]

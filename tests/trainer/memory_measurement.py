@@ -32,6 +32,7 @@ from finetune_contract.memory import Architecture, parse_model, read_config
 from finetune_contract.memory.activations import kept_bytes, layer_working_bytes
 from finetune_contract.memory.estimate import Estimate, estimate
 from finetune_contract.memory.strategy import Strategy, read_strategy
+from finetune_trainer.ranks.model.freezing import freeze_all_but_last
 
 ROWS, TOKENS = 2, 256
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -68,6 +69,7 @@ STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     "full, bf16 weights": {"dtype": "bfloat16"},
     "full, all in 32 bits": {"bf16": False},
     "full, accumulating": {"gradient_accumulation_steps": 2},
+    "the last two layers": {"num_layers_unfrozen": 2},
     "LoRA": {"use_peft": True, "lora_target_modules": "all-linear"},
     "LoRA on PEFT's targets, bf16 weights": {"use_peft": True, "dtype": "bfloat16"},
 }
@@ -131,6 +133,8 @@ def prepare(model_config: PreTrainedConfig, config: Mapping[str, Any]) -> Traini
         attn_implementation=reading["attn_implementation"],
     )
     add_fused_lm_head(model)
+    if reading["num_layers_unfrozen"]:
+        freeze_all_but_last(model, reading["num_layers_unfrozen"])
     if reading["gradient_checkpointing"]:
         model.activation_checkpointing_enable()
     if reading["use_peft"]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which checkpoint a run goes on from, and which ones go."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -124,6 +125,43 @@ def manifest(step: int) -> str:
 
 def half_written(step: int) -> str:
     return f"checkpoints/step-{step:08d}/attempt-1/optimizer.pt"
+
+
+@pytest.mark.parametrize(
+    ("keep", "best", "expected"),
+    [
+        pytest.param(1, 2, [4, 6], id="beside the newest"),
+        pytest.param(2, 2, [4, 6], id="in the place of the second newest"),
+        pytest.param(2, 6, [2, 4], id="among the newest"),
+        pytest.param(3, 2, [4], id="with room for one more"),
+        pytest.param(2, 5, [2, 4], id="never uploaded"),
+        pytest.param(0, None, [], id="no limit is no deletion"),
+    ],
+)
+def test_the_best_one_stays(keep: int, best: int | None, expected: list[int]) -> None:
+    paths = [manifest(step) for step in (2, 4, 6, 8)]
+
+    assert checkpoints.steps_to_delete(paths, keep, best) == expected
+
+
+@pytest.mark.parametrize("with_best", [True, False])
+def test_the_best_one_comes_along_where_it_will_be_wanted(
+    store: FolderStore, tmp_path: Path, with_best: bool
+) -> None:
+    write(store, tmp_path, 2)
+    state = {"best_global_step": 2, "best_model_checkpoint": "/elsewhere/checkpoint-2"}
+    newest = a_folder(tmp_path / "saved-6", {"trainer_state.json": json.dumps(state).encode()})
+    checkpoints.write(store, newest, 6, FIRST)
+
+    checkpoint = checkpoints.fetch_newest(
+        store, tmp_path / "resume", StopRequest(), with_best=with_best
+    )
+
+    assert checkpoint is not None
+    best = tmp_path / "resume" / "checkpoint-2"
+    told = json.loads((checkpoint.folder / "trainer_state.json").read_text())
+    assert told["best_model_checkpoint"] == (str(best) if with_best else None)
+    assert best.is_dir() == with_best
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 
 from finetune_contract.config.schema import load_schema
 from trainer.config_fuzz.comparison import (
+    OURS,
     check,
     false_alarms,
     stops_later,
@@ -33,7 +34,7 @@ PARSED_IN_SOAK = 10_000
 TRAINED = 100
 TRAINED_IN_SOAK = 3000
 
-NOT_TRAINED_HERE = {
+NOT_TRAINED_HERE = OURS | {
     "chat_template_path",  # a file or a hub name
     "dataloader_num_workers",  # processes
     "dataset_num_proc",
@@ -46,6 +47,8 @@ NOT_TRAINED_HERE = {
     "torch_compile",  # minutes of compiling
     "torch_compile_backend",
     "torch_compile_mode",
+    # Changes the classes of the model for all that the process trains after it, and wants a GPU.
+    "use_liger_kernel",
 }
 
 
@@ -58,6 +61,15 @@ def test_every_key_of_the_schema_has_values_to_draw() -> None:
     }
 
     assert set(keys_of(SCHEMA)) == drawn | plain
+
+
+@pytest.mark.slow
+def test_our_own_keys_are_those_that_trl_has_not() -> None:
+    from trl.scripts.sft import make_parser
+
+    theirs = {action.dest for action in make_parser()._actions}
+
+    assert {*SCHEMA.properties} - theirs - {"env"} == OURS
 
 
 def test_the_same_seed_makes_the_same_configs() -> None:

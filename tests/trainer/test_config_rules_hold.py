@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from finetune_contract.config import Context, check_config
-from testbed import base_model
 from trainer.runs import a_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -38,26 +37,6 @@ MIN_LR = {"lr_scheduler_type": "cosine_with_min_lr"}
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    place = tmp_path_factory.mktemp("tiny")
-    tokenizer = AutoTokenizer.from_pretrained(base_model.folder())
-    tokenizer.save_pretrained(place)
-    shape = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-    )
-    LlamaForCausalLM(shape).save_pretrained(place)
-    return place
-
-
-@pytest.fixture(scope="session")
 def little_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     row = json.dumps({"prompt": "Where are you?", "completion": " On the red lightship."}) + "\n"
     rows = (row * 4).encode()
@@ -75,8 +54,9 @@ def own_environment() -> Iterator[None]:
 
 def train(config: Mapping[str, Any], model: Path, data: Path, work: Path) -> None:
     """One step, as a rank takes it."""
-    from finetune_trainer.ranks.dataset import load_data
-    from finetune_trainer.ranks.training import build_trainer, read_arguments
+    from finetune_trainer.ranks.arguments import read_arguments
+    from finetune_trainer.ranks.building import build_trainer
+    from finetune_trainer.ranks.data.loading import load_data
 
     resolved = {
         "model_name_or_path": str(model),
@@ -90,7 +70,7 @@ def train(config: Mapping[str, Any], model: Path, data: Path, work: Path) -> Non
     file = work / "config.yaml"
     file.write_text(yaml.safe_dump(resolved).replace("DATA", str(data)))
     arguments = read_arguments(file)
-    dataset = load_data(arguments.script, arguments.mixture, arguments.training)
+    dataset = load_data(arguments).dataset
     build_trainer(arguments, dataset).train()
 
 
@@ -236,7 +216,7 @@ def refusals(config: Mapping[str, Any]) -> list[str]:
 def test_what_is_refused_trl_refuses_for_that_reason(
     config: dict[str, Any], reason: str, tiny_model: Path, little_data: Path, tmp_path: Path
 ) -> None:
-    assert len(refusals(config)) == 1
+    assert refusals(config) != []
     with pytest.raises(Exception, match=reason):
         train(config, tiny_model, little_data, tmp_path)
 
@@ -292,7 +272,11 @@ def test_what_is_refused_trl_refuses_for_that_reason(
         pytest.param({**MIXTURE, **EVALUATES, "dataset_test_split": "train"}, id="known rows"),
         pytest.param({**MIXTURE, "streaming": True}, id="a mixture as a stream"),
         pytest.param({"fsdp_config": {"version": 2}}, id="FSDP that is not on"),
-        pytest.param({"test_split_size": 0.5, "streaming": True}, id="keys of a mixture"),
+        pytest.param({"streaming": True}, id="a key of a mixture"),
+        pytest.param(
+            {"test_split_size": 0.5, "dataset_test_split": "held_out", **EVALUATES},
+            id="a part that is split off",
+        ),
         pytest.param({"num_train_epochs": 3, "max_steps": 1}, id="steps win"),
         pytest.param(
             {"lr_scheduler_type": "constant", "warmup_steps": 3}, id="a constant that warms up"

@@ -19,7 +19,7 @@ PROPERTIES: Mapping[str, Any] = load_schema().properties
 def parser() -> Any:
     from trl import TrlParser
 
-    from finetune_trainer.ranks.training import CONFIG_TYPES
+    from finetune_trainer.ranks.arguments import CONFIG_TYPES
 
     return TrlParser(CONFIG_TYPES)
 

@@ -24,13 +24,37 @@ def test_a_folder_is_used_where_it_is(tmp_path: Path) -> None:
     assert fetch_data(data.as_uri(), tmp_path) == data
 
 
-def test_a_single_file_becomes_a_folder_as_datasets_wants_it(tmp_path: Path) -> None:
+def test_a_single_file_is_used_where_it_is(tmp_path: Path) -> None:
     data = a_folder(tmp_path / "data", {"train.jsonl": b"{}"}) / "train.jsonl"
 
-    folder = fetch_data(str(data), tmp_path)
+    assert fetch_data(str(data), tmp_path) == data
 
-    assert folder is not None
-    assert [path.name for path in folder.iterdir()] == ["train.jsonl"]
+
+@pytest.mark.parametrize(
+    ("name", "body", "sentence"),
+    [
+        pytest.param(
+            "notes.docx",
+            b"PK",
+            "UnknownFileType: dataset_name: notes.docx is no kind of data file that is known",
+            id="a suffix that is not known",
+        ),
+        pytest.param(
+            "train.csv", b"", "EmptyDataset: dataset_name: train.csv is empty", id="an empty file"
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_data_is_told_before_torch_is_imported(
+    name: str, body: bytes, sentence: str, tmp_path: Path
+) -> None:
+    a_folder(tmp_path, {name: body})
+
+    with pytest.raises(AttemptFailed) as caught:
+        fetch_data(str(tmp_path / name), tmp_path)
+
+    failure = caught.value.failure
+    assert f"{failure.reason}: {failure.message}" == sentence
+    assert failure.blame is Blame.USER
 
 
 @pytest.mark.parametrize("name", ["org/data", "hf://datasets/org/data", "data"])
@@ -73,6 +97,12 @@ def test_a_store_without_credentials_is_told_in_a_sentence(tmp_path: Path) -> No
     [
         pytest.param("hf://org/model", "org/model", id="model"),
         pytest.param("hf://datasets/org/data", "org/data", id="data set"),
+        pytest.param("hf://datasets/org/data/", "org/data", id="all of a data set"),
+        pytest.param(
+            "hf://datasets/org/data@v1/train.jsonl",
+            "hf://datasets/org/data@v1/train.jsonl",
+            id="a file in it, which the ranks open by its URI",
+        ),
         pytest.param("org/model", "org/model", id="plain"),
     ],
 )

@@ -8,7 +8,11 @@ import pytest
 from finetune_trainer.failures import AttemptFailed
 from finetune_trainer.job_file import Job, parse_job, processes_here, run_of
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "configs" / "examples").glob("*.yaml"))
+EXAMPLES = [
+    path
+    for path in sorted((Path(__file__).parents[2] / "configs" / "examples").glob("*.yaml"))
+    if "kind: FineTuneJob" in path.read_text()
+]
 
 
 HEAD = "apiVersion: finetune.dev/v1alpha1\nkind: FineTuneJob\nmetadata: {name: balloon}\n"

@@ -21,7 +21,7 @@ WITHOUT_A_GPU = {"bf16": False, "tf32": False}
 
 
 def test_a_complete_older_config_reaches_trl_by_todays_names(tmp_path: Path) -> None:
-    from finetune_trainer.ranks.training import read_arguments
+    from finetune_trainer.ranks.arguments import read_arguments
 
     run = replace(a_run(), config={**OLDER_CONFIG, **WITHOUT_A_GPU})
     check_run(run, CPU)
@@ -45,7 +45,7 @@ def test_a_complete_older_config_reaches_trl_by_todays_names(tmp_path: Path) -> 
 def test_no_older_or_retired_key_is_one_of_the_pinned_trls() -> None:
     from trl import TrlParser
 
-    from finetune_trainer.ranks.training import CONFIG_TYPES
+    from finetune_trainer.ranks.arguments import CONFIG_TYPES
 
     taken = {action.dest for action in TrlParser(CONFIG_TYPES)._actions}
 

@@ -73,6 +73,49 @@ def test_a_mixture_is_resolved_part_by_part() -> None:
     assert config["datasets"] == [{"path": "/work/a", "split": "train"}, {"path": "org/b"}]
 
 
+@pytest.mark.parametrize(
+    ("files", "fetched", "expected"),
+    [
+        pytest.param("s3://a/1.jsonl", ["s3://a/1.jsonl"], "/work/1.jsonl", id="one"),
+        pytest.param(
+            ["https://a/2.jsonl?sig=x", "data/*.jsonl"],
+            ["https://a/2.jsonl?sig=x"],
+            ["/work/2.jsonl", "data/*.jsonl"],
+            id="several, of which one is elsewhere",
+        ),
+        pytest.param(
+            {"train": ["s3://a/1.jsonl"], "test": "hf://datasets/org/b/t.json"},
+            ["s3://a/1.jsonl"],
+            {"train": ["/work/1.jsonl"], "test": "hf://datasets/org/b/t.json"},
+            id="by split",
+        ),
+        pytest.param(None, [], None, id="none"),
+    ],
+)
+def test_data_files_of_a_part_are_fetched_from_where_datasets_cannot_read(
+    files: Any, fetched: list[str], expected: Any
+) -> None:
+    paths = {
+        "s3://a/1.jsonl": Path("/work/1.jsonl"),
+        "https://a/2.jsonl?sig=x": Path("/work/2.jsonl"),
+    }
+    part = {"path": "json", "data_files": files}
+
+    names = [name for key, name in names_in(a_run(datasets=[part]).config) if key == "data_files"]
+    planned = a_plan(paths=paths, dataset_name=None, datasets=[part]).config["datasets"]
+
+    assert names == fetched
+    assert planned == [{"path": "json", "data_files": expected}]
+
+
+def test_a_folder_among_data_files_stands_for_all_that_is_in_it(tmp_path: Path) -> None:
+    part = {"path": "json", "data_files": "s3://a/rows"}
+
+    planned = a_plan(paths={"s3://a/rows": tmp_path}, dataset_name=None, datasets=[part]).config
+
+    assert planned["datasets"][0]["data_files"] == f"{tmp_path}/**"
+
+
 def test_a_mixture_wins_over_a_single_data_set_as_in_trl() -> None:
     names = dict(names_in(a_run(datasets=[{"path": "s3://a"}]).config))
 

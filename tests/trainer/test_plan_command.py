@@ -79,6 +79,7 @@ def test_it_says_what_would_run(folder: Path, capsys: pytest.CaptureFixture[str]
         "1.7 million parameters (0.14% of the model's)"
     )
     assert told["precision"] == "weights in float32, computed in bfloat16"
+    assert told["strategy"] == "DDP over 2 processes"
     assert told["batch"] == "4 rows x 2 accumulated x 2 processes = 16 rows a step"
     assert told["rows"] == "cut at 1024 tokens (max_length)"
     assert told["steps"] == "14"
@@ -99,6 +100,17 @@ def test_steps_are_counted_where_that_is_cheap(
     folder: Path, capsys: pytest.CaptureFixture[str], config: Mapping[str, Any], steps: int | None
 ) -> None:
     assert planned(folder, capsys, **config)["steps"] == steps
+
+
+def test_the_last_layers_alone_need_less(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = planned(folder, capsys, use_peft=False)
+    last = planned(folder, capsys, use_peft=False, num_layers_unfrozen=2)
+
+    assert last["method"] == "the last 2 layers with norm and head"
+    assert last["trainableParameters"] < whole["trainableParameters"] == whole["parameters"]
+    for part in ("gradients", "optimizer"):
+        assert last["memory"]["parts"][part] < whole["memory"]["parts"][part] / 3
+    assert last["memory"]["parts"]["weights"] == whole["memory"]["parts"]["weights"]
 
 
 def test_programs_get_every_part_of_the_memory(

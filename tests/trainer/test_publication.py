@@ -8,8 +8,12 @@ import pytest
 
 from finetune_contract.outcome import Outcome
 from finetune_trainer import publication
-from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.circumstances import resolved_config
+from finetune_trainer.hardware import Hardware
+from finetune_trainer.manifest import Manifest
+from finetune_trainer.plan import plan_training
 from finetune_trainer.rank_results import Ending, RankResult
+from finetune_trainer.report.story import Circumstances
 from finetune_trainer.stopping import StopRequest
 from finetune_trainer.storage.folder import FolderStore
 from finetune_trainer.workspace import Workspace
@@ -47,8 +51,10 @@ class Place:
         sample = {"prompt": "<When>?", "expected": "7", "before": "?", "after": "At 7."}
         self.workspace.samples.write_text(json.dumps([sample]))
 
-    def publish(self) -> Outcome:
-        return publication.publish(self.output, self.store, self.run, self.workspace, RESULT)
+    def publish(self, around: Circumstances | None = None) -> Outcome:
+        return publication.publish(
+            self.output, self.store, self.run, self.workspace, RESULT, around
+        )
 
 
 @pytest.fixture
@@ -66,6 +72,7 @@ def test_artifact_report_manifest_and_pointer_are_there(place: Place) -> None:
         "adapter/adapter_model.safetensors",
         *(f"report/{name}" for name in ("config.yaml", "loss.svg", "metrics.jsonl")),
         *(f"report/{name}" for name in ("report.html", "samples.json", "versions.json")),
+        "report/resolved_config.yaml",
     }
     assert outcome.artifact is not None
     assert outcome.artifact.uri == f"{place.store.uri}/adapter"
@@ -90,13 +97,52 @@ def test_nothing_published_holds_the_configs_environment(place: Place) -> None:
     assert not any(b"secret" in place.store.read(path) for path in place.store.sizes())
 
 
-def test_the_report_is_one_page_and_escapes_what_it_shows(place: Place) -> None:
-    place.publish()
+def test_a_merged_model_lies_beside_the_adapter_which_stays_the_artifact(place: Place) -> None:
+    a_folder(place.workspace.merged, {"model.safetensors": b"merged", "config.json": b"{}"})
 
-    page = place.store.read("report/report.html").decode()
-    assert "<svg" in page
-    assert "&lt;When&gt;?" in page
-    assert "src=" not in page
+    outcome = place.publish()
+
+    assert outcome.artifact is not None
+    assert outcome.artifact.uri == f"{place.store.uri}/adapter"
+    sizes = place.store.sizes("adapter")
+    assert outcome.artifact.size_bytes == sum(sizes.values())
+    manifest = Manifest.from_json(place.store.read("manifest.json"))
+    listed = {file.path for file in manifest.files}
+    assert {"model/model.safetensors", "model/README.md", "adapter/README.md"} <= listed
+    assert b"PeftModel" not in place.store.read("model/README.md")
+
+
+def test_what_trackers_kept_here_is_published_with_the_report(place: Place) -> None:
+    a_folder(place.workspace.trackers / "tensorboard", {"events.out.tfevents.1": b"curve"})
+    a_folder(place.workspace.trackers / "wandb", {"debug.log": b"sent elsewhere"})
+
+    place.publish(Circumstances(local_trackers=("tensorboard",)))
+
+    assert place.store.read("report/tensorboard/events.out.tfevents.1") == b"curve"
+    assert not place.store.sizes("report/wandb")
+
+
+def test_the_resolved_config_names_no_place_of_the_work_folder(place: Place) -> None:
+    planned = plan_training(
+        place.run,
+        Hardware(gpus=0, cpus=2),
+        local_paths={"s3://models/tiny": place.workspace.inputs / "0"},
+        output=place.workspace.training,
+        resume=place.workspace.training / "checkpoint-2",
+    )
+
+    resolved = resolved_config(planned, place.run)
+
+    assert resolved["model_name_or_path"] == "s3://models/tiny"
+    assert resolved["use_cpu"] is True
+    assert str(place.workspace.root) not in str(resolved)
+
+
+@pytest.mark.parametrize("times", [pytest.param(2, id="published twice")])
+def test_publishing_again_changes_nothing(place: Place, times: int) -> None:
+    outcomes = {place.publish().to_json() for _ in range(times)}
+
+    assert len(outcomes) == 1
 
 
 def test_a_complete_run_is_told_without_training(place: Place) -> None:
@@ -111,14 +157,3 @@ def test_an_incomplete_run_is_not_done(place: Place, path: str) -> None:
     place.store.delete([path])
 
     assert publication.published_outcome(place.store, StopRequest()) is None
-
-
-def test_a_place_belongs_to_the_job_that_claimed_it(place: Place) -> None:
-    publication.claim_output(place.output, place.run, StopRequest(), is_first_node=True)
-    publication.claim_output(place.output, place.run, StopRequest(), is_first_node=True)
-
-    with pytest.raises(AttemptFailed, match="belongs to the job team-a/balloon") as caught:
-        publication.claim_output(
-            place.output, a_run(name="other"), StopRequest(), is_first_node=True
-        )
-    assert caught.value.failure.reason == "OutputOwned"

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which rank tells the cause."""
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from finetune_contract.outcome import Blame, Failure
@@ -41,9 +44,15 @@ def running(rank: int) -> RankResult:
 def test_the_cause_is_the_first_that_failed_of_itself(
     results: list[RankResult], reason: str, rank: int | None
 ) -> None:
-    failure = cause_of_failure(results, range(2))
+    failure = cause_of_failure(results, range(2), world_size=2)
 
     assert (failure.reason, failure.rank) == (reason, rank)
+
+
+def test_a_rank_that_is_alone_and_never_began_was_killed() -> None:
+    failure = cause_of_failure([], range(1), world_size=1)
+
+    assert (failure.reason, failure.rank) == ("RankKilled", 0)
 
 
 def test_what_a_rank_writes_is_what_the_supervisor_reads() -> None:
@@ -58,3 +67,23 @@ def test_what_a_rank_writes_is_what_the_supervisor_reads() -> None:
     )
 
     assert RankResult.from_json(result.to_json()) == result
+
+
+@pytest.mark.parametrize(
+    ("signals", "reason", "words"),
+    [
+        ({0: 0, 1: 9}, "RankKilled", r"rank 1 was killed by a signal \(SIGKILL\)"),
+        ({0: 15, 1: 11}, "RankCrashed", r"rank 1 crashed in native code \(SIGSEGV\)"),
+        ({0: 6, 1: 0}, "RankCrashed", r"rank 0 crashed in native code \(SIGABRT\)"),
+        ({0: 9, 1: 9}, "RankKilled", r"^a rank was killed by a signal, most often"),
+    ],
+)
+def test_a_rank_whose_signal_was_seen_is_named(
+    signals: dict[int, int], reason: str, words: str
+) -> None:
+    results = [replace(running(rank), signal=number) for rank, number in signals.items()]
+
+    failure = cause_of_failure(results, range(2), world_size=2)
+
+    assert failure.reason == reason
+    assert re.search(words, failure.message)

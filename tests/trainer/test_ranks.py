@@ -21,13 +21,24 @@ ROW = b'{"text": "Hello"}\n'
 
 
 @pytest.fixture(scope="module")
-def training() -> Any:
-    from finetune_trainer.ranks import training
+def ranks() -> SimpleNamespace:
+    """The functions of a rank that are tried here."""
+    from finetune_trainer.ranks.arguments import read_arguments
+    from finetune_trainer.ranks.building import build_trainer
+    from finetune_trainer.ranks.data.loading import load_data
+    from finetune_trainer.ranks.training import blaming
+    from finetune_trainer.ranks.world import require_promised_world
 
-    return training
+    return SimpleNamespace(
+        read_arguments=read_arguments,
+        build_trainer=build_trainer,
+        load_data=load_data,
+        blaming=blaming,
+        require_promised_world=require_promised_world,
+    )
 
 
-def arguments(training: Any, place: Path, data: Mapping[str, bytes], **config: Any) -> Any:
+def arguments(ranks: Any, place: Path, data: Mapping[str, bytes], **config: Any) -> Any:
     """The arguments of a config for this data set."""
     settings = {
         "model_name_or_path": "unused",
@@ -38,7 +49,7 @@ def arguments(training: Any, place: Path, data: Mapping[str, bytes], **config: A
         **config,
     }
     (place / "config.yaml").write_text(yaml.safe_dump(settings))
-    return training.read_arguments(place / "config.yaml")
+    return ranks.read_arguments(place / "config.yaml")
 
 
 @pytest.mark.parametrize(
@@ -53,10 +64,10 @@ def arguments(training: Any, place: Path, data: Mapping[str, bytes], **config: A
     ],
 )
 def test_what_trls_parser_refuses_is_the_users_in_one_sentence(
-    training: Any, tmp_path: Path, config: dict[str, Any], words: str
+    ranks: Any, tmp_path: Path, config: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(AttemptFailed) as caught, training.blaming(Stage.CONFIG):
-        arguments(training, tmp_path, {"train.jsonl": ROW}, **config)
+    with pytest.raises(AttemptFailed) as caught, ranks.blaming(Stage.CONFIG):
+        arguments(ranks, tmp_path, {"train.jsonl": ROW}, **config)
 
     failure = caught.value.failure
     assert (failure.blame, failure.reason) == (Blame.USER, "InvalidConfig")
@@ -84,7 +95,13 @@ def test_what_trls_parser_refuses_is_the_users_in_one_sentence(
         pytest.param(
             {"notes.md": b"#"}, {}, "DatasetNotFound", "only notes.md", id="no data files"
         ),
-        pytest.param({"train.jsonl": b"{"}, {}, "InvalidDataset", "JSON parse error", id="no JSON"),
+        pytest.param(
+            {"train.jsonl": b"{"},
+            {},
+            "InvalidDataset",
+            "train.jsonl, line 1 is not JSON",
+            id="no JSON",
+        ),
         pytest.param(
             {"train.jsonl": b'{"question": "?", "answer": "!"}'},
             {},
@@ -102,17 +119,17 @@ def test_what_trls_parser_refuses_is_the_users_in_one_sentence(
     ],
 )
 def test_data_that_cannot_be_used_is_the_users(
-    training: Any,
+    ranks: Any,
     tmp_path: Path,
     data: dict[str, bytes],
     config: dict[str, Any],
     reason: str,
     words: str,
 ) -> None:
-    parsed = arguments(training, tmp_path, data, **config)
+    parsed = arguments(ranks, tmp_path, data, **config)
 
-    with pytest.raises(AttemptFailed) as caught, training.blaming(Stage.DATA):
-        training.load_data(parsed.script, parsed.mixture, parsed.training)
+    with pytest.raises(AttemptFailed) as caught, ranks.blaming(Stage.DATA):
+        ranks.load_data(parsed)
 
     assert (caught.value.failure.blame, caught.value.failure.reason) == (Blame.USER, reason)
     assert words in caught.value.failure.message
@@ -120,29 +137,29 @@ def test_data_that_cannot_be_used_is_the_users(
 
 @pytest.mark.parametrize("packing", [False, True])
 def test_data_of_which_no_token_counts_is_told_before_training(
-    training: Any, tmp_path: Path, packing: bool
+    ranks: Any, tmp_path: Path, packing: bool
 ) -> None:
     row = b'{"prompt": "a prompt that fills the whole length", "completion": "x"}\n'
     parsed = arguments(
-        training,
+        ranks,
         tmp_path,
         {"train.jsonl": row},
         model_name_or_path=str(base_model.folder()),
         max_length=4,
         packing=packing,
     )
-    dataset = training.load_data(parsed.script, parsed.mixture, parsed.training)
-    trainer = training.build_trainer(parsed, dataset)
+    dataset = ranks.load_data(parsed).dataset
 
     with pytest.raises(AttemptFailed) as caught:
-        training.require_tokens_that_count(trainer.train_dataset)
+        ranks.build_trainer(parsed, dataset)
 
     assert caught.value.failure.reason == "NothingTrained"
+    assert "1 row whose prompt fills max_length (4; the longest row has" in str(caught.value)
 
 
-def test_another_world_than_the_promised_one_fails_before_the_model_loads(training: Any) -> None:
+def test_another_world_than_the_promised_one_fails_before_the_model_loads(ranks: Any) -> None:
     with pytest.raises(AttemptFailed, match=r"4 processes were promised .* 1 do") as caught:
-        training.require_promised_world(SimpleNamespace(world_size=1), Orders(world_size=4))
+        ranks.require_promised_world(SimpleNamespace(world_size=1), Orders(world_size=4))
 
     assert caught.value.failure.reason == "WorldSizeMismatch"
 
@@ -158,12 +175,12 @@ def test_another_world_than_the_promised_one_fails_before_the_model_loads(traini
     ],
 )
 def test_an_adapter_must_be_finite_and_moved(
-    training: Any, tmp_path: Path, name: str | None, values: list[float], reason: str | None
+    ranks: Any, tmp_path: Path, name: str | None, values: list[float], reason: str | None
 ) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from finetune_trainer.ranks.verification import require_sound_tensors
+    from finetune_trainer.ranks.soundness import require_sound_tensors
 
     if name is not None:
         save_file({name: torch.tensor(values)}, tmp_path / "adapter_model.safetensors")
@@ -192,9 +209,9 @@ ANSWER = {"role": "assistant", "content": "At 7."}
     ],
 )
 def test_prompts_are_found_in_every_shape(
-    training: Any, row: dict[str, Any], question: str | None
+    ranks: Any, row: dict[str, Any], question: str | None
 ) -> None:
-    from finetune_trainer.ranks.samples import prompt_of
+    from finetune_trainer.ranks.evaluation.samples import prompt_of
 
     prompt = prompt_of(row)
 

@@ -37,3 +37,17 @@ def test_a_signal_is_a_request_and_a_second_one_changes_nothing(number: signal.S
     assert stop.age_seconds >= 0.05
     with pytest.raises(Interrupted):
         stop.check()
+
+
+def test_work_that_may_be_nearly_done_hears_of_a_stop_later() -> None:
+    stop = StopRequest()
+    soon, late = stop.after(0), stop.after(3600)
+    assert not soon.is_requested
+
+    stop.request()
+
+    assert soon.wait(3600)
+    assert not late.wait(0)
+    late.check()
+    with pytest.raises(Interrupted):
+        soon.check()

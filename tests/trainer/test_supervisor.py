@@ -94,3 +94,24 @@ def test_a_stop_is_heeded_while_a_store_does_not_answer(
     outcome = outcome_of(tmp_path)
     assert outcome.failure is not None
     assert outcome.failure.blame is Blame.INTERRUPTION
+
+
+STOPPED_WHILE_IMPORTING = """
+import os, runpy, signal, sys
+
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == "finetune_trainer.supervisor":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Stop())
+# As the kernel does for a container's first process.
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+runpy.run_module("finetune_trainer", run_name="__main__")
+"""
+
+
+def test_a_container_can_be_stopped_before_its_first_process_has_imported_anything() -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED_WHILE_IMPORTING], capture_output=True)
+
+    assert done.returncode == ExitCode.INTERRUPTED, done.stderr

@@ -24,7 +24,7 @@ OWN = {"role": "system", "content": "Another one."}
 def shaped(*rows: dict[str, Any], split: str = "train") -> list[dict[str, Any]]:
     from datasets import Dataset, DatasetDict
 
-    from finetune_trainer.ranks.system_message import add_system_message
+    from finetune_trainer.ranks.data.system_message import add_system_message
 
     dataset = DatasetDict({split: Dataset.from_list(list(rows))})
     changed = add_system_message(dataset, MESSAGE, ("train", "test"))
@@ -103,7 +103,7 @@ def test_other_columns_and_tool_calls_stay_as_they_are() -> None:
 def test_a_stream_gets_it_as_it_comes() -> None:
     from datasets import Dataset, IterableDatasetDict
 
-    from finetune_trainer.ranks.system_message import add_system_message
+    from finetune_trainer.ranks.data.system_message import add_system_message
 
     stream = Dataset.from_list([{"messages": [USER, ANSWER]}]).to_iterable_dataset()
     changed = add_system_message(IterableDatasetDict({"train": stream}), MESSAGE, ("train",))
@@ -130,7 +130,8 @@ def test_data_without_conversations_is_the_users_mistake(row: dict[str, Any]) ->
 
 
 def test_the_config_says_so(tmp_path: Path) -> None:
-    from finetune_trainer.ranks import training
+    from finetune_trainer.ranks.arguments import read_arguments
+    from finetune_trainer.ranks.data import prepare_data
 
     row = json.dumps({"messages": [USER, ANSWER]}).encode()
     config = {
@@ -143,6 +144,6 @@ def test_the_config_says_so(tmp_path: Path) -> None:
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
 
-    dataset = training.shaped_data(training.read_arguments(tmp_path / "config.yaml"))
+    loaded = prepare_data(read_arguments(tmp_path / "config.yaml"))
 
-    assert dataset["train"][0] == {"messages": [SYSTEM, USER, ANSWER]}
+    assert loaded.dataset["train"][0] == {"messages": [SYSTEM, USER, ANSWER]}

@@ -2,6 +2,7 @@
 """A real model, trained here: `finetune run`, stopped and gone on, alone and in two processes."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -84,11 +85,13 @@ def finetune(job: Mapping[str, Any], place: Path) -> "subprocess.CompletedProces
     )
 
 
-def start(run: Run, place: Path) -> "subprocess.Popen[bytes]":
+def start(run: Run, place: Path, **variables: str) -> "subprocess.Popen[bytes]":
+    """A supervisor in this folder, with these environment variables beside ours."""
     (place / "run.json").write_text(run.to_json())
     command = [sys.executable, "-m", "finetune_trainer.supervisor"]
     options = ["--run", "run.json", "--work", "work", "--termination-log", "outcome.json"]
-    return subprocess.Popen([*command, *options], cwd=place)
+    environment = {**os.environ, **variables}
+    return subprocess.Popen([*command, *options], cwd=place, env=environment)
 
 
 def supervise(run: Run, place: Path) -> Outcome:

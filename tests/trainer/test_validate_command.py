@@ -69,7 +69,7 @@ def test_text_names_file_line_and_column_and_counts(
         f"a.yaml:3:1: {UNKNOWN}",
         "a.yaml:4:1: warning: torch_dtype: an older spelling, read as dtype",
         "",
-        "1 job or config checked: 1 mistake, 1 warning",
+        "1 document checked: 1 mistake, 1 warning",
     ]
 
 
@@ -159,9 +159,9 @@ def test_of_a_folder_only_jobs_and_configs_are_checked(
         "",
         f"sub/bad.yaml:3:1: {UNKNOWN}",
         "",
-        "values.yaml: skipped, neither a FineTuneJob nor an SFT config",
+        "values.yaml: skipped, no FineTuneJob, FineTuneSchedule or SFT config",
         "",
-        "2 jobs and configs checked: 1 mistake, 0 warnings",
+        "2 documents checked: 1 mistake, 0 warnings",
     ]
 
 
@@ -200,3 +200,73 @@ def test_the_warnings_of_a_config_name_no_mistake_twice(
     validate("a.yaml")
 
     assert capsys.readouterr().out.count("a.yaml:3:") == 1
+
+
+NIGHTLY = Path(__file__).parents[2] / "configs" / "examples" / "nightly.yaml"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        pytest.param(
+            "timeZone: Europe/Berlin",
+            "timezone: Europe/Berlin",
+            "9:3: spec.timezone: unknown field, did you mean timeZone?",
+            id="a field",
+        ),
+        pytest.param(
+            'schedule: "0 2 * * *"',
+            "suspend: false",
+            "7:1: spec.schedule: missing: when to train, such as `0 2 * * *` for two o'clock each "
+            "night",
+            id="no time",
+        ),
+        pytest.param(
+            "Europe/Berlin",
+            "Europe/Berlim",
+            '9:3: spec.timeZone: found "Europe/Berlim", did you mean Europe/Berlin?',
+            id="a time zone",
+        ),
+        pytest.param(
+            "learning_rate:",
+            "learning_rat:",
+            "26:9: spec.jobTemplate.spec.config.learning_rat: not a key of TRL's SFT "
+            "config, did you mean learning_rate?",
+            id="a key of the config",
+        ),
+        pytest.param(
+            "  jobTemplate:\n",
+            "  config: {}\n  jobTemplate:\n",
+            "14:3: spec.config: unknown field: it belongs under spec.jobTemplate.spec",
+            id="a job's field beside its template",
+        ),
+        pytest.param(
+            "gpusPerNode: 0",
+            "gpus: 0",
+            "29:9: spec.jobTemplate.spec.resources.gpus: unknown field: write gpusPerNode",
+            id="a field of its jobs",
+        ),
+    ],
+)
+def test_a_schedule_is_checked_with_its_jobs(
+    folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, told: str
+) -> None:
+    text = NIGHTLY.read_text()
+    assert old in text
+    (folder / "nightly.yaml").write_text(text)
+    (folder / "wrong.yaml").write_text(text.replace(old, new))
+
+    assert validate("nightly.yaml") == 0
+    assert capsys.readouterr().out == "1 document checked: 0 mistakes, 0 warnings\n"
+    assert validate("wrong.yaml") == 64
+    assert f"wrong.yaml:{told}" in capsys.readouterr().out
+
+
+def test_a_schedules_config_can_be_set_from_the_command_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "nightly.yaml").write_text(NIGHTLY.read_text())
+
+    assert validate("nightly.yaml", "--set", "learning_rate=1e-4") == 0
+    assert validate("nightly.yaml", "--set", "learning_rat=1e-4") == 64
+    assert "spec.jobTemplate.spec.config.learning_rat" in capsys.readouterr().out

@@ -26,8 +26,8 @@ from trl import TrlParser, get_peft_config, get_quantization_config
 
 from finetune_trainer.hardware import Hardware
 from finetune_trainer.plan import TrainingPlan, plan_training
-from finetune_trainer.ranks import training
-from finetune_trainer.ranks.training import Arguments
+from finetune_trainer.ranks import arguments
+from finetune_trainer.ranks.arguments import Arguments
 from trainer.config_fuzz.draws import Fuzzed
 from trainer.runs import a_run
 
@@ -83,8 +83,8 @@ def parse(plan: TrainingPlan, place: Path) -> Arguments:
     """The plan's config, written and read as between supervisor and rank."""
     config = place / "config.yaml"
     config.write_text(yaml.safe_dump(dict(plan.config), allow_unicode=True))
-    with mock.patch.object(training, "_Parser", _parser_as_new):
-        return training.read_arguments(config)
+    with mock.patch.object(arguments, "_Parser", _parser_as_new):
+        return arguments.read_arguments(config)
 
 
 def _parser_as_new(types: tuple[type, ...]) -> TrlParser:
@@ -101,7 +101,7 @@ def _parser_with_defaults(types: tuple[type, ...]) -> tuple[TrlParser, list[tupl
     return parser, [(action.default, action.required) for action in parser._actions]
 
 
-_TRAINERS_PARSER = training._Parser
+_TRAINERS_PARSER = arguments._Parser
 
 
 @contextmanager
@@ -170,7 +170,20 @@ _LATER = {
 }
 """What the trainer builds from a parsed config without looking at model or data."""
 
-_NOT_HERE = ("failed to import", "to be installed", "pip install", "is not installed")
+_NOT_HERE = (
+    *("failed to import", "to be installed", "pip install", "is not installed", "Please install"),
+    "Expected a string path to an existing deepspeed config",
+    # DeepSpeed finds no GPU behind the one that `node` pretends, and wants a kernel for CPUs.
+    "Unable to JIT load the deepspeed_shm_comm op",
+)
+
+_NOT_OF_THE_CONFIG = (
+    "and the data set has",
+    "no row of train can be trained on",
+    "the split",
+    "test_split_size is",
+)
+"""Only the data can tell that it lacks the columns, splits or rows that a config names."""
 
 
 def verdict_on(step: str, error: BaseException) -> Verdict:
@@ -178,4 +191,6 @@ def verdict_on(step: str, error: BaseException) -> Verdict:
     is_missing = isinstance(error, ImportError | FileNotFoundError) or any(
         trace in text for trace in _NOT_HERE
     )
+    if step == "data":
+        is_missing |= any(trace in text for trace in _NOT_OF_THE_CONFIG)
     return Verdict(answer=Answer.UNKNOWN if is_missing else Answer.REFUSED, step=step, error=text)

@@ -19,8 +19,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from finetune_trainer.ranks.dataset import load_data
-from finetune_trainer.ranks.training import Arguments, build_trainer, run_training
+from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.building import build_trainer
+from finetune_trainer.ranks.data.loading import load_data
+from finetune_trainer.ranks.training import run_training
 from trainer.config_fuzz.draws import Fuzzed
 from trainer.config_fuzz.real_parser import Answer, Verdict, node, parse, plan_of, verdict_on
 from trainer.config_fuzz.text_values import VALUES
@@ -111,7 +113,7 @@ def train(fuzzed: Fuzzed, workshop: Workshop) -> Verdict:
             arguments = parse(plan, workshop.place)
             _shorten(arguments)
             step = "data"
-            data = load_data(arguments.script, arguments.mixture, arguments.training)
+            data = load_data(arguments).dataset
             step = "build"
             trainer = build_trainer(arguments, data)
             step = "train"

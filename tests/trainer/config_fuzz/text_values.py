@@ -20,6 +20,7 @@ def _any_text(*typical: str) -> Values:
 
 
 VALUES: Mapping[str, Values] = {
+    "accelerate_config": Values(typical=("ddp", "fsdp2"), wrong=("ddpp",)),
     "accelerator_config": Values(
         typical=(
             {"split_batches": True},
@@ -29,9 +30,14 @@ VALUES: Mapping[str, Values] = {
         wrong=({"split_batchs": True},),
     ),
     "activation_checkpointing_kwargs": Values(typical=({"use_reentrant": False},)),
+    "added_tokens": Values(typical=(["<|tool|>"], [])),
     "attn_implementation": _any_text("sdpa", "eager"),
     "bnb_4bit_quant_storage": Values(typical=("uint8", "bfloat16"), wrong=("uint9",)),
-    "chat_template_path": _any_text("templates/chat.jinja"),
+    "chat_template_path": Values(
+        typical=("chatml", "qwen3", "templates/chat.jinja", "org/model"), wrong=("chatlm", "lama3")
+    ),
+    "completion_template": _any_text("{content}"),
+    "dataset_columns": Values(typical=({"text": "content"}, {})),
     "dataset_config": _any_text("default"),
     "dataset_kwargs": Values(typical=({"skip_prepare_dataset": False}, {})),
     "dataset_name": _any_text("s3://datasets/balloon", "hf://org/data", "org/data"),
@@ -76,6 +82,7 @@ VALUES: Mapping[str, Values] = {
     "lora_target_parameters": Values(typical=(["mlp.gate_proj.weight"],)),
     "lora_task_type": Values(typical=("CAUSAL_LM",), wrong=("CAUSALLM",)),
     "lr_scheduler_kwargs": Values(typical=({},), wrong=({"num_cycle": 2},)),
+    "metric_fn": Values(typical=("judge:score",), wrong=("judge", "../judge.py:score", "a.py")),
     "metric_for_best_model": _any_text("eval_loss", "loss"),
     "model_init_kwargs": Values(typical=({"use_cache": False}, {})),
     "model_name_or_path": _any_text("s3://models/tiny", "hf://org/model", "org/model"),
@@ -85,6 +92,7 @@ VALUES: Mapping[str, Values] = {
     "output_dir": _any_text("/tmp/output"),
     "pad_token": _any_text("<pad>"),
     "project": _any_text("balloon"),
+    "prompt_template": _any_text("Q: {content}"),
     "report_to": Values(typical=("none", ["none"], "tensorboard"), wrong=("wandbb",)),
     "resume_from_checkpoint": _any_text("/tmp/checkpoint"),
     "run_name": _any_text("balloon-1"),

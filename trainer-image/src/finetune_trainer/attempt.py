@@ -13,44 +13,40 @@ from typing import Any
 
 import yaml
 
-from finetune_contract.outcome import Blame, Failure, Outcome
+from finetune_contract.outcome import Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
-from finetune_trainer import checkpoints, fetching, launching, plan, publication
-from finetune_trainer.checkpoint_upload import CheckpointUploader
+from finetune_trainer import (
+    checkpoints,
+    fetching,
+    launching,
+    plan,
+    publication,
+    rank_supervision,
+    trackers,
+)
+from finetune_trainer.attention import require_attention
+from finetune_trainer.circumstances import circumstances_of
+from finetune_trainer.classification import classify
+from finetune_trainer.deepspeed_kernels import require_compiler
 from finetune_trainer.expected_memory import expect_memory
-from finetune_trainer.failures import AttemptFailed, Interrupted, interruption
-from finetune_trainer.hardware import Hardware
+from finetune_trainer.failures import AttemptFailed, Interrupted, Stage, interruption
+from finetune_trainer.formation import formation_of, go_on, require_deepspeed
+from finetune_trainer.hub.checkpoints import CheckpointPusher
+from finetune_trainer.hub.client import HubClient
+from finetune_trainer.hub.publishing import open_hub, push_complete
 from finetune_trainer.model_facts import read_fetched_config
 from finetune_trainer.orders import Orders
-from finetune_trainer.rank_results import Ending, RankResult, cause_of_failure
-from finetune_trainer.reporting import Reporter
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.origins import Origins
+from finetune_trainer.ownership import claim_output
+from finetune_trainer.redaction import Redaction
+from finetune_trainer.report.story import Circumstances
 from finetune_trainer.storage import locations
 from finetune_trainer.storage.store import Store, open_store
+from finetune_trainer.surroundings import Surroundings
 from finetune_trainer.workspace import Workspace
 
 log = logging.getLogger(__name__)
-
-RANKS_SHARE_OF_GRACE = 0.6
-"""The rest of the grace period belongs to the upload of what the ranks have saved."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """Where an attempt takes place."""
-
-    workspace: Workspace
-    environment: Mapping[str, str]
-    hardware: Hardware
-    stop: StopRequest
-    reporter: Reporter
-    grace_seconds: float
-    node: int = 0
-    rank_output: Path | None = None
-    """Where the ranks' own words go; None for where the supervisor's go."""
-    has_whole_environment: bool = True
-    """Whether a token can only come by an environment variable, as in a pod."""
 
 
 def carry_out(run: Run, around: Surroundings) -> Outcome:
@@ -65,28 +61,106 @@ def carry_out(run: Run, around: Surroundings) -> Outcome:
         outcome = _failed(around, error.failure)
     except Exception as error:
         log.exception("the attempt failed unforeseen")
-        outcome = _failed(around, _unforeseen(error))
+        stage = _STAGES[around.reporter.current().phase]
+        outcome = _failed(around, classify(error, stage))
     finally:
         around.reporter.close()
+    if outcome.failure is not None:
+        redaction = Redaction.of(around.environment, run.config)
+        outcome = replace(outcome, failure=redaction.failure(outcome.failure))
     return outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fetched:
+    """What an attempt begins with."""
+
+    run: Run
+    """As it was asked for, or as the checkpoint wants it gone on with."""
+    paths: Mapping[str, Path]
+    """Where each model and data set of the config is now, by its name there; no hub names."""
+    checkpoint: checkpoints.Checkpoint | None
+
+    @property
+    def resume_step(self) -> int:
+        return self.checkpoint.step if self.checkpoint else 0
 
 
 def _carry_out(run: Run, around: Surroundings) -> Outcome:
     around.reporter.enter(TrainerPhase.FETCHING)
     # What can be seen to be wrong is told before anything is downloaded for it.
     _check(run, around, model=None)
+    trackers.require_installed(plan.effective_config(run))
+    require_attention(plan.effective_config(run))
+    require_deepspeed(plan.effective_config(run))
+    require_compiler(plan.effective_config(run), on_gpu=around.hardware.has_cuda)
     output = open_store(run.output_uri, around.environment)
-    publication.claim_output(output, run, around.stop, is_first_node=around.node == 0)
+    claim_output(output, run, around.stop, is_first_node=around.node == 0)
     store = open_store(locations.join(run.output_uri, run.run_id), around.environment)
     if (outcome := publication.published_outcome(store, around.stop)) is not None:
         log.info("the run is complete already uri=%s", store.uri)
-        return outcome
-    paths = _fetch_inputs(run, around)
-    resume = checkpoints.fetch_newest(store, around.workspace.resume, around.stop)
-    around.reporter.note_resumed(resume.step if resume else 0)
+        if around.node == 0 and outcome.artifact is not None:
+            # The attempt that completed it may have been stopped before its last write.
+            publication.point_to(output, run, outcome.artifact.digest, around.stop)
+        return _pushed(run, around, store, outcome)
+    hub = open_hub(run, around.environment, around.stop) if around.node == 0 else None
+    fetched = _fetch(run, around, store)
+    run = fetched.run
 
     around.reporter.enter(TrainerPhase.CHECKING)
-    # And again what only the model tells, such as its context length.
+    planned = _plan(fetched, around)
+    origins = Origins.of(plan.effective_config(run), fetched.paths)
+    launching.wait_for_master(run.world, around.stop)
+
+    around.reporter.enter(TrainerPhase.TRAINING)
+    base_model = str(plan.effective_config(run)["model_name_or_path"])
+    pushes = CheckpointPusher(hub, around.workspace.hub, base_model)
+    results = rank_supervision.train(run, around, store, planned, pushes)
+    if around.node != 0:
+        step, total_steps = results[0].step, results[0].total_steps
+        return Outcome(step=step, total_steps=total_steps, world_size=run.world.size)
+    told = _tell(run, around, planned, origins, hub)
+    # Not at once: to finish is the shortest way to losing nothing.
+    stop = rank_supervision.stop_after_training(around)
+    try:
+        if (failure := results[0].failure) is not None:
+            kept = publication.keep_rejected(store, run, around.workspace, results[0], told, stop)
+            message = f"{failure.message}; what was trained is kept in {kept}"
+            raise AttemptFailed(replace(failure, message=message))
+
+        around.reporter.enter(TrainerPhase.PUBLISHING)
+        outcome = publication.publish(output, store, run, around.workspace, results[0], told, stop)
+    except Interrupted:
+        rank_supervision.save_last_step(run, around, store, planned)
+        raise
+    return replace(
+        _pushed(run, around, store, outcome),
+        resumed_from_step=fetched.resume_step,
+        checkpoint_step=around.reporter.current().checkpoint_step or 0,
+    )
+
+
+def _fetch(run: Run, around: Surroundings, store: Store) -> _Fetched:
+    """Bring model, data and the newest checkpoint here."""
+    paths = _fetch_inputs(run, around)
+    # Into the trainer's own folder: it looks there for the best one, and removes what it may.
+    checkpoint = checkpoints.fetch_newest(
+        store,
+        around.workspace.training,
+        around.stop,
+        with_best=bool(run.config.get("load_best_model_at_end")),
+    )
+    if checkpoint is not None:
+        run = go_on(run, plan.effective_config(run), checkpoint)
+    fetched = _Fetched(run=run, paths=paths, checkpoint=checkpoint)
+    around.reporter.note_resumed(fetched.resume_step)
+    return fetched
+
+
+def _plan(fetched: _Fetched, around: Surroundings) -> plan.TrainingPlan:
+    """Settle what the ranks are started with, and write it where they read it."""
+    run, paths, checkpoint = fetched.run, fetched.paths, fetched.checkpoint
+    # Checked again for what only the model tells, such as its context length.
     _check(run, around, model=read_fetched_config(run.config.get("model_name_or_path"), paths))
     expected = expect_memory(run, around.hardware, paths, around.environment)
     if expected is not None:
@@ -97,26 +171,33 @@ def _carry_out(run: Run, around: Surroundings) -> Outcome:
         around.hardware,
         local_paths=paths,
         output=around.workspace.training,
-        resume=resume.folder if resume else None,
+        resume=checkpoint.folder if checkpoint else None,
     )
-    _write_orders(run, around.workspace, planned, resume.step if resume else 0)
-    launching.wait_for_master(run.world, around.stop)
+    _write_orders(run, around.workspace, planned, fetched.resume_step)
+    return planned
 
-    around.reporter.enter(TrainerPhase.TRAINING)
-    results = _train(run, around, store, planned)
 
-    if around.node != 0:
-        return Outcome(
-            step=results[0].step, total_steps=results[0].total_steps, world_size=run.world.size
-        )
-    around.reporter.enter(TrainerPhase.PUBLISHING)
-    # A stop is not heeded here: to finish is the shortest way to losing nothing.
-    outcome = publication.publish(output, store, run, around.workspace, results[0])
+def _tell(
+    run: Run,
+    around: Surroundings,
+    planned: plan.TrainingPlan,
+    origins: Origins,
+    hub: HubClient | None,
+) -> Circumstances:
+    """How the attempt went, for those who will read its report."""
     return replace(
-        outcome,
-        resumed_from_step=resume.step if resume else 0,
-        checkpoint_step=around.reporter.current().checkpoint_step or 0,
+        circumstances_of(run, planned, around.workspace, around.reporter, around.environment),
+        repository=None if hub is None else hub.destination.repository,
+        digests=origins.digests(),
+        licence=origins.licence(),
     )
+
+
+def _pushed(run: Run, around: Surroundings, store: Store, outcome: Outcome) -> Outcome:
+    """The outcome of a complete run, once it is on the hub too where it is to be there."""
+    if around.node == 0:
+        push_complete(run, around.environment, store, outcome, around.workspace, around.stop)
+    return outcome
 
 
 def _check(run: Run, around: Surroundings, *, model: Mapping[str, Any] | None) -> None:
@@ -144,65 +225,24 @@ def _write_orders(
     run: Run, workspace: Workspace, planned: plan.TrainingPlan, resume_step: int
 ) -> None:
     workspace.config.write_text(yaml.safe_dump(dict(planned.config), allow_unicode=True))
+    formation = formation_of(planned.config, run.world)
+    log.info("training together: %s", formation)
     orders = Orders(
         world_size=run.world.size,
+        strategy="" if formation.is_guessed else formation.strategy,
         is_distributed=planned.is_distributed,
         resume_step=resume_step,
+        measures_base=planned.measures_base,
     )
     workspace.orders.write_text(orders.to_json())
-
-
-def _train(
-    run: Run, around: Surroundings, store: Store, planned: plan.TrainingPlan
-) -> list[RankResult]:
-    """The results of ranks that all finished.
-
-    Raises:
-        AttemptFailed: one did not.
-        Interrupted: they stopped because they were asked to.
-    """
-    uploader = CheckpointUploader(
-        store,
-        around.workspace,
-        checkpoints.Writer(attempt=run.attempt, node=around.node, nodes=run.world.nodes),
-        keep=planned.config.get("save_total_limit"),
-        last_step=lambda: around.reporter.current().total_steps,
-        on_complete=around.reporter.note_checkpoint,
-    )
-    uploader.start()
-    environment = launching.rank_environment(around.environment, planned.environment)
-    process = launching.launch(
-        run.world, around.node, around.workspace, environment, around.rank_output
-    )
-    launching.wait_for_ranks(
-        process, around.workspace, around.stop, around.grace_seconds * RANKS_SHARE_OF_GRACE
-    )
-    results = launching.read_results(around.workspace, run.world, around.node)
-    expected = launching.ranks_of_node(run.world, around.node)
-    is_finished = len(results) == len(expected) and all(
-        result.ending is Ending.FINISHED for result in results
-    )
-    uploader.finish(with_last_step=not is_finished)
-    if is_finished:
-        return results
-    _raise_cause(results, expected, is_asked=around.stop.is_requested)
-    raise Interrupted
-
-
-def _raise_cause(results: list[RankResult], expected: range, *, is_asked: bool) -> None:
-    """Raise why ranks failed, unless they only stopped because they were asked to."""
-    if results and all(result.ending is Ending.STOPPED for result in results):
-        return
-    failure = cause_of_failure(results, expected)
-    # While a job is being taken down its ranks lose each other, and are killed: no failures.
-    if not is_asked or failure.blame in (Blame.USER, Blame.OUT_OF_MEMORY):
-        raise AttemptFailed(failure)
 
 
 def _failed(around: Surroundings, failure: Failure | None) -> Outcome:
     """The outcome of an attempt that did not succeed; no failure means that it was stopped."""
     progress = around.reporter.current()
-    step, checkpoint_step = progress.step or 0, progress.checkpoint_step or 0
+    # Before its first step an attempt stands where it went on from.
+    step = progress.step or progress.resumed_from_step or 0
+    checkpoint_step = progress.checkpoint_step or 0
     told = failure or interruption(step, checkpoint_step)
     return Outcome(
         failure=replace(told, phase=progress.phase.value),
@@ -214,10 +254,10 @@ def _failed(around: Surroundings, failure: Failure | None) -> Outcome:
     )
 
 
-def _unforeseen(error: Exception) -> Failure:
-    return Failure(
-        blame=Blame.INTERNAL,
-        reason="Internal",
-        message=f"{type(error).__name__}: {error}",
-        remedy="look for the traceback in the trainer's log, and report it",
-    )
+_STAGES = {
+    TrainerPhase.FETCHING: Stage.FETCHING,
+    TrainerPhase.CHECKING: Stage.CHECKING,
+    TrainerPhase.TRAINING: Stage.TRAINING,
+    TrainerPhase.VERIFYING: Stage.VERIFYING,
+    TrainerPhase.PUBLISHING: Stage.PUBLISHING,
+}

@@ -9,19 +9,22 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from finetune_contract import layout
 from finetune_contract.outcome import Blame, Outcome
 from finetune_contract.run import Run
-from finetune_trainer import job_file, plan_command, terminal, validate_command
-from finetune_trainer.attempt import Surroundings, carry_out
+from finetune_trainer import job_file, overrides, plan_command, terminal, validate_command
+from finetune_trainer.attempt import carry_out
 from finetune_trainer.failures import AttemptFailed, user_error
 from finetune_trainer.hardware import Hardware, find_hardware
+from finetune_trainer.redaction import hide_in_output
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.stopping import StopRequest, end_process
 from finetune_trainer.storage import locations
+from finetune_trainer.surroundings import Surroundings
 from finetune_trainer.workspace import Workspace
 
 GRACE_SECONDS = 600.0
@@ -56,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
     stop.listen()
     hardware = find_hardware(os.environ)
     try:
-        job = _read_job(options.job, options.output)
+        settings = overrides.parse_overrides(options.settings)
+        job = _read_job(options.job, options.output, settings)
         described = job_file.run_of(
             job,
             _output_uri(job.output_uri),
@@ -116,14 +120,16 @@ def _kept_log(outcome: Outcome, workspace: Workspace) -> Path | None:
     return kept
 
 
-def _read_job(path: Path, output: str | None) -> job_file.Job:
+def _read_job(
+    path: Path, output: str | None, settings: Sequence[overrides.Override]
+) -> job_file.Job:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise user_error(
             "InvalidJob", f"{path} cannot be read: {error.strerror}", "check the path"
         ) from None
-    return job_file.parse_job(content, str(path), output=output)
+    return job_file.parse_job(content, str(path), output=output, overrides=settings)
 
 
 def _output_uri(output: str) -> str:
@@ -170,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="keep model, data and logs there instead of in a temporary folder",
     )
+    overrides.add_option(command)
     command.set_defaults(command=run)
     validate_command.add_parser(commands)
     plan_command.add_parser(commands)
@@ -178,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def console() -> NoReturn:
     """What `finetune` starts."""
+    hide_in_output(os.environ)
     end_process(main())
 
 

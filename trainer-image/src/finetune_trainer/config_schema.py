@@ -16,12 +16,9 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any, Literal
 
-from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
+from trl import TrlParser
 
-from finetune_trainer.ranks.data_arguments import DataArguments
-
-CONFIG_TYPES = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig, DataArguments)
-"""What TRL's `sft.py` reads a config into, and what is ours."""
+from finetune_trainer.ranks.arguments import CONFIG_TYPES
 
 ENV_PROPERTY = {
     "type": ["object"],

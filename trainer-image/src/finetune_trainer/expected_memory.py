@@ -5,12 +5,12 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from finetune_contract.config import Context
 from finetune_contract.memory import Estimate, estimate_memory, read_config
 from finetune_contract.memory.quantity import render_bytes
 from finetune_contract.run import Run
 from finetune_trainer.hardware import Hardware
 from finetune_trainer.model_facts import ModelUnknown, find_facts
+from finetune_trainer.plan import context_of
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +19,7 @@ def expect_memory(
     run: Run, hardware: Hardware, local_paths: Mapping[str, Path], environment: Mapping[str, str]
 ) -> Estimate | None:
     """The estimate with this attempt's adjustments; None where the model says too little."""
-    context = Context(
-        nodes=run.world.nodes,
-        processes_per_node=run.world.processes_per_node,
-        gpus_per_node=hardware.gpus,
-    )
+    context = context_of(run, hardware)
     try:
         config = read_config({**run.config, **run.adjustments}, context)
         name = config["model_name_or_path"]

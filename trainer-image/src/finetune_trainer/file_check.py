@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with a file of FineTuneJobs and SFT configs, and in which line. No I/O here."""
+"""What is wrong with a file of jobs, schedules and SFT configs, and in which line. No I/O here."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,19 @@ from finetune_contract.config import Problem, check_config
 from finetune_contract.config.problem import quoted
 from finetune_contract.config.schema import NEWEST, load_schema
 from finetune_contract.job_check import check_job
-from finetune_contract.job_shape import KIND, check_shape
+from finetune_contract.job_shape import (
+    KIND,
+    SCHEDULE_KIND,
+    check_schedule_shape,
+    check_shape,
+    template_of,
+)
+from finetune_contract.schedule_check import TEMPLATE, check_schedule
+from finetune_trainer.overrides import Override, apply_overrides
 from finetune_trainer.source_lines import Document, read_documents
 from finetune_trainer.yaml_tree import Found, Place
 
 _GROUP = "finetune.dev/"
-_OTHER_KINDS = ("FineTuneSchedule",)
 _NEAR = 0.8
 _CLUES = (KIND.encode(), b"model_name_or_path")
 """What a file that cannot be read holds if it was to be one of ours."""
@@ -27,15 +34,17 @@ class CheckedFile:
 
     found: tuple[Found, ...]
     checked: int
-    """Jobs and configs in it."""
+    """Jobs, schedules and configs in it."""
     skipped: tuple[str, ...]
     """What else is in it, in words."""
 
 
-def check_file(content: bytes, *, is_named: bool) -> CheckedFile:
+def check_file(
+    content: bytes, *, is_named: bool, overrides: Sequence[Override] = ()
+) -> CheckedFile:
     """Checks every document of a file that a user has named, or that lies in a folder.
 
-    In a folder, what looks like neither a job nor a config is none.
+    In a folder, what looks like none of them is none.
     """
     found: list[Found] = []
     skipped: list[str] = []
@@ -46,9 +55,9 @@ def check_file(content: bytes, *, is_named: bool) -> CheckedFile:
             skipped.append(reason)
             continue
         checked += 1
-        found += check_document(document)
+        found += check_document(apply_overrides(document, overrides))
     if is_named and not checked and not skipped:
-        message = f"holds nothing: expected a {KIND} or an SFT config"
+        message = f"holds nothing: expected a {KIND}, a {SCHEDULE_KIND} or an SFT config"
         nothing = Problem(path="", message=message)
         found.append(Found(problem=nothing, place=Place(line=1, column=1)))
         checked = 1
@@ -58,7 +67,7 @@ def check_file(content: bytes, *, is_named: bool) -> CheckedFile:
 def check_document(
     document: Document, checked_as: Mapping[str, Any] | None = None
 ) -> tuple[Found, ...]:
-    """Everything that is wrong with a job or a config, in the order of its lines.
+    """Everything that is wrong with a job, schedule or config, in the order of its lines.
 
     `checked_as` is checked instead of what the document says, for a place in which it may differ.
     """
@@ -75,26 +84,46 @@ def check_document(
     return tuple(sorted(found, key=lambda one: (one.place.line, one.place.column)))
 
 
-def is_job(value: Any) -> bool:
-    """Whether this was meant to be a FineTuneJob."""
+def kind_of(value: Any) -> str:
+    """Which of our kinds this was meant to be; empty where it is none."""
     if not isinstance(value, Mapping) or not _is_of_kubernetes(value):
-        return False
+        return ""
     kind, version = str(value.get("kind", "")), str(value.get("apiVersion", ""))
-    if version.startswith(_GROUP) or not kind:
-        return kind not in _OTHER_KINDS
-    likeness = difflib.SequenceMatcher(None, kind.lower(), KIND.lower()).ratio()
-    return likeness >= _NEAR and kind not in _OTHER_KINDS
+
+    def likeness(ours: str) -> float:
+        return difflib.SequenceMatcher(None, kind.lower(), ours.lower()).ratio()
+
+    nearest = max((KIND, SCHEDULE_KIND), key=likeness)
+    is_ours = not kind or version.startswith(_GROUP) or likeness(nearest) >= _NEAR
+    return nearest if is_ours else ""
 
 
 def check_job_document(document: Mapping[str, Any]) -> tuple[Problem, ...]:
     """What API server and operator would say about a FineTuneJob, with whole paths."""
     problems = check_shape(document)
-    spec = document.get("spec")
-    if not isinstance(spec, Mapping) or not isinstance(spec.get("config"), Mapping):
+    sound = _sound_part(document.get("spec"), problems, "spec")
+    return (*problems, *check_job(sound)) if _has_config(sound) else problems
+
+
+def check_schedule_document(document: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """The same about a FineTuneSchedule."""
+    problems = check_schedule_shape(document)
+    of_jobs = _sound_part(template_of(document), problems, f"{TEMPLATE}.spec")
+    if not _has_config(of_jobs):
         return problems
-    wrong = {problem.path.split(".")[1] for problem in problems if "." in problem.path}
-    sound = {key: value for key, value in spec.items() if key == "config" or key not in wrong}
-    return (*problems, *check_job(sound))
+    times = _sound_part(document.get("spec"), problems, "spec")
+    return (*problems, *check_schedule({**times, "jobTemplate": {"spec": of_jobs}}))
+
+
+def _sound_part(spec: Any, problems: Iterable[Problem], path: str) -> Mapping[str, Any]:
+    """The fields of a spec that have the right shape. The config has checks of its own."""
+    wrong = {problem.path.removeprefix(f"{path}.").split(".")[0] for problem in problems}
+    fields = spec.items() if isinstance(spec, Mapping) else ()
+    return {key: value for key, value in fields if key == "config" or key not in wrong}
+
+
+def _has_config(spec: Mapping[str, Any]) -> bool:
+    return isinstance(spec.get("config"), Mapping)
 
 
 def _problems(value: Any) -> tuple[Problem, ...]:
@@ -103,7 +132,14 @@ def _problems(value: Any) -> tuple[Problem, ...]:
         if isinstance(value, list):
             message = "found a list, expected keys: remove the dashes in front of them"
         return (Problem(path="", message=message),)
-    return check_job_document(value) if is_job(value) else check_config(value)
+    return _CHECKS[kind_of(value)](value)
+
+
+_CHECKS: Mapping[str, Callable[[Mapping[str, Any]], tuple[Problem, ...]]] = {
+    KIND: check_job_document,
+    SCHEDULE_KIND: check_schedule_document,
+    "": check_config,
+}
 
 
 def _reason_to_skip(document: Document, content: bytes, is_named: bool) -> str:
@@ -111,13 +147,13 @@ def _reason_to_skip(document: Document, content: bytes, is_named: bool) -> str:
     if not document.is_readable:
         is_ours = is_named or any(clue in content for clue in _CLUES)
         return "" if is_ours else "not readable as YAML, and not a job by its words"
-    if is_job(value):
+    if kind_of(value):
         return ""
     if isinstance(value, Mapping) and _is_of_kubernetes(value):
-        return f"a {value.get('kind')}, not a {KIND}"
+        return f"a {value.get('kind')}, no {KIND} or {SCHEDULE_KIND}"
     if is_named or _looks_like_config(value):
         return ""
-    return f"neither a {KIND} nor an SFT config"
+    return f"no {KIND}, {SCHEDULE_KIND} or SFT config"
 
 
 def _looks_like_config(value: Any) -> bool:

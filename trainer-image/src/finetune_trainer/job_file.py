@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads a FineTuneJob from YAML as a cluster would, and makes a run of it. No I/O here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from finetune_contract.job_shape import KIND
 from finetune_contract.run import JobReference, Run, World, run_id
 from finetune_trainer.failures import AttemptFailed, user_error
-from finetune_trainer.file_check import check_document, is_job
+from finetune_trainer.file_check import check_document, kind_of
+from finetune_trainer.overrides import Override, apply_overrides
 from finetune_trainer.source_lines import read_documents
 from finetune_trainer.yaml_tree import Found
 
@@ -30,10 +31,13 @@ class Job:
     """What of it runs and is seldom meant, with file and line."""
 
 
-def parse_job(content: bytes, name: str, *, output: str | None = None) -> Job:
+def parse_job(
+    content: bytes, name: str, *, output: str | None = None, overrides: Sequence[Override] = ()
+) -> Job:
     """The FineTuneJob in this YAML; `name` is the file's, for messages.
 
-    `output` is where this run writes instead of the place that the job names.
+    `output` is where this run writes instead of the place that the job names, `overrides` what the
+    command line says instead of the file.
 
     Raises:
         AttemptFailed: there is none, or `finetune validate` would refuse it.
@@ -42,14 +46,14 @@ def parse_job(content: bytes, name: str, *, output: str | None = None) -> Job:
     broken = [
         found for document in documents if not document.is_readable for found in document.found
     ]
-    jobs = [document for document in documents if is_job(document.value)]
+    jobs = [document for document in documents if kind_of(document.value) == KIND]
     if broken:
         raise _refusal(name, broken)
     if len(jobs) != 1:
         raise user_error(
             "InvalidJob", f"{name} holds {len(jobs)} {KIND}s, expected one", f"add `kind: {KIND}`"
         )
-    document = jobs[0]
+    document = apply_overrides(jobs[0], overrides)
     found = check_document(document, checked_as=_as_in_cluster(document.value, output))
     mistakes = [one for one in found if not one.problem.is_warning]
     if mistakes:

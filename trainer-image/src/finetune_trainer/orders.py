@@ -18,9 +18,10 @@ class Orders:
     cost time and memory for nothing."""
     resume_step: int = 0
     """The step of the checkpoint that this node fetched; 0 for a fresh start. Nodes must agree."""
-    samples: int = 3
-    """How many held-out prompts are answered before and after training; 0 for none."""
-    sample_tokens: int = 40
+    strategy: str = ""
+    """How they share the work: `DDP`, `FSDP2`, `ZeRO-3`; empty where only the ranks can know."""
+    measures_base: bool = False
+    """Whether `eval_on_start` was added, and must leave no trace in what is trained."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -32,6 +33,6 @@ class Orders:
             world_size=require(document, "world_size", int),
             is_distributed=require(document, "is_distributed", bool),
             resume_step=require(document, "resume_step", int),
-            samples=require(document, "samples", int),
-            sample_tokens=require(document, "sample_tokens", int),
+            strategy=require(document, "strategy", str),
+            measures_base=require(document, "measures_base", bool),
         )

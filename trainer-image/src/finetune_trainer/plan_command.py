@@ -14,7 +14,7 @@ from finetune_contract.memory import Architecture, Estimate, read_config
 from finetune_contract.memory.fitting import describe
 from finetune_contract.memory.quantity import parse_quantity, render_bytes
 from finetune_contract.outcome import ExitCode
-from finetune_trainer import job_file
+from finetune_trainer import job_file, overrides
 from finetune_trainer.failures import AttemptFailed
 from finetune_trainer.model_facts import ModelUnknown, find_facts
 from finetune_trainer.prospect import Prospect, foresee
@@ -55,6 +55,7 @@ def add_parser(commands: Any) -> None:
     command.add_argument(
         "--output", choices=("text", "json"), default="text", help="json for programs"
     )
+    overrides.add_option(command)
     command.set_defaults(command=plan)
 
 
@@ -66,7 +67,8 @@ def plan(options: argparse.Namespace) -> int:
         print(f"{options.job} cannot be read: {error.strerror}", file=sys.stderr)
         return NO_INPUT
     try:
-        job = job_file.parse_job(content, str(options.job))
+        settings = overrides.parse_overrides(options.settings)
+        job = job_file.parse_job(content, str(options.job), overrides=settings)
     except AttemptFailed as error:
         print(error.failure.message, file=sys.stderr)
         return int(ExitCode.USER)
@@ -102,6 +104,8 @@ def render_text(
     yield _row("model", name if model is None else f"{name} ({_model(model)})")
     yield _row("trains", f"{prospect.method}{_trainable(prospect.estimate)}")
     yield _row("precision", prospect.precision)
+    if prospect.world_size > 1:
+        yield _row("strategy", f"{prospect.strategy} over {prospect.world_size} processes")
     yield _row("batch", _batch(prospect))
     yield _row("rows", _length(prospect))
     yield _row("steps", str(prospect.steps or "known after the data is read"))
@@ -131,6 +135,7 @@ def render_json(job: str, name: str, prospect: Prospect, reason: str) -> Mapping
         "nodes": prospect.nodes,
         "processesPerNode": prospect.processes_per_node,
         "worldSize": prospect.world_size,
+        "strategy": prospect.strategy,
         "effectiveBatch": prospect.effective_batch,
         "maxLength": prospect.max_length,
         "packing": prospect.is_packed,

@@ -8,6 +8,7 @@ from finetune_contract.config import Context
 from finetune_contract.config.reading import Reading
 from finetune_contract.memory import Architecture, Estimate, estimate_memory
 from finetune_contract.memory.fitting import Proposal, propose
+from finetune_contract.memory.sharding import find_sharding
 from finetune_contract.memory.strategy import HALF, Strategy, read_strategy
 
 
@@ -26,6 +27,8 @@ class Prospect:
     method: str
     """What is trained."""
     steps: int | None
+    strategy: str
+    """How the processes share the work: `DDP`, `FSDP2`, `ZeRO-3`, `one process`."""
     estimate: Estimate | None = None
     gpu_bytes: int | None = None
     proposal: Proposal | None = None
@@ -70,6 +73,7 @@ def foresee(
         precision=_precision(config, context, model),
         method=_method(config),
         steps=count_steps(config, context, train_rows),
+        strategy=find_sharding(config, context.world_size or 1).name,
         estimate=found,
         gpu_bytes=gpu_bytes,
         proposal=proposal,
@@ -114,7 +118,12 @@ def _strategy(config: Reading, context: Context, model: Architecture) -> Strateg
     )
 
 
+_LAST_LAYER = "the last layer with norm and head"
+
+
 def _method(config: Reading) -> str:
+    if (layers := config["num_layers_unfrozen"]) is not None and not config["use_peft"]:
+        return f"the last {layers} layers with norm and head" if layers > 1 else _LAST_LAYER
     if not config["use_peft"]:
         return "the whole model"
     kind = "DoRA" if config["use_dora"] else "LoRA"

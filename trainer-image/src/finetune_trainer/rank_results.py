@@ -5,12 +5,16 @@ The launcher turns every exit code into 1, so nothing is read from it.
 """
 
 import json
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from finetune_contract.documents import optional, parse_object, require
 from finetune_contract.outcome import PEER_LOST, Blame, Failure
+
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+"""What native code ends with by its own doing."""
 
 
 class Ending(StrEnum):
@@ -22,6 +26,8 @@ class Ending(StrEnum):
     STOPPED = "Stopped"
     """At a step boundary, because it was asked to; its checkpoint is saved."""
     FAILED = "Failed"
+    REJECTED = "Rejected"
+    """Trained to the end, and what it saved is not fit for use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,10 @@ class RankResult:
     total_steps: int = 0
     verified: bool = False
     figures: Mapping[str, float] = field(default_factory=dict)
+    signal: int = 0
+    """What killed it, where the supervisor knows: a killed rank says nothing itself."""
+    note: str = ""
+    """What is to be known of a success, such as that it stopped early."""
 
     def to_json(self) -> str:
         return json.dumps(
@@ -49,6 +59,7 @@ class RankResult:
                 "totalSteps": self.total_steps,
                 "verified": self.verified,
                 "figures": dict(self.figures),
+                "note": self.note,
             }
         )
 
@@ -65,10 +76,13 @@ class RankResult:
             total_steps=require(document, "totalSteps", int),
             verified=require(document, "verified", bool),
             figures=require(document, "figures", dict),
+            note=optional(document, "note", str) or "",
         )
 
 
-def cause_of_failure(results: Sequence[RankResult], expected_ranks: Sequence[int]) -> Failure:
+def cause_of_failure(
+    results: Sequence[RankResult], expected_ranks: Sequence[int], world_size: int
+) -> Failure:
     """Why the ranks of this node failed, as one failure.
 
     Precedence: the first rank by time that failed of itself; a rank that was killed; a rank that
@@ -82,11 +96,14 @@ def cause_of_failure(results: Sequence[RankResult], expected_ranks: Sequence[int
     for failure in failed:
         if failure.reason != PEER_LOST:
             return failure
-    killed = [result.rank for result in results if result.ending is Ending.RUNNING]
+    killed = [result for result in results if result.ending is Ending.RUNNING]
     if killed and len(results) == len(expected_ranks):
         return _killed(killed)
     if failed:
         return failed[0]
+    if world_size == 1:
+        # There was nobody for it to find: it was gone before it could say that it had begun.
+        return _killed([RankResult(rank=0, time=0, ending=Ending.RUNNING)])
     return Failure(
         blame=Blame.INFRASTRUCTURE,
         reason="RendezvousFailed",
@@ -95,13 +112,25 @@ def cause_of_failure(results: Sequence[RankResult], expected_ranks: Sequence[int
     )
 
 
-def _killed(ranks: Sequence[int]) -> Failure:
-    # The launcher ends the others once one is gone, so with several nobody can say which was first.
-    named = f"rank {ranks[0]} was" if len(ranks) == 1 else "a rank was"
+def _killed(results: Sequence[RankResult]) -> Failure:
+    # The launcher ends the others with SIGTERM once one is gone.
+    first = [result for result in results if result.signal not in (0, signal.SIGTERM)]
+    known = first or [result for result in results if result.signal] or results
+    rank = known[0].rank if len(known) == 1 else None
+    named = "a rank" if rank is None else f"rank {rank}"
+    by = f" ({signal.Signals(known[0].signal).name})" if len(known) == 1 and known[0].signal else ""
+    if known[0].signal in CRASHES:
+        return Failure(
+            blame=Blame.INFRASTRUCTURE,
+            reason="RankCrashed",
+            message=f"{named} crashed in native code{by}",
+            remedy="look at the end of the trainer's log, and at the node's GPU and driver",
+            rank=rank,
+        )
     return Failure(
         blame=Blame.INFRASTRUCTURE,
         reason="RankKilled",
-        message=f"{named} killed by a signal, most often because the node's memory ran out",
+        message=f"{named} was killed by a signal{by}, most often because the node's memory ran out",
         remedy="raise spec.resources.memory, or lower per_device_train_batch_size or max_length",
-        rank=ranks[0] if len(ranks) == 1 else None,
+        rank=rank,
     )

@@ -4,6 +4,7 @@
 import logging
 import ssl
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from finetune_contract import mounts
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.progress import Progress, TrainerPhase
+from finetune_trainer.progress_line import render_progress
 from finetune_trainer.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 ENV_CA_CERTIFICATE = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
 POST_TIMEOUT_SECONDS = 5
 POST_INTERVAL_SECONDS = 5.0
+LOG_INTERVAL_SECONDS = 60.0
 
 Sink = Callable[[Progress], None]
 
@@ -34,6 +37,7 @@ class Reporter:
         self._sink = sink
         self._interval_seconds = interval_seconds
         self._base = Progress(phase=TrainerPhase.FETCHING, attempt=attempt)
+        self._phases: list[tuple[TrainerPhase, float]] = []
         self._due = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
@@ -43,8 +47,16 @@ class Reporter:
 
     def enter(self, phase: TrainerPhase) -> None:
         log.info("phase %s", phase.value)
+        self._phases.append((phase, time.monotonic()))
         self._base = replace(self._base, phase=phase)
         self._due.set()
+
+    def phase_seconds(self) -> dict[str, float]:
+        """How long each phase has taken, the last one until now."""
+        ends = [began for _, began in self._phases[1:]] + [time.monotonic()]
+        return {
+            phase.value: end - began for (phase, began), end in zip(self._phases, ends, strict=True)
+        }
 
     def note_resumed(self, step: int) -> None:
         self._base = replace(self._base, resumed_from_step=step, checkpoint_step=step or None)
@@ -87,6 +99,33 @@ class Reporter:
             self._sink(self.current())
             if self._closing:
                 return
+
+
+class ProgressLog:
+    """A line in the log now and then; the operator hears more, and oftener."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._told_at = float("-inf")
+        self._told_step = 0
+
+    def send(self, progress: Progress) -> None:
+        if not progress.step or not progress.total_steps or progress.step == self._told_step:
+            return
+        is_last = progress.step >= progress.total_steps
+        if is_last or self._now() - self._told_at >= LOG_INTERVAL_SECONDS:
+            log.info("progress %s", render_progress(progress))
+            self._told_at, self._told_step = self._now(), progress.step
+
+
+def both(first: Sink, second: Sink) -> Sink:
+    """A sink that gives to two."""
+
+    def send(progress: Progress) -> None:
+        first(progress)
+        second(progress)
+
+    return send
 
 
 def silent(progress: Progress) -> None:

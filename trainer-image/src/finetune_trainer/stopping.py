@@ -13,6 +13,9 @@ from finetune_trainer.failures import Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+POLL_SECONDS = 0.2
+"""How often work that cannot be told of a stop looks for one."""
+
 
 class StopRequest:
     """Set once, by the first signal; more signals change nothing."""
@@ -52,9 +55,39 @@ class StopRequest:
         """Sleep, but not beyond a request; whether there is one."""
         return self._event.wait(seconds)
 
+    def after(self, seconds: float) -> "StopRequest":
+        """The same wish as work hears it that may be nearly done: once it is that old."""
+        return _HeardLater(self, seconds)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self.request()
+
+
+class _HeardLater(StopRequest):
+    """A request that is not heeded at first."""
+
+    def __init__(self, stop: StopRequest, seconds: float) -> None:
+        super().__init__()
+        self._stop = stop
+        self._seconds = seconds
+
+    def request(self) -> None:
+        self._stop.request()
+
+    @property
+    def is_requested(self) -> bool:
+        return self._stop.is_requested and self._stop.age_seconds >= self._seconds
+
+    @property
+    def age_seconds(self) -> float:
+        return self._stop.age_seconds
+
+    def wait(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while not self.is_requested and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, POLL_SECONDS))
+        return self.is_requested
 
 
 def end_process(exit_code: int) -> NoReturn:

@@ -13,10 +13,18 @@ from finetune_contract import mounts
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import Blame, Failure, Outcome
 from finetune_contract.run import Run
-from finetune_trainer.attempt import Surroundings, carry_out
+from finetune_trainer.attempt import carry_out
 from finetune_trainer.hardware import find_hardware
-from finetune_trainer.reporting import POST_INTERVAL_SECONDS, Reporter, sink_from_environment
+from finetune_trainer.redaction import hide_in_output
+from finetune_trainer.reporting import (
+    POST_INTERVAL_SECONDS,
+    ProgressLog,
+    Reporter,
+    both,
+    sink_from_environment,
+)
 from finetune_trainer.stopping import StopRequest, end_process
+from finetune_trainer.surroundings import Surroundings
 from finetune_trainer.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -27,6 +35,7 @@ DEFAULT_GRACE_SECONDS = 30.0
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
+    hide_in_output(os.environ)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = StopRequest()
     stop.listen()
@@ -38,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
     try:
         run = Run.from_json(options.run.read_bytes())
+        hide_in_output(os.environ, run.config)
         options.work.mkdir(parents=True, exist_ok=True)
     except (OSError, InvalidDocument) as error:
         return Outcome(
@@ -56,7 +66,7 @@ def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
         stop=stop,
         reporter=Reporter(
             workspace,
-            sink_from_environment(os.environ),
+            both(ProgressLog().send, sink_from_environment(os.environ)),
             POST_INTERVAL_SECONDS,
             attempt=run.attempt,
         ),

@@ -2,7 +2,8 @@
 """What `finetune run` shows: a progress bar while it runs, a summary when it is done."""
 
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -10,65 +11,76 @@ from tqdm import tqdm
 
 from finetune_contract.outcome import Outcome
 from finetune_contract.progress import Progress, TrainerPhase
+from finetune_trainer.progress_line import render_figures, render_progress
 
 INTERVAL_SECONDS = 0.5
+LINE_SECONDS = 10.0
+"""Between two lines where no bar can be drawn."""
 
 
 class Display:
     """Shows progress: a bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
+    def __init__(
+        self, stream: TextIO | None = None, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._now = now
         self._bar: Any = None
-        self._phase: TrainerPhase | None = None
-        self._line = ""
+        self._shown = Progress(phase=TrainerPhase.FETCHING)
+        self._is_begun = False
+        self._printed_at = float("-inf")
+        self._printed_step = 0
 
     def show(self, progress: Progress) -> None:
-        if progress.phase is not self._phase:
+        is_new = not self._is_begun or progress.phase is not self._shown.phase
+        if is_new:
+            if self._is_begun and self._shown.phase is TrainerPhase.TRAINING:
+                self._show_steps(progress, is_last=True)
             self.close()
-            self._phase = progress.phase
             print(f"{progress.phase.value} ...", file=self._stream, flush=True)
-        if progress.phase is not TrainerPhase.TRAINING or not progress.total_steps:
-            return
-        if self._stream.isatty():
-            self._draw(progress)
-        else:
-            self._print(progress)
+        if progress.phase is TrainerPhase.TRAINING:
+            self._show_steps(progress, is_last=False)
+        self._is_begun, self._shown = True, progress
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
         self._bar = None
 
+    def _show_steps(self, progress: Progress, *, is_last: bool) -> None:
+        if not progress.total_steps:
+            return
+        if self._stream.isatty():
+            self._draw(progress)
+            return
+        is_due = is_last or self._now() - self._printed_at >= LINE_SECONDS
+        if is_due and progress.step and progress.step != self._printed_step:
+            print(f"  {render_progress(progress)}", file=self._stream, flush=True)
+            self._printed_at, self._printed_step = self._now(), progress.step
+
     def _draw(self, progress: Progress) -> None:
+        # Its own guess at the time left would count the steps before a resume.
         bar = self._bar = self._bar or tqdm(
             total=progress.total_steps,
-            unit="step",
             file=self._stream,
             dynamic_ncols=True,
-            initial=progress.resumed_from_step or 0,
+            bar_format="{percentage:3.0f}% |{bar}| step {n_fmt}/{total_fmt}{postfix}",
         )
         bar.n = progress.step or 0
-        if progress.loss is not None:
-            bar.set_postfix_str(f"loss {progress.loss:.4g}", refresh=False)
+        bar.set_postfix_str("  ".join(render_figures(progress)), refresh=False)
         bar.refresh()
 
-    def _print(self, progress: Progress) -> None:
-        loss = "" if progress.loss is None else f"  loss {progress.loss:.4g}"
-        line = f"  step {progress.step or 0}/{progress.total_steps}{loss}"
-        if line != self._line and progress.step:
-            print(line, file=self._stream, flush=True)
-        self._line = line
 
-
-def summary(outcome: Outcome, samples: Sequence[Mapping[str, str]], report: str) -> str:
+def summary(outcome: Outcome, samples: Sequence[Mapping[str, Any]], report: str) -> str:
     """What a person wants to know at the end of a run that succeeded."""
-    lines = [f"Succeeded after {outcome.step} steps."]
+    lines = [f"Succeeded after {outcome.step} steps{outcome.note and f': {outcome.note}'}."]
     figures = outcome.figures or {}
     if "loss" in figures:
         lines.append(f"  loss      {figures['first_loss']:.4g} -> {figures['loss']:.4g}")
     if "eval_loss" in figures:
-        lines.append(f"  eval loss {figures['eval_loss']:.4g}")
+        base = f"{figures['base_eval_loss']:.4g} -> " if "base_eval_loss" in figures else ""
+        lines.append(f"  eval loss {base}{figures['eval_loss']:.4g}")
     if outcome.artifact is not None:
         lines.append(f"  artifact  {outcome.artifact.uri}")
         lines.append(f"  digest    {outcome.artifact.digest}")
@@ -99,5 +111,7 @@ def failure_text(outcome: Outcome, log: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _one_line(text: str) -> str:
+def _one_line(text: str | None) -> str:
+    if text is None:
+        return "(not asked for, or not in time)"
     return " ".join(text.split()) or "(nothing)"

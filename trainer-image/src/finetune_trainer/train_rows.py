@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many rows a data set has for training, where that is cheap to know: JSON lines on disk."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,12 +23,14 @@ def count_train_rows(config: Mapping[str, Any]) -> int | None:
     files = _train_files(path, str(config.get("dataset_train_split") or "train"))
     if not files or sum(file.stat().st_size for file in files) > _LARGEST:
         return None
-    return sum(_count_lines(file) for file in files)
+    rows = sum(_count_lines(file) for file in files)
+    held_out = float(config.get("test_split_size") or 0)
+    return rows - (math.ceil(rows * held_out) if held_out < 1 else int(held_out))
 
 
 def _train_files(path: Path, split: str) -> list[Path]:
     if path.is_file():
-        return [path] if path.suffix in _LINES and split == "train" else []
+        return [path] if path.suffix in _LINES else []
     if not path.is_dir():
         return []
     entries = [entry for entry in path.rglob("*") if entry.is_file()]

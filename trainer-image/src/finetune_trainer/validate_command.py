@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune_contract.outcome import ExitCode
+from finetune_trainer import overrides
+from finetune_trainer.failures import AttemptFailed
 from finetune_trainer.file_check import CheckedFile, check_file
 from finetune_trainer.yaml_tree import Found
 
@@ -17,11 +19,11 @@ NO_INPUT = 66
 """sysexits' EX_NOINPUT, beside the exit codes of the contract, which are from there too."""
 
 DESCRIPTION = """\
-Checks FineTuneJobs and bare SFT configs (the YAML that `trl sft --config` reads) as the cluster
-would: the API server's schema, and then every check of webhook, operator and trainer. It needs
-neither a cluster nor torch, and names the line of every mistake.
+Checks FineTuneJobs, FineTuneSchedules and bare SFT configs (the YAML that `trl sft --config`
+reads) as the cluster would: the API server's schema, and then every check of webhook, operator and
+trainer. It needs neither a cluster nor torch, and names the line of every mistake.
 
-A folder is searched for *.yaml, *.yml and *.json; what is neither a job nor a config is skipped.
+A folder is searched for *.yaml, *.yml and *.json; what is none of these is skipped.
 YAML is read as kubectl reads it; in addition, a key that stands twice is a mistake.
 
 exit codes: 0 nothing to change (with --strict: no warnings either), 64 something must be changed,
@@ -57,23 +59,36 @@ def add_parser(commands: Any) -> None:
         default="text",
         help="text for people, json for programs, github for annotations in a pull request",
     )
+    overrides.add_option(command)
     command.add_argument("--strict", action="store_true", help="take warnings for mistakes")
     command.set_defaults(command=validate)
 
 
 def validate(options: argparse.Namespace) -> int:
     """Check the files, print what was found, and give the exit code."""
+    try:
+        settings = overrides.parse_overrides(options.settings)
+    except AttemptFailed as error:
+        print(error.failure.message, file=sys.stderr)
+        return int(ExitCode.USER)
+    return _validate(options, settings)
+
+
+def _validate(options: argparse.Namespace, settings: Sequence[overrides.Override]) -> int:
     sources, unreadable = [], []
     for name in options.files:
         try:
-            sources += list(_read(name))
+            sources += list(_read(name, settings))
         except OSError as error:
             unreadable.append(f"{name} cannot be read: {error.strerror}")
+        except AttemptFailed as error:
+            print(error.failure.message, file=sys.stderr)
+            return int(ExitCode.USER)
     print(_RENDERERS[options.output](sources))
     for message in unreadable:
         print(message, file=sys.stderr)
     if not unreadable and not any(source.checked.checked for source in sources):
-        print("there is no FineTuneJob and no SFT config to check", file=sys.stderr)
+        print("there is no FineTuneJob, FineTuneSchedule or SFT config to check", file=sys.stderr)
         return NO_INPUT
     if unreadable:
         return NO_INPUT
@@ -86,19 +101,24 @@ def exit_code(sources: Sequence[Source], *, is_strict: bool) -> int:
     return int(ExitCode.USER if counts else ExitCode.SUCCEEDED)
 
 
-def _read(name: str) -> Iterator[Source]:
+def _read(name: str, settings: Sequence[overrides.Override]) -> Iterator[Source]:
     """
     Raises:
         OSError: there is no such file, or it cannot be read.
+        AttemptFailed: a `--set` leads nowhere in it.
     """
+
+    def check(content: bytes, *, is_named: bool) -> CheckedFile:
+        return check_file(content, is_named=is_named, overrides=settings)
+
     if name == "-":
         content = sys.stdin.buffer.read()
-        yield Source(name=_STANDARD_INPUT, checked=check_file(content, is_named=True))
+        yield Source(name=_STANDARD_INPUT, checked=check(content, is_named=True))
     elif Path(name).is_dir():
         for path in sorted(_files_in(Path(name))):
-            yield Source(name=str(path), checked=check_file(path.read_bytes(), is_named=False))
+            yield Source(name=str(path), checked=check(path.read_bytes(), is_named=False))
     else:
-        yield Source(name=name, checked=check_file(Path(name).read_bytes(), is_named=True))
+        yield Source(name=name, checked=check(Path(name).read_bytes(), is_named=True))
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
@@ -169,7 +189,7 @@ def _count(sources: Sequence[Source]) -> str:
     warnings = sum(found.problem.is_warning for _, found in _all(sources))
     mistakes = sum(not found.problem.is_warning for _, found in _all(sources))
     return (
-        f"{_number(checked, 'job or config', 'jobs and configs')} checked: "
+        f"{_number(checked, 'document', 'documents')} checked: "
         f"{_number(mistakes, 'mistake', 'mistakes')}, {_number(warnings, 'warning', 'warnings')}"
     )
 

@@ -25,11 +25,6 @@ class Workspace:
         return self.root / "inputs"
 
     @property
-    def resume(self) -> Path:
-        """The checkpoint to go on from, as fetched."""
-        return self.root / "resume"
-
-    @property
     def config(self) -> Path:
         """The resolved config that the ranks parse with TRL's own parser."""
         return self.root / "config.yaml"
@@ -41,7 +36,7 @@ class Workspace:
 
     @property
     def training(self) -> Path:
-        """TRL's `output_dir`."""
+        """TRL's `output_dir`; the checkpoint to go on from is fetched into it."""
         return self.root / "training"
 
     @property
@@ -73,6 +68,26 @@ class Workspace:
         return self.root / "samples.json"
 
     @property
+    def data_account(self) -> Path:
+        """What became of the rows of the data: read, dropped, cut, packed."""
+        return self.root / "data.json"
+
+    @property
+    def trackers(self) -> Path:
+        """What trackers without a server write, a folder each."""
+        return self.root / "trackers"
+
+    @property
+    def merged(self) -> Path:
+        """The base model with the adapter merged into it."""
+        return self.root / "merged"
+
+    @property
+    def hub(self) -> Path:
+        """Links to checkpoints that are being pushed."""
+        return self.root / "hub"
+
+    @property
     def progress(self) -> Path:
         return self.root / "progress.json"
 
@@ -88,13 +103,24 @@ class Workspace:
 
     def clear(self) -> None:
         """Remove what an earlier attempt left, where a work folder is used again."""
-        for folder in (self.results, self.saved, self.training, self.artifact, self.report):
+        made = (self.results, self.saved, self.training, self.artifact, self.merged, self.report)
+        for folder in (*made, self.trackers, self.hub):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.stop, self.progress, self.metrics, self.samples, self.log):
+        files = (self.stop, self.progress, self.metrics, self.samples, self.data_account, self.log)
+        for file in files:
             file.unlink(missing_ok=True)
 
     def result(self, rank: int) -> Path:
         return self.results / f"rank-{rank}.json"
+
+    def heartbeat(self, rank: int) -> Path:
+        """What a rank is doing; its age says for how long."""
+        return self.results / f"rank-{rank}.heartbeat"
+
+    @property
+    def ends(self) -> Path:
+        """How the elastic launcher saw ranks end that could not say so themselves."""
+        return self.results / "ends.json"
 
     def saved_checkpoint(self, step: int) -> Path:
         return self.saved / f"{_STEP_PREFIX}{step}"

@@ -27,6 +27,8 @@ class Place:
 
     line: int
     column: int
+    origin: str = ""
+    """Where it comes from if not from the file, such as `--set seed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class Found:
     def told_in(self, file: str) -> str:
         """The line that compilers made a convention of, and editors jump to."""
         severity = "warning: " if self.problem.is_warning else ""
+        if self.place.origin:
+            return f"{self.place.origin}: {severity}{self.sentence}"
         return f"{file}:{self.place.line}:{self.place.column}: {severity}{self.sentence}"
 
 

@@ -3,11 +3,12 @@
 
 - `launcher`: torch's elastic launcher, tied to the supervisor's life.
 - `rank`: one rank's `main`: every ending becomes a result file.
-- `training`: config and trainer, as TRL's `sft.py` does it.
-- `data_arguments`: the keys of a config that are ours.
-- `dataset`: the data set, and whether it can teach anything.
-- `system_message`: a system message for the conversations that have none.
-- `callbacks`: progress, stopping at a step boundary, handing over checkpoints.
-- `samples`: answers to held-out prompts.
+- `training`: what a rank does, from top to bottom.
+- `arguments/`: the config as TRL's parser reads it, and the keys that are ours.
+- `world`: whether as many processes train together as were promised.
+- `data/`: from what a config names to what TRL trains on.
+- `building`: the trainer, as TRL's `sft.py` builds it.
+- `callbacks/`: what the trainer's loop calls: progress, stopping, handing over checkpoints.
+- `evaluation/`: how good the model is while it trains.
 - `verification`: what was saved is loaded again and must answer.
 """

@@ -2,8 +2,13 @@
 """torch's elastic launcher, tied to the supervisor's life."""
 
 import ctypes
+import json
 import os
 import signal
+import sys
+from pathlib import Path
+
+from finetune_trainer.workspace import Workspace, write_atomically
 
 PR_SET_PDEATHSIG = 1
 
@@ -23,8 +28,15 @@ def main() -> None:
     die_with_parent()
     # After the call above, so that no launcher is left over from a supervisor killed meanwhile.
     from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    run.main()
+    try:
+        run.main()
+    except ChildFailedError as error:
+        ends = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        write_atomically(Workspace(root=Path(sys.argv[-1])).ends, json.dumps(ends))
+        # Its report of 20 lines says nothing beyond the ranks' own accounts.
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -5,23 +5,28 @@ Imports torch only inside `main`, so that even a broken installation ends in a r
 """
 
 import atexit
+import faulthandler
 import logging
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
+
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures import Stage, classify
+from finetune_trainer.classification import classify
+from finetune_trainer.failures import Stage
+from finetune_trainer.launching import LAUNCHER_VARIABLES
 from finetune_trainer.orders import Orders
 from finetune_trainer.rank_results import Ending, RankResult
 from finetune_trainer.ranks.launcher import die_with_parent
+from finetune_trainer.redaction import hide_in_output
 from finetune_trainer.stopping import end_process
+from finetune_trainer.unwanted import unwanted
 from finetune_trainer.workspace import Workspace, write_atomically
-
-LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""By these torch and accelerate know that they are to form a process group."""
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +40,9 @@ def main(workspace: Workspace, rank: int) -> int:
         if not orders.is_distributed:
             for name in LAUNCHER_VARIABLES:
                 os.environ.pop(name, None)
+        for package in unwanted(yaml.safe_load(workspace.config.read_text()), os.environ):
+            # As if it were not installed: it would be imported, which takes seconds.
+            sys.modules[package] = None
         from finetune_trainer.ranks.training import train
 
         result = train(orders, workspace, rank)
@@ -48,11 +56,17 @@ def main(workspace: Workspace, rank: int) -> int:
 
 
 if __name__ == "__main__":
+    # The config's `env` block is in the environment already.
+    hide_in_output(os.environ)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    exit_code = main(Workspace(root=Path(sys.argv[1])), int(os.environ["RANK"]))
+    # The supervisor asks a rank that hangs where it is.
+    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
+    workspace, rank = Workspace(root=Path(sys.argv[1])), int(os.environ["RANK"])
+    exit_code = main(workspace, rank)
     if exit_code == 0:
         # Trackers send the rest of what they have. A failed rank's may wait for ever.
         atexit._run_exitfuncs()
+    workspace.heartbeat(rank).unlink(missing_ok=True)
     # Not by the interpreter's own exit: it has been seen to wait for a thread of gloo's that waited
     # for the interpreter's lock, with all work done and the GPU still held.
     end_process(exit_code)

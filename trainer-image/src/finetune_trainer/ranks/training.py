@@ -3,61 +3,55 @@
 
 import gc
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn
+from dataclasses import dataclass, replace
 
 import torch
-import torch.distributed as dist
-from datasets import DatasetDict, IterableDatasetDict
-from transformers.trainer_callback import TrainerState
-from trl import (
-    DatasetMixtureConfig,
-    ModelConfig,
-    ScriptArguments,
-    SFTConfig,
-    SFTTrainer,
-    TrlParser,
-    get_peft_config,
-    get_quantization_config,
-)
+from transformers import PrinterCallback
 
-from finetune_trainer.failures import (
-    AttemptFailed,
-    Stage,
-    classify,
-    infrastructure_error,
-)
-from finetune_trainer.history import figures_of, require_learning
+from finetune_contract.outcome import Blame
+from finetune_trainer.data_account import DataAccount
+from finetune_trainer.failures import AttemptFailed, Stage
+from finetune_trainer.heartbeats import Heart
+from finetune_trainer.history import require_learning
 from finetune_trainer.orders import Orders
 from finetune_trainer.rank_results import Ending, RankResult
-from finetune_trainer.ranks import samples, verification
-from finetune_trainer.ranks.callbacks import (
-    CheckpointHandover,
-    LearningGuard,
-    ProgressRecorder,
-    StopAtBoundary,
+from finetune_trainer.ranks import verification
+from finetune_trainer.ranks.arguments import Arguments, read_arguments
+from finetune_trainer.ranks.blame import blaming
+from finetune_trainer.ranks.building import Trainer, build_trainer
+from finetune_trainer.ranks.callbacks.boundary import StepBoundary, StoppedInEvaluation
+from finetune_trainer.ranks.callbacks.early_stopping import early_stopping
+from finetune_trainer.ranks.callbacks.handover import CheckpointHandover
+from finetune_trainer.ranks.callbacks.heartbeat import Heartbeat, beat_with_data
+from finetune_trainer.ranks.callbacks.learning import LearningGuard
+from finetune_trainer.ranks.callbacks.progress import LOCAL_RANK, ProgressRecorder
+from finetune_trainer.ranks.callbacks.tracking import CurveReplay, end_trackers
+from finetune_trainer.ranks.chat.ends import save_ending
+from finetune_trainer.ranks.data import accounting, prepare_data
+from finetune_trainer.ranks.data.masking import require_tokens_that_count
+from finetune_trainer.ranks.data.streams import naming_broken_lines
+from finetune_trainer.ranks.evaluation.ending import ended
+from finetune_trainer.ranks.evaluation.judging import Judge, build_judge
+from finetune_trainer.ranks.merging import merge_adapter
+from finetune_trainer.ranks.resumption import ResumableTrainer, RunIsOver, state_of_end
+from finetune_trainer.ranks.sharding import (
+    gather_when_saved,
+    let_deepspeed_use_cpus,
+    let_fsdp_use_cpus,
+    load_whole_from_here_on,
 )
-from finetune_trainer.ranks.data_arguments import DataArguments
-from finetune_trainer.ranks.dataset import load_data, require_tokens_that_count
-from finetune_trainer.ranks.system_message import add_system_message
+from finetune_trainer.ranks.world import require_planned_sharding, require_promised_world
 from finetune_trainer.workspace import Workspace, write_atomically
-
-CONFIG_TYPES = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig, DataArguments)
-STATE_FILE = "trainer_state.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
-    """The config as TRL reads it, and what is ours."""
+class Setup:
+    """A trainer that is ready, and what goes with it."""
 
-    script: ScriptArguments
-    training: SFTConfig
-    model: ModelConfig
-    mixture: DatasetMixtureConfig
-    data: DataArguments
+    trainer: Trainer
+    stop: StepBoundary
+    judge: Judge
+    account: DataAccount
 
 
 def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
@@ -66,161 +60,124 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
     Raises:
         AttemptFailed: with whoever is to blame.
     """
+    heart = Heart(workspace.heartbeat(rank))
+    heart.beat(Stage.CONFIG.value)
     with blaming(Stage.CONFIG):
         arguments = read_arguments(workspace.config)
     require_promised_world(arguments.training, orders)
-    with blaming(Stage.DATA):
-        dataset = shaped_data(arguments)
-    stop = StopAtBoundary(workspace.stop)
-    with blaming(Stage.MODEL):
-        trainer = build_trainer(arguments, dataset)
-        require_tokens_that_count(trainer.train_dataset)
-        trainer.add_callback(stop)
-        trainer.add_callback(ProgressRecorder(workspace, resumed_from_step=orders.resume_step))
-        trainer.add_callback(CheckpointHandover(workspace))
-        trainer.add_callback(LearningGuard())
-        prompts = samples.held_out(dataset, arguments.script.dataset_test_split, orders.samples)
-    answers_before = answers_of_untrained(trainer, prompts, orders)
-    with blaming(Stage.TRAINING):
-        run_training(trainer, arguments.training.resume_from_checkpoint)
+    let_fsdp_use_cpus(arguments.training)
+    let_deepspeed_use_cpus(arguments.training)
+    beat_with_data(heart)
+    with naming_broken_lines(arguments):
+        setup = set_up(arguments, orders, workspace, heart)
+        trainer, judge = setup.trainer, setup.judge
+        with blaming(Stage.TRAINING):
+            answers_before = judge.answers_of_base(trainer, resumes=orders.resume_step > 0)
+            run_training(trainer, arguments.training.resume_from_checkpoint)
     steps = {"step": trainer.state.global_step, "total_steps": trainer.state.max_steps}
-    if stop.has_stopped:
+    if setup.stop.has_stopped:
         return RankResult(rank=rank, time=0, ending=Ending.STOPPED, **steps)
+    if LOCAL_RANK == 0:
+        verification.tell_phase(workspace)
     require_learning(trainer.state.log_history)
+    heart.beat(Stage.SAVING.value)
     with blaming(Stage.SAVING):
-        trainer.save_model(str(workspace.artifact))
-        if arguments.training.push_to_hub:
-            trainer.push_to_hub(dataset_name=arguments.script.dataset_name)
-    figures = figures_of(trainer.state.log_history) | _peak_memory()
-    trainer.end()
-    del trainer
+        save(trainer, workspace)
+    is_chat, ending = trainer.is_chat, ended(trainer)
+    figures = ending.figures | accounting.figures_of(setup.account, arguments) | _peak_memory()
+    result = RankResult(
+        rank=rank, time=0, ending=Ending.FINISHED, figures=figures, note=ending.note, **steps
+    )
+    end_trackers()
+    # Its memory is wanted for the model that is loaded from what was saved. Not `trainer.end()`
+    # before: of a process group that is taken down the last owner would be the trainer, whose end
+    # joins gloo's threads with the interpreter's lock held, and one of them may wait for that lock.
+    del trainer, setup
+    load_whole_from_here_on()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    if rank == 0:
+    if rank != 0:
+        return result
+    heart.beat(Stage.VERIFYING.value)
+    try:
         with blaming(Stage.VERIFYING):
             answers = verification.verify(
-                workspace, arguments, prompts, answers_before, orders.sample_tokens
+                workspace, arguments, judge, answers_before, is_chat=is_chat
             )
             write_atomically(workspace.samples, json.dumps(answers, indent=2))
-    return RankResult(
-        rank=rank, time=0, ending=Ending.FINISHED, verified=rank == 0, figures=figures, **steps
-    )
+            ending.require_no_worse_than_base()
+    except AttemptFailed as error:
+        return rejected(result, error)
+    if arguments.output.merge_adapter:
+        with blaming(Stage.SAVING):
+            merge_adapter(workspace, arguments)
+    return replace(result, verified=True)
 
 
-@contextmanager
-def blaming(stage: Stage) -> Iterator[None]:
-    """Give what is raised inside the blame that this stage implies."""
+def set_up(arguments: Arguments, orders: Orders, workspace: Workspace, heart: Heart) -> Setup:
+    """Data and model, in a trainer that reports, stops, hands over and judges."""
+    with blaming(Stage.DATA):
+        data = prepare_data(arguments)
+        stop = StepBoundary(workspace.stop, arguments.output.save_minutes)
+        judge = build_judge(arguments, data.dataset, stop, workspace.stop)
+    with blaming(Stage.MODEL):
+        trainer = build_trainer(arguments, data.dataset)
+        require_planned_sharding(trainer, orders)
+        require_tokens_that_count(trainer.train_dataset)
+        account = accounting.account_for(trainer.accounts, data.dropped, arguments)
+        if trainer.is_world_process_zero():
+            accounting.tell(account, workspace)
+        # The supervisor tells of progress: a record per step would fill a pod's log.
+        trainer.remove_callback(PrinterCallback)
+        for callback in (
+            stop,
+            ProgressRecorder(workspace, resumed_from_step=orders.resume_step),
+            CurveReplay(trainer.callback_handler.callbacks),
+            CheckpointHandover(workspace, resumed_from_step=orders.resume_step),
+            Heartbeat(heart),
+            LearningGuard(),
+            judge.book,
+            *early_stopping(arguments.evaluation),
+        ):
+            trainer.add_callback(callback)
+        trainer.judge, trainer.measures_base = judge, orders.measures_base
+    return Setup(trainer=trainer, stop=stop, judge=judge, account=account)
+
+
+def save(trainer: Trainer, workspace: Workspace) -> None:
+    """The whole artifact, however it was sharded, with how its answers end."""
+    gather_when_saved(trainer)
+    trainer.save_model(str(workspace.artifact))
+    save_ending(trainer, workspace.artifact)
+
+
+def rejected(result: RankResult, error: AttemptFailed) -> RankResult:
+    """The result of a training whose artifact is unfit for use, for a reason that lies in the job.
+
+    What was trained is there all the same, and its user may want to look at it after ten hours.
+
+    Raises:
+        AttemptFailed: the reason lies elsewhere.
+    """
+    if error.failure.blame is not Blame.USER:
+        raise error
+    return replace(result, ending=Ending.REJECTED, failure=error.failure)
+
+
+def run_training(trainer: ResumableTrainer, checkpoint: str | None) -> None:
+    """Train to the end, or load the end if the checkpoint is of it; a stop ends it too."""
     try:
-        yield
-    except (Exception, SystemExit) as error:
-        raise AttemptFailed(classify(error, stage)) from error
-
-
-class _Parser(TrlParser):
-    """TRL's parser, whose complaint is an error instead of 150 lines of usage and an exit."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
-def read_arguments(config: Path) -> Arguments:
-    """The config, by TRL's own parser; an unknown key is an error."""
-    parser = _Parser(CONFIG_TYPES)
-    script, training, model, mixture, data = parser.parse_args_and_config(["--config", str(config)])
-    return Arguments(script=script, training=training, model=model, mixture=mixture, data=data)
-
-
-def require_promised_world(training: SFTConfig, orders: Orders) -> None:
-    """
-    Raises:
-        AttemptFailed: another number of processes, or nodes that resume from different steps.
-    """
-    found = training.world_size
-    if found != orders.world_size:
-        raise infrastructure_error(
-            "WorldSizeMismatch",
-            f"{orders.world_size} processes were promised to train together, {found} do",
-            "check that every node's pod runs and that config.env sets no WORLD_SIZE or RANK",
-        )
-    if not dist.is_initialized():
+        if checkpoint is None or (state := state_of_end(checkpoint)) is None:
+            trainer.train(resume_from_checkpoint=checkpoint)
+        elif trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+            trainer.load_sharded_end(checkpoint)
+        else:
+            trainer.load_end(checkpoint, state)
+    except RunIsOver:
+        trainer.take_best()
+    except StoppedInEvaluation:
         return
-    steps: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(steps, orders.resume_step)
-    if len(set(steps)) > 1:
-        raise infrastructure_error(
-            "ResumeMismatch",
-            f"the nodes fetched checkpoints of different steps: {sorted(set(steps))}",
-            "nothing to do: the next attempt fetches again",
-        )
-
-
-def shaped_data(arguments: Arguments) -> DatasetDict | IterableDatasetDict:
-    """The data set that the config names, in the shape that it asks for.
-
-    Raises:
-        AttemptFailed: it cannot be had, or has not that shape.
-    """
-    script = arguments.script
-    dataset = load_data(script, arguments.mixture, arguments.training)
-    if message := arguments.data.system_message:
-        splits = (script.dataset_train_split, script.dataset_test_split)
-        dataset = add_system_message(dataset, message, splits)
-    return dataset
-
-
-def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> SFTTrainer:
-    """The trainer, with the very arguments that TRL's `sft.py` gives it."""
-    script, training, model = arguments.script, arguments.training, arguments.model
-    training.model_init_kwargs = model_init_kwargs(arguments)
-    return SFTTrainer(
-        model=model.model_name_or_path,
-        args=training,
-        train_dataset=dataset[script.dataset_train_split],
-        eval_dataset=dataset[script.dataset_test_split] if training.eval_strategy != "no" else None,
-        quantization_config=get_quantization_config(model),
-        peft_config=get_peft_config(model),
-    )
-
-
-def model_init_kwargs(arguments: Arguments) -> dict[str, Any]:
-    """How the base model is loaded, for training and for verifying alike."""
-    model = arguments.model
-    return {
-        "revision": model.model_revision,
-        "trust_remote_code": arguments.training.trust_remote_code,
-        "attn_implementation": model.attn_implementation,
-        "dtype": model.dtype,
-        **(arguments.training.model_init_kwargs or {}),
-    }
-
-
-def answers_of_untrained(
-    trainer: SFTTrainer, prompts: list[samples.Prompt], orders: Orders
-) -> list[str]:
-    """The base model's answers, where they can only be had before training.
-
-    With an adapter they are had later for nothing, by switching it off. Sharded models cannot
-    answer from one rank alone.
-    """
-    is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    if hasattr(trainer.model, "peft_config") or is_sharded or not trainer.is_world_process_zero():
-        return []
-    return samples.answers(trainer.model, trainer.processing_class, prompts, orders.sample_tokens)
-
-
-def run_training(trainer: SFTTrainer, checkpoint: str | None) -> None:
-    """Train to the end, or load the end if the checkpoint is of the last step."""
-    if checkpoint is not None and not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
-        state = TrainerState.load_from_json(str(Path(checkpoint) / STATE_FILE))
-        if state.max_steps and state.global_step >= state.max_steps:
-            # Trainer.train would take one step too many where that step ends no epoch.
-            trainer._load_from_checkpoint(checkpoint)
-            trainer.state = state
-            # Progress and history begin here, as they would in the loop that is not entered.
-            trainer.callback_handler.on_train_begin(trainer.args, state, trainer.control)
-            return
-    trainer.train(resume_from_checkpoint=checkpoint)
 
 
 def _peak_memory() -> dict[str, float]:

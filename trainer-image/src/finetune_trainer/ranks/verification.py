@@ -6,132 +6,128 @@ is gone. A process of its own would cost another import of torch and prove nothi
 """
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from peft import PeftModel
-from safetensors import safe_open
-from transformers import AutoTokenizer
+from safetensors import SafetensorError
+from transformers import AutoTokenizer, GenerationConfig
 from trl import get_quantization_config
 from trl.trainer.utils import create_model_from_path
 
 from finetune_contract.progress import Progress, TrainerPhase
-from finetune_trainer.failures import internal_error, user_error
-from finetune_trainer.ranks import samples
+from finetune_trainer.ranks import soundness
+from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.chat.ends import require_ending
+from finetune_trainer.ranks.evaluation import samples
+from finetune_trainer.ranks.evaluation.answer_book import Document
+from finetune_trainer.ranks.evaluation.judging import Judge
+from finetune_trainer.ranks.model.loading import model_init_kwargs
+from finetune_trainer.ranks.model.tokens import fit_embeddings
 from finetune_trainer.workspace import Workspace, write_atomically
-
-if TYPE_CHECKING:
-    from finetune_trainer.ranks.training import Arguments
 
 ADAPTER_CONFIG = "adapter_config.json"
 GREETING = samples.Prompt(content="Hello", expected="")
 """What the model is asked where the data holds out no prompt."""
+GREETING_TOKENS = 16
+
+
+def tell_phase(workspace: Workspace) -> None:
+    """Training is over: from here on a stop waits only for what no checkpoint holds."""
+    progress = Progress.from_body(workspace.progress.read_bytes())
+    verifying = replace(progress, phase=TrainerPhase.VERIFYING, eta_seconds=None)
+    write_atomically(workspace.progress, verifying.to_body())
 
 
 def verify(
     workspace: Workspace,
-    arguments: "Arguments",
-    prompts: list[samples.Prompt],
-    answers_before: list[str],
-    max_tokens: int,
-) -> list[dict[str, str]]:
+    arguments: Arguments,
+    judge: Judge,
+    answers_before: list[str | None],
+    *,
+    is_chat: bool,
+) -> Document:
     """Check the artifact; the held-out prompts with the answers before and after training.
+
+    `is_chat` tells that it learned from conversations, whose turns it must know how to end.
 
     Raises:
         AttemptFailed: the artifact is not fit for use.
     """
-    _tell_phase(workspace)
     artifact = workspace.artifact
     is_adapter = (artifact / ADAPTER_CONFIG).is_file()
-    require_sound_tensors(artifact, is_adapter=is_adapter)
+    soundness.require_sound_tensors(artifact, is_adapter=is_adapter)
+    if not is_adapter:
+        _require_moved(artifact, arguments)
     tokenizer = AutoTokenizer.from_pretrained(artifact)
     model = _load(artifact, arguments, tokenizer, is_adapter=is_adapter)
-    _require_ending(model, tokenizer)
-    after = samples.answers(model, tokenizer, prompts or [GREETING], max_tokens)
-    if not prompts:
+    require_ending(tokenizer, model.generation_config, is_chat=is_chat)
+    if not judge.prompts:
+        samples.answers(model, tokenizer, [GREETING], samples.Budget(max_tokens=GREETING_TOKENS))
         return []
+    after = samples.answers(model, tokenizer, judge.prompts, judge.budget)
     if is_adapter:
         with model.disable_adapter():
-            answers_before = samples.answers(model, tokenizer, prompts, max_tokens)
-    before = answers_before or [""] * len(prompts)
-    return [
-        {"prompt": prompt.question, "expected": prompt.expected, "before": old, "after": new}
-        for prompt, old, new in zip(prompts, before, after, strict=True)
-    ]
+            answers_before = samples.answers(model, tokenizer, judge.prompts, judge.budget)
+    return judge.book.document(judge.prompts, answers_before, after)
 
 
-def require_sound_tensors(artifact: Path, *, is_adapter: bool) -> None:
-    """
+def _require_moved(artifact: Path, arguments: Arguments) -> None:
+    base = str(arguments.model.model_name_or_path)
+    options = model_init_kwargs(arguments) | {"device_map": None}
+
+    def load() -> Any:
+        return create_model_from_path(base, **options).state_dict()
+
+    soundness.require_moved(artifact, base, arguments.model.model_revision, load)
+
+
+def _load(artifact: Path, arguments: Arguments, tokenizer: Any, *, is_adapter: bool) -> Any:
+    """The tuned model, loaded as its user will load it.
+
     Raises:
-        AttemptFailed: no tensors, one that is not finite, or an adapter still at its start.
+        AttemptFailed: it does not load, or is not all there.
     """
-    has_moved = not is_adapter
-    count = 0
-    for name, tensor in _tensors(artifact):
-        count += 1
-        if not torch.isfinite(tensor).all():
-            raise user_error(
-                "NotFinite",
-                f"{name} holds values that are not finite: training has diverged",
-                "lower learning_rate, or set max_grad_norm",
-            )
-        # LoRA's B begins at zero, so an adapter whose every B is zero changes nothing.
-        has_moved = has_moved or ("lora_B" in name and bool(tensor.any()))
-    if count == 0:
-        raise internal_error(
-            "NothingSaved", "the trainer saved no safetensors", "look at the trainer's log"
-        )
-    if not has_moved:
-        raise user_error(
-            "NothingTrained",
-            "the adapter is still where it began: every lora_B is zero",
-            "raise learning_rate or the number of steps, and check that the data counts for loss",
-        )
+    try:
+        if is_adapter:
+            return _load_adapter(artifact, arguments, tokenizer)
+        return _load_model(artifact, arguments)
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        kind = "adapter" if is_adapter else "model"
+        first = str(error).strip().partition("\n")[0]
+        raise soundness.broken(
+            f"the saved {kind} does not load: {type(error).__name__}: {first}"
+        ) from error
 
 
-def _tensors(artifact: Path) -> Iterator[tuple[str, Any]]:
-    for file in sorted(artifact.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as opened:
-            for name in opened.keys():  # noqa: SIM118 - safe_open is no mapping
-                yield name, opened.get_tensor(name)
+def _load_model(artifact: Path, arguments: Arguments) -> Any:
+    options = model_init_kwargs(arguments) | {"revision": None}
+    model, found = create_model_from_path(str(artifact), output_loading_info=True, **options)
+    soundness.require_whole_model(found["missing_keys"])
+    return _on_device(model, arguments)
 
 
-def _load(artifact: Path, arguments: "Arguments", tokenizer: Any, *, is_adapter: bool) -> Any:
-    from finetune_trainer.ranks.training import model_init_kwargs
-
+def _load_adapter(artifact: Path, arguments: Arguments, tokenizer: Any) -> Any:
     options = model_init_kwargs(arguments)
-    if not is_adapter:
-        return _on_device(create_model_from_path(str(artifact), **options), arguments)
     if (quantization := get_quantization_config(arguments.model)) is not None:
         options["quantization_config"] = quantization
     if torch.cuda.is_available() and not arguments.training.use_cpu:
         # One device: the other ranks' devices are still theirs.
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
     base = create_model_from_path(str(arguments.model.model_name_or_path), **options)
-    if len(tokenizer) > base.get_input_embeddings().num_embeddings:
-        # A cloned chat template brings tokens of its own.
-        base.resize_token_embeddings(len(tokenizer))
-    return _on_device(PeftModel.from_pretrained(base, artifact), arguments)
+    # `added_tokens` and a cloned chat template bring tokens that the base model lacks.
+    fit_embeddings(base, tokenizer)
+    model = PeftModel.from_pretrained(base, artifact)
+    soundness.require_whole_adapter(artifact, model)
+    # Its base model may end by other tokens.
+    base.generation_config = GenerationConfig.from_pretrained(artifact)
+    return _on_device(model, arguments)
 
 
-def _on_device(model: Any, arguments: "Arguments") -> Any:
+def _on_device(model: Any, arguments: Arguments) -> Any:
     is_placed = bool(getattr(model, "hf_device_map", None))
     return model if is_placed else model.to(arguments.training.device)
-
-
-def _require_ending(model: Any, tokenizer: Any) -> None:
-    if tokenizer.eos_token_id is None or model.generation_config.eos_token_id is None:
-        raise user_error(
-            "EosMissing",
-            "the tuned model has no end-of-sequence token: its answers would never end",
-            "set eos_token to the token that ends a turn in the chat template",
-        )
-
-
-def _tell_phase(workspace: Workspace) -> None:
-    progress = Progress.from_body(workspace.progress.read_bytes())
-    verifying = replace(progress, phase=TrainerPhase.VERIFYING, eta_seconds=None)
-    write_atomically(workspace.progress, verifying.to_body())

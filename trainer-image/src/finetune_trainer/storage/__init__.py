@@ -6,5 +6,6 @@
 - `cloud`: `s3://`, `gs://` and `az://` by obstore. The only module that imports it.
 - `credentials`: which explicit way of signing the environment gives.
 - `folder`: `file://`, written so that a crash leaves no half file.
+- `web`: single files by `https://`.
 - `transfer`: many files at once, with a second try for each.
 """

@@ -16,7 +16,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
 from obstore.store import from_url
 
 from finetune_trainer.failures import AttemptFailed, infrastructure_error, user_error
@@ -39,6 +44,10 @@ RETRY: Any = {
 }
 
 
+# For what some stores know nothing of: they say so by an error that looks as if it might pass.
+NO_RETRY: Any = {"max_retries": 0}
+
+
 def open_cloud_store(uri: str, environment: Mapping[str, str]) -> "CloudStore":
     """The store at this URI.
 
@@ -57,18 +66,17 @@ def open_cloud_store(uri: str, environment: Mapping[str, str]) -> "CloudStore":
     config: Any = {}
     if parts.scheme == "s3" and "AWS_METADATA_ENDPOINT" not in environment:
         config["metadata_endpoint"] = NO_METADATA_SERVICE
+    bucket_uri = f"{parts.scheme}://{parts.netloc}"
     try:
-        bucket = from_url(
-            f"{parts.scheme}://{parts.netloc}",
-            config=config,
-            client_options=client,
-            retry_config=RETRY,
+        bucket, asked_once = (
+            from_url(bucket_uri, config=config, client_options=client, retry_config=retry)
+            for retry in (RETRY, NO_RETRY)
         )
     except BaseError as error:
         raise user_error(
             "InvalidUri", f"{uri} cannot be opened: {_summary(error)}", "check URI and environment"
         ) from None
-    return CloudStore(f"{parts.scheme}://{parts.netloc}", parts.path.strip("/"), bucket)
+    return CloudStore(bucket_uri, parts.path.strip("/"), bucket, asked_once)
 
 
 def _endpoint(environment: Mapping[str, str]) -> str:
@@ -83,6 +91,8 @@ class CloudStore:
     prefix: str
     bucket: Any
     """obstore's store of the whole bucket."""
+    asked_once: Any
+    """The same, which tries nothing again."""
 
     @property
     def uri(self) -> str:
@@ -119,6 +129,19 @@ class CloudStore:
     def write(self, path: str, body: bytes) -> None:
         with self._explaining(path, writing=True):
             obstore.put(self.bucket, self._key(path), body)
+
+    def create(self, path: str, body: bytes) -> None:
+        key = self._key(path)
+        with self._explaining(path, writing=True):
+            try:
+                obstore.put(self.asked_once, key, body, mode="create")
+            except AlreadyExistsError:
+                return
+            except (NotImplementedError, BaseError) as error:
+                if not _knows_no_conditions(error):
+                    raise
+                # Such a store cannot keep two apart that come at the same moment.
+                obstore.put(self.bucket, key, body)
 
     def upload(self, source: Path, path: str) -> None:
         with self._explaining(path, writing=True):
@@ -193,6 +216,11 @@ class CloudStore:
             f"there is no bucket {self.bucket_uri}",
             "create it, or correct the URI; the trainer makes no buckets",
         )
+
+
+def _knows_no_conditions(error: Exception) -> bool:
+    """Whether the store does not do what is to be done only under a condition."""
+    return isinstance(error, NotImplementedError) or "501 Not Implemented" in str(error)
 
 
 def _summary(error: BaseError) -> str:

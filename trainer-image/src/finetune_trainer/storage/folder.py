@@ -4,11 +4,12 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 _DRAFT = ".draft-"
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -53,6 +54,11 @@ class FolderStore:
         with self._replacing(self.root / path) as draft:
             draft.write(body)
 
+    def create(self, path: str, body: bytes) -> None:
+        # Others try at the same moment, maybe under the same process number in another pod.
+        with self._placing(self.root / path, uuid4(), _link_or_leave) as draft:
+            draft.write(body)
+
     def upload(self, source: Path, path: str) -> None:
         with source.open("rb") as original, self._replacing(self.root / path) as draft:
             shutil.copyfileobj(original, draft, CHUNK_BYTES)
@@ -79,17 +85,36 @@ class FolderStore:
 
     @contextmanager
     def _replacing(self, target: Path) -> Iterator[IO[bytes]]:
+        with self._placing(target, os.getpid(), Path.replace) as draft:
+            yield draft
+
+    @contextmanager
+    def _placing(
+        self, target: Path, writer: object, place: Callable[[Path, Path], object]
+    ) -> Iterator[IO[bytes]]:
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f"{_DRAFT}{os.getpid()}-{target.name}")
+        draft = target.with_name(f"{_DRAFT}{writer}-{target.name}")
         try:
             with draft.open("wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(target)
+            place(draft, target)
         finally:
             draft.unlink(missing_ok=True)
         _sync_folder(target.parent)
+
+
+def _link_or_leave(draft: Path, target: Path) -> None:
+    """A link appears as a whole, and only where nothing is."""
+    try:
+        target.hardlink_to(draft)
+    except FileExistsError:
+        return
+    except OSError:
+        # A file system without links, such as FAT.
+        if not target.exists():
+            draft.replace(target)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a name in a config means: a place in a store, a path, or a name on the hub. No I/O here."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 STORE_SCHEMES = ("s3", "gs", "az")
 FILE_SCHEME = "file"
 HUB_SCHEME = "hf"
+WEB_SCHEMES = ("https", "http")
 
 
 def scheme_of(name: str) -> str | None:
@@ -17,6 +19,10 @@ def scheme_of(name: str) -> str | None:
 
 def is_in_store(name: str) -> bool:
     return scheme_of(name) in STORE_SCHEMES
+
+
+def is_on_the_web(name: str) -> bool:
+    return scheme_of(name) in WEB_SCHEMES
 
 
 def path_of(name: str) -> Path | None:
@@ -34,10 +40,34 @@ def path_of(name: str) -> Path | None:
 
 
 def hub_name(name: str) -> str:
-    """The name without `hf://`, as transformers and datasets want it."""
+    """The name without `hf://`, as transformers and datasets want it.
+
+    A file or folder inside of a data set keeps it: `ranks/data/sources.py` takes it apart.
+    """
     if scheme_of(name) != HUB_SCHEME:
         return name
-    return name.partition("://")[2].removeprefix("datasets/").removeprefix("models/").strip("/")
+    place = hub_place(name)
+    return place.repository if not place.path and not place.revision else name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubPlace:
+    """What an `hf://` URI names."""
+
+    repository: str
+    revision: str | None
+    path: str
+    """Inside of the repository; empty for all of it."""
+
+
+def hub_place(uri: str) -> HubPlace:
+    """What `hf://datasets/org/name@revision/path` means; the first and the last are optional."""
+    rest = uri.partition("://")[2].removeprefix("datasets/").removeprefix("models/").strip("/")
+    owner, _, below = rest.partition("/")
+    name, _, path = below.partition("/")
+    name, _, revision = name.partition("@")
+    repository = f"{owner}/{name}" if name else owner
+    return HubPlace(repository=repository, revision=revision or None, path=path)
 
 
 def join(uri: str, *parts: str) -> str:

@@ -41,6 +41,13 @@ class Store(Protocol):
         """Write whole or not at all."""
         ...
 
+    def create(self, path: str, body: bytes) -> None:
+        """Write as a whole what is not there; of several that try at once one succeeds.
+
+        What is there stays as it is. Who wants to know which it was reads it.
+        """
+        ...
+
     def upload(self, source: Path, path: str) -> None:
         """Write whole or not at all."""
         ...

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from finetune_trainer.failures import infrastructure_error
 from finetune_trainer.manifest import File
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.stopping import POLL_SECONDS, StopRequest
 from finetune_trainer.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -107,11 +107,12 @@ def _at_once(
         futures = [executor.submit(action, item) for item in items]
         pending = set(futures)
         while pending:
-            done, pending = wait(pending, timeout=0.2)
-            for future in done:
-                future.result()
+            # Not after the last: what is done is done.
             if stop is not None:
                 stop.check()
+            done, pending = wait(pending, timeout=POLL_SECONDS)
+            for future in done:
+                future.result()
         return [future.result() for future in futures]
     finally:
         # A transfer under way is not waited for: the process ends without it.

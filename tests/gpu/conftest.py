@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine can't show is taken out and told, never skipped as if it had been shown."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from gpu.attempts import conversations, long_texts
+from testbed import base_model
+from trainer.tiny_models import a_model
+
+LACKING: list[str] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out the tests that want more GPUs, or a package, than there are."""
+    if config.getoption("markexpr") != "gpu":
+        return  # they aren't asked for, and what the machine has is known to torch alone
+    wanting = [item for item in items if _lacks(item)]
+    if wanting:
+        config.hook.pytest_deselected(items=wanting)
+        items[:] = [item for item in items if item not in wanting]
+        LACKING.extend(f"{item.name}: {_lacks(item)}" for item in wanting)
+
+
+def _lacks(item: pytest.Item) -> str:
+    """What a test on GPUs wants and this machine hasn't."""
+    if item.get_closest_marker("gpu") is None or not (there := _gpus()):
+        return ""  # without any, `make test-gpu` has said so already
+    wanted = getattr(getattr(item, "callspec", None), "params", {})
+    if wanted.get("gpus", 1) > there:
+        return f"wants {wanted['gpus']} GPUs, there is {there}"
+    if wanted.get("attention") == "flash_attention_2" and find_spec("flash_attn") is None:
+        return "wants the package flash-attn, which must be compiled for the GPU and its torch"
+    return ""
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in LACKING:
+        terminalreporter.write_line(f"NOT SHOWN HERE {line}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def dialogues(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Conversations, each shorter than a pack."""
+    return conversations(tmp_path_factory.mktemp("dialogues"))
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return long_texts(tmp_path_factory.mktemp("texts"))
+
+
+@pytest.fixture
+def model(device: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """SmolLM2 on a GPU; on a CPU a model of a few weights, for the path alone."""
+    if device == "cuda":
+        yield base_model.folder()
+    else:
+        place = tmp_path_factory.mktemp("model")
+        yield a_model(place, hidden_size=64, intermediate_size=128, max_position_embeddings=2048)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole attempt in the test's own process: what the supervisor does, and a rank's work in it.
+
+Everything is real but the launching of a process for the rank, which takes a quarter of a minute
+for importing torch: plan, config file, TRL's parser and trainer, checkpoints, verification,
+publication into a folder. Launching has tests of its own.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from finetune_contract.outcome import Outcome
+from finetune_contract.run import JobReference, Run, World
+from finetune_trainer import attempt, launching
+from finetune_trainer.attempt import carry_out
+from finetune_trainer.classification import classify
+from finetune_trainer.failures import Stage
+from finetune_trainer.hardware import Hardware
+from finetune_trainer.launching import LAUNCHER_VARIABLES
+from finetune_trainer.orders import Orders
+from finetune_trainer.rank_results import Ending, RankResult
+from finetune_trainer.reporting import Reporter, silent
+from finetune_trainer.stopping import StopRequest
+from finetune_trainer.surroundings import Surroundings
+from finetune_trainer.unwanted import DEEPSPEED
+from finetune_trainer.workspace import Workspace
+
+USUAL: Mapping[str, Any] = {
+    "use_peft": True,
+    "lora_r": 4,
+    "max_steps": 2,
+    "per_device_train_batch_size": 2,
+    "learning_rate": 1e-2,
+    "max_length": 64,
+    "save_strategy": "no",
+}
+"""A short run, unless a test says otherwise; None takes a key out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What an attempt left behind."""
+
+    outcome: Outcome
+    workspace: Workspace
+    run: Run
+
+    @property
+    def published(self) -> Path:
+        """The run's folder in the output place."""
+        return Path(self.run.output_uri.removeprefix("file://")) / self.run.run_id
+
+    @property
+    def report(self) -> Path:
+        return self.published / "report"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every record of the published `metrics.jsonl`."""
+        lines = (self.report / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def losses(self) -> list[float]:
+        return [record["loss"] for record in self.records() if "loss" in record]
+
+    def words(self) -> str:
+        """Reason, message and remedy of the failure, for tests of what a user reads."""
+        failure = self.outcome.failure
+        assert failure is not None
+        return f"{failure.reason}: {failure.message} | {failure.remedy}"
+
+
+def a_run(place: Path, model: Path, data: Path | str, /, **config: Any) -> Run:
+    """A run that writes below `place`; a config value of None takes the key out."""
+    settings = {
+        "model_name_or_path": str(model),
+        "dataset_name": str(data),
+        **USUAL,
+        **config,
+    }
+    return Run(
+        job=JobReference(namespace="team-a", name="small", uid="uid-1"),
+        run_id="0123456789",
+        attempt=1,
+        config={key: value for key, value in settings.items() if value is not None},
+        output_uri=(place / "out").as_uri(),
+        world=World(),
+    )
+
+
+def train(place: Path, model: Path, data: Path | str, /, **config: Any) -> Trained:
+    """Carry out one attempt, with no GPU, and give what came of it."""
+    return carry_out_here(a_run(place, model, data, **config), place)
+
+
+def carry_out_here(run: Run, place: Path, stop: StopRequest | None = None) -> Trained:
+    workspace = Workspace(root=place / "work")
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    around = Surroundings(
+        workspace=workspace,
+        environment=os.environ,
+        hardware=Hardware(gpus=0, cpus=2),
+        stop=stop or StopRequest(),
+        reporter=Reporter(workspace, silent, 5.0, attempt=run.attempt),
+        grace_seconds=30.0,
+    )
+    with mock.patch.object(attempt.launching, "run_ranks", _one_rank_here):
+        return Trained(outcome=carry_out(run, around), workspace=workspace, run=run)
+
+
+def _one_rank_here(launch: launching.Launch, stop: StopRequest) -> list[RankResult]:
+    """What `ranks.rank` does, without a process of its own."""
+    sys.modules.setdefault(DEEPSPEED, None)
+    from finetune_trainer.ranks.training import train as train_rank
+
+    del stop
+    orders = Orders.from_json(launch.workspace.orders.read_text())
+    with _environment(launch.environment):
+        try:
+            result = train_rank(orders, launch.workspace, 0)
+        except Exception as error:  # noqa: BLE001 - as a rank does
+            failure = classify(error, Stage.TRAINING)
+            result = RankResult(rank=0, time=0, ending=Ending.FAILED, failure=failure)
+    return [replace(result, time=1.0)]
+
+
+@contextmanager
+def _environment(environment: Mapping[str, str]) -> Iterator[None]:
+    """The rank's environment; and accelerate forgets what it knew of an earlier training."""
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    wanted = {k: v for k, v in environment.items() if k not in LAUNCHER_VARIABLES}
+    wanted |= {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    with mock.patch.dict(os.environ, wanted, clear=True):
+        try:
+            yield
+        finally:
+            for state in (AcceleratorState, GradientState, PartialState):
+                state._reset_state()

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that differ only in how many processes share the work, and how."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from finetune_trainer import checkpoints
+from finetune_trainer.formation import formation_of
+from finetune_trainer.plan import effective_config
+from finetune_trainer.storage.folder import FolderStore
+from trainer.in_process import Trained, a_run
+from trainer.two_ranks import TwoRanks
+
+STEPS = 5
+"""Of two rows each: two and a half epochs, so that step 3 is in the middle of one."""
+WHOLE = {"use_peft": False, "lora_r": None, "max_steps": STEPS}
+ADAPTER = {"max_steps": STEPS, "lora_dropout": 0.0}
+STOP = 3
+
+
+class Lab:
+    """Runs over the same model and data, which differ in what a test is about."""
+
+    def __init__(self, ranks: TwoRanks, place: Path, model: Path, data: Path) -> None:
+        self._ranks, self._place, self._model, self._data = ranks, place, model, data
+
+    def train(self, *, processes: int, attempt: int = 1, **config: Any) -> Trained:
+        config = {"per_device_train_batch_size": 2 // processes, **config}
+        run = a_run(self._place, self._model, self._data, **config)
+        return self._ranks.train(replace(run, attempt=attempt), self._place, processes=processes)
+
+    def beside(self, name: str) -> "Lab":
+        """For other runs, with places of their own."""
+        place = self._place / name
+        place.mkdir()
+        return Lab(self._ranks, place, self._model, self._data)
+
+    def forget_the_end(self, trained: Trained, *, at: int = STOP) -> None:
+        """Leave of a finished run what an attempt that was killed after this step would have left:
+        the checkpoint of the last step goes up only when the artifact does not."""
+        if at == STEPS:
+            facts = formation_of(effective_config(trained.run), trained.run.world).to_facts()
+            writer = checkpoints.Writer(attempt=1, node=0, nodes=1, facts=facts)
+            folder = trained.workspace.saved_checkpoint(at)
+            checkpoints.write(FolderStore(trained.published), folder, at, writer)
+        (trained.published.parent / "latest.json").unlink()
+        for path in trained.published.iterdir():
+            if path.name != "checkpoints":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

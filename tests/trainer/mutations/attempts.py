@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carries out an attempt with what was spoiled, and says what is wrong with how it ended."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from finetune_contract.outcome import Blame, Outcome
+from trainer import in_process
+from trainer.mutations.configs import SpoiledConfig
+from trainer.mutations.data_files import DataFile
+from trainer.runs import a_folder
+
+BOUND_SECONDS = 90
+
+AWAY = ("HubUnreachable",)
+"""What an attempt without a network may blame on the infrastructure."""
+
+
+class TookTooLong(BaseException):
+    """No library's `except Exception` takes it for its own."""
+
+
+def attempt(model: Path, data: Path | DataFile, config: Mapping[str, Any]) -> Outcome | None:
+    """How an attempt of one step ended; None where it did not."""
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        place = Path(folder)
+        if isinstance(data, DataFile):
+            data = a_folder(place / "data", {data.name: data.body})
+        try:
+            with _bounded(BOUND_SECONDS):
+                return in_process.train(place, model, data, **config).outcome
+        except TookTooLong:
+            return None
+        finally:
+            shutil.rmtree(place / "work", ignore_errors=True)
+
+
+def complaint_about(outcome: Outcome | None) -> str:
+    """What must never come of anything that a user can write; empty where nothing is wrong."""
+    if outcome is None:
+        return f"it did not end within {BOUND_SECONDS} s"
+    failure = outcome.failure
+    if failure is None:
+        return ""
+    told = f"{failure.reason}: {failure.message}"
+    if failure.blame is Blame.USER:
+        if "Traceback" in told or not failure.message or not failure.remedy:
+            return f"it is not told as a sentence with a remedy: {told}"
+        return ""
+    if failure.reason in AWAY:
+        return ""
+    return f"it is blamed on {failure.blame.value}: {told}"
+
+
+def complaint_about_config(outcome: Outcome | None, config: SpoiledConfig) -> str:
+    """The same of a config: nothing is trained with a value that means nothing."""
+    if (complaint := complaint_about(outcome)) or outcome is None:
+        return complaint
+    if outcome.failure is None and config.wrong:
+        return f"it was trained in silence, with {', '.join(config.wrong)}"
+    return ""
+
+
+def complaint_about_rows(outcome: Outcome | None, file: DataFile) -> str:
+    """The same of a data file: what was trained and what was dropped make up its rows."""
+    if (complaint := complaint_about(outcome)) or outcome is None:
+        return complaint
+    if outcome.failure is not None:
+        if file.is_sound:
+            return f"it is refused: {outcome.failure.reason}: {outcome.failure.message}"
+        return ""
+    figures = outcome.figures or {}
+    rows, dropped = figures.get("rows"), figures.get("rows_dropped")
+    if rows is None or dropped is None:
+        return "it does not say what became of its rows"
+    if file.rows is not None and rows != file.rows:
+        return f"it holds {file.rows} rows, and the account says {rows:.0f}"
+    if dropped < file.unusable:
+        return f"{file.unusable} rows cannot be trained on, and {dropped:.0f} were dropped"
+    if file.is_sound and dropped:
+        return f"{dropped:.0f} sound rows were dropped"
+    return ""
+
+
+@contextmanager
+def _bounded(seconds: int) -> Iterator[None]:
+    def give_up(number: int, frame: FrameType | None) -> None:
+        raise TookTooLong
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attempts in a world of one or two processes, for which torch is imported once.
+
+Everything is real but torch's launcher: each rank does what `ranks.rank` does, in a process of its
+own, with a process group over gloo. The processes are forked from one that has torch and TRL, but
+has done nothing with them, and end as ranks do, at once: a process group that is taken down can
+hang.
+"""
+
+import faulthandler
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from finetune_contract.run import Run, World
+from finetune_trainer import attempt, launching
+from finetune_trainer.attempt import carry_out
+from finetune_trainer.command_line import _free_port as free_port
+from finetune_trainer.hardware import Hardware
+from finetune_trainer.rank_results import RankResult
+from finetune_trainer.reporting import Reporter, silent
+from finetune_trainer.stopping import StopRequest, end_process
+from finetune_trainer.surroundings import Surroundings
+from finetune_trainer.unwanted import DEEPSPEED
+from finetune_trainer.workspace import Workspace
+from trainer.in_process import Trained
+
+MOST = 2
+LONGEST_SECONDS = 240
+
+
+class TwoRanks:
+    """Starts ranks."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,))
+        self._process.start()
+        # So that its end is heard of here.
+        theirs.close()
+
+    def close(self) -> None:
+        self._connection.send(None)
+        self._process.join(10)
+        self._process.kill()
+
+    def train(self, run: Run, place: Path, *, processes: int) -> Trained:
+        """Carry out one attempt at a run, on CPUs."""
+        workspace = Workspace(root=place / "work")
+        workspace.root.mkdir(parents=True, exist_ok=True)
+        around = Surroundings(
+            workspace=workspace,
+            environment=os.environ,
+            hardware=Hardware(gpus=0, cpus=MOST),
+            stop=StopRequest(),
+            reporter=Reporter(workspace, silent, 5.0, attempt=run.attempt),
+            grace_seconds=30.0,
+        )
+        world = World(processes_per_node=processes, master_port=free_port())
+        run = replace(run, world=world)
+        launched = mock.patch.object(attempt.launching, "run_ranks", self._run_ranks)
+        with launched, _findable(DEEPSPEED):
+            return Trained(outcome=carry_out(run, around), workspace=workspace, run=run)
+
+    def _run_ranks(self, launch: launching.Launch, stop: StopRequest) -> list[RankResult]:
+        del stop
+        ranks = range(launch.world.size)
+        self._connection.send([(launch.workspace.root, _environment(launch, it)) for it in ranks])
+        self._connection.recv()
+        results = [launch.workspace.result(rank) for rank in ranks]
+        return [RankResult.from_json(path.read_bytes()) for path in results if path.is_file()]
+
+
+@contextmanager
+def _findable(package: str) -> Iterator[None]:
+    """To the supervisor, which is in this process: a rank in it before may have hidden the package
+    (`in_process`)."""
+    is_hidden = package in sys.modules and sys.modules[package] is None
+    if is_hidden:
+        del sys.modules[package]
+    try:
+        yield
+    finally:
+        if is_hidden:
+            sys.modules.setdefault(package, None)
+
+
+def _environment(launch: launching.Launch, rank: int) -> Mapping[str, str]:
+    return {
+        **launch.environment,
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(launch.world.size),
+        "MASTER_ADDR": launch.world.master_address,
+        "MASTER_PORT": str(launch.world.master_port),
+    }
+
+
+def _serve(connection: "Connection[Any, Any]") -> None:
+    """Fork the ranks of each task that comes, and say when all have ended."""
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    # What takes long to import, and nothing of ours: our modules ask for their rank.
+    import trl.trainer.sft_trainer  # noqa: F401
+
+    while (tasks := connection.recv()) is not None:
+        children = [_fork(root, environment) for root, environment in tasks]
+        for child in children:
+            os.waitpid(child, 0)
+        connection.send(None)
+
+
+def _fork(root: Path, environment: Mapping[str, str]) -> int:
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.environ |= environment
+        # One that hangs says where, and ends.
+        faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
+        from finetune_trainer.ranks import rank
+
+        code = rank.main(Workspace(root=root), int(environment["RANK"]))
+    finally:
+        end_process(code)
+    return child

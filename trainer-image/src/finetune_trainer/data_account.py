@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of the rows of a data set: read, dropped, cut, packed. Values only, no I/O here.
+
+Measured by a rank, written to `workspace.data_account`, published as `report/data.json`.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from finetune_contract.documents import InvalidDocument, optional, parse_object, require
+
+MOST_BUCKETS = 32
+_ROUND = (1, 2, 5)
+
+
+class Dropped(StrEnum):
+    """Why a tokenized row is left out: it could teach nothing. Shaping the data has reasons too."""
+
+    EMPTY = "empty after tokenization"
+    """No token is left that could be predicted from another one."""
+    ALL_MASKED = "every label masked"
+    """An empty answer, or one that the loss mask leaves nothing of."""
+    PROMPT_FILLS_MAX_LENGTH = "prompt fills max_length"
+    """The answer begins where the row is cut off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """How long the rows are in tokens, before any is cut."""
+
+    minimum: int
+    median: int
+    p95: int
+    maximum: int
+    edges: tuple[int, ...]
+    """Bucket i holds the lengths from edges[i] to below edges[i + 1]. All are of the same width but
+    the last one, which may be wider: it holds what is much longer than the rest."""
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packing:
+    """Rows put together into packs of max_length tokens."""
+
+    packs: int
+    efficiency: float
+    """The share of the packs that tokens fill, from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitAccount:
+    """One split. None is what nobody can know beforehand, as of a stream, or of images."""
+
+    rows: int | None = None
+    """Rows read."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Rows left out, by reason: a member of `Dropped`, or what shaping the data found, such as a
+    missing value."""
+    truncated: int | None = None
+    """Rows that were cut at max_length."""
+    tokens_cut: int | None = None
+    tokens: int | None = None
+    """What one epoch consists of, after dropping and cutting."""
+    trained_tokens: int | None = None
+    """Those among them that count for the loss."""
+    lengths: Lengths | None = None
+    packing: Packing | None = None
+    note: str = ""
+    """Why something is not known."""
+
+    @property
+    def rows_dropped(self) -> int:
+        return sum(self.dropped.values())
+
+    @property
+    def rows_used(self) -> int | None:
+        return None if self.rows is None else self.rows - self.rows_dropped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataAccount:
+    """What was trained on, and evaluated on, by the name of the split."""
+
+    splits: Mapping[str, SplitAccount]
+    warnings: tuple[str, ...] = ()
+    """What the user should know, one sentence each."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "DataAccount":
+        """
+        Raises:
+            InvalidDocument: it is not such an account.
+        """
+        document = parse_object(text, "data account")
+        splits = require(document, "splits", dict)
+        return cls(
+            splits={name: _read_split(split) for name, split in splits.items()},
+            warnings=tuple(require(document, "warnings", list)),
+        )
+
+
+def describe(name: str, account: SplitAccount) -> str:
+    """The split in one line of the log."""
+    figures = {
+        "rows": account.rows,
+        "dropped": account.rows_dropped,
+        "truncated": account.truncated,
+        "tokens_cut": account.tokens_cut,
+        "tokens": account.tokens,
+        "trained_tokens": account.trained_tokens,
+        "packs": account.packing and account.packing.packs,
+    }
+    words = [f"{key}={value}" for key, value in figures.items() if value is not None]
+    note = f" ({account.note})" if account.note else ""
+    return f"split={name} {' '.join(words)}{note}"
+
+
+def warnings_of(name: str, account: SplitAccount, max_length: int | None) -> tuple[str, ...]:
+    """What a user should know of rows that were dropped and cut."""
+    warnings = [
+        f"{count} of {account.rows} rows of {name} are left out: {reason}"
+        for reason, count in account.dropped.items()
+        if count
+    ]
+    if account.truncated:
+        warnings.append(
+            f"{account.truncated} rows of {name} are longer than max_length ({max_length}): "
+            f"{account.tokens_cut} tokens are cut off; the longest row has "
+            f"{account.lengths.maximum if account.lengths else 'more'}"
+        )
+    return tuple(warnings)
+
+
+def measure_lengths(lengths: Sequence[int], counts: Sequence[int]) -> Lengths | None:
+    """Statistics of different lengths in rising order and how many rows have each; None of none."""
+    if not lengths:
+        return None
+    p95 = _quantile(lengths, counts, 0.95)
+    edges = _edges(lengths[0], p95, lengths[-1])
+    buckets = [0] * (len(edges) - 1)
+    place = 0
+    for length, count in zip(lengths, counts, strict=True):
+        while length >= edges[place + 1]:
+            place += 1
+        buckets[place] += count
+    return Lengths(
+        minimum=lengths[0],
+        median=_quantile(lengths, counts, 0.5),
+        p95=p95,
+        maximum=lengths[-1],
+        edges=edges,
+        counts=tuple(buckets),
+    )
+
+
+def _quantile(lengths: Sequence[int], counts: Sequence[int], share: float) -> int:
+    """The smallest length that this share of the rows doesn't exceed."""
+    wanted = math.ceil(share * sum(counts))
+    seen = 0
+    for length, count in zip(lengths, counts, strict=True):
+        seen += count
+        if seen >= wanted:
+            return length
+    return lengths[-1]
+
+
+def _edges(shortest: int, p95: int, longest: int) -> tuple[int, ...]:
+    """Edges at round numbers, close enough together for the bulk of the rows to be told apart."""
+    # A few rows that are much longer must not leave one bucket for all the others.
+    bulk = min(longest, 2 * p95)
+    width = _round_up((bulk + 1 - shortest) / (MOST_BUCKETS - 2))
+    edges = [shortest // width * width]
+    while edges[-1] <= bulk:
+        edges.append(edges[-1] + width)
+    if edges[-1] <= longest:
+        edges.append(longest + 1)
+    return tuple(edges)
+
+
+def _round_up(width: float) -> int:
+    """The next of 1, 2, 5, 10, 20, 50, ..."""
+    scale = 1
+    while True:
+        for digit in _ROUND:
+            if digit * scale >= width:
+                return digit * scale
+        scale *= 10
+
+
+def _read_split(document: Mapping[str, Any]) -> SplitAccount:
+    if not isinstance(document, Mapping):
+        raise InvalidDocument("a split of the data account is no object")
+    lengths = optional(document, "lengths", dict)
+    packing = optional(document, "packing", dict)
+    counts = ("rows", "truncated", "tokens_cut", "tokens", "trained_tokens")
+    return SplitAccount(
+        **{name: optional(document, name, int) for name in counts},
+        dropped=require(document, "dropped", dict),
+        lengths=None if lengths is None else _read_lengths(lengths),
+        packing=None if packing is None else _read_packing(packing),
+        note=require(document, "note", str),
+    )
+
+
+def _read_lengths(document: Mapping[str, Any]) -> Lengths:
+    return Lengths(
+        **{name: require(document, name, int) for name in ("minimum", "median", "p95", "maximum")},
+        edges=tuple(require(document, "edges", list)),
+        counts=tuple(require(document, "counts", list)),
+    )
+
+
+def _read_packing(document: Mapping[str, Any]) -> Packing:
+    return Packing(
+        packs=require(document, "packs", int), efficiency=require(document, "efficiency", float)
+    )

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The config as TRL's own parser reads it: TRL's keys, and ours beside them.
+
+One dataclass of ours for each question: `data`, `tuning`, `evaluation`, `output`, `launch`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
+
+from finetune_trainer.ranks.arguments.data import DataArguments
+from finetune_trainer.ranks.arguments.evaluation import EvaluationArguments
+from finetune_trainer.ranks.arguments.launch import LaunchArguments
+from finetune_trainer.ranks.arguments.output import OutputArguments
+from finetune_trainer.ranks.arguments.tuning import TuningArguments
+
+CONFIG_TYPES = (
+    ScriptArguments,
+    SFTConfig,
+    ModelConfig,
+    DatasetMixtureConfig,
+    DataArguments,
+    TuningArguments,
+    EvaluationArguments,
+    OutputArguments,
+    LaunchArguments,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """The config as TRL reads it, and what is ours."""
+
+    script: ScriptArguments
+    training: SFTConfig
+    model: ModelConfig
+    mixture: DatasetMixtureConfig
+    data: DataArguments
+    tuning: TuningArguments
+    evaluation: EvaluationArguments
+    output: OutputArguments
+
+
+class _Parser(TrlParser):
+    """TRL's parser, whose complaint is an error instead of 150 lines of usage and an exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def read_arguments(config: Path) -> Arguments:
+    """The config, by TRL's own parser; an unknown key is an error."""
+    parsed = _Parser(CONFIG_TYPES).parse_args_and_config(["--config", str(config)])
+    script, training, model, mixture, data, tuning, evaluation, output, _launch = parsed
+    return Arguments(
+        script=script,
+        training=training,
+        model=model,
+        mixture=mixture,
+        data=data,
+        tuning=tuning,
+        evaluation=evaluation,
+        output=output,
+    )

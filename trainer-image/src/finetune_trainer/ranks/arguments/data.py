@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of the config that are ours: what TRL's SFT lacks of shaping data."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass
+class DataArguments:
+    """Read by TRL's parser beside its own, so it is as plain a dataclass as they are."""
+
+    system_message: str | None = field(
+        default=None,
+        metadata={
+            "help": "A system message that is put in front of every conversation that has none. "
+            "For conversational data only, and for prompts that are conversations."
+        },
+    )
+    dataset_format: Literal["alpaca", "sharegpt", "question_answer", "pairs"] | None = field(
+        default=None,
+        metadata={
+            "help": "The shape of data that is not in one of TRL's own: alpaca (instruction, "
+            "input, output), sharegpt (conversations of from and value), question_answer (question "
+            "and answer, made into messages) or pairs (each row a list of prompt and completion)."
+        },
+    )
+    dataset_columns: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={
+            "help": "Which column of the data is taken for which of TRL's (or of dataset_format's) "
+            "columns, e.g. {prompt: question, completion: answer}."
+        },
+    )
+    prompt_template: str | None = field(
+        default=None,
+        metadata={
+            "help": "A template that the prompt is made by, with columns of the data in braces, "
+            "e.g. 'Translate: {text}'."
+        },
+    )
+    completion_template: str | None = field(
+        default=None,
+        metadata={
+            "help": "A template that the completion is made by, with columns of the data in "
+            "braces, e.g. '{answer}'. Needs prompt_template."
+        },
+    )

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of the config that are ours: how the model is judged while it trains."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class EvaluationArguments:
+    """Read by TRL's parser beside its own."""
+
+    metric_fn: str | None = field(
+        default=None,
+        metadata={
+            "help": "A function of yours that judges generated answers at each evaluation, as "
+            "module:function or file.py:function, looked for beside the data and in the image. It "
+            "is called with lists of prompts, answers and references and returns a mapping of "
+            "names to numbers, which metric_for_best_model may name."
+        },
+    )
+    num_eval_samples: int = field(
+        default=3,
+        metadata={
+            "help": "How many prompts of the test split are answered before, during (at each "
+            "evaluation) and after training; 0 for none."
+        },
+    )
+    eval_sample_max_tokens: int = field(
+        default=40, metadata={"help": "The longest answer to such a prompt, in tokens."}
+    )
+    eval_sample_seconds: float = field(
+        default=60.0,
+        metadata={
+            "help": "The most time that the answers of one evaluation may take, in seconds; what "
+            "is missing then is left out."
+        },
+    )
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata={
+            "help": "End training when metric_for_best_model (eval_loss) has not improved for this "
+            "many evaluations."
+        },
+    )
+    early_stopping_threshold: float = field(
+        default=0.0,
+        metadata={"help": "How much better a value must be to count as an improvement."},
+    )

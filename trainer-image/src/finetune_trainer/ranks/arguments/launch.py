@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of the config that are ours: how the processes train together."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class LaunchArguments:
+    """What `trl sft` takes on its command line; the plan resolves it before the ranks start."""
+
+    accelerate_config: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={
+            "help": "How the processes share the work: the name of a profile (ddp, fsdp2, zero2, "
+            "zero3), or a whole accelerate config. The number of processes is the job's own."
+        },
+    )

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose fault it is that something raised, by what was being done."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from finetune_trainer.classification import classify
+from finetune_trainer.failures import AttemptFailed, Stage
+
+
+@contextmanager
+def blaming(stage: Stage) -> Iterator[None]:
+    """Give what is raised inside the blame that this stage implies."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise AttemptFailed(classify(error, stage)) from error

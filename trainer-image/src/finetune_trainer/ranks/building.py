@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the trainer, with the very arguments that TRL's `sft.py` gives it."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import AutoProcessor
+
+from finetune_trainer.failures import Stage
+from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.blame import blaming
+from finetune_trainer.ranks.chat import is_chat
+from finetune_trainer.ranks.chat.ends import settle_ending
+from finetune_trainer.ranks.chat.template import settle_template
+from finetune_trainer.ranks.data.preparation import AccountingTrainer
+from finetune_trainer.ranks.evaluation.judging import JudgingTrainer
+from finetune_trainer.ranks.model import adapter, freezing, recomputation, tokens
+from finetune_trainer.ranks.model.loading import load_model
+from finetune_trainer.ranks.resumption import ResumableTrainer
+
+
+class Trainer(JudgingTrainer, AccountingTrainer, ResumableTrainer):
+    """TRL's own, with an account of its data, that can be resumed exactly, and judges answers."""
+
+    is_chat = False
+    """Whether it learns from conversations."""
+
+    def create_optimizer(self, *options: Any, **named: Any) -> Any:
+        """As the config says, so that what does not fit is the config's mistake."""
+        with blaming(Stage.CONFIG):
+            return super().create_optimizer(*options, **named)
+
+    def create_scheduler(self, *options: Any, **named: Any) -> Any:
+        """The same."""
+        with blaming(Stage.CONFIG):
+            return super().create_scheduler(*options, **named)
+
+
+def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> Trainer:
+    """TRL's own trainer for this config and these splits."""
+    script, tuning = arguments.script, arguments.tuning
+    train = dataset[script.dataset_train_split]
+    training = copy.copy(arguments.training)
+    # They are in the model by now; TRL would warn that it ignores them.
+    training.model_init_kwargs = None
+    processor = load_processor(arguments)
+    row = next(iter(train), {})
+    settle_template(processor, training, row, tuning.added_tokens or ())
+    model = load_model(arguments)
+    added = tokens.add_tokens(model, processor, tuning.added_tokens or ())
+    if arguments.model.use_peft and tokens.clones_template(training) and freezing.is_tied(model):
+        added += tokens.clone_template(model, processor, training)
+    recomputation.settle_recomputation(model, training)
+    if tuning.num_layers_unfrozen is not None:
+        freezing.freeze_all_but_last(model, tuning.num_layers_unfrozen)
+    trainer = Trainer(
+        model=model,
+        args=training,
+        processing_class=processor,
+        train_dataset=train,
+        eval_dataset=dataset[script.dataset_test_split] if training.eval_strategy != "no" else None,
+        peft_config=adapter.adapter_config(arguments, model, added),
+    )
+    adapter.fit_token_rows(trainer.model, is_sharded=bool(training.fsdp))
+    trainer.is_chat = is_chat(row)
+    settle_ending(trainer, is_chat=trainer.is_chat)
+    return trainer
+
+
+def load_processor(arguments: Arguments) -> Any:
+    """The model's tokenizer, or its processor where it takes images: as `SFTTrainer` loads it."""
+    return AutoProcessor.from_pretrained(
+        arguments.model.model_name_or_path,
+        revision=arguments.model.model_revision,
+        trust_remote_code=arguments.training.trust_remote_code,
+    )

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all ranks must agree on at a step's end: whether to stop, and whether it is time to save."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import SaveStrategy
+
+SECONDS_PER_MINUTE = 60
+
+
+class StoppedInEvaluation(Exception):
+    """A stop was asked for during an evaluation, and every rank knows."""
+
+
+class StepBoundary(TrainerCallback):
+    """When one rank was asked to stop, all save at the same step and end there; when
+    `save_minutes` have passed for one since the last checkpoint, all save.
+
+    Both questions travel in one message, and in none where there is one rank.
+    """
+
+    def __init__(self, stop_file: Path, save_minutes: float | None = None) -> None:
+        self._stop_file = stop_file
+        self._save_seconds = save_minutes and save_minutes * SECONDS_PER_MINUTE
+        self._saved_at = time.monotonic()
+        self.has_stopped = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._saved_at = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        is_asked, is_time = _any_rank(args, self._stop_file.exists(), self._is_time_to_save())
+        if is_asked:
+            self.has_stopped = True
+            control.should_save = True
+            control.should_training_stop = True
+            control.should_evaluate = False
+        elif is_time and not _is_saved_next(args, state):
+            control.should_save = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self.has_stopped:
+            # The step's end has saved already, and there is no time for an evaluation.
+            control.should_save = False
+            control.should_evaluate = False
+            control.should_log = False
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._saved_at = time.monotonic()
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self.require_time(args)
+
+    def require_time(self, args: TrainingArguments) -> None:
+        """For what takes long between two steps; every rank must call it.
+
+        Raises:
+            StoppedInEvaluation: a rank was asked to stop.
+        """
+        (is_asked,) = _any_rank(args, self._stop_file.exists())
+        if is_asked:
+            self.has_stopped = True
+            raise StoppedInEvaluation
+
+    def _is_time_to_save(self) -> bool:
+        if self._save_seconds is None:
+            return False
+        return time.monotonic() - self._saved_at >= self._save_seconds
+
+
+def _is_saved_next(args: TrainingArguments, state: TrainerState) -> bool:
+    """Whether the epoch ends with this step, and its end saves."""
+    is_epoch_over = state.epoch is not None and float(state.epoch).is_integer()
+    return is_epoch_over and args.save_strategy == SaveStrategy.EPOCH
+
+
+def _any_rank(args: TrainingArguments, *answers: bool) -> list[bool]:
+    """Each answer as true as it is for any rank; all ranks get the same."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return list(answers)
+    told = torch.tensor([int(answer) for answer in answers], device=args.device)
+    dist.all_reduce(told, op=dist.ReduceOp.MAX)
+    return [bool(answer) for answer in told.tolist()]

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""By which token answers end: in the data, in generation, and in what is saved."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import GENERATION_CONFIG_NAME
+
+from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.ranks.chat.rendering import closing_of, name_of, tokenizer_of
+
+log = logging.getLogger(__name__)
+
+
+def settle_ending(trainer: Any, *, is_chat: bool) -> None:
+    """Let what ends an answer in the data end generation too.
+
+    That is the token behind a template's answers, or of plain texts the tokenizer's EOS. A model
+    whose generation ends by it already is left as it is, and so is an EOS that the config names.
+
+    Raises:
+        AttemptFailed: there is no such token.
+    """
+    processor, model = trainer.processing_class, trainer.model
+    tokenizer = tokenizer_of(processor)
+    closing = closing_of(processor).tokens if is_chat else ()
+    if is_chat and not closing:
+        log.warning(
+            "the chat template of %s ends answers by no token of its own, so the tuned model may "
+            "not know where to end",
+            name_of(processor),
+        )
+    ids = [int(tokenizer.convert_tokens_to_ids(token)) for token in closing]
+    if closing and not set(ids) & ending_ids(model.generation_config):
+        log.warning(
+            "the chat template ends answers by %s, and generation ended by %s alone: from now on "
+            "both end it",
+            closing[-1],
+            tokenizer.eos_token,
+        )
+        _end_by(model, ids[-1])
+        if trainer.args.eos_token is None:
+            tokenizer.eos_token = closing[-1]
+            model.config.get_text_config().eos_token_id = ids[-1]
+    if tokenizer.eos_token_id is not None:
+        _end_by(model, int(tokenizer.eos_token_id))
+    require_ending(tokenizer, model.generation_config, is_chat=is_chat)
+
+
+def _end_by(model: Any, token: int) -> None:
+    ends = ending_ids(model.generation_config)
+    if token not in ends:
+        model.generation_config.eos_token_id = [token, *sorted(ends)]
+
+
+def save_ending(trainer: Any, artifact: Path) -> None:
+    """An adapter's folder, too, says by which tokens its answers end: its base model may not."""
+    path = artifact / GENERATION_CONFIG_NAME
+    if trainer.args.should_save and not path.exists():
+        # Not by `save_pretrained`, which refuses what some models were published with.
+        trainer.model.generation_config.to_json_file(path)
+
+
+def require_ending(tokenizer: Any, generation: Any, *, is_chat: bool) -> None:
+    """
+    Raises:
+        AttemptFailed: the tuned model could not end its answers.
+    """
+    ends = ending_ids(generation)
+    if tokenizer.eos_token_id is None or not ends:
+        raise _endless("the tuned model has no end-of-sequence token")
+    if tokenizer.eos_token_id not in ends:
+        raise _endless(
+            f"the tokenizer's end of sequence is {tokenizer.eos_token}, and generation does not "
+            f"end by it: its generation config has {sorted(ends)}"
+        )
+    closing = closing_of(tokenizer).tokens if is_chat else ()
+    if closing and not ends & set(tokenizer.convert_tokens_to_ids(list(closing))):
+        raise _endless(
+            f"the chat template ends answers by {closing[-1]}, and generation does not end by it"
+        )
+
+
+def _endless(found: str) -> AttemptFailed:
+    return user_error(
+        "EosMissing",
+        f"{found}: its answers would never end",
+        "set eos_token to the token that ends a turn in the chat template",
+    )
+
+
+def ending_ids(generation: Any) -> set[int]:
+    """The tokens that end generation."""
+    found = generation.eos_token_id
+    if found is None:
+        return set()
+    return {int(token) for token in found} if isinstance(found, list | tuple) else {int(found)}

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gives the processor the chat template that the config names, and sees that the data fit it."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError, TemplateSyntaxError
+from transformers import AutoTokenizer
+from trl import SFTConfig
+from trl.chat_template_utils import get_training_chat_template, has_generation_markers
+
+from finetune_trainer.chat_templates import ENDINGS
+from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.ranks.chat import is_chat
+from finetune_trainer.ranks.chat.rendering import (
+    ANSWER,
+    MARK,
+    closing_of,
+    name_of,
+    render,
+    tokenizer_of,
+)
+
+_WAY_OUT = (
+    "set chat_template_path: a template's name (such as chatml, llama3 or qwen3), a .jinja file, "
+    "or a tokenizer that has one"
+)
+
+
+def settle_template(
+    processor: Any, training: SFTConfig, row: Mapping[str, Any], added_tokens: Collection[str] = ()
+) -> None:
+    """Give the processor the template that the config names, and see that the data fit it.
+
+    A file's text is taken here; a tokenizer brings tokens too, and is left to TRL.
+
+    Raises:
+        AttemptFailed: conversations could not be trained with it.
+    """
+    source = _source_of_template(processor, training)
+    if source is processor and training.chat_template_path is not None:
+        training.chat_template_path = None
+    if not is_chat(row):
+        return
+    _require_rendering(source, row)
+    if training.assistant_only_loss:
+        _require_generation_marks(source)
+    closing = closing_of(source)
+    # A tokenizer that is cloned brings its tokens with it.
+    if source is processor and not closing.tokens and closing.foreign:
+        lacking = [mark for mark in closing.foreign if mark not in added_tokens]
+        if len(lacking) == len(closing.foreign):
+            raise _spelt_out(lacking[0], source)
+
+
+def _source_of_template(processor: Any, training: SFTConfig) -> Any:
+    """The processor, with the template in it, or the tokenizer that it will be taken from."""
+    place = training.chat_template_path
+    if place is None:
+        return processor
+    if place.endswith(ENDINGS):
+        try:
+            processor.chat_template = Path(place).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise user_error(
+                "ChatTemplateNotFound",
+                f"chat_template_path: {place} cannot be read: {error}",
+                "correct chat_template_path, or upload the file there",
+            ) from None
+        return processor
+    return _other_tokenizer(place)
+
+
+def _other_tokenizer(place: str) -> Any:
+    try:
+        source = AutoTokenizer.from_pretrained(place)
+    except (OSError, ValueError):
+        if not Path(place).is_dir():
+            raise
+        raise user_error(
+            "ChatTemplateNotFound",
+            f"chat_template_path: {place} is a folder that holds no tokenizer",
+            "correct chat_template_path: a .jinja file, or the folder that save_pretrained wrote",
+        ) from None
+    if source.chat_template is None:
+        raise user_error(
+            "ChatTemplateNotFound",
+            f"chat_template_path: the tokenizer of {place} has no chat template",
+            _WAY_OUT,
+        )
+    return source
+
+
+def _require_rendering(processor: Any, row: Mapping[str, Any]) -> None:
+    if processor.chat_template is None:
+        raise user_error(
+            "ChatTemplateMissing",
+            f"the data hold conversations, and {name_of(processor)} has no chat template to write "
+            "them with",
+            _WAY_OUT,
+        )
+    try:
+        rendered = render(processor, raises=True)
+    except TemplateSyntaxError as error:
+        raise user_error(
+            "InvalidChatTemplate",
+            f"the chat template of {name_of(processor)} is no valid Jinja: line {error.lineno}: "
+            f"{error.message}",
+            "correct the template, or leave chat_template_path out for the model's own",
+        ) from None
+    except (TemplateError, TypeError, ValueError, KeyError):
+        # It may want other turns than this probe's; the data will tell.
+        return
+    if rendered is not None and ANSWER not in rendered and _has_plain_words(row):
+        raise user_error(
+            "InvalidChatTemplate",
+            f"the chat template of {name_of(processor)} leaves out what is said: it is made for "
+            "content in parts, as with images, and the data hold plain texts",
+            _WAY_OUT,
+        )
+
+
+def _has_plain_words(row: Mapping[str, Any]) -> bool:
+    turns = row.get("messages") or row.get("completion") or row.get("conversations") or ()
+    return any(isinstance(turn.get("content", turn.get("value")), str) for turn in turns)
+
+
+def _require_generation_marks(processor: Any) -> None:
+    if has_generation_markers(processor.chat_template):
+        return
+    try:
+        found = get_training_chat_template(processor)
+    except ValueError:
+        found = None
+    if found is None:
+        raise user_error(
+            "AssistantTokensUnknown",
+            f"assistant_only_loss is set, and the chat template of {name_of(processor)} does not "
+            "mark the assistant's words by {% generation %}, nor is it one that TRL knows how to "
+            "mark",
+            "set chat_template_path to a template with these marks, give the data as prompt and "
+            "completion, or leave assistant_only_loss out",
+        )
+
+
+def _spelt_out(mark: str, processor: Any) -> AttemptFailed:
+    marks = list(dict.fromkeys(MARK.findall(render(processor) or "")))
+    known = tokenizer_of(processor).get_vocab()
+    lacking = ", ".join(f"'{found}'" for found in marks if found not in known)
+    return user_error(
+        "ChatTemplateTokensMissing",
+        f"the chat template ends answers by {mark}, which is no token of {name_of(processor)}: "
+        "it would be spelt out letter by letter, and no answer would ever end",
+        f"set added_tokens: [{lacking}], or chat_template_path to a template of the model's own "
+        "tokens",
+    )

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells what became of the rows: a file for the report, lines of the log, the outcome's figures."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from finetune_trainer.data_account import DataAccount, SplitAccount, describe, warnings_of
+from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.workspace import Workspace, write_atomically
+
+log = logging.getLogger(__name__)
+
+Drops = Mapping[str, Mapping[str, int]]
+"""Split -> reason -> rows that were left out while the data were shaped."""
+
+
+def account_for(
+    accounts: Mapping[str, SplitAccount], shaping: Drops, arguments: Arguments
+) -> DataAccount:
+    """The account of both splits, by their names in the data.
+
+    `accounts` has them by TRL's names, and knows nothing of rows left out before.
+    """
+    script, training = arguments.script, arguments.training
+    names = {"train": script.dataset_train_split, "eval": script.dataset_test_split}
+    splits = {
+        names[name]: _with_shaping(account, shaping.get(names[name], {}))
+        for name, account in accounts.items()
+        if name in names
+    }
+    warnings = [
+        warning
+        for name, account in splits.items()
+        for warning in warnings_of(name, account, training.max_length)
+    ]
+    return DataAccount(splits=splits, warnings=tuple(warnings))
+
+
+def tell(account: DataAccount, workspace: Workspace) -> None:
+    """For one rank of all."""
+    for name, split in account.splits.items():
+        log.info("data %s", describe(name, split))
+    for warning in account.warnings:
+        log.warning(warning)
+    write_atomically(workspace.data_account, account.to_json())
+
+
+def figures_of(account: DataAccount, arguments: Arguments) -> dict[str, float]:
+    """What an outcome says of the rows that were trained on."""
+    train = account.splits.get(arguments.script.dataset_train_split)
+    if train is None or train.rows is None:
+        return {}
+    found = {"rows": train.rows, "rows_dropped": train.rows_dropped}
+    if train.truncated is not None:
+        found["rows_truncated"] = train.truncated
+    return {name: float(count) for name, count in found.items()}
+
+
+def _with_shaping(account: SplitAccount, dropped: Mapping[str, int]) -> SplitAccount:
+    before = sum(dropped.values())
+    reasons = dict(dropped)
+    for reason, count in account.dropped.items():
+        reasons[reason] = reasons.get(reason, 0) + count
+    rows = None if account.rows is None else account.rows + before
+    return replace(account, rows=rows, dropped=reasons)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which columns data has, which it would need, and which key would make one of the other.
+
+Pure: names and one row in, a failure out.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from finetune_contract.config.data_formats import FORMATS, columns_of_template
+from finetune_contract.config.problem import did_you_mean
+from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.ranks.arguments.data import DataArguments
+from finetune_trainer.ranks.data.shapes import ASSISTANT, SYSTEM, TOOL, USER
+
+_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "instruction": ("prompt", "question", "query", "task"),
+    "input": ("context",),
+    "output": ("response", "answer", "completion", "target"),
+    "question": ("query", "prompt", "instruction", "problem", "input", "user", "human"),
+    "answer": ("response", "answers", "output", "completion", "solution", "assistant", "target"),
+    "conversations": ("conversation", "messages", "dialog", "dialogue", "chat"),
+    "messages": ("conversation", "conversations", "dialog", "dialogue", "chat"),
+    "prompt": ("question", "query", "instruction", "input", "problem", "source"),
+    "completion": ("response", "answer", "output", "solution", "target", "chosen"),
+}
+"""What others call a column, the likeliest first."""
+
+_TEXTS = ("content", "body", "document", "article", "passage")
+_SPEAKERS = (USER, ASSISTANT, SYSTEM, TOOL, "developer")
+
+
+def require_declared(
+    columns: Sequence[str], data: DataArguments, mapping: Mapping[str, str]
+) -> None:
+    """
+    Raises:
+        AttemptFailed: a column that the config names is not there.
+    """
+    for target, source in mapping.items():
+        if source not in columns:
+            raise _missing(f"dataset_columns.{target} is {source}", source, columns, target)
+    known = {*columns, *mapping}
+    if data.dataset_format is not None:
+        for column in FORMATS[data.dataset_format].needed:
+            if column not in known and not _is_single_pair(column, columns):
+                raise _missing(f"dataset_format is {data.dataset_format}", column, columns)
+    for key in ("prompt_template", "completion_template"):
+        for column in columns_of_template(getattr(data, key) or ""):
+            if column not in known:
+                raise _missing(f"{key} has {{{column}}}", column, columns, key)
+    if data.prompt_template and not data.completion_template and "completion" not in known:
+        raise _missing("prompt_template is set without completion_template", "completion", columns)
+
+
+def require_readable(row: Mapping[str, Any], text_field: str) -> None:
+    """Whether TRL can read a row as it is; `row` is the first one.
+
+    Raises:
+        AttemptFailed: it cannot; the remedy is the key that makes it so.
+    """
+    columns = list(row)
+    if "input_ids" in columns:
+        return
+    for name in ("messages", "conversations"):
+        if row.get(name) is not None and not isinstance(row[name], list):
+            raise user_error(
+                "InvalidDataset",
+                f"{name} of the first row is no list: expected turns with role and content",
+                f"give {name} as a list, not as a text",
+            )
+    if speaker := _unknown_speaker(row):
+        raise user_error(
+            "UnknownRole",
+            f"the turns of conversations are from {speaker}, which no chat template knows",
+            "set dataset_format: sharegpt",
+        )
+    if "prompt" in columns and "completion" not in columns:
+        other = next((name for name in ("messages", text_field) if name in columns), None)
+        remedy = f"set dataset_columns: {{{other}: {other}}}, which leaves the prompt out"
+        if other is None:
+            remedy = proposal(row)
+        raise user_error(
+            "DatasetColumnMissing",
+            f"the data set has the columns {', '.join(columns)}: TRL reads prompt with completion",
+            remedy,
+        )
+    if {"messages", "conversations", "prompt", text_field} & set(columns):
+        return
+    raise user_error(
+        "DatasetColumnMissing",
+        f"the data set has the columns {', '.join(columns)}; TRL trains on messages, on prompt "
+        f"and completion, or on {text_field}{_maybe_no_header(columns)}",
+        proposal(row),
+    )
+
+
+def proposal(row: Mapping[str, Any]) -> str:
+    """The key that would shape rows like this one."""
+    return next(_proposals(row)) + ", or rename the columns"
+
+
+def _proposals(row: Mapping[str, Any]) -> Iterator[str]:
+    columns = list(row)
+    for name, shape in FORMATS.items():
+        if set(shape.needed) <= set(columns):
+            yield f"set dataset_format: {name}"
+    for name in ("messages", "conversations"):
+        for alias in _ALIASES[name]:
+            turns = row.get(alias)
+            if isinstance(turns, list) and turns and isinstance(turns[0], Mapping):
+                if "from" in turns[0]:
+                    columns_key = f"dataset_columns: {{conversations: {alias}}}"
+                    yield f"set dataset_format: sharegpt and {columns_key}"
+                yield f"set dataset_columns: {{messages: {alias}}}"
+    if len(columns) == 1 and isinstance(row[columns[0]], list) and len(row[columns[0]]) == 2:
+        yield "set dataset_format: pairs"
+    prompt = _alias("prompt", columns) if "prompt" not in columns else "prompt"
+    completion = _alias("completion", [name for name in columns if name != prompt])
+    if prompt and completion:
+        yield f"set dataset_columns: {{prompt: {prompt}, completion: {completion}}}"
+    texts = [name for name in columns if isinstance(row[name], str)]
+    for name in texts if len(texts) == 1 else [name for name in _TEXTS if name in texts]:
+        yield f"set dataset_text_field: {name}"
+    yield "set dataset_columns, such as {prompt: ..., completion: ...}, or prompt_template"
+
+
+def _unknown_speaker(row: Mapping[str, Any]) -> str:
+    """As whom somebody speaks in the first conversation, whom TRL would take at their word."""
+    turns = row.get("conversations")
+    if not isinstance(turns, list):
+        return ""
+    said = [turn.get("from") for turn in turns if isinstance(turn, Mapping) and "from" in turn]
+    return next((str(speaker) for speaker in said if speaker not in _SPEAKERS), "")
+
+
+def _missing(
+    where: str, column: str, columns: Sequence[str], asked_for: str | None = None
+) -> AttemptFailed:
+    hint = did_you_mean(column, columns).removeprefix(", ").removesuffix("?")
+    if hint and asked_for is not None:
+        remedy = f"correct it: {hint}?"
+    elif (alias := _alias(column, columns)) is not None:
+        remedy = f"set dataset_columns: {{{column}: {alias}}}"
+    elif asked_for is None:
+        remedy = f"set dataset_columns: {{{column}: ...}} to the column that is meant"
+    else:
+        remedy = f"name one of its columns in {asked_for}"
+    return user_error(
+        "DatasetColumnMissing",
+        f"{where}, and the data set has no column {column}: it has {', '.join(columns)}"
+        f"{_maybe_no_header(columns)}",
+        remedy,
+    )
+
+
+def _alias(column: str, columns: Collection[str]) -> str | None:
+    return next((alias for alias in _ALIASES.get(column, ()) if alias in columns), None)
+
+
+def _is_single_pair(column: str, columns: Sequence[str]) -> bool:
+    return column == "pair" and len(columns) == 1
+
+
+def _maybe_no_header(columns: Sequence[str]) -> str:
+    """Names that look like values come from a table without names."""
+    is_value = any(len(name.split()) > 3 or name.endswith((".", "?", "!")) for name in columns)
+    return " (is that its first row? A CSV file needs a header)" if is_value else ""

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is looked for in data files before they are read: readers crash of it, or say nothing.
+
+No message shows what is in the data.
+"""
+
+import csv
+import re
+import sys
+from collections.abc import Sequence
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+from finetune_trainer.failures import user_error
+from finetune_trainer.ranks.data.diagnosis import LINES, TABLES
+
+_NULL_ROW = re.compile(rb"^[ \t]*null[ \t\r]*$", re.MULTILINE)
+
+
+def require_no_null_rows(files: Sequence[Path]) -> None:
+    """Look for lines that are `null`: Arrow's reader crashes, process and all, where a part of a
+    file begins with one.
+
+    Raises:
+        AttemptFailed: there is one.
+    """
+    for file in files:
+        if file.suffix.lower() not in (*LINES, ".json") or file.stat().st_size == 0:
+            continue
+        with file.open("rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as content:
+            found = _NULL_ROW.search(content)
+            line = 0 if found is None else content[: found.end()].count(b"\n") + 1
+        if line and (file.suffix.lower() in LINES or _is_of_lines(file)):
+            raise user_error(
+                "InvalidDataset",
+                f"{file.name}, line {line} is null, expected an object with columns",
+                "correct the file",
+            )
+
+
+def require_closed_quotes(files: Sequence[Path]) -> None:
+    """Look for quotes in tables that are not closed where their value ends: the rows up to the
+    next quote become one value of one row, and pandas doesn't mind.
+
+    Raises:
+        AttemptFailed: there is one.
+    """
+    for file in files:
+        if (separator := TABLES.get(file.suffix.lower())) is None:
+            continue
+        began, limit = 0, csv.field_size_limit(sys.maxsize)
+        try:
+            with file.open(encoding="utf-8-sig", newline="") as lines:
+                rows = csv.reader(lines, delimiter=separator, strict=True)
+                for _ in rows:
+                    began = rows.line_num
+        except UnicodeDecodeError:
+            continue  # that is told of when it is read
+        except csv.Error as error:
+            raise user_error(
+                "InvalidDataset",
+                f"{file.name}, line {began + 1}: a quote that opens in this row is not closed "
+                f"before its value ends ({error})",
+                'close it, or write "" for each quote that belongs to the value',
+            ) from None
+        finally:
+            csv.field_size_limit(limit)
+
+
+def _is_of_lines(file: Path) -> bool:
+    """Whether a file called JSON is one of JSON lines: `null` in a line of a list is a value."""
+    with file.open("rb") as opened:
+        return opened.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"["

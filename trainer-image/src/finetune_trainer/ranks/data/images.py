@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images of a data set: paths and bytes become images that TRL hands to the processor."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from datasets import Dataset, Image, List, Value
+
+from finetune_trainer.failures import user_error
+
+COLUMNS = ("image", "images")
+
+
+def decode_images(data: Any, folder: Path | None) -> Any:
+    """The split, whose `image` and `images` are images; paths are those beside the data files.
+
+    Raises:
+        AttemptFailed: an image that is named is not there.
+    """
+    features = data.features
+    if features is None:
+        return data
+    for name in COLUMNS:
+        kind = features.get(name)
+        if kind is None or _is_image(kind):
+            continue
+        if folder is not None and _holds_text(kind):
+            with PartialState().main_process_first():
+                options = {"desc": f"Finding {name}"} if isinstance(data, Dataset) else {}
+                found = {"name": name, "folder": str(folder)}
+                data = data.map(_with_whole_paths, fn_kwargs=found, features=features, **options)
+        data = data.cast_column(name, List(Image()) if isinstance(kind, List) else Image())
+    return data
+
+
+def undecoded(data: Any) -> Any:
+    """The split with its images as they are stored: to shape a row is not to decode its images."""
+    features = data.features or {}
+    for name in COLUMNS:
+        kind = features.get(name)
+        if kind is not None and _is_image(kind):
+            raw = Image(decode=False)
+            data = data.cast_column(name, List(raw) if isinstance(kind, List) else raw)
+    return data
+
+
+def _is_image(kind: Any) -> bool:
+    return isinstance(kind.feature if isinstance(kind, List) else kind, Image)
+
+
+def _holds_text(kind: Any) -> bool:
+    inner = kind.feature if isinstance(kind, List) else kind
+    return isinstance(inner, Value) and inner.dtype in ("string", "large_string")
+
+
+def _with_whole_paths(row: Mapping[str, Any], name: str, folder: str) -> dict[str, Any]:
+    value = row[name]
+    if isinstance(value, list):
+        return {name: [_whole_path(path, folder) for path in value]}
+    return {name: _whole_path(value, folder)}
+
+
+def _whole_path(path: str | None, folder: str) -> str | None:
+    if path is None or "://" in path:
+        return path
+    whole = Path(folder) / path
+    if not whole.is_file():
+        raise user_error(
+            "ImageNotFound",
+            f"there is no image {path} beside the data files",
+            "upload the images into the data set's folder, under the names that the rows have",
+        )
+    return str(whole)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The splits that a config names, in a shape that TRL reads; split off where one lacks."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from accelerate import PartialState
+from datasets import Dataset, DatasetDict, IterableDatasetDict
+from trl import SFTConfig
+
+from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.data.mixtures import load_mixture
+from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split
+from finetune_trainer.ranks.data.sources import Data, Source, open_source
+
+log = logging.getLogger(__name__)
+
+Drops = Mapping[str, Mapping[str, int]]
+"""How many rows of a split are left out, by split and reason."""
+
+MIXTURE_SPLITS = ("train", "test")
+"""What TRL calls the splits of a mixture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The splits that are trained on and evaluated on."""
+
+    dataset: Data
+    dropped: Drops = field(default_factory=dict)
+    """Rows left out before anything was split off."""
+
+
+def load_data(arguments: Arguments) -> Loaded:
+    """What is trained on, and where there is one, what is evaluated on.
+
+    Raises:
+        AttemptFailed: it lacks files, splits, columns or rows; other errors are the libraries'.
+    """
+    shaping = Shaping(
+        data=arguments.data,
+        text_field=arguments.training.dataset_text_field,
+        processes=arguments.training.dataset_num_proc,
+    )
+    train, test = arguments.script.dataset_train_split, arguments.script.dataset_test_split
+    if arguments.mixture.datasets:
+        names = MIXTURE_SPLITS
+        shaped = {names[0]: load_mixture(arguments.mixture, shaping)}
+    else:
+        names = (train, test)
+        shaped = _load_single(arguments, shaping)
+    splits = {name: split.data for name, split in shaped.items()}
+    size = arguments.mixture.test_split_size
+    if size is not None:
+        _require_no_split(splits, names[1])
+        splits = _split_off(splits[names[0]], names, size, arguments.training)
+    _require_split("dataset_train_split", train, splits)
+    if arguments.training.eval_strategy != "no":
+        _require_split("dataset_test_split", test, splits)
+    kind = DatasetDict if isinstance(splits[names[0]], Dataset) else IterableDatasetDict
+    return Loaded(
+        dataset=kind(splits), dropped={name: split.dropped for name, split in shaped.items()}
+    )
+
+
+def _load_single(arguments: Arguments, shaping: Shaping) -> dict[str, Shaped]:
+    script = arguments.script
+    train, test = script.dataset_train_split, script.dataset_test_split
+    source = Source(
+        path=str(script.dataset_name),
+        name=script.dataset_config,
+        train_split=train,
+        streaming=script.dataset_streaming,
+        has_list_rows=shaping.data.dataset_format == "pairs",
+    )
+    found = open_source(source)
+    _require_split("dataset_train_split", train, found)
+    is_evaluated = arguments.training.eval_strategy != "no"
+    if is_evaluated and arguments.mixture.test_split_size is None:
+        _require_split("dataset_test_split", test, found)
+    shaped = {train: shape_split(found[train], shaping, train)}
+    if test in found and test != train:
+        try:
+            shaped[test] = shape_split(found[test], shaping, test)
+        except AttemptFailed as failed:
+            if is_evaluated:
+                raise
+            # Only the answers shown to a reader would come from it.
+            log.warning("left out split=%s because=%s", test, failed)
+    return shaped
+
+
+def _require_split(key: str, split: str, found: Mapping[str, Any]) -> None:
+    if split in found:
+        return
+    remedy = f"set {key} to one of them"
+    if key == "dataset_test_split":
+        remedy = (
+            "set test_split_size, e.g. to 0.1, to evaluate on a part that is split off, or "
+            "eval_strategy to 'no'"
+        )
+        if len(found) > 1:
+            remedy = f"set {key} to the one to evaluate on, {remedy.removeprefix('set ')}"
+    raise user_error(
+        "SplitNotFound", f"{key} is {split}, and the data set has only {', '.join(found)}", remedy
+    )
+
+
+def _require_no_split(found: Mapping[str, Any], test: str) -> None:
+    if test in found:
+        raise user_error(
+            "SplitExists",
+            f"test_split_size is set, and the data set has the split {test} already",
+            "remove test_split_size to evaluate on that one, or set dataset_test_split to a name "
+            "for the part that is split off",
+        )
+
+
+def _split_off(data: Dataset, names: tuple[str, str], size: float, training: SFTConfig) -> Any:
+    """The same rows for the same seed, on every rank."""
+    count = int(size) if size >= 1 else size
+    try:
+        with PartialState().main_process_first():
+            parts = data.train_test_split(test_size=count, seed=training.seed)
+    except ValueError:
+        raise user_error(
+            "SplitTooLarge",
+            f"test_split_size is {count}, which leaves none of {len(data)} rows to train on",
+            "lower test_split_size, or add rows",
+        ) from None
+    return {names[0]: parts["train"], names[1]: parts["test"]}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said of data of which no token counts for the loss.
+
+TRL itself would train on them, at loss 0, and report success.
+"""
+
+from typing import Any
+
+from datasets import Dataset
+from trl import SFTConfig
+
+from finetune_trainer.data_account import Dropped
+from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.ranks.data.measuring import Measured, measure
+
+_REMEDIES = {
+    Dropped.EMPTY: "give the rows a text",
+    Dropped.ALL_MASKED: "give the rows answers that are not empty; without assistant_only_loss and "
+    "completion_only_loss every token counts",
+    Dropped.PROMPT_FILLS_MAX_LENGTH: "raise max_length, or shorten the prompts",
+}
+
+
+def nothing_counts(split: str, measured: Measured, training: SFTConfig) -> AttemptFailed:
+    """No row of the split could teach anything: why, and what to do about it."""
+    drops = measured.drops()
+    causes = [_cause(Dropped(reason), count, measured, training) for reason, count in drops.items()]
+    return user_error(
+        "NothingTrained",
+        f"no token of the {split} data counts for the loss: "
+        + (", ".join(causes) or "there are no rows"),
+        "; ".join(_REMEDIES[Dropped(reason)] for reason in drops) or "add rows",
+    )
+
+
+def _cause(reason: Dropped, count: int, measured: Measured, training: SFTConfig) -> str:
+    rows = "1 row" if count == 1 else f"{count} rows"
+    match reason:
+        case Dropped.EMPTY:
+            return f"{rows} of fewer than two tokens"
+        case Dropped.PROMPT_FILLS_MAX_LENGTH:
+            return (
+                f"{rows} whose prompt fills max_length ({training.max_length}; the longest row has "
+                f"{int(measured.lengths.max())} tokens)"
+            )
+    return f"{rows} whose every label is masked, as that of an empty answer"
+
+
+def nothing_is_answered() -> AttemptFailed:
+    return user_error(
+        "NothingTrained",
+        "assistant_only_loss is set, and no conversation has a turn of the role assistant",
+        "give the answers the role assistant, or leave assistant_only_loss out",
+    )
+
+
+def marks_are_empty() -> AttemptFailed:
+    return user_error(
+        "AssistantTokensUnknown",
+        "assistant_only_loss is set, and with this chat template at least one conversation has no "
+        "word of the assistant's between {% generation %} and {% endgeneration %}",
+        "correct the marks in the template, give the data as prompt and completion, or leave "
+        "assistant_only_loss out",
+    )
+
+
+def require_tokens_that_count(train: Any) -> None:
+    """Look at data that TRL was told to take as they are.
+
+    Raises:
+        AttemptFailed: there is no such token.
+    """
+    if not isinstance(train, Dataset) or "labels" not in train.column_names:
+        return
+    if not measure(train, None).is_useful.any():
+        raise user_error(
+            "NothingTrained",
+            "no token of the data counts for the loss: every label is -100",
+            "give the tokens of the answers their own ids as labels",
+        )

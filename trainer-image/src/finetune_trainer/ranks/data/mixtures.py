@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several data sets as one: each part is shaped by itself, then they are put together.
+
+What TRL's own `get_dataset` does, which puts them together before anybody could shape them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from accelerate import PartialState
+from datasets import Dataset, Features, Json, List, ReadInstruction, concatenate_datasets
+from trl import DatasetMixtureConfig
+
+from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.ranks.data.shapes import SPOKEN
+from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split
+from finetune_trainer.ranks.data.sources import Data, Source, open_source
+
+
+def load_mixture(mixture: DatasetMixtureConfig, shaping: Shaping) -> Shaped:
+    """All parts, shaped and put together.
+
+    Raises:
+        AttemptFailed: a part cannot be had or shaped, or differs from the others in its columns.
+    """
+    parts = []
+    dropped: Counter[str] = Counter()
+    for place, part in enumerate(mixture.datasets):
+        with _naming(place):
+            shaped = _load_part(part, shaping, streaming=mixture.streaming)
+        dropped.update(shaped.dropped)
+        parts.append(shaped.data)
+    fractions = [part.fraction for part in mixture.datasets]
+    if any(fraction is not None for fraction in fractions):
+        parts = _shares(parts, fractions)
+    return Shaped(data=_together(parts, shaping.text_field), dropped=dict(dropped))
+
+
+def _load_part(part: Any, shaping: Shaping, *, streaming: bool) -> Shaped:
+    source = Source(
+        path=part.path,
+        name=part.name,
+        data_dir=part.data_dir,
+        data_files=part.data_files,
+        train_split=re.split(r"[\[(+]", part.split)[0].strip(),
+        streaming=streaming,
+        has_list_rows=shaping.data.dataset_format == "pairs",
+    )
+    data = take_split(open_source(source), part.split)
+    if part.columns is not None:
+        missing = [name for name in part.columns if name not in data.column_names]
+        if missing:
+            raise user_error(
+                "DatasetColumnMissing",
+                f"columns has {missing[0]}, and the data set has {', '.join(data.column_names)}",
+                "correct columns",
+            )
+        data = data.select_columns(part.columns)
+    return shape_split(data, shaping, part.split)
+
+
+def take_split(splits: Data, wanted: str) -> Any:
+    """One split, or what an expression such as `train[:10%]` or `train+test` takes of them.
+
+    Raises:
+        AttemptFailed: there is no such split.
+    """
+    if wanted in splits:
+        return splits[wanted]
+    lengths = {name: len(data) for name, data in splits.items() if isinstance(data, Dataset)}
+    try:
+        taken = ReadInstruction.from_spec(wanted).to_absolute(lengths)
+    except (ValueError, AssertionError):
+        of_stream = "" if lengths else ": of a stream only whole splits can be taken"
+        raise user_error(
+            "SplitNotFound",
+            f"split is {wanted}, and the data set has only {', '.join(splits)}{of_stream}",
+            "set split to one of them",
+        ) from None
+    pieces = [splits[each.splitname].select(range(each.from_, each.to)) for each in taken]
+    return concatenate_datasets(pieces)
+
+
+def _shares(parts: Sequence[Any], fractions: Sequence[float]) -> list[Any]:
+    """The first rows of each part, as many as make these the shares of the whole; as TRL has it."""
+    if any(fraction is None for fraction in fractions):
+        raise ValueError("fraction must be set for either all datasets of a mixture or none")
+    if not all(isinstance(part, Dataset) for part in parts):
+        raise ValueError("a fraction is not supported with streaming")
+    weights = [fraction / sum(fractions) for fraction in fractions]
+    pairs = list(zip(parts, weights, strict=True))
+    total = min(len(part) / weight for part, weight in pairs if weight > 0)
+    return [part.select(range(round(weight * total))) for part, weight in pairs]
+
+
+def _together(parts: Sequence[Any], text_field: str) -> Any:
+    """TRL reads a row by the columns that all rows have: what it reads must be the same in all."""
+    shapes = [_shape_of(part, text_field) for part in parts]
+    for place, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise user_error(
+                "MixtureOfShapes",
+                f"datasets[{place}] has {' and '.join(shape)}, and datasets[0] has "
+                f"{' and '.join(shapes[0])}",
+                "give all parts the same shape; columns of a part says what is taken of it",
+            )
+    try:
+        return concatenate_datasets(list(parts))
+    except (ValueError, TypeError):
+        if shapes[0] != ["messages"]:
+            raise
+    # Turns differ in what they have beside role and content, such as tool calls.
+    return concatenate_datasets([_with_free_turns(part) for part in parts])
+
+
+def _shape_of(part: Any, text_field: str) -> list[str]:
+    names = part.column_names or list(next(iter(part)))
+    return [name for name in (*SPOKEN, text_field, "input_ids") if name in names]
+
+
+def _with_free_turns(part: Any) -> Any:
+    features = Features({**part.features, "messages": List(Json())})
+    with PartialState().main_process_first():
+        return part.map(_without_nulls, features=features)
+
+
+def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("role", "content")
+    return {
+        "messages": [
+            {name: value for name, value in turn.items() if value is not None or name in kept}
+            for turn in row["messages"]
+        ]
+    }
+
+
+@contextmanager
+def _naming(place: int) -> Iterator[None]:
+    """Say in which part it was."""
+    try:
+        yield
+    except AttemptFailed as failed:
+        message = f"datasets[{place}]: {failed.failure.message}"
+        raise AttemptFailed(replace(failed.failure, message=message)) from failed

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TRL's trainer, which here leaves out the rows that teach nothing, and counts what it does.
+
+TRL tokenizes, cuts and packs in one go, and says nothing of it. Here it does so in two: what is
+tokenized is measured before it is cut and packed. Every row that both keep is the same, and in the
+same order.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+from trl import SFTConfig, SFTTrainer
+
+from finetune_trainer.data_account import Dropped, Packing, SplitAccount
+from finetune_trainer.ranks.data import measuring
+from finetune_trainer.ranks.data.masking import marks_are_empty, nothing_counts, nothing_is_answered
+from finetune_trainer.ranks.data.measuring import MASKED, Cut, Measured
+
+STREAM = "a stream: nobody knows its rows before they are read"
+NOT_PREPARED = (
+    "not tokenized before training: images, or data that TRL is told to leave as they are"
+)
+CUTTING_STRATEGY = "bfd"
+"""The way of packing that cuts long rows; the others split them."""
+
+
+class AccountingTrainer(SFTTrainer):
+    """An `SFTTrainer` with an account of each split: `train`, `eval`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.accounts: dict[str, SplitAccount] = {}
+        super().__init__(*args, **options)
+        for name, data in {"train": self.train_dataset, "eval": self.eval_dataset}.items():
+            if data is not None and name not in self.accounts:
+                self.accounts[name] = _unprepared(data)
+
+    def _prepare_dataset(
+        self,
+        dataset: Dataset | IterableDataset,
+        processing_class: Any,
+        args: SFTConfig,
+        packing: bool,
+        formatting_func: Any,
+        dataset_name: str,
+    ) -> Dataset | IterableDataset:
+        def prepare(data: Any, options: SFTConfig, *, packs: bool) -> Any:
+            return super(AccountingTrainer, self)._prepare_dataset(
+                data, processing_class, options, packs, formatting_func, dataset_name
+            )
+
+        cut = _cut_of(args, packing=packing)
+        if not isinstance(dataset, Dataset):
+            self.accounts.setdefault(dataset_name, SplitAccount(note=STREAM))
+            if packing:
+                # Unpacked, TRL leaves them out by itself.
+                dataset = _only_useful(prepare(dataset, _uncut(args), packs=False), cut)
+            return prepare(dataset, args, packs=packing)
+        rows = len(dataset)
+        with _saying_who_is_silent():
+            answered = _with_answers(dataset) if args.assistant_only_loss else dataset
+            tokenized = prepare(answered, _uncut(args), packs=False)
+        measured = measuring.measure(tokenized, cut)
+        if not measured.is_useful.any():
+            raise nothing_counts(dataset_name, measured, args)
+        useful = _only(tokenized, measured.is_useful)
+        # Where nothing is cut, looking at each row once more would change nothing.
+        final = args if packing or measured.is_cut else _uncut(args, shuffles=args.shuffle_dataset)
+        prepared = prepare(useful, final, packs=packing)
+        account = _account(rows, measured, prepared if packing else None, args)
+        self.accounts.setdefault(dataset_name, account)
+        return prepared
+
+
+@contextmanager
+def _saying_who_is_silent() -> Iterator[None]:
+    """TRL gives up at the first conversation in which it finds no word of the assistant's."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "no assistant tokens" not in str(error):
+            raise
+        raise marks_are_empty() from None
+
+
+def _only(dataset: Dataset, is_wanted: Any) -> Dataset:
+    return dataset if is_wanted.all() else dataset.select(is_wanted.nonzero()[0])
+
+
+def _unprepared(data: Any) -> SplitAccount:
+    if not isinstance(data, Dataset):
+        return SplitAccount(note=STREAM)
+    if "labels" not in data.column_names:
+        return SplitAccount(rows=len(data), note=NOT_PREPARED)
+    measured = measuring.measure(data, None)
+    return SplitAccount(
+        rows=len(data),
+        tokens=int(measured.lengths.sum()),
+        trained_tokens=int(measured.trained.sum()),
+        lengths=measured.histogram(),
+        note=NOT_PREPARED,
+    )
+
+
+def _uncut(args: SFTConfig, *, shuffles: bool = False) -> SFTConfig:
+    uncut = copy.copy(args)
+    uncut.max_length = None
+    uncut.shuffle_dataset = shuffles
+    return uncut
+
+
+def _cut_of(args: SFTConfig, *, packing: bool) -> Cut | None:
+    if args.max_length is None or (packing and args.packing_strategy != CUTTING_STRATEGY):
+        return None
+    # Packing cuts the end, whatever truncation_mode says.
+    from_end = args.truncation_mode == "keep_end" and not packing
+    return Cut(max_length=args.max_length, is_from_end=from_end)
+
+
+def _only_useful(stream: IterableDataset, cut: Cut | None) -> IterableDataset:
+    longest = None if cut is None else cut.max_length
+    return stream.filter(lambda row: any(label != MASKED for label in row["labels"][1:longest]))
+
+
+def _with_answers(dataset: Dataset) -> Dataset:
+    """Without the conversations in which the assistant says nothing: TRL would give up at one."""
+    columns = [
+        name
+        for name in ("messages", "prompt", "completion")
+        if name in dataset.column_names and _has_roles(dataset.features[name])
+    ]
+    if not columns:
+        return dataset
+    has_answer = measuring.has_assistant_turn(dataset, columns)
+    if not has_answer.any():
+        raise nothing_is_answered()
+    return _only(dataset, has_answer)
+
+
+def _has_roles(feature: Any) -> bool:
+    turn = getattr(feature, "feature", feature[0] if isinstance(feature, list) else None)
+    return isinstance(turn, dict) and "role" in turn
+
+
+def _account(rows: int, measured: Measured, packs: Dataset | None, args: SFTConfig) -> SplitAccount:
+    is_useful = measured.is_useful
+    lengths, kept = measured.lengths[is_useful], measured.kept[is_useful]
+    dropped = measured.drops()
+    if without_answer := rows - len(measured.lengths):
+        reason = Dropped.ALL_MASKED.value
+        dropped[reason] = dropped.get(reason, 0) + without_answer
+    tokens, trained = int(kept.sum()), int(measured.trained.sum())
+    packing = None
+    if packs is not None:
+        tokens, trained = measuring.count_in_packs(packs)
+        space = len(packs) * int(args.max_length or 1)
+        packing = Packing(packs=len(packs), efficiency=round(tokens / space, 4))
+    return SplitAccount(
+        rows=rows,
+        dropped=dropped,
+        truncated=int((kept < lengths).sum()),
+        tokens_cut=int((lengths - kept).sum()),
+        tokens=tokens,
+        trained_tokens=trained,
+        lengths=measured.histogram(),
+        packing=packing,
+    )

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows in shapes of their own -> rows that TRL reads, for data on disk and for streams alike."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.compute as pc
+from accelerate import PartialState
+from datasets import Dataset, Features, IterableDataset, Json, List, Value
+
+from finetune_contract.config.data_formats import FORMATS, KEPT_COLUMNS
+from finetune_trainer.failures import user_error
+from finetune_trainer.ranks.arguments.data import DataArguments
+from finetune_trainer.ranks.data import columns, shapes
+from finetune_trainer.ranks.data.images import undecoded
+
+WHY = "why it is left out"
+"""A column that is there while rows are shaped."""
+
+_TEXT = Value("string")
+_TURNS = List({"role": _TEXT, "content": _TEXT})
+_CALLING_TURNS = List(Json())
+"""Turns that differ in what they have, such as the arguments of their calls."""
+
+_FAMILIES = (("messages",), ("prompt", "completion"))
+"""Columns that TRL reads together; beside others of TRL's own it would not read these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shaped:
+    """A split in a shape that TRL reads."""
+
+    data: Dataset | IterableDataset
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Rows that were left out, by reason; of a stream nobody knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shaping:
+    """What the config says of the rows' shape."""
+
+    data: DataArguments
+    text_field: str
+    processes: int | None = None
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """TRL's column, or the format's -> the column of the data."""
+        given = self.data.dataset_columns or {}
+        return json.loads(given) if isinstance(given, str) else given
+
+    @property
+    def is_declared(self) -> bool:
+        data = self.data
+        return bool(data.dataset_format or data.prompt_template or data.dataset_columns)
+
+
+def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
+    """The split, with the rows left out that TRL would fail on or that say nothing.
+
+    Raises:
+        AttemptFailed: it is in no shape that the config or TRL knows.
+    """
+    first = next(iter(data), None)
+    if first is None:
+        raise user_error("EmptyDataset", f"the split {split} has no rows", "add examples")
+    names = list(data.column_names or first)
+    first = {name: first.get(name) for name in names}
+    if shaping.is_declared:
+        columns.require_declared(names, shaping.data, shaping.columns)
+        return _shape(data, _declared(shaping, first), split, shaping.processes)
+    columns.require_readable(first, shaping.text_field)
+    if "input_ids" in names:
+        return Shaped(data=data)
+    if _is_of_roles(first.get("conversations")) and "messages" not in names:
+        data = data.rename_column("conversations", "messages")
+        names = ["messages" if name == "conversations" else name for name in names]
+    if isinstance(data, Dataset) and not _needs_care(data, shaping.text_field):
+        return Shaped(data=data)
+    same = {name: name for name in names}
+    return _shape(data, _Rows(taken=same, text_field=shaping.text_field), split, shaping.processes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """What becomes of each row. A value, so that `datasets` knows it again in its cache."""
+
+    taken: Mapping[str, str]
+    """Column of the shaped row, or of the format's -> column of the data."""
+    text_field: str = "text"
+    format: str | None = None
+    templates: shapes.Templates | None = None
+    speaks: bool = False
+    """Whether a prompt and its completion become turns, for a system message before them."""
+
+    def __call__(self, row: shapes.Row) -> dict[str, Any]:
+        try:
+            return {**self._shaped(row), WHY: None}
+        except shapes.Unfit as unfit:
+            return {**dict.fromkeys(self.outputs), WHY: str(unfit)}
+
+    def _shaped(self, row: shapes.Row) -> dict[str, Any]:
+        named = {target: row.get(source) for target, source in self.taken.items()}
+        kept = {name: named[name] for name in KEPT_COLUMNS if name in named}
+        if self.templates is not None:
+            shaped = self.templates({**row, **named})
+        elif self.format is not None:
+            shaped = shapes.FORMATS[self.format](named)
+        else:
+            shaped = shapes.sound(named, self.text_field)
+        spoken = shapes.as_turns(shaped) if self.speaks else shaped
+        return {**kept, **spoken}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        if self.format is None and self.templates is None:
+            return tuple(self.taken)
+        made = ("prompt", "completion")
+        if self.templates is None and self.format != "pairs":
+            made = ("messages",)
+        return (*made, *(name for name in KEPT_COLUMNS if name in self.taken))
+
+    def feature(self, name: str, given: Features) -> Any:
+        """The type of a column that comes out."""
+        if self.format is not None and name == "messages":
+            return _CALLING_TURNS if self.format == "sharegpt" else _TURNS
+        source = given.get(self.taken.get(name, ""))
+        if name in ("prompt", "completion", self.text_field):
+            is_text = self.format is not None or self.templates is not None
+            if is_text or isinstance(source, Value | Json):
+                is_spoken = self.speaks and name != self.text_field
+                return _TURNS if is_spoken else _TEXT
+        return source
+
+
+def _declared(shaping: Shaping, first: Mapping[str, Any]) -> _Rows:
+    data, mapping = shaping.data, shaping.columns
+    kept = {name: name for name in KEPT_COLUMNS if name in first}
+    speaks = bool(data.system_message)
+    if data.prompt_template is not None:
+        templates = shapes.Templates(
+            prompt=data.prompt_template, completion=data.completion_template
+        )
+        own = {"completion": "completion"} if "completion" in first else {}
+        return _Rows(taken={**kept, **own, **mapping}, templates=templates, speaks=speaks)
+    if data.dataset_format is not None:
+        shape = FORMATS[data.dataset_format]
+        own = {name: name for name in shape.columns if name in first}
+        if data.dataset_format == "pairs" and not own:
+            own = {"pair": next(iter(first))}
+        taken = {**kept, **own, **mapping}
+        return _Rows(taken=taken, format=data.dataset_format, speaks=speaks)
+    wanted = set(mapping) - set(KEPT_COLUMNS)
+    family = next((names for names in _FAMILIES if wanted & set(names)), tuple(wanted))
+    if not wanted:
+        family = tuple(first)
+    own = {name: name for name in family if name in first}
+    return _Rows(taken={**kept, **own, **mapping}, text_field=shaping.text_field, speaks=speaks)
+
+
+def _shape(data: Any, rows: _Rows, split: str, processes: int | None) -> Shaped:
+    names = list(data.column_names or next(iter(data)))
+    options: dict[str, Any] = {"remove_columns": names}
+    given = data.features
+    data = undecoded(data)
+    if given is not None:
+        typed = {name: rows.feature(name, given) for name in rows.outputs}
+        options["features"] = Features({**typed, WHY: _TEXT})
+    if not isinstance(data, Dataset):
+        shaped = data.map(rows, **options)
+        return Shaped(data=shaped.filter(_is_fit).remove_columns(WHY))
+    with PartialState().main_process_first():
+        shaped = data.map(rows, desc=f"Shaping {split}", num_proc=processes, **options)
+    reasons = shaped.data.column(WHY)
+    dropped = {
+        str(each["values"]): each["counts"].as_py()
+        for each in pc.value_counts(reasons)
+        if each["values"].is_valid
+    }
+    if dropped and sum(dropped.values()) == len(shaped):
+        raise _nothing_left(split, dropped)
+    if dropped:
+        shaped = shaped.select(pc.is_null(reasons).to_numpy().nonzero()[0])
+    return Shaped(data=shaped.remove_columns(WHY), dropped=dropped)
+
+
+def _is_fit(row: Mapping[str, Any]) -> bool:
+    return row[WHY] is None
+
+
+def _nothing_left(split: str, dropped: Mapping[str, int]) -> Exception:
+    reasons = ", ".join(f"{reason} ({count} rows)" for reason, count in dropped.items())
+    return user_error(
+        "EmptyDataset",
+        f"no row of {split} can be trained on: {reasons}",
+        "correct the data, or the keys that say how it is shaped",
+    )
+
+
+def _is_of_roles(turns: Any) -> bool:
+    return (
+        isinstance(turns, list)
+        and bool(turns)
+        and isinstance(turns[0], Mapping)
+        and "role" in turns[0]
+    )
+
+
+def _needs_care(data: Dataset, text_field: str) -> bool:
+    """Whether a row may hold null where TRL wants a text, seen without reading row by row."""
+    if data.features.get("tools") == _TEXT:
+        return True
+    for name in (*shapes.SPOKEN, text_field):
+        if name not in data.column_names:
+            continue
+        kind, column = data.features[name], data.data.column(name)
+        if column.null_count or _may_be_empty(kind, column):
+            return True
+    return False
+
+
+def _may_be_empty(kind: Any, column: Any) -> bool:
+    if isinstance(kind, Value):
+        return kind.dtype not in ("string", "large_string")
+    turn = getattr(kind, "feature", None)
+    if not isinstance(turn, Mapping):
+        return True
+    if pc.any(pc.equal(pc.list_value_length(column), 0)).as_py():
+        return True
+    contents = [name for name in ("content", "value") if name in turn]
+    if any(isinstance(turn[name], Json) for name in contents):
+        return True
+    flat = pc.list_flatten(column)
+    speakers = [name for name in ("role", "from") if name in turn]
+    if not speakers or not contents:
+        return True
+    roles = pc.unique(pc.struct_field(flat, speakers[0])).to_pylist()
+    if flat.null_count or not shapes.KNOWN_ROLES.issuperset(roles):
+        return True
+    return any(pc.struct_field(flat, name).null_count for name in contents)

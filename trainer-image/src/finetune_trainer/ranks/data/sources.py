@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens what a config names as data: a file, a folder, a saved data set, a place on the hub."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict, IterableDatasetDict, load_dataset, load_from_disk
+
+from finetune_contract.config.data_formats import suffix_of
+from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.ranks.data import damage, diagnosis, list_rows
+from finetune_trainer.ranks.data.images import decode_images
+from finetune_trainer.storage import locations
+
+Data = DatasetDict | IterableDatasetDict
+
+_READERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    ".jsonl": ("json", {}),
+    ".ndjson": ("json", {}),
+    ".json": ("json", {}),
+    ".csv": ("csv", {}),
+    ".tsv": ("csv", {"sep": "\t"}),
+    ".parquet": ("parquet", {}),
+    ".txt": ("text", {}),
+    ".arrow": ("arrow", {}),
+}
+"""Suffix of a data file -> the reader of `datasets`, and its options."""
+
+_SAVED = ("state.json", "dataset_dict.json")
+"""What `save_to_disk` leaves in a folder, for a data set and for one with splits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a config says of one data set; the fields are `load_dataset`'s."""
+
+    path: str
+    name: str | None = None
+    data_dir: str | None = None
+    data_files: str | list[str] | dict[str, str] | None = None
+    train_split: str = "train"
+    """The name of the split that a single file becomes."""
+    streaming: bool = False
+    has_list_rows: bool = False
+    """Whether rows of JSON are lists of two."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def local(self) -> Path | None:
+        """The file or folder on this machine; None for what `datasets` must find."""
+        path = Path(self.path)
+        return path if path.exists() else None
+
+
+def open_source(source: Source) -> Data:
+    """The splits of a data set.
+
+    Raises:
+        AttemptFailed: its files cannot be read; what else goes wrong is the libraries' to tell.
+    """
+    local = source.local
+    if local is None:
+        return _load(_on_hub(source))
+    if local.is_dir() and any((local / name).is_file() for name in _SAVED):
+        return _load_saved(local, source)
+    files = diagnosis.data_files(local)
+    diagnosis.require_content(files)
+    damage.require_no_null_rows(files)
+    damage.require_closed_quotes(files)
+    try:
+        if source.has_list_rows and list_rows.are_lists(files):
+            return list_rows.load(local, source.data_files, source.train_split, source.streaming)
+        found = _load(_of_file(source, local) if local.is_file() else source)
+        folder = local if local.is_dir() else local.parent
+        return type(found)({name: decode_images(data, folder) for name, data in found.items()})
+    except AttemptFailed:
+        raise
+    except Exception as error:
+        # The libraries tell where in their code it happened, not where in the data.
+        if (reason := diagnosis.why_unreadable(local, files, error)) is not None:
+            raise reason from error
+        raise
+
+
+def _load(source: Source) -> Data:
+    return load_dataset(
+        source.path,
+        name=source.name,
+        data_dir=source.data_dir,
+        data_files=source.data_files,
+        streaming=source.streaming,
+        **source.options,
+    )
+
+
+def _load_saved(folder: Path, source: Source) -> Data:
+    saved = load_from_disk(str(folder))
+    if isinstance(saved, Dataset):
+        saved = DatasetDict({source.train_split: saved})
+    if not source.streaming:
+        return saved
+    return IterableDatasetDict({name: data.to_iterable_dataset() for name, data in saved.items()})
+
+
+def _of_file(source: Source, file: Path) -> Source:
+    """A single file is what is trained on, whatever it is called."""
+    return _reading(source, str(file), suffix_of(file.name))
+
+
+def _reading(source: Source, place: str, suffix: str | None) -> Source:
+    if suffix is None:
+        raise user_error(
+            "UnknownFileType",
+            f"{place.rsplit('/', 1)[-1]} is no kind of data file that is known",
+            f"name it by what is in it: {', '.join(_READERS)}",
+        )
+    reader, options = _READERS[suffix]
+    return Source(
+        path=reader,
+        data_files={source.train_split: place},
+        train_split=source.train_split,
+        streaming=source.streaming,
+        options=options,
+    )
+
+
+def _on_hub(source: Source) -> Source:
+    """A file or folder inside of a data set of the hub, as `load_dataset` wants it."""
+    if locations.scheme_of(source.path) != locations.HUB_SCHEME:
+        return source
+    place = locations.hub_place(source.path)
+    if suffix_of(place.path) is not None:
+        revision = f"@{place.revision}" if place.revision else ""
+        uri = f"hf://datasets/{place.repository}{revision}/{place.path}"
+        return _reading(source, uri, suffix_of(place.path))
+    return Source(
+        path=place.repository,
+        name=source.name,
+        data_dir=place.path or source.data_dir,
+        data_files=source.data_files,
+        train_split=source.train_split,
+        streaming=source.streaming,
+        options={"revision": place.revision} if place.revision else {},
+    )

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong in a stream shows itself while it is trained on: it is told with file and line.
+
+Data on disk are read whole before anything else; of a stream only the beginning is.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from datasets.exceptions import DatasetsError
+from pyarrow import ArrowException
+
+from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.data import diagnosis
+
+_READERS = "packaged_modules"
+"""Where `datasets` keeps what reads files, which a worker's error tells in its text alone."""
+
+
+@contextmanager
+def naming_broken_lines(arguments: Arguments) -> Iterator[None]:
+    """Look into the files of a stream that could not be read further.
+
+    Raises:
+        AttemptFailed: with file and line, where one is found; otherwise what was raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, AttemptFailed) else error
+        is_streamed = arguments.script.dataset_streaming or arguments.mixture.streaming
+        if not is_streamed or cause is None or not _is_of_reading(cause):
+            raise
+        for place in _places(arguments):
+            files = diagnosis.data_files(place)
+            if files and (reason := diagnosis.why_unreadable(place, files, ValueError())):
+                raise reason from cause
+        raise
+
+
+def _is_of_reading(error: BaseException) -> bool:
+    kinds = (ArrowException, DatasetsError, UnicodeDecodeError)
+    is_of_tables = type(error).__name__ == "ParserError"  # pandas'
+    return isinstance(error, kinds) or is_of_tables or _READERS in str(error)
+
+
+def _places(arguments: Arguments) -> list[Path]:
+    """The files and folders on this machine that the stream is read from."""
+    parts = arguments.mixture.datasets or ()
+    names = [part.path for part in parts] or [arguments.script.dataset_name]
+    names += [name for part in parts for name in _names(part.data_files)]
+    paths = [Path(str(name).removesuffix("/**")) for name in names if name]
+    return [path for path in paths if path.exists()]
+
+
+def _names(files: Any) -> Iterator[str]:
+    if isinstance(files, Mapping):
+        files = list(files.values())
+    if isinstance(files, list | tuple):
+        for each in files:
+            yield from _names(each)
+    elif isinstance(files, str):
+        yield files

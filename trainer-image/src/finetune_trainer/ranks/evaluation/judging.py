@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an evaluation tells beside TRL's own figures: answers, and a user's metrics of them.
+
+One process answers and the others wait, unless the model is spread over all of them. All get the
+same values, since all decide by these about the best checkpoint and about stopping early.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from trl import SFTConfig, SFTTrainer
+
+from finetune_contract.outcome import Failure
+from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.callbacks.boundary import StepBoundary
+from finetune_trainer.ranks.evaluation import samples
+from finetune_trainer.ranks.evaluation.answer_book import AnswerBook
+from finetune_trainer.ranks.evaluation.metric_function import (
+    OF_TRL,
+    PREFIX,
+    MetricFunction,
+    find_metric_function,
+)
+from finetune_trainer.ranks.evaluation.random_states import keep_random_states
+from finetune_trainer.ranks.world import strategy_of
+
+log = logging.getLogger(__name__)
+
+_TOGETHER = ("FSDP2", "ZeRO-3")
+"""Strategies under which no process has the whole model."""
+
+
+class Judge:
+    """Asks the model in training what the held-out prompts ask, and judges its answers."""
+
+    def __init__(
+        self,
+        prompts: Sequence[samples.Prompt],
+        budget: samples.Budget,
+        function: MetricFunction | None,
+        require_time: Callable[[Any], None],
+    ) -> None:
+        self.prompts = list(prompts)
+        self.budget = budget
+        self.book = AnswerBook()
+        self._function = function
+        self._require_time = require_time
+        self._of_base: tuple[list[str | None], dict[str, float]] | None = None
+
+    def values(self, trainer: SFTTrainer) -> dict[str, float]:
+        """The user's metrics of the model as it is now, the same on every rank.
+
+        Raises:
+            AttemptFailed: the user's function failed.
+            StoppedInEvaluation: a rank was asked to stop meanwhile.
+        """
+        if not self.prompts or not can_answer(trainer.args):
+            return {}
+        step = trainer.state.global_step
+        if step == 0 and self._of_base is not None:
+            return self._of_base[1]
+        if step == 0 and self._function is None and (_is_ready(trainer) or _has_adapter(trainer)):
+            return {}  # the base model answers before training or after it, once
+        answers, values = self._judge_together(trainer, self._function)
+        self._require_time(trainer.args)
+        self.book.note(step, answers)
+        return values
+
+    def answers_of_base(self, trainer: SFTTrainer, *, resumes: bool) -> list[str | None]:
+        """The base model's answers, where a user's metrics or a full fine-tuning want them now.
+
+        With an adapter they are had later for nothing, by switching it off. A user's function is
+        tried on them: a broken one costs seconds now, and hours later. A run that resumes has
+        tried it before. FSDP and DeepSpeed make a model ready only when training begins: there it
+        answers in the evaluation before the first step.
+
+        Raises:
+            AttemptFailed: the user's function failed.
+        """
+        function = None if resumes else self._function
+        is_wanted = function is not None or not _has_adapter(trainer)
+        if not self.prompts or not is_wanted or not _is_ready(trainer):
+            return []
+        self._of_base = self._judge_together(trainer, function)
+        return self._of_base[0]
+
+    def _judge_together(
+        self, trainer: SFTTrainer, function: MetricFunction | None
+    ) -> tuple[list[str | None], dict[str, float]]:
+        told: list[Any] = [None]
+        is_first = trainer.is_world_process_zero()
+        is_spread = strategy_of(trainer.args) in _TOGETHER and dist.is_initialized()
+        found = self._answers(trainer, is_spread=is_spread) if is_first or is_spread else []
+        if is_first:
+            try:
+                told = [self._judge(found, function)]
+            except AttemptFailed as error:
+                told = [error.failure]
+        if dist.is_initialized() and dist.get_world_size() > 1:
+            dist.broadcast_object_list(told, src=0)
+        if isinstance(told[0], Failure):
+            raise AttemptFailed(told[0])
+        answers, values = told[0]
+        if values:
+            require_known_metric(trainer.args.metric_for_best_model, values)
+        return answers, values
+
+    def _answers(self, trainer: SFTTrainer, *, is_spread: bool) -> list[str | None]:
+        model, tokenizer = trainer.model, trainer.processing_class
+        together_on = trainer.args.device if is_spread else None
+        return samples.answers(model, tokenizer, self.prompts, self.budget, together_on=together_on)
+
+    def _judge(
+        self, found: list[str | None], function: MetricFunction | None
+    ) -> tuple[list[str | None], dict[str, float]]:
+        budget = self.budget
+        missing = found.count(None)
+        if missing and not budget.is_over():
+            log.warning(
+                "answers left out: %d of %d, eval_sample_seconds are over seconds=%g",
+                missing,
+                len(found),
+                budget.seconds,
+            )
+        if function is None or budget.is_over():
+            return found, {}
+        pairs = [
+            (prompt, answer)
+            for prompt, answer in zip(self.prompts, found, strict=True)
+            if answer is not None
+        ]
+        if not pairs:
+            raise user_error(
+                "NothingToJudge",
+                f"metric_fn has nothing to judge: no answer was there after "
+                f"{budget.seconds:g} seconds",
+                "raise eval_sample_seconds, or lower eval_sample_max_tokens",
+            )
+        prompts, answers = zip(*pairs, strict=True)
+        return found, function.values(prompts, answers)
+
+
+class JudgingTrainer(SFTTrainer):
+    """TRL's trainer, whose evaluations tell a user's metrics too.
+
+    They are added where an evaluation's own are gathered: so they are logged, given to callbacks
+    and trackers, and `metric_for_best_model` may name them.
+    """
+
+    judge: Judge | None = None
+    measures_base = False
+    """Whether the evaluation before the first step was added to what the config asks for. Then it
+    leaves no trace in training; one that the user asks for is TRL's own in every respect."""
+
+    def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+        if self.measures_base and self.state.global_step == 0:
+            with keep_random_states():
+                return super().evaluate(*args, **options)
+        return super().evaluate(*args, **options)
+
+    def evaluation_loop(self, *args: Any, **options: Any) -> Any:
+        output = super().evaluation_loop(*args, **options)
+        if self.judge is not None and options.get("metric_key_prefix", "eval") == "eval":
+            output.metrics.update(self.judge.values(self))
+        return output
+
+
+def build_judge(
+    arguments: Arguments, dataset: Mapping[str, Any], stop: StepBoundary, stop_file: Path
+) -> Judge:
+    """The judge that the config asks for.
+
+    Raises:
+        AttemptFailed: the config's `metric_fn` is not there, or there is nothing to judge.
+    """
+    ours, script = arguments.evaluation, arguments.script
+    prompts = samples.held_out(dataset, script.dataset_test_split, ours.num_eval_samples)
+    training = arguments.training
+    if prompts and not can_answer(training) and training.process_index == 0:
+        log.warning("held-out prompts are not answered while training: a model under FSDP 1 cannot")
+    function = None
+    if ours.metric_fn is not None and arguments.training.eval_strategy != "no":
+        function = find_metric_function(ours.metric_fn, data_folders(arguments))
+        _require_prompts(prompts, ours.metric_fn, arguments)
+    budget = samples.Budget(
+        max_tokens=ours.eval_sample_max_tokens,
+        seconds=ours.eval_sample_seconds,
+        batch_size=arguments.training.per_device_eval_batch_size,
+        is_over=stop_file.exists,
+    )
+    return Judge(prompts, budget, function, stop.require_time)
+
+
+def data_folders(arguments: Arguments) -> list[Path]:
+    """The folders of the data, where it lies in such."""
+    names = [part.path for part in arguments.mixture.datasets or ()]
+    names = names or [str(arguments.script.dataset_name)]
+    return [Path(name) for name in names if Path(name).is_absolute() and Path(name).is_dir()]
+
+
+def can_answer(training: SFTConfig) -> bool:
+    """FSDP 1 has a model's parts whole only within a step's own call of it."""
+    return strategy_of(training) != "FSDP1"
+
+
+def _is_ready(trainer: SFTTrainer) -> bool:
+    """Whether the model could answer before training begins, on the device that it trains on."""
+    return not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
+
+
+def _has_adapter(trainer: SFTTrainer) -> bool:
+    return hasattr(trainer.model, "peft_config")
+
+
+def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> None:
+    """
+    Raises:
+        AttemptFailed: `metric_for_best_model` names nothing that an evaluation tells.
+    """
+    if wanted is None:
+        return
+    known = {*values, *(PREFIX + name for name in OF_TRL)}
+    if PREFIX + wanted.removeprefix(PREFIX) not in known:
+        raise user_error(
+            "MetricNotFound",
+            f"metric_for_best_model is {wanted}, and metric_fn returns {', '.join(values)}",
+            "set metric_for_best_model to one of them, or to eval_loss",
+        )
+
+
+def _require_prompts(
+    prompts: Sequence[samples.Prompt], metric_fn: str, arguments: Arguments
+) -> None:
+    training = arguments.training
+    if not can_answer(training):
+        raise user_error(
+            "NothingToJudge",
+            f"metric_fn is {metric_fn}, and a model under FSDP 1 cannot answer while it trains",
+            "write accelerate_config: fsdp2, or leave metric_fn out",
+        )
+    if not prompts:
+        raise user_error(
+            "NothingToJudge",
+            f"metric_fn is {metric_fn}, and the first {arguments.evaluation.num_eval_samples} rows "
+            f"of {arguments.script.dataset_test_split} hold no prompt with an answer",
+            "give rows with prompt and completion, or with messages, and set num_eval_samples",
+        )

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Freezes a model but for its last layers (`num_layers_unfrozen`)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from finetune_trainer.failures import user_error
+
+
+def freeze_all_but_last(model: Any, layers: int) -> None:
+    """Train the last layers, the norm behind them and the output head; freeze everything else.
+
+    A head that is the embedding (tied weights) stays frozen: trained, it would change what goes
+    into the first layer, and everything before the last layers is promised to stay.
+
+    Raises:
+        AttemptFailed: the model has fewer layers, or none that can be told.
+    """
+    blocks = _layers_of(model)
+    if layers > len(blocks):
+        raise user_error(
+            "InvalidConfig",
+            f"num_layers_unfrozen: found {layers}, expected at most {len(blocks)}, the layers of "
+            "the model",
+            f"set num_layers_unfrozen to {len(blocks)} or less, or remove it to train all of them",
+        )
+    model.requires_grad_(False)
+    for part in (*blocks[len(blocks) - layers :], *_last_norms(model.get_decoder())):
+        part.requires_grad_(True)
+    head = model.get_output_embeddings()
+    if head is not None and not is_tied(model):
+        head.requires_grad_(True)
+
+
+def is_tied(model: Any) -> bool:
+    """Whether the output head is the embedding."""
+    head = model.get_output_embeddings()
+    return head is not None and head.weight is model.get_input_embeddings().weight
+
+
+def _layers_of(model: Any) -> list[nn.Module]:
+    wanted = model.config.get_text_config().num_hidden_layers
+    for child in model.get_decoder().children():
+        if isinstance(child, nn.ModuleList) and len(child) == wanted:
+            return list(child)
+    raise user_error(
+        "InvalidConfig",
+        f"num_layers_unfrozen: the layers of {type(model).__name__} can't be told from its other "
+        "parts",
+        "remove num_layers_unfrozen, or train an adapter with use_peft: true",
+    )
+
+
+def _last_norms(decoder: nn.Module) -> Iterator[nn.Module]:
+    """Norms beside the layers; those of embeddings, which some models have, come before them."""
+    for name, child in decoder.named_children():
+        if "norm" in type(child).__name__.lower() and "embed" not in name:
+            yield child

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processes that train together, as each of them finds them."""
+
+import os
+from typing import Any
+
+import torch.distributed as dist
+from trl import SFTConfig
+
+from finetune_trainer.failures import AttemptFailed, infrastructure_error, user_error
+from finetune_trainer.orders import Orders
+
+
+def require_promised_world(training: SFTConfig, orders: Orders) -> None:
+    """
+    Raises:
+        AttemptFailed: another number of processes, nodes that resume from different steps, or
+            processes that would share the work otherwise than was promised.
+    """
+    found = training.world_size
+    if found != orders.world_size:
+        raise infrastructure_error(
+            "WorldSizeMismatch",
+            f"{orders.world_size} processes were promised to train together, {found} do",
+            "check that every node's pod runs and that config.env sets no WORLD_SIZE or RANK",
+        )
+    if not dist.is_initialized():
+        return
+    steps: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(steps, orders.resume_step)
+    if len(set(steps)) > 1:
+        raise infrastructure_error(
+            "ResumeMismatch",
+            f"the nodes fetched checkpoints of different steps: {sorted(set(steps))}",
+            "nothing to do: the next attempt fetches again",
+        )
+    _require_same(training, orders)
+
+
+def strategy_of(training: SFTConfig) -> str:
+    """How this process would share the work, by all that accelerate will look at."""
+    if training.deepspeed_plugin is not None:
+        stage = training.deepspeed_plugin.hf_ds_config.get_value("zero_optimization.stage", 0)
+        return f"ZeRO-{stage}"
+    if training.fsdp:
+        return f"FSDP{training.fsdp_plugin_args['fsdp_version']}"
+    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+        return f"FSDP{os.environ.get('FSDP_VERSION', '1')}"
+    return "DDP" if training.world_size > 1 else "one process"
+
+
+def _require_same(training: SFTConfig, orders: Orders) -> None:
+    """All ranks are told of one that differs, so that none waits for it later."""
+    usual = "gloo" if training.device.type == "cpu" else "nccl"
+    wanted, backend = training.ddp_backend or usual, dist.get_backend()
+    if wanted not in backend:
+        raise _mismatch(f"the processes were to talk over {wanted}, and talk over {backend}")
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, strategy_of(training))
+    promised = orders.strategy or found[0]
+    for rank, strategy in enumerate(found):
+        if strategy != promised:
+            raise _mismatch(f"{promised} was planned, and rank {rank} would train with {strategy}")
+
+
+def require_planned_sharding(trainer: Any, orders: Orders) -> None:
+    """What accelerate made of it: it passes over what it can't do in silence.
+
+    Raises:
+        AttemptFailed: the model would not be sharded as planned.
+    """
+    state = trainer.accelerator.state
+    found = str(state.distributed_type.value)
+    kinds = {"FSDP": "FSDP", "ZeRO": "DEEPSPEED"}
+    for name, kind in kinds.items():
+        if orders.strategy.startswith(name) != (found == kind) and orders.strategy:
+            raise _mismatch(f"{orders.strategy} was planned, and accelerate has set up {found}")
+
+
+def _mismatch(message: str) -> AttemptFailed:
+    return user_error(
+        "DistributionMismatch",
+        message,
+        "take ACCELERATE_ and FSDP_ variables out of config.env and the pod, and say it with "
+        "accelerate_config",
+    )

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Single files by `https://` and `http://`. Their addresses may hold secrets: no message shows one.
+
+What follows the path (a signature) and what precedes the host (a password) is never told.
+"""
+
+import base64
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import Request, urlopen
+
+from finetune_contract.outcome import Blame
+from finetune_trainer.failures import AttemptFailed, infrastructure_error, user_error
+from finetune_trainer.stopping import StopRequest
+from finetune_trainer.storage import transfer
+
+TIMEOUT_SECONDS = 60
+CHUNK_BYTES = 1024 * 1024
+_PASSING = (408, 425, 429)
+"""Statuses of the 400s that may pass, as all of the 500s may."""
+
+
+def file_name(url: str) -> str:
+    """The last part of the address, without what follows the path."""
+    return unquote(urlsplit(url).path).rstrip("/").rsplit("/", 1)[-1]
+
+
+def shown(url: str) -> str:
+    """The address without anything in it that may be a secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{_host(parts)}{parts.path}"
+
+
+def download(url: str, target: Path, stop: StopRequest) -> None:
+    """Write the file at this address to `target`, whole or not at all.
+
+    Raises:
+        AttemptFailed: it is not there, may not be read, or cannot be had just now.
+        Interrupted: a stop was requested.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".draft-{target.name}")
+    try:
+        transfer.ask(lambda: _download(url, draft, stop), shown(url), stop)
+    except AttemptFailed as failed:
+        if failed.failure.blame is not Blame.INFRASTRUCTURE:
+            raise
+        # It is told of an object store.
+        cause = failed.failure.message.partition(": ")[2]
+        raise infrastructure_error(
+            "DataServerUnreachable",
+            f"tried {transfer.TRIES} times: {cause}",
+            "check that the server is up, or put the file into an object store",
+        ) from None
+    draft.replace(target)
+
+
+def _download(url: str, target: Path, stop: StopRequest) -> None:
+    """
+    Raises:
+        ConnectionError: something that may pass.
+    """
+    try:
+        # Only what `locations` knows as the web's comes here: no file:, and no other scheme.
+        with (
+            urlopen(_request(url), timeout=TIMEOUT_SECONDS) as answer,  # noqa: S310
+            target.open("wb") as file,
+        ):
+            if answer.headers.get_content_type() == "text/html":
+                raise _web_page(url)
+            while chunk := answer.read(CHUNK_BYTES):
+                stop.check()
+                file.write(chunk)
+            expected = answer.headers.get("Content-Length")
+            if expected is not None and file.tell() != int(expected):
+                raise ConnectionError(f"{shown(url)} broke off after {file.tell()} bytes")
+    except HTTPError as error:
+        raise _refusal(url, error.code) from None
+    except (URLError, HTTPException, TimeoutError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # the work folder's, such as a full disk
+        reason = getattr(error, "reason", None) or error
+        raise ConnectionError(f"{shown(url)} cannot be read: {reason}") from None
+
+
+def _request(url: str) -> Request:
+    parts = urlsplit(url)
+    request = Request(parts._replace(netloc=_host(parts)).geturl())  # noqa: S310 - as above
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        token = base64.b64encode(login.encode()).decode()
+        # A redirect may lead to somebody else, who is not told.
+        request.add_unredirected_header("Authorization", f"Basic {token}")
+    return request
+
+
+def _host(parts: SplitResult) -> str:
+    return parts.netloc.rpartition("@")[2]
+
+
+def _refusal(url: str, status: int) -> Exception:
+    if status >= 500 or status in _PASSING:
+        return ConnectionError(f"{shown(url)} answered {status}")
+    if status in (401, 403):
+        return user_error(
+            "DatasetAccessDenied",
+            f"{shown(url)} may not be read: the server answered {status}",
+            "renew the signature or the login in the address, or put the file into an object store",
+        )
+    return user_error(
+        "DatasetNotFound",
+        f"there is no data set at {shown(url)}: the server answered {status}",
+        "correct the address",
+    )
+
+
+def _web_page(url: str) -> AttemptFailed:
+    return user_error(
+        "DatasetNotFound",
+        f"{shown(url)} is a web page, not a data file",
+        "give the address by which the file itself is downloaded",
+    )
