@@ -22,6 +22,8 @@ class FakeApi(KubeApi):
         self.objects: dict[tuple[Resource, str, str], Any] = {}
         self.calls: list[str] = []
         self.fail_with: Exception | None = None
+        self.refuse_new: Exception | None = None
+        """What the admission of new objects says, before it is known whether they are new."""
         self.review: Callable[[Body], Body] = lambda request: request
         self._version = 100
 
@@ -40,7 +42,14 @@ class FakeApi(KubeApi):
         await asyncio.sleep(0)
         return found
 
-    async def list_all(self, resource: Resource, selector: str) -> AsyncIterator[Body]:
+    async def list_all(
+        self,
+        resource: Resource,
+        selector: str,
+        namespace: str | None = None,
+        *,
+        field_selector: str = "",
+    ) -> AsyncIterator[Body]:
         self._note(f"list {resource.plural}")
         for (kind, _, _), found in list(self.objects.items()):
             if kind == resource:
@@ -50,6 +59,8 @@ class FakeApi(KubeApi):
         self._note(f"create {resource.plural}")
         if resource.plural == "tokenreviews":
             return self.review(body)
+        if self.refuse_new is not None:
+            raise self.refuse_new
         if _identity(resource, body) in self.objects:
             raise EXISTS
         made: Body = self.put(resource, body)

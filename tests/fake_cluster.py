@@ -2,13 +2,15 @@
 """An API server in memory, as far as `reconcile` needs one, that can crash around any write."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from factories import NOW
 from finetune_operator.errors import Conflict, Gone, NotYet
 from finetune_operator.manifest import Body, Manifest
-from finetune_operator.observation import Children, controller_uid
+from finetune_operator.observation import Children
+from finetune_operator.pods import controller_uid
 from finetune_operator.timestamps import render_time
 
 
@@ -45,8 +47,19 @@ class FakeCluster:
         if body["metadata"]["resourceVersion"] != self.job["metadata"]["resourceVersion"]:
             raise Conflict
 
+    async def confirm_none_runs(self, body: Body) -> None:
+        """Its cache never lags behind."""
+
     async def create(self, manifest: Manifest) -> None:
         self._write(f"create {manifest['kind']}", lambda: self._create(manifest))
+
+    async def delete_training_job(self, namespace: str, name: str) -> None:
+        self._write(f"delete {name}", lambda: self._begin_deletion(name))
+
+    async def delete_children(self, body: Body, names: Sequence[str]) -> None:
+        for kind, name in [*self.objects]:
+            if name in names:
+                self._write(f"delete {kind} {name}", partial(self.objects.pop, (kind, name), None))
 
     async def write_status(self, body: Body, patch: Mapping[str, Any]) -> None:
         await self.confirm_newest(body)
@@ -60,6 +73,12 @@ class FakeCluster:
         metadata = self.job["metadata"]
         self.job["status"] = _merged(self.status, patch)
         metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
+
+    def _begin_deletion(self, name: str) -> None:
+        """In the foreground: it goes when its pods have gone."""
+        found = self.objects.get(("Job", name))
+        if found is not None:
+            found["metadata"]["deletionTimestamp"] = render_time(NOW)
 
     def _create(self, manifest: Manifest) -> None:
         identity = (manifest["kind"], manifest["metadata"]["name"])

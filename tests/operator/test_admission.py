@@ -17,6 +17,7 @@ from finetune_operator.admission import (
     render_warnings,
     review,
 )
+from finetune_operator.spec import definition_of
 
 TYPO = {**CONFIG, "learning_rte": 1e-4}
 TYPO_FOUND = "spec.config.learning_rte: "
@@ -24,6 +25,8 @@ TYPO_MEANT = "did you mean learning_rate?"
 UNUSUAL = {**CONFIG, "torch_dtype": "bfloat16"}
 DELETED = {"deletionTimestamp": "2026-05-04T12:00:00Z", "finalizers": ["x/y"]}
 ACCEPTED = {"runId": "x"}
+DEFINED = {"runId": "x", "definition": definition_of(a_job_body()["spec"])}
+LOW = {"spec": {"priorityClassName": "low"}}
 
 
 def a_request(
@@ -132,6 +135,24 @@ def test_refused_job_is_warned_about_the_rest_as_well() -> None:
             a_job_body(config=TYPO, status=ACCEPTED),
             True,
             id="an accepted job, which the API server has locked",
+        ),
+        pytest.param(
+            a_job_body(config=TYPO, status=ACCEPTED),
+            a_job_body(config=TYPO, status=ACCEPTED, podTemplate=LOW),
+            True,
+            id="the pods of a job that was accepted under other rules",
+        ),
+        pytest.param(
+            a_job_body(status=ACCEPTED),
+            a_job_body(status=ACCEPTED, podTemplate={"spec": {"hostNetwork": True}}),
+            False,
+            id="wrong pods of an accepted job",
+        ),
+        pytest.param(
+            a_job_body(status=DEFINED),
+            a_job_body(config=TYPO, status=DEFINED, onChange="Rerun"),
+            False,
+            id="a typo by which an accepted job is to run again",
         ),
     ],
 )

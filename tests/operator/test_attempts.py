@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
 from datetime import timedelta
 
 import pytest
@@ -103,3 +104,24 @@ def test_many_interruptions_do_not_fill_the_status() -> None:
 
     assert len(kept) == 1 + MAX_INTERRUPTED
     assert (kept[0].number, kept[-1].number) == (1, 999)
+
+
+def test_a_job_that_was_changed_every_night_still_fits_its_status() -> None:
+    attempts = [an_attempt(n, Result.SUCCEEDED, definition="ab"[n % 2]) for n in range(1, 999)]
+
+    kept = parse_attempts({"attempts": render_attempts(attempts)})
+
+    assert [attempt.number for attempt in kept] == [*range(988, 999)]
+
+
+def test_the_longest_history_is_no_larger_than_a_status_may_be() -> None:
+    failure = a_failure(message="m" * 1024, remedy="r" * 512)
+    failed = [an_attempt(n, Result.FAILED, failure=failure) for n in range(1, 101)]
+    interrupted = [an_attempt(n, Result.INTERRUPTED, failure=failure) for n in range(101, 200)]
+
+    rendered = render_attempts([*failed, *interrupted])
+
+    assert len(rendered) < 200
+    assert len(json.dumps(rendered)) < 60 * 1024
+    assert render_attempts(parse_attempts({"attempts": rendered})) == rendered
+    assert rendered[-1]["message"]

@@ -10,8 +10,9 @@ from finetune_operator.authentication import (
     INVALID_FOR,
     VALID_FOR,
     Bearer,
+    Speaker,
     TokenChecker,
-    find_attempt,
+    find_speaker,
     parse_review,
 )
 from finetune_operator.observation import Children
@@ -74,13 +75,14 @@ def test_review(status: dict[str, Any], bearer: Bearer | None) -> None:
 def test_who_may_speak_for_a_job(bearer: Bearer, attempt: int | None) -> None:
     children = Children(training_jobs=[a_training_job()], pods=[a_pod()])
 
-    assert find_attempt(a_job_body(), children, bearer) == attempt
+    expected = None if attempt is None else Speaker(attempt=attempt, current=attempt)
+    assert find_speaker(a_job_body(), children, bearer) == expected
 
 
-def test_pod_of_an_earlier_attempt_may_not_speak() -> None:
+def test_pod_of_an_earlier_attempt_is_told_from_one_of_the_current() -> None:
     children = Children(training_jobs=[a_training_job(1), a_training_job(2)], pods=[a_pod(1)])
 
-    assert find_attempt(a_job_body(), children, POD) is None
+    assert find_speaker(a_job_body(), children, POD) == Speaker(attempt=1, current=2)
 
 
 def test_pod_of_an_earlier_namesake_may_not_speak() -> None:
@@ -88,7 +90,7 @@ def test_pod_of_an_earlier_namesake_may_not_speak() -> None:
         training_jobs=[a_training_job(owner="earlier")], pods=[a_pod(owner="earlier")]
     )
 
-    assert find_attempt(a_job_body(), children, POD) is None
+    assert find_speaker(a_job_body(), children, POD) is None
 
 
 class Clock:

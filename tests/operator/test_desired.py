@@ -42,14 +42,19 @@ def test_job_comes_last() -> None:
     ]
 
 
+NOTED = {"finetune.dev/definition": a_job().definition, "finetune.dev/adjustments": "{}"}
+
+
 def test_all_objects_share_name_labels_and_owner() -> None:
-    for made in build(resources={"nodes": 2}):
+    nodes = {"resources": {"nodes": 2}}
+    noted = NOTED | {"finetune.dev/definition": a_job(**nodes).definition}
+    for made in build(**nodes):
         assert made["metadata"] == {
             "namespace": "team",
             "name": "balloon-2",
             "labels": LABELS,
             "ownerReferences": [OWNER],
-        }
+        } | ({"annotations": noted} if made["kind"] == "Job" else {})
 
 
 def test_run_document_is_what_the_trainer_reads() -> None:
@@ -85,7 +90,11 @@ def test_single_node_replaces_disrupted_pods_and_quotes_exit_codes() -> None:
 
     assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (1, 1, 0)
     assert "completionMode" not in spec
-    assert [rule["action"] for rule in spec["podFailurePolicy"]["rules"]] == ["Ignore", "FailJob"]
+    disrupted, interrupted, failed = spec["podFailurePolicy"]["rules"]
+    assert (disrupted["action"], interrupted["action"], failed["action"]) == (
+        *("Ignore", "Ignore", "FailJob"),
+    )
+    assert interrupted["onExitCodes"]["values"] == [143]
 
 
 def test_several_nodes_are_one_gang() -> None:
@@ -112,6 +121,7 @@ def test_pod_of_a_cpu_job() -> None:
                 "runAsUser": 65532,
                 "runAsGroup": 65532,
                 "fsGroup": 65532,
+                "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [
@@ -193,10 +203,37 @@ def test_pod_of_a_cpu_job() -> None:
             {"requests": {"cpu": "500m"}},
             id="cpu is not limited",
         ),
+        pytest.param(
+            {"gpuResource": "nvidia.com/mig-1g.10gb"},
+            {"limits": {"nvidia.com/mig-1g.10gb": "1"}},
+            id="slices of gpus",
+        ),
+        pytest.param(
+            {"gpuResource": "amd.com/gpu", "gpusPerNode": 4},
+            {"limits": {"amd.com/gpu": "4"}},
+            id="gpus by another name",
+        ),
+        pytest.param(
+            {"gpuResource": "none", "gpusPerNode": 2, "claims": [{"name": "gpus"}]},
+            {"claims": [{"name": "gpus"}]},
+            id="gpus by a claim",
+        ),
+        pytest.param(
+            {"gpusPerNode": 0, "ephemeralStorage": "50Gi"},
+            {
+                "requests": {"ephemeral-storage": "50Gi"},
+                "limits": {"ephemeral-storage": "50Gi"},
+            },
+            id="disk is guaranteed and limited",
+        ),
     ],
 )
 def test_resources(resources: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert container_of(build(resources=resources)[-1])["resources"] == expected
+    claims = [{"name": "gpus", "resourceClaimTemplateName": "two-gpus"}]
+
+    made = build(resources=resources, podTemplate={"spec": {"resourceClaims": claims}})
+
+    assert container_of(made[-1])["resources"] == expected
 
 
 def test_credentials_come_from_the_secret_and_are_nowhere_else() -> None:
@@ -225,10 +262,14 @@ def test_kueue_finds_its_labels_on_the_job_that_it_manages() -> None:
     )[-1]
 
     assert training_job["metadata"]["labels"] == LABELS | {"kueue.x-k8s.io/queue-name": "research"}
-    assert training_job["metadata"]["annotations"] == {
-        "kueue.x-k8s.io/podset-required-topology": "rack",
-        "kueue.x-k8s.io/max-exec-time": "60",
-    }
+    assert (
+        training_job["metadata"]["annotations"]
+        == {
+            "kueue.x-k8s.io/podset-required-topology": "rack",
+            "kueue.x-k8s.io/max-exec-time": "60",
+        }
+        | NOTED
+    )
     template = training_job["spec"]["template"]["metadata"]
     assert template["labels"] == LABELS
     assert template["annotations"] == {"kueue.x-k8s.io/podset-required-topology": "rack"}

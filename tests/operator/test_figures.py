@@ -3,9 +3,15 @@ from typing import Any
 
 import pytest
 
-from factories import NOW, a_bad_outcome
+from factories import NOW, a_bad_outcome, seconds
 from finetune_contract.progress import Progress, TrainerPhase
-from finetune_operator.figures import is_news, render_progress, with_outcome
+from finetune_operator.figures import (
+    is_news,
+    render_progress,
+    report_patch,
+    with_known_steps,
+    with_outcome,
+)
 
 
 def test_report_as_users_read_it() -> None:
@@ -15,6 +21,8 @@ def test_report_as_users_read_it() -> None:
         total_steps=100,
         epoch=0.4200001,
         loss=1.23456789,
+        base_eval_loss=4.0,
+        metrics={"eval_bleu": 0.5},
         learning_rate=2e-4,
         tokens_per_second=1234.5678,
         eta_seconds=150,
@@ -30,6 +38,8 @@ def test_report_as_users_read_it() -> None:
         "epoch": 0.42,
         "loss": 1.2346,
         "evalLoss": None,
+        "baseEvalLoss": 4.0,
+        "metrics": {"eval_bleu": 0.5},
         "learningRate": 0.0002,
         "tokensPerSecond": 1234.6,
         "eta": "2m30s",
@@ -65,7 +75,61 @@ def test_report_as_users_read_it() -> None:
     ],
 )
 def test_whether_a_report_is_news(status: dict[str, Any], step: int | None, expected: bool) -> None:
-    assert is_news(status, 2, step) is expected
+    assert is_news(status, 2, Progress(step=step), NOW) is expected
+
+
+WRITTEN = {
+    "attempt": 1,
+    "phase": "Training",
+    "step": 12,
+    "resumedFromStep": 10,
+    "updated": "2026-05-04T12:00:00Z",
+}
+
+
+@pytest.mark.parametrize(
+    ("progress", "later", "expected"),
+    [
+        pytest.param(Progress(step=13, resumed_from_step=10), 0, True, id="a later step"),
+        pytest.param(Progress(step=12, resumed_from_step=10), 5, True, id="the same step"),
+        pytest.param(Progress(step=11, resumed_from_step=10), 5, False, id="held up on its way"),
+        pytest.param(
+            Progress(phase=TrainerPhase.FETCHING), 5, False, id="an earlier phase, held up"
+        ),
+        pytest.param(
+            Progress(step=6, resumed_from_step=5), 5, True, id="of a pod that resumed lower"
+        ),
+        pytest.param(
+            Progress(step=6, resumed_from_step=5), -5, False, id="heard before, resumed lower"
+        ),
+        pytest.param(Progress(step=1), 40, True, id="of a stock trainer that began anew"),
+        pytest.param(
+            Progress(phase=TrainerPhase.PUBLISHING, step=12), 0, True, id="the next phase"
+        ),
+    ],
+)
+def test_reports_out_of_order_are_dropped(progress: Progress, later: int, expected: bool) -> None:
+    status = {"attempts": [{"number": 1}], "progress": WRITTEN}
+
+    assert is_news(status, 1, progress, NOW + seconds(later)) is expected
+
+
+def test_loss_history_survives_attempts_and_forgets_what_is_trained_again() -> None:
+    curve = [{"step": 5, "loss": 2.0}, {"step": 10, "loss": 1.0}, {"step": 12, "loss": 0.9}]
+    status = {"progress": WRITTEN, "lossHistory": curve}
+
+    resumed = report_patch(status, 2, Progress(resumed_from_step=10), NOW)
+    went_on = report_patch(status, 2, Progress(step=11, loss=1.5, resumed_from_step=10), NOW)
+
+    assert resumed["lossHistory"] == curve[:2]
+    assert went_on["lossHistory"] == [*curve[:2], {"step": 11, "loss": 1.5}]
+
+
+def test_report_without_a_new_loss_does_not_write_the_curve_again() -> None:
+    status = {"progress": WRITTEN, "lossHistory": [{"step": 12, "loss": 0.9}]}
+    same = Progress(step=12, loss=0.9, resumed_from_step=10)
+
+    assert "lossHistory" not in report_patch(status, 1, same, NOW)
 
 
 def test_figures_of_an_earlier_attempt_do_not_stay_beside_those_of_the_last() -> None:
@@ -75,3 +139,31 @@ def test_figures_of_an_earlier_attempt_do_not_stay_beside_those_of_the_last() ->
 
     assert (final["attempt"], final["step"]) == (2, 7)
     assert "loss" not in final
+
+
+@pytest.mark.parametrize(
+    ("written", "step", "total"),
+    [
+        pytest.param({"attempt": 1, "step": 3, "totalSteps": 8}, 8, 8, id="all of those it told"),
+        pytest.param(
+            {"attempt": 2, "step": 3, "totalSteps": 8}, None, None, id="another attempt's"
+        ),
+        pytest.param({}, None, None, id="none told"),
+    ],
+)
+def test_stock_trainers_last_report_keeps_the_steps_it_told_before(
+    written: dict[str, Any], step: int | None, total: int | None
+) -> None:
+    body = b'{"trainerStatus": {"progressPercentage": 100, "metrics": []}}'
+
+    progress = with_known_steps({"progress": written}, 1, Progress.from_body(body))
+
+    assert (progress.step, progress.total_steps) == (step, total)
+
+
+def test_nothing_remains_to_be_waited_for_when_the_last_report_comes_after_the_end() -> None:
+    ended = {"attempts": [{"number": 1, "endTime": "2026-05-04T12:00:00Z"}]}
+    report = Progress(step=100, total_steps=100, eta_seconds=0)
+
+    assert "eta" not in report_patch(ended, 1, report, NOW)["progress"]
+    assert report_patch({}, 1, report, NOW)["progress"]["eta"] == "0s"

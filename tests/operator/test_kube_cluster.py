@@ -5,15 +5,22 @@ from typing import Any, TypeVar
 
 import pytest
 
-from factories import SETTINGS, a_job, a_job_body, a_training_job, an_attempt
+from factories import SETTINGS, a_job, a_job_body, a_pod, a_training_job, an_attempt
 from fake_api import FakeApi
 from finetune_operator.attempts import render_attempts
 from finetune_operator.desired import build_attempt
 from finetune_operator.errors import Conflict, Gone, NotYet
 from finetune_operator.kube_api import ApiError
 from finetune_operator.kube_cluster import KubeCluster
-from finetune_operator.memory import Memory
-from finetune_operator.naming import FINETUNE_JOBS, TRAINING_JOBS, JobKey
+from finetune_operator.memory import Kind, Memory
+from finetune_operator.naming import (
+    CONFIG_MAPS,
+    EVENTS,
+    FINETUNE_JOBS,
+    PODS,
+    TRAINING_JOBS,
+    JobKey,
+)
 
 KEY = JobKey(namespace="team", label="balloon")
 _, TRAINING_JOB = build_attempt(a_job(), 1, SETTINGS)
@@ -141,6 +148,63 @@ def test_newest_version_is_confirmed_or_remembered(world: World) -> None:
     assert world.memory.find_job(KEY) == new
 
 
+def test_what_a_quota_that_its_own_document_has_used_up_refuses_is_there(world: World) -> None:
+    document, *_ = build_attempt(a_job(), 1, SETTINGS)
+    world.api.put(CONFIG_MAPS, document)
+    world.api.refuse_new = ApiError(403, "Forbidden", "exceeded quota")
+
+    world.run(world.cluster.create(document))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "is_told"),
+    [
+        pytest.param(ApiError(403, "Forbidden", "exceeded quota"), True, id="quota"),
+        pytest.param(ApiError(422, "Invalid", "policy says no"), True, id="policy"),
+        pytest.param(ApiError(400, "", "webhook says no"), True, id="webhook that refuses"),
+        pytest.param(
+            ApiError(500, "InternalError", 'failed calling webhook "x": no endpoints'),
+            True,
+            id="webhook that is down",
+        ),
+        pytest.param(ApiError(500, "InternalError", "etcd"), False, id="server error"),
+        pytest.param(ApiError(429, "TooManyRequests", "later"), False, id="too many requests"),
+        pytest.param(ApiError(401, "Unauthorized", "who?"), False, id="token rotated"),
+    ],
+)
+def test_what_others_must_mend_is_told_and_the_rest_tried_again(
+    world: World, refusal: ApiError, is_told: bool
+) -> None:
+    world.api.refuse_new = refusal
+
+    with pytest.raises(NotYet if is_told else ApiError, match=refusal.message):
+        world.run(world.cluster.create(TRAINING_JOB))
+
+
+def test_the_newest_word_on_why_a_job_has_no_pods_is_found(world: World) -> None:
+    world.memory.remember(Kind.TRAINING_JOB, without_pods("2026-05-04T12:00:00Z"))
+    for number, minute in enumerate([5, 9, 7]):
+        last = f"2026-05-04T12:0{minute}:00Z"
+        metadata = {"namespace": "team", "name": f"event-{number}"}
+        world.api.put(EVENTS, {"metadata": metadata, "lastTimestamp": last, "message": last})
+
+    children = world.run(world.cluster.children_of(a_job_body()))
+
+    assert children.complaint == "2026-05-04T12:09:00Z"
+
+
+def test_without_the_right_to_read_events_nothing_is_held_up(world: World) -> None:
+    world.memory.remember(Kind.TRAINING_JOB, without_pods("2026-05-04T12:00:00Z"))
+    world.api.fail_with = ApiError(403, "Forbidden", "no")
+
+    assert world.run(world.cluster.children_of(a_job_body())).complaint == ""
+
+
+def without_pods(started: str) -> dict[str, Any]:
+    found = made(a_training_job(), resourceVersion="1")
+    return {**found, "status": {"startTime": started}}
+
+
 def test_event_that_can_not_be_recorded_stops_nothing(world: World) -> None:
     event = {"metadata": {"namespace": "team", "name": "x"}, "reason": "Failed"}
     world.run(world.cluster.tell(event))
@@ -150,3 +214,18 @@ def test_event_that_can_not_be_recorded_stops_nothing(world: World) -> None:
     world.run(world.cluster.tell(event))
 
     assert world.api.calls == ["create events"] * 3
+
+
+def test_a_pod_that_no_event_has_told_of_yet_keeps_an_attempt_from_starting(world: World) -> None:
+    world.api.put(PODS, a_pod(phase="Pending"))
+
+    with pytest.raises(Conflict):
+        world.run(world.cluster.confirm_none_runs(a_job_body()))
+
+    assert len(world.memory.children_of(KEY).pods) == 1
+
+
+def test_pods_that_have_ended_are_in_nobodys_way(world: World) -> None:
+    world.api.put(PODS, a_pod(phase="Succeeded"))
+
+    world.run(world.cluster.confirm_none_runs(a_job_body()))

@@ -3,8 +3,10 @@ import asyncio
 import copy
 from typing import Any
 
+import pytest
+
 from factories import NOW, seconds
-from finetune_operator.errors import Conflict
+from finetune_operator.errors import Conflict, NotLeading
 from finetune_operator.leadership import Clock, Leadership, Timing
 from finetune_operator.manifest import Body
 
@@ -219,3 +221,48 @@ def test_failing_work_is_not_hidden() -> None:
         assert isinstance(leading.exception(), ValueError)
 
     asyncio.run(scene())
+
+
+def test_process_that_was_stopped_for_too_long_may_not_write_when_it_goes_on() -> None:
+    async def scene() -> None:
+        _, time, one, _ = candidates()
+        working = asyncio.Event()
+
+        async def work() -> None:
+            working.set()
+            await asyncio.Event().wait()
+
+        leading = asyncio.create_task(one.run(work))
+        await working.wait()
+        one.check()
+        time.passed += Timing().renew_deadline.total_seconds()
+
+        with pytest.raises(NotLeading):
+            one.check()
+        leading.cancel()
+        await asyncio.wait([leading])
+
+    asyncio.run(scene())
+
+
+def test_who_does_not_lead_may_not_write() -> None:
+    _, _, one, _ = candidates()
+
+    with pytest.raises(NotLeading):
+        one.check()
+
+
+def test_trouble_with_the_lease_is_told_once_not_at_every_try(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene() -> None:
+        store = FakeLease()
+        store.is_reachable = False
+        leading = asyncio.create_task(Leadership(store, "one", QUICK, real_clock()).run(Work()))
+        await asyncio.sleep(0.1)
+        leading.cancel()
+        await asyncio.wait([leading])
+
+    asyncio.run(scene())
+
+    assert caplog.messages.count("lease not reached") == 1

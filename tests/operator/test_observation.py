@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from factories import (
+    DISRUPTED,
     NOW,
     a_bad_outcome,
     a_good_outcome,
@@ -15,10 +17,12 @@ from factories import (
     an_ended_pod,
     seconds,
 )
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Blame, ExitCode
 from finetune_contract.progress import TrainerPhase
 from finetune_operator.attempts import Attempt, Result, render_attempts
+from finetune_operator.decision import decide
 from finetune_operator.observation import Children, Observed, observe
+from finetune_operator.timestamps import render_time
 
 LATER = NOW + seconds(60)
 
@@ -27,6 +31,7 @@ def watch(
     *attempts: Attempt,
     training_jobs: tuple[dict[str, Any], ...] = (),
     pods: tuple[dict[str, Any], ...] = (),
+    complaint: str = "",
     progress: dict[str, Any] | None = None,
     now: Any = LATER,
     **spec: Any,
@@ -36,7 +41,7 @@ def watch(
         "attempts": render_attempts(attempts),
         "progress": progress or {},
     }
-    children = Children(training_jobs=training_jobs, pods=pods)
+    children = Children(training_jobs=training_jobs, pods=pods, complaint=complaint)
     return observe(a_job(**spec), a_job_body(status=status, **spec), children, now)
 
 
@@ -226,6 +231,74 @@ def test_why_a_pod_does_not_run(status: dict[str, Any], words: str) -> None:
     )
 
     assert (observed.started_pods, observed.waiting_for) == (0, words)
+
+
+def test_why_a_pod_was_not_made() -> None:
+    refused = "pods is forbidden: exceeded quota: team"
+    job = {**a_training_job(), "status": {"startTime": render_time(NOW)}}
+
+    observed = watch(an_attempt(), training_jobs=(job,), complaint=refused)
+
+    assert (observed.waiting_for, observed.waiting_since) == (
+        f"a pod could not be made: {refused}",
+        NOW,
+    )
+
+
+def test_nobody_knows_since_when_a_replacement_is_missing() -> None:
+    job = {**a_training_job(), "status": {"startTime": render_time(NOW)}}
+    ran = replace(an_attempt(), pods_started=NOW)
+
+    assert watch(ran, training_jobs=(job,)).waiting_since is None
+    gang = {**job, "spec": {**job["spec"], "completionMode": "Indexed"}}
+    assert watch(ran, training_jobs=(gang,)).waiting_since == NOW
+
+
+@pytest.mark.parametrize(
+    ("pod", "is_replaced"),
+    [
+        pytest.param(an_ended_pod(ExitCode.INTERRUPTED), True, id="interrupted"),
+        pytest.param(an_ended_pod(137, conditions=[DISRUPTED]), True, id="killed by a disruption"),
+        pytest.param(a_pod(phase="Failed", status={"conditions": [DISRUPTED]}), True, id="evicted"),
+        pytest.param(an_ended_pod(ExitCode.USER), False, id="failed for good"),
+        pytest.param(an_ended_pod(0), False, id="done"),
+    ],
+)
+def test_a_quota_that_refuses_a_replacement_is_told(pod: dict[str, Any], is_replaced: bool) -> None:
+    job = {**a_training_job(), "status": {"startTime": render_time(NOW)}}
+    ran = replace(an_attempt(), pods_started=NOW)
+
+    observed = watch(ran, training_jobs=(job,), pods=(pod,), complaint="exceeded quota: team")
+
+    assert observed.started_pods == (0 if is_replaced else 1)
+    decision = decide(a_job(), observed, NOW + seconds(10_000))
+    assert ("exceeded quota: team" in decision.message) == is_replaced
+    assert decision.attempt_to_start is None
+
+
+@pytest.mark.parametrize(
+    ("ready", "containers_ready", "gates", "is_told"),
+    [
+        pytest.param("False", "True", [], True, id="marked by the node controller"),
+        pytest.param("True", "True", [], False, id="well"),
+        pytest.param("False", "False", [], False, id="its container is not ready"),
+        pytest.param("False", "True", [{"conditionType": "mine"}], False, id="a gate is closed"),
+    ],
+)
+def test_a_node_that_does_not_answer_is_told(
+    ready: str, containers_ready: str, gates: list[Any], is_told: bool
+) -> None:
+    found = [
+        {"type": "Ready", "status": ready},
+        {"type": "ContainersReady", "status": containers_ready},
+    ]
+    pod = a_pod(status={"conditions": found})
+    pod["spec"] = {"nodeName": "gpu-7", "readinessGates": gates}
+
+    observed = watch(an_attempt(), training_jobs=(a_training_job(),), pods=(pod,))
+
+    words = "node gpu-7 does not answer, and nobody knows whether pod balloon-1-abcde"
+    assert observed.silent_nodes.startswith(words) if is_told else not observed.silent_nodes
 
 
 def test_a_pod_that_has_ended_did_run() -> None:

@@ -2,6 +2,7 @@
 """The endpoint over real HTTP on 127.0.0.1, with the API server's verdicts made up."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from factories import NOW, a_job_body, a_pod, a_training_job
 from fake_api import FakeApi
 from finetune_contract.progress import Progress
 from finetune_operator.authentication import TokenChecker
+from finetune_operator.kube_api import ApiError
 from finetune_operator.memory import Kind, Memory
 from finetune_operator.naming import JobKey
 from finetune_operator.progress_server import MAX_BODY_BYTES, ProgressServer, build_app
@@ -53,12 +55,14 @@ def ask(
     body: bytes = OURS,
     is_healthy: bool = True,
     is_ready: bool = True,
+    attempts: int = 1,
 ) -> tuple[int, str, list[tuple[JobKey, int, Progress]]]:
     """Status, text, and what the writer was told."""
     api, memory = FakeApi(), Memory()
     api.review = review
     memory.remember(Kind.JOB, a_job_body())
-    memory.remember(Kind.TRAINING_JOB, a_training_job())
+    for attempt in range(1, attempts + 1):
+        memory.remember(Kind.TRAINING_JOB, a_training_job(attempt))
     memory.remember(Kind.POD, a_pod())
     writer = RecordingWriter(api, memory)
     server = ProgressServer(memory, TokenChecker(api, lambda: 0.0), writer)
@@ -107,8 +111,60 @@ def test_refusals(given: dict[str, Any], status: int, words: str) -> None:
     assert heard == []
 
 
+def test_pod_of_an_earlier_attempt_is_told_that_it_is_one() -> None:
+    status, text, heard = ask("POST", PATH.format("balloon"), attempts=2)
+
+    assert status == 403
+    assert json.loads(text)["message"] == (
+        "the token is of a pod of attempt 1 of FineTuneJob balloon, which is at attempt 2 by now"
+    )
+    assert heard == []
+
+
 def test_unknown_job_is_not_found() -> None:
     assert ask("POST", PATH.format("other"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(ApiError(0, "Unreachable", "POST: timeout"), id="API server away"),
+        pytest.param(ApiError(403, "Forbidden", "cannot create tokenreviews"), id="rights revoked"),
+    ],
+)
+def test_report_that_nobody_can_judge_now_may_come_again_later(
+    error: ApiError, caplog: pytest.LogCaptureFixture
+) -> None:
+    api, memory = FakeApi(), Memory()
+    memory.remember(Kind.JOB, a_job_body())
+    memory.remember(Kind.TRAINING_JOB, a_training_job())
+    memory.remember(Kind.POD, a_pod())
+    writer = RecordingWriter(api, memory)
+    server = ProgressServer(memory, TokenChecker(api, lambda: 0.0), writer)
+    app = build_app(server, is_healthy=lambda: True, is_ready=lambda: True)
+    api.review, api.fail_with = review, error
+    caplog.set_level("INFO")
+
+    async def scene() -> None:
+        headers = {"Authorization": "Bearer good"}
+        async with TestClient(TestServer(app)) as client:
+            for _ in range(2):
+                answer = await client.post(PATH.format("balloon"), data=OURS, headers=headers)
+                assert answer.status == 503
+                assert answer.headers["Retry-After"] == "10"
+                assert "does not say now" in (await answer.json())["message"]
+            api.fail_with = None
+            answer = await client.post(PATH.format("balloon"), data=OURS, headers=headers)
+            assert answer.status == 200
+
+    asyncio.run(scene())
+    assert len(writer.heard) == 1
+    told = [record for record in caplog.records if record.name == "finetune_operator"]
+    assert [record.getMessage() for record in told] == [
+        "tokens not reviewed",
+        "tokens reviewed again",
+    ]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 @pytest.mark.parametrize(

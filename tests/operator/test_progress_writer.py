@@ -21,11 +21,12 @@ class World:
     def __init__(self) -> None:
         self.api, self.memory = FakeApi(), Memory()
         self.set_attempts(Result.RUNNING)
+        self.turned = seconds(0)
         self.began = asyncio.get_running_loop().time()
         self.writer = ProgressWriter(self.api, self.memory, INTERVAL, self.now)
 
     def now(self) -> datetime:
-        return NOW + seconds(asyncio.get_running_loop().time() - self.began)
+        return NOW + self.turned + seconds(asyncio.get_running_loop().time() - self.began)
 
     def set_attempts(self, *results: Result) -> None:
         attempts = [
@@ -86,6 +87,49 @@ def test_further_reports_wait_and_the_newest_wins() -> None:
 
         await asyncio.sleep(0.1)
         assert (world.writes, world.step()) == (2, 9)
+
+    play(scene)
+
+
+def test_that_all_steps_were_taken_is_written_at_once_and_only_once() -> None:
+    async def scene(world: World) -> None:
+        world.report(1)
+        await moment()
+        world.report(100)
+        await moment()
+        assert (world.writes, world.step()) == (2, 100)
+
+        world.report(100)
+        await moment()
+        assert world.writes == 2
+
+    play(scene)
+
+
+def test_what_another_replica_has_just_written_is_waited_for() -> None:
+    async def scene(world: World) -> None:
+        other = ProgressWriter(world.api, world.memory, INTERVAL, world.now)
+        other.report(KEY, 1, Progress(step=1, total_steps=100))
+        await other.flush()
+        world.report(2)
+        await moment()
+        assert world.step() == 1
+
+        await asyncio.sleep(0.15)
+        assert (world.writes, world.step()) == (2, 2)
+
+    play(scene)
+
+
+def test_a_clock_that_is_turned_holds_no_report_back_for_longer() -> None:
+    async def scene(world: World) -> None:
+        world.report(1)
+        await moment()
+        world.turned = seconds(-7200)
+        world.report(2)
+        await asyncio.sleep(0.15)
+
+        assert world.step() == 2
 
     play(scene)
 

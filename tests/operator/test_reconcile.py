@@ -216,6 +216,19 @@ def test_name_that_an_earlier_job_still_uses_is_waited_for() -> None:
     assert cluster.status["attempt"] == 1
 
 
+def test_what_cannot_be_made_again_for_pods_that_wait_is_told() -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster)
+    cluster.objects["Pod", "p"] = a_pod(phase="Pending")
+    taken = {"name": "balloon-1", "uid": "x", "ownerReferences": [{"uid": "y", "controller": True}]}
+    cluster.objects["ConfigMap", "balloon-1"] = {"metadata": taken}
+
+    settle(cluster, NOW + seconds(600))
+
+    assert cluster.status["phase"] == "Starting"
+    assert "is taken" in cluster.status["conditions"][-1]["message"]
+
+
 def test_pods_of_an_earlier_job_may_save_first() -> None:
     cluster = FakeCluster(a_job_body())
     cluster.objects["Pod", "old"] = a_pod(owner="earlier", name="old")

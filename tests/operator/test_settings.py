@@ -17,6 +17,9 @@ def test_only_the_trainer_image_must_be_given() -> None:
     assert settings.namespace == "finetune-system"
     assert settings.progress_url == "http://finetune-operator.finetune-system.svc:8080"
     assert settings.kubeconfig is None
+    assert (settings.namespaces, settings.allowed_images, settings.output_prefixes) == ((), (), ())
+    assert (settings.allow_trust_remote_code, settings.max_gpus) == (False, None)
+    assert settings.allowed_host_paths == ()
 
 
 def test_every_variable_is_read() -> None:
@@ -39,6 +42,12 @@ def test_every_variable_is_read() -> None:
             "LOG_LEVEL": "DEBUG",
             "MODEL_CONFIGS": "http://hub/{model}/resolve/{revision}/config.json",
             "GPU_MEMORY": "80Gi",
+            "NAMESPACES": "team-*, research",
+            "ALLOWED_IMAGES": "registry.example.com/ml/*",
+            "ALLOW_TRUST_REMOTE_CODE": "True",
+            "OUTPUT_PREFIXES": "s3://models/{namespace},",
+            "MAX_GPUS": "16",
+            "ALLOWED_HOST_PATHS": "/mnt/nvme",
         }
     )
 
@@ -63,6 +72,12 @@ def test_every_variable_is_read() -> None:
         "log_level": "DEBUG",
         "model_configs": "http://hub/{model}/resolve/{revision}/config.json",
         "gpu_memory_bytes": 80 * 1024**3,
+        "namespaces": ("team-*", "research"),
+        "allowed_images": ("registry.example.com/ml/*",),
+        "allow_trust_remote_code": True,
+        "output_prefixes": ("s3://models/{namespace}",),
+        "max_gpus": 16,
+        "allowed_host_paths": ("/mnt/nvme",),
     }
 
 
@@ -86,6 +101,22 @@ def test_restarted_container_is_another_holder() -> None:
         pytest.param({}, "TRAINER_IMAGE is missing", id="no image"),
         pytest.param(MINIMAL | {"PORT": "http"}, "PORT is 'http'", id="no number"),
         pytest.param(MINIMAL | {"WORKERS": "0"}, "WORKERS is '0'", id="zero"),
+        pytest.param(MINIMAL | {"MAX_GPUS": "-1"}, "MAX_GPUS is '-1'", id="fewer than none"),
+        pytest.param(
+            MINIMAL | {"ALLOW_TRUST_REMOTE_CODE": "yes"},
+            "ALLOW_TRUST_REMOTE_CODE is 'yes', expected true or false",
+            id="another word for true",
+        ),
+        pytest.param(
+            MINIMAL | {"OUTPUT_PREFIXES": "models"},
+            "OUTPUT_PREFIXES has 'models', expected a URI",
+            id="a prefix of no URI",
+        ),
+        pytest.param(
+            MINIMAL | {"ALLOWED_HOST_PATHS": "/data,scratch"},
+            "ALLOWED_HOST_PATHS has 'scratch', expected an absolute path",
+            id="no absolute path",
+        ),
     ],
 )
 def test_mistake_is_named(env: dict[str, str], words: str) -> None:

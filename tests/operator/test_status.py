@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,21 +15,20 @@ from factories import (
     an_attempt,
     seconds,
 )
-from finetune_contract.config import Problem
 from finetune_contract.outcome import Blame
 from finetune_operator import conditions
 from finetune_operator.attempts import Result
-from finetune_operator.decision import Decision
-from finetune_operator.errors import InvalidSpec
+from finetune_operator.decision import Decision, decide
 from finetune_operator.naming import Phase
 from finetune_operator.observation import Observed
 from finetune_operator.status import (
     acknowledged_status,
+    find_cleanup,
     is_finished,
     next_status,
-    rejected_status,
     status_patch,
 )
+from finetune_operator.timestamps import render_time
 
 LATER = NOW + seconds(60)
 GIB = 1024**3
@@ -48,6 +48,13 @@ def tell(
     return next_status(previous or {}, a_job(), observed, decision, NOW)
 
 
+def tell_wrong(previous: dict[str, Any], **seen: Any) -> dict[str, Any]:
+    """After an edit to something that is wrong and defines another run."""
+    job = a_job(config={**CONFIG, "learning_rte": 1}, status=previous)
+    observed = Observed(is_accepted=False, **seen)
+    return next_status(previous, job, observed, decide(job, observed, NOW), NOW)
+
+
 def truths(status: dict[str, Any]) -> dict[str, str]:
     return {found["type"]: found["status"] for found in status["conditions"]}
 
@@ -57,6 +64,7 @@ def test_accepted_job() -> None:
         "phase": "Pending",
         "observedGeneration": 1,
         "runId": a_job().run_id,
+        "definition": a_job().definition,
         "gpus": 1,
         "worldSize": {"wanted": 1},
         "conditions": conditions.merge(
@@ -95,7 +103,8 @@ def test_started_attempt_is_recorded_at_once() -> None:
 
     assert status["attempt"] == 1
     assert status["attempts"][0]["name"] == "balloon-1"
-    assert status["startTime"] == status["attempts"][0]["startTime"] == "2026-05-04T12:00:00Z"
+    assert status["attempts"][0]["startTime"] == "2026-05-04T12:00:00Z"
+    assert "startTime" not in status
 
 
 @pytest.mark.parametrize(
@@ -159,6 +168,27 @@ def test_artifact_that_was_not_checked_is_not_called_verified() -> None:
     assert truths(unverified)["AdapterVerified"] == truths(unheard)["AdapterVerified"] == "False"
 
 
+def test_artifact_that_failed_its_verification_is_told_to_be_unverified() -> None:
+    failure = a_failure(Blame.USER, reason="WorseThanBase", phase="Verifying")
+    status = tell(Phase.FAILED, attempts=(an_attempt(result=Result.FAILED, failure=failure),))
+
+    found = conditions.require(status["conditions"], "AdapterVerified")
+    assert (found["status"], found["reason"]) == ("False", "WorseThanBase")
+
+
+def test_status_holds_the_base_models_loss_against_the_tuned_ones() -> None:
+    figures = {"base_eval_loss": 4.0, "eval_loss": 1.25, "eval_bleu": 0.123456789}
+    status = tell(
+        Phase.SUCCEEDED,
+        attempts=(an_attempt(result=Result.SUCCEEDED),),
+        outcome=a_good_outcome(figures=figures),
+    )
+
+    assert status["progress"]["baseEvalLoss"] == 4.0
+    assert status["progress"]["evalLoss"] == 1.25
+    assert status["progress"]["metrics"] == {"eval_bleu": 0.12346}
+
+
 def test_failure_is_told_in_full() -> None:
     failure = a_failure(Blame.USER, phase="Fetching", rank=0)
     attempt = an_attempt(result=Result.FAILED, failure=failure, exit_code=64)
@@ -201,22 +231,93 @@ def test_nothing_is_waited_for_after_an_attempt_was_killed() -> None:
     assert status["progress"] == {"attempt": 1, "step": 8}
 
 
-def test_start_time_outlives_the_first_attempts_record() -> None:
-    previous = {"startTime": "2026-01-01T00:00:00Z"}
+def test_start_time_is_when_its_pods_were_let_start() -> None:
+    started = NOW - timedelta(hours=1)
 
-    assert tell(Phase.RUNNING, previous=previous, attempts=(an_attempt(99),))["startTime"] == (
-        "2026-01-01T00:00:00Z"
+    assert tell(Phase.RUNNING, started=started)["startTime"] == render_time(started)
+    assert "startTime" not in tell(Phase.QUEUED)
+    assert "startTime" not in tell(Phase.SUSPENDED, started=started)
+
+
+def test_a_job_that_became_another_run_keeps_the_memory_of_its_attempts_alone() -> None:
+    previous = {
+        "definition": "0123456789",
+        "artifact": {"uri": "s3://models/old"},
+        "progress": {"attempt": 1, "loss": 0.1},
+        "completionTime": "2026-01-01T00:00:00Z",
+    }
+
+    status = tell(Phase.PENDING, previous=previous, earlier=(an_attempt(1, Result.SUCCEEDED),))
+
+    assert status["definition"] == a_job().definition
+    assert [attempt["number"] for attempt in status["attempts"]] == [1]
+    assert not {"artifact", "progress", "completionTime"} & status.keys()
+
+
+def test_a_rejected_edit_forgets_nothing() -> None:
+    accepted = tell(Phase.STARTING, attempts=(an_attempt(1),))
+
+    status = tell_wrong(accepted, attempts=(an_attempt(1),))
+
+    assert status == {**accepted, "conditions": status["conditions"]}
+    assert truths(status) == {"Accepted": "False", "Stalled": "True", "Ready": "False"}
+
+
+def test_what_was_verified_before_a_wrong_edit_is_verified_after_it_was_taken_back() -> None:
+    done = (an_attempt(1, Result.SUCCEEDED),)
+    verified = tell(Phase.SUCCEEDED, attempts=done, outcome=a_good_outcome())
+
+    wrong = tell_wrong(verified, attempts=done)
+    mended = tell(Phase.SUCCEEDED, previous=wrong, attempts=done)
+
+    assert (mended["artifact"], truths(mended)) == (verified["artifact"], truths(verified))
+    assert truths(mended)["AdapterVerified"] == "True"
+
+
+def test_the_reason_to_stop_is_recorded_before_anything_is_stopped() -> None:
+    stop = a_failure(Blame.INTERRUPTION, reason="Suspended")
+    decision = Decision(phase=Phase.RUNNING, reason="Suspended", message="", stop=stop)
+
+    status = next_status(
+        {}, a_job(), Observed(is_accepted=True, attempts=(an_attempt(1),)), decision, NOW
     )
+
+    (attempt,) = status["attempts"]
+    assert (attempt["result"], attempt["stopping"]) == ("Running", True)
+    assert (attempt["reason"], attempt["blame"]) == ("Suspended", "Interruption")
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "due"),
+    [
+        pytest.param({}, {}, None, id="for ever"),
+        pytest.param({"ttlSecondsAfterFinished": 60}, {}, NOW + seconds(60), id="after a minute"),
+        pytest.param({"ttlSecondsAfterFinished": 0}, {}, NOW, id="at once"),
+        pytest.param({"ttlSecondsAfterFinished": 0}, {"cleanupTime": "x"}, None, id="done already"),
+    ],
+)
+def test_children_of_a_finished_job_go_when_their_time_has_come(
+    spec: dict[str, Any], status: dict[str, Any], due: datetime | None
+) -> None:
+    assert find_cleanup({"completionTime": render_time(NOW), **status}, spec) == due
 
 
 def test_rejected_job_needs_its_user() -> None:
-    invalid = InvalidSpec([Problem(path="a", message="wrong")])
+    status = tell_wrong({})
 
-    status = rejected_status({}, 2, invalid, NOW)
-
-    assert (status["phase"], status["observedGeneration"]) == ("Pending", 2)
+    assert (status["phase"], status["observedGeneration"]) == ("Pending", 1)
     assert truths(status) == {"Accepted": "False", "Stalled": "True", "Ready": "False"}
     assert "runId" not in status
+
+
+def test_pods_that_were_made_wrong_after_acceptance_need_their_user_too() -> None:
+    job = a_job(podTemplate={"spec": {"hostNetwork": True}}, status={"runId": "x"})
+    observed = Observed(is_accepted=True)
+    decision = decide(job, observed, NOW)
+
+    status = next_status({}, job, observed, decision, NOW)
+
+    assert truths(status) == {"Accepted": "False", "Stalled": "True", "Ready": "False"}
 
 
 def test_finished_job_acknowledges_an_edit_and_changes_nothing_else() -> None:

@@ -185,6 +185,14 @@ def test_on_a_single_node_a_replaced_pod_is_not_the_cause() -> None:
     assert judge(replaced, failed).failure.blame is Blame.USER
 
 
+def test_on_a_single_node_a_pod_that_saved_when_preempted_is_not_the_cause() -> None:
+    preempted = an_ended_pod(143, name="first", message=a_bad_outcome(Blame.INTERRUPTION).to_json())
+    failed = an_ended_pod(64, name="second", at=NOW + seconds(90))
+
+    assert judge_failure(a_training_job(ended="Failed"), [preempted, failed]).exit_code == 64
+    assert judge_failure(a_training_job(ended="Failed"), [preempted]).exit_code == 143
+
+
 def test_of_a_good_attempt_the_outcome_with_the_artifact_counts() -> None:
     with_artifact = a_good_outcome()
     without = a_good_outcome(artifact=None)

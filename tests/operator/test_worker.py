@@ -8,7 +8,9 @@ import pytest
 
 from factories import NOW, SETTINGS, a_job_body
 from fake_cluster import FakeCluster
-from finetune_operator.errors import Conflict, Gone
+from finetune_operator.errors import Conflict, Gone, NotLeading
+from finetune_operator.kube_api import ApiError
+from finetune_operator.logs import OneLine
 from finetune_operator.memory import Kind, Memory
 from finetune_operator.naming import JobKey
 from finetune_operator.work_queue import WorkQueue
@@ -72,9 +74,22 @@ def test_job_that_is_gone_is_left_alone() -> None:
     "error",
     [
         pytest.param(Conflict(), id="newer version"),
+        pytest.param(NotLeading(), id="another's turn"),
+        pytest.param(ApiError(403, "Forbidden", "cannot patch"), id="no right"),
         pytest.param(ConnectionError("no route"), id="no API server"),
         pytest.param(KeyError("a mistake of ours"), id="bug"),
     ],
 )
 def test_anything_else_is_tried_again_with_backoff(error: Exception) -> None:
     assert work_on(failing_with(error)) == ["again in 0.1"]
+
+
+def test_missing_right_is_told_in_one_line_in_the_servers_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    work_on(failing_with(ApiError(403, "Forbidden", "cannot patch finetunejobs/status")))
+
+    (line,) = [OneLine().format(record) for record in caplog.records]
+    assert "WARNING not reconciled job=team/balloon" in line
+    assert "403 Forbidden: cannot patch finetunejobs/status" in line
+    assert "traceback" not in line

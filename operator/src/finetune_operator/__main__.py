@@ -2,15 +2,19 @@
 """`python -m finetune_operator`: reads the settings, starts kopf."""
 
 import asyncio
+import logging
 import os
 import sys
 
 import kopf
 
 from finetune_operator.handlers import build_kopf_settings, build_registry
-from finetune_operator.logs import say_error, set_up_logs
+from finetune_operator.logs import say, say_error, set_up_logs
 from finetune_operator.replica import Replica
 from finetune_operator.settings import Settings
+
+PATIENCE = 10
+"""Seconds that kopf has to end once our parts have."""
 
 
 def main() -> int:
@@ -31,13 +35,25 @@ def main() -> int:
 
 async def _operate(settings: Settings) -> int:
     replica = Replica(settings)
+    last_resort = asyncio.create_task(_end_by_force(replica))
     await kopf.operator(
         registry=build_registry(replica, settings),
         settings=build_kopf_settings(),
         clusterwide=True,
         stop_flag=replica.has_failed,
     )
+    last_resort.cancel()
     return 1 if replica.has_failed.is_set() else 0
+
+
+async def _end_by_force(replica: Replica) -> None:
+    """A watch of kopf's that is between two tries when kopf ends may wait for ever. Its own last
+    resort is SIGKILL, which the first process of a container does not hear from itself."""
+    await replica.has_stopped.wait()
+    await asyncio.sleep(PATIENCE)
+    reason = f"kopf did not end within {PATIENCE} s"
+    say("operator ended by force", level=logging.ERROR, reason=reason)
+    os._exit(1)
 
 
 if __name__ == "__main__":

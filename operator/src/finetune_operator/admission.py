@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""review: what the API server is told when somebody applies a FineTuneJob. No I/O here.
+"""review: what the API server is told when somebody applies a job or schedule. No I/O here.
 
 The same check as the operator's own, one step earlier; so whatever is let through unchecked, since
 no replica could be asked, is refused in the job's status instead.
@@ -10,11 +10,14 @@ from typing import Any
 
 from finetune_contract.config import Problem
 from finetune_operator.manifest import Body, Manifest
-from finetune_operator.naming import GROUP, KIND
+from finetune_operator.naming import GROUP, KIND, SCHEDULE_KIND
+from finetune_operator.schedules.spec import check_schedule_body
 from finetune_operator.settings import Settings
-from finetune_operator.spec import check_body, is_accepted
+from finetune_operator.spec import OPEN_PARTS, check_body, is_accepted, is_of_open_part
 
 API_VERSION = "admission.k8s.io/v1"
+
+CHECKS = {KIND: check_body, SCHEDULE_KIND: check_schedule_body}
 
 MAX_MISTAKES = 50
 MAX_WARNINGS = 15
@@ -50,13 +53,16 @@ def render_review(request: Body, response: Body) -> Manifest:
 
 
 def review(request: Body, settings: Settings, model: Mapping[str, Any] | None = None) -> Manifest:
-    """Whether the job may be written, with everything that is wrong with it or seldom meant.
+    """Whether this may be written, with everything that is wrong with it or seldom meant.
 
     `model` is its model's `config.json`, where that is known.
     """
     if not is_to_be_checked(request):
         return {"allowed": True}
-    problems = check_body(request["object"], settings, model)
+    check = CHECKS[request["kind"]["kind"]]
+    problems = check(request["object"], settings, model)
+    if request.get("oldObject") and is_accepted(_with_old_status(request)):
+        problems = tuple(filter(is_of_open_part, problems))
     warnings = [problem for problem in problems if problem.is_warning]
     mistakes = [problem for problem in problems if not problem.is_warning]
     response: Manifest = {"allowed": not mistakes}
@@ -73,27 +79,44 @@ def let_through() -> Manifest:
 
 
 def is_to_be_checked(request: Body) -> bool:
-    """Whether a request makes a job, or changes one that is still open to change."""
-    if request.get("kind", {}).get("kind") != KIND or request.get("subResource"):
+    """Whether a request makes a job or schedule, or changes what is still open to change."""
+    if request.get("kind", {}).get("kind") not in CHECKS or request.get("subResource"):
         return False
     match request.get("operation"):
         case "CREATE":
             return True
         case "UPDATE":
-            return _is_an_edit(request["oldObject"], request["object"])
+            return _is_an_edit(request)
     return False
 
 
-def _is_an_edit(before: Body, after: Body) -> bool:
-    """Whether an update changes a spec that is still open to change."""
+def job_in(request: Body) -> Body:
+    """The job that is applied, or the one that a schedule would make."""
+    applied: Body = request["object"]
+    is_schedule = request["kind"]["kind"] == SCHEDULE_KIND
+    return applied["spec"]["jobTemplate"] if is_schedule else applied
+
+
+def _is_an_edit(request: Body) -> bool:
+    """Whether an update changes what is still open to change."""
+    before, after = request["oldObject"], request["object"]
     # What is being deleted is only written to so that it can go.
     if "deletionTimestamp" in after["metadata"]:
         return False
     # What was accepted once is locked by the API server; stricter rules of today can't be met.
-    if is_accepted(before):
-        return False
-    # A label or annotation must be possible on a job that was let through unchecked.
-    return bool(before["spec"] != after["spec"])
+    if is_accepted(_with_old_status(request)):
+        return any(before["spec"].get(part) != after["spec"].get(part) for part in OPEN_PARTS)
+    # A label or annotation must be possible on what was let through unchecked, and a halt too.
+    return _without_suspend(before["spec"]) != _without_suspend(after["spec"])
+
+
+def _without_suspend(spec: Body) -> Manifest:
+    return {name: value for name, value in spec.items() if name != "suspend"}
+
+
+def _with_old_status(request: Body) -> Body:
+    """The job as it would be; whoever applies it has no say in its status."""
+    return {**request["object"], "status": request["oldObject"].get("status", {})}
 
 
 def _render_refusal(request: Body, mistakes: Sequence[Problem]) -> Manifest:
@@ -110,7 +133,7 @@ def _render_refusal(request: Body, mistakes: Sequence[Problem]) -> Manifest:
         "details": {
             "name": request.get("name", ""),
             "group": GROUP,
-            "kind": KIND,
+            "kind": request["kind"]["kind"],
             "causes": [_render_cause(problem) for problem in told],
         },
     }

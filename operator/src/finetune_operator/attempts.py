@@ -4,13 +4,15 @@
 They are the operator's memory of a job: the Jobs themselves may be long gone.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from finetune_contract.outcome import Blame, Failure
 from finetune_operator.manifest import Body, Manifest
+from finetune_operator.naming import StopReason
 from finetune_operator.timestamps import parse_time, render_time
 
 FIRST_DELAY = timedelta(seconds=10)
@@ -19,8 +21,14 @@ LONGEST_DELAY = timedelta(minutes=5)
 BRIEF = timedelta(minutes=10)
 """An attempt that was interrupted sooner than this has hardly got anywhere."""
 
-MAX_INTERRUPTED = 50
+MAX_INTERRUPTED = 20
 """How many interrupted attempts are kept in the status; counted ones are all kept."""
+
+MAX_EARLIER = 10
+"""How many attempts are kept at what the spec defined before."""
+
+MAX_EXPLAINED = 20
+"""How many attempts say in words why they ended; older ones keep the reason."""
 
 
 class Result(StrEnum):
@@ -47,11 +55,28 @@ class Attempt:
     resumed_from_step: int | None = None
     steps_lost: int | None = None
     """Steps that were taken and are in no checkpoint; known late where nobody could say."""
+    definition: str = ""
+    """Of the spec that it tries; empty in the records of an older operator."""
+    adjustments: Mapping[str, Any] = field(default_factory=dict)
+    """Config keys that it sets otherwise than the user did."""
+    admitted: datetime | None = None
+    """When its Job was let have pods: a queue may hold it back for long."""
+    pods_started: datetime | None = None
+    """When its first pod started on a node: from then on it has GPUs."""
+    gpus: int | None = None
+    """Of all its nodes together."""
+    is_stopping: bool = False
+    """Whether the operator is ending it, for the reason that stands in `failure` already."""
 
     @property
     def is_counted(self) -> bool:
-        """Whether it uses up one of the attempts that may fail."""
-        return self.result is Result.FAILED
+        """Whether it uses up one of the attempts that may fail: the ladder has its own end."""
+        is_on_ladder = self.failure is not None and self.failure.blame is Blame.OUT_OF_MEMORY
+        return self.result is Result.FAILED and not is_on_ladder
+
+    @property
+    def was_suspended(self) -> bool:
+        return self.failure is not None and self.failure.reason == StopReason.SUSPENDED
 
 
 def parse_attempts(status: Body) -> tuple[Attempt, ...]:
@@ -59,14 +84,38 @@ def parse_attempts(status: Body) -> tuple[Attempt, ...]:
 
 
 def render_attempts(attempts: Sequence[Attempt]) -> list[Manifest]:
-    """The records, without the oldest interrupted ones where those are many."""
+    """The records, bounded: the API server refuses a status with more than 200, or one too large.
+
+    Without the oldest interrupted ones, nor those of earlier definitions, where they are many.
+    """
     interrupted = [attempt for attempt in attempts if attempt.result is Result.INTERRUPTED]
-    dropped = {attempt.number for attempt in interrupted[:-MAX_INTERRUPTED]}
-    return [_render(attempt) for attempt in attempts if attempt.number not in dropped]
+    other = [n for n, it in enumerate(attempts) if it.definition != attempts[-1].definition]
+    earlier = attempts[: max(other, default=-1) + 1]
+    too_old = (*interrupted[:-MAX_INTERRUPTED], *earlier[:-MAX_EARLIER])
+    dropped = {attempt.number for attempt in too_old}
+    kept = [attempt for attempt in attempts if attempt.number not in dropped]
+    unexplained = [_without_words(attempt) for attempt in kept[:-MAX_EXPLAINED]]
+    return [_render(attempt) for attempt in (*unexplained, *kept[-MAX_EXPLAINED:])]
+
+
+def _without_words(attempt: Attempt) -> Attempt:
+    if attempt.failure is None:
+        return attempt
+    return replace(attempt, failure=replace(attempt.failure, message="", remedy=""))
 
 
 def count_failed(attempts: Sequence[Attempt]) -> int:
     return sum(attempt.is_counted for attempt in attempts)
+
+
+def began_at(attempts: Sequence[Attempt]) -> datetime | None:
+    """When the attempts began of which none was suspended since."""
+    began = None
+    for attempt in attempts:
+        began = began or attempt.admitted or (attempt.end and attempt.start)
+        if attempt.was_suspended and attempt.end is not None:
+            began = None
+    return began
 
 
 def next_start(attempts: Sequence[Attempt]) -> datetime | None:
@@ -80,6 +129,8 @@ def next_start(attempts: Sequence[Attempt]) -> datetime | None:
         return None
     if last.is_counted:
         return last.end + _delay(count_failed(attempts))
+    if last.result is Result.FAILED or last.was_suspended:
+        return last.end
     return last.end + _delay(_count_brief_at_end(attempts) - 1)
 
 
@@ -95,7 +146,7 @@ def _count_brief_at_end(attempts: Sequence[Attempt]) -> int:
     count = 0
     for attempt in reversed(attempts):
         is_brief = attempt.end is not None and attempt.end - attempt.start < BRIEF
-        if attempt.result is not Result.INTERRUPTED or not is_brief:
+        if attempt.result is not Result.INTERRUPTED or attempt.was_suspended or not is_brief:
             break
         count += 1
     return count
@@ -124,6 +175,12 @@ def _parse(record: Body) -> Attempt:
         last_step=record.get("lastStep"),
         resumed_from_step=record.get("resumedFromStep"),
         steps_lost=record.get("stepsLost"),
+        definition=record.get("definition", ""),
+        adjustments=record.get("adjustments", {}),
+        admitted=parse_time(record["admittedTime"]) if "admittedTime" in record else None,
+        pods_started=parse_time(record["podsStartTime"]) if "podsStartTime" in record else None,
+        gpus=record.get("gpus"),
+        is_stopping=record.get("stopping", False),
     )
 
 
@@ -138,6 +195,12 @@ def _render(attempt: Attempt) -> Manifest:
         "lastStep": attempt.last_step,
         "resumedFromStep": attempt.resumed_from_step,
         "stepsLost": attempt.steps_lost,
+        "definition": attempt.definition or None,
+        "adjustments": dict(attempt.adjustments) or None,
+        "admittedTime": None if attempt.admitted is None else render_time(attempt.admitted),
+        "podsStartTime": attempt.pods_started and render_time(attempt.pods_started),
+        "gpus": attempt.gpus,
+        "stopping": attempt.is_stopping or None,
     }
     if attempt.failure is not None:
         record |= {

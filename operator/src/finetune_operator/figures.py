@@ -2,14 +2,19 @@
 """`status.progress`: from what a trainer reports, and at the end from its outcome. No I/O here."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_contract.memory.quantity import render_bytes
 from finetune_contract.outcome import Outcome
-from finetune_contract.progress import Progress, TrainerPhase
+from finetune_contract.progress import Progress, TrainerPhase, bounded
+from finetune_operator.loss_history import resumed_from, with_point
 from finetune_operator.manifest import Manifest
-from finetune_operator.timestamps import render_duration, render_time
+from finetune_operator.timestamps import parse_time, render_duration, render_time
+
+OLDEST_UNDER_WAY = timedelta(seconds=30)
+"""How long a report may be held up in a replica, clocks that differ included."""
 
 SIGNIFICANT_DIGITS = 5
 """As many as a reader of `kubectl get` has a use for."""
@@ -27,6 +32,8 @@ def render_progress(progress: Progress, attempt: int, now: datetime) -> Manifest
         "epoch": _rounded(progress.epoch),
         "loss": _rounded(progress.loss),
         "evalLoss": _rounded(progress.eval_loss),
+        "baseEvalLoss": _rounded(progress.base_eval_loss),
+        "metrics": _rendered_metrics(progress.metrics),
         "learningRate": _rounded(progress.learning_rate),
         "tokensPerSecond": _rounded(progress.tokens_per_second),
         "eta": None if eta is None else render_duration(timedelta(seconds=eta)),
@@ -57,6 +64,8 @@ def with_outcome(previous: Mapping[str, Any], outcome: Outcome, attempt: int) ->
         "totalSteps": outcome.total_steps or None,
         "loss": _rounded(figures.get("loss")),
         "evalLoss": _rounded(figures.get("eval_loss")),
+        "baseEvalLoss": _rounded(figures.get("base_eval_loss")),
+        "metrics": _rendered_metrics(_metrics_in(figures)),
         "epoch": _rounded(figures.get("epoch")),
         "worldSize": outcome.world_size or None,
         "checkpointStep": outcome.checkpoint_step,
@@ -70,11 +79,43 @@ def without_eta(progress: Mapping[str, Any]) -> Manifest:
     return {name: value for name, value in progress.items() if name != "eta"}
 
 
+def _metrics_in(figures: Mapping[str, float]) -> Mapping[str, float]:
+    """What evaluations found, but for what has a field of its own."""
+    return {
+        name: value
+        for name, value in figures.items()
+        if name.startswith("eval_") and name != "eval_loss"
+    }
+
+
+def _rendered_metrics(metrics: Mapping[str, float]) -> Manifest | None:
+    return {name: _rounded(value) for name, value in bounded(metrics).items()} or None
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
-def is_news(status: Mapping[str, Any], attempt: int, step: int | None) -> bool:
+def with_known_steps(status: Mapping[str, Any], attempt: int, progress: Progress) -> Progress:
+    """A stock trainer names no steps when it ends: of those that it told before, its percentage."""
+    written = status.get("progress", {})
+    total = written.get("totalSteps")
+    if progress.stock_percent is None or written.get("attempt") != attempt or total is None:
+        return progress
+    return replace(progress, step=total * progress.stock_percent // 100, total_steps=total)
+
+
+def reaches_end(status: Mapping[str, Any], attempt: int, progress: Progress) -> bool:
+    """Whether a report is the first to say that all steps were taken."""
+    told = with_known_steps(status, attempt, progress)
+    if not told.total_steps or (told.step or 0) < told.total_steps:
+        return False
+    written = status.get("progress", {})
+    step: int = written.get("step", 0) if written.get("attempt") == attempt else 0
+    return step < told.total_steps
+
+
+def is_news(status: Mapping[str, Any], attempt: int, progress: Progress, heard: datetime) -> bool:
     """Whether a report of this attempt still belongs into the status.
 
     One of an attempt that has ended does only if it knows of later steps: then the trainer was
@@ -82,9 +123,51 @@ def is_news(status: Mapping[str, Any], attempt: int, step: int | None) -> bool:
     """
     attempts = status.get("attempts", ())
     newest = attempts[-1] if attempts else None
+    if newest is not None and newest["number"] > attempt:
+        return False
+    written = status.get("progress", {})
+    if written.get("attempt") == attempt and _is_overtaken(written, progress, heard):
+        return False
     if newest is None or newest["number"] < attempt:
         return True
-    if newest["number"] > attempt:
-        return False
     known_step = newest.get("lastStep") or 0
-    return "endTime" not in newest or (step or 0) > known_step
+    return "endTime" not in newest or (progress.step or 0) > known_step
+
+
+def _is_overtaken(written: Mapping[str, Any], progress: Progress, heard: datetime) -> bool:
+    """Whether the same attempt has told more already, which another replica may have written.
+
+    A pod that was replaced inside its attempt begins lower. Where it says from which step, it is
+    believed at once; a stock trainer does not, and is once nothing older can still be under way.
+    """
+    if _position(progress.phase, progress.step) >= _position(
+        TrainerPhase(written["phase"]) if "phase" in written else None, written.get("step")
+    ):
+        return False
+    beginning = progress.resumed_from_step
+    began_anew = beginning is not None and beginning != written.get("resumedFromStep")
+    patience = timedelta() if began_anew else OLDEST_UNDER_WAY
+    return "updated" in written and heard < parse_time(written["updated"]) + patience
+
+
+def _position(phase: TrainerPhase | None, step: int | None) -> tuple[int, int]:
+    return (-1 if phase is None else list(TrainerPhase).index(phase), step or 0)
+
+
+def report_patch(
+    status: Mapping[str, Any], attempt: int, progress: Progress, heard: datetime
+) -> Manifest:
+    """The merge patch of the status that a report makes: all of it in one write."""
+    patch: Manifest = {"progress": render_progress(progress, attempt, heard)}
+    if any("endTime" in record for record in status.get("attempts", ())[-1:]):
+        patch["progress"] = without_eta(patch["progress"])
+    if memory := render_memory(progress.estimated_memory_bytes, progress.peak_memory_bytes):
+        patch["memory"] = memory
+    before = status.get("lossHistory", [])
+    written, beginning = status.get("progress", {}), progress.resumed_from_step
+    is_same = (written.get("attempt"), written.get("resumedFromStep")) == (attempt, beginning)
+    valid = before if is_same else resumed_from(before, beginning)
+    history = with_point(valid, progress.step, _rounded(progress.loss))
+    if history != before:
+        patch["lossHistory"] = history
+    return patch

@@ -5,6 +5,8 @@
 nothing and adds no finalizer.
 """
 
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import kopf
@@ -44,6 +46,10 @@ def build_registry(replica: Replica, settings: Settings) -> kopf.OperatorRegistr
     async def notice_job(event: kopf.RawEvent, **_: Any) -> None:
         _notice(replica, Kind.JOB, event)
 
+    @kopf.on.event(GROUP, VERSION, "finetuneschedules", registry=registry)
+    async def notice_schedule(event: kopf.RawEvent, **_: Any) -> None:
+        _notice(replica, Kind.SCHEDULE, event)
+
     @kopf.on.event("batch", "v1", "jobs", registry=registry, labels={LABEL_JOB: kopf.PRESENT})
     async def notice_training_job(event: kopf.RawEvent, **_: Any) -> None:
         _notice(replica, Kind.TRAINING_JOB, event)
@@ -69,12 +75,28 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 500
     settings.watching.label_selectors["batch", "v1", "jobs"] = LABEL_JOB
     settings.watching.label_selectors["", "v1", "pods"] = LABEL_JOB
+    # A watch that says nothing for longer is dead; the API server sends a bookmark each minute.
+    settings.watching.inactivity_timeout = 75
+    settings.networking.request_timeout = 60
+    settings.networking.connect_timeout = 10
     settings.networking.enforce_retry_after = True
+    settings.networking.error_backoffs = Endless()
     return settings
 
 
 def _notice(replica: Replica, kind: Kind, event: kopf.RawEvent) -> None:
+    # kopf's type of what it has listed, not watched.
+    if event["type"] is None:
+        replica.notice_relisting()
     replica.notice(kind, event["object"], is_gone=event["type"] == "DELETED")
+
+
+class Endless:
+    """Seconds between tries: after the last of a finite number kopf would end the process, on all
+    replicas at once, when an outage lasts longer or a right is taken away."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1, 1, 2, 3, 5), repeat(8))
 
 
 class _NoProgress(kopf.ProgressStorage):

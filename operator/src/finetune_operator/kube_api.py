@@ -5,13 +5,15 @@ Raw calls, since typed ones cost about twice as much CPU and nothing here needs 
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from kubernetes.aio import client, config
 
+from finetune_operator import metrics
 from finetune_operator.manifest import Body
 from finetune_operator.naming import OPERATOR, Resource
 
@@ -22,11 +24,12 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 class ApiError(Exception):
-    """The API server's refusal, in its own words."""
+    """The API server's refusal, in its own words; or that it gave no answer: status 0."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(f"{status} {reason}: {message}")
         self.status = status
+        self.message = message
         self.reason = reason
         """The machine-readable one of a `metav1.Status`, such as `AlreadyExists`."""
 
@@ -48,11 +51,18 @@ class KubeApi:
 
     def __init__(self, configuration: Any) -> None:
         self._client: Any = client.ApiClient(configuration)
+        self._check_write: Callable[[], None] = _allow
 
     @classmethod
     async def connect(cls, kubeconfig: str | None) -> "KubeApi":
         """To the cluster of this kubeconfig, or to the one around this pod."""
         return cls(await _load(kubeconfig))
+
+    def fenced(self, check: Callable[[], None]) -> "KubeApi":
+        """The same client, for one who may not always write: `check` raises where it must not."""
+        fenced = copy(self)
+        fenced._check_write = check
+        return fenced
 
     @property
     def server(self) -> str:
@@ -63,13 +73,22 @@ class KubeApi:
         await self._client.close()
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
-        return await self._request("GET", resource.path(namespace, name))
+        return await self._request("GET", resource, resource.path(namespace, name))
 
-    async def list_all(self, resource: Resource, selector: str) -> AsyncIterator[Body]:
-        """The objects of all namespaces, page by page."""
-        query = {"limit": str(PAGE), "labelSelector": selector}
+    async def list_all(
+        self,
+        resource: Resource,
+        selector: str,
+        namespace: str | None = None,
+        *,
+        field_selector: str = "",
+    ) -> AsyncIterator[Body]:
+        """The objects of one namespace or of all, page by page."""
+        selectors = {"labelSelector": selector, "fieldSelector": field_selector}
+        query = {"limit": str(PAGE), **selectors}
         while True:
-            page = await self._request("GET", f"{resource.path()}?{urlencode(query)}")
+            path = f"{resource.path(namespace)}?{urlencode(query)}"
+            page = await self._request("GET", resource, path)
             for item in page["items"]:
                 yield item
             if not (token := page["metadata"].get("continue")):
@@ -79,13 +98,20 @@ class KubeApi:
     async def create(self, resource: Resource, body: Body) -> Body:
         namespace = body["metadata"].get("namespace")
         path = f"{resource.path(namespace)}?fieldManager={OPERATOR}"
-        return await self._request("POST", path, body)
+        return await self._request("POST", resource, path, body)
 
     async def replace(self, resource: Resource, body: Body) -> Body:
         """Exactly the version that was read."""
         metadata = body["metadata"]
         path = resource.path(metadata.get("namespace"), metadata["name"])
-        return await self._request("PUT", f"{path}?fieldManager={OPERATOR}", body)
+        return await self._request("PUT", resource, f"{path}?fieldManager={OPERATOR}", body)
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, uid: str, *, policy: str
+    ) -> None:
+        """Exactly this object; `policy` says what becomes of what it owns."""
+        options = {"propagationPolicy": policy, "preconditions": {"uid": uid}}
+        await self._request("DELETE", resource, resource.path(namespace, name), options)
 
     async def patch_status(
         self,
@@ -101,11 +127,14 @@ class KubeApi:
         version = {name: metadata[name] for name in ("uid", "resourceVersion")}
         return await self._request(
             "PATCH",
+            resource,
             f"{path}/status?fieldManager={field_manager}",
             {"metadata": version, "status": status},
         )
 
-    async def _request(self, method: str, path: str, body: Body | None = None) -> Body:
+    async def _request(
+        self, method: str, resource: Resource, path: str, body: Body | None = None
+    ) -> Body:
         content_type = MERGE_PATCH if method == "PATCH" else "application/json"
         method_, url, headers, body_, _ = await self._client.param_serialize(
             method,
@@ -114,14 +143,25 @@ class KubeApi:
             body=None if body is None else dict(body),
             auth_settings=["BearerToken"],
         )
-        response = await self._client.call_api(
-            method_, url, headers, body_, _request_timeout=TIMEOUT_SECONDS
-        )
-        content: bytes = await response.read()
+        if method != "GET":
+            self._check_write()
+        try:
+            response = await self._client.call_api(
+                method_, url, headers, body_, _request_timeout=TIMEOUT_SECONDS
+            )
+            content: bytes = await response.read()
+            metrics.count_request(method, resource.plural, response.status)
+        except Exception as error:
+            metrics.count_request(method, resource.plural, None)
+            # Whatever the network does, in whichever library's words: no answer.
+            raise ApiError(0, "Unreachable", f"{method} {path}: {error!r}") from error
         if response.status >= 400:
             raise _parse_refusal(response.status, content)
         answer: Body = json.loads(content)
         return answer
+
+
+def _allow() -> None: ...
 
 
 def _parse_refusal(status: int, content: bytes) -> ApiError:

@@ -1,27 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """KubeCluster: the outside world of `reconcile` for real; reads from memory, writes to the API."""
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from finetune_operator.attempts import Result, parse_attempts
-from finetune_operator.errors import Conflict, Gone, NotYet
+from finetune_operator.errors import Conflict
 from finetune_operator.kube_api import ApiError, KubeApi
-from finetune_operator.logs import say
+from finetune_operator.kube_complaints import find_complaint
+from finetune_operator.kube_queue import KubeQueue
+from finetune_operator.kube_writes import create_owned, tell_event, translated
 from finetune_operator.manifest import Body, Manifest
 from finetune_operator.memory import Kind, Memory
 from finetune_operator.naming import (
-    EVENTS,
+    CONFIG_MAPS,
     FINETUNE_JOBS,
     LABEL_JOB,
+    PODS,
     RESOURCES_BY_KIND,
+    SERVICES,
     TRAINING_JOBS,
 )
-from finetune_operator.observation import Children, controller_uid
+from finetune_operator.observation import Children
+from finetune_operator.pods import controller_uid, lacks_pods
 from finetune_operator.spec import key_of
-
-NAME_TAKEN_DELAY = timedelta(seconds=5)
+from finetune_operator.verdict import has_ended, is_over
 
 
 class KubeCluster:
@@ -29,6 +34,7 @@ class KubeCluster:
 
     def __init__(self, api: KubeApi, memory: Memory) -> None:
         self._api = api
+        self._queue = KubeQueue(api)
         self._memory = memory
 
     async def children_of(self, body: Body) -> Children:
@@ -40,42 +46,74 @@ class KubeCluster:
         for name in expected - known:
             # Deleted, or only not heard of yet: whoever takes over from another may be behind.
             await self._fetch_training_job(key.namespace, name)
-        return self._memory.children_of(key)
+        children = self._memory.children_of(key)
+        for found in children.training_jobs:
+            if controller_uid(found) != body["metadata"]["uid"] or is_over(found):
+                continue
+            if found["spec"].get("suspend"):
+                return replace(children, workload=await self._queue.find_workload(found))
+            if lacks_pods(found):
+                return replace(children, complaint=await find_complaint(self._api, found))
+        return children
 
     async def confirm_newest(self, body: Body) -> None:
         metadata = body["metadata"]
         try:
             newest = await self._api.get(FINETUNE_JOBS, metadata["namespace"], metadata["name"])
         except ApiError as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         self._memory.remember(Kind.JOB, newest)
         if newest["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
             raise Conflict
 
+    async def confirm_none_runs(self, body: Body) -> None:
+        key = key_of(body)
+        selector = f"{LABEL_JOB}={key.label}"
+        # The watch of pods may lag behind that of Jobs: a deleted Job's pod may not be known yet.
+        pods = [pod async for pod in self._api.list_all(PODS, selector, key.namespace)]
+        for pod in pods:
+            self._memory.remember(Kind.POD, pod)
+        if not all(map(has_ended, pods)):
+            raise Conflict
+
     async def create(self, manifest: Manifest) -> None:
         resource = RESOURCES_BY_KIND[manifest["kind"]]
-        try:
-            created = await self._api.create(resource, manifest)
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            created = await self._find_own(manifest)
+        created = await create_owned(self._api, resource, manifest)
         if resource is TRAINING_JOBS:
             self._memory.remember(Kind.TRAINING_JOB, created)
+
+    async def delete_training_job(self, namespace: str, name: str) -> None:
+        try:
+            found = await self._api.get(TRAINING_JOBS, namespace, name)
+            uid = found["metadata"]["uid"]
+            # In the foreground: as long as the Job is there, its pods' last words can be found.
+            await self._api.delete(TRAINING_JOBS, namespace, name, uid, policy="Foreground")
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def delete_children(self, body: Body, names: Sequence[str]) -> None:
+        namespace = body["metadata"]["namespace"]
+        # The Job last: while it is there, the rest is looked for again.
+        for name, resource in product(names, (CONFIG_MAPS, SERVICES, TRAINING_JOBS)):
+            try:
+                found = await self._api.get(resource, namespace, name)
+                if controller_uid(found) == body["metadata"]["uid"]:
+                    uid = found["metadata"]["uid"]
+                    await self._api.delete(resource, namespace, name, uid, policy="Background")
+            except ApiError as error:
+                if error.status not in (404, 409):
+                    raise
 
     async def write_status(self, body: Body, patch: Mapping[str, Any]) -> None:
         try:
             written = await self._api.patch_status(FINETUNE_JOBS, body, patch)
         except ApiError as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         self._memory.remember(Kind.JOB, written)
 
     async def tell(self, event: Manifest) -> None:
-        try:
-            await self._api.create(EVENTS, event)
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                say("event not recorded", event=event["reason"], error=error)
+        await tell_event(self._api, event)
 
     async def _fetch_training_job(self, namespace: str, name: str) -> None:
         try:
@@ -87,32 +125,3 @@ class KubeCluster:
             # Somebody else's Job may have the name.
             if LABEL_JOB in found["metadata"].get("labels", {}):
                 self._memory.remember(Kind.TRAINING_JOB, found)
-
-    async def _find_own(self, manifest: Manifest) -> Body:
-        """The object that has this name already, when we made it before."""
-        kind, metadata = manifest["kind"], manifest["metadata"]
-        namespace, name = metadata["namespace"], metadata["name"]
-        taken = NotYet(
-            f"{kind} {name} exists already and belongs to something else: waiting until it is gone",
-            after=NAME_TAKEN_DELAY,
-        )
-        try:
-            found = await self._api.get(RESOURCES_BY_KIND[kind], namespace, name)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            raise taken from error
-        is_going = "deletionTimestamp" in found["metadata"]
-        if controller_uid(found) != controller_uid(manifest) or is_going:
-            raise taken
-        return found
-
-
-def _translated(error: ApiError) -> Exception:
-    """What an error of writing to a job means to the one who writes."""
-    match error.status:
-        case 404:
-            return Gone()
-        case 409:
-            return Conflict()
-    return error

@@ -7,12 +7,13 @@ duration from when it saw the lease change last.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from finetune_operator.errors import Conflict
+from finetune_operator.errors import Conflict, NotLeading
 from finetune_operator.logs import say
 from finetune_operator.manifest import Body, Manifest
 from finetune_operator.timestamps import render_micro_time
@@ -60,16 +61,18 @@ class Leadership:
         self._clock = clock
         self._seen: tuple[object, ...] | None = None
         self._seen_at = 0.0
+        self._renewed_at = 0.0
+        self._trouble = ""
         self.is_held = False
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Works whenever it leads, until cancelled; then lets go, so that another can start."""
         try:
             while True:
-                renewed_at = await self._acquire()
+                self._renewed_at = await self._acquire()
                 self.is_held = True
                 say("leadership acquired", identity=self._identity)
-                await self._work_while_held(work, renewed_at)
+                await self._work_while_held(work)
                 say("leadership lost", identity=self._identity)
         finally:
             if self.is_held:
@@ -90,22 +93,35 @@ class Leadership:
             return False
         return True
 
+    def check(self) -> None:
+        """Right before a write: a process that was stopped for a while learns here that it was.
+
+        Raises:
+            NotLeading: somebody else may lead by now.
+        """
+        if not self.is_held or self._clock.monotonic() >= self._deadline:
+            raise NotLeading
+
+    @property
+    def _deadline(self) -> float:
+        return self._renewed_at + self._timing.renew_deadline.total_seconds()
+
     async def _acquire(self) -> float:
         while True:
             tried_at = self._clock.monotonic()
             try:
-                if await self.try_hold():
+                is_ours = await self.try_hold()
+                self._trouble = ""
+                if is_ours:
                     return tried_at
             except Exception as error:  # noqa: BLE001 - whatever it is, the next try may succeed
-                say("lease not reached", error=error)
+                self._say_trouble("lease not reached", error)
             await asyncio.sleep(self._timing.period.total_seconds())
 
-    async def _work_while_held(
-        self, work: Callable[[], Awaitable[None]], renewed_at: float
-    ) -> None:
+    async def _work_while_held(self, work: Callable[[], Awaitable[None]]) -> None:
         working = asyncio.ensure_future(work())
         try:
-            await self._renew_until_lost(working, renewed_at)
+            await self._renew_until_lost(working)
         finally:
             working.cancel()
             await asyncio.wait([working])
@@ -113,20 +129,20 @@ class Leadership:
             raise error
         self.is_held = False
 
-    async def _renew_until_lost(self, working: asyncio.Future[None], renewed_at: float) -> None:
+    async def _renew_until_lost(self, working: asyncio.Future[None]) -> None:
         while True:
             done, _ = await asyncio.wait([working], timeout=self._timing.period.total_seconds())
-            deadline = renewed_at + self._timing.renew_deadline.total_seconds()
             tried_at = self._clock.monotonic()
-            if done or tried_at >= deadline:
+            if done or tried_at >= self._deadline:
                 return
             try:
-                async with asyncio.timeout(deadline - tried_at):
+                async with asyncio.timeout(self._deadline - tried_at):
                     if not await self.try_hold():
                         return
-                renewed_at = tried_at
+                self._renewed_at = tried_at
+                self._trouble = ""
             except Exception as error:  # noqa: BLE001 - there is time for another try, or there is not
-                say("lease not renewed", error=error)
+                self._say_trouble("lease not renewed", error)
 
     async def _release(self) -> None:
         try:
@@ -136,6 +152,12 @@ class Leadership:
                 say("leadership released", identity=self._identity)
         except Exception as error:  # noqa: BLE001 - then it expires
             say("lease not released", error=error)
+
+    def _say_trouble(self, event: str, error: Exception) -> None:
+        """Once for all tries that fail alike."""
+        if self._trouble != (trouble := f"{event}: {error!r}"):
+            self._trouble = trouble
+            say(event, level=logging.WARNING, error=repr(error))
 
     def _look_at(self, spec: Body) -> None:
         seen = (spec.get("holderIdentity"), spec.get("renewTime"))

@@ -8,6 +8,8 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
+from finetune_operator.metrics import WatchErrors
+
 LOGGER = logging.getLogger("finetune_operator")
 
 FIELDS = "fields"
@@ -45,6 +47,7 @@ def set_up_logs(level: str) -> None:
     LOGGER.setLevel(level)
     # kopf tells of every event of every object there.
     logging.getLogger("kopf.objects").setLevel(logging.ERROR)
+    logging.getLogger(WatchErrors.LOGGER).addHandler(WatchErrors(level=logging.ERROR))
 
 
 def _render(value: object) -> str:

@@ -8,11 +8,13 @@ collisions. No I/O here.
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 GROUP = "finetune.dev"
 VERSION = "v1alpha1"
 KIND = "FineTuneJob"
+SCHEDULE_KIND = "FineTuneSchedule"
 API_VERSION = f"{GROUP}/{VERSION}"
 
 
@@ -31,6 +33,7 @@ class Resource:
 
 
 FINETUNE_JOBS = Resource(api_version=API_VERSION, plural="finetunejobs")
+FINETUNE_SCHEDULES = Resource(api_version=API_VERSION, plural="finetuneschedules")
 TRAINING_JOBS = Resource(api_version="batch/v1", plural="jobs")
 PODS = Resource(api_version="v1", plural="pods")
 CONFIG_MAPS = Resource(api_version="v1", plural="configmaps")
@@ -40,6 +43,11 @@ LEASES = Resource(api_version="coordination.k8s.io/v1", plural="leases")
 WEBHOOK_CONFIGURATIONS = Resource(
     api_version="admissionregistration.k8s.io/v1", plural="validatingwebhookconfigurations"
 )
+WORKLOADS = tuple(
+    Resource(api_version=f"kueue.x-k8s.io/{version}", plural="workloads")
+    for version in ("v1beta2", "v1beta1")
+)
+"""Kueue's; the first version that is served is read."""
 TOKEN_REVIEWS = Resource(api_version="authentication.k8s.io/v1", plural="tokenreviews")
 
 RESOURCES_BY_KIND = {
@@ -56,23 +64,30 @@ PROGRESS_FIELD_MANAGER = "finetune-progress"
 LABEL_JOB = f"{GROUP}/job"
 LABEL_RUN = f"{GROUP}/run"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_SCHEDULE = f"{GROUP}/schedule"
+ANNOTATION_SCHEDULED_AT = f"{GROUP}/scheduled-at"
+ANNOTATION_DEFINITION = f"{GROUP}/definition"
+ANNOTATION_ADJUSTMENTS = f"{GROUP}/adjustments"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 KUEUE_PREFIX = "kueue.x-k8s.io/"
 KUEUE_PODSET_PREFIX = "kueue.x-k8s.io/podset-"
+LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
+LABEL_JOB_UID = "kueue.x-k8s.io/job-uid"
 
 CONTAINER = "trainer"
-GPU_RESOURCE = "nvidia.com/gpu"
 
 
 class Phase(StrEnum):
     """The one-word summary of a job's conditions."""
 
     PENDING = "Pending"
+    QUEUED = "Queued"
     STARTING = "Starting"
     RUNNING = "Running"
     PUBLISHING = "Publishing"
     RETRYING = "Retrying"
+    SUSPENDED = "Suspended"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
 
@@ -83,8 +98,15 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     SPEC_ACCEPTED = "SpecAccepted"
     WAITING = "Waiting"
+    CREATE_REFUSED = "CreateRefused"
+    QUEUED = "Queued"
+    PREEMPTED = "Preempted"
+    ADMITTED = "Admitted"
+    RESUMED = "Resumed"
+    STOPPING = "Stopping"
     ATTEMPT_STARTED = "AttemptStarted"
     PODS_NOT_RUNNING = "PodsNotRunning"
+    NODE_NOT_READY = "NodeNotReady"
     PREPARING = "Preparing"
     TRAINING = "Training"
     PUBLISHING = "Publishing"
@@ -92,6 +114,21 @@ class Reason(StrEnum):
     SUCCEEDED = "Succeeded"
     VERIFIED = "Verified"
     NOT_VERIFIED = "NotVerified"
+
+
+class ScheduleReason(StrEnum):
+    """Reasons of a schedule's conditions and Events: where CronJobs have one, it is theirs."""
+
+    SCHEDULED = "Scheduled"
+    SUSPENDED = "Suspended"
+    JOB_ALREADY_ACTIVE = "JobAlreadyActive"
+    MISS_SCHEDULE = "MissSchedule"
+    TOO_MANY_MISSED_TIMES = "TooManyMissedTimes"
+    SUCCESSFUL_CREATE = "SuccessfulCreate"
+    FAILED_CREATE = "FailedCreate"
+    SUCCESSFUL_DELETE = "SuccessfulDelete"
+    SAW_COMPLETED_JOB = "SawCompletedJob"
+    MISSING_JOB = "MissingJob"
 
 
 class FailureReason(StrEnum):
@@ -103,6 +140,16 @@ class FailureReason(StrEnum):
     POD_STOPPED = "PodStopped"
     TRAINING_JOB_FAILED = "TrainingJobFailed"
     TRAINING_JOB_DELETED = "TrainingJobDeleted"
+    UNEXPLAINED = "Unexplained"
+
+
+class StopReason(StrEnum):
+    """Why the operator itself ended an attempt."""
+
+    SUSPENDED = "Suspended"
+    SPEC_CHANGED = "SpecChanged"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    PODS_NOT_STARTED = "PodsNotStarted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -115,6 +162,20 @@ class JobKey:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.label}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ScheduleKey:
+    """What a schedule is known by inside the operator."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+Key = JobKey | ScheduleKey
 
 
 # Pods of an Indexed Job are called `<job>-<index>-<5 characters>` and their hostnames
@@ -136,6 +197,24 @@ def job_label(job_name: str) -> str:
         return job_name
     # A job's name can't hold an underscore, so that no short name equals a shortened one.
     return f"{job_name[: 62 - _HASH_LENGTH].rstrip('.-')}_{_hash(job_name)}"
+
+
+# Leaves room for `-<unix minute>` within the 253 of an object's name.
+_MAX_SCHEDULE = 240
+
+
+def scheduled_name(schedule_name: str, moment: datetime) -> str:
+    """The name of the job of a scheduled time, as a CronJob names its Jobs: one for each minute."""
+    minute = int(moment.timestamp()) // 60
+    is_short = len(schedule_name) < _MAX_SCHEDULE
+    if is_short or (
+        len(schedule_name) == _MAX_SCHEDULE and not _LOOKS_HASHED.fullmatch(schedule_name)
+    ):
+        return f"{schedule_name}-{minute}"
+    readable = schedule_name[: _MAX_SCHEDULE - _HASH_LENGTH - 1]
+    # Exactly as long as a name may be, so that no shorter one equals it.
+    filled = readable.rstrip(".-").ljust(len(readable), "x")
+    return f"{filled}-{_hash(schedule_name)}-{minute}"
 
 
 def event_name(job_name: str, *distinguishing: str) -> str:

@@ -4,6 +4,7 @@
 The last place where raw children are read, with `verdict`, which explains failures for it.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,9 +13,26 @@ from typing import Any
 from finetune_contract.outcome import Blame, Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_operator import conditions
-from finetune_operator.attempts import Attempt, Result, parse_attempts
+from finetune_operator.attempts import Attempt, Result, began_at, parse_attempts
 from finetune_operator.manifest import Body
-from finetune_operator.naming import LABEL_ATTEMPT, FailureReason
+from finetune_operator.naming import (
+    ANNOTATION_ADJUSTMENTS,
+    ANNOTATION_DEFINITION,
+    LABEL_ATTEMPT,
+    FailureReason,
+)
+from finetune_operator.pods import (
+    controller_uid,
+    current_pods,
+    find_lingering,
+    find_silent_nodes,
+    find_wait,
+    find_waiting_words,
+    first_start,
+    pods_of,
+    start_time,
+)
+from finetune_operator.queueing import NO_WORDS, QueueWords, find_queue, find_queue_words
 from finetune_operator.spec import FineTuneJob, is_accepted
 from finetune_operator.timestamps import parse_time
 from finetune_operator.verdict import find_outcome, has_ended, judge_failure
@@ -29,6 +47,10 @@ class Children:
 
     training_jobs: Sequence[Body] = ()
     pods: Sequence[Body] = ()
+    workload: Body | None = None
+    """What Kueue keeps of the newest Job while that is suspended."""
+    complaint: str = ""
+    """Why the Job controller could not make the pods of the newest Job, in its words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,23 +60,49 @@ class Observed:
     is_accepted: bool
     """Whether the status already says so: from then on the API server keeps the spec as it is."""
     attempts: tuple[Attempt, ...] = ()
-    """All that is known of, brought up to date."""
+    """At what the spec defines now: all that is known of, brought up to date."""
+    earlier: tuple[Attempt, ...] = ()
+    """At what it defined before it was changed."""
+    started: datetime | None = None
+    """When its pods were first let start, or were again after a suspension; not while a queue holds
+    them back."""
     outcome: Outcome | None = None
     """Of the newest attempt, seen while its pod could still be read."""
     trainer_phase: TrainerPhase | None = None
     """What the newest attempt last reported to be doing."""
     is_suspended: bool = False
     """Whether somebody (Kueue) keeps the running attempt's Job from having pods."""
+    queue: str = ""
+    """The LocalQueue of the running attempt's Job."""
+    queue_words: QueueWords = NO_WORDS
+    """Why it is suspended."""
+    is_going: bool = False
+    """Whether the running attempt's Job is being deleted."""
+    waiting_since: datetime | None = None
+    """Since when a pod of the running attempt has been wanted that does not run."""
     started_pods: int = 0
     """How many pods of the running attempt have got as far as running."""
     waiting_for: str = ""
-    """Why a pod of the running attempt does not run, in the scheduler's or kubelet's words."""
+    """Why a pod of the running attempt does not run, in the words of whoever is to start it."""
+    silent_nodes: str = ""
+    """Which nodes with pods that have not ended do not answer any more."""
     lingering_pods: tuple[str, ...] = ()
     """Pods of ended attempts, or of an earlier job of this name, that still run."""
 
     @property
     def newest(self) -> Attempt | None:
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def last(self) -> Attempt | None:
+        """The newest at whatever definition: there is never more than one after it."""
+        return self.newest or (self.earlier[-1] if self.earlier else None)
+
+    @property
+    def running(self) -> Attempt | None:
+        """The newest that has not ended: there should never be another, nor one after it."""
+        known = (*self.earlier, *self.attempts)
+        return next((attempt for attempt in reversed(known) if attempt.end is None), None)
 
 
 def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> Observed:
@@ -72,48 +120,73 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
         # Not only the newest: a crash may have come between its start and the record of the last.
         training_job = own_jobs.get(known.name)
         seen, outcome = _bring_up_to_date(known, training_job, children.pods, now)
+        if seen.gpus is None and seen.definition == job.definition:
+            # Its record was never written (a crash), nor was that of an older operator.
+            seen = replace(seen, gpus=job.resources.gpus)
         attempts.append(_with_progress(seen, progress, outcome))
-    newest = attempts[-1] if attempts else None
-    is_running = newest is not None and newest.end is None
-    current_job = own_jobs.get(newest.name) if newest is not None and is_running else None
-    current_pods = _current_pods(current_job, children.pods)
+    last = attempts[-1] if attempts else None
+    is_running = last is not None and last.end is None
+    current_job = own_jobs.get(last.name) if last is not None and is_running else None
+    is_held = bool(current_job and current_job["spec"].get("suspend"))
+    # The time that a further attempt waits for its first turn is the job's own.
+    was_admitted = last is not None and last.admitted is not None
+    wanted = current_pods(current_job, children.pods)
+    told = _with_steps_lost(attempts)
+    other = [told.index(it) for it in told if it.definition not in ("", job.definition)]
+    changed = max(other, default=-1) + 1
     return Observed(
         is_accepted=accepted,
-        attempts=tuple(_with_steps_lost(attempts)),
+        attempts=tuple(told[changed:]),
+        earlier=tuple(told[:changed]),
+        started=None if is_held and was_admitted else _started(status, told[changed:]),
         outcome=outcome,
-        trainer_phase=_trainer_phase(progress, newest),
-        is_suspended=bool(current_job and current_job["spec"].get("suspend")),
-        started_pods=sum(
-            pod.get("status", {}).get("phase", "Pending") != "Pending" for pod in current_pods
+        trainer_phase=_trainer_phase(progress, last),
+        is_suspended=is_held,
+        queue=find_queue(current_job),
+        queue_words=find_queue_words(children.workload),
+        is_going=bool(current_job and "deletionTimestamp" in current_job["metadata"]),
+        waiting_since=find_wait(
+            current_job, wanted, has_run=last is not None and last.pods_started is not None
         ),
-        waiting_for=_find_waiting_words(current_pods),
-        lingering_pods=_find_lingering(children.pods, current_job),
+        started_pods=sum(
+            pod.get("status", {}).get("phase", "Pending") != "Pending" for pod in wanted
+        ),
+        waiting_for=find_waiting_words(wanted, children.complaint),
+        silent_nodes=find_silent_nodes(children.pods),
+        lingering_pods=find_lingering(children.pods, current_job),
     )
 
 
-def controller_uid(child: Body) -> str | None:
-    """The uid of the object that manages this one."""
-    for reference in child["metadata"].get("ownerReferences", ()):
-        if reference.get("controller"):
-            uid: str = reference["uid"]
-            return uid
-    return None
+def _started(status: Body, attempts: Sequence[Attempt]) -> datetime | None:
+    """As recorded, since the first attempts' records may be gone; anew after a queue held it back,
+    as for a batch/v1 Job."""
+    if "startTime" in status and attempts:
+        return parse_time(status["startTime"])
+    newest = attempts[-1] if attempts else None
+    if newest is not None and newest.end is None and newest.admitted is not None:
+        return newest.admitted
+    return began_at(attempts)
 
 
 def _known_attempts(status: Body, own_jobs: Mapping[str, Body]) -> list[Attempt]:
     """The recorded attempts and, after them, those whose record was never written (a crash)."""
     recorded = list(parse_attempts(status))
     newest_number = recorded[-1].number if recorded else 0
-    unrecorded = [
-        Attempt(
-            number=int(found["metadata"]["labels"][LABEL_ATTEMPT]),
-            name=name,
-            start=parse_time(found["metadata"]["creationTimestamp"]),
-        )
-        for name, found in own_jobs.items()
-    ]
+    unrecorded = [_attempt_of(name, found["metadata"]) for name, found in own_jobs.items()]
     newer = [attempt for attempt in unrecorded if attempt.number > newest_number]
     return recorded + sorted(newer, key=lambda attempt: attempt.number)
+
+
+def _attempt_of(name: str, metadata: Body) -> Attempt:
+    """An attempt as its Job alone tells of it."""
+    annotations = metadata.get("annotations", {})
+    return Attempt(
+        number=int(metadata["labels"][LABEL_ATTEMPT]),
+        name=name,
+        start=parse_time(metadata["creationTimestamp"]),
+        definition=annotations.get(ANNOTATION_DEFINITION, ""),
+        adjustments=json.loads(annotations.get(ANNOTATION_ADJUSTMENTS, "{}")),
+    )
 
 
 def _bring_up_to_date(
@@ -122,41 +195,68 @@ def _bring_up_to_date(
     if attempt.end is not None:
         return attempt, None
     if training_job is None:
-        return _deleted(attempt, now), None
-    pods = _pods_of(training_job, all_pods)
+        return _failed(attempt, _why_deleted(attempt), now), None
+    pods = pods_of(training_job, all_pods)
+    attempt = replace(
+        attempt,
+        admitted=start_time(training_job) or attempt.admitted,
+        # A pod that was replaced may be gone by now.
+        pods_started=attempt.pods_started or first_start(pods),
+    )
     found = training_job.get("status", {}).get("conditions", ())
+    is_going = "deletionTimestamp" in training_job["metadata"]
     if conditions.is_true(found, "Complete"):
-        ended = replace(attempt, end=_condition_time(found, "Complete"), result=Result.SUCCEEDED)
-        outcome = find_outcome(pods)
-        return replace(ended, exit_code=0, steps_lost=0), outcome
+        return _succeeded(attempt, _condition_time(found, "Complete")), find_outcome(pods)
     if conditions.is_true(found, "Failed"):
-        verdict = judge_failure(training_job, pods)
-        interrupted = verdict.failure.blame is Blame.INTERRUPTION
-        ended = replace(
-            attempt,
-            end=_condition_time(found, "Failed"),
-            result=Result.INTERRUPTED if interrupted else Result.FAILED,
-            failure=replace(verdict.failure, message=verdict.failure.message[:MAX_MESSAGE]),
-            exit_code=verdict.exit_code,
-        )
-        if verdict.outcome is not None:
-            lost = max(0, verdict.outcome.step - verdict.outcome.checkpoint_step)
-            ended = replace(ended, steps_lost=lost)
-        return ended, verdict.outcome
-    return attempt, None
+        end, verdict = _condition_time(found, "Failed"), judge_failure(training_job, pods)
+        failure = attempt.failure if attempt.is_stopping else None
+    elif is_going and pods and all(map(has_ended, pods)):
+        # While its pods are waited for, they can still be read.
+        if (outcome := find_outcome(pods)) is not None:
+            return _succeeded(attempt, now), outcome
+        end, verdict, failure = now, judge_failure(training_job, pods), _why_deleted(attempt)
+    else:
+        return attempt, None
+    ended = _failed(attempt, failure or verdict.failure, end)
+    if verdict.outcome is not None:
+        lost = max(0, verdict.outcome.step - verdict.outcome.checkpoint_step)
+        ended = replace(ended, steps_lost=lost)
+    return replace(ended, exit_code=verdict.exit_code), verdict.outcome
 
 
-def _deleted(attempt: Attempt, now: datetime) -> Attempt:
+def _succeeded(attempt: Attempt, end: datetime) -> Attempt:
+    """Also one that was to be stopped and was done before that."""
     return replace(
         attempt,
-        end=now,
-        result=Result.INTERRUPTED,
-        failure=Failure(
-            blame=Blame.INTERRUPTION,
-            reason=FailureReason.TRAINING_JOB_DELETED,
-            message=f"Job {attempt.name} was deleted",
-            remedy="delete the FineTuneJob, not its Job, to end the run",
-        ),
+        end=end,
+        result=Result.SUCCEEDED,
+        exit_code=0,
+        steps_lost=0,
+        failure=None,
+        is_stopping=False,
+    )
+
+
+def _failed(attempt: Attempt, failure: Failure, end: datetime) -> Attempt:
+    is_interruption = failure.blame is Blame.INTERRUPTION
+    return replace(
+        attempt,
+        end=end,
+        result=Result.INTERRUPTED if is_interruption else Result.FAILED,
+        failure=replace(failure, message=failure.message[:MAX_MESSAGE]),
+        is_stopping=False,
+    )
+
+
+def _why_deleted(attempt: Attempt) -> Failure:
+    """By us, for the reason that was recorded before; or by somebody else."""
+    if attempt.is_stopping and attempt.failure is not None:
+        return attempt.failure
+    return Failure(
+        blame=Blame.INTERRUPTION,
+        reason=FailureReason.TRAINING_JOB_DELETED,
+        message=f"Job {attempt.name} was deleted",
+        remedy="delete the FineTuneJob, not its Job, to end the run",
     )
 
 
@@ -193,45 +293,6 @@ def _trainer_phase(progress: Mapping[str, Any], newest: Attempt | None) -> Train
     if not is_of_newest or "phase" not in progress:
         return None
     return TrainerPhase(progress["phase"])
-
-
-def _pods_of(training_job: Body, pods: Sequence[Body]) -> list[Body]:
-    uid = training_job["metadata"]["uid"]
-    return [pod for pod in pods if controller_uid(pod) == uid]
-
-
-def _current_pods(training_job: Body | None, pods: Sequence[Body]) -> list[Body]:
-    """One pod for each node of the running attempt: without those that others have replaced."""
-    if training_job is None:
-        return []
-    own = _pods_of(training_job, pods)
-    if training_job["spec"].get("completionMode") == "Indexed":
-        return own
-    return sorted(own, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))[-1:]
-
-
-def _find_lingering(pods: Sequence[Body], training_job: Body | None) -> tuple[str, ...]:
-    """Pods that run although they are not of the running attempt's Job."""
-    current = _pods_of(training_job, pods) if training_job is not None else []
-    lingering = [pod for pod in pods if pod not in current and not has_ended(pod)]
-    return tuple(sorted(pod["metadata"]["name"] for pod in lingering))
-
-
-def _find_waiting_words(pods: Sequence[Body]) -> str:
-    """The first complaint about a pod, in the words of whoever is to start it."""
-    for pod in pods:
-        status = pod.get("status", {})
-        scheduled = conditions.find(status.get("conditions", ()), "PodScheduled")
-        if scheduled and scheduled.get("status") == "False" and scheduled.get("message"):
-            return f"pod {pod['metadata']['name']} is not scheduled: {scheduled['message']}"
-        for container in status.get("containerStatuses", ()):
-            waiting = container.get("state", {}).get("waiting", {})
-            if waiting.get("message"):
-                return (
-                    f"pod {pod['metadata']['name']} does not start: "
-                    f"{waiting.get('reason')}: {waiting['message']}"
-                )
-    return ""
 
 
 def _condition_time(found: Sequence[Body], type_: str) -> datetime:

@@ -4,15 +4,18 @@
 from collections.abc import Callable
 
 from aiohttp import web
+from prometheus_client.aiohttp import make_aiohttp_handler
 
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.progress import Progress
-from finetune_operator.authentication import TokenChecker, find_attempt
+from finetune_operator.authentication import Speaker, TokenChecker, find_speaker
+from finetune_operator.kube_api import ApiError
 from finetune_operator.memory import Memory
 from finetune_operator.naming import FINETUNE_JOBS, JobKey, job_label
 from finetune_operator.progress_writer import ProgressWriter
 
 MAX_BODY_BYTES = 64 * 1024
+RETRY_AFTER_SECONDS = 10
 PROGRESS_PATH = f"{FINETUNE_JOBS.path('{namespace}', '{name}')}/progress"
 
 
@@ -33,17 +36,22 @@ class ProgressServer:
         job = self._memory.find_job(key)
         if job is None or job["metadata"]["name"] != name:
             return _refusal(404, f"there is no FineTuneJob {name} in namespace {namespace}")
-        bearer = await self._checker.find_bearer(token, job)
+        try:
+            bearer = await self._checker.find_bearer(token, job)
+        except ApiError:
+            return _later("the API server does not say now whose token this is")
         if bearer is None:
             return _refusal(401, f"the token is not valid for progress of FineTuneJob {name}")
-        attempt = find_attempt(job, self._memory.children_of(key), bearer)
-        if attempt is None:
+        speaker = find_speaker(job, self._memory.children_of(key), bearer)
+        if speaker is None:
             return _refusal(403, f"the token is not of a pod of the current attempt of {name}")
+        if speaker.attempt != speaker.current:
+            return _refusal(403, _of_earlier_attempt(name, speaker))
         try:
             progress = Progress.from_body(await request.read())
         except InvalidDocument as invalid:
             return _refusal(400, str(invalid))
-        self._writer.report(key, attempt, progress)
+        self._writer.report(key, speaker.attempt, progress)
         return web.json_response({})
 
 
@@ -60,12 +68,26 @@ def build_app(
     app.router.add_post(PROGRESS_PATH, server.post_progress)
     app.router.add_get("/healthz", get_health)
     app.router.add_get("/readyz", get_readiness)
+    app.router.add_get("/metrics", make_aiohttp_handler())
     return app
 
 
 def _bearer_token(header: str) -> str | None:
     scheme, _, token = header.partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _later(message: str) -> web.Response:
+    answer = _refusal(503, message)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return answer
+
+
+def _of_earlier_attempt(name: str, speaker: Speaker) -> str:
+    return (
+        f"the token is of a pod of attempt {speaker.attempt} of FineTuneJob {name}, "
+        f"which is at attempt {speaker.current} by now"
+    )
 
 
 def _refusal(status: int, message: str) -> web.Response:

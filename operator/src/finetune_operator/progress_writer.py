@@ -6,16 +6,24 @@ job that it was judged by, so that a late report can't overwrite an attempt's fi
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from finetune_contract.progress import Progress
-from finetune_operator.figures import is_news, render_memory, render_progress
+from finetune_operator.figures import (
+    is_news,
+    reaches_end,
+    render_progress,
+    report_patch,
+    with_known_steps,
+)
 from finetune_operator.kube_api import ApiError, KubeApi
 from finetune_operator.logs import say, say_error
 from finetune_operator.memory import Kind, Memory
 from finetune_operator.naming import FINETUNE_JOBS, PROGRESS_FIELD_MANAGER, JobKey
+from finetune_operator.timestamps import parse_time
 from finetune_operator.work_queue import WorkQueue
 
 
@@ -26,6 +34,7 @@ class Report:
     attempt: int
     progress: Progress
     heard: datetime
+    is_urgent: bool = False
 
 
 class ProgressWriter:
@@ -40,18 +49,32 @@ class ProgressWriter:
         self._now = now
         self._queue: WorkQueue[JobKey] = WorkQueue()
         self._pending: dict[JobKey, Report] = {}
-        self._written_at: dict[JobKey, datetime] = {}
+        self._written_at: dict[JobKey, float] = {}
+        """In the event loop's time, oldest first, as far as it still matters."""
 
     def report(self, key: JobKey, attempt: int, progress: Progress) -> None:
         """To be written when its turn comes, unless a newer report is there by then."""
-        self._pending[key] = Report(attempt=attempt, progress=progress, heard=self._now())
-        self._queue.add_after(key, self._not_before(key))
+        heard, pending = self._now(), self._pending.get(key)
+        status = (self._memory.find_job(key) or {}).get("status", {})
+        if pending is not None:
+            as_written = _as_written(pending)
+            progress = with_known_steps(as_written, attempt, progress)
+            if not is_news(as_written, attempt, progress, heard):
+                return
+        # The pod may end in a moment, and the job with it: that it did all is not kept back.
+        is_urgent = reaches_end(status, attempt, progress)
+        self._pending[key] = Report(
+            attempt=attempt, progress=progress, heard=heard, is_urgent=is_urgent
+        )
+        wait = max(self._not_before(key), self._behind_others(status, heard))
+        self._queue.add_after(key, timedelta() if is_urgent else wait)
 
     async def run(self) -> None:
         """Writes until cancelled."""
         while True:
             async with self._queue.take() as key:
-                if (delay := self._not_before(key)) > timedelta():
+                pending, delay = self._pending.get(key), self._not_before(key)
+                if delay > timedelta() and pending is not None and not pending.is_urgent:
                     self._queue.add_after(key, delay)
                 else:
                     await self._write(key)
@@ -62,19 +85,15 @@ class ProgressWriter:
 
     async def _write(self, key: JobKey) -> None:
         report, job = self._pending.pop(key, None), self._memory.find_job(key)
-        if job is None:
-            self._written_at.pop(key, None)
+        if job is None or report is None:
             return
-        if report is None or not is_news(
-            job.get("status", {}), report.attempt, report.progress.step
-        ):
+        status = job.get("status", {})
+        progress = with_known_steps(status, report.attempt, report.progress)
+        if not is_news(status, report.attempt, progress, report.heard):
             return
-        told = report.progress
-        patch = {"progress": render_progress(told, report.attempt, report.heard)}
-        if memory := render_memory(told.estimated_memory_bytes, told.peak_memory_bytes):
-            patch["memory"] = memory
+        patch = report_patch(status, report.attempt, progress, report.heard)
         # Before it is done: what is reported meanwhile has to wait.
-        self._written_at[key] = self._now()
+        self._note_write(key)
         try:
             written = await self._api.patch_status(
                 FINETUNE_JOBS, job, patch, field_manager=PROGRESS_FIELD_MANAGER
@@ -97,10 +116,35 @@ class ProgressWriter:
         written_at = self._written_at.get(key)
         if written_at is None:
             return timedelta()
-        return max(timedelta(), written_at + self._interval - self._now())
+        passed = timedelta(seconds=asyncio.get_running_loop().time() - written_at)
+        return max(timedelta(), self._interval - passed)
+
+    def _behind_others(self, status: Mapping[str, Any], heard: datetime) -> timedelta:
+        """How long it has to wait for what another replica wrote; clocks may be apart."""
+        updated = status.get("progress", {}).get("updated")
+        if updated is None:
+            return timedelta()
+        due = parse_time(updated) + self._interval - heard
+        return min(max(timedelta(), due), self._interval)
+
+    def _note_write(self, key: JobKey) -> None:
+        now = asyncio.get_running_loop().time()
+        self._written_at.pop(key, None)
+        self._written_at[key] = now
+        for old, written_at in list(self._written_at.items()):
+            if written_at + self._interval.total_seconds() > now:
+                break
+            del self._written_at[old]
 
     def _put_back(self, key: JobKey, report: Report) -> None:
         self._pending.setdefault(key, report)
         # It was not written after all.
         self._written_at.pop(key, None)
         self._queue.retry(key)
+
+
+def _as_written(report: Report) -> Mapping[str, Any]:
+    """The status that it is going to make: what comes after it is judged as by that."""
+    told = render_progress(report.progress, report.attempt, report.heard)
+    known = {name: value for name, value in told.items() if value is not None}
+    return {"attempts": [{"number": report.attempt}], "progress": known}

@@ -10,23 +10,25 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_operator import conditions
+from finetune_operator.attempts import parse_attempts
 from finetune_operator.cluster import Cluster
 from finetune_operator.decision import Decision, decide
 from finetune_operator.desired import build_attempt
-from finetune_operator.errors import InvalidSpec, NotYet
-from finetune_operator.events import build_event, find_turning_point
+from finetune_operator.errors import NotYet
+from finetune_operator.events import build_event, find_turning_points
 from finetune_operator.manifest import Body
 from finetune_operator.naming import Phase, Reason
-from finetune_operator.observation import observe
+from finetune_operator.observation import Observed, observe
 from finetune_operator.settings import Settings
 from finetune_operator.spec import FineTuneJob, parse_job
 from finetune_operator.status import (
     acknowledged_status,
+    find_cleanup,
     is_finished,
     next_status,
-    rejected_status,
     status_patch,
 )
+from finetune_operator.timestamps import render_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class Reconciled:
 
     phase: str
     reason: str
+    message: str
     has_written: bool
     check_again_in: timedelta | None = None
 
@@ -58,39 +61,67 @@ async def reconcile(
     if "deletionTimestamp" in body["metadata"]:
         # The garbage collector deletes the children; their pods get the grace period to save.
         return None
-    previous, generation = body.get("status", {}), body["metadata"]["generation"]
     if is_finished(body):
-        seen = acknowledged_status(previous, generation)
-        return await _write(body, seen, None, cluster=cluster, now=now)
-    try:
-        job = parse_job(body, settings, model)
-    except InvalidSpec as invalid:
-        rejected = rejected_status(previous, generation, invalid, now)
-        return await _write(body, rejected, None, cluster=cluster, now=now)
+        return await _look_after_finished(body, cluster=cluster, now=now)
+    job = parse_job(body, settings, model)
     observed = observe(job, body, await cluster.children_of(body), now)
     decision = decide(job, observed, now)
-    decision = await _carry_out(job, body, decision, cluster=cluster, settings=settings)
-    status = next_status(previous, job, observed, decision, now)
+    decision = await _carry_out(job, body, observed, decision, cluster=cluster, settings=settings)
+    status = next_status(body.get("status", {}), job, observed, decision, now)
     return await _write(body, status, decision.check_again_in, cluster=cluster, now=now)
 
 
+async def _look_after_finished(body: Body, *, cluster: Cluster, now: datetime) -> Reconciled:
+    """An edit is seen; the children go when their time has come."""
+    previous, spec = body["status"], body["spec"]
+    seen = acknowledged_status(previous, body["metadata"]["generation"])
+    due = find_cleanup(previous, spec)
+    if due is None or due > now:
+        wait = None if due is None else due - now
+        return await _write(body, seen, wait, cluster=cluster, now=now)
+    await cluster.confirm_newest(body)
+    # Those of attempts whose records were dropped long ago, too.
+    jobs = (await cluster.children_of(body)).training_jobs
+    names = {it.name for it in parse_attempts(previous)} | {it["metadata"]["name"] for it in jobs}
+    await cluster.delete_children(body, sorted(names))
+    cleaned = {**seen, "cleanupTime": render_time(now)}
+    return await _write(body, cleaned, None, cluster=cluster, now=now)
+
+
 async def _carry_out(
-    job: FineTuneJob, body: Body, decision: Decision, *, cluster: Cluster, settings: Settings
+    job: FineTuneJob,
+    body: Body,
+    observed: Observed,
+    decision: Decision,
+    *,
+    cluster: Cluster,
+    settings: Settings,
 ) -> Decision:
     """The decision as it turned out: a name that is still taken makes it wait."""
+    if decision.job_to_delete is not None:
+        await cluster.confirm_newest(body)
+        await cluster.delete_training_job(job.namespace, decision.job_to_delete)
+    if decision.is_repaired and (running := observed.running) is not None:
+        try:
+            for manifest in build_attempt(job, running.number, settings, running.adjustments)[:-1]:
+                await cluster.create(manifest)
+        except NotYet as not_yet:
+            return replace(decision, message=f"{decision.message}; {not_yet}")
     number = decision.attempt_to_start
     if number is None:
         return decision
-    # A cache that lags behind must not start anything for a job that has ended or is gone.
+    # A cache that lags behind must not start anything for a job that has ended or is gone, nor
+    # beside a pod that still runs.
     await cluster.confirm_newest(body)
+    await cluster.confirm_none_runs(body)
     try:
-        for manifest in build_attempt(job, number, settings):
+        for manifest in build_attempt(job, number, settings, decision.adjustments):
             await cluster.create(manifest)
     except NotYet as not_yet:
         return replace(
             decision,
             phase=Phase.PENDING if number == 1 else Phase.RETRYING,
-            reason=Reason.WAITING,
+            reason=not_yet.reason or Reason.WAITING,
             message=str(not_yet),
             attempt_to_start=None,
             check_again_in=not_yet.after,
@@ -111,12 +142,13 @@ async def _write(
     if patch:
         await cluster.write_status(body, patch)
         # After the status: what is told has happened.
-        if (point := find_turning_point(before, status)) is not None:
-            await cluster.tell(build_event(body, point, status.get("attempt"), now))
+        for point in find_turning_points(before, status):
+            await cluster.tell(build_event(body, point, status, now))
     ready = conditions.require(status["conditions"], "Ready")
     return Reconciled(
         phase=status["phase"],
         reason=ready["reason"],
+        message=ready["message"],
         has_written=bool(patch),
         check_again_in=check_again_in,
     )

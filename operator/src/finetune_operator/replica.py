@@ -7,21 +7,23 @@ All replicas watch, take progress and review jobs; only the one that holds the L
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
 
 from finetune_operator.authentication import TokenChecker
-from finetune_operator.kube_api import KubeApi
+from finetune_operator.kube_api import ApiError, KubeApi
 from finetune_operator.kube_cluster import KubeCluster
 from finetune_operator.kube_lease import KubeLease
+from finetune_operator.kube_schedules import KubeSchedules
 from finetune_operator.leadership import Clock, Leadership, Timing
 from finetune_operator.logs import say, say_error
 from finetune_operator.manifest import Body
-from finetune_operator.memory import Kind, Memory
+from finetune_operator.memory import Kind, Memory, schedule_of
 from finetune_operator.model_configs import ModelConfigs
-from finetune_operator.naming import JobKey
+from finetune_operator.naming import Key
 from finetune_operator.progress_server import ProgressServer, build_app
 from finetune_operator.progress_writer import ProgressWriter
 from finetune_operator.settings import Settings
@@ -33,6 +35,9 @@ from finetune_operator.worker import Worker
 STUCK_AFTER = timedelta(minutes=5)
 """Every request has a timeout far below this: a worker this slow will not come back."""
 
+LISTING_LASTS = timedelta(seconds=5)
+"""So long a watch that begins anew may take to tell of all that there is."""
+
 WARM_UP_PERIOD = timedelta(seconds=2)
 
 
@@ -43,12 +48,14 @@ class Replica:
         self._settings = settings
         self._memory = Memory()
         self._models = ModelConfigs(settings.model_configs, time.monotonic)
-        self._queue: WorkQueue[JobKey] = WorkQueue()
+        self._queue: WorkQueue[Key] = WorkQueue()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_warm = False
         self._webhook: Webhook | None = None
+        self._was_relisted = asyncio.Event()
         self.has_failed = asyncio.Event()
         """Set when a part has died: the process must end, and be started anew."""
+        self.has_stopped = asyncio.Event()
 
     async def start(self) -> None:
         """Returns when the memory is warm; events may come from then on."""
@@ -81,6 +88,7 @@ class Replica:
         await self._server.cleanup()
         await self._writer.flush()
         await self._api.close()
+        self.has_stopped.set()
         say("replica stopped", identity=self._settings.identity)
 
     def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
@@ -88,6 +96,12 @@ class Replica:
         memory = self._memory
         key = memory.forget(kind, body) if is_gone else memory.remember(kind, body)
         self._queue.add(key)
+        if kind is Kind.JOB and (schedule := schedule_of(body)) is not None:
+            self._queue.add(schedule)
+
+    def notice_relisting(self) -> None:
+        """A watch had to begin anew: of what vanished meanwhile it will never tell."""
+        self._was_relisted.set()
 
     def is_healthy(self) -> bool:
         """Whether all parts live; that this gets an answer shows that the event loop does."""
@@ -107,9 +121,13 @@ class Replica:
                 await asyncio.sleep(WARM_UP_PERIOD.total_seconds())
 
     async def _lead(self) -> None:
-        cluster = KubeCluster(self._api, self._memory)
+        api = self._api.fenced(self._leadership.check)
+        cluster = KubeCluster(api, self._memory)
+        schedules = KubeSchedules(api, self._memory)
         find_model = self._models.find
-        worker = Worker(self._queue, self._memory, cluster, self._settings, _now, find_model)
+        worker = Worker(
+            self._queue, self._memory, cluster, self._settings, _now, find_model, schedules
+        )
         for key in self._memory.known_keys():
             self._queue.add(key)
         async with asyncio.TaskGroup() as group:
@@ -118,10 +136,16 @@ class Replica:
 
     async def _sweep_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.resync.total_seconds())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.resync.total_seconds()):
+                    await self._was_relisted.wait()
+                    await asyncio.sleep(LISTING_LASTS.total_seconds())
+            self._was_relisted.clear()
             try:
                 for key in await forget_vanished(self._api, self._memory):
                     self._queue.add(key)
+            except ApiError as error:
+                say("not swept", error=error)
             except Exception as error:  # noqa: BLE001 - the next sweep does it
                 say_error("not swept", error)
 

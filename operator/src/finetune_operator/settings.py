@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from finetune_contract.memory.quantity import parse_quantity
 
@@ -51,6 +52,24 @@ class Settings:
     """MODEL_CONFIGS: where a model's config.json is, with {model} and {revision} in it."""
     gpu_memory_bytes: int | None = None
     """GPU_MEMORY: what each of the cluster's GPUs has, such as 80Gi."""
+    namespaces: tuple[str, ...] = ()
+    """NAMESPACES: where jobs may run, as names or patterns (`team-*`); without it everywhere.
+    Lists have commas between."""
+    allowed_images: tuple[str, ...] = ()
+    """ALLOWED_IMAGES: patterns of images that jobs may name (`registry.example.com/ml/*`) beside
+    TRAINER_IMAGE, which they always may; without it any."""
+    allow_trust_remote_code: bool = False
+    """ALLOW_TRUST_REMOTE_CODE: whether configs may set trust_remote_code, by which code from a
+    model's repository runs in the pods; `true` or `false`."""
+    output_prefixes: tuple[str, ...] = ()
+    """OUTPUT_PREFIXES: the folders below which results may go, with `{namespace}` for the job's
+    (`s3://models/{namespace}`); without it anywhere."""
+    max_gpus: int | None = None
+    """MAX_GPUS: how many GPUs a job may have, nodes times gpusPerNode; without it any number. What
+    comes by resource claims is counted by gpusPerNode too."""
+    allowed_host_paths: tuple[str, ...] = ()
+    """ALLOWED_HOST_PATHS: folders of nodes that jobs may mount, with all below them; without it
+    none. Whoever can write to one can place links in it that lead anywhere on the node."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -88,7 +107,19 @@ class Settings:
             log_level=env.get("LOG_LEVEL", "INFO"),
             model_configs=_template(env, "MODEL_CONFIGS"),
             gpu_memory_bytes=_memory(env, "GPU_MEMORY"),
+            **_guard_rails(env),
         )
+
+
+def _guard_rails(env: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "namespaces": _list(env, "NAMESPACES"),
+        "allowed_images": _list(env, "ALLOWED_IMAGES"),
+        "allow_trust_remote_code": _switch(env, "ALLOW_TRUST_REMOTE_CODE"),
+        "output_prefixes": _prefixes(env, "OUTPUT_PREFIXES", "://"),
+        "max_gpus": _positive_number(env, "MAX_GPUS", 0) or None,
+        "allowed_host_paths": _prefixes(env, "ALLOWED_HOST_PATHS", "/"),
+    }
 
 
 def _webhook_port(env: Mapping[str, str]) -> int | None:
@@ -105,6 +136,30 @@ def _positive_number(env: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise ValueError(f"{name} is {text!r}, expected a whole number above 0")
     return int(text)
+
+
+def _list(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
+
+
+def _prefixes(env: Mapping[str, str], name: str, sign: str) -> tuple[str, ...]:
+    """
+    Raises:
+        ValueError: one can't be the beginning of anything, so that it would refuse every job.
+    """
+    found = _list(env, name)
+    for prefix in found:
+        if sign not in prefix or (sign == "/" and not prefix.startswith(sign)):
+            expected = "a URI such as s3://models" if sign == "://" else "an absolute path"
+            raise ValueError(f"{name} has {prefix!r}, expected {expected}")
+    return found
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name, "").strip().lower()
+    if text not in ("", "true", "false"):
+        raise ValueError(f"{name} is {env[name]!r}, expected true or false")
+    return text == "true"
 
 
 def _template(env: Mapping[str, str], name: str) -> str | None:

@@ -11,8 +11,8 @@ Precedence, from the best witness to the poorest:
 4. the exit code that the Job's Failed condition quotes, when all pods are gone;
 5. the Job's Failed condition itself.
 
-On a single node, pods that a disruption took were replaced within the attempt: they are heard only
-where there is no other.
+On a single node, pods that a disruption took, or that were asked to stop and did, were replaced
+within the attempt: they are heard only where there is no other.
 """
 
 import re
@@ -20,8 +20,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune_contract.documents import InvalidDocument
-from finetune_contract.outcome import PEER_LOST, Blame, Failure, Outcome, blame_of_exit_code
-from finetune_operator.conditions import find
+from finetune_contract.outcome import (
+    PEER_LOST,
+    Blame,
+    ExitCode,
+    Failure,
+    Outcome,
+    blame_of_exit_code,
+)
+from finetune_operator.conditions import find, is_true
 from finetune_operator.manifest import Body
 from finetune_operator.naming import CONTAINER, FailureReason
 
@@ -75,7 +82,7 @@ def judge_failure(training_job: Body, pods: Sequence[Body]) -> Verdict:
     endings = [ending for ending in map(_find_ending, pods) if ending is not None]
     failed = [ending for ending in endings if ending.exit_code != 0]
     if training_job["spec"].get("completionMode") != "Indexed":
-        failed = [ending for ending in failed if not _find_disruption(ending.pod)] or failed
+        failed = [ending for ending in failed if not is_to_be_replaced(ending.pod)] or failed
     if failed:
         return _judge_ending(min(failed, key=lambda ending: ending.order))
     if lost := [pod for pod in pods if pod.get("status", {}).get("phase") == "Failed"]:
@@ -97,6 +104,22 @@ def find_outcome(pods: Sequence[Body]) -> Outcome | None:
 def has_ended(pod: Body) -> bool:
     """Whether nothing runs in this pod any more."""
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def is_to_be_replaced(pod: Body) -> bool:
+    """Whether this pod has ended in a way that a single node's Job does not count as a failure:
+    as its podFailurePolicy has it."""
+    if pod.get("status", {}).get("phase") != "Failed":
+        return False
+    ending = _find_ending(pod)
+    is_interrupted = ending is not None and ending.exit_code == ExitCode.INTERRUPTED
+    return is_interrupted or _find_disruption(pod) is not None
+
+
+def is_over(training_job: Body) -> bool:
+    """Whether a Job has ended, and has no more pods."""
+    found = training_job.get("status", {}).get("conditions", ())
+    return is_true(found, "Complete") or is_true(found, "Failed")
 
 
 def _find_ending(pod: Body) -> _Ending | None:

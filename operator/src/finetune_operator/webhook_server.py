@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTPS endpoint that the API server asks about FineTuneJobs; every replica has one."""
+"""The HTTPS endpoint that the API server asks about jobs and schedules; every replica has one."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ from aiohttp import web
 
 from finetune_operator.admission import (
     is_to_be_checked,
+    job_in,
     let_through,
     parse_review,
     render_review,
@@ -95,7 +96,8 @@ async def answer(
     """The review, or, where that fails, leave to go on: a fault of ours must stop nobody."""
     job = f"{request.get('namespace')}/{request.get('name')}"
     try:
-        model = await find_model(request["object"]) if is_to_be_checked(request) else None
+        checked = job_in(request) if is_to_be_checked(request) else None
+        model = None if checked is None else await find_model(checked)
         response = review(request, settings, model)
     except Exception as error:  # noqa: BLE001 - whatever it is, the operator checks again
         say_error("job not reviewed", error, job=job)

@@ -14,7 +14,8 @@ from typing import Generic, TypeVar
 Key = TypeVar("Key", bound=Hashable)
 
 FIRST_BACKOFF = timedelta(milliseconds=100)
-LONGEST_BACKOFF = timedelta(minutes=2)
+LONGEST_BACKOFF = timedelta(seconds=30)
+"""How long a job may wait on after what hindered it has ended."""
 
 
 class WorkQueue(Generic[Key]):

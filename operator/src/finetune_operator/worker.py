@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A worker takes a key from the queue, reconciles its job, and says what happens next."""
+"""A worker takes a key from the queue, reconciles what it names, and says what happens next."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
 from finetune_operator.cluster import Cluster
-from finetune_operator.errors import Conflict, Gone
+from finetune_operator.errors import Conflict, Gone, NotLeading
+from finetune_operator.kube_api import ApiError
 from finetune_operator.logs import say, say_error
 from finetune_operator.memory import Memory
 from finetune_operator.model_configs import FindModel, knows_no_model
-from finetune_operator.naming import JobKey
-from finetune_operator.reconcile import reconcile
+from finetune_operator.naming import SCHEDULE_KIND, Key, ScheduleKey
+from finetune_operator.reconcile import Reconciled, reconcile
+from finetune_operator.schedules.cluster import ScheduleCluster
+from finetune_operator.schedules.reconcile import reconcile_schedule
 from finetune_operator.settings import Settings
 from finetune_operator.status import is_finished
 from finetune_operator.work_queue import WorkQueue
@@ -21,12 +25,13 @@ class Worker:
 
     def __init__(
         self,
-        queue: WorkQueue[JobKey],
+        queue: WorkQueue[Key],
         memory: Memory,
         cluster: Cluster,
         settings: Settings,
         now: Callable[[], datetime],
         find_model: FindModel = knows_no_model,
+        schedules: ScheduleCluster | None = None,
     ) -> None:
         self._queue = queue
         self._memory = memory
@@ -34,6 +39,7 @@ class Worker:
         self._settings = settings
         self._now = now
         self._find_model = find_model
+        self._schedules = schedules
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -41,26 +47,21 @@ class Worker:
             async with self._queue.take() as key:
                 await self._work_on(key)
 
-    async def _work_on(self, key: JobKey) -> None:
+    async def _work_on(self, key: Key) -> None:
         """Every error becomes what is to happen next; none gets out."""
-        body = self._memory.find_job(key)
-        if body is None:
-            self._queue.forget_failures(key)
-            return
         try:
-            done = await reconcile(
-                body,
-                cluster=self._cluster,
-                settings=self._settings,
-                now=self._now(),
-                model=None if is_finished(body) else await self._find_model(body),
-            )
-        except Conflict:
-            # The newer version is on its way; until then another try would find the same.
+            done = await self._reconcile(key)
+        except (Conflict, NotLeading):
+            # The newer version is on its way, or another replica's turn: soon neither is news.
             self._queue.retry(key)
             return
         except Gone:
             self._queue.forget_failures(key)
+            return
+        except ApiError as error:
+            # Its own words say it all: a missing right, an outage.
+            delay = self._queue.retry(key)
+            say("not reconciled", level=logging.WARNING, job=key, error=error, retry_in=delay)
             return
         except Exception as error:  # noqa: BLE001 - anything else is retried, counted and visible
             delay = self._queue.retry(key)
@@ -70,6 +71,42 @@ class Worker:
         if done is None:
             return
         if done.has_written:
-            say("decided", job=key, phase=done.phase, reason=done.reason)
+            say("decided", job=key, phase=done.phase, reason=done.reason, message=done.message)
         if done.check_again_in is not None:
             self._queue.add_after(key, done.check_again_in)
+
+    async def _reconcile(self, key: Key) -> Reconciled | None:
+        """None where there is nothing to say about it any more."""
+        if isinstance(key, ScheduleKey):
+            return await self._reconcile_schedule(key)
+        body = self._memory.find_job(key)
+        if body is None:
+            return None
+        return await reconcile(
+            body,
+            cluster=self._cluster,
+            settings=self._settings,
+            now=self._now(),
+            model=None if is_finished(body) else await self._find_model(body),
+        )
+
+    async def _reconcile_schedule(self, key: ScheduleKey) -> Reconciled | None:
+        body = self._memory.find_schedule(key)
+        if body is None or self._schedules is None:
+            return None
+        done = await reconcile_schedule(
+            body,
+            cluster=self._schedules,
+            settings=self._settings,
+            now=self._now(),
+            model=await self._find_model(body["spec"]["jobTemplate"]),
+        )
+        if done is None:
+            return None
+        return Reconciled(
+            phase=SCHEDULE_KIND,
+            reason=done.reason,
+            message=done.message,
+            has_written=done.has_written,
+            check_again_in=done.check_again_in,
+        )

@@ -5,6 +5,7 @@ from finetune_contract.mounts import (
     ENV_GRACE_SECONDS,
     ENV_PROGRESS_TOKEN,
     ENV_PROGRESS_URL,
+    MODEL_CACHE_FOLDER,
     RUN_FOLDER,
     TOKEN_FILE,
     TOKEN_FOLDER,
@@ -12,8 +13,9 @@ from finetune_contract.mounts import (
     progress_audience,
 )
 from finetune_operator.desired.metadata import build_labels, kueue_podset_entries
+from finetune_operator.desired.overlay import apply_overlay
 from finetune_operator.manifest import Manifest
-from finetune_operator.naming import CONTAINER, FINETUNE_JOBS, GPU_RESOURCE, child_name
+from finetune_operator.naming import CONTAINER, FINETUNE_JOBS, child_name
 from finetune_operator.settings import Settings
 from finetune_operator.spec import FineTuneJob
 
@@ -38,6 +40,8 @@ def build_pod_template(job: FineTuneJob, attempt: int, settings: Settings) -> Ma
             "runAsUser": TRAINER_UID,
             "runAsGroup": TRAINER_UID,
             "fsGroup": TRAINER_UID,
+            # Or the kubelet would go through every file of a claim each time.
+            "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_build_container(job, settings)],
@@ -45,13 +49,13 @@ def build_pod_template(job: FineTuneJob, attempt: int, settings: Settings) -> Ma
     }
     if job.resources.nodes > 1:
         spec["subdomain"] = child_name(job.name, attempt)
-    return {"metadata": metadata, "spec": spec}
+    return apply_overlay({"metadata": metadata, "spec": spec}, job.pod_template)
 
 
 def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
     container: Manifest = {
         "name": CONTAINER,
-        "image": job.image or settings.trainer_image,
+        "image": job.image,
         "imagePullPolicy": "IfNotPresent",
         "env": [
             {"name": "HOME", "value": WORK_FOLDER},
@@ -75,6 +79,13 @@ def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
             {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - in the container
         ],
     }
+    if job.model_cache is not None:
+        mount = {"name": "model-cache", "mountPath": MODEL_CACHE_FOLDER}
+        if job.model_cache.sub_path is not None:
+            mount["subPath"] = job.model_cache.sub_path
+        container["volumeMounts"].append(mount)
+        # Only what the hub's library guards with locks; HF_HOME would share code and tokens too.
+        container["env"].append({"name": "HF_HUB_CACHE", "value": f"{MODEL_CACHE_FOLDER}/hub"})
     if job.credentials_secret is not None:
         container["envFrom"] = [{"secretRef": {"name": job.credentials_secret}}]
     return container
@@ -96,11 +107,13 @@ def _build_resources(job: FineTuneJob) -> Manifest:
         requests["cpu"] = job.resources.cpu
     if job.resources.memory is not None:
         requests["memory"] = limits["memory"] = job.resources.memory
-    if job.resources.gpus_per_node:
-        limits[GPU_RESOURCE] = str(job.resources.gpus_per_node)
-    return {
-        name: entries for name, entries in (("requests", requests), ("limits", limits)) if entries
-    }
+    if job.resources.ephemeral_storage is not None:
+        requests["ephemeral-storage"] = job.resources.ephemeral_storage
+        limits["ephemeral-storage"] = job.resources.ephemeral_storage
+    limits.update(job.resources.requested_gpus)
+    claims = [dict(claim) for claim in job.resources.claims]
+    sections = (("requests", requests), ("limits", limits), ("claims", claims))
+    return {name: entries for name, entries in sections if entries}
 
 
 def _build_volumes(job: FineTuneJob, attempt: int, settings: Settings) -> list[Manifest]:
@@ -109,7 +122,7 @@ def _build_volumes(job: FineTuneJob, attempt: int, settings: Settings) -> list[M
         "audience": progress_audience(job.namespace, job.name, job.uid),
         "expirationSeconds": TOKEN_SECONDS,
     }
-    return [
+    volumes: list[Manifest] = [
         {"name": "run", "configMap": {"name": child_name(job.name, attempt)}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "work", "emptyDir": {}},
@@ -117,6 +130,13 @@ def _build_volumes(job: FineTuneJob, attempt: int, settings: Settings) -> list[M
         # The container runtime's own 64 MiB are too few for data loader workers.
         {
             "name": "shared-memory",
-            "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory},
+            "emptyDir": {
+                "medium": "Memory",
+                "sizeLimit": job.resources.shared_memory or settings.shared_memory,
+            },
         },
     ]
+    if job.model_cache is not None:
+        claim = {"claimName": job.model_cache.claim_name}
+        volumes.append({"name": "model-cache", "persistentVolumeClaim": claim})
+    return volumes

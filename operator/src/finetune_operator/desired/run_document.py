@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ConfigMap with the run document, which the trainer reads. No I/O here."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from finetune_contract.mounts import RUN_FILE
 from finetune_contract.run import JobReference, Run, World
 from finetune_operator.desired.metadata import build_metadata
@@ -9,17 +12,17 @@ from finetune_operator.naming import child_name
 from finetune_operator.spec import FineTuneJob
 
 
-def build_config_map(job: FineTuneJob, attempt: int) -> Manifest:
+def build_config_map(job: FineTuneJob, attempt: int, adjustments: Mapping[str, Any]) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": build_metadata(job, attempt),
         "immutable": True,
-        "data": {RUN_FILE: build_run(job, attempt).to_json()},
+        "data": {RUN_FILE: build_run(job, attempt, adjustments).to_json()},
     }
 
 
-def build_run(job: FineTuneJob, attempt: int) -> Run:
+def build_run(job: FineTuneJob, attempt: int, adjustments: Mapping[str, Any]) -> Run:
     return Run(
         job=JobReference(namespace=job.namespace, name=job.name, uid=job.uid),
         run_id=job.run_id,
@@ -27,6 +30,7 @@ def build_run(job: FineTuneJob, attempt: int) -> Run:
         config=job.config,
         output_uri=job.output_uri,
         world=_build_world(job, attempt),
+        adjustments=adjustments,
     )
 
 

@@ -1,19 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """The batch/v1 Job that is one attempt. No I/O here."""
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from finetune_contract.outcome import ExitCode
 from finetune_operator.desired.metadata import build_metadata, kueue_entries
 from finetune_operator.desired.pod import build_pod_template
 from finetune_operator.manifest import Manifest
-from finetune_operator.naming import CONTAINER
+from finetune_operator.naming import (
+    ANNOTATION_ADJUSTMENTS,
+    ANNOTATION_DEFINITION,
+    CONTAINER,
+)
 from finetune_operator.settings import Settings
 from finetune_operator.spec import FineTuneJob
 
 
-def build_training_job(job: FineTuneJob, attempt: int, settings: Settings) -> Manifest:
+def build_training_job(
+    job: FineTuneJob, attempt: int, settings: Settings, adjustments: Mapping[str, Any]
+) -> Manifest:
     metadata = build_metadata(job, attempt)
     metadata["labels"] |= kueue_entries(dict(job.labels))
-    if annotations := kueue_entries(dict(job.annotations)):
-        metadata["annotations"] = annotations
+    metadata["annotations"] = {
+        **kueue_entries(dict(job.annotations)),
+        # What the status will say of the attempt, should a crash come before it is written.
+        ANNOTATION_DEFINITION: job.definition,
+        ANNOTATION_ADJUSTMENTS: json.dumps(dict(adjustments)),
+    }
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -40,10 +55,21 @@ def _build_completion(job: FineTuneJob) -> Manifest:
             "action": "Ignore",
             "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
         }
+        # So is one that was asked to stop and saved, as when Kueue preempts the Job: that deletes
+        # the pod, and its end must not be the Job's.
+        ignore_interruption = {
+            "action": "Ignore",
+            "onExitCodes": {
+                "containerName": CONTAINER,
+                "operator": "In",
+                "values": [ExitCode.INTERRUPTED.value],
+            },
+        }
+        rules = [ignore_disruption, ignore_interruption, quote_exit_code]
         return {
             "completions": 1,
             "parallelism": 1,
-            "podFailurePolicy": {"rules": [ignore_disruption, quote_exit_code]},
+            "podFailurePolicy": {"rules": rules},
         }
     # Ranks that lost a peer can't go on: any lost pod ends the attempt for all.
     return {
