@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """One installation for all cluster tests, and the first job's run that several of them look at."""
 
+import secrets
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from cluster.installation import NAMESPACE, Installation, install, reasons_for_none
+from cluster import replicas
+from cluster.faulty_api import find_strangers
+from cluster.installation import NAMESPACE, REPOSITORY, Installation, install, reasons_for_none
 from cluster.jobs import EXAMPLE, Jobs, Resource
+from cluster.replicas import Stage
+from testbed import requirements
+from testbed.control_plane import ControlPlane
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +37,24 @@ def first_job(jobs: Jobs) -> Resource:
     """The status of the example, applied unchanged and run to its end."""
     jobs.run("apply", "-f", str(EXAMPLE))
     return jobs.wait_for_end("first-job")
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    """Without nodes: what pods come to is played."""
+    if reasons := requirements.missing():
+        pytest.skip(" ".join(reasons))
+    with ControlPlane.up() as up:
+        replicas.install(up, REPOSITORY)
+        yield up
+
+
+@pytest.fixture
+def stage(plane: ControlPlane, tmp_path: Path) -> Iterator[Stage]:
+    """Two replicas, one of which leads, and an empty namespace."""
+    namespace = f"team-{secrets.token_hex(3)}"
+    plane.kubectl("create", "namespace", namespace)
+    with Stage(plane, namespace, tmp_path).with_replicas() as stage:
+        yield stage
+    assert {"leases", "jobs", "finetunejobs"} <= {write.resource for write in stage.audit}
+    assert find_strangers(stage.audit) == []

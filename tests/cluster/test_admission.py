@@ -26,6 +26,9 @@ SENTENCES = (
     "spec.config.fp16: found true beside bf16: true, expected one of them",
 )
 
+NOT_YET_OBSERVED = {"observedGeneration": -1}
+"""The status that the API server gives every new job."""
+
 
 def a_wrong_job(name: str) -> Resource:
     """Three mistakes, of which none is one of type."""
@@ -161,7 +164,7 @@ def test_without_an_operator_a_job_is_stored_and_told_the_same_when_it_is_back(
 ) -> None:
     with installation.without_operator():
         name = jobs.apply(a_wrong_job("applied-meanwhile"))
-        assert jobs.status(name) == {}
+        assert jobs.status(name) == NOT_YET_OBSERVED
 
     jobs.wait_until(name, lambda s: s.get("conditions"), seconds=60, what="a verdict")
 

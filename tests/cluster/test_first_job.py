@@ -77,6 +77,16 @@ def test_kubectl_wait_and_get_show_the_job(jobs: Jobs, first_job: Resource) -> N
     assert {"TOKENS/S", "MODEL", "OUTPUT", "REASON"} <= set(wide.split())
 
 
+def test_kubectl_describe_tells_what_happened(jobs: Jobs, first_job: Resource) -> None:
+    described = jobs.run("describe", "ftj", "first-job")
+
+    status, events = described.split("\nEvents:\n")
+    assert first_job["artifact"]["digest"] in status
+    turning_points = ["AttemptStarted", "Succeeded"]
+    rows = [line.split()[1] for line in events.splitlines()[2:] if line.strip()]
+    assert [row for row in rows if row in turning_points] == turning_points
+
+
 def test_adapter_answers_a_trained_prompt_differently_from_the_base(
     installation: Installation, run_folder: str, tmp_path: Path
 ) -> None:
@@ -120,6 +130,7 @@ def test_the_same_spec_applied_again_trains_nothing(jobs: Jobs, first_job: Resou
     assert jobs.status("first-job")["phase"] == "Succeeded"
 
 
+@pytest.mark.usefixtures("first_job")
 def test_a_finished_job_never_trains_again_even_without_its_children(jobs: Jobs) -> None:
     jobs.run("delete", "jobs.batch", "--selector", "finetune.dev/job=first-job", "--wait=true")
 
@@ -129,6 +140,7 @@ def test_a_finished_job_never_trains_again_even_without_its_children(jobs: Jobs)
     assert jobs.status("first-job")["phase"] == "Succeeded"
 
 
+@pytest.mark.usefixtures("first_job")
 def test_run_documents_hold_no_secret(jobs: Jobs, installation: Installation) -> None:
     documents = jobs.run("get", "configmaps,jobs.batch,ftj", "-o", "json")
 

@@ -90,3 +90,18 @@ def test_the_api_server_refuses_what_the_schema_knows(
 
     with pytest.raises(RuntimeError, match=words):
         jobs.apply(job)
+
+
+def test_a_rule_of_the_platform_team_is_told_with_who_can_change_it(jobs: Jobs) -> None:
+    job = a_job("remote", trust_remote_code=True)
+    told = "the platform team sets ALLOW_TRUST_REMOTE_CODE in the operator's Deployment"
+
+    with pytest.raises(RuntimeError, match=told):
+        jobs.apply(job)
+    jobs.apply(unreviewed(job))
+    jobs.wait_until("remote", lambda s: s.get("conditions"), seconds=30, what="a verdict")
+
+    accepted = jobs.condition("remote", "Accepted")
+    assert accepted["status"] == "False"
+    assert told in accepted["message"]
+    assert jobs.training_jobs("remote") == []

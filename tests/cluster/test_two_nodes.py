@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two nodes train as one: one world, shared gradients."""
+"""Two nodes train as one: one world, shared gradients, one end."""
 
 import pytest
 
+from cluster.installation import Installation
 from cluster.jobs import Jobs, Resource, a_short_job
 
 pytestmark = pytest.mark.cluster
 
 
-def a_job_on(nodes: int, name: str, *, batch: int) -> Resource:
-    job = a_short_job(name, steps=4, per_device_train_batch_size=batch)
+def a_job_on(nodes: int, name: str, *, batch: int, steps: int = 4, **config: object) -> Resource:
+    job = a_short_job(name, steps=steps, per_device_train_batch_size=batch, **config)
     job["spec"]["resources"] |= {"nodes": nodes, "memory": "4Gi"}
     return job
 
@@ -26,3 +27,33 @@ def test_two_nodes_train_like_one_process_with_twice_the_batch(jobs: Jobs) -> No
     assert together["progress"]["step"] == alone["progress"]["step"] == 4
     assert together["progress"]["loss"] == pytest.approx(alone["progress"]["loss"], rel=0.02)
     assert len(together["attempts"]) == 1
+
+
+def test_when_one_of_two_nodes_is_killed_both_start_again_from_the_checkpoint(
+    installation: Installation, jobs: Jobs
+) -> None:
+    if installation.cluster is None:
+        pytest.skip("A container can be killed from outside only in the tests' own cluster.")
+    saving = {"save_strategy": "steps", "save_steps": 2}
+    name = jobs.apply(a_job_on(2, "gang", batch=1, steps=6, **saving))
+    jobs.wait_until(
+        name,
+        lambda status: status.get("progress", {}).get("checkpointStep", 0) > 0,
+        seconds=300,
+        what="a checkpoint",
+    )
+    (second_node,) = [pod for pod in jobs.pods(name) if index_of(pod) == "1"]
+
+    installation.cluster.kill_container(jobs.container_of(second_node))
+    status = jobs.wait_for_end(name)
+
+    first, second = status["attempts"]
+    assert (first["result"], first["exitCode"]) == ("Failed", 137)
+    assert (second["result"], status["phase"]) == ("Succeeded", "Succeeded")
+    assert second["resumedFromStep"] > 0
+    assert status["progress"]["step"] == 6
+    assert status["worldSize"] == {"wanted": 2, "seen": 2}
+
+
+def index_of(pod: Resource) -> str:
+    return str(pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"])

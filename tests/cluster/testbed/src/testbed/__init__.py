@@ -4,6 +4,7 @@
 In reading order:
 
     cluster         Cluster, the door for tests: up, kubectl, load, restart, audit, down
+    control_plane   ControlPlane, without a node: up in five seconds, for what needs no pod to run
     object_store    ObjectStore, a SeaweedFS that speaks S3, alone or beside a cluster
     images          built with buildah from the repository's Dockerfiles
     __main__        the same for people: python -m testbed up | down | kubectl ...

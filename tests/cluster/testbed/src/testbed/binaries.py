@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kubernetes, etcd, CoreDNS and the pause program, from pinned Go modules, built once."""
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping
@@ -53,6 +54,18 @@ COREDNS = Module(
     patience=" (the first time takes 2 to 3 minutes)",
 )
 PAUSE = Module(folder="pause", title="the pause program", programs={"pause": "."})
+KSTATUS = Module(
+    folder="kstatus",
+    title="kstatus as Flux has it",
+    programs={"kstatus": "."},
+    patience=" (the first time takes a minute)",
+)
+KUEUE = Module(
+    folder="kueue",
+    title="Kueue 0.15.0",
+    programs={"kueue": "sigs.k8s.io/kueue/cmd/kueue"},
+    patience=" (the first time takes 4 to 10 minutes)",
+)
 
 CLUSTER_MODULES = (KUBERNETES, ETCD, COREDNS)
 
@@ -83,6 +96,12 @@ def build(module: Module) -> Path:
             _go_build(module, folder)
 
     return build_once(root() / "binaries" / f"{module.folder}-{_key(module)}", run_go)
+
+
+def sources_of(package: str, module: Module) -> Path:
+    """The folder with the sources of a Go module that this one of ours requires."""
+    found = _go("mod", "download", "-json", package, folder=_MODULES / module.folder)
+    return Path(json.loads(found)["Dir"])
 
 
 def _programs_in(folder: Path) -> dict[str, Path]:

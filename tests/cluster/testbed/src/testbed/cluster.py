@@ -177,7 +177,9 @@ class Cluster:
         metadata = resource["metadata"]
         name = f"{kind}/{metadata['name']}"
         if kind == "customresourcedefinition":
-            self.kubectl("wait", "--for=condition=Established", "--timeout=30s", name)
+            # Without any conditions yet, `kubectl wait` gives up on one instead of waiting.
+            for awaited in ("jsonpath={.status.conditions}", "condition=Established"):
+                self.kubectl("wait", f"--for={awaited}", "--timeout=30s", name)
         elif kind in ("deployment", "statefulset", "daemonset"):
             namespace = f"--namespace={metadata['namespace']}"
             self.kubectl("rollout", "status", "--timeout=120s", namespace, name)

@@ -86,16 +86,23 @@ def build(image: Image) -> None:
 
 def build_pause() -> None:
     """Build the image that holds each pod's namespaces, if it is not there."""
-    folder = binaries.build(binaries.PAUSE)
+    build_program(binaries.PAUSE, PAUSE_IMAGE)
+
+
+def build_program(module: binaries.Module, tag: str) -> None:
+    """Build the image that holds nothing but a module's only program, if it is not there."""
+    (program,) = module.programs
+    folder = binaries.build(module)
     with cache.locked(_store() / "build.lock"):
-        if exists(f"{PAUSE_IMAGE}-{folder.name}"):
+        if exists(f"{tag}-{folder.name}"):
             return
-        with tempfile.TemporaryDirectory() as context, step(f"Build {PAUSE_IMAGE}"):
-            shutil.copy(folder / "pause", context)
+        with tempfile.TemporaryDirectory() as context, step(f"Build {tag}"):
+            shutil.copy(folder / program, context)
             dockerfile = Path(context) / "Dockerfile"
-            dockerfile.write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
-            _build(Image(tag=PAUSE_IMAGE, dockerfile=dockerfile, context=Path(context)))
-            _buildah("tag", PAUSE_IMAGE, f"{PAUSE_IMAGE}-{folder.name}")
+            lines = ("FROM scratch", f"COPY {program} /{program}", f'ENTRYPOINT ["/{program}"]')
+            dockerfile.write_text("\n".join(lines) + "\n")
+            _build(Image(tag=tag, dockerfile=dockerfile, context=Path(context)))
+            _buildah("tag", tag, f"{tag}-{folder.name}")
 
 
 def find(tag: str) -> BuiltImage:

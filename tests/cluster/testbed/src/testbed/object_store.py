@@ -10,6 +10,7 @@ import json
 import random
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sysconfig
@@ -17,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -109,6 +110,8 @@ class ObjectStore:
     access_key: str
     secret_key: str
     _shell: Sequence[str | Path]
+    _server: subprocess.Popen[bytes] | None = None
+    """Its process, where that is ours."""
 
     @classmethod
     @contextmanager
@@ -126,7 +129,8 @@ class ObjectStore:
                 )
             try:
                 _wait_for(server, settings)
-                yield cls.of(settings, settings.endpoint, settings.shell)
+                store = cls.of(settings, settings.endpoint, settings.shell)
+                yield replace(store, _server=server)
             finally:
                 if folder is not None:
                     server.terminate()
@@ -150,6 +154,17 @@ class ObjectStore:
     def given(cls, *, endpoint: str, access_key: str, secret_key: str) -> "ObjectStore":
         """A store of somebody else's, who also makes its buckets."""
         return cls(endpoint=endpoint, access_key=access_key, secret_key=secret_key, _shell=())
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Until the block ends the store takes connections and answers nobody."""
+        if self._server is None:
+            raise RuntimeError("The store is somebody else's.")
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
 
     def make_bucket(self, name: str) -> None:
         """Make a bucket; one that is there already, or that only its owner can make, stays."""

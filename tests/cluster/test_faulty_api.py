@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit of the tests' own way to the API server: what it must find, and what it must not."""
+
+from cluster.faulty_api import Write, find_strangers
+
+
+def a_write(replica: str, sent: float, holder: str | None = None, status: int = 200) -> Write:
+    return Write(
+        replica=replica,
+        method="PUT",
+        resource="jobs" if holder is None else "leases",
+        name="it",
+        status=status,
+        sent=sent,
+        answered=sent + 1,
+        lease_holder=holder,
+    )
+
+
+TAKEN = a_write("one", 0, "one_1234")
+
+
+def test_the_holder_writes() -> None:
+    assert find_strangers([TAKEN, a_write("one", 2)]) == []
+
+
+def test_nobody_writes_before_the_lease_is_known_to_be_theirs() -> None:
+    early = a_write("one", 0.5)
+
+    assert find_strangers([TAKEN, early]) == [early]
+
+
+def test_former_holder_does_not_write() -> None:
+    late = a_write("one", 5)
+
+    assert find_strangers([TAKEN, a_write("two", 3, "two_5678"), late]) == [late]
+    assert find_strangers([TAKEN, a_write("one", 3, ""), late]) == [late]
+
+
+def test_lease_that_was_refused_is_nobodys() -> None:
+    assert (
+        find_strangers([TAKEN, a_write("two", 3, "two_5678", status=409), a_write("one", 5)]) == []
+    )
+
+
+def test_late_write_counts_unless_its_object_had_changed() -> None:
+    late = [a_write("one", 5, status=status) for status in (201, 403, 404, 409)]
+
+    assert find_strangers([TAKEN, a_write("two", 3, "two_5678"), *late]) == late[:2]

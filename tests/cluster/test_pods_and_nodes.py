@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pods that are not made, that go with their node or their namespace, on a real control plane.
+
+The node is an object that nobody keeps alive, as one whose kubelet has died; what it said of its
+pods before that is played.
+"""
+
+from typing import Any
+
+import pytest
+
+from cluster.replicas import Stage, finish, is_begun, message_of, reason_of, wait_until
+
+pytestmark = pytest.mark.cluster
+
+NODE = "gpu-7"
+
+
+@pytest.mark.parametrize("has_run", [False, True], ids=["the first", "a replacement"])
+def test_pods_that_a_quota_refuses_are_told_in_the_api_servers_words(
+    stage: Stage, has_run: bool
+) -> None:
+    name = "evicted" if has_run else "hungry"
+    if has_run:
+        stage.apply(name)
+        wait_until(lambda: len(stage.pods()) == 1, "its pod is made")
+    path = f"/api/v1/namespaces/{stage.namespace}/resourcequotas"
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    stage.ask("POST", path, quota)
+    wait_until(lambda: "hard" in stage.ask("GET", f"{path}/none")["status"], "the quota holds")
+    if has_run:
+        stage.evict(stage.pods()[0])
+    else:
+        stage.apply(name)
+
+    wait_until(lambda: "exceeded quota: none" in message_of(stage, name), "it is told")
+
+    assert stage.phase(name) == "Starting"
+    stage.ask("DELETE", f"{path}/none")
+    finish(stage, name)
+    assert len(stage.status(name)["attempts"]) == 1
+
+
+def test_a_lost_node_is_named_and_its_pod_is_replaced_when_the_node_is_deleted(
+    stage: Stage,
+) -> None:
+    name = stage.apply("stranded")
+    wait_until(lambda: len(stage.pods()) == 1, "its pod is made")
+    (pod,) = stage.pods()
+    put_on_node(stage, pod)
+
+    wait_until(lambda: reason_of(stage, name) == "NodeNotReady", "it is told")
+
+    told = message_of(stage, name)
+    assert f"node {NODE} does not answer" in told
+    assert pod["metadata"]["name"] in told
+    assert stage.phase(name) == "Running"
+    stage.ask("DELETE", f"/api/v1/nodes/{NODE}")
+    # The garbage collector of pods looks every 20 s, and gives a node 40 s to come back.
+    wait_until(lambda: {it["metadata"]["uid"] for it in stage.pods()} != {uid(pod)}, "gone", 120)
+    finish(stage, name)
+    (attempt,) = stage.status(name)["attempts"]
+    assert attempt["result"] == "Succeeded"
+
+
+def test_a_namespace_that_is_terminated_takes_its_jobs_along_without_a_word(stage: Stage) -> None:
+    # What ends a namespace waits for half the longest grace period of its pods.
+    name = stage.apply("homeless", terminationGracePeriodSeconds=5)
+    wait_until(lambda: is_begun(stage, name), "it is begun")
+
+    stage.plane.kubectl("delete", "namespace", stage.namespace, "--timeout=60s")
+
+    # Both go on with the next one.
+    stage.namespace = f"{stage.namespace}-2"
+    stage.plane.kubectl("create", "namespace", stage.namespace)
+    finish(stage, stage.apply("next"))
+    for replica in stage.replicas.values():
+        assert replica.process.poll() is None
+        assert "traceback" not in replica.log.lower()
+        assert "not reconciled" not in replica.log
+
+
+def test_a_deleted_job_may_save_and_its_pods_can_be_forced_not_to(stage: Stage) -> None:
+    name = stage.apply("unwanted")
+    wait_until(lambda: len(stage.pods()) == 1, "its pod is made")
+    put_on_node(stage, stage.pods()[0])
+    of_job = ("--namespace", stage.namespace, "--selector", f"finetune.dev/job={name}")
+
+    stage.plane.kubectl("--namespace", stage.namespace, "delete", "ftj", name, "--timeout=10s")
+
+    wait_until(lambda: "deletionTimestamp" in stage.pods()[0]["metadata"], "it is told to end")
+    assert stage.pods()[0]["metadata"]["deletionGracePeriodSeconds"] == 600
+    stage.plane.kubectl("delete", "pods", *of_job, "--grace-period=0", "--force")
+    wait_until(lambda: not stage.pods() and not stage.training_jobs(), "nothing is left")
+    stage.ask("DELETE", f"/api/v1/nodes/{NODE}")
+
+
+def uid(pod: dict[str, Any]) -> str:
+    return str(pod["metadata"]["uid"])
+
+
+def put_on_node(stage: Stage, pod: dict[str, Any]) -> None:
+    """The scheduler's and the kubelet's part; after that no heartbeat comes any more."""
+    stage.ask("POST", "/api/v1/nodes", {"metadata": {"name": NODE}})
+    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
+    node = {"status": {"conditions": [ready]}}
+    stage.ask("PATCH", f"/api/v1/nodes/{NODE}/status", node)
+    path = f"/api/v1/namespaces/{stage.namespace}/pods/{pod['metadata']['name']}"
+    target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
+    binding = {"metadata": {"name": pod["metadata"]["name"]}, "target": target}
+    stage.ask("POST", f"{path}/binding", binding)
+    stage.play_running(pod)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real control plane without a node: etcd, API server and controllers, up in seconds, no root.
+
+Pods are made and stay Pending: what a node would say of them is for the test to say.
+"""
+
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from testbed import binaries
+from testbed.certificates import ADMIN, Identity, issue, write_kubeconfig
+from testbed.cluster import run_kubectl
+from testbed.readiness import Api, wait_until
+
+_IDENTITIES = (
+    Identity(file=ADMIN, user="admin", group="system:masters"),
+    Identity(file="kube-apiserver", user="kube-apiserver", addresses=("127.0.0.1",)),
+    Identity(file="service-accounts", user="service-accounts"),
+)
+_TIMEOUT_SECONDS = 60
+
+
+class ControlPlane:
+    """One that is up."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._programs = binaries.cluster_programs()
+        self._etcd, self._etcd_peer, self._port, self._manager = _free_ports(4)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.kubeconfig = folder / "kubeconfig"
+
+    @classmethod
+    @contextmanager
+    def up(cls) -> "Iterator[ControlPlane]":
+        """For the length of a block."""
+        with tempfile.TemporaryDirectory(prefix="control-plane-") as name:
+            plane = cls(Path(name))
+            issue(plane._folder, _IDENTITIES)
+            write_kubeconfig(
+                plane.kubeconfig,
+                server=f"https://127.0.0.1:{plane._port}",
+                certificates=plane._folder,
+                file=ADMIN,
+            )
+            try:
+                for component in ("etcd", "kube-apiserver", "kube-controller-manager"):
+                    plane.start(component)
+                plane.wait_until_ready()
+                yield plane
+            finally:
+                for component in reversed(list(plane._processes)):
+                    plane.kill(component)
+
+    def wait_until_ready(self) -> None:
+        """
+        Raises:
+            TimeoutError: it does not get ready.
+            RuntimeError: a part of it has ended.
+        """
+        api = Api(self._port, self._folder)
+        wait_until(
+            lambda: api.is_ready() and api.has_service_account(),
+            what="the control plane serves",
+            timeout_seconds=_TIMEOUT_SECONDS,
+            check=self._fail_if_ended,
+        )
+
+    def start(self, component: str) -> None:
+        """Start a component that does not run. It may need a moment until it serves."""
+        program = str(self._programs[component])
+        with (self._folder / f"{component}.log").open("ab") as log:
+            self._processes[component] = subprocess.Popen(
+                # Whatever becomes of the tests, it ends with them.
+                ["setpriv", "--pdeathsig=KILL", program, *self._flags(component)],
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self, component: str) -> None:
+        """SIGKILL; nobody starts it again."""
+        process = self._processes[component]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def kubectl(self, *arguments: str | Path, input: str | None = None) -> str:
+        """Run kubectl and return what it prints.
+
+        Raises:
+            RuntimeError: it failed; the message holds its own.
+        """
+        command = [str(self._programs["kubectl"]), f"--kubeconfig={self.kubeconfig}"]
+        return run_kubectl(command, *arguments, input=input)
+
+    def _fail_if_ended(self) -> None:
+        for component, process in self._processes.items():
+            if process.poll() is not None:
+                said = (self._folder / f"{component}.log").read_text(errors="replace")
+                raise RuntimeError(f"{component} has ended. It said last:\n{said[-3000:]}")
+
+    def _flags(self, component: str) -> list[str]:
+        client, peer = (f"http://127.0.0.1:{port}" for port in (self._etcd, self._etcd_peer))
+        return {
+            "etcd": [
+                f"--data-dir={self._folder / 'etcd'}",
+                f"--listen-client-urls={client}",
+                f"--advertise-client-urls={client}",
+                f"--listen-peer-urls={peer}",
+                f"--initial-advertise-peer-urls={peer}",
+                f"--initial-cluster=default={peer}",
+                "--log-level=warn",
+            ],
+            "kube-apiserver": [
+                f"--etcd-servers={client}",
+                "--bind-address=127.0.0.1",
+                f"--secure-port={self._port}",
+                # Nobody is told of it: a loopback address would be refused.
+                "--advertise-address=192.0.2.1",
+                "--endpoint-reconciler-type=none",
+                f"--tls-cert-file={self._folder}/kube-apiserver.crt",
+                f"--tls-private-key-file={self._folder}/kube-apiserver.key",
+                f"--client-ca-file={self._folder}/ca.crt",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--service-account-key-file={self._folder}/service-accounts.crt",
+                f"--service-account-signing-key-file={self._folder}/service-accounts.key",
+                "--service-cluster-ip-range=10.0.0.0/24",
+                "--authorization-mode=RBAC",
+            ],
+            "kube-controller-manager": [
+                f"--kubeconfig={self.kubeconfig}",
+                f"--service-account-private-key-file={self._folder}/service-accounts.key",
+                f"--root-ca-file={self._folder}/ca.crt",
+                "--leader-elect=false",
+                "--bind-address=127.0.0.1",
+                f"--secure-port={self._manager}",
+                "--kube-api-qps=500",
+                "--kube-api-burst=1000",
+                # A node whose kubelet says nothing is found out soon.
+                "--node-monitor-period=1s",
+                "--node-monitor-grace-period=5s",
+            ],
+        }[component]
+
+
+def _free_ports(number: int) -> list[int]:
+    """Different ones that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    try:
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
