@@ -5,11 +5,20 @@ import sys
 from pathlib import Path
 
 import pytest
+import pytest_randomly
+from hypothesis import settings
 
 from cluster.installation import describe
 
 TORCH_AT_THE_TOP = frozenset({"test_memory_estimate.py"})
 """Modules of slow tests only that are about nothing but torch's models."""
+
+# The same examples in every run: what chance finds is for `make soak`.
+settings.register_profile("short", max_examples=60, derandomize=True, deadline=None, database=None)
+settings.load_profile("short")
+
+# DeepSpeed has its random numbers seeded before each test, and is imported for that, with torch.
+pytest_randomly.entrypoint_reseeds = []
 
 
 def pytest_report_header() -> str:

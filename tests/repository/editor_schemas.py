@@ -75,6 +75,8 @@ def _of_resource(schema: Mapping[str, Any]) -> Json:
             found["pattern"] = matches[1]
     if "items" in schema:
         found["items"] = _of_resource(schema["items"])
+    if "additionalProperties" in schema:
+        found["additionalProperties"] = _of_resource(schema["additionalProperties"])
     if "properties" in schema:
         found["properties"] = {
             name: _of_resource(part) for name, part in schema["properties"].items()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes `job_schema.json`, which `finetune validate` checks a spec with, of the FineTuneJob's CRD.
+"""Makes the schemas with which `finetune validate` checks a spec, of the CRDs.
 
 Run by `make generate`. A keyword of the CRD that it does not know stops it: the checks must learn
 it first (`finetune_contract/job_shape.py`).
@@ -14,31 +14,47 @@ from typing import Any
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-CRD = REPOSITORY / "crds" / "finetunejobs.yaml"
-SCHEMA = REPOSITORY / "contract" / "src" / "finetune_contract" / "job_schema.json"
+CONTRACT = REPOSITORY / "contract" / "src" / "finetune_contract"
+SCHEMAS = {
+    CONTRACT / "job_schema.json": (REPOSITORY / "crds" / "finetunejobs.yaml", "config"),
+    CONTRACT / "schedule_schema.json": (REPOSITORY / "crds" / "finetuneschedules.yaml", "spec"),
+}
+"""Each with its CRD, and the field below `spec` whose insides have checks of their own."""
 
-KEPT = {"default", "enum", "maxLength", "maximum", "minLength", "minimum", "pattern", "required"}
-DROPPED = {"description", "format", "anyOf", "x-kubernetes-int-or-string"}
-TYPES = {"object", "string", "integer"}
+KEPT = {
+    *("default", "enum", "maxItems", "maxLength", "maximum", "minLength", "minimum", "pattern"),
+    "required",
+}
+DROPPED = {"description", "format", "anyOf", "x-kubernetes-int-or-string", "x-kubernetes-list-type"}
+RENAMED = {
+    "x-kubernetes-preserve-unknown-fields": "x-open",
+    "x-kubernetes-list-map-keys": "x-keys",
+}
+TYPES = {"object", "array", "string", "integer", "boolean"}
 
 _MATCHES = re.compile(r"self\.matches\('(.*)'\)")
 
 
-def build_schema(crd: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of `spec` in the newest version, its config an object of anything."""
+def build_schema(crd: Mapping[str, Any], skip: str) -> dict[str, Any]:
+    """The schema of `spec` in the newest version; what is in `skip` may be anything."""
     spec = crd["spec"]["versions"][-1]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    schema = _reduced(spec, skip="config")
-    schema["properties"] = {"config": {"type": ["object"]}, **schema["properties"]}
-    return schema
+    return _reduced(spec, skip)
 
 
-def _reduced(schema: Mapping[str, Any], skip: str | None = None) -> dict[str, Any]:
+def _reduced(schema: Mapping[str, Any], skip: str) -> dict[str, Any]:
     reduced: dict[str, Any] = {"type": _types(schema)}
     for keyword, value in schema.items():
         if keyword in KEPT:
             reduced[keyword] = value
         elif keyword == "properties":
-            reduced[keyword] = {key: _reduced(part) for key, part in value.items() if key != skip}
+            reduced[keyword] = {
+                key: {"type": ["object"]} if key == skip else _reduced(part, skip)
+                for key, part in value.items()
+            }
+        elif keyword in ("items", "additionalProperties"):
+            reduced[keyword] = _reduced(value, skip)
+        elif keyword in RENAMED:
+            reduced[RENAMED[keyword]] = value
         elif keyword == "x-kubernetes-validations":
             reduced["x-rules"] = list(_rules(value))
         elif keyword not in DROPPED and keyword != "type":
@@ -64,9 +80,11 @@ def _rules(rules: list[Mapping[str, str]]) -> Iterator[dict[str, str]]:
         yield {"pattern": found[1], "message": rule["message"]}
 
 
-def render() -> str:
-    return json.dumps(build_schema(yaml.safe_load(CRD.read_text())), indent=2) + "\n"
+def render(schema: Path) -> str:
+    crd, skip = SCHEMAS[schema]
+    return json.dumps(build_schema(yaml.safe_load(crd.read_text()), skip), indent=2) + "\n"
 
 
 if __name__ == "__main__":
-    SCHEMA.write_text(render())
+    for made in SCHEMAS:
+        made.write_text(render(made))

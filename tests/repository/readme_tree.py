@@ -16,7 +16,7 @@ FOLDERS = (
     ("contract/", "what both images agree on; standard library only", "contract/src"),
     ("operator/", "the operator: a project folder, never a package", "operator/src"),
     ("trainer-image/", "the trainer and its Dockerfile", "trainer-image/src"),
-    ("crds/", "FineTuneJob's CustomResourceDefinition", None),
+    ("crds/", "the CustomResourceDefinitions of jobs and schedules", None),
     ("deploy/", "the operator's plain manifests: rights, Deployment, Service", None),
     ("Dockerfile", "the operator's image", None),
     ("configs/", "examples, their data sets, JSON Schemas for editors", None),

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What thousands of jobs that are simply there cost the operator: memory, CPU at rest, start-up.
+
+    python tests/benchmarks/resident_jobs.py [JOBS]
+
+Half of the jobs have finished, a quarter are suspended, and a quarter have a Job without a pod.
+API server and etcd are real; nobody makes pods. Prints the rows of docs/benchmarks.md.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from testbed.cluster import Cluster
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from cluster.api_access import access_of
+from cluster.installation import REPOSITORY
+from cluster.jobs import a_job
+from cluster.operator_process import OperatorProcess
+from factories import NOW, SETTINGS, a_good_outcome, an_attempt
+from finetune_operator.attempts import Result
+from finetune_operator.decision import decide
+from finetune_operator.observation import Observed
+from finetune_operator.spec import parse_job
+from finetune_operator.status import next_status
+
+PORT = 18083
+FINETUNE_JOBS = "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs"
+QUIET_SECONDS = 30
+BUSY_SHARE = 0.05
+"""Of a core: an operator that uses less has nothing to do but to be there, unless the machine is so
+busy that it gets no more: measure on one that is not."""
+
+
+def main(count: int) -> None:
+    with Cluster.up() as cluster, tempfile.TemporaryDirectory() as folder:
+        cluster.install(REPOSITORY / "crds")
+        cluster.kubectl("create", "namespace", "finetune-system")
+        for component in ("kubelet", "kube-scheduler", "kube-controller-manager"):
+            cluster.kill(component)
+        asyncio.run(_fill(cluster, count))
+        operator = OperatorProcess("resident", cluster.kubeconfig, PORT, Path(folder))
+        try:
+            _measure(cluster, operator, count)
+        finally:
+            operator.end()
+
+
+def _measure(cluster: Cluster, operator: OperatorProcess, count: int) -> None:
+    before, begin = len(cluster.audit()), time.monotonic()
+    first_ready, _ = _start(operator)
+    _wait_until(lambda: _phases(cluster) == {"Succeeded", "Suspended", "Starting"}, seconds=900)
+    first_rest = time.monotonic() - begin
+    writes = _status_writes(cluster, before)
+    operator.kill()
+    cluster.kubectl("delete", "lease", "-n", "finetune-system", "--all")
+    before = len(cluster.audit())
+    ready, rest = _start(operator)
+    requests = len(cluster.audit())
+    used, began = _cpu_seconds(operator.pid), time.monotonic()
+    time.sleep(QUIET_SECONDS)
+    share = (_cpu_seconds(operator.pid) - used) / (time.monotonic() - began)
+    asked = Counter(map(_name, cluster.audit()[requests:]))
+    print(f"{count} jobs: half finished, a quarter suspended, a quarter with a Job without a pod")
+    print(f"everybody's requests in {QUIET_SECONDS} s of rest: {dict(asked)}", file=sys.stderr)
+    print(f"| RSS | {_resident_mebibytes(operator.pid):.0f} MiB |")
+    print(f"| CPU at rest, of one core | {share:.1%} |")
+    print(f"| start until ready / until each job was looked at | {ready:.1f} / {rest:.1f} s |")
+    print(f"| the same where half are new to it | {first_ready:.1f} / {first_rest:.1f} s |")
+    print(f"| status writes for each that is new | {writes / (count // 2):.2f} |")
+    print(
+        f"| status writes after a restart, and in half a minute of rest | "
+        f"{_status_writes(cluster, before)} |"
+    )
+
+
+async def _fill(cluster: Cluster, count: int) -> None:
+    server, credentials = access_of(cluster.kubeconfig)
+    connector = aiohttp.TCPConnector(ssl=credentials, limit=20)
+    async with aiohttp.ClientSession(server, connector=connector) as session:
+        for first in range(0, count, 100):
+            numbers = range(first, min(first + 100, count))
+            await asyncio.gather(*(_create(session, number) for number in numbers))
+
+
+async def _create(session: aiohttp.ClientSession, number: int) -> None:
+    job = a_job(f"resident-{number}")
+    job["spec"] |= {"suspend": True} if number % 4 == 1 else {}
+    async with session.post(FINETUNE_JOBS, json=job) as answer:
+        answer.raise_for_status()
+        made = await answer.json()
+    if number % 2 == 0:
+        async with session.patch(
+            f"{FINETUNE_JOBS}/resident-{number}/status",
+            json={"status": _finished(made)},
+            headers={"Content-Type": "application/merge-patch+json"},
+        ) as answer:
+            answer.raise_for_status()
+
+
+def _finished(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The status of a job that has succeeded at its first attempt."""
+    job = parse_job(body, SETTINGS)
+    attempt = an_attempt(1, Result.SUCCEEDED, definition=job.definition)
+    observed = Observed(is_accepted=True, attempts=(attempt,), outcome=a_good_outcome())
+    return next_status({}, job, observed, decide(job, observed, NOW), NOW)
+
+
+def _start(operator: OperatorProcess) -> tuple[float, float]:
+    """Seconds until it says that it is ready, and until it has nothing to do any more."""
+    begin = time.monotonic()
+    operator.start()
+    _wait_until(_is_ready)
+    ready = time.monotonic() - begin
+    rest = time.monotonic()
+    while time.monotonic() - rest < 6:
+        used = _cpu_seconds(operator.pid)
+        time.sleep(2)
+        if _cpu_seconds(operator.pid) - used > BUSY_SHARE * 2:
+            rest = time.monotonic()
+    return ready, rest - begin
+
+
+def _is_ready() -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _phases(cluster: Cluster) -> set[str]:
+    """Empty for a job that nobody has looked at."""
+    time.sleep(2)
+    phase = "{range .items[*]}[{.status.phase}]{end}"
+    printed = cluster.kubectl("get", "finetunejobs", "-o", f"jsonpath={phase}")
+    return set(printed.strip("[]").split("]["))
+
+
+def _wait_until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the operator does not get ready")
+        time.sleep(0.05)
+
+
+def _name(event: Mapping[str, Any]) -> str:
+    return f"{event['verb']} {event.get('objectRef', {}).get('resource')}"
+
+
+def _status_writes(cluster: Cluster, before: int) -> int:
+    return sum(
+        event["verb"] == "patch" and event.get("objectRef", {}).get("resource") == "finetunejobs"
+        for event in cluster.audit()[before:]
+    )
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident_mebibytes(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    given = [int(argument) for argument in sys.argv[1:]]
+    main(*given or (3000,))

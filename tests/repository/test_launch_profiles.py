@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each profile of `accelerate_config` lies in `configs/accelerate`, and can be given whole."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from config_verdicts import refusals
+from finetune_contract.config.launch.resolution import resolve_launch
+from repository import launch_profiles
+
+
+def test_the_files_are_those_that_make_generate_writes() -> None:
+    found = {file: file.read_text() for file in launch_profiles.FOLDER.iterdir()}
+
+    assert found == launch_profiles.contents()
+
+
+@pytest.mark.parametrize("file", sorted(launch_profiles.contents()), ids=lambda file: file.stem)
+def test_a_file_given_whole_is_the_profile_of_its_name(file: Path) -> None:
+    whole = {"accelerate_config": yaml.safe_load(file.read_text())}
+
+    assert refusals(whole, gpus_per_node=2, processes_per_node=2, nodes=1) == []
+    assert resolve_launch(whole).values == resolve_launch({"accelerate_config": file.stem}).values
