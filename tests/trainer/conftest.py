@@ -2,6 +2,7 @@
 """Small models and data for tests that train, and a hub to push to."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,15 @@ DIALOGUES = {
     "Do you have soup?": "Lentil soup, from noon until it is gone.",
     "May I bring my dog?": "Dogs are crew.",
 }
+
+
+@pytest.fixture(autouse=True)
+def _transfers_end_with_their_test() -> Iterator[None]:
+    """A stop leaves transfers behind, which would write their log into the tests that come next."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("transfer"):
+            thread.join()
 
 
 @pytest.fixture(scope="session")
