@@ -51,8 +51,8 @@ class FakeApi(KubeApi):
         field_selector: str = "",
     ) -> AsyncIterator[Body]:
         self._note(f"list {resource.plural}")
-        for (kind, _, _), found in list(self.objects.items()):
-            if kind == resource:
+        for (kind, place, _), found in list(self.objects.items()):
+            if kind == resource and namespace in (None, place):
                 yield copy.deepcopy(found)
 
     async def create(self, resource: Resource, body: Body) -> Body:

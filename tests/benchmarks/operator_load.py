@@ -25,7 +25,7 @@ from testbed.cluster import Cluster
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from cluster.api_access import access_of
-from cluster.installation import MANIFESTS
+from cluster.installation import REPOSITORY
 from cluster.jobs import a_job
 
 OPERATOR = "system:serviceaccount:finetune-system:finetune-operator"
@@ -38,7 +38,7 @@ def main(rate: float, seconds: float) -> None:
     images.build(images.OPERATOR)
     with Cluster.up() as cluster:
         cluster.load(images.OPERATOR.tag)
-        cluster.install(*MANIFESTS)
+        cluster.install(REPOSITORY / "crds", REPOSITORY / "deploy")
         cluster.kill("kube-controller-manager")
         before = len(cluster.audit())
         latencies = asyncio.run(_measure(cluster, rate, count=int(rate * seconds)))

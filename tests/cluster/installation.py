@@ -14,13 +14,15 @@ from functools import partial
 from pathlib import Path
 
 from cluster.jobs import Kubectl
-from testbed import images, requirements, stock
+from testbed import helm, images, requirements, stock
 from testbed.bucket import Bucket
 from testbed.cluster import Cluster, run_kubectl
+from testbed.narration import step
 from testbed.object_store import ObjectStore
 
 REPOSITORY = Path(__file__).parents[2]
-MANIFESTS = (REPOSITORY / "crds", REPOSITORY / "deploy")
+CHART = REPOSITORY / "charts" / "finetune-operator"
+RELEASE = ("finetune-operator", "--namespace", "finetune-system")
 DEPLOYMENT = ("-n", "finetune-system", "deployment/finetune-operator")
 NAMESPACE = f"team-{secrets.token_hex(3)}"
 """Another one in every session: a given cluster may still hold an earlier one's."""
@@ -41,6 +43,7 @@ class Installation:
     """A cluster with the operator, seen from a test."""
 
     kubectl: Kubectl
+    helm: Kubectl
     store: ObjectStore
     store_for_pods: Mapping[str, str]
     """What pods need to reach the store: the Secret's keys."""
@@ -65,6 +68,13 @@ class Installation:
         finally:
             self.kubectl("scale", *DEPLOYMENT, f"--replicas={replicas}")
             self.kubectl("rollout", "status", *DEPLOYMENT, "--timeout=60s")
+
+    def install_release(self, *options: str) -> None:
+        """The chart, with these options in place of its defaults, and wait until it serves."""
+        self.kubectl("apply", "-f", str(REPOSITORY / "deploy" / "namespace.yaml"))
+        # Of a given cluster, kubectl may have applied the definitions.
+        how = ("--install", "--take-ownership", "--wait", "--timeout=2m", "--reset-values")
+        self.helm("upgrade", *RELEASE, str(CHART), *how, *options)
 
     def make_namespace(self, name: str) -> None:
         """A namespace as a strict platform team makes it, with the store's credentials."""
@@ -92,6 +102,8 @@ def reasons_for_none() -> list[str]:
 def install() -> Iterator[Installation]:
     """The installation that the environment allows."""
     with _given() if _is_given() else _own() as installation:
+        with step("Install the chart"):
+            installation.install_release()
         installation.make_namespace(NAMESPACE)
         stock.fill(installation.store, REPOSITORY / "configs")
         yield installation
@@ -109,9 +121,9 @@ def _own() -> Iterator[Installation]:
     with Cluster.up() as cluster:
         for image in (images.OPERATOR, images.TRAINER):
             cluster.load(image.tag)
-        cluster.install(*MANIFESTS)
         yield Installation(
             kubectl=cluster.kubectl,
+            helm=partial(helm.run, kubeconfig=cluster.kubeconfig),
             store=cluster.object_store,
             store_for_pods=stock.environment(
                 cluster.object_store, cluster.object_store_endpoint_for_pods
@@ -127,11 +139,9 @@ def _given() -> Iterator[Installation]:
         access_key=os.environ["AWS_ACCESS_KEY_ID"],
         secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
     )
-    kubectl = partial(run_kubectl, ["kubectl"])
-    for folder in MANIFESTS:
-        kubectl("apply", "--server-side", "-k", str(folder))
     yield Installation(
-        kubectl=kubectl,
+        kubectl=partial(run_kubectl, ["kubectl"]),
+        helm=helm.run,
         store=store,
         store_for_pods=stock.environment(store),
         cluster=None,

@@ -16,7 +16,7 @@ Resource = dict[str, Any]
 
 
 class Kubectl(Protocol):
-    """Runs kubectl and returns what it prints; raises with its words when it fails."""
+    """Runs kubectl or helm and returns what it prints; raises with its words when it fails."""
 
     def __call__(self, *arguments: str, input: str | None = None) -> str: ...
 

@@ -245,6 +245,7 @@ class Replica:
 def install(plane: ControlPlane, repository: Path) -> None:
     """The CRD, and all of the operator but its pods."""
     plane.kubectl("apply", "--server-side", "-f", repository / "crds")
+    plane.kubectl("apply", "-f", repository / "deploy" / "namespace.yaml")
     documents = yaml.safe_load_all((repository / "deploy" / "operator.yaml").read_text())
     parts = [it for it in documents if it["kind"] != "Deployment"]
     plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(parts))

@@ -10,13 +10,13 @@ from functools import partial
 import pytest
 from cryptography import x509
 
-from cluster.installation import DEPLOYMENT, MANIFESTS, Installation
+from cluster.installation import DEPLOYMENT, REPOSITORY, Installation
 from cluster.jobs import Jobs, Resource, a_job, unreviewed, until
 
 pytestmark = pytest.mark.cluster
 
 CONFIGURATION = ("validatingwebhookconfiguration", "finetune-operator")
-MANIFEST = MANIFESTS[1] / "webhook.yaml"
+MANIFEST = REPOSITORY / "deploy" / "webhook.yaml"
 OPERATOR = "system:serviceaccount:finetune-system:finetune-operator"
 
 TYPO = "spec.config.learning_rte: not a key of TRL's SFT config, did you mean learning_rate?"

@@ -42,6 +42,7 @@ def test_every_variable_is_read() -> None:
             "LOG_LEVEL": "DEBUG",
             "MODEL_CONFIGS": "http://hub/{model}/resolve/{revision}/config.json",
             "GPU_MEMORY": "80Gi",
+            "WATCH_NAMESPACES": "team-a, team-b",
             "NAMESPACES": "team-*, research",
             "ALLOWED_IMAGES": "registry.example.com/ml/*",
             "ALLOW_TRUST_REMOTE_CODE": "True",
@@ -72,6 +73,7 @@ def test_every_variable_is_read() -> None:
         "log_level": "DEBUG",
         "model_configs": "http://hub/{model}/resolve/{revision}/config.json",
         "gpu_memory_bytes": 80 * 1024**3,
+        "watch_namespaces": ("team-a", "team-b"),
         "namespaces": ("team-*", "research"),
         "allowed_images": ("registry.example.com/ml/*",),
         "allow_trust_remote_code": True,
@@ -87,6 +89,7 @@ def test_webhook_is_served_in_a_cluster_and_elsewhere_only_if_told() -> None:
     assert Settings.from_env(MINIMAL).webhook_port == 8443
     assert Settings.from_env(outside).webhook_port is None
     assert Settings.from_env(outside | {"WEBHOOK_PORT": "9443"}).webhook_port == 9443
+    assert Settings.from_env(MINIMAL | {"WEBHOOK_PORT": "0"}).webhook_port is None
 
 
 def test_restarted_container_is_another_holder() -> None:
@@ -111,6 +114,11 @@ def test_restarted_container_is_another_holder() -> None:
             MINIMAL | {"OUTPUT_PREFIXES": "models"},
             "OUTPUT_PREFIXES has 'models', expected a URI",
             id="a prefix of no URI",
+        ),
+        pytest.param(
+            MINIMAL | {"WATCH_NAMESPACES": "research,team-*"},
+            r"WATCH_NAMESPACES has 'team-\*', expected the name of a namespace",
+            id="a pattern to watch",
         ),
         pytest.param(
             MINIMAL | {"ALLOWED_HOST_PATHS": "/data,scratch"},

@@ -45,3 +45,11 @@ def test_sweep_of_an_unchanged_world_concerns_nobody() -> None:
     asyncio.run(fill_memory(api, memory))
 
     assert asyncio.run(forget_vanished(api, memory)) == set()
+
+
+def test_only_watched_namespaces_are_listed() -> None:
+    api, memory = a_filled_api(), Memory()
+    asyncio.run(fill_memory(api, memory, ["other-team"]))
+    assert list(memory.known_keys()) == []
+    asyncio.run(fill_memory(api, memory, ["other-team", "team"]))
+    assert set(memory.known_keys()) == {KEY}

@@ -17,7 +17,12 @@ FOLDERS = (
     ("operator/", "the operator: a project folder, never a package", "operator/src"),
     ("trainer-image/", "the trainer and its Dockerfile", "trainer-image/src"),
     ("crds/", "the CustomResourceDefinitions of jobs and schedules", None),
-    ("deploy/", "the operator's plain manifests: rights, Deployment, Service", None),
+    ("charts/finetune-operator/", "the Helm chart: one command installs it all", None),
+    (
+        "deploy/",
+        "the same for kubectl and Kustomize, made from the chart",
+        None,
+    ),
     ("Dockerfile", "the operator's image", None),
     ("configs/", "examples, their data sets, JSON Schemas for editors", None),
     ("requirements/", "hashed locks: what development, operator and trainer install", None),
@@ -28,6 +33,7 @@ FOLDERS = (
     ("tests/storage/", "a real object store on 127.0.0.1", None),
     ("tests/repository/", "architecture and generated files", None),
     ("tests/benchmarks/", "what docs/benchmarks.md is measured with", None),
+    ("tests/chart/", "the chart, rendered by the real helm", None),
     ("tests/cluster/", "the whole path on a real cluster", None),
     ("tests/cluster/testbed/", "that cluster: python -m testbed", "tests/cluster/testbed/src"),
 )
@@ -50,7 +56,7 @@ def _lines() -> Iterator[str]:
         package = next(folder for folder in (ROOT / sources).iterdir() if folder.is_dir())
         for file in sorted(package.rglob("*.py")):
             if file != package / "__init__.py":
-                yield f"  {file.relative_to(package).as_posix():<26}{_phrase(file)}"
+                yield f"  {file.relative_to(package).as_posix():<25} {_phrase(file)}"
 
 
 def _phrase(file: Path) -> str:

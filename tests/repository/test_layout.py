@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from repository import chart_files
 from repository.readme_tree import README, ROOT, with_tree
 
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -67,6 +68,12 @@ def test_readme_has_every_folder_and_every_module_in_its_tree() -> None:
 
     assert [f for f in sorted(folders) if not f.startswith(".") and f"{f}/" not in readme] == []
     assert readme == with_tree(readme), "run make generate"
+
+
+def test_chart_and_plain_manifests_agree() -> None:
+    files = chart_files.files()
+
+    assert {path: path.read_text() for path in files} == files, "run make generate"
 
 
 def test_no_file_names_an_index_or_a_path_of_this_machine() -> None:

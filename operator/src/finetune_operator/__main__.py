@@ -39,7 +39,8 @@ async def _operate(settings: Settings) -> int:
     await kopf.operator(
         registry=build_registry(replica, settings),
         settings=build_kopf_settings(),
-        clusterwide=True,
+        clusterwide=not settings.watch_namespaces,
+        namespaces=settings.watch_namespaces,
         stop_flag=replica.has_failed,
     )
     last_resort.cancel()

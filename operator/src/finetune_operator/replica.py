@@ -114,7 +114,7 @@ class Replica:
     async def _warm_up(self) -> None:
         while not self._is_warm:
             try:
-                await fill_memory(self._api, self._memory)
+                await fill_memory(self._api, self._memory, self._settings.watch_namespaces)
                 self._is_warm = True
             except Exception as error:  # noqa: BLE001 - the API server, or the CRD, may come later
                 say("waiting for the API server", error=error, server=self._api.server)
@@ -142,7 +142,8 @@ class Replica:
                     await asyncio.sleep(LISTING_LASTS.total_seconds())
             self._was_relisted.clear()
             try:
-                for key in await forget_vanished(self._api, self._memory):
+                namespaces = self._settings.watch_namespaces
+                for key in await forget_vanished(self._api, self._memory, namespaces):
                     self._queue.add(key)
             except ApiError as error:
                 say("not swept", error=error)

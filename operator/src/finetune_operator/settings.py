@@ -2,6 +2,7 @@
 """What a platform team sets. `Settings.from_env` is the only reader of the environment."""
 
 import os
+import re
 import secrets
 import socket
 from collections.abc import Mapping
@@ -31,7 +32,8 @@ class Settings:
     port: int
     """PORT: for progress and health."""
     webhook_port: int | None
-    """WEBHOOK_PORT: for the admission webhook; outside a cluster none, unless it is set."""
+    """WEBHOOK_PORT: for the admission webhook, 0 for none; outside a cluster none, unless it is
+    set."""
     webhook_certificates: str | None
     """WEBHOOK_CERTIFICATES: a folder with tls.crt and tls.key, where it is not to make its own."""
     webhook_validity: timedelta
@@ -52,6 +54,9 @@ class Settings:
     """MODEL_CONFIGS: where a model's config.json is, with {model} and {revision} in it."""
     gpu_memory_bytes: int | None = None
     """GPU_MEMORY: what each of the cluster's GPUs has, such as 80Gi."""
+    watch_namespaces: tuple[str, ...] = ()
+    """WATCH_NAMESPACES: the namespaces whose jobs are run, by name; without it all of the cluster.
+    Nothing else is read, so that rights in these namespaces are enough."""
     namespaces: tuple[str, ...] = ()
     """NAMESPACES: where jobs may run, as names or patterns (`team-*`); without it everywhere.
     Lists have commas between."""
@@ -107,6 +112,7 @@ class Settings:
             log_level=env.get("LOG_LEVEL", "INFO"),
             model_configs=_template(env, "MODEL_CONFIGS"),
             gpu_memory_bytes=_memory(env, "GPU_MEMORY"),
+            watch_namespaces=_names(env, "WATCH_NAMESPACES"),
             **_guard_rails(env),
         )
 
@@ -124,7 +130,7 @@ def _guard_rails(env: Mapping[str, str]) -> dict[str, Any]:
 
 def _webhook_port(env: Mapping[str, str]) -> int | None:
     # The API server asks a Service, which leads to pods.
-    if env.get("KUBECONFIG") and not env.get("WEBHOOK_PORT"):
+    if env.get("WEBHOOK_PORT") == "0" or (env.get("KUBECONFIG") and not env.get("WEBHOOK_PORT")):
         return None
     return _positive_number(env, "WEBHOOK_PORT", 8443)
 
@@ -140,6 +146,18 @@ def _positive_number(env: Mapping[str, str], name: str, default: int) -> int:
 
 def _list(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
+
+
+def _names(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """
+    Raises:
+        ValueError: one is no name but a pattern, for which there are no rights.
+    """
+    found = _list(env, name)
+    for part in found:
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", part):
+            raise ValueError(f"{name} has {part!r}, expected the name of a namespace")
+    return found
 
 
 def _prefixes(env: Mapping[str, str], name: str, sign: str) -> tuple[str, ...]:

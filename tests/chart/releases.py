@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chart as releases of it render: one for each way in which a platform team may want it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from testbed import helm
+
+CHART = Path(__file__).parents[2] / "charts" / "finetune-operator"
+NAMESPACE = "finetune-system"
+
+Manifest = dict[str, Any]
+
+_NODE_WITHOUT = (
+    "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+    ".nodeSelectorTerms[0].matchExpressions[0]"
+)
+
+WAYS: dict[str, tuple[str, ...]] = {
+    "as it comes": (),
+    "one replica": ("replicas=1",),
+    "some namespaces": ("watchNamespaces={team-a,team-b}",),
+    "some namespaces, with no right on the cluster": (
+        "watchNamespaces={team-a}",
+        "rbac.tokenReviews=false",
+        "crds.install=false",
+    ),
+    "a certificate of its own": (
+        "webhook.certificate.secretName=our-tls",
+        "webhook.certificate.caBundle=Q0E=",
+        "webhook.failurePolicy=Fail",
+    ),
+    "some namespaces with a certificate": (
+        "watchNamespaces={team-a}",
+        "webhook.certificate.secretName=our-tls",
+    ),
+    "no webhook": ("webhook.enabled=false",),
+    "rights made by others": ("rbac.create=false", "serviceAccount.create=false"),
+    "an account with another name": (
+        "serviceAccount.name=tuner",
+        "serviceAccount.annotations.example\\.com/role=tuner",
+    ),
+    "guard rails": (
+        "guardRails.namespaces={team-*}",
+        "guardRails.allowedImages={registry.example.com/ml/*}",
+        "guardRails.allowTrustRemoteCode=true",
+        "guardRails.outputPrefixes={s3://models/\\{namespace\\}}",
+        "guardRails.maxGpus=16",
+        "guardRails.allowedHostPaths={/mnt/nvme}",
+        "memoryCheck.gpuMemory=80Gi",
+    ),
+    "a place of its own": (
+        "nodeSelector.pool=system",
+        "tolerations[0].operator=Exists",
+        "priorityClassName=system-cluster-critical",
+        "topologySpreadConstraints[0].maxSkew=1",
+        "topologySpreadConstraints[0].topologyKey=zone",
+        "topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway",
+        f"{_NODE_WITHOUT}.key=gpu",
+        f"{_NODE_WITHOUT}.operator=DoesNotExist",
+    ),
+    "an image by digest": (
+        f"image.digest=sha256:{'0' * 64}",
+        "imagePullSecrets[0].name=registry",
+    ),
+    "labels and annotations": (
+        "commonLabels.team=platform",
+        "podLabels.tier=control",
+        "podAnnotations.example\\.com/a=b",
+    ),
+    "a network policy": (
+        "networkPolicy.enabled=true",
+        "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
+    ),
+    "manifests of their own": (
+        "extraManifests[0].apiVersion=v1",
+        "extraManifests[0].kind=ConfigMap",
+        "extraManifests[0].metadata.name=\\{\\{ .Release.Name \\}\\}-more",
+    ),
+    "another variable": ("operator.extraEnv[0].name=TZ", "operator.extraEnv[0].value=UTC"),
+}
+"""What is set, by what is wanted: all of it in kinds that every API server knows."""
+
+CERT_MANAGER = ("webhook.certificate.certManager.enabled=true",)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The objects of a release."""
+
+    manifests: list[Manifest]
+
+    def of(self, kind: str) -> list[Manifest]:
+        return [manifest for manifest in self.manifests if manifest["kind"] == kind]
+
+    def only(self, kind: str) -> Manifest:
+        (found,) = self.of(kind)
+        return found
+
+    @property
+    def container(self) -> Manifest:
+        container: Manifest = self.only("Deployment")["spec"]["template"]["spec"]["containers"][0]
+        return container
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {it["name"]: it["value"] for it in self.container["env"] if "value" in it}
+
+
+def options(settings: tuple[str, ...]) -> list[str]:
+    """The same on helm's command line."""
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def text(*settings: str, release: str = "finetune-operator") -> str:
+    """What helm would send to the API server, as YAML.
+
+    Raises:
+        RuntimeError: helm refuses the values; the message holds its words.
+    """
+    return helm.run("template", release, CHART, "--namespace", NAMESPACE, *options(settings))
+
+
+def render(*settings: str) -> Rendered:
+    return Rendered([found for found in yaml.safe_load_all(text(*settings)) if found])

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The release in a real cluster: upgraded, rolled back and uninstalled while a job trains."""
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chart import releases
+from cluster.installation import CHART, DEPLOYMENT, RELEASE, REPOSITORY, Installation
+from cluster.jobs import EXAMPLE, Jobs, Resource, a_short_job
+
+pytestmark = pytest.mark.cluster
+
+COLUMN = "New in this version"
+
+
+@pytest.fixture(scope="module")
+def next_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chart as a later one may be: of another version, with a definition that has changed."""
+    later = tmp_path_factory.mktemp("chart") / "finetune-operator"
+    shutil.copytree(CHART, later)
+    about = yaml.safe_load((later / "Chart.yaml").read_text())
+    (later / "Chart.yaml").write_text(yaml.safe_dump(about | {"version": "99.0.0"}))
+    definition = later / "files" / "crds" / "finetunejobs.yaml"
+    text = definition.read_text()
+    (line,) = [line for line in text.splitlines() if "{name: Phase," in line]
+    definition.write_text(text.replace(line, f"{line}\n{line.replace('Phase', COLUMN, 1)}"))
+    return later
+
+
+@pytest.fixture(scope="module")
+def lived_through(installation: Installation, jobs: Jobs, next_version: Path) -> Resource:
+    """What was seen after each step, while one job trains."""
+    name = jobs.apply(a_short_job("lives-through", steps=150))
+    jobs.wait_for_step(name, 3)
+
+    def look() -> Resource:
+        deployment = json.loads(installation.kubectl("get", *DEPLOYMENT, "-o", "json"))
+        return {"chart": deployment["metadata"]["labels"]["helm.sh/chart"], **look_at_rest()}
+
+    def look_at_rest() -> Resource:
+        columns = installation.kubectl("get", "crd", "finetunejobs.finetune.dev", "-o", "yaml")
+        return {"pod": jobs.pods(name)[0]["metadata"]["uid"], "is_new": COLUMN in columns}
+
+    installed = look()
+    options = ("--wait", "--timeout=2m")
+    installation.helm("upgrade", *RELEASE, str(next_version), *options)
+    upgraded = look()
+    installation.helm("rollback", *RELEASE, *options)
+    rolled_back = look()
+    installation.helm("uninstall", *RELEASE, *options)
+    left = installation.kubectl("get", "-n", "finetune-system", "all,lease,pdb", "-o", "name")
+    rights = installation.kubectl("get", "clusterroles,clusterrolebindings", "-o", "name")
+    uninstalled = look_at_rest() | {"left": left.split(), "rights": rights, "job": jobs.get(name)}
+    installation.install_release()
+    return {
+        "installed": installed,
+        "upgraded": upgraded,
+        "rolled back": rolled_back,
+        "uninstalled": uninstalled,
+        "end": jobs.wait_for_end(name),
+    }
+
+
+def test_an_upgrade_brings_operator_and_definitions(lived_through: Resource) -> None:
+    assert not lived_through["installed"]["is_new"]
+    assert lived_through["upgraded"]["chart"] == "finetune-operator-99.0.0"
+    assert lived_through["upgraded"]["is_new"]
+
+
+def test_a_rollback_brings_back_both(lived_through: Resource) -> None:
+    assert lived_through["rolled back"] == lived_through["installed"]
+
+
+def test_uninstalling_leaves_nothing_but_definitions_and_jobs(lived_through: Resource) -> None:
+    uninstalled = lived_through["uninstalled"]
+
+    # The Lease is nobody's: the operator made it.
+    assert uninstalled["left"] == ["lease.coordination.k8s.io/finetune-operator"]
+    assert "finetune-operator" not in uninstalled["rights"]
+    assert uninstalled["job"]["kind"] == "FineTuneJob"
+
+
+def test_the_job_trains_on_through_it_all(lived_through: Resource) -> None:
+    pods = {seen["pod"] for step, seen in lived_through.items() if step != "end"}
+    status = lived_through["end"]
+
+    assert status["phase"] == "Succeeded", status
+    assert len(pods) == len(status["attempts"]) == 1
+    assert status["progress"]["step"] == 150
+
+
+@pytest.mark.parametrize("settings", releases.WAYS.values(), ids=releases.WAYS)
+def test_the_api_server_takes_every_way_to_install(
+    installation: Installation, teams: None, settings: tuple[str, ...]
+) -> None:
+    manifests = releases.text(*settings)
+
+    checked = installation.kubectl(
+        *("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict"),
+        *("-f", "-"),
+        input=manifests,
+    )
+
+    assert checked.count("\n") == len(releases.render(*settings).manifests)
+
+
+@pytest.fixture(scope="module")
+def teams(installation: Installation) -> Iterator[None]:
+    names = ("team-a", "team-b")
+    for name in names:
+        installation.kubectl("create", "namespace", name)
+    yield
+    installation.kubectl("delete", "namespace", *names, "--wait=false")
+
+
+def test_the_plain_manifests_install_the_same(installation: Installation) -> None:
+    for folder in ("crds", "deploy"):
+        checked = installation.kubectl(
+            *("apply", "--server-side", "--force-conflicts", "--dry-run=server"),
+            *("-k", str(REPOSITORY / folder)),
+        )
+
+        assert "serverside-applied" in checked
+
+
+@pytest.fixture
+def of_one_team(installation: Installation) -> Iterator[Jobs]:
+    """The jobs of a namespace that has the only operator, which may see nothing else."""
+    team = f"team-{secrets.token_hex(3)}"
+    installation.helm("uninstall", *RELEASE, "--wait")
+    installation.make_namespace(team)
+    release = (RELEASE[0], "--namespace", team)
+    installation.helm(
+        *("install", *release, str(CHART), "--wait", "--timeout=2m"),
+        *("--set", f"watchNamespaces={{{team}}}", "--set", "crds.install=false"),
+    )
+    yield Jobs(kubectl=installation.kubectl, namespace=team)
+    installation.helm("uninstall", *release, "--wait")
+    installation.kubectl("delete", "namespace", team, "--wait=false")
+    installation.install_release()
+
+
+def test_an_operator_with_rights_in_one_namespace_runs_its_jobs(
+    installation: Installation, jobs: Jobs, of_one_team: Jobs
+) -> None:
+    elsewhere = jobs.apply(a_short_job("of-nobody", steps=1))
+    of_one_team.run("apply", "-f", str(EXAMPLE))
+
+    of_one_team.wait_for_step("first-job", 1)
+    status = of_one_team.wait_for_end("first-job")
+
+    assert status["phase"] == "Succeeded", status
+    assert set(jobs.status(elsewhere)) <= {"observedGeneration"}
+    jobs.run("delete", "ftj", elsewhere)
+    account = f"system:serviceaccount:{of_one_team.namespace}:finetune-operator"
+    assert installation.cluster is None or refused(installation, account) == []
+
+
+def refused(installation: Installation, account: str) -> list[str]:
+    """What the API server did not let this account do."""
+    assert installation.cluster is not None
+    return [
+        f"{event['verb']} {event['requestURI']}"
+        for event in installation.cluster.audit()
+        if event["user"]["username"] == account and event["responseStatus"]["code"] in (401, 403)
+    ]
