@@ -220,8 +220,7 @@ class Replica:
             sample.value
             for family in families
             for sample in family.samples
-            if sample.name == f"finetune_operator_{name}"
-            and wanted.items() <= sample.labels.items()
+            if sample.name == name and wanted.items() <= sample.labels.items()
         )
 
     @property

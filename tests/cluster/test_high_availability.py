@@ -54,6 +54,21 @@ def test_leader_that_is_told_to_go_hands_over_within_3_seconds(stage: Stage) -> 
     assert "leadership released" in leader.log
 
 
+def test_each_job_is_counted_by_the_leader_alone(stage: Stage) -> None:
+    name = stage.apply("counted")
+    wait_until(lambda: is_begun(stage, name), "it is begun")
+    leader, other = stage.leader(), stage.other(stage.leader())
+    of_team = {"namespace": stage.namespace, "phase": "Starting"}
+
+    wait_until(lambda: leader.metric("finetune_jobs", **of_team) == 1, "the leader has seen it")
+
+    assert other.metric("finetune_jobs", **of_team) == 0
+    assert [it.metric("finetune_operator_leader") for it in (leader, other)] == [1, 0]
+    written = {"kind": "FineTuneJob", "result": "written", "reason": "AttemptStarted"}
+    assert leader.metric("finetune_operator_reconciles_total", **written) >= 1
+    assert leader.metric("finetune_job_attempt", finetunejob=name) == 1
+
+
 def test_leader_that_stood_still_does_no_harm_when_it_goes_on(stage: Stage) -> None:
     """As in a virtual machine that is paused: to itself no time has passed."""
     leader = stage.leader()
@@ -242,9 +257,9 @@ def test_rights_that_were_taken_away_are_told_plainly_and_work_again_when_given_
         wait_until(lambda: is_told(stage, leader, name, told, is_written=is_written), "it is told")
         refused = {"resource": resource.split("/")[0], "code": "403"}
         counted = (
-            leader.metric("api_requests_total", **refused)
+            leader.metric("finetune_operator_api_requests_total", **refused)
             if verb in ("create", "patch")
-            else leader.metric("watch_errors_total")
+            else leader.metric("finetune_operator_watch_errors_total")
         )
         assert counted > 0
     finally:

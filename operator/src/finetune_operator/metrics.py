@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is counted, for Prometheus."""
+"""What Prometheus is told: counters of what this replica did, and gauges of what it knows."""
 
 import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
-from prometheus_client import Counter
+from prometheus_client import REGISTRY, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 _REQUESTS = Counter(
     "finetune_operator_api_requests",
@@ -14,10 +19,101 @@ _WATCH_ERRORS = Counter(
     "finetune_operator_watch_errors",
     "Watches that the API server refused, or that broke while they were opened.",
 )
+_RECONCILES = Counter(
+    "finetune_operator_reconciles",
+    "Reconciliations by result (written, unchanged, postponed, failed) and by the reason for it.",
+    ["kind", "result", "reason"],
+)
+_RECONCILE_SECONDS = Histogram(
+    "finetune_operator_reconcile_duration_seconds",
+    "How long reconciliations took.",
+    ["kind"],
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+_REVIEWS = Counter(
+    "finetune_operator_webhook_reviews",
+    "Objects that the API server asked about, by verdict: allowed, warned, refused, unchecked.",
+    ["kind", "verdict"],
+)
+_REPORTS = Counter(
+    "finetune_operator_progress_reports",
+    "Progress reports of trainers, by the code they were answered with.",
+    ["code"],
+)
+
+_PER_JOB = ("namespace", "finetunejob")
+
+GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "finetune_operator_leader": ("Whether this replica leads.", ()),
+    "finetune_operator_queue_depth": ("Jobs and schedules that wait for a worker.", ()),
+    "finetune_operator_longest_work_seconds": ("For how long the slowest worker is at it.", ()),
+    "finetune_jobs": ("FineTuneJobs by phase.", ("namespace", "phase")),
+    "finetune_jobs_failed": ("Failed FineTuneJobs by reason.", ("namespace", "reason")),
+    "finetune_gpu_seconds": (
+        "GPU time of the ended attempts of all jobs, as used, and the wasted part of it.",
+        ("namespace", "use"),
+    ),
+    "finetune_job_gpus": ("GPUs of a job that has not ended.", _PER_JOB),
+    "finetune_job_attempt": ("Its attempt.", _PER_JOB),
+    "finetune_job_step": ("The optimizer step that it is at.", _PER_JOB),
+    "finetune_job_total_steps": ("How many steps there are.", _PER_JOB),
+    "finetune_job_loss": ("Its training loss.", _PER_JOB),
+    "finetune_job_tokens_per_second": ("How many tokens it trains on per second.", _PER_JOB),
+    "finetune_job_progress_timestamp_seconds": ("When it was last heard of.", _PER_JOB),
+}
+"""Each gauge with its help and labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of a gauge, with its labels in the gauge's order."""
+
+    gauge: str
+    value: float
+    labels: tuple[str, ...] = ()
 
 
 def count_request(method: str, resource: str, code: int | None) -> None:
     _REQUESTS.labels(method=method, resource=resource, code=code or "<error>").inc()
+
+
+def note_reconcile(kind: str, result: str, reason: str, seconds: float) -> None:
+    _RECONCILES.labels(kind=kind, result=result, reason=reason).inc()
+    _RECONCILE_SECONDS.labels(kind=kind).observe(seconds)
+
+
+def count_review(kind: str, verdict: str) -> None:
+    _REVIEWS.labels(kind=kind, verdict=verdict).inc()
+
+
+def count_report(code: int) -> None:
+    _REPORTS.labels(code=code).inc()
+
+
+class Gauges(Collector):
+    """Measured when they are asked for, from when they are exposed until they are withdrawn."""
+
+    def __init__(self, measure: Callable[[], Iterable[Sample]]) -> None:
+        self._measure = measure
+
+    def expose(self) -> None:
+        REGISTRY.register(self)
+
+    def withdraw(self) -> None:
+        """Does nothing where they are not exposed."""
+        with suppress(KeyError):
+            REGISTRY.unregister(self)
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Their names, for which nothing is measured."""
+        for name, (text, labels) in GAUGES.items():
+            yield GaugeMetricFamily(name, text, labels=labels)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        families = {family.name: family for family in self.describe()}
+        for sample in self._measure():
+            families[sample.gauge].add_metric(sample.labels, sample.value)
+        yield from families.values()
 
 
 class WatchErrors(logging.Handler):

@@ -11,6 +11,7 @@ from finetune_contract.progress import Progress
 from finetune_operator.authentication import Speaker, TokenChecker, find_speaker
 from finetune_operator.kube_api import ApiError
 from finetune_operator.memory import Memory
+from finetune_operator.metrics import count_report
 from finetune_operator.naming import FINETUNE_JOBS, JobKey, job_label
 from finetune_operator.progress_writer import ProgressWriter
 
@@ -28,6 +29,11 @@ class ProgressServer:
         self._writer = writer
 
     async def post_progress(self, request: web.Request) -> web.Response:
+        answer = await self._answer(request)
+        count_report(answer.status)
+        return answer
+
+    async def _answer(self, request: web.Request) -> web.Response:
         token = _bearer_token(request.headers.get("Authorization", ""))
         if token is None:
             return _refusal(401, "the request has no bearer token")

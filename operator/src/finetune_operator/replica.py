@@ -6,14 +6,16 @@ All replicas watch, take progress and review jobs; only the one that holds the L
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
 from finetune_operator.authentication import TokenChecker
+from finetune_operator.job_metrics import measure_jobs
 from finetune_operator.kube_api import ApiError, KubeApi
 from finetune_operator.kube_cluster import KubeCluster
 from finetune_operator.kube_lease import KubeLease
@@ -22,6 +24,7 @@ from finetune_operator.leadership import Clock, Leadership, Timing
 from finetune_operator.logs import say, say_error
 from finetune_operator.manifest import Body
 from finetune_operator.memory import Kind, Memory, schedule_of
+from finetune_operator.metrics import Gauges, Sample
 from finetune_operator.model_configs import ModelConfigs
 from finetune_operator.naming import Key
 from finetune_operator.progress_server import ProgressServer, build_app
@@ -53,6 +56,8 @@ class Replica:
         self._is_warm = False
         self._webhook: Webhook | None = None
         self._was_relisted = asyncio.Event()
+        self._leadership: Leadership | None = None
+        self._gauges = Gauges(self._measure)
         self.has_failed = asyncio.Event()
         """Set when a part has died: the process must end, and be started anew."""
         self.has_stopped = asyncio.Event()
@@ -71,8 +76,10 @@ class Replica:
             raise
         clock = Clock(monotonic=time.monotonic, now=_now)
         lease = KubeLease(self._api, settings.namespace)
-        self._leadership = Leadership(lease, settings.identity, Timing(), clock)
-        self._spawn(self._leadership.run(self._lead))
+        leadership = Leadership(lease, settings.identity, Timing(), clock)
+        self._leadership = leadership
+        self._gauges.expose()
+        self._spawn(leadership.run(partial(self._lead, leadership)))
         self._spawn(self._sweep_now_and_then())
         self._spawn(self._writer.run())
         self._webhook = build_webhook(settings, self._api, _now, self._models.find)
@@ -85,6 +92,7 @@ class Replica:
         for task in self._tasks:
             task.cancel()
             await asyncio.wait([task])
+        self._gauges.withdraw()
         await self._server.cleanup()
         await self._writer.flush()
         await self._api.close()
@@ -108,6 +116,16 @@ class Replica:
         is_alive = not any(task.done() for task in self._tasks)
         return is_alive and self._queue.longest_work() < STUCK_AFTER
 
+    def _measure(self) -> Iterator[Sample]:
+        """Of jobs the leader alone tells: they would count once for each replica."""
+        is_leader = self._leadership is not None and self._leadership.is_held
+        yield Sample("finetune_operator_leader", is_leader)
+        yield Sample("finetune_operator_queue_depth", self._queue.depth())
+        longest = self._queue.longest_work().total_seconds()
+        yield Sample("finetune_operator_longest_work_seconds", longest)
+        if is_leader:
+            yield from measure_jobs(self._memory.present(Kind.JOB))
+
     def is_ready(self) -> bool:
         return self._is_warm and (self._webhook is None or self._webhook.is_settled)
 
@@ -120,8 +138,8 @@ class Replica:
                 say("waiting for the API server", error=error, server=self._api.server)
                 await asyncio.sleep(WARM_UP_PERIOD.total_seconds())
 
-    async def _lead(self) -> None:
-        api = self._api.fenced(self._leadership.check)
+    async def _lead(self, leadership: Leadership) -> None:
+        api = self._api.fenced(leadership.check)
         cluster = KubeCluster(api, self._memory)
         schedules = KubeSchedules(api, self._memory)
         find_model = self._models.find

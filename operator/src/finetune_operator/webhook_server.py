@@ -4,10 +4,12 @@
 import asyncio
 import os
 import ssl
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from finetune_operator.admission import (
+    CHECKS,
     is_to_be_checked,
     job_in,
     let_through,
@@ -18,6 +20,7 @@ from finetune_operator.admission import (
 from finetune_operator.certificates import KeyPair
 from finetune_operator.logs import say, say_error
 from finetune_operator.manifest import Body, Manifest
+from finetune_operator.metrics import count_review
 from finetune_operator.model_configs import FindModel, knows_no_model
 from finetune_operator.settings import Settings
 
@@ -95,17 +98,33 @@ async def answer(
 ) -> Manifest:
     """The review, or, where that fails, leave to go on: a fault of ours must stop nobody."""
     job = f"{request.get('namespace')}/{request.get('name')}"
+    kind = _known_kind(request)
     try:
         checked = job_in(request) if is_to_be_checked(request) else None
         model = None if checked is None else await find_model(checked)
         response = review(request, settings, model)
     except Exception as error:  # noqa: BLE001 - whatever it is, the operator checks again
         say_error("job not reviewed", error, job=job)
+        count_review(kind, "unchecked")
         return let_through()
     if not response["allowed"]:
         mistakes = response["status"]["details"]["causes"]
         say("job refused", job=job, mistakes=len(mistakes), dry_run=request.get("dryRun", False))
+    count_review(kind, _verdict(response))
     return response
+
+
+def _known_kind(request: Body) -> str:
+    """Anybody in the cluster can ask about anything: no series for each word that they think of."""
+    kind = request.get("kind")
+    name = kind.get("kind") if isinstance(kind, Mapping) else None
+    return name if isinstance(name, str) and name in CHECKS else "other"
+
+
+def _verdict(response: Body) -> str:
+    if not response["allowed"]:
+        return "refused"
+    return "warned" if response.get("warnings") else "allowed"
 
 
 def _load(keys: KeyPair, context: ssl.SSLContext) -> None:

@@ -80,6 +80,10 @@ class WorkQueue(Generic[Key]):
                 self._ready.append(key)
                 self._arrival.set()
 
+    def depth(self) -> int:
+        """How many keys wait for a worker; delayed ones are not due yet."""
+        return len(self._waiting)
+
     def longest_work(self) -> timedelta:
         """For how long the slowest worker has been at its key."""
         now = asyncio.get_running_loop().time()

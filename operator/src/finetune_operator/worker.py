@@ -2,16 +2,18 @@
 """A worker takes a key from the queue, reconciles what it names, and says what happens next."""
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime
 
+from finetune_operator import metrics
 from finetune_operator.cluster import Cluster
 from finetune_operator.errors import Conflict, Gone, NotLeading
 from finetune_operator.kube_api import ApiError
 from finetune_operator.logs import say, say_error
 from finetune_operator.memory import Memory
 from finetune_operator.model_configs import FindModel, knows_no_model
-from finetune_operator.naming import SCHEDULE_KIND, Key, ScheduleKey
+from finetune_operator.naming import KIND, SCHEDULE_KIND, Key, ScheduleKey
 from finetune_operator.reconcile import Reconciled, reconcile
 from finetune_operator.schedules.cluster import ScheduleCluster
 from finetune_operator.schedules.reconcile import reconcile_schedule
@@ -48,32 +50,39 @@ class Worker:
                 await self._work_on(key)
 
     async def _work_on(self, key: Key) -> None:
-        """Every error becomes what is to happen next; none gets out."""
+        began = time.monotonic()
+        result, reason = await self._try(key)
+        kind = SCHEDULE_KIND if isinstance(key, ScheduleKey) else KIND
+        metrics.note_reconcile(kind, result, reason, time.monotonic() - began)
+
+    async def _try(self, key: Key) -> tuple[str, str]:
+        """The result and its reason: every error becomes what is to happen next, none gets out."""
         try:
             done = await self._reconcile(key)
-        except (Conflict, NotLeading):
-            # The newer version is on its way, or another replica's turn: soon neither is news.
-            self._queue.retry(key)
-            return
         except Gone:
-            self._queue.forget_failures(key)
-            return
-        except ApiError as error:
-            # Its own words say it all: a missing right, an outage.
-            delay = self._queue.retry(key)
-            say("not reconciled", level=logging.WARNING, job=key, error=error, retry_in=delay)
-            return
-        except Exception as error:  # noqa: BLE001 - anything else is retried, counted and visible
-            delay = self._queue.retry(key)
-            say_error("not reconciled", error, job=key, retry_in=delay)
-            return
+            done = None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            return self._try_again(key, error)
         self._queue.forget_failures(key)
         if done is None:
-            return
+            return "unchanged", "Gone"
         if done.has_written:
             say("decided", job=key, phase=done.phase, reason=done.reason, message=done.message)
         if done.check_again_in is not None:
             self._queue.add_after(key, done.check_again_in)
+        return "written" if done.has_written else "unchanged", done.reason
+
+    def _try_again(self, key: Key, error: Exception) -> tuple[str, str]:
+        delay = self._queue.retry(key)
+        if isinstance(error, Conflict | NotLeading):
+            # The newer version is on its way, or another replica's turn: soon neither is news.
+            return "postponed", type(error).__name__
+        if isinstance(error, ApiError):
+            # Its own words say it all: a missing right, an outage.
+            say("not reconciled", level=logging.WARNING, job=key, error=error, retry_in=delay)
+            return "failed", error.reason or str(error.status)
+        say_error("not reconciled", error, job=key, retry_in=delay)
+        return "failed", type(error).__name__
 
     async def _reconcile(self, key: Key) -> Reconciled | None:
         """None where there is nothing to say about it any more."""
