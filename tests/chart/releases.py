@@ -75,6 +75,7 @@ WAYS: dict[str, tuple[str, ...]] = {
         "networkPolicy.enabled=true",
         "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
     ),
+    "a dashboard": ("metrics.dashboard.enabled=true",),
     "manifests of their own": (
         "extraManifests[0].apiVersion=v1",
         "extraManifests[0].kind=ConfigMap",
@@ -84,6 +85,11 @@ WAYS: dict[str, tuple[str, ...]] = {
 }
 """What is set, by what is wanted: all of it in kinds that every API server knows."""
 
+PROMETHEUS = (
+    "metrics.serviceMonitor.enabled=true",
+    "metrics.serviceMonitor.labels.release=prometheus",
+    "metrics.prometheusRule.enabled=true",
+)
 CERT_MANAGER = ("webhook.certificate.certManager.enabled=true",)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.releases import CERT_MANAGER, CHART, NAMESPACE, WAYS, Rendered, render
+from chart.releases import CERT_MANAGER, CHART, NAMESPACE, PROMETHEUS, WAYS, Rendered, render
 from finetune_operator.settings import Settings
 from testbed import helm
 
@@ -237,6 +237,29 @@ def test_the_webhook_reviews_only_what_is_watched() -> None:
 
     assert expression["values"] == ["team-a"]
     assert release.only("ValidatingWebhookConfiguration")["metadata"]["name"] != "finetune-operator"
+
+
+def test_prometheus_scrapes_the_services_pods_and_keeps_the_jobs_namespaces() -> None:
+    release = render(*PROMETHEUS)
+    monitor = release.only("ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    service = release.only("Service")
+
+    assert (
+        monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    )
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+    assert endpoint["honorLabels"] is True
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_the_alerts_and_the_dashboard_are_those_of_the_files() -> None:
+    alerts = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    dashboard = render(*WAYS["a dashboard"]).only("ConfigMap")
+
+    assert render(*PROMETHEUS).only("PrometheusRule")["spec"] == alerts
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(dashboard["data"]["finetune-operator.json"])["uid"] == "finetune-operator"
 
 
 def test_a_single_replica_hinders_no_drain() -> None:

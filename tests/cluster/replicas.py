@@ -194,9 +194,14 @@ class Replica:
             command = [sys.executable, "-m", "finetune_operator"]
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
+    @property
+    def address(self) -> str:
+        """Where progress is taken, and metrics are told."""
+        return f"127.0.0.1:{self._port}"
+
     def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/readyz", timeout=2):
+            with urllib.request.urlopen(f"http://{self.address}/readyz", timeout=2):
                 return True
         except OSError:
             return False
@@ -204,7 +209,7 @@ class Replica:
     def report(self, namespace: str, name: str, token: str, progress: Progress) -> None:
         """As a trainer does, which takes no notice of an answer."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}{PROGRESS_PATH.format(namespace=namespace, name=name)}",
+            f"http://{self.address}{PROGRESS_PATH.format(namespace=namespace, name=name)}",
             method="POST",
             data=progress.to_body(),
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
@@ -214,7 +219,7 @@ class Replica:
 
     def metric(self, name: str, **wanted: str) -> float:
         """The sum of its samples with these labels."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=5) as answer:
             families = text_string_to_metric_families(answer.read().decode())
         return sum(
             sample.value

@@ -90,6 +90,21 @@ def install() -> None:
         _apt_get("install", "--yes", "--no-install-recommends", *packages)
 
 
+def download_package(name: str, folder: Path) -> Path:
+    """A Debian package as a file, which is not installed: nothing of it starts.
+
+    Raises:
+        Missing: it can't be had.
+    """
+    if not _can_install():
+        raise Missing(f"Debian's {name} is needed, and this machine has no apt-get for root.")
+    _apt_get("update")
+    # As the user that it is for: apt's own may not write here.
+    _apt_get("download", "-o", "APT::Sandbox::User=root", name, folder=folder)
+    (package,) = folder.glob(f"{name}_*.deb")
+    return package
+
+
 def _which(command: str) -> str | None:
     return shutil.which(command, path=_path())
 
@@ -102,9 +117,10 @@ def _can_install() -> bool:
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
-def _apt_get(*arguments: str) -> None:
+def _apt_get(*arguments: str, folder: Path | None = None) -> None:
     done = subprocess.run(
         ["apt-get", "-qq", *arguments],
+        cwd=folder,
         env=environment() | {"DEBIAN_FRONTEND": "noninteractive"},
         capture_output=True,
         text=True,

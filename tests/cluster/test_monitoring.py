@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Alerts and dashboard of the chart, by a real Prometheus: on played figures, and on real ones."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.installation import CHART
+from cluster.replicas import Stage, is_begun, wait_until
+from finetune_contract.progress import Progress, TrainerPhase
+from testbed import prometheus, requirements
+
+pytestmark = pytest.mark.cluster
+
+ALERTS = CHART / "files" / "alerts.yaml"
+PLAYED = Path(__file__).with_name("alerts.yaml")
+DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
+
+NEEDS_TROUBLE = {"Failed jobs by reason", "Webhook verdicts"}
+"""Panels that have nothing to show of one healthy job, with no webhook."""
+
+
+@pytest.fixture(autouse=True)
+def _prometheus_can_be_had() -> None:
+    if reasons := requirements.missing():
+        pytest.skip(" ".join(reasons))
+
+
+def test_every_alert_fires_at_what_it_is_for_and_not_otherwise(tmp_path: Path) -> None:
+    played = tmp_path / "played.yaml"
+    # Annotations are texts for people: which alerts fire, with which labels, is what counts.
+    rules = yaml.safe_load(ALERTS.read_text())
+    for rule in rules["groups"][0]["rules"]:
+        assert set(rule.pop("annotations")) == {"summary", "description"}
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
+    played.write_text(PLAYED.read_text().replace("RULES", "rules.yaml"))
+
+    assert "SUCCESS" in prometheus.promtool("check", "rules", ALERTS)
+    assert "SUCCESS" in prometheus.promtool("test", "rules", played)
+
+
+def test_every_alert_is_seen_firing() -> None:
+    names = {it["alert"] for it in yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]}
+    played = yaml.safe_load(PLAYED.read_text())["tests"]
+    checks = [check for test in played for check in test["alert_rule_test"]]
+
+    assert {it["alertname"] for it in checks if it.get("exp_alerts")} == names
+    assert {it["alertname"] for it in checks if not it.get("exp_alerts")} == names
+
+
+@pytest.fixture
+def scraped(stage: Stage, tmp_path: Path) -> Iterator[prometheus.Prometheus]:
+    """A Prometheus that scrapes two real replicas, one job of which trains."""
+    name = stage.apply("measured", resources={"gpusPerNode": 2})
+    wait_until(lambda: is_begun(stage, name) and len(stage.pods()) == 1, "its pod is made")
+    stage.play_running(stage.pods()[0])
+    token = stage.token_of(stage.pods()[0], name)
+    told = Progress(
+        phase=TrainerPhase.TRAINING, step=5, total_steps=10, loss=1.5, tokens_per_second=100.0
+    )
+    addresses = [replica.address for replica in stage.replicas.values()]
+    with prometheus.scraping(addresses, tmp_path) as scraping:
+
+        def is_told() -> bool:
+            stage.leader().report(stage.namespace, name, token, told)
+            return bool(scraping.query("finetune_job_loss"))
+
+        wait_until(is_told, "the loss is known")
+        yield scraping
+
+
+def test_every_query_of_the_dashboard_shows_something_of_a_real_operator(
+    scraped: prometheus.Prometheus,
+) -> None:
+    for title, query in queries():
+        # Rates over minutes have no value yet: over the seconds that there are, they do.
+        asked = query.replace("$namespace", ".*").replace("$finetunejob", ".*")
+
+        def is_shown(asked: str = asked.replace("[5m]", "[30s]")) -> bool:
+            return bool(scraped.query(asked))
+
+        if title in NEEDS_TROUBLE:
+            scraped.query(asked)
+        else:
+            wait_until(is_shown, f"{title} shows something: {asked}")
+
+    (loss,) = scraped.query("finetune_job_loss")
+    assert (loss["metric"]["finetunejob"], float(loss["value"][1])) == ("measured", 1.5)
+    (leading,) = scraped.query("finetune_operator_leader == 1")
+    assert leading["metric"]["__name__"] == "finetune_operator_leader"
+    assert len(scraped.query("finetune_operator_leader")) == 2
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """Each panel's title with each of its queries."""
+    panels: list[dict[str, Any]] = DASHBOARD["panels"]
+    for panel in panels:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
