@@ -9,6 +9,16 @@ from pathlib import Path
 import yaml
 
 
+def server_of(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
+    """The same URL for somebody who has no certificate."""
+    cluster = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]
+    if "certificate-authority" in cluster:
+        authority = Path(cluster["certificate-authority"]).read_text()
+    else:
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+    return cluster["server"], ssl.create_default_context(cadata=authority)
+
+
 def access_of(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
     """For clients that are not kubectl."""
     document = yaml.safe_load(kubeconfig.read_text())

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from cluster.api_access import server_of
 from cluster.installation import NAMESPACE, Installation
 from cluster.jobs import Jobs, a_job, until
 from finetune_contract.mounts import progress_audience
@@ -159,6 +160,19 @@ def test_a_bad_report_is_refused(jobs: Jobs, endpoint: str, pending: dict[str, s
 
     assert post(endpoint, own, body=b"not json") == 400
     assert post(endpoint, own, body=b" " * 100_000) == 413
+
+
+def test_a_pods_token_opens_nothing_but_progress(
+    installation: Installation, jobs: Jobs, pending: dict[str, str]
+) -> None:
+    assert installation.cluster is not None
+    own = token(jobs, job="reporting", pod=pending["reporting"])
+    server, trust = server_of(installation.cluster.kubeconfig)
+
+    for path in ("/api", "/apis", f"/api/v1/namespaces/{NAMESPACE}/pods"):
+        asked = urllib.request.Request(server + path, headers={"Authorization": f"Bearer {own}"})
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(asked, context=trust, timeout=10)
 
 
 def signed(genuine: str, key: ec.EllipticCurvePrivateKey, *, until: float) -> str:

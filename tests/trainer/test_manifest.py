@@ -37,3 +37,11 @@ def test_complete_means_every_file_with_its_size(sizes: dict[str, int], expected
 def test_anything_else_is_no_manifest(text: str) -> None:
     with pytest.raises(InvalidDocument):
         Manifest.from_json(text)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../other", "adapter/../../other"])
+def test_a_manifest_leads_nowhere_else(path: str) -> None:
+    text = Manifest(files=(File(path=path, size=1, sha256="aa"),)).to_json()
+
+    with pytest.raises(InvalidDocument, match="expected one below it"):
+        Manifest.from_json(text)

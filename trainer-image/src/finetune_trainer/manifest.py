@@ -78,8 +78,12 @@ def merged(manifests: Iterable[Manifest]) -> tuple[File, ...]:
 def _parse_file(entry: Any) -> File:
     if not isinstance(entry, dict):
         raise InvalidDocument(f"a file of the manifest is {entry!r:.60}, expected an object")
+    path = require(entry, "path", str)
+    # Whoever can write to the store writes nowhere else by it.
+    if path.startswith("/") or ".." in path.split("/"):
+        raise InvalidDocument(f"a file of the manifest is {path!r:.60}, expected one below it")
     return File(
-        path=require(entry, "path", str),
+        path=path,
         size=require(entry, "size", int),
         sha256=require(entry, "sha256", str),
     )
