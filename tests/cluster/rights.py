@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator's account may do by its Roles, and what it did by the API server's audit log."""
+"""What the operator may do by its Roles, and what it did by the API server's audit log."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping

@@ -48,6 +48,8 @@ CASES = [
     (an_error("DatasetGenerationError", "bad row", DATASETS_ERROR), Stage.DATA,
      Blame.USER, "InvalidDataset"),
     (EOFError("Compressed file ended early"), Stage.DATA, Blame.USER, "InvalidDataset"),
+    (RuntimeError("Dataset scripts are no longer supported, but found data.py"),
+     Stage.DATA, Blame.USER, "InvalidDataset"),
     (AttributeError("'str' object has no attribute 'get'"), Stage.DATA,
      Blame.INTERNAL, "Internal"),
     (RuntimeError("a subprocess has died"), Stage.DATA, Blame.INTERNAL, "Internal"),

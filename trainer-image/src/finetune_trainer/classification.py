@@ -316,6 +316,10 @@ def _data(found: _Found) -> Failure | None:
         return None
     if "DatasetNotFoundError" in found.names or isinstance(found.error, FileNotFoundError):
         return found.user("DatasetNotFound", "check dataset_name, and that it holds data files")
+    if "Dataset scripts are no longer supported" in str(found.error):
+        return found.user(
+            "InvalidDataset", "code of data sets is not run: remove the script, or name its files"
+        )
     if not _kinds(_unwrapped(found.error)) & _OF_DATA:
         return None
     return found.user("InvalidDataset", "the data set cannot be read as it is: correct its files")
