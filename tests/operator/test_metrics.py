@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from factories import a_job_body
+from factories import SETTINGS, a_job_body
 from fake_cluster import FakeCluster
 from finetune_operator import job_metrics
 from finetune_operator.errors import Conflict
 from finetune_operator.job_metrics import measure_jobs
 from finetune_operator.kube_api import ApiError
 from finetune_operator.metrics import GAUGES, Gauges, Sample
+from finetune_operator.webhook_server import answer
 from finetune_operator.work_queue import WorkQueue
 from operator_passes import failing_with, work_on
 
@@ -158,6 +159,21 @@ def test_a_reconciliation_is_counted_by_its_result(
 
     before = count()
     work_on(cluster)
+
+    assert count() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"),
+    [("Surprise", "allowed"), (None, "allowed"), (["FineTuneJob"], "unchecked")],
+)
+def test_made_up_kinds_are_counted_as_one(kind: object, verdict: str) -> None:
+    def count() -> float:
+        labels = {"kind": "other", "verdict": verdict}
+        return REGISTRY.get_sample_value("finetune_operator_webhook_reviews_total", labels) or 0
+
+    before = count()
+    asyncio.run(answer({"uid": "1", "kind": {"kind": kind}, "object": {}}, SETTINGS))
 
     assert count() == before + 1
 

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's rights against what it did in all the other tests, which run before these."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster import rights
+from cluster.installation import Installation
+from cluster.jobs import Resource
+
+pytestmark = pytest.mark.cluster
+
+ACCOUNT = rights.account_in(rights.NAMESPACE)
+
+
+@pytest.fixture(scope="module")
+def audit(installation: Installation) -> list[Resource]:
+    if installation.cluster is None:
+        pytest.skip("The audit log of a given cluster is its owner's.")
+    return installation.cluster.audit()
+
+
+def test_nothing_that_the_operator_does_is_refused(audit: list[Resource]) -> None:
+    assert rights.used(audit, ACCOUNT)
+    assert list(rights.refused(audit, ACCOUNT)) == []
+
+
+def test_every_right_of_the_operator_is_used(
+    request: pytest.FixtureRequest, installation: Installation, audit: list[Resource]
+) -> None:
+    ran = {item.path.name for item in request.session.items}
+    if missing := {file.name for file in Path(__file__).parent.glob("test_*.py")} - ran:
+        pytest.skip(
+            f"Only all tests together use every right; without {', '.join(sorted(missing))}"
+        )
+
+    assert rights.granted(installation.kubectl) - rights.used(audit, ACCOUNT) == set()
