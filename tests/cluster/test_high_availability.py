@@ -64,7 +64,7 @@ def test_each_job_is_counted_by_the_leader_alone(stage: Stage) -> None:
 
     assert other.metric("finetune_jobs", **of_team) == 0
     assert [it.metric("finetune_operator_leader") for it in (leader, other)] == [1, 0]
-    written = {"kind": "FineTuneJob", "result": "written", "reason": "AttemptStarted"}
+    written = {"kind": "FineTuneJob", "result": "written"}
     assert leader.metric("finetune_operator_reconciles_total", **written) >= 1
     assert leader.metric("finetune_job_attempt", finetunejob=name) == 1
 
