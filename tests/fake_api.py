@@ -24,6 +24,8 @@ class FakeApi(KubeApi):
         self.fail_with: Exception | None = None
         self.refuse_new: Exception | None = None
         """What the admission of new objects says, before it is known whether they are new."""
+        self.fail_list: dict[Resource, Exception] = {}
+        """What lists of a resource end with."""
         self.review: Callable[[Body], Body] = lambda request: request
         self._version = 100
 
@@ -51,6 +53,8 @@ class FakeApi(KubeApi):
         field_selector: str = "",
     ) -> AsyncIterator[Body]:
         self._note(f"list {resource.plural}")
+        if resource in self.fail_list:
+            raise self.fail_list[resource]
         for (kind, place, _), found in list(self.objects.items()):
             if kind == resource and namespace in (None, place):
                 yield copy.deepcopy(found)

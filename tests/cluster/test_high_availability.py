@@ -11,6 +11,7 @@ from collections import Counter
 import pytest
 
 from cluster.faulty_api import WatchFault
+from cluster.installation import REPOSITORY
 from cluster.replicas import JOBS, Replica, Stage, finish, is_begun, message_of, wait_until
 from finetune_contract.progress import Progress
 
@@ -52,6 +53,40 @@ def test_leader_that_is_told_to_go_hands_over_within_3_seconds(stage: Stage) -> 
     )
     assert leader.process.wait(timeout=30) == 0
     assert "leadership released" in leader.log
+
+
+def test_schedules_that_are_defined_later_are_looked_after_without_anybodys_help(
+    stage: Stage,
+) -> None:
+    definition = str(REPOSITORY / "crds" / "finetuneschedules.yaml")
+    stage.plane.kubectl("delete", "-f", definition)
+    for replica in stage.replicas.values():
+        replica.kill()
+        replica.start()
+    wait_until(lambda: all(it.is_ready() for it in stage.replicas.values()), "they are back")
+    name = stage.apply("not-waiting")
+    wait_until(lambda: is_begun(stage, name), "jobs do not wait for it")
+
+    stage.plane.kubectl("apply", "--server-side", "-f", definition)
+
+    for replica in stage.replicas.values():
+        # In a cluster the kubelet starts it anew.
+        assert replica.process.wait(timeout=60) == 1
+        assert "schedules are defined now" in replica.log
+        replica.start()
+    schedule = {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneSchedule",
+        "metadata": {"namespace": stage.namespace, "name": "every-minute"},
+        "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": stage.job(name)["spec"]}},
+    }
+    stage.plane.kubectl("apply", "-f", "-", input=json.dumps(schedule))
+    wait_until(
+        lambda: len([it for it in stage.training_jobs() if it.startswith("every-minute")]) > 0,
+        "its first job is begun",
+        90,
+    )
+    stage.plane.kubectl("delete", "fts", "every-minute", "-n", stage.namespace)
 
 
 def test_each_job_is_counted_by_the_leader_alone(stage: Stage) -> None:

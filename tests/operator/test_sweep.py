@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import asyncio
 
+import pytest
+
 from factories import a_job_body, a_pod, a_training_job
 from fake_api import FakeApi
+from finetune_operator.kube_api import ApiError
 from finetune_operator.memory import Kind, Memory
 from finetune_operator.naming import JobKey
-from finetune_operator.sweep import fill_memory, forget_vanished
+from finetune_operator.sweep import fill_memory, forget_vanished, is_defined
 
 KEY = JobKey(namespace="team", label="balloon")
 
@@ -53,3 +56,24 @@ def test_only_watched_namespaces_are_listed() -> None:
     assert list(memory.known_keys()) == []
     asyncio.run(fill_memory(api, memory, ["other-team", "team"]))
     assert set(memory.known_keys()) == {KEY}
+
+
+def test_jobs_do_not_wait_for_the_definition_of_schedules() -> None:
+    memory, undefined = Memory(), ApiError(404, "", "404 page not found")
+    api = a_filled_api()
+    api.fail_list = {Kind.SCHEDULE.resource: undefined}
+
+    asyncio.run(fill_memory(api, memory))
+
+    assert memory.find_job(KEY) is not None
+    assert asyncio.run(is_defined(api, Kind.JOB))
+    assert not asyncio.run(is_defined(api, Kind.SCHEDULE))
+
+
+@pytest.mark.parametrize(("kind", "status"), [(Kind.JOB, 404), (Kind.SCHEDULE, 403)])
+def test_anything_else_is_waited_for(kind: Kind, status: int) -> None:
+    api = a_filled_api()
+    api.fail_list = {kind.resource: ApiError(status, "", "not now")}
+
+    with pytest.raises(ApiError, match="not now"):
+        asyncio.run(fill_memory(api, Memory()))

@@ -30,7 +30,7 @@ from finetune_operator.naming import Key
 from finetune_operator.progress_server import ProgressServer, build_app
 from finetune_operator.progress_writer import ProgressWriter
 from finetune_operator.settings import Settings
-from finetune_operator.sweep import fill_memory, forget_vanished
+from finetune_operator.sweep import fill_memory, forget_vanished, is_defined
 from finetune_operator.webhook import Webhook, build_webhook
 from finetune_operator.work_queue import WorkQueue
 from finetune_operator.worker import Worker
@@ -42,6 +42,7 @@ LISTING_LASTS = timedelta(seconds=5)
 """So long a watch that begins anew may take to tell of all that there is."""
 
 WARM_UP_PERIOD = timedelta(seconds=2)
+LOOK_FOR_SCHEDULES = timedelta(seconds=10)
 
 
 class Replica:
@@ -54,6 +55,7 @@ class Replica:
         self._queue: WorkQueue[Key] = WorkQueue()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_warm = False
+        self._has_schedules = True
         self._webhook: Webhook | None = None
         self._was_relisted = asyncio.Event()
         self._leadership: Leadership | None = None
@@ -81,6 +83,8 @@ class Replica:
         self._gauges.expose()
         self._spawn(leadership.run(partial(self._lead, leadership)))
         self._spawn(self._sweep_now_and_then())
+        if not self._has_schedules:
+            self._spawn(self._end_when_there_are_schedules())
         self._spawn(self._writer.run())
         self._webhook = build_webhook(settings, self._api, _now, self._models.find)
         if self._webhook is not None:
@@ -132,7 +136,9 @@ class Replica:
     async def _warm_up(self) -> None:
         while not self._is_warm:
             try:
-                await fill_memory(self._api, self._memory, self._settings.watch_namespaces)
+                namespaces = self._settings.watch_namespaces
+                self._has_schedules = await is_defined(self._api, Kind.SCHEDULE, namespaces)
+                await fill_memory(self._api, self._memory, namespaces)
                 self._is_warm = True
             except Exception as error:  # noqa: BLE001 - the API server, or the CRD, may come later
                 say("waiting for the API server", error=error, server=self._api.server)
@@ -167,6 +173,18 @@ class Replica:
                 say("not swept", error=error)
             except Exception as error:  # noqa: BLE001 - the next sweep does it
                 say_error("not swept", error)
+
+    async def _end_when_there_are_schedules(self) -> None:
+        """Their definition came late, and kopf looks only once for what there is to watch."""
+        is_there = False
+        while not is_there:
+            await asyncio.sleep(LOOK_FOR_SCHEDULES.total_seconds())
+            with suppress(ApiError):
+                is_there = await is_defined(
+                    self._api, Kind.SCHEDULE, self._settings.watch_namespaces
+                )
+        say("schedules are defined now: to be started anew")
+        self.has_failed.set()
 
     async def _serve(self) -> web.AppRunner:
         checker = TokenChecker(self._api, time.monotonic)

@@ -31,6 +31,22 @@ async def forget_vanished(api: KubeApi, memory: Memory, namespaces: Sequence[str
     return concerned
 
 
+async def is_defined(api: KubeApi, kind: Kind, namespaces: Sequence[str] = ()) -> bool:
+    """Whether the cluster has the definition of this kind.
+
+    Raises:
+        ApiError: it does not say so now.
+    """
+    try:
+        async for _ in api.list_all(kind.resource, kind.selector, *namespaces[:1]):
+            return True
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
+
+
 async def _list(api: KubeApi, kind: Kind, namespaces: Sequence[str]) -> AsyncIterator[Body]:
     try:
         for namespace in namespaces or (None,):
