@@ -59,10 +59,7 @@ class Installation:
         """The installed operator is away, and back at the end."""
         replicas = self.kubectl("get", *DEPLOYMENT, "-o", "jsonpath={.spec.replicas}")
         self.kubectl("scale", *DEPLOYMENT, "--replicas=0")
-        self.kubectl(
-            *("wait", "-n", "finetune-system", "--for=delete", "pod", "--timeout=60s"),
-            *("--selector", "app.kubernetes.io/name=finetune-operator"),
-        )
+        self._wait_for_no_replica()
         try:
             yield
         finally:
@@ -75,6 +72,16 @@ class Installation:
         # Of a given cluster, kubectl may have applied the definitions.
         how = ("--install", "--take-ownership", "--wait", "--timeout=2m", "--reset-values")
         self.helm("upgrade", *RELEASE, str(CHART), *how, *options)
+
+    def uninstall_release(self) -> None:
+        self.helm("uninstall", *RELEASE, "--wait")
+        self._wait_for_no_replica()
+
+    def _wait_for_no_replica(self) -> None:
+        self.kubectl(
+            *("wait", "-n", "finetune-system", "--for=delete", "pod", "--timeout=60s"),
+            *("--selector", "app.kubernetes.io/name=finetune-operator"),
+        )
 
     def make_namespace(self, name: str) -> None:
         """A namespace as a strict platform team makes it, with the store's credentials."""

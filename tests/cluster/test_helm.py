@@ -54,7 +54,7 @@ def lived_through(installation: Installation, jobs: Jobs, next_version: Path) ->
     upgraded = look()
     installation.helm("rollback", *RELEASE, *options)
     rolled_back = look()
-    installation.helm("uninstall", *RELEASE, *options)
+    installation.uninstall_release()
     left = installation.kubectl("get", "-n", "finetune-system", "all,lease,pdb", "-o", "name")
     rights = installation.kubectl("get", "clusterroles,clusterrolebindings", "-o", "name")
     uninstalled = look_at_rest() | {"left": left.split(), "rights": rights, "job": jobs.get(name)}
@@ -134,7 +134,7 @@ def test_the_plain_manifests_install_the_same(installation: Installation) -> Non
 def of_one_team(installation: Installation) -> Iterator[Jobs]:
     """The jobs of a namespace that has the only operator, which may see nothing else."""
     team = f"team-{secrets.token_hex(3)}"
-    installation.helm("uninstall", *RELEASE, "--wait")
+    installation.uninstall_release()
     installation.make_namespace(team)
     release = (RELEASE[0], "--namespace", team)
     installation.helm(
