@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repository import chart_files
+from repository import chart_files, reference
 from repository.readme_tree import README, ROOT, with_tree
 
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -70,8 +70,8 @@ def test_readme_has_every_folder_and_every_module_in_its_tree() -> None:
     assert readme == with_tree(readme), "run make generate"
 
 
-def test_chart_and_plain_manifests_agree() -> None:
-    files = chart_files.files()
+def test_chart_manifests_and_reference_are_what_make_generate_writes() -> None:
+    files = chart_files.files() | reference.files()
 
     assert {path: path.read_text() for path in files} == files, "run make generate"
 
