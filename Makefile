@@ -116,7 +116,9 @@ images: setup ## build the operator's and the trainer's image with buildah
 cluster: setup ## leave a real cluster running with everything installed, to play with
 	$(BIN)/python -m testbed up
 	$(BIN)/python -m testbed images
-	$(BIN)/python -m testbed install crds deploy
+	$(BIN)/python -m testbed install deploy/namespace.yaml
+	$(BIN)/python -m testbed helm upgrade --install finetune-operator charts/finetune-operator \
+		--namespace finetune-system --wait
 	$(BIN)/python -m testbed stock
 
 cluster-down: setup ## remove that cluster

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from testbed import images, requirements
+from testbed import helm, images, requirements
 from testbed.cluster import Cluster
 from testbed.folder import Folder, all_folders
 from testbed.images import Image
@@ -87,6 +87,12 @@ def _status(_: argparse.Namespace) -> None:
 def _kubectl(arguments: argparse.Namespace) -> None:
     command = Cluster.find(arguments.name).kubectl_command(*arguments.words)
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted
+
+
+def _helm(arguments: argparse.Namespace) -> None:
+    environment = os.environ | {"KUBECONFIG": str(Cluster.find(arguments.name).kubeconfig)}
+    words = ["helm", *arguments.words]
+    os.execve(helm.program(), words, environment)  # noqa: S606 - no shell is wanted
 
 
 def _exec(arguments: argparse.Namespace) -> None:
@@ -171,6 +177,8 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "list the clusters and what of them runs")
     kubectl = add("kubectl", _kubectl, "run kubectl against the cluster")
     kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
+    chart = add("helm", _helm, "run helm against the cluster")
+    chart.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
     image = add("images", _images, "build the images; load them into the cluster if it is up")
     image.add_argument(
         "images", nargs="*", type=_image, metavar="operator|trainer", help="default: both"
