@@ -4,11 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-PARTS := contract operator trainer-image tests/cluster/testbed
+PARTS := contract operator trainer-image kubectl-finetune tests/cluster/testbed
 SCHEMAS := contract/src/finetune_contract/config/schemas
 PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
 SCHEMA := $(SCHEMAS)/trl-$(PINNED).json
-TYPED := contract/src operator/src tests/cluster/testbed/src
+TYPED := contract/src operator/src kubectl-finetune/src tests/cluster/testbed/src
 # What needs a GPU or a quiet machine: CI runs none of it, so that it calls what there is is checked.
 SELDOM_RUN := tests/gpu tests/benchmarks
 LOOSELY := $(addprefix --disable-error-code=,import-untyped arg-type no-any-return)
@@ -100,7 +100,7 @@ build/schema.json: requirements/trainer.txt trainer-image/src/finetune_trainer/c
 
 lock: setup ## resolve the requirement locks again
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt
-	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
+	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) --no-emit-package kubectl-finetune \
 		requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		operator/pyproject.toml -o requirements/operator.txt

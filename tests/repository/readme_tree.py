@@ -16,6 +16,7 @@ FOLDERS = (
     ("contract/", "what both images agree on; standard library only", "contract/src"),
     ("operator/", "the operator: a project folder, never a package", "operator/src"),
     ("trainer-image/", "the trainer and its Dockerfile", "trainer-image/src"),
+    ("kubectl-finetune/", "the kubectl plugin", "kubectl-finetune/src"),
     ("crds/", "the CustomResourceDefinitions of jobs and schedules", None),
     ("charts/finetune-operator/", "the Helm chart: one command installs it all", None),
     (
@@ -33,6 +34,7 @@ FOLDERS = (
     ("tests/storage/", "a real object store on 127.0.0.1", None),
     ("tests/repository/", "architecture and generated files", None),
     ("tests/benchmarks/", "what docs/benchmarks.md is measured with", None),
+    ("tests/plugin/", "what kubectl finetune says", None),
     ("tests/chart/", "the chart, rendered by the real helm", None),
     ("tests/cluster/", "the whole path on a real cluster", None),
     ("tests/cluster/testbed/", "that cluster: python -m testbed", "tests/cluster/testbed/src"),

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`kubectl finetune`, started by a real kubectl against a real API server; the pods are played."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.replicas import Stage, finish, is_begun, wait_until
+from finetune_contract.progress import Progress, TrainerPhase
+from testbed import binaries
+
+pytestmark = pytest.mark.cluster
+
+
+class Shell:
+    """A user's, with kubectl and the plugin on its PATH."""
+
+    def __init__(self, stage: Stage, folder: Path) -> None:
+        tools = folder / "bin"
+        tools.mkdir()
+        (tools / "kubectl").symlink_to(binaries.cluster_programs()["kubectl"])
+        self._environment = os.environ | {
+            "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "KUBECONFIG": str(stage.plane.kubeconfig),
+        }
+        self._namespace = stage.namespace
+
+    def finetune(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        command, *rest = words
+        line = ["kubectl", "finetune", command, "-n", self._namespace, *rest]
+        return self.run(*line)
+
+    def run(self, *line: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            line, env=self._environment, capture_output=True, text=True, timeout=120
+        )
+
+
+@pytest.fixture
+def shell(stage: Stage, tmp_path: Path) -> Shell:
+    return Shell(stage, tmp_path)
+
+
+@pytest.fixture
+def file(stage: Stage, tmp_path: Path) -> Path:
+    """A job file, as a user has one."""
+    config = {"model_name_or_path": "s3://models/tiny", "dataset_name": "s3://datasets/tiny"}
+    job = {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "mine"},
+        "spec": {"config": config, "output": {"uri": "s3://models/mine"}},
+    }
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+    return path
+
+
+@pytest.fixture
+def training(stage: Stage) -> str:
+    """A job that trains, and has reported a loss."""
+    name = stage.apply("training")
+    wait_until(lambda: is_begun(stage, name) and len(stage.pods()) == 1, "its pod is made")
+    (pod,) = stage.pods()
+    stage.play_running(pod)
+    token = stage.token_of(pod, name)
+    told = Progress(phase=TrainerPhase.TRAINING, step=5, total_steps=10, loss=1.5)
+
+    def is_told() -> bool:
+        stage.leader().report(stage.namespace, name, token, told)
+        return "lossHistory" in stage.status(name)
+
+    wait_until(is_told, "the loss is known")
+    return name
+
+
+def test_run_applies_a_file_and_watches_its_job_to_the_end(
+    stage: Stage, shell: Shell, file: Path
+) -> None:
+    def play() -> None:
+        wait_until(lambda: is_begun(stage, "mine"), "it is begun")
+        finish(stage, "mine")
+
+    player = threading.Thread(target=play)
+    player.start()
+    done = shell.finetune("run", str(file))
+    player.join()
+
+    assert done.returncode == 0, done.stderr
+    assert "mine serverside-applied" in done.stdout
+    assert "Succeeded after" in done.stdout
+    assert "  artifact  s3://" in done.stdout
+    assert "Starting: " in done.stderr
+
+
+def test_a_running_job_is_plotted_compared_stopped_and_resumed(
+    stage: Stage, shell: Shell, training: str
+) -> None:
+    stage.apply("other", resources={"gpusPerNode": 2})
+
+    plotted = shell.finetune("plot", training)
+    compared = shell.finetune("diff", training, "other")
+    told = shell.finetune("results", training)
+    stopped = shell.finetune("stop", training)
+    is_suspended = (stage.job(training) or {})["spec"]["suspend"]
+    resumed = shell.finetune("resume", training)
+
+    assert "training" in plotted.stdout
+    assert "resources.gpusPerNode  1" in " ".join(compared.stdout.replace("  ", " ").split()) or (
+        "resources.gpusPerNode" in compared.stdout
+    )
+    assert told.stdout.startswith("Running: ")
+    assert "attempt   1  Running" in told.stdout
+    assert (stopped.returncode, is_suspended) == (0, True)
+    assert (resumed.returncode, (stage.job(training) or {})["spec"]["suspend"]) == (0, False)
+
+
+def test_validate_asks_and_starts_nothing(stage: Stage, shell: Shell, file: Path) -> None:
+    done = shell.finetune("validate", str(file))
+
+    assert done.returncode == 0
+    assert "server dry run" in done.stdout
+    assert stage.job("mine") is None
+
+
+def test_what_the_api_server_refuses_is_told_in_its_words(shell: Shell, file: Path) -> None:
+    file.write_text(file.read_text().replace("uri:", "url:"))
+
+    done = shell.finetune("run", str(file))
+
+    assert done.returncode == 1
+    assert 'unknown field "spec.output.url"' in done.stderr or "spec.output.uri" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("watch", "nowhere"), 'finetunejobs.finetune.dev "nowhere" not found'),
+        (("logs", "nowhere"), 'finetunejobs.finetune.dev "nowhere" not found'),
+        (("run", "nowhere.yaml"), "nowhere.yaml cannot be read: No such file or directory"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(shell: Shell, words: tuple[str, ...], told: str) -> None:
+    done = shell.finetune(*words)
+
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_tab_completes_commands_and_names(stage: Stage, shell: Shell) -> None:
+    name = stage.apply("completed")
+
+    commands = shell.run("kubectl", "__complete", "finetune", "re").stdout.splitlines()
+    here = ("-n", stage.namespace)
+    names = shell.run("kubectl", "__complete", "finetune", "watch", *here, "").stdout.splitlines()
+
+    assert commands[:2] == ["results", "resume"]
+    assert names[0] == name
