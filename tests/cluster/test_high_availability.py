@@ -7,6 +7,8 @@ No node and no training: what pods come to is played.
 import json
 import signal
 from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -55,11 +57,19 @@ def test_leader_that_is_told_to_go_hands_over_within_3_seconds(stage: Stage) -> 
     assert "leadership released" in leader.log
 
 
-def test_schedules_that_are_defined_later_are_looked_after_without_anybodys_help(
-    stage: Stage,
-) -> None:
+@pytest.fixture
+def define_schedules(stage: Stage) -> Iterator[Callable[[], object]]:
+    """They are not defined until this is called, or the test has ended."""
     definition = str(REPOSITORY / "crds" / "finetuneschedules.yaml")
+    define = partial(stage.plane.kubectl, "apply", "--server-side", "-f", definition)
     stage.plane.kubectl("delete", "-f", definition)
+    yield define
+    define()
+
+
+def test_schedules_that_are_defined_later_are_looked_after_without_anybodys_help(
+    stage: Stage, define_schedules: Callable[[], object]
+) -> None:
     for replica in stage.replicas.values():
         replica.kill()
         replica.start()
@@ -67,7 +77,7 @@ def test_schedules_that_are_defined_later_are_looked_after_without_anybodys_help
     name = stage.apply("not-waiting")
     wait_until(lambda: is_begun(stage, name), "jobs do not wait for it")
 
-    stage.plane.kubectl("apply", "--server-side", "-f", definition)
+    define_schedules()
 
     for replica in stage.replicas.values():
         # In a cluster the kubelet starts it anew.
