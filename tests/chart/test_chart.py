@@ -279,6 +279,25 @@ def test_guard_rails_reach_the_operator() -> None:
     assert settings.gpu_memory_bytes == 80 * 2**30
 
 
+@pytest.mark.parametrize(
+    ("settings", "account"),
+    [
+        ((), "finetune-operator"),
+        (("serviceAccount.name=tuner",), "tuner"),
+        (("serviceAccount.create=false",), "default"),
+        (("serviceAccount.create=false", "serviceAccount.name=tuner"), "tuner"),
+    ],
+)
+def test_rights_are_given_to_the_account_that_the_pods_have(
+    settings: tuple[str, ...], account: str
+) -> None:
+    release = render(*settings)
+    bindings = release.of("RoleBinding") + release.of("ClusterRoleBinding")
+
+    assert release.only("Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == account
+    assert {subject["name"] for it in bindings for subject in it["subjects"]} == {account}
+
+
 def test_what_is_added_is_there() -> None:
     more = render(*WAYS["manifests of their own"]).only("ConfigMap")
     labelled = render(*WAYS["labels and annotations"]).only("Deployment")

@@ -24,7 +24,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "finetune-operator.serviceAccountName" -}}
-{{ .Values.serviceAccount.name | default (include "finetune-operator.name" .) }}
+{{ .Values.serviceAccount.name | default (ternary (include "finetune-operator.name" .) "default" .Values.serviceAccount.create) }}
 {{- end }}
 
 {{- define "finetune-operator.image" -}}
