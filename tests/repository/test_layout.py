@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repository import chart_files, reference
+from repository import chart_files, migration, reference
 from repository.readme_tree import README, ROOT, with_tree
 
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -74,6 +74,13 @@ def test_chart_manifests_and_reference_are_what_make_generate_writes() -> None:
     files = chart_files.files() | reference.files()
 
     assert {path: path.read_text() for path in files} == files, "run make generate"
+
+
+def test_the_tables_for_those_who_come_from_elsewhere_are_what_the_check_says() -> None:
+    page = migration.PAGE.read_text()
+
+    assert page == migration.with_tables(page), "run make generate"
+    assert page.count("| the same |") > 10
 
 
 def test_no_file_names_an_index_or_a_path_of_this_machine() -> None:

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of docs/migration.md: what becomes of another tool's keys, in our own check's words.
+
+`make generate` writes them; a test compares.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from finetune_contract.config import check_config
+
+PAGE = Path(__file__).parents[2] / "docs" / "migration.md"
+_BLOCK = re.compile(r"(<!-- (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_UNKNOWN = re.compile(r"(?:found .*?, )?not a key of TRL's SFT config, (.*)", re.DOTALL)
+
+KEYS: Mapping[str, Mapping[str, Any]] = {
+    "LLaMA-Factory": {
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": "lora",
+        "lora_rank": 8,
+        "lora_alpha": 16,
+        "lora_target": "all",
+        "quantization_bit": 4,
+        "dataset": "identity",
+        "dataset_dir": "data",
+        "template": "llama3",
+        "cutoff_len": 2048,
+        "max_samples": 1000,
+        "preprocessing_num_workers": 16,
+        "overwrite_cache": True,
+        "output_dir": "saves/llama3",
+        "overwrite_output_dir": True,
+        "plot_loss": True,
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": 8,
+        "learning_rate": 1.0e-4,
+        "num_train_epochs": 3.0,
+        "lr_scheduler_type": "cosine",
+        "warmup_ratio": 0.1,
+        "bf16": True,
+        "val_size": 0.1,
+        "eval_steps": 500,
+        "flash_attn": "fa2",
+        "neat_packing": True,
+        "train_on_prompt": True,
+        "freeze_trainable_layers": 2,
+        "enable_liger_kernel": True,
+        "resume_from_checkpoint": "last",
+    },
+    "Axolotl": {
+        "base_model": "NousResearch/Llama-3.2-1B",
+        "model_type": "LlamaForCausalLM",
+        "tokenizer_type": "AutoTokenizer",
+        "load_in_4bit": True,
+        "adapter": "qlora",
+        "lora_r": 32,
+        "lora_alpha": 16,
+        "lora_dropout": 0.05,
+        "lora_target_linear": True,
+        "lora_modules_to_save": ["embed_tokens"],
+        "dataset_prepared_path": "last_run_prepared",
+        "val_set_size": 0.1,
+        "sequence_len": 2048,
+        "sample_packing": True,
+        "pad_to_sequence_len": True,
+        "micro_batch_size": 2,
+        "gradient_accumulation_steps": 4,
+        "num_epochs": 1,
+        "optimizer": "adamw_8bit",
+        "lr_scheduler": "cosine",
+        "learning_rate": 2.0e-4,
+        "bf16": "auto",
+        "gradient_checkpointing": True,
+        "flash_attention": True,
+        "warmup_steps": 10,
+        "evals_per_epoch": 4,
+        "saves_per_epoch": 1,
+        "train_on_inputs": False,
+        "group_by_length": False,
+        "chat_template": "chatml",
+        "special_tokens": {"pad_token": "<|end_of_text|>"},
+        "unfrozen_parameters": ["model.layers.2[0-9]+"],
+        "wandb_project": "balloon",
+        "output_dir": "./outputs",
+    },
+}
+"""The keys of their examples, with values from there."""
+
+BESIDE: Mapping[str, Mapping[str, Any]] = {
+    "eval_steps": {"eval_strategy": "steps"},
+    "lora_alpha": {"lora_r": 16},
+}
+"""What must stand with a key to be right."""
+
+
+def with_tables(page: str) -> str:
+    """The page with its tables as they should be."""
+    return _BLOCK.sub(lambda block: f"{block[1]}{_table(block[2])}{block[3]}", page)
+
+
+def _table(tool: str) -> str:
+    told = KEYS[tool].items()
+    rows = [f"| `{_shown(key, value)}` | {answer(key, value)} |" for key, value in told]
+    return "\n".join([f"| {tool} | here |", "| --- | --- |", *rows]) + "\n"
+
+
+def answer(key: str, value: Any) -> str:
+    """What `kubectl apply` says of this key beside a model and data, or that it is the same."""
+    config = {
+        "model_name_or_path": "m",
+        "dataset_name": "d",
+        "use_peft": True,
+        **BESIDE.get(key, {}),
+    }
+    problems = [it for it in check_config({**config, key: value}) if it.path.startswith(key)]
+    if not problems:
+        return "the same"
+    told = [_UNKNOWN.sub(r"\1", problem.message) for problem in problems]
+    return "; ".join(told).replace("|", "\\|")
+
+
+def _shown(key: str, value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n")
+    return f"{key}: {text.strip()}".replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text()))
