@@ -116,19 +116,18 @@ class Rendered:
         return {it["name"]: it["value"] for it in self.container["env"] if "value" in it}
 
 
-def options(settings: tuple[str, ...]) -> list[str]:
-    """The same on helm's command line."""
-    return [word for setting in settings for word in ("--set", setting)]
-
-
-def text(*settings: str, release: str = "finetune-operator") -> str:
+def text(*settings: str, values: Path | None = None) -> str:
     """What helm would send to the API server, as YAML.
 
     Raises:
         RuntimeError: helm refuses the values; the message holds its words.
     """
-    return helm.run("template", release, CHART, "--namespace", NAMESPACE, *options(settings))
+    chosen = [word for setting in settings for word in ("--set", setting)]
+    file = () if values is None else ("--values", values)
+    release = "finetune-operator"
+    return helm.run("template", release, CHART, "--namespace", NAMESPACE, *file, *chosen)
 
 
-def render(*settings: str) -> Rendered:
-    return Rendered([found for found in yaml.safe_load_all(text(*settings)) if found])
+def render(*settings: str, values: Path | None = None) -> Rendered:
+    rendered = yaml.safe_load_all(text(*settings, values=values))
+    return Rendered([found for found in rendered if found])

@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from testbed import helm
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+
+VALUES_OF_OURS = sorted((CHART.parents[1] / "configs" / "helm").glob("*.yaml"))
 
 OF_THE_POD = {"POD_NAME", "POD_NAMESPACE"}
 NOT_IN_A_CLUSTER = {
@@ -296,6 +299,24 @@ def test_rights_are_given_to_the_account_that_the_pods_have(
 
     assert release.only("Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == account
     assert {subject["name"] for it in bindings for subject in it["subjects"]} == {account}
+
+
+@pytest.mark.parametrize("file", VALUES_OF_OURS, ids=lambda file: file.stem)
+def test_the_values_to_begin_with_render_to_an_operator(file: Path) -> None:
+    release = render(values=file)
+
+    settings = Settings.from_env(release.environment)
+    assert settings.trainer_image
+    assert release.only("Deployment")["spec"]["replicas"] >= 1
+
+
+def test_one_team_gets_an_operator_without_rights_elsewhere() -> None:
+    release = render(values=CHART.parents[1] / "configs" / "helm" / "one-team.yaml")
+
+    assert {it["metadata"]["namespace"] for it in release.of("Role")} == {"research", NAMESPACE}
+    assert [rule["resources"] for rule in release.only("ClusterRole")["rules"]] == [
+        ["tokenreviews"]
+    ]
 
 
 def test_what_is_added_is_there() -> None:
