@@ -25,3 +25,12 @@ ENV PATH=/opt/finetune/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER 65532:65532
 ENTRYPOINT ["python3", "-m", "finetune_operator"]
+
+# Last, so that they change no layer above.
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="finetune-operator" \
+      org.opencontainers.image.description="Runs FineTuneJobs: watches the resources, starts training pods, writes status." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both images, as a security reviewer and a registry see them."""
+
+import json
+import tomllib
+from typing import Any
+
+import pytest
+
+from cluster.installation import REPOSITORY, Installation
+from testbed import images
+from testbed.images import BuiltImage
+
+pytestmark = pytest.mark.cluster
+
+PROJECTS = {images.OPERATOR: "operator", images.TRAINER: "trainer-image"}
+
+
+@pytest.fixture(params=PROJECTS, ids=lambda image: image.tag)
+def image(request: pytest.FixtureRequest, installation: Installation) -> BuiltImage:
+    """Built, since it is installed."""
+    if installation.cluster is None:
+        pytest.skip("The images of a given cluster are not built here.")
+    return images.find(request.param.tag)
+
+
+def config_of(image: BuiltImage) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads(image.config)["config"]
+    return config
+
+
+def test_nobody_is_root_in_it(image: BuiltImage) -> None:
+    assert config_of(image)["User"] == "65532:65532"
+
+
+def test_its_labels_say_what_it_is(image: BuiltImage) -> None:
+    labels = config_of(image)["Labels"]
+    (project,) = [folder for it, folder in PROJECTS.items() if it.tag == image.tag]
+    declared = tomllib.loads((REPOSITORY / project / "pyproject.toml").read_text())["project"]
+
+    assert labels["org.opencontainers.image.title"] == declared["name"]
+    assert labels["org.opencontainers.image.version"] == declared["version"]
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
+def test_our_code_is_a_layer_of_its_own_and_a_small_one(image: BuiltImage) -> None:
+    code, *others = [it for it in image.layers if (it.folder / "opt/finetune/src").is_dir()]
+    size = sum(file.stat().st_size for file in code.folder.rglob("*") if file.is_file())
+
+    assert others == []
+    assert not (code.folder / "opt/finetune/lib").exists()
+    assert size < 5 * 2**20
+
+
+def test_it_can_install_nothing(image: BuiltImage) -> None:
+    folders = [layer.folder / "opt/finetune/bin" for layer in image.layers]
+    programs = {file.name for folder in folders if folder.is_dir() for file in folder.iterdir()}
+
+    assert "python3" in programs
+    assert not programs & {"pip", "pip3", "uv"}
