@@ -13,7 +13,7 @@ import yaml
 from chart import releases
 from cluster import rights
 from cluster.installation import CHART, DEPLOYMENT, RELEASE, REPOSITORY, Installation
-from cluster.jobs import EXAMPLE, Jobs, Resource, a_short_job
+from cluster.jobs import Jobs, Resource, a_job, a_short_job
 
 pytestmark = pytest.mark.cluster
 
@@ -151,10 +151,10 @@ def test_an_operator_with_rights_in_one_namespace_runs_its_jobs(
     installation: Installation, jobs: Jobs, of_one_team: Jobs
 ) -> None:
     elsewhere = jobs.apply(a_short_job("of-nobody", steps=1))
-    of_one_team.run("apply", "-f", str(EXAMPLE))
+    example = of_one_team.apply(a_job("of-one-team"))
 
-    of_one_team.wait_for_step("first-job", 1)
-    status = of_one_team.wait_for_end("first-job")
+    of_one_team.wait_for_step(example, 1)
+    status = of_one_team.wait_for_end(example)
 
     assert status["phase"] == "Succeeded", status
     assert set(jobs.status(elsewhere)) <= {"observedGeneration"}
