@@ -56,11 +56,17 @@ def plane() -> Iterator[ControlPlane]:
 
 
 @pytest.fixture
-def stage(plane: ControlPlane, tmp_path: Path) -> Iterator[Stage]:
-    """Two replicas, one of which leads, and an empty namespace."""
+def team(plane: ControlPlane) -> str:
+    """A namespace with nothing in it."""
     namespace = f"team-{secrets.token_hex(3)}"
     plane.kubectl("create", "namespace", namespace)
-    with Stage(plane, namespace, tmp_path).with_replicas() as stage:
+    return namespace
+
+
+@pytest.fixture
+def stage(plane: ControlPlane, team: str, tmp_path: Path) -> Iterator[Stage]:
+    """Two replicas, one of which leads, and an empty namespace."""
+    with Stage(plane, team, tmp_path).with_replicas() as stage:
         yield stage
     assert {"leases", "jobs", "finetunejobs"} <= {write.resource for write in stage.audit}
     assert find_strangers(stage.audit) == []

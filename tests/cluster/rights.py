@@ -78,7 +78,8 @@ def _is_binding(about: Event) -> bool:
 
 
 def _is_by(event: Event, account: str) -> bool:
-    return bool(event["user"]["username"] == account and "responseStatus" in event)
+    # A request that was not let in has a user without a name.
+    return bool(event["user"].get("username") == account and "responseStatus" in event)
 
 
 def _right(event: Event) -> Right:
