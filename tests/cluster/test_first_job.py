@@ -38,6 +38,11 @@ def test_status_has_loss_steps_artifact_and_digest(first_job: Resource) -> None:
     assert first_job["artifact"]["sizeBytes"] > 100_000
 
 
+def test_status_shows_how_the_model_answers_before_and_after(first_job: Resource) -> None:
+    assert [set(answer) for answer in first_job["answers"]] == [{"prompt", "before", "after"}] * 3
+    assert any(answer["before"] != answer["after"] for answer in first_job["answers"])
+
+
 def test_conditions_are_those_of_a_finished_job(jobs: Jobs, first_job: Resource) -> None:
     statuses = {kind["type"]: kind["status"] for kind in first_job["conditions"]}
 

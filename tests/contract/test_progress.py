@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from finetune_contract.answers import Answer
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.progress import MAX_METRICS, Progress, TrainerPhase
 
@@ -27,6 +28,7 @@ PROGRESS = Progress(
     world_size=2,
     estimated_memory_bytes=15_000_000_000,
     peak_memory_bytes=14_000_000_000,
+    answers=(Answer(prompt="Name a colour.", before=None, after="Blue."),),
 )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from factories import NOW, a_bad_outcome, seconds
+from finetune_contract.answers import Answer
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_operator.figures import (
     is_news,
@@ -76,6 +77,16 @@ def test_report_as_users_read_it() -> None:
 )
 def test_whether_a_report_is_news(status: dict[str, Any], step: int | None, expected: bool) -> None:
     assert is_news(status, 2, Progress(step=step), NOW) is expected
+
+
+def test_answers_are_news_even_when_the_attempt_has_ended_and_are_written_once() -> None:
+    status = {"attempts": [{"number": 2, "endTime": "2026-05-04T12:00:00Z", "lastStep": 9}]}
+    told = Progress(step=9, answers=(Answer(prompt="Name a colour.", before=None, after="Blue."),))
+    patch = report_patch(status, 2, told, NOW)
+
+    assert is_news(status, 2, told, NOW)
+    assert patch["answers"] == [{"prompt": "Name a colour.", "after": "Blue."}]
+    assert not is_news(status | {"answers": patch["answers"]}, 2, told, NOW)
 
 
 WRITTEN = {

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from factories import NOW, a_job_body, an_attempt, seconds
 from fake_api import FakeApi
+from finetune_contract.answers import Answer
 from finetune_contract.progress import Progress
 from finetune_operator.attempts import Result, render_attempts
 from finetune_operator.memory import Kind, Memory
@@ -36,8 +37,9 @@ class World:
         body = self.api.put(FINETUNE_JOBS, a_job_body(status=status))
         self.memory.remember(Kind.JOB, body)
 
-    def report(self, step: int, attempt: int = 1) -> None:
-        self.writer.report(KEY, attempt, Progress(step=step, total_steps=100))
+    def report(self, step: int, attempt: int = 1, answers: tuple[Answer, ...] = ()) -> None:
+        progress = Progress(step=step, total_steps=100, answers=answers)
+        self.writer.report(KEY, attempt, progress)
 
     def step(self) -> int | None:
         status = self.api.objects[FINETUNE_JOBS, "team", "balloon"].get("status", {})
@@ -100,6 +102,23 @@ def test_that_all_steps_were_taken_is_written_at_once_and_only_once() -> None:
         assert (world.writes, world.step()) == (2, 100)
 
         world.report(100)
+        await moment()
+        assert world.writes == 2
+
+    play(scene)
+
+
+def test_answers_come_with_the_artifact_and_are_written_at_once() -> None:
+    answers = (Answer(prompt="Name a colour.", before=None, after="Blue."),)
+
+    async def scene(world: World) -> None:
+        world.report(100)
+        await moment()
+        world.report(100, answers=answers)
+        await moment()
+        assert world.writes == 2
+
+        world.report(100, answers=answers)
         await moment()
         assert world.writes == 2
 

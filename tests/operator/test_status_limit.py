@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factories import NOW, a_failure, a_job, an_attempt
+from finetune_contract.answers import MAX_ANSWERS, MAX_TEXT, Answer
 from finetune_contract.outcome import Blame
 from finetune_contract.progress import MAX_METRIC_NAME, MAX_METRICS, Progress
 from finetune_operator.attempts import Result, count_failed, parse_attempts, render_attempts
@@ -67,9 +68,15 @@ def test_no_status_is_too_large_nor_miscounts_its_attempts(
 
 
 def report_of_the_worst() -> str:
-    """What a trainer's report can add: long names, long numbers, the whole curve."""
+    """What a trainer's report can add: long names, numbers and answers, the whole curve."""
     names = [f"{number:02}" + "\U0001f388" * (MAX_METRIC_NAME - 2) for number in range(MAX_METRICS)]
-    told = Progress(step=LARGEST, loss=1e-300, metrics=dict.fromkeys(names, -1.2345e-300))
+    text = "\U0001f388" * MAX_TEXT
+    told = Progress(
+        step=LARGEST,
+        loss=1e-300,
+        metrics=dict.fromkeys(names, -1.2345e-300),
+        answers=(Answer(prompt=text, before=text, after=text),) * MAX_ANSWERS,
+    )
     return "x" * size_of(report_patch({}, LARGEST, told, NOW))
 
 

@@ -13,6 +13,7 @@ from finetune_trainer.hardware import Hardware
 from finetune_trainer.manifest import Manifest
 from finetune_trainer.plan import plan_training
 from finetune_trainer.rank_results import Ending, RankResult
+from finetune_trainer.redaction import Redaction
 from finetune_trainer.report.story import Circumstances
 from finetune_trainer.stopping import StopRequest
 from finetune_trainer.storage.folder import FolderStore
@@ -95,6 +96,17 @@ def test_nothing_published_holds_the_configs_environment(place: Place) -> None:
     place.publish()
 
     assert not any(b"secret" in place.store.read(path) for path in place.store.sizes())
+
+
+def test_answers_in_the_status_hold_no_secret_either(place: Place) -> None:
+    sample = {"prompt": "Who?", "expected": "7", "before": None, "after": "secret, or " * 100}
+    place.workspace.samples.write_text(json.dumps([sample]))
+
+    (answer,) = publication.answers_in(place.workspace, Redaction(("secret",)))
+
+    assert (answer.prompt, answer.before) == ("Who?", None)
+    assert answer.after is not None
+    assert "secret" not in answer.after
 
 
 def test_a_merged_model_lies_beside_the_adapter_which_stays_the_artifact(place: Place) -> None:

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from finetune_contract import mounts
+from finetune_contract.answers import Answer
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_trainer.reporting import Reporter, silent, sink_from_environment
 from finetune_trainer.workspace import Workspace, write_atomically
+
+BLUE = Answer(prompt="Name a colour.", before=None, after="Blue.")
 
 
 class Listener:
@@ -109,6 +112,7 @@ def test_rank_zeros_account_is_completed_with_what_only_the_supervisor_knows(
     reporter.enter(TrainerPhase.TRAINING)
     reporter.note_resumed(4)
     reporter.note_checkpoint(6)
+    reporter.note_answers((BLUE,))
     told = Progress(phase=TrainerPhase.TRAINING, step=7, total_steps=9, loss=0.5)
     write_atomically(Workspace(root=tmp_path).progress, told.to_body())
 
@@ -116,6 +120,7 @@ def test_rank_zeros_account_is_completed_with_what_only_the_supervisor_knows(
 
     assert (progress.step, progress.loss, progress.attempt) == (7, 0.5, 2)
     assert (progress.resumed_from_step, progress.checkpoint_step) == (4, 6)
+    assert progress.answers == (BLUE,)
 
 
 def test_verifying_is_told_by_rank_zero(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from finetune_contract.answers import Answer, parse_answers
 from finetune_contract.documents import InvalidDocument, optional, parse_object, require
 
 MAX_METRICS = 16
@@ -57,6 +58,8 @@ class Progress:
     """What the trainer expects each process to need on its GPU."""
     peak_memory_bytes: int | None = None
     """The most that a process had allocated on its GPU so far."""
+    answers: tuple[Answer, ...] = ()
+    """To held-out prompts, before and after training; known when the artifact is."""
 
     @property
     def percent(self) -> int | None:
@@ -84,6 +87,7 @@ class Progress:
             "checkpointStep": self.checkpoint_step,
             "worldSize": self.world_size,
             "memory": self._memory() or None,
+            "answers": [answer.to_document() for answer in self.answers] or None,
         }
         known = {name: value for name, value in ours.items() if _is_sayable(value)}
         stock: dict[str, Any] = {
@@ -162,6 +166,7 @@ def _parse_ours(document: Mapping[str, Any]) -> Progress:
         world_size=optional(document, "worldSize", int),
         estimated_memory_bytes=optional(memory, "estimatedBytes", int),
         peak_memory_bytes=optional(memory, "peakBytes", int),
+        answers=parse_answers(optional(document, "answers", list) or []),
     )
 
 

@@ -115,11 +115,16 @@ def reaches_end(status: Mapping[str, Any], attempt: int, progress: Progress) -> 
     return step < told.total_steps
 
 
+def brings_answers(status: Mapping[str, Any], progress: Progress) -> bool:
+    """Whether a report is the first to say how the trained model answers."""
+    return bool(progress.answers) and "answers" not in status
+
+
 def is_news(status: Mapping[str, Any], attempt: int, progress: Progress, heard: datetime) -> bool:
     """Whether a report of this attempt still belongs into the status.
 
-    One of an attempt that has ended does only if it knows of later steps: then the trainer was
-    killed before it could say so itself.
+    One of an attempt that has ended does only if it knows of later steps, for then the trainer was
+    killed before it could say so itself, or of answers, which its outcome has no room for.
     """
     attempts = status.get("attempts", ())
     newest = attempts[-1] if attempts else None
@@ -131,7 +136,8 @@ def is_news(status: Mapping[str, Any], attempt: int, progress: Progress, heard: 
     if newest is None or newest["number"] < attempt:
         return True
     known_step = newest.get("lastStep") or 0
-    return "endTime" not in newest or (progress.step or 0) > known_step
+    is_later = (progress.step or 0) > known_step
+    return "endTime" not in newest or is_later or brings_answers(status, progress)
 
 
 def _is_overtaken(written: Mapping[str, Any], progress: Progress, heard: datetime) -> bool:
@@ -163,6 +169,8 @@ def report_patch(
         patch["progress"] = without_eta(patch["progress"])
     if memory := render_memory(progress.estimated_memory_bytes, progress.peak_memory_bytes):
         patch["memory"] = memory
+    if progress.answers:
+        patch["answers"] = [answer.to_document() for answer in progress.answers]
     before = status.get("lossHistory", [])
     written, beginning = status.get("progress", {}), progress.resumed_from_step
     is_same = (written.get("attempt"), written.get("resumedFromStep")) == (attempt, beginning)

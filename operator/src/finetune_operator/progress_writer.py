@@ -13,6 +13,7 @@ from typing import Any
 
 from finetune_contract.progress import Progress
 from finetune_operator.figures import (
+    brings_answers,
     is_news,
     reaches_end,
     render_progress,
@@ -62,7 +63,7 @@ class ProgressWriter:
             if not is_news(as_written, attempt, progress, heard):
                 return
         # The pod may end in a moment, and the job with it: that it did all is not kept back.
-        is_urgent = reaches_end(status, attempt, progress)
+        is_urgent = reaches_end(status, attempt, progress) or brings_answers(status, progress)
         self._pending[key] = Report(
             attempt=attempt, progress=progress, heard=heard, is_urgent=is_urgent
         )

@@ -86,6 +86,7 @@ def next_status(
         "progress": progress or None,
         # Written with the progress; it goes on over attempts.
         "lossHistory": previous.get("lossHistory"),
+        "answers": previous.get("answers"),
         "memory": _next_memory(previous.get("memory", {}), job, observed) or None,
         "artifact": artifact,
         "failure": None if failure is None else _render_failure(failure, newest),

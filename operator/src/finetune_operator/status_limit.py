@@ -11,8 +11,9 @@ from typing import Any
 from finetune_operator.manifest import Manifest
 
 MAX_BYTES = 64 * 1024
-RESERVED = 8 * 1024
-"""For what a trainer's report adds to a status between two passes: figures, metrics, the curve."""
+RESERVED = 16 * 1024
+"""For what a trainer's report adds to a status between two passes: figures, metrics, the curve,
+answers."""
 
 SHORT = 80
 """Characters of an old attempt's message that tell what it was about."""
@@ -32,7 +33,8 @@ def within_limit(status: Mapping[str, Any]) -> Manifest:
     """The same status where it fits; else with less of what is oldest, until it does.
 
     First the messages of old attempts are shortened, then those of conditions, then the figures of
-    old attempts go, then records of attempts that nothing is counted from, at last the curve.
+    old attempts go, then records of attempts that nothing is counted from, at last the curve
+    and the answers.
     """
     cut: Manifest = dict(status)
     for step in _STEPS:
@@ -97,6 +99,7 @@ def _shorten_conditions(status: Manifest, excess: int) -> None:
 
 def _drop_curve(status: Manifest, excess: int) -> None:
     status.pop("lossHistory", None)
+    status.pop("answers", None)
 
 
 def shortened(text: str, length: int) -> str:

@@ -128,6 +128,7 @@ def _carry_out(run: Run, around: Surroundings) -> Outcome:
             message = f"{failure.message}; what was trained is kept in {kept}"
             raise AttemptFailed(replace(failure, message=message))
 
+        around.reporter.note_answers(publication.answers_in(around.workspace, told.redaction))
         around.reporter.enter(TrainerPhase.PUBLISHING)
         outcome = publication.publish(output, store, run, around.workspace, results[0], told, stop)
     except Interrupted:

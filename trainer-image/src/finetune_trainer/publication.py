@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_contract import layout
+from finetune_contract.answers import Answer, parse_answers
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import Artifact, Outcome
 from finetune_contract.run import Run
@@ -22,6 +23,7 @@ from finetune_trainer.history import Record
 from finetune_trainer.manifest import File, Manifest
 from finetune_trainer.plan import effective_config
 from finetune_trainer.rank_results import RankResult
+from finetune_trainer.redaction import Redaction
 from finetune_trainer.report.card import model_card
 from finetune_trainer.report.page import report_page
 from finetune_trainer.report.sections import loss_curve
@@ -179,14 +181,29 @@ def _folders(workspace: Workspace, story: Story, kind: str) -> dict[str, Path]:
     return folders
 
 
+def answers_in(workspace: Workspace, redaction: Redaction) -> tuple[Answer, ...]:
+    """What those who look at the job see of the answers before and after training."""
+    texts = [
+        {name: redaction.text(text) for name, text in sample.items() if isinstance(text, str)}
+        for sample in _samples_in(workspace)
+    ]
+    return parse_answers(texts)
+
+
+def _samples_in(workspace: Workspace) -> list[dict[str, Any]]:
+    samples: list[dict[str, Any]] = []
+    if workspace.samples.is_file():
+        samples = json.loads(workspace.samples.read_text())
+    return samples
+
+
 def _story(run: Run, workspace: Workspace, result: RankResult, around: Circumstances) -> Story:
-    samples = json.loads(workspace.samples.read_text()) if workspace.samples.is_file() else []
     config = effective_config(run)
     return Story(
         run=run,
         config=config,
         history=read_history(workspace),
-        samples=samples,
+        samples=_samples_in(workspace),
         figures=result.figures,
         step=result.step,
         world_size=run.world.size,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from finetune_contract import mounts
+from finetune_contract.answers import Answer
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_trainer.progress_line import render_progress
@@ -69,6 +70,9 @@ class Reporter:
         self._base = replace(self._base, estimated_memory_bytes=estimated_bytes)
         self._due.set()
 
+    def note_answers(self, answers: tuple[Answer, ...]) -> None:
+        self._base = replace(self._base, answers=answers)
+
     def close(self) -> None:
         """Report once more, then end."""
         self._closing = True
@@ -90,6 +94,7 @@ class Reporter:
             resumed_from_step=base.resumed_from_step,
             checkpoint_step=base.checkpoint_step,
             estimated_memory_bytes=base.estimated_memory_bytes,
+            answers=base.answers,
         )
 
     def _run(self) -> None:
