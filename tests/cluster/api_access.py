@@ -11,12 +11,16 @@ import yaml
 
 def server_of(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
     """The same URL for somebody who has no certificate."""
+    server, authority = server_and_authority_of(kubeconfig)
+    return server, ssl.create_default_context(cadata=authority)
+
+
+def server_and_authority_of(kubeconfig: Path) -> tuple[str, str]:
+    """The URL, and the certificate that it is trusted by, as PEM."""
     cluster = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]
     if "certificate-authority" in cluster:
-        authority = Path(cluster["certificate-authority"]).read_text()
-    else:
-        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-    return cluster["server"], ssl.create_default_context(cadata=authority)
+        return cluster["server"], Path(cluster["certificate-authority"]).read_text()
+    return cluster["server"], base64.b64decode(cluster["certificate-authority-data"]).decode()
 
 
 def access_of(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:

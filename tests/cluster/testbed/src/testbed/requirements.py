@@ -90,6 +90,21 @@ def install() -> None:
         _apt_get("install", "--yes", "--no-install-recommends", *packages)
 
 
+def install_package(name: str, command: str) -> Path:
+    """Where the command of a Debian package lies, which is installed if it must be.
+
+    Raises:
+        Missing: it can't be had.
+    """
+    if _which(command) is None:
+        if not _can_install():
+            raise Missing(f"Missing {command}; on Debian, run as root: apt-get install {name}")
+        with step(f"Install {name}"):
+            _apt_get("update")
+            _apt_get("install", "--yes", "--no-install-recommends", name)
+    return program(command)
+
+
 def download_package(name: str, folder: Path) -> Path:
     """A Debian package as a file, which is not installed: nothing of it starts.
 

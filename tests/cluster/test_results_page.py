@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The results page in a real Chromium, its reads answered by a real API server."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from socket import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from cluster.api_access import server_and_authority_of
+from cluster.replicas import wait_until
+from testbed import browser as testbed_browser
+from testbed.control_plane import ControlPlane
+from testbed.requirements import Missing
+
+pytestmark = pytest.mark.cluster
+
+CURVE = [{"step": step, "loss": round(3 / (1 + step / 40), 4)} for step in range(10, 210, 10)]
+RUNNING = {
+    "phase": "Running",
+    "attempt": 1,
+    "gpus": 2,
+    "progress": {
+        "phase": "training",
+        "attempt": 1,
+        "percent": 50,
+        "step": 200,
+        "totalSteps": 400,
+        "loss": 0.5,
+        "tokensPerSecond": 4120,
+        "eta": "12m30s",
+    },
+    "lossHistory": CURVE,
+    "attempts": [
+        {"number": 1, "name": "a-1", "result": "Running", "startTime": "2026-01-01T00:00:00Z"}
+    ],
+    "conditions": [],
+}
+FAILED = {
+    "phase": "Failed",
+    "failure": {
+        "reason": "ModelNotFound",
+        "message": "there is no model s3://models/tiny",
+        "remedy": "Name one that is there.",
+    },
+}
+SUCCEEDED = {
+    "phase": "Succeeded",
+    "progress": {"phase": "publishing", "attempt": 1, "percent": 100, "step": 400},
+    "lossHistory": CURVE,
+    "answers": [
+        {"prompt": "Name a colour.", "before": "I I I", "after": "Blue."},
+        {"prompt": "Name a fruit.", "before": "fruit fruit", "after": "An apple."},
+    ],
+    "artifact": {"uri": "s3://models/done/abc", "digest": "sha256:0", "sizeBytes": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    try:
+        with testbed_browser.chromium() as browser:
+            yield browser
+    except Missing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def url(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the page is served, as a pod would serve it."""
+    folder = tmp_path_factory.mktemp("page")
+    server, authority = server_and_authority_of(plane.kubeconfig)
+    (folder / "ca.crt").write_text(authority)
+    with closing(socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        "API_SERVER": server,
+        "API_SERVER_CA": str(folder / "ca.crt"),
+        "LISTEN_ADDRESS": "127.0.0.1",
+        "PORT": str(port),
+    }
+    with (folder / "log").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "finetune_operator.results_page"],
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    served = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: _answers(f"{served}/healthz"), "the page is served", 20)
+        yield served
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def token(plane: ControlPlane, team: str) -> str:
+    """Of somebody who may read the jobs of one namespace."""
+    here = ("--namespace", team)
+    plane.kubectl("create", "serviceaccount", "reader", *here)
+    rights = ("--verb=get,list", "--resource=finetunejobs.finetune.dev")
+    plane.kubectl("create", "role", "reader", *rights, *here)
+    who = ("--role=reader", f"--serviceaccount={team}:reader")
+    plane.kubectl("create", "rolebinding", "reader", *who, *here)
+    return plane.kubectl("create", "token", "reader", *here).strip()
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    """A tab of its own, that asks nobody but the page's server, and runs into no error."""
+    context = browser.new_context(locale="en-GB", timezone_id="UTC")
+    page = context.new_page()
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "console",
+        lambda told: errors.append(told.text) if "Content Security Policy" in told.text else None,
+    )
+    yield page
+    context.close()
+    assert {urlsplit(it).netloc for it in asked} == {urlsplit(url).netloc}
+    assert errors == []
+
+
+@pytest.fixture
+def signed_in(page: Page, url: str, team: str, token: str) -> Page:
+    page.goto(f"{url}/#/{team}")
+    page.get_by_label("Bearer token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name=f"Jobs in {team}").wait_for()
+    return page
+
+
+@pytest.fixture
+def tell(plane: ControlPlane, team: str) -> Callable[[str, Any], None]:
+    """A job with this status, as the operator would have written it."""
+
+    def tell(name: str, status: Any) -> None:
+        job = {
+            "apiVersion": "finetune.dev/v1alpha1",
+            "kind": "FineTuneJob",
+            "metadata": {"name": name, "namespace": team},
+            "spec": {
+                "config": {"model_name_or_path": "s3://models/tiny", "dataset_name": "s3://d/tiny"},
+                "output": {"uri": f"s3://models/{name}"},
+            },
+        }
+        plane.kubectl("apply", "-f", "-", input=json.dumps(job))
+        patch = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+        plane.kubectl("patch", "finetunejob", name, "--namespace", team, *patch)
+
+    return tell
+
+
+Tell = Callable[[str, Any], None]
+
+
+def test_who_has_no_token_is_asked_for_one_and_a_wrong_one_is_not_taken(
+    page: Page, url: str
+) -> None:
+    page.goto(url)
+    page.get_by_label("Bearer token").fill("wrong")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("alert")).to_have_text("The API server does not take this token.")
+    expect(page.get_by_label("Bearer token")).to_be_focused()
+
+
+def test_what_a_user_may_not_read_is_refused_in_the_api_servers_words(
+    signed_in: Page, team: str
+) -> None:
+    signed_in.get_by_label("Namespace").fill("")
+    signed_in.get_by_role("button", name="Show").click()
+
+    expect(signed_in.get_by_role("alert")).to_contain_text(
+        f'User "system:serviceaccount:{team}:reader" cannot list resource "finetunejobs"'
+    )
+
+
+def test_jobs_are_listed_as_kubectl_lists_them(
+    signed_in: Page, plane: ControlPlane, team: str, tell: Tell
+) -> None:
+    tell("failed", FAILED)
+    tell("running", RUNNING)
+    printed = plane.kubectl("get", "finetunejobs", "-o", "wide", "--namespace", team)
+
+    row = signed_in.get_by_role("row").filter(has_text="running")
+
+    expect(row).to_contain_text("12m30s")
+    shown = signed_in.get_by_role("columnheader").all_inner_texts()
+    assert [name.upper() for name in shown] == ["NAMESPACE", *printed.splitlines()[0].split()]
+    row.get_by_role("link").click()
+    expect(signed_in.get_by_role("heading", level=1)).to_have_text("running")
+
+
+def test_the_curve_of_a_job_grows_while_it_is_looked_at(signed_in: Page, tell: Tell) -> None:
+    tell("running", RUNNING)
+    signed_in.get_by_role("link", name="running").click()
+    picture = signed_in.get_by_role("img")
+    expect(picture).to_have_accessible_name("Loss: from 2.4 at step 10 to 0.5 at step 200")
+    signed_in.get_by_text("Figures").click()
+
+    tell("running", RUNNING | {"lossHistory": [*CURVE, {"step": 210, "loss": 0.4444}]})
+
+    expect(picture).to_have_accessible_name("Loss: from 2.4 at step 10 to 0.4444 at step 210")
+    # What the user had opened stays open.
+    expect(signed_in.get_by_role("cell", name="0.4444")).to_be_visible()
+
+
+def test_a_failure_is_shown_with_its_remedy(signed_in: Page, tell: Tell) -> None:
+    tell("failed", FAILED)
+    signed_in.get_by_role("link", name="failed").click()
+
+    told = signed_in.get_by_role("region", name="What went wrong")
+
+    expect(told).to_contain_text("ModelNotFound")
+    expect(told).to_contain_text("there is no model s3://models/tiny")
+    expect(told).to_contain_text("What to do: Name one that is there.")
+
+
+def test_answers_before_and_after_stand_side_by_side(signed_in: Page, tell: Tell) -> None:
+    tell("done", SUCCEEDED)
+    signed_in.get_by_role("link", name="done").click()
+
+    row = signed_in.get_by_role("row").filter(has_text="Name a fruit.")
+
+    expect(row.get_by_role("cell")).to_have_text(["Name a fruit.", "fruit fruit", "An apple."])
+
+
+def test_text_of_a_job_never_becomes_markup(signed_in: Page, tell: Tell) -> None:
+    script = "<img src=x onerror=\"document.title='owned'\"><script>alert(1)</script>"
+    tell("hostile", FAILED | {"failure": {"reason": "R", "message": script, "remedy": script}})
+    signed_in.get_by_role("link", name="hostile").click()
+
+    expect(signed_in.get_by_role("region", name="What went wrong")).to_contain_text(script)
+    assert signed_in.locator("main img, main script").count() == 0
+    expect(signed_in).to_have_title("hostile: Failed · Fine-tuning")
+
+
+def test_all_is_reached_by_keyboard(
+    page: Page, url: str, team: str, token: str, tell: Tell
+) -> None:
+    tell("running", RUNNING)
+    page.goto(f"{url}/#/{team}")
+    expect(page.get_by_label("Bearer token")).to_be_focused()
+    page.keyboard.insert_text(token)
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="running").wait_for()
+
+    _tab_to(page, "running")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("running")
+    _tab_to(page, "Figures")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("cell", name="2.4", exact=True)).to_be_visible()
+
+
+def test_what_changes_is_said_to_a_screen_reader_once(signed_in: Page, tell: Tell) -> None:
+    tell("running", RUNNING)
+    signed_in.get_by_role("link", name="running").click()
+    expect(signed_in.get_by_role("status")).to_have_text("running: Running")
+
+    tell("running", SUCCEEDED)
+
+    expect(signed_in.get_by_role("status")).to_have_text("running: Succeeded")
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_nothing_of_the_page_shuts_people_out(
+    page: Page, url: str, team: str, token: str, tell: Tell, colours: Any
+) -> None:
+    tell("failed", FAILED)
+    tell("done", SUCCEEDED)
+    page.emulate_media(color_scheme=colours)
+    page.goto(f"{url}/#/{team}")
+    page.get_by_label("Bearer token").wait_for()
+    found = [_violations(page)]
+    page.get_by_label("Bearer token").fill(token)
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="done").wait_for()
+    found.append(_violations(page))
+    for name in ("failed", "done"):
+        page.goto(f"{url}/#/{team}/{name}")
+        page.get_by_role("heading", name=name).wait_for()
+        found.append(_violations(page))
+
+    assert found == [[], [], [], []]
+
+
+def test_signing_out_forgets_the_token(signed_in: Page) -> None:
+    signed_in.get_by_role("button", name="Sign out").click()
+
+    signed_in.reload()
+
+    expect(signed_in.get_by_label("Bearer token")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/namespaces/..%2f..%2fapi/jobs",
+        "/api/namespaces/team/jobs/..%2f..%2fsecrets",
+        "/api/namespaces/team/jobs/mine%3fwatch=1",
+        "/api/namespaces/team%00/jobs",
+    ],
+)
+def test_only_jobs_can_be_asked_for(url: str, path: str) -> None:
+    request = urllib.request.Request(f"{url}{path}", headers={"Authorization": "Bearer any"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+
+    assert refused.value.code == 400
+    assert re.search(r"is no name of a namespace or a job", refused.value.read().decode())
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _tab_to(page: Page, text: str) -> None:
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == text:
+            return
+    raise AssertionError(f"{text} is not reached by Tab")
+
+
+def _violations(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [f"{it['id']}: {it['nodes'][0]['html']}" for it in found]
