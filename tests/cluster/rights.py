@@ -51,24 +51,21 @@ def granted(kubectl: Kubectl) -> set[Right]:
 
 def used(audit: Iterable[Event], account: str) -> set[Right]:
     """The rights that this account was let use."""
-    return {
-        _right(event)
-        for event in audit
-        if _is_by(event, account) and event["responseStatus"]["code"] not in (401, 403)
-    }
+    return {_right(event) for event in audit if _is_by(event, account, "allow")}
 
 
 def refused(audit: Iterable[Event], account: str) -> Iterator[str]:
-    """What the API server refused this account while its Roles were there.
+    """What this account asked for and has no right to, while its Roles were there.
 
-    When a release is uninstalled they go before the last replica has ended.
+    When a release is uninstalled they go before the last replica has ended. What a quota or a
+    namespace that ends refuses is no question of rights.
     """
     is_bound = False
     for event in sorted(audit, key=lambda it: str(it["stageTimestamp"])):
         about = event.get("objectRef", {})
         if event["verb"] in ("create", "patch", "delete") and _is_binding(about):
             is_bound = event["verb"] != "delete"
-        elif is_bound and _is_by(event, account) and event["responseStatus"]["code"] in (401, 403):
+        elif is_bound and _is_by(event, account, "forbid"):
             yield f"{event['verb']} {event['requestURI']}: {event['responseStatus'].get('message')}"
 
 
@@ -77,9 +74,11 @@ def _is_binding(about: Event) -> bool:
     return is_role and str(about.get("name")).startswith(NAME)
 
 
-def _is_by(event: Event, account: str) -> bool:
+def _is_by(event: Event, account: str, decision: str) -> bool:
+    """Whether this account asked, and the authorizer decided so."""
+    told = event.get("annotations", {}).get("authorization.k8s.io/decision")
     # A request that was not let in has a user without a name.
-    return bool(event["user"].get("username") == account and "responseStatus" in event)
+    return bool(event["user"].get("username") == account and told == decision)
 
 
 def _right(event: Event) -> Right:

@@ -15,11 +15,17 @@ def a_job_on(nodes: int, name: str, *, batch: int, steps: int = 4, **config: obj
     return job
 
 
-def test_two_nodes_train_like_one_process_with_twice_the_batch(jobs: Jobs) -> None:
+@pytest.fixture(scope="module")
+def two_nodes(jobs: Jobs) -> str:
+    """A job that two nodes have trained."""
+    name = jobs.apply(a_job_on(2, "two-nodes", batch=1))
+    jobs.wait_for_end(name)
+    return name
+
+
+def test_two_nodes_train_like_one_process_with_twice_the_batch(jobs: Jobs, two_nodes: str) -> None:
     one = jobs.apply(a_job_on(1, "one-node", batch=2))
-    alone = jobs.wait_for_end(one)
-    two = jobs.apply(a_job_on(2, "two-nodes", batch=1))
-    together = jobs.wait_for_end(two)
+    alone, together = jobs.wait_for_end(one), jobs.status(two_nodes)
 
     assert alone["phase"] == together["phase"] == "Succeeded", together
     assert alone["worldSize"] == {"wanted": 1, "seen": 1}
@@ -27,6 +33,20 @@ def test_two_nodes_train_like_one_process_with_twice_the_batch(jobs: Jobs) -> No
     assert together["progress"]["step"] == alone["progress"]["step"] == 4
     assert together["progress"]["loss"] == pytest.approx(alone["progress"]["loss"], rel=0.02)
     assert len(together["attempts"]) == 1
+
+
+def test_a_time_to_live_that_is_set_afterwards_removes_job_service_and_run_document(
+    jobs: Jobs, two_nodes: str
+) -> None:
+    patch = '{"spec": {"ttlSecondsAfterFinished": 0}}'
+    jobs.run("patch", "ftj", two_nodes, "--type=merge", "-p", patch)
+
+    jobs.wait_until(two_nodes, lambda it: "cleanupTime" in it, seconds=60, what="a clean up")
+
+    kinds = "jobs.batch,services,configmaps"
+    selector = f"--selector=finetune.dev/job={two_nodes}"
+    assert jobs.run("get", kinds, selector, "--output=name") == ""
+    assert jobs.status(two_nodes)["phase"] == "Succeeded"
 
 
 def test_when_one_of_two_nodes_is_killed_both_start_again_from_the_checkpoint(
