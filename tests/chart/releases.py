@@ -75,6 +75,7 @@ WAYS: dict[str, tuple[str, ...]] = {
         "networkPolicy.enabled=true",
         "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
     ),
+    "a results page": ("resultsPage.enabled=true", "commonLabels.team=platform"),
     "a dashboard": ("metrics.dashboard.enabled=true",),
     "manifests of their own": (
         "extraManifests[0].apiVersion=v1",
@@ -107,8 +108,15 @@ class Rendered:
         return found
 
     @property
+    def deployment(self) -> Manifest:
+        """The operator's."""
+        deployments = self.of("Deployment")
+        (found,) = [it for it in deployments if it["metadata"]["name"] == "finetune-operator"]
+        return found
+
+    @property
     def container(self) -> Manifest:
-        container: Manifest = self.only("Deployment")["spec"]["template"]["spec"]["containers"][0]
+        container: Manifest = self.deployment["spec"]["template"]["spec"]["containers"][0]
         return container
 
     @property

@@ -55,8 +55,9 @@ def test_every_object_says_which_release_it_is_of(release: Rendered) -> None:
     for manifest in own:
         if manifest["metadata"]["name"] != "finetune-operator-more":
             labels = manifest["metadata"]["labels"]
+            name = labels["app.kubernetes.io/name"]
             assert labels["app.kubernetes.io/managed-by"] == "Helm"
-            assert labels["app.kubernetes.io/name"] == "finetune-operator"
+            assert name in ("finetune-operator", "finetune-results-page")
 
 
 def test_the_operator_reads_its_settings(release: Rendered) -> None:
@@ -66,16 +67,17 @@ def test_the_operator_reads_its_settings(release: Rendered) -> None:
 
 
 def test_the_operators_pods_are_restricted_whatever_is_set(release: Rendered) -> None:
-    pod = release.only("Deployment")["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
+    for deployment in release.of("Deployment"):
+        pod = deployment["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
 
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
 
 
 def test_no_release_reads_secrets_or_gives_rights(release: Rendered) -> None:
@@ -88,6 +90,24 @@ def test_no_release_reads_secrets_or_gives_rights(release: Rendered) -> None:
         "*" in (*rule["verbs"], *rule["resources"], *rule["apiGroups"]) for rule in rules
     )
     assert not named & {"secrets", "roles", "clusterroles", "customresourcedefinitions"}
+
+
+def test_the_results_page_has_no_rights_and_is_no_replica_of_the_operator() -> None:
+    release = render(*WAYS["a results page"])
+    page, service = (
+        next(it for it in release.of(kind) if it["metadata"]["name"] == "finetune-results-page")
+        for kind in ("Deployment", "Service")
+    )
+    pod = page["spec"]["template"]
+
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in pod["spec"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    selectors = [
+        release.only("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        release.deployment["spec"]["selector"]["matchLabels"],
+    ]
+    assert not any(it.items() <= pod["metadata"]["labels"].items() for it in selectors)
 
 
 def test_the_defaults_are_the_operators_own() -> None:
@@ -199,7 +219,7 @@ def test_replicas_that_make_their_certificates_may_write_the_one_configuration()
 def test_with_a_given_certificate_they_may_not() -> None:
     release = render("webhook.certificate.secretName=our-tls", "webhook.certificate.caBundle=Q0E=")
     (webhook,) = release.only("ValidatingWebhookConfiguration")["webhooks"]
-    (volume,) = release.only("Deployment")["spec"]["template"]["spec"]["volumes"]
+    (volume,) = release.deployment["spec"]["template"]["spec"]["volumes"]
     (mount,) = release.container["volumeMounts"]
 
     assert webhook["clientConfig"]["caBundle"] == "Q0E="
@@ -211,7 +231,7 @@ def test_with_a_given_certificate_they_may_not() -> None:
 def test_cert_manager_makes_the_certificate_that_is_mounted() -> None:
     release = render(*CERT_MANAGER)
     certificate = release.only("Certificate")
-    (volume,) = release.only("Deployment")["spec"]["template"]["spec"]["volumes"]
+    (volume,) = release.deployment["spec"]["template"]["spec"]["volumes"]
     injected = release.only("ValidatingWebhookConfiguration")["metadata"]["annotations"]
 
     assert certificate["spec"]["secretName"] == volume["secret"]["secretName"]
@@ -297,7 +317,7 @@ def test_rights_are_given_to_the_account_that_the_pods_have(
     release = render(*settings)
     bindings = release.of("RoleBinding") + release.of("ClusterRoleBinding")
 
-    assert release.only("Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == account
+    assert release.deployment["spec"]["template"]["spec"]["serviceAccountName"] == account
     assert {subject["name"] for it in bindings for subject in it["subjects"]} == {account}
 
 
@@ -307,7 +327,7 @@ def test_the_values_to_begin_with_render_to_an_operator(file: Path) -> None:
 
     settings = Settings.from_env(release.environment)
     assert settings.trainer_image
-    assert release.only("Deployment")["spec"]["replicas"] >= 1
+    assert release.deployment["spec"]["replicas"] >= 1
 
 
 def test_one_team_gets_an_operator_without_rights_elsewhere() -> None:
@@ -321,8 +341,8 @@ def test_one_team_gets_an_operator_without_rights_elsewhere() -> None:
 
 def test_what_is_added_is_there() -> None:
     more = render(*WAYS["manifests of their own"]).only("ConfigMap")
-    labelled = render(*WAYS["labels and annotations"]).only("Deployment")
-    placed = render(*WAYS["a place of its own"]).only("Deployment")["spec"]["template"]["spec"]
+    labelled = render(*WAYS["labels and annotations"]).deployment
+    placed = render(*WAYS["a place of its own"]).deployment["spec"]["template"]["spec"]
 
     assert more["metadata"]["name"] == "finetune-operator-more"
     assert labelled["metadata"]["labels"]["team"] == "platform"

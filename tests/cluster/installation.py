@@ -5,6 +5,7 @@ Usually both are made for the tests. With KUBECONFIG and the variables of `GIVEN
 a store that are there already are used instead.
 """
 
+import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -82,6 +83,16 @@ class Installation:
             *("wait", "-n", "finetune-system", "--for=delete", "pod", "--timeout=60s"),
             *("--selector", "app.kubernetes.io/name=finetune-operator"),
         )
+
+    def url_of(self, service: str) -> str | None:
+        """Where the first port of the operator's, or its page's, Service is reached from here; None
+        in a given cluster."""
+        if self.cluster is None:
+            return None
+        where = ("service", service, "-n", "finetune-system", "-o", "json")
+        spec = json.loads(self.kubectl("get", *where))["spec"]
+        port = self.cluster.forward(spec["clusterIP"], spec["ports"][0]["port"])
+        return f"http://127.0.0.1:{port}"
 
     def make_namespace(self, name: str) -> None:
         """A namespace as a strict platform team makes it, with the store's credentials."""

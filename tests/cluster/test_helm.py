@@ -6,6 +6,8 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -128,6 +130,43 @@ def test_the_plain_manifests_install_the_same(installation: Installation) -> Non
         )
 
         assert "serverside-applied" in checked
+
+
+@pytest.fixture
+def results_page(installation: Installation) -> Iterator[str]:
+    """Its address, in a release that has one."""
+    installation.install_release("--set", "resultsPage.enabled=true")
+    if (url := installation.url_of("finetune-results-page")) is None:
+        pytest.skip("Its Service is reached directly in the tests' own cluster only.")
+    yield url
+    installation.install_release()
+
+
+def test_the_results_page_reads_with_the_token_of_whoever_asks(
+    jobs: Jobs, results_page: str
+) -> None:
+    job = a_job("shown")
+    job["spec"]["suspend"] = True
+    name = jobs.apply(job)
+    jobs.run("create", "role", "looker", "--verb=list", "--resource=finetunejobs.finetune.dev")
+    who = f"--serviceaccount={jobs.namespace}:default"
+    jobs.run("create", "rolebinding", "looker", "--role=looker", who)
+    token = jobs.run("create", "token", "default").strip()
+    listed = f"{results_page}/api/namespaces/{jobs.namespace}/jobs"
+
+    assert name in [row["object"]["metadata"]["name"] for row in _read(listed, token)["rows"]]
+    with pytest.raises(HTTPError, match="403"):
+        _read(f"{listed}/{name}", token)
+    with pytest.raises(HTTPError, match="401"):
+        _read(listed, "wrong")
+    jobs.run("delete", "ftj", name, "--wait=false")
+
+
+def _read(url: str, token: str) -> Resource:
+    request = Request(url, headers={"Authorization": f"Bearer {token}"})
+    with urlopen(request, timeout=10) as answer:
+        found: Resource = json.load(answer)
+    return found
 
 
 @pytest.fixture

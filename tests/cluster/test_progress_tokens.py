@@ -31,16 +31,9 @@ BODY = Progress(attempt=1, step=7, total_steps=10, loss=1.25).to_body()
 @pytest.fixture(scope="module")
 def endpoint(installation: Installation) -> str:
     """The progress service, reachable from here."""
-    if installation.cluster is None:
+    if (url := installation.url_of("finetune-operator")) is None:
         pytest.skip("The progress service is reached directly in the tests' own cluster only.")
-    service = json.loads(
-        installation.kubectl(
-            "get", "service", "finetune-operator", "-n", "finetune-system", "-o", "json"
-        )
-    )
-    port = service["spec"]["ports"][0]["port"]
-    forwarded = installation.cluster.forward(service["spec"]["clusterIP"], port)
-    return f"http://127.0.0.1:{forwarded}"
+    return url
 
 
 @pytest.fixture(scope="module")

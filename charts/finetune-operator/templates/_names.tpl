@@ -14,6 +14,20 @@ app.kubernetes.io/name: finetune-operator
 
 {{- define "finetune-operator.labels" -}}
 {{ include "finetune-operator.selectorLabels" . }}
+{{ include "finetune-operator.releaseLabels" . }}
+{{- end }}
+
+{{/* Of other pods than the operator's, whose Service must not lead there. */}}
+{{- define "finetune-operator.pageSelectorLabels" -}}
+app.kubernetes.io/name: finetune-results-page
+{{- end }}
+
+{{- define "finetune-operator.pageLabels" -}}
+{{ include "finetune-operator.pageSelectorLabels" . }}
+{{ include "finetune-operator.releaseLabels" . }}
+{{- end }}
+
+{{- define "finetune-operator.releaseLabels" -}}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -45,4 +59,37 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if and .Values.webhook.enabled (or (not .Values.watchNamespaces) (include "finetune-operator.certificateSecret" .)) -}}
 true
 {{- end -}}
+{{- end }}
+
+{{/* Where pods run and as whom, the same for all of this chart's. */}}
+{{- define "finetune-operator.pod" -}}
+enableServiceLinks: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+{{- end }}
+
+{{- define "finetune-operator.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
 {{- end }}
