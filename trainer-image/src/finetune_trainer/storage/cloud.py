@@ -44,6 +44,14 @@ RETRY: Any = {
 }
 
 
+ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "gs": ("GOOGLE_BASE_URL",),
+    "az": ("AZURE_STORAGE_ENDPOINT",),
+}
+"""Variables that name a store which is not the cloud's own; the first that is set counts."""
+
+
 # For what some stores know nothing of: they say so by an error that looks as if it might pass.
 NO_RETRY: Any = {"max_retries": 0}
 
@@ -61,7 +69,7 @@ def open_cloud_store(uri: str, environment: Mapping[str, str]) -> "CloudStore":
     client: Any = {
         "timeout": "120s",
         "connect_timeout": "5s",
-        "allow_http": _endpoint(environment).startswith("http://"),
+        "allow_http": _endpoint(parts.scheme, environment).startswith("http://"),
     }
     config: Any = {}
     if parts.scheme == "s3" and "AWS_METADATA_ENDPOINT" not in environment:
@@ -79,8 +87,8 @@ def open_cloud_store(uri: str, environment: Mapping[str, str]) -> "CloudStore":
     return CloudStore(bucket_uri, parts.path.strip("/"), bucket, asked_once)
 
 
-def _endpoint(environment: Mapping[str, str]) -> str:
-    return environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or ""
+def _endpoint(scheme: str, environment: Mapping[str, str]) -> str:
+    return next(filter(None, map(environment.get, ENDPOINTS[scheme])), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ EXPLICIT_WAYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("GOOGLE_APPLICATION_CREDENTIALS",),
         ("GOOGLE_SERVICE_ACCOUNT",),
         ("GOOGLE_SERVICE_ACCOUNT_KEY",),
+        ("GCE_METADATA_HOST",),
         ("GOOGLE_SKIP_SIGNATURE",),
     ),
     "az": (
