@@ -23,7 +23,8 @@ NOT_OURS = {"Application", "ConfigMap", "Kustomization", "Role"}
 
 def _shown() -> Iterator[Any]:
     for file in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
-        for number, block in enumerate(re.findall(r"```ya?ml\n(.*?)```", file.read_text(), re.S)):
+        blocks = re.findall(r"```ya?ml\n(.*?)```", file.read_text(), re.DOTALL)
+        for number, block in enumerate(blocks):
             for document in yaml.safe_load_all(block):
                 if "spec" in document and document.get("kind") not in NOT_OURS:
                     name = f"{file.relative_to(ROOT)}-{number}"
