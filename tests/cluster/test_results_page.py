@@ -26,6 +26,9 @@ from testbed.requirements import Missing
 
 pytestmark = pytest.mark.cluster
 
+# The page reads every five seconds, which is as long as is waited otherwise.
+expect.set_options(timeout=30_000)
+
 CURVE = [{"step": step, "loss": round(3 / (1 + step / 40), 4)} for step in range(10, 210, 10)]
 RUNNING = {
     "phase": "Running",

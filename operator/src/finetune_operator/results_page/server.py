@@ -59,9 +59,7 @@ def build_app(settings: Settings) -> web.Application:
     trusted = ssl.create_default_context(cafile=settings.ca_file)
 
     async def with_client(app: web.Application) -> AsyncIterator[None]:
-        async with ClientSession(
-            connector=TCPConnector(ssl=trusted), timeout=TIMEOUT, auto_decompress=True
-        ) as session:
+        async with ClientSession(connector=TCPConnector(ssl=trusted), timeout=TIMEOUT) as session:
             app[API] = session
             yield
 

@@ -11,7 +11,7 @@ from testbed.requirements import install_package
 
 QUIET = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--disable-quic", "--disable-gpu", "--no-first-run"),
+    *("--disable-quic", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"),
 )
 
 
