@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cluster.jobs import Kubectl
+from cluster.jobs import Kubectl, a_job, until
 from testbed import helm, images, requirements, stock
 from testbed.bucket import Bucket
 from testbed.cluster import Cluster, run_kubectl
@@ -123,9 +123,35 @@ def install() -> Iterator[Installation]:
         with step("Install the chart"):
             installation.install_release()
         installation.make_namespace(NAMESPACE)
+        with step("Wait for the garbage collector"):
+            _wait_for_garbage_collector(installation.kubectl)
         stock.fill(installation.store, REPOSITORY / "configs")
         yield installation
         installation.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def _wait_for_garbage_collector(kubectl: Kubectl) -> None:
+    """Of a new kind of object it hears within half a minute; what a deleted one of that kind owns
+    stays until then.
+
+    Raises:
+        TimeoutError: it does not hear of it.
+    """
+    owner = a_job("is-collected")
+    owner["metadata"]["namespace"] = NAMESPACE
+    owner["spec"]["suspend"] = True
+    made = json.loads(kubectl("create", "-f", "-", "-o", "json", input=json.dumps(owner)))
+    reference = {"apiVersion": made["apiVersion"], "kind": made["kind"]}
+    reference |= {key: made["metadata"][key] for key in ("name", "uid")}
+    metadata = owner["metadata"] | {"ownerReferences": [reference]}
+    owned = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    kubectl("create", "-f", "-", input=json.dumps(owned))
+    kubectl("delete", "finetunejob", "is-collected", "-n", NAMESPACE)
+    look = ("get", "configmap", "is-collected", "-n", NAMESPACE, "--ignore-not-found", "-o", "name")
+    for _ in until(120):
+        if not kubectl(*look):
+            return
+    raise TimeoutError("After 120 s the garbage collector still knows of no FineTuneJobs.")
 
 
 def _is_given() -> bool:
