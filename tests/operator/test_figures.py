@@ -85,7 +85,8 @@ def test_answers_are_news_even_when_the_attempt_has_ended_and_are_written_once()
     patch = report_patch(status, 2, told, NOW)
 
     assert is_news(status, 2, told, NOW)
-    assert patch["answers"] == [{"prompt": "Name a colour.", "after": "Blue."}]
+    # Of nothing else: the outcome has told the final figures.
+    assert patch == {"answers": [{"prompt": "Name a colour.", "after": "Blue."}]}
     assert not is_news(status | {"answers": patch["answers"]}, 2, told, NOW)
 
 
@@ -123,6 +124,15 @@ def test_reports_out_of_order_are_dropped(progress: Progress, later: int, expect
     status = {"attempts": [{"number": 1}], "progress": WRITTEN}
 
     assert is_news(status, 1, progress, NOW + seconds(later)) is expected
+
+
+def test_a_report_of_an_attempt_that_is_not_recorded_yet_is_written_whole() -> None:
+    status = {"attempts": [{"number": 1, "endTime": "2026-05-04T12:00:00Z", "lastStep": 9}]}
+    told = Progress(step=4, loss=1.5, eta_seconds=60)
+
+    patch = report_patch(status, 2, told, NOW)
+
+    assert (patch["progress"]["step"], patch["progress"]["eta"]) == (4, "1m")
 
 
 def test_loss_history_survives_attempts_and_forgets_what_is_trained_again() -> None:

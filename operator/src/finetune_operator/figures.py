@@ -135,9 +135,12 @@ def is_news(status: Mapping[str, Any], attempt: int, progress: Progress, heard: 
         return False
     if newest is None or newest["number"] < attempt:
         return True
-    known_step = newest.get("lastStep") or 0
-    is_later = (progress.step or 0) > known_step
-    return "endTime" not in newest or is_later or brings_answers(status, progress)
+    return not _is_told_whole(newest, progress) or brings_answers(status, progress)
+
+
+def _is_told_whole(record: Mapping[str, Any], progress: Progress) -> bool:
+    """Whether the outcome of this attempt has told all that a report of it does."""
+    return "endTime" in record and (progress.step or 0) <= (record.get("lastStep") or 0)
 
 
 def _is_overtaken(written: Mapping[str, Any], progress: Progress, heard: datetime) -> bool:
@@ -164,13 +167,18 @@ def report_patch(
     status: Mapping[str, Any], attempt: int, progress: Progress, heard: datetime
 ) -> Manifest:
     """The merge patch of the status that a report makes: all of it in one write."""
-    patch: Manifest = {"progress": render_progress(progress, attempt, heard)}
-    if any("endTime" in record for record in status.get("attempts", ())[-1:]):
+    answers = [answer.to_document() for answer in progress.answers]
+    patch: Manifest = {"answers": answers} if answers else {}
+    own: Mapping[str, Any] = next(
+        (record for record in status.get("attempts", ()) if record["number"] == attempt), {}
+    )
+    if _is_told_whole(own, progress):
+        return patch
+    patch["progress"] = render_progress(progress, attempt, heard)
+    if "endTime" in own:
         patch["progress"] = without_eta(patch["progress"])
     if memory := render_memory(progress.estimated_memory_bytes, progress.peak_memory_bytes):
         patch["memory"] = memory
-    if progress.answers:
-        patch["answers"] = [answer.to_document() for answer in progress.answers]
     before = status.get("lossHistory", [])
     written, beginning = status.get("progress", {}), progress.resumed_from_step
     is_same = (written.get("attempt"), written.get("resumedFromStep")) == (attempt, beginning)
