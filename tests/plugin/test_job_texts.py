@@ -88,6 +88,17 @@ def test_each_attempt_says_how_it_ended() -> None:
     ]
 
 
+def test_answers_stand_below_their_prompt_and_give_a_terminal_no_orders() -> None:
+    known = {"prompt": "Name a\ncolour.", "before": "\x1b[2J", "after": "Blue."}
+
+    assert job_texts.answers(a_job(answers=[known, {"prompt": "Why?"}])) == [
+        "  asked     Name a colour.",
+        "    before   [2J",
+        "    after   Blue.",
+        "  asked     Why?",
+    ]
+
+
 @pytest.mark.parametrize(
     ("pods", "attempt", "chosen"),
     [

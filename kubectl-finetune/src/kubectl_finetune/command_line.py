@@ -76,10 +76,12 @@ def plot(kubectl: Kubectl, options: argparse.Namespace) -> int:
 
 
 def results(kubectl: Kubectl, options: argparse.Namespace) -> int:
-    """What came of a job: figures and artifact, or the failure; and every attempt."""
+    """What came of a job: figures, artifact and answers, or the failure; and every attempt."""
     job = kubectl.job(options.name)
     over = job_texts.is_over(job)
     print(job_texts.ending(job) if over else job_texts.headline(job))
+    for line in job_texts.answers(job):
+        print(line)
     for line in job_texts.attempts(job):
         print(f"  attempt {line}")
     return 0 if job_texts.phase_of(job) != job_texts.FAILED else 1

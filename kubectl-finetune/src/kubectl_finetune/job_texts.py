@@ -93,6 +93,21 @@ def attempts(job: Body) -> list[str]:
     return lines
 
 
+def answers(job: Body) -> list[str]:
+    """Held-out prompts, with what the model answered before and after."""
+    lines = []
+    for answer in status_of(job).get("answers", ()):
+        lines.append(f"  asked     {_plain(answer['prompt'])}")
+        known = [name for name in ("before", "after") if name in answer]
+        lines += [f"    {name:<7} {_plain(answer[name])}" for name in known]
+    return lines
+
+
+def _plain(text: str) -> str:
+    """On one line, without what a terminal would take for orders: a model may answer anything."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def pod_to_read(job: Body, pods: Sequence[Body]) -> str | None:
     """The pod whose log tells most: that of the first failing rank, or node 0 of the last attempt.
 

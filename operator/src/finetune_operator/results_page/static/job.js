@@ -41,7 +41,7 @@ export function standingOf(job) {
 function standing(status) {
   const { phase = "Pending", progress = {} } = status;
   const word = html("strong", { class: TONES[phase] || "" }, phase);
-  const message = conditionOf(status, "Reconciling")?.message;
+  const message = phase === "Failed" ? null : conditionOf(status, "Ready", "False")?.message;
   const bar =
     progress.percent != null && phase !== "Failed"
       ? html("progress", { max: 100, value: progress.percent, "aria-label": "Progress" })
