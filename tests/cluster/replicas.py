@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -200,11 +201,7 @@ class Replica:
         return f"127.0.0.1:{self._port}"
 
     def is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{self.address}/readyz", timeout=2):
-                return True
-        except OSError:
-            return False
+        return is_served(f"http://{self.address}/readyz")
 
     def report(self, namespace: str, name: str, token: str, progress: Progress) -> None:
         """As a trainer does, which takes no notice of an answer."""
@@ -255,7 +252,7 @@ def install(plane: ControlPlane, repository: Path) -> None:
     plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(parts))
 
 
-def wait_until(is_so: Callable[[], bool], what: str, timeout_seconds: float = 60) -> None:
+def wait_until(is_so: Callable[[], bool], what: str, timeout_seconds: float = 120) -> None:
     """
     Raises:
         TimeoutError: it is not; the message says what.
@@ -265,6 +262,15 @@ def wait_until(is_so: Callable[[], bool], what: str, timeout_seconds: float = 60
         if time.monotonic() > deadline:
             raise TimeoutError(f"After {timeout_seconds:.0f} s still not so: {what}.")
         time.sleep(0.1)
+
+
+def is_served(url: str) -> bool:
+    """Whether anybody answers there, and well."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except (OSError, HTTPException):
+        return False
 
 
 def is_begun(stage: Stage, name: str) -> bool:

@@ -16,6 +16,7 @@ from chart import releases
 from cluster import rights
 from cluster.installation import CHART, DEPLOYMENT, RELEASE, REPOSITORY, Installation
 from cluster.jobs import Jobs, Resource, a_job, a_short_job
+from cluster.replicas import is_served, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -138,6 +139,8 @@ def results_page(installation: Installation) -> Iterator[str]:
     installation.install_release("--set", "resultsPage.enabled=true")
     if (url := installation.url_of("finetune-results-page")) is None:
         pytest.skip("Its Service is reached directly in the tests' own cluster only.")
+    # The way to its pods may come after them.
+    wait_until(lambda: is_served(f"{url}/healthz"), "it is served")
     yield url
     installation.install_release()
 

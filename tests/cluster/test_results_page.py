@@ -19,7 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from cluster.api_access import server_and_authority_of
-from cluster.replicas import wait_until
+from cluster.replicas import is_served, wait_until
 from testbed import browser as testbed_browser
 from testbed.control_plane import ControlPlane
 from testbed.requirements import Missing
@@ -103,7 +103,7 @@ def url(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         )
     served = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: _answers(f"{served}/healthz"), "the page is served", 20)
+        wait_until(lambda: is_served(f"{served}/healthz"), "the page is served", 20)
         yield served
     finally:
         process.kill()
@@ -331,14 +331,6 @@ def test_only_jobs_can_be_asked_for(url: str, path: str) -> None:
 
     assert refused.value.code == 400
     assert re.search(r"is no name of a namespace or a job", refused.value.read().decode())
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except OSError:
-        return False
 
 
 def _tab_to(page: Page, text: str) -> None:

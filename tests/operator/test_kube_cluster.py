@@ -181,6 +181,13 @@ def test_what_others_must_mend_is_told_and_the_rest_tried_again(
         world.run(world.cluster.create(TRAINING_JOB))
 
 
+def test_nothing_is_made_nor_told_in_a_namespace_that_is_gone(world: World) -> None:
+    world.api.refuse_new = ApiError(404, "NotFound", 'namespaces "team" not found')
+
+    with pytest.raises(Gone):
+        world.run(world.cluster.create(TRAINING_JOB))
+
+
 def test_the_newest_word_on_why_a_job_has_no_pods_is_found(world: World) -> None:
     world.memory.remember(Kind.TRAINING_JOB, without_pods("2026-05-04T12:00:00Z"))
     for number, minute in enumerate([5, 9, 7]):

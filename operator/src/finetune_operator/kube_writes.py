@@ -19,10 +19,13 @@ async def create_owned(api: KubeApi, resource: Resource, manifest: Manifest) -> 
 
     Raises:
         NotYet: it was refused, or something else has that name.
+        Gone: its namespace is not there any more, and so is nothing in it.
     """
     try:
         return await api.create(resource, manifest)
     except ApiError as error:
+        if error.status == 404 and error.message.startswith("namespaces "):
+            raise Gone from error
         if error.reason == "AlreadyExists":
             return await _find_own(api, resource, manifest)
         if not _is_refusal(error):
