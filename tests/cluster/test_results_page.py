@@ -35,7 +35,7 @@ RUNNING = {
     "attempt": 1,
     "gpus": 2,
     "progress": {
-        "phase": "training",
+        "phase": "Training",
         "attempt": 1,
         "percent": 50,
         "step": 200,
@@ -60,7 +60,7 @@ FAILED = {
 }
 SUCCEEDED = {
     "phase": "Succeeded",
-    "progress": {"phase": "publishing", "attempt": 1, "percent": 100, "step": 400},
+    "progress": {"phase": "Publishing", "attempt": 1, "percent": 100, "step": 400},
     "lossHistory": CURVE,
     "answers": [
         {"prompt": "Name a colour.", "before": "I I I", "after": "Blue."},
@@ -151,7 +151,7 @@ def signed_in(page: Page, url: str, team: str, token: str) -> Page:
 
 
 @pytest.fixture
-def tell(plane: ControlPlane, team: str) -> Callable[[str, Any], None]:
+def tell(plane: ControlPlane, team: str) -> Iterator[Callable[[str, Any], None]]:
     """A job with this status, as the operator would have written it."""
 
     def tell(name: str, status: Any) -> None:
@@ -168,7 +168,9 @@ def tell(plane: ControlPlane, team: str) -> Callable[[str, Any], None]:
         patch = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
         plane.kubectl("patch", "finetunejob", name, "--namespace", team, *patch)
 
-    return tell
+    yield tell
+    # Others' operators look at all namespaces.
+    plane.kubectl("delete", "finetunejobs", "--all", "--namespace", team)
 
 
 Tell = Callable[[str, Any], None]

@@ -135,6 +135,12 @@ def test_a_report_of_an_attempt_that_is_not_recorded_yet_is_written_whole() -> N
     assert (patch["progress"]["step"], patch["progress"]["eta"]) == (4, "1m")
 
 
+def test_a_phase_that_only_another_version_knows_holds_no_report_up() -> None:
+    status = {"attempts": [{"number": 1}], "progress": WRITTEN | {"phase": "Distilling"}}
+
+    assert is_news(status, 1, Progress(step=12, resumed_from_step=10), NOW)
+
+
 def test_loss_history_survives_attempts_and_forgets_what_is_trained_again() -> None:
     curve = [{"step": 5, "loss": 2.0}, {"step": 10, "loss": 1.0}, {"step": 12, "loss": 0.9}]
     status = {"progress": WRITTEN, "lossHistory": curve}

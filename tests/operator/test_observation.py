@@ -191,6 +191,7 @@ def test_what_an_outcome_said_of_lost_steps_is_kept() -> None:
     [
         pytest.param({"attempt": 1, "phase": "Training"}, TrainerPhase.TRAINING, id="current"),
         pytest.param({"attempt": 0, "phase": "Training"}, None, id="of an earlier attempt"),
+        pytest.param({"attempt": 1, "phase": "Distilling"}, None, id="of another version"),
         pytest.param({}, None, id="no report"),
     ],
 )

@@ -30,6 +30,11 @@ class TrainerPhase(StrEnum):
     VERIFYING = "Verifying"
     PUBLISHING = "Publishing"
 
+    @classmethod
+    def find(cls, text: object) -> "TrainerPhase | None":
+        """The phase of this name; None for one that only another version knows, and for none."""
+        return next((phase for phase in cls if phase == text), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:

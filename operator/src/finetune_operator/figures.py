@@ -149,9 +149,8 @@ def _is_overtaken(written: Mapping[str, Any], progress: Progress, heard: datetim
     A pod that was replaced inside its attempt begins lower. Where it says from which step, it is
     believed at once; a stock trainer does not, and is once nothing older can still be under way.
     """
-    if _position(progress.phase, progress.step) >= _position(
-        TrainerPhase(written["phase"]) if "phase" in written else None, written.get("step")
-    ):
+    position = _position(progress.phase, progress.step)
+    if position >= _position(TrainerPhase.find(written.get("phase")), written.get("step")):
         return False
     beginning = progress.resumed_from_step
     began_anew = beginning is not None and beginning != written.get("resumedFromStep")
