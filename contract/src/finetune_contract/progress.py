@@ -31,7 +31,7 @@ class TrainerPhase(StrEnum):
     PUBLISHING = "Publishing"
 
     @classmethod
-    def find(cls, text: object) -> "TrainerPhase | None":
+    def named(cls, text: object) -> "TrainerPhase | None":
         """The phase of this name; None for one that only another version knows, and for none."""
         return next((phase for phase in cls if phase == text), None)
 

@@ -150,7 +150,7 @@ def _is_overtaken(written: Mapping[str, Any], progress: Progress, heard: datetim
     believed at once; a stock trainer does not, and is once nothing older can still be under way.
     """
     position = _position(progress.phase, progress.step)
-    if position >= _position(TrainerPhase.find(written.get("phase")), written.get("step")):
+    if position >= _position(TrainerPhase.named(written.get("phase")), written.get("step")):
         return False
     beginning = progress.resumed_from_step
     began_anew = beginning is not None and beginning != written.get("resumedFromStep")

@@ -290,7 +290,7 @@ def _with_steps_lost(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 def _trainer_phase(progress: Mapping[str, Any], newest: Attempt | None) -> TrainerPhase | None:
     is_of_newest = newest is not None and progress.get("attempt") == newest.number
-    return TrainerPhase.find(progress.get("phase")) if is_of_newest else None
+    return TrainerPhase.named(progress.get("phase")) if is_of_newest else None
 
 
 def _condition_time(found: Sequence[Body], type_: str) -> datetime:
