@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types test-pure test-slow test-cluster test-gpu test-all generate \
-	schema compare lock images cluster cluster-down soak bench clean
+	schema compare lock images sbom cluster cluster-down soak bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,17 +102,24 @@ build/schema.json: requirements/trainer.txt trainer-image/src/finetune_trainer/c
 lock: setup ## resolve the requirement locks again
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) --no-emit-package kubectl-finetune \
-		requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
+		--extra train requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		operator/pyproject.toml -o requirements/operator.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
-		trainer-image/pyproject.toml -o requirements/trainer.txt
+		--extra train trainer-image/pyproject.toml -o requirements/trainer.txt
 
 LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-operator \
 	--no-emit-package finetune-trainer --no-emit-package testbed
 
 images: setup ## build the operator's and the trainer's image with buildah
 	$(BIN)/python -m testbed images
+
+sbom: setup ## write down what Python packages each image has: build/sbom/*.cdx.json
+	mkdir -p build/sbom
+	$(BILL) requirements/operator.txt --pyproject operator/pyproject.toml -o build/sbom/operator.cdx.json
+	$(BILL) requirements/trainer.txt --pyproject trainer-image/pyproject.toml -o build/sbom/trainer.cdx.json
+
+BILL := $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --of JSON
 
 cluster: setup ## leave a real cluster running with everything installed, to play with
 	$(BIN)/python -m testbed up

@@ -41,6 +41,16 @@ def test_folders_and_single_files_have_the_digest_of_each_file(tmp_path: Path) -
     }
 
 
+def test_a_mounted_configmap_has_each_file_once(tmp_path: Path) -> None:
+    mounted = a_folder(tmp_path / "rows", {"..2026_11_23/train.jsonl": b"row"})
+    (mounted / "..data").symlink_to("..2026_11_23")
+    (mounted / "train.jsonl").symlink_to("..data/train.jsonl")
+
+    found = Origins.of({"dataset_name": "/rows"}, {"/rows": mounted}).digests()
+
+    assert list(found["data"][0]["files"]) == ["train.jsonl"]
+
+
 @pytest.mark.parametrize(
     ("revision", "found"),
     [

@@ -10,13 +10,21 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
 from finetune_contract import layout
-from finetune_contract.outcome import Blame, Outcome
+from finetune_contract.outcome import Blame, ExitCode, Outcome
 from finetune_contract.run import Run
-from finetune_trainer import job_file, overrides, plan_command, terminal, validate_command
+from finetune_trainer import (
+    download_command,
+    job_file,
+    overrides,
+    plan_command,
+    terminal,
+    validate_command,
+)
 from finetune_trainer.attempt import carry_out
 from finetune_trainer.failures import AttemptFailed, user_error
 from finetune_trainer.hardware import Hardware, find_hardware
@@ -46,6 +54,8 @@ exit codes: 0 done, 64 the job must be changed, 75 store or node failed, 77 out 
             143 stopped, 70 anything else
 """
 
+NOT_INSTALLED = "`finetune run` wants what trains here: pip install './trainer-image[train]'"
+
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
@@ -54,6 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Train one job file here."""
+    if find_spec("trl") is None:
+        print(NOT_INSTALLED, file=sys.stderr)
+        return int(ExitCode.USER)
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")
     stop = StopRequest()
     stop.listen()
@@ -180,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=run)
     validate_command.add_parser(commands)
     plan_command.add_parser(commands)
+    download_command.add_parser(commands)
     return parser
 
 

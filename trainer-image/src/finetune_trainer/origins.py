@@ -62,13 +62,12 @@ class Origins:
         return None
 
     def _start(self, path: Path) -> dict[str, "Future[str]"]:
-        files = [path] if path.is_file() else sorted(path.rglob("*"))
+        if path.is_file():
+            return {path.name: self._executor.submit(_sha256, path)}
         return {
-            file.name if file == path else file.relative_to(path).as_posix(): self._executor.submit(
-                _sha256, file
-            )
-            for file in files
-            if file.is_file()
+            file.relative_to(path).as_posix(): self._executor.submit(_sha256, file)
+            for file in sorted(path.rglob("*"))
+            if file.is_file() and not _is_hidden(file.relative_to(path))
         }
 
     def _entry(self, key: str, name: str, path: Path | None) -> dict[str, Any]:
@@ -78,6 +77,11 @@ class Origins:
         kind = "model" if key == MODEL_KEY else "dataset"
         wanted = self._revision if kind == "model" else None
         return {"name": name, "revision": cached_revision(locations.hub_name(name), wanted, kind)}
+
+
+def _is_hidden(path: Path) -> bool:
+    """Of these `datasets` reads none. In a mounted ConfigMap each file lies in one of them too."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _sha256(file: Path) -> str:
