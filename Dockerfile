@@ -1,26 +1,33 @@
 # The operator image. Context: the repository's root.
 ARG BASE=python:3.11-slim-bookworm
-# hadolint ignore=DL3006 -- the base is an argument; its default has a tag.
-FROM ${BASE}
+# What it runs on: anything with Python 3.11 as python3, a distroless image too.
+ARG RUNTIME=${BASE}
 
-# Only for networks whose TLS goes through a proxy with a CA of its own; not kept in the image.
+# hadolint ignore=DL3006 -- the base is an argument; its default has a tag.
+FROM ${BASE} AS packages
+
+# Only for networks whose TLS goes through a proxy with a CA of its own.
 ARG SSL_CERT_FILE
 ARG PIP_CERT
 
-# The dependencies in a layer of their own below our code. Bytecode is compiled here because the
-# root filesystem is read-only at run time.
 COPY requirements/bootstrap.txt requirements/operator.txt /tmp/requirements/
+# Bytecode is compiled here because the root filesystem is read-only at run time; by hash, since an
+# image that can be made again has no times of its own for it to be compared with.
 RUN python3 -m venv /tmp/bootstrap \
     && /tmp/bootstrap/bin/pip install --quiet --no-cache-dir --require-hashes -r /tmp/requirements/bootstrap.txt \
-    && python3 -m venv --without-pip /opt/finetune \
-    && /tmp/bootstrap/bin/uv pip install --quiet --no-cache --compile-bytecode --python /opt/finetune/bin/python \
+    && /tmp/bootstrap/bin/uv pip install --quiet --no-cache --python python3 --target /opt/finetune/packages \
         --require-hashes -r /tmp/requirements/operator.txt \
-    && rm -rf /tmp/bootstrap /tmp/requirements
+    && rm -rf /opt/finetune/packages/bin \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/finetune/packages
 
+# hadolint ignore=DL3006
+FROM ${RUNTIME}
+
+# The dependencies in a layer of their own below our code.
+COPY --from=packages /opt/finetune/packages /opt/finetune/packages
 COPY contract/src operator/src /opt/finetune/src/
 
-ENV PATH=/opt/finetune/bin:$PATH \
-    PYTHONPATH=/opt/finetune/src \
+ENV PYTHONPATH=/opt/finetune/src:/opt/finetune/packages \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 USER 65532:65532

@@ -3,12 +3,13 @@
 
 import json
 import tomllib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cluster.installation import REPOSITORY, Installation
-from testbed import images
+from testbed import images, requirements
 from testbed.images import BuiltImage
 
 pytestmark = pytest.mark.cluster
@@ -48,13 +49,39 @@ def test_our_code_is_a_layer_of_its_own_and_a_small_one(image: BuiltImage) -> No
     size = sum(file.stat().st_size for file in code.folder.rglob("*") if file.is_file())
 
     assert others == []
-    assert not (code.folder / "opt/finetune/lib").exists()
+    assert [folder.name for folder in (code.folder / "opt/finetune").iterdir()] == ["src"]
     assert size < 5 * 2**20
 
 
+def programs_of(image: BuiltImage) -> set[str]:
+    places = ("bin", "usr/bin", "usr/local/bin", "opt/finetune/bin", "opt/finetune/packages/bin")
+    folders = [layer.folder / place for layer in image.layers for place in places]
+    return {file.name for folder in folders if folder.is_dir() for file in folder.iterdir()}
+
+
 def test_it_can_install_nothing(image: BuiltImage) -> None:
-    folders = [layer.folder / "opt/finetune/bin" for layer in image.layers]
-    programs = {file.name for folder in folders if folder.is_dir() for file in folder.iterdir()}
+    programs = programs_of(image)
 
     assert "python3" in programs
     assert not programs & {"pip", "pip3", "uv"}
+
+
+def test_the_operator_runs_where_there_is_no_shell(installation: Installation) -> None:
+    if installation.cluster is None:
+        pytest.skip("The images of a given cluster are not built here.")
+    programs = programs_of(images.find(images.OPERATOR.tag))
+
+    assert "python3" in programs
+    assert not programs & {"sh", "bash", "dash", "env", "apt", "dpkg"}
+
+
+def test_the_same_sources_make_the_same_image() -> None:
+    if reasons := requirements.missing():
+        pytest.skip(" ".join(reasons))
+    again = [replace(images.OPERATOR, tag=f"localhost/made-again:{number}") for number in (1, 2)]
+    for image in again:
+        images.build(image, "--no-cache", "--timestamp", "0")
+    first, second = (images.find(image.tag) for image in again)
+
+    assert first.manifest == second.manifest
+    assert first.config == second.config

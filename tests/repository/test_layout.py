@@ -2,32 +2,17 @@
 """What holds for the repository as a whole, tested rather than remembered."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from repository import chart_files, migration, reference
+from repository.locks import pinned
 from repository.readme_tree import README, ROOT, with_tree
+from repository.tracked import tracked_files
 
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
-
-
-def tracked_files() -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
-
-
-def pinned(lock: Path) -> dict[str, str]:
-    """The versions that a requirements lock names."""
-    return dict(re.findall(r"^([a-z0-9][\w.-]*)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
 
 
 def test_operator_is_a_project_folder_and_never_a_package() -> None:

@@ -2,7 +2,7 @@
 """Container images, built with buildah into a store that all clusters share and none writes to.
 
 No registry is needed: the base image is made with debootstrap, and a Dockerfile takes it as
-`ARG BASE`.
+`ARG BASE`, or what is left of it without a shell as `ARG RUNTIME`.
 """
 
 import json
@@ -27,6 +27,13 @@ REPOSITORY = Path(__file__).parents[5]
 
 _DEBIAN = "bookworm"
 _DEBIAN_PACKAGES = ("ca-certificates", "python3", "python3-venv")
+_RUNTIME_PACKAGES = (
+    *("libbz2-1.0", "libc6", "libcrypt1", "libexpat1", "libffi8", "libgcc-s1", "liblzma5"),
+    *("libpython3-stdlib", "libpython3.11-minimal", "libpython3.11-stdlib", "libsqlite3-0"),
+    *("libssl3", "libuuid1", "media-types", "python3-minimal", "python3.11-minimal"),
+    "zlib1g",
+)
+"""What Python needs to run, and nothing that a shell or a package manager needs."""
 _CERTIFICATES = Path("/etc/ssl/certs")
 _PASSED_ON = re.compile(
     r"(PIP|UV)_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:\w+_proxy)"
@@ -68,8 +75,9 @@ class BuiltImage:
     """From the base upwards."""
 
 
-def build(image: Image) -> None:
-    """Build an image; what has not changed since the last time is not built again.
+def build(image: Image, *options: str) -> None:
+    """Build an image; what has not changed since the last time is not built again. Options are
+    buildah's.
 
     Raises:
         FileNotFoundError: there is no such Dockerfile.
@@ -80,7 +88,13 @@ def build(image: Image) -> None:
     with cache.locked(_store() / "build.lock"):
         base = _base_image()
         with step(f"Build {image.tag}"):
-            _build(image, "--build-arg", f"BASE={base}", *_settings_of_this_machine(image))
+            bases = (
+                "--build-arg",
+                f"BASE={base}",
+                "--build-arg",
+                f"RUNTIME={_runtime_image(base)}",
+            )
+            _build(image, *bases, *_settings_of_this_machine(image), *options)
         _remove_what_nothing_uses()
 
 
@@ -93,16 +107,26 @@ def build_program(module: binaries.Module, tag: str) -> None:
     """Build the image that holds nothing but a module's only program, if it is not there."""
     (program,) = module.programs
     folder = binaries.build(module)
+    if exists(f"{tag}-{folder.name}"):
+        return
+    build_around(folder / program, tag)
     with cache.locked(_store() / "build.lock"):
-        if exists(f"{tag}-{folder.name}"):
-            return
-        with tempfile.TemporaryDirectory() as context, step(f"Build {tag}"):
-            shutil.copy(folder / program, context)
-            dockerfile = Path(context) / "Dockerfile"
-            lines = ("FROM scratch", f"COPY {program} /{program}", f'ENTRYPOINT ["/{program}"]')
-            dockerfile.write_text("\n".join(lines) + "\n")
-            _build(Image(tag=tag, dockerfile=dockerfile, context=Path(context)))
-            _buildah("tag", tag, f"{tag}-{folder.name}")
+        _buildah("tag", tag, f"{tag}-{folder.name}")
+
+
+def build_around(program: Path, tag: str, *, folder: str = "/") -> None:
+    """Build the image that holds nothing but this program, which needs no other file."""
+    place = f"{folder}{program.name}"
+    with (
+        cache.locked(_store() / "build.lock"),
+        tempfile.TemporaryDirectory() as context,
+        step(f"Build {tag}"),
+    ):
+        shutil.copy(program, context)
+        dockerfile = Path(context) / "Dockerfile"
+        lines = ("FROM scratch", f"COPY {program.name} {place}", f'ENTRYPOINT ["{place}"]')
+        dockerfile.write_text("\n".join(lines) + "\n")
+        _build(Image(tag=tag, dockerfile=dockerfile, context=Path(context)))
 
 
 def find(tag: str) -> BuiltImage:
@@ -155,6 +179,38 @@ def _base_image() -> str:
         dockerfile.write_text('FROM scratch\nADD system.tar /\nCMD ["/bin/bash"]\n')
         _build(Image(tag=tag, dockerfile=dockerfile, context=context))
     return tag
+
+
+def _runtime_image(base: str) -> str:
+    """Python and no shell, as distroless images are: some files of the base, made once."""
+    tag = f"localhost/testbed-runtime:{cache.key(base, *_RUNTIME_PACKAGES)}"
+    if exists(tag):
+        return tag
+    (system,) = (layer.folder for layer in find(base).layers)
+    with (
+        tempfile.TemporaryDirectory(dir=_store()) as context,
+        step("Make the base image without a shell"),
+    ):
+        with tarfile.open(Path(context) / "system.tar", "w") as archive:
+            for path in _files_of_python(system):
+                archive.add(system / path, arcname=path, recursive=False)
+        dockerfile = Path(context) / "Dockerfile"
+        dockerfile.write_text("FROM scratch\nADD system.tar /\n")
+        _build(Image(tag=tag, dockerfile=dockerfile, context=Path(context)))
+    return tag
+
+
+def _files_of_python(system: Path) -> list[str]:
+    """Relative paths: what `_RUNTIME_PACKAGES` consist of, and what every system has."""
+    paths = {"tmp", "etc/ssl/certs/ca-certificates.crt", "etc/os-release", "usr/lib/os-release"}
+    paths |= {link for link in ("bin", "lib", "lib64", "sbin") if (system / link).is_symlink()}
+    for package in _RUNTIME_PACKAGES:
+        (listing,) = (system / "var/lib/dpkg/info").glob(f"{package}[.:]*list")
+        for line in listing.read_text().splitlines():
+            path = re.sub(r"^/(?=s?bin/|lib/|lib64/)", "/usr/", line).removeprefix("/.").lstrip("/")
+            if path and not path.startswith(("usr/share/doc", "usr/share/man")):
+                paths.add(path)
+    return sorted(path for path in paths if os.path.lexists(system / path))
 
 
 def _debootstrap(target: Path) -> None:

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What belongs to the repository, ignored files left out."""
+
+import subprocess
+from pathlib import Path
+
+from repository.readme_tree import ROOT
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
