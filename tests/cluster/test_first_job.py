@@ -9,6 +9,7 @@ import pytest
 
 from cluster.installation import Installation
 from cluster.jobs import EXAMPLE, Jobs, Resource, a_job, unreviewed
+from cluster.shell import Done, Shell
 from testbed import base_model
 
 pytestmark = pytest.mark.cluster
@@ -68,6 +69,42 @@ def test_bucket_holds_adapter_report_and_manifest(
         assert len(content) == file["size"], path
         assert hashlib.sha256(content).hexdigest() == file["sha256"], path
     assert run_folder.endswith(models.read_json("first-job/latest.json")["runId"])
+
+
+@pytest.fixture(scope="module")
+def downloaded(
+    installation: Installation,
+    jobs: Jobs,
+    first_job: Resource,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, Done, Done] | None:
+    """A folder, and what was said when the job's results were asked for there, and again."""
+    if installation.cluster is None:
+        return None
+    place = tmp_path_factory.mktemp("user")
+    shell = Shell(installation.cluster.kubeconfig, jobs.namespace, place)
+    folder = place / "results"
+    words = ("results", "first-job", "--download", str(folder))
+    return folder, shell.finetune(*words), shell.finetune(*words)
+
+
+def test_its_results_come_to_a_user_who_has_no_credentials_for_the_store(
+    jobs: Jobs, first_job: Resource, downloaded: tuple[Path, Done, Done] | None
+) -> None:
+    if downloaded is None:
+        pytest.skip("A given cluster's users are not known.")
+    folder, done, again = downloaded
+    manifest = json.loads((folder / "manifest.json").read_text())
+
+    assert done.returncode == 0, done.stderr
+    assert first_job["artifact"]["digest"] in done.stderr
+    for file in manifest["files"]:
+        content = (folder / file["path"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file["sha256"], file
+    assert (again.returncode, again.stderr) == (1, f"{folder} is there, and is no empty folder\n")
+    pods = ("pods", "--selector", "app.kubernetes.io/name=finetune-results")
+    jobs.run("wait", "--for=delete", *pods, "--timeout=60s")
+    assert jobs.run("get", *pods, "-o", "name") == ""
 
 
 def test_kubectl_wait_and_get_show_the_job(jobs: Jobs, first_job: Resource) -> None:
@@ -135,7 +172,8 @@ def test_the_same_spec_applied_again_trains_nothing(jobs: Jobs, first_job: Resou
     assert jobs.status("first-job")["phase"] == "Succeeded"
 
 
-@pytest.mark.usefixtures("first_job")
+# The pod that brings results is made after a batch Job.
+@pytest.mark.usefixtures("first_job", "downloaded")
 def test_a_finished_job_never_trains_again_even_without_its_children(jobs: Jobs) -> None:
     jobs.run("delete", "jobs.batch", "--selector", "finetune.dev/job=first-job", "--wait=true")
 

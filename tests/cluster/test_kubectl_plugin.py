@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`kubectl finetune`, started by a real kubectl against a real API server; the pods are played."""
 
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -11,40 +8,16 @@ import pytest
 import yaml
 
 from cluster.replicas import Stage, finish, is_begun, wait_until
+from cluster.shell import Shell
 from finetune_contract.progress import Progress, TrainerPhase
-from testbed import binaries
 from testbed.control_plane import ControlPlane
 
 pytestmark = pytest.mark.cluster
 
 
-class Shell:
-    """A user's, with kubectl and the plugin on its PATH."""
-
-    def __init__(self, plane: ControlPlane, namespace: str, folder: Path) -> None:
-        tools = folder / "bin"
-        tools.mkdir()
-        (tools / "kubectl").symlink_to(binaries.cluster_programs()["kubectl"])
-        self._environment = os.environ | {
-            "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "KUBECONFIG": str(plane.kubeconfig),
-        }
-        self._namespace = namespace
-
-    def finetune(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        command, *rest = words
-        line = ["kubectl", "finetune", command, "-n", self._namespace, *rest]
-        return self.run(*line)
-
-    def run(self, *line: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            line, env=self._environment, capture_output=True, text=True, timeout=120
-        )
-
-
 @pytest.fixture
 def shell(plane: ControlPlane, team: str, tmp_path: Path) -> Shell:
-    return Shell(plane, team, tmp_path)
+    return Shell(plane.kubeconfig, team, tmp_path)
 
 
 @pytest.fixture
@@ -131,6 +104,13 @@ def test_validate_asks_and_starts_nothing(
     assert plane.kubectl("get", "finetunejobs", "-n", team, "-o", "name") == ""
 
 
+def test_plan_says_what_a_file_would_do_and_asks_no_cluster(shell: Shell, file: Path) -> None:
+    done = shell.finetune("plan", str(file))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("mine: one process")
+
+
 def test_what_the_api_server_refuses_is_told_in_its_words(shell: Shell, file: Path) -> None:
     file.write_text(file.read_text().replace("uri:", "url:"))
 
@@ -161,8 +141,9 @@ def test_tab_completes_commands_and_names(stage: Stage, shell: Shell) -> None:
     name = stage.apply("completed")
 
     commands = shell.run("kubectl", "__complete", "finetune", "re").stdout.splitlines()
-    here = ("-n", stage.namespace)
-    names = shell.run("kubectl", "__complete", "finetune", "watch", *here, "").stdout.splitlines()
+    elsewhere = ("-n", stage.namespace)
+    words = ("kubectl", "__complete", "finetune", "watch", *elsewhere, "")
+    names = shell.run(*words).stdout.splitlines()
 
     assert commands[:2] == ["results", "resume"]
     assert names[0] == name

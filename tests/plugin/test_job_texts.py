@@ -72,6 +72,14 @@ def test_a_failure_has_its_remedy() -> None:
     ]
 
 
+def test_a_failure_that_quotes_data_gives_a_terminal_no_orders() -> None:
+    failure = {"reason": "InvalidRow", "message": "row 3 is\x1b[2J", "remedy": "correct \x07it"}
+
+    assert "\x1b" not in job_texts.ending(a_job("Failed", failure=failure))
+    assert "\x07" not in job_texts.ending(a_job("Failed", failure=failure))
+    assert "\x1b" not in job_texts.headline(a_job(message="waits\x1b[2J"))
+
+
 def test_a_job_that_was_refused_says_what_is_wrong() -> None:
     assert job_texts.ending(a_job("Failed", message="spec.config: wrong")) == "spec.config: wrong"
 

@@ -2,6 +2,7 @@
 """The commands of `kubectl finetune`, and their help."""
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from kubectl_finetune import comparison, curves, job_texts, watching
+from kubectl_finetune import comparison, curves, downloading, job_texts, watching
 from kubectl_finetune.kubectl import Kubectl, Refused
 
 Command = Callable[[Kubectl, argparse.Namespace], int]
@@ -20,6 +21,8 @@ EPILOG = """\
 exit codes: 0 done, 1 the job failed or kubectl could not, 2 a mistake on this command line,
             130 ended by Ctrl-C: the job goes on
 """
+
+NO_PLAN = "plan needs `finetune`, 40 MB without torch: pip install ./contract ./trainer-image"
 
 
 def main() -> None:
@@ -84,6 +87,9 @@ def results(kubectl: Kubectl, options: argparse.Namespace) -> int:
         print(line)
     for line in job_texts.attempts(job):
         print(f"  attempt {line}")
+    if options.download is not None:
+        downloading.download(kubectl, job, options.download)
+        print(f"  here      {options.download}")
     return 0 if job_texts.phase_of(job) != job_texts.FAILED else 1
 
 
@@ -93,6 +99,15 @@ def validate(kubectl: Kubectl, options: argparse.Namespace) -> int:
         kubectl.run("apply", "--server-side", "--dry-run=server", "-f", str(options.file)), end=""
     )
     return 0
+
+
+def plan(kubectl: Kubectl, options: argparse.Namespace) -> int:
+    """Say what a file would do: becomes `finetune plan`, which asks no cluster."""
+    del kubectl
+    program = shutil.which("finetune")
+    if program is None:
+        raise Refused(NO_PLAN)
+    os.execv(program, [program, "plan", str(options.file)])  # noqa: S606 - no shell is wanted
 
 
 def stop(kubectl: Kubectl, options: argparse.Namespace) -> int:
@@ -118,6 +133,7 @@ COMMANDS: Mapping[str, Command] = {
     "plot": plot,
     "results": results,
     "validate": validate,
+    "plan": plan,
     "stop": stop,
     "resume": resume,
     "diff": diff,
@@ -187,6 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, explanation in (
         ("run", "apply a file, and watch its job to the end"),
         ("validate", "ask the cluster what it would say of a file; nothing is started"),
+        ("plan", "what a file would do, and how much GPU memory it needs; no cluster is asked"),
     ):
         add(name, explanation).add_argument("file", type=Path, metavar="JOB.yaml")
     commands.choices["run"].add_argument(
@@ -199,7 +216,13 @@ def _parser() -> argparse.ArgumentParser:
     add("plot", "the loss in the terminal, of one job or of several").add_argument(
         "names", nargs="+", metavar="NAME"
     )
-    add("results", "figures and artifact of a job, or why it failed", "name")
+    found = add("results", "figures and artifact of a job, or why it failed", "name")
+    found.add_argument(
+        "--download",
+        type=Path,
+        metavar="FOLDER",
+        help="bring adapter and report here, through a pod that has the job's credentials",
+    )
     add("stop", "let a job save, and let go of its GPUs", "name")
     add("resume", "let a stopped job go on where it was", "name")
     add("diff", "what two jobs were told differently, and what came of it", "one", "other")

@@ -10,8 +10,7 @@ from kubectl_finetune.kubectl import Kubectl, Refused
 FILES, NO_FILES = ":0", ":4"
 """cobra's directives: whether the shell may go on with names of files."""
 
-OF_FILES = ("run", "validate")
-
+OF_FILES = ("run", "validate", "plan")
 
 OF_CLUSTER = ("-n", "--namespace", "--context", "--kubeconfig")
 """Options with a value, which say where the names are."""

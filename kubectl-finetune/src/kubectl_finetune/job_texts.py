@@ -26,7 +26,7 @@ def why(job: Body) -> str:
     """What the condition Ready says: what is going on, or what is waited for."""
     for condition in status_of(job).get("conditions", ()):
         if condition["type"] == "Ready":
-            return str(condition["message"])
+            return _plain(str(condition["message"]))
     return "the operator has not looked at it yet"
 
 
@@ -62,9 +62,9 @@ def failure(job: Body) -> str:
     told = status_of(job).get("failure")
     if not told:
         return why(job)
-    lines = [f"{told['reason']}: {told['message']}"]
+    lines = [_plain(f"{told['reason']}: {told['message']}")]
     if told.get("remedy"):
-        lines.append(f"  remedy: {told['remedy']}")
+        lines.append(f"  remedy: {_plain(told['remedy'])}")
     return "\n".join(lines)
 
 
@@ -97,15 +97,20 @@ def answers(job: Body) -> list[str]:
     """Held-out prompts, with what the model answered before and after."""
     lines = []
     for answer in status_of(job).get("answers", ()):
-        lines.append(f"  asked     {_plain(answer['prompt'])}")
+        lines.append(f"  asked     {_on_one_line(answer['prompt'])}")
         known = [name for name in ("before", "after") if name in answer]
-        lines += [f"    {name:<7} {_plain(answer[name])}" for name in known]
+        lines += [f"    {name:<7} {_on_one_line(answer[name])}" for name in known]
     return lines
 
 
 def _plain(text: str) -> str:
-    """On one line, without what a terminal would take for orders: a model may answer anything."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    """Without what a terminal would take for orders: a model may answer anything, and a message may
+    quote a row of data. Its lines stay."""
+    return "".join(it if it.isprintable() or it == "\n" else " " for it in text)
+
+
+def _on_one_line(text: str) -> str:
+    return _plain(text).replace("\n", " ")
 
 
 def pod_to_read(job: Body, pods: Sequence[Body]) -> str | None:

@@ -6,13 +6,10 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import IO, Any
 
 Body = Mapping[str, Any]
-
-CHUNK = 65536
-
 
 _LOG_LINE = re.compile(r"[IWEF]\d{4} ")
 """What kubectl's libraries log beside what it says itself."""
@@ -28,14 +25,16 @@ class Kubectl:
     def __init__(self, options: Sequence[str], program: str | None = None) -> None:
         self._command = [program or os.environ.get("KUBECTL", "kubectl"), *options]
 
-    def run(self, *words: str) -> str:
-        """What it prints.
+    def run(self, *words: str, given: str | None = None) -> str:
+        """What it prints, told this on its standard input.
 
         Raises:
             Refused: it failed.
         """
         try:
-            done = subprocess.run([*self._command, *words], capture_output=True, text=True)
+            done = subprocess.run(
+                [*self._command, *words], input=given, capture_output=True, text=True
+            )
         except FileNotFoundError:
             raise Refused("there is no kubectl on the PATH") from None
         if done.returncode:
@@ -60,6 +59,24 @@ class Kubectl:
             if process.stdout is not None:
                 with closing(process.stdout) as printed:
                     yield from read_documents(printed)
+        finally:
+            process.kill()
+            process.wait()
+
+    @contextmanager
+    def reading(self, *words: str) -> Iterator[IO[bytes]]:
+        """What it prints, byte for byte; what it says beside is said to the user.
+
+        Raises:
+            Refused: it failed, when all was read.
+        """
+        process = subprocess.Popen([*self._command, *words], stdout=subprocess.PIPE)
+        try:
+            if process.stdout is not None:
+                with process.stdout as printed:
+                    yield printed
+            if code := process.wait():
+                raise Refused(f"kubectl {words[0]} ended with exit code {code}")
         finally:
             process.kill()
             process.wait()

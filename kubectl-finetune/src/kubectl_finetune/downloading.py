@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings what a job has published to this machine, by way of a pod that may read its store."""
+
+import json
+import tarfile
+from pathlib import Path
+
+from kubectl_finetune import results_pod
+from kubectl_finetune.kubectl import Kubectl, Refused
+from kubectl_finetune.results_pod import Body
+
+PATIENCE = "10m"
+"""A node that has not run the trainer's image fetches some gigabytes first."""
+
+
+def download(kubectl: Kubectl, job: Body, folder: Path) -> None:
+    """Fill a new folder with a job's adapter or model, its report, and their manifest.
+
+    Raises:
+        Refused: there is something in it, nothing to download, or it is not complete.
+    """
+    name = job["metadata"]["name"]
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refused(f"{folder} is there, and is no empty folder")
+    if not (artifact := job.get("status", {}).get("artifact")):
+        raise Refused(f"{name} has published nothing")
+    attempts = kubectl.get("jobs.batch", "--selector", f"finetune.dev/job={name}")["items"]
+    if (template := results_pod.newest_template(attempts)) is None:
+        raise Refused(
+            f"{name} has no batch Job any more, whose account could read its store; with "
+            f"credentials of your own: finetune download {artifact['uri']} {folder}"
+        )
+    manifest = json.dumps(results_pod.build_pod(job, template))
+    pod = kubectl.run("create", "-f", "-", "-o", "name", given=manifest).strip()
+    try:
+        kubectl.run("wait", "--for=condition=Ready", pod, f"--timeout={PATIENCE}")
+        _unpack(kubectl, pod, artifact["uri"], folder)
+    finally:
+        kubectl.run("delete", pod, "--wait=false", "--ignore-not-found")
+
+
+def _unpack(kubectl: Kubectl, pod: str, uri: str, folder: Path) -> None:
+    words = ("exec", pod, "--", *results_pod.COMMAND, uri, "-")
+    try:
+        with (
+            kubectl.reading(*words) as printed,
+            tarfile.open(fileobj=printed, mode="r|") as archive,
+        ):
+            archive.extractall(folder, filter="data")
+    except (tarfile.TarError, OSError, Refused) as error:
+        raise Refused(f"{folder} is not complete: {error}") from None

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pod that reads a job's results for a user who has no credentials for its store. No I/O here.
+
+It is the attempt's own, in its image and as its account, but asks for no GPU and trains nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Body = Mapping[str, Any]
+
+SECONDS = 3600
+"""Then it is gone, whatever became of who asked for it."""
+
+COMMAND = ("python3", "-m", "finetune_trainer.command_line", "download")
+
+RESOURCES = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
+
+_OF_TRAINING = ("run", "token", "shared-memory", "model-cache")
+"""Volumes."""
+
+_OF_GPUS = ("nodeSelector", "affinity", "topologySpreadConstraints", "runtimeClassName")
+_OF_ATTEMPT = ("resourceClaims", "subdomain", "hostname", "terminationGracePeriodSeconds")
+
+
+def newest_template(attempts: Sequence[Body]) -> Body | None:
+    """The pod template of the newest attempt's batch Job; None where all of them are gone."""
+    newest = max(attempts, key=lambda it: str(it["metadata"]["creationTimestamp"]), default=None)
+    return None if newest is None else newest["spec"]["template"]
+
+
+def build_pod(job: Body, template: Body) -> dict[str, Any]:
+    """A pod that waits, for somebody to start `COMMAND` in it; gone with its job."""
+    about = job["metadata"]
+    owner = {"apiVersion": job["apiVersion"], "kind": job["kind"]}
+    left_out = (*_OF_GPUS, *_OF_ATTEMPT)
+    spec = {name: value for name, value in template["spec"].items() if name not in left_out}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "generateName": f"{about['name']}-results-",
+            "labels": {"app.kubernetes.io/name": "finetune-results"},
+            "ownerReferences": [owner | {"name": about["name"], "uid": about["uid"]}],
+        },
+        "spec": {
+            **spec,
+            "activeDeadlineSeconds": SECONDS,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [_container(spec["containers"][0])],
+            "volumes": _without(spec["volumes"]),
+        },
+    }
+
+
+def _container(trainer: Body) -> dict[str, Any]:
+    mounts = _without(trainer["volumeMounts"])
+    work = next(it["mountPath"] for it in mounts if it["name"] == "work")
+    return {
+        **{name: value for name, value in trainer.items() if name != "args"},
+        "command": ["python3", "-c", f"import time; time.sleep({SECONDS})"],
+        "env": [*trainer["env"], {"name": "TMPDIR", "value": work}],
+        "resources": RESOURCES,
+        "volumeMounts": mounts,
+    }
+
+
+def _without(volumes: Sequence[Body]) -> list[Body]:
+    return [it for it in volumes if it["name"] not in _OF_TRAINING]

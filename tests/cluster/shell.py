@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A user's shell: the repository, and kubectl with our plugin, helm, a cluster and a namespace."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from cluster.installation import REPOSITORY
+from testbed import binaries, helm
+
+Done = subprocess.CompletedProcess[str]
+
+
+class Shell:
+    """Starts commands in the repository."""
+
+    def __init__(self, kubeconfig: Path, namespace: str, folder: Path) -> None:
+        tools = folder / "bin"
+        tools.mkdir()
+        (tools / "kubectl").symlink_to(binaries.cluster_programs()["kubectl"])
+        (tools / "helm").symlink_to(helm.program())
+        config = yaml.safe_load(kubeconfig.read_text())
+        config["contexts"][0]["context"]["namespace"] = namespace
+        (folder / "kubeconfig").write_text(yaml.safe_dump(config))
+        self._environment = os.environ | {
+            "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "KUBECONFIG": str(folder / "kubeconfig"),
+        }
+
+    def run(self, *line: str, seconds: float = 120) -> Done:
+        return subprocess.run(
+            line,
+            cwd=REPOSITORY,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+
+    def finetune(self, *words: str) -> Done:
+        return self.run("kubectl", "finetune", *words)
+
+    def type(self, script: str) -> Done:
+        """Lines for bash, of which the first that fails is the last."""
+        return self.run("bash", "-euo", "pipefail", "-c", script, seconds=900)
