@@ -38,6 +38,7 @@ WAYS: dict[str, tuple[str, ...]] = {
         "webhook.certificate.secretName=our-tls",
     ),
     "no webhook": ("webhook.enabled=false",),
+    "rights for users": ("rbac.aggregate=true",),
     "rights made by others": ("rbac.create=false", "serviceAccount.create=false"),
     "an account with another name": (
         "serviceAccount.name=tuner",

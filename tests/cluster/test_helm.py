@@ -114,6 +114,36 @@ def test_the_api_server_takes_every_way_to_install(
     assert checked.count("\n") == len(releases.render(*settings).manifests)
 
 
+def test_who_may_edit_or_view_in_a_namespace_may_do_so_with_jobs(
+    installation: Installation, teams: None
+) -> None:
+    rendered = releases.render(*releases.WAYS["rights for users"]).of("ClusterRole")
+    roles = [it for it in rendered if it["metadata"]["name"].endswith(("-edit", "-view"))]
+    for role in roles:
+        installation.kubectl("create", "-f", "-", input=json.dumps(role))
+    for user in ("edit", "view"):
+        which = (f"--clusterrole={user}", f"--user={user}")
+        installation.kubectl("create", "rolebinding", user, "-n", "team-a", *which)
+
+    def may(user: str, verb: str) -> bool:
+        what = {"group": "finetune.dev", "resource": "finetunejobs", "verb": verb}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": what | {"namespace": "team-a"}},
+        }
+        answer = installation.kubectl("create", "-f", "-", "-o", "json", input=json.dumps(review))
+        return bool(json.loads(answer)["status"]["allowed"])
+
+    wait_until(lambda: may("edit", "create") and may("view", "watch"), "Kubernetes adds them")
+
+    assert may("edit", "get")
+    assert not may("view", "create")
+    assert not may("view", "delete")
+    for role in roles:
+        installation.kubectl("delete", "clusterrole", role["metadata"]["name"])
+
+
 @pytest.fixture(scope="module")
 def teams(installation: Installation) -> Iterator[None]:
     names = ("team-a", "team-b")
