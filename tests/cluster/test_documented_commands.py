@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of README and guides, out of the files themselves, as a reader types them."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.installation import NAMESPACE, REPOSITORY, Installation
+from cluster.jobs import EXAMPLE, Resource
+from cluster.shell import Shell
+from testbed import base_model, images, object_store, stock
+from testbed.bucket import Bucket
+
+pytestmark = pytest.mark.cluster
+
+README = REPOSITORY / "README.md"
+QUICKSTART = REPOSITORY / "docs" / "quickstart.md"
+INSTALL = REPOSITORY / "docs" / "install.md"
+QUICKSTART_FILES = REPOSITORY / "configs" / "quickstart"
+
+NOT_HERE = {
+    "make demo": "tests/storage/test_demo.py",
+    "make test": "this is it",
+    "docker": "no engine here: buildah builds the same Dockerfiles, testbed.images",
+    "kind": "no engine here: the testbed's cluster stands in for it",
+    "export UV_TORCH_BACKEND": "PyPI alone is in reach",
+    "uv pip compile": "make lock runs the same against PyPI",
+}
+"""Begins of commands that are not run, each with what is done instead."""
+
+
+class Reader(Shell):
+    """Does what a guide says."""
+
+    def follow(self, guide: Path, instead: dict[str, str] | None = None) -> str:
+        """Types what a guide shows, with some of it replaced; returns all that was printed."""
+        printed = ""
+        for block in blocks_of(guide):
+            for shown, typed in (instead or {}).items():
+                block = block.replace(shown, typed)
+            done = self.type(_watching_ends(block))
+            assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
+            printed += done.stdout
+        return printed
+
+
+def blocks_of(guide: Path) -> list[str]:
+    """Those that can be run here."""
+    text = guide.read_text().replace("\\\n", "")
+    blocks = [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
+    kept = ["\n".join(line for line in block if not _is_elsewhere(line)) for block in blocks]
+    return [block for block in kept if block]
+
+
+def _is_elsewhere(line: str) -> bool:
+    return line.startswith(tuple(NOT_HERE))
+
+
+def _watching_ends(block: str) -> str:
+    """A person ends `kubectl get -w` when they have seen enough: here, that the job trains."""
+    return re.sub(
+        r"^(kubectl .* -w)$",
+        r"grep -m1 -E 'Running|Succeeded' < <(timeout 300 \1 2>/dev/null)",
+        block,
+        flags=re.MULTILINE,
+    )
+
+
+@pytest.fixture
+def reader(installation: Installation, tmp_path: Path) -> Iterator[Reader]:
+    """Of a cluster without the operator, which has it again afterwards."""
+    if installation.cluster is None:
+        pytest.skip("A given cluster's operator is not taken away.")
+    installation.uninstall_release()
+    try:
+        yield Reader(installation.cluster.kubeconfig, NAMESPACE, tmp_path)
+    finally:
+        installation.install_release()
+
+
+@pytest.mark.parametrize("beginning", NOT_HERE)
+def test_what_is_not_run_is_shown(beginning: str) -> None:
+    shown = "\n".join(guide.read_text() for guide in (README, QUICKSTART, INSTALL))
+
+    assert f"\n{beginning}" in shown
+
+
+def test_the_commands_of_the_readme_work(reader: Reader, first_job: Resource) -> None:
+    assert first_job["phase"] == "Succeeded"
+
+    printed = reader.follow(README)
+    reader.type("helm uninstall finetune-operator -n finetune-system --wait")
+
+    assert "finetunejob.finetune.dev/first-job condition met" in printed
+    assert "STATUS: deployed" in printed
+
+
+def test_the_quick_start_ends_with_an_adapter(
+    reader: Reader, installation: Installation, tmp_path: Path
+) -> None:
+    cluster = installation.cluster
+    assert cluster is not None
+    (image,) = re.findall(r"image: (.*)", (QUICKSTART_FILES / "object-store.yaml").read_text())
+    images.build_around(object_store.weed(), f"docker.io/{image}", folder="/usr/bin/")
+    cluster.load(f"docker.io/{image}")
+    job = (QUICKSTART_FILES / "job.yaml").read_text()
+    here = tmp_path / "job.yaml"
+    here.write_text(job.replace("HuggingFaceTB/", "s3://models/"))
+    assert here.read_text() != job
+
+    printed = ""
+    for block in blocks_of(QUICKSTART):
+        # No hub is in reach: the model comes from the store.
+        if "wait --for=condition=Complete" in block:
+            _put_model(installation)
+            block = block.replace("configs/quickstart/job.yaml", str(here))
+        done = reader.type(_watching_ends(block))
+        is_mistaken = "learning_rte" in block
+        assert done.returncode == is_mistaken, f"{block}\n{done.stdout}{done.stderr}"
+        printed += done.stdout + done.stderr * is_mistaken
+
+    (mistake,) = re.findall(
+        r"^The FineTuneJob \"mistaken\".*", QUICKSTART.read_text(), re.MULTILINE
+    )
+    assert mistake in printed
+    assert "\ns3://models/quickstart/" in printed
+    assert printed.count("  before: ") == printed.count("  after:  ") == 3
+
+
+def _put_model(installation: Installation) -> None:
+    """Into the quick start's own store."""
+    where = ("-n", "quickstart", "-o", "json")
+    cluster = installation.cluster
+    assert cluster is not None
+    service = json.loads(installation.kubectl("get", "service", "object-store", *where))["spec"]
+    port = cluster.forward(service["clusterIP"], service["ports"][0]["port"])
+    manifest = (QUICKSTART_FILES / "object-store.yaml").read_text()
+    keys = next(yaml.safe_load_all(manifest))["stringData"]
+    store = object_store.ObjectStore.given(
+        endpoint=f"http://127.0.0.1:{port}",
+        access_key=keys["AWS_ACCESS_KEY_ID"],
+        secret_key=keys["AWS_SECRET_ACCESS_KEY"],
+    )
+    Bucket.of(store, stock.MODELS).upload(base_model.folder(), base_model.NAME)
+
+
+def test_the_first_hour_of_a_platform_team_works(
+    reader: Reader, installation: Installation, tmp_path: Path
+) -> None:
+    keys = installation.store_for_pods
+    # The other first job has its output place.
+    job = tmp_path / "first-job.yaml"
+    job.write_text(EXAMPLE.read_text().replace("s3://models/first-job", "s3://models/first-hour"))
+    printed = reader.follow(
+        INSTALL,
+        {
+            "configs/examples/first-job.yaml": str(job),
+            # Its images lie in a registry, its alerts want Prometheus' operator.
+            "-f configs/helm/gpu-cluster.yaml": "",
+            "AWS_ACCESS_KEY_ID=...": f"AWS_ACCESS_KEY_ID={keys['AWS_ACCESS_KEY_ID']}",
+            "AWS_SECRET_ACCESS_KEY=...": f"AWS_SECRET_ACCESS_KEY={keys['AWS_SECRET_ACCESS_KEY']}",
+            "AWS_REGION=...": (
+                f"AWS_REGION={keys['AWS_REGION']}"
+                f" --from-literal=AWS_ENDPOINT_URL={keys['AWS_ENDPOINT_URL']}"
+            ),
+        },
+    )
+    installation.kubectl("delete", "namespace", "research", "--wait=false")
+
+    assert "first-job   Running" in printed
+    assert 'release "finetune-operator" uninstalled' in printed
