@@ -13,8 +13,9 @@ from typing import IO, Any
 from finetune_contract import layout
 from finetune_contract.documents import InvalidDocument, parse_object, require
 from finetune_contract.outcome import ExitCode
-from finetune_trainer.failures import AttemptFailed, infrastructure_error
-from finetune_trainer.manifest import File, Manifest
+from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.manifest import Manifest
+from finetune_trainer.publication import require_intact
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.store import Store, open_store, read_if_there
 
@@ -105,9 +106,8 @@ def _ask_for(store: Store, path: str) -> bytes | None:
 
 
 def _fill_folder(store: Store, manifest: Manifest, folder: Path) -> None:
-    digests = transfer.download(store, {file.path: folder / file.path for file in manifest.files})
-    for file in manifest.files:
-        _check(store, file, digests[file.path])
+    found = transfer.download(store, {file.path: folder / file.path for file in manifest.files})
+    require_intact(store, {file.path: file.sha256 for file in manifest.files}, found)
     # Last, as in the store: a folder that has one is complete.
     (folder / layout.MANIFEST).write_text(manifest.to_json())
 
@@ -120,18 +120,9 @@ def _write_archive(store: Store, manifest: Manifest, stream: IO[bytes]) -> None:
     ):
         for file in manifest.files:
             target = Path(folder) / "file"
-            digests = transfer.download(store, {file.path: target})
-            _check(store, file, digests[file.path])
+            found = transfer.download(store, {file.path: target})
+            require_intact(store, {file.path: file.sha256}, found)
             archive.add(target, arcname=file.path)
         target = Path(folder) / layout.MANIFEST
         target.write_text(manifest.to_json())
         archive.add(target, arcname=layout.MANIFEST)
-
-
-def _check(store: Store, file: File, digest: str) -> None:
-    if digest != file.sha256:
-        raise infrastructure_error(
-            "ArtifactDamaged",
-            f"{store.uri}/{file.path} is not what the manifest says",
-            "delete the run's manifest.json there to train it again",
-        )

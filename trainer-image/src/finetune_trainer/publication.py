@@ -135,14 +135,21 @@ def fetch_artifact(store: Store, workspace: Workspace, stop: StopRequest) -> Pat
     kind = manifest.facts["artifact"]
     files = {file.path: file.sha256 for file in manifest.files if _is_below(file, kind)}
     targets = {path: workspace.artifact / path.removeprefix(f"{kind}/") for path in files}
-    found = transfer.download(store, targets, stop)
-    if damaged := [path for path, digest in files.items() if found[path] != digest]:
+    require_intact(store, files, transfer.download(store, targets, stop))
+    return workspace.artifact
+
+
+def require_intact(store: Store, digests: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """
+    Raises:
+        AttemptFailed: what was downloaded has not the digests of the manifest; all are by path.
+    """
+    if damaged := [path for path, digest in digests.items() if found[path] != digest]:
         raise infrastructure_error(
             "ArtifactDamaged",
             f"{store.uri}/{damaged[0]} is not what the manifest says",
             "delete the run's manifest.json there to train it again",
         )
-    return workspace.artifact
 
 
 def name_base_model(folder: Path, base_model: str) -> None:
