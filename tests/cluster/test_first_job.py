@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -71,40 +72,59 @@ def test_bucket_holds_adapter_report_and_manifest(
     assert run_folder.endswith(models.read_json("first-job/latest.json")["runId"])
 
 
+@dataclass(frozen=True)
+class Told:
+    """What `kubectl finetune` said of the first job."""
+
+    folder: Path
+    """Where its results were asked for."""
+    download: Done
+    once_more: Done
+    logs: Done
+
+
 @pytest.fixture(scope="module")
-def downloaded(
+def told(
     installation: Installation,
     jobs: Jobs,
     first_job: Resource,
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, Done, Done] | None:
-    """A folder, and what was said when the job's results were asked for there, and again."""
+) -> Told | None:
     if installation.cluster is None:
         return None
     place = tmp_path_factory.mktemp("user")
     shell = Shell(installation.cluster.kubeconfig, jobs.namespace, place)
     folder = place / "results"
     words = ("results", "first-job", "--download", str(folder))
-    return folder, shell.finetune(*words), shell.finetune(*words)
+    logs = shell.finetune("logs", "first-job", "--tail", "3")
+    return Told(folder, shell.finetune(*words), shell.finetune(*words), logs)
 
 
 def test_its_results_come_to_a_user_who_has_no_credentials_for_the_store(
-    jobs: Jobs, first_job: Resource, downloaded: tuple[Path, Done, Done] | None
+    jobs: Jobs, first_job: Resource, told: Told | None
 ) -> None:
-    if downloaded is None:
+    if told is None:
         pytest.skip("A given cluster's users are not known.")
-    folder, done, again = downloaded
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((told.folder / "manifest.json").read_text())
 
-    assert done.returncode == 0, done.stderr
-    assert first_job["artifact"]["digest"] in done.stderr
+    assert told.download.returncode == 0, told.download.stderr
+    assert first_job["artifact"]["digest"] in told.download.stderr
     for file in manifest["files"]:
-        content = (folder / file["path"]).read_bytes()
+        content = (told.folder / file["path"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == file["sha256"], file
-    assert (again.returncode, again.stderr) == (1, f"{folder} is there, and is no empty folder\n")
+    assert told.once_more.returncode == 1
+    assert told.once_more.stderr == f"{told.folder} is there, and is no empty folder\n"
     pods = ("pods", "--selector", "app.kubernetes.io/name=finetune-results")
     jobs.run("wait", "--for=delete", *pods, "--timeout=60s")
     assert jobs.run("get", *pods, "-o", "name") == ""
+
+
+def test_its_log_is_found_by_the_jobs_name(told: Told | None) -> None:
+    if told is None:
+        pytest.skip("A given cluster's users are not known.")
+
+    assert told.logs.returncode == 0, told.logs.stderr
+    assert 0 < len(told.logs.stdout.splitlines()) <= 3
 
 
 def test_kubectl_wait_and_get_show_the_job(jobs: Jobs, first_job: Resource) -> None:
@@ -172,8 +192,8 @@ def test_the_same_spec_applied_again_trains_nothing(jobs: Jobs, first_job: Resou
     assert jobs.status("first-job")["phase"] == "Succeeded"
 
 
-# The pod that brings results is made after a batch Job.
-@pytest.mark.usefixtures("first_job", "downloaded")
+# Logs and results are read by way of what is deleted here.
+@pytest.mark.usefixtures("first_job", "told")
 def test_a_finished_job_never_trains_again_even_without_its_children(jobs: Jobs) -> None:
     jobs.run("delete", "jobs.batch", "--selector", "finetune.dev/job=first-job", "--wait=true")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from factories import SETTINGS, a_job
 from finetune_operator.desired import build_attempt
-from kubectl_finetune.results_pod import build_pod, newest_template
+from kubectl_finetune.results_pod import build_pod
 
 JOB = {
     "apiVersion": "finetune.dev/v1alpha1",
@@ -32,7 +32,7 @@ MANY_GPUS = {
 def a_pod(**given: Any) -> dict[str, Any]:
     """As built from what the operator has made of a job."""
     *_, batch_job = build_attempt(a_job(**given), 1, SETTINGS)
-    return build_pod(JOB, batch_job["spec"]["template"])
+    return build_pod(JOB, batch_job)
 
 
 def test_it_can_read_what_the_attempt_could_and_asks_for_no_gpu() -> None:
@@ -64,12 +64,3 @@ def test_it_ends_with_its_hour_and_with_its_job() -> None:
     assert pod["spec"]["activeDeadlineSeconds"] == 3600
     # Or the operator would take it for one of the attempt's.
     assert not any("finetune.dev" in label for label in pod["metadata"]["labels"])
-
-
-def test_the_newest_attempt_lends_its_template() -> None:
-    def an_attempt(second: int) -> dict[str, Any]:
-        moment = f"2026-11-23T12:00:0{second}Z"
-        return {"metadata": {"creationTimestamp": moment}, "spec": {"template": {"number": second}}}
-
-    assert newest_template([an_attempt(1), an_attempt(3), an_attempt(2)]) == {"number": 3}
-    assert newest_template([]) is None

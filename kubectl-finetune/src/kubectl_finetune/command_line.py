@@ -56,8 +56,9 @@ def watch(kubectl: Kubectl, options: argparse.Namespace) -> int:
 def logs(kubectl: Kubectl, options: argparse.Namespace) -> int:
     """The log of the pod that tells most."""
     job = kubectl.job(options.name)
-    label = f"finetune.dev/job={options.name}"
-    pods = kubectl.get("pods", "--selector", label)["items"]
+    names = job_texts.batch_jobs(job)
+    selector = f"batch.kubernetes.io/job-name in ({','.join(names)})"
+    pods = kubectl.get("pods", "--selector", selector)["items"] if names else []
     pod = job_texts.pod_to_read(job, pods)
     if pod is None:
         raise Refused(f"{options.name} has no pods any more: {job_texts.headline(job)}")

@@ -5,7 +5,7 @@ import json
 import tarfile
 from pathlib import Path
 
-from kubectl_finetune import results_pod
+from kubectl_finetune import job_texts, results_pod
 from kubectl_finetune.kubectl import Kubectl, Refused
 from kubectl_finetune.results_pod import Body
 
@@ -24,19 +24,26 @@ def download(kubectl: Kubectl, job: Body, folder: Path) -> None:
         raise Refused(f"{folder} is there, and is no empty folder")
     if not (artifact := job.get("status", {}).get("artifact")):
         raise Refused(f"{name} has published nothing")
-    attempts = kubectl.get("jobs.batch", "--selector", f"finetune.dev/job={name}")["items"]
-    if (template := results_pod.newest_template(attempts)) is None:
+    if (batch_job := _newest_batch_job(kubectl, job)) is None:
         raise Refused(
             f"{name} has no batch Job any more, whose account could read its store; with "
             f"credentials of your own: finetune download {artifact['uri']} {folder}"
         )
-    manifest = json.dumps(results_pod.build_pod(job, template))
+    manifest = json.dumps(results_pod.build_pod(job, batch_job))
     pod = kubectl.run("create", "-f", "-", "-o", "name", given=manifest).strip()
     try:
         kubectl.run("wait", "--for=condition=Ready", pod, f"--timeout={PATIENCE}")
         _unpack(kubectl, pod, artifact["uri"], folder)
     finally:
         kubectl.run("delete", pod, "--wait=false", "--ignore-not-found")
+
+
+def _newest_batch_job(kubectl: Kubectl, job: Body) -> Body | None:
+    """A job that has published something has had an attempt."""
+    *_, newest = job_texts.batch_jobs(job)
+    printed = kubectl.run("get", "jobs.batch", newest, "--ignore-not-found", "-o", "json")
+    found: Body | None = json.loads(printed) if printed else None
+    return found
 
 
 def _unpack(kubectl: Kubectl, pod: str, uri: str, folder: Path) -> None:

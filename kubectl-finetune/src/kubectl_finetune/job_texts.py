@@ -113,6 +113,11 @@ def _on_one_line(text: str) -> str:
     return _plain(text).replace("\n", " ")
 
 
+def batch_jobs(job: Body) -> list[str]:
+    """The names of its attempts' batch Jobs, the newest last."""
+    return [str(attempt["name"]) for attempt in status_of(job).get("attempts", ())]
+
+
 def pod_to_read(job: Body, pods: Sequence[Body]) -> str | None:
     """The pod whose log tells most: that of the first failing rank, or node 0 of the last attempt.
 

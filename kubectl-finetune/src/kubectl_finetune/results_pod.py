@@ -23,15 +23,10 @@ _OF_GPUS = ("nodeSelector", "affinity", "topologySpreadConstraints", "runtimeCla
 _OF_ATTEMPT = ("resourceClaims", "subdomain", "hostname", "terminationGracePeriodSeconds")
 
 
-def newest_template(attempts: Sequence[Body]) -> Body | None:
-    """The pod template of the newest attempt's batch Job; None where all of them are gone."""
-    newest = max(attempts, key=lambda it: str(it["metadata"]["creationTimestamp"]), default=None)
-    return None if newest is None else newest["spec"]["template"]
-
-
-def build_pod(job: Body, template: Body) -> dict[str, Any]:
-    """A pod that waits, for somebody to start `COMMAND` in it; gone with its job."""
-    about = job["metadata"]
+def build_pod(job: Body, batch_job: Body) -> dict[str, Any]:
+    """A pod like those of an attempt's batch Job, that waits for somebody to start `COMMAND` in it;
+    gone with its job."""
+    about, template = job["metadata"], batch_job["spec"]["template"]
     owner = {"apiVersion": job["apiVersion"], "kind": job["kind"]}
     left_out = (*_OF_GPUS, *_OF_ATTEMPT)
     spec = {name: value for name, value in template["spec"].items() if name not in left_out}
