@@ -27,6 +27,7 @@ NOT_HERE = {
     "make test": "this is it",
     "docker": "no engine here: buildah builds the same Dockerfiles, testbed.images",
     "kind": "no engine here: the testbed's cluster stands in for it",
+    "pip install": "make setup has installed it",
     "export UV_TORCH_BACKEND": "PyPI alone is in reach",
     "uv pip compile": "make lock runs the same against PyPI",
 }
@@ -118,6 +119,7 @@ def test_the_quick_start_ends_with_an_adapter(
         if "wait --for=condition=Complete" in block:
             _put_model(installation)
             block = block.replace("configs/quickstart/job.yaml", str(here))
+        block = block.replace("./quickstart", str(tmp_path / "quickstart"))
         done = reader.type(_watching_ends(block))
         is_mistaken = "learning_rte" in block
         assert done.returncode == is_mistaken, f"{block}\n{done.stdout}{done.stderr}"
@@ -128,6 +130,7 @@ def test_the_quick_start_ends_with_an_adapter(
     )
     assert mistake in printed
     assert "\ns3://models/quickstart/" in printed
+    assert (tmp_path / "quickstart" / "report" / "report.html").is_file()
     assert printed.count("  before: ") == printed.count("  after:  ") == 3
 
 
