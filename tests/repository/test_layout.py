@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repository import chart_files, migration, reference
+from repository import chart_files, migration, monitoring, reference
 from repository.locks import pinned
 from repository.readme_tree import README, ROOT, with_tree
 from repository.tracked import tracked_files
@@ -66,6 +66,14 @@ def test_the_tables_for_those_who_come_from_elsewhere_are_what_the_check_says() 
 
     assert page == migration.with_tables(page), "run make generate"
     assert page.count("| the same |") > 10
+
+
+def test_the_page_on_monitoring_has_every_metric_and_every_alert() -> None:
+    page = monitoring.PAGE.read_text()
+
+    assert page == monitoring.with_tables(page), "run make generate"
+    assert "`finetune_operator_leader`" in page
+    assert "`FinetuneJobIsSilent`" in page
 
 
 def test_no_file_names_an_index_or_a_path_of_this_machine() -> None:

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of docs/monitoring.md: what is counted and what is worth waking somebody for.
+
+`make generate` writes them; a test compares.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+from finetune_operator import metrics
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "monitoring.md"
+ALERTS = ROOT / "charts" / "finetune-operator" / "files" / "alerts.yaml"
+_BLOCK = re.compile(r"(<!-- (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def with_tables(page: str) -> str:
+    """The page with its tables as they should be."""
+    tables = {"metrics": _metrics, "alerts": _alerts}
+    return _BLOCK.sub(lambda it: "\n".join((it[1].rstrip(), *tables[it[2]](), it[3])), page)
+
+
+def _metrics() -> Iterator[str]:
+    yield from ("| metric | labels | what it is |", "| --- | --- | --- |")
+    for counted in vars(metrics).values():
+        if isinstance(counted, MetricWrapperBase):
+            (family,) = counted.describe()
+            suffix = "_total" if family.type == "counter" else ""
+            yield _metric(f"{family.name}{suffix}", counted._labelnames, family.documentation)
+    for name, (text, labels) in metrics.GAUGES.items():
+        yield _metric(name, labels, text)
+
+
+def _metric(name: str, labels: tuple[str, ...], text: str) -> str:
+    return f"| `{name}` | {', '.join(f'`{label}`' for label in labels)} | {_plain(text)} |"
+
+
+def _plain(text: str) -> str:
+    return text.replace("<", "\\<").replace("|", "\\|")
+
+
+def _alerts() -> Iterator[str]:
+    yield from ("| alert | severity | after | what to do |", "| --- | --- | --- | --- |")
+    for rule in yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]:
+        after, severity = rule.get("for", "at once"), rule["labels"]["severity"]
+        advice = " ".join(rule["annotations"]["description"].split())
+        yield f"| `{rule['alert']}` | {severity} | {after} | {_plain(advice)} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text()))
