@@ -121,13 +121,14 @@ class Replica:
         return is_alive and self._queue.longest_work() < STUCK_AFTER
 
     def _measure(self) -> Iterator[Sample]:
-        """Of jobs the leader alone tells: they would count once for each replica."""
+        """Of jobs the leader alone tells: they would count once for each replica, and what another
+        one has queued waits for nothing but to lead."""
         is_leader = self._leadership is not None and self._leadership.is_held
         yield Sample("finetune_operator_leader", is_leader)
-        yield Sample("finetune_operator_queue_depth", self._queue.depth())
         longest = self._queue.longest_work().total_seconds()
         yield Sample("finetune_operator_longest_work_seconds", longest)
         if is_leader:
+            yield Sample("finetune_operator_queue_depth", self._queue.depth())
             yield from measure_jobs(self._memory.present(Kind.JOB))
 
     def is_ready(self) -> bool:
