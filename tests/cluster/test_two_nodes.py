@@ -55,7 +55,8 @@ def test_when_one_of_two_nodes_is_killed_both_start_again_from_the_checkpoint(
     if installation.cluster is None:
         pytest.skip("A container can be killed from outside only in the tests' own cluster.")
     saving = {"save_strategy": "steps", "save_steps": 2}
-    name = jobs.apply(a_job_on(2, "gang", batch=1, steps=6, **saving))
+    # Enough that the last of them is not taken before the first checkpoint is heard of.
+    name = jobs.apply(a_job_on(2, "gang", batch=1, steps=30, **saving))
     jobs.wait_until(
         name,
         lambda status: status.get("progress", {}).get("checkpointStep", 0) > 0,
@@ -71,7 +72,7 @@ def test_when_one_of_two_nodes_is_killed_both_start_again_from_the_checkpoint(
     assert (first["result"], first["exitCode"]) == ("Failed", 137)
     assert (second["result"], status["phase"]) == ("Succeeded", "Succeeded")
     assert second["resumedFromStep"] > 0
-    assert status["progress"]["step"] == 6
+    assert status["progress"]["step"] == 30
     assert status["worldSize"] == {"wanted": 2, "seen": 2}
 
 
