@@ -5,16 +5,16 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from finetune_contract.config import check_config
+from repository.marked_blocks import with_blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "migration.md"
-_BLOCK = re.compile(r"(<!-- (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _UNKNOWN = re.compile(r"(?:found .*?, )?not a key of TRL's SFT config, (.*)", re.DOTALL)
 
 KEYS: Mapping[str, Mapping[str, Any]] = {
@@ -100,13 +100,13 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
 
 def with_tables(page: str) -> str:
     """The page with its tables as they should be."""
-    return _BLOCK.sub(lambda block: f"{block[1]}{_table(block[2])}{block[3]}", page)
+    return with_blocks(page, _table)
 
 
-def _table(tool: str) -> str:
-    told = KEYS[tool].items()
-    rows = [f"| `{_shown(key, value)}` | {answer(key, value)} |" for key, value in told]
-    return "\n".join([f"| {tool} | here |", "| --- | --- |", *rows]) + "\n"
+def _table(tool: str) -> Iterator[str]:
+    yield from (f"| {tool} | here |", "| --- | --- |")
+    for key, value in KEYS[tool].items():
+        yield f"| `{_shown(key, value)}` | {answer(key, value)} |"
 
 
 def answer(key: str, value: Any) -> str:

@@ -4,7 +4,6 @@
 `make generate` writes them; a test compares.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,17 +11,17 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from finetune_operator import metrics
+from repository.marked_blocks import with_blocks
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "monitoring.md"
 ALERTS = ROOT / "charts" / "finetune-operator" / "files" / "alerts.yaml"
-_BLOCK = re.compile(r"(<!-- (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def with_tables(page: str) -> str:
     """The page with its tables as they should be."""
     tables = {"metrics": _metrics, "alerts": _alerts}
-    return _BLOCK.sub(lambda it: "\n".join((it[1].rstrip(), *tables[it[2]](), it[3])), page)
+    return with_blocks(page, lambda name: tables[name]())
 
 
 def _metrics() -> Iterator[str]:

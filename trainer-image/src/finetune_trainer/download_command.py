@@ -18,9 +18,7 @@ from finetune_trainer.manifest import Manifest
 from finetune_trainer.publication import require_intact
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.store import Store, open_store, read_if_there
-
-NO_INPUT = 66
-"""sysexits' EX_NOINPUT, as of `finetune validate`."""
+from finetune_trainer.validate_command import NO_INPUT
 
 STANDARD_OUTPUT = "-"
 

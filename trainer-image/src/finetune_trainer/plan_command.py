@@ -19,9 +19,7 @@ from finetune_trainer.failures import AttemptFailed
 from finetune_trainer.model_facts import ModelUnknown, find_facts
 from finetune_trainer.prospect import Prospect, foresee
 from finetune_trainer.train_rows import count_train_rows
-
-NO_INPUT = 66
-"""sysexits' EX_NOINPUT, as of `finetune validate`."""
+from finetune_trainer.validate_command import NO_INPUT
 
 DESCRIPTION = """\
 Says what a job would do: processes, effective batch, precision, what is trained, steps, and how
