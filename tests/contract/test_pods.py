@@ -251,8 +251,17 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
         (
             {"resources": {"gpuResource": "nvidia.com/mig-1g.10gb", "gpusPerNode": 2}},
             (
-                "spec.resources.gpusPerNode: found 2 slices of nvidia.com/mig-1g.10gb: a process "
-                "of CUDA sees only one, and NCCL joins none; take one larger slice, or more nodes"
+                "spec.resources.gpusPerNode: found 2 slices of nvidia.com/mig-1g.10gb: a CUDA "
+                "process sees only one of them, and NCCL cannot connect them; ask for one larger "
+                "slice, or for more nodes"
+            ),
+        ),
+        (
+            {"resources": {"gpuResource": "amd.com/gpu", "gpusPerNode": 2}},
+            (
+                'spec.resources.gpuResource: found "amd.com/gpu", which names AMD GPUs: the '
+                "trainer image is built for NVIDIA GPUs; set spec.image to an image with a ROCm "
+                "build of torch, or ask for nvidia.com/gpu"
             ),
         ),
     ],

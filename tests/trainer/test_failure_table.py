@@ -26,6 +26,8 @@ MAKERS = {
     "user": Blame.USER,
     "infrastructure_error": Blame.INFRASTRUCTURE,
     "infrastructure": Blame.INFRASTRUCTURE,
+    "platform_error": Blame.PLATFORM,
+    "platform": Blame.PLATFORM,
     "internal_error": Blame.INTERNAL,
     "Failure": None,
 }

@@ -40,9 +40,11 @@ NCCL = (
         ("RuntimeError", "NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus.",
          Blame.INFRASTRUCTURE, "GpuFailed"),
         ("RuntimeError", ("Found no NVIDIA driver on your system. Please check that you have an "
-         "NVIDIA GPU"), Blame.INFRASTRUCTURE, "GpuUnavailable"),
+         "NVIDIA GPU"), Blame.PLATFORM, "DriverMissing"),
         ("RuntimeError", "The NVIDIA driver on your system is too old (found version 11040).",
-         Blame.INFRASTRUCTURE, "GpuUnavailable"),
+         Blame.PLATFORM, "DriverTooOld"),
+        ("AcceleratorError", "CUDA error: no kernel image is available for execution on the device",
+         Blame.USER, "GpuUnsupported"),
         ("AcceleratorError", "CUDA error: CUDA-capable device(s) is/are busy or unavailable",
          Blame.INFRASTRUCTURE, "GpuUnavailable"),
         ("AcceleratorError", "CUDA error: device-side assert triggered",
@@ -88,14 +90,14 @@ def test_what_torch_says_of_device_and_peers(
     assert failure.remedy
 
 
-def test_cuda_without_a_device_is_the_nodes_fault() -> None:
+def test_cuda_without_a_driver_is_for_the_platform_to_change() -> None:
     import torch
 
     with pytest.raises((RuntimeError, AssertionError)) as caught:
         torch.zeros(1, device="cuda:99")
 
     failure = classify(caught.value, Stage.MODEL)
-    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "GpuUnavailable")
+    assert (failure.blame, failure.reason) == (Blame.PLATFORM, "DriverMissing")
 
 
 def test_a_node_without_memory_for_a_tensor_is_the_nodes_fault() -> None:

@@ -228,11 +228,3 @@ def test_rows_longer_than_the_models_context_are_refused_once_the_model_is_there
 
 def test_an_image_with_a_trl_that_has_no_schema_leaves_the_check_to_trls_parser() -> None:
     check_run(a_run(a_key_of_tomorrow=1), CPU, trl_version="99.0.0")
-
-
-def test_fewer_gpus_than_promised_is_a_world_size_mismatch() -> None:
-    with pytest.raises(AttemptFailed) as caught:
-        check_run(a_run(world=World(processes_per_node=4)), GPUS)
-
-    assert caught.value.failure.reason == "WorldSizeMismatch"
-    assert "4 GPUs were promised" in caught.value.failure.message

@@ -18,6 +18,9 @@ MAX_OUTCOME_BYTES = 4096
 MAX_NOTE = 300
 """Characters."""
 
+MAX_HARDWARE = 200
+"""Characters."""
+
 
 class Blame(StrEnum):
     """Who or what ended an attempt; it decides whether another one is made."""
@@ -28,6 +31,8 @@ class Blame(StrEnum):
     """Somebody stopped the pod (SIGTERM): always retried, never counted."""
     INFRASTRUCTURE = "Infrastructure"
     """Store, network, node, a killed process: retried with backoff, counted."""
+    PLATFORM = "Platform"
+    """The node or the cluster must be changed, such as its GPU driver: never retried."""
     OUT_OF_MEMORY = "OutOfMemory"
     """The accelerator's memory did not suffice: the same again would fail again."""
     INTERNAL = "Internal"
@@ -48,6 +53,7 @@ class ExitCode(IntEnum):
     INTERNAL = 70
     INFRASTRUCTURE = 75
     OUT_OF_MEMORY = 77
+    PLATFORM = 78
     INTERRUPTED = 143
     """What a process that SIGTERM ended would give: never 0, or the Job would count a success."""
 
@@ -63,6 +69,7 @@ _EXIT_CODES = {
     Blame.INTERNAL: ExitCode.INTERNAL,
     Blame.INFRASTRUCTURE: ExitCode.INFRASTRUCTURE,
     Blame.OUT_OF_MEMORY: ExitCode.OUT_OF_MEMORY,
+    Blame.PLATFORM: ExitCode.PLATFORM,
     Blame.INTERRUPTION: ExitCode.INTERRUPTED,
 }
 
@@ -153,6 +160,8 @@ class Outcome:
     """Final figures by TRL's own names (`loss`, `eval_loss`, `mean_token_accuracy` ...)."""
     note: str = ""
     """What is to be known of a success, such as that it stopped early. Short, and mostly empty."""
+    hardware: str = ""
+    """The GPUs, driver and NCCL transport that the attempt ran on, in words; empty on CPUs."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -180,6 +189,8 @@ class Outcome:
         }
         if self.note:
             document["note"] = self.note[:MAX_NOTE]
+        if self.hardware:
+            document["hardware"] = self.hardware[:MAX_HARDWARE]
         if failure is not None:
             document["failure"] = failure.to_document()
         if self.artifact is not None:
@@ -215,6 +226,7 @@ class Outcome:
                 for name, value in require(document, "figures", dict).items()
             },
             note=optional(document, "note", str) or "",
+            hardware=optional(document, "hardware", str) or "",
         )
 
 

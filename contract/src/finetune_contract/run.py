@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune_contract.documents import InvalidDocument, parse_object, require
+from finetune_contract.documents import InvalidDocument, optional, parse_object, require
 
 RUN_VERSION = 1
 """Raised when an older trainer could misread a newer document."""
@@ -34,6 +34,11 @@ class World:
     master_address: str = "127.0.0.1"
     """Where rank 0 listens; resolvable from every node."""
     master_port: int = MASTER_PORT
+    gpus_per_node: int | None = None
+    """The GPUs that each node was promised, 0 for a job on CPUs; None in the documents of an
+    operator that did not write it down yet."""
+    gpu_resource: str = ""
+    """The name by which they were asked for: `nvidia.com/gpu`, `none` for resource claims."""
 
     @property
     def size(self) -> int:
@@ -73,6 +78,8 @@ class Run:
                     "processesPerNode": self.world.processes_per_node,
                     "masterAddress": self.world.master_address,
                     "masterPort": self.world.master_port,
+                    "gpusPerNode": self.world.gpus_per_node,
+                    "gpuResource": self.world.gpu_resource,
                 },
                 "adjustments": dict(self.adjustments),
             },
@@ -110,6 +117,8 @@ class Run:
                 processes_per_node=require(world, "processesPerNode", int),
                 master_address=require(world, "masterAddress", str),
                 master_port=require(world, "masterPort", int),
+                gpus_per_node=optional(world, "gpusPerNode", int),
+                gpu_resource=optional(world, "gpuResource", str) or "",
             ),
             adjustments=require(document, "adjustments", dict),
         )

@@ -19,7 +19,7 @@ from finetune_operator.spec import FineTuneJob
 from finetune_operator.stops import active_deadline, deadline_exceeded, find_next_stop, find_stop
 from finetune_operator.timestamps import render_time
 
-NEVER_RETRIED = frozenset({Blame.USER, Blame.OUT_OF_MEMORY})
+NEVER_RETRIED = frozenset({Blame.USER, Blame.PLATFORM, Blame.OUT_OF_MEMORY})
 """The same again would fail again; what ran out of memory is tried otherwise (`adjustments`)."""
 
 FINISHED = frozenset({Phase.SUCCEEDED, Phase.FAILED})

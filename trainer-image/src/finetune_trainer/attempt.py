@@ -20,6 +20,7 @@ from finetune_trainer import (
     checkpoints,
     fetching,
     launching,
+    nccl_log,
     plan,
     publication,
     rank_supervision,
@@ -29,9 +30,10 @@ from finetune_trainer.attention import require_attention
 from finetune_trainer.circumstances import circumstances_of
 from finetune_trainer.classification import classify
 from finetune_trainer.deepspeed_kernels import require_compiler
-from finetune_trainer.expected_memory import expect_memory
+from finetune_trainer.expected_memory import expect_memory, remedy_for
 from finetune_trainer.failures import AttemptFailed, Interrupted, Stage, interruption
 from finetune_trainer.formation import formation_of, go_on, require_deepspeed
+from finetune_trainer.gpu_check import for_world, gpu_notes, require_gpus, require_memory
 from finetune_trainer.hub.checkpoints import CheckpointPusher
 from finetune_trainer.hub.client import HubClient
 from finetune_trainer.hub.publishing import open_hub, push_complete
@@ -39,12 +41,13 @@ from finetune_trainer.model_facts import read_fetched_config
 from finetune_trainer.orders import Orders
 from finetune_trainer.origins import Origins
 from finetune_trainer.ownership import claim_output
+from finetune_trainer.rank_results import RankResult
 from finetune_trainer.redaction import Redaction
 from finetune_trainer.report.story import Circumstances
 from finetune_trainer.storage import locations
 from finetune_trainer.storage.store import Store, open_store
 from finetune_trainer.surroundings import Surroundings
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.torch_build import find_torch_build
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ log = logging.getLogger(__name__)
 def carry_out(run: Run, around: Surroundings) -> Outcome:
     """Do what there is to do; this never raises."""
     around.workspace.clear()
+    around = replace(around, hardware=for_world(around.hardware, run.world))
     around.reporter.start()
     try:
         outcome = _carry_out(run, around)
@@ -65,6 +69,7 @@ def carry_out(run: Run, around: Surroundings) -> Outcome:
         outcome = _failed(around, classify(error, stage))
     finally:
         around.reporter.close()
+    outcome = replace(outcome, hardware=_hardware(around))
     if outcome.failure is not None:
         redaction = Redaction.of(around.environment, run.config)
         outcome = replace(outcome, failure=redaction.failure(outcome.failure))
@@ -90,6 +95,7 @@ def _carry_out(run: Run, around: Surroundings) -> Outcome:
     around.reporter.enter(TrainerPhase.FETCHING)
     # What can be seen to be wrong is told before anything is downloaded for it.
     _check(run, around, model=None)
+    require_gpus(run.world, around.hardware.found, find_torch_build(), around.environment)
     trackers.require_installed(plan.effective_config(run))
     require_attention(plan.effective_config(run))
     require_deepspeed(plan.effective_config(run))
@@ -119,6 +125,7 @@ def _carry_out(run: Run, around: Surroundings) -> Outcome:
     if around.node != 0:
         step, total_steps = results[0].step, results[0].total_steps
         return Outcome(step=step, total_steps=total_steps, world_size=run.world.size)
+    results = [_with_notes(results[0], around, planned), *results[1:]]
     told = _tell(run, around, planned, origins, hub)
     # Not at once: to finish is the shortest way to losing nothing.
     stop = rank_supervision.stop_after_training(around)
@@ -166,6 +173,13 @@ def _plan(fetched: _Fetched, around: Surroundings) -> plan.TrainingPlan:
     expected = expect_memory(run, around.hardware, paths, around.environment)
     if expected is not None:
         around.reporter.note_memory(expected.total)
+        require_memory(
+            expected,
+            around.hardware,
+            lambda gpu_bytes: remedy_for(
+                run, around.hardware, paths, around.environment, gpu_bytes
+            ),
+        )
     around.stop.check()
     planned = plan.plan_training(
         run,
@@ -174,7 +188,7 @@ def _plan(fetched: _Fetched, around: Surroundings) -> plan.TrainingPlan:
         output=around.workspace.training,
         resume=checkpoint.folder if checkpoint else None,
     )
-    _write_orders(run, around.workspace, planned, fetched.resume_step)
+    _write_orders(run, around, planned, fetched.resume_step)
     return planned
 
 
@@ -191,7 +205,24 @@ def _tell(
         repository=None if hub is None else hub.destination.repository,
         digests=origins.digests(),
         licence=origins.licence(),
+        hardware=_hardware(around),
     )
+
+
+def _with_notes(result: RankResult, around: Surroundings, planned: plan.TrainingPlan) -> RankResult:
+    """The first rank's result with what is to be known of the GPUs that it trained on."""
+    notes = [result.note, *gpu_notes(planned.config, around.hardware)]
+    if nccl_log.SOCKETS in nccl_log.read_transports(around.workspace.nccl):
+        notes.append(nccl_log.OVER_SOCKETS)
+    return replace(result, note="; ".join(filter(None, notes)))
+
+
+def _hardware(around: Surroundings) -> str:
+    """The GPUs and how they were connected, in words; empty for a job on CPUs."""
+    if not around.hardware.has_cuda and around.hardware.found.driver is None:
+        return ""
+    transports = " and ".join(nccl_log.read_transports(around.workspace.nccl))
+    return f"{around.hardware.found}{transports and f', NCCL over {transports}'}"
 
 
 def _pushed(run: Run, around: Surroundings, store: Store, outcome: Outcome) -> Outcome:
@@ -223,8 +254,9 @@ def _fetch_inputs(run: Run, around: Surroundings) -> dict[str, Path]:
 
 
 def _write_orders(
-    run: Run, workspace: Workspace, planned: plan.TrainingPlan, resume_step: int
+    run: Run, around: Surroundings, planned: plan.TrainingPlan, resume_step: int
 ) -> None:
+    workspace, gpus = around.workspace, around.hardware.gpus
     workspace.config.write_text(yaml.safe_dump(dict(planned.config), allow_unicode=True))
     formation = formation_of(planned.config, run.world)
     log.info("training together: %s", formation)
@@ -233,6 +265,7 @@ def _write_orders(
         strategy="" if formation.is_guessed else formation.strategy,
         is_distributed=planned.is_distributed,
         resume_step=resume_step,
+        gpus=gpus,
         measures_base=planned.measures_base,
     )
     workspace.orders.write_text(orders.to_json())

@@ -62,6 +62,9 @@ class _Found:
     def user(self, reason: str, remedy: str) -> Failure:
         return Failure(blame=Blame.USER, reason=reason, message=self.message, remedy=remedy)
 
+    def platform(self, reason: str, remedy: str) -> Failure:
+        return Failure(blame=Blame.PLATFORM, reason=reason, message=self.message, remedy=remedy)
+
     def infrastructure(self, reason: str, remedy: str, message: str = "") -> Failure:
         return Failure(
             blame=Blame.INFRASTRUCTURE,
@@ -172,13 +175,19 @@ def _permission(found: _Found) -> Failure | None:
     return found.user("AccessDenied", "let the user that the trainer runs as read and write there")
 
 
+_OLD_DRIVER = re.compile(
+    r"driver on your system is too old|CUDA driver version is insufficient"
+    r"|API call is not supported in the installed CUDA driver"
+)
+_NO_DRIVER = re.compile(r"Found no NVIDIA driver on your system")
 _NO_GPU = re.compile(
-    r"NVIDIA driver on your system|No CUDA GPUs are available|no CUDA-capable device is detected"
-    r"|CUDA-capable device\(s\) is/are busy or unavailable|CUDA driver version is insufficient"
+    r"No CUDA GPUs are available|no CUDA-capable device is detected"
+    r"|CUDA-capable device\(s\) is/are busy or unavailable"
     r"|CUDA driver is a stub library|system not yet initialized|CUDA unknown error"
-    r"|unsupported display driver|API call is not supported in the installed CUDA driver"
+    r"|unsupported display driver"
     r"|forward compatibility was attempted|invalid device ordinal|CUDA initialization"
 )
+_NO_KERNEL = re.compile(r"no kernel image is available|device kernel image is invalid")
 _BROKEN_GPU = re.compile(
     r"uncorrectable (ECC|NVLink) error|or a hardware error|hardware stack error|GPU is lost"
     r"|fallen off the bus|unspecified launch failure|an async error has occured in external entity"
@@ -192,6 +201,20 @@ def _device(found: _Found) -> Failure | None:
         return found.infrastructure(
             "GpuFailed",
             "look for Xid messages in the node's kernel log; drain the node if it happens again",
+        )
+    if found.says(_NO_KERNEL):
+        return found.user(
+            "GpuUnsupported",
+            "choose nodes with GPUs that this image has kernels for (podTemplate.spec.nodeSelector)"
+            ", or set spec.image to an image that has kernels for these",
+        )
+    if found.says(_OLD_DRIVER):
+        return found.platform(
+            "DriverTooOld", "install a newer driver on the node, or choose nodes that have one"
+        )
+    if found.says(_NO_DRIVER):
+        return found.platform(
+            "DriverMissing", "check the node's device plugin and container runtime"
         )
     if found.says(_NO_GPU):
         return found.infrastructure(

@@ -27,7 +27,8 @@ from finetune_trainer import (
 )
 from finetune_trainer.attempt import carry_out
 from finetune_trainer.failures import AttemptFailed, user_error
-from finetune_trainer.hardware import Hardware, find_hardware
+from finetune_trainer.gpu_probe import find_hardware
+from finetune_trainer.hardware import Hardware
 from finetune_trainer.redaction import hide_in_output
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.stopping import StopRequest, end_process
@@ -78,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
             job,
             _output_uri(job.output_uri),
             processes=job_file.processes_here(job, hardware.gpus),
+            gpus=min(job.gpus_per_node, hardware.gpus),
             port=_free_port(),
         )
     except AttemptFailed as error:

@@ -57,6 +57,13 @@ def infrastructure_error(reason: str, message: str, remedy: str) -> AttemptFaile
     )
 
 
+def platform_error(reason: str, message: str, remedy: str) -> AttemptFailed:
+    """The node or the cluster must be changed before another attempt can succeed."""
+    return AttemptFailed(
+        Failure(blame=Blame.PLATFORM, reason=reason, message=message, remedy=remedy)
+    )
+
+
 def internal_error(reason: str, message: str, remedy: str) -> AttemptFailed:
     """Something that should not have happened; most likely a mistake of ours."""
     return AttemptFailed(

@@ -2,11 +2,59 @@
 """What this node has, found without importing torch."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One GPU, as its driver describes it."""
+
+    name: str
+    capability: tuple[int, int]
+    """(9, 0) is sm_90."""
+    memory_bytes: int
+
+    @property
+    def architecture(self) -> str:
+        return "sm_{}{}".format(*self.capability)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """The NVIDIA driver of this node."""
+
+    cuda: int
+    """The newest CUDA that it runs, as `cuDriverGetVersion` has it: 13000 for 13.0."""
+    version: str = ""
+    """Its own version, such as 580.65.06; empty where that is not known."""
+
+    @property
+    def cuda_text(self) -> str:
+        return f"{self.cuda // 1000}.{self.cuda % 1000 // 10}"
+
+    def __str__(self) -> str:
+        return f"driver {self.version} (CUDA {self.cuda_text})".replace("  ", " ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpus:
+    """What a look for GPUs has found."""
+
+    devices: tuple[Gpu, ...] = ()
+    driver: Driver | None = None
+    """None where the container has no NVIDIA driver."""
+    trouble: str = ""
+    """What the driver says where it gives no GPU; empty where it says nothing."""
+
+    def __str__(self) -> str:
+        """For people: `2 x NVIDIA L4, driver 580.65.06 (CUDA 13.0)`."""
+        counts = Counter(device.name for device in self.devices)
+        names = [f"{count} x {name}" if count > 1 else name for name, count in counts.items()]
+        return ", ".join([*names, *([str(self.driver)] if self.driver is not None else [])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,22 +64,17 @@ class Hardware:
     gpus: int
     cpus: int
     """What may be used, not what the machine has: threads beyond a quota only get in the way."""
+    found: Gpus = field(default_factory=Gpus)
+    """What is known of the GPUs besides their number."""
 
     @property
     def has_cuda(self) -> bool:
         return self.gpus > 0
 
 
-def find_hardware(environment: Mapping[str, str]) -> Hardware:
-    """What this process may use."""
-    return Hardware(gpus=_find_gpus(environment), cpus=_find_cpus())
-
-
-def _find_gpus(environment: Mapping[str, str]) -> int:
-    if (visible := environment.get("CUDA_VISIBLE_DEVICES")) is not None:
-        names = [name for name in visible.split(",") if name.strip()]
-        return 0 if visible.strip() == "-1" else len(names)
-    return sum(path.name[len("nvidia") :].isdecimal() for path in Path("/dev").glob("nvidia*"))
+def hardware_of(found: Gpus) -> Hardware:
+    """This node, with the GPUs that were found."""
+    return Hardware(gpus=len(found.devices), cpus=_find_cpus(), found=found)
 
 
 def _find_cpus() -> int:

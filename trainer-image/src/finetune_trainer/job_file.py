@@ -72,15 +72,15 @@ def parse_job(
     )
 
 
-def run_of(job: Job, output_uri: str, *, processes: int, port: int) -> Run:
-    """The run of this job on this machine."""
+def run_of(job: Job, output_uri: str, *, processes: int, port: int, gpus: int = 0) -> Run:
+    """The run of this job on this machine, on so many of its GPUs."""
     return Run(
         job=JobReference(namespace=job.namespace, name=job.name, uid=""),
         run_id=run_id(job.config, job.run_token),
         attempt=1,
         config=job.config,
         output_uri=output_uri,
-        world=World(nodes=1, processes_per_node=processes, master_port=port),
+        world=World(nodes=1, processes_per_node=processes, master_port=port, gpus_per_node=gpus),
     )
 
 

@@ -20,6 +20,8 @@ class Orders:
     """The step of the checkpoint that this node fetched; 0 for a fresh start. Nodes must agree."""
     strategy: str = ""
     """How they share the work: `DDP`, `FSDP2`, `ZeRO-3`; empty where only the ranks can know."""
+    gpus: int = 0
+    """The GPUs of this node that the ranks train on, one each; 0 for the CPU."""
     measures_base: bool = False
     """Whether `eval_on_start` was added, and must leave no trace in what is trained."""
 
@@ -34,5 +36,6 @@ class Orders:
             is_distributed=require(document, "is_distributed", bool),
             resume_step=require(document, "resume_step", int),
             strategy=require(document, "strategy", str),
+            gpus=require(document, "gpus", int),
             measures_base=require(document, "measures_base", bool),
         )

@@ -15,7 +15,7 @@ from finetune_contract.config.launch.resolution import resolve_launch
 from finetune_contract.config.schema import NEWEST, known_versions, load_schema
 from finetune_contract.config.spellings import modernize
 from finetune_contract.run import Run
-from finetune_trainer.failures import infrastructure_error, user_error
+from finetune_trainer.failures import user_error
 from finetune_trainer.hardware import Hardware
 from finetune_trainer.storage import locations
 
@@ -57,7 +57,7 @@ def check_run(
     its `config.json`, where that is there already.
 
     Raises:
-        AttemptFailed: the config is wrong, or the node is not what was promised.
+        AttemptFailed: the config is wrong.
     """
     mistakes = []
     if trl_version in known_versions():
@@ -71,13 +71,6 @@ def check_run(
             "InvalidConfig",
             "; ".join(str(problem) for problem in mistakes),
             f"correct {', '.join(dict.fromkeys(problem.key for problem in mistakes))}",
-        )
-    promised = run.world.processes_per_node
-    if hardware.has_cuda and promised > hardware.gpus:
-        raise infrastructure_error(
-            "WorldSizeMismatch",
-            f"{promised} GPUs were promised on this node and {hardware.gpus} are there",
-            "check the node's device plugin and what the pod was given",
         )
 
 

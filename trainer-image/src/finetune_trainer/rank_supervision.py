@@ -4,20 +4,24 @@
 Also knows how a grace period is shared between what they do and what is to be uploaded after it.
 """
 
+import logging
 from dataclasses import replace
 
 from finetune_contract.outcome import Blame
 from finetune_contract.run import Run
-from finetune_trainer import checkpoints, heartbeats, launching, plan, trackers
+from finetune_trainer import checkpoints, heartbeats, launching, nccl_log, plan, trackers
 from finetune_trainer.checkpoint_upload import CheckpointUploader
 from finetune_trainer.failures import AttemptFailed, Interrupted
 from finetune_trainer.formation import formation_of
+from finetune_trainer.gpu_check import visible_devices
 from finetune_trainer.hub.checkpoints import CheckpointPusher
 from finetune_trainer.memory_remedies import memory_remedy
 from finetune_trainer.rank_results import Ending, RankResult, cause_of_failure
 from finetune_trainer.stopping import StopRequest
 from finetune_trainer.storage.store import Store
 from finetune_trainer.surroundings import Surroundings
+
+log = logging.getLogger(__name__)
 
 RANKS_SHARE_OF_GRACE = 0.6
 """And publication's; the rest of the grace period belongs to the upload of what the ranks have
@@ -55,6 +59,8 @@ def train(
     if results and all(result.ending is Ending.STOPPED for result in results):
         raise Interrupted
     failure = cause_of_failure(results, expected, run.world.size)
+    for line in nccl_log.read_warnings(around.workspace.nccl):
+        log.warning("NCCL WARN %s", line)
     if failure.blame is Blame.OUT_OF_MEMORY:
         failure = replace(failure, remedy=memory_remedy(planned.config, run.world.size))
     # While a job is being taken down its ranks lose each other, and are killed: no failures.
@@ -108,6 +114,12 @@ def _uploader(
     )
 
 
+def _nccl(run: Run, around: Surroundings, planned: plan.TrainingPlan) -> dict[str, str]:
+    """What makes NCCL name its transports, unless the pod or the config sets its log."""
+    given = {**around.environment, **planned.environment}
+    return nccl_log.variables(around.workspace.nccl, run.world, around.hardware, given)
+
+
 def _launch(run: Run, around: Surroundings, planned: plan.TrainingPlan) -> launching.Launch:
     places = trackers.environment(run, around.workspace.trackers)
     longest_wait = float(planned.config.get("ddp_timeout") or 0)
@@ -116,7 +128,8 @@ def _launch(run: Run, around: Surroundings, planned: plan.TrainingPlan) -> launc
         node=around.node,
         workspace=around.workspace,
         environment=launching.rank_environment(
-            {**places, **around.environment}, planned.environment
+            {**places, **_nccl(run, around, planned), **around.environment},
+            {**visible_devices(around.hardware, around.environment), **planned.environment},
         ),
         output=around.rank_output,
         stop_seconds=around.grace_seconds * RANKS_SHARE_OF_GRACE,

@@ -14,7 +14,8 @@ from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import Blame, Failure, Outcome
 from finetune_contract.run import Run
 from finetune_trainer.attempt import carry_out
-from finetune_trainer.hardware import find_hardware
+from finetune_trainer.gpu_probe import find_hardware
+from finetune_trainer.hardware import Hardware
 from finetune_trainer.redaction import hide_in_output
 from finetune_trainer.reporting import (
     POST_INTERVAL_SECONDS,
@@ -62,7 +63,7 @@ def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
     around = Surroundings(
         workspace=workspace,
         environment=os.environ,
-        hardware=find_hardware(os.environ),
+        hardware=_look_for_hardware(),
         stop=stop,
         reporter=Reporter(
             workspace,
@@ -74,6 +75,12 @@ def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
         node=int(os.environ.get(mounts.ENV_NODE_RANK, "0")),
     )
     return carry_out(run, around)
+
+
+def _look_for_hardware() -> Hardware:
+    hardware = find_hardware(os.environ)
+    log.info("hardware cpus=%d gpus=%d %s", hardware.cpus, hardware.gpus, hardware.found)
+    return hardware
 
 
 def _leave(outcome: Outcome, termination_log: Path) -> None:

@@ -83,6 +83,11 @@ class Workspace:
         return self.root / "merged"
 
     @property
+    def nccl(self) -> Path:
+        """What NCCL says when it connects the ranks, a file for each of them."""
+        return self.root / "nccl"
+
+    @property
     def hub(self) -> Path:
         """Links to checkpoints that are being pushed."""
         return self.root / "hub"
@@ -104,7 +109,7 @@ class Workspace:
     def clear(self) -> None:
         """Remove what an earlier attempt left, where a work folder is used again."""
         made = (self.results, self.saved, self.training, self.artifact, self.merged, self.report)
-        for folder in (*made, self.trackers, self.hub):
+        for folder in (*made, self.trackers, self.nccl, self.hub):
             shutil.rmtree(folder, ignore_errors=True)
         files = (self.stop, self.progress, self.metrics, self.samples, self.data_account, self.log)
         for file in files:

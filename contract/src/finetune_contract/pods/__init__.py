@@ -25,7 +25,7 @@ def check_pods(spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from check_volumes(pod.get("volumes") or ())
     yield from check_container(container, pod)
     yield from find_unmounted(pod, container)
-    yield from check_devices(spec.get("resources") or {}, pod)
+    yield from check_devices(spec.get("resources") or {}, pod, spec.get("image"))
 
 
 def find_variables(spec: Mapping[str, Any]) -> frozenset[str] | None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from finetune_contract.config.problem import Problem, did_you_mean, quoted, warning
+from finetune_contract.config.problem import Problem, did_you_mean, quoted
 from finetune_contract.pods.fields import POD
 
 RESOURCES = "spec.resources"
@@ -16,9 +16,21 @@ NO_GPU_RESOURCE = "none"
 _SLICE = re.compile(r"nvidia\.com/mig-\d+g\.(\d+)gb(\..*)?")
 _GIB = 1024**3
 
+_OTHER_VENDORS = {
+    "amd.com": ("AMD GPUs", "a ROCm build of torch"),
+    "gpu.intel.com": ("Intel GPUs", "an XPU build of torch"),
+    "habana.ai": ("Gaudi accelerators", "Intel's build of torch"),
+    "aws.amazon.com": ("Neuron accelerators", "AWS's build of torch"),
+    "google.com": ("TPUs", "torch_xla"),
+}
+"""By the domain of the resource: what it names, and what an image needs to train on it."""
 
-def check_devices(resources: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterator[Problem]:
-    """Claims that there are not, GPUs from nowhere, slices that can't be used together."""
+
+def check_devices(
+    resources: Mapping[str, Any], pod: Mapping[str, Any], own_image: str | None
+) -> Iterator[Problem]:
+    """Claims that there are not, GPUs from nowhere, devices that can't be used by this image or
+    together; `own_image` is the one that the job names for itself."""
     asked = resources.get("claims") or ()
     claims = [claim["name"] for claim in pod.get("resourceClaims") or ()]
     for place, claim in enumerate(asked):
@@ -34,10 +46,26 @@ def check_devices(resources: Mapping[str, Any], pod: Mapping[str, Any]) -> Itera
         yield Problem(path=f"{RESOURCES}.gpuResource", message=message)
     if _SLICE.fullmatch(name) and gpus > 1:
         message = (
-            f"found {gpus} slices of {name}: a process of CUDA sees only one, and NCCL joins none; "
-            "take one larger slice, or more nodes"
+            f"found {gpus} slices of {name}: a CUDA process sees only one of them, and NCCL cannot "
+            "connect them; ask for one larger slice, or for more nodes"
         )
-        yield warning(f"{RESOURCES}.gpusPerNode", message)
+        yield Problem(path=f"{RESOURCES}.gpusPerNode", message=message)
+    if gpus:
+        yield from _check_vendor(name, own_image)
+
+
+def _check_vendor(resource: str, own_image: str | None) -> Iterator[Problem]:
+    """The project's trainer image has torch for NVIDIA's GPUs; what another image has, its user
+    knows, and the trainer checks."""
+    vendor = _OTHER_VENDORS.get(resource.partition("/")[0])
+    if vendor is None or own_image:
+        return
+    device, needs = vendor
+    message = (
+        f"found {quoted(resource)}, which names {device}: the trainer image is built for NVIDIA "
+        f"GPUs; set spec.image to an image with {needs}, or ask for {DEFAULT_GPU}"
+    )
+    yield Problem(path=f"{RESOURCES}.gpuResource", message=message)
 
 
 def _check_claim(claim: Mapping[str, Any], path: str) -> Iterator[Problem]:

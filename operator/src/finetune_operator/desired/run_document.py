@@ -2,6 +2,7 @@
 """The ConfigMap with the run document, which the trainer reads. No I/O here."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from finetune_contract.mounts import RUN_FILE
@@ -35,13 +36,15 @@ def build_run(job: FineTuneJob, attempt: int, adjustments: Mapping[str, Any]) ->
 
 
 def _build_world(job: FineTuneJob, attempt: int) -> World:
-    processes = job.resources.processes_per_node
-    if job.resources.nodes == 1:
-        return World(processes_per_node=processes)
-    name = child_name(job.name, attempt)
-    return World(
-        nodes=job.resources.nodes,
-        processes_per_node=processes,
-        # Pod 0 of an Indexed Job, by way of the headless Service of the same name.
-        master_address=f"{name}-0.{name}",
+    resources = job.resources
+    world = World(
+        nodes=resources.nodes,
+        processes_per_node=resources.processes_per_node,
+        gpus_per_node=resources.gpus_per_node,
+        gpu_resource=resources.gpu_resource,
     )
+    if resources.nodes == 1:
+        return world
+    name = child_name(job.name, attempt)
+    # Pod 0 of an Indexed Job, by way of the headless Service of the same name.
+    return replace(world, master_address=f"{name}-0.{name}")

@@ -26,6 +26,7 @@ from finetune_trainer.ranks.callbacks.heartbeat import Heartbeat, beat_with_data
 from finetune_trainer.ranks.callbacks.learning import LearningGuard
 from finetune_trainer.ranks.callbacks.progress import LOCAL_RANK, ProgressRecorder
 from finetune_trainer.ranks.callbacks.tracking import CurveReplay, end_trackers
+from finetune_trainer.ranks.callbacks.transport import TransportReport
 from finetune_trainer.ranks.chat.ends import save_ending
 from finetune_trainer.ranks.data import accounting, prepare_data
 from finetune_trainer.ranks.data.masking import require_tokens_that_count
@@ -40,7 +41,11 @@ from finetune_trainer.ranks.sharding import (
     let_fsdp_use_cpus,
     load_whole_from_here_on,
 )
-from finetune_trainer.ranks.world import require_planned_sharding, require_promised_world
+from finetune_trainer.ranks.world import (
+    require_planned_sharding,
+    require_promised_gpus,
+    require_promised_world,
+)
 from finetune_trainer.workspace import Workspace, write_atomically
 
 
@@ -62,6 +67,7 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
     """
     heart = Heart(workspace.heartbeat(rank))
     heart.beat(Stage.CONFIG.value)
+    require_promised_gpus(orders)
     with blaming(Stage.CONFIG):
         arguments = read_arguments(workspace.config)
     require_promised_world(arguments.training, orders)
@@ -136,6 +142,7 @@ def set_up(arguments: Arguments, orders: Orders, workspace: Workspace, heart: He
             CurveReplay(trainer.callback_handler.callbacks),
             CheckpointHandover(workspace, resumed_from_step=orders.resume_step),
             Heartbeat(heart),
+            TransportReport(workspace.nccl),
             LearningGuard(),
             judge.book,
             *early_stopping(arguments.evaluation),

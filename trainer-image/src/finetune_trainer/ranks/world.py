@@ -4,11 +4,35 @@
 import os
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from trl import SFTConfig
 
-from finetune_trainer.failures import AttemptFailed, infrastructure_error, user_error
+from finetune_trainer.classification import classify
+from finetune_trainer.failures import AttemptFailed, Stage, infrastructure_error, user_error
 from finetune_trainer.orders import Orders
+
+
+def require_promised_gpus(orders: Orders) -> None:
+    """Each rank has a GPU that computes: without one `TrainingArguments` would take the CPU.
+
+    Raises:
+        AttemptFailed: torch sees fewer GPUs than the supervisor, or its own does not compute.
+    """
+    if orders.gpus == 0:
+        return
+    there = torch.cuda.device_count()
+    if there < orders.gpus:
+        raise infrastructure_error(
+            "GpuMissing",
+            f"the ranks of this node were promised {orders.gpus} GPUs, and torch sees {there}",
+            "take CUDA_VISIBLE_DEVICES out of config.env and the pod; check the node's GPUs",
+        )
+    try:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.ones(1, device="cuda").add_(1).item()
+    except RuntimeError as error:
+        raise AttemptFailed(classify(error, Stage.CHECKING)) from error
 
 
 def require_promised_world(training: SFTConfig, orders: Orders) -> None:

@@ -107,6 +107,7 @@ def course(story: Story) -> str:
     rows: dict[str, object] = {
         "Processes": f"{story.world_size} ({story.strategy})",
         "Nodes": story.run.world.nodes,
+        "Hardware": around.hardware or None,
         "Attempt": _attempt(story),
         "Adjusted after a failure": _adjustments(story.run.adjustments),
         "Throughput": None if rate is None else f"{tables.count(rate)} tokens per second",

@@ -33,6 +33,8 @@ class Circumstances:
     peak_memory_bytes: int | None = None
     tokens_per_second: float | None = None
     """Over the newest records; the mean is worked out here."""
+    hardware: str = ""
+    """The GPUs, their driver and how NCCL connected them, in words."""
     repository: str | None = None
     """On the hub, where the artifact is pushed."""
     resolved_config: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the fake of NVIDIA's driver that `libcuda.c` describes."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("libcuda.c")
+LIBRARIES = ("libcuda.so.1", "libnvidia-ml.so.1")
+
+
+def build_driver(folder: Path) -> Path:
+    """The folder, with the libraries in it."""
+    first, *others = (folder / name for name in LIBRARIES)
+    command = ["gcc", "-shared", "-fPIC", "-fno-builtin", "-o", str(first), str(SOURCE)]
+    subprocess.run(command, check=True)
+    for other in others:
+        os.link(first, other)
+    return folder
+
+
+def variables(driver: Path, /, **settings: object) -> Mapping[str, str]:
+    """An environment in which this driver is there; its settings without `FAKE_`."""
+    kept = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    chosen = {f"FAKE_{name.upper()}": str(value) for name, value in settings.items()}
+    return {**kept, "LD_LIBRARY_PATH": str(driver), **chosen}
