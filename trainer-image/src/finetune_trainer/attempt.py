@@ -48,6 +48,7 @@ from finetune_trainer.storage import locations
 from finetune_trainer.storage.store import Store, open_store
 from finetune_trainer.surroundings import Surroundings
 from finetune_trainer.torch_build import find_torch_build
+from finetune_trainer.triton_compiler import require_triton_compiler
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,9 @@ def _carry_out(run: Run, around: Surroundings) -> Outcome:
     require_attention(plan.effective_config(run))
     require_deepspeed(plan.effective_config(run))
     require_compiler(plan.effective_config(run), on_gpu=around.hardware.has_cuda)
+    require_triton_compiler(
+        plan.effective_config(run), around.environment, on_gpu=around.hardware.has_cuda
+    )
     output = open_store(run.output_uri, around.environment)
     claim_output(output, run, around.stop, is_first_node=around.node == 0)
     store = open_store(locations.join(run.output_uri, run.run_id), around.environment)

@@ -8,9 +8,10 @@ those of torch 2.13, NCCL 2.28, CUDA 13, transformers 5, datasets 5 and huggingf
 import errno
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from finetune_contract.outcome import Blame, Failure
-from finetune_trainer import machine_failures
+from finetune_trainer import machine_failures, triton_compiler
 from finetune_trainer.failures import AttemptFailed, Stage
 from finetune_trainer.raised import Raised
 
@@ -18,9 +19,9 @@ from finetune_trainer.raised import Raised
 def classify(error: BaseException, stage: Stage) -> Failure:
     """Whose mistake an exception is.
 
-    Precedence: a failure that says so itself; memory; disk; the device; a lost peer; the hub; then,
-    before training began, what the libraries object to is the user's config, model or data. What
-    only code can get wrong is nobody's but ours and theirs, whatever was being done.
+    Precedence: a failure that says so itself; memory; disk; a compiler; the device; a lost peer;
+    the hub; then, before training began, what the libraries object to is the user's config, model
+    or data. What only code can get wrong is nobody's but ours and theirs, whatever was being done.
     """
     found = Raised.of(error, stage)
     for rule in _RULES:
@@ -46,6 +47,25 @@ def _permission(found: Raised) -> Failure | None:
     if not any(isinstance(link, OSError) and link.errno in _FORBIDDEN for link in found.chain):
         return None
     return found.user("AccessDenied", "let the user that the trainer runs as read and write there")
+
+
+_NO_COMPILER = re.compile(
+    # Triton's, and torch.compile's where it writes C++.
+    r"Failed to find C compiler|No working C\+\+ compiler found"
+)
+_NOT_COMPILED = re.compile(r"(cuda_utils|__triton_launcher)\.c\b.*returned non-zero exit status")
+"""Triton's driver, and the one other C file of earlier releases."""
+
+
+def _compiler(found: Raised) -> Failure | None:
+    if not found.says(_NO_COMPILER) and not found.says(_NOT_COMPILED):
+        return None
+    failure = found.user("CompilerMissing", triton_compiler.REMEDY)
+    if found.says(_NO_COMPILER):
+        return failure
+    # The command that failed is long and says nothing; the compiler wrote the cause to the log.
+    message = f"while {found.stage.value}: Triton's driver does not compile: is Python.h missing?"
+    return replace(failure, message=message)
 
 
 _NETWORK_TYPES = frozenset(
@@ -165,6 +185,7 @@ _RULES: tuple[Callable[[Raised], Failure | None], ...] = (
     machine_failures.data_worker,
     machine_failures.disk,
     _permission,
+    _compiler,
     machine_failures.device,
     machine_failures.peers,
     _hub,

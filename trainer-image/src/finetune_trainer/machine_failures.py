@@ -81,7 +81,10 @@ _OLD_DRIVER = re.compile(
     r"driver on your system is too old|CUDA driver version is insufficient"
     r"|API call is not supported in the installed CUDA driver"
 )
-_NO_DRIVER = re.compile(r"Found no NVIDIA driver on your system")
+_NO_DRIVER = re.compile(
+    # The second one is Triton's, where the driver's library is in no place that it searches.
+    r"Found no NVIDIA driver on your system|libcuda\.so cannot found"
+)
 _NO_GPU = re.compile(
     r"No CUDA GPUs are available|no CUDA-capable device is detected"
     r"|CUDA-capable device\(s\) is/are busy or unavailable"

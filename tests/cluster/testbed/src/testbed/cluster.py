@@ -184,9 +184,9 @@ class Cluster:
             namespace = f"--namespace={metadata['namespace']}"
             self.kubectl("rollout", "status", "--timeout=120s", namespace, name)
 
-    def pretend_gpus(self, number: int) -> None:
+    def pretend_gpus(self, number: int, resource: str = "nvidia.com/gpu") -> None:
         """Let the scheduler count this many GPUs on the node; pods that ask for one get none."""
-        gpus = {"nvidia.com/gpu": str(number)}
+        gpus = {resource: str(number)}
         # The kubelet would copy one to the other, within 10 s.
         status = json.dumps({"status": {"capacity": gpus, "allocatable": gpus}})
         self.kubectl("patch", "node", NODE, "--subresource=status", "--patch", status)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed import binaries, cache
+from testbed.build_settings import settings_of_this_machine
 from testbed.folder import all_folders
 from testbed.narration import step
 from testbed.requirements import environment
@@ -34,11 +35,6 @@ _RUNTIME_PACKAGES = (
     "zlib1g",
 )
 """What Python needs to run, and nothing that a shell or a package manager needs."""
-_CERTIFICATES = Path("/etc/ssl/certs")
-_PASSED_ON = re.compile(
-    r"(PIP|UV)_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:\w+_proxy)"
-)
-"""The settings of this machine that a build may need. It gets those its Dockerfile names as ARG."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +90,8 @@ def build(image: Image, *options: str) -> None:
                 "--build-arg",
                 f"RUNTIME={_runtime_image(base)}",
             )
-            _build(image, *bases, *_settings_of_this_machine(image), *options)
+            with settings_of_this_machine(image.dockerfile) as settings:
+                _build(image, *bases, *settings, *options)
         _remove_what_nothing_uses()
 
 
@@ -228,20 +225,6 @@ def _debootstrap(target: Path) -> None:
         for file in (target / folder).rglob("*"):
             if file.is_file():
                 file.unlink()
-
-
-def _settings_of_this_machine(image: Image) -> list[str]:
-    """What lets a build reach the package indexes that this machine reaches, as it does."""
-    declared = set(re.findall(r"^ARG\s+(\w+)", image.dockerfile.read_text(), re.MULTILINE))
-    options = []
-    for name in sorted(declared & os.environ.keys()):
-        if _PASSED_ON.fullmatch(name):
-            options += ["--build-arg", f"{name}={os.environ[name]}"]
-    trusted = {_CERTIFICATES, Path(os.environ.get("SSL_CERT_FILE", _CERTIFICATES))}
-    for path in sorted(trusted):
-        if path.exists() and (path == _CERTIFICATES or _CERTIFICATES not in path.parents):
-            options += ["--volume", f"{path}:{path}:ro"]
-    return options
 
 
 def _build(image: Image, *options: str) -> None:
