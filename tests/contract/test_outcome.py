@@ -25,6 +25,7 @@ SUCCESS = Outcome(
     world_size=2,
     figures={"loss": 0.5, "eval_loss": 1.0},
     note="stopped early at step 20",
+    hardware="2 x NVIDIA L4, driver 580.65.06 (CUDA 13.0)",
 )
 
 
@@ -49,6 +50,7 @@ def test_what_the_trainer_writes_is_what_the_operator_reads(outcome: Outcome) ->
     assert read.artifact == outcome.artifact
     assert dict(read.figures or {}) == dict(outcome.figures or {})
     assert read.note == outcome.note
+    assert read.hardware == outcome.hardware
 
 
 @pytest.mark.parametrize("character", ["x", "\n", "é", "\u2028", "\U0001f388"])

@@ -14,7 +14,13 @@ RUN = Run(
     attempt=2,
     config={"model_name_or_path": "some/model", "learning_rate": 0.0002, "lora_r": 16},
     output_uri="s3://models/balloon",
-    world=World(nodes=2, processes_per_node=4, master_address="balloon-0.balloon"),
+    world=World(
+        nodes=2,
+        processes_per_node=4,
+        master_address="balloon-0.balloon",
+        gpus_per_node=4,
+        gpu_resource="nvidia.com/gpu",
+    ),
     adjustments={"per_device_train_batch_size": 1},
 )
 
@@ -32,6 +38,14 @@ def test_a_document_of_another_release_is_refused_by_name() -> None:
 
     with pytest.raises(InvalidDocument, match="version 99, this trainer reads version 1"):
         Run.from_json(json.dumps(document))
+
+
+def test_a_document_of_an_operator_that_promised_no_gpus_is_read_all_the_same() -> None:
+    document = json.loads(RUN.to_json())
+    for field in ("gpusPerNode", "gpuResource"):
+        del document["world"][field]
+
+    assert Run.from_json(json.dumps(document)).world.gpus_per_node is None
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def test_nodes_find_each_other_through_the_headless_service() -> None:
     world = Run.from_json(config_map["data"]["run.json"]).world
 
     assert world.size == 8
+    assert (world.gpus_per_node, world.gpu_resource) == (4, "nvidia.com/gpu")
     assert world.master_address == "balloon-2-0.balloon-2"
     assert training_job["spec"]["template"]["spec"]["subdomain"] == "balloon-2"
     assert service["spec"] == {
