@@ -108,6 +108,10 @@ lock: setup ## resolve the requirement locks again
 		operator/pyproject.toml -o requirements/operator.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		--extra train trainer-image/pyproject.toml -o requirements/trainer.txt
+	cp requirements/trainer.txt requirements/trainer-cuda12.txt # uv keeps what it can of it
+	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
+		--override requirements/trainer-cuda12.in \
+		--extra train trainer-image/pyproject.toml -o requirements/trainer-cuda12.txt
 
 LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-operator \
 	--no-emit-package finetune-trainer --no-emit-package testbed

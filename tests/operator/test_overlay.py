@@ -4,6 +4,7 @@
 from typing import Any
 
 from factories import SETTINGS, a_job, a_job_body
+from finetune_contract.mounts import COMPILED_CACHES
 from finetune_contract.pods.reserved import CONTAINER, FOLDERS, VARIABLES, VOLUMES
 from finetune_operator import naming
 from finetune_operator.desired import build_attempt
@@ -22,6 +23,10 @@ def container_of(template: dict[str, Any]) -> dict[str, Any]:
     (container,) = template["spec"]["containers"]
     found: dict[str, Any] = container
     return found
+
+
+def variables_of(template: dict[str, Any]) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in container_of(template)["env"]}
 
 
 PLAIN = template_of()
@@ -126,10 +131,29 @@ def test_models_of_the_hub_are_kept_in_the_claim() -> None:
         "mountPath": "/var/cache/finetune",
         "subPath": "team-a",
     }
-    assert container_of(made)["env"][-1] == {
-        "name": "HF_HUB_CACHE",
-        "value": "/var/cache/finetune/hub",
-    }
+    assert variables_of(made)["HF_HUB_CACHE"] == "/var/cache/finetune/hub"
+
+
+def test_what_is_compiled_is_kept_in_the_claim_for_the_next_attempt() -> None:
+    variables = variables_of(template_of(modelCache=CACHE))
+
+    assert variables["TRITON_CACHE_DIR"] == "/var/cache/finetune/triton"
+    assert variables["TORCHINDUCTOR_CACHE_DIR"] == "/var/cache/finetune/inductor"
+
+
+def test_without_a_claim_what_is_compiled_stays_in_the_pod() -> None:
+    assert not variables_of(PLAIN).keys() & {"TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"}
+
+
+def test_a_job_may_keep_what_it_compiles_to_itself() -> None:
+    own = {"name": "TRITON_CACHE_DIR", "value": "/work/triton"}
+    overlay = {"spec": {"containers": [{"name": "trainer", "env": [own]}]}}
+
+    made = template_of(modelCache=CACHE, podTemplate=overlay)
+
+    assert container_of(made)["env"].count(own) == 1
+    assert variables_of(made)["TRITON_CACHE_DIR"] == "/work/triton"
+    assert variables_of(made)["TORCHINDUCTOR_CACHE_DIR"] == "/var/cache/finetune/inductor"
 
 
 def test_shared_memory_is_the_jobs_own_or_the_platforms() -> None:
@@ -149,7 +173,8 @@ def test_whatever_is_the_trainers_own_is_refused_in_an_overlay() -> None:
     assert container["name"] == CONTAINER == naming.CONTAINER
     assert {volume["name"] for volume in made["spec"]["volumes"]} == VOLUMES
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == set(FOLDERS)
-    assert {variable["name"] for variable in container["env"]} <= set(VARIABLES)
+    ours = {variable["name"] for variable in container["env"]}
+    assert ours - COMPILED_CACHES.keys() <= set(VARIABLES)
 
 
 def test_what_pods_have_besides_defines_no_run_and_what_they_ask_for_does() -> None:

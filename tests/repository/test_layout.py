@@ -37,6 +37,21 @@ def test_images_carry_the_versions_that_were_tested() -> None:
         assert carried.items() <= tested.items()
 
 
+def test_the_image_for_older_drivers_has_another_torch_and_nothing_else() -> None:
+    newest, older = (
+        pinned(ROOT / "requirements" / f"{name}.txt") for name in ("trainer", "trainer-cuda12")
+    )
+    differs = {name for name, _ in newest.items() ^ older.items()}
+
+    assert {"torch", "triton"} <= differs
+    # setuptools: only the newer torch asks for it.
+    assert all(
+        name.startswith(("nvidia-", "cuda-"))
+        for name in differs - {"torch", "triton", "setuptools"}
+    )
+    assert {name for name in older if name.endswith("-cu12")} >= {"nvidia-nccl-cu12"}
+
+
 def test_every_target_of_the_makefile_has_a_line_of_help() -> None:
     text = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)$", text, re.MULTILINE)

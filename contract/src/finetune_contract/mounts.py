@@ -14,7 +14,15 @@ TOKEN_FILE = "token"
 """The projected service-account token that authenticates progress reports."""
 
 MODEL_CACHE_FOLDER = "/var/cache/finetune"
-"""A claim that jobs share, where `spec.modelCache` names one: what is downloaded from the hub."""
+"""A claim that jobs share, where `spec.modelCache` names one: what is downloaded from the hub, and
+what is compiled for a GPU."""
+
+COMPILED_CACHES = {
+    "TRITON_CACHE_DIR": f"{MODEL_CACHE_FOLDER}/triton",
+    "TORCHINDUCTOR_CACHE_DIR": f"{MODEL_CACHE_FOLDER}/inductor",
+}
+"""Environment variable -> folder in that claim, for what is compiled. A job may set them to another
+place. Both are safe for several writers: each writes a file of its own and renames it."""
 
 TERMINATION_LOG = "/dev/termination-log"
 

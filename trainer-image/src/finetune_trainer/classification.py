@@ -8,7 +8,6 @@ those of torch 2.13, NCCL 2.28, CUDA 13, transformers 5, datasets 5 and huggingf
 import errno
 import re
 from collections.abc import Callable
-from dataclasses import replace
 
 from finetune_contract.outcome import Blame, Failure
 from finetune_trainer import machine_failures, triton_compiler
@@ -49,23 +48,8 @@ def _permission(found: Raised) -> Failure | None:
     return found.user("AccessDenied", "let the user that the trainer runs as read and write there")
 
 
-_NO_COMPILER = re.compile(
-    # Triton's, and torch.compile's where it writes C++.
-    r"Failed to find C compiler|No working C\+\+ compiler found"
-)
-_NOT_COMPILED = re.compile(r"(cuda_utils|__triton_launcher)\.c\b.*returned non-zero exit status")
-"""Triton's driver, and the one other C file of earlier releases."""
-
-
 def _compiler(found: Raised) -> Failure | None:
-    if not found.says(_NO_COMPILER) and not found.says(_NOT_COMPILED):
-        return None
-    failure = found.user("CompilerMissing", triton_compiler.REMEDY)
-    if found.says(_NO_COMPILER):
-        return failure
-    # The command that failed is long and says nothing; the compiler wrote the cause to the log.
-    message = f"while {found.stage.value}: Triton's driver does not compile: is Python.h missing?"
-    return replace(failure, message=message)
+    return triton_compiler.failure_in(found.text, found.stage)
 
 
 _NETWORK_TYPES = frozenset(

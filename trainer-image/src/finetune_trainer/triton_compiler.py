@@ -5,6 +5,7 @@ On a GPU TRL's loss is a Triton kernel, whatever the config says. Triton compile
 but first one C file, its driver, for which it needs a C compiler and Python's headers.
 """
 
+import re
 import shutil
 import sysconfig
 from collections.abc import Mapping
@@ -12,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer.failures import user_error
+from finetune_contract.outcome import Blame, Failure
+from finetune_trainer.failures import Stage, user_error
 
 REMEDY = "set spec.image to an image with gcc and Python's headers, or unset it"
 
@@ -20,6 +22,15 @@ _COMPILERS = ("gcc", "clang")
 """What Triton looks for where CC is not set; it does not try `cc`."""
 _HEADER_PATHS = ("CPATH", "C_INCLUDE_PATH")
 """Variables that lead a compiler to headers elsewhere."""
+
+_COMPLAINTS = {
+    r"Failed to find C compiler": "Triton found no C compiler in this image",
+    # Its driver, and the one other C file of earlier releases. What was wrong is in the log.
+    r"(cuda_utils|__triton_launcher)\.c\b.*returned non-zero exit status": (
+        "Triton's driver does not compile in this image: is Python.h missing?"
+    ),
+    r"No working C\+\+ compiler found": "torch.compile found no C++ compiler in this image",
+}
 
 
 def require_triton_compiler(
@@ -46,6 +57,19 @@ def require_triton_compiler(
             f"before its first kernel; this trainer image has no {' and no '.join(missing)}",
             REMEDY,
         )
+
+
+def failure_in(text: str, stage: Stage) -> Failure | None:
+    """What an error of Triton's or torch's comes to, where it says that a compiler is missing."""
+    for trace, problem in _COMPLAINTS.items():
+        if re.search(trace, text):
+            return Failure(
+                blame=Blame.USER,
+                reason="CompilerMissing",
+                message=f"while {stage.value}: {problem}",
+                remedy=REMEDY,
+            )
+    return None
 
 
 def _missing(variables: Mapping[str, str], include: Path) -> list[str]:

@@ -34,6 +34,12 @@ def apply_overlay(template: Manifest, overlay: Mapping[str, Any]) -> Manifest:
     }
 
 
+def variables_in(overlay: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the environment variables that the overlay sets."""
+    containers = (overlay.get("spec") or {}).get("containers") or ()
+    return frozenset(entry["name"] for it in containers for entry in it.get("env") or ())
+
+
 def _with_metadata(ours: Manifest, theirs: Mapping[str, Any]) -> Manifest:
     merged = {
         section: {**(theirs.get(section) or {}), **ours.get(section, {})}

@@ -2,6 +2,7 @@
 """The pod template of an attempt: meets the `restricted` Pod Security Standard. No I/O here."""
 
 from finetune_contract.mounts import (
+    COMPILED_CACHES,
     ENV_GRACE_SECONDS,
     ENV_PROGRESS_TOKEN,
     ENV_PROGRESS_URL,
@@ -13,7 +14,7 @@ from finetune_contract.mounts import (
     progress_audience,
 )
 from finetune_operator.desired.metadata import build_labels, kueue_podset_entries
-from finetune_operator.desired.overlay import apply_overlay
+from finetune_operator.desired.overlay import apply_overlay, variables_in
 from finetune_operator.manifest import Manifest
 from finetune_operator.naming import CONTAINER, FINETUNE_JOBS, child_name
 from finetune_operator.settings import Settings
@@ -86,9 +87,20 @@ def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
         container["volumeMounts"].append(mount)
         # Only what the hub's library guards with locks; HF_HOME would share code and tokens too.
         container["env"].append({"name": "HF_HUB_CACHE", "value": f"{MODEL_CACHE_FOLDER}/hub"})
+        container["env"] += _build_compiled_caches(job)
     if job.credentials_secret is not None:
         container["envFrom"] = [{"secretRef": {"name": job.credentials_secret}}]
     return container
+
+
+def _build_compiled_caches(job: FineTuneJob) -> list[Manifest]:
+    """Where later attempts find what this one compiles, unless the job names other places."""
+    named = variables_in(job.pod_template)
+    return [
+        {"name": name, "value": folder}
+        for name, folder in COMPILED_CACHES.items()
+        if name not in named
+    ]
 
 
 def grace_seconds(job: FineTuneJob) -> int:

@@ -146,7 +146,7 @@ def _deepspeed(section: Mapping[str, Any]) -> Any:
     zero = options.setdefault("zero_optimization", {})
     zero.setdefault("stage", 2)
     if zero.get("offload_optimizer", {}).get("device", "none") != "none":
-        # Its own Adam for CPUs is compiled when it is first used, and images have no compiler.
+        # Its own Adam for CPUs is compiled when it is first used, and images have none for C++.
         options["zero_force_ds_cpu_optimizer"] = False
     return options
 
