@@ -6,7 +6,7 @@ nothing, in the model. An adapter on them dies in its first backward pass; a who
 the end with these layers unchanged.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from accelerate.utils import DistributedType
@@ -37,42 +37,50 @@ def is_sharded(training: SFTConfig) -> bool:
     return bool(training.fsdp) or training.deepspeed_plugin is not None or kind in _SHARDED
 
 
-def require_present(model: Any, training: SFTConfig) -> None:
-    """
+def require_present(model: Any, training: SFTConfig, *, is_prepared: bool = False) -> None:
+    """`is_prepared` says that accelerate has put every weight where it is trained.
+
+    Before that all ranks but a node's first one may hold no weights yet under FSDP.
+
     Raises:
         AttemptFailed: part of the model is not in the memory of the device that trains it.
     """
-    device = training.device.type
-    # Shards move to their device later, or live in host memory where the config says so.
-    on_device = device if device != "cpu" and not is_sharded(training) else None
-    absent = dict(_absent(model, device, on_device))
-    if not absent:
+    if training.fsdp and not is_prepared:
         return
-    shown = [f"{name or 'all of it'} ({place})" for name, place in list(absent.items())[:_NAMED]]
-    more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
-    raise AttemptFailed(
-        Failure(
-            blame=Blame.OUT_OF_MEMORY,
-            reason="OutOfMemory",
-            message=f"the model does not fit into the memory of one {_named(device)}. These parts "
-            f"of it were loaded elsewhere and would not be trained: {', '.join(shown)}{more}",
-            remedy="use a GPU with more memory, or accelerate_config: fsdp2 on several GPUs",
-        )
-    )
+    device = training.device.type
+    absent = dict(_absent(model, device))
+    if is_prepared and not is_sharded(training):
+        absent |= {
+            name: found
+            for name, parameter in model.named_parameters()
+            if (found := parameter.device.type) != device
+        }
+    if absent:
+        raise AttemptFailed(_too_large(absent, device))
 
 
-def _absent(model: Any, device: str, on_device: str | None) -> Iterator[tuple[str, str]]:
+def _absent(model: Any, device: str) -> Iterator[tuple[str, str]]:
     """Each part that is elsewhere, by its name, and where that is."""
-    for module in model.modules():
-        placed = getattr(module, "hf_device_map", None) or {}
-        for name, place in placed.items():
-            if str(place) in _ELSEWHERE and str(place) != device:
-                yield name, str(place)
+    placed = getattr(model, "hf_device_map", None) or {}
+    for name, place in placed.items():
+        if str(place) in _ELSEWHERE and str(place) != device:
+            yield name, str(place)
     for tensors in (model.named_parameters(), model.named_buffers()):
         for name, tensor in tensors:
-            found = tensor.device.type
-            if found == "meta" or (on_device is not None and found != on_device):
-                yield name, found
+            if tensor.device.type == "meta":
+                yield name, "meta"
+
+
+def _too_large(absent: Mapping[str, str], device: str) -> Failure:
+    shown = [f"{name or 'all of it'} ({place})" for name, place in list(absent.items())[:_NAMED]]
+    more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+    return Failure(
+        blame=Blame.OUT_OF_MEMORY,
+        reason="OutOfMemory",
+        message=f"the model does not fit into the memory of one {_named(device)}: these parts of "
+        f"it were loaded elsewhere and would not be trained: {', '.join(shown)}{more}",
+        remedy="use a GPU with more memory, or accelerate_config: fsdp2 on several GPUs",
+    )
 
 
 def _named(device: str) -> str:
