@@ -34,6 +34,7 @@ from finetune_trainer.ranks.evaluation.ending import ended
 from finetune_trainer.ranks.evaluation.judging import Judge, build_judge
 from finetune_trainer.ranks.merging import merge_adapter
 from finetune_trainer.ranks.movement import fates
+from finetune_trainer.ranks.movement.telling import tell as tell_movement
 from finetune_trainer.ranks.resumption import ResumableTrainer, RunIsOver, state_of_end
 from finetune_trainer.ranks.sharding import (
     gather_when_saved,
@@ -82,6 +83,8 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
         verification.tell_phase(workspace)
     require_learning(trainer.state.log_history)
     movement = trainer.movement()
+    if rank == 0:
+        tell_movement(movement, workspace)
     heart.beat(Stage.SAVING.value)
     with blaming(Stage.SAVING):
         save(trainer, workspace)

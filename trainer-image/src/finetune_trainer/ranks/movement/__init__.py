@@ -3,6 +3,9 @@
 
 fingerprint   of the part of a tensor that this rank holds
 account       what is known of each trained tensor, put together over the ranks; pure
-watch         takes fingerprints before training and after it, and sees what takes part
+participation what has a gradient, and through which modules it comes
+watch         takes fingerprints before training and after it
+trainer       TRL's trainer that watches
+telling       writes it down
 fates         why a tensor has not changed, and whether that is a failure; pure
 """
