@@ -36,6 +36,18 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
             id="a policy that is none",
         ),
         pytest.param(
+            {"model_init_kwargs": {"device_map": "auto"}},
+            'model_init_kwargs.device_map: found "auto": each process loads the model, or its '
+            "share of it, onto its own GPU: remove it",
+            id="a device map",
+        ),
+        pytest.param(
+            {"model_init_kwargs": {"device_map": {"": 0}}},
+            'model_init_kwargs.device_map: found {"": 0}: each process loads the model, or its '
+            "share of it, onto its own GPU: remove it",
+            id="a device map of one device",
+        ),
+        pytest.param(
             {**SHARDED, "fsdp_config": {"activation_checkpointing": True}},
             "fsdp_config.activation_checkpointing: found true beside activation_checkpointing, "
             "which is on unless it is said: set that to false",

@@ -69,6 +69,11 @@ class Trained:
     def losses(self) -> list[float]:
         return [record["loss"] for record in self.records() if "loss" in record]
 
+    def fates(self) -> dict[str, str]:
+        """What became of each trained tensor, by all ranks' knowledge: "moved", or why not."""
+        fates: dict[str, str] = json.loads(self.workspace.movement.read_text())
+        return fates
+
     def words(self) -> str:
         """Reason, message and remedy of the failure, for tests of what a user reads."""
         failure = self.outcome.failure

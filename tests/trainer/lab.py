@@ -2,6 +2,7 @@
 """Runs that differ only in how many processes share the work, and how."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,18 @@ class Lab:
     def __init__(self, ranks: TwoRanks, place: Path, model: Path, data: Path) -> None:
         self._ranks, self._place, self._model, self._data = ranks, place, model, data
 
-    def train(self, *, processes: int, attempt: int = 1, **config: Any) -> Trained:
+    def train(
+        self,
+        *,
+        processes: int,
+        attempt: int = 1,
+        before: Callable[[], None] | None = None,
+        **config: Any,
+    ) -> Trained:
         config = {"per_device_train_batch_size": 2 // processes, **config}
         run = a_run(self._place, self._model, self._data, **config)
-        return self._ranks.train(replace(run, attempt=attempt), self._place, processes=processes)
+        run = replace(run, attempt=attempt)
+        return self._ranks.train(run, self._place, processes=processes, before=before)
 
     def beside(self, name: str) -> "Lab":
         """For other runs, with places of their own."""

@@ -29,6 +29,7 @@ def alone(
         place = tmp_path_factory.mktemp(name)
         trained = Lab(ranks, place, tiny_model, dialogues).train(processes=1, **config)
         assert trained.outcome.failure is None, trained.outcome
+        _require_all_moved(trained, name)
         return trained.losses()
 
     return {"whole": losses("whole", WHOLE), "adapter": losses("adapter", ADAPTER)}
@@ -62,6 +63,21 @@ def test_two_processes_train_like_one_and_leave_a_whole_artifact(
     assert trained.losses() == pytest.approx(alone[what], rel=1e-4)
     assert strategies(trained) == {strategy}
     _require_whole(trained, what)
+    _require_all_moved(trained, what)
+
+
+def _require_all_moved(trained: Trained, what: str) -> None:
+    """Every weight that was to be trained is known to differ from the base model's."""
+    fates = trained.fates()
+    assert set(fates.values()) == {"moved"}
+    if what == "whole":
+        layers = [name for name in fates if ".layers." in name]
+        # Seven matrices and two norms in each of two layers; embedding, last norm and head.
+        assert (len(layers), len(fates)) == (18, 21)
+    else:
+        # A and B on two projections in each of two layers.
+        assert len(fates) == 8
+        assert all("lora_A" in name or "lora_B" in name for name in fates)
 
 
 def strategies(trained: Trained) -> set[str]:
@@ -123,6 +139,7 @@ def test_a_run_goes_on_in_a_world_of_another_size_as_if_never_stopped(
     assert resumed.outcome.resumed_from_step == STOP
     assert resumed.outcome.step == resumed.outcome.total_steps == STEPS
     assert resumed.losses() == pytest.approx(alone[what], rel=1e-4)
+    _require_all_moved(resumed, what)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +161,7 @@ def test_zero_goes_on_from_its_parts_as_if_never_stopped(
     assert resumed.outcome.resumed_from_step == STOP
     assert resumed.outcome.step == resumed.outcome.total_steps == STEPS
     assert resumed.losses() == pytest.approx(alone[what], rel=1e-4)
+    _require_all_moved(resumed, what)
 
 
 @pytest.mark.parametrize("profile", ["fsdp2", "zero3"])
@@ -159,6 +177,7 @@ def test_shards_stopped_after_their_last_step_take_none_more(lab: Lab, profile: 
     assert resumed.outcome.resumed_from_step == STEPS
     assert resumed.outcome.step == resumed.outcome.total_steps == STEPS
     assert weights(resumed) == published
+    _require_all_moved(resumed, "whole")
 
 
 def weights(trained: Trained) -> bytes:

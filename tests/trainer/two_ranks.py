@@ -11,9 +11,10 @@ import faulthandler
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,15 @@ class TwoRanks:
         self._process.join(10)
         self._process.kill()
 
-    def train(self, run: Run, place: Path, *, processes: int) -> Trained:
-        """Carry out one attempt at a run, on CPUs."""
+    def train(
+        self,
+        run: Run,
+        place: Path,
+        *,
+        processes: int,
+        before: Callable[[], None] | None = None,
+    ) -> Trained:
+        """Carry out one attempt at a run, on CPUs. `before` is called in each rank, to break it."""
         workspace = Workspace(root=place / "work")
         workspace.root.mkdir(parents=True, exist_ok=True)
         around = Surroundings(
@@ -66,14 +74,18 @@ class TwoRanks:
         )
         world = World(processes_per_node=processes, master_port=free_port())
         run = replace(run, world=world)
-        launched = mock.patch.object(attempt.launching, "run_ranks", self._run_ranks)
+        run_ranks = partial(self._run_ranks, before)
+        launched = mock.patch.object(attempt.launching, "run_ranks", run_ranks)
         with launched, _findable(DEEPSPEED):
             return Trained(outcome=carry_out(run, around), workspace=workspace, run=run)
 
-    def _run_ranks(self, launch: launching.Launch, stop: StopRequest) -> list[RankResult]:
+    def _run_ranks(
+        self, before: Callable[[], None] | None, launch: launching.Launch, stop: StopRequest
+    ) -> list[RankResult]:
         del stop
         ranks = range(launch.world.size)
-        self._connection.send([(launch.workspace.root, _environment(launch, it)) for it in ranks])
+        root = launch.workspace.root
+        self._connection.send([(root, _environment(launch, it), before) for it in ranks])
         self._connection.recv()
         results = [launch.workspace.result(rank) for rank in ranks]
         return [RankResult.from_json(path.read_bytes()) for path in results if path.is_file()]
@@ -113,13 +125,13 @@ def _serve(connection: "Connection[Any, Any]") -> None:
     import trl.trainer.sft_trainer  # noqa: F401
 
     while (tasks := connection.recv()) is not None:
-        children = [_fork(root, environment) for root, environment in tasks]
+        children = [_fork(*task) for task in tasks]
         for child in children:
             os.waitpid(child, 0)
         connection.send(None)
 
 
-def _fork(root: Path, environment: Mapping[str, str]) -> int:
+def _fork(root: Path, environment: Mapping[str, str], before: Callable[[], None] | None) -> int:
     child = os.fork()
     if child:
         return child
@@ -130,6 +142,8 @@ def _fork(root: Path, environment: Mapping[str, str]) -> int:
         faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
         from finetune_trainer.ranks import rank
 
+        if before is not None:
+            before()
         code = rank.main(Workspace(root=root), int(environment["RANK"]))
     finally:
         end_process(code)

@@ -73,6 +73,11 @@ class Workspace:
         return self.root / "data.json"
 
     @property
+    def movement(self) -> Path:
+        """Of each trained tensor whether it has moved, and why not."""
+        return self.root / "movement.json"
+
+    @property
     def trackers(self) -> Path:
         """What trackers without a server write, a folder each."""
         return self.root / "trackers"
@@ -112,7 +117,7 @@ class Workspace:
         for folder in (*made, self.trackers, self.nccl, self.hub):
             shutil.rmtree(folder, ignore_errors=True)
         files = (self.stop, self.progress, self.metrics, self.samples, self.data_account, self.log)
-        for file in files:
+        for file in (*files, self.movement):
             file.unlink(missing_ok=True)
 
     def result(self, rank: int) -> Path:

@@ -17,11 +17,13 @@ from finetune_trainer.ranks.data.preparation import AccountingTrainer
 from finetune_trainer.ranks.evaluation.judging import JudgingTrainer
 from finetune_trainer.ranks.model import adapter, freezing, recomputation, tokens
 from finetune_trainer.ranks.model.loading import load_model
+from finetune_trainer.ranks.movement.trainer import WatchedTrainer
 from finetune_trainer.ranks.resumption import ResumableTrainer
 
 
-class Trainer(JudgingTrainer, AccountingTrainer, ResumableTrainer):
-    """TRL's own, with an account of its data, that can be resumed exactly, and judges answers."""
+class Trainer(JudgingTrainer, AccountingTrainer, WatchedTrainer, ResumableTrainer):
+    """TRL's own, with an account of its data and of what has moved, that can be resumed exactly,
+    and judges answers."""
 
     is_chat = False
     """Whether it learns from conversations."""
@@ -34,7 +36,11 @@ class Trainer(JudgingTrainer, AccountingTrainer, ResumableTrainer):
     def create_scheduler(self, *options: Any, **named: Any) -> Any:
         """The same."""
         with blaming(Stage.CONFIG):
-            return super().create_scheduler(*options, **named)
+            scheduler = super().create_scheduler(*options, **named)
+        # DeepSpeed asks for another one, by a copy of this trainer, while it is still at work.
+        if not options and named.get("optimizer") is None:
+            self.begin_watch()
+        return scheduler
 
 
 def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> Trainer:
@@ -44,6 +50,10 @@ def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> Trainer:
     training = copy.copy(arguments.training)
     # They are in the model by now; TRL would warn that it ignores them.
     training.model_init_kwargs = None
+    if training.n_gpu > 1:
+        # One process trains on one GPU, however many there are to be seen. With this left as it is
+        # transformers would set up `nn.DataParallel`, which TRL refuses.
+        training._n_gpu = 1
     processor = load_processor(arguments)
     row = next(iter(train), {})
     settle_template(processor, training, row, tuning.added_tokens or ())

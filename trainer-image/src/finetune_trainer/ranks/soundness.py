@@ -15,57 +15,110 @@ from safetensors import SafetensorError, safe_open
 
 from finetune_trainer.failures import AttemptFailed, internal_error, user_error
 from finetune_trainer.history import diverged
+from finetune_trainer.ranks.movement.account import Tensor
 
 TENSORS = "*.safetensors"
 _NAMED = 3
 """Tensors, in a message."""
+_BLOCK = 1 << 20
+"""Values that are compared at a time."""
 
 
-def require_sound_tensors(artifact: Path, *, is_adapter: bool) -> None:
-    """
+def require_sound_tensors(
+    artifact: Path, *, is_adapter: bool, moved: Mapping[str, Tensor] | None = None
+) -> None:
+    """`moved` are the tensors that training has changed, by the names of files.
+
     Raises:
-        AttemptFailed: no tensors, one that is not finite, or an adapter still at its start.
+        AttemptFailed: no tensors, one that is not finite, an adapter still at its start, or a part
+            of one that was not saved as it was trained.
     """
     has_moved = not is_adapter
-    count = 0
+    count, lost = 0, []
     for name, tensor in tensors_of(artifact):
         count += 1
         if not torch.isfinite(tensor).all():
             raise diverged(f"{name} holds values that are not finite")
+        if "lora_B" not in name:
+            continue
         # With LoRA, rsLoRA and DoRA alike B begins at zero, so an adapter whose every B is zero
         # changes nothing.
-        has_moved = has_moved or ("lora_B" in name and bool(tensor.any()))
+        if tensor.any():
+            has_moved = True
+        elif (trained := (moved or {}).get(name)) is not None and trained.began_at_zero:
+            lost.append(name)
     if count == 0:
         raise internal_error(
             "NothingSaved", "the trainer saved no safetensors", "look at the trainer's log"
         )
+    if lost:
+        raise _put_back(lost, "are zero in")
     if not has_moved:
         raise nothing_trained("the adapter is still where it began: every lora_B is zero")
 
 
 def require_moved(
-    artifact: Path, base: str, revision: str | None, load: Callable[[], Mapping[str, Any]]
+    artifact: Path,
+    base: str,
+    revision: str | None,
+    load: Callable[[], Mapping[str, Any]],
+    moved: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Some tensor of a whole model must differ from the base model's.
+    """Every tensor of a whole model that training has changed must differ from the base model's.
 
-    The first difference suffices, so most often little is read. `load` gives the base model's
-    tensors where its files are no safetensors, or name them otherwise.
+    `moved` are those, by the names of files; where transformers gives the files other names, some
+    tensor must differ. `load` gives the base model's tensors where its files are no safetensors, or
+    name them otherwise. Of each tensor no more is read than up to the first difference: of a 7B
+    model a few MB a tensor, which takes a second or two where 15 GB of both would take half a
+    minute at 1 GB/s.
 
     Raises:
-        AttemptFailed: none does.
+        AttemptFailed: one is the base model's, or all are.
     """
     folder = _folder_of(base, revision)
-    is_comparable = False
-    for known in _references(folder, load):
-        for name, tensor in tensors_of(artifact):
-            began = known(name)
-            if began is None or began.shape != tensor.shape:
-                continue
-            is_comparable = True
-            if not torch.equal(tensor, began.to(tensor.dtype)):
-                return
-        if is_comparable:
+    saved = set(_names_in(artifact))
+    known_to_move = {name: it for name, it in (moved or {}).items() if name in saved}
+    for began in _references(folder, load):
+        same, differ = _compared(artifact, began, known_to_move)
+        if known_to_move and same:
+            raise _put_back(same, "are the base model's in")
+        if differ:
+            return
+        if same:
             raise nothing_trained("the weights are still the base model's: no tensor has changed")
+
+
+def _compared(
+    artifact: Path, began: "Lookup", moved: Mapping[str, Tensor]
+) -> tuple[list[str], list[str]]:
+    """The tensors that are the base model's, and those that are not: all that moved, or where none
+    is known to have, up to the first that differs."""
+    same: list[str] = []
+    differ: list[str] = []
+    for name, tensor in tensors_of(artifact):
+        if moved and (name not in moved or _dtype_of(tensor) != moved[name].dtype):
+            continue
+        base = began(name)
+        if base is None or base.shape != tensor.shape:
+            continue
+        (same if is_same(tensor, base) else differ).append(name)
+        if differ and not moved:
+            break
+    return same, differ
+
+
+def is_same(tensor: Any, base: Any) -> bool:
+    """Whether two tensors of one shape are equal in the dtype of the first."""
+    parts = zip(tensor.reshape(-1).split(_BLOCK), base.reshape(-1).split(_BLOCK), strict=True)
+    return all(torch.equal(mine, theirs.to(mine.dtype)) for mine, theirs in parts)
+
+
+def _dtype_of(tensor: Any) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _put_back(names: list[str], how: str) -> AttemptFailed:
+    return broken(f"training has changed {_some(names)} which {how} the saved artifact")
 
 
 def require_whole_adapter(artifact: Path, model: PeftModel) -> None:
@@ -102,6 +155,15 @@ def tensors_of(folder: Path) -> Iterator[tuple[str, Any]]:
             with safe_open(file, framework="pt") as opened:
                 for name in opened.keys():  # noqa: SIM118 - safe_open is no mapping
                     yield name, opened.get_tensor(name)
+        except SafetensorError as error:
+            raise broken(f"{file.name} cannot be read: {error}") from error
+
+
+def _names_in(folder: Path) -> Iterator[str]:
+    for file in sorted(folder.glob(TENSORS)):
+        try:
+            with safe_open(file, framework="pt") as opened:
+                yield from opened.keys()
         except SafetensorError as error:
             raise broken(f"{file.name} cannot be read: {error}") from error
 

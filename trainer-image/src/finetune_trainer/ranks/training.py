@@ -34,6 +34,8 @@ from finetune_trainer.ranks.data.streams import naming_broken_lines
 from finetune_trainer.ranks.evaluation.ending import ended
 from finetune_trainer.ranks.evaluation.judging import Judge, build_judge
 from finetune_trainer.ranks.merging import merge_adapter
+from finetune_trainer.ranks.movement import fates
+from finetune_trainer.ranks.movement.telling import tell as tell_movement
 from finetune_trainer.ranks.resumption import ResumableTrainer, RunIsOver, state_of_end
 from finetune_trainer.ranks.sharding import (
     gather_when_saved,
@@ -86,13 +88,17 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
     if LOCAL_RANK == 0:
         verification.tell_phase(workspace)
     require_learning(trainer.state.log_history)
+    movement = trainer.movement()
+    if rank == 0:
+        tell_movement(movement, workspace)
     heart.beat(Stage.SAVING.value)
     with blaming(Stage.SAVING):
         save(trainer, workspace)
     is_chat, ending = trainer.is_chat, ended(trainer)
     figures = ending.figures | accounting.figures_of(setup.account, arguments) | _peak_memory()
+    note = "; ".join(filter(None, (ending.note, fates.note_of(movement))))
     result = RankResult(
-        rank=rank, time=0, ending=Ending.FINISHED, figures=figures, note=ending.note, **steps
+        rank=rank, time=0, ending=Ending.FINISHED, figures=figures, note=note, **steps
     )
     end_trackers()
     # Its memory is wanted for the model that is loaded from what was saved. Not `trainer.end()`
@@ -109,7 +115,7 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
     try:
         with blaming(Stage.VERIFYING):
             answers = verification.verify(
-                workspace, arguments, judge, answers_before, is_chat=is_chat
+                workspace, arguments, judge, answers_before, movement, is_chat=is_chat
             )
             write_atomically(workspace.samples, json.dumps(answers, indent=2))
             ending.require_no_worse_than_base()

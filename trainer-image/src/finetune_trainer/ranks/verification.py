@@ -26,6 +26,8 @@ from finetune_trainer.ranks.evaluation.answer_book import Document
 from finetune_trainer.ranks.evaluation.judging import Judge
 from finetune_trainer.ranks.model.loading import model_init_kwargs
 from finetune_trainer.ranks.model.tokens import fit_embeddings
+from finetune_trainer.ranks.movement import fates
+from finetune_trainer.ranks.movement.account import Account
 from finetune_trainer.workspace import Workspace, write_atomically
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -46,21 +48,24 @@ def verify(
     arguments: Arguments,
     judge: Judge,
     answers_before: list[str | None],
+    movement: Account,
     *,
     is_chat: bool,
 ) -> Document:
     """Check the artifact; the held-out prompts with the answers before and after training.
 
-    `is_chat` tells that it learned from conversations, whose turns it must know how to end.
+    `movement` tells which tensors training has changed; `is_chat` that it learned from
+    conversations, whose turns it must know how to end.
 
     Raises:
         AttemptFailed: the artifact is not fit for use.
     """
     artifact = workspace.artifact
     is_adapter = (artifact / ADAPTER_CONFIG).is_file()
-    soundness.require_sound_tensors(artifact, is_adapter=is_adapter)
+    soundness.require_sound_tensors(artifact, is_adapter=is_adapter, moved=movement.published)
     if not is_adapter:
-        _require_moved(artifact, arguments)
+        _require_moved(artifact, arguments, movement)
+    fates.require_all_moved(movement)
     tokenizer = AutoTokenizer.from_pretrained(artifact)
     model = _load(artifact, arguments, tokenizer, is_adapter=is_adapter)
     require_ending(tokenizer, model.generation_config, is_chat=is_chat)
@@ -74,14 +79,15 @@ def verify(
     return judge.book.document(judge.prompts, answers_before, after)
 
 
-def _require_moved(artifact: Path, arguments: Arguments) -> None:
+def _require_moved(artifact: Path, arguments: Arguments, movement: Account) -> None:
     base = str(arguments.model.model_name_or_path)
     options = model_init_kwargs(arguments) | {"device_map": None}
 
     def load() -> Any:
         return create_model_from_path(base, **options).state_dict()
 
-    soundness.require_moved(artifact, base, arguments.model.model_revision, load)
+    revision = arguments.model.model_revision
+    soundness.require_moved(artifact, base, revision, load, movement.published)
 
 
 def _load(artifact: Path, arguments: Arguments, tokenizer: Any, *, is_adapter: bool) -> Any:

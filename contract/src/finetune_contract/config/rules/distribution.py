@@ -67,6 +67,18 @@ def check_fsdp_options(config: Reading, context: Context) -> Iterator[Problem]:
         )
 
 
+def check_device_map(config: Reading, context: Context) -> Iterator[Problem]:
+    """`Accelerator.prepare_model` raises where several processes train. One alone would train with
+    what does not fit left in host memory or on disk, where it learns nothing."""
+    options = config.mapping("model_init_kwargs")
+    if options.get("device_map") is not None:
+        yield Problem(
+            path=f"{config.name('model_init_kwargs')}.device_map",
+            message=f"found {quoted(options['device_map'])}: each process loads the model, or its "
+            "share of it, onto its own GPU: remove it",
+        )
+
+
 def check_fsdp_on_cpus(config: Reading, context: Context) -> Iterator[Problem]:
     """On CPUs torch raises for FSDP 1, and its offloading of FSDP 2 looks for a GPU."""
     if not config["fsdp"] or context.gpus_per_node != 0:
@@ -200,6 +212,7 @@ RULES = (
     check_one_of_two,
     check_fsdp_words,
     check_fsdp_options,
+    check_device_map,
     check_fsdp_on_cpus,
     check_best_of_shards,
     check_quantized_shards,

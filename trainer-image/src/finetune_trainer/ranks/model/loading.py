@@ -3,14 +3,12 @@
 
 from typing import Any
 
-from accelerate.utils import DistributedType
 from transformers import set_seed
 from trl import get_quantization_config
 from trl.trainer.utils import create_model_from_path
 
 from finetune_trainer.ranks.arguments import Arguments
-
-_PLACED_BY_ACCELERATE = (DistributedType.MULTI_GPU, DistributedType.DEEPSPEED)
+from finetune_trainer.ranks.model.placement import device_map_of, require_present
 
 
 def load_model(arguments: Arguments) -> Any:
@@ -18,6 +16,9 @@ def load_model(arguments: Arguments) -> Any:
 
     Ours rather than `SFTTrainer`'s, because embeddings must be resized, and layers frozen, between
     loading and PEFT.
+
+    Raises:
+        AttemptFailed: part of it is not on the device that trains it.
     """
     # As there: weights that the files lack are drawn at random.
     set_seed(arguments.training.seed)
@@ -29,9 +30,15 @@ def load_model(arguments: Arguments) -> Any:
                 "load_in_8bit, or model_init_kwargs.quantization_config"
             )
         options["quantization_config"] = quantization
-    if arguments.training.distributed_state.distributed_type in _PLACED_BY_ACCELERATE:
-        options["device_map"] = None
-    return create_model_from_path(str(arguments.model.model_name_or_path), **options)
+    if options.get("device_map") is not None:
+        raise ValueError(
+            "model_init_kwargs.device_map: each process loads the model onto its own GPU: remove it"
+        )
+    # TRL's own choice for one process is "auto": what does not fit is offloaded without a word.
+    options["device_map"] = device_map_of(arguments.training)
+    model = create_model_from_path(str(arguments.model.model_name_or_path), **options)
+    require_present(model, arguments.training)
+    return model
 
 
 def model_init_kwargs(arguments: Arguments) -> dict[str, Any]:

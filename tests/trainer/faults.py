@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Breaks a training in the ways that a wrong library, or a GPU that is too small, would.
+
+Each patches a rank's process, or the test's own, until it is undone.
+"""
+
+from typing import Any
+from unittest import mock
+
+WHOLE_LAYER = "model.layers.1.mlp.down_proj"
+LORA_LAYER = "base_model.model.model.layers.1.self_attn.q_proj.lora_B.default"
+
+
+def detach(layer: str) -> Any:
+    """Compute with a layer's weights such as they are, so that no gradient reaches them."""
+    from torch.nn import functional
+
+    from finetune_trainer.ranks import training
+
+    build = training.build_trainer
+
+    def built(*args: Any) -> Any:
+        trainer = build(*args)
+        module = trainer.model.get_submodule(layer)
+        module.forward = lambda rows: functional.linear(rows, module.weight.detach())
+        return trainer
+
+    return mock.patch.object(training, "build_trainer", built)
+
+
+def skip_in_optimizer(layer: str) -> Any:
+    """Give the optimizer all trained tensors but one."""
+    from finetune_trainer.ranks.building import Trainer
+
+    create = Trainer.create_optimizer
+
+    def created(trainer: Any, *args: Any, **options: Any) -> Any:
+        optimizer = create(trainer, *args, **options)
+        skipped = trainer.model.get_submodule(layer).weight
+        for group in optimizer.param_groups:
+            group["params"] = [it for it in group["params"] if it is not skipped]
+        return optimizer
+
+    return mock.patch.object(Trainer, "create_optimizer", created)
+
+
+def put_back(layer: str) -> Any:
+    """Save a layer as it was before training."""
+    import torch
+
+    from finetune_trainer.ranks import training
+
+    build, save = training.build_trainer, training.save
+    began: dict[str, torch.Tensor] = {}
+
+    def built(*args: Any) -> Any:
+        trainer = build(*args)
+        began[layer] = trainer.model.get_submodule(layer).weight.detach().clone()
+        return trainer
+
+    def saved(trainer: Any, workspace: Any) -> None:
+        trainer.model.get_submodule(layer).weight.data.copy_(began[layer])
+        save(trainer, workspace)
+
+    return mock.patch.multiple(training, build_trainer=built, save=saved)
+
+
+def offload(layer: str) -> Any:
+    """What accelerate makes of a layer for which `device_map: auto` finds no room: its weights are
+    in host memory, and only "meta" tensors in the model. A fake of a GPU that is too small."""
+    from accelerate import cpu_offload
+
+    from finetune_trainer.ranks.model import loading
+
+    create = loading.create_model_from_path
+
+    def created(*args: Any, **options: Any) -> Any:
+        model = create(*args, **options)
+        cpu_offload(model.get_submodule(layer), execution_device="cpu")
+        return model
+
+    return mock.patch.object(loading, "create_model_from_path", created)
+
+
+def add_spare_layer() -> Any:
+    """Give the model a layer that nothing calls, such as an expert that is never chosen."""
+    from torch import nn
+
+    from finetune_trainer.ranks import building
+
+    load = building.load_model
+
+    def loaded(*args: Any) -> Any:
+        model = load(*args)
+        model.spare = nn.Linear(4, 4)
+        return model
+
+    return mock.patch.object(building, "load_model", loaded)
+
+
+def detach_in_this_rank() -> None:
+    """For ranks in processes of their own."""
+    detach(WHOLE_LAYER).start()

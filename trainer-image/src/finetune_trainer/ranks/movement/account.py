@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of each trained tensor, put together over the ranks. No I/O, no torch here."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+_WRAPPERS = re.compile(
+    r"(^module\.)|\b(_fsdp_wrapped_module|_orig_mod|_checkpoint_wrapped_module)\."
+)
+_ADAPTER_NAME = re.compile(r"\.(modules_to_save\.)?default(?=\.|$)")
+"""PEFT's name of an adapter, which it takes out when it saves."""
+
+
+class Gradient(IntEnum):
+    """What was seen of a tensor's gradient; of two ranks the higher one holds."""
+
+    UNKNOWN = 0
+    """Nobody looked."""
+    NEVER = 1
+    """autograd never came to the tensor."""
+    ZERO = 2
+    """It did, and every value was zero at every step."""
+    NONZERO = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """One trained tensor, or this rank's part of it."""
+
+    name: str
+    dtype: str
+    """As torch names it: "float32"."""
+    has_moved: bool | None
+    """From where it was before the first step of the run; None where that is not known."""
+    is_published_moved: bool | None
+    """The same of what is published, which may be an earlier step's."""
+    began_at_zero: bool = False
+    gradient: Gradient = Gradient.UNKNOWN
+    is_on_path: bool = False
+    """Whether the gradient of the loss came through its module."""
+    smallest: float = 0.0
+    """The smallest magnitude in it, of one that has not moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Of all trained tensors; empty where nobody watched."""
+
+    tensors: tuple[Tensor, ...] = ()
+    learning_rate: float = 0.0
+    """The highest one of this attempt."""
+    optimizer: str = ""
+
+    @property
+    def published(self) -> dict[str, Tensor]:
+        """Those that differ in what is published from where they were, by the names of files."""
+        return {saved_name(it.name): it for it in self.tensors if it.is_published_moved}
+
+
+def plain_name(name: str) -> str:
+    """A parameter's name without those of wrappers around its modules."""
+    return _WRAPPERS.sub("", name)
+
+
+def saved_name(name: str) -> str:
+    """The name in the saved files. transformers gives some models' tensors others than these."""
+    return _ADAPTER_NAME.sub("", plain_name(name))
+
+
+def together(accounts: Sequence[Account]) -> Account:
+    """What the ranks know of the tensors, of which each may hold a part."""
+    parts: dict[str, list[Tensor]] = {}
+    for account in accounts:
+        for tensor in account.tensors:
+            parts.setdefault(tensor.name, []).append(tensor)
+    return replace(accounts[0], tensors=tuple(_merged(found) for found in parts.values()))
+
+
+def _merged(parts: Sequence[Tensor]) -> Tensor:
+    return replace(
+        parts[0],
+        has_moved=_any(part.has_moved for part in parts),
+        is_published_moved=_any(part.is_published_moved for part in parts),
+        began_at_zero=all(part.began_at_zero for part in parts),
+        gradient=max(part.gradient for part in parts),
+        is_on_path=any(part.is_on_path for part in parts),
+        smallest=min(part.smallest for part in parts),
+    )
+
+
+def _any(answers: Iterable[bool | None]) -> bool | None:
+    """True if it is for a rank; else not known where one does not know."""
+    found = set(answers)
+    return True if True in found else None if None in found else False

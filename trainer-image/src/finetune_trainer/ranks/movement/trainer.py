@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TRL's trainer, which knows what it has moved."""
+
+from typing import Any
+
+from accelerate.utils import DynamoBackend
+from torch import nn
+from trl import SFTTrainer
+
+from finetune_trainer.ranks.model.placement import require_present
+from finetune_trainer.ranks.movement.account import Account
+from finetune_trainer.ranks.movement.watch import Watch
+
+
+class WatchedTrainer(SFTTrainer):
+    """Looks at its weights when they are where they are trained, and no checkpoint is loaded yet.
+
+    transformers loads a sharded model's checkpoint after accelerate has sharded the model, and any
+    other model's before anything else.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.watch = Watch()
+        self.add_callback(self.watch)
+
+    def begin_watch(self) -> None:
+        """accelerate has prepared the model, and no step has been taken.
+
+        Raises:
+            AttemptFailed: part of the model is not on the device that trains it.
+        """
+        model = self._watched()
+        require_present(model, self.args, is_prepared=True)
+        self.watch.begin(model, observes=self._may_observe())
+
+    def movement(self) -> Account:
+        """What has moved, by all ranks' knowledge: for all of them to ask together."""
+        return self.watch.account(self._watched(), str(getattr(self.args.optim, "value", "")))
+
+    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+        self.watch.begin(self._watched(), observes=self._may_observe())
+        super()._load_from_checkpoint(checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        self.watch.end(self._watched())
+        super()._load_best_model()
+
+    def _watched(self) -> nn.Module:
+        """FSDP 1 hands the weights to its wrapper, of which the trainer learns later."""
+        prepared = self.accelerator._models
+        is_wrapped = self.is_fsdp_enabled and prepared
+        watched: nn.Module = prepared[-1] if is_wrapped else self.model
+        return watched
+
+    def _may_observe(self) -> bool:
+        """A compiled model has no calls to hook; FSDP 1 computes with tensors of its own."""
+        state = self.accelerator.state
+        plugin = getattr(state, "dynamo_plugin", None)
+        is_compiled = self.args.torch_compile or (
+            plugin is not None and plugin.backend != DynamoBackend.NO
+        )
+        is_flat = self.is_fsdp_enabled and getattr(state.fsdp_plugin, "fsdp_version", 1) == 1
+        return not (is_compiled or is_flat)
