@@ -71,13 +71,11 @@ def _require_all_moved(trained: Trained, what: str) -> None:
     fates = trained.fates()
     assert set(fates.values()) == {"moved"}
     if what == "whole":
-        layers = [name for name in fates if ".layers." in name]
         # Seven matrices and two norms in each of two layers; embedding, last norm and head.
-        assert (len(layers), len(fates)) == (18, 21)
+        assert (sum(".layers." in name for name in fates), len(fates)) == (18, 21)
     else:
         # A and B on two projections in each of two layers.
-        assert len(fates) == 8
-        assert all("lora_A" in name or "lora_B" in name for name in fates)
+        assert sum("lora_A" in name or "lora_B" in name for name in fates) == len(fates) == 8
 
 
 def strategies(trained: Trained) -> set[str]:

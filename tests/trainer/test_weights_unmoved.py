@@ -65,9 +65,14 @@ def test_a_layer_that_no_gradient_reaches_is_found_also_among_several_processes(
     lab: Lab, profile: str
 ) -> None:
     # Under DDP torch itself waits for a gradient that does not come, unless it is told not to.
-    config = {**WHOLE, "accelerate_config": profile, "ddp_find_unused_parameters": True}
+    config = {
+        **WHOLE,
+        **STEPS,
+        "accelerate_config": profile,
+        "ddp_find_unused_parameters": True,
+    }
 
-    done = lab.train(processes=2, before=faults.detach_in_this_rank, **config, **STEPS)
+    done = lab.train(processes=2, before=faults.detach_in_this_rank, **config)
 
     assert done.words().startswith("WeightsUnmoved: 1 of 21 trained tensors"), done.outcome
     assert f"did not reach them: {faults.WHOLE_LAYER}.weight" in done.words()
