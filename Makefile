@@ -22,11 +22,12 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/build/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types test-pure test-slow test-cluster test-gpu test-all generate \
-	schema compare lock images sbom cluster cluster-down soak bench clean
+.PHONY: help setup demo test check lint types test-pure test-slow test-cluster test-control-plane \
+	test-all test-all-pure test-all-slow test-all-cluster test-gpu soak generate schema compare lock \
+	images sbom cluster cluster-down bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## install everything that development and tests need into .venv
 
@@ -35,14 +36,19 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/dev.txt $(PARTS:%=%/
 		f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(UV) || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
-	$(UV) pip sync --quiet --require-hashes requirements/bootstrap.txt requirements/dev.txt
+	@echo "Fetching what requirements/dev.txt names, unless uv's cache has it: 3 GB, and 6 GB unpacked, of which"
+	@echo "torch with CUDA's libraries is the most. A line says when a large package comes, and how large it is."
+	$(UV) pip sync --require-hashes requirements/bootstrap.txt requirements/dev.txt
 	$(UV) pip install --quiet --no-deps $(PARTS:%=-e %)
 	touch $@
 
 demo: setup ## fine-tune a real model here, without a cluster, GPU or hub
 	$(BIN)/python -m testbed demo
 
-test: setup check test-all ## set up and run every test, the cluster's too
+test: setup check ## what CI runs: check, then real trainings beside a real cluster
+	MAKE="$(MAKE)" $(BIN)/python tests/side_by_side.py test-slow test-cluster test-control-plane
+	@echo "Not run: the long forms of these tests (make test-all), of the fault tests (make soak), and what"
+	@echo "needs a GPU (make test-gpu). make help says what each part of test-all adds."
 
 check: setup ## lint, types, pure tests, generated files: side by side, under a minute on two cores
 	@$(MAKE) $(SIDE_BY_SIDE) lint types test-pure compare
@@ -61,18 +67,39 @@ test-pure: ## the fast tests: no network, no cluster, no training
 
 PURE := not slow and not storage and not cluster and not gpu and not soak
 
+# They compute, and let those that wait for a cluster go first.
+SLOW := OMP_NUM_THREADS=1 nice $(PYTEST) -n $(WORKERS) --dist loadfile
+TRAINS := (slow or storage) and not cluster and not soak
+ON_NODES := cluster and not control_plane and not own_cluster and not soak
+
 test-slow: setup ## real training and a real object store on this machine
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "(slow or storage) and not cluster and not soak"
+	$(SLOW) -m "$(TRAINS) and not long"
 
 test-cluster: setup ## the whole path on a real cluster
-	$(BIN)/pytest -m "cluster and not soak"
+	$(BIN)/python -m testbed prepare
+	$(PYTEST) -m "$(ON_NODES) and not long"
+
+test-control-plane: setup ## replicas, plugin and results page on a real API server, without nodes
+	$(PYTEST) -m "control_plane and not long and not soak"
+
+test-all: test-all-pure test-all-slow test-all-cluster ## the long forms, in three parts of an hour at most
+
+test-all-pure: setup ## 300 examples of each property, long lives of schedules, all seeds
+	$(PYTEST) -q -n $(WORKERS) --dist worksteal --hypothesis-profile=long -m "$(PURE) and (long or hypothesis)"
+
+test-all-slow: setup ## every member of each matrix of trainings
+	$(SLOW) -m "$(TRAINS) and long"
+
+# All of the cluster's tests, since the last of them asks whether every right has been used.
+test-all-cluster: setup ## every cluster test, those of the testbed itself and on clusters of their own too
+	$(BIN)/python -m testbed prepare
+	$(PYTEST) -m "$(ON_NODES)"
+	$(PYTEST) -m "(control_plane or own_cluster) and long and not soak"
 
 test-gpu: setup ## what only a GPU shows: bf16, 4 and 8 bits, flash attention, Liger, NCCL, memory
 	@$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else \
 		"make test-gpu needs a machine with an NVIDIA GPU: torch finds none here")'
 	$(BIN)/pytest -m gpu --timeout=1800 tests/gpu
-
-test-all: test-slow test-cluster ## everything but the pure tests
 
 generate: setup build/schema.json ## make the files that are derived from others
 	cp build/schema.json $(SCHEMA)

@@ -11,7 +11,9 @@ from hypothesis import settings
 
 from cluster.installation import describe
 
-ALL_SLOW = re.compile(r"^pytestmark = .*\bmark\.(slow|storage|cluster|gpu|soak)\b", re.MULTILINE)
+ALL_SLOW = re.compile(
+    r"^pytestmark = (\[\s*)?pytest\.mark\.(slow|storage|cluster|gpu|soak)\b", re.MULTILINE
+)
 """The line of a module without a fast test: to import it would cost the fast ones more than some of
 them take, and some import torch."""
 
