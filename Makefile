@@ -36,8 +36,8 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/dev.txt $(PARTS:%=%/
 		f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(UV) || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
-	@echo "Fetching what requirements/dev.txt names, unless uv's cache has it: 3 GB, and 6 GB unpacked, of which"
-	@echo "torch with CUDA's libraries is the most. A line says when a large package comes, and how large it is."
+	@echo "Installing the packages of requirements/dev.txt: about 4 GB to fetch unless uv's cache has them, 6 GB"
+	@echo "unpacked. torch and CUDA's libraries are most of it. Each large package is named with its size."
 	$(UV) pip sync --require-hashes requirements/bootstrap.txt requirements/dev.txt
 	$(UV) pip install --quiet --no-deps $(PARTS:%=-e %)
 	touch $@
@@ -77,10 +77,10 @@ test-slow: setup ## real training and a real object store on this machine
 
 test-cluster: setup ## the whole path on a real cluster
 	$(BIN)/python -m testbed prepare
-	$(PYTEST) -m "$(ON_NODES) and not long"
+	$(PYTEST) -m "$(ON_NODES) and not long" tests/cluster
 
 test-control-plane: setup ## replicas, plugin and results page on a real API server, without nodes
-	$(PYTEST) -m "control_plane and not long and not soak"
+	$(PYTEST) -m "control_plane and not long and not soak" tests/cluster
 
 test-all: test-all-pure test-all-slow test-all-cluster ## the long forms, in three parts of an hour at most
 
@@ -93,8 +93,8 @@ test-all-slow: setup ## every member of each matrix of trainings
 # All of the cluster's tests, since the last of them asks whether every right has been used.
 test-all-cluster: setup ## every cluster test, those of the testbed itself and on clusters of their own too
 	$(BIN)/python -m testbed prepare
-	$(PYTEST) -m "$(ON_NODES)"
-	$(PYTEST) -m "(control_plane or own_cluster) and long and not soak"
+	$(PYTEST) -m "$(ON_NODES)" tests/cluster
+	$(PYTEST) -m "(control_plane or own_cluster) and long and not soak" tests/cluster
 
 test-gpu: setup ## what only a GPU shows: bf16, 4 and 8 bits, flash attention, Liger, NCCL, memory
 	@$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else \
