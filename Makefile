@@ -70,17 +70,20 @@ PURE := not slow and not storage and not cluster and not gpu and not soak
 # They compute, and let those that wait for a cluster go first.
 SLOW := OMP_NUM_THREADS=1 nice $(PYTEST) -n $(WORKERS) --dist loadfile
 TRAINS := (slow or storage) and not cluster and not soak
+# Each worker has a control plane of its own, and waits most of the time.
+REPLICAS := $(PYTEST) -n 2 --dist worksteal
 ON_NODES := cluster and not control_plane and not own_cluster and not soak
 
 test-slow: setup ## real training and a real object store on this machine
 	$(SLOW) -m "$(TRAINS) and not long"
 
 test-cluster: setup ## the whole path on a real cluster
-	$(BIN)/python -m testbed prepare
+	$(BIN)/python -m testbed prepare cluster
 	$(PYTEST) -m "$(ON_NODES) and not long" tests/cluster
 
 test-control-plane: setup ## replicas, plugin and results page on a real API server, without nodes
-	$(PYTEST) -m "control_plane and not long and not soak" tests/cluster
+	$(BIN)/python -m testbed prepare control-plane
+	$(REPLICAS) -m "control_plane and not long and not soak" tests/cluster
 
 test-all: test-all-pure test-all-slow test-all-cluster ## the long forms, in three parts of an hour at most
 
@@ -92,9 +95,10 @@ test-all-slow: setup ## every member of each matrix of trainings
 
 # All of the cluster's tests, since the last of them asks whether every right has been used.
 test-all-cluster: setup ## every cluster test, those of the testbed itself and on clusters of their own too
-	$(BIN)/python -m testbed prepare
+	$(BIN)/python -m testbed prepare cluster
 	$(PYTEST) -m "$(ON_NODES)" tests/cluster
-	$(PYTEST) -m "(control_plane or own_cluster) and long and not soak" tests/cluster
+	$(REPLICAS) -m "control_plane and long and not soak" tests/cluster
+	$(PYTEST) -m "own_cluster and not soak" tests/cluster
 
 test-gpu: setup ## what only a GPU shows: bf16, 4 and 8 bits, flash attention, Liger, NCCL, memory
 	@$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else \

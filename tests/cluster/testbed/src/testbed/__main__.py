@@ -150,21 +150,14 @@ def _restart(arguments: argparse.Namespace) -> None:
     Cluster.find(arguments.name).restart(arguments.component)
 
 
-def _prepare(_: argparse.Namespace) -> None:
-    from testbed import base_model, binaries
+def _prepare(arguments: argparse.Namespace) -> None:
+    # Imported late: the model's client is the trainer's.
+    from testbed import preparation
 
     if reasons := requirements.missing():
         say(" ".join(reasons))
-        return
-    say(
-        "What is not in the cache yet is fetched and built: Kubernetes, and both images, some 7 GB."
-    )
-    requirements.install()
-    binaries.cluster_programs()
-    images.build_pause()
-    for image in _IMAGES.values():
-        images.build(image)
-    base_model.folder()
+    else:
+        preparation.PARTS[arguments.part]()
 
 
 def _setup(_: argparse.Namespace) -> None:
@@ -212,11 +205,8 @@ def _parser() -> argparse.ArgumentParser:
     inside.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
     add("stock", _stock, "put into the object store and the default namespace what examples name")
     add("demo", _demo, "fine-tune a real model here, without a cluster")
-    add(
-        "prepare",
-        _prepare,
-        "build what a cluster and its images consist of, so that tests need not",
-    )
+    prepare = add("prepare", _prepare, "fetch and build what tests need, where the cache lacks it")
+    prepare.add_argument("part", choices=("cluster", "control-plane"))
     add("setup", _setup, "install what a cluster needs from this machine")
     return parser
 
