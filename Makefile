@@ -11,16 +11,23 @@ SCHEMA := $(SCHEMAS)/trl-$(PINNED).json
 TYPED := contract/src operator/src kubectl-finetune/src tests/cluster/testbed/src
 # What needs a GPU or a quiet machine: CI runs none of it, so that it calls what there is is checked.
 SELDOM_RUN := tests/gpu tests/benchmarks
-LOOSELY := $(addprefix --disable-error-code=,import-untyped arg-type no-any-return)
+WORKERS ?= 2
+# In CI, pytest ends with the tests that took longest.
+PYTEST := $(BIN)/pytest $(if $(CI),--durations=20)
+SIDE_BY_SIDE := --no-print-directory -j 4 $(if $(filter output-sync,$(.FEATURES)),--output-sync=line)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
-export PYTHONDONTWRITEBYTECODE := 1
+# What is imported is compiled once, and not beside its source: to import TRL uncompiled takes twice
+# as long, and some hundred tests do so in processes of their own.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/bytecode
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types test-pure test-slow test-cluster test-gpu test-all generate \
-	schema compare lock images sbom cluster cluster-down soak bench clean
+.PHONY: help setup demo test check lint types test-pure test-slow test-cluster test-control-plane \
+	test-all test-all-pure test-all-slow test-all-cluster test-gpu soak generate schema compare lock \
+	images sbom cluster cluster-down bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## install everything that development and tests need into .venv
 
@@ -29,16 +36,22 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/dev.txt $(PARTS:%=%/
 		f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(UV) || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
-	$(UV) pip sync --quiet --require-hashes requirements/bootstrap.txt requirements/dev.txt
+	@echo "Installing the packages of requirements/dev.txt: about 4 GB to fetch unless uv's cache has them, 6 GB"
+	@echo "unpacked. torch and CUDA's libraries are most of it. Each large package is named with its size."
+	$(UV) pip sync --require-hashes requirements/bootstrap.txt requirements/dev.txt
 	$(UV) pip install --quiet --no-deps $(PARTS:%=-e %)
 	touch $@
 
 demo: setup ## fine-tune a real model here, without a cluster, GPU or hub
 	$(BIN)/python -m testbed demo
 
-test: setup check test-all ## set up and run every test, the cluster's too
+test: setup check ## what CI runs: check, then real trainings beside a real cluster
+	MAKE="$(MAKE)" $(BIN)/python tests/side_by_side.py test-slow test-cluster test-control-plane
+	@echo "Not run: the long forms of these tests (make test-all), of the fault tests (make soak), and what"
+	@echo "needs a GPU (make test-gpu). make help says what each part of test-all adds."
 
-check: setup lint types test-pure compare ## lint, types, pure tests, generated files (under a minute)
+check: setup ## lint, types, pure tests, generated files: side by side, under a minute on two cores
+	@$(MAKE) $(SIDE_BY_SIDE) lint types test-pure compare
 
 lint: ## ruff, import contracts, Dockerfiles
 	$(BIN)/ruff check .
@@ -47,24 +60,50 @@ lint: ## ruff, import contracts, Dockerfiles
 	$(BIN)/hadolint Dockerfile trainer-image/Dockerfile
 
 types: ## mypy --strict on operator, contract and testbed
-	$(BIN)/mypy $(TYPED)
-	$(BIN)/mypy $(LOOSELY) $(SELDOM_RUN)
+	$(BIN)/mypy $(TYPED) $(SELDOM_RUN)
 
 test-pure: ## the fast tests: no network, no cluster, no training
-	$(BIN)/pytest -q -m "not slow and not storage and not cluster and not gpu and not soak"
+	$(PYTEST) -q -n $(WORKERS) --dist worksteal -m "$(PURE) and not long"
+
+PURE := not slow and not storage and not cluster and not gpu and not soak
+
+# They compute, and let those that wait for a cluster go first.
+SLOW := OMP_NUM_THREADS=1 nice $(PYTEST) -n $(WORKERS) --dist loadfile
+TRAINS := (slow or storage) and not cluster and not soak
+# Each worker has a control plane of its own, and waits most of the time.
+REPLICAS := $(PYTEST) -n 2 --dist worksteal
+ON_NODES := cluster and not control_plane and not own_cluster and not soak
 
 test-slow: setup ## real training and a real object store on this machine
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "(slow or storage) and not cluster and not soak"
+	$(SLOW) -m "$(TRAINS) and not long"
 
 test-cluster: setup ## the whole path on a real cluster
-	$(BIN)/pytest -m "cluster and not soak"
+	$(BIN)/python -m testbed prepare cluster
+	$(PYTEST) -m "$(ON_NODES) and not long" tests/cluster
+
+test-control-plane: setup ## replicas, plugin and results page on a real API server, without nodes
+	$(BIN)/python -m testbed prepare control-plane
+	$(REPLICAS) -m "control_plane and not long and not soak" tests/cluster
+
+test-all: test-all-pure test-all-slow test-all-cluster ## the long forms, in three parts of an hour at most
+
+test-all-pure: setup ## 300 examples of each property, long lives of schedules, all seeds
+	$(PYTEST) -q -n $(WORKERS) --dist worksteal --hypothesis-profile=long -m "$(PURE) and (long or hypothesis)"
+
+test-all-slow: setup ## every member of each matrix of trainings
+	$(SLOW) -m "$(TRAINS) and long"
+
+# All of the cluster's tests, since the last of them asks whether every right has been used.
+test-all-cluster: setup ## every cluster test, those of the testbed itself and on clusters of their own too
+	$(BIN)/python -m testbed prepare cluster
+	$(PYTEST) -m "$(ON_NODES)" tests/cluster
+	$(REPLICAS) -m "control_plane and long and not soak" tests/cluster
+	$(PYTEST) -m "own_cluster and not soak" tests/cluster
 
 test-gpu: setup ## what only a GPU shows: bf16, 4 and 8 bits, flash attention, Liger, NCCL, memory
 	@$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else \
 		"make test-gpu needs a machine with an NVIDIA GPU: torch finds none here")'
 	$(BIN)/pytest -m gpu --timeout=1800 tests/gpu
-
-test-all: test-slow test-cluster ## everything but the pure tests
 
 generate: setup build/schema.json ## make the files that are derived from others
 	cp build/schema.json $(SCHEMA)

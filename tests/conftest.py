@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds for all tests."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,11 +11,16 @@ from hypothesis import settings
 
 from cluster.installation import describe
 
-TORCH_AT_THE_TOP = frozenset({"test_memory_estimate.py"})
-"""Modules of slow tests only that are about nothing but torch's models."""
+ALL_SLOW = re.compile(
+    r"^pytestmark = (\[\s*)?pytest\.mark\.(slow|storage|cluster|gpu|soak)\b", re.MULTILINE
+)
+"""The line of a module without a fast test: to import it would cost the fast ones more than some of
+them take, and some import torch."""
 
-# The same examples in every run: what chance finds is for `make soak`.
-settings.register_profile("short", max_examples=60, derandomize=True, deadline=None, database=None)
+# The same examples in every run: what chance finds is for `make soak`. `make test-all` has the long
+# form: --hypothesis-profile=long.
+settings.register_profile("short", max_examples=20, derandomize=True, deadline=None, database=None)
+settings.register_profile("long", settings.get_profile("short"), max_examples=300)
 settings.load_profile("short")
 
 # DeepSpeed has its random numbers seeded before each test, and is imported for that, with torch.
@@ -26,7 +32,9 @@ def pytest_report_header() -> str:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    return True if _wants_none_slow(config) and collection_path.name in TORCH_AT_THE_TOP else None
+    if collection_path.suffix != ".py" or not _wants_none_slow(config):
+        return None
+    return True if ALL_SLOW.search(collection_path.read_text()) else None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

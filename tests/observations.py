@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random observations of a job, the impossible ones too: what `decide` must be total over."""
+"""Random observations of a job, the impossible ones too: what `decide` must be total over.
+
+Each strategy is made once: hypothesis takes longer to analyse a new one than to draw from it.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -19,15 +23,18 @@ BATCHES: tuple[Any, ...] = (1, 2, 3, 6, 8, "8", None, 0, -1, 2.5, "many", [])
 """Of configs that an older operator accepted, too."""
 
 
+@cache
 def moments() -> st.SearchStrategy[datetime]:
     """Around now, whatever the clocks of others say: a status keeps whole seconds."""
     return st.integers(-200_000, 200_000).map(lambda seconds: NOW + timedelta(seconds=seconds))
 
 
+@cache
 def durations() -> st.SearchStrategy[timedelta | None]:
     return st.none() | st.sampled_from([1, 60, 3600, 10**9]).map(lambda s: timedelta(seconds=s))
 
 
+@cache
 def configs() -> st.SearchStrategy[dict[str, Any]]:
     keys = {
         "per_device_train_batch_size": st.sampled_from(BATCHES),
@@ -39,6 +46,7 @@ def configs() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=keys).map(lambda given: {**CONFIG, **given})
 
 
+@cache
 def jobs() -> st.SearchStrategy[FineTuneJob]:
     """Accepted once, unless it is rejected: what is wrong by today's rules is no reason to stop."""
     wrong = {"mistakes": ("spec.podTemplate: no",)}
@@ -59,6 +67,7 @@ def _jobs_with(mistakes: dict[str, Any]) -> st.SearchStrategy[FineTuneJob]:
     )
 
 
+@cache
 def failures() -> st.SearchStrategy[Failure]:
     return st.builds(
         Failure,
@@ -71,6 +80,7 @@ def failures() -> st.SearchStrategy[Failure]:
     )
 
 
+@cache
 def attempts(number: int, definitions: tuple[str, ...] = ("",)) -> st.SearchStrategy[Attempt]:
     steps = st.none() | st.integers(0, 1000)
     return st.builds(
@@ -95,6 +105,7 @@ def attempts(number: int, definitions: tuple[str, ...] = ("",)) -> st.SearchStra
     )
 
 
+@cache
 @st.composite
 def histories(draw: st.DrawFn, definitions: tuple[str, ...] = ("",)) -> tuple[Attempt, ...]:
     """In the order of their numbers, some of which may be missing: old ones are dropped."""
@@ -102,6 +113,7 @@ def histories(draw: st.DrawFn, definitions: tuple[str, ...] = ("",)) -> tuple[At
     return tuple(draw(attempts(number, definitions)) for number in numbers)
 
 
+@cache
 def outcomes() -> st.SearchStrategy[Outcome]:
     return (
         st.just(a_good_outcome())
@@ -110,6 +122,7 @@ def outcomes() -> st.SearchStrategy[Outcome]:
     )
 
 
+@cache
 @st.composite
 def observations(draw: st.DrawFn) -> Observed:
     history = draw(histories())

@@ -35,6 +35,10 @@ _CONTAINER = {
     "restartCount": 0,
 }
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_FIRST_PORT = 18180 + 10 * _WORKER
+"""Of the replicas of this process of pytest: below those that the kernel gives out."""
+
 JOBS = "/apis/finetune.dev/v1alpha1/namespaces/{}/finetunejobs"
 
 
@@ -59,7 +63,7 @@ class Stage:
                     self._server, self._credentials, replica=name, audit=self.audit, seed=index
                 )
                 url = stack.enter_context(way.served())
-                self.replicas[name] = Replica(name, way, url, self.folder, 18180 + index)
+                self.replicas[name] = Replica(name, way, url, self.folder, _FIRST_PORT + index)
                 stack.callback(self.replicas[name].kill)
             self.ask("DELETE", "/apis/coordination.k8s.io/v1/namespaces/finetune-system/leases")
             for replica in self.replicas.values():

@@ -100,6 +100,7 @@ def test_the_commands_of_the_readme_work(reader: Reader, first_job: Resource) ->
     assert "STATUS: deployed" in printed
 
 
+@pytest.mark.long
 def test_the_quick_start_ends_with_an_adapter(
     reader: Reader, installation: Installation, tmp_path: Path
 ) -> None:

@@ -21,6 +21,8 @@ from cluster.replicas import is_served, wait_until
 pytestmark = pytest.mark.cluster
 
 COLUMN = "New in this version"
+SHORT = ("as it comes", "some namespaces", "a results page")
+"""Ways to install that are tried in `make test`: each has kinds that the others have not."""
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,13 @@ def test_the_job_trains_on_through_it_all(lived_through: Resource) -> None:
     assert status["progress"]["step"] == 150
 
 
-@pytest.mark.parametrize("settings", releases.WAYS.values(), ids=releases.WAYS)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(settings, id=way, marks=() if way in SHORT else pytest.mark.long)
+        for way, settings in releases.WAYS.items()
+    ],
+)
 def test_the_api_server_takes_every_way_to_install(
     installation: Installation, teams: None, settings: tuple[str, ...]
 ) -> None:
@@ -219,6 +227,7 @@ def of_one_team(installation: Installation) -> Iterator[Jobs]:
     installation.install_release()
 
 
+@pytest.mark.long
 def test_an_operator_with_rights_in_one_namespace_runs_its_jobs(
     installation: Installation, jobs: Jobs, of_one_team: Jobs
 ) -> None:

@@ -17,7 +17,7 @@ from cluster.installation import REPOSITORY
 from cluster.replicas import JOBS, Replica, Stage, finish, is_begun, message_of, wait_until
 from finetune_contract.progress import Progress
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 CLUSTER_ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/finetune-operator"
 
@@ -281,9 +281,15 @@ def restart_replicas(stage: Stage) -> None:
     ("resource", "verb", "told"),
     [
         pytest.param("jobs", "create", "cannot create resource", id="jobs create"),
-        pytest.param("finetunejobs/status", "patch", "cannot patch resource", id="status patch"),
+        pytest.param(
+            "finetunejobs/status",
+            "patch",
+            "cannot patch resource",
+            id="status patch",
+            marks=pytest.mark.long,
+        ),
         pytest.param("finetunejobs", "watch", "cannot watch resource", id="watch"),
-        pytest.param("jobs", "list", "cannot list resource", id="list"),
+        pytest.param("jobs", "list", "cannot list resource", id="list", marks=pytest.mark.long),
     ],
 )
 def test_rights_that_were_taken_away_are_told_plainly_and_work_again_when_given_back(

@@ -75,6 +75,7 @@ def test_the_operator_runs_where_there_is_no_shell(installation: Installation) -
     assert not programs & {"sh", "bash", "dash", "env", "apt", "dpkg"}
 
 
+@pytest.mark.long
 def test_the_same_sources_make_the_same_image() -> None:
     if reasons := requirements.missing():
         pytest.skip(" ".join(reasons))

@@ -66,6 +66,7 @@ def test_a_deleted_pod_saves_first_and_loses_no_step(jobs: Jobs, uninterrupted: 
     assert_same_end(status, uninterrupted)
 
 
+@pytest.mark.long
 def test_a_deleted_job_saves_first_and_made_again_goes_on(
     installation: Installation, jobs: Jobs
 ) -> None:

@@ -12,7 +12,7 @@ from cluster.shell import Shell
 from finetune_contract.progress import Progress, TrainerPhase
 from testbed.control_plane import ControlPlane
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 
 @pytest.fixture

@@ -116,6 +116,7 @@ def test_two_nodes_wait_while_there_is_room_for_one_and_begin_together(team: Job
 
 
 @pytest.mark.parametrize("nodes", [1, 2], ids=["one node", "two nodes"])
+@pytest.mark.long
 def test_a_preempted_job_goes_on_from_where_it_was(team: Jobs, nodes: int) -> None:
     low = team.apply(
         a_queued_job(f"low-{nodes}", steps=STEPS, nodes=nodes, memory=f"{8 // nodes}Gi")

@@ -156,6 +156,7 @@ def test_an_image_that_cannot_be_pulled_is_told_in_the_kubelets_words(jobs: Jobs
     assert "trainer.invalid/none:1" in status["failure"]["message"]
 
 
+@pytest.mark.long
 def test_a_job_that_takes_too_long_saves_and_fails(jobs: Jobs) -> None:
     job = a_short_job("late", steps=MANY, **SAVING)
 
@@ -196,6 +197,7 @@ def test_a_quota_that_is_used_up_is_told_in_the_api_servers_words(jobs: Jobs) ->
     jobs.run("delete", "ftj", name, "--wait=false")
 
 
+@pytest.mark.long
 def test_a_run_document_that_was_deleted_is_made_again(jobs: Jobs) -> None:
     nodes = jobs.run("get", "nodes", "-o", "name").split()
     jobs.run("cordon", *nodes)

@@ -14,7 +14,7 @@ from cluster.replicas import Stage, is_begun, wait_until
 from finetune_contract.progress import Progress, TrainerPhase
 from testbed import prometheus, requirements
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 ALERTS = CHART / "files" / "alerts.yaml"
 PLAYED = Path(__file__).with_name("alerts.yaml")

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.replicas import Stage, finish, is_begun, message_of, reason_of, wait_until
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 NODE = "gpu-7"
 

@@ -16,7 +16,7 @@ from factories import SETTINGS, a_job
 from finetune_operator.desired import build_attempt
 from testbed.control_plane import ControlPlane
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from testbed import browser as testbed_browser
 from testbed.control_plane import ControlPlane
 from testbed.requirements import Missing
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 # The page reads every five seconds, which is as long as is waited otherwise.
 expect.set_options(timeout=30_000)

@@ -21,7 +21,7 @@ from cluster.operator_process import OperatorProcess
 from testbed import requirements
 from testbed.cluster import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.own_cluster, pytest.mark.long]
 
 LEASE = ("-n", "finetune-system", "lease", "finetune-operator")
 

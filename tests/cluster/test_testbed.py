@@ -21,6 +21,8 @@ from testbed.shutdown import remove_dead_clusters
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.own_cluster,
+    pytest.mark.long,
     pytest.mark.skipif(bool(requirements.missing()), reason=" ".join(requirements.missing())),
 ]
 

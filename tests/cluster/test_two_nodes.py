@@ -49,6 +49,7 @@ def test_a_time_to_live_that_is_set_afterwards_removes_job_service_and_run_docum
     assert jobs.status(two_nodes)["phase"] == "Succeeded"
 
 
+@pytest.mark.long
 def test_when_one_of_two_nodes_is_killed_both_start_again_from_the_checkpoint(
     installation: Installation, jobs: Jobs
 ) -> None:

@@ -131,7 +131,9 @@ def live(seed: int) -> World:
     return world
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed", [*range(5), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(5, 20))]
+)
 def test_never_does_one_write_while_another_holds_the_lease(seed: int) -> None:
     world = live(seed)
 

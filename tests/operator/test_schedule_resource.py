@@ -17,7 +17,7 @@ from resource_schema import SCHEMA as JOB_SCHEMA
 from resource_schema import assert_fits
 from simulated_schedule import live
 
-(VERSION,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
+(VERSION,) = yaml.load(CRD.read_text(), yaml.CSafeLoader)["spec"]["versions"]
 SCHEMA = VERSION["schema"]["openAPIV3Schema"]["properties"]
 TEMPLATE = SCHEMA["spec"]["properties"]["jobTemplate"]["properties"]
 EXAMPLE = Path(__file__).parents[2] / "configs" / "examples" / "nightly.yaml"

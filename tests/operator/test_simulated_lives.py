@@ -4,7 +4,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulated_actions import ACTIONS
@@ -29,7 +29,6 @@ a_life = given(
 
 
 @a_life
-@settings(max_examples=40)
 def test_two_attempts_never_run_at_a_time_and_every_job_comes_to_an_end(
     nodes: int, steps: list[tuple[int, int]]
 ) -> None:

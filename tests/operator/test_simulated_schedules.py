@@ -7,10 +7,14 @@ from simulated_schedule import live
 
 
 @pytest.mark.parametrize("seed", range(0, 12, 3))
-def test_whatever_happens_each_time_has_one_job_at_most_and_policies_hold(seed: int) -> None:
-    worlds = [live(number, steps=50) for number in range(seed, seed + 3)]
+@pytest.mark.parametrize("steps", [20, pytest.param(50, marks=pytest.mark.long)])
+def test_whatever_happens_each_time_has_one_job_at_most_and_policies_hold(
+    seed: int, steps: int
+) -> None:
+    worlds = [live(number, steps) for number in range(seed, seed + 3)]
 
-    assert sum(len(world.made) for world in worlds) > 10
+    # Or it would hold for worlds in which nothing is ever due.
+    assert sum(len(world.made) for world in worlds) > steps / 5
 
 
 @pytest.mark.soak

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from factories import NOW, a_failure, a_job, an_attempt
@@ -52,7 +52,6 @@ def a_status(results: list[Result], length: int, condition_length: int) -> dict[
 RESULTS = st.lists(st.sampled_from([Result.FAILED, Result.INTERRUPTED]), max_size=100)
 
 
-@settings(max_examples=50, deadline=None)
 @given(RESULTS, st.integers(0, 1024), st.integers(0, 32768))
 def test_no_status_is_too_large_nor_miscounts_its_attempts(
     results: list[Result], length: int, condition_length: int

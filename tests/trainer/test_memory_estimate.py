@@ -26,6 +26,7 @@ from finetune_contract.memory.adapter import DEFAULT_TARGETS
 from finetune_contract.memory.estimate import base_weight_bytes
 from finetune_contract.memory.families import FAMILIES
 from finetune_contract.memory.strategy import read_strategy
+from long_form import keeping
 from testbed import base_model
 from trainer.memory_measurement import (
     MODELS,
@@ -90,9 +91,24 @@ def test_the_adapters_default_targets_are_pefts() -> None:
     assert {name: tuple(theirs[name]) for name in DEFAULT_TARGETS} == DEFAULT_TARGETS
 
 
-@pytest.mark.parametrize("checkpointing", [True, False], ids=["checkpointing", "keeping all"])
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("model", MODELS)
+EVERY_STRATEGY = [
+    pytest.param(
+        model,
+        strategy,
+        checkpointing,
+        id=f"{model}, {strategy}, {'checkpointing' if checkpointing else 'keeping all'}",
+    )
+    for model in MODELS
+    for strategy in STRATEGIES
+    for checkpointing in (True, False)
+]
+SHORT = {
+    *(f"llama, {strategy}, checkpointing" for strategy in STRATEGIES),
+    *(f"{model}, {strategy}, keeping all" for model in MODELS for strategy in ("full", "LoRA")),
+}
+
+
+@pytest.mark.parametrize(("model", "strategy", "checkpointing"), keeping(SHORT, EVERY_STRATEGY))
 def test_a_step_keeps_what_is_estimated(model: str, strategy: str, checkpointing: bool) -> None:
     config = {**STRATEGIES[strategy], "gradient_checkpointing": checkpointing}
     training = prepare(MODELS[model], config)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from finetune_contract.run import Run
+from long_form import keeping
 from trainer.in_process import Trained, a_run, carry_out_here
 from trainer.interruptions import stopping_at
 
@@ -62,51 +63,68 @@ def weights(trained: Trained) -> bytes:
 
 @pytest.mark.parametrize(
     ("config", "step", "moment"),
-    [
-        pytest.param({}, 2, "on_step_end", id="in an epoch's middle"),
-        pytest.param({}, 3, "on_step_end", id="before an evaluation that is not due"),
-        pytest.param({}, 4, "on_step_end", id="at an epoch's end"),
-        pytest.param({}, 8, "on_step_end", id="at the last step"),
-        pytest.param({}, 6, "on_prediction_step", id="during an evaluation"),
-        pytest.param({"eval_strategy": "epoch"}, 4, "on_prediction_step", id="evaluating an epoch"),
-        pytest.param(
-            {"eval_strategy": "epoch", "logging_strategy": "epoch"},
-            4,
-            "on_step_end",
-            id="at the end of an epoch that is evaluated",
+    keeping(
+        (
+            "in an epoch's middle",
+            "at the last step",
+            "during an evaluation",
+            "with the best step long gone by",
+            "packed",
+            "a stream's second pass",
         ),
-        pytest.param({"logging_steps": 3}, 5, "on_step_end", id="between two records"),
-        pytest.param(
-            {
-                "save_strategy": "steps",
-                "save_steps": 2,
-                "save_total_limit": 1,
-                "load_best_model_at_end": True,
-                "metric_for_best_model": "eval_loss",
-                "greater_is_better": True,
-            },
-            6,
-            "on_step_end",
-            id="with the best step long gone by",
-        ),
-        pytest.param(
-            {
-                "metric_for_best_model": "eval_loss",
-                "early_stopping_patience": 1,
-                "early_stopping_threshold": 99.0,
-            },
-            4,
-            "on_prediction_step",
-            id="in the evaluation that stops early",
-        ),
-        pytest.param({"packing": True, "max_length": 48}, 3, "on_step_end", id="packed"),
-        pytest.param(
-            {"train_sampling_strategy": "group_by_length"}, 6, "on_step_end", id="grouped by length"
-        ),
-        pytest.param({"dataloader_num_workers": 2}, 3, "on_step_end", id="two workers"),
-        pytest.param({"dataset_streaming": True}, 3, "on_step_end", id="a stream's first pass"),
-        pytest.param({"dataset_streaming": True}, 6, "on_step_end", id="a stream's second pass"),
-    ],
+        [
+            pytest.param({}, 2, "on_step_end", id="in an epoch's middle"),
+            pytest.param({}, 3, "on_step_end", id="before an evaluation that is not due"),
+            pytest.param({}, 4, "on_step_end", id="at an epoch's end"),
+            pytest.param({}, 8, "on_step_end", id="at the last step"),
+            pytest.param({}, 6, "on_prediction_step", id="during an evaluation"),
+            pytest.param(
+                {"eval_strategy": "epoch"}, 4, "on_prediction_step", id="evaluating an epoch"
+            ),
+            pytest.param(
+                {"eval_strategy": "epoch", "logging_strategy": "epoch"},
+                4,
+                "on_step_end",
+                id="at the end of an epoch that is evaluated",
+            ),
+            pytest.param({"logging_steps": 3}, 5, "on_step_end", id="between two records"),
+            pytest.param(
+                {
+                    "save_strategy": "steps",
+                    "save_steps": 2,
+                    "save_total_limit": 1,
+                    "load_best_model_at_end": True,
+                    "metric_for_best_model": "eval_loss",
+                    "greater_is_better": True,
+                },
+                6,
+                "on_step_end",
+                id="with the best step long gone by",
+            ),
+            pytest.param(
+                {
+                    "metric_for_best_model": "eval_loss",
+                    "early_stopping_patience": 1,
+                    "early_stopping_threshold": 99.0,
+                },
+                4,
+                "on_prediction_step",
+                id="in the evaluation that stops early",
+            ),
+            pytest.param({"packing": True, "max_length": 48}, 3, "on_step_end", id="packed"),
+            pytest.param(
+                {"train_sampling_strategy": "group_by_length"},
+                6,
+                "on_step_end",
+                id="grouped by length",
+            ),
+            pytest.param({"dataloader_num_workers": 2}, 3, "on_step_end", id="two workers"),
+            pytest.param({"dataset_streaming": True}, 3, "on_step_end", id="a stream's first pass"),
+            pytest.param(
+                {"dataset_streaming": True}, 6, "on_step_end", id="a stream's second pass"
+            ),
+        ],
+    ),
 )
 def test_a_resumed_run_is_the_uninterrupted_one_in_every_figure(
     tiny_model: Path,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from long_form import keeping
 from trainer.in_process import Trained
 from trainer.lab import ADAPTER, STEPS, WHOLE, Lab
 from trainer.tiny_models import a_tokenizer
@@ -20,8 +21,17 @@ def score(prompts, answers, references):
 """
 
 
-@pytest.mark.parametrize("what", [WHOLE, ADAPTER], ids=["whole", "adapter"])
-@pytest.mark.parametrize("profile", ["fsdp2", "zero2", "zero3", "zero3-offload"])
+@pytest.mark.parametrize(
+    ("profile", "what"),
+    keeping(
+        ("fsdp2, adapter", "zero3, whole"),
+        [
+            pytest.param(profile, config, id=f"{profile}, {what}")
+            for profile in ("fsdp2", "zero2", "zero3", "zero3-offload")
+            for what, config in (("whole", WHOLE), ("adapter", ADAPTER))
+        ],
+    ),
+)
 def test_a_model_that_is_spread_answers_and_is_judged_as_one_that_is_not(
     lab: Lab, dialogues: Path, tmp_path: Path, profile: str, what: dict[str, Any]
 ) -> None:
@@ -64,13 +74,16 @@ TOKENS = {"added_tokens": ["<|tool|>"]}
 
 @pytest.mark.parametrize(
     ("profile", "config"),
-    [
-        pytest.param("fsdp2", WHOLE | TOKENS, id="FSDP2, a token more, whole"),
-        pytest.param("zero2", ADAPTER | TOKENS, id="ZeRO-2, a token more, adapter"),
-        pytest.param("zero3", WHOLE | TOKENS, id="ZeRO-3, a token more, whole"),
-        pytest.param("zero2", ADAPTER | {"bf16": True}, id="ZeRO-2 in bf16, adapter"),
-        pytest.param("zero3", WHOLE | {"bf16": True}, id="ZeRO-3 in bf16, whole"),
-    ],
+    keeping(
+        ("FSDP2, a token more, whole", "ZeRO-2 in bf16, adapter"),
+        [
+            pytest.param("fsdp2", WHOLE | TOKENS, id="FSDP2, a token more, whole"),
+            pytest.param("zero2", ADAPTER | TOKENS, id="ZeRO-2, a token more, adapter"),
+            pytest.param("zero3", WHOLE | TOKENS, id="ZeRO-3, a token more, whole"),
+            pytest.param("zero2", ADAPTER | {"bf16": True}, id="ZeRO-2 in bf16, adapter"),
+            pytest.param("zero3", WHOLE | {"bf16": True}, id="ZeRO-3 in bf16, whole"),
+        ],
+    ),
 )
 def test_new_tokens_and_half_precision_go_together_with_shards(
     lab: Lab, profile: str, config: dict[str, Any]

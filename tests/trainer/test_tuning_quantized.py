@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from long_form import keeping
 from trainer.in_process import train
 from trainer.published import load_adapter, load_tokenizer, require_learned
 from trainer.tiny_models import a_model
@@ -30,33 +31,36 @@ def loss_of_whole_numbers(
 
 @pytest.mark.parametrize(
     ("config", "options"),
-    [
-        pytest.param(
-            {"load_in_4bit": True},
-            {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
-            id="nf4",
-        ),
-        pytest.param(
-            {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"},
-            {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"},
-            id="fp4",
-        ),
-        pytest.param(
-            {"load_in_4bit": True, "use_bnb_nested_quant": True, "dtype": "bfloat16"},
-            {
-                "load_in_4bit": True,
-                "bnb_4bit_quant_type": "nf4",
-                "bnb_4bit_use_double_quant": True,
-            },
-            id="nf4 with quantized scales in bfloat16",
-        ),
-        pytest.param(
-            {"load_in_4bit": True, "use_dora": True},
-            {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
-            id="DoRA on nf4",
-        ),
-        pytest.param({"load_in_8bit": True}, {"load_in_8bit": True}, id="8 bits"),
-    ],
+    keeping(
+        ("nf4", "8 bits"),
+        [
+            pytest.param(
+                {"load_in_4bit": True},
+                {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+                id="nf4",
+            ),
+            pytest.param(
+                {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"},
+                {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"},
+                id="fp4",
+            ),
+            pytest.param(
+                {"load_in_4bit": True, "use_bnb_nested_quant": True, "dtype": "bfloat16"},
+                {
+                    "load_in_4bit": True,
+                    "bnb_4bit_quant_type": "nf4",
+                    "bnb_4bit_use_double_quant": True,
+                },
+                id="nf4 with quantized scales in bfloat16",
+            ),
+            pytest.param(
+                {"load_in_4bit": True, "use_dora": True},
+                {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+                id="DoRA on nf4",
+            ),
+            pytest.param({"load_in_8bit": True}, {"load_in_8bit": True}, id="8 bits"),
+        ],
+    ),
 )
 def test_an_adapter_is_trained_on_a_quantized_model(
     tmp_path: Path,

@@ -150,6 +150,16 @@ def _restart(arguments: argparse.Namespace) -> None:
     Cluster.find(arguments.name).restart(arguments.component)
 
 
+def _prepare(arguments: argparse.Namespace) -> None:
+    # Imported late: the model's client is the trainer's.
+    from testbed import preparation
+
+    if reasons := requirements.missing():
+        say(" ".join(reasons))
+    else:
+        preparation.PARTS[arguments.part]()
+
+
 def _setup(_: argparse.Namespace) -> None:
     requirements.install()
     say("Everything a cluster needs from this machine is here.")
@@ -195,6 +205,8 @@ def _parser() -> argparse.ArgumentParser:
     inside.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
     add("stock", _stock, "put into the object store and the default namespace what examples name")
     add("demo", _demo, "fine-tune a real model here, without a cluster")
+    prepare = add("prepare", _prepare, "fetch and build what tests need, where the cache lacks it")
+    prepare.add_argument("part", choices=("cluster", "control-plane"))
     add("setup", _setup, "install what a cluster needs from this machine")
     return parser
 

@@ -14,12 +14,14 @@ def say(sentence: str) -> None:
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Name a step when it begins and print its duration when it ends."""
-    print(f"{title} ... ", end="", file=sys.stderr, flush=True)
-    begin = time.monotonic()
+    """Name a step when it begins and print its duration when it ends: on one line for a person at a
+    terminal, on two in a log, which may be read line by line."""
+    is_line = sys.stderr.isatty()
+    print(f"{title} ... ", end="" if is_line else "\n", file=sys.stderr, flush=True)
+    begin, again = time.monotonic(), "" if is_line else f"{title}: "
     try:
         yield
     except BaseException:
-        say("failed")
+        say(f"{again}failed")
         raise
-    say(f"{time.monotonic() - begin:.1f} s")
+    say(f"{again}{time.monotonic() - begin:.1f} s")

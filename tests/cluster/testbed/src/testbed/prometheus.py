@@ -110,6 +110,15 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def fetch() -> None:
+    """Have it in the cache.
+
+    Raises:
+        Missing: it can't be had.
+    """
+    _program("prometheus")
+
+
 def _program(name: str) -> Path:
     def unpack(folder: Path) -> None:
         with step("Fetch Prometheus"):

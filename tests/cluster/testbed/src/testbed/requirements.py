@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from testbed import cache
 from testbed.narration import step
 
 DEBIAN_PACKAGES = {
@@ -133,12 +134,14 @@ def _can_install() -> bool:
 
 
 def _apt_get(*arguments: str, folder: Path | None = None) -> None:
-    done = subprocess.run(
-        ["apt-get", "-qq", *arguments],
-        cwd=folder,
-        env=environment() | {"DEBIAN_FRONTEND": "noninteractive"},
-        capture_output=True,
-        text=True,
-    )
+    # Tests that run side by side install side by side, and apt waits for nobody.
+    with cache.locked(cache.root() / "apt.lock"):
+        done = subprocess.run(
+            ["apt-get", "-qq", *arguments],
+            cwd=folder,
+            env=environment() | {"DEBIAN_FRONTEND": "noninteractive"},
+            capture_output=True,
+            text=True,
+        )
     if done.returncode:
         raise Missing(f"apt-get {' '.join(arguments)} failed: {done.stderr.strip()}")

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fetches and builds what tests need, before they begin: there a person sees what takes so long."""
+
+from testbed import base_model, binaries, images, prometheus, requirements
+from testbed.narration import say
+
+
+def prepare_cluster() -> None:
+    """Kubernetes, both images, and the model that the examples name."""
+    say(
+        "Kubernetes, the images and a model are built where the cache lacks them, some 7 GB in all."
+    )
+    requirements.install()
+    binaries.cluster_programs()
+    images.build_pause()
+    for image in (images.OPERATOR, images.TRAINER):
+        images.build(image)
+    base_model.folder()
+
+
+def prepare_control_plane() -> None:
+    """An API server and its neighbours, a browser, and a Prometheus."""
+    requirements.install()
+    binaries.cluster_programs()
+    requirements.install_package("chromium", command="chromium")
+    prometheus.fetch()
+
+
+PARTS = {"cluster": prepare_cluster, "control-plane": prepare_control_plane}
