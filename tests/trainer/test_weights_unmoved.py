@@ -244,7 +244,7 @@ def test_a_model_that_does_not_fit_its_gpu_is_refused_with_the_parts_that_are_el
 ) -> None:
     from torch import nn
 
-    from finetune_trainer.ranks.model.placement import require_present
+    from finetune_trainer.ranks.model.devices import require_present
 
     model = nn.Linear(2, 2)
     model.hf_device_map = placed  # type: ignore[assignment]
@@ -266,7 +266,7 @@ def test_a_model_that_does_not_fit_its_gpu_is_refused_with_the_parts_that_are_el
 def test_weights_that_are_not_on_the_gpu_when_training_begins_are_refused() -> None:
     from torch import nn
 
-    from finetune_trainer.ranks.model.placement import require_present
+    from finetune_trainer.ranks.model.devices import require_present
 
     with pytest.raises(AttemptFailed, match=r"trained: weight \(cpu\), bias \(cpu\)"):
         require_present(nn.Linear(2, 2), a_rank("cuda:0"), is_prepared=True)
@@ -276,7 +276,7 @@ def test_weights_that_are_not_on_the_gpu_when_training_begins_are_refused() -> N
 def test_a_rank_that_gets_its_share_from_another_may_hold_nothing_before_fsdp_is_set_up() -> None:
     from torch import nn
 
-    from finetune_trainer.ranks.model.placement import require_present
+    from finetune_trainer.ranks.model.devices import require_present
 
     empty = nn.Linear(2, 2, device="meta")
 

@@ -8,7 +8,7 @@ from trl import get_quantization_config
 from trl.trainer.utils import create_model_from_path
 
 from finetune_trainer.ranks.arguments import Arguments
-from finetune_trainer.ranks.model.placement import device_map_of, require_present
+from finetune_trainer.ranks.model.devices import device_map_of, require_present
 
 
 def load_model(arguments: Arguments) -> Any:

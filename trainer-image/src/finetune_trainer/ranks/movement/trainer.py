@@ -7,7 +7,7 @@ from accelerate.utils import DynamoBackend
 from torch import nn
 from trl import SFTTrainer
 
-from finetune_trainer.ranks.model.placement import require_present
+from finetune_trainer.ranks.model.devices import require_present
 from finetune_trainer.ranks.movement.account import Account
 from finetune_trainer.ranks.movement.watch import Watch
 
