@@ -9,9 +9,16 @@ import pytest
 
 from finetune_contract.outcome import Blame
 from finetune_trainer import triton_compiler
+from finetune_trainer.attempt import carry_out
 from finetune_trainer.classification import classify
 from finetune_trainer.failures import AttemptFailed, Stage
+from finetune_trainer.hardware import Hardware
+from finetune_trainer.reporting import Reporter, silent
+from finetune_trainer.stopping import StopRequest
+from finetune_trainer.surroundings import Surroundings
 from finetune_trainer.triton_compiler import require_triton_compiler
+from finetune_trainer.workspace import Workspace
+from trainer.runs import a_run
 
 REMEDY = "set spec.image to an image with gcc and Python's headers, or unset it"
 
@@ -97,6 +104,26 @@ def test_without_triton_no_compiler_is_needed(
     monkeypatch.setattr(triton_compiler, "find_spec", lambda name: None)
 
     require_triton_compiler({}, environment, on_gpu=True, **place)
+
+
+def test_an_attempt_on_a_gpu_ends_before_it_claims_or_fetches_anything(tmp_path: Path) -> None:
+    workspace = Workspace(root=tmp_path / "work")
+    workspace.root.mkdir()
+    run = a_run(output=f"file://{tmp_path}/out")
+    around = Surroundings(
+        workspace=workspace,
+        environment={"PATH": str(tmp_path), "AWS_ACCESS_KEY_ID": "x"},
+        hardware=Hardware(gpus=1, cpus=2),
+        stop=StopRequest(),
+        reporter=Reporter(workspace, silent, 5.0, attempt=run.attempt),
+        grace_seconds=30.0,
+    )
+
+    outcome = carry_out(run, around)
+
+    assert outcome.failure is not None
+    assert (outcome.failure.reason, outcome.failure.phase) == ("CompilerMissing", "Fetching")
+    assert not (tmp_path / "out").exists()
 
 
 def test_headers_are_looked_for_where_triton_looks() -> None:
