@@ -136,7 +136,7 @@ def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
 
 
 def test_an_offloaded_model_with_its_adapter_computes_what_one_in_memory_does(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two layers stay on the disk, as on a GPU they would stay in host memory: the same hooks."""
     import torch
@@ -149,6 +149,8 @@ def test_an_offloaded_model_with_its_adapter_computes_what_one_in_memory_does(
     from finetune_trainer.ranks.placement import CPU, Place, Placement
     from trainer.test_tensor_merging import an_adapter, loaded
 
+    # PEFT writes tensors that are on the disk again, below the working directory.
+    monkeypatch.chdir(tmp_path)
     base = a_model(tmp_path / "base", num_hidden_layers=4)
     adapter = an_adapter(loaded(base, torch.float32), tmp_path / "adapter", task_type="CAUSAL_LM")
     weights = measure(draw(str(base), {}))

@@ -97,7 +97,7 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
         save(trainer, workspace)
     is_chat, ending = trainer.is_chat, ended(trainer)
     figures = ending.figures | accounting.figures_of(setup.account, arguments) | _peak_memory()
-    note = "; ".join(filter(None, (ending.note, fates.note_of(movement))))
+    note = joined(ending.note, fates.note_of(movement))
     result = RankResult(
         rank=rank, time=0, ending=Ending.FINISHED, figures=figures, note=note, **steps
     )

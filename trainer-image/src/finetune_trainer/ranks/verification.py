@@ -118,6 +118,9 @@ def verify(
     is_adapter = (artifact / ADAPTER_CONFIG).is_file()
     heart = Heart(workspace.heartbeat(arguments.training.process_index))
     soundness.require_sound_tensors(artifact, is_adapter=is_adapter, moved=movement.published)
+    if not is_adapter:
+        _require_moved(artifact, arguments, movement)
+    fates.require_all_moved(movement)
     subject = _Subject(
         artifact=artifact,
         arguments=arguments,
@@ -125,9 +128,6 @@ def verify(
         is_adapter=is_adapter,
         is_chat=is_chat,
     )
-    if not is_adapter:
-        _require_moved(artifact, arguments, movement)
-    fates.require_all_moved(movement)
     weights = subject.weights
     room = placed.find_room(workspace, arguments, weights)
 
