@@ -116,7 +116,7 @@ generate: setup build/schema.json ## make the files that are derived from others
 	cd tests && ../$(BIN)/python -m repository.reference
 	cd tests && ../$(BIN)/python -m repository.migration
 	cd tests && ../$(BIN)/python -m repository.monitoring
-	$(BIN)/python tests/repository/readme_tree.py
+	cd tests && ../$(BIN)/python -m repository.rooms_page
 
 schema: setup ## add the schema of a TRL that other images have: TRL=1.15.0 TRANSFORMERS=5.19.0
 	@test "$(TRL)" -a "$(TRANSFORMERS)" || { \

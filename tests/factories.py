@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from finetune_contract.outcome import Artifact, Blame, Failure, Outcome
-from finetune_operator.attempts import Attempt, Result
+from finetune_operator.job.attempts import Attempt, Result
+from finetune_operator.job.spec import FineTuneJob, parse_job
+from finetune_operator.objects.times import render_time
 from finetune_operator.settings import Settings
-from finetune_operator.spec import FineTuneJob, parse_job
-from finetune_operator.timestamps import render_time
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 

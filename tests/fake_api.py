@@ -6,9 +6,9 @@ import copy
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from finetune_operator.kube_api import ApiError, KubeApi
-from finetune_operator.manifest import Body
-from finetune_operator.naming import Resource
+from finetune_operator.kube.client import ApiError, KubeApi
+from finetune_operator.objects.names import Resource
+from finetune_operator.objects.raw import Body
 
 NOT_FOUND = ApiError(404, "NotFound", "not found")
 EXISTS = ApiError(409, "AlreadyExists", "already exists")

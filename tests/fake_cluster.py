@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 from factories import NOW
-from finetune_operator.errors import Conflict, Gone, NotYet
-from finetune_operator.manifest import Body, Manifest
-from finetune_operator.observation import Children
-from finetune_operator.pods import controller_uid
-from finetune_operator.timestamps import render_time
+from finetune_operator.job.observe.observation import Children
+from finetune_operator.job.observe.pods import controller_uid
+from finetune_operator.objects.errors import Conflict, Gone, NotYet
+from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.objects.times import render_time
 
 
 class Crash(BaseException):

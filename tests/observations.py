@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from factories import CONFIG, NOW, a_good_outcome, a_job
 from finetune_contract.outcome import Blame, Failure, Outcome
 from finetune_contract.progress import TrainerPhase
-from finetune_operator.attempts import Attempt, Result
-from finetune_operator.naming import StopReason
-from finetune_operator.observation import Observed
-from finetune_operator.spec import FineTuneJob, Resources
+from finetune_operator.job.attempts import Attempt, Result
+from finetune_operator.job.observe.observation import Observed
+from finetune_operator.job.spec import FineTuneJob, Resources
+from finetune_operator.objects.names import StopReason
 
 BATCHES: tuple[Any, ...] = (1, 2, 3, 6, 8, "8", None, 0, -1, 2.5, "many", [])
 """Of configs that an older operator accepted, too."""

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from factories import NOW, SETTINGS, a_job_body
 from fake_cluster import FakeCluster
-from finetune_operator.memory import Kind, Memory
-from finetune_operator.naming import JobKey
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.objects.names import JobKey
+from finetune_operator.runtime.worker import Worker
 from finetune_operator.work_queue import WorkQueue
-from finetune_operator.worker import Worker
 
 KEY = JobKey(namespace="team", label="balloon")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from factories import CONFIG, a_bad_outcome, a_good_outcome
 from finetune_contract.outcome import Blame
-from finetune_operator.memory import Kind
-from finetune_operator.naming import FINETUNE_JOBS, PODS, TRAINING_JOBS
-from finetune_operator.verdict import has_ended
+from finetune_operator.job.observe.verdict import has_ended
+from finetune_operator.kube.cache import Kind
+from finetune_operator.objects.names import FINETUNE_JOBS, PODS, TRAINING_JOBS
 from simulated_cluster import NAME
 from simulated_world import MAX_ATTEMPTS, World
 

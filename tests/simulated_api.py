@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fake_api import CONFLICT, EXISTS, NOT_FOUND
-from finetune_operator.kube_api import KubeApi
-from finetune_operator.manifest import Body
-from finetune_operator.memory import Kind
-from finetune_operator.naming import Resource
+from finetune_operator.kube.cache import Kind
+from finetune_operator.kube.client import KubeApi
+from finetune_operator.objects.names import Resource
+from finetune_operator.objects.raw import Body
 
 Identity = tuple[Resource, str]
 """All objects are in one namespace."""

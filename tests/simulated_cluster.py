@@ -6,12 +6,18 @@ from typing import Any
 
 from factories import NOW, a_bad_outcome, a_job_body
 from finetune_contract.outcome import Blame, Outcome
-from finetune_operator import conditions
-from finetune_operator.manifest import Body
-from finetune_operator.naming import CONFIG_MAPS, FINETUNE_JOBS, PODS, SERVICES, TRAINING_JOBS
-from finetune_operator.pods import controller_uid
-from finetune_operator.timestamps import render_time
-from finetune_operator.verdict import has_ended
+from finetune_operator.job.observe.pods import controller_uid
+from finetune_operator.job.observe.verdict import has_ended
+from finetune_operator.objects import conditions
+from finetune_operator.objects.names import (
+    CONFIG_MAPS,
+    FINETUNE_JOBS,
+    PODS,
+    SERVICES,
+    TRAINING_JOBS,
+)
+from finetune_operator.objects.raw import Body
+from finetune_operator.objects.times import render_time
 from simulated_api import Etcd
 
 NAME = "balloon"

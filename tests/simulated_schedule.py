@@ -13,16 +13,16 @@ from factories import SETTINGS, a_job_body
 from finetune_contract.cron.expression import parse_cron
 from finetune_contract.cron.times import next_time
 from finetune_contract.cron.zones import find_zone
-from finetune_operator import conditions
-from finetune_operator.errors import Conflict, Gone
-from finetune_operator.kube_schedules import KubeSchedules
-from finetune_operator.memory import Kind, Memory
-from finetune_operator.naming import EVENTS, FINETUNE_JOBS, FINETUNE_SCHEDULES, ScheduleKey
-from finetune_operator.schedules.due import Timetable, find_due
-from finetune_operator.schedules.reconcile import reconcile_schedule
-from finetune_operator.schedules.status import MAX_ACTIVE
-from finetune_operator.sweep import fill_memory, forget_vanished
-from finetune_operator.timestamps import parse_time, render_time
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.relist import fill_memory, forget_vanished
+from finetune_operator.kube.schedules import KubeSchedules
+from finetune_operator.objects import conditions
+from finetune_operator.objects.errors import Conflict, Gone
+from finetune_operator.objects.names import EVENTS, FINETUNE_JOBS, FINETUNE_SCHEDULES, ScheduleKey
+from finetune_operator.objects.times import parse_time, render_time
+from finetune_operator.schedule.due import Timetable, find_due
+from finetune_operator.schedule.reconcile import reconcile_schedule
+from finetune_operator.schedule.status import MAX_ACTIVE
 from simulated_api import Etcd, Killed, SimulatedApi
 
 NAME = "nightly"

@@ -12,18 +12,18 @@ from typing import Any
 
 from factories import SETTINGS, a_good_outcome, a_job_body
 from finetune_contract.outcome import Blame
-from finetune_operator import conditions
-from finetune_operator.errors import Conflict, Gone
-from finetune_operator.kube_cluster import KubeCluster
-from finetune_operator.manifest import Body
-from finetune_operator.memory import Kind, Memory
-from finetune_operator.naming import LABEL_ATTEMPT, TRAINING_JOBS, Resource
-from finetune_operator.pods import controller_uid
-from finetune_operator.reconcile import reconcile
-from finetune_operator.spec import definition_of, key_of
-from finetune_operator.status import is_finished
-from finetune_operator.sweep import fill_memory, forget_vanished
-from finetune_operator.verdict import has_ended
+from finetune_operator.job.observe.pods import controller_uid
+from finetune_operator.job.observe.verdict import has_ended
+from finetune_operator.job.reconcile import reconcile
+from finetune_operator.job.spec import definition_of, key_of
+from finetune_operator.job.status.status import is_finished
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.jobs import KubeCluster
+from finetune_operator.kube.relist import fill_memory, forget_vanished
+from finetune_operator.objects import conditions
+from finetune_operator.objects.errors import Conflict, Gone
+from finetune_operator.objects.names import LABEL_ATTEMPT, TRAINING_JOBS, Resource
+from finetune_operator.objects.raw import Body
 from simulated_api import Killed, SimulatedApi
 from simulated_cluster import NAME, SimulatedCluster
 

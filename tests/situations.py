@@ -23,10 +23,10 @@ from factories import (
     seconds,
 )
 from finetune_contract.outcome import Blame
-from finetune_operator.decision import decide
-from finetune_operator.observation import Children, observe
-from finetune_operator.spec import parse_job
-from finetune_operator.status import acknowledged_status, next_status
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.observe.observation import Children, observe
+from finetune_operator.job.spec import parse_job
+from finetune_operator.job.status.status import acknowledged_status, next_status
 
 LATER = NOW + seconds(1)
 

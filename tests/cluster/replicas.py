@@ -24,7 +24,7 @@ from cluster.test_operator_killed import kubeconfig_of
 from factories import a_bad_outcome, a_good_outcome
 from finetune_contract.mounts import progress_audience
 from finetune_contract.progress import Progress
-from finetune_operator.progress_server import PROGRESS_PATH
+from finetune_operator.progress.server import PROGRESS_PATH
 from testbed.control_plane import ControlPlane
 
 _CONTAINER = {

@@ -24,8 +24,8 @@ from factories import SETTINGS as STRICT
 from factories import a_job_body
 from finetune_contract.job_check import CONFIG_PATH
 from finetune_contract.run import JobReference, Run, World
-from finetune_operator.admission import review
-from finetune_operator.spec import parse_job
+from finetune_operator.job.spec import parse_job
+from finetune_operator.webhook.review import review
 from finetune_trainer.command_line import main
 from finetune_trainer.failures import AttemptFailed
 from finetune_trainer.hardware import Hardware

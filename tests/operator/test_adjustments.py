@@ -8,8 +8,8 @@ import pytest
 
 from factories import CONFIG, a_job, an_attempt
 from finetune_contract.outcome import Blame
-from finetune_operator.adjustments import adjustments_for_next
-from finetune_operator.attempts import Attempt, Result
+from finetune_operator.job.attempts import Attempt, Result
+from finetune_operator.job.decide.adjustments import adjustments_for_next
 
 BATCH, ACCUMULATION = "per_device_train_batch_size", "gradient_accumulation_steps"
 

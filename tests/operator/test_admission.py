@@ -7,7 +7,8 @@ import pytest
 
 from factories import CONFIG, SETTINGS, a_job_body
 from finetune_contract.config.problem import warning
-from finetune_operator.admission import (
+from finetune_operator.job.spec import definition_of
+from finetune_operator.webhook.review import (
     MAX_MISTAKES,
     MAX_WARNING_LENGTH,
     MAX_WARNINGS,
@@ -17,7 +18,6 @@ from finetune_operator.admission import (
     render_warnings,
     review,
 )
-from finetune_operator.spec import definition_of
 
 TYPO = {**CONFIG, "learning_rte": 1e-4}
 TYPO_FOUND = "spec.config.learning_rte: "

@@ -6,7 +6,7 @@ import pytest
 
 from factories import NOW, a_failure, an_attempt, seconds
 from finetune_contract.outcome import Blame
-from finetune_operator.attempts import (
+from finetune_operator.job.attempts import (
     MAX_INTERRUPTED,
     Attempt,
     Result,

@@ -6,7 +6,8 @@ import pytest
 
 from factories import a_job_body, a_pod, a_training_job
 from fake_api import FakeApi
-from finetune_operator.authentication import (
+from finetune_operator.job.observe.observation import Children
+from finetune_operator.progress.authentication import (
     INVALID_FOR,
     VALID_FOR,
     Bearer,
@@ -15,7 +16,6 @@ from finetune_operator.authentication import (
     find_speaker,
     parse_review,
 )
-from finetune_operator.observation import Children
 
 AUDIENCE = "finetune.dev/team/balloon/uid-of-job"
 POD = Bearer(namespace="team", pod_name="balloon-1-abcde", pod_uid="uid-of-balloon-1-abcde")

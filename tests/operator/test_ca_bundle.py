@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 
 from factories import NOW
-from finetune_operator.ca_bundle import MAX_CERTIFICATES, trusts, with_trusted
-from finetune_operator.certificates import Certificate, make_self_signed, read_certificates
+from finetune_operator.webhook.certificates.ca_bundle import MAX_CERTIFICATES, trusts, with_trusted
+from finetune_operator.webhook.certificates.x509 import (
+    Certificate,
+    make_self_signed,
+    read_certificates,
+)
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)

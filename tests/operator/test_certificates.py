@@ -5,7 +5,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from factories import NOW
-from finetune_operator.certificates import (
+from finetune_operator.webhook.certificates.x509 import (
     CLOCK_SKEW,
     KeyPair,
     make_self_signed,

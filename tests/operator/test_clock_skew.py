@@ -18,7 +18,7 @@ from factories import (
 )
 from fake_cluster import FakeCluster
 from finetune_contract.outcome import Outcome
-from finetune_operator.reconcile import Reconciled, reconcile
+from finetune_operator.job.reconcile import Reconciled, reconcile
 
 SKEWS = [
     pytest.param(timedelta(minutes=5), id="ahead"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from factories import NOW, seconds
-from finetune_operator import conditions
-from finetune_operator.conditions import Claim
+from finetune_operator.objects import conditions
+from finetune_operator.objects.conditions import Claim
 
 LATER = NOW + seconds(60)
 

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 
 from factories import NOW, a_failure, a_job
 from finetune_contract.outcome import Blame
-from finetune_operator import conditions
-from finetune_operator.adjustments import adjustments_for_next
-from finetune_operator.attempts import (
+from finetune_operator.job.attempts import (
     Attempt,
     Result,
     next_start,
     parse_attempts,
     render_attempts,
 )
-from finetune_operator.decision import FINISHED, RULES, decide
-from finetune_operator.naming import Phase, Reason
-from finetune_operator.observation import Observed
-from finetune_operator.spec import FineTuneJob
-from finetune_operator.status import next_status, status_patch
+from finetune_operator.job.decide.adjustments import adjustments_for_next
+from finetune_operator.job.decide.decision import FINISHED, RULES, decide
+from finetune_operator.job.observe.observation import Observed
+from finetune_operator.job.spec import FineTuneJob
+from finetune_operator.job.status.status import next_status, status_patch
+from finetune_operator.objects import conditions
+from finetune_operator.objects.names import Phase, Reason
 from observations import histories, jobs, moments, observations
 from resource_schema import SCHEMA, assert_fits
 

@@ -9,10 +9,10 @@ import pytest
 from factories import NOW, a_failure, a_good_outcome, a_job, an_attempt, seconds
 from finetune_contract.outcome import Blame
 from finetune_contract.progress import TrainerPhase
-from finetune_operator.attempts import Attempt, Result
-from finetune_operator.decision import Decision, decide
-from finetune_operator.naming import Phase
-from finetune_operator.observation import Observed
+from finetune_operator.job.attempts import Attempt, Result
+from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.observe.observation import Observed
+from finetune_operator.objects.names import Phase
 
 FAILED, INTERRUPTED = Result.FAILED, Result.INTERRUPTED
 LONG_AGO = NOW - seconds(3600)

@@ -6,7 +6,7 @@ import pytest
 
 from factories import CONFIG, SETTINGS, a_job
 from finetune_contract.run import Run
-from finetune_operator.desired import build_attempt
+from finetune_operator.job.manifests import build_attempt
 
 LABELS = {
     "app.kubernetes.io/managed-by": "finetune-operator",

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from factories import NOW, a_job_body
-from finetune_operator.events import TurningPoint, build_event, find_turning_points
+from finetune_operator.job.status.events import TurningPoint, build_event, find_turning_points
 
 
 def a_status(phase: str, *, attempt: int | None = None, reason: str = "Because") -> dict[str, Any]:

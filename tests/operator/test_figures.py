@@ -6,7 +6,7 @@ import pytest
 from factories import NOW, a_bad_outcome, seconds
 from finetune_contract.answers import Answer
 from finetune_contract.progress import Progress, TrainerPhase
-from finetune_operator.figures import (
+from finetune_operator.job.status.progress import (
     is_news,
     render_progress,
     report_patch,

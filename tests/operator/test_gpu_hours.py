@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from factories import NOW, an_attempt
-from finetune_operator.attempts import Attempt, Result, render_attempts
-from finetune_operator.gpu_hours import hours_of, next_gpu_hours
+from finetune_operator.job.attempts import Attempt, Result, render_attempts
+from finetune_operator.job.status.gpu_hours import hours_of, next_gpu_hours
 
 
 def an_hour_on_8_gpus(number: int = 1, result: Result = Result.FAILED, **given: Any) -> Attempt:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from factories import CONFIG, SETTINGS, a_job_body
-from finetune_operator.guard_rails import check_guard_rails
-from finetune_operator.spec import parse_job
+from finetune_operator.job.guard_rails import check_guard_rails
+from finetune_operator.job.spec import parse_job
 
 NAMESPACES = {"namespaces": ("research", "team-*")}
 IMAGES = {"allowed_images": ("registry.example.com/ml/*",)}
@@ -207,7 +207,7 @@ def test_a_volume_that_is_added_later_is_no_way_around_a_rule() -> None:
 def test_the_page_for_platform_teams_names_every_setting() -> None:
     root = Path(__file__).parents[2]
     page = (root / "docs" / "guard-rails.md").read_text()
-    module = root / "operator" / "src" / "finetune_operator" / "guard_rails.py"
+    module = root / "operator" / "src" / "finetune_operator" / "job" / "guard_rails.py"
 
     asked = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)*)"\)?$', module.read_text(), re.MULTILINE))
     assert len(asked) == 6

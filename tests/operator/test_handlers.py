@@ -3,7 +3,7 @@
 
 import itertools
 
-from finetune_operator.handlers import build_kopf_settings
+from finetune_operator.runtime.handlers import build_kopf_settings
 
 
 def test_kopf_never_gives_up_on_the_api_server() -> None:

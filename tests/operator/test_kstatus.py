@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from finetune_operator.naming import Phase
+from finetune_operator.objects.names import Phase
 from situations import SITUATIONS, Situation
 from testbed.binaries import KSTATUS, build
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from factories import a_job_body
-from finetune_operator.errors import NotLeading
-from finetune_operator.kube_api import ApiError, KubeApi
-from finetune_operator.naming import FINETUNE_JOBS
+from finetune_operator.kube.client import ApiError, KubeApi
+from finetune_operator.objects.errors import NotLeading
+from finetune_operator.objects.names import FINETUNE_JOBS
 
 NOBODY_LISTENS = "http://127.0.0.1:1"
 

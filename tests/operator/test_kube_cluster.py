@@ -7,13 +7,13 @@ import pytest
 
 from factories import SETTINGS, a_job, a_job_body, a_pod, a_training_job, an_attempt
 from fake_api import FakeApi
-from finetune_operator.attempts import render_attempts
-from finetune_operator.desired import build_attempt
-from finetune_operator.errors import Conflict, Gone, NotYet
-from finetune_operator.kube_api import ApiError
-from finetune_operator.kube_cluster import KubeCluster
-from finetune_operator.memory import Kind, Memory
-from finetune_operator.naming import (
+from finetune_operator.job.attempts import render_attempts
+from finetune_operator.job.manifests import build_attempt
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.client import ApiError
+from finetune_operator.kube.jobs import KubeCluster
+from finetune_operator.objects.errors import Conflict, Gone, NotYet
+from finetune_operator.objects.names import (
     CONFIG_MAPS,
     EVENTS,
     FINETUNE_JOBS,

@@ -6,11 +6,11 @@ import pytest
 
 from factories import a_job_body, a_training_job
 from fake_api import FakeApi
-from finetune_operator.kube_api import ApiError
-from finetune_operator.kube_cluster import KubeCluster
-from finetune_operator.kube_queue import KubeQueue
-from finetune_operator.memory import Kind, Memory
-from finetune_operator.naming import WORKLOADS
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.client import ApiError
+from finetune_operator.kube.jobs import KubeCluster
+from finetune_operator.kube.workloads import KubeQueue
+from finetune_operator.objects.names import WORKLOADS
 
 WORKLOAD = {"metadata": {"namespace": "team", "name": "job-balloon-1"}, "spec": {}, "status": {}}
 NOT_SERVED = ApiError(404, "", "404 page not found")

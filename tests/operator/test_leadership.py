@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from factories import NOW, seconds
-from finetune_operator.errors import Conflict, NotLeading
-from finetune_operator.leadership import Clock, Leadership, Timing
-from finetune_operator.manifest import Body
+from finetune_operator.objects.errors import Conflict, NotLeading
+from finetune_operator.objects.raw import Body
+from finetune_operator.runtime.leadership import Clock, Leadership, Timing
 
 
 class FakeLease:

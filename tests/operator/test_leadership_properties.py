@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from factories import NOW, seconds
-from finetune_operator.errors import Conflict, NotLeading
-from finetune_operator.leadership import Clock, Leadership, Timing
-from finetune_operator.manifest import Body, Manifest
+from finetune_operator.objects.errors import Conflict, NotLeading
+from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.runtime.leadership import Clock, Leadership, Timing
 
 TICK = 0.1
 LENGTH = 400.0

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from finetune_operator.logs import FIELDS, OneLine
+from finetune_operator.telemetry.logs import FIELDS, OneLine
 
 
 def line(message: str, *, error: BaseException | None = None, **fields: object) -> str:

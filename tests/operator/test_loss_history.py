@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_operator.loss_history import MAX_POINTS, resumed_from, with_point
+from finetune_operator.job.status.loss_history import MAX_POINTS, resumed_from, with_point
 
 REPORTS = st.lists(
     st.tuples(st.integers(min_value=0, max_value=10_000), st.floats(0, 10)), max_size=300

@@ -5,9 +5,9 @@ from typing import Any
 
 from factories import NOW, a_failure, a_job, an_attempt, seconds
 from finetune_contract.outcome import Blame
-from finetune_operator.attempts import Attempt, Result
-from finetune_operator.decision import Decision, decide
-from finetune_operator.observation import Observed
+from finetune_operator.job.attempts import Attempt, Result
+from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.observe.observation import Observed
 
 
 def rule_on(attempt: Attempt, **seen: Any) -> Decision:

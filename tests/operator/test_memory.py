@@ -2,8 +2,8 @@
 from typing import Any
 
 from factories import a_job_body, a_pod, a_training_job, an_ended_pod
-from finetune_operator.memory import Kind, Memory
-from finetune_operator.naming import JobKey
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.objects.names import JobKey
 
 KEY = JobKey(namespace="team", label="balloon")
 

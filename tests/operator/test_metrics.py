@@ -11,12 +11,12 @@ from prometheus_client import REGISTRY
 
 from factories import SETTINGS, a_job_body
 from fake_cluster import FakeCluster
-from finetune_operator import job_metrics
-from finetune_operator.errors import Conflict
-from finetune_operator.job_metrics import measure_jobs
-from finetune_operator.kube_api import ApiError
-from finetune_operator.metrics import GAUGES, Gauges, Sample
-from finetune_operator.webhook_server import answer
+from finetune_operator.kube.client import ApiError
+from finetune_operator.objects.errors import Conflict
+from finetune_operator.runtime import job_metrics
+from finetune_operator.runtime.job_metrics import measure_jobs
+from finetune_operator.telemetry.metrics import GAUGES, Gauges, Sample
+from finetune_operator.webhook.server import answer
 from finetune_operator.work_queue import WorkQueue
 from operator_passes import failing_with, work_on
 

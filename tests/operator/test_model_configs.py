@@ -11,20 +11,20 @@ from aiohttp import web
 
 from factories import CONFIG, NOW, SETTINGS, a_job_body
 from fake_cluster import FakeCluster
-from finetune_operator import conditions
-from finetune_operator.manifest import Body
-from finetune_operator.memory import Kind, Memory
-from finetune_operator.model_configs import (
+from finetune_operator.job.reconcile import reconcile
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.model_configs import (
     KNOWN_FOR_SECONDS,
     MISSING_FOR_SECONDS,
     SILENT_FOR_SECONDS,
     ModelConfigs,
     model_of,
 )
-from finetune_operator.naming import JobKey
-from finetune_operator.reconcile import reconcile
+from finetune_operator.objects import conditions
+from finetune_operator.objects.names import JobKey
+from finetune_operator.objects.raw import Body
+from finetune_operator.runtime.worker import Worker
 from finetune_operator.work_queue import WorkQueue
-from finetune_operator.worker import Worker
 
 LLAMA: Mapping[str, Any] = {
     "model_type": "llama",

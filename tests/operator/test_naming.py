@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from finetune_operator.naming import FINETUNE_JOBS, child_name, event_name, job_label
+from finetune_operator.objects.names import FINETUNE_JOBS, child_name, event_name, job_label
 
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")

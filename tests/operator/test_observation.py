@@ -19,10 +19,10 @@ from factories import (
 )
 from finetune_contract.outcome import Blame, ExitCode
 from finetune_contract.progress import TrainerPhase
-from finetune_operator.attempts import Attempt, Result, render_attempts
-from finetune_operator.decision import decide
-from finetune_operator.observation import Children, Observed, observe
-from finetune_operator.timestamps import render_time
+from finetune_operator.job.attempts import Attempt, Result, render_attempts
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.observe.observation import Children, Observed, observe
+from finetune_operator.objects.times import render_time
 
 LATER = NOW + seconds(60)
 

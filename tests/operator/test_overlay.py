@@ -6,10 +6,10 @@ from typing import Any
 from factories import SETTINGS, a_job, a_job_body
 from finetune_contract.mounts import COMPILED_CACHES
 from finetune_contract.pods.reserved import CONTAINER, FOLDERS, VARIABLES, VOLUMES
-from finetune_operator import naming
-from finetune_operator.desired import build_attempt
-from finetune_operator.desired.overlay import apply_overlay
-from finetune_operator.spec import definition_of, parse_job
+from finetune_operator.job.manifests import build_attempt
+from finetune_operator.job.manifests.overlay import apply_overlay
+from finetune_operator.job.spec import definition_of, parse_job
+from finetune_operator.objects import names
 
 CACHE = {"claimName": "models", "subPath": "team-a"}
 
@@ -99,7 +99,7 @@ def test_the_trainer_has_variables_and_mounts_after_its_own() -> None:
 
 def test_the_trainers_own_wins_over_whatever_got_past_the_checks() -> None:
     overlay = {
-        "metadata": {"labels": {naming.LABEL_JOB: "other"}},
+        "metadata": {"labels": {names.LABEL_JOB: "other"}},
         "spec": {
             "hostNetwork": True,
             "securityContext": {},
@@ -170,7 +170,7 @@ def test_whatever_is_the_trainers_own_is_refused_in_an_overlay() -> None:
     made = template_of(modelCache=CACHE)
     container = container_of(made)
 
-    assert container["name"] == CONTAINER == naming.CONTAINER
+    assert container["name"] == CONTAINER == names.CONTAINER
     assert {volume["name"] for volume in made["spec"]["volumes"]} == VOLUMES
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == set(FOLDERS)
     ours = {variable["name"] for variable in container["env"]}

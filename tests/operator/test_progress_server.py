@@ -12,12 +12,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from factories import NOW, a_job_body, a_pod, a_training_job
 from fake_api import FakeApi
 from finetune_contract.progress import Progress
-from finetune_operator.authentication import TokenChecker
-from finetune_operator.kube_api import ApiError
-from finetune_operator.memory import Kind, Memory
-from finetune_operator.naming import JobKey
-from finetune_operator.progress_server import MAX_BODY_BYTES, ProgressServer, build_app
-from finetune_operator.progress_writer import ProgressWriter
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.client import ApiError
+from finetune_operator.objects.names import JobKey
+from finetune_operator.progress.authentication import TokenChecker
+from finetune_operator.progress.server import MAX_BODY_BYTES, ProgressServer, build_app
+from finetune_operator.progress.writer import ProgressWriter
 
 PATH = "/apis/finetune.dev/v1alpha1/namespaces/team/finetunejobs/{}/progress"
 OURS = Progress(step=3, total_steps=10).to_body()

@@ -7,10 +7,10 @@ from factories import NOW, a_job_body, an_attempt, seconds
 from fake_api import FakeApi
 from finetune_contract.answers import Answer
 from finetune_contract.progress import Progress
-from finetune_operator.attempts import Result, render_attempts
-from finetune_operator.memory import Kind, Memory
-from finetune_operator.naming import FINETUNE_JOBS, JobKey
-from finetune_operator.progress_writer import ProgressWriter
+from finetune_operator.job.attempts import Result, render_attempts
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.objects.names import FINETUNE_JOBS, JobKey
+from finetune_operator.progress.writer import ProgressWriter
 
 KEY = JobKey(namespace="team", label="balloon")
 INTERVAL = seconds(0.1)

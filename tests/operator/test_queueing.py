@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from factories import a_training_job
-from finetune_operator.naming import Reason
-from finetune_operator.queueing import NO_WORDS, find_queue, find_queue_words
+from finetune_operator.job.observe.queueing import NO_WORDS, find_queue, find_queue_words
+from finetune_operator.objects.names import Reason
 
 NO_QUOTA = (
     "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in "

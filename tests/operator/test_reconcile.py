@@ -21,9 +21,9 @@ from factories import (
 )
 from fake_cluster import Crash, FakeCluster
 from finetune_contract.outcome import Blame, ExitCode, Outcome
-from finetune_operator.errors import Conflict
-from finetune_operator.reconcile import Reconciled, reconcile
-from finetune_operator.timestamps import render_time
+from finetune_operator.job.reconcile import Reconciled, reconcile
+from finetune_operator.objects.errors import Conflict
+from finetune_operator.objects.times import render_time
 
 
 def go(cluster: FakeCluster, now: datetime = NOW) -> Reconciled | None:

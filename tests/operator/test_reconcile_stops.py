@@ -22,8 +22,8 @@ from factories import (
 )
 from fake_cluster import Crash, FakeCluster
 from finetune_contract.outcome import Blame
-from finetune_operator.reconcile import reconcile
-from finetune_operator.timestamps import render_time
+from finetune_operator.job.reconcile import reconcile
+from finetune_operator.objects.times import render_time
 
 Scene = Callable[[FakeCluster, datetime], None]
 

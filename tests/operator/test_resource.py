@@ -8,12 +8,12 @@ import pytest
 from factories import NOW, a_bad_outcome, a_failure, a_good_outcome, a_job, an_attempt
 from finetune_contract.outcome import Blame
 from finetune_contract.progress import Progress, TrainerPhase
-from finetune_operator.attempts import Result
-from finetune_operator.decision import Decision
-from finetune_operator.figures import render_progress
-from finetune_operator.naming import Phase
-from finetune_operator.observation import Observed
-from finetune_operator.status import next_status
+from finetune_operator.job.attempts import Result
+from finetune_operator.job.decide.decision import Decision
+from finetune_operator.job.observe.observation import Observed
+from finetune_operator.job.status.progress import render_progress
+from finetune_operator.job.status.status import next_status
+from finetune_operator.objects.names import Phase
 from resource_schema import CRD, SCHEMA, VERSION, assert_fits
 
 ATTEMPT = an_attempt(

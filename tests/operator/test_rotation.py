@@ -11,10 +11,10 @@ import pytest
 
 from factories import NOW
 from fake_api import CONFLICT, FakeApi
-from finetune_operator.certificates import KeyPair, read_certificates
-from finetune_operator.kube_api import ApiError
-from finetune_operator.naming import WEBHOOK_CONFIGURATIONS
-from finetune_operator.rotation import Mounted, SelfSigned
+from finetune_operator.kube.client import ApiError
+from finetune_operator.objects.names import WEBHOOK_CONFIGURATIONS
+from finetune_operator.webhook.certificates.rotation import Mounted, SelfSigned
+from finetune_operator.webhook.certificates.x509 import KeyPair, read_certificates
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from factories import SETTINGS
-from finetune_operator.schedules.spec import check_schedule_body
+from finetune_operator.schedule.spec import check_schedule_body
 from repository.crd_config import CRD as JOBS
 from repository.schedule_crd import CRD, with_job_spec
 from resource_schema import SCHEMA as JOB_SCHEMA

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from factories import CONFIG, SETTINGS, a_job_body
-from finetune_operator import conditions
-from finetune_operator.admission import review
-from finetune_operator.errors import NotYet
-from finetune_operator.naming import FINETUNE_JOBS, job_label, scheduled_name
-from finetune_operator.schedules.child import build_child
-from finetune_operator.schedules.spec import check_schedule_body, parse_schedule
-from finetune_operator.timestamps import parse_time
+from finetune_operator.objects import conditions
+from finetune_operator.objects.errors import NotYet
+from finetune_operator.objects.names import FINETUNE_JOBS, job_label, scheduled_name
+from finetune_operator.objects.times import parse_time
+from finetune_operator.schedule.child import build_child
+from finetune_operator.schedule.spec import check_schedule_body, parse_schedule
+from finetune_operator.webhook.review import review
 from simulated_schedule import NAME, ScheduleWorld, a_schedule_body
 
 DAY = timedelta(days=1)

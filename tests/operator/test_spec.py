@@ -2,8 +2,8 @@
 from datetime import timedelta
 
 from factories import CONFIG, SETTINGS, a_job, a_job_body
-from finetune_operator.naming import JobKey
-from finetune_operator.spec import key_of, parse_job
+from finetune_operator.job.spec import key_of, parse_job
+from finetune_operator.objects.names import JobKey
 
 
 def test_everything_in_the_spec_arrives() -> None:

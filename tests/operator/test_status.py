@@ -16,19 +16,19 @@ from factories import (
     seconds,
 )
 from finetune_contract.outcome import Blame
-from finetune_operator import conditions
-from finetune_operator.attempts import Result
-from finetune_operator.decision import Decision, decide
-from finetune_operator.naming import Phase
-from finetune_operator.observation import Observed
-from finetune_operator.status import (
+from finetune_operator.job.attempts import Result
+from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.observe.observation import Observed
+from finetune_operator.job.status.status import (
     acknowledged_status,
     find_cleanup,
     is_finished,
     next_status,
     status_patch,
 )
-from finetune_operator.timestamps import render_time
+from finetune_operator.objects import conditions
+from finetune_operator.objects.names import Phase
+from finetune_operator.objects.times import render_time
 
 LATER = NOW + seconds(60)
 GIB = 1024**3

@@ -8,14 +8,14 @@ from factories import NOW, a_failure, a_job, an_attempt
 from finetune_contract.answers import MAX_ANSWERS, MAX_TEXT, Answer
 from finetune_contract.outcome import Blame
 from finetune_contract.progress import MAX_METRIC_NAME, MAX_METRICS, Progress
-from finetune_operator.attempts import Result, count_failed, parse_attempts, render_attempts
-from finetune_operator.decision import Decision
-from finetune_operator.figures import report_patch
-from finetune_operator.loss_history import MAX_POINTS
-from finetune_operator.naming import Phase
-from finetune_operator.observation import Observed
-from finetune_operator.status import next_status
-from finetune_operator.status_limit import MAX_BYTES, size_of, within_limit
+from finetune_operator.job.attempts import Result, count_failed, parse_attempts, render_attempts
+from finetune_operator.job.decide.decision import Decision
+from finetune_operator.job.observe.observation import Observed
+from finetune_operator.job.status.limit import MAX_BYTES, size_of, within_limit
+from finetune_operator.job.status.loss_history import MAX_POINTS
+from finetune_operator.job.status.progress import report_patch
+from finetune_operator.job.status.status import next_status
+from finetune_operator.objects.names import Phase
 
 LARGEST = 2**53
 

@@ -5,10 +5,10 @@ import pytest
 
 from factories import a_job_body, a_pod, a_training_job
 from fake_api import FakeApi
-from finetune_operator.kube_api import ApiError
-from finetune_operator.memory import Kind, Memory
-from finetune_operator.naming import JobKey
-from finetune_operator.sweep import fill_memory, forget_vanished, is_defined
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.client import ApiError
+from finetune_operator.kube.relist import fill_memory, forget_vanished, is_defined
+from finetune_operator.objects.names import JobKey
 
 KEY = JobKey(namespace="team", label="balloon")
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from factories import NOW
-from finetune_operator.timestamps import (
+from finetune_operator.objects.times import (
     parse_time,
     render_duration,
     render_micro_time,

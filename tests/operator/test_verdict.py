@@ -16,7 +16,7 @@ from factories import (
     seconds,
 )
 from finetune_contract.outcome import PEER_LOST, Blame
-from finetune_operator.verdict import MEMORY_REMEDY, find_outcome, judge_failure
+from finetune_operator.job.observe.verdict import MEMORY_REMEDY, find_outcome, judge_failure
 
 QUOTED = (
     "Container trainer for pod team/balloon-1-abcde failed with exit code {} matching FailJob rule "

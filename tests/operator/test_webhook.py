@@ -8,9 +8,9 @@ import pytest
 
 from factories import NOW, SETTINGS, seconds
 from fake_api import FakeApi
-from finetune_operator.certificates import KeyPair, make_self_signed
-from finetune_operator.webhook import Webhook, build_source, build_webhook
-from finetune_operator.webhook_server import WebhookServer, build_webhook_app
+from finetune_operator.webhook.certificates.x509 import KeyPair, make_self_signed
+from finetune_operator.webhook.registration import Webhook, build_source, build_webhook
+from finetune_operator.webhook.server import WebhookServer, build_webhook_app
 
 KEYS = make_self_signed("replica-0", ("x.svc",), now=NOW, validity=timedelta(days=1))
 

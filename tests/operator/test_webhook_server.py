@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 
 from factories import CONFIG, SETTINGS, a_job_body
-from finetune_operator.certificates import KeyPair, make_self_signed
-from finetune_operator.manifest import Body
-from finetune_operator.webhook_server import (
+from finetune_operator.objects.raw import Body
+from finetune_operator.webhook.certificates.x509 import KeyPair, make_self_signed
+from finetune_operator.webhook.server import (
     MAX_BODY_BYTES,
     PATH,
     WebhookServer,

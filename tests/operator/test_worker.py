@@ -5,9 +5,9 @@ import pytest
 
 from factories import a_job_body
 from fake_cluster import FakeCluster
-from finetune_operator.errors import Conflict, Gone, NotLeading
-from finetune_operator.kube_api import ApiError
-from finetune_operator.logs import OneLine
+from finetune_operator.kube.client import ApiError
+from finetune_operator.objects.errors import Conflict, Gone, NotLeading
+from finetune_operator.telemetry.logs import OneLine
 from operator_passes import failing_with, work_on
 
 

@@ -13,12 +13,12 @@ from aiohttp import web
 
 from factories import a_job_body, a_pod, a_training_job, an_attempt
 from fake_api import FakeApi
-from finetune_operator.attempts import render_attempts
-from finetune_operator.authentication import TokenChecker
-from finetune_operator.memory import Kind, Memory
-from finetune_operator.naming import FINETUNE_JOBS
-from finetune_operator.progress_server import PROGRESS_PATH, ProgressServer, build_app
-from finetune_operator.progress_writer import ProgressWriter
+from finetune_operator.job.attempts import render_attempts
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.objects.names import FINETUNE_JOBS
+from finetune_operator.progress.authentication import TokenChecker
+from finetune_operator.progress.server import PROGRESS_PATH, ProgressServer, build_app
+from finetune_operator.progress.writer import ProgressWriter
 
 pytestmark = pytest.mark.slow  # importing transformers
 

@@ -5,9 +5,9 @@ import sys
 
 from aiohttp import web
 
-from finetune_operator.logs import set_up_logs
 from finetune_operator.results_page.server import build_app
 from finetune_operator.results_page.settings import Settings
+from finetune_operator.telemetry.logs import set_up_logs
 
 
 def main() -> int:

@@ -13,9 +13,9 @@ from typing import Final
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 
-from finetune_operator.logs import say
-from finetune_operator.naming import FINETUNE_JOBS
+from finetune_operator.objects.names import FINETUNE_JOBS
 from finetune_operator.results_page.settings import Settings
+from finetune_operator.telemetry.logs import say
 
 TIMEOUT = ClientTimeout(total=30)
 
