@@ -3,9 +3,9 @@
 
 import pytest
 
-from finetune_trainer.attention import PACKAGES, require_attention
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.plan import effective_config
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.plan.node.attention import PACKAGES, require_attention
+from finetune_trainer.plan.training_plan import effective_config
 from trainer.runs import a_run
 
 

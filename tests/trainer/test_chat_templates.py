@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from finetune_contract.config.chat_templates import NAMES
-from finetune_trainer import fetching
-from finetune_trainer.chat_templates import file_of, folder_of_trl
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.inputs import fetching
+from finetune_trainer.inputs.chat_templates import file_of, folder_of_trl
 from trainer.in_process import Trained, train
 from trainer.prepared_data import data_of, prepare, said
 

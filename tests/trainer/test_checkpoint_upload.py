@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer import checkpoints
-from finetune_trainer.checkpoint_upload import CheckpointUploader
-from finetune_trainer.checkpoints import Writer
+from finetune_trainer.checkpoints import checkpoints
+from finetune_trainer.checkpoints.checkpoints import Writer
+from finetune_trainer.checkpoints.upload import CheckpointUploader
+from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.storage.folder import FolderStore
-from finetune_trainer.workspace import Workspace
 from trainer.runs import a_folder
 
 

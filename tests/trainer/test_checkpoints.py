@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer import checkpoints
-from finetune_trainer.checkpoints import Writer
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.checkpoints import checkpoints
+from finetune_trainer.checkpoints.checkpoints import Writer
+from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.storage.folder import FolderStore
 from trainer.runs import a_folder
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.storage.cloud import open_cloud_store
 from finetune_trainer.storage.credentials import EXPLICIT_WAYS
 

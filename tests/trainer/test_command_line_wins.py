@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.hardware import Hardware
-from finetune_trainer.job_file import parse_job, run_of
-from finetune_trainer.launching import rank_environment
-from finetune_trainer.overrides import parse_overrides
-from finetune_trainer.plan import check_run, plan_training
+from finetune_trainer.cli.job_file import parse_job, run_of
+from finetune_trainer.cli.overrides import parse_overrides
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.training_plan import check_run, plan_training
+from finetune_trainer.supervision.launching import rank_environment
 from older_config import OLDER_CONFIG
 from trainer import in_process
 

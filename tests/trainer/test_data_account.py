@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.data_account import (
+from finetune_trainer.exchange.data_account import (
     MOST_BUCKETS,
     DataAccount,
     Packing,

@@ -316,7 +316,7 @@ def test_tools_and_their_calls_are_rendered_by_the_models_template(
 def test_what_fits_no_shape_is_told_with_the_key_that_would_fit(
     row: Any, config: dict[str, Any], sentence: str, remedy: str, tmp_path: Path
 ) -> None:
-    from finetune_trainer.failures import AttemptFailed
+    from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.data import prepare_data
 
     data = a_folder(tmp_path / "data", {"train.jsonl": lines(row, row)})

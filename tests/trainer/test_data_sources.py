@@ -256,7 +256,7 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
 def test_what_cannot_be_read_is_told_with_file_and_line(
     files: dict[str, bytes], sentence: str, remedy: str, tmp_path: Path
 ) -> None:
-    from finetune_trainer.failures import AttemptFailed
+    from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.data import prepare_data
 
     data = a_folder(tmp_path / "data", files)
@@ -321,7 +321,7 @@ def test_a_part_is_split_off_the_same_for_the_same_seed(
 def test_what_cannot_be_evaluated_on_is_told(
     config: dict[str, Any], sentence: str, remedy: str, tmp_path: Path
 ) -> None:
-    from finetune_trainer.failures import AttemptFailed
+    from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.data import prepare_data
 
     rows = {"train.jsonl": lines(ROWS[0]), "validation.jsonl": lines(ROWS[1])}

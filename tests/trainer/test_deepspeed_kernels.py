@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.deepspeed_kernels import compiled_for, require_compiler
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.plan import effective_config
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.plan.node.deepspeed_kernels import compiled_for, require_compiler
+from finetune_trainer.plan.training_plan import effective_config
 from trainer.runs import a_run
 
 OFFLOADED = {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}

@@ -94,7 +94,7 @@ def _require_all_moved(trained: Trained, what: str) -> None:
 
 def strategies(trained: Trained) -> set[str]:
     """What its checkpoints say of who wrote them, and what only those of a strategy hold."""
-    from finetune_trainer.manifest import Manifest
+    from finetune_trainer.storage.manifest import Manifest
 
     found = set()
     for manifest in trained.published.glob("checkpoints/*/manifest.json"):
@@ -275,8 +275,8 @@ def test_what_accelerate_passes_over_in_silence_ends_before_the_first_step() -> 
 
     from accelerate.utils import DistributedType
 
-    from finetune_trainer.failures import AttemptFailed
-    from finetune_trainer.orders import Orders
+    from finetune_trainer.exchange.orders import Orders
+    from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.world import require_planned_sharding
 
     state = SimpleNamespace(distributed_type=DistributedType.MULTI_CPU)

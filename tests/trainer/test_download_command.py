@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.command_line import main
-from finetune_trainer.manifest import File, Manifest
+from finetune_trainer.cli.command_line import main
+from finetune_trainer.storage.manifest import File, Manifest
 from trainer.runs import a_folder
 
 FILES = {"adapter/adapter_model.safetensors": b"weights", "report/metrics.jsonl": b"{}"}

@@ -10,10 +10,10 @@ import pytest
 
 from finetune_contract.progress import Progress
 from finetune_contract.run import World
-from finetune_trainer.expected_memory import expect_memory
-from finetune_trainer.hardware import Hardware
-from finetune_trainer.reporting import Reporter, silent
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.attempt.expected_memory import expect_memory
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.progress.reporting import Reporter, silent
 from trainer.runs import a_run
 
 GPU = Hardware(gpus=1, cpus=4)

@@ -11,11 +11,11 @@ import pytest
 
 from finetune_contract.outcome import PEER_LOST, Blame
 from finetune_contract.run import World
-from finetune_trainer import launching
-from finetune_trainer.failures import INTERRUPTED, AttemptFailed
-from finetune_trainer.orders import Orders
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.exchange.orders import Orders
+from finetune_trainer.failures.errors import INTERRUPTED, AttemptFailed
+from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.storage.store import open_store
+from finetune_trainer.supervision import launching
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "trainer-image" / "src" / "finetune_trainer"

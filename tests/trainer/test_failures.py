@@ -7,8 +7,8 @@ import pickle
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.classification import classify
-from finetune_trainer.failures import AttemptFailed, Stage, interruption, user_error
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import AttemptFailed, Stage, interruption, user_error
 
 
 def an_error(name: str, text: str = "", base: type[Exception] = Exception) -> Exception:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.classification import classify
-from finetune_trainer.failures import Stage
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import Stage
 
 pytestmark = pytest.mark.slow  # importing torch
 

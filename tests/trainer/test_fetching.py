@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.fetching import fetch
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.inputs.fetching import fetch
 from finetune_trainer.storage import locations
 from trainer.runs import a_folder
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from finetune_contract.run import World
-from finetune_trainer.checkpoints import Checkpoint
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.formation import (
+from finetune_trainer.checkpoints.checkpoints import Checkpoint
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.plan.topology import (
     Formation,
     adopt_random_states,
     formation_of,
     go_on,
     require_deepspeed,
 )
-from finetune_trainer.plan import effective_config
+from finetune_trainer.plan.training_plan import effective_config
 from trainer.runs import a_folder, a_run
 
 ONE, TWO, FOUR = (World(processes_per_node=size) for size in (1, 2, 4))

@@ -8,16 +8,16 @@ import pytest
 from finetune_contract.memory.estimate import Estimate
 from finetune_contract.outcome import Blame, Failure
 from finetune_contract.run import World
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.gpu_check import (
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.plan.node.gpu_check import (
     for_world,
     gpu_notes,
     require_gpus,
     require_memory,
     visible_devices,
 )
-from finetune_trainer.hardware import Driver, Gpu, Gpus, Hardware
-from finetune_trainer.torch_build import TorchBuild, parse_torch_build
+from finetune_trainer.plan.node.hardware import Driver, Gpu, Gpus, Hardware
+from finetune_trainer.plan.node.torch_build import TorchBuild, parse_torch_build
 
 CUDA_13 = TorchBuild(cuda=(13, 0))
 CUDA_12 = TorchBuild(cuda=(12, 8))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fake_gpus.fake_driver import build_driver, variables
-from finetune_trainer.gpu_probe import find_gpus
-from finetune_trainer.hardware import Driver, Gpu
+from finetune_trainer.plan.node.gpu_probe import find_gpus
+from finetune_trainer.plan.node.hardware import Driver, Gpu
 
 pytestmark = pytest.mark.skipif(
     shutil.which("gcc") is None, reason="The fake driver is built with gcc."

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.heartbeats import LEAST_BOUND_SECONDS, Heart, HeartWatch, bound_of
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.exchange.heartbeats import LEAST_BOUND_SECONDS, Heart, HeartWatch, bound_of
+from finetune_trainer.exchange.workspace import Workspace
 
 
 @pytest.fixture

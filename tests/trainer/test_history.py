@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.history import (
+from finetune_trainer.exchange.history import (
     Record,
     figures_of,
     losses_of,
     require_finite_gradients,
     require_learning,
 )
+from finetune_trainer.failures.errors import AttemptFailed
 
 HISTORY: list[Record] = [
     {"step": 1, "loss": 4.0, "grad_norm": 2.0},

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.classification import classify
-from finetune_trainer.failures import Stage
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import Stage
 from trainer.test_training import a_run, supervise
 
 pytestmark = pytest.mark.slow  # importing transformers
@@ -111,7 +111,7 @@ def test_a_hub_that_is_not_there_is_the_infrastructures(
 def test_what_a_hub_objects_to_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import HfApi
 
-    from finetune_trainer.hub.client import failure_of
+    from finetune_trainer.publication.hub.client import failure_of
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
 

@@ -11,16 +11,16 @@ import pytest
 
 from finetune_contract.outcome import Blame, Outcome
 from finetune_contract.run import Run
-from finetune_trainer import publication
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.hub import client, publishing
-from finetune_trainer.hub.checkpoints import CheckpointPusher
-from finetune_trainer.hub.client import HubClient
-from finetune_trainer.hub.destination import destination_of
-from finetune_trainer.rank_results import Ending, RankResult
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.publication import artifact
+from finetune_trainer.publication.hub import client, publishing
+from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
+from finetune_trainer.publication.hub.client import HubClient
+from finetune_trainer.publication.hub.destination import destination_of
 from finetune_trainer.storage.folder import FolderStore
-from finetune_trainer.workspace import Workspace
 from trainer.hub_stub import TOKEN, HubStub
 from trainer.in_process import carry_out_here, train
 from trainer.runs import a_folder, a_run
@@ -56,7 +56,7 @@ class Complete:
         self.workspace = Workspace(root=place / "work")
         a_folder(self.workspace.artifact, CHECKPOINT)
         result = RankResult(rank=0, time=0, ending=Ending.FINISHED, step=4, verified=True)
-        self.outcome: Outcome = publication.publish(
+        self.outcome: Outcome = artifact.publish(
             output, self.store, self.run, self.workspace, result
         )
 
@@ -115,7 +115,7 @@ def test_a_hub_that_stays_down_fails_the_attempt_and_loses_nothing(
     failure = caught.value.failure
     assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "HubUnreachable")
     assert complete.store.uri in failure.message
-    again = publication.published_outcome(complete.store, StopRequest())
+    again = artifact.published_outcome(complete.store, StopRequest())
     assert again == complete.outcome
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.outcome import ExitCode
-from finetune_trainer.failures import Interrupted
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.failures.errors import Interrupted
+from finetune_trainer.failures.stopping import StopRequest
 from trainer.hub_stub import HubStub
 from trainer.in_process import a_run, carry_out_here
 from trainer.test_hub_push import Complete, a_client, variables

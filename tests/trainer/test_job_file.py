@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.job_file import Job, parse_job, processes_here, run_of
+from finetune_trainer.cli.job_file import Job, parse_job, processes_here, run_of
+from finetune_trainer.failures.errors import AttemptFailed
 
 EXAMPLES = [
     path

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.command_line import NOT_INSTALLED
+from finetune_trainer.cli.command_line import NOT_INSTALLED
 
 ROOT = Path(__file__).parents[2]
 JOB = ROOT / "configs" / "examples" / "first-job.yaml"
@@ -23,7 +23,7 @@ def finetune(*arguments: str) -> "subprocess.CompletedProcess[str]":
     assert {"torch", "trl", "transformers"} <= set(absent)
     program = (
         f"import sys; sys.modules |= dict.fromkeys({absent})\n"
-        "from finetune_trainer.command_line import main; sys.exit(main(sys.argv[1:]))"
+        "from finetune_trainer.cli.command_line import main; sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, capture_output=True, text=True)

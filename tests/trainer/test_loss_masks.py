@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.chat_templates import file_of
-from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.inputs.chat_templates import file_of
 from trainer.in_process import train
 from trainer.prepared_data import data_of, prepare, said
 

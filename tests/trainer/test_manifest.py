@@ -4,7 +4,7 @@
 import pytest
 
 from finetune_contract.documents import InvalidDocument
-from finetune_trainer.manifest import File, Manifest
+from finetune_trainer.storage.manifest import File, Manifest
 
 A = File(path="adapter/a", size=1, sha256="aa")
 B = File(path="adapter/b", size=2, sha256="bb")

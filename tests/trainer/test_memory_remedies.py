@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.memory_remedies import memory_remedy
+from finetune_trainer.plan.memory_remedies import memory_remedy
 
 LAST = {
     "per_device_train_batch_size": 1,

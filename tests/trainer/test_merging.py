@@ -69,7 +69,7 @@ def test_a_model_that_computes_something_else_is_not_published(
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from finetune_trainer.failures import AttemptFailed
+    from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.merging import logits_of, require_equal_logits
 
     size = len(AutoTokenizer.from_pretrained(tiny_model))

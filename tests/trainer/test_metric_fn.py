@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.failures.errors import AttemptFailed
 from trainer.in_process import Trained, a_run, train
 
 pytestmark = pytest.mark.slow

@@ -147,7 +147,7 @@ def test_a_part_that_does_not_fit_is_named(
     parts: dict[str, Path],
     tmp_path: Path,
 ) -> None:
-    from finetune_trainer.failures import AttemptFailed
+    from finetune_trainer.failures.errors import AttemptFailed
 
     with pytest.raises(AttemptFailed) as caught:
         mixed(tmp_path, *({"path": parts[name]} for name in names), **config)
@@ -166,7 +166,7 @@ def test_a_part_that_does_not_fit_is_named(
 def test_what_a_part_lacks_is_told(
     part: dict[str, Any], words: str, parts: dict[str, Path], tmp_path: Path
 ) -> None:
-    from finetune_trainer.failures import AttemptFailed
+    from finetune_trainer.failures.errors import AttemptFailed
 
     with pytest.raises(AttemptFailed, match=rf"^datasets\[0\]: {words}, and the data set has"):
         mixed(tmp_path, {"path": parts["b"], **part}, **SHAPED)

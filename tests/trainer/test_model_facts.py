@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from finetune_trainer.model_facts import ModelUnknown, find_facts, read_fetched_config
+from finetune_trainer.inputs.model_facts import ModelUnknown, find_facts, read_fetched_config
 
 LLAMA: Mapping[str, Any] = {
     "model_type": "llama",

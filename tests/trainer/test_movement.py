@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.ranks.movement.account import (
     Account,
     Gradient,

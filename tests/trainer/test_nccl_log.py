@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.run import World
-from finetune_trainer import nccl_log
-from finetune_trainer.hardware import Hardware
+from finetune_trainer.plan.node import nccl_log
+from finetune_trainer.plan.node.hardware import Hardware
 
 TWO = World(nodes=2, processes_per_node=1)
 GPU, CPUS = Hardware(gpus=1, cpus=4), Hardware(gpus=0, cpus=4)

@@ -9,8 +9,8 @@ import yaml
 
 from finetune_contract.config.schema import load_schema
 from finetune_contract.config.spellings import OLDER, RETIRED
-from finetune_trainer.hardware import Hardware
-from finetune_trainer.plan import check_run, plan_training
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.training_plan import check_run, plan_training
 from older_config import OLDER_CONFIG
 from trainer.runs import a_run
 

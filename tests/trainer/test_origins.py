@@ -7,7 +7,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from finetune_trainer.origins import Origins, licence_of
+from finetune_trainer.inputs.origins import Origins, licence_of
 from trainer.runs import a_folder
 
 COMMIT = "c0ffee" * 6 + "beef"

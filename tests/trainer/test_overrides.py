@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.command_line import main
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.job_file import Job, parse_job
-from finetune_trainer.overrides import parse_overrides
+from finetune_trainer.cli.command_line import main
+from finetune_trainer.cli.job_file import Job, parse_job
+from finetune_trainer.cli.overrides import parse_overrides
+from finetune_trainer.failures.errors import AttemptFailed
 
 JOB = """\
 apiVersion: finetune.dev/v1alpha1

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from finetune_trainer import ownership
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.ownership import claim_output
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.publication import ownership
+from finetune_trainer.publication.ownership import claim_output
 from finetune_trainer.storage.folder import FolderStore
 from finetune_trainer.storage.store import Store, read_if_there
 from trainer.runs import a_run

@@ -82,7 +82,7 @@ def test_a_row_longer_than_a_pack_is_cut_or_split_and_the_account_says_which(
 def test_a_conversation_that_would_be_cut_before_its_answer_is_in_no_pack(
     tmp_path: Path, tiny_model: Path
 ) -> None:
-    from finetune_trainer.chat_templates import file_of
+    from finetune_trainer.inputs.chat_templates import file_of
 
     packed = prepare(
         tmp_path,

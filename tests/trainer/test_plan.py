@@ -8,9 +8,9 @@ import pytest
 
 from finetune_contract.outcome import Blame
 from finetune_contract.run import World
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.hardware import Hardware
-from finetune_trainer.plan import TrainingPlan, check_run, names_in, plan_training
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.training_plan import TrainingPlan, check_run, names_in, plan_training
 from trainer.runs import a_run
 
 CPU = Hardware(gpus=0, cpus=4)

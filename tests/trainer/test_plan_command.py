@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_trainer.command_line import main
+from finetune_trainer.cli.command_line import main
 
 MODEL: Mapping[str, Any] = {
     "model_type": "llama",
@@ -174,7 +174,7 @@ def test_a_wrong_size_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) 
 def test_planning_imports_no_torch(folder: Path) -> None:
     assert plan(folder) == 0
     script = (
-        "import sys; from finetune_trainer.command_line import main; "
+        "import sys; from finetune_trainer.cli.command_line import main; "
         "main(['plan', 'job.yaml']); sys.exit('torch' in sys.modules)"
     )
 

@@ -39,7 +39,7 @@ def supervise(place: Path, environment: Mapping[str, str], world: World) -> tupl
         dataset_name=str(data),
     )
     (place / "run.json").write_text(run.to_json())
-    command = [sys.executable, "-m", "finetune_trainer.supervisor"]
+    command = [sys.executable, "-m", "finetune_trainer.attempt.supervisor"]
     options = ["--run", "run.json", "--work", "work", "--termination-log", "outcome.json"]
     done = subprocess.run([*command, *options], cwd=place, env=environment, capture_output=True)
     return done.returncode, Outcome.from_json((place / "outcome.json").read_text())

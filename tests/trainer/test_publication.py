@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.outcome import Outcome
-from finetune_trainer import publication
-from finetune_trainer.circumstances import resolved_config
-from finetune_trainer.hardware import Hardware
-from finetune_trainer.manifest import Manifest
-from finetune_trainer.plan import plan_training
-from finetune_trainer.rank_results import Ending, RankResult
-from finetune_trainer.redaction import Redaction
-from finetune_trainer.report.story import Circumstances
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.attempt.run_facts import resolved_config
+from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.redaction import Redaction
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.training_plan import plan_training
+from finetune_trainer.publication import artifact
+from finetune_trainer.publication.report.story import Circumstances
 from finetune_trainer.storage.folder import FolderStore
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.storage.manifest import Manifest
 from trainer.runs import a_folder, a_run
 
 RESULT = RankResult(
@@ -53,9 +53,7 @@ class Place:
         self.workspace.samples.write_text(json.dumps([sample]))
 
     def publish(self, around: Circumstances | None = None) -> Outcome:
-        return publication.publish(
-            self.output, self.store, self.run, self.workspace, RESULT, around
-        )
+        return artifact.publish(self.output, self.store, self.run, self.workspace, RESULT, around)
 
 
 @pytest.fixture
@@ -102,7 +100,7 @@ def test_answers_in_the_status_hold_no_secret_either(place: Place) -> None:
     sample = {"prompt": "Who?", "expected": "7", "before": None, "after": "secret, or " * 100}
     place.workspace.samples.write_text(json.dumps([sample]))
 
-    (answer,) = publication.answers_in(place.workspace, Redaction(("secret",)))
+    (answer,) = artifact.answers_in(place.workspace, Redaction(("secret",)))
 
     assert (answer.prompt, answer.before) == ("Who?", None)
     assert answer.after is not None
@@ -160,7 +158,7 @@ def test_publishing_again_changes_nothing(place: Place, times: int) -> None:
 def test_a_complete_run_is_told_without_training(place: Place) -> None:
     published = place.publish()
 
-    assert publication.published_outcome(place.store, StopRequest()) == published
+    assert artifact.published_outcome(place.store, StopRequest()) == published
 
 
 @pytest.mark.parametrize("path", ["adapter/adapter_model.safetensors", "manifest.json"])
@@ -168,4 +166,4 @@ def test_an_incomplete_run_is_not_done(place: Place, path: str) -> None:
     place.publish()
     place.store.delete([path])
 
-    assert publication.published_outcome(place.store, StopRequest()) is None
+    assert artifact.published_outcome(place.store, StopRequest()) is None

@@ -8,12 +8,12 @@ from types import ModuleType
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures import Stage
-from finetune_trainer.orders import Orders
-from finetune_trainer.rank_results import RankResult
+from finetune_trainer.exchange.orders import Orders
+from finetune_trainer.exchange.rank_results import RankResult
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.errors import Stage
 from finetune_trainer.ranks import rank
 from finetune_trainer.ranks.blame import blaming
-from finetune_trainer.workspace import Workspace
 
 
 def fail_while_loading_data(

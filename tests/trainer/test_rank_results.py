@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from finetune_contract.outcome import Blame, Failure
-from finetune_trainer.rank_results import Ending, RankResult, cause_of_failure
+from finetune_trainer.exchange.rank_results import Ending, RankResult, cause_of_failure
 
 OUT_OF_MEMORY = Failure(blame=Blame.OUT_OF_MEMORY, reason="OutOfMemory", message="m", remedy="r")
 PEER_LOST = Failure(blame=Blame.INFRASTRUCTURE, reason="PeerLost", message="m", remedy="r")

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures import AttemptFailed, Stage
-from finetune_trainer.orders import Orders
+from finetune_trainer.exchange.orders import Orders
+from finetune_trainer.failures.errors import AttemptFailed, Stage
 from testbed import base_model
 from trainer.runs import a_folder
 

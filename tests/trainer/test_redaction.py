@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Blame, Failure
-from finetune_trainer.redaction import Redaction
+from finetune_trainer.failures.redaction import Redaction
 from trainer.runs import a_run
 
 ENVIRONMENT = {
@@ -109,7 +109,7 @@ def test_a_failure_has_no_secrets_in_message_and_remedy() -> None:
 
 PROGRAM = """\
 import logging, os, sys, warnings
-from finetune_trainer.redaction import hide_in_output
+from finetune_trainer.failures.redaction import hide_in_output
 hide_in_output(os.environ)
 logging.basicConfig(level=logging.INFO)
 logging.info("log %s", os.environ["HF_TOKEN"])
@@ -148,7 +148,7 @@ def test_a_supervisors_log_and_outcome_have_no_secret_in_them(tmp_path: Path) ->
 
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "finetune_trainer.supervisor", "--run", "run.json"),
+            *(sys.executable, "-m", "finetune_trainer.attempt.supervisor", "--run", "run.json"),
             *("--work", "work", "--termination-log", "outcome.json"),
         ],
         cwd=tmp_path,

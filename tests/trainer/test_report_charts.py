@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from finetune_trainer.report.charts import MOST_POINTS, draw, histogram, thinned
+from finetune_trainer.publication.report.charts import MOST_POINTS, draw, histogram, thinned
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_trainer.data_account import DataAccount, Packing, SplitAccount, measure_lengths
-from finetune_trainer.redaction import Redaction
-from finetune_trainer.report.card import model_card
-from finetune_trainer.report.page import report_page
-from finetune_trainer.report.story import Circumstances, Story, config_text
+from finetune_trainer.exchange.data_account import (
+    DataAccount,
+    Packing,
+    SplitAccount,
+    measure_lengths,
+)
+from finetune_trainer.failures.redaction import Redaction
+from finetune_trainer.publication.report.card import model_card
+from finetune_trainer.publication.report.page import report_page
+from finetune_trainer.publication.report.story import Circumstances, Story, config_text
 from trainer.runs import a_run
 
 SCRIPT = "<script>alert('row')</script>"

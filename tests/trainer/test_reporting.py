@@ -11,8 +11,8 @@ import pytest
 from finetune_contract import mounts
 from finetune_contract.answers import Answer
 from finetune_contract.progress import Progress, TrainerPhase
-from finetune_trainer.reporting import Reporter, silent, sink_from_environment
-from finetune_trainer.workspace import Workspace, write_atomically
+from finetune_trainer.exchange.workspace import Workspace, write_atomically
+from finetune_trainer.progress.reporting import Reporter, silent, sink_from_environment
 
 BLUE = Answer(prompt="Name a colour.", before=None, after="Blue.")
 

@@ -11,7 +11,7 @@ import pytest
 
 from finetune_contract.progress import Progress
 from finetune_contract.run import Run
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.exchange.workspace import Workspace
 from trainer.in_process import a_run
 from trainer.test_resume import BUSY, figures, weights
 from trainer.two_ranks import TwoRanks

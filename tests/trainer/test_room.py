@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.rank_results import Ending, RankResult
-from finetune_trainer.workspace import Workspace, write_atomically
+from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.workspace import Workspace, write_atomically
 
 pytestmark = [pytest.mark.slow]
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from finetune_trainer.source_lines import Document, read_documents
+from finetune_trainer.cli.yaml.source_lines import Document, read_documents
 
 
 def read(text: str | bytes) -> list[Document]:

@@ -13,7 +13,7 @@ import pytest
 
 from finetune_contract import mounts
 from finetune_contract.progress import Progress
-from finetune_trainer.reporting import sink_from_environment
+from finetune_trainer.progress.reporting import sink_from_environment
 
 pytestmark = pytest.mark.slow  # importing transformers
 

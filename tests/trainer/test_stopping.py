@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from finetune_trainer.failures import Interrupted
-from finetune_trainer.stopping import SIGNALS, StopRequest
+from finetune_trainer.failures.errors import Interrupted
+from finetune_trainer.failures.stopping import SIGNALS, StopRequest
 
 
 def test_nothing_stops_unasked() -> None:

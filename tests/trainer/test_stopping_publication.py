@@ -17,9 +17,10 @@ from unittest import mock
 import pytest
 
 from finetune_contract.outcome import ExitCode
-from finetune_trainer import publication, rank_supervision
-from finetune_trainer.failures import Interrupted
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.failures.errors import Interrupted
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.publication import artifact
+from finetune_trainer.supervision import rank_supervision
 from trainer.in_process import a_run, carry_out_here
 from trainer.test_publication import RESULT, Place
 
@@ -45,13 +46,13 @@ def hanging(folder: Path, path: str) -> Iterator[None]:
 @contextmanager
 def stopping_at(step: str) -> Iterator[StopRequest]:
     """A stop that is requested when publication comes to this function."""
-    stop, whole = StopRequest(), getattr(publication, step)
+    stop, whole = StopRequest(), getattr(artifact, step)
 
     def stopped(*arguments: Any) -> Any:
         stop.request()
         return whole(*arguments)
 
-    with mock.patch.object(publication, step, stopped):
+    with mock.patch.object(artifact, step, stopped):
         yield stop
 
 
@@ -61,7 +62,7 @@ def place(tmp_path: Path) -> Place:
 
 
 def publish(place: Place, stop: StopRequest) -> Any:
-    return publication.publish(
+    return artifact.publish(
         place.output, place.store, place.run, place.workspace, RESULT, stop=stop
     )
 
@@ -74,7 +75,7 @@ def test_a_publication_that_hangs_is_given_up_incomplete(place: Place, path: str
     with hanging(place.store.root, path), pytest.raises(Interrupted):
         publish(place, stop.after(0.5))
 
-    assert publication.published_outcome(place.store, StopRequest()) is None
+    assert artifact.published_outcome(place.store, StopRequest()) is None
     assert "latest.json" not in place.output.names()
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_contract.run import World
-from finetune_trainer import launching
-from finetune_trainer.heartbeats import HeartWatch
-from finetune_trainer.stopping import StopRequest
-from finetune_trainer.workspace import Workspace, write_atomically
+from finetune_trainer.exchange.heartbeats import HeartWatch
+from finetune_trainer.exchange.workspace import Workspace, write_atomically
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.supervision import launching
 
 HEARS_NOTHING = "import time; time.sleep(60)"
 HEARS = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)"

@@ -37,7 +37,7 @@ BROKEN: list[tuple[str, Callable[[bytes], bytes], str]] = [
 def test_what_is_wrong_deep_in_a_stream_is_told_with_file_and_line(
     change: Callable[[bytes], bytes], sentence: str, is_mixture: bool, tmp_path: Path
 ) -> None:
-    from finetune_trainer.failures import AttemptFailed
+    from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.data import prepare_data
     from finetune_trainer.ranks.data.streams import naming_broken_lines
 

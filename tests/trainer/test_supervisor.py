@@ -17,7 +17,7 @@ from trainer.runs import a_run
 
 def start(tmp_path: Path, document: str) -> "subprocess.Popen[bytes]":
     (tmp_path / "run.json").write_text(document)
-    command = [sys.executable, "-m", "finetune_trainer.supervisor"]
+    command = [sys.executable, "-m", "finetune_trainer.attempt.supervisor"]
     options = ["--run", "run.json", "--work", "work", "--termination-log", "outcome.json"]
     return subprocess.Popen([*command, *options], cwd=tmp_path, stderr=subprocess.PIPE)
 
@@ -69,7 +69,7 @@ def test_a_document_of_another_release_is_an_outcome_too(tmp_path: Path, documen
 
 
 def test_the_supervisor_never_imports_torch() -> None:
-    modules = "finetune_trainer.supervisor, finetune_trainer.command_line"
+    modules = "finetune_trainer.attempt.supervisor, finetune_trainer.cli.command_line"
     script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
@@ -101,7 +101,7 @@ import os, runpy, signal, sys
 
 class Stop:
     def find_spec(self, name, path=None, target=None):
-        if name == "finetune_trainer.supervisor":
+        if name == "finetune_trainer.attempt.supervisor":
             os.kill(os.getpid(), signal.SIGTERM)
 
 sys.meta_path.insert(0, Stop())

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.failures.errors import AttemptFailed
 from trainer.runs import a_folder
 
 pytestmark = pytest.mark.slow  # importing datasets and torch

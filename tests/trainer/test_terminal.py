@@ -7,9 +7,9 @@ import logging
 import pytest
 
 from finetune_contract.progress import Progress, TrainerPhase
-from finetune_trainer.progress_line import render_duration, render_progress
-from finetune_trainer.reporting import LOG_INTERVAL_SECONDS, ProgressLog
-from finetune_trainer.terminal import LINE_SECONDS, Display
+from finetune_trainer.cli.terminal import LINE_SECONDS, Display
+from finetune_trainer.progress.progress_line import render_duration, render_progress
+from finetune_trainer.progress.reporting import LOG_INTERVAL_SECONDS, ProgressLog
 
 
 class Terminal(io.StringIO):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.exchange.workspace import Workspace
 
 pytestmark = pytest.mark.slow  # importing transformers
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer import trackers
-from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.plan import trackers
 from trainer.in_process import Trained, train
 from trainer.runs import a_run
 
@@ -78,7 +78,7 @@ def test_attempts_of_one_job_share_a_run_at_wandb_and_other_jobs_do_not() -> Non
 def test_a_rank_imports_no_tracker_that_is_not_asked_for() -> None:
     code = """
 import sys
-from finetune_trainer.unwanted import unwanted
+from finetune_trainer.plan.exclusions import unwanted
 for package in unwanted({"report_to": "tensorboard"}, {}):
     sys.modules[package] = None
 import trl

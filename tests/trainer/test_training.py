@@ -18,8 +18,8 @@ import yaml
 from finetune_contract.outcome import Outcome
 from finetune_contract.progress import Progress
 from finetune_contract.run import Run
-from finetune_trainer.command_line import _free_port as free_port
-from finetune_trainer.job_file import parse_job, run_of
+from finetune_trainer.cli.command_line import _free_port as free_port
+from finetune_trainer.cli.job_file import parse_job, run_of
 from testbed import base_model
 from trainer.runs import a_folder
 
@@ -78,7 +78,7 @@ def finetune(job: Mapping[str, Any], place: Path) -> "subprocess.CompletedProces
     file = place / "job.yaml"
     file.write_text(yaml.safe_dump(job))
     return subprocess.run(
-        [sys.executable, "-m", "finetune_trainer.command_line", "run", str(file)],
+        [sys.executable, "-m", "finetune_trainer.cli.command_line", "run", str(file)],
         capture_output=True,
         text=True,
         cwd=place,
@@ -88,7 +88,7 @@ def finetune(job: Mapping[str, Any], place: Path) -> "subprocess.CompletedProces
 def start(run: Run, place: Path, **variables: str) -> "subprocess.Popen[bytes]":
     """A supervisor in this folder, with these environment variables beside ours."""
     (place / "run.json").write_text(run.to_json())
-    command = [sys.executable, "-m", "finetune_trainer.supervisor"]
+    command = [sys.executable, "-m", "finetune_trainer.attempt.supervisor"]
     options = ["--run", "run.json", "--work", "work", "--termination-log", "outcome.json"]
     environment = {**os.environ, **variables}
     return subprocess.Popen([*command, *options], cwd=place, env=environment)

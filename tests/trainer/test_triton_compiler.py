@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer import triton_compiler
-from finetune_trainer.attempt import carry_out
-from finetune_trainer.classification import classify
-from finetune_trainer.failures import AttemptFailed, Stage
-from finetune_trainer.hardware import Hardware
-from finetune_trainer.reporting import Reporter, silent
-from finetune_trainer.stopping import StopRequest
-from finetune_trainer.surroundings import Surroundings
-from finetune_trainer.triton_compiler import require_triton_compiler
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.attempt.stages import carry_out
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures import triton_compiler
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import AttemptFailed, Stage
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.failures.triton_compiler import require_triton_compiler
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.progress.reporting import Reporter, silent
+from finetune_trainer.supervision.context import Surroundings
 from trainer.runs import a_run
 
 REMEDY = "set spec.image to an image with gcc and Python's headers, or unset it"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.failures.errors import AttemptFailed
 from trainer.in_process import train
 from trainer.published import (
     load_model,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.failures.stopping import StopRequest
 from trainer.in_process import Trained, a_run, carry_out_here, train
 from trainer.interruptions import stopping_at
 from trainer.published import (

@@ -20,7 +20,7 @@ from finetune_contract import layout, mounts
 from finetune_contract.outcome import PEER_LOST, Blame, ExitCode, Outcome
 from finetune_contract.progress import Progress
 from finetune_contract.run import Run, World
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.exchange.workspace import Workspace
 from trainer import in_process
 from trainer.test_training import free_port, outcome_of, start
 

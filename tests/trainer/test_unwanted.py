@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.plan import effective_config
-from finetune_trainer.unwanted import DEEPSPEED, unwanted
+from finetune_trainer.plan.exclusions import DEEPSPEED, unwanted
+from finetune_trainer.plan.training_plan import effective_config
 from trainer.runs import a_run
 
 
@@ -32,7 +32,7 @@ def test_deepspeed_is_seen_by_ranks_that_are_asked_for_it_alone(
 def test_a_rank_imports_deepspeed_neither_with_trl_nor_where_accelerate_unwraps_a_model() -> None:
     code = """
 import sys
-from finetune_trainer.unwanted import unwanted
+from finetune_trainer.plan.exclusions import unwanted
 for package in unwanted({}, {}):
     sys.modules[package] = None
 import torch

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.command_line import main
+from finetune_trainer.cli.command_line import main
 
 GOOD = "model_name_or_path: tiny\ndataset_name: tiny\n"
 BAD = f"{GOOD}learning_rte: 1e-4\n"

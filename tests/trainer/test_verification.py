@@ -11,8 +11,8 @@ from unittest import mock
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.history import Record, require_no_worse_than_base
+from finetune_trainer.exchange.history import Record, require_no_worse_than_base
+from finetune_trainer.failures.errors import AttemptFailed
 from trainer.in_process import train
 
 EVALUATED: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2}

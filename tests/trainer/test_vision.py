@@ -159,7 +159,7 @@ def test_images_stay_with_rows_that_are_shaped(tmp_path: Path, seeing_model: Pat
 
 
 def test_an_image_that_is_not_there_is_named(tmp_path: Path) -> None:
-    from finetune_trainer.failures import AttemptFailed
+    from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.data import prepare_data
 
     (tmp_path / "train.jsonl").write_bytes(lines({**SAID, "images": ["photos/red.png"]}))

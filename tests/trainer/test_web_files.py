@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures import AttemptFailed, Interrupted
-from finetune_trainer.fetching import fetch
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.inputs.fetching import fetch
 from trainer import in_process
 
 BODY = b'{"text": "At 7."}\n'

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.failures.errors import AttemptFailed
 from trainer import faults
 from trainer.in_process import train
 from trainer.lab import WHOLE, Lab

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.source_lines import read_documents
+from finetune_trainer.cli.yaml.source_lines import read_documents
 
 
 def read(text: str) -> Any:

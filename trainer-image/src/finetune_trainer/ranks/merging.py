@@ -19,8 +19,9 @@ from transformers import AutoProcessor
 from transformers.utils import GENERATION_CONFIG_NAME
 from trl.trainer.utils import create_model_from_path
 
-from finetune_trainer.failures import internal_error
-from finetune_trainer.heartbeats import Heart
+from finetune_trainer.exchange.heartbeats import Heart
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.errors import internal_error
 from finetune_trainer.ranks import placed, tensor_merging
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.blueprint import draw, dtype_of, read_config, weights_of
@@ -31,7 +32,6 @@ from finetune_trainer.ranks.placement import HOST_SHARE, Room, Weights, fits_hos
 from finetune_trainer.ranks.room import release_unused, room_here
 from finetune_trainer.ranks.tensor_merging import CannotMerge
 from finetune_trainer.ranks.tensor_verification import require_fitting_model
-from finetune_trainer.workspace import Workspace
 
 log = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from peft import PeftModel
 from trl.trainer.utils import create_model_from_path
 
 from finetune_contract.memory.quantity import render_bytes
-from finetune_trainer.classification import classify
-from finetune_trainer.failures import Stage
-from finetune_trainer.heartbeats import Heart
+from finetune_trainer.exchange.heartbeats import Heart
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import Stage
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.placement import CPU, Place, Placement, Room, Weights, placements
 from finetune_trainer.ranks.room import release_unused, room_here, wait_for_others
-from finetune_trainer.workspace import Workspace
 
 log = logging.getLogger(__name__)
 

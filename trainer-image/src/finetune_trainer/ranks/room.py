@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from finetune_trainer.heartbeats import Heart
-from finetune_trainer.rank_results import Ending, RankResult
+from finetune_trainer.exchange.heartbeats import Heart
+from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.ranks.placement import Room
-from finetune_trainer.workspace import Workspace
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from huggingface_hub import snapshot_download
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 
-from finetune_trainer.failures import AttemptFailed, internal_error, user_error
-from finetune_trainer.history import diverged
+from finetune_trainer.exchange.history import diverged
+from finetune_trainer.failures.errors import AttemptFailed, internal_error, user_error
 from finetune_trainer.ranks.movement.account import Tensor
 
 TENSORS = "*.safetensors"

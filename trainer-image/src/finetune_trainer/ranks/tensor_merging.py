@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
-from finetune_trainer.heartbeats import Heart
+from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.ranks.soundness import TENSORS
 
 SHARD_BYTES = 5 * 1024**3

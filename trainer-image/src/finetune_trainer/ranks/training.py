@@ -9,12 +9,13 @@ import torch
 from transformers import PrinterCallback
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.data_account import DataAccount
-from finetune_trainer.failures import AttemptFailed, Stage
-from finetune_trainer.heartbeats import Heart
-from finetune_trainer.history import require_learning
-from finetune_trainer.orders import Orders
-from finetune_trainer.rank_results import Ending, RankResult
+from finetune_trainer.exchange.data_account import DataAccount
+from finetune_trainer.exchange.heartbeats import Heart
+from finetune_trainer.exchange.history import require_learning
+from finetune_trainer.exchange.orders import Orders
+from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.workspace import Workspace, write_atomically
+from finetune_trainer.failures.errors import AttemptFailed, Stage
 from finetune_trainer.ranks import verification
 from finetune_trainer.ranks.arguments import Arguments, read_arguments
 from finetune_trainer.ranks.blame import blaming
@@ -49,7 +50,6 @@ from finetune_trainer.ranks.world import (
     require_promised_gpus,
     require_promised_world,
 )
-from finetune_trainer.workspace import Workspace, write_atomically
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ from trl import get_quantization_config
 from trl.trainer.utils import create_model_from_path
 
 from finetune_contract.progress import Progress, TrainerPhase
-from finetune_trainer.heartbeats import Heart
+from finetune_trainer.exchange.heartbeats import Heart
+from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.ranks import placed, soundness, tensor_verification
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.blueprint import bits_of, weights_of
@@ -34,7 +35,6 @@ from finetune_trainer.ranks.movement import fates
 from finetune_trainer.ranks.movement.account import Account
 from finetune_trainer.ranks.placement import Place, Placement, Weights, fits_host, placements
 from finetune_trainer.ranks.room import room_here
-from finetune_trainer.workspace import Workspace, write_atomically
 
 log = logging.getLogger(__name__)
 

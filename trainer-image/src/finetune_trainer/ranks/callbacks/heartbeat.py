@@ -9,7 +9,7 @@ from datasets.utils import tqdm as bar
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils.logging import set_tqdm_hook
 
-from finetune_trainer.heartbeats import Heart
+from finetune_trainer.exchange.heartbeats import Heart
 
 
 class Heartbeat(TrainerCallback):
