@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_contract.config import Context, check_config
+from finetune_spec.config import Context, check_config
 
 GOOD: Mapping[str, Any] = {"model_name_or_path": "some/model", "dataset_name": "s3://data/set"}
 

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 
-from finetune_contract.cron.expression import parse_cron
-from finetune_contract.cron.times import next_time
-from finetune_contract.cron.zones import find_zone
 from finetune_operator.schedule.due import TOO_MANY, NeverDue, Timetable, find_due, find_next
+from finetune_spec.cron.expression import parse_cron
+from finetune_spec.cron.times import next_time
+from finetune_spec.cron.zones import find_zone
 from testbed.binaries import Module, build
 
 CRONJOB = Module(

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.config.keys import KEY_CHECKS
-from finetune_contract.config.problem import Problem
-from finetune_contract.config.schema import load_schema
+from finetune_spec.config.check.keys import KEY_CHECKS
+from finetune_spec.config.parse.schema import load_schema
+from finetune_spec.config.problem import Problem
 
 GOOD: Mapping[str, Any] = {"model_name_or_path": "some/model", "dataset_name": "s3://data/set"}
 SCHEMA = load_schema()

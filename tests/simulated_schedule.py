@@ -10,9 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from factories import SETTINGS, a_job_body
-from finetune_contract.cron.expression import parse_cron
-from finetune_contract.cron.times import next_time
-from finetune_contract.cron.zones import find_zone
 from finetune_operator.kube.cache import Kind, Memory
 from finetune_operator.kube.relist import fill_memory, forget_vanished
 from finetune_operator.kube.schedules import KubeSchedules
@@ -23,6 +20,9 @@ from finetune_operator.objects.times import parse_time, render_time
 from finetune_operator.schedule.due import Timetable, find_due
 from finetune_operator.schedule.reconcile import reconcile_schedule
 from finetune_operator.schedule.status import MAX_ACTIVE
+from finetune_spec.cron.expression import parse_cron
+from finetune_spec.cron.times import next_time
+from finetune_spec.cron.zones import find_zone
 from simulated_api import Etcd, Killed, SimulatedApi
 
 NAME = "nightly"

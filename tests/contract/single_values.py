@@ -3,8 +3,8 @@
 
 from typing import Any
 
-from finetune_contract.config import check_value
-from finetune_contract.config.schema import load_schema
+from finetune_spec.config import check_value
+from finetune_spec.config.parse.schema import load_schema
 
 
 def refusals(key: str, value: Any) -> list[str]:

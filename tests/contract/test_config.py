@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.config import check_config
+from finetune_spec.config import check_config
 
 GOOD: dict[str, Any] = {"model_name_or_path": "some/model", "dataset_name": "s3://data/set"}
 

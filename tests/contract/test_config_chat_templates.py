@@ -4,7 +4,7 @@
 import pytest
 
 from contract.single_values import refusals, warnings
-from finetune_contract.config.chat_templates import NAMES, OTHER_NAMES
+from finetune_spec.config.check.chat_templates import NAMES, OTHER_NAMES
 
 KEY = "chat_template_path"
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from contract.single_values import refusals
-from finetune_contract.config.choice_habits import HABITS
-from finetune_contract.config.choices import NAMES, TRACKERS
-from finetune_contract.config.schema import load_schema
+from finetune_spec.config.check.choices import NAMES, TRACKERS
+from finetune_spec.config.parse.schema import load_schema
+from finetune_spec.config.suggest.choice_habits import HABITS
 
 
 @pytest.mark.parametrize(

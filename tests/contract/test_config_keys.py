@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from finetune_contract.config.owned import PLACES
-from finetune_contract.config.unknown import MOST_TOLD, read_unknown
+from finetune_spec.config.suggest.owned import PLACES
+from finetune_spec.config.suggest.unknown import MOST_TOLD, read_unknown
 from key_verdicts import GOOD, NO_KEY, SCHEMA, found, refusals, rows
 
 CRD = Path(__file__).parents[2] / "crds" / "finetunejobs.yaml"

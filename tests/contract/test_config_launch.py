@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from config_verdicts import GOOD, refusals, warnings
-from finetune_contract.config import Context
-from finetune_contract.config.launch.profiles import NAMED
-from finetune_contract.config.launch.resolution import resolve_launch
-from finetune_contract.memory import estimate_memory, parse_model, read_config
+from finetune_spec.config import Context
+from finetune_spec.config.parse.launch.profiles import NAMED
+from finetune_spec.config.parse.launch.resolution import resolve_launch
+from finetune_spec.memory import estimate_memory, parse_model, read_config
 
 FOUR_GPUS = {"nodes": 1, "processes_per_node": 4, "gpus_per_node": 4}
 FSDP = {"distributed_type": "FSDP", "fsdp_config": {"fsdp_version": 2}}

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.config import nesting, other_values
-from finetune_contract.config.other_names import OTHER_NAMES
-from finetune_contract.config.other_tools import OTHER_TOOLS, answer_for
-from finetune_contract.config.owned import OPERATOR_OWNED, PLACES
-from finetune_contract.config.spellings import OLDER, RETIRED
+from finetune_spec.config.parse.spellings import OLDER, RETIRED
+from finetune_spec.config.suggest import nesting, other_values
+from finetune_spec.config.suggest.other_names import OTHER_NAMES
+from finetune_spec.config.suggest.other_tools import OTHER_TOOLS, answer_for
+from finetune_spec.config.suggest.owned import OPERATOR_OWNED, PLACES
 from key_verdicts import GOOD, NO_KEY, SCHEMA, found, refusals
 
 

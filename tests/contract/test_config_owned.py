@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.config.owned import OPERATOR_OWNED
+from finetune_spec.config.suggest.owned import OPERATOR_OWNED
 from key_verdicts import GOOD, NO_KEY, found, refusals, warnings
 
 IN_PLAIN_SIGHT = (

@@ -4,8 +4,8 @@
 import pytest
 
 from contract.single_values import refusals, warnings
-from finetune_contract.config.ranges import ODDITIES, RANGES
-from finetune_contract.config.schema import load_schema
+from finetune_spec.config.check.ranges import ODDITIES, RANGES
+from finetune_spec.config.parse.schema import load_schema
 
 NO_RANGE = {
     "ddp_bucket_cap_mb": "torch takes every number",

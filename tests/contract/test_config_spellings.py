@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.config import check_config
-from finetune_contract.config.spellings import OLDER, RETIRED, modernize
+from finetune_spec.config import check_config
+from finetune_spec.config.parse.spellings import OLDER, RETIRED, modernize
 from key_verdicts import SCHEMA, found, refusals, warnings
 from older_config import OLDER_CONFIG
 

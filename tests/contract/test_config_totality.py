@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.config import Context, check_config
-from finetune_contract.config.schema import load_schema
-from finetune_contract.job_check import check_job
+from finetune_spec.config import Context, check_config
+from finetune_spec.config.parse.schema import load_schema
+from finetune_spec.job import check_job
 from trainer.config_fuzz.generator import fuzz, right_config
 
 SCHEMA = load_schema()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from contract.single_values import refusals
-from finetune_contract.config import check_value
-from finetune_contract.config.schema import known_versions, load_schema
+from finetune_spec.config import check_value
+from finetune_spec.config.parse.schema import known_versions, load_schema
 
 UNPARSED_DEFAULTS = {"debug"}
 """`debug: ""` is TRL's default, and its parser refuses it."""

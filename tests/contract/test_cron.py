@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from finetune_contract.cron.expression import parse_cron
-from finetune_contract.cron.times import next_time
-from finetune_contract.cron.zones import find_zone
+from finetune_spec.cron.expression import parse_cron
+from finetune_spec.cron.times import next_time
+from finetune_spec.cron.zones import find_zone
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from factories import a_job_body
-from finetune_contract.job_shape import check_shape, job_schema
+from finetune_spec.shape import check_shape, job_schema
 from repository.crd_config import CRD
 from repository.job_schema import SCHEMAS, build_schema, render
 

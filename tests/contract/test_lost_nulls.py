@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.job_check import check_job
-from finetune_contract.lost_nulls import LAST_APPLIED
+from finetune_spec.job import check_job
+from finetune_spec.lost_nulls import LAST_APPLIED
 
 GOOD = {"model_name_or_path": "some/model", "dataset_name": "some/data"}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.config import Context
-from finetune_contract.memory import (
+from finetune_spec.config import Context
+from finetune_spec.memory import (
     Estimate,
     UnreadableModel,
     estimate_memory,
@@ -15,8 +15,8 @@ from finetune_contract.memory import (
     read_config,
     with_parameters,
 )
-from finetune_contract.memory.fitting import advise_on_memory, propose
-from finetune_contract.memory.quantity import parse_quantity, render_bytes
+from finetune_spec.memory.fitting import advise_on_memory, propose
+from finetune_spec.memory.quantity import parse_quantity, render_bytes
 
 QWEN_7B: Mapping[str, Any] = {
     "model_type": "qwen2",

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from factories import a_job_body
-from finetune_contract.job_check import build_context
-from finetune_contract.job_shape import check_shape
-from finetune_contract.pods import check_pods, find_variables, gpu_bytes_of
-from finetune_contract.pods.fields import _FIELDS, POD, ROOT
+from finetune_spec.job import build_context
+from finetune_spec.pods import check_pods, find_variables, gpu_bytes_of
+from finetune_spec.pods.fields import _FIELDS, POD, ROOT
+from finetune_spec.shape import check_shape
 from repository.crd_config import CRD
 
 CLAIM = {"name": "data", "persistentVolumeClaim": {"claimName": "datasets"}}

@@ -3,12 +3,7 @@
 
 import pytest
 
-from finetune_contract.config.schema import (
-    NEWEST,
-    known_versions,
-    load_schema,
-    version_of_image,
-)
+from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema, version_of_image
 
 
 @pytest.mark.parametrize(

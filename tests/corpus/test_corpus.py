@@ -22,10 +22,10 @@ import pytest
 
 from factories import SETTINGS as STRICT
 from factories import a_job_body
-from finetune_contract.job_check import CONFIG_PATH
 from finetune_contract.run import JobReference, Run, World
 from finetune_operator.job.spec import parse_job
 from finetune_operator.webhook.review import review
+from finetune_spec.job import CONFIG_PATH
 from finetune_trainer.cli.command_line import main
 from finetune_trainer.cli.yaml.source_lines import Document, read_documents
 from finetune_trainer.failures.errors import AttemptFailed

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from finetune_contract.config import Context
-from finetune_contract.memory import Estimate, estimate_memory, read_config
 from finetune_contract.run import World
+from finetune_spec.config import Context
+from finetune_spec.memory import Estimate, estimate_memory, read_config
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.stopping import StopRequest

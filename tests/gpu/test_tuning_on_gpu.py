@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.memory.estimate import RUNTIME_BYTES
 from finetune_contract.outcome import Blame
+from finetune_spec.memory.estimate import RUNTIME_BYTES
 from gpu.attempts import estimate_of, train
 from older_config import OLDER_CONFIG
 

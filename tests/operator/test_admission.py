@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from factories import CONFIG, SETTINGS, a_job_body
-from finetune_contract.config.problem import warning
 from finetune_operator.job.spec import definition_of
 from finetune_operator.webhook.review import (
     MAX_MISTAKES,
@@ -18,6 +17,7 @@ from finetune_operator.webhook.review import (
     render_warnings,
     review,
 )
+from finetune_spec.config.problem import warning
 
 TYPO = {**CONFIG, "learning_rte": 1e-4}
 TYPO_FOUND = "spec.config.learning_rte: "

@@ -5,11 +5,11 @@ from typing import Any
 
 from factories import SETTINGS, a_job, a_job_body
 from finetune_contract.mounts import COMPILED_CACHES
-from finetune_contract.pods.reserved import CONTAINER, FOLDERS, VARIABLES, VOLUMES
 from finetune_operator.job.manifests import build_attempt
 from finetune_operator.job.manifests.overlay import apply_overlay
 from finetune_operator.job.spec import definition_of, parse_job
 from finetune_operator.objects import names
+from finetune_spec.pods.reserved import CONTAINER, FOLDERS, VARIABLES, VOLUMES
 
 CACHE = {"claimName": "models", "subPath": "team-a"}
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from config_verdicts import refusals
-from finetune_contract.config.launch.resolution import resolve_launch
+from finetune_spec.config.parse.launch.resolution import resolve_launch
 from repository import launch_profiles
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.config.chat_templates import NAMES
+from finetune_spec.config.check.chat_templates import NAMES
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs import fetching

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.config.schema import load_schema
+from finetune_spec.config.parse.schema import load_schema
 from trainer.config_fuzz.comparison import (
     OURS,
     check,

@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 import yaml
 
-from finetune_contract.config import Context, check_config
+from finetune_spec.config import Context, check_config
 from trainer.runs import a_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

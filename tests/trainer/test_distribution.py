@@ -295,9 +295,9 @@ def test_trls_own_profiles_shard_as_ours_of_their_name_do(name: str) -> None:
     import yaml
 
     from config_verdicts import refusals
-    from finetune_contract.config import Context
-    from finetune_contract.memory import read_config
-    from finetune_contract.memory.sharding import find_sharding
+    from finetune_spec.config import Context
+    from finetune_spec.memory import read_config
+    from finetune_spec.memory.sharding import find_sharding
 
     file = resources.files("trl.accelerate_configs").joinpath(f"{name}.yaml")
     theirs, ours = (
@@ -314,7 +314,7 @@ def test_accelerate_reads_our_profiles_and_has_no_key_that_we_do_not_know() -> N
 
     from accelerate.commands.config.config_args import ClusterConfig
 
-    from finetune_contract.config.launch.options import KEYS
+    from finetune_spec.config.parse.launch.options import KEYS
     from repository import launch_profiles
 
     for file in launch_profiles.contents():

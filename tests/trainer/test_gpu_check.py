@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.memory.estimate import Estimate
 from finetune_contract.outcome import Blame, Failure
 from finetune_contract.run import World
+from finetune_spec.memory.estimate import Estimate
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.gpu_check import (
     for_world,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`pip install ./contract ./trainer-image`, without the extra `train`, is enough for a laptop."""
+"""`pip install ./contract ./job-spec ./trainer-image`, without the extra, suits a laptop."""
 
 import re
 import subprocess

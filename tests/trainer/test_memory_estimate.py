@@ -20,12 +20,12 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from finetune_contract.config import Context
-from finetune_contract.memory import Architecture, parse_model, read_config
-from finetune_contract.memory.adapter import DEFAULT_TARGETS
-from finetune_contract.memory.estimate import base_weight_bytes
-from finetune_contract.memory.families import FAMILIES
-from finetune_contract.memory.strategy import read_strategy
+from finetune_spec.config import Context
+from finetune_spec.memory import Architecture, parse_model, read_config
+from finetune_spec.memory.adapter import DEFAULT_TARGETS
+from finetune_spec.memory.estimate import base_weight_bytes
+from finetune_spec.memory.families import FAMILIES
+from finetune_spec.memory.strategy import read_strategy
 from long_form import keeping
 from testbed import base_model
 from trainer.memory_measurement import (

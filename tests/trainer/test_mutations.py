@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import pytest
 
-from finetune_contract.config.schema import load_schema
 from finetune_contract.outcome import Outcome
+from finetune_spec.config.parse.schema import load_schema
 from trainer.mutations.configs import SpoiledConfig, configs
 from trainer.mutations.data_files import DataFile, data_files
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from finetune_contract.config.schema import load_schema
-from finetune_contract.config.spellings import OLDER, RETIRED
+from finetune_spec.config.parse.schema import load_schema
+from finetune_spec.config.parse.spellings import OLDER, RETIRED
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.training_plan import check_run, plan_training
 from older_config import OLDER_CONFIG

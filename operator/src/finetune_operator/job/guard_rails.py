@@ -17,10 +17,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote
 
-from finetune_contract.config import Problem
-from finetune_contract.config.problem import quoted
-from finetune_contract.config.spellings import OLDER
 from finetune_operator.settings import Settings
+from finetune_spec.config import Problem
+from finetune_spec.config.parse.spellings import OLDER
+from finetune_spec.config.problem import quoted
 
 Spec = Mapping[str, Any]
 Rule = Callable[[Spec, str, Settings], Iterator[Problem]]

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from finetune_contract.config import Problem
-from finetune_contract.job_check import check_job, estimate_job
-from finetune_contract.pods.devices import DEFAULT_GPU, NO_GPU_RESOURCE
 from finetune_contract.run import fingerprint, run_id
 from finetune_operator.job.guard_rails import check_guard_rails
 from finetune_operator.objects.names import JobKey, job_label
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
+from finetune_spec.config import Problem
+from finetune_spec.job import check_job, estimate_job
+from finetune_spec.pods.devices import DEFAULT_GPU, NO_GPU_RESOURCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

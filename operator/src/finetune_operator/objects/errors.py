@@ -12,7 +12,7 @@ anything else retried with backoff, logged and counted
 from collections.abc import Sequence
 from datetime import timedelta
 
-from finetune_contract.config import Problem
+from finetune_spec.config import Problem
 
 
 class InvalidSpec(Exception):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from finetune_contract.cron.expression import Expression
-from finetune_contract.cron.times import next_time
+from finetune_spec.cron.expression import Expression
+from finetune_spec.cron.times import next_time
 
 TOO_MANY = 100
 """Missed times; more of them may mean a wrong clock."""

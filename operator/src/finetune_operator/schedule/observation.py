@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from finetune_contract.cron.zones import UTC
 from finetune_operator.job.spec import is_redefined
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import ANNOTATION_SCHEDULED_AT, scheduled_name
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
+from finetune_spec.cron.zones import UTC
 
 
 class Ending(StrEnum):

@@ -7,16 +7,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from finetune_contract.config import Problem
-from finetune_contract.cron.expression import parse_cron
-from finetune_contract.cron.zones import UTC, find_zone
-from finetune_contract.schedule_check import check_schedule, in_template
 from finetune_operator.job.guard_rails import check_guard_rails
 from finetune_operator.objects.errors import InvalidSpec
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
 from finetune_operator.schedule.due import Timetable
 from finetune_operator.settings import Settings
+from finetune_spec.config import Problem
+from finetune_spec.cron.expression import parse_cron
+from finetune_spec.cron.zones import UTC, find_zone
+from finetune_spec.schedule import check_schedule, in_template
 
 
 class Policy(StrEnum):

@@ -8,12 +8,12 @@ no replica could be asked, is refused in the job's status instead.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finetune_contract.config import Problem
 from finetune_operator.job.spec import OPEN_PARTS, check_body, is_accepted, is_of_open_part
 from finetune_operator.objects.names import GROUP, KIND, SCHEDULE_KIND
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.schedule.spec import check_schedule_body
 from finetune_operator.settings import Settings
+from finetune_spec.config import Problem
 
 API_VERSION = "admission.k8s.io/v1"
 

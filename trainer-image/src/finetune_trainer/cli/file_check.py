@@ -6,18 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_contract.config import Problem, check_config
-from finetune_contract.config.problem import quoted
-from finetune_contract.config.schema import NEWEST, load_schema
-from finetune_contract.job_check import check_job
-from finetune_contract.job_shape import (
-    KIND,
-    SCHEDULE_KIND,
-    check_schedule_shape,
-    check_shape,
-    template_of,
-)
-from finetune_contract.schedule_check import TEMPLATE, check_schedule
+from finetune_spec.config import Problem, check_config
+from finetune_spec.config.parse.schema import NEWEST, load_schema
+from finetune_spec.config.problem import quoted
+from finetune_spec.job import check_job
+from finetune_spec.schedule import TEMPLATE, check_schedule
+from finetune_spec.shape import KIND, SCHEDULE_KIND, check_schedule_shape, check_shape, template_of
 from finetune_trainer.cli.overrides import Override, apply_overrides
 from finetune_trainer.cli.yaml.source_lines import Document, read_documents
 from finetune_trainer.cli.yaml.tree import Found, Place

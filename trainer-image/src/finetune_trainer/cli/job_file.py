@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_contract.job_shape import KIND
 from finetune_contract.run import JobReference, Run, World, run_id
+from finetune_spec.shape import KIND
 from finetune_trainer.cli.file_check import check_document, kind_of
 from finetune_trainer.cli.overrides import Override, apply_overrides
 from finetune_trainer.cli.yaml.source_lines import read_documents

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune_contract.job_shape import SCHEDULE_KIND
-from finetune_contract.schedule_check import TEMPLATE
+from finetune_spec.schedule import TEMPLATE
+from finetune_spec.shape import SCHEDULE_KIND
 from finetune_trainer.cli.yaml.source_lines import Document, read_documents
 from finetune_trainer.cli.yaml.tree import Node, Place
 from finetune_trainer.failures.errors import user_error

@@ -4,12 +4,12 @@
 import math
 from dataclasses import dataclass
 
-from finetune_contract.config import Context
-from finetune_contract.config.reading import Reading
-from finetune_contract.memory import Architecture, Estimate, estimate_memory
-from finetune_contract.memory.fitting import Proposal, propose
-from finetune_contract.memory.sharding import find_sharding
-from finetune_contract.memory.strategy import HALF, Strategy, read_strategy
+from finetune_spec.config import Context
+from finetune_spec.config.parse.reading import Reading
+from finetune_spec.memory import Architecture, Estimate, estimate_memory
+from finetune_spec.memory.fitting import Proposal, propose
+from finetune_spec.memory.sharding import find_sharding
+from finetune_spec.memory.strategy import HALF, Strategy, read_strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

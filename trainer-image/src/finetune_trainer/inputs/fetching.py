@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from finetune_contract.config.data_formats import DATA_SUFFIXES, suffix_of
+from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
 from finetune_trainer.failures.errors import AttemptFailed, user_error
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs import chat_templates

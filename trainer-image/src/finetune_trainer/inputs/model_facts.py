@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from finetune_contract.memory import Architecture, UnreadableModel, parse_model, with_parameters
+from finetune_spec.memory import Architecture, UnreadableModel, parse_model, with_parameters
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.store import Store, open_store

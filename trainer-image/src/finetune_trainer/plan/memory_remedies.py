@@ -4,7 +4,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from finetune_contract.config.schema import load_schema
+from finetune_spec.config.parse.schema import load_schema
 
 _SHORT = 512
 """Nobody wants shorter rows than these for the sake of memory."""

@@ -16,10 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from finetune_contract.config import Context
-from finetune_contract.memory import read_config
-from finetune_contract.memory.sharding import find_sharding
 from finetune_contract.run import Run, World
+from finetune_spec.config import Context
+from finetune_spec.memory import read_config
+from finetune_spec.memory.sharding import find_sharding
 from finetune_trainer.checkpoints.checkpoints import Checkpoint
 from finetune_trainer.failures.errors import AttemptFailed, user_error
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from finetune_contract.config import Context, check_config
-from finetune_contract.config.launch.resolution import resolve_launch
-from finetune_contract.config.schema import NEWEST, known_versions, load_schema
-from finetune_contract.config.spellings import modernize
 from finetune_contract.run import Run
+from finetune_spec.config import Context, check_config
+from finetune_spec.config.parse.launch.resolution import resolve_launch
+from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema
+from finetune_spec.config.parse.spellings import modernize
 from finetune_trainer.failures.errors import user_error
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.storage import locations

@@ -10,11 +10,11 @@ Each step is tried once, from the top; the effective batch, and so what is learn
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finetune_contract.config.reading import Reading
-from finetune_contract.job_check import read_job_config
 from finetune_contract.outcome import Blame
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.spec import FineTuneJob
+from finetune_spec.config.parse.reading import Reading
+from finetune_spec.job import read_job_config
 
 BATCH, EVAL_BATCH = "per_device_train_batch_size", "per_device_eval_batch_size"
 ACCUMULATION = "gradient_accumulation_steps"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """apply_overlay: what a job says about its pods is laid over the pod that it needs. No I/O here.
 
-What would change the trainer's own was refused before (`finetune_contract.pods`); here the
+What would change the trainer's own was refused before (`finetune_spec.pods`); here the
 trainer's own wins once more, and no field passes that a job may not set.
 """
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from finetune_contract.memory.quantity import render_bytes
 from finetune_contract.outcome import Outcome
 from finetune_contract.progress import Progress, TrainerPhase, bounded
 from finetune_operator.job.status.loss_history import resumed_from, with_point
 from finetune_operator.objects.raw import Manifest
 from finetune_operator.objects.times import parse_time, render_duration, render_time
+from finetune_spec.memory.quantity import render_bytes
 
 OLDEST_UNDER_WAY = timedelta(seconds=30)
 """How long a report may be held up in a replica, clocks that differ included."""

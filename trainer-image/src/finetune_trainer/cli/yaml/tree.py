@@ -14,7 +14,7 @@ from yaml.events import (
     ScalarEvent,
 )
 
-from finetune_contract.config import Problem
+from finetune_spec.config import Problem
 from finetune_trainer.cli.yaml.scalars import TAG_PREFIX, UnreadableScalar, value_of
 
 MAX_DEPTH = 100

@@ -7,7 +7,7 @@ TRL has ChatML only in the words of single models, which greet with those models
 from importlib.util import find_spec
 from pathlib import Path
 
-from finetune_contract.config.chat_templates import NAMES
+from finetune_spec.config.check.chat_templates import NAMES
 
 ENDINGS = (".jinja", ".j2")
 """By these TRL tells a template's file from a tokenizer."""

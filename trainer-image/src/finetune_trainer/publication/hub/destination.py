@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune_contract.config.schema import load_schema
 from finetune_contract.run import Run
+from finetune_spec.config.parse.schema import load_schema
 from finetune_trainer.plan.training_plan import effective_config
 
 END = "end"

@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
-from finetune_contract.config import Context
-from finetune_contract.config.schema import load_schema
-from finetune_contract.memory import read_config
-from finetune_contract.memory.sharding import find_sharding
 from finetune_contract.run import Run
+from finetune_spec.config import Context
+from finetune_spec.config.parse.schema import load_schema
+from finetune_spec.memory import read_config
+from finetune_spec.memory.sharding import find_sharding
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
 from finetune_trainer.failures.redaction import Redaction

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow.parquet
 
-from finetune_contract.config.data_formats import DATA_SUFFIXES, suffix_of
+from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
 from finetune_trainer.failures.errors import AttemptFailed, user_error
 
 LINES = (".jsonl", ".ndjson")
