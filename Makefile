@@ -4,11 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-PARTS := contract job-spec operator trainer-image kubectl-finetune tests/cluster/testbed
+PARTS := contract job-spec operator trainer-image kubectl-finetune testbed
 SCHEMAS := job-spec/src/finetune_spec/config/parse/schemas
 PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
 SCHEMA := $(SCHEMAS)/trl-$(PINNED).json
-TYPED := contract/src job-spec/src operator/src kubectl-finetune/src tests/cluster/testbed/src
+TYPED := contract/src job-spec/src operator/src kubectl-finetune/src testbed/src
 # What needs a GPU or a quiet machine: CI runs none of it, so that it calls what there is is checked.
 SELDOM_RUN := tests/gpu tests/benchmarks
 WORKERS ?= 2

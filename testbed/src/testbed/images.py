@@ -24,7 +24,7 @@ from testbed.requirements import environment
 
 PAUSE_IMAGE = "localhost/pause:1"
 
-REPOSITORY = Path(__file__).parents[5]
+REPOSITORY = Path(__file__).parents[3]
 
 _DEBIAN = "bookworm"
 _DEBIAN_PACKAGES = ("ca-certificates", "python3", "python3-venv")
