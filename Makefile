@@ -46,7 +46,7 @@ demo: setup ## fine-tune a real model here, without a cluster, GPU or hub
 	$(BIN)/python -m testbed demo
 
 test: setup check ## what CI runs: check, then real trainings beside a real cluster
-	MAKE="$(MAKE)" $(BIN)/python tests/side_by_side.py test-slow test-cluster test-control-plane
+	MAKE="$(MAKE)" $(BIN)/python tests/support/side_by_side.py test-slow test-cluster test-control-plane
 	@echo "Not run: the long forms of these tests (make test-all), of the fault tests (make soak), and what"
 	@echo "needs a GPU (make test-gpu). make help says what each part of test-all adds."
 

@@ -25,8 +25,8 @@ from finetune_trainer.storage import cloud, transfer
 from finetune_trainer.storage.store import Store, open_store
 from testbed import stock
 from testbed.object_store import ObjectStore
+from trainer.publication.test_ownership import claim, claim_together, require_one_owner
 from trainer.runs import a_folder
-from trainer.test_ownership import claim, claim_together, require_one_owner
 
 pytestmark = pytest.mark.storage
 

@@ -9,6 +9,6 @@ Doors: `expression.parse_cron` and `times.next_time`.
 - `times`: when an expression is due next, in that zone; around clock changes to the second as
   Kubernetes does it, which no library for Python does (docs/decisions/0016).
 
-The only guide to what is right is Kubernetes itself; `tests/operator/test_cron_like_kubernetes.py`
-compares with its own code.
+The only guide to what is right is Kubernetes itself;
+`tests/operator/schedule/test_cron_like_kubernetes.py` compares with its own code.
 """
