@@ -4,11 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-PARTS := contract job-spec operator trainer-image kubectl-finetune testbed
+PARTS := contract job-spec operator results-page trainer-image kubectl-finetune testbed
 SCHEMAS := job-spec/src/finetune_spec/config/parse/schemas
 PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
 SCHEMA := $(SCHEMAS)/trl-$(PINNED).json
-TYPED := contract/src job-spec/src operator/src kubectl-finetune/src testbed/src
+TYPED := contract/src job-spec/src operator/src results-page/src kubectl-finetune/src testbed/src
 # What needs a GPU or a quiet machine: CI runs none of it, so that it calls what there is is checked.
 SELDOM_RUN := tests/gpu tests/benchmarks
 WORKERS ?= 2
@@ -152,7 +152,7 @@ lock: setup ## resolve the requirement locks again
 		--override requirements/trainer-cuda12.in \
 		--extra train trainer-image/pyproject.toml -o requirements/trainer-cuda12.txt
 
-LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator \
+LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator --no-emit-package finetune-results-page \
 	--no-emit-package finetune-trainer --no-emit-package testbed
 
 images: setup ## build the operator's and the trainer's image with buildah

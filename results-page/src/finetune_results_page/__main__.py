@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m finetune_operator.results_page`: reads the settings, serves the page."""
+"""`python -m finetune_results_page`: reads the settings, serves the page."""
 
 import sys
 
 from aiohttp import web
 
-from finetune_operator.results_page.server import build_app
-from finetune_operator.results_page.settings import Settings
-from finetune_operator.telemetry.logs import set_up_logs
+from finetune_results_page.logs import set_up_logs
+from finetune_results_page.server import build_app
+from finetune_results_page.settings import Settings
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
         settings = Settings.from_env()
         app = build_app(settings)
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"finetune-operator results page: {error}\n")
+        sys.stderr.write(f"finetune-results-page: {error}\n")
         return 2
     set_up_logs(settings.log_level)
     web.run_app(app, host=settings.listen_address, port=settings.port, print=None, access_log=None)

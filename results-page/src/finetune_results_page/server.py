@@ -13,9 +13,8 @@ from typing import Final
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 
-from finetune_operator.objects.names import FINETUNE_JOBS
-from finetune_operator.results_page.settings import Settings
-from finetune_operator.telemetry.logs import say
+from finetune_results_page.logs import say
+from finetune_results_page.settings import Settings
 
 TIMEOUT = ClientTimeout(total=30)
 
@@ -46,6 +45,8 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 """Of every answer: text of a job never becomes code, and no other site reads or frames it."""
+
+JOBS = "/apis/finetune.dev/v1alpha1"
 
 API: web.AppKey[ClientSession] = web.AppKey("api", ClientSession)
 SERVER: web.AppKey[str] = web.AppKey("server", str)
@@ -91,7 +92,7 @@ async def _pass_on(request: web.Request, *, query: str, accept: str) -> web.Resp
         return _refusal(400, f"{wrong[0]!r} is no name of a namespace or a job")
     if (authorization := request.headers.get("Authorization")) is None:
         return _refusal(401, "the request has no bearer token")
-    path = FINETUNE_JOBS.path(names.get("namespace"), names.get("name"))
+    path = _path_of(**names)
     headers = {"Accept": accept, "Authorization": authorization}
     try:
         async with request.app[API].get(
@@ -104,9 +105,14 @@ async def _pass_on(request: web.Request, *, query: str, accept: str) -> web.Resp
     return web.Response(status=answer.status, body=body, content_type="application/json")
 
 
+def _path_of(namespace: str | None = None, name: str | None = None) -> str:
+    within = f"/namespaces/{namespace}" if namespace else ""
+    return f"{JOBS}{within}/finetunejobs" + (f"/{name}" if name else "")
+
+
 async def _get_file(request: web.Request) -> web.Response:
     name, content_type = FILES[request.path.removeprefix("/")]
-    file = resources.files("finetune_operator.results_page") / "static" / name
+    file = resources.files("finetune_results_page") / "static" / name
     return web.Response(text=file.read_text(), content_type=content_type)
 
 
