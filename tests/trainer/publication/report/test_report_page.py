@@ -62,6 +62,7 @@ def a_story(**changes: Any) -> Story:
         versions={"trl": "1.16.0"},
         is_adapter=True,
         account=ACCOUNT,
+        note="3 of 8 held-out prompts were not answered after training",
         around=Circumstances(
             phase_seconds={"Training": 75.0},
             estimated_memory_bytes=3 * 2**30,
@@ -124,6 +125,7 @@ def test_a_row_of_the_data_is_shown_and_never_run() -> None:
         "Learning rate",
         "Gradient norm",
         "prompt fills max_length",
+        "3 of 8 held-out prompts were not answered after training",
         "2 x NVIDIA L4, driver 580.65.06 (CUDA 13.0), NCCL over TCP sockets",
         "1,200",
         "90 (95% full)",

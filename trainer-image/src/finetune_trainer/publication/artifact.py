@@ -220,6 +220,7 @@ def _story(run: Run, workspace: Workspace, result: RankResult, around: Circumsta
         added_tokens=tuple(config.get("added_tokens") or ()),
         trains_token_rows=bool(_adapter_config(workspace).get("trainable_token_indices")),
         account=_read_account(workspace),
+        note=result.note,
         around=around,
     )
 

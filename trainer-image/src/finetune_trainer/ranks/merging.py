@@ -22,7 +22,7 @@ from trl.trainer.utils import create_model_from_path
 from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import internal_error
-from finetune_trainer.ranks import placed, tensor_merging
+from finetune_trainer.ranks import placed, soundness, tensor_merging
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.blueprint import draw, dtype_of, read_config, weights_of
 from finetune_trainer.ranks.callbacks.heartbeat import beat_while_loading
@@ -127,7 +127,9 @@ def _write_by_tensors(workspace: Workspace, arguments: Arguments, tokenizer: Any
         raise CannotMerge("the vocabulary has grown, and the new tokens need rows of their own")
     dtype = dtype_of(config, options)
     heart = Heart(workspace.heartbeat(arguments.training.process_index))
-    base = tensor_merging.folder_of(name, options["revision"])
+    base = soundness.folder_of(name, options["revision"])
+    if base is None:
+        raise CannotMerge("the base model has no safetensors files here")
     tensor_merging.merge_by_tensors(base, workspace.artifact, workspace.merged, dtype, heart)
     config.dtype = dtype
     config.save_pretrained(workspace.merged)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
+from huggingface_hub import split_torch_state_dict_into_shards
 from peft import LoraConfig, PeftConfig
 from peft.utils.other import get_pattern_key
 from safetensors import safe_open
@@ -139,23 +139,6 @@ def require_merged(base: Path, artifact: Path, merged: Path, dtype: torch.dtype)
         for name in changes
     ):
         raise CannotMerge(f"the adapter's changes are too small for {dtype}: no weight differs")
-
-
-def folder_of(base: str, revision: str | None) -> Path:
-    """Where the base model's files are; they were downloaded for training.
-
-    Raises:
-        CannotMerge: it has no safetensors.
-    """
-    folder = Path(base)
-    if not folder.is_dir():
-        try:
-            folder = Path(snapshot_download(base, revision=revision, local_files_only=True))
-        except (OSError, ValueError) as error:
-            raise CannotMerge(f"the base model's files were not found: {error}") from error
-    if not any(folder.glob(TENSORS)):
-        raise CannotMerge("the base model's files are no safetensors")
-    return folder
 
 
 def copy_code(base: Path, merged: Path) -> None:

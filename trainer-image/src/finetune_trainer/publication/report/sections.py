@@ -36,7 +36,9 @@ def summary(story: Story) -> str:
         f"{' and merged model' if story.is_merged else ''} &middot; run "
         f"<code>{escape(story.run.run_id)}</code></p>"
     )
-    return f"<h1>{escape(story.run.job.name)}</h1>{about}<dl class='tiles'>{''.join(tiles)}</dl>"
+    note = f"<p>{escape(story.note)}</p>" if story.note else ""
+    tiled = f"<dl class='tiles'>{''.join(tiles)}</dl>"
+    return f"<h1>{escape(story.run.job.name)}</h1>{about}{note}{tiled}"
 
 
 def loss_curve(story: Story) -> str:

@@ -71,6 +71,8 @@ class Story:
     """Whether the adapter holds rows of the vocabulary: of tokens that were added, or that came
     with a template."""
     account: DataAccount | None = None
+    note: str = ""
+    """What is to be known of a success, such as what was not verified; mostly empty."""
     around: Circumstances = field(default_factory=Circumstances)
 
     @property
