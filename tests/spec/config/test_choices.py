@@ -7,7 +7,7 @@ import pytest
 
 from finetune_spec.config.check.choices import NAMES, TRACKERS
 from finetune_spec.config.parse.schema import load_schema
-from finetune_spec.config.suggest.choice_habits import HABITS
+from finetune_spec.config.suggest.tables import choice_habits
 from spec.config.single_values import refusals
 
 
@@ -159,7 +159,8 @@ def test_a_long_list_of_choices_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "meant"), [(key, meant) for key, words in HABITS.items() for meant in words.values()]
+    ("key", "meant"),
+    [(key, meant) for key, words in choice_habits().items() for meant in words.values()],
 )
 def test_every_hint_names_a_value_that_passes(key: str, meant: str) -> None:
     assert refusals(key, meant) == []

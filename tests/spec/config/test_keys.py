@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from finetune_spec.config.suggest.owned import PLACES
+from finetune_spec.config.suggest.tables import places
 from finetune_spec.config.suggest.unknown import MOST_TOLD, read_unknown
 from support.key_verdicts import GOOD, NO_KEY, SCHEMA, found, refusals, rows
 
@@ -117,7 +117,7 @@ def test_every_field_of_a_spec_has_its_place() -> None:
     (version,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
 
-    assert {f"spec.{field}" for field in spec if field != "config"} <= set(PLACES.values())
+    assert {f"spec.{field}" for field in spec if field != "config"} <= set(places().values())
 
 
 def test_every_unknown_key_is_told_of_once() -> None:

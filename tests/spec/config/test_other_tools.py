@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from finetune_spec.config.parse.spellings import OLDER, RETIRED
-from finetune_spec.config.suggest import nesting, other_values
-from finetune_spec.config.suggest.other_names import OTHER_NAMES
-from finetune_spec.config.suggest.other_tools import OTHER_TOOLS, answer_for
-from finetune_spec.config.suggest.owned import OPERATOR_OWNED, PLACES
+from finetune_spec.config.suggest import tables
+from finetune_spec.config.suggest.other_tools import answer_for
+from finetune_spec.config.suggest.owned import OPERATOR_OWNED
 from support.key_verdicts import GOOD, NO_KEY, SCHEMA, found, refusals
 
 
@@ -89,11 +88,11 @@ def test_a_secret_is_never_repeated() -> None:
 @pytest.mark.parametrize(
     "table",
     [
-        pytest.param(OTHER_NAMES, id="other names"),
-        pytest.param(OTHER_TOOLS, id="other tools"),
+        pytest.param(tables.other_names(), id="other names"),
+        pytest.param(tables.other_tools(), id="other tools"),
         pytest.param(OLDER, id="older spellings"),
         pytest.param(RETIRED, id="retired keys"),
-        pytest.param(PLACES, id="places in a job"),
+        pytest.param(tables.places(), id="places in a job"),
     ],
 )
 def test_no_key_of_trls_is_taken_for_another_tools(table: Mapping[str, Any]) -> None:
@@ -101,15 +100,15 @@ def test_no_key_of_trls_is_taken_for_another_tools(table: Mapping[str, Any]) -> 
 
 
 def test_every_foreign_key_has_one_answer() -> None:
-    keys = [*OTHER_NAMES, *OTHER_TOOLS, *OLDER, *RETIRED, *PLACES]
+    keys = [*tables.other_names(), *tables.other_tools(), *OLDER, *RETIRED, *tables.places()]
 
     assert sorted({key for key in keys if keys.count(key) > 1}) == []
 
 
 def test_every_name_leads_to_a_key_of_trls() -> None:
-    sections = [key for section in nesting.SECTIONS.values() for key in section.values()]
+    sections = [key for section in tables.sections().values() for key in section.values()]
 
-    assert {*OTHER_NAMES.values(), *OLDER.values(), *sections, *OPERATOR_OWNED} <= set(
+    assert {*tables.other_names().values(), *OLDER.values(), *sections, *OPERATOR_OWNED} <= set(
         SCHEMA.properties
     )
 
@@ -129,10 +128,10 @@ _VALUES = {
 
 
 def answers() -> Iterator[str]:
-    yield from OTHER_TOOLS.values()
+    yield from tables.other_tools().values()
     yield from (retired.instead for retired in RETIRED.values())
-    for key in OTHER_TOOLS:
-        values = other_values.BY_VALUE.get(key, {})
+    for key in tables.other_tools():
+        values = tables.answers_by_value().get(key, {})
         yield from (str(answer_for(key, value)) for value in (True, False, *values))
 
 

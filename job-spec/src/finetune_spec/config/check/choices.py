@@ -12,8 +12,8 @@ from typing import Any
 
 from finetune_spec.config.parse.schema import Schema
 from finetune_spec.config.problem import Problem, did_you_mean, quoted
-from finetune_spec.config.suggest.choice_habits import HABITS
 from finetune_spec.config.suggest.misreadings import NULL_WORDS, TRUE_WORDS, WRITE_NULL, names_in
+from finetune_spec.config.suggest.tables import choice_habits
 
 _MOST_NAMED = 16
 """A longer list is no help in a sentence."""
@@ -191,7 +191,7 @@ def check_choice(key: str, name: str, value: Any, schema: Schema) -> Iterator[Pr
         message=Choice(
             value=value,
             known=[choice for choice in choices if isinstance(choice, str)],
-            habits=HABITS.get(key, {}),
+            habits=choice_habits().get(key, {}),
             is_nullable=None in choices,
             default=schema.default(key),
         ).message,
@@ -208,7 +208,7 @@ def check_name(key: str, name: str, value: Any, schema: Schema) -> Iterator[Prob
     choice = Choice(
         value=value,
         known=names.known,
-        habits=HABITS.get(key, {}),
+        habits=choice_habits().get(key, {}),
         is_nullable="null" in schema.types(key),
     )
     yield Problem(path=name, message=choice.message)
@@ -264,7 +264,7 @@ def check_trackers(key: str, name: str, value: Any, schema: Schema) -> Iterator[
 
 def _no_tracker(value: Any) -> str:
     known = (*TRACKERS, *_ALONE)
-    return Choice(value=value, known=known, habits=HABITS["report_to"]).message
+    return Choice(value=value, known=known, habits=choice_habits()["report_to"]).message
 
 
 CHOICE_CHECKS = (check_choice, check_name, check_words, check_trackers)

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 
 from finetune_spec.config.parse.schema import Schema
 from finetune_spec.config.parse.spellings import OLDER
-from finetune_spec.config.suggest.other_names import OTHER_NAMES
+from finetune_spec.config.suggest.tables import other_names
 
 _CUTOFF = 0.8
 _CUTOFF_OF_OTHERS = 0.88
@@ -86,7 +86,7 @@ def _is_like_one(word: str, name: str) -> bool:
 
 
 def _exact_key(name: str, keys: Collection[str]) -> str | None:
-    candidates = (name, OLDER.get(name), OTHER_NAMES.get(name))
+    candidates = (name, OLDER.get(name), other_names().get(name))
     return next((key for key in candidates if key is not None and key in keys), None)
 
 
@@ -108,7 +108,7 @@ class _Names:
 
 @cache
 def _names_of(keys: frozenset[str]) -> _Names:
-    others = [name for name in (*OLDER, *OTHER_NAMES) if len(name) >= _SHORTEST]
+    others = [name for name in (*OLDER, *other_names()) if len(name) >= _SHORTEST]
     # Where several are as near, TRL's own counts: it comes first here, and last below.
     names = tuple(dict.fromkeys((*sorted(keys), *others)))
     return _Names(

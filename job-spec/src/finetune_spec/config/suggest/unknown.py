@@ -13,7 +13,8 @@ from finetune_spec.config.problem import Problem
 from finetune_spec.config.suggest.nearest import exact_key, likely_key, negated_key, normalize
 from finetune_spec.config.suggest.nesting import is_section, key_in_section
 from finetune_spec.config.suggest.other_tools import answer_for
-from finetune_spec.config.suggest.owned import OPERATOR_OWNED, PLACES
+from finetune_spec.config.suggest.owned import OPERATOR_OWNED
+from finetune_spec.config.suggest.tables import places
 
 MOST_TOLD = 50
 """Looking for the nearest key takes a millisecond, and anybody may send 20,000 keys."""
@@ -52,7 +53,7 @@ def _read_all(config: Mapping[str, Any], schema: Schema) -> Iterator[Unknown]:
 
 
 def _read(word: str, value: Any, schema: Schema) -> Iterator[Unknown]:
-    if normalize(word) not in PLACES and _is_section(word, value, schema):
+    if normalize(word) not in places() and _is_section(word, value, schema):
         yield from _read_section(word, word, value, schema)
         return
     section, dot, inner = word.partition(".")
@@ -89,7 +90,7 @@ def _read_section(
         place = f"{path}.{inner}"
         if (key := key_in_section(section, inner, schema)) is not None:
             yield _nested(place, key)
-        elif normalize(inner) not in PLACES and _is_section(inner, value, schema):
+        elif normalize(inner) not in places() and _is_section(inner, value, schema):
             yield from _read_section(place, inner, value, schema)
         else:
             meant, advice = _advice(inner, value, schema)
@@ -108,8 +109,8 @@ def _advice(word: str, value: Any, schema: Schema) -> tuple[str | None, str]:
     Precedence: a field of the job; a name that is known; the negation of one; what looks alike.
     """
     snake = normalize(word)
-    if snake in PLACES:
-        return None, f", write it outside of config, as {PLACES[snake]}"
+    if snake in places():
+        return None, f", write it outside of config, as {places()[snake]}"
     if (key := exact_key(word, schema)) is not None:
         verb = f", did you mean {key}?" if snake == key else f", write {key}"
         return key, _of_the_operator(key) or verb

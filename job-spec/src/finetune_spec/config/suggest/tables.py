@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other tools' words, read from the TOML files in `tables/` when a config first needs them.
+
+A right config never does. Each door gives the same mapping every time.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from finetune_spec.config.problem import quoted
+
+Words = Mapping[str, str]
+"""What somebody writes -> what is meant, or what to say."""
+
+_FOLDER = Path(__file__).with_name("tables")
+
+
+class BrokenTable(ValueError):
+    """A file of words that has another form than its reader expects: a fault of this package."""
+
+
+@cache
+def other_names() -> Words:
+    """What other tools call a key -> TRL's key."""
+    return by_word(*_read("other_names"))
+
+
+@cache
+def other_tools() -> Words:
+    """Key that only another tool has -> what to write."""
+    return by_word(*_read("other_tools"))
+
+
+@cache
+def places() -> Words:
+    """What stands elsewhere in a FineTuneJob -> where."""
+    return by_word(*_read("places"))
+
+
+@cache
+def choice_habits() -> Mapping[str, Words]:
+    """Key -> what people write for a choice, in lower case -> what it is called."""
+    table, file = _read("choice_habits")
+    return {key: by_word(words, f"{file}: {key}") for key, words in table.items()}
+
+
+@cache
+def sections() -> Mapping[str, Words]:
+    """Section -> what a key means in it that means nothing, or something else, at the top."""
+    return by_group(_sections()[1], "sections.toml: sections")
+
+
+@cache
+def wrappers() -> frozenset[str]:
+    """Sections in which a key means what it means at the top."""
+    return frozenset(_texts(_sections()[0], "sections.toml: wrappers"))
+
+
+@cache
+def answers_by_value() -> Mapping[str, Mapping[bool | str, str]]:
+    """Key that only another tool has -> its value, a text in lower case -> what to write."""
+    table, file = _read("other_values")
+    where_true, where_false, texts = fields(table, file, "where_true", "where_false", "texts")
+    found: dict[str, dict[bool | str, str]] = {}
+    for value, words in ((True, where_true), (False, where_false)):
+        for key, answer in by_word(words, f"{file}: where_{str(value).lower()}").items():
+            found.setdefault(key, {})[value] = answer
+    for key, answers in by_group(texts, f"{file}: texts").items():
+        found.setdefault(key, {}).update(answers)
+    return found
+
+
+def by_word(table: Any, place: str) -> Words:
+    """From `meant = [words]` to word -> meant; no word may stand for two things."""
+    found: dict[str, str] = {}
+    for meant, words in _mapping(table, place).items():
+        for word in _texts(words, f"{place}: {meant}"):
+            _refuse_second(word, found, place)
+            found[word] = meant
+    return found
+
+
+def by_group(groups: Any, place: str) -> Mapping[str, Words]:
+    """From blocks of `words` and what keys or values mean with any of them, to word -> meanings."""
+    if not isinstance(groups, list):
+        raise BrokenTable(f"{place}: found {quoted(groups)}, expected blocks of words and means")
+    found: dict[str, Words] = {}
+    for index, group in enumerate(groups):
+        words, means = fields(group, f"{place}[{index}]", "words", "means")
+        _texts(list(_mapping(means, f"{place}[{index}].means").values()), f"{place}[{index}].means")
+        for word in _texts(words, f"{place}[{index}].words"):
+            _refuse_second(word, found, place)
+            found[word] = means
+    return found
+
+
+def fields(table: Any, place: str, *names: str) -> tuple[Any, ...]:
+    """The values of these names, which must be all that the table has."""
+    if set(_mapping(table, place)) != set(names):
+        raise BrokenTable(f"{place}: found {', '.join(table)}, expected {', '.join(names)}")
+    return tuple(table[name] for name in names)
+
+
+def read(file: Path) -> Mapping[str, Any]:
+    # A right config needs no table, and so no reader either.
+    import tomllib
+
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise BrokenTable(f"{file.name}: {error}") from error
+
+
+def _read(name: str) -> tuple[Mapping[str, Any], str]:
+    return read(_FOLDER / f"{name}.toml"), f"{name}.toml"
+
+
+@cache
+def _sections() -> tuple[Any, ...]:
+    return fields(*_read("sections"), "wrappers", "sections")
+
+
+def _mapping(value: Any, place: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise BrokenTable(f"{place}: found {quoted(value)}, expected a table")
+    return value
+
+
+def _texts(value: Any, place: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise BrokenTable(f"{place}: found {quoted(value)}, expected texts")
+    return value
+
+
+def _refuse_second(word: str, found: Mapping[str, Any], place: str) -> None:
+    if word in found:
+        raise BrokenTable(f"{place}: {word} stands twice, so it would mean two things")
