@@ -10,7 +10,7 @@ import pytest
 
 from finetune_spec.config.suggest import tables
 
-FOLDER = Path(tables.__file__).with_name("tables")
+FOLDER = Path(tables.__file__).with_name("words")
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,40 @@ def test_a_row_of_the_data_is_shown_and_never_run() -> None:
     assert SCRIPT in Page(page).text
 
 
+HOSTILE = """</pre></td><script>alert("x")</script><img src=x onerror='y'>{{ 7 * 7 }}"""
+
+
+def a_hostile_story(text: str) -> Story:
+    """The text stands wherever somebody else may write one."""
+    config = {"model_name_or_path": text, "dataset_name": text, text: text}
+    split = replace(ACCOUNT.splits["train"], dropped={text: 7}, note=text)
+    return a_story(
+        run=a_run(adjustments={text: text}),
+        config=config,
+        samples=[{"prompt": text, "before": text, "after": text, "expected": text}],
+        figures={text: 1.0},
+        versions={text: text},
+        account=DataAccount(splits={text: split}, warnings=(text,)),
+        note=text,
+        around=Circumstances(
+            phase_seconds={text: 1.0},
+            hardware=text,
+            resolved_config=config,
+            digests={"model": {"name": text, "files": {text: text}}, "data": []},
+            licence=text,
+        ),
+    )
+
+
+def test_nothing_that_others_write_becomes_a_part_of_the_page() -> None:
+    harmless, hostile = (Page(report_page(a_hostile_story(text))) for text in ("x", HOSTILE))
+
+    assert hostile.tags == harmless.tags
+    assert hostile.addresses == []
+    # Model, data set, note, hardware, licence, version and digests; rows, counts and config.
+    assert hostile.text.count(HOSTILE) > 20
+
+
 @pytest.mark.parametrize(
     "shown",
     [
@@ -152,9 +186,9 @@ def test_every_chart_has_a_role_and_words_and_every_table_headers() -> None:
     assert len(read.pictures) >= 4
     assert set(read.pictures) == {"img"}
     assert read.tags.count("desc") == len(read.pictures)
-    tables = re.findall(r"<table>.*?</table>", page)
+    tables = re.findall(r"<table>.*?</table>", page, re.DOTALL)
     assert tables
-    assert all("scope='col'" in table or "scope='row'" in table for table in tables)
+    assert all('scope="col"' in table or 'scope="row"' in table for table in tables)
 
 
 def test_a_run_of_which_little_is_known_has_a_page_too() -> None:

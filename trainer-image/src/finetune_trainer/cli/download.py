@@ -15,7 +15,6 @@ from finetune_contract.documents import InvalidDocument, parse_object, require
 from finetune_contract.outcome import ExitCode
 from finetune_trainer.cli.validate import NO_INPUT
 from finetune_trainer.failures.errors import AttemptFailed
-from finetune_trainer.publication.artifact import require_intact
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.manifest import Manifest
 from finetune_trainer.storage.store import Store, open_store, read_if_there
@@ -105,7 +104,7 @@ def _ask_for(store: Store, path: str) -> bytes | None:
 
 def _fill_folder(store: Store, manifest: Manifest, folder: Path) -> None:
     found = transfer.download(store, {file.path: folder / file.path for file in manifest.files})
-    require_intact(store, {file.path: file.sha256 for file in manifest.files}, found)
+    transfer.require_intact(store, {file.path: file.sha256 for file in manifest.files}, found)
     # Last, as in the store: a folder that has one is complete.
     (folder / layout.MANIFEST).write_text(manifest.to_json())
 
@@ -119,7 +118,7 @@ def _write_archive(store: Store, manifest: Manifest, stream: IO[bytes]) -> None:
         for file in manifest.files:
             target = Path(folder) / "file"
             found = transfer.download(store, {file.path: target})
-            require_intact(store, {file.path: file.sha256}, found)
+            transfer.require_intact(store, {file.path: file.sha256}, found)
             archive.add(target, arcname=file.path)
         target = Path(folder) / layout.MANIFEST
         target.write_text(manifest.to_json())

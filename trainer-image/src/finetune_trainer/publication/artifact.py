@@ -21,13 +21,12 @@ from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
 from finetune_trainer.exchange.rank_results import RankResult
 from finetune_trainer.exchange.workspace import TRAINING_ARGUMENTS, Workspace
-from finetune_trainer.failures.errors import infrastructure_error
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.training_plan import effective_config
 from finetune_trainer.publication.report.card import model_card
+from finetune_trainer.publication.report.curves import loss_curve
 from finetune_trainer.publication.report.page import report_page
-from finetune_trainer.publication.report.sections import loss_curve
 from finetune_trainer.publication.report.story import Circumstances, Story, config_text
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.manifest import File, Manifest
@@ -135,21 +134,8 @@ def fetch_artifact(store: Store, workspace: Workspace, stop: StopRequest) -> Pat
     kind = manifest.facts["artifact"]
     files = {file.path: file.sha256 for file in manifest.files if _is_below(file, kind)}
     targets = {path: workspace.artifact / path.removeprefix(f"{kind}/") for path in files}
-    require_intact(store, files, transfer.download(store, targets, stop))
+    transfer.require_intact(store, files, transfer.download(store, targets, stop))
     return workspace.artifact
-
-
-def require_intact(store: Store, digests: Mapping[str, str], found: Mapping[str, str]) -> None:
-    """
-    Raises:
-        AttemptFailed: what was downloaded has not the digests of the manifest; all are by path.
-    """
-    if damaged := [path for path, digest in digests.items() if found[path] != digest]:
-        raise infrastructure_error(
-            "ArtifactDamaged",
-            f"{store.uri}/{damaged[0]} is not what the manifest says",
-            "delete the run's manifest.json there to train it again",
-        )
 
 
 def name_base_model(folder: Path, base_model: str) -> None:

@@ -52,6 +52,19 @@ def download(
     return dict(_at_once(download_one, sorted(targets), stop))
 
 
+def require_intact(store: Store, digests: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """
+    Raises:
+        AttemptFailed: what was downloaded has not the digests of the manifest; all are by path.
+    """
+    if damaged := [path for path, digest in digests.items() if found[path] != digest]:
+        raise infrastructure_error(
+            "ArtifactDamaged",
+            f"{store.uri}/{damaged[0]} is not what the manifest says",
+            "delete the run's manifest.json there to train it again",
+        )
+
+
 def ask(action: Callable[[], Result], what: str, stop: StopRequest | None = None) -> Result:
     """One request, with a second try, in a thread: Python hears no signal while obstore waits.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other tools' words, read from the TOML files in `tables/` when a config first needs them.
+"""Other tools' words, read from the TOML files in `words/` when a config first needs them.
 
 A right config never does. Each door gives the same mapping every time.
 """
@@ -14,7 +14,7 @@ from finetune_spec.config.problem import quoted
 Words = Mapping[str, str]
 """What somebody writes -> what is meant, or what to say."""
 
-_FOLDER = Path(__file__).with_name("tables")
+_FOLDER = Path(__file__).with_name("words")
 
 
 class BrokenTable(ValueError):

@@ -4,10 +4,9 @@
 Doors: `page.report_page` and `card.model_card`.
 
 story     what there is to tell
-page      the report: one HTML page that needs nothing else
-style     how it looks, on light and dark screens
+page      the report: one HTML page that needs nothing else, written in `templates/`
+curves    which curves there are
 charts    curves and histograms as SVG
-tables    rows and facts as HTML
-sections  the parts of the page
+amounts   figures, counts, sizes and durations in words
 card      the README of the artifact, as the hub reads it
 """

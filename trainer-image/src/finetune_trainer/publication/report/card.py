@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from finetune_trainer.publication.report.sections import BASE_LOSS, EVAL_LOSS
+from finetune_trainer.exchange.history import BASE_EVAL_LOSS
+from finetune_trainer.publication.report.curves import EVAL_LOSS
 from finetune_trainer.publication.report.story import Story, config_text
 from finetune_trainer.storage import locations
 
@@ -118,7 +119,7 @@ def _figures(story: Story) -> str:
     rows = [
         ("training loss, first", figures.get("first_loss")),
         ("training loss, last", figures.get("loss")),
-        ("eval loss of the base model", figures.get(BASE_LOSS)),
+        ("eval loss of the base model", figures.get(BASE_EVAL_LOSS)),
         ("eval loss after training", figures.get(EVAL_LOSS)),
         ("eval token accuracy", figures.get("eval_mean_token_accuracy")),
     ]

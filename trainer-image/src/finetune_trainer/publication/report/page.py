@@ -1,31 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report: one HTML page that needs nothing else, on paper, light or dark. Pure."""
+"""The report: one HTML page that needs nothing else, on paper, light or dark. Pure.
 
-from html import escape
+The page itself is `templates/report.html`; whatever it shows of a story is escaped there.
+"""
 
-from finetune_trainer.publication.report import sections
-from finetune_trainer.publication.report.story import Story
-from finetune_trainer.publication.report.style import STYLE
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-SECTIONS = (
-    sections.summary,
-    sections.curves,
-    sections.answers,
-    sections.data,
-    sections.course,
-    sections.config,
-    sections.origins,
-)
-"""In the order of the page; a new part is one function and one entry."""
+from finetune_trainer.exchange.history import BASE_EVAL_LOSS
+from finetune_trainer.publication.report import amounts
+from finetune_trainer.publication.report.charts import histogram
+from finetune_trainer.publication.report.curves import EVAL_LOSS, loss_curve, small_curves
+from finetune_trainer.publication.report.story import Story, config_text
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 def report_page(story: Story) -> str:
     """The whole page."""
-    name = escape(story.run.job.name)
-    body = "".join(section(story) for section in SECTIONS)
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{name}: fine-tuning report</title><style>{STYLE}</style></head>"
-        f"<body><main>{body}</main></body></html>\n"
+    return _template().render(
+        story=story,
+        loss_curve=loss_curve(story),
+        small_curves=small_curves(story),
+        digests=_digests(story.around.digests),
     )
+
+
+@cache
+def _template() -> "Template":
+    # `finetune validate` comes by here, and has no Jinja2 on a laptop where nothing trains.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters |= {
+        "figure": amounts.figure,
+        "count": amounts.count,
+        "bytes_text": amounts.bytes_text,
+        "duration": amounts.duration,
+        "config_text": config_text,
+    }
+    templates.globals |= {
+        "histogram": histogram,
+        "BASE_EVAL_LOSS": BASE_EVAL_LOSS,
+        "EVAL_LOSS": EVAL_LOSS,
+    }
+    return templates.get_template("report.html")
+
+
+def _digests(digests: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Of what, which file of it, and its digest."""
+    return [
+        (str(entry.get("name", "")), where, digest)
+        for entry in (digests.get("model"), *digests.get("data", ()))
+        if isinstance(entry, Mapping)
+        for where, digest in _digests_of(entry)
+    ]
+
+
+def _digests_of(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if revision := entry.get("revision"):
+        return [("revision on the hub", str(revision))]
+    return [(path, str(digest)) for path, digest in (entry.get("files") or {}).items()]
