@@ -36,7 +36,7 @@ def test_a_project_has_the_data_that_it_is_known_to_have(project: str) -> None:
 def test_a_wheel_has_everything_that_lies_beside_the_code(project: str, tmp_path: Path) -> None:
     uv = Path(sys.executable).with_name("uv")
     build = [uv, "build", "--wheel", "--no-sources", "--quiet", "--out-dir", tmp_path, project]
-    subprocess.run(build, cwd=ROOT, check=True)
+    subprocess.run(list(map(str, build)), cwd=ROOT, check=True)
 
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

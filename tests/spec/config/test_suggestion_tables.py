@@ -51,7 +51,7 @@ def test_a_broken_table_of_words_is_told_with_its_place(
         ),
         pytest.param(
             "[[groups]]\nwords = ['a']\nmeans = {b = 1}",
-            "t[0].means: found [1], expected texts",
+            "t[0].means: b: found 1, expected texts",
             id="a meaning that is no text",
         ),
         pytest.param("[[groups]]\nwords = ['a', 'a']\nmeans = {}", "t: a stands twice", id="twice"),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other tools' words, read from the TOML files in `words/` when a config first needs them.
 
-A right config never does. Each door gives the same mapping every time.
+A right config never does. Each door gives the same mapping every time. In each file stands what is
+meant, or what to say, and after it the words that people write for it.
 """
 
 from collections.abc import Mapping
@@ -83,16 +84,16 @@ def by_word(table: Any, place: str) -> Words:
 
 
 def by_group(groups: Any, place: str) -> Mapping[str, Words]:
-    """From blocks of `words` and what keys or values mean with any of them, to word -> meanings."""
+    """From blocks of `words` and what is meant beside them (`means`), to word -> what is meant."""
     if not isinstance(groups, list):
         raise BrokenTable(f"{place}: found {quoted(groups)}, expected blocks of words and means")
     found: dict[str, Words] = {}
     for index, group in enumerate(groups):
         words, means = fields(group, f"{place}[{index}]", "words", "means")
-        _texts(list(_mapping(means, f"{place}[{index}].means").values()), f"{place}[{index}].means")
+        meanings = by_word(means, f"{place}[{index}].means")
         for word in _texts(words, f"{place}[{index}].words"):
             _refuse_second(word, found, place)
-            found[word] = means
+            found[word] = meanings
     return found
 
 
