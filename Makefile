@@ -4,11 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-PARTS := contract operator trainer-image kubectl-finetune tests/cluster/testbed
-SCHEMAS := contract/src/finetune_contract/config/schemas
+PARTS := contract job-spec operator results-page trainer-image kubectl-finetune testbed
+SCHEMAS := job-spec/src/finetune_spec/config/parse/schemas
 PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
 SCHEMA := $(SCHEMAS)/trl-$(PINNED).json
-TYPED := contract/src operator/src kubectl-finetune/src tests/cluster/testbed/src
+TYPED := contract/src job-spec/src operator/src results-page/src kubectl-finetune/src testbed/src
 # What needs a GPU or a quiet machine: CI runs none of it, so that it calls what there is is checked.
 SELDOM_RUN := tests/gpu tests/benchmarks
 WORKERS ?= 2
@@ -46,7 +46,7 @@ demo: setup ## fine-tune a real model here, without a cluster, GPU or hub
 	$(BIN)/python -m testbed demo
 
 test: setup check ## what CI runs: check, then real trainings beside a real cluster
-	MAKE="$(MAKE)" $(BIN)/python tests/side_by_side.py test-slow test-cluster test-control-plane kueue
+	MAKE="$(MAKE)" $(BIN)/python tests/support/side_by_side.py test-slow test-cluster test-control-plane kueue
 	@echo "Not run: the long forms of these tests (make test-all), of the fault tests (make soak), and what"
 	@echo "needs a GPU (make test-gpu). make help says what each part of test-all adds."
 
@@ -59,7 +59,7 @@ lint: ## ruff, import contracts, Dockerfiles
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile trainer-image/Dockerfile
 
-types: ## mypy --strict on operator, contract and testbed
+types: ## mypy --strict on operator, contract, spec and testbed
 	$(BIN)/mypy $(TYPED) $(SELDOM_RUN)
 
 test-pure: ## the fast tests: no network, no cluster, no training
@@ -119,7 +119,7 @@ generate: setup build/schema.json ## make the files that are derived from others
 	cd tests && ../$(BIN)/python -m repository.reference
 	cd tests && ../$(BIN)/python -m repository.migration
 	cd tests && ../$(BIN)/python -m repository.monitoring
-	$(BIN)/python tests/repository/readme_tree.py
+	cd tests && ../$(BIN)/python -m repository.rooms_page
 
 schema: setup ## add the schema of a TRL that other images have: TRL=1.15.0 TRANSFORMERS=5.19.0
 	@test "$(TRL)" -a "$(TRANSFORMERS)" || { \
@@ -155,7 +155,7 @@ lock: setup ## resolve the requirement locks again
 		--override requirements/trainer-cuda12.in \
 		--extra train trainer-image/pyproject.toml -o requirements/trainer-cuda12.txt
 
-LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-operator \
+LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator --no-emit-package finetune-results-page \
 	--no-emit-package finetune-trainer --no-emit-package testbed
 
 images: setup ## build the operator's and the trainer's image with buildah

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from finetune_contract.config.schema import load_schema
-from finetune_contract.job_check import check_job
+from finetune_spec.config.parse.schema import load_schema
+from finetune_spec.job import check_job
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from trainer.config_fuzz.generator import right_config
@@ -107,8 +107,8 @@ def _import_ms(environment: Mapping[str, str]) -> float:
     """A fresh interpreter that imports the check and reads its schema, less one that does not."""
     bare = "pass"
     checks = (
-        "import finetune_contract.job_check; "
-        "from finetune_contract.config.schema import load_schema; load_schema()"
+        "import finetune_spec.job; "
+        "from finetune_spec.config.parse.schema import load_schema; load_schema()"
     )
     _start(checks, environment)
     differences = [_start(checks, environment) - _start(bare, environment) for _ in range(IMPORTS)]

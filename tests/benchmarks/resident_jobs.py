@@ -28,12 +28,12 @@ from cluster.api_access import access_of
 from cluster.installation import REPOSITORY
 from cluster.jobs import a_job
 from cluster.operator_process import OperatorProcess
-from factories import NOW, SETTINGS, a_good_outcome, an_attempt
-from finetune_operator.attempts import Result
-from finetune_operator.decision import decide
-from finetune_operator.observation import Observed
-from finetune_operator.spec import parse_job
-from finetune_operator.status import next_status
+from finetune_operator.job.attempts import Result
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.observe.observation import Observed
+from finetune_operator.job.spec import parse_job
+from finetune_operator.job.status.status import next_status
+from support.factories import NOW, SETTINGS, a_good_outcome, an_attempt
 
 PORT = 18083
 FINETUNE_JOBS = "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs"

@@ -147,7 +147,7 @@ def steps_of_ours(folder: Path, cpus: str) -> Iterator[Step]:
     options = ["--run", str(document), "--work", str(work)]
     log = ["--termination-log", str(folder / "outcome.json")]
     begin = time.monotonic()
-    command = [sys.executable, "-m", "finetune_trainer.supervisor", *options, *log]
+    command = [sys.executable, "-m", "finetune_trainer.attempt.supervisor", *options, *log]
     with _start(command, folder, cpus) as process:
         known = 0
         while process.poll() is None:

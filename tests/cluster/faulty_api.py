@@ -17,7 +17,7 @@ from enum import Enum, auto
 from aiohttp import web
 
 from cluster.way import Way, resource_of
-from finetune_operator.naming import PROGRESS_FIELD_MANAGER
+from finetune_operator.objects.names import PROGRESS_FIELD_MANAGER
 
 OPERATOR = {
     "Impersonate-User": "system:serviceaccount:finetune-system:finetune-operator",

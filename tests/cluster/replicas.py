@@ -21,10 +21,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from cluster.api_access import access_of
 from cluster.faulty_api import FaultyWay, Write
 from cluster.test_operator_killed import kubeconfig_of
-from factories import a_bad_outcome, a_good_outcome
 from finetune_contract.mounts import progress_audience
 from finetune_contract.progress import Progress
-from finetune_operator.progress_server import PROGRESS_PATH
+from finetune_operator.progress.server import PROGRESS_PATH
+from support.factories import a_bad_outcome, a_good_outcome
 from testbed.control_plane import ControlPlane
 
 _CONTAINER = {

@@ -14,7 +14,7 @@ import pytest
 
 from cluster.installation import Installation
 from cluster.jobs import Jobs, Resource, a_short_job
-from fake_gpus.fake_driver import build_driver
+from support.fake_gpus.fake_driver import build_driver
 from testbed import images
 from testbed.images import Image
 

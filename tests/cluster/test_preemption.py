@@ -12,8 +12,8 @@ import pytest
 
 from cluster.installation import reasons_for_none
 from cluster.jobs import until
-from factories import SETTINGS, a_job
-from finetune_operator.desired import build_attempt
+from finetune_operator.job.manifests import build_attempt
+from support.factories import SETTINGS, a_job
 from testbed.control_plane import ControlPlane
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]

@@ -96,7 +96,7 @@ def url(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     }
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "finetune_operator.results_page"],
+            [sys.executable, "-m", "finetune_results_page"],
             env=environment,
             stdout=output,
             stderr=output,

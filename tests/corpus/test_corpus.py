@@ -20,17 +20,17 @@ from typing import Any
 
 import pytest
 
-from factories import SETTINGS as STRICT
-from factories import a_job_body
-from finetune_contract.job_check import CONFIG_PATH
 from finetune_contract.run import JobReference, Run, World
-from finetune_operator.admission import review
-from finetune_operator.spec import parse_job
-from finetune_trainer.command_line import main
-from finetune_trainer.failures import AttemptFailed
-from finetune_trainer.hardware import Hardware
-from finetune_trainer.plan import check_run
-from finetune_trainer.source_lines import Document, read_documents
+from finetune_operator.job.spec import parse_job
+from finetune_operator.webhook.review import review
+from finetune_spec.job import CONFIG_PATH
+from finetune_trainer.cli.command_line import main
+from finetune_trainer.cli.yaml.source_lines import Document, read_documents
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.training_plan import check_run
+from support.factories import SETTINGS as STRICT
+from support.factories import a_job_body
 
 HERE = Path(__file__).parent
 WRONG = sorted((HERE / "wrong").glob("*.yaml"))

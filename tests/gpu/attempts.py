@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from finetune_contract.config import Context
-from finetune_contract.memory import Estimate, estimate_memory, read_config
 from finetune_contract.run import World
-from finetune_trainer.attempt import carry_out
-from finetune_trainer.hardware import Hardware
-from finetune_trainer.model_facts import find_facts
-from finetune_trainer.reporting import Reporter, silent
-from finetune_trainer.stopping import StopRequest
-from finetune_trainer.surroundings import Surroundings
-from finetune_trainer.workspace import Workspace
+from finetune_spec.config import Context
+from finetune_spec.memory import Estimate, estimate_memory, read_config
+from finetune_trainer.attempt.stages import carry_out
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.inputs.model_facts import find_facts
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.progress.reporting import Reporter, silent
+from finetune_trainer.supervision.context import Surroundings
 from trainer.conftest import DIALOGUES
 from trainer.in_process import Trained, a_run
 from trainer.runs import a_folder

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.memory.estimate import RUNTIME_BYTES
 from finetune_contract.outcome import Blame
+from finetune_spec.memory.estimate import RUNTIME_BYTES
 from gpu.attempts import estimate_of, train
-from older_config import OLDER_CONFIG
+from support.older_config import OLDER_CONFIG
 
 GPU, HERE = pytest.mark.gpu, pytest.mark.slow
 """A path that a CPU can go is gone there by the slow tests, too."""

@@ -2,8 +2,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from factories import seconds
 from finetune_operator.work_queue import LONGEST_BACKOFF, WorkQueue
+from support.factories import seconds
 
 
 def play(scene: Callable[[WorkQueue[str]], Awaitable[None]]) -> None:

@@ -3,9 +3,9 @@
 
 from typing import Any
 
-from factories import SETTINGS, a_job
-from finetune_operator.desired import build_attempt
+from finetune_operator.job.manifests import build_attempt
 from kubectl_finetune.results_pod import build_pod
+from support.factories import SETTINGS, a_job
 
 JOB = {
     "apiVersion": "finetune.dev/v1alpha1",

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from finetune_contract.config.spellings import OLDER
+from finetune_spec.config.parse.spellings import OLDER
 from repository.every_trl import Key, every_key, keys_of_items
 
 CRD = Path(__file__).parents[2] / "crds" / "finetunejobs.yaml"

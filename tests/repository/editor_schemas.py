@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from finetune_contract.config.keys import OPERATOR_OWNED
-from finetune_contract.config.ranges import RANGES, Range
-from finetune_contract.config.spellings import OLDER, RETIRED, Retired
+from finetune_spec.config.check.keys import OPERATOR_OWNED
+from finetune_spec.config.check.ranges import RANGES, Range
+from finetune_spec.config.parse.spellings import OLDER, RETIRED, Retired
 from repository.crd_config import CRD
 from repository.every_trl import Key, every_key
 

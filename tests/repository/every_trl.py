@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_contract.config.keys import OPERATOR_OWNED
-from finetune_contract.config.schema import Schema, known_versions, load_schema
+from finetune_spec.config.check.keys import OPERATOR_OWNED
+from finetune_spec.config.parse.schema import Schema, known_versions, load_schema
 
 _WORDS = {
     "string": "a text",

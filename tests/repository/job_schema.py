@@ -2,7 +2,7 @@
 """Makes the schemas with which `finetune validate` checks a spec, of the CRDs.
 
 Run by `make generate`. A keyword of the CRD that it does not know stops it: the checks must learn
-it first (`finetune_contract/job_shape.py`).
+it first (`finetune_spec/shape.py`).
 """
 
 import json
@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-CONTRACT = REPOSITORY / "contract" / "src" / "finetune_contract"
+SPEC = REPOSITORY / "job-spec" / "src" / "finetune_spec"
 SCHEMAS = {
-    CONTRACT / "job_schema.json": (REPOSITORY / "crds" / "finetunejobs.yaml", "config"),
-    CONTRACT / "schedule_schema.json": (REPOSITORY / "crds" / "finetuneschedules.yaml", "spec"),
+    SPEC / "job_schema.json": (REPOSITORY / "crds" / "finetunejobs.yaml", "config"),
+    SPEC / "schedule_schema.json": (REPOSITORY / "crds" / "finetuneschedules.yaml", "spec"),
 }
 """Each with its CRD, and the field below `spec` whose insides have checks of their own."""
 
@@ -58,7 +58,7 @@ def _reduced(schema: Mapping[str, Any], skip: str) -> dict[str, Any]:
         elif keyword == "x-kubernetes-validations":
             reduced["x-rules"] = list(_rules(value))
         elif keyword not in DROPPED and keyword != "type":
-            raise ValueError(f"job_shape.py does not know the keyword {keyword}")
+            raise ValueError(f"shape.py does not know the keyword {keyword}")
     return reduced
 
 
@@ -66,7 +66,7 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
     if schema.get("x-kubernetes-int-or-string"):
         return ["integer", "string"]
     if schema["type"] not in TYPES:
-        raise ValueError(f"job_shape.py does not know the type {schema['type']}")
+        raise ValueError(f"shape.py does not know the type {schema['type']}")
     return [schema["type"]]
 
 
@@ -76,7 +76,7 @@ def _rules(rules: list[Mapping[str, str]]) -> Iterator[dict[str, str]]:
             continue  # about changes, and a file has no past
         found = _MATCHES.fullmatch(rule["rule"])
         if found is None:
-            raise ValueError(f"job_shape.py does not know the rule {rule['rule']}")
+            raise ValueError(f"shape.py does not know the rule {rule['rule']}")
         yield {"pattern": found[1], "message": rule["message"]}
 
 

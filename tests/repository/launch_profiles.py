@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from finetune_contract.config.launch.profiles import PROFILES
+from finetune_spec.config.parse.launch.profiles import PROFILES
 
 FOLDER = Path(__file__).parents[2] / "configs" / "accelerate"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from finetune_contract.config import check_config
+from finetune_spec.config import check_config
 from repository.marked_blocks import with_blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "migration.md"

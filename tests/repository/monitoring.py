@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from finetune_operator import metrics
+from finetune_operator.telemetry import metrics
 from repository.marked_blocks import with_blocks
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_contract.config.schema import NEWEST, Schema
-from finetune_contract.config.spellings import OLDER
+from finetune_spec.config.parse.schema import NEWEST, Schema
+from finetune_spec.config.parse.spellings import OLDER
 from repository.crd_config import CRD, properties_of, with_properties
 from repository.every_trl import every_key, keys_of
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from finetune_contract.pods import check_pods
+from finetune_spec.pods import check_pods
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Draft202012Validator(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from finetune_contract.config.ranges import RANGES
+from finetune_spec.config.check.ranges import RANGES
 from repository.editor_schemas import CONFIG, JOB, contents
 
 EXAMPLES = sorted((JOB.parents[1] / "examples").glob("*.yaml"))

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from config_verdicts import refusals
-from finetune_contract.config.launch.resolution import resolve_launch
+from finetune_spec.config.parse.launch.resolution import resolve_launch
 from repository import launch_profiles
+from support.config_verdicts import refusals
 
 
 def test_the_files_are_those_that_make_generate_writes() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repository import chart_files, migration, monitoring, reference
+from repository import chart_files, migration, monitoring, reference, rooms_page
 from repository.locks import pinned
-from repository.readme_tree import README, ROOT, with_tree
-from repository.tracked import tracked_files
+from repository.tracked import ROOT, tracked_files
 
+README = ROOT / "README.md"
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
@@ -62,12 +62,20 @@ def test_every_target_of_the_makefile_has_a_line_of_help() -> None:
     assert without_help == []
 
 
-def test_readme_has_every_folder_and_every_module_in_its_tree() -> None:
+def test_readme_has_every_folder() -> None:
     readme = README.read_text()
     folders = {file.relative_to(ROOT).parts[0] for file in tracked_files() if file.parent != ROOT}
 
-    assert [f for f in sorted(folders) if not f.startswith(".") and f"{f}/" not in readme] == []
-    assert readme == with_tree(readme), "run make generate"
+    assert [f for f in sorted(folders) if not f.startswith(".") and f"`{f}/`" not in readme] == []
+
+
+def test_the_page_on_architecture_has_every_room_with_its_law() -> None:
+    page = rooms_page.PAGE.read_text()
+
+    assert page == rooms_page.with_rooms(page), "run make generate"
+    assert page.count("| `") > 20
+    assert rooms_page.rooms_without_door() == []
+    assert rooms_page.doors_that_are_not_there() == []
 
 
 def test_chart_manifests_and_reference_are_what_make_generate_writes() -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from repository.readme_tree import ROOT
-from repository.tracked import tracked_files
+from repository.tracked import ROOT, tracked_files
 
 PAGES = [file for file in tracked_files() if file.suffix == ".md"]
 

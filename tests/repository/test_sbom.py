@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from repository.locks import pinned
-from repository.readme_tree import ROOT
+from repository.tracked import ROOT
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import side_by_side
+from support import side_by_side
 
 MAKE = """\
 #!/bin/sh

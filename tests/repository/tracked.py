@@ -4,7 +4,7 @@
 import subprocess
 from pathlib import Path
 
-from repository.readme_tree import ROOT
+ROOT = Path(__file__).parents[2]
 
 
 def tracked_files() -> list[Path]:

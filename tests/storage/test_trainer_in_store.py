@@ -15,18 +15,18 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer import checkpoints
-from finetune_trainer.checkpoints import Writer
-from finetune_trainer.failures import AttemptFailed, Interrupted
-from finetune_trainer.fetching import fetch
-from finetune_trainer.model_facts import find_facts
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.checkpoints import checkpoints
+from finetune_trainer.checkpoints.checkpoints import Writer
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.inputs.fetching import fetch
+from finetune_trainer.inputs.model_facts import find_facts
 from finetune_trainer.storage import cloud, transfer
 from finetune_trainer.storage.store import Store, open_store
 from testbed import stock
 from testbed.object_store import ObjectStore
+from trainer.publication.test_ownership import claim, claim_together, require_one_owner
 from trainer.runs import a_folder
-from trainer.test_ownership import claim, claim_together, require_one_owner
 
 pytestmark = pytest.mark.storage
 
@@ -190,7 +190,7 @@ def test_a_stop_ends_a_transfer_without_waiting_for_it(tmp_path: Path) -> None:
 UPLOAD = """
 import os, sys
 from pathlib import Path
-from finetune_trainer import checkpoints
+from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.storage.store import open_store
 
 store = open_store("s3://models/killed", os.environ)

@@ -113,7 +113,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> "Iterator[HubStub]":
     """A hub, and a machine that nobody has logged in on."""
     import huggingface_hub.constants
 
-    from finetune_trainer.hub import client
+    from finetune_trainer.publication.hub import client
     from trainer.hub_stub import serve
 
     monkeypatch.setattr(client, "PAUSES", (0.0, 0.0, 0.0))

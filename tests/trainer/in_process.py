@@ -18,19 +18,19 @@ from unittest import mock
 
 from finetune_contract.outcome import Outcome
 from finetune_contract.run import JobReference, Run, World
-from finetune_trainer import attempt, launching
-from finetune_trainer.attempt import carry_out
-from finetune_trainer.classification import classify
-from finetune_trainer.failures import Stage
-from finetune_trainer.hardware import Hardware
-from finetune_trainer.launching import LAUNCHER_VARIABLES
-from finetune_trainer.orders import Orders
-from finetune_trainer.rank_results import Ending, RankResult
-from finetune_trainer.reporting import Reporter, silent
-from finetune_trainer.stopping import StopRequest
-from finetune_trainer.surroundings import Surroundings
-from finetune_trainer.unwanted import DEEPSPEED
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.attempt import stages
+from finetune_trainer.attempt.stages import carry_out
+from finetune_trainer.exchange.orders import LAUNCHER_VARIABLES, Orders
+from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import Stage
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.plan.exclusions import DEEPSPEED
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.progress.reporting import Reporter, silent
+from finetune_trainer.supervision import launching
+from finetune_trainer.supervision.context import Surroundings
 
 USUAL: Mapping[str, Any] = {
     "use_peft": True,
@@ -115,7 +115,7 @@ def carry_out_here(run: Run, place: Path, stop: StopRequest | None = None) -> Tr
         reporter=Reporter(workspace, silent, 5.0, attempt=run.attempt),
         grace_seconds=30.0,
     )
-    with mock.patch.object(attempt.launching, "run_ranks", _one_rank_here):
+    with mock.patch.object(stages.launching, "run_ranks", _one_rank_here):
         return Trained(outcome=carry_out(run, around), workspace=workspace, run=run)
 
 

@@ -13,8 +13,8 @@ def stopping_at(step: int, moment: str) -> Iterator[None]:
     """Ask the rank to stop when its trainer comes to this event of a callback at this step."""
     from transformers import TrainerCallback
 
+    from finetune_trainer.exchange.workspace import Workspace
     from finetune_trainer.ranks import training
-    from finetune_trainer.workspace import Workspace
 
     build_trainer = training.build_trainer
 

@@ -23,10 +23,10 @@ from typing import Any
 from finetune_contract.outcome import Blame, ExitCode, Outcome
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_contract.run import JobReference, Run, World
-from finetune_trainer import checkpoints
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.checkpoints import checkpoints
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.storage.store import open_store
-from finetune_trainer.workspace import Workspace
 from trainer import warm_ranks
 
 WAYS = ("SIGTERM", "SIGKILL", "rank")

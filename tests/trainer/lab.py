@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import checkpoints
-from finetune_trainer.formation import formation_of
-from finetune_trainer.plan import effective_config
+from finetune_trainer.checkpoints import checkpoints
+from finetune_trainer.plan.topology import formation_of
+from finetune_trainer.plan.training_plan import effective_config
 from finetune_trainer.storage.folder import FolderStore
 from trainer.in_process import Trained, a_run
 from trainer.two_ranks import TwoRanks

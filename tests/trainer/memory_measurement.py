@@ -27,11 +27,11 @@ from transformers import (
 )
 from trl.trainer.utils import add_fused_lm_head
 
-from finetune_contract.config import Context
-from finetune_contract.memory import Architecture, parse_model, read_config
-from finetune_contract.memory.activations import kept_bytes, layer_working_bytes
-from finetune_contract.memory.estimate import Estimate, estimate
-from finetune_contract.memory.strategy import Strategy, read_strategy
+from finetune_spec.config import Context
+from finetune_spec.memory import Architecture, parse_model, read_config
+from finetune_spec.memory.activations import kept_bytes, layer_working_bytes
+from finetune_spec.memory.estimate import Estimate, estimate
+from finetune_spec.memory.strategy import Strategy, read_strategy
 from finetune_trainer.ranks.model.freezing import freeze_all_but_last
 
 ROWS, TOKENS = 2, 256

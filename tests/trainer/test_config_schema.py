@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.config import check_config
-from finetune_contract.config.schema import load_schema
+from finetune_spec.config import check_config
+from finetune_spec.config.parse.schema import load_schema
 
 pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
 

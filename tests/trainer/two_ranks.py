@@ -21,16 +21,17 @@ from typing import Any
 from unittest import mock
 
 from finetune_contract.run import Run, World
-from finetune_trainer import attempt, launching
-from finetune_trainer.attempt import carry_out
-from finetune_trainer.command_line import _free_port as free_port
-from finetune_trainer.hardware import Hardware
-from finetune_trainer.rank_results import RankResult
-from finetune_trainer.reporting import Reporter, silent
-from finetune_trainer.stopping import StopRequest, end_process
-from finetune_trainer.surroundings import Surroundings
-from finetune_trainer.unwanted import DEEPSPEED
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.attempt import stages
+from finetune_trainer.attempt.stages import carry_out
+from finetune_trainer.cli.command_line import _free_port as free_port
+from finetune_trainer.exchange.rank_results import RankResult
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.stopping import StopRequest, end_process
+from finetune_trainer.plan.exclusions import DEEPSPEED
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.progress.reporting import Reporter, silent
+from finetune_trainer.supervision import launching
+from finetune_trainer.supervision.context import Surroundings
 from trainer.in_process import Trained
 
 MOST = 2
@@ -75,7 +76,7 @@ class TwoRanks:
         world = World(processes_per_node=processes, master_port=free_port())
         run = replace(run, world=world)
         run_ranks = partial(self._run_ranks, before)
-        launched = mock.patch.object(attempt.launching, "run_ranks", run_ranks)
+        launched = mock.patch.object(stages.launching, "run_ranks", run_ranks)
         with launched, _findable(DEEPSPEED):
             return Trained(outcome=carry_out(run, around), workspace=workspace, run=run)
 

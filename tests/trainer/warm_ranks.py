@@ -26,8 +26,8 @@ _POLL_SECONDS = 0.05
 
 def serve(address: str) -> None:
     """Import what a rank imports, then fork one for each that connects."""
+    from finetune_trainer.plan.exclusions import unwanted
     from finetune_trainer.ranks.launcher import die_with_parent
-    from finetune_trainer.unwanted import unwanted
 
     die_with_parent()
     for package in unwanted({}, {}):
@@ -88,7 +88,7 @@ def _become_rank(arguments: list[str], environment: dict[str, str], folder: str)
 
 def supervise(arguments: list[str]) -> int:
     """The supervisor as it is, with another interpreter for its ranks."""
-    from finetune_trainer import supervisor
+    from finetune_trainer.attempt import supervisor
 
     stub = Path(os.environ[SOCKET]).with_name("python")
     sys.executable = str(stub)
@@ -121,6 +121,6 @@ if __name__ == "__main__":
     role, *rest = sys.argv[1:]
     if role == "serve":
         serve(*rest)
-    from finetune_trainer.stopping import end_process
+    from finetune_trainer.failures.stopping import end_process
 
     end_process({"supervise": supervise, "stub": stub}[role](rest))

@@ -22,7 +22,9 @@ exit codes: 0 done, 1 the job failed or kubectl could not, 2 a mistake on this c
             130 ended by Ctrl-C: the job goes on
 """
 
-NO_PLAN = "plan needs `finetune`, 40 MB without torch: pip install ./contract ./trainer-image"
+NO_PLAN = (
+    "plan needs `finetune`, 40 MB without torch: pip install ./contract ./job-spec ./trainer-image"
+)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ Body = Mapping[str, Any]
 SECONDS = 3600
 """Then it is gone, whatever became of who asked for it."""
 
-COMMAND = ("python3", "-m", "finetune_trainer.command_line", "download")
+COMMAND = ("python3", "-m", "finetune_trainer.cli.command_line", "download")
 
 RESOURCES = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
 

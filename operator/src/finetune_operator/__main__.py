@@ -8,10 +8,10 @@ import sys
 
 import kopf
 
-from finetune_operator.handlers import build_kopf_settings, build_registry
-from finetune_operator.logs import say, say_error, set_up_logs
-from finetune_operator.replica import Replica
+from finetune_operator.runtime.handlers import build_kopf_settings, build_registry
+from finetune_operator.runtime.replica import Replica
 from finetune_operator.settings import Settings
+from finetune_operator.telemetry.logs import say, say_error, set_up_logs
 
 PATIENCE = 10
 """Seconds that kopf has to end once our parts have."""

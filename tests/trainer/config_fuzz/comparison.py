@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Any
 from unittest import mock
 
-import finetune_contract.config as contract
-from finetune_contract.config import Context, Problem, check_config
+import finetune_spec.config as contract
+from finetune_spec.config import Context, Problem, check_config
 from trainer.config_fuzz.draws import RIGHT, Fuzzed, Kind
 
 

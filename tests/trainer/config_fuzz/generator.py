@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from finetune_contract.config.schema import Schema
+from finetune_spec.config.parse.schema import Schema
 from trainer.config_fuzz.combinations import COMBINATIONS
 from trainer.config_fuzz.draws import Draw, Fuzzed, Kind
 from trainer.config_fuzz.number_values import NUMBERS

@@ -24,8 +24,8 @@ from transformers import Trainer, get_scheduler
 from transformers.integrations import get_reporting_integration_callbacks
 from trl import TrlParser, get_peft_config, get_quantization_config
 
-from finetune_trainer.hardware import Hardware
-from finetune_trainer.plan import TrainingPlan, plan_training
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.training_plan import TrainingPlan, plan_training
 from finetune_trainer.ranks import arguments
 from finetune_trainer.ranks.arguments import Arguments
 from trainer.config_fuzz.draws import Fuzzed

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_contract.config.schema import Schema
+from finetune_spec.config.parse.schema import Schema
 from trainer.config_fuzz.draws import RIGHT, Fuzzed, Kind
 from trainer.config_fuzz.generator import BASE, fuzz
 

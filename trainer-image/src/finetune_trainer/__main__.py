@@ -15,8 +15,8 @@ from finetune_contract.outcome import ExitCode
 
 def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _end)
-    from finetune_trainer import supervisor
-    from finetune_trainer.stopping import end_process
+    from finetune_trainer.attempt import supervisor
+    from finetune_trainer.failures.stopping import end_process
 
     end_process(supervisor.main())
 

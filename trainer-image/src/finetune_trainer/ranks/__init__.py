@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs in the ranks. The only part that imports torch, and nothing else imports it.
+"""What runs in the ranks: the only part that imports torch, and nothing else imports it.
+
+Doors: `launcher` and `rank`, two processes, and `arguments`, for the config's schema.
 
 - `launcher`: torch's elastic launcher, tied to the supervisor's life.
 - `rank`: one rank's `main`: every ending becomes a result file.

@@ -4,8 +4,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from finetune_trainer.classification import classify
-from finetune_trainer.failures import AttemptFailed, Stage
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import AttemptFailed, Stage
 
 
 @contextmanager

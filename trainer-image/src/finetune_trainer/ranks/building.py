@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import AutoProcessor
 
-from finetune_trainer.failures import Stage
+from finetune_trainer.failures.errors import Stage
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.blame import blaming
 from finetune_trainer.ranks.chat import is_chat

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from finetune_trainer.workspace import Workspace, write_atomically
+from finetune_trainer.exchange.workspace import Workspace, write_atomically
 
 PR_SET_PDEATHSIG = 1
 

@@ -4,10 +4,11 @@
 The base is loaded afresh and never quantized: merging into four bits would round the adapter away.
 So the merged model of a QLoRA run is the adapter on the base in bfloat16, as is anybody's who loads
 the adapter without quantizing. What was saved is loaded again as its user will, and must compute
-what base and adapter compute together.
+what base and adapter compute together. A base model that host memory can't hold is merged tensor
+by tensor.
 """
 
-import gc
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,21 @@ from transformers import AutoProcessor
 from transformers.utils import GENERATION_CONFIG_NAME
 from trl.trainer.utils import create_model_from_path
 
-from finetune_trainer.failures import internal_error
+from finetune_trainer.exchange.heartbeats import Heart
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.errors import internal_error
+from finetune_trainer.ranks import placed, soundness, tensor_merging
 from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.blueprint import draw, dtype_of, read_config, weights_of
+from finetune_trainer.ranks.callbacks.heartbeat import beat_while_loading
 from finetune_trainer.ranks.model.loading import model_init_kwargs
 from finetune_trainer.ranks.model.tokens import fit_embeddings
-from finetune_trainer.workspace import Workspace
+from finetune_trainer.ranks.placement import HOST_SHARE, Room, Weights, fits_host
+from finetune_trainer.ranks.room import release_unused, room_here
+from finetune_trainer.ranks.tensor_merging import CannotMerge
+from finetune_trainer.ranks.tensor_verification import require_fitting_model
+
+log = logging.getLogger(__name__)
 
 MOST_APART = {torch.float32: 1e-3, torch.float16: 2e-2}
 """How far the logits may be apart, against how far they spread: a merge rounds every weight."""
@@ -32,8 +43,13 @@ MOST_APART_OTHERWISE = 6e-2
 PROBE_TOKENS = 32
 
 
-def merge_adapter(workspace: Workspace, arguments: Arguments) -> None:
+def merge_adapter(workspace: Workspace, arguments: Arguments) -> str:
     """Write the merged model, with its tokenizer or processor, to `workspace.merged`.
+
+    The adapter is published in any case, so a merge that memory does not suffice for is no failure.
+
+    Returns:
+        What is to be known of it: that there is none, and why, or how it was checked.
 
     Raises:
         AttemptFailed: what was saved does not compute what base and adapter do.
@@ -41,19 +57,92 @@ def merge_adapter(workspace: Workspace, arguments: Arguments) -> None:
     # Of a model that reads images it is the whole processor.
     processing = AutoProcessor.from_pretrained(workspace.artifact)
     tokenizer = getattr(processing, "tokenizer", processing)
+    heart = Heart(workspace.heartbeat(arguments.training.process_index))
+    weights = weights_of(str(arguments.model.model_name_or_path), _options(arguments))
+    room = Room(host_bytes=room_here([]).host_bytes)
+    with beat_while_loading(heart):
+        if weights is None or fits_host(weights, room, HOST_SHARE):
+            try:
+                _merge_whole(workspace, arguments, processing, tokenizer)
+            except Exception as error:
+                if not placed.is_out_of_memory(error):
+                    raise
+                log.warning("merging the whole model ran out of memory")
+            else:
+                return ""
+            release_unused()
+        return _merge_by_tensors(workspace, arguments, processing, tokenizer, weights, room)
+
+
+def _merge_whole(
+    workspace: Workspace, arguments: Arguments, processing: Any, tokenizer: Any
+) -> None:
     tuned = _load_adapter(workspace.artifact, arguments, tokenizer)
     expected = logits_of(tuned, len(tokenizer))
     merged = tuned.merge_and_unload(safe_merge=True)
     merged.save_pretrained(workspace.merged)
+    _save_beside(workspace, processing)
+    dtype = merged.dtype
+    del tuned, merged
+    release_unused()
+    require_equal_logits(workspace.merged, expected, dtype, len(tokenizer))
+    release_unused()
+
+
+def _merge_by_tensors(
+    workspace: Workspace,
+    arguments: Arguments,
+    processing: Any,
+    tokenizer: Any,
+    weights: Weights | None,
+    room: Room,
+) -> str:
+    """What is to be known of the merge."""
+    shutil.rmtree(workspace.merged, ignore_errors=True)
+    try:
+        if weights is None:
+            raise CannotMerge("the base model can't be built from its config alone")
+        _write_by_tensors(workspace, arguments, tokenizer)
+        _save_beside(workspace, processing)
+        return f"merged by tensors: {placed.shortage(weights, room)}"
+    except CannotMerge as reason:
+        cause = str(reason)
+    except Exception as error:
+        if not placed.is_out_of_memory(error):
+            raise
+        cause = "memory ran out"
+    # What it holds is not whole; without the folder nothing is published as merged.
+    shutil.rmtree(workspace.merged, ignore_errors=True)
+    note = f"not merged: {cause}; {placed.shortage(weights, room)}"
+    log.warning("%s", note)
+    return note
+
+
+def _write_by_tensors(workspace: Workspace, arguments: Arguments, tokenizer: Any) -> None:
+    name, options = str(arguments.model.model_name_or_path), _options(arguments)
+    config = read_config(name, options)
+    if getattr(config, "quantization_config", None) is not None:
+        raise CannotMerge("the base model is quantized in its files")
+    if len(tokenizer) > draw(name, options).get_input_embeddings().num_embeddings:
+        raise CannotMerge("the vocabulary has grown, and the new tokens need rows of their own")
+    dtype = dtype_of(config, options)
+    heart = Heart(workspace.heartbeat(arguments.training.process_index))
+    base = soundness.folder_of(name, options["revision"])
+    if base is None:
+        raise CannotMerge("the base model has no safetensors files here")
+    tensor_merging.merge_by_tensors(base, workspace.artifact, workspace.merged, dtype, heart)
+    config.dtype = dtype
+    config.save_pretrained(workspace.merged)
+    tensor_merging.copy_code(base, workspace.merged)
+    tensor_merging.require_merged(base, workspace.artifact, workspace.merged, dtype)
+    require_fitting_model(workspace.merged, {**options, "revision": None})
+
+
+def _save_beside(workspace: Workspace, processing: Any) -> None:
     processing.save_pretrained(workspace.merged)
     # By what it ends its answers was learned too: the base model's own may not say.
     name = GENERATION_CONFIG_NAME
     shutil.copyfile(workspace.artifact / name, workspace.merged / name)
-    dtype = merged.dtype
-    del tuned, merged
-    _free()
-    require_equal_logits(workspace.merged, expected, dtype, len(tokenizer))
-    _free()
 
 
 def require_equal_logits(
@@ -77,13 +166,18 @@ def require_equal_logits(
         )
 
 
-def _load_adapter(artifact: Path, arguments: Arguments, tokenizer: Any) -> PeftModel:
+def _options(arguments: Arguments) -> dict[str, Any]:
+    """How the base model is loaded for merging: never quantized, on the CPU."""
     options = model_init_kwargs(arguments)
     if arguments.model.load_in_4bit or arguments.model.load_in_8bit:
         # The type that it was computed in, where the config names one.
         options["dtype"] = options["dtype"] or "bfloat16"
     options["device_map"] = None
-    base = create_model_from_path(str(arguments.model.model_name_or_path), **options)
+    return options
+
+
+def _load_adapter(artifact: Path, arguments: Arguments, tokenizer: Any) -> PeftModel:
+    base = create_model_from_path(str(arguments.model.model_name_or_path), **_options(arguments))
     fit_embeddings(base, tokenizer)
     return PeftModel.from_pretrained(base, artifact)
 
@@ -96,9 +190,3 @@ def logits_of(model: Any, vocabulary: int) -> torch.Tensor:
     probe = torch.cat([probe, probe.new_tensor([vocabulary - 1])])
     model.eval()
     return model(input_ids=probe.unsqueeze(0)).logits.float().cpu()
-
-
-def _free() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

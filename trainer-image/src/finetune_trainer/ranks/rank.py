@@ -17,16 +17,15 @@ from pathlib import Path
 import yaml
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.classification import classify
-from finetune_trainer.failures import Stage
-from finetune_trainer.launching import LAUNCHER_VARIABLES
-from finetune_trainer.orders import Orders
-from finetune_trainer.rank_results import Ending, RankResult
+from finetune_trainer.exchange.orders import LAUNCHER_VARIABLES, Orders
+from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.workspace import Workspace, write_atomically
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import Stage
+from finetune_trainer.failures.redaction import hide_in_output
+from finetune_trainer.failures.stopping import end_process
+from finetune_trainer.plan.exclusions import unwanted
 from finetune_trainer.ranks.launcher import die_with_parent
-from finetune_trainer.redaction import hide_in_output
-from finetune_trainer.stopping import end_process
-from finetune_trainer.unwanted import unwanted
-from finetune_trainer.workspace import Workspace, write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -49,6 +49,38 @@ def gather_when_saved(trainer: Any) -> None:
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
 
 
+def let_go(trainer: Any) -> None:
+    """Release the trained model, so that what its GPUs held is free once the trainer is gone.
+
+    accelerate refers to everything that it has prepared, and DeepSpeed's engine outlives its
+    destruction. The process group stays, and so does who owns it.
+    """
+    wrapped = getattr(trainer.accelerator, "deepspeed_engine_wrapped", None)
+    engine = None if wrapped is None else wrapped.engine
+    trainer.accelerator.free_memory()
+    if engine is not None:
+        _dismantle(engine)
+
+
+def _dismantle(engine: Any) -> None:
+    """Empty an engine that was destroyed, part by part.
+
+    Closures refer from hooks of its parameters to optimizer and engine. Some hooks are held by
+    autograd, where Python's collector can't follow, so the parameters and the parts of them that
+    this process holds would stay for ever (seen with DeepSpeed 0.19).
+    """
+    from deepspeed.runtime.zero import parameter_offload
+
+    # It keeps the module that it last went into.
+    parameter_offload.FWD_MODULE_STACK.clear()
+    optimizer = engine.optimizer
+    offload = getattr(optimizer, "parameter_offload", None)
+    coordinator = getattr(offload, "param_coordinator", None)
+    for part in (*engine.parameters(), coordinator, offload, optimizer, *engine.modules()):
+        if part is not None:
+            vars(part).clear()
+
+
 def load_whole_from_here_on() -> None:
     """A model that is loaded next is this process's own: under ZeRO-3 it would be shared too.
 

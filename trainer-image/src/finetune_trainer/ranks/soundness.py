@@ -13,8 +13,8 @@ from huggingface_hub import snapshot_download
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 
-from finetune_trainer.failures import AttemptFailed, internal_error, user_error
-from finetune_trainer.history import diverged
+from finetune_trainer.exchange.history import diverged
+from finetune_trainer.failures.errors import AttemptFailed, internal_error, user_error
 from finetune_trainer.ranks.movement.account import Tensor
 
 TENSORS = "*.safetensors"
@@ -75,7 +75,7 @@ def require_moved(
     Raises:
         AttemptFailed: one is the base model's, or all are.
     """
-    folder = _folder_of(base, revision)
+    folder = folder_of(base, revision)
     saved = set(_names_in(artifact))
     known_to_move = {name: it for name, it in (moved or {}).items() if name in saved}
     for began in _references(folder, load):
@@ -189,7 +189,7 @@ Lookup = Callable[[str], Any]
 
 def _references(folder: Path | None, load: Callable[[], Mapping[str, Any]]) -> Iterator[Lookup]:
     """Where a tensor of the base model can be had; the second is asked if the first knows none."""
-    if folder is not None and any(folder.glob(TENSORS)):
+    if folder is not None:
         yield _in_files(folder)
     yield load().get
 
@@ -209,17 +209,16 @@ def _in_files(folder: Path) -> Lookup:
     return find
 
 
-def _folder_of(base: str, revision: str | None) -> Path | None:
-    if Path(base).is_dir():
-        return Path(base)
-    try:
-        # It was downloaded for training; nothing is fetched here.
-        found = snapshot_download(
-            base, revision=revision, allow_patterns=TENSORS, local_files_only=True
-        )
-    except (OSError, ValueError):
-        return None
-    return Path(found)
+def folder_of(base: str, revision: str | None) -> Path | None:
+    """The folder with the files of a base model, which was downloaded for training; None where it
+    has no safetensors."""
+    folder = Path(base)
+    if not folder.is_dir():
+        try:
+            folder = Path(snapshot_download(base, revision=revision, local_files_only=True))
+        except (OSError, ValueError):
+            return None
+    return folder if any(folder.glob(TENSORS)) else None
 
 
 def _some(names: list[str]) -> str:

@@ -9,12 +9,13 @@ import torch
 from transformers import PrinterCallback
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.data_account import DataAccount
-from finetune_trainer.failures import AttemptFailed, Stage
-from finetune_trainer.heartbeats import Heart
-from finetune_trainer.history import require_learning
-from finetune_trainer.orders import Orders
-from finetune_trainer.rank_results import Ending, RankResult
+from finetune_trainer.exchange.data_account import DataAccount
+from finetune_trainer.exchange.heartbeats import Heart
+from finetune_trainer.exchange.history import require_learning
+from finetune_trainer.exchange.orders import Orders
+from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.workspace import Workspace, write_atomically
+from finetune_trainer.failures.errors import AttemptFailed, Stage
 from finetune_trainer.ranks import verification
 from finetune_trainer.ranks.arguments import Arguments, read_arguments
 from finetune_trainer.ranks.blame import blaming
@@ -41,6 +42,7 @@ from finetune_trainer.ranks.sharding import (
     gather_when_saved,
     let_deepspeed_use_cpus,
     let_fsdp_use_cpus,
+    let_go,
     load_whole_from_here_on,
 )
 from finetune_trainer.ranks.world import (
@@ -48,7 +50,6 @@ from finetune_trainer.ranks.world import (
     require_promised_gpus,
     require_promised_world,
 )
-from finetune_trainer.workspace import Workspace, write_atomically
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
         save(trainer, workspace)
     is_chat, ending = trainer.is_chat, ended(trainer)
     figures = ending.figures | accounting.figures_of(setup.account, arguments) | _peak_memory()
-    note = "; ".join(filter(None, (ending.note, fates.note_of(movement))))
+    note = joined(ending.note, fates.note_of(movement))
     result = RankResult(
         rank=rank, time=0, ending=Ending.FINISHED, figures=figures, note=note, **steps
     )
@@ -104,6 +105,7 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
     # Its memory is wanted for the model that is loaded from what was saved. Not `trainer.end()`
     # before: of a process group that is taken down the last owner would be the trainer, whose end
     # joins gloo's threads with the interpreter's lock held, and one of them may wait for that lock.
+    let_go(trainer)
     del trainer, setup
     load_whole_from_here_on()
     gc.collect()
@@ -114,16 +116,17 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
     heart.beat(Stage.VERIFYING.value)
     try:
         with blaming(Stage.VERIFYING):
-            answers = verification.verify(
+            verified = verification.verify(
                 workspace, arguments, judge, answers_before, movement, is_chat=is_chat
             )
-            write_atomically(workspace.samples, json.dumps(answers, indent=2))
+            write_atomically(workspace.samples, json.dumps(verified.answers, indent=2))
             ending.require_no_worse_than_base()
     except AttemptFailed as error:
         return rejected(result, error)
+    result = replace(result, note=joined(result.note, verified.note))
     if arguments.output.merge_adapter:
         with blaming(Stage.SAVING):
-            merge_adapter(workspace, arguments)
+            result = replace(result, note=joined(result.note, merge_adapter(workspace, arguments)))
     return replace(result, verified=True)
 
 
@@ -191,6 +194,11 @@ def run_training(trainer: ResumableTrainer, checkpoint: str | None) -> None:
         trainer.take_best()
     except StoppedInEvaluation:
         return
+
+
+def joined(*notes: str) -> str:
+    """All that is to be known of a success, in one line."""
+    return "; ".join(filter(None, notes))
 
 
 def _peak_memory() -> dict[str, float]:

@@ -8,9 +8,9 @@ import torch
 import torch.distributed as dist
 from trl import SFTConfig
 
-from finetune_trainer.classification import classify
-from finetune_trainer.failures import AttemptFailed, Stage, infrastructure_error, user_error
-from finetune_trainer.orders import Orders
+from finetune_trainer.exchange.orders import Orders
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import AttemptFailed, Stage, infrastructure_error, user_error
 
 
 def require_promised_gpus(orders: Orders) -> None:

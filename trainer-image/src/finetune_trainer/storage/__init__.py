@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where models, data and artifacts lie: object stores and folders behind one protocol.
 
+Doors: `store.open_store` and `locations`.
+
 - `locations`: what a name in a config means: a place in a store, a path, or a hub name.
 - `store`: the protocol, and the one door `open_store`.
 - `cloud`: `s3://`, `gs://` and `az://` by obstore. The only module that imports it.

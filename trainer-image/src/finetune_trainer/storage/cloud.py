@@ -24,7 +24,7 @@ from obstore.exceptions import (
 )
 from obstore.store import from_url
 
-from finetune_trainer.failures import AttemptFailed, infrastructure_error, user_error
+from finetune_trainer.failures.errors import AttemptFailed, infrastructure_error, user_error
 from finetune_trainer.storage import locations
 from finetune_trainer.storage.credentials import NO_METADATA_SERVICE, require_explicit_way
 

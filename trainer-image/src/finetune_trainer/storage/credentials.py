@@ -7,7 +7,7 @@ with the node's rights, or hang where there is no such service. So one way must 
 
 from collections.abc import Mapping
 
-from finetune_trainer.failures import user_error
+from finetune_trainer.failures.errors import user_error
 
 EXPLICIT_WAYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "s3": (

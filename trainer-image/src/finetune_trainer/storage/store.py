@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from finetune_trainer.failures import user_error
+from finetune_trainer.failures.errors import user_error
 from finetune_trainer.storage import locations
 
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from finetune_trainer.failures import infrastructure_error
-from finetune_trainer.manifest import File
-from finetune_trainer.stopping import POLL_SECONDS, StopRequest
+from finetune_trainer.failures.errors import infrastructure_error
+from finetune_trainer.failures.stopping import POLL_SECONDS, StopRequest
+from finetune_trainer.storage.manifest import File
 from finetune_trainer.storage.store import Store
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures import AttemptFailed, infrastructure_error, user_error
-from finetune_trainer.stopping import StopRequest
+from finetune_trainer.failures.errors import AttemptFailed, infrastructure_error, user_error
+from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.storage import transfer
 
 TIMEOUT_SECONDS = 60

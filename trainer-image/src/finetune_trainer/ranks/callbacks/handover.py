@@ -9,8 +9,8 @@ from typing import Any
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from finetune_trainer.exchange.workspace import TRAINING_ARGUMENTS, Workspace
 from finetune_trainer.ranks.callbacks.progress import LOCAL_RANK
-from finetune_trainer.workspace import TRAINING_ARGUMENTS, Workspace
 
 
 class CheckpointHandover(TrainerCallback):

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Beats whenever the trainer, or the preparation of its data, has got on."""
 
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
 
 from datasets.utils import tqdm as bar
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.utils.logging import set_tqdm_hook
 
-from finetune_trainer.heartbeats import Heart
+from finetune_trainer.exchange.heartbeats import Heart
 
 
 class Heartbeat(TrainerCallback):
@@ -44,3 +47,47 @@ def beat_with_data(heart: Heart) -> None:
 
     # It has no other way of telling, and a bar is updated even where none is shown.
     bar.update = update
+
+
+@contextmanager
+def beat_while_loading(heart: Heart) -> Iterator[None]:
+    """Beat for each tensor that transformers has loaded, and each file that it has written: a
+    large model takes many minutes, and a disk that does not answer takes for ever."""
+
+    def beating(
+        factory: Callable[..., Any], arguments: tuple[Any, ...], options: Mapping[str, Any]
+    ) -> Any:
+        return _BeatingBar(factory(*arguments, **options), heart)
+
+    before = set_tqdm_hook(beating)
+    try:
+        yield
+    finally:
+        set_tqdm_hook(before)
+
+
+class _BeatingBar:
+    """A progress bar of transformers, which beats when it gets on."""
+
+    def __init__(self, inner: Any, heart: Heart) -> None:
+        self._inner = inner
+        self._heart = heart
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self._inner:
+            self._heart.beat("loading or saving a model")
+            yield item
+
+    def update(self, n: float | None = 1) -> Any:
+        self._heart.beat("loading or saving a model")
+        return self._inner.update(n)
+
+    def __enter__(self) -> Self:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> Any:
+        return self._inner.__exit__(*error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)

@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from finetune_trainer.history import require_finite_gradients, require_learning
+from finetune_trainer.exchange.history import require_finite_gradients, require_learning
 
 RECORDS_BEFORE_JUDGING = 5
 

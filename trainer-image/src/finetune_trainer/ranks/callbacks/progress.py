@@ -11,8 +11,8 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from finetune_contract.progress import Progress, TrainerPhase
-from finetune_trainer.history import evaluated
-from finetune_trainer.workspace import Workspace, write_atomically
+from finetune_trainer.exchange.history import evaluated
+from finetune_trainer.exchange.workspace import Workspace, write_atomically
 
 LOCAL_RANK = int(os.environ.get("LOCAL_RANK", "0"))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from finetune_trainer import nccl_log
+from finetune_trainer.plan.node import nccl_log
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers.utils import GENERATION_CONFIG_NAME
 
-from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, user_error
 from finetune_trainer.ranks.chat.rendering import closing_of, name_of, tokenizer_of
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from transformers import AutoTokenizer
 from trl import SFTConfig
 from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
-from finetune_trainer.chat_templates import ENDINGS
-from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_trainer.inputs.chat_templates import ENDINGS
 from finetune_trainer.ranks.chat import is_chat
 from finetune_trainer.ranks.chat.rendering import (
     ANSWER,

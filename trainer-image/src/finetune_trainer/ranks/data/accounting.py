@@ -5,9 +5,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from finetune_trainer.data_account import DataAccount, SplitAccount, describe, warnings_of
+from finetune_trainer.exchange.data_account import DataAccount, SplitAccount, describe, warnings_of
+from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.ranks.arguments import Arguments
-from finetune_trainer.workspace import Workspace, write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ Pure: names and one row in, a failure out.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from finetune_contract.config.data_formats import FORMATS, columns_of_template
-from finetune_contract.config.problem import did_you_mean
-from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_spec.config.parse.data_formats import FORMATS, columns_of_template
+from finetune_spec.config.problem import did_you_mean
+from finetune_trainer.failures.errors import AttemptFailed, user_error
 from finetune_trainer.ranks.arguments.data import DataArguments
 from finetune_trainer.ranks.data.shapes import ASSISTANT, SYSTEM, TOOL, USER
 

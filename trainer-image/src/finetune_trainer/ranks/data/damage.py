@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from finetune_trainer.failures import user_error
+from finetune_trainer.failures.errors import user_error
 from finetune_trainer.ranks.data.diagnosis import LINES, TABLES
 
 _NULL_ROW = re.compile(rb"^[ \t]*null[ \t\r]*$", re.MULTILINE)

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow.parquet
 
-from finetune_contract.config.data_formats import DATA_SUFFIXES, suffix_of
-from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
+from finetune_trainer.failures.errors import AttemptFailed, user_error
 
 LINES = (".jsonl", ".ndjson")
 TABLES = {".csv": ",", ".tsv": "\t"}

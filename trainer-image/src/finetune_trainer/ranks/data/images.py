@@ -8,7 +8,7 @@ from typing import Any
 from accelerate import PartialState
 from datasets import Dataset, Image, List, Value
 
-from finetune_trainer.failures import user_error
+from finetune_trainer.failures.errors import user_error
 
 COLUMNS = ("image", "images")
 

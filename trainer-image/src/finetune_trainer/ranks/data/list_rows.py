@@ -13,7 +13,7 @@ from accelerate import PartialState
 from datasets import Dataset, DatasetDict, Features, IterableDataset, IterableDatasetDict, Json
 from datasets.data_files import DataFilesDict, get_data_patterns, sanitize_patterns
 
-from finetune_contract.config.data_formats import suffix_of
+from finetune_spec.config.parse.data_formats import suffix_of
 
 COLUMN = "pair"
 _FEATURES = Features({COLUMN: Json()})

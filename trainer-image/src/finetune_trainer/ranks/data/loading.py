@@ -10,7 +10,7 @@ from accelerate import PartialState
 from datasets import Dataset, DatasetDict, IterableDatasetDict
 from trl import SFTConfig
 
-from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, user_error
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.data.mixtures import load_mixture
 from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split

@@ -9,8 +9,8 @@ from typing import Any
 from datasets import Dataset
 from trl import SFTConfig
 
-from finetune_trainer.data_account import Dropped
-from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.exchange.data_account import Dropped
+from finetune_trainer.failures.errors import AttemptFailed, user_error
 from finetune_trainer.ranks.data.measuring import Measured, measure
 
 _REMEDIES = {

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
-from finetune_trainer.data_account import Dropped, Lengths, measure_lengths
+from finetune_trainer.exchange.data_account import Dropped, Lengths, measure_lengths
 
 MASKED = -100
 """The label of a token that does not count for the loss."""

@@ -15,7 +15,7 @@ from accelerate import PartialState
 from datasets import Dataset, Features, Json, List, ReadInstruction, concatenate_datasets
 from trl import DatasetMixtureConfig
 
-from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, user_error
 from finetune_trainer.ranks.data.shapes import SPOKEN
 from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split
 from finetune_trainer.ranks.data.sources import Data, Source, open_source

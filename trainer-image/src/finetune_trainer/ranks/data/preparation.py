@@ -14,7 +14,7 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 from trl import SFTConfig, SFTTrainer
 
-from finetune_trainer.data_account import Dropped, Packing, SplitAccount
+from finetune_trainer.exchange.data_account import Dropped, Packing, SplitAccount
 from finetune_trainer.ranks.data import measuring
 from finetune_trainer.ranks.data.masking import marks_are_empty, nothing_counts, nothing_is_answered
 from finetune_trainer.ranks.data.measuring import MASKED, Cut, Measured

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_contract.config.data_formats import columns_of_template, fill_template
+from finetune_spec.config.parse.data_formats import columns_of_template, fill_template
 
 Row = Mapping[str, Any]
 Turn = dict[str, Any]

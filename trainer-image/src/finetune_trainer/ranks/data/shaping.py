@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from accelerate import PartialState
 from datasets import Dataset, Features, IterableDataset, Json, List, Value
 
-from finetune_contract.config.data_formats import FORMATS, KEPT_COLUMNS
-from finetune_trainer.failures import user_error
+from finetune_spec.config.parse.data_formats import FORMATS, KEPT_COLUMNS
+from finetune_trainer.failures.errors import user_error
 from finetune_trainer.ranks.arguments.data import DataArguments
 from finetune_trainer.ranks.data import columns, shapes
 from finetune_trainer.ranks.data.images import undecoded

@@ -8,8 +8,8 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict, IterableDatasetDict, load_dataset, load_from_disk
 
-from finetune_contract.config.data_formats import suffix_of
-from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_spec.config.parse.data_formats import suffix_of
+from finetune_trainer.failures.errors import AttemptFailed, user_error
 from finetune_trainer.ranks.data import damage, diagnosis, list_rows
 from finetune_trainer.ranks.data.images import decode_images
 from finetune_trainer.storage import locations

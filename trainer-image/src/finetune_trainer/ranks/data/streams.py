@@ -12,7 +12,7 @@ from typing import Any
 from datasets.exceptions import DatasetsError
 from pyarrow import ArrowException
 
-from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.data import diagnosis
 

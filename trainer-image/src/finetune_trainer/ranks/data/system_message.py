@@ -7,7 +7,7 @@ from typing import Any
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict, IterableDatasetDict
 
-from finetune_trainer.failures import user_error
+from finetune_trainer.failures.errors import user_error
 
 COLUMNS = ("prompt", "messages", "conversations")
 """Where TRL looks for a conversation; the first that a row has counts."""

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_trainer.history import figures_of, require_no_worse_than_base
+from finetune_trainer.exchange.history import figures_of, require_no_worse_than_base
 from finetune_trainer.ranks.callbacks.early_stopping import note_of
 
 LOSS = "eval_loss"

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from trl import SFTConfig, SFTTrainer
 
 from finetune_contract.outcome import Failure
-from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, user_error
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.callbacks.boundary import StepBoundary
 from finetune_trainer.ranks.evaluation import samples

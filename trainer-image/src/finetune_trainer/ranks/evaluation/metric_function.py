@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from finetune_trainer.failures import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, user_error
 from finetune_trainer.ranks.evaluation.random_states import keep_random_states
 from finetune_trainer.ranks.evaluation.samples import Prompt
 

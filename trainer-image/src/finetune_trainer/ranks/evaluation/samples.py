@@ -43,6 +43,8 @@ class Budget:
     batch_size: int = 8
     is_over: Callable[[], bool] = lambda: False
     """Whether to give up at once, because the run is to stop."""
+    beat: Callable[[], None] = lambda: None
+    """Called for each token: a sign that generation gets on."""
 
 
 def held_out(dataset: Mapping[str, Any], split: str, count: int) -> list[Prompt]:
@@ -91,7 +93,7 @@ def answers(
             if limit.is_reached:
                 found += [None] * len(batch)
             else:
-                device = together_on or model.device
+                device = together_on or _device_of(model)
                 inputs = _inputs(tokenizer, batch).to(device)
                 found += _answer(model, tokenizer, inputs, budget.max_tokens, limit)
     return found
@@ -103,6 +105,7 @@ class _Limit(StoppingCriteria):
     def __init__(self, budget: Budget, together_on: torch.device | None) -> None:
         self._until = time.monotonic() + budget.seconds
         self._is_over = budget.is_over
+        self._beat = budget.beat
         self._together_on = together_on
 
     @property
@@ -117,7 +120,17 @@ class _Limit(StoppingCriteria):
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
         del scores
+        self._beat()
         return torch.full((len(input_ids),), self.is_reached, device=input_ids.device)
+
+
+def _device_of(model: Any) -> Any:
+    """Where a model takes its inputs: of one that is offloaded, parameters are on no device."""
+    placed = list((getattr(model, "hf_device_map", None) or {}).values())
+    computing = [device for device in placed if device not in ("cpu", "disk")]
+    if not computing:
+        return "cpu" if placed else model.device
+    return computing[0]
 
 
 def _inputs(tokenizer: Any, prompts: list[Prompt]) -> Any:

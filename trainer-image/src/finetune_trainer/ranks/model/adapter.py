@@ -8,7 +8,7 @@ from peft import PeftConfig
 from peft.utils import TrainableTokensWrapper
 from trl import get_peft_config
 
-from finetune_trainer.failures import user_error
+from finetune_trainer.failures.errors import user_error
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.model.freezing import is_tied
 from finetune_trainer.ranks.model.tokens import clones_template

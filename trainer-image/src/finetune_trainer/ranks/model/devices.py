@@ -13,7 +13,7 @@ from accelerate.utils import DistributedType
 from trl import SFTConfig
 
 from finetune_contract.outcome import Blame, Failure
-from finetune_trainer.failures import AttemptFailed
+from finetune_trainer.failures.errors import AttemptFailed
 
 _SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 _NAMED = 3

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from finetune_trainer.failures import user_error
+from finetune_trainer.failures.errors import user_error
 
 
 def freeze_all_but_last(model: Any, layers: int) -> None:

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from finetune_trainer.failures import user_error
+from finetune_trainer.failures.errors import user_error
 from finetune_trainer.ranks.movement.account import Account, Gradient, Tensor
 
 _NAMED = 3

@@ -4,9 +4,9 @@
 import json
 import logging
 
+from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.ranks.movement.account import Account
 from finetune_trainer.ranks.movement.fates import Fate, fate_of
-from finetune_trainer.workspace import Workspace, write_atomically
 
 log = logging.getLogger(__name__)
 

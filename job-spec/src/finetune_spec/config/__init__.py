@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks a config without torch, alike in webhook, operator, `finetune validate` and trainer.
+
+Door: `check_config`.
+
+problem      what a check says
+schema       TRL's keys with types, choices, defaults and help, by version of TRL
+spellings    older names of keys
+reading      the config as rules read it, and what else they may know (`Context`)
+keys         which keys there are
+unknown      what is said of one that there is not (`nearest`, `nesting`, `other_*`)
+owned        which are not the config's to set
+values       of which type a value is
+nested       what lies inside of it
+choices      of which names it is one
+texts        which form a text has; `places` of models and data, `data_formats` of rows, `functions`
+ranges       between which numbers it lies
+launch       what an accelerate config says, and what it stands for
+rules        which values go together
+advice       what runs and is seldom meant: warnings
+
+Each of the last nine is a table of small functions: a new check is one function and one entry.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from finetune_spec.config.check.advice import ADVICE
+from finetune_spec.config.check.choices import CHOICE_CHECKS
+from finetune_spec.config.check.keys import KEY_CHECKS
+from finetune_spec.config.check.launch import LAUNCH_CHECKS
+from finetune_spec.config.check.nested import NESTED_CHECKS
+from finetune_spec.config.check.ranges import RANGE_CHECKS
+from finetune_spec.config.check.rules import RULES
+from finetune_spec.config.check.texts import TEXT_CHECKS
+from finetune_spec.config.check.values import VALUE_CHECKS
+from finetune_spec.config.parse.launch.resolution import KEY, resolve_launch
+from finetune_spec.config.parse.reading import Context, Reading, UnreadableValue
+from finetune_spec.config.parse.schema import Schema
+from finetune_spec.config.parse.spellings import modernize
+from finetune_spec.config.problem import Problem
+from finetune_spec.config.suggest.unknown import read_unknown
+
+__all__ = ["Context", "Problem", "check_config"]
+
+VALUE_TABLE = (
+    VALUE_CHECKS + NESTED_CHECKS + CHOICE_CHECKS + TEXT_CHECKS + RANGE_CHECKS + LAUNCH_CHECKS
+)
+RULE_TABLE = RULES + ADVICE
+
+
+def check_config(config: Mapping[str, Any], context: Context | None = None) -> tuple[Problem, ...]:
+    """Everything that is wrong with a config or seldom meant, in the order of its keys.
+
+    A rule over several keys sees only those that are right by themselves: no mistake is told twice.
+    """
+    context = context or Context()
+    modern, spellings = modernize(config)
+    problems = [problem for check in KEY_CHECKS for problem in check(config, context.schema)]
+    refused = {problem.key for problem in problems if not problem.is_warning}
+    for key, value in modern.items():
+        name = spellings.get(key, key)
+        if key in context.schema.properties and name not in refused:
+            problems += check_value(key, name, value, context.schema)
+    wrong = {problem.key for problem in problems if not problem.is_warning}
+    sound = {
+        key: value
+        for key, value in modern.items()
+        if key in context.schema.properties and spellings.get(key, key) not in wrong
+    }
+    resolved = resolve_launch(sound)
+    for key, place in resolved.origins.items():
+        problems += check_value(key, place, resolved.values[key], context.schema)
+    reading = Reading(
+        values=resolved.values | {key: sound[key] for key in (KEY,) if key in sound},
+        schema=context.schema,
+        spellings=spellings | resolved.origins,
+        wrong=frozenset(key for key in modern if spellings.get(key, key) in wrong)
+        | _meant_elsewhere(config, context.schema),
+    )
+    problems += [problem for rule in RULE_TABLE for problem in _say(rule, reading, context)]
+    order = {key: place for place, key in enumerate(config)}
+    return tuple(sorted(problems, key=lambda problem: order.get(problem.key, len(order))))
+
+
+def _meant_elsewhere(config: Mapping[str, Any], schema: Schema) -> frozenset[str]:
+    """Keys that another one, which is none, seems to be meant to set: who knows to what."""
+    unknown = frozenset(word for each in read_unknown(config, schema) for word in each.advised)
+    # What is said of LoRA is said by somebody who wants it.
+    wants_adapter = any(word.startswith("lora_") for word in unknown)
+    return unknown | {"use_peft"} if wants_adapter else unknown
+
+
+def check_value(key: str, name: str, value: Any, schema: Schema) -> tuple[Problem, ...]:
+    """What the first check says that has something to say: what is amiss is told once."""
+    said = (tuple(check(key, name, value, schema)) for check in VALUE_TABLE)
+    return next((problems for problems in said if problems), ())
+
+
+def _say(
+    rule: Callable[[Reading, Context], Iterator[Problem]], reading: Reading, context: Context
+) -> tuple[Problem, ...]:
+    try:
+        return tuple(rule(reading, context))
+    except UnreadableValue:
+        return ()

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where models and data are: names of the hub, paths, URIs, web addresses. No I/O here."""
+
+import re
+from collections.abc import Iterator
+
+from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
+from finetune_spec.config.problem import Problem, did_you_mean, quoted, warning
+from finetune_spec.config.suggest.misreadings import NULL_WORDS
+
+SCHEMES = ("s3", "gs", "az", "hf", "file")
+"""Where the trainer fetches models and data from."""
+
+WEB_SCHEMES = ("https", "http")
+"""Where it fetches single data files from."""
+
+_HUB_NAME = re.compile(r"(\b[\w\-.]{1,96}\b/)?\b[\w\-.]{1,96}\b", re.ASCII)
+_PATH_BEGINNINGS = ("/", "./", "../", "~")
+_WEB_ADDRESS = re.compile(r"https?://[^/]+/(?:datasets/)?([\w\-.]+/[\w\-.]+)(?:/.*)?", re.ASCII)
+_WITH_REVISION = re.compile(r"([\w\-.]+/[\w\-.]+)[@:]([\w\-./]+)", re.ASCII)
+
+
+def check_place(name: str, text: str) -> Iterator[Problem]:
+    """A model or a data set: a hub name, a path or a URI."""
+    scheme, has_scheme, _ = text.partition("://")
+    if message := _wrong_place(text, scheme.lower() if has_scheme else ""):
+        yield Problem(path=name, message=f"found {quoted(text)}, {message}")
+    elif not has_scheme and not _is_hub_name(text) and not text.startswith(_PATH_BEGINNINGS):
+        yield warning(
+            name,
+            f"{quoted(text)} can only be a folder where the trainer runs, as a hub name is "
+            f"org/name: write ./{text} if it is",
+        )
+
+
+def check_data_place(name: str, text: str) -> Iterator[Problem]:
+    """A data set: what a model may be, or the web address of one file."""
+    scheme, has_scheme, _ = text.partition("://")
+    if not has_scheme or scheme.lower() not in WEB_SCHEMES or text != text.strip():
+        yield from check_place(name, text)
+        return
+    # What follows may be a secret: no message shows it.
+    address = text.split("?")[0].split("#")[0]
+    if suffix_of(address) is not None:
+        return
+    if "@" not in address and _WEB_ADDRESS.fullmatch(address):
+        yield from check_place(name, address)
+    else:
+        yield Problem(
+            path=name,
+            message="found a web address of no data file, expected one that ends in "
+            f"{', '.join(DATA_SUFFIXES)}",
+        )
+
+
+def _wrong_place(text: str, scheme: str) -> str:
+    if text.lower() in NULL_WORDS or text != text.strip():
+        return "expected a hub name, a path or an s3:// URI, with no blanks around it"
+    if web := _WEB_ADDRESS.fullmatch(text):
+        return f"expected a hub name, a path or an s3:// URI, did you mean {web[1]}?"
+    if scheme and scheme not in SCHEMES:
+        hint = did_you_mean(scheme, SCHEMES) or f", expected one of {', '.join(SCHEMES)}"
+        return f"whose scheme is not known{hint}"
+    if revised := _WITH_REVISION.fullmatch(text):
+        return f"expected {revised[1]}: a revision is no part of a name"
+    return ""
+
+
+def check_hub_name(name: str, text: str) -> Iterator[Problem]:
+    if not _is_hub_name(text):
+        yield Problem(
+            path=name,
+            message=f"found {quoted(text)}, expected a hub name, such as org/name: letters, "
+            "digits, -, _ and . with at most one /",
+        )
+
+
+def _is_hub_name(text: str) -> bool:
+    """As huggingface_hub has it."""
+    is_plain = "--" not in text and ".." not in text and not text.endswith(".git")
+    return bool(_HUB_NAME.fullmatch(text)) and is_plain

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What evaluations judge by: a user's function, the best model, stopping early. No I/O here."""
+
+from collections.abc import Iterator
+
+from finetune_spec.config.check.rules.distribution import fsdp_option
+from finetune_spec.config.parse.reading import Context, Reading
+from finetune_spec.config.problem import Problem, did_you_mean, quoted
+
+PREFIX = "eval_"
+METRICS = ("eval_loss", "eval_mean_token_accuracy", "eval_entropy")
+"""What TRL's evaluation tells of a model."""
+
+_ALSO_TOLD = (
+    *("eval_num_tokens", "eval_aux_loss", "eval_runtime", "eval_samples_per_second"),
+    "eval_steps_per_second",
+)
+
+
+def check_patience_has_evaluations(config: Reading, context: Context) -> Iterator[Problem]:
+    """`EarlyStoppingCallback.on_train_begin` asserts it, when the model is loaded."""
+    if config["early_stopping_patience"] is not None and config["eval_strategy"] == "no":
+        yield Problem(
+            path=config.name("early_stopping_patience"),
+            message=f"found {quoted(config['early_stopping_patience'])} without evaluations to "
+            'judge by: set eval_strategy to "steps" or "epoch"',
+        )
+
+
+def check_metric_is_told(config: Reading, context: Context) -> Iterator[Problem]:
+    """`Trainer._determine_best_metric` raises at the first evaluation."""
+    wanted = config["metric_for_best_model"]
+    if wanted is None or config["eval_strategy"] == "no" or config["metric_fn"] is not None:
+        return
+    if PREFIX + wanted.removeprefix(PREFIX) not in (*METRICS, *_ALSO_TOLD):
+        bare = wanted.removeprefix(PREFIX)
+        known = [name if wanted.startswith(PREFIX) else name[len(PREFIX) :] for name in METRICS]
+        yield Problem(
+            path=config.name("metric_for_best_model"),
+            message=f"found {quoted(wanted)}, expected {', '.join(METRICS[:-1])} or {METRICS[-1]}"
+            f"{did_you_mean(wanted, known)}; {bare} would have to come from a metric_fn",
+        )
+
+
+def check_metric_fn_has_answers(config: Reading, context: Context) -> Iterator[Problem]:
+    """The trainer raises before the first step."""
+    name = config["metric_fn"]
+    if name is None or config["eval_strategy"] == "no":
+        return
+    if config["num_eval_samples"] == 0:
+        yield Problem(
+            path=config.name("metric_fn"),
+            message=f"found {quoted(name)} beside num_eval_samples: 0, which leaves no answers to "
+            "judge: set it to at least 1",
+        )
+    if config["fsdp"] and fsdp_option(config, "version") == 1:
+        yield Problem(
+            path=config.name("metric_fn"),
+            message=f"found {quoted(name)} beside FSDP 1, under which a model cannot answer while "
+            "it trains: write accelerate_config: fsdp2, or remove metric_fn",
+        )
+
+
+RULES = (
+    check_patience_has_evaluations,
+    check_metric_is_told,
+    check_metric_fn_has_answers,
+)

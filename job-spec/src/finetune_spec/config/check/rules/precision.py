@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What numbers are computed in, and on what. No I/O here."""
+
+from collections.abc import Iterator
+
+from finetune_spec.config.parse.reading import Context, Reading
+from finetune_spec.config.problem import Problem, quoted
+
+FLASH_ATTENTION = ("flash_attention_2", "flash_attention_3", "flash_attention_4")
+_HAS_NONE = "in a job without GPUs: remove it, or ask for GPUs in spec.resources.gpusPerNode"
+
+
+def check_precision(config: Reading, context: Context) -> Iterator[Problem]:
+    """`TrainingArguments._validate_args` raises."""
+    if config["bf16"] and config["fp16"]:
+        yield Problem(
+            path=config.name("fp16"),
+            message="found true beside bf16: true, expected one of them; bf16 where the GPU has it",
+        )
+    if config["bf16_full_eval"] and config["fp16_full_eval"]:
+        yield Problem(
+            path=config.name("fp16_full_eval"),
+            message="found true beside bf16_full_eval: true, expected one of them",
+        )
+
+
+def check_scaled_weights(config: Reading, context: Context) -> Iterator[Problem]:
+    """torch's GradScaler raises "Attempting to unscale FP16 gradients" at the first step.
+
+    With LoRA the trained weights are in float32 whatever the model is in.
+    """
+    if config["fp16"] and config["dtype"] == "float16" and not config["use_peft"]:
+        yield Problem(
+            path=config.name("dtype"),
+            message='found "float16" beside fp16: true, which trains only weights in "float32"',
+        )
+
+
+def check_flash_attention(config: Reading, context: Context) -> Iterator[Problem]:
+    """The kernels take half precision alone, and the model is in float32 unless `dtype` says so."""
+    attention = config["attn_implementation"]
+    if attention not in FLASH_ATTENTION or context.gpus_per_node == 0:
+        return
+    computes_in_half = config["fp16"] or config["bf16"] is not False
+    if config["dtype"] == "float32" and not computes_in_half:
+        yield Problem(
+            path=config.name("attn_implementation"),
+            message=f'found {quoted(attention)} beside bf16: false and dtype: "float32", which '
+            "it cannot compute in: remove bf16",
+        )
+
+
+def check_without_gpu(config: Reading, context: Context) -> Iterator[Problem]:
+    """On CPUs `TrainingArguments` raises for tf32 and, without `use_cpu`, for bf16; transformers
+    for the flash attention that isn't there; TRL's offloading looks for a GPU, and Liger's kernels
+    are Triton's, which has none for CPUs.
+    """
+    if context.gpus_per_node != 0:
+        return
+    if config["attn_implementation"] in FLASH_ATTENTION:
+        found = quoted(config["attn_implementation"])
+        yield Problem(path=config.name("attn_implementation"), message=f"found {found} {_HAS_NONE}")
+    for key in ("tf32", "activation_offloading", "use_liger_kernel"):
+        if config[key]:
+            yield Problem(path=config.name(key), message=f"found true {_HAS_NONE}")
+    if config.is_set("use_cpu") and not config["use_cpu"]:
+        for key in ("bf16", "bf16_full_eval"):
+            if config[key]:
+                yield Problem(
+                    path=config.name("use_cpu"),
+                    message=f"found false beside {key}: true in a job without GPUs: remove it",
+                )
+
+
+def check_use_of_gpus(config: Reading, context: Context) -> Iterator[Problem]:
+    """`TrainingArguments._setup_devices` takes the CPU: the GPUs asked for would idle."""
+    if config["use_cpu"] and context.gpus_per_node:
+        yield Problem(
+            path=config.name("use_cpu"),
+            message=f"found true in a job with {context.gpus_per_node} GPUs per node: remove it, "
+            "or set spec.resources.gpusPerNode to 0",
+        )
+
+
+RULES = (
+    check_precision,
+    check_scaled_weights,
+    check_flash_attention,
+    check_without_gpu,
+    check_use_of_gpus,
+)

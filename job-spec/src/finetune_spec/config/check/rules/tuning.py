@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is trained: the whole model or an adapter, quantized or not, with what recomputed.
+
+No I/O here.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from finetune_spec.config.parse.reading import Context, Reading
+from finetune_spec.config.problem import Problem, quoted
+
+_TARGETS = ("lora_target_modules", "lora_target_parameters", "lora_modules_to_save")
+LORA_KEYS = (
+    *_TARGETS,
+    "lora_r",
+    "lora_alpha",
+    "lora_dropout",
+    "lora_task_type",
+    "use_rslora",
+    "use_dora",
+)
+
+
+def check_adapter_is_on(config: Reading, context: Context) -> Iterator[Problem]:
+    """`get_peft_config` returns None without `use_peft`: TRL would train the whole model, silently.
+
+    With `use_peft: false` the user has said so, and only targets still contradict it.
+    """
+    if config["use_peft"]:
+        return
+    relevant = _TARGETS if config.is_set("use_peft") else LORA_KEYS
+    found = [config.name(key) for key in relevant if config.is_set(key) and config[key]]
+    if found:
+        yield Problem(
+            path=found[0],
+            message="found without use_peft: true, so that the whole model would be trained: set "
+            f"use_peft to true, or remove {' and '.join(found)}",
+        )
+
+
+def check_merging(config: Reading, context: Context) -> Iterator[Problem]:
+    """There is an adapter to merge only where one was trained."""
+    if config["merge_adapter"] and not config["use_peft"]:
+        yield Problem(
+            path=config.name("merge_adapter"),
+            message="found true without use_peft: true: a model that is tuned whole is published "
+            "whole already, so leave merge_adapter out, or set use_peft to true",
+        )
+
+
+def check_output_layer(config: Reading, context: Context) -> Iterator[Problem]:
+    """`SFTTrainer.__init__` raises: its loss reads `lm_head.weight` past the adapter."""
+    targets = config["lora_target_modules"]
+    listed = [targets] if isinstance(targets, str) else targets or []
+    if config["use_peft"] and "lm_head" in listed:
+        yield Problem(
+            path=config.name("lora_target_modules"),
+            message="found lm_head, which TRL can't train with an adapter: to train it whole, move "
+            "it to lora_modules_to_save",
+        )
+
+
+def check_target_parameters(config: Reading, context: Context) -> Iterator[Problem]:
+    """PEFT's `ParamWrapper` raises for both; TRL's dropout is 0.05 unless it is said."""
+    if not config["use_peft"] or not config["lora_target_parameters"]:
+        return
+    path = config.name("lora_target_parameters")
+    if config.number("lora_dropout"):
+        dropout = quoted(config["lora_dropout"])
+        yield Problem(
+            path=path, message=f"found beside lora_dropout: {dropout}, expected lora_dropout: 0"
+        )
+    if config["use_dora"]:
+        yield Problem(path=path, message="found beside use_dora: true, expected one of them")
+
+
+def check_quantization(config: Reading, context: Context) -> Iterator[Problem]:
+    """`ModelConfig.__post_init__` raises for both widths, `SFTTrainer` for two places, and
+    `validate_quantization_for_training` for a quantized model without an adapter.
+    """
+    widths = [key for key in ("load_in_4bit", "load_in_8bit") if config[key]]
+    if not widths:
+        return
+    path = config.name(widths[0])
+    if len(widths) > 1:
+        yield Problem(path=path, message="found true beside load_in_8bit: true, expected one")
+    if not config["use_peft"]:
+        yield Problem(
+            path=path,
+            message="found true without use_peft: true: quantized weights can't be trained, only "
+            "an adapter on them: set use_peft to true",
+        )
+    if "quantization_config" in config.mapping("model_init_kwargs"):
+        yield Problem(
+            path=config.name("model_init_kwargs"),
+            message=f"found quantization_config beside {path}: true, expected one of them",
+        )
+
+
+def check_dtype_of_quantized(config: Reading, context: Context) -> Iterator[Problem]:
+    """`BitsAndBytesConfig.__init__` looks the name up in torch, which has no `auto`."""
+    if config["load_in_4bit"] and config["dtype"] == "auto":
+        yield Problem(
+            path=config.name("dtype"),
+            message='found "auto" beside load_in_4bit: true, expected what to compute in: '
+            "bfloat16 where the GPU has it",
+        )
+
+
+def check_quantized_dora(config: Reading, context: Context) -> Iterator[Problem]:
+    """PEFT's `dequantize_module_weight` puts 8-bit weights "back to CPU" without their scales, and
+    the second forward pass fails on them; on a GPU it doesn't move them, and 4 bits are copied.
+    """
+    if config["use_dora"] and config["load_in_8bit"] and context.gpus_per_node == 0:
+        yield Problem(
+            path=config.name("use_dora"),
+            message="found true beside load_in_8bit: true in a job without GPUs, where PEFT can't "
+            "compute it: set load_in_4bit instead, or remove one of them",
+        )
+
+
+def check_frozen_layers(config: Reading, context: Context) -> Iterator[Problem]:
+    """The ranks freeze the model's own weights, of which an adapter trains none."""
+    if not config["num_layers_unfrozen"]:
+        return
+    path = config.name("num_layers_unfrozen")
+    if config["use_peft"]:
+        yield Problem(
+            path=path,
+            message="found beside use_peft: true, which freezes every layer already: remove one "
+            "of them",
+        )
+    elif config["added_tokens"]:
+        yield Problem(
+            path=path,
+            message="found beside added_tokens, whose embeddings it would freeze: remove one of "
+            "them, or set use_peft to true instead",
+        )
+    layers = None if context.model is None else _layers_of(context.model)
+    if layers is not None and config.number("num_layers_unfrozen") > layers:
+        yield Problem(
+            path=path,
+            message=f"found {quoted(config['num_layers_unfrozen'])}, expected at most {layers}, "
+            "the layers of the model",
+        )
+
+
+_LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
+
+
+def _layers_of(model: Mapping[str, Any]) -> int | None:
+    """As the model's config.json tells it; of the part that writes text where it has several."""
+    text = model.get("text_config")
+    for part in (text if isinstance(text, Mapping) else {}, model):
+        for name in _LAYERS:
+            if isinstance(part.get(name), int):
+                return int(part[name])
+    return None
+
+
+def check_added_tokens(config: Reading, context: Context) -> Iterator[Problem]:
+    """A tokenizer drops a token without text silently, and its embedding couldn't be found."""
+    for place, token in enumerate(config["added_tokens"] or ()):
+        if isinstance(token, str) and not token.strip():
+            yield Problem(
+                path=f"{config.name('added_tokens')}[{place}]",
+                message=f"found {quoted(token)}, expected a token with text",
+            )
+
+
+def check_selective_recomputation(config: Reading, context: Context) -> Iterator[Problem]:
+    """`SFTTrainer.__init__` raises; each pair of keys is one key and its older name."""
+    key = "activation_checkpointing_kwargs"
+    if config[key] is None:
+        key = "gradient_checkpointing_kwargs"
+    options = config.mapping(key)
+    if not options.get("selective"):
+        return
+    if not recomputes_activations(config):
+        yield Problem(
+            path=config.name(key),
+            message="found selective: true while activation_checkpointing is off: set it to true",
+        )
+    if options.get("use_reentrant"):
+        yield Problem(
+            path=config.name(key),
+            message="found selective: true beside use_reentrant: true, expected one of them",
+        )
+
+
+def recomputes_activations(config: Reading) -> bool:
+    """`gradient_checkpointing` counts only where the newer key says nothing."""
+    newer = config["activation_checkpointing"]
+    return bool(config["gradient_checkpointing"] if newer is None else newer)
+
+
+def check_optimizer_targets(config: Reading, context: Context) -> Iterator[Problem]:
+    """`transformers.trainer_optimizer._setup_low_rank_optimizer` raises."""
+    optimizer = str(config["optim"])
+    if not optimizer.startswith(("galore_", "apollo_")):
+        return
+    if config["optim_target_modules"] is None:
+        yield Problem(
+            path=config.name("optim"),
+            message=f"found {quoted(optimizer)} without optim_target_modules: set it, e.g. to "
+            "all-linear",
+        )
+    if optimizer.endswith("_layerwise") and config.number("gradient_accumulation_steps") > 1:
+        yield Problem(
+            path=config.name("optim"),
+            message=f"found {quoted(optimizer)} beside gradient_accumulation_steps: "
+            f"{quoted(config['gradient_accumulation_steps'])}, expected 1 there",
+        )
+    if optimizer.endswith("_layerwise") and (context.world_size or 1) > 1:
+        yield Problem(
+            path=config.name("optim"),
+            message=f"found {quoted(optimizer)} in a job of {context.world_size} processes, and it "
+            "works only in one",
+        )
+
+
+def check_fused_loss(config: Reading, context: Context) -> Iterator[Problem]:
+    """`SFTTrainer.__init__` raises: it computes the loss without Liger."""
+    options = config.mapping("liger_kernel_config")
+    if config["use_liger_kernel"] and options.get("fused_linear_cross_entropy"):
+        yield Problem(
+            path=f"{config.name('liger_kernel_config')}.fused_linear_cross_entropy",
+            message="found true, expected false: TRL's own loss is fused already",
+        )
+
+
+RULES = (
+    check_adapter_is_on,
+    check_merging,
+    check_output_layer,
+    check_target_parameters,
+    check_quantization,
+    check_dtype_of_quantized,
+    check_quantized_dora,
+    check_frozen_layers,
+    check_added_tokens,
+    check_selective_recomputation,
+    check_optimizer_targets,
+    check_fused_loss,
+)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A config as its rules read it: current spellings, TRL's defaults where the user says nothing."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from finetune_spec.config.parse.schema import NEWEST, Schema, load_schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What is known beside the config; None where it is not known, and then no rule asks for it."""
+
+    schema: Schema = field(default_factory=lambda: load_schema(NEWEST))
+    nodes: int | None = None
+    processes_per_node: int | None = None
+    gpus_per_node: int | None = None
+    """0 for a job on CPUs."""
+    model: Mapping[str, Any] | None = None
+    """The model's own `config.json`."""
+    environment: Collection[str] | None = None
+    """The names of the trainer's environment variables, beside those of `env` in the config."""
+
+    @property
+    def world_size(self) -> int | None:
+        if self.nodes is None or self.processes_per_node is None:
+            return None
+        return self.nodes * self.processes_per_node
+
+
+class UnreadableValue(Exception):
+    """A rule asked for a value that is wrong by itself: then the rule has nothing to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The values of a config by TRL's own names. Only values of the right type are in it."""
+
+    values: Mapping[str, Any]
+    """What the user set."""
+    schema: Schema
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    """TRL's name -> what the user wrote instead, where that is an older one."""
+    wrong: Collection[str] = ()
+    """The keys whose values are wrong by themselves: no rule can know what was meant."""
+
+    def __getitem__(self, key: str) -> Any:
+        """What the user set, or TRL's default; None for a key that this TRL doesn't have.
+
+        Raises:
+            UnreadableValue: what the user set is wrong by itself.
+        """
+        if key in self.wrong:
+            raise UnreadableValue(key)
+        if key in self.values:
+            return self.values[key]
+        return self.schema.default(key) if key in self.schema.properties else None
+
+    def is_set(self, key: str) -> bool:
+        """
+        Raises:
+            UnreadableValue: what the user set is wrong by itself.
+        """
+        if key in self.wrong:
+            raise UnreadableValue(key)
+        return key in self.values
+
+    def number(self, key: str) -> float:
+        """The number of a key; 0 where there is none."""
+        return float(self[key] or 0)
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        """The mapping of a key; empty where it is a path to a file, or nothing."""
+        value = self[key]
+        return value if isinstance(value, Mapping) else {}
+
+    def name(self, key: str) -> str:
+        """The key as the user wrote it: what a message names."""
+        return self.spellings.get(key, key)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nulls that `kubectl apply` has left out before it sent anything. No I/O here.
+
+`max_length: null` asks TRL not to cut rows off. Client-side apply drops the key, so that TRL's
+default holds and nobody has said so. What the user wrote is still in kubectl's own annotation.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from finetune_spec.config.parse.schema import Schema
+from finetune_spec.config.parse.spellings import OLDER
+from finetune_spec.config.problem import Problem, quoted, warning
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def find_lost_nulls(
+    config: Mapping[str, Any], annotations: Mapping[str, str], schema: Schema
+) -> Iterator[Problem]:
+    """A warning for each null that would have made a difference."""
+    for key, value in _applied_config(annotations.get(LAST_APPLIED, "")).items():
+        name = OLDER.get(key, key)
+        if value is not None or key in config or name not in schema.properties:
+            continue
+        if (default := schema.default(name)) is not None:
+            yield warning(
+                key,
+                f"kubectl apply has left out this null, so that {quoted(default)} holds: use "
+                "kubectl apply --server-side",
+            )
+
+
+def _applied_config(text: str) -> Mapping[str, Any]:
+    """The config in the annotation; empty where it holds none, since anybody may write it."""
+    try:
+        config = json.loads(text)["spec"]["config"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return config if isinstance(config, Mapping) else {}

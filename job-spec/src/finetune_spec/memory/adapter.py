@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many parameters LoRA trains, and beside which matrices. No I/O here."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from finetune_spec.memory.architecture import Architecture, Linear
+from finetune_spec.memory.strategy import Lora
+
+ALL_LINEAR = "all-linear"
+
+DEFAULT_TARGETS: Mapping[str, tuple[str, ...]] = {
+    "bloom": ("query_key_value",),
+    "falcon": ("query_key_value",),
+    "gemma": ("q_proj", "v_proj"),
+    "gemma2": ("q_proj", "v_proj"),
+    "gemma3_text": ("q_proj", "v_proj"),
+    "gpt2": ("c_attn",),
+    "gpt_neox": ("query_key_value",),
+    "llama": ("q_proj", "v_proj"),
+    "mistral": ("q_proj", "v_proj"),
+    "mixtral": ("q_proj", "v_proj"),
+    "opt": ("q_proj", "v_proj"),
+    "phi": ("q_proj", "v_proj", "fc1", "fc2"),
+    "qwen2": ("q_proj", "v_proj"),
+    "qwen3": ("q_proj", "v_proj"),
+    "stablelm": ("q_proj", "v_proj"),
+}
+"""PEFT's own, by the model's type; for another type it asks for `lora_target_modules`."""
+
+_EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in")
+_HEAD = "lm_head"
+
+
+def find_targets(model: Architecture, lora: Lora) -> tuple[tuple[Linear, int], ...]:
+    """Each matrix of a layer that is adapted, and in how many layers it is."""
+    found = []
+    for linear in model.linears:
+        layers = sum(
+            _is_target(model.layer_of(number, linear), model, lora)
+            for number in _layers_to_ask(model, lora)
+        )
+        if layers:
+            found.append((linear, layers * _layers_asked_for(model, lora)))
+    return tuple(found)
+
+
+def count_adapter(model: Architecture, lora: Lora) -> int:
+    """The parameters of the adapter's own matrices."""
+    return sum(
+        layers * (lora.rank * (linear.inputs + linear.outputs) + _magnitude(linear, lora))
+        for linear, layers in find_targets(model, lora)
+    )
+
+
+def count_saved_modules(model: Architecture, lora: Lora) -> int:
+    """The parameters of modules that are trained whole beside the adapter (copies of them)."""
+    return sum(_module_sizes(model, lora.saved_modules))
+
+
+def trains_head(model: Architecture, lora: Lora) -> bool:
+    return _HEAD in lora.saved_modules
+
+
+def _module_sizes(model: Architecture, names: tuple[str, ...]) -> Iterator[int]:
+    for name in names:
+        if name == _HEAD:
+            yield model.head or model.vocabulary * model.hidden
+        elif name in _EMBEDDINGS:
+            yield model.vocabulary * model.hidden
+        else:
+            yield from (
+                model.layers * linear.parameters
+                for linear in model.linears
+                if linear.name.rpartition(".")[2] == name
+            )
+
+
+def _layers_to_ask(model: Architecture, lora: Lora) -> range:
+    """Only a regular expression can tell layers apart."""
+    return range(model.layers) if _is_expression(lora) else range(1)
+
+
+def _layers_asked_for(model: Architecture, lora: Lora) -> int:
+    return 1 if _is_expression(lora) else model.layers
+
+
+def _is_expression(lora: Lora) -> bool:
+    return isinstance(lora.targets, str) and lora.targets != ALL_LINEAR
+
+
+def _is_target(name: str, model: Architecture, lora: Lora) -> bool:
+    targets = lora.targets
+    if targets is None:
+        targets = DEFAULT_TARGETS.get(model.model_type, ())
+    if targets == ALL_LINEAR:
+        return True
+    if isinstance(targets, str):
+        try:
+            return re.fullmatch(targets, name) is not None
+        except re.error:
+            return False
+    return any(name == target or name.endswith(f".{target}") for target in targets)
+
+
+def _magnitude(linear: Linear, lora: Lora) -> int:
+    return linear.outputs if lora.is_dora else 0

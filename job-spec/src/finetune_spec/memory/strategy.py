@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a config decides over memory: precision, adapter, batch, checkpointing, attention.
+
+TRL's own defaults hold where the user says nothing; what TRL 1.16 makes of them was read in its
+sources: weights are loaded as `dtype` says (`float32`), `bf16` is autocast around them, PEFT keeps
+LoRA in 32 bits except beside quantized weights, where TRL casts it to bfloat16.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_spec.config.parse.reading import Reading
+from finetune_spec.memory.architecture import Architecture
+from finetune_spec.memory.sharding import Sharding, find_sharding
+
+FLOAT32, HALF = 4, 2
+"""Bytes of a number."""
+
+_DTYPES = {"float32": FLOAT32, "bfloat16": HALF, "float16": HALF}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """The adapter."""
+
+    rank: int
+    targets: tuple[str, ...] | str | None
+    """Ends of names, one regular expression for whole names, `all-linear`, or PEFT's defaults."""
+    saved_modules: tuple[str, ...]
+    has_dropout: bool
+    is_dora: bool
+    bytes: int
+    """Of one of its weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """How the model is trained, as far as memory depends on it."""
+
+    weight_bytes: int
+    """Of one weight that is not quantized."""
+    compute_bytes: int
+    """Of one number that matrices are multiplied in."""
+    quantization_bits: int | None
+    has_nested_quantization: bool
+    lora: Lora | None
+    unfrozen: int | None
+    """As many of the last layers learn; None where all do, or an adapter."""
+    rows: int
+    """Rows of one step of one process."""
+    row_tokens: int
+    """In the longest row, or pack of rows, that attention looks over at a time."""
+    tokens: int
+    """In all rows."""
+    has_mask: bool
+    """Whether rows are padded, so that attention is given a mask."""
+    writes_attention: bool
+    """Whether attention keeps its matrix of all pairs of tokens (`eager`)."""
+    checkpoint_every: int | None
+    """Layers between two checkpoints of activations; None where all are kept."""
+    is_offloading: bool
+    """Whether what is kept for the backward pass goes to the host's memory."""
+    has_full_logits: bool
+    accumulates: bool
+    optimizer: str
+    has_momentum: bool
+    """Of SGD."""
+    sharding: Sharding
+
+
+def read_strategy(
+    config: Reading, model: Architecture, *, world_size: int, has_gpus: bool = True
+) -> Strategy:
+    """What the config says, with TRL's defaults."""
+    sharding = find_sharding(config, world_size)
+    bits = 4 if config["load_in_4bit"] else 8 if config["load_in_8bit"] else model.quantization_bits
+    weight_bytes = _weight_bytes(config, model)
+    is_autocast = _is_mixed(config, has_gpus=has_gpus)
+    if sharding.has_master_weights and is_autocast:
+        weight_bytes = HALF  # DeepSpeed casts the model itself
+    rows = config["per_device_train_batch_size"]
+    length = config["max_length"] or model.context or 1024
+    is_flat = bool(config["packing"] and config["packing_strategy"] != "wrapped") or bool(
+        config["padding_free"]
+    )
+    attention = _attention(config)
+    return Strategy(
+        weight_bytes=weight_bytes,
+        # bitsandbytes gives back what it was given, so autocast changes nothing behind it.
+        compute_bytes=HALF if is_autocast and bits is None else weight_bytes,
+        quantization_bits=bits,
+        has_nested_quantization=bool(config["use_bnb_nested_quant"]),
+        lora=_read_lora(config, sharding, weight_bytes, is_quantized=bits is not None),
+        unfrozen=None if config["use_peft"] else config["num_layers_unfrozen"],
+        rows=rows,
+        row_tokens=rows * length if is_flat else length,
+        tokens=rows * length,
+        has_mask=(is_flat or rows > 1) and "flash" not in attention,
+        writes_attention=attention == "eager",
+        checkpoint_every=_checkpoint_every(config),
+        is_offloading=bool(config["activation_offloading"]) or _offloads_checkpoints(config),
+        has_full_logits=bool(config["label_smoothing_factor"]),
+        accumulates=config["gradient_accumulation_steps"] > 1,
+        optimizer=str(config["optim"]),
+        has_momentum="momentum" in str(config["optim_args"] or ""),
+        sharding=sharding,
+    )
+
+
+def _weight_bytes(config: Reading, model: Architecture) -> int:
+    given = _initial(config).get("dtype") or _initial(config).get("torch_dtype") or config["dtype"]
+    if given in (None, "auto"):
+        given = model.stored_dtype
+    return _DTYPES.get(str(given).removeprefix("torch."), FLOAT32)
+
+
+def _attention(config: Reading) -> str:
+    given = _initial(config).get("attn_implementation") or config["attn_implementation"]
+    return str(given or "sdpa")
+
+
+def _initial(config: Reading) -> Mapping[str, Any]:
+    given = config["model_init_kwargs"]
+    return given if isinstance(given, Mapping) else {}
+
+
+def _is_mixed(config: Reading, *, has_gpus: bool) -> bool:
+    """Whether TRL computes in 16 bits: on a GPU its default is bf16 unless fp16 is set."""
+    if config["bf16"] is None:
+        return has_gpus or bool(config["fp16"])
+    return bool(config["bf16"]) or bool(config["fp16"])
+
+
+def _checkpoint_every(config: Reading) -> int | None:
+    # The older name counts only where the newer one is not set, and its default is on.
+    newer = config["activation_checkpointing"]
+    if not (config["gradient_checkpointing"] if newer is None else newer):
+        return None
+    every = _checkpointing_arguments(config).get("every_n_layers")
+    return every if isinstance(every, int) and every > 0 else 1
+
+
+def _offloads_checkpoints(config: Reading) -> bool:
+    return _checkpoint_every(config) is not None and bool(
+        _checkpointing_arguments(config).get("offload")
+    )
+
+
+def _checkpointing_arguments(config: Reading) -> Mapping[str, Any]:
+    given = config["activation_checkpointing_kwargs"] or config["gradient_checkpointing_kwargs"]
+    return given if isinstance(given, Mapping) else {}
+
+
+def _read_lora(
+    config: Reading, sharding: Sharding, weight_bytes: int, *, is_quantized: bool
+) -> Lora | None:
+    if not config["use_peft"]:
+        return None
+    targets = config["lora_target_modules"]
+    if isinstance(targets, list):
+        # TRL hands a single name to PEFT as text, which is a regular expression there.
+        targets = targets[0] if len(targets) == 1 else tuple(targets)
+    size = FLOAT32
+    if is_quantized:
+        size = HALF
+    elif sharding.name == "ZeRO-3":
+        size = weight_bytes
+    return Lora(
+        rank=config["lora_r"],
+        targets=targets,
+        saved_modules=tuple(config["lora_modules_to_save"] or ()),
+        has_dropout=bool(config["lora_dropout"]),
+        is_dora=bool(config["use_dora"]),
+        bytes=size,
+    )

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks what a job says about its pods, beyond what the API server's schema can. No I/O here.
+
+Door: `check_pods`.
+
+What a pod needs to train is the operator's, and refused here with the place where it is set:
+nothing that a user writes is dropped in silence.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from finetune_spec.config.problem import Problem
+from finetune_spec.pods.container import check_container
+from finetune_spec.pods.devices import check_devices, gpu_bytes_of
+from finetune_spec.pods.fields import check_fields
+from finetune_spec.pods.volumes import check_volumes, find_unmounted
+
+__all__ = ["check_pods", "find_variables", "gpu_bytes_of"]
+
+
+def check_pods(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """Everything that is wrong with the pods of a spec of the right shape, with whole paths."""
+    template = spec.get("podTemplate") or {}
+    pod, container = _pod_of(spec), _container_of(spec)
+    yield from check_fields(template)
+    yield from check_volumes(pod.get("volumes") or ())
+    yield from check_container(container, pod)
+    yield from find_unmounted(pod, container)
+    yield from check_devices(spec.get("resources") or {}, pod, spec.get("image"))
+
+
+def find_variables(spec: Mapping[str, Any]) -> frozenset[str] | None:
+    """The environment variables that the pods get by it; None where nobody can say here."""
+    container = _container_of(spec)
+    has_secret = "credentialsSecretRef" in (spec.get("output") or {})
+    # What a Secret holds is nobody's business here.
+    if has_secret or container.get("envFrom"):
+        return None
+    return frozenset(entry["name"] for entry in container.get("env") or ())
+
+
+def _pod_of(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    pod: Mapping[str, Any] = (spec.get("podTemplate") or {}).get("spec") or {}
+    return pod
+
+
+def _container_of(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The only one that the schema lets through; empty where there is none."""
+    containers: Sequence[Mapping[str, Any]] = _pod_of(spec).get("containers") or ({},)
+    return containers[0]

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks the volumes of a job's podTemplate. No I/O here.
+
+Which folders of a node may be mounted is the platform team's business (the operator's guard rails).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from finetune_spec.config.problem import Problem, did_you_mean, warning
+from finetune_spec.pods.fields import POD
+from finetune_spec.pods.reserved import VOLUMES
+
+KINDS = (
+    *("persistentVolumeClaim", "configMap", "secret", "emptyDir", "projected", "downwardAPI"),
+    *("csi", "ephemeral", "image"),
+)
+"""Those of the restricted Pod Security Standard."""
+HOST_PATH = "hostPath"
+
+
+def check_volumes(volumes: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Names that are taken, and kinds of volumes that pods can't have."""
+    for place, volume in enumerate(volumes):
+        path = f"{POD}.volumes[{place}]"
+        if volume["name"] in VOLUMES:
+            message = f"{volume['name']} is a volume of the trainer's own: choose another name"
+            yield Problem(path=f"{path}.name", message=message)
+        yield from _check_kind(volume, path)
+
+
+def find_unmounted(pod: Mapping[str, Any], container: Mapping[str, Any]) -> Iterator[Problem]:
+    mounted = {mount["name"] for mount in container.get("volumeMounts") or ()}
+    for place, volume in enumerate(pod.get("volumes") or ()):
+        if volume["name"] not in mounted:
+            message = f"{volume['name']} is mounted nowhere: add it to containers[0].volumeMounts"
+            yield warning(f"{POD}.volumes[{place}]", message)
+
+
+def _check_kind(volume: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    kinds = [field for field in volume if field != "name"]
+    if len(kinds) != 1:
+        found = " and ".join(kinds) or "none"
+        yield Problem(path=path, message=f"found {found}, expected one of {', '.join(KINDS)}")
+        return
+    (kind,) = kinds
+    if kind in KINDS or kind == HOST_PATH:
+        return
+    hint = did_you_mean(kind, KINDS)
+    message = f"unknown kind of volume{hint}" if hint else "pods can't have this kind of volume"
+    instead = "" if hint else ": make a PersistentVolume of it, and mount a persistentVolumeClaim"
+    yield Problem(path=f"{path}.{kind}", message=f"{message}{instead}")

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks the spec of a FineTuneSchedule, beyond what the API server's schema can. No I/O here.
+
+Its job's spec has the checks of a job's own (`job`).
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from finetune_spec.config.problem import Problem, quoted
+from finetune_spec.cron.expression import parse_cron
+from finetune_spec.cron.times import next_time
+from finetune_spec.cron.zones import UTC as DEFAULT_ZONE
+from finetune_spec.cron.zones import find_zone
+from finetune_spec.job import check_job
+from finetune_spec.lost_nulls import LAST_APPLIED
+
+TEMPLATE = "spec.jobTemplate"
+
+MAX_RUN_TOKEN = 230
+"""The scheduled time is put behind it, and a job's own takes 256 characters."""
+
+_ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
+"""Every day that there ever is comes within five years of it."""
+
+
+def check_schedule(
+    spec: Mapping[str, Any],
+    *,
+    trainer_image: str = "",
+    annotations: Mapping[str, str] | None = None,
+    model: Mapping[str, Any] | None = None,
+    gpu_bytes: int | None = None,
+) -> tuple[Problem, ...]:
+    """Everything that is wrong with a spec whose fields have the right shape, with whole paths; the
+    arguments are those of `check_job`."""
+    template = spec["jobTemplate"]["spec"]
+    of_job = check_job(
+        template,
+        trainer_image=trainer_image,
+        annotations=_of_template(annotations or {}),
+        model=model,
+        gpu_bytes=gpu_bytes,
+    )
+    return (*_check_times(spec), *_check_token(template), *map(in_template, of_job))
+
+
+def in_template(problem: Problem) -> Problem:
+    """The same about a schedule, where it is about the spec of its jobs."""
+    if not problem.path.startswith("spec."):
+        return problem
+    return replace(problem, path=f"{TEMPLATE}.{problem.path}")
+
+
+def _check_times(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    zone = None
+    try:
+        zone = find_zone(spec.get("timeZone", DEFAULT_ZONE))
+    except ValueError as error:
+        yield Problem(path="spec.timeZone", message=str(error))
+    if "schedule" not in spec:
+        return
+    try:
+        expression = parse_cron(spec["schedule"])
+    except ValueError as error:
+        yield Problem(path="spec.schedule", message=str(error))
+        return
+    if zone is not None and next_time(expression, _ANY_DAY, zone) is None:
+        found = quoted(spec["schedule"])
+        yield Problem(path="spec.schedule", message=f"found {found}, which no day ever matches")
+
+
+def _check_token(template: Mapping[str, Any]) -> Iterator[Problem]:
+    length = len(template.get("runToken") or "")
+    if length > MAX_RUN_TOKEN:
+        yield Problem(
+            path=f"{TEMPLATE}.spec.runToken",
+            message=f"found {length} characters, expected at most {MAX_RUN_TOKEN}: the scheduled "
+            "time is put behind them",
+        )
+
+
+def _of_template(annotations: Mapping[str, str]) -> Mapping[str, str]:
+    """What kubectl was given, as if it had been the job; nothing where that can't be read."""
+    try:
+        template = json.loads(annotations[LAST_APPLIED])["spec"]["jobTemplate"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {LAST_APPLIED: json.dumps(template)}

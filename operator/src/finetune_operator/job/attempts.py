@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attempts as `status.attempts` records them: read, written, counted. No I/O here.
+
+They are the operator's memory of a job: the Jobs themselves may be long gone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from finetune_contract.outcome import Blame, Failure
+from finetune_operator.objects.names import StopReason
+from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.objects.times import parse_time, render_time
+
+FIRST_DELAY = timedelta(seconds=10)
+LONGEST_DELAY = timedelta(minutes=5)
+
+BRIEF = timedelta(minutes=10)
+"""An attempt that was interrupted sooner than this has hardly got anywhere."""
+
+MAX_INTERRUPTED = 20
+"""How many interrupted attempts are kept in the status; counted ones are all kept."""
+
+MAX_EARLIER = 10
+"""How many attempts are kept at what the spec defined before."""
+
+MAX_EXPLAINED = 20
+"""How many attempts say in words why they ended; older ones keep the reason."""
+
+
+class Result(StrEnum):
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    INTERRUPTED = "Interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a run, as far as it is known."""
+
+    number: int
+    name: str
+    """Of its Job, ConfigMap and Service."""
+    start: datetime
+    end: datetime | None = None
+    result: Result = Result.RUNNING
+    failure: Failure | None = None
+    exit_code: int | None = None
+    last_step: int | None = None
+    """The last optimizer step that is known to have been taken."""
+    resumed_from_step: int | None = None
+    steps_lost: int | None = None
+    """Steps that were taken and are in no checkpoint; known late where nobody could say."""
+    definition: str = ""
+    """Of the spec that it tries; empty in the records of an older operator."""
+    adjustments: Mapping[str, Any] = field(default_factory=dict)
+    """Config keys that it sets otherwise than the user did."""
+    admitted: datetime | None = None
+    """When its Job was let have pods: a queue may hold it back for long."""
+    pods_started: datetime | None = None
+    """When its first pod started on a node: from then on it has GPUs."""
+    gpus: int | None = None
+    """Of all its nodes together."""
+    is_stopping: bool = False
+    """Whether the operator is ending it, for the reason that stands in `failure` already."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it uses up one of the attempts that may fail: the ladder has its own end."""
+        is_on_ladder = self.failure is not None and self.failure.blame is Blame.OUT_OF_MEMORY
+        return self.result is Result.FAILED and not is_on_ladder
+
+    @property
+    def was_suspended(self) -> bool:
+        return self.failure is not None and self.failure.reason == StopReason.SUSPENDED
+
+
+def parse_attempts(status: Body) -> tuple[Attempt, ...]:
+    return tuple(_parse(record) for record in status.get("attempts", ()))
+
+
+def render_attempts(attempts: Sequence[Attempt]) -> list[Manifest]:
+    """The records, bounded: the API server refuses a status with more than 200, or one too large.
+
+    Without the oldest interrupted ones, nor those of earlier definitions, where they are many.
+    """
+    interrupted = [attempt for attempt in attempts if attempt.result is Result.INTERRUPTED]
+    other = [n for n, it in enumerate(attempts) if it.definition != attempts[-1].definition]
+    earlier = attempts[: max(other, default=-1) + 1]
+    too_old = (*interrupted[:-MAX_INTERRUPTED], *earlier[:-MAX_EARLIER])
+    dropped = {attempt.number for attempt in too_old}
+    kept = [attempt for attempt in attempts if attempt.number not in dropped]
+    unexplained = [_without_words(attempt) for attempt in kept[:-MAX_EXPLAINED]]
+    return [_render(attempt) for attempt in (*unexplained, *kept[-MAX_EXPLAINED:])]
+
+
+def _without_words(attempt: Attempt) -> Attempt:
+    if attempt.failure is None:
+        return attempt
+    return replace(attempt, failure=replace(attempt.failure, message="", remedy=""))
+
+
+def count_failed(attempts: Sequence[Attempt]) -> int:
+    return sum(attempt.is_counted for attempt in attempts)
+
+
+def began_at(attempts: Sequence[Attempt]) -> datetime | None:
+    """When the attempts began of which none was suspended since."""
+    began = None
+    for attempt in attempts:
+        began = began or attempt.admitted or (attempt.end and attempt.start)
+        if attempt.was_suspended and attempt.end is not None:
+            began = None
+    return began
+
+
+def next_start(attempts: Sequence[Attempt]) -> datetime | None:
+    """When the next attempt may start, from recorded times alone: a restart changes nothing.
+
+    10 s after the first counted failure, then twice as long each time, at most 5 minutes. After an
+    interruption at once, unless brief interrupted attempts follow one another.
+    """
+    last = attempts[-1] if attempts else None
+    if last is None or last.end is None:
+        return None
+    if last.is_counted:
+        return last.end + _delay(count_failed(attempts))
+    if last.result is Result.FAILED or last.was_suspended:
+        return last.end
+    return last.end + _delay(_count_brief_at_end(attempts) - 1)
+
+
+def _delay(failures: int) -> timedelta:
+    if failures < 1:
+        return timedelta()
+    # The exponent is bounded, or a long history would overflow.
+    doublings: int = min(failures - 1, 10)
+    return min(FIRST_DELAY * (1 << doublings), LONGEST_DELAY)
+
+
+def _count_brief_at_end(attempts: Sequence[Attempt]) -> int:
+    count = 0
+    for attempt in reversed(attempts):
+        is_brief = attempt.end is not None and attempt.end - attempt.start < BRIEF
+        if attempt.result is not Result.INTERRUPTED or attempt.was_suspended or not is_brief:
+            break
+        count += 1
+    return count
+
+
+def _parse(record: Body) -> Attempt:
+    blame = record.get("blame")
+    failure = None
+    if blame is not None:
+        failure = Failure(
+            blame=Blame(blame),
+            reason=record.get("reason", ""),
+            message=record.get("message", ""),
+            remedy=record.get("remedy", ""),
+            phase=record.get("trainerPhase", ""),
+            rank=record.get("rank"),
+        )
+    return Attempt(
+        number=record["number"],
+        name=record["name"],
+        start=parse_time(record["startTime"]),
+        end=parse_time(record["endTime"]) if "endTime" in record else None,
+        result=Result(record["result"]),
+        failure=failure,
+        exit_code=record.get("exitCode"),
+        last_step=record.get("lastStep"),
+        resumed_from_step=record.get("resumedFromStep"),
+        steps_lost=record.get("stepsLost"),
+        definition=record.get("definition", ""),
+        adjustments=record.get("adjustments", {}),
+        admitted=parse_time(record["admittedTime"]) if "admittedTime" in record else None,
+        pods_started=parse_time(record["podsStartTime"]) if "podsStartTime" in record else None,
+        gpus=record.get("gpus"),
+        is_stopping=record.get("stopping", False),
+    )
+
+
+def _render(attempt: Attempt) -> Manifest:
+    record: Manifest = {
+        "number": attempt.number,
+        "name": attempt.name,
+        "startTime": render_time(attempt.start),
+        "endTime": None if attempt.end is None else render_time(attempt.end),
+        "result": attempt.result.value,
+        "exitCode": attempt.exit_code,
+        "lastStep": attempt.last_step,
+        "resumedFromStep": attempt.resumed_from_step,
+        "stepsLost": attempt.steps_lost,
+        "definition": attempt.definition or None,
+        "adjustments": dict(attempt.adjustments) or None,
+        "admittedTime": None if attempt.admitted is None else render_time(attempt.admitted),
+        "podsStartTime": attempt.pods_started and render_time(attempt.pods_started),
+        "gpus": attempt.gpus,
+        "stopping": attempt.is_stopping or None,
+    }
+    if attempt.failure is not None:
+        record |= {
+            "blame": attempt.failure.blame.value,
+            "reason": attempt.failure.reason,
+            "message": attempt.failure.message,
+            "remedy": attempt.failure.remedy or None,
+            "trainerPhase": attempt.failure.phase or None,
+            "rank": attempt.failure.rank,
+        }
+    return {name: value for name, value in record.items() if value is not None}

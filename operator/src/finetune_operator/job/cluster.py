@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outside world as `reconcile` sees it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from finetune_operator.job.observe.observation import Children
+from finetune_operator.objects.raw import Body, Manifest
+
+
+class Cluster(Protocol):
+    """Eight verbs; `KubeCluster` has the real ones, tests have a fake of a few lines."""
+
+    async def children_of(self, body: Body) -> Children:
+        """The Jobs and pods under this job's name."""
+
+    async def confirm_newest(self, body: Body) -> None:
+        """
+        Raises:
+            Conflict: the API server holds a newer version of the job than this one.
+            Gone: it holds none.
+        """
+
+    async def confirm_none_runs(self, body: Body) -> None:
+        """
+        Raises:
+            Conflict: the API server knows of a pod of this job that may run.
+        """
+
+    async def create(self, manifest: Manifest) -> None:
+        """Creates the object, or finds that it is there already, made by the same owner.
+
+        Raises:
+            NotYet: something else has that name.
+        """
+
+    async def delete_training_job(self, namespace: str, name: str) -> None:
+        """Begins to end an attempt: its Job goes after its pods, which may save; that it is gone
+        already, or another's, is no error."""
+
+    async def delete_children(self, body: Body, names: Sequence[str]) -> None:
+        """Removes the objects of these attempts that are this job's."""
+
+    async def write_status(self, body: Body, patch: Mapping[str, Any]) -> None:
+        """Merges the patch into the status of exactly this version of the job.
+
+        Raises:
+            Conflict: there is a newer version.
+            Gone: the job is no more.
+        """
+
+    async def tell(self, event: Manifest) -> None:
+        """Records an event, once; that it could not be recorded stops nothing."""

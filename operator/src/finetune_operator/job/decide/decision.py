@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""decide: what to do next about a job. The tuple `RULES` is the precedence. No I/O here.
+
+A new behaviour is one rule, one entry, one test table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from finetune_contract.outcome import Blame, Failure
+from finetune_contract.progress import TrainerPhase
+from finetune_operator.job.attempts import Result, count_failed, next_start
+from finetune_operator.job.decide.adjustments import adjustments_for_next, ran_out_of_memory
+from finetune_operator.job.decide.stops import (
+    active_deadline,
+    deadline_exceeded,
+    find_next_stop,
+    find_stop,
+)
+from finetune_operator.job.observe.observation import Observed
+from finetune_operator.job.spec import FineTuneJob
+from finetune_operator.objects.names import FailureReason, Phase, Reason, StopReason
+from finetune_operator.objects.times import render_time
+
+NEVER_RETRIED = frozenset({Blame.USER, Blame.PLATFORM, Blame.OUT_OF_MEMORY})
+"""The same again would fail again; what ran out of memory is tried otherwise (`adjustments`)."""
+
+FINISHED = frozenset({Phase.SUCCEEDED, Phase.FAILED})
+
+UNEXPLAINED = Failure(
+    blame=Blame.INTERNAL,
+    reason=FailureReason.UNEXPLAINED,
+    message="nobody recorded why it failed",
+    remedy="",
+)
+"""Of an attempt whose record was edited by hand: it counts, or it would be tried for ever."""
+
+LOOK_AT_QUEUE = timedelta(seconds=30)
+FIRST_LOOK_AT_QUEUE = timedelta(seconds=3)
+"""Until Kueue has said something of a new Job."""
+
+REPAIR = timedelta(seconds=20)
+"""How long pods may take to start before it is looked after what they need."""
+
+LONGEST_REPAIR_PERIOD = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a job is said to be doing, and what is done about it."""
+
+    phase: Phase
+    reason: str
+    message: str
+    attempt_to_start: int | None = None
+    adjustments: Mapping[str, Any] = field(default_factory=dict)
+    """What that attempt sets otherwise than the config."""
+    failure: Failure | None = None
+    """Why the job has failed for good."""
+    stop: Failure | None = None
+    """Why the attempt under way is to end: recorded now, carried out in the next pass."""
+    job_to_delete: str | None = None
+    """The Job of an attempt that is to end, whose reason is recorded."""
+    is_repaired: bool = False
+    """Whether what the pods need is made again, where it is missing."""
+    check_again_in: timedelta | None = None
+    """When something is due that no event will tell of."""
+
+
+def decide(job: FineTuneJob, observed: Observed, now: datetime) -> Decision:
+    """The first rule that has something to say; asked again when time alone is a reason to stop."""
+    found = (decision for rule in RULES if (decision := rule(job, observed, now)) is not None)
+    decision, due = next(found), find_next_stop(job, observed, now)
+    is_over = decision.phase in FINISHED
+    if due is None or is_over or decision.check_again_in == timedelta():
+        return decision
+    wait = due - now
+    return replace(decision, check_again_in=min(decision.check_again_in or wait, wait))
+
+
+def when_not_yet_accepted(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    """First the status says so, which locks the spec; only then anything is created from it."""
+    if observed.is_accepted or job.is_rejected:
+        return None
+    return Decision(
+        phase=Phase.PENDING,
+        reason=Reason.SPEC_ACCEPTED,
+        message="the spec is valid",
+        check_again_in=timedelta(),
+    )
+
+
+def when_attempt_is_stopping(
+    job: FineTuneJob, observed: Observed, now: datetime
+) -> Decision | None:
+    running = observed.running
+    if running is None or not running.is_stopping or running.failure is None:
+        return None
+    saving = f"attempt {running.number} saves and ends: {running.failure.message}"
+    return Decision(
+        phase=_phase_of_running(job, observed),
+        reason=running.failure.reason,
+        message=_with_silence(saving, observed),
+        job_to_delete=None if observed.is_going else running.name,
+    )
+
+
+def when_attempt_is_to_stop(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    running = observed.running
+    if running is None or (stop := find_stop(job, observed, now)) is None:
+        return None
+    return Decision(
+        phase=_phase_of_running(job, observed),
+        reason=stop.reason,
+        message=f"attempt {running.number} is to save and end: {stop.message}",
+        stop=stop,
+        check_again_in=timedelta(),
+    )
+
+
+def when_rejected(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    """What runs goes on with what it was started for, and can still be suspended or end."""
+    if not job.is_rejected:
+        return None
+    return Decision(
+        phase=_phase_of_running(job, observed) if observed.running else Phase.PENDING,
+        reason=Reason.INVALID_SPEC,
+        message="; ".join(job.mistakes),
+    )
+
+
+def when_succeeded(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    newest = observed.newest
+    if newest is None or newest.result is not Result.SUCCEEDED:
+        return None
+    note = observed.outcome.note if observed.outcome is not None else ""
+    return Decision(
+        phase=Phase.SUCCEEDED,
+        reason=Reason.SUCCEEDED,
+        message=f"attempt {newest.number} finished the run{note and f': {note}'}",
+    )
+
+
+def when_failed_for_good(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    newest = observed.newest
+    if newest is None or newest.result is not Result.FAILED:
+        return None
+    failure = newest.failure or UNEXPLAINED
+    failed, is_final = count_failed(observed.attempts), failure.blame in NEVER_RETRIED
+    if not is_final and failed < job.max_attempts:
+        return None
+    if ran_out_of_memory(newest) and adjustments_for_next(job, observed.attempts) is not None:
+        return None
+    tried = "" if is_final else f" ({failed} attempts failed)"
+    remedy = f". Remedy: {failure.remedy}" if failure.remedy else ""
+    return Decision(
+        phase=Phase.FAILED,
+        reason=failure.reason,
+        message=f"{failure.message}{tried}{remedy}",
+        failure=failure,
+    )
+
+
+def when_time_is_up(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    """Between two attempts; one that runs is ended first."""
+    deadline = active_deadline(job, observed)
+    if observed.running is not None or deadline is None or now < deadline:
+        return None
+    failure = deadline_exceeded(job)
+    return Decision(
+        phase=Phase.FAILED,
+        reason=failure.reason,
+        message=f"{failure.message}. Remedy: {failure.remedy}",
+        failure=failure,
+    )
+
+
+def when_suspended(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    if not job.is_suspended:
+        return None
+    step = observed.last.last_step if observed.last is not None else None
+    kept = f"; {step} steps were taken" if step else ""
+    return Decision(
+        phase=Phase.SUSPENDED,
+        reason=StopReason.SUSPENDED,
+        message=f"spec.suspend is true{kept}",
+    )
+
+
+def when_retry_is_not_due(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    newest, start = observed.newest, next_start(observed.attempts)
+    if newest is None or start is None or start <= now:
+        return None
+    failure = newest.failure or UNEXPLAINED
+    ended = "was interrupted" if newest.result is Result.INTERRUPTED else "failed"
+    return Decision(
+        phase=Phase.RETRYING,
+        reason=failure.reason,
+        message=(
+            f"attempt {newest.number} {ended} ({failure.message}); "
+            f"attempt {newest.number + 1} starts at {render_time(start)}"
+        ),
+        check_again_in=start - now,
+    )
+
+
+def when_old_pods_linger(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    """Two trainers at a time would write checkpoints of the same run."""
+    if not observed.lingering_pods or observed.running is not None:
+        return None
+    waiting = f"waiting for earlier pods to save and end: {', '.join(observed.lingering_pods)}"
+    return Decision(
+        phase=Phase.PENDING if observed.newest is None else Phase.RETRYING,
+        reason=Reason.NODE_NOT_READY if observed.silent_nodes else Reason.WAITING,
+        message=_with_silence(waiting, observed),
+    )
+
+
+def when_open_parts_are_wrong(
+    job: FineTuneJob, observed: Observed, now: datetime
+) -> Decision | None:
+    """What was changed after the job was accepted; an attempt under way goes on without it."""
+    if observed.running is not None or not job.mistakes:
+        return None
+    return Decision(
+        phase=Phase.PENDING if observed.newest is None else Phase.RETRYING,
+        reason=Reason.INVALID_SPEC,
+        message=f"no attempt is started: {'; '.join(job.mistakes)}",
+    )
+
+
+def when_attempt_is_due(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    if observed.running is not None:
+        return None
+    return Decision(
+        phase=Phase.STARTING,
+        # What the next pass will see: so that it has nothing to write.
+        reason=Reason.PODS_NOT_RUNNING,
+        message=_count_pods(0, job),
+        attempt_to_start=1 if observed.last is None else observed.last.number + 1,
+        adjustments=adjustments_for_next(job, observed.attempts) or {},
+    )
+
+
+def when_queued(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    if not observed.is_suspended:
+        return None
+    words = observed.queue_words
+    return Decision(
+        phase=Phase.QUEUED,
+        reason=words.reason,
+        message=words.message,
+        # That it is admitted is told by its Job; why it is not yet is told when asked for.
+        check_again_in=LOOK_AT_QUEUE if words.is_known else FIRST_LOOK_AT_QUEUE,
+    )
+
+
+def when_pods_do_not_run(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    if observed.started_pods >= job.resources.nodes:
+        return None
+    since = observed.waiting_since
+    return Decision(
+        phase=Phase.STARTING,
+        reason=Reason.PODS_NOT_RUNNING,
+        message=observed.waiting_for or _count_pods(observed.started_pods, job),
+        # A Service or ConfigMap that somebody deleted: no pod starts without.
+        is_repaired=not observed.waiting_for and since is not None and now >= since + REPAIR,
+        # Seldom and more seldom: thousands of jobs may wait for hours.
+        check_again_in=(
+            None if since is None else min(max(REPAIR, now - since), LONGEST_REPAIR_PERIOD)
+        ),
+    )
+
+
+def when_node_is_silent(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    """Only its node can end a pod, or somebody who knows that the node is off."""
+    if not observed.silent_nodes:
+        return None
+    return Decision(
+        phase=Phase.RUNNING, reason=Reason.NODE_NOT_READY, message=_with_silence("", observed)
+    )
+
+
+def when_publishing(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    if observed.trainer_phase not in (TrainerPhase.VERIFYING, TrainerPhase.PUBLISHING):
+        return None
+    return Decision(
+        phase=Phase.PUBLISHING,
+        reason=Reason.PUBLISHING,
+        message="the training is done; its artifact is verified and uploaded",
+    )
+
+
+def when_training(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    if observed.trainer_phase is not TrainerPhase.TRAINING:
+        return None
+    return Decision(phase=Phase.RUNNING, reason=Reason.TRAINING, message="the trainer is training")
+
+
+def when_preparing(job: FineTuneJob, observed: Observed, now: datetime) -> Decision:
+    doing = {
+        None: "the pods run; the trainer has not reported yet",
+        TrainerPhase.FETCHING: "the trainer fetches model and data",
+        TrainerPhase.CHECKING: "the trainer checks model and data",
+    }
+    return Decision(
+        phase=Phase.STARTING,
+        reason=Reason.PREPARING,
+        message=doing.get(observed.trainer_phase, "the trainer prepares"),
+    )
+
+
+def _phase_of_running(job: FineTuneJob, observed: Observed) -> Phase:
+    """Of an attempt that is about to end: what it is until then."""
+    if observed.is_suspended:
+        return Phase.QUEUED
+    return Phase.RUNNING if observed.started_pods >= job.resources.nodes else Phase.STARTING
+
+
+def _with_silence(message: str, observed: Observed) -> str:
+    """With which nodes do not answer, and what is to be done, where there are such."""
+    if not observed.silent_nodes:
+        return message
+    advice = "the job goes on by itself when the node is back; if it never will be, its Node object"
+    told = f"{observed.silent_nodes}; {advice} is to be deleted"
+    return f"{message}; {told}" if message else told
+
+
+def _count_pods(started: int, job: FineTuneJob) -> str:
+    return f"{started} of {job.resources.nodes} pods run"
+
+
+RULES = (
+    when_not_yet_accepted,
+    when_attempt_is_stopping,
+    when_attempt_is_to_stop,
+    when_rejected,
+    when_succeeded,
+    when_failed_for_good,
+    when_time_is_up,
+    when_suspended,
+    when_retry_is_not_due,
+    when_old_pods_linger,
+    when_open_parts_are_wrong,
+    when_attempt_is_due,
+    when_queued,
+    when_pods_do_not_run,
+    when_node_is_silent,
+    when_publishing,
+    when_training,
+    when_preparing,
+)

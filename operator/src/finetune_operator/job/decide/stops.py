@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why the operator itself ends the attempt under way. No I/O here.
+
+First the reason is recorded in the attempt, then its Job is deleted, so that a crash in between
+forgets neither. The trainer gets its grace period to save.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from finetune_contract.outcome import Blame, Failure
+from finetune_operator.job.observe.observation import Observed
+from finetune_operator.job.spec import FineTuneJob
+from finetune_operator.objects.names import StopReason
+from finetune_operator.objects.times import render_duration
+
+Stop = Callable[[FineTuneJob, Observed, datetime], Failure | None]
+
+
+def find_stop(job: FineTuneJob, observed: Observed, now: datetime) -> Failure | None:
+    """The first reason to end the attempt under way, if there is one."""
+    return next((found for stop in STOPS if (found := stop(job, observed, now)) is not None), None)
+
+
+def find_next_stop(job: FineTuneJob, observed: Observed, now: datetime) -> datetime | None:
+    """When time alone will be a reason: the earliest of the deadlines that have not passed yet."""
+    deadlines = (active_deadline(job, observed), start_deadline(job, observed))
+    ahead = (deadline for deadline in deadlines if deadline is not None and deadline > now)
+    return min(ahead, default=None)
+
+
+def active_deadline(job: FineTuneJob, observed: Observed) -> datetime | None:
+    """When the job has taken all the time it may: since it was first let have pods, or since it was
+    last resumed, as for a batch/v1 Job."""
+    if job.active_deadline is None or observed.started is None:
+        return None
+    return observed.started + job.active_deadline
+
+
+def start_deadline(job: FineTuneJob, observed: Observed) -> datetime | None:
+    """When the pods of the attempt under way have had all the time to start that they may have."""
+    if job.start_deadline is None or observed.waiting_since is None or observed.is_suspended:
+        return None
+    return observed.waiting_since + job.start_deadline
+
+
+def when_spec_was_changed(job: FineTuneJob, observed: Observed, now: datetime) -> Failure | None:
+    if observed.running in observed.attempts:
+        return None
+    return Failure(
+        blame=Blame.INTERRUPTION,
+        reason=StopReason.SPEC_CHANGED,
+        message="the spec was changed to define another run",
+        remedy="",
+    )
+
+
+def when_job_is_suspended(job: FineTuneJob, observed: Observed, now: datetime) -> Failure | None:
+    if not job.is_suspended:
+        return None
+    return Failure(
+        blame=Blame.INTERRUPTION,
+        reason=StopReason.SUSPENDED,
+        message="spec.suspend is true",
+        remedy="set spec.suspend to false to go on from the last checkpoint",
+    )
+
+
+def when_deadline_has_passed(job: FineTuneJob, observed: Observed, now: datetime) -> Failure | None:
+    deadline = active_deadline(job, observed)
+    return None if deadline is None or now < deadline else deadline_exceeded(job)
+
+
+def deadline_exceeded(job: FineTuneJob) -> Failure:
+    allowed = "" if job.active_deadline is None else render_duration(job.active_deadline)
+    return Failure(
+        blame=Blame.USER,
+        reason=StopReason.DEADLINE_EXCEEDED,
+        message=f"the job took longer than its spec.activeDeadlineSeconds ({allowed})",
+        remedy="raise spec.activeDeadlineSeconds; the last checkpoint is kept for a job that is "
+        "made again with the same config",
+    )
+
+
+def when_pods_did_not_start(job: FineTuneJob, observed: Observed, now: datetime) -> Failure | None:
+    deadline = start_deadline(job, observed)
+    if job.start_deadline is None or deadline is None or now < deadline:
+        return None
+    words = observed.waiting_for or "no pod was made: see the events of its Job"
+    return Failure(
+        blame=Blame.USER,
+        reason=StopReason.PODS_NOT_STARTED,
+        message=(
+            f"{observed.started_pods} of {job.resources.nodes} pods ran after "
+            f"{render_duration(job.start_deadline)}: {words}"
+        ),
+        remedy="ask for less, let a queue hold the job back until there is room, or raise "
+        "spec.startDeadlineSeconds",
+    )
+
+
+STOPS: tuple[Stop, ...] = (
+    when_spec_was_changed,
+    when_job_is_suspended,
+    when_deadline_has_passed,
+    when_pods_did_not_start,
+)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the platform team lets jobs do: small rules over a spec, each with its setting. No I/O here.
+
+Webhook and operator ask the same table, for jobs and for what a schedule makes of them. A setting
+that is not made allows everything, but for code from model repositories and folders of nodes, which
+must be allowed.
+
+A job that was accepted before a rule was tightened runs to its end, with all the attempts that it
+still needs: who wants it gone suspends or deletes it. What stays open to change (podTemplate,
+modelCache) is looked at before each attempt, and none is started against a rule.
+"""
+
+import json
+import posixpath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import unquote
+
+from finetune_operator.settings import Settings
+from finetune_spec.config import Problem
+from finetune_spec.config.parse.spellings import OLDER
+from finetune_spec.config.problem import quoted
+
+Spec = Mapping[str, Any]
+Rule = Callable[[Spec, str, Settings], Iterator[Problem]]
+
+_POD = "spec.podTemplate.spec"
+_CODE = "trust_remote_code"
+_NO_WORDS = ("", "0", "false", "no", "off", "n", "f", "none", "null")
+
+
+def check_guard_rails(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
+    """Everything that the platform team does not allow, with whole paths."""
+    for rule in RULES:
+        yield from rule(spec, namespace, settings)
+
+
+def namespace_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
+    allowed = settings.namespaces
+    if allowed and not _matches(namespace, allowed):
+        found = f"found {quoted(namespace)}, expected {_one_of(allowed)}"
+        yield _refusal("metadata.namespace", found, "NAMESPACES")
+
+
+def images_are_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
+    """The trainer's image, and those that are mounted as volumes."""
+    images = [("spec.image", spec.get("image") or settings.trainer_image)]
+    for path, volume in _volumes(spec):
+        if isinstance(source := volume.get("image"), Mapping):
+            images.append((f"{path}.image.reference", str(source.get("reference", ""))))
+    allowed = settings.allowed_images
+    for path, image in images:
+        if allowed and image != settings.trainer_image and not _matches(image, allowed):
+            found = f"found {quoted(image)}, expected {_one_of(allowed)}"
+            yield _refusal(path, found, "ALLOWED_IMAGES")
+
+
+def remote_code_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
+    """Code that comes with a model or data set would run in the pod, with the pod's secrets."""
+    if settings.allow_trust_remote_code:
+        return
+    for path in _find_remote_code(spec["config"], "spec.config"):
+        found = "found true, which runs code from the model's repository: remove it"
+        yield _refusal(path, found, "ALLOW_TRUST_REMOTE_CODE")
+
+
+def output_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
+    prefixes = [text.replace("{namespace}", namespace) for text in settings.output_prefixes]
+    for path, uri in _outputs(spec):
+        if prefixes and not any(_is_below(uri, prefix) for prefix in prefixes):
+            found = f"found {quoted(uri)}, expected a folder below {_one_of(prefixes)}"
+            yield _refusal(path, found, "OUTPUT_PREFIXES")
+
+
+def gpus_are_few_enough(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
+    resources = spec.get("resources") or {}
+    nodes, per_node = resources.get("nodes", 1), resources.get("gpusPerNode", 1)
+    most = settings.max_gpus
+    if most is not None and nodes * per_node > most:
+        found = f"found {nodes * per_node} GPUs ({nodes} nodes with {per_node} each)"
+        yield _refusal("spec.resources", f"{found}, expected at most {most}", "MAX_GPUS")
+
+
+def host_paths_are_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
+    allowed = settings.allowed_host_paths
+    for path, volume in _volumes(spec):
+        if not isinstance(source := volume.get("hostPath"), Mapping):
+            continue
+        folder = str(source.get("path", ""))
+        if not any(_is_below(folder, prefix) for prefix in allowed):
+            expected = f"a folder below {_one_of(allowed)}" if allowed else "another kind of volume"
+            found = f"found {quoted(folder)}, a folder of the node, expected {expected}"
+            yield _refusal(f"{path}.hostPath.path", found, "ALLOWED_HOST_PATHS")
+
+
+RULES: tuple[Rule, ...] = (
+    namespace_is_allowed,
+    images_are_allowed,
+    remote_code_is_allowed,
+    output_is_allowed,
+    gpus_are_few_enough,
+    host_paths_are_allowed,
+)
+
+
+def _refusal(path: str, found: str, setting: str) -> Problem:
+    who = f"the platform team sets {setting} in the operator's Deployment"
+    return Problem(path=path, message=f"{found}; {who}")
+
+
+def _outputs(spec: Spec) -> Iterator[tuple[str, str]]:
+    """The artifact's folder, and the hub where it is pushed there too."""
+    yield "spec.output.uri", spec["output"]["uri"]
+    config = {OLDER.get(key, key): value for key, value in spec["config"].items()}
+    if _is_on(config.get("push_to_hub")):
+        # Without a name it is one of the token's owner, whoever that is.
+        yield "spec.config.push_to_hub", f"hf://{config.get('hub_model_id') or ''}"
+
+
+def _volumes(spec: Spec) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    pod = (spec.get("podTemplate") or {}).get("spec") or {}
+    for place, volume in enumerate(pod.get("volumes") or ()):
+        yield f"{_POD}.volumes[{place}]", volume
+
+
+def _find_remote_code(value: Any, path: str) -> Iterator[str]:
+    """Where `trust_remote_code` is on, however deep: `model_init_kwargs` takes it too."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        # TRL reads such a text as the mapping that it spells, whatever it escapes.
+        try:
+            value = json.loads(value)
+        except ValueError:
+            if _CODE in value:
+                yield path
+            return
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if str(key).lstrip("-").replace("-", "_") == _CODE and _is_on(item):
+                yield f"{path}.{key}"
+            else:
+                yield from _find_remote_code(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from _find_remote_code(item, f"{path}[{place}]")
+
+
+def _is_on(value: Any) -> bool:
+    return value.strip().lower() not in _NO_WORDS if isinstance(value, str) else bool(value)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_below(place: str, prefix: str) -> bool:
+    """Whether a URI or a path is a folder or lies in it, and does not climb out of it."""
+    plain = unquote(place)
+    if posixpath.pardir in plain.split("/"):
+        return False
+    folder = prefix.rstrip("/")
+    return plain.rstrip("/") == folder or plain.startswith(f"{folder}/")
+
+
+def _one_of(allowed: Sequence[str]) -> str:
+    shown = ", ".join(allowed[:5])
+    more = f" or {len(allowed) - 5} more" if len(allowed) > 5 else ""
+    return f"{'one of ' if len(allowed) > 1 else ''}{shown}{more}"

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a job to the manifests of one attempt.
+
+Door: `build_attempt`.
+
+Everything is checked before, so building can't fail. No I/O in this folder.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from finetune_operator.job.manifests.run_document import build_config_map
+from finetune_operator.job.manifests.service import build_service
+from finetune_operator.job.manifests.training_job import build_training_job
+from finetune_operator.job.spec import FineTuneJob
+from finetune_operator.objects.raw import Manifest
+from finetune_operator.settings import Settings
+
+__all__ = ["build_attempt"]
+
+NONE: Mapping[str, Any] = {}
+
+
+def build_attempt(
+    job: FineTuneJob, attempt: int, settings: Settings, adjustments: Mapping[str, Any] = NONE
+) -> tuple[Manifest, ...]:
+    """An attempt's objects in the order of their creation.
+
+    `adjustments` are the config keys that it sets otherwise than the user did.
+
+    The Job is last: once it is there, whatever its pods need is there.
+    """
+    config_map = build_config_map(job, attempt, adjustments)
+    training_job = build_training_job(job, attempt, settings, adjustments)
+    if job.resources.nodes == 1:
+        return (config_map, training_job)
+    return (config_map, build_service(job, attempt), training_job)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The metadata that all objects of an attempt share. No I/O here."""
+
+from finetune_operator.job.spec import FineTuneJob
+from finetune_operator.objects.names import (
+    API_VERSION,
+    KIND,
+    KUEUE_PODSET_PREFIX,
+    KUEUE_PREFIX,
+    LABEL_ATTEMPT,
+    LABEL_JOB,
+    LABEL_MANAGED_BY,
+    LABEL_RUN,
+    OPERATOR,
+    child_name,
+    job_label,
+)
+from finetune_operator.objects.raw import Manifest
+
+
+def build_metadata(job: FineTuneJob, attempt: int) -> Manifest:
+    return {
+        "namespace": job.namespace,
+        "name": child_name(job.name, attempt),
+        "labels": build_labels(job, attempt),
+        # Without blockOwnerDeletion: it would need the right to set finalizers on jobs.
+        "ownerReferences": [
+            {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "name": job.name,
+                "uid": job.uid,
+                "controller": True,
+            }
+        ],
+    }
+
+
+def build_labels(job: FineTuneJob, attempt: int) -> dict[str, str]:
+    return {
+        LABEL_MANAGED_BY: OPERATOR,
+        LABEL_JOB: job_label(job.name),
+        LABEL_RUN: job.run_id,
+        LABEL_ATTEMPT: str(attempt),
+    }
+
+
+def kueue_entries(entries: dict[str, str], prefix: str = KUEUE_PREFIX) -> dict[str, str]:
+    """The labels or annotations that are Kueue's: it looks for them on the Job it manages."""
+    return {name: value for name, value in entries.items() if name.startswith(prefix)}
+
+
+def kueue_podset_entries(entries: dict[str, str]) -> dict[str, str]:
+    """Those of Kueue's annotations that it looks for on the pod template (topology)."""
+    return kueue_entries(entries, KUEUE_PODSET_PREFIX)

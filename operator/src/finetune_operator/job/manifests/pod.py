@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pod template of an attempt: meets the `restricted` Pod Security Standard. No I/O here."""
+
+from finetune_contract.mounts import (
+    COMPILED_CACHES,
+    ENV_GRACE_SECONDS,
+    ENV_PROGRESS_TOKEN,
+    ENV_PROGRESS_URL,
+    MODEL_CACHE_FOLDER,
+    RUN_FOLDER,
+    TOKEN_FILE,
+    TOKEN_FOLDER,
+    WORK_FOLDER,
+    progress_audience,
+)
+from finetune_operator.job.manifests.metadata import build_labels, kueue_podset_entries
+from finetune_operator.job.manifests.overlay import apply_overlay, variables_in
+from finetune_operator.job.spec import FineTuneJob
+from finetune_operator.objects.names import CONTAINER, FINETUNE_JOBS, child_name
+from finetune_operator.objects.raw import Manifest
+from finetune_operator.settings import Settings
+
+TRAINER_UID = 65532
+"""A number, since the kubelet can't tell whether a named user is root."""
+
+TOKEN_SECONDS = 3600
+
+
+def build_pod_template(job: FineTuneJob, attempt: int, settings: Settings) -> Manifest:
+    metadata: Manifest = {"labels": build_labels(job, attempt)}
+    if annotations := kueue_podset_entries(dict(job.annotations)):
+        metadata["annotations"] = annotations
+    spec: Manifest = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": grace_seconds(job),
+        "automountServiceAccountToken": False,
+        # Links to every Service of the namespace would crowd the environment.
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": TRAINER_UID,
+            "runAsGroup": TRAINER_UID,
+            "fsGroup": TRAINER_UID,
+            # Or the kubelet would go through every file of a claim each time.
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_build_container(job, settings)],
+        "volumes": _build_volumes(job, attempt, settings),
+    }
+    if job.resources.nodes > 1:
+        spec["subdomain"] = child_name(job.name, attempt)
+    return apply_overlay({"metadata": metadata, "spec": spec}, job.pod_template)
+
+
+def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
+    container: Manifest = {
+        "name": CONTAINER,
+        "image": job.image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [
+            {"name": "HOME", "value": WORK_FOLDER},
+            {"name": "HF_HOME", "value": f"{WORK_FOLDER}/hf"},
+            {"name": ENV_GRACE_SECONDS, "value": str(grace_seconds(job))},
+            {"name": ENV_PROGRESS_URL, "value": progress_url(job, settings)},
+            {"name": ENV_PROGRESS_TOKEN, "value": f"{TOKEN_FOLDER}/{TOKEN_FILE}"},
+        ],
+        "resources": _build_resources(job),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "run", "mountPath": RUN_FOLDER, "readOnly": True},
+            {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True},
+            {"name": "work", "mountPath": WORK_FOLDER},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
+            {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - in the container
+        ],
+    }
+    if job.model_cache is not None:
+        mount = {"name": "model-cache", "mountPath": MODEL_CACHE_FOLDER}
+        if job.model_cache.sub_path is not None:
+            mount["subPath"] = job.model_cache.sub_path
+        container["volumeMounts"].append(mount)
+        # Only what the hub's library guards with locks; HF_HOME would share code and tokens too.
+        container["env"].append({"name": "HF_HUB_CACHE", "value": f"{MODEL_CACHE_FOLDER}/hub"})
+        container["env"] += _build_compiled_caches(job)
+    if job.credentials_secret is not None:
+        container["envFrom"] = [{"secretRef": {"name": job.credentials_secret}}]
+    return container
+
+
+def _build_compiled_caches(job: FineTuneJob) -> list[Manifest]:
+    """Where later attempts find what this one compiles, unless the job names other places."""
+    named = variables_in(job.pod_template)
+    return [
+        {"name": name, "value": folder}
+        for name, folder in COMPILED_CACHES.items()
+        if name not in named
+    ]
+
+
+def grace_seconds(job: FineTuneJob) -> int:
+    return int(job.grace_period.total_seconds())
+
+
+def progress_url(job: FineTuneJob, settings: Settings) -> str:
+    return f"{settings.progress_url}{FINETUNE_JOBS.path(job.namespace, job.name)}/progress"
+
+
+def _build_resources(job: FineTuneJob) -> Manifest:
+    requests: dict[str, str] = {}
+    limits: dict[str, str] = {}
+    if job.resources.cpu is not None:
+        # No limit on the CPU: being throttled helps nobody where the node has time to spare.
+        requests["cpu"] = job.resources.cpu
+    if job.resources.memory is not None:
+        requests["memory"] = limits["memory"] = job.resources.memory
+    if job.resources.ephemeral_storage is not None:
+        requests["ephemeral-storage"] = job.resources.ephemeral_storage
+        limits["ephemeral-storage"] = job.resources.ephemeral_storage
+    limits.update(job.resources.requested_gpus)
+    claims = [dict(claim) for claim in job.resources.claims]
+    sections = (("requests", requests), ("limits", limits), ("claims", claims))
+    return {name: entries for name, entries in sections if entries}
+
+
+def _build_volumes(job: FineTuneJob, attempt: int, settings: Settings) -> list[Manifest]:
+    token = {
+        "path": TOKEN_FILE,
+        "audience": progress_audience(job.namespace, job.name, job.uid),
+        "expirationSeconds": TOKEN_SECONDS,
+    }
+    volumes: list[Manifest] = [
+        {"name": "run", "configMap": {"name": child_name(job.name, attempt)}},
+        {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
+        {"name": "work", "emptyDir": {}},
+        {"name": "tmp", "emptyDir": {}},
+        # The container runtime's own 64 MiB are too few for data loader workers.
+        {
+            "name": "shared-memory",
+            "emptyDir": {
+                "medium": "Memory",
+                "sizeLimit": job.resources.shared_memory or settings.shared_memory,
+            },
+        },
+    ]
+    if job.model_cache is not None:
+        claim = {"claimName": job.model_cache.claim_name}
+        volumes.append({"name": "model-cache", "persistentVolumeClaim": claim})
+    return volumes

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""observe: what the children show, on top of what the status remembers. No I/O here.
+
+The last place where raw children are read, with `verdict`, which explains failures for it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from finetune_contract.outcome import Blame, Failure, Outcome
+from finetune_contract.progress import TrainerPhase
+from finetune_operator.job.attempts import Attempt, Result, began_at, parse_attempts
+from finetune_operator.job.observe.pods import (
+    controller_uid,
+    current_pods,
+    find_lingering,
+    find_silent_nodes,
+    find_wait,
+    find_waiting_words,
+    first_start,
+    pods_of,
+    start_time,
+)
+from finetune_operator.job.observe.queueing import (
+    NO_WORDS,
+    QueueWords,
+    find_queue,
+    find_queue_words,
+)
+from finetune_operator.job.observe.verdict import find_outcome, has_ended, judge_failure
+from finetune_operator.job.spec import FineTuneJob, is_accepted
+from finetune_operator.objects import conditions
+from finetune_operator.objects.names import (
+    ANNOTATION_ADJUSTMENTS,
+    ANNOTATION_DEFINITION,
+    LABEL_ATTEMPT,
+    FailureReason,
+)
+from finetune_operator.objects.raw import Body
+from finetune_operator.objects.times import parse_time
+
+MAX_MESSAGE = 1024
+"""Longer words of a failure are cut: they are in the status twice, and in events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Children:
+    """What there is of a job, as raw objects; also of an earlier job of the same name."""
+
+    training_jobs: Sequence[Body] = ()
+    pods: Sequence[Body] = ()
+    workload: Body | None = None
+    """What Kueue keeps of the newest Job while that is suspended."""
+    complaint: str = ""
+    """Why the Job controller could not make the pods of the newest Job, in its words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Where a job stands."""
+
+    is_accepted: bool
+    """Whether the status already says so: from then on the API server keeps the spec as it is."""
+    attempts: tuple[Attempt, ...] = ()
+    """At what the spec defines now: all that is known of, brought up to date."""
+    earlier: tuple[Attempt, ...] = ()
+    """At what it defined before it was changed."""
+    started: datetime | None = None
+    """When its pods were first let start, or were again after a suspension; not while a queue holds
+    them back."""
+    outcome: Outcome | None = None
+    """Of the newest attempt, seen while its pod could still be read."""
+    trainer_phase: TrainerPhase | None = None
+    """What the newest attempt last reported to be doing."""
+    is_suspended: bool = False
+    """Whether somebody (Kueue) keeps the running attempt's Job from having pods."""
+    queue: str = ""
+    """The LocalQueue of the running attempt's Job."""
+    queue_words: QueueWords = NO_WORDS
+    """Why it is suspended."""
+    is_going: bool = False
+    """Whether the running attempt's Job is being deleted."""
+    waiting_since: datetime | None = None
+    """Since when a pod of the running attempt has been wanted that does not run."""
+    started_pods: int = 0
+    """How many pods of the running attempt have got as far as running."""
+    waiting_for: str = ""
+    """Why a pod of the running attempt does not run, in the words of whoever is to start it."""
+    silent_nodes: str = ""
+    """Which nodes with pods that have not ended do not answer any more."""
+    lingering_pods: tuple[str, ...] = ()
+    """Pods of ended attempts, or of an earlier job of this name, that still run."""
+
+    @property
+    def newest(self) -> Attempt | None:
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def last(self) -> Attempt | None:
+        """The newest at whatever definition: there is never more than one after it."""
+        return self.newest or (self.earlier[-1] if self.earlier else None)
+
+    @property
+    def running(self) -> Attempt | None:
+        """The newest that has not ended: there should never be another, nor one after it."""
+        known = (*self.earlier, *self.attempts)
+        return next((attempt for attempt in reversed(known) if attempt.end is None), None)
+
+
+def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> Observed:
+    """Attempts that are recorded as ended stay as they are; the others as their children show."""
+    accepted, status = is_accepted(body), body.get("status", {})
+    progress = status.get("progress", {})
+    own_jobs = {
+        found["metadata"]["name"]: found
+        for found in children.training_jobs
+        if controller_uid(found) == job.uid
+    }
+    attempts: list[Attempt] = []
+    outcome = None
+    for known in _known_attempts(status, own_jobs):
+        # Not only the newest: a crash may have come between its start and the record of the last.
+        training_job = own_jobs.get(known.name)
+        seen, outcome = _bring_up_to_date(known, training_job, children.pods, now)
+        if seen.gpus is None and seen.definition == job.definition:
+            # Its record was never written (a crash), nor was that of an older operator.
+            seen = replace(seen, gpus=job.resources.gpus)
+        attempts.append(_with_progress(seen, progress, outcome))
+    last = attempts[-1] if attempts else None
+    is_running = last is not None and last.end is None
+    current_job = own_jobs.get(last.name) if last is not None and is_running else None
+    is_held = bool(current_job and current_job["spec"].get("suspend"))
+    # The time that a further attempt waits for its first turn is the job's own.
+    was_admitted = last is not None and last.admitted is not None
+    wanted = current_pods(current_job, children.pods)
+    told = _with_steps_lost(attempts)
+    other = [told.index(it) for it in told if it.definition not in ("", job.definition)]
+    changed = max(other, default=-1) + 1
+    return Observed(
+        is_accepted=accepted,
+        attempts=tuple(told[changed:]),
+        earlier=tuple(told[:changed]),
+        started=None if is_held and was_admitted else _started(status, told[changed:]),
+        outcome=outcome,
+        trainer_phase=_trainer_phase(progress, last),
+        is_suspended=is_held,
+        queue=find_queue(current_job),
+        queue_words=find_queue_words(children.workload),
+        is_going=bool(current_job and "deletionTimestamp" in current_job["metadata"]),
+        waiting_since=find_wait(
+            current_job, wanted, has_run=last is not None and last.pods_started is not None
+        ),
+        started_pods=sum(
+            pod.get("status", {}).get("phase", "Pending") != "Pending" for pod in wanted
+        ),
+        waiting_for=find_waiting_words(wanted, children.complaint),
+        silent_nodes=find_silent_nodes(children.pods),
+        lingering_pods=find_lingering(children.pods, current_job),
+    )
+
+
+def _started(status: Body, attempts: Sequence[Attempt]) -> datetime | None:
+    """As recorded, since the first attempts' records may be gone; anew after a queue held it back,
+    as for a batch/v1 Job."""
+    if "startTime" in status and attempts:
+        return parse_time(status["startTime"])
+    newest = attempts[-1] if attempts else None
+    if newest is not None and newest.end is None and newest.admitted is not None:
+        return newest.admitted
+    return began_at(attempts)
+
+
+def _known_attempts(status: Body, own_jobs: Mapping[str, Body]) -> list[Attempt]:
+    """The recorded attempts and, after them, those whose record was never written (a crash)."""
+    recorded = list(parse_attempts(status))
+    newest_number = recorded[-1].number if recorded else 0
+    unrecorded = [_attempt_of(name, found["metadata"]) for name, found in own_jobs.items()]
+    newer = [attempt for attempt in unrecorded if attempt.number > newest_number]
+    return recorded + sorted(newer, key=lambda attempt: attempt.number)
+
+
+def _attempt_of(name: str, metadata: Body) -> Attempt:
+    """An attempt as its Job alone tells of it."""
+    annotations = metadata.get("annotations", {})
+    return Attempt(
+        number=int(metadata["labels"][LABEL_ATTEMPT]),
+        name=name,
+        start=parse_time(metadata["creationTimestamp"]),
+        definition=annotations.get(ANNOTATION_DEFINITION, ""),
+        adjustments=json.loads(annotations.get(ANNOTATION_ADJUSTMENTS, "{}")),
+    )
+
+
+def _bring_up_to_date(
+    attempt: Attempt, training_job: Body | None, all_pods: Sequence[Body], now: datetime
+) -> tuple[Attempt, Outcome | None]:
+    if attempt.end is not None:
+        return attempt, None
+    if training_job is None:
+        return _failed(attempt, _why_deleted(attempt), now), None
+    pods = pods_of(training_job, all_pods)
+    attempt = replace(
+        attempt,
+        admitted=start_time(training_job) or attempt.admitted,
+        # A pod that was replaced may be gone by now.
+        pods_started=attempt.pods_started or first_start(pods),
+    )
+    found = training_job.get("status", {}).get("conditions", ())
+    is_going = "deletionTimestamp" in training_job["metadata"]
+    if conditions.is_true(found, "Complete"):
+        return _succeeded(attempt, _condition_time(found, "Complete")), find_outcome(pods)
+    if conditions.is_true(found, "Failed"):
+        end, verdict = _condition_time(found, "Failed"), judge_failure(training_job, pods)
+        failure = attempt.failure if attempt.is_stopping else None
+    elif is_going and pods and all(map(has_ended, pods)):
+        # While its pods are waited for, they can still be read.
+        if (outcome := find_outcome(pods)) is not None:
+            return _succeeded(attempt, now), outcome
+        end, verdict, failure = now, judge_failure(training_job, pods), _why_deleted(attempt)
+    else:
+        return attempt, None
+    ended = _failed(attempt, failure or verdict.failure, end)
+    if verdict.outcome is not None:
+        lost = max(0, verdict.outcome.step - verdict.outcome.checkpoint_step)
+        ended = replace(ended, steps_lost=lost)
+    return replace(ended, exit_code=verdict.exit_code), verdict.outcome
+
+
+def _succeeded(attempt: Attempt, end: datetime) -> Attempt:
+    """Also one that was to be stopped and was done before that."""
+    return replace(
+        attempt,
+        end=end,
+        result=Result.SUCCEEDED,
+        exit_code=0,
+        steps_lost=0,
+        failure=None,
+        is_stopping=False,
+    )
+
+
+def _failed(attempt: Attempt, failure: Failure, end: datetime) -> Attempt:
+    is_interruption = failure.blame is Blame.INTERRUPTION
+    return replace(
+        attempt,
+        end=end,
+        result=Result.INTERRUPTED if is_interruption else Result.FAILED,
+        failure=replace(failure, message=failure.message[:MAX_MESSAGE]),
+        is_stopping=False,
+    )
+
+
+def _why_deleted(attempt: Attempt) -> Failure:
+    """By us, for the reason that was recorded before; or by somebody else."""
+    if attempt.is_stopping and attempt.failure is not None:
+        return attempt.failure
+    return Failure(
+        blame=Blame.INTERRUPTION,
+        reason=FailureReason.TRAINING_JOB_DELETED,
+        message=f"Job {attempt.name} was deleted",
+        remedy="delete the FineTuneJob, not its Job, to end the run",
+    )
+
+
+def _with_progress(
+    attempt: Attempt, progress: Mapping[str, Any], outcome: Outcome | None
+) -> Attempt:
+    """With what the trainer said last; its outcome knows better than its reports."""
+    if outcome is not None:
+        return replace(attempt, last_step=outcome.step, resumed_from_step=outcome.resumed_from_step)
+    if progress.get("attempt") != attempt.number:
+        return attempt
+    steps = [step for step in (attempt.last_step, progress.get("step")) if step is not None]
+    resumed_from_step = progress.get("resumedFromStep", attempt.resumed_from_step)
+    return replace(attempt, last_step=max(steps, default=None), resumed_from_step=resumed_from_step)
+
+
+def _with_steps_lost(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Where a killed attempt could not say what it lost, the next one's beginning tells."""
+    told: list[Attempt] = []
+    next_beginning: int | None = None
+    for attempt in reversed(attempts):
+        last_step, is_open = attempt.last_step, attempt.steps_lost is None
+        if is_open and last_step is not None and next_beginning is not None:
+            told.append(replace(attempt, steps_lost=max(0, last_step - next_beginning)))
+        else:
+            told.append(attempt)
+        if attempt.resumed_from_step is not None:
+            next_beginning = attempt.resumed_from_step
+    return told[::-1]
+
+
+def _trainer_phase(progress: Mapping[str, Any], newest: Attempt | None) -> TrainerPhase | None:
+    is_of_newest = newest is not None and progress.get("attempt") == newest.number
+    return TrainerPhase.named(progress.get("phase")) if is_of_newest else None
+
+
+def _condition_time(found: Sequence[Body], type_: str) -> datetime:
+    return parse_time(conditions.require(found, type_)["lastTransitionTime"])

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pods of an attempt: which are its own, what they wait for, which are left. No I/O here."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from finetune_operator.job.observe.verdict import has_ended, is_to_be_replaced
+from finetune_operator.objects import conditions
+from finetune_operator.objects.raw import Body
+from finetune_operator.objects.times import parse_time
+
+
+def controller_uid(child: Body) -> str | None:
+    """The uid of the object that manages this one."""
+    for reference in child["metadata"].get("ownerReferences", ()):
+        if reference.get("controller"):
+            uid: str = reference["uid"]
+            return uid
+    return None
+
+
+def pods_of(training_job: Body, pods: Sequence[Body]) -> list[Body]:
+    uid = training_job["metadata"]["uid"]
+    return [pod for pod in pods if controller_uid(pod) == uid]
+
+
+def current_pods(training_job: Body | None, pods: Sequence[Body]) -> list[Body]:
+    """One pod for each node of the running attempt: without those that others replace, or are to,
+    when a quota lets them."""
+    if training_job is None:
+        return []
+    own = pods_of(training_job, pods)
+    if training_job["spec"].get("completionMode") == "Indexed":
+        return own
+    newest = sorted(own, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))[-1:]
+    return [pod for pod in newest if not is_to_be_replaced(pod)]
+
+
+def start_time(training_job: Body) -> datetime | None:
+    """When the Job was let have pods, anew each time that a queue lets it go on."""
+    started = training_job.get("status", {}).get("startTime")
+    return None if started is None else parse_time(started)
+
+
+def first_start(pods: Sequence[Body]) -> datetime | None:
+    """When the first of these pods started on its node."""
+    starts = [pod.get("status", {}).get("startTime") for pod in pods]
+    return min((parse_time(start) for start in starts if start), default=None)
+
+
+def find_wait(training_job: Body | None, pods: Sequence[Body], *, has_run: bool) -> datetime | None:
+    """Since when a pod is wanted that does not run yet, or was not even made (a quota).
+
+    Nobody knows since when one is missing that is to replace another, which a single node's may.
+    """
+    if training_job is None or training_job["spec"].get("suspend"):
+        return None
+    waiting = [pod for pod in pods if pod.get("status", {}).get("phase", "Pending") == "Pending"]
+    if waiting:
+        return min(parse_time(pod["metadata"]["creationTimestamp"]) for pod in waiting)
+    is_short = len(pods) < training_job["spec"].get("parallelism", 1)
+    is_replaced = has_run and training_job["spec"].get("completionMode") != "Indexed"
+    return start_time(training_job) if is_short and not is_replaced else None
+
+
+def find_lingering(pods: Sequence[Body], training_job: Body | None) -> tuple[str, ...]:
+    """Pods that run although they are not of the running attempt's Job."""
+    current = pods_of(training_job, pods) if training_job is not None else []
+    lingering = [pod for pod in pods if pod not in current and not has_ended(pod)]
+    return tuple(sorted(pod["metadata"]["name"] for pod in lingering))
+
+
+def lacks_pods(training_job: Body) -> bool:
+    """Whether fewer pods were made than a Job that was let start asks for."""
+    status = training_job.get("status", {})
+    made = status.get("active", 0) + status.get("succeeded", 0)
+    return "startTime" in status and made < training_job["spec"].get("parallelism", 1)
+
+
+def find_silent_nodes(pods: Sequence[Body]) -> str:
+    """The nodes that do not answer, with the pods there of which nobody knows whether they run."""
+    lost = [pod for pod in pods if not has_ended(pod) and _is_on_silent_node(pod)]
+    return ", ".join(
+        f"node {pod['spec']['nodeName']} does not answer, and nobody knows whether pod "
+        f"{pod['metadata']['name']} still runs there"
+        for pod in sorted(lost, key=lambda pod: str(pod["metadata"]["name"]))
+    )
+
+
+def _is_on_silent_node(pod: Body) -> bool:
+    """The node controller marks the pod as not ready; a kubelet would do so for its containers."""
+    found = pod.get("status", {}).get("conditions", ())
+    ready = conditions.find(found, "Ready") or {}
+    is_gated = bool(pod.get("spec", {}).get("readinessGates"))
+    is_marked = ready.get("status") == "False" and conditions.is_true(found, "ContainersReady")
+    return is_marked and not is_gated
+
+
+def find_waiting_words(pods: Sequence[Body], complaint: str) -> str:
+    """The first complaint about a pod, in the words of whoever is to start it, or to make it."""
+    for pod in pods:
+        status = pod.get("status", {})
+        scheduled = conditions.find(status.get("conditions", ()), "PodScheduled")
+        if scheduled and scheduled.get("status") == "False" and scheduled.get("message"):
+            return f"pod {pod['metadata']['name']} is not scheduled: {scheduled['message']}"
+        for container in status.get("containerStatuses", ()):
+            waiting = container.get("state", {}).get("waiting", {})
+            if waiting.get("message"):
+                return (
+                    f"pod {pod['metadata']['name']} does not start: "
+                    f"{waiting.get('reason')}: {waiting['message']}"
+                )
+    return f"a pod could not be made: {complaint}" if complaint else ""

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Kueue says of a Job that waits: its Workload's conditions in one sentence. No I/O here."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from finetune_operator.objects import conditions
+from finetune_operator.objects.names import LABEL_QUEUE, Reason
+from finetune_operator.objects.raw import Body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueWords:
+    """Why a Job waits."""
+
+    reason: str
+    message: str
+    is_known: bool
+    """Whether Kueue has said it already."""
+
+
+NO_WORDS = QueueWords(
+    reason=Reason.QUEUED,
+    message="the Job is suspended: it waits for its turn in a queue",
+    is_known=False,
+)
+"""Before Kueue has said anything, and where somebody else has suspended the Job."""
+
+
+def find_queue(training_job: Body | None) -> str:
+    """The LocalQueue of a Job; Kueue itself names one called `default` where nobody else has."""
+    labels = training_job["metadata"].get("labels", {}) if training_job is not None else {}
+    queue: str = labels.get(LABEL_QUEUE, "")
+    return queue
+
+
+def find_queue_words(workload: Body | None) -> QueueWords:
+    """The Workload's own words, what stands in the way before what came before."""
+    if workload is None:
+        return NO_WORDS
+    status = workload.get("status", {})
+    found = status.get("conditions", ())
+    evicted = _message(found, "Evicted", "True")
+    waits = _what_is_waited_for(workload)
+    words = [f"evicted: {evicted}" if evicted else "", waits if waits != evicted else ""]
+    if not any(words):
+        return NO_WORDS
+    return QueueWords(
+        reason=Reason.PREEMPTED if conditions.is_true(found, "Preempted") else Reason.QUEUED,
+        message="; ".join(word for word in words if word),
+        is_known=True,
+    )
+
+
+def _what_is_waited_for(workload: Body) -> str:
+    """Somebody who lets it be active again, then quota, then the checks of the admins."""
+    if workload["spec"].get("active") is False:
+        return f"Workload {workload['metadata']['name']} was deactivated: its spec.active is false"
+    status = workload.get("status", {})
+    found = status.get("conditions", ())
+    if not conditions.is_true(found, "QuotaReserved"):
+        return _message(found, "QuotaReserved", "False")
+    checks = [
+        f"{check['name']} ({check.get('message') or check['state']})"
+        for check in status.get("admissionChecks", ())
+        if check["state"] != "Ready"
+    ]
+    if checks:
+        return f"its quota is reserved; admission checks are not ready: {', '.join(checks)}"
+    return _message(found, "Admitted", "False")
+
+
+def _message(found: Iterable[Body], type_: str, status: str) -> str:
+    condition = conditions.find(list(found), type_)
+    if condition is None or condition["status"] != status:
+        return ""
+    message: str = condition.get("message", "")
+    return message

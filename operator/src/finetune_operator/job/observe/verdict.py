@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why an attempt did not succeed: from its pods' last words and its Job's condition. No I/O here.
+
+Precedence, from the best witness to the poorest:
+
+1. an outcome that names the rank that failed, unless that only lost a peer (earliest of several);
+2. of the other pods that ended badly the earliest: its outcome where it left one, else how its
+   container ended. Times are in seconds; within one, a pod without an outcome goes first, since a
+   killed trainer says nothing, and one that lost a peer goes last;
+3. a pod that failed before its container could end (evicted, its node lost);
+4. the exit code that the Job's Failed condition quotes, when all pods are gone;
+5. the Job's Failed condition itself.
+
+On a single node, pods that a disruption took, or that were asked to stop and did, were replaced
+within the attempt: they are heard only where there is no other.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from finetune_contract.documents import InvalidDocument
+from finetune_contract.outcome import (
+    PEER_LOST,
+    Blame,
+    ExitCode,
+    Failure,
+    Outcome,
+    blame_of_exit_code,
+)
+from finetune_operator.objects.conditions import find, is_true
+from finetune_operator.objects.names import CONTAINER, FailureReason
+from finetune_operator.objects.raw import Body
+
+# The Job controller's words: "Container trainer for pod ns/name failed with exit code 64 matching".
+_QUOTED_EXIT_CODE = re.compile(r"failed with exit code (\d+)")
+
+MEMORY_REMEDY = (
+    "raise spec.resources.memory, or let the job need less: shorter max_length, smaller batches"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What ended an attempt, and all that its best witness said."""
+
+    failure: Failure
+    exit_code: int | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ending:
+    """How one pod ended."""
+
+    pod: Body
+    terminated: Body
+    outcome: Outcome | None
+
+    @property
+    def exit_code(self) -> int:
+        exit_code: int = self.terminated["exitCode"]
+        return exit_code
+
+    @property
+    def order(self) -> tuple[bool, str, bool, bool, str]:
+        """The smallest is heard."""
+        failure = self.outcome.failure if self.outcome else None
+        is_echo = failure is not None and failure.reason == PEER_LOST
+        names_culprit = failure is not None and failure.rank is not None and not is_echo
+        return (
+            not names_culprit,
+            self.terminated.get("finishedAt") or "",
+            self.outcome is not None,
+            is_echo,
+            self.pod["metadata"]["name"],
+        )
+
+
+def judge_failure(training_job: Body, pods: Sequence[Body]) -> Verdict:
+    """The verdict on an attempt whose Job has failed."""
+    endings = [ending for ending in map(_find_ending, pods) if ending is not None]
+    failed = [ending for ending in endings if ending.exit_code != 0]
+    if training_job["spec"].get("completionMode") != "Indexed":
+        failed = [ending for ending in failed if not is_to_be_replaced(ending.pod)] or failed
+    if failed:
+        return _judge_ending(min(failed, key=lambda ending: ending.order))
+    if lost := [pod for pod in pods if pod.get("status", {}).get("phase") == "Failed"]:
+        return _judge_lost_pod(lost[0])
+    return _judge_training_job(training_job)
+
+
+def find_outcome(pods: Sequence[Body]) -> Outcome | None:
+    """What a succeeded attempt reported: the outcome with an artifact, else any."""
+    outcomes = [
+        ending.outcome
+        for ending in map(_find_ending, pods)
+        if ending is not None and ending.outcome is not None and ending.exit_code == 0
+    ]
+    with_artifact = [outcome for outcome in outcomes if outcome.artifact is not None]
+    return next(iter(with_artifact + outcomes), None)
+
+
+def has_ended(pod: Body) -> bool:
+    """Whether nothing runs in this pod any more."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def is_to_be_replaced(pod: Body) -> bool:
+    """Whether this pod has ended in a way that a single node's Job does not count as a failure:
+    as its podFailurePolicy has it."""
+    if pod.get("status", {}).get("phase") != "Failed":
+        return False
+    ending = _find_ending(pod)
+    is_interrupted = ending is not None and ending.exit_code == ExitCode.INTERRUPTED
+    return is_interrupted or _find_disruption(pod) is not None
+
+
+def is_over(training_job: Body) -> bool:
+    """Whether a Job has ended, and has no more pods."""
+    found = training_job.get("status", {}).get("conditions", ())
+    return is_true(found, "Complete") or is_true(found, "Failed")
+
+
+def _find_ending(pod: Body) -> _Ending | None:
+    for status in pod.get("status", {}).get("containerStatuses", ()):
+        terminated = status.get("state", {}).get("terminated")
+        if status.get("name") == CONTAINER and terminated is not None:
+            outcome = _read_outcome(terminated.get("message") or "")
+            return _Ending(pod=pod, terminated=terminated, outcome=outcome)
+    return None
+
+
+def _read_outcome(message: str) -> Outcome | None:
+    try:
+        return Outcome.from_json(message)
+    except InvalidDocument:
+        return None
+
+
+def _judge_ending(ending: _Ending) -> Verdict:
+    outcome, exit_code = ending.outcome, ending.exit_code
+    if outcome is not None and outcome.failure is not None:
+        return Verdict(failure=outcome.failure, exit_code=exit_code, outcome=outcome)
+    if ending.terminated.get("reason") == "OOMKilled":
+        failure = Failure(
+            blame=Blame.INFRASTRUCTURE,
+            reason=FailureReason.OUT_OF_HOST_MEMORY,
+            message="the trainer was killed because the pod used more memory than its limit",
+            remedy=MEMORY_REMEDY,
+        )
+        return Verdict(failure=failure, exit_code=exit_code)
+    if stopped := _who_stopped(ending.pod):
+        failure = Failure(
+            blame=Blame.INTERRUPTION,
+            reason=FailureReason.POD_STOPPED,
+            message=f"the pod was stopped and could not finish saving: {stopped}",
+            remedy="raise spec.terminationGracePeriodSeconds if this happens again",
+        )
+        return Verdict(failure=failure, exit_code=exit_code)
+    # Without an outcome the kubelet puts the log's last lines there (FallbackToLogsOnError).
+    words = (ending.terminated.get("message") or "").strip()
+    return Verdict(failure=_failure_of_exit_code(exit_code, words), exit_code=exit_code)
+
+
+def _judge_lost_pod(pod: Body) -> Verdict:
+    status, stopped = pod["status"], _who_stopped(pod)
+    words = status.get("message") or stopped or "the pod failed and left no word"
+    return Verdict(
+        failure=Failure(
+            blame=Blame.INTERRUPTION if stopped else Blame.INFRASTRUCTURE,
+            reason=status.get("reason") or FailureReason.POD_FAILED,
+            message=words,
+            remedy="",
+        )
+    )
+
+
+def _who_stopped(pod: Body) -> str | None:
+    """What stopped this pod from outside, or None where nobody did."""
+    if disruption := _find_disruption(pod):
+        return disruption.get("message") or disruption.get("reason") or "it was disrupted"
+    return "it was deleted" if "deletionTimestamp" in pod["metadata"] else None
+
+
+def _find_disruption(pod: Body) -> Body | None:
+    conditions = pod.get("status", {}).get("conditions", ())
+    disruption = find(conditions, "DisruptionTarget")
+    return disruption if disruption and disruption.get("status") == "True" else None
+
+
+def _judge_training_job(training_job: Body) -> Verdict:
+    conditions = training_job.get("status", {}).get("conditions", ())
+    failed = find(conditions, "Failed") or {}
+    words = failed.get("message") or "the Job failed"
+    if quoted := _QUOTED_EXIT_CODE.search(words):
+        exit_code = int(quoted.group(1))
+        return Verdict(failure=_failure_of_exit_code(exit_code, ""), exit_code=exit_code)
+    return Verdict(
+        failure=Failure(
+            blame=Blame.INFRASTRUCTURE,
+            reason=failed.get("reason") or FailureReason.TRAINING_JOB_FAILED,
+            message=words,
+            remedy="",
+        )
+    )
+
+
+def _failure_of_exit_code(exit_code: int, words: str) -> Failure:
+    told = f": {words}" if words else ""
+    return Failure(
+        # An exit code of 0 stands for success and never gets here.
+        blame=blame_of_exit_code(exit_code) or Blame.INTERNAL,
+        reason=FailureReason.EXITED_WITHOUT_OUTCOME,
+        message=f"the trainer ended with exit code {exit_code} and left no outcome{told}",
+        remedy="",
+    )

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The straight line from a job to its next status; composes, decides nothing.
+
+parse_job -> observe -> decide -> build_attempt -> carry out -> next_status -> patch -> event
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from finetune_operator.job.attempts import parse_attempts
+from finetune_operator.job.cluster import Cluster
+from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.manifests import build_attempt
+from finetune_operator.job.observe.observation import Observed, observe
+from finetune_operator.job.spec import FineTuneJob, parse_job
+from finetune_operator.job.status.events import build_event, find_turning_points
+from finetune_operator.job.status.status import (
+    acknowledged_status,
+    find_cleanup,
+    is_finished,
+    next_status,
+    status_patch,
+)
+from finetune_operator.objects import conditions
+from finetune_operator.objects.errors import NotYet
+from finetune_operator.objects.names import Phase, Reason
+from finetune_operator.objects.raw import Body
+from finetune_operator.objects.times import render_time
+from finetune_operator.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """What came of it, for the log and the work queue."""
+
+    phase: str
+    reason: str
+    message: str
+    has_written: bool
+    check_again_in: timedelta | None = None
+
+
+async def reconcile(
+    body: Body,
+    *,
+    cluster: Cluster,
+    settings: Settings,
+    now: datetime,
+    model: Mapping[str, Any] | None = None,
+) -> Reconciled | None:
+    """One pass for one job; None where there is nothing to say about it any more.
+
+    `model` is its model's `config.json`, where that is known.
+
+    Raises:
+        Conflict: the job has changed since it was remembered.
+        Gone: the job is no more.
+    """
+    if "deletionTimestamp" in body["metadata"]:
+        # The garbage collector deletes the children; their pods get the grace period to save.
+        return None
+    if is_finished(body):
+        return await _look_after_finished(body, cluster=cluster, now=now)
+    job = parse_job(body, settings, model)
+    observed = observe(job, body, await cluster.children_of(body), now)
+    decision = decide(job, observed, now)
+    decision = await _carry_out(job, body, observed, decision, cluster=cluster, settings=settings)
+    status = next_status(body.get("status", {}), job, observed, decision, now)
+    return await _write(body, status, decision.check_again_in, cluster=cluster, now=now)
+
+
+async def _look_after_finished(body: Body, *, cluster: Cluster, now: datetime) -> Reconciled:
+    """An edit is seen; the children go when their time has come."""
+    previous, spec = body["status"], body["spec"]
+    seen = acknowledged_status(previous, body["metadata"]["generation"])
+    due = find_cleanup(previous, spec)
+    if due is None or due > now:
+        wait = None if due is None else due - now
+        return await _write(body, seen, wait, cluster=cluster, now=now)
+    await cluster.confirm_newest(body)
+    # Those of attempts whose records were dropped long ago, too.
+    jobs = (await cluster.children_of(body)).training_jobs
+    names = {it.name for it in parse_attempts(previous)} | {it["metadata"]["name"] for it in jobs}
+    await cluster.delete_children(body, sorted(names))
+    cleaned = {**seen, "cleanupTime": render_time(now)}
+    return await _write(body, cleaned, None, cluster=cluster, now=now)
+
+
+async def _carry_out(
+    job: FineTuneJob,
+    body: Body,
+    observed: Observed,
+    decision: Decision,
+    *,
+    cluster: Cluster,
+    settings: Settings,
+) -> Decision:
+    """The decision as it turned out: a name that is still taken makes it wait."""
+    if decision.job_to_delete is not None:
+        await cluster.confirm_newest(body)
+        await cluster.delete_training_job(job.namespace, decision.job_to_delete)
+    if decision.is_repaired and (running := observed.running) is not None:
+        try:
+            for manifest in build_attempt(job, running.number, settings, running.adjustments)[:-1]:
+                await cluster.create(manifest)
+        except NotYet as not_yet:
+            return replace(decision, message=f"{decision.message}; {not_yet}")
+    number = decision.attempt_to_start
+    if number is None:
+        return decision
+    # A cache that lags behind must not start anything for a job that has ended or is gone, nor
+    # beside a pod that still runs.
+    await cluster.confirm_newest(body)
+    await cluster.confirm_none_runs(body)
+    try:
+        for manifest in build_attempt(job, number, settings, decision.adjustments):
+            await cluster.create(manifest)
+    except NotYet as not_yet:
+        return replace(
+            decision,
+            phase=Phase.PENDING if number == 1 else Phase.RETRYING,
+            reason=not_yet.reason or Reason.WAITING,
+            message=str(not_yet),
+            attempt_to_start=None,
+            check_again_in=not_yet.after,
+        )
+    return decision
+
+
+async def _write(
+    body: Body,
+    status: Mapping[str, Any],
+    check_again_in: timedelta | None,
+    *,
+    cluster: Cluster,
+    now: datetime,
+) -> Reconciled:
+    before = body.get("status", {})
+    patch = status_patch(before, status)
+    if patch:
+        await cluster.write_status(body, patch)
+        # After the status: what is told has happened.
+        for point in find_turning_points(before, status):
+            await cluster.tell(build_event(body, point, status, now))
+    ready = conditions.require(status["conditions"], "Ready")
+    return Reconciled(
+        phase=status["phase"],
+        reason=ready["reason"],
+        message=ready["message"],
+        has_written=bool(patch),
+        check_again_in=check_again_in,
+    )

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events at a job's turning points, as `kubectl describe` shows them. No I/O here."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from finetune_operator.objects import conditions
+from finetune_operator.objects.names import API_VERSION, KIND, OPERATOR, Phase, Reason, event_name
+from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.objects.times import render_time
+
+MAX_MESSAGE = 1024
+"""The API server refuses longer ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurningPoint:
+    """Something that a reader of the job's history wants to know of."""
+
+    is_warning: bool
+    reason: str
+    message: str
+
+
+def find_turning_points(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[TurningPoint, ...]:
+    """What has happened between two states of a status, as far as it is worth telling."""
+    found = (rule(before, after) for rule in _RULES)
+    return tuple(point for point in found if point is not None)
+
+
+def _when_rejected(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
+    """Also while an attempt waits for an edit, and for what the API server refused to make."""
+    ready = conditions.require(after["conditions"], "Ready")
+    was_ready = conditions.find(before.get("conditions", ()), "Ready") or {}
+    is_refused = ready["reason"] in (Reason.INVALID_SPEC, Reason.CREATE_REFUSED)
+    if not is_refused or _gist(was_ready.get("message", "")) == _gist(ready["message"]):
+        return None
+    return TurningPoint(is_warning=True, reason=ready["reason"], message=ready["message"])
+
+
+def _gist(message: str) -> str:
+    """Without its figures: how much of a quota is used changes all the time."""
+    return re.sub(r"\d+", "", message)
+
+
+def _when_warned(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
+    accepted = conditions.find(after["conditions"], "Accepted") or {}
+    was_accepted = conditions.find(before.get("conditions", ()), "Accepted") or {}
+    message = accepted.get("message", "")
+    is_warned = accepted.get("status") == "True" and "warning: " in message
+    if not is_warned or was_accepted.get("message") == message:
+        return None
+    return TurningPoint(is_warning=True, reason=Reason.SPEC_ACCEPTED, message=message)
+
+
+def _when_stopped(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
+    """Told when the reason is recorded; that the attempt has ended then is told by the phase."""
+    known = {record["number"] for record in before.get("attempts", ()) if record.get("stopping")}
+    newest = (after.get("attempts") or [{}])[-1]
+    if not newest.get("stopping") or newest["number"] in known:
+        return None
+    message = f"attempt {newest['number']} is to save and end: {newest.get('message', '')}"
+    return TurningPoint(is_warning=False, reason=Reason.STOPPING, message=message)
+
+
+def _when_resumed(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
+    if before.get("phase") != Phase.SUSPENDED or after["phase"] == Phase.SUSPENDED:
+        return None
+    return TurningPoint(
+        is_warning=False, reason=Reason.RESUMED, message="the job is no longer suspended"
+    )
+
+
+def _when_started(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
+    if after.get("attempt") == before.get("attempt") or "attempts" not in after:
+        return None
+    message = _tell_start(after["attempts"])
+    return TurningPoint(is_warning=False, reason=Reason.ATTEMPT_STARTED, message=message)
+
+
+def _when_admitted(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
+    is_of_same = after.get("attempt") == before.get("attempt")
+    if before.get("phase") != Phase.QUEUED or after["phase"] not in _UNDER_WAY or not is_of_same:
+        return None
+    return TurningPoint(
+        is_warning=False, reason=Reason.ADMITTED, message="the queue lets the job start"
+    )
+
+
+def _when_phase_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
+    phase, ready = after["phase"], conditions.require(after["conditions"], "Ready")
+    if phase == before.get("phase") or phase not in _TOLD_PHASES:
+        return None
+    reason = _TOLD_PHASES[phase] or ready["reason"]
+    is_warning = phase in (Phase.RETRYING, Phase.FAILED)
+    return TurningPoint(is_warning=is_warning, reason=reason, message=ready["message"])
+
+
+_UNDER_WAY = frozenset({Phase.STARTING, Phase.RUNNING, Phase.PUBLISHING})
+
+_TOLD_PHASES: Mapping[str, str | None] = {
+    Phase.QUEUED: None,
+    Phase.SUSPENDED: None,
+    Phase.RETRYING: Reason.RETRYING,
+    Phase.SUCCEEDED: None,
+    Phase.FAILED: None,
+}
+"""With the reason of their Event; None where it is that of the condition."""
+
+_RULES = (
+    _when_rejected,
+    _when_warned,
+    _when_stopped,
+    _when_resumed,
+    _when_started,
+    _when_admitted,
+    _when_phase_changed,
+)
+
+
+def _tell_start(attempts: Sequence[Body]) -> str:
+    """Also why there is another one: an interrupted attempt is followed without a pause."""
+    *earlier, newest = attempts
+    started = f"created Job {newest['name']} for attempt {newest['number']}"
+    if not earlier:
+        return started
+    last = earlier[-1]
+    return f"{started}; attempt {last['number']}: {last['result']} ({last.get('message', '')})"
+
+
+def build_event(
+    body: Body, point: TurningPoint, status: Mapping[str, Any], now: datetime
+) -> Manifest:
+    """The Event that tells of it; told twice, it has the same name, so that one remains.
+
+    `status` is the one that it is a turning point of: a queue may let the same attempt start, and
+    take its turn away again, more than once.
+    """
+    metadata = body["metadata"]
+    newest: Mapping[str, Any] = next(iter(status.get("attempts", ())[-1:]), {})
+    name = event_name(
+        metadata["name"],
+        metadata["uid"],
+        str(metadata["generation"]),
+        str(status.get("attempt")),
+        str(newest.get("admittedTime")),
+        point.reason,
+        # The API server may refuse the same thing for one reason after the other.
+        _gist(point.message) if point.reason == Reason.CREATE_REFUSED else "",
+    )
+    return render_event(
+        body,
+        KIND,
+        name=name,
+        is_warning=point.is_warning,
+        reason=point.reason,
+        message=point.message,
+        now=now,
+    )
+
+
+def render_event(
+    body: Body,
+    kind: str,
+    *,
+    name: str,
+    is_warning: bool,
+    reason: str,
+    message: str,
+    now: datetime,
+) -> Manifest:
+    """An Event about a job or schedule."""
+    metadata = body["metadata"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"namespace": metadata["namespace"], "name": name},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": kind,
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+        },
+        "type": "Warning" if is_warning else "Normal",
+        "reason": reason,
+        "message": message[:MAX_MESSAGE],
+        "source": {"component": OPERATOR},
+        "reportingComponent": OPERATOR,
+        "firstTimestamp": render_time(now),
+        "lastTimestamp": render_time(now),
+        "count": 1,
+    }

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""within_limit: no status grows beyond what etcd and its readers bear. No I/O here.
+
+The one place where anything is cut for the sake of the whole; the oldest goes first.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from finetune_operator.objects.raw import Manifest
+
+MAX_BYTES = 64 * 1024
+RESERVED = 16 * 1024
+"""For what a trainer's report adds to a status between two passes: figures, metrics, the curve,
+answers."""
+
+SHORT = 80
+"""Characters of an old attempt's message that tell what it was about."""
+LONG = 1024
+"""Characters of a condition's or failure's message; Events are cut to as many."""
+
+_ESSENTIAL = frozenset(
+    {
+        "number", "name", "startTime", "endTime", "result", "blame", "reason", "definition",
+        "adjustments", "gpus", "podsStartTime",
+    }
+)  # fmt: skip
+"""What of an attempt's record decisions, and the sums over attempts, are made from."""
+
+
+def within_limit(status: Mapping[str, Any]) -> Manifest:
+    """The same status where it fits; else with less of what is oldest, until it does.
+
+    First the messages of old attempts are shortened, then those of conditions, then the figures of
+    old attempts go, then records of attempts that nothing is counted from, at last the curve
+    and the answers.
+    """
+    cut: Manifest = dict(status)
+    for step in _STEPS:
+        if (size := size_of(cut)) <= MAX_BYTES - RESERVED:
+            return cut
+        step(cut, size - (MAX_BYTES - RESERVED))
+    return cut
+
+
+def size_of(document: object) -> int:
+    """Bytes as JSON; a character beyond ASCII as the API server stores it."""
+    return len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _shorten_attempts(status: Manifest, excess: int) -> None:
+    _rewrite_attempts(status, excess, _with_short_message)
+
+
+def _reduce_attempts(status: Manifest, excess: int) -> None:
+    _rewrite_attempts(status, excess, _essential)
+
+
+def _rewrite_attempts(
+    status: Manifest, excess: int, rewrite: Callable[[Manifest], Manifest]
+) -> None:
+    """Oldest first, no more of them than must be; the newest stays whole."""
+    records = list(status.get("attempts", ()))
+    for position, record in enumerate(records[:-1]):
+        if excess <= 0:
+            break
+        rewritten = rewrite(record)
+        excess -= size_of(record) - size_of(rewritten)
+        records[position] = rewritten
+    _put(status, "attempts", records)
+
+
+def _drop_attempts(status: Manifest, excess: int) -> None:
+    """Those that failed at what the spec defines now stay: they are counted."""
+    records, kept = list(status.get("attempts", ())), []
+    for record in records[:-1]:
+        is_counted = record["result"] == "Failed" and record.get("definition") in (
+            None,
+            status.get("definition"),
+        )
+        if excess > 0 and not is_counted:
+            excess -= size_of(record) + 1
+        else:
+            kept.append(record)
+    _put(status, "attempts", [*kept, *records[-1:]])
+
+
+def _shorten_conditions(status: Manifest, excess: int) -> None:
+    told = [
+        {**found, "message": shortened(found["message"], LONG)}
+        for found in status.get("conditions", ())
+    ]
+    _put(status, "conditions", told)
+    failure = status.get("failure", {})
+    texts = {key: shortened(failure[key], LONG) for key in ("message", "remedy") if key in failure}
+    _put(status, "failure", {**failure, **texts})
+
+
+def _drop_curve(status: Manifest, excess: int) -> None:
+    status.pop("lossHistory", None)
+    status.pop("answers", None)
+
+
+def shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def _with_short_message(record: Manifest) -> Manifest:
+    kept = {name: value for name, value in record.items() if name != "remedy"}
+    return {**kept, "message": shortened(record["message"], SHORT)} if "message" in record else kept
+
+
+def _essential(record: Manifest) -> Manifest:
+    return {name: value for name, value in record.items() if name in _ESSENTIAL}
+
+
+def _put(status: Manifest, name: str, value: Any) -> None:
+    if name in status:
+        status[name] = value
+
+
+_STEPS = (
+    _shorten_attempts,
+    _shorten_conditions,
+    _reduce_attempts,
+    _drop_attempts,
+    _drop_curve,
+)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The objects this replica has seen last: every replica watches, so every replica's is warm.
+
+Everything users see about children is computed from here. No I/O here.
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+from finetune_operator.job.observe.observation import Children
+from finetune_operator.job.observe.pods import controller_uid
+from finetune_operator.job.observe.verdict import has_ended
+from finetune_operator.job.spec import key_of
+from finetune_operator.objects.names import (
+    FINETUNE_JOBS,
+    FINETUNE_SCHEDULES,
+    LABEL_JOB,
+    PODS,
+    SCHEDULE_KIND,
+    TRAINING_JOBS,
+    JobKey,
+    Key,
+    Resource,
+    ScheduleKey,
+)
+from finetune_operator.objects.raw import Body, Manifest
+
+
+class Kind(Enum):
+    """What is watched, listed and remembered."""
+
+    JOB = FINETUNE_JOBS
+    SCHEDULE = FINETUNE_SCHEDULES
+    TRAINING_JOB = TRAINING_JOBS
+    POD = PODS
+
+    @property
+    def resource(self) -> Resource:
+        return self.value
+
+    @property
+    def selector(self) -> str:
+        """What the API server is to leave out: children of others."""
+        return "" if self in (Kind.JOB, Kind.SCHEDULE) else LABEL_JOB
+
+    def key_of(self, body: Body) -> Key:
+        """The job or schedule that this object is, or the job that it belongs to."""
+        metadata = body["metadata"]
+        if self is Kind.SCHEDULE:
+            return ScheduleKey(namespace=metadata["namespace"], name=metadata["name"])
+        if self is Kind.JOB:
+            return key_of(body)
+        return JobKey(namespace=metadata["namespace"], label=metadata["labels"][LABEL_JOB])
+
+
+class Memory:
+    """Objects by kind, job and uid."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[Kind, dict[Key, dict[str, Body]]] = {kind: {} for kind in Kind}
+        self._owned: dict[str, dict[str, JobKey]] = {}
+        """Uids of schedules, of the jobs that they own, and the keys of those."""
+        self._departed: set[str] = set()
+
+    def remember(self, kind: Kind, body: Body) -> Key:
+        """Keeps this version, unless a newer one is known already."""
+        key, uid = kind.key_of(body), body["metadata"]["uid"]
+        known = self._bodies[kind].setdefault(key, {})
+        if uid not in known or _version(body) >= _version(known[uid]):
+            known[uid] = _without_managed_fields(body)
+            if kind is Kind.JOB and (owner := controller_uid(body)) is not None:
+                self._owned.setdefault(owner, {})[uid] = key_of(body)
+        return key
+
+    def forget(self, kind: Kind, body: Body) -> Key:
+        """The object is gone; but the last words of a pod are kept as long as its Job is there."""
+        key, uid = kind.key_of(body), body["metadata"]["uid"]
+        if kind is Kind.POD and has_ended(body) and self._has_training_job(key, body):
+            self.remember(kind, body)
+            self._departed.add(uid)
+            return key
+        self._drop(kind, key, uid)
+        if kind is Kind.TRAINING_JOB:
+            for pod in list(self._find(Kind.POD, key)):
+                if controller_uid(pod) == uid and pod["metadata"]["uid"] in self._departed:
+                    self._drop(Kind.POD, key, pod["metadata"]["uid"])
+        return key
+
+    def find_job(self, key: JobKey) -> Body | None:
+        """The job of this key; where one was deleted and made again, the newer."""
+        bodies = list(self._find(Kind.JOB, key))
+        return max(bodies, key=_version) if bodies else None
+
+    def find_schedule(self, key: ScheduleKey) -> Body | None:
+        bodies = list(self._find(Kind.SCHEDULE, key))
+        return max(bodies, key=_version) if bodies else None
+
+    def jobs_owned_by(self, uid: str) -> tuple[Body, ...]:
+        """The jobs of a schedule."""
+        owned = self._owned.get(uid, {})
+        return tuple(self._bodies[Kind.JOB][key][job_uid] for job_uid, key in owned.items())
+
+    def children_of(self, key: JobKey) -> Children:
+        return Children(
+            training_jobs=tuple(self._find(Kind.TRAINING_JOB, key)),
+            pods=tuple(self._find(Kind.POD, key)),
+        )
+
+    def known_keys(self) -> tuple[Key, ...]:
+        """Of all jobs and schedules."""
+        return (*self._bodies[Kind.JOB], *self._bodies[Kind.SCHEDULE])
+
+    def present(self, kind: Kind) -> tuple[Body, ...]:
+        """All objects that are not known to be gone."""
+        return tuple(
+            body
+            for bodies in self._bodies[kind].values()
+            for uid, body in bodies.items()
+            if uid not in self._departed
+        )
+
+    def _find(self, kind: Kind, key: Key) -> Iterable[Body]:
+        return self._bodies[kind].get(key, {}).values()
+
+    def _has_training_job(self, key: Key, pod: Body) -> bool:
+        return controller_uid(pod) in self._bodies[Kind.TRAINING_JOB].get(key, {})
+
+    def _drop(self, kind: Kind, key: Key, uid: str) -> None:
+        bodies = self._bodies[kind].get(key, {})
+        dropped = bodies.pop(uid, None)
+        if kind is Kind.JOB and dropped is not None:
+            self._disown(uid, dropped)
+        self._departed.discard(uid)
+        if not bodies:
+            self._bodies[kind].pop(key, None)
+
+    def _disown(self, uid: str, body: Body) -> None:
+        owner = controller_uid(body) or ""
+        owned = self._owned.get(owner, {})
+        owned.pop(uid, None)
+        if not owned:
+            self._owned.pop(owner, None)
+
+
+def schedule_of(body: Body) -> ScheduleKey | None:
+    """The schedule that has made this job, if one has."""
+    metadata = body["metadata"]
+    for owner in metadata.get("ownerReferences", ()):
+        if owner.get("controller") and owner.get("kind") == SCHEDULE_KIND:
+            return ScheduleKey(namespace=metadata["namespace"], name=owner["name"])
+    return None
+
+
+def _version(body: Body) -> int:
+    """Resource versions grow and compare as numbers (KEP-5504; etcd's have always done)."""
+    return int(body["metadata"]["resourceVersion"])
+
+
+def _without_managed_fields(body: Body) -> Manifest:
+    """Half of an object's size, and nobody here reads it."""
+    metadata: dict[str, Any] = {
+        name: value for name, value in body["metadata"].items() if name != "managedFields"
+    }
+    return {**body, "metadata": metadata}

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks why a Job has no pods: only an Event tells of a quota or a policy that refuses them."""
+
+from finetune_operator.kube.client import ApiError, KubeApi
+from finetune_operator.objects.names import EVENTS
+from finetune_operator.objects.raw import Body
+from finetune_operator.telemetry.logs import say
+
+
+async def find_complaint(api: KubeApi, training_job: Body) -> str:
+    """The Job controller's newest words; none where it has none, or no answer.
+
+    They are only told to users: an error holds nothing up.
+    """
+    metadata = training_job["metadata"]
+    selector = f"involvedObject.uid={metadata['uid']},reason=FailedCreate"
+    listed = api.list_all(EVENTS, "", metadata["namespace"], field_selector=selector)
+    try:
+        events = [event async for event in listed]
+    except ApiError as error:
+        say("events not readable", job=metadata["name"], error=error)
+        return ""
+    newest = max(events, key=_last_seen, default=None)
+    return "" if newest is None else str(newest.get("message", ""))
+
+
+def _last_seen(event: Body) -> str:
+    return str(event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])

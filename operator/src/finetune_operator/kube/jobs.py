@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""KubeCluster: the outside world of `reconcile` for real; reads from memory, writes to the API."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from finetune_operator.job.attempts import Result, parse_attempts
+from finetune_operator.job.observe.observation import Children
+from finetune_operator.job.observe.pods import controller_uid, lacks_pods
+from finetune_operator.job.observe.verdict import has_ended, is_over
+from finetune_operator.job.spec import key_of
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.client import ApiError, KubeApi
+from finetune_operator.kube.failed_creates import find_complaint
+from finetune_operator.kube.workloads import KubeQueue
+from finetune_operator.kube.writes import create_owned, tell_event, translated
+from finetune_operator.objects.errors import Conflict
+from finetune_operator.objects.names import (
+    CONFIG_MAPS,
+    FINETUNE_JOBS,
+    LABEL_JOB,
+    PODS,
+    RESOURCES_BY_KIND,
+    SERVICES,
+    TRAINING_JOBS,
+)
+from finetune_operator.objects.raw import Body, Manifest
+
+
+class KubeCluster:
+    """Every answer of the API server to a write is remembered at once: what was written is read."""
+
+    def __init__(self, api: KubeApi, memory: Memory) -> None:
+        self._api = api
+        self._queue = KubeQueue(api)
+        self._memory = memory
+
+    async def children_of(self, body: Body) -> Children:
+        key = key_of(body)
+        children = self._memory.children_of(key)
+        attempts = parse_attempts(body.get("status", {}))
+        expected = {attempt.name for attempt in attempts if attempt.result is Result.RUNNING}
+        known = {found["metadata"]["name"] for found in children.training_jobs}
+        for name in expected - known:
+            # Deleted, or only not heard of yet: whoever takes over from another may be behind.
+            await self._fetch_training_job(key.namespace, name)
+        children = self._memory.children_of(key)
+        for found in children.training_jobs:
+            if controller_uid(found) != body["metadata"]["uid"] or is_over(found):
+                continue
+            if found["spec"].get("suspend"):
+                return replace(children, workload=await self._queue.find_workload(found))
+            if lacks_pods(found):
+                return replace(children, complaint=await find_complaint(self._api, found))
+        return children
+
+    async def confirm_newest(self, body: Body) -> None:
+        metadata = body["metadata"]
+        try:
+            newest = await self._api.get(FINETUNE_JOBS, metadata["namespace"], metadata["name"])
+        except ApiError as error:
+            raise translated(error) from error
+        self._memory.remember(Kind.JOB, newest)
+        if newest["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
+            raise Conflict
+
+    async def confirm_none_runs(self, body: Body) -> None:
+        key = key_of(body)
+        selector = f"{LABEL_JOB}={key.label}"
+        # The watch of pods may lag behind that of Jobs: a deleted Job's pod may not be known yet.
+        pods = [pod async for pod in self._api.list_all(PODS, selector, key.namespace)]
+        for pod in pods:
+            self._memory.remember(Kind.POD, pod)
+        if not all(map(has_ended, pods)):
+            raise Conflict
+
+    async def create(self, manifest: Manifest) -> None:
+        resource = RESOURCES_BY_KIND[manifest["kind"]]
+        created = await create_owned(self._api, resource, manifest)
+        if resource is TRAINING_JOBS:
+            self._memory.remember(Kind.TRAINING_JOB, created)
+
+    async def delete_training_job(self, namespace: str, name: str) -> None:
+        try:
+            found = await self._api.get(TRAINING_JOBS, namespace, name)
+            uid = found["metadata"]["uid"]
+            # In the foreground: as long as the Job is there, its pods' last words can be found.
+            await self._api.delete(TRAINING_JOBS, namespace, name, uid, policy="Foreground")
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def delete_children(self, body: Body, names: Sequence[str]) -> None:
+        namespace = body["metadata"]["namespace"]
+        # The Job last: while it is there, the rest is looked for again.
+        for name, resource in product(names, (CONFIG_MAPS, SERVICES, TRAINING_JOBS)):
+            try:
+                found = await self._api.get(resource, namespace, name)
+                if controller_uid(found) == body["metadata"]["uid"]:
+                    uid = found["metadata"]["uid"]
+                    await self._api.delete(resource, namespace, name, uid, policy="Background")
+            except ApiError as error:
+                if error.status not in (404, 409):
+                    raise
+
+    async def write_status(self, body: Body, patch: Mapping[str, Any]) -> None:
+        try:
+            written = await self._api.patch_status(FINETUNE_JOBS, body, patch)
+        except ApiError as error:
+            raise translated(error) from error
+        self._memory.remember(Kind.JOB, written)
+
+    async def tell(self, event: Manifest) -> None:
+        await tell_event(self._api, event)
+
+    async def _fetch_training_job(self, namespace: str, name: str) -> None:
+        try:
+            found = await self._api.get(TRAINING_JOBS, namespace, name)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        else:
+            # Somebody else's Job may have the name.
+            if LABEL_JOB in found["metadata"].get("labels", {}):
+                self._memory.remember(Kind.TRAINING_JOB, found)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `config.json` of models that jobs name, by HTTP from a hub that the platform team names.
+
+Only for what is told beforehand (memory, context length): a model that is not found, or a hub that
+does not answer, changes nothing else and holds nobody up. Nothing is asked where no hub is named.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from finetune_operator.objects.raw import Body
+from finetune_operator.telemetry.logs import say
+
+TIMEOUT_SECONDS = 3.0
+"""A pass over a job waits no longer than that for its model."""
+
+KNOWN_FOR_SECONDS = 3600.0
+"""A branch of a model may move on."""
+
+MISSING_FOR_SECONDS = 300.0
+SILENT_FOR_SECONDS = 60.0
+"""After no answer the hub is asked nothing at all for so long."""
+
+MOST_MODELS = 500
+LARGEST_BYTES = 1024 * 1024
+
+Config = Mapping[str, Any]
+
+FindModel = Callable[[Body], Awaitable[Config | None]]
+"""Gives the `config.json` of a job's model, soon, or None."""
+
+_PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+_HUB_NAME = re.compile(rf"{_PART}(/{_PART})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What a config says of its model, where that is a name on the hub."""
+
+    name: str
+    revision: str
+
+    def url(self, template: str) -> str:
+        return template.replace("{model}", self.name).replace(
+            "{revision}", quote(self.revision, safe="")
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    config: Config | None
+    good_until: float
+
+
+async def knows_no_model(body: Body) -> None:
+    """A `FindModel` for where nobody has said where models are described."""
+
+
+def model_of(body: Body) -> Model | None:
+    """The hub's name in a job; None for a path, a place in a store, or no name at all."""
+    config = body["spec"].get("config") or {}
+    name, revision = config.get("model_name_or_path"), config.get("model_revision") or "main"
+    if not isinstance(name, str) or not isinstance(revision, str):
+        return None
+    name = name.removeprefix("hf://")
+    return Model(name=name, revision=revision) if _HUB_NAME.fullmatch(name) else None
+
+
+class ModelConfigs:
+    """Asks once for each model, and remembers the answer."""
+
+    def __init__(self, template: str | None, monotonic: Callable[[], float]) -> None:
+        self._template = template
+        self._monotonic = monotonic
+        self._answers: dict[Model, _Answer] = {}
+        self._asking: dict[Model, asyncio.Task[Config | None]] = {}
+        self._silent_until = float("-inf")
+
+    async def find(self, body: Body) -> Config | None:
+        """The config of this job's model, or None where it is not known."""
+        model = model_of(body)
+        if self._template is None or model is None:
+            return None
+        answer = self._answers.get(model)
+        if answer is not None and self._monotonic() < answer.good_until:
+            return answer.config
+        stale = None if answer is None else answer.config
+        if self._monotonic() < self._silent_until:
+            return stale
+        if model not in self._asking:
+            self._asking[model] = asyncio.create_task(self._ask(model, self._template))
+        # Another job may wait for the same answer: who is cancelled must not take it along.
+        found = await asyncio.shield(self._asking[model])
+        return stale if found is None else found
+
+    async def _ask(self, model: Model, template: str) -> Config | None:
+        config, lasts = None, MISSING_FOR_SECONDS
+        try:
+            config = await _fetch(model.url(template))
+            lasts = KNOWN_FOR_SECONDS if config is not None else MISSING_FOR_SECONDS
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self._silent_until = self._monotonic() + SILENT_FOR_SECONDS
+            say("hub does not answer", model=model.name, error=error)
+            return None
+        except Exception as error:  # noqa: BLE001 - an answer may be anything; a job must go on
+            say("model config not read", model=model.name, revision=model.revision, error=error)
+        finally:
+            del self._asking[model]
+        self._remember(model, _Answer(config=config, good_until=self._monotonic() + lasts))
+        return config
+
+    def _remember(self, model: Model, answer: _Answer) -> None:
+        self._answers.pop(model, None)
+        self._answers[model] = answer
+        while len(self._answers) > MOST_MODELS:
+            del self._answers[next(iter(self._answers))]
+
+
+async def _fetch(url: str) -> Config | None:
+    """None where the hub has no such model, or does not show it.
+
+    Raises:
+        ClientError: there is no answer.
+        TimeoutError: it takes too long.
+        ValueError: the answer is no config.
+    """
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.get(url, max_redirects=3) as response,
+    ):
+        if response.status >= 500:
+            response.raise_for_status()
+        if response.status != 200:
+            return None
+        content = await response.content.read(LARGEST_BYTES)
+        while not response.content.at_eof() and len(content) < LARGEST_BYTES:
+            content += await response.content.read(LARGEST_BYTES)
+    config = json.loads(content)
+    if not isinstance(config, dict):
+        raise ValueError("it is no JSON object")
+    return config

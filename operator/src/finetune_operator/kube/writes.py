@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes that jobs and schedules have in common, and what it means when they are refused."""
+
+from datetime import timedelta
+
+from finetune_operator.job.observe.pods import controller_uid
+from finetune_operator.kube.client import ApiError, KubeApi
+from finetune_operator.objects.errors import Conflict, Gone, NotYet
+from finetune_operator.objects.names import EVENTS, Reason, Resource
+from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.telemetry.logs import say
+
+NAME_TAKEN_DELAY = timedelta(seconds=5)
+REFUSED_DELAY = timedelta(seconds=30)
+
+
+async def create_owned(api: KubeApi, resource: Resource, manifest: Manifest) -> Body:
+    """The object, created now, or before by the same owner.
+
+    Raises:
+        NotYet: it was refused, or something else has that name.
+        Gone: its namespace is not there any more, and so is nothing in it.
+    """
+    try:
+        return await api.create(resource, manifest)
+    except ApiError as error:
+        if error.status == 404 and error.message.startswith("namespaces "):
+            raise Gone from error
+        if error.reason == "AlreadyExists":
+            return await _find_own(api, resource, manifest)
+        if not _is_refusal(error):
+            raise
+        # A quota speaks first, even when it was this very object that has used it up.
+        return await _find_own(api, resource, manifest, not_found=_refused(manifest, error))
+
+
+async def tell_event(api: KubeApi, event: Manifest) -> None:
+    """Once; that it could not be recorded stops nothing."""
+    try:
+        await api.create(EVENTS, event)
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            say("event not recorded", event=event["reason"], error=error)
+
+
+def translated(error: ApiError) -> Exception:
+    """What an error of writing to a job or schedule means to the one who writes."""
+    match error.status:
+        case 404:
+            return Gone()
+        case 409:
+            return Conflict()
+    return error
+
+
+async def _find_own(
+    api: KubeApi, resource: Resource, manifest: Manifest, not_found: NotYet | None = None
+) -> Body:
+    """The object that has this name already, when we made it before.
+
+    Raises:
+        NotYet: something else has the name, or `not_found` where nothing has.
+    """
+    kind, metadata = manifest["kind"], manifest["metadata"]
+    namespace, name = metadata["namespace"], metadata["name"]
+    taken = NotYet(
+        f"{kind} {name} exists already and belongs to something else: waiting until it is gone",
+        after=NAME_TAKEN_DELAY,
+    )
+    try:
+        found = await api.get(resource, namespace, name)
+    except ApiError as error:
+        if not_found is not None:
+            # Also where it may not even be looked for.
+            raise not_found from error
+        if error.status != 404:
+            raise
+        raise taken from error
+    is_going = "deletionTimestamp" in found["metadata"]
+    if controller_uid(found) != controller_uid(manifest) or is_going:
+        raise taken
+    return found
+
+
+def _is_refusal(error: ApiError) -> bool:
+    """A quota, a policy or a missing right: not for us to mend. Webhooks may answer any 4xx."""
+    if error.status == 500:
+        return "failed calling webhook" in error.message
+    return 400 <= error.status < 500 and error.status not in _PASSING
+
+
+_PASSING = (401, 404, 409, 429)
+"""A token that was rotated, a namespace that goes, another's write, too much at once."""
+
+
+def _refused(manifest: Manifest, error: ApiError) -> NotYet:
+    """Told to the user in the server's own words."""
+    return NotYet(
+        f"creating {manifest['kind']} {manifest['metadata']['name']} was refused: {error.message}",
+        after=REFUSED_DELAY,
+        reason=Reason.CREATE_REFUSED,
+    )

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP endpoint of a replica: trainers post progress, the kubelet asks for health."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from finetune_contract.documents import InvalidDocument
+from finetune_contract.progress import Progress
+from finetune_operator.kube.cache import Memory
+from finetune_operator.kube.client import ApiError
+from finetune_operator.objects.names import FINETUNE_JOBS, JobKey, job_label
+from finetune_operator.progress.authentication import Speaker, TokenChecker, find_speaker
+from finetune_operator.progress.writer import ProgressWriter
+from finetune_operator.telemetry.metrics import count_report
+
+MAX_BODY_BYTES = 64 * 1024
+RETRY_AFTER_SECONDS = 10
+PROGRESS_PATH = f"{FINETUNE_JOBS.path('{namespace}', '{name}')}/progress"
+
+
+class ProgressServer:
+    """Refuses with one sentence, which the trainer's log shows to its user."""
+
+    def __init__(self, memory: Memory, checker: TokenChecker, writer: ProgressWriter) -> None:
+        self._memory = memory
+        self._checker = checker
+        self._writer = writer
+
+    async def post_progress(self, request: web.Request) -> web.Response:
+        answer = await self._answer(request)
+        count_report(answer.status)
+        return answer
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        token = _bearer_token(request.headers.get("Authorization", ""))
+        if token is None:
+            return _refusal(401, "the request has no bearer token")
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        key = JobKey(namespace=namespace, label=job_label(name))
+        job = self._memory.find_job(key)
+        if job is None or job["metadata"]["name"] != name:
+            return _refusal(404, f"there is no FineTuneJob {name} in namespace {namespace}")
+        try:
+            bearer = await self._checker.find_bearer(token, job)
+        except ApiError:
+            return _later("the API server does not say now whose token this is")
+        if bearer is None:
+            return _refusal(401, f"the token is not valid for progress of FineTuneJob {name}")
+        speaker = find_speaker(job, self._memory.children_of(key), bearer)
+        if speaker is None:
+            return _refusal(403, f"the token is not of a pod of the current attempt of {name}")
+        if speaker.attempt != speaker.current:
+            return _refusal(403, _of_earlier_attempt(name, speaker))
+        try:
+            progress = Progress.from_body(await request.read())
+        except InvalidDocument as invalid:
+            return _refusal(400, str(invalid))
+        self._writer.report(key, speaker.attempt, progress)
+        return web.json_response({})
+
+
+def build_app(
+    server: ProgressServer, *, is_healthy: Callable[[], bool], is_ready: Callable[[], bool]
+) -> web.Application:
+    async def get_health(request: web.Request) -> web.Response:
+        return web.Response(status=200 if is_healthy() else 503)
+
+    async def get_readiness(request: web.Request) -> web.Response:
+        return web.Response(status=200 if is_ready() else 503)
+
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.router.add_post(PROGRESS_PATH, server.post_progress)
+    app.router.add_get("/healthz", get_health)
+    app.router.add_get("/readyz", get_readiness)
+    app.router.add_get("/metrics", make_aiohttp_handler())
+    return app
+
+
+def _bearer_token(header: str) -> str | None:
+    scheme, _, token = header.partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _later(message: str) -> web.Response:
+    answer = _refusal(503, message)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return answer
+
+
+def _of_earlier_attempt(name: str, speaker: Speaker) -> str:
+    return (
+        f"the token is of a pod of attempt {speaker.attempt} of FineTuneJob {name}, "
+        f"which is at attempt {speaker.current} by now"
+    )
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return web.json_response({"message": message}, status=status)

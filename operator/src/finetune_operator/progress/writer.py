@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes reports into the status: for each job the newest one, and not too often.
+
+Under a field manager of its own, by whichever replica was told; always against the version of the
+job that it was judged by, so that a late report can't overwrite an attempt's final figures.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from finetune_contract.progress import Progress
+from finetune_operator.job.status.progress import (
+    brings_answers,
+    is_news,
+    reaches_end,
+    render_progress,
+    report_patch,
+    with_known_steps,
+)
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.client import ApiError, KubeApi
+from finetune_operator.objects.names import FINETUNE_JOBS, PROGRESS_FIELD_MANAGER, JobKey
+from finetune_operator.objects.times import parse_time
+from finetune_operator.telemetry.logs import say, say_error
+from finetune_operator.work_queue import WorkQueue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a trainer said, and when it was heard."""
+
+    attempt: int
+    progress: Progress
+    heard: datetime
+    is_urgent: bool = False
+
+
+class ProgressWriter:
+    """One for each replica."""
+
+    def __init__(
+        self, api: KubeApi, memory: Memory, interval: timedelta, now: Callable[[], datetime]
+    ) -> None:
+        self._api = api
+        self._memory = memory
+        self._interval = interval
+        self._now = now
+        self._queue: WorkQueue[JobKey] = WorkQueue()
+        self._pending: dict[JobKey, Report] = {}
+        self._written_at: dict[JobKey, float] = {}
+        """In the event loop's time, oldest first, as far as it still matters."""
+
+    def report(self, key: JobKey, attempt: int, progress: Progress) -> None:
+        """To be written when its turn comes, unless a newer report is there by then."""
+        heard, pending = self._now(), self._pending.get(key)
+        status = (self._memory.find_job(key) or {}).get("status", {})
+        if pending is not None:
+            as_written = _as_written(pending)
+            progress = with_known_steps(as_written, attempt, progress)
+            if not is_news(as_written, attempt, progress, heard):
+                return
+        # The pod may end in a moment, and the job with it: that it did all is not kept back.
+        is_urgent = reaches_end(status, attempt, progress) or brings_answers(status, progress)
+        self._pending[key] = Report(
+            attempt=attempt, progress=progress, heard=heard, is_urgent=is_urgent
+        )
+        wait = max(self._not_before(key), self._behind_others(status, heard))
+        self._queue.add_after(key, timedelta() if is_urgent else wait)
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        while True:
+            async with self._queue.take() as key:
+                pending, delay = self._pending.get(key), self._not_before(key)
+                if delay > timedelta() and pending is not None and not pending.is_urgent:
+                    self._queue.add_after(key, delay)
+                else:
+                    await self._write(key)
+
+    async def flush(self) -> None:
+        """Writes at once what is still to be written: this replica ends."""
+        await asyncio.gather(*(self._write(key) for key in tuple(self._pending)))
+
+    async def _write(self, key: JobKey) -> None:
+        report, job = self._pending.pop(key, None), self._memory.find_job(key)
+        if job is None or report is None:
+            return
+        status = job.get("status", {})
+        progress = with_known_steps(status, report.attempt, report.progress)
+        if not is_news(status, report.attempt, progress, report.heard):
+            return
+        patch = report_patch(status, report.attempt, progress, report.heard)
+        # Before it is done: what is reported meanwhile has to wait.
+        self._note_write(key)
+        try:
+            written = await self._api.patch_status(
+                FINETUNE_JOBS, job, patch, field_manager=PROGRESS_FIELD_MANAGER
+            )
+        except ApiError as error:
+            if error.status != 404:
+                # 409: the job has changed meanwhile; what it is now will be known in a moment.
+                if error.status != 409:
+                    say("progress not written", job=key, error=error)
+                self._put_back(key, report)
+        except Exception as error:  # noqa: BLE001 - one job's trouble must not stop the others'
+            say_error("progress not written", error, job=key)
+            self._put_back(key, report)
+        else:
+            self._memory.remember(Kind.JOB, written)
+            self._queue.forget_failures(key)
+
+    def _not_before(self, key: JobKey) -> timedelta:
+        """How long this job's next write has to wait."""
+        written_at = self._written_at.get(key)
+        if written_at is None:
+            return timedelta()
+        passed = timedelta(seconds=asyncio.get_running_loop().time() - written_at)
+        return max(timedelta(), self._interval - passed)
+
+    def _behind_others(self, status: Mapping[str, Any], heard: datetime) -> timedelta:
+        """How long it has to wait for what another replica wrote; clocks may be apart."""
+        updated = status.get("progress", {}).get("updated")
+        if updated is None:
+            return timedelta()
+        due = parse_time(updated) + self._interval - heard
+        return min(max(timedelta(), due), self._interval)
+
+    def _note_write(self, key: JobKey) -> None:
+        now = asyncio.get_running_loop().time()
+        self._written_at.pop(key, None)
+        self._written_at[key] = now
+        for old, written_at in list(self._written_at.items()):
+            if written_at + self._interval.total_seconds() > now:
+                break
+            del self._written_at[old]
+
+    def _put_back(self, key: JobKey, report: Report) -> None:
+        self._pending.setdefault(key, report)
+        # It was not written after all.
+        self._written_at.pop(key, None)
+        self._queue.retry(key)
+
+
+def _as_written(report: Report) -> Mapping[str, Any]:
+    """The status that it is going to make: what comes after it is judged as by that."""
+    told = render_progress(report.progress, report.attempt, report.heard)
+    known = {name: value for name, value in told.items() if value is not None}
+    return {"attempts": [{"number": report.attempt}], "progress": known}

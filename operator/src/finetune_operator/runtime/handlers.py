@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kopf's handlers: each body is one call. Only this file and `__main__` import kopf.
+
+`on.event` only: remember the object, enqueue the key. kopf stores nothing, retries nothing, posts
+nothing and adds no finalizer.
+"""
+
+from collections.abc import Iterator
+from itertools import chain, repeat
+from typing import Any
+
+import kopf
+
+from finetune_operator.kube.cache import Kind
+from finetune_operator.kube.client import load_access
+from finetune_operator.objects.names import GROUP, LABEL_JOB, VERSION
+from finetune_operator.runtime.replica import Replica
+from finetune_operator.settings import Settings
+
+
+def build_registry(replica: Replica, settings: Settings) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+        access = await load_access(settings.kubeconfig)
+        return kopf.ConnectionInfo(
+            server=access.server,
+            ca_path=access.ca_path,
+            insecure=access.is_insecure,
+            certificate_path=access.certificate_path,
+            private_key_path=access.private_key_path,
+            scheme="Bearer" if access.token else None,
+            token=access.token,
+        )
+
+    @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
+    async def start(**_: Any) -> None:
+        await replica.start()
+
+    @kopf.on.cleanup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
+    async def stop(**_: Any) -> None:
+        await replica.stop()
+
+    @kopf.on.event(GROUP, VERSION, "finetunejobs", registry=registry)
+    async def notice_job(event: kopf.RawEvent, **_: Any) -> None:
+        _notice(replica, Kind.JOB, event)
+
+    @kopf.on.event(GROUP, VERSION, "finetuneschedules", registry=registry)
+    async def notice_schedule(event: kopf.RawEvent, **_: Any) -> None:
+        _notice(replica, Kind.SCHEDULE, event)
+
+    @kopf.on.event("batch", "v1", "jobs", registry=registry, labels={LABEL_JOB: kopf.PRESENT})
+    async def notice_training_job(event: kopf.RawEvent, **_: Any) -> None:
+        _notice(replica, Kind.TRAINING_JOB, event)
+
+    @kopf.on.event("", "v1", "pods", registry=registry, labels={LABEL_JOB: kopf.PRESENT})
+    async def notice_pod(event: kopf.RawEvent, **_: Any) -> None:
+        _notice(replica, Kind.POD, event)
+
+    return registry
+
+
+def build_kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    # Storages that store nothing: kopf would copy every object for them, and annotate it.
+    settings.persistence.progress_storage = _NoProgress()
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    # Another operator's peering object must not pause this one.
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    # Namespaces and CRDs come and go without this operator having the right to watch them.
+    settings.scanning.disabled = True
+    settings.watching.server_timeout = 300
+    settings.watching.chunk_size = 500
+    settings.watching.label_selectors["batch", "v1", "jobs"] = LABEL_JOB
+    settings.watching.label_selectors["", "v1", "pods"] = LABEL_JOB
+    # A watch that says nothing for longer is dead; the API server sends a bookmark each minute.
+    settings.watching.inactivity_timeout = 75
+    settings.networking.request_timeout = 60
+    settings.networking.connect_timeout = 10
+    settings.networking.enforce_retry_after = True
+    settings.networking.error_backoffs = Endless()
+    return settings
+
+
+def _notice(replica: Replica, kind: Kind, event: kopf.RawEvent) -> None:
+    # kopf's type of what it has listed, not watched.
+    if event["type"] is None:
+        replica.notice_relisting()
+    replica.notice(kind, event["object"], is_gone=event["type"] == "DELETED")
+
+
+class Endless:
+    """Seconds between tries: after the last of a finite number kopf would end the process, on all
+    replicas at once, when an outage lasts longer or a right is taken away."""
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1, 1, 2, 3, 5), repeat(8))
+
+
+class _NoProgress(kopf.ProgressStorage):
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None: ...
+
+    def purge(self, **_: Any) -> None: ...
+
+    def touch(self, **_: Any) -> None: ...
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None: ...

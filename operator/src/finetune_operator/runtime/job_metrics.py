@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""measure_jobs: what the jobs of a cluster amount to, for Prometheus. No I/O here.
+
+As many series as there are jobs that have not ended, up to a limit; all else is summed up.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from finetune_operator.job.status.status import is_finished
+from finetune_operator.objects.names import Phase
+from finetune_operator.objects.raw import Body
+from finetune_operator.objects.times import parse_time
+from finetune_operator.telemetry.metrics import Sample
+
+MAX_JOBS = 1000
+"""So many jobs have series of their own, the newest."""
+
+FIGURES = {
+    "step": "finetune_job_step",
+    "totalSteps": "finetune_job_total_steps",
+    "loss": "finetune_job_loss",
+    "tokensPerSecond": "finetune_job_tokens_per_second",
+}
+"""Of `status.progress`, and the gauges that tell them."""
+
+
+def measure_jobs(jobs: Iterable[Body]) -> Iterator[Sample]:
+    """All jobs by phase and reason, their GPU time, and the figures of those that go on."""
+    bodies = list(jobs)
+    yield from _sums(bodies)
+    going_on = [body for body in bodies if not is_finished(body)]
+    going_on.sort(key=lambda body: str(body["metadata"]["creationTimestamp"]), reverse=True)
+    for body in going_on[:MAX_JOBS]:
+        yield from _figures(body)
+
+
+def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:
+    phases: Counter[tuple[str, ...]] = Counter()
+    failures: Counter[tuple[str, ...]] = Counter()
+    hours: Counter[tuple[str, ...]] = Counter()
+    for body in bodies:
+        namespace, status = body["metadata"]["namespace"], body.get("status", {})
+        phases[namespace, status.get("phase", Phase.PENDING)] += 1
+        if status.get("phase") == Phase.FAILED:
+            failures[namespace, status.get("failure", {}).get("reason", "")] += 1
+        for use in ("used", "wasted"):
+            hours[namespace, use] += status.get("gpuHours", {}).get(use, 0)
+    for labels, count in phases.items():
+        yield Sample("finetune_jobs", count, labels)
+    for labels, count in failures.items():
+        yield Sample("finetune_jobs_failed", count, labels)
+    for labels, spent in hours.items():
+        yield Sample("finetune_gpu_seconds", spent * 3600, labels)
+
+
+def _figures(body: Body) -> Iterator[Sample]:
+    metadata, status = body["metadata"], body.get("status", {})
+    labels = (metadata["namespace"], metadata["name"])
+    progress = status.get("progress", {})
+    for name, gauge in (("gpus", "finetune_job_gpus"), ("attempt", "finetune_job_attempt")):
+        if status.get(name) is not None:
+            yield Sample(gauge, status[name], labels)
+    for name, gauge in FIGURES.items():
+        if progress.get(name) is not None:
+            yield Sample(gauge, progress[name], labels)
+    if progress.get("updated") is not None:
+        heard = parse_time(progress["updated"]).timestamp()
+        yield Sample("finetune_job_progress_timestamp_seconds", heard, labels)

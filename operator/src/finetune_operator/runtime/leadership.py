@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leadership by a Lease: at any time at most one replica reconciles.
+
+The holder renews; who has failed to for `renew_deadline` stops its work, and only `duration` after
+the last renewal another may begin. No clock of another machine is trusted: a follower waits for the
+duration from when it saw the lease change last.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from finetune_operator.objects.errors import Conflict, NotLeading
+from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.objects.times import render_micro_time
+from finetune_operator.telemetry.logs import say
+
+
+class LeaseStore(Protocol):
+    """Where the lease is kept."""
+
+    async def read(self) -> Body | None: ...
+
+    async def write(self, lease: Body) -> None:
+        """Creates or replaces exactly the version that was read.
+
+        Raises:
+            Conflict: somebody else was faster.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """A killed holder has a successor after `duration` and `period`."""
+
+    duration: timedelta = timedelta(seconds=12)
+    renew_deadline: timedelta = timedelta(seconds=8)
+    """Shorter than the duration by the time that workers need to stop."""
+    period: timedelta = timedelta(seconds=1.5)
+    """Between two tries to get or renew it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """Both clocks of the machine, as arguments."""
+
+    monotonic: Callable[[], float]
+    now: Callable[[], datetime]
+
+
+class Leadership:
+    """One candidate."""
+
+    def __init__(self, store: LeaseStore, identity: str, timing: Timing, clock: Clock) -> None:
+        self._store = store
+        self._identity = identity
+        self._timing = timing
+        self._clock = clock
+        self._seen: tuple[object, ...] | None = None
+        self._seen_at = 0.0
+        self._renewed_at = 0.0
+        self._trouble = ""
+        self.is_held = False
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Works whenever it leads, until cancelled; then lets go, so that another can start."""
+        try:
+            while True:
+                self._renewed_at = await self._acquire()
+                self.is_held = True
+                say("leadership acquired", identity=self._identity)
+                await self._work_while_held(work)
+                say("leadership lost", identity=self._identity)
+        finally:
+            if self.is_held:
+                self.is_held = False
+                await self._release()
+
+    async def try_hold(self) -> bool:
+        """One try to get or renew the lease; whether it is ours now."""
+        lease = await self._store.read()
+        spec = lease["spec"] if lease is not None else {}
+        if spec.get("holderIdentity") not in (None, "", self._identity):
+            self._look_at(spec)
+            if self._clock.monotonic() < self._seen_at + spec["leaseDurationSeconds"]:
+                return False
+        try:
+            await self._store.write(self._claimed(lease))
+        except Conflict:
+            return False
+        return True
+
+    def check(self) -> None:
+        """Right before a write: a process that was stopped for a while learns here that it was.
+
+        Raises:
+            NotLeading: somebody else may lead by now.
+        """
+        if not self.is_held or self._clock.monotonic() >= self._deadline:
+            raise NotLeading
+
+    @property
+    def _deadline(self) -> float:
+        return self._renewed_at + self._timing.renew_deadline.total_seconds()
+
+    async def _acquire(self) -> float:
+        while True:
+            tried_at = self._clock.monotonic()
+            try:
+                is_ours = await self.try_hold()
+                self._trouble = ""
+                if is_ours:
+                    return tried_at
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next try may succeed
+                self._say_trouble("lease not reached", error)
+            await asyncio.sleep(self._timing.period.total_seconds())
+
+    async def _work_while_held(self, work: Callable[[], Awaitable[None]]) -> None:
+        working = asyncio.ensure_future(work())
+        try:
+            await self._renew_until_lost(working)
+        finally:
+            working.cancel()
+            await asyncio.wait([working])
+        if not working.cancelled() and (error := working.exception()) is not None:
+            raise error
+        self.is_held = False
+
+    async def _renew_until_lost(self, working: asyncio.Future[None]) -> None:
+        while True:
+            done, _ = await asyncio.wait([working], timeout=self._timing.period.total_seconds())
+            tried_at = self._clock.monotonic()
+            if done or tried_at >= self._deadline:
+                return
+            try:
+                async with asyncio.timeout(self._deadline - tried_at):
+                    if not await self.try_hold():
+                        return
+                self._renewed_at = tried_at
+                self._trouble = ""
+            except Exception as error:  # noqa: BLE001 - there is time for another try, or there is not
+                self._say_trouble("lease not renewed", error)
+
+    async def _release(self) -> None:
+        try:
+            lease = await self._store.read()
+            if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
+                await self._store.write({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
+                say("leadership released", identity=self._identity)
+        except Exception as error:  # noqa: BLE001 - then it expires
+            say("lease not released", error=error)
+
+    def _say_trouble(self, event: str, error: Exception) -> None:
+        """Once for all tries that fail alike."""
+        if self._trouble != (trouble := f"{event}: {error!r}"):
+            self._trouble = trouble
+            say(event, level=logging.WARNING, error=repr(error))
+
+    def _look_at(self, spec: Body) -> None:
+        seen = (spec.get("holderIdentity"), spec.get("renewTime"))
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, self._clock.monotonic()
+
+    def _claimed(self, lease: Body | None) -> Manifest:
+        spec = dict(lease["spec"]) if lease is not None else {}
+        now = render_micro_time(self._clock.now())
+        if spec.get("holderIdentity") != self._identity:
+            spec["acquireTime"] = now
+            spec["leaseTransitions"] = spec.get("leaseTransitions", 0) + 1
+        spec |= {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": int(self._timing.duration.total_seconds()),
+            "renewTime": now,
+        }
+        return {**(lease or {}), "spec": spec}

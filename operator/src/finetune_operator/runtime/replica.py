@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One replica: memory, queue, leadership, the progress endpoint and the webhook, put together.
+
+All replicas watch, take progress and review jobs; only the one that holds the Lease has workers.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from finetune_operator.kube.cache import Kind, Memory, schedule_of
+from finetune_operator.kube.client import ApiError, KubeApi
+from finetune_operator.kube.jobs import KubeCluster
+from finetune_operator.kube.lease import KubeLease
+from finetune_operator.kube.model_configs import ModelConfigs
+from finetune_operator.kube.relist import fill_memory, forget_vanished, is_defined
+from finetune_operator.kube.schedules import KubeSchedules
+from finetune_operator.objects.names import Key
+from finetune_operator.objects.raw import Body
+from finetune_operator.progress.authentication import TokenChecker
+from finetune_operator.progress.server import ProgressServer, build_app
+from finetune_operator.progress.writer import ProgressWriter
+from finetune_operator.runtime.job_metrics import measure_jobs
+from finetune_operator.runtime.leadership import Clock, Leadership, Timing
+from finetune_operator.runtime.worker import Worker
+from finetune_operator.settings import Settings
+from finetune_operator.telemetry.logs import say, say_error
+from finetune_operator.telemetry.metrics import Gauges, Sample
+from finetune_operator.webhook.registration import Webhook, build_webhook
+from finetune_operator.work_queue import WorkQueue
+
+STUCK_AFTER = timedelta(minutes=5)
+"""Every request has a timeout far below this: a worker this slow will not come back."""
+
+LISTING_LASTS = timedelta(seconds=5)
+"""So long a watch that begins anew may take to tell of all that there is."""
+
+WARM_UP_PERIOD = timedelta(seconds=2)
+LOOK_FOR_SCHEDULES = timedelta(seconds=10)
+
+
+class Replica:
+    """Started and stopped by the runtime, which calls `notice` for each event in between."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._memory = Memory()
+        self._models = ModelConfigs(settings.model_configs, time.monotonic)
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_warm = False
+        self._has_schedules = True
+        self._webhook: Webhook | None = None
+        self._was_relisted = asyncio.Event()
+        self._leadership: Leadership | None = None
+        self._gauges = Gauges(self._measure)
+        self.has_failed = asyncio.Event()
+        """Set when a part has died: the process must end, and be started anew."""
+        self.has_stopped = asyncio.Event()
+
+    async def start(self) -> None:
+        """Returns when the memory is warm; events may come from then on."""
+        settings = self._settings
+        self._api = await KubeApi.connect(settings.kubeconfig)
+        self._writer = ProgressWriter(self._api, self._memory, settings.progress_interval, _now)
+        self._server = await self._serve()
+        try:
+            await self._warm_up()
+        except asyncio.CancelledError:
+            await self._server.cleanup()
+            await self._api.close()
+            raise
+        clock = Clock(monotonic=time.monotonic, now=_now)
+        lease = KubeLease(self._api, settings.namespace)
+        leadership = Leadership(lease, settings.identity, Timing(), clock)
+        self._leadership = leadership
+        self._gauges.expose()
+        self._spawn(leadership.run(partial(self._lead, leadership)))
+        self._spawn(self._sweep_now_and_then())
+        if not self._has_schedules:
+            self._spawn(self._end_when_there_are_schedules())
+        self._spawn(self._writer.run())
+        self._webhook = build_webhook(settings, self._api, _now, self._models.find)
+        if self._webhook is not None:
+            self._spawn(self._webhook.run())
+        say("replica started", identity=settings.identity, port=settings.port)
+
+    async def stop(self) -> None:
+        """Ends the work, then lets go of the Lease, then writes what trainers have said last."""
+        for task in self._tasks:
+            task.cancel()
+            await asyncio.wait([task])
+        self._gauges.withdraw()
+        await self._server.cleanup()
+        await self._writer.flush()
+        await self._api.close()
+        self.has_stopped.set()
+        say("replica stopped", identity=self._settings.identity)
+
+    def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
+        """An event: remembered, and its job is to be looked at."""
+        memory = self._memory
+        key = memory.forget(kind, body) if is_gone else memory.remember(kind, body)
+        self._queue.add(key)
+        if kind is Kind.JOB and (schedule := schedule_of(body)) is not None:
+            self._queue.add(schedule)
+
+    def notice_relisting(self) -> None:
+        """A watch had to begin anew: of what vanished meanwhile it will never tell."""
+        self._was_relisted.set()
+
+    def is_healthy(self) -> bool:
+        """Whether all parts live; that this gets an answer shows that the event loop does."""
+        is_alive = not any(task.done() for task in self._tasks)
+        return is_alive and self._queue.longest_work() < STUCK_AFTER
+
+    def _measure(self) -> Iterator[Sample]:
+        """Of jobs the leader alone tells: they would count once for each replica, and what another
+        one has queued waits for nothing but to lead."""
+        is_leader = self._leadership is not None and self._leadership.is_held
+        yield Sample("finetune_operator_leader", is_leader)
+        longest = self._queue.longest_work().total_seconds()
+        yield Sample("finetune_operator_longest_work_seconds", longest)
+        if is_leader:
+            yield Sample("finetune_operator_queue_depth", self._queue.depth())
+            yield from measure_jobs(self._memory.present(Kind.JOB))
+
+    def is_ready(self) -> bool:
+        return self._is_warm and (self._webhook is None or self._webhook.is_settled)
+
+    async def _warm_up(self) -> None:
+        while not self._is_warm:
+            try:
+                namespaces = self._settings.watch_namespaces
+                self._has_schedules = await is_defined(self._api, Kind.SCHEDULE, namespaces)
+                await fill_memory(self._api, self._memory, namespaces)
+                self._is_warm = True
+            except Exception as error:  # noqa: BLE001 - the API server, or the CRD, may come later
+                say("waiting for the API server", error=error, server=self._api.server)
+                await asyncio.sleep(WARM_UP_PERIOD.total_seconds())
+
+    async def _lead(self, leadership: Leadership) -> None:
+        api = self._api.fenced(leadership.check)
+        cluster = KubeCluster(api, self._memory)
+        schedules = KubeSchedules(api, self._memory)
+        find_model = self._models.find
+        worker = Worker(
+            self._queue, self._memory, cluster, self._settings, _now, find_model, schedules
+        )
+        for key in self._memory.known_keys():
+            self._queue.add(key)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._settings.workers):
+                group.create_task(worker.run())
+
+    async def _sweep_now_and_then(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.resync.total_seconds()):
+                    await self._was_relisted.wait()
+                    await asyncio.sleep(LISTING_LASTS.total_seconds())
+            self._was_relisted.clear()
+            try:
+                namespaces = self._settings.watch_namespaces
+                for key in await forget_vanished(self._api, self._memory, namespaces):
+                    self._queue.add(key)
+            except ApiError as error:
+                say("not swept", error=error)
+            except Exception as error:  # noqa: BLE001 - the next sweep does it
+                say_error("not swept", error)
+
+    async def _end_when_there_are_schedules(self) -> None:
+        """Their definition came late, and kopf looks only once for what there is to watch."""
+        is_there = False
+        while not is_there:
+            await asyncio.sleep(LOOK_FOR_SCHEDULES.total_seconds())
+            with suppress(ApiError):
+                is_there = await is_defined(
+                    self._api, Kind.SCHEDULE, self._settings.watch_namespaces
+                )
+        say("schedules are defined now: to be started anew")
+        self.has_failed.set()
+
+    async def _serve(self) -> web.AppRunner:
+        checker = TokenChecker(self._api, time.monotonic)
+        server = ProgressServer(self._memory, checker, self._writer)
+        app = build_app(server, is_healthy=self.is_healthy, is_ready=self.is_ready)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, self._settings.listen_address, self._settings.port).start()
+        return runner
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._note_end)
+        self._tasks.append(task)
+        return task
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            say_error("replica failed", error)
+            self.has_failed.set()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

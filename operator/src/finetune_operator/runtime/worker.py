@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worker takes a key from the queue, reconciles what it names, and says what happens next."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from finetune_operator.job.cluster import Cluster
+from finetune_operator.job.reconcile import Reconciled, reconcile
+from finetune_operator.job.status.status import is_finished
+from finetune_operator.kube.cache import Memory
+from finetune_operator.kube.client import ApiError
+from finetune_operator.kube.model_configs import FindModel, knows_no_model
+from finetune_operator.objects.errors import Conflict, Gone, NotLeading
+from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key, ScheduleKey
+from finetune_operator.schedule.cluster import ScheduleCluster
+from finetune_operator.schedule.reconcile import reconcile_schedule
+from finetune_operator.settings import Settings
+from finetune_operator.telemetry import metrics
+from finetune_operator.telemetry.logs import say, say_error
+from finetune_operator.work_queue import WorkQueue
+
+
+class Worker:
+    """Several of its `run` may go on at a time: the queue keeps them apart."""
+
+    def __init__(
+        self,
+        queue: WorkQueue[Key],
+        memory: Memory,
+        cluster: Cluster,
+        settings: Settings,
+        now: Callable[[], datetime],
+        find_model: FindModel = knows_no_model,
+        schedules: ScheduleCluster | None = None,
+    ) -> None:
+        self._queue = queue
+        self._memory = memory
+        self._cluster = cluster
+        self._settings = settings
+        self._now = now
+        self._find_model = find_model
+        self._schedules = schedules
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        while True:
+            async with self._queue.take() as key:
+                await self._work_on(key)
+
+    async def _work_on(self, key: Key) -> None:
+        began = time.monotonic()
+        result, reason = await self._try(key)
+        kind = SCHEDULE_KIND if isinstance(key, ScheduleKey) else KIND
+        metrics.note_reconcile(kind, result, reason, time.monotonic() - began)
+
+    async def _try(self, key: Key) -> tuple[str, str]:
+        """The result and its reason: every error becomes what is to happen next, none gets out."""
+        try:
+            done = await self._reconcile(key)
+        except Gone:
+            done = None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            return self._try_again(key, error)
+        self._queue.forget_failures(key)
+        if done is None:
+            return "unchanged", "Gone"
+        if done.has_written:
+            say("decided", job=key, phase=done.phase, reason=done.reason, message=done.message)
+        if done.check_again_in is not None:
+            self._queue.add_after(key, done.check_again_in)
+        return "written" if done.has_written else "unchanged", done.reason
+
+    def _try_again(self, key: Key, error: Exception) -> tuple[str, str]:
+        delay = self._queue.retry(key)
+        if isinstance(error, Conflict | NotLeading):
+            # The newer version is on its way, or another replica's turn: soon neither is news.
+            return "postponed", type(error).__name__
+        if isinstance(error, ApiError):
+            # Its own words say it all: a missing right, an outage.
+            say("not reconciled", level=logging.WARNING, job=key, error=error, retry_in=delay)
+            return "failed", error.reason or str(error.status)
+        say_error("not reconciled", error, job=key, retry_in=delay)
+        return "failed", type(error).__name__
+
+    async def _reconcile(self, key: Key) -> Reconciled | None:
+        """None where there is nothing to say about it any more."""
+        if isinstance(key, ScheduleKey):
+            return await self._reconcile_schedule(key)
+        body = self._memory.find_job(key)
+        if body is None:
+            return None
+        return await reconcile(
+            body,
+            cluster=self._cluster,
+            settings=self._settings,
+            now=self._now(),
+            model=None if is_finished(body) else await self._find_model(body),
+        )
+
+    async def _reconcile_schedule(self, key: ScheduleKey) -> Reconciled | None:
+        body = self._memory.find_schedule(key)
+        if body is None or self._schedules is None:
+            return None
+        done = await reconcile_schedule(
+            body,
+            cluster=self._schedules,
+            settings=self._settings,
+            now=self._now(),
+            model=await self._find_model(body["spec"]["jobTemplate"]),
+        )
+        if done is None:
+            return None
+        return Reconciled(
+            phase=SCHEDULE_KIND,
+            reason=done.reason,
+            message=done.message,
+            has_written=done.has_written,
+            check_again_in=done.check_again_in,
+        )

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""find_due: what a schedule should have started by now. No I/O here, and no clock.
+
+`mostRecentScheduleTime` and `nextScheduleTimeDuration` of Kubernetes' CronJob controller, estimate
+of the missed times included.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from finetune_spec.cron.expression import Expression
+from finetune_spec.cron.times import next_time
+
+TOO_MANY = 100
+"""Missed times; more of them may mean a wrong clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timetable:
+    """When something is to start, and where that is counted from."""
+
+    expression: Expression
+    zone: ZoneInfo
+    starting_deadline: timedelta | None
+    """How late something may still start."""
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        return next_time(self.expression, moment, self.zone)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Of all the times that have come and were not used, only the newest can still start."""
+
+    start: datetime | None
+    missed: int
+    """How many times have come, roughly, where it was more than one; `start` is the last."""
+
+
+class NeverDue(Exception):
+    """There is no such time, as the 31st of February."""
+
+
+def find_due(table: Timetable, since: datetime, now: datetime) -> Due:
+    """What has come after `since`, when something was started last or the schedule was made.
+
+    Raises:
+        NeverDue: nothing comes, ever.
+    """
+    if table.starting_deadline is not None:
+        since = max(since, now - table.starting_deadline)
+    first = table.next_after(since)
+    second = None if first is None else table.next_after(first)
+    if first is None or second is None:
+        raise NeverDue
+    if now < first:
+        return Due(start=None, missed=0)
+    if now < second:
+        return Due(start=first, missed=0)
+    interval = second - first
+    missed = (now - first) // interval + 1
+    # One interval further back than the estimate: intervals differ, as in `30 6-16/4 * * 1-5`.
+    start, moment = None, table.next_after(first + (missed - 2) * interval)
+    while moment is not None and moment <= now:
+        start, moment = moment, table.next_after(moment)
+    return Due(start=start, missed=missed)
+
+
+def find_next(table: Timetable, since: datetime, now: datetime) -> datetime | None:
+    """When something is due after now.
+
+    Raises:
+        NeverDue: nothing comes, ever.
+    """
+    # How late something may start makes no difference to what comes.
+    due = find_due(
+        Timetable(expression=table.expression, zone=table.zone, starting_deadline=None), since, now
+    )
+    if due.start is not None:
+        return table.next_after(due.start)
+    return table.next_after(since if due.missed == 0 else now)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events at a schedule's turning points, with a CronJob's reasons. No I/O here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_operator.objects import conditions
+from finetune_operator.objects.names import Reason, ScheduleReason
+from finetune_operator.schedule.decision import Decision
+from finetune_operator.schedule.observation import Child, Observed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Something that a reader of the schedule's history wants to know of."""
+
+    is_warning: bool = False
+    reason: str
+    message: str
+    about: str
+    """Tells it from others with the same reason: what is told twice is told once."""
+
+
+def find_told(
+    before: Mapping[str, Any], after: Mapping[str, Any], observed: Observed
+) -> Iterator[Told]:
+    """What two states of a status, and the jobs seen in between, have to tell."""
+    yield from _tell_ended(before, observed)
+    yield from _tell_conditions(before, after)
+    missed = after.get("lastMissedTime")
+    if missed is not None and missed != before.get("lastMissedTime"):
+        message = f"Missed scheduled time to start a job: {missed}"
+        yield Told(
+            is_warning=True, reason=ScheduleReason.MISS_SCHEDULE, message=message, about=missed
+        )
+
+
+def tell_created(child: Child, decision: Decision) -> Iterator[Told]:
+    if decision.has_missed_many:
+        yield Told(
+            is_warning=True,
+            reason=ScheduleReason.TOO_MANY_MISSED_TIMES,
+            message="too many missed start times. Set or decrease .spec.startingDeadlineSeconds "
+            "or check clock skew",
+            about=child.uid,
+        )
+    yield Told(
+        reason=ScheduleReason.SUCCESSFUL_CREATE,
+        message=f"Created job {child.name}",
+        about=child.uid,
+    )
+
+
+def tell_deleted(children: Sequence[Child]) -> Iterator[Told]:
+    for child in children:
+        message = f"Deleted job {child.name}"
+        yield Told(reason=ScheduleReason.SUCCESSFUL_DELETE, message=message, about=child.uid)
+
+
+def _tell_ended(before: Mapping[str, Any], observed: Observed) -> Iterator[Told]:
+    """Of the jobs that ran when the status was last written."""
+    known = {child.uid: child for child in observed.children}
+    for reference in before.get("active", ()):
+        name, uid = reference["name"], reference["uid"]
+        child = known.get(uid)
+        if child is None:
+            message = f"Active job went missing: {name}"
+            yield Told(reason=ScheduleReason.MISSING_JOB, message=message, about=uid)
+        elif child.ending is not None:
+            message = f"Saw completed job: {name}, condition: {child.ending}"
+            yield Told(reason=ScheduleReason.SAW_COMPLETED_JOB, message=message, about=uid)
+
+
+_TOLD_REASONS = {
+    Reason.INVALID_SPEC: True,
+    ScheduleReason.FAILED_CREATE: True,
+    ScheduleReason.JOB_ALREADY_ACTIVE: False,
+}
+"""Whether it is a warning."""
+
+
+def _tell_conditions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Told]:
+    ready = conditions.require(after["conditions"], "Ready")
+    was_ready = conditions.find(before.get("conditions", ()), "Ready") or {}
+    reason, message = ready["reason"], ready["message"]
+    if reason in _TOLD_REASONS and message != was_ready.get("message"):
+        yield Told(is_warning=_TOLD_REASONS[reason], reason=reason, message=message, about=message)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The straight line from a schedule to its next status; composes, decides nothing.
+
+parse_schedule -> observe -> decide -> carry out -> next_status -> write -> events -> clean up
+
+A job that is surplus goes last, when the status holds what it had to say.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from finetune_operator.objects import conditions
+from finetune_operator.objects.errors import InvalidSpec, NotYet
+from finetune_operator.objects.raw import Body
+from finetune_operator.schedule.child import build_child
+from finetune_operator.schedule.cluster import ScheduleCluster
+from finetune_operator.schedule.decision import Decision, decide
+from finetune_operator.schedule.events import Told, find_told, tell_created, tell_deleted
+from finetune_operator.schedule.observation import (
+    Observed,
+    observe,
+    observe_child,
+    with_started,
+    without,
+)
+from finetune_operator.schedule.spec import Schedule, parse_schedule
+from finetune_operator.schedule.status import next_status, rejected_status
+from finetune_operator.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulePass:
+    """What came of it, for the log and the work queue."""
+
+    reason: str
+    message: str
+    has_written: bool
+    check_again_in: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """A decision as it turned out."""
+
+    decision: Decision
+    observed: Observed
+    told: tuple[Told, ...] = ()
+    refusal: NotYet | None = None
+
+
+async def reconcile_schedule(
+    body: Body,
+    *,
+    cluster: ScheduleCluster,
+    settings: Settings,
+    now: datetime,
+    model: Mapping[str, Any] | None = None,
+) -> SchedulePass | None:
+    """One pass for one schedule; None where there is nothing to say about it any more.
+
+    Raises:
+        Conflict: the schedule has changed since it was remembered.
+        Gone: the schedule is no more.
+    """
+    if "deletionTimestamp" in body["metadata"]:
+        # The garbage collector deletes its jobs.
+        return None
+    observed = observe(body, await cluster.jobs_of(body), now)
+    try:
+        schedule = parse_schedule(body, settings, model)
+    except InvalidSpec as invalid:
+        status = rejected_status(body, observed, invalid, now)
+        return await _write(body, status, observed, (), None, cluster=cluster, now=now)
+    decision = decide(schedule, observed, now)
+    if decision.start is not None:
+        # A cache that lags behind must not start anything twice, nor beside what runs.
+        await cluster.confirm_newest(body)
+        observed = observe(body, await cluster.list_jobs_of(body), now)
+        decision = decide(schedule, observed, now)
+    done = await _carry_out(schedule, observed, decision, cluster=cluster)
+    status = next_status(body, schedule, done.observed, done.decision, done.refusal, now)
+    wait = done.decision.check_again_in
+    # As observed before it was carried out: what was deleted on purpose is not missing.
+    reconciled = await _write(body, status, observed, done.told, wait, cluster=cluster, now=now)
+    for child in decision.surplus:
+        await cluster.delete_job(schedule.namespace, child.name, child.uid)
+    for told in tell_deleted(decision.surplus):
+        await cluster.tell(body, told, now)
+    return reconciled
+
+
+async def _carry_out(
+    schedule: Schedule, observed: Observed, decision: Decision, *, cluster: ScheduleCluster
+) -> _Done:
+    if decision.start is None:
+        return _Done(decision=decision, observed=observed)
+    for child in decision.replaced:
+        await cluster.delete_job(schedule.namespace, child.name, child.uid)
+    remaining = without(observed, decision.replaced)
+    deleted = tuple(tell_deleted(decision.replaced))
+    try:
+        created = await cluster.create_job(build_child(schedule, decision.start))
+    except NotYet as refusal:
+        again = min(refusal.after, decision.check_again_in or refusal.after)
+        return _Done(
+            decision=replace(decision, start=None, check_again_in=again),
+            observed=remaining,
+            told=deleted,
+            refusal=refusal,
+        )
+    made = observe_child(created, schedule.name)
+    return _Done(
+        decision=decision,
+        observed=with_started(remaining, made, decision.start),
+        told=(*deleted, *tell_created(made, decision)),
+    )
+
+
+async def _write(
+    body: Body,
+    status: Mapping[str, Any],
+    observed: Observed,
+    told: tuple[Told, ...],
+    check_again_in: timedelta | None,
+    *,
+    cluster: ScheduleCluster,
+    now: datetime,
+) -> SchedulePass:
+    before = body.get("status", {})
+    is_changed = before != status
+    if is_changed:
+        await cluster.write_status(body, status)
+    # After the status: what is told has happened.
+    for one in (*told, *(find_told(before, status, observed) if is_changed else ())):
+        await cluster.tell(body, one, now)
+    ready = conditions.require(status["conditions"], "Ready")
+    return SchedulePass(
+        reason=ready["reason"],
+        message=ready["message"],
+        has_written=is_changed,
+        check_again_in=check_again_in,
+    )

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logs: one line for each decision, an event and its fields, no prose."""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+from finetune_operator.telemetry.metrics import WatchErrors
+
+LOGGER = logging.getLogger("finetune_operator")
+
+FIELDS = "fields"
+
+
+def say(event: str, /, *, level: int = logging.INFO, **fields: object) -> None:
+    """One line: what happened, to what."""
+    LOGGER.log(level, event, extra={FIELDS: fields})
+
+
+def say_error(event: str, error: BaseException, /, **fields: object) -> None:
+    """A failure that is nobody's wish: with its traceback, in one line as well."""
+    trace = "".join(traceback.format_exception(error))
+    say(event, level=logging.ERROR, **fields, error=repr(error), traceback=trace)
+
+
+class OneLine(logging.Formatter):
+    """`2026-01-31T12:00:00.123Z INFO decided job=team/balloon phase=Running`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        fields: dict[str, Any] = dict(getattr(record, FIELDS, {}))
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        told = "".join(f" {name}={_render(value)}" for name, value in fields.items())
+        message = record.getMessage().replace("\n", " ")
+        return f"{moment}.{int(record.msecs):03d}Z {record.levelname} {message}{told}"
+
+
+def set_up_logs(level: str) -> None:
+    """Our own events at this level, everybody else's warnings."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLine())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    LOGGER.setLevel(level)
+    # kopf tells of every event of every object there.
+    logging.getLogger("kopf.objects").setLevel(logging.ERROR)
+    logging.getLogger(WatchErrors.LOGGER).addHandler(WatchErrors(level=logging.ERROR))
+
+
+def _render(value: object) -> str:
+    text = str(value)
+    is_plain = text and not any(character in text for character in ' "=\n\t')
+    return text if is_plain else json.dumps(text)

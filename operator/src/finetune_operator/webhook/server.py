@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTPS endpoint that the API server asks about jobs and schedules; every replica has one."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from finetune_operator.kube.model_configs import FindModel, knows_no_model
+from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.settings import Settings
+from finetune_operator.telemetry.logs import say, say_error
+from finetune_operator.telemetry.metrics import count_review
+from finetune_operator.webhook.certificates.x509 import KeyPair
+from finetune_operator.webhook.review import (
+    CHECKS,
+    is_to_be_checked,
+    job_in,
+    let_through,
+    parse_review,
+    render_review,
+    review,
+)
+
+PATH = "/validate-finetunejob"
+
+MAX_BODY_BYTES = 8 * 2**20
+"""A job before and after an update, each of which the API server takes up to 3 MiB of."""
+MAX_BODIES = 4
+"""As many are in memory at a time, whoever sends them: anybody in the cluster can."""
+BODY_TIMEOUT_SECONDS = 5
+
+
+class WebhookServer:
+    """Listens from the first certificate on."""
+
+    def __init__(self, app: web.Application, address: str, port: int) -> None:
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        self._address = address
+        self._port = port
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._shown: KeyPair | None = None
+        self._is_listening = False
+
+    @property
+    def port(self) -> int:
+        """The one that it listens on, where any would do (0)."""
+        return int(self._runner.addresses[0][1])
+
+    async def show(self, keys: KeyPair) -> None:
+        """From the next connection on, this certificate is shown.
+
+        Raises:
+            ssl.SSLError: it is none, or not of this key; the one before is shown still.
+        """
+        if keys != self._shown:
+            _load(keys, ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
+            _load(keys, self._context)
+            self._shown = keys
+        if not self._is_listening:
+            await self._listen()
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _listen(self) -> None:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._address, self._port, ssl_context=self._context)
+        await site.start()
+        self._is_listening = True
+        say("webhook serves", port=self.port)
+
+
+def build_webhook_app(
+    settings: Settings, find_model: FindModel = knows_no_model
+) -> web.Application:
+    bodies = asyncio.Semaphore(MAX_BODIES)
+
+    async def post_review(request: web.Request) -> web.Response:
+        async with bodies:
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+                    document = await request.json()
+                asked = parse_review(document)
+            except (ValueError, RecursionError, TimeoutError) as error:
+                return web.Response(status=400, text=f"{error}\n")
+        return web.json_response(render_review(asked, await answer(asked, settings, find_model)))
+
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.router.add_post(PATH, post_review)
+    return app
+
+
+async def answer(
+    request: Body, settings: Settings, find_model: FindModel = knows_no_model
+) -> Manifest:
+    """The review, or, where that fails, leave to go on: a fault of ours must stop nobody."""
+    job = f"{request.get('namespace')}/{request.get('name')}"
+    kind = _known_kind(request)
+    try:
+        checked = job_in(request) if is_to_be_checked(request) else None
+        model = None if checked is None else await find_model(checked)
+        response = review(request, settings, model)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the operator checks again
+        say_error("job not reviewed", error, job=job)
+        count_review(kind, "unchecked")
+        return let_through()
+    if not response["allowed"]:
+        mistakes = response["status"]["details"]["causes"]
+        say("job refused", job=job, mistakes=len(mistakes), dry_run=request.get("dryRun", False))
+    count_review(kind, _verdict(response))
+    return response
+
+
+def _known_kind(request: Body) -> str:
+    """Anybody in the cluster can ask about anything: no series for each word that they think of."""
+    kind = request.get("kind")
+    name = kind.get("kind") if isinstance(kind, Mapping) else None
+    return name if isinstance(name, str) and name in CHECKS else "other"
+
+
+def _verdict(response: Body) -> str:
+    if not response["allowed"]:
+        return "refused"
+    return "warned" if response.get("warnings") else "allowed"
+
+
+def _load(keys: KeyPair, context: ssl.SSLContext) -> None:
+    """Through a file without a name, in memory: `ssl` takes files only, and no key meets a disk."""
+    with os.fdopen(os.memfd_create("webhook"), "wb") as file:
+        file.write(keys.private_key + b"\n" + keys.certificates)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")

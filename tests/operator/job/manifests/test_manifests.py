@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+from typing import Any
+
+import pytest
+
+from finetune_contract.run import Run
+from finetune_operator.job.manifests import build_attempt
+from support.factories import CONFIG, SETTINGS, a_job
+
+LABELS = {
+    "app.kubernetes.io/managed-by": "finetune-operator",
+    "finetune.dev/job": "balloon",
+    "finetune.dev/run": a_job().run_id,
+    "finetune.dev/attempt": "2",
+}
+OWNER = {
+    "apiVersion": "finetune.dev/v1alpha1",
+    "kind": "FineTuneJob",
+    "name": "balloon",
+    "uid": "uid-of-job",
+    "controller": True,
+}
+
+
+def build(attempt: int = 2, **given: Any) -> tuple[dict[str, Any], ...]:
+    return build_attempt(a_job(**given), attempt, SETTINGS)
+
+
+def container_of(training_job: dict[str, Any]) -> dict[str, Any]:
+    (container,) = training_job["spec"]["template"]["spec"]["containers"]
+    found: dict[str, Any] = container
+    return found
+
+
+def test_job_comes_last() -> None:
+    assert [made["kind"] for made in build()] == ["ConfigMap", "Job"]
+    assert [made["kind"] for made in build(resources={"nodes": 2})] == [
+        "ConfigMap",
+        "Service",
+        "Job",
+    ]
+
+
+NOTED = {"finetune.dev/definition": a_job().definition, "finetune.dev/adjustments": "{}"}
+
+
+def test_all_objects_share_name_labels_and_owner() -> None:
+    nodes = {"resources": {"nodes": 2}}
+    noted = NOTED | {"finetune.dev/definition": a_job(**nodes).definition}
+    for made in build(**nodes):
+        assert made["metadata"] == {
+            "namespace": "team",
+            "name": "balloon-2",
+            "labels": LABELS,
+            "ownerReferences": [OWNER],
+        } | ({"annotations": noted} if made["kind"] == "Job" else {})
+
+
+def test_run_document_is_what_the_trainer_reads() -> None:
+    config_map = build(runToken="x")[0]
+
+    run = Run.from_json(config_map["data"]["run.json"])
+
+    assert (run.job.namespace, run.job.name, run.job.uid) == ("team", "balloon", "uid-of-job")
+    assert (run.attempt, run.config, run.output_uri) == (2, CONFIG, "s3://models/balloon")
+    assert run.run_id == a_job(runToken="x").run_id
+    assert (run.world.nodes, run.world.processes_per_node) == (1, 1)
+    assert config_map["immutable"] is True
+
+
+def test_nodes_find_each_other_through_the_headless_service() -> None:
+    config_map, service, training_job = build(resources={"nodes": 2, "gpusPerNode": 4})
+
+    world = Run.from_json(config_map["data"]["run.json"]).world
+
+    assert world.size == 8
+    assert (world.gpus_per_node, world.gpu_resource) == (4, "nvidia.com/gpu")
+    assert world.master_address == "balloon-2-0.balloon-2"
+    assert training_job["spec"]["template"]["spec"]["subdomain"] == "balloon-2"
+    assert service["spec"] == {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": LABELS,
+        "ports": [{"name": "rendezvous", "port": world.master_port}],
+    }
+
+
+def test_single_node_replaces_disrupted_pods_and_quotes_exit_codes() -> None:
+    spec = build()[-1]["spec"]
+
+    assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (1, 1, 0)
+    assert "completionMode" not in spec
+    disrupted, interrupted, failed = spec["podFailurePolicy"]["rules"]
+    assert (disrupted["action"], interrupted["action"], failed["action"]) == (
+        *("Ignore", "Ignore", "FailJob"),
+    )
+    assert interrupted["onExitCodes"]["values"] == [143]
+
+
+def test_several_nodes_are_one_gang() -> None:
+    spec = build(resources={"nodes": 3})[-1]["spec"]
+
+    assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (3, 3, 0)
+    assert spec["completionMode"] == "Indexed"
+    assert [rule["action"] for rule in spec["podFailurePolicy"]["rules"]] == ["FailJob"]
+
+
+def test_pod_of_a_cpu_job() -> None:
+    """The whole of it: what a reviewer of the security settings wants to see at once."""
+    training_job = build(resources={"gpusPerNode": 0})[-1]
+
+    assert training_job["spec"]["template"] == {
+        "metadata": {"labels": LABELS},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 600,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "runAsGroup": 65532,
+                "fsGroup": 65532,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "trainer",
+                    "image": "trainer:1",
+                    "imagePullPolicy": "IfNotPresent",
+                    "env": [
+                        {"name": "HOME", "value": "/work"},
+                        {"name": "HF_HOME", "value": "/work/hf"},
+                        {"name": "FINETUNE_GRACE_SECONDS", "value": "600"},
+                        {
+                            "name": "KUBEFLOW_TRAINER_SERVER_URL",
+                            "value": "http://finetune-operator.finetune-system.svc:8080"
+                            "/apis/finetune.dev/v1alpha1/namespaces/team/finetunejobs/balloon"
+                            "/progress",
+                        },
+                        {
+                            "name": "KUBEFLOW_TRAINER_SERVER_TOKEN",
+                            "value": "/var/run/secrets/finetune.dev/token",
+                        },
+                    ],
+                    "resources": {},
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
+                    "volumeMounts": [
+                        {"name": "run", "mountPath": "/etc/finetune", "readOnly": True},
+                        {
+                            "name": "token",
+                            "mountPath": "/var/run/secrets/finetune.dev",
+                            "readOnly": True,
+                        },
+                        {"name": "work", "mountPath": "/work"},
+                        {"name": "tmp", "mountPath": "/tmp"},
+                        {"name": "shared-memory", "mountPath": "/dev/shm"},
+                    ],
+                }
+            ],
+            "volumes": [
+                {"name": "run", "configMap": {"name": "balloon-2"}},
+                {
+                    "name": "token",
+                    "projected": {
+                        "sources": [
+                            {
+                                "serviceAccountToken": {
+                                    "path": "token",
+                                    "audience": "finetune.dev/team/balloon/uid-of-job",
+                                    "expirationSeconds": 3600,
+                                }
+                            }
+                        ]
+                    },
+                },
+                {"name": "work", "emptyDir": {}},
+                {"name": "tmp", "emptyDir": {}},
+                {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
+            ],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        pytest.param({"gpusPerNode": 0}, {}, id="nothing asked, nothing set"),
+        pytest.param({"gpusPerNode": 2}, {"limits": {"nvidia.com/gpu": "2"}}, id="gpus are limits"),
+        pytest.param(
+            {"gpusPerNode": 0, "memory": "4Gi"},
+            {"requests": {"memory": "4Gi"}, "limits": {"memory": "4Gi"}},
+            id="memory is guaranteed and limited",
+        ),
+        pytest.param(
+            {"gpusPerNode": 0, "cpu": "500m"},
+            {"requests": {"cpu": "500m"}},
+            id="cpu is not limited",
+        ),
+        pytest.param(
+            {"gpuResource": "nvidia.com/mig-1g.10gb"},
+            {"limits": {"nvidia.com/mig-1g.10gb": "1"}},
+            id="slices of gpus",
+        ),
+        pytest.param(
+            {"gpuResource": "amd.com/gpu", "gpusPerNode": 4},
+            {"limits": {"amd.com/gpu": "4"}},
+            id="gpus by another name",
+        ),
+        pytest.param(
+            {"gpuResource": "none", "gpusPerNode": 2, "claims": [{"name": "gpus"}]},
+            {"claims": [{"name": "gpus"}]},
+            id="gpus by a claim",
+        ),
+        pytest.param(
+            {"gpusPerNode": 0, "ephemeralStorage": "50Gi"},
+            {
+                "requests": {"ephemeral-storage": "50Gi"},
+                "limits": {"ephemeral-storage": "50Gi"},
+            },
+            id="disk is guaranteed and limited",
+        ),
+    ],
+)
+def test_resources(resources: dict[str, Any], expected: dict[str, Any]) -> None:
+    claims = [{"name": "gpus", "resourceClaimTemplateName": "two-gpus"}]
+
+    made = build(resources=resources, podTemplate={"spec": {"resourceClaims": claims}})
+
+    assert container_of(made[-1])["resources"] == expected
+
+
+def test_credentials_come_from_the_secret_and_are_nowhere_else() -> None:
+    output = {"uri": "s3://models/x", "credentialsSecretRef": {"name": "bucket"}}
+
+    made = build(output=output)
+
+    assert container_of(made[-1])["envFrom"] == [{"secretRef": {"name": "bucket"}}]
+    assert json.dumps(made).count('"bucket"') == 1
+
+
+def test_the_jobs_own_image_comes_first() -> None:
+    assert container_of(build(image="mine:2")[-1])["image"] == "mine:2"
+
+
+def test_kueue_finds_its_labels_on_the_job_that_it_manages() -> None:
+    training_job = build(
+        metadata={
+            "labels": {"kueue.x-k8s.io/queue-name": "research", "team": "a"},
+            "annotations": {
+                "kueue.x-k8s.io/podset-required-topology": "rack",
+                "kueue.x-k8s.io/max-exec-time": "60",
+                "note": "mine",
+            },
+        }
+    )[-1]
+
+    assert training_job["metadata"]["labels"] == LABELS | {"kueue.x-k8s.io/queue-name": "research"}
+    assert (
+        training_job["metadata"]["annotations"]
+        == {
+            "kueue.x-k8s.io/podset-required-topology": "rack",
+            "kueue.x-k8s.io/max-exec-time": "60",
+        }
+        | NOTED
+    )
+    template = training_job["spec"]["template"]["metadata"]
+    assert template["labels"] == LABELS
+    assert template["annotations"] == {"kueue.x-k8s.io/podset-required-topology": "rack"}

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node that does not answer is named, whatever is wanted of the pods on it."""
+
+from typing import Any
+
+from finetune_contract.outcome import Blame
+from finetune_operator.job.attempts import Attempt, Result
+from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.observe.observation import Observed
+from support.factories import NOW, a_failure, a_job, an_attempt, seconds
+
+
+def rule_on(attempt: Attempt, **seen: Any) -> Decision:
+    silent = "node n does not answer"
+    observed = Observed(is_accepted=True, attempts=(attempt,), silent_nodes=silent, **seen)
+    return decide(a_job(), observed, NOW + seconds(1000))
+
+
+def test_pods_on_a_lost_node_are_waited_for_and_the_node_is_named() -> None:
+    lost = an_attempt(1, Result.FAILED, failure=a_failure(Blame.INFRASTRUCTURE))
+
+    decision = rule_on(lost, lingering_pods=("old-pod",))
+
+    assert (decision.reason, decision.attempt_to_start) == ("NodeNotReady", None)
+    assert "node n does not answer" in decision.message
+
+
+def test_a_node_that_is_lost_while_its_pod_is_to_save_is_named() -> None:
+    stopping = an_attempt(1, is_stopping=True, failure=a_failure(Blame.INTERRUPTION))
+
+    decision = rule_on(stopping, is_going=True)
+
+    assert "saves and ends" in decision.message
+    assert "node n does not answer" in decision.message

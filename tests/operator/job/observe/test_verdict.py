@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why an attempt failed: one row for each kind of witness, in the order of precedence."""
+
+from typing import Any
+
+import pytest
+
+from finetune_contract.outcome import PEER_LOST, Blame
+from finetune_operator.job.observe.verdict import MEMORY_REMEDY, find_outcome, judge_failure
+from support.factories import (
+    DISRUPTED,
+    NOW,
+    a_bad_outcome,
+    a_good_outcome,
+    a_pod,
+    a_training_job,
+    an_ended_pod,
+    seconds,
+)
+
+QUOTED = (
+    "Container trainer for pod team/balloon-1-abcde failed with exit code {} matching FailJob rule "
+    "at index 1"
+)
+
+
+def words(blame: Blame = Blame.INFRASTRUCTURE, **given: Any) -> str:
+    return a_bad_outcome(blame, **given).to_json()
+
+
+def judge(*pods: dict[str, Any], message: str = "", nodes: int = 1) -> Any:
+    return judge_failure(a_training_job(ended="Failed", message=message, nodes=nodes), pods)
+
+
+def test_outcome_is_believed() -> None:
+    outcome = a_bad_outcome(Blame.USER, reason="DatasetNotFound")
+
+    verdict = judge(an_ended_pod(64, message=outcome.to_json()))
+
+    assert verdict.failure == outcome.failure
+    assert verdict.exit_code == 64
+    assert verdict.outcome is not None
+    assert verdict.outcome.step == 7
+
+
+@pytest.mark.parametrize(
+    ("pod", "blame", "reason", "message"),
+    [
+        pytest.param(
+            an_ended_pod(137, reason="OOMKilled"),
+            Blame.INFRASTRUCTURE,
+            "OutOfHostMemory",
+            "more memory than its limit",
+            id="killed for memory",
+        ),
+        pytest.param(
+            an_ended_pod(137, message="step 5\nstep 6"),
+            Blame.INFRASTRUCTURE,
+            "ExitedWithoutOutcome",
+            "exit code 137 and left no outcome: step 5\nstep 6",
+            id="killed: the log's end is quoted",
+        ),
+        pytest.param(
+            an_ended_pod(1, message="Traceback"),
+            Blame.INTERNAL,
+            "ExitedWithoutOutcome",
+            "exit code 1",
+            id="crashed",
+        ),
+        pytest.param(
+            an_ended_pod(64), Blame.USER, "ExitedWithoutOutcome", "exit code 64", id="code of ours"
+        ),
+        pytest.param(
+            an_ended_pod(137, conditions=[DISRUPTED]),
+            Blame.INTERRUPTION,
+            "PodStopped",
+            "node is being drained",
+            id="drained and too slow",
+        ),
+        pytest.param(
+            an_ended_pod(137, metadata={"deletionTimestamp": "2026-05-04T12:00:00Z"}),
+            Blame.INTERRUPTION,
+            "PodStopped",
+            "it was deleted",
+            id="deleted and too slow",
+        ),
+        pytest.param(
+            a_pod(phase="Failed", status={"reason": "Evicted", "message": "low on disk"}),
+            Blame.INFRASTRUCTURE,
+            "Evicted",
+            "low on disk",
+            id="failed before its container could end",
+        ),
+        pytest.param(
+            a_pod(phase="Failed", status={"conditions": [DISRUPTED]}),
+            Blame.INTERRUPTION,
+            "PodFailed",
+            "node is being drained",
+            id="node lost",
+        ),
+    ],
+)
+def test_pod_without_an_outcome(
+    pod: dict[str, Any], blame: Blame, reason: str, message: str
+) -> None:
+    failure = judge(pod).failure
+
+    assert (failure.blame, failure.reason) == (blame, reason)
+    assert message in failure.message
+
+
+def test_memory_failure_has_a_remedy() -> None:
+    assert judge(an_ended_pod(137, reason="OOMKilled")).failure.remedy == MEMORY_REMEDY
+
+
+@pytest.mark.parametrize(
+    ("message", "blame"),
+    [
+        pytest.param(QUOTED.format(64), Blame.USER, id="user"),
+        pytest.param(QUOTED.format(143), Blame.INTERRUPTION, id="interrupted"),
+        pytest.param(QUOTED.format(77), Blame.OUT_OF_MEMORY, id="out of memory"),
+        pytest.param(QUOTED.format(137), Blame.INFRASTRUCTURE, id="killed"),
+        pytest.param("Job has reached the backoff limit", Blame.INFRASTRUCTURE, id="none"),
+    ],
+)
+def test_when_all_pods_are_gone_the_job_is_quoted(message: str, blame: Blame) -> None:
+    assert judge(message=message).failure.blame is blame
+
+
+class TestSeveralNodes:
+    """Whom to believe when each says something else."""
+
+    def test_a_named_rank_wins_over_an_earlier_death_without_words(self) -> None:
+        guilty = an_ended_pod(
+            70, name="a", message=words(rank=3, reason="Bug"), at=NOW + seconds(5)
+        )
+        silent = an_ended_pod(137, name="b", at=NOW)
+
+        assert judge(silent, guilty, nodes=2).failure.reason == "Bug"
+
+    def test_of_two_named_ranks_the_earlier_wins(self) -> None:
+        first = an_ended_pod(70, name="b", message=words(rank=1, reason="First"), at=NOW)
+        second = an_ended_pod(
+            70, name="a", message=words(rank=0, reason="Second"), at=NOW + seconds(1)
+        )
+
+        assert judge(second, first, nodes=2).failure.reason == "First"
+
+    def test_a_killed_pod_wins_over_the_peer_that_lost_it(self) -> None:
+        killed = an_ended_pod(137, name="b", reason="OOMKilled", at=NOW)
+        echo = an_ended_pod(75, name="a", message=words(rank=1, reason=PEER_LOST), at=NOW)
+
+        assert judge(echo, killed, nodes=2).failure.reason == "OutOfHostMemory"
+
+    def test_a_lost_peer_is_heard_where_nobody_else_speaks(self) -> None:
+        echo = an_ended_pod(75, message=words(rank=1, reason=PEER_LOST))
+
+        assert judge(echo, nodes=2).failure.reason == PEER_LOST
+
+    def test_the_pod_that_was_stopped_first_is_the_cause(self) -> None:
+        stopped = an_ended_pod(143, name="b", message=words(Blame.INTERRUPTION), at=NOW)
+        echo = an_ended_pod(75, name="a", message=words(reason=PEER_LOST), at=NOW + seconds(1))
+
+        assert judge(echo, stopped, nodes=2).failure.blame is Blame.INTERRUPTION
+
+    def test_a_disrupted_pod_is_the_cause(self) -> None:
+        drained = an_ended_pod(137, name="b", conditions=[DISRUPTED], at=NOW)
+        echo = an_ended_pod(75, name="a", message=words(reason=PEER_LOST), at=NOW + seconds(1))
+
+        assert judge(echo, drained, nodes=2).failure.blame is Blame.INTERRUPTION
+
+    def test_pods_that_ended_well_are_not_asked(self) -> None:
+        good = an_ended_pod(0, name="a", message=a_good_outcome().to_json(), at=NOW)
+        bad = an_ended_pod(64, name="b", message=words(Blame.USER), at=NOW + seconds(9))
+
+        assert judge(good, bad, nodes=2).failure.blame is Blame.USER
+
+
+def test_on_a_single_node_a_replaced_pod_is_not_the_cause() -> None:
+    replaced = an_ended_pod(
+        143, name="a", message=words(Blame.INTERRUPTION), conditions=[DISRUPTED], at=NOW
+    )
+    failed = an_ended_pod(64, name="b", message=words(Blame.USER), at=NOW + seconds(60))
+
+    assert judge(replaced, failed).failure.blame is Blame.USER
+
+
+def test_on_a_single_node_a_pod_that_saved_when_preempted_is_not_the_cause() -> None:
+    preempted = an_ended_pod(143, name="first", message=a_bad_outcome(Blame.INTERRUPTION).to_json())
+    failed = an_ended_pod(64, name="second", at=NOW + seconds(90))
+
+    assert judge_failure(a_training_job(ended="Failed"), [preempted, failed]).exit_code == 64
+    assert judge_failure(a_training_job(ended="Failed"), [preempted]).exit_code == 143
+
+
+def test_of_a_good_attempt_the_outcome_with_the_artifact_counts() -> None:
+    with_artifact = a_good_outcome()
+    without = a_good_outcome(artifact=None)
+    pods = [
+        an_ended_pod(0, name="a", message=without.to_json()),
+        an_ended_pod(0, name="b", message=with_artifact.to_json()),
+    ]
+
+    assert find_outcome(pods) == with_artifact
+    assert find_outcome(pods[:1]) == without
+    assert find_outcome([an_ended_pod(0)]) is None

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Flux makes of a job, by the library that it computes that with (a Go program of ours)."""
+
+import json
+import subprocess
+from functools import cache
+
+import pytest
+
+from finetune_operator.objects.names import Phase
+from support.situations import SITUATIONS, Situation
+from testbed.binaries import KSTATUS, build
+
+pytestmark = pytest.mark.slow  # the first time it is compiled
+
+
+@cache
+def verdicts() -> dict[str, str]:
+    """Of all situations, in one go."""
+    asked = json.dumps([situation.body for situation in SITUATIONS])
+    told = subprocess.run(
+        [build(KSTATUS) / "kstatus"], input=asked, capture_output=True, text=True, check=True
+    )
+    found = [verdict["status"] for verdict in json.loads(told.stdout)]
+    names = [situation.name for situation in SITUATIONS]
+    return dict(zip(names, found, strict=True))
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
+def test_flux_knows_whether_a_job_is_under_way_done_or_failed(situation: Situation) -> None:
+    assert verdicts()[situation.name] == situation.kstatus
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
+def test_situations_are_what_they_are_called(situation: Situation) -> None:
+    assert situation.body["status"].get("phase") == situation.phase
+
+
+def test_every_phase_has_its_situation() -> None:
+    assert {situation.phase for situation in SITUATIONS} == {*Phase, None}

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The straight line against a fake API server, scenario by scenario; crashes around every write."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from finetune_contract.outcome import Blame, ExitCode, Outcome
+from finetune_operator.job.reconcile import Reconciled, reconcile
+from finetune_operator.objects.errors import Conflict
+from finetune_operator.objects.times import render_time
+from support.factories import (
+    CONFIG,
+    NOW,
+    SETTINGS,
+    a_bad_outcome,
+    a_good_outcome,
+    a_job_body,
+    a_pod,
+    an_ended_pod,
+    seconds,
+)
+from support.fake_cluster import Crash, FakeCluster
+
+
+def go(cluster: FakeCluster, now: datetime = NOW) -> Reconciled | None:
+    """One pass, as a worker makes it."""
+    return asyncio.run(reconcile(cluster.job, cluster=cluster, settings=SETTINGS, now=now))
+
+
+def settle(cluster: FakeCluster, now: datetime = NOW) -> None:
+    """Passes until nothing is written any more."""
+    for _ in range(10):
+        done = go(cluster, now)
+        if done is None or not done.has_written:
+            return
+    raise AssertionError("the status never comes to rest")
+
+
+def end_attempt(cluster: FakeCluster, outcome: Outcome, at: datetime = NOW) -> None:
+    """Plays kubelet and Job controller: the newest attempt's pod ends, then its Job."""
+    training_job = max(cluster.training_jobs(), key=attempt_of)
+    number = attempt_of(training_job)
+    pod = an_ended_pod(outcome.exit_code, message=outcome.to_json(), at=at, attempt=number)
+    cluster.objects["Pod", pod["metadata"]["name"]] = pod
+    failed = outcome.failure is not None
+    training_job["status"] = {
+        "conditions": [
+            {
+                "type": "Failed" if failed else "Complete",
+                "status": "True",
+                "lastTransitionTime": render_time(at),
+            }
+        ]
+    }
+
+
+def attempt_of(training_job: dict[str, Any]) -> int:
+    return int(training_job["metadata"]["labels"]["finetune.dev/attempt"])
+
+
+def test_valid_job_is_accepted_first_and_started_then() -> None:
+    cluster = FakeCluster(a_job_body())
+
+    first = go(cluster)
+
+    assert cluster.writes == ["status"]
+    assert first is not None
+    assert (first.phase, first.check_again_in) == ("Pending", seconds(0))
+
+    go(cluster)
+
+    assert cluster.writes == ["status", "create ConfigMap", "create Job", "status", "event"]
+    assert (cluster.status["phase"], cluster.status["attempt"]) == ("Starting", 1)
+    assert [event["reason"] for event in cluster.events] == ["AttemptStarted"]
+
+
+def test_radio_silence_when_nothing_has_changed() -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster)
+    before = list(cluster.writes)
+
+    for _ in range(5):
+        go(cluster, NOW + seconds(3600))
+
+    assert cluster.writes == before
+
+
+def test_whole_life_of_a_job_takes_few_writes() -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster)
+    cluster.objects["Pod", "balloon-1-abcde"] = a_pod()
+    settle(cluster)
+    cluster.merge_status({"progress": {"attempt": 1, "phase": "Training", "step": 1}})
+    settle(cluster)
+    end_attempt(cluster, a_good_outcome())
+    settle(cluster)
+
+    assert cluster.status["phase"] == "Succeeded"
+    assert len(cluster.writes) == 9
+
+
+def test_invalid_job_gets_a_condition_and_nothing_else() -> None:
+    cluster = FakeCluster(a_job_body(config={**CONFIG, "learning_rte": 1}))
+
+    settle(cluster)
+
+    assert cluster.objects == {}
+    assert cluster.status["conditions"][0]["reason"] == "InvalidSpec"
+    assert [event["reason"] for event in cluster.events] == ["InvalidSpec"]
+
+
+def test_corrected_job_starts() -> None:
+    cluster = FakeCluster(a_job_body(config={**CONFIG, "learning_rte": 1}))
+    settle(cluster)
+
+    cluster.job["spec"]["config"] = dict(CONFIG)
+    cluster.job["metadata"]["generation"] = 2
+    settle(cluster)
+
+    assert cluster.status["phase"] == "Starting"
+    assert cluster.status["observedGeneration"] == 2
+
+
+def test_finished_job_never_spawns_again_even_without_its_children() -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster)
+    end_attempt(cluster, a_good_outcome())
+    settle(cluster)
+    cluster.objects.clear()
+
+    cluster.job["metadata"]["generation"] = 2
+    settle(cluster, NOW + seconds(9999))
+
+    assert cluster.objects == {}
+    assert (cluster.status["phase"], cluster.status["observedGeneration"]) == ("Succeeded", 2)
+
+
+def test_user_error_is_not_retried() -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster)
+    end_attempt(cluster, a_bad_outcome(Blame.USER))
+
+    settle(cluster)
+    settle(cluster, NOW + seconds(9999))
+
+    assert cluster.status["phase"] == "Failed"
+    assert len(cluster.training_jobs()) == 1
+
+
+def test_failed_attempt_is_followed_by_another_when_it_is_due() -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster)
+    end_attempt(cluster, a_bad_outcome())
+
+    settle(cluster, NOW + seconds(3))
+    assert cluster.status["phase"] == "Retrying"
+    assert len(cluster.training_jobs()) == 1
+
+    settle(cluster, NOW + seconds(10))
+    assert cluster.status["attempt"] == 2
+    assert len(cluster.training_jobs()) == 2
+
+
+def test_interrupted_attempt_is_followed_at_once_and_has_lost_what_the_outcome_says() -> None:
+    cluster = FakeCluster(a_job_body(retry={"maxAttempts": 1}))
+    settle(cluster)
+    end_attempt(cluster, a_bad_outcome(Blame.INTERRUPTION))
+
+    settle(cluster)
+
+    first, second = cluster.status["attempts"]
+    assert (first["result"], first["stepsLost"], first["lastStep"]) == ("Interrupted", 2, 7)
+    assert (second["number"], second["result"]) == (2, "Running")
+
+
+def test_deleted_training_job_is_followed_by_another_attempt() -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster)
+    del cluster.objects["Job", "balloon-1"]
+
+    settle(cluster)
+
+    first, second = cluster.status["attempts"]
+    assert (first["result"], first["reason"]) == ("Interrupted", "TrainingJobDeleted")
+    assert second["name"] == "balloon-2"
+
+
+def test_job_that_is_being_deleted_starts_nothing() -> None:
+    cluster = FakeCluster(a_job_body(metadata={"deletionTimestamp": "2026-05-04T12:00:00Z"}))
+
+    assert go(cluster) is None
+    assert cluster.writes == []
+
+
+def test_name_that_an_earlier_job_still_uses_is_waited_for() -> None:
+    cluster = FakeCluster(a_job_body())
+    cluster.objects["Job", "balloon-1"] = {
+        "metadata": {
+            "name": "balloon-1",
+            "uid": "x",
+            "ownerReferences": [{"uid": "earlier", "controller": True}],
+        }
+    }
+    settle(cluster)
+
+    assert cluster.status["phase"] == "Pending"
+    assert "is taken" in cluster.status["conditions"][-1]["message"]
+    assert "attempts" not in cluster.status
+
+    del cluster.objects["Job", "balloon-1"]
+    settle(cluster)
+    assert cluster.status["attempt"] == 1
+
+
+def test_what_cannot_be_made_again_for_pods_that_wait_is_told() -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster)
+    cluster.objects["Pod", "p"] = a_pod(phase="Pending")
+    taken = {"name": "balloon-1", "uid": "x", "ownerReferences": [{"uid": "y", "controller": True}]}
+    cluster.objects["ConfigMap", "balloon-1"] = {"metadata": taken}
+
+    settle(cluster, NOW + seconds(600))
+
+    assert cluster.status["phase"] == "Starting"
+    assert "is taken" in cluster.status["conditions"][-1]["message"]
+
+
+def test_pods_of_an_earlier_job_may_save_first() -> None:
+    cluster = FakeCluster(a_job_body())
+    cluster.objects["Pod", "old"] = a_pod(owner="earlier", name="old")
+
+    settle(cluster)
+
+    assert cluster.training_jobs() == []
+    assert "old" in cluster.status["conditions"][-1]["message"]
+
+
+def test_stale_view_of_a_job_starts_nothing() -> None:
+    cluster = FakeCluster(a_job_body())
+    go(cluster)
+    stale = dict(cluster.job, metadata={**cluster.job["metadata"], "resourceVersion": "0"})
+
+    with pytest.raises(Conflict):
+        asyncio.run(reconcile(stale, cluster=cluster, settings=SETTINGS, now=NOW))
+
+    assert cluster.objects == {}
+
+
+# A job's whole life, as what the world does between the operator's passes.
+
+Scene = Callable[[FakeCluster, datetime], None]
+
+
+def interrupt(cluster: FakeCluster, now: datetime) -> None:
+    end_attempt(cluster, a_bad_outcome(Blame.INTERRUPTION), now)
+
+
+def break_down(cluster: FakeCluster, now: datetime) -> None:
+    end_attempt(cluster, a_bad_outcome(), now)
+
+
+def succeed(cluster: FakeCluster, now: datetime) -> None:
+    end_attempt(cluster, a_good_outcome(), now)
+
+
+def refuse(cluster: FakeCluster, now: datetime) -> None:
+    end_attempt(cluster, a_bad_outcome(Blame.USER), now)
+
+
+def kill_and_clean_up(cluster: FakeCluster, now: datetime) -> None:
+    """Pod and termination log are gone before anybody looked; the Job's condition remains."""
+    end_attempt(cluster, a_bad_outcome(), now)
+    for identity in [identity for identity in cluster.objects if identity[0] == "Pod"]:
+        del cluster.objects[identity]
+    training_job = cluster.training_jobs()[-1]
+    training_job["status"]["conditions"][0]["message"] = (
+        f"Container trainer failed with exit code {ExitCode.INFRASTRUCTURE} matching FailJob rule"
+    )
+
+
+LIVES = [
+    pytest.param([succeed], "Succeeded", id="succeeds"),
+    pytest.param([refuse], "Failed", id="user error"),
+    pytest.param([interrupt, succeed], "Succeeded", id="interrupted once"),
+    pytest.param([break_down, interrupt, succeed], "Succeeded", id="broken, interrupted, done"),
+    pytest.param([kill_and_clean_up, succeed], "Succeeded", id="killed without a trace"),
+    pytest.param([break_down, break_down, break_down], "Failed", id="attempts used up"),
+]
+
+
+def live(scenes: list[Scene], *, nodes: int, **crash: int) -> FakeCluster:
+    """The job's life with an operator that is killed at one write and started again."""
+    cluster = FakeCluster(a_job_body(resources={"nodes": nodes}))
+    cluster.crash_before, cluster.crash_after = crash.get("before"), crash.get("after")
+    now = NOW
+    for scene in scenes:
+        survive(cluster, now)
+        scene(cluster, now)
+        survive(cluster, now)
+        now += seconds(600)
+    survive(cluster, now)
+    return cluster
+
+
+def survive(cluster: FakeCluster, now: datetime) -> None:
+    try:
+        settle(cluster, now)
+    except Crash:
+        settle(cluster, now)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize(("scenes", "end"), LIVES)
+def test_killed_around_any_write_there_is_one_job_for_each_attempt_and_an_end(
+    scenes: list[Scene], end: str, nodes: int
+) -> None:
+    undisturbed = live(scenes, nodes=nodes)
+    assert undisturbed.status["phase"] == end
+
+    for number in range(len(undisturbed.writes)):
+        for crash in ({"before": number}, {"after": number}):
+            cluster = live(scenes, nodes=nodes, **crash)
+
+            assert records(cluster) == records(undisturbed), crash
+            names = sorted(job["metadata"]["name"] for job in cluster.training_jobs())
+            assert names == [f"balloon-{n}" for n in range(1, len(scenes) + 1)], crash
+
+
+def records(cluster: FakeCluster) -> Any:
+    """What remains of a life: it must not depend on crashes."""
+    return (
+        cluster.status["phase"],
+        [
+            (record["number"], record["result"], record.get("blame"), record.get("stepsLost"))
+            for record in cluster.status["attempts"]
+        ],
+    )

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+from finetune_operator.job.attempts import render_attempts
+from finetune_operator.job.manifests import build_attempt
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.client import ApiError
+from finetune_operator.kube.jobs import KubeCluster
+from finetune_operator.objects.errors import Conflict, Gone, NotYet
+from finetune_operator.objects.names import (
+    CONFIG_MAPS,
+    EVENTS,
+    FINETUNE_JOBS,
+    PODS,
+    TRAINING_JOBS,
+    JobKey,
+)
+from support.factories import SETTINGS, a_job, a_job_body, a_pod, a_training_job, an_attempt
+from support.fake_api import FakeApi
+
+KEY = JobKey(namespace="team", label="balloon")
+_, TRAINING_JOB = build_attempt(a_job(), 1, SETTINGS)
+Answer = TypeVar("Answer")
+
+
+class World:
+    def __init__(self) -> None:
+        self.api, self.memory = FakeApi(), Memory()
+        self.cluster = KubeCluster(self.api, self.memory)
+
+    def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        return asyncio.run(work)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def made(manifest: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    return {**manifest, "metadata": {**manifest["metadata"], "uid": "made", **metadata}}
+
+
+def test_created_job_is_remembered_before_any_event_tells_of_it(world: World) -> None:
+    world.api.create = _with_uid(world.api.create)  # type: ignore[method-assign]
+
+    world.run(world.cluster.create(TRAINING_JOB))
+
+    (remembered,) = world.memory.children_of(KEY).training_jobs
+    assert remembered["metadata"]["name"] == "balloon-1"
+
+
+def _with_uid(create: Any) -> Any:
+    async def create_with_uid(resource: Any, body: Any) -> Any:
+        return await create(resource, made(body))
+
+    return create_with_uid
+
+
+def test_what_we_made_before_is_as_good_as_made_now(world: World) -> None:
+    world.api.put(TRAINING_JOBS, made(TRAINING_JOB))
+
+    world.run(world.cluster.create(TRAINING_JOB))
+
+    assert len(world.memory.children_of(KEY).training_jobs) == 1
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"ownerReferences": []}, id="a user's own Job"),
+        pytest.param(
+            {"ownerReferences": [{"uid": "earlier", "controller": True}]}, id="an earlier job's"
+        ),
+        pytest.param({"deletionTimestamp": "2026-05-04T12:00:00Z"}, id="ours, but on its way out"),
+    ],
+)
+def test_taken_name_is_waited_for(world: World, metadata: dict[str, Any]) -> None:
+    world.api.put(TRAINING_JOBS, made(TRAINING_JOB, **metadata))
+
+    with pytest.raises(NotYet, match="Job balloon-1 exists already"):
+        world.run(world.cluster.create(TRAINING_JOB))
+
+
+def test_job_that_is_recorded_but_not_remembered_is_asked_for(world: World) -> None:
+    """Whoever takes over may know of a job's status before it knows of its Job."""
+    world.api.put(TRAINING_JOBS, a_training_job())
+    body = a_job_body(status={"attempts": render_attempts([an_attempt()])})
+
+    children = world.run(world.cluster.children_of(body))
+
+    assert len(children.training_jobs) == 1
+
+
+def test_deleted_job_is_really_gone(world: World) -> None:
+    body = a_job_body(status={"attempts": render_attempts([an_attempt()])})
+
+    assert world.run(world.cluster.children_of(body)).training_jobs == ()
+    assert world.api.calls == ["get jobs"]
+
+
+def test_job_of_somebody_else_under_the_name_is_not_remembered(world: World) -> None:
+    world.api.put(TRAINING_JOBS, made(TRAINING_JOB, labels={}))
+    body = a_job_body(status={"attempts": render_attempts([an_attempt()])})
+
+    assert world.run(world.cluster.children_of(body)).training_jobs == ()
+
+
+def test_status_is_written_against_the_version_it_was_computed_from(world: World) -> None:
+    known = world.api.put(FINETUNE_JOBS, a_job_body())
+
+    world.run(world.cluster.write_status(known, {"phase": "Running"}))
+
+    remembered = world.memory.find_job(KEY)
+    assert remembered is not None
+    assert remembered["status"]["phase"] == "Running"
+    with pytest.raises(Conflict):
+        world.run(world.cluster.write_status(known, {"phase": "Failed"}))
+
+
+def test_status_of_a_deleted_job_is_not_written(world: World) -> None:
+    with pytest.raises(Gone):
+        world.run(world.cluster.write_status(a_job_body(), {"phase": "Running"}))
+
+
+def test_status_of_a_namesake_is_not_written(world: World) -> None:
+    known = world.api.put(FINETUNE_JOBS, a_job_body(uid="new"))
+    stale = a_job_body(
+        uid="old", metadata={"resourceVersion": known["metadata"]["resourceVersion"]}
+    )
+
+    with pytest.raises(Conflict):
+        world.run(world.cluster.write_status(stale, {"phase": "Running"}))
+
+
+def test_newest_version_is_confirmed_or_remembered(world: World) -> None:
+    old = world.api.put(FINETUNE_JOBS, a_job_body())
+    world.run(world.cluster.confirm_newest(old))
+    new = world.api.put(FINETUNE_JOBS, a_job_body())
+
+    with pytest.raises(Conflict):
+        world.run(world.cluster.confirm_newest(old))
+
+    assert world.memory.find_job(KEY) == new
+
+
+def test_what_a_quota_that_its_own_document_has_used_up_refuses_is_there(world: World) -> None:
+    document, *_ = build_attempt(a_job(), 1, SETTINGS)
+    world.api.put(CONFIG_MAPS, document)
+    world.api.refuse_new = ApiError(403, "Forbidden", "exceeded quota")
+
+    world.run(world.cluster.create(document))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "is_told"),
+    [
+        pytest.param(ApiError(403, "Forbidden", "exceeded quota"), True, id="quota"),
+        pytest.param(ApiError(422, "Invalid", "policy says no"), True, id="policy"),
+        pytest.param(ApiError(400, "", "webhook says no"), True, id="webhook that refuses"),
+        pytest.param(
+            ApiError(500, "InternalError", 'failed calling webhook "x": no endpoints'),
+            True,
+            id="webhook that is down",
+        ),
+        pytest.param(ApiError(500, "InternalError", "etcd"), False, id="server error"),
+        pytest.param(ApiError(429, "TooManyRequests", "later"), False, id="too many requests"),
+        pytest.param(ApiError(401, "Unauthorized", "who?"), False, id="token rotated"),
+    ],
+)
+def test_what_others_must_mend_is_told_and_the_rest_tried_again(
+    world: World, refusal: ApiError, is_told: bool
+) -> None:
+    world.api.refuse_new = refusal
+
+    with pytest.raises(NotYet if is_told else ApiError, match=refusal.message):
+        world.run(world.cluster.create(TRAINING_JOB))
+
+
+def test_nothing_is_made_nor_told_in_a_namespace_that_is_gone(world: World) -> None:
+    world.api.refuse_new = ApiError(404, "NotFound", 'namespaces "team" not found')
+
+    with pytest.raises(Gone):
+        world.run(world.cluster.create(TRAINING_JOB))
+
+
+def test_the_newest_word_on_why_a_job_has_no_pods_is_found(world: World) -> None:
+    world.memory.remember(Kind.TRAINING_JOB, without_pods("2026-05-04T12:00:00Z"))
+    for number, minute in enumerate([5, 9, 7]):
+        last = f"2026-05-04T12:0{minute}:00Z"
+        metadata = {"namespace": "team", "name": f"event-{number}"}
+        world.api.put(EVENTS, {"metadata": metadata, "lastTimestamp": last, "message": last})
+
+    children = world.run(world.cluster.children_of(a_job_body()))
+
+    assert children.complaint == "2026-05-04T12:09:00Z"
+
+
+def test_without_the_right_to_read_events_nothing_is_held_up(world: World) -> None:
+    world.memory.remember(Kind.TRAINING_JOB, without_pods("2026-05-04T12:00:00Z"))
+    world.api.fail_with = ApiError(403, "Forbidden", "no")
+
+    assert world.run(world.cluster.children_of(a_job_body())).complaint == ""
+
+
+def without_pods(started: str) -> dict[str, Any]:
+    found = made(a_training_job(), resourceVersion="1")
+    return {**found, "status": {"startTime": started}}
+
+
+def test_event_that_can_not_be_recorded_stops_nothing(world: World) -> None:
+    event = {"metadata": {"namespace": "team", "name": "x"}, "reason": "Failed"}
+    world.run(world.cluster.tell(event))
+    world.run(world.cluster.tell(event))
+    world.api.fail_with = ApiError(403, "Forbidden", "no")
+
+    world.run(world.cluster.tell(event))
+
+    assert world.api.calls == ["create events"] * 3
+
+
+def test_a_pod_that_no_event_has_told_of_yet_keeps_an_attempt_from_starting(world: World) -> None:
+    world.api.put(PODS, a_pod(phase="Pending"))
+
+    with pytest.raises(Conflict):
+        world.run(world.cluster.confirm_none_runs(a_job_body()))
+
+    assert len(world.memory.children_of(KEY).pods) == 1
+
+
+def test_pods_that_have_ended_are_in_nobodys_way(world: World) -> None:
+    world.api.put(PODS, a_pod(phase="Succeeded"))
+
+    world.run(world.cluster.confirm_none_runs(a_job_body()))

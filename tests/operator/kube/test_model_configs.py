@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is told of a job's memory before any GPU is asked for, with a hub on 127.0.0.1."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from finetune_operator.job.reconcile import reconcile
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.model_configs import (
+    KNOWN_FOR_SECONDS,
+    MISSING_FOR_SECONDS,
+    SILENT_FOR_SECONDS,
+    ModelConfigs,
+    model_of,
+)
+from finetune_operator.objects import conditions
+from finetune_operator.objects.names import JobKey
+from finetune_operator.objects.raw import Body
+from finetune_operator.runtime.worker import Worker
+from finetune_operator.work_queue import WorkQueue
+from support.factories import CONFIG, NOW, SETTINGS, a_job_body
+from support.fake_cluster import FakeCluster
+
+LLAMA: Mapping[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 8192,
+}
+"""The numbers of Llama 3 8B."""
+
+GIB = 1024**3
+
+
+def a_body(model: str = "acme/llama", **config: Any) -> dict[str, Any]:
+    return a_job_body(config={**CONFIG, "model_name_or_path": model, "use_peft": True, **config})
+
+
+class Hub:
+    """A hub, the operator's client of it, and a clock that stands still."""
+
+    def __init__(self, server: web.Server) -> None:
+        self._server = server
+        self.asked: list[str] = []
+        self.clock = 1000.0
+
+    async def connect(self) -> None:
+        self._runner = web.ServerRunner(self._server)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        [address] = self._runner.addresses
+        template = f"http://127.0.0.1:{address[1]}/{{model}}/resolve/{{revision}}/config.json"
+        self.models = ModelConfigs(template, lambda: self.clock)
+
+    async def disconnect(self) -> None:
+        await self._runner.cleanup()
+
+
+Answer = Callable[[str], web.Response]
+
+
+def found(path: str) -> web.Response:
+    del path
+    return web.json_response(LLAMA)
+
+
+def play(scene: Callable[[Hub], Awaitable[None]], answer: Answer = found) -> Hub:
+    async def run() -> Hub:
+        async def respond(request: web.BaseRequest) -> web.Response:
+            hub.asked.append(request.raw_path)
+            return answer(request.path)
+
+        hub = Hub(web.Server(respond))
+        await hub.connect()
+        try:
+            await scene(hub)
+        finally:
+            await hub.disconnect()
+        return hub
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        pytest.param("acme/llama", "acme/llama", id="a name on the hub"),
+        pytest.param("gpt2", "gpt2", id="a name without an owner"),
+        pytest.param("hf://acme/llama", "acme/llama", id="with its scheme"),
+        pytest.param("s3://models/llama", None, id="a place in a store"),
+        pytest.param("/models/llama", None, id="a path"),
+        pytest.param("../../admin", None, id="a way out of the hub"),
+        pytest.param("acme/llama/../../x", None, id="a way out in the middle"),
+        pytest.param("acme/llama?x=1", None, id="a query"),
+        pytest.param(".hidden/llama", None, id="a hidden name"),
+        pytest.param(7, None, id="no text"),
+    ],
+)
+def test_only_names_of_the_hub_are_asked_for(name: Any, model: str | None) -> None:
+    named = model_of(a_body(name))
+
+    assert (named.name if named else None) == model
+
+
+def test_a_revision_cannot_leave_its_place_in_the_url() -> None:
+    model = model_of(a_body(model_revision="../x?y"))
+
+    assert model is not None
+    assert model.url("http://hub/{model}/{revision}/c") == "http://hub/acme/llama/..%2Fx%3Fy/c"
+
+
+def test_a_model_is_asked_for_once() -> None:
+    async def scene(hub: Hub) -> None:
+        answers = await asyncio.gather(*(hub.models.find(a_body()) for _ in range(5)))
+
+        assert answers == [LLAMA] * 5
+        assert await hub.models.find(a_body()) == LLAMA
+
+    assert play(scene).asked == ["/acme/llama/resolve/main/config.json"]
+
+
+def test_a_model_is_asked_for_again_after_an_hour() -> None:
+    async def scene(hub: Hub) -> None:
+        await hub.models.find(a_body())
+        hub.clock += KNOWN_FOR_SECONDS + 1
+        await hub.models.find(a_body())
+
+    assert len(play(scene).asked) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(lambda _: web.Response(status=404), id="not there"),
+        pytest.param(lambda _: web.Response(status=401), id="not for everybody"),
+        pytest.param(lambda _: web.Response(text="<html>"), id="no JSON"),
+        pytest.param(lambda _: web.json_response([]), id="no object"),
+        pytest.param(lambda _: web.Response(body=b"[" * 100_000), id="nested beyond reading"),
+    ],
+)
+def test_a_model_that_is_not_shown_is_left_alone_for_a_while(answer: Answer) -> None:
+    async def scene(hub: Hub) -> None:
+        assert await hub.models.find(a_body()) is None
+        assert await hub.models.find(a_body()) is None
+        assert len(hub.asked) == 1
+        hub.clock += MISSING_FOR_SECONDS + 1
+        assert await hub.models.find(a_body()) is None
+
+    assert len(play(scene, answer).asked) == 2
+
+
+def test_a_hub_that_fails_is_asked_for_no_model_for_a_while() -> None:
+    async def scene(hub: Hub) -> None:
+        for name in ("acme/one", "acme/two"):
+            assert await hub.models.find(a_body(name)) is None
+        assert len(hub.asked) == 1
+        hub.clock += SILENT_FOR_SECONDS + 1
+        assert await hub.models.find(a_body("acme/two")) is None
+
+    assert len(play(scene, lambda _: web.Response(status=503)).asked) == 2
+
+
+def test_what_was_known_is_kept_while_the_hub_is_away() -> None:
+    async def scene(hub: Hub) -> None:
+        await hub.models.find(a_body())
+        await hub.disconnect()
+        hub.clock += KNOWN_FOR_SECONDS + 1
+
+        assert await hub.models.find(a_body()) == LLAMA
+
+    play(scene)
+
+
+def test_without_a_url_nothing_is_asked() -> None:
+    models = ModelConfigs(None, lambda: 0.0)
+
+    assert asyncio.run(models.find(a_body())) is None
+
+
+def status_of(body: dict[str, Any], model: Mapping[str, Any] | None, gpu: int | None) -> Any:
+    cluster = FakeCluster(body)
+    settings = replace(SETTINGS, gpu_memory_bytes=gpu)
+    asyncio.run(reconcile(body, cluster=cluster, settings=settings, now=NOW, model=model))
+    return cluster.job["status"]
+
+
+def test_memory_is_told_before_the_first_attempt() -> None:
+    status = status_of(a_body(), LLAMA, None)
+
+    assert "attempts" not in status
+    assert status["memory"]["estimated"].endswith("Gi")
+
+
+def test_a_job_that_needs_more_than_a_gpu_has_is_accepted_with_a_warning() -> None:
+    status = status_of(a_body(per_device_train_batch_size=1), LLAMA, 24 * GIB)
+
+    accepted = conditions.require(status["conditions"], "Accepted")
+    assert accepted["status"] == "True"
+    assert "warning: spec.config: needs an estimated " in accepted["message"]
+    assert "and those here have 24Gi: set dtype: bfloat16 (" in accepted["message"]
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu"),
+    [
+        pytest.param(LLAMA, 640 * GIB, id="it fits"),
+        pytest.param(LLAMA, None, id="the GPUs' size is not set"),
+        pytest.param(None, GIB, id="the model is not known"),
+        pytest.param({"hidden_size": 0}, GIB, id="the model says nothing"),
+        pytest.param({**LLAMA, "head_dim": "x"}, GIB, id="the model says nonsense"),
+    ],
+)
+def test_nobody_is_warned_without_cause(model: Mapping[str, Any] | None, gpu: int | None) -> None:
+    status = status_of(a_body(), model, gpu)
+
+    assert (
+        "needs an estimated" not in conditions.require(status["conditions"], "Accepted")["message"]
+    )
+
+
+def test_a_context_longer_than_the_models_is_told() -> None:
+    status = status_of(a_body(max_length=100_000), LLAMA, None)
+
+    assert "max_length" in conditions.require(status["conditions"], "Accepted")["message"]
+
+
+def test_a_worker_finds_the_model_before_it_looks_at_the_job() -> None:
+    class Cluster(FakeCluster):
+        async def write_status(self, body: Body, patch: Mapping[str, Any]) -> None:
+            await super().write_status(body, patch)
+            written.set()
+
+    cluster, written = Cluster(a_body()), asyncio.Event()
+
+    async def scene(hub: Hub) -> None:
+        queue, memory = WorkQueue[JobKey](), Memory()
+        queue.add(memory.remember(Kind.JOB, cluster.job))
+        worker = Worker(queue, memory, cluster, SETTINGS, lambda: NOW, hub.models.find)
+        working = asyncio.create_task(worker.run())
+        await written.wait()
+        working.cancel()
+
+    play(scene)
+
+    assert "estimated" in cluster.job["status"]["memory"]

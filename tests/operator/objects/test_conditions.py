@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+from finetune_operator.objects import conditions
+from finetune_operator.objects.conditions import Claim
+from support.factories import NOW, seconds
+
+LATER = NOW + seconds(60)
+
+
+def claim(type_: str = "Ready", *, is_true: bool = True, message: str = "") -> Claim:
+    return Claim(type=type_, is_true=is_true, reason="Because", message=message)
+
+
+def test_condition_has_everything_that_kubernetes_wants() -> None:
+    assert conditions.merge([], [claim(message="so it is")], 3, NOW) == [
+        {
+            "type": "Ready",
+            "status": "True",
+            "reason": "Because",
+            "message": "so it is",
+            "observedGeneration": 3,
+            "lastTransitionTime": "2026-05-04T12:00:00Z",
+        }
+    ]
+
+
+def test_transition_time_moves_only_with_the_status() -> None:
+    first = conditions.merge([], [claim()], 1, NOW)
+    same = conditions.merge(first, [claim(message="new words")], 2, LATER)
+    changed = conditions.merge(same, [claim(is_true=False)], 2, LATER)
+
+    assert same[0]["lastTransitionTime"] == "2026-05-04T12:00:00Z"
+    assert same[0]["message"] == "new words"
+    assert changed[0]["lastTransitionTime"] == "2026-05-04T12:01:00Z"
+
+
+def test_message_is_never_longer_than_the_api_server_takes() -> None:
+    (condition,) = conditions.merge([], [claim(message="x" * 40_000)], 1, NOW)
+
+    assert condition["message"] == "x" * 32_768
+
+
+def test_condition_that_nobody_claims_disappears() -> None:
+    before = conditions.merge([], [claim("Reconciling"), claim("Ready")], 1, NOW)
+
+    after = conditions.merge(before, [claim("Ready")], 1, LATER)
+
+    assert [condition["type"] for condition in after] == ["Ready"]
+    assert conditions.is_true(after, "Ready")
+    assert not conditions.is_true(after, "Reconciling")

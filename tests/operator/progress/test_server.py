@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The endpoint over real HTTP on 127.0.0.1, with the API server's verdicts made up."""
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from finetune_contract.progress import Progress
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.client import ApiError
+from finetune_operator.objects.names import JobKey
+from finetune_operator.progress.authentication import TokenChecker
+from finetune_operator.progress.server import MAX_BODY_BYTES, ProgressServer, build_app
+from finetune_operator.progress.writer import ProgressWriter
+from support.factories import NOW, a_job_body, a_pod, a_training_job
+from support.fake_api import FakeApi
+
+PATH = "/apis/finetune.dev/v1alpha1/namespaces/team/finetunejobs/{}/progress"
+OURS = Progress(step=3, total_steps=10).to_body()
+STOCK = (
+    b'{"trainerStatus": {"progressPercentage": 30, "metrics": [{"name": "loss", "value": "1"}]}}'
+)
+
+
+class RecordingWriter(ProgressWriter):
+    def __init__(self, api: FakeApi, memory: Memory) -> None:
+        super().__init__(api, memory, timedelta(seconds=10), lambda: NOW)
+        self.heard: list[tuple[JobKey, int, Progress]] = []
+
+    def report(self, key: JobKey, attempt: int, progress: Progress) -> None:
+        self.heard.append((key, attempt, progress))
+
+
+def review(request: Any) -> Any:
+    """Tokens say who they are: `good`, `foreign` (right audience, other pod), anything else."""
+    token, audiences = request["spec"]["token"], request["spec"]["audiences"]
+    uid = {"good": "uid-of-balloon-1-abcde", "foreign": "uid-of-another"}.get(token)
+    extra = {
+        "authentication.kubernetes.io/pod-name": ["balloon-1-abcde"],
+        "authentication.kubernetes.io/pod-uid": [uid],
+    }
+    user = {"username": "system:serviceaccount:team:default", "extra": extra}
+    return {"status": {"authenticated": uid is not None, "audiences": audiences, "user": user}}
+
+
+def ask(
+    method: str,
+    path: str,
+    *,
+    token: str | None = "good",  # noqa: S107 - made up
+    body: bytes = OURS,
+    is_healthy: bool = True,
+    is_ready: bool = True,
+    attempts: int = 1,
+) -> tuple[int, str, list[tuple[JobKey, int, Progress]]]:
+    """Status, text, and what the writer was told."""
+    api, memory = FakeApi(), Memory()
+    api.review = review
+    memory.remember(Kind.JOB, a_job_body())
+    for attempt in range(1, attempts + 1):
+        memory.remember(Kind.TRAINING_JOB, a_training_job(attempt))
+    memory.remember(Kind.POD, a_pod())
+    writer = RecordingWriter(api, memory)
+    server = ProgressServer(memory, TokenChecker(api, lambda: 0.0), writer)
+    app = build_app(server, is_healthy=lambda: is_healthy, is_ready=lambda: is_ready)
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+
+    async def scene() -> tuple[int, str]:
+        async with TestClient(TestServer(app)) as client:
+            answer = await client.request(method, path, data=body, headers=headers)
+            return answer.status, await answer.text()
+
+    status, text = asyncio.run(scene())
+    return status, text, writer.heard
+
+
+def test_report_of_the_jobs_pod_is_taken() -> None:
+    status, text, heard = ask("POST", PATH.format("balloon"))
+
+    assert (status, text) == (200, "{}")
+    assert heard == [(JobKey(namespace="team", label="balloon"), 1, Progress.from_body(OURS))]
+
+
+def test_stock_callbacks_body_is_taken() -> None:
+    status, _, heard = ask("POST", PATH.format("balloon"), body=STOCK)
+
+    assert status == 200
+    assert heard[0][2].loss == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "words"),
+    [
+        pytest.param({"token": None}, 401, "no bearer token", id="no token"),
+        pytest.param({"token": "forged"}, 401, "not valid", id="forged, expired, other audience"),
+        pytest.param({"token": "foreign"}, 403, "not of a pod", id="another pod's"),
+        pytest.param({"body": b"not json"}, 400, "not JSON", id="no JSON"),
+        pytest.param({"body": b'{"progress": {"phase": 1}}'}, 400, "phase", id="mistyped"),
+        pytest.param({"body": b" " * (MAX_BODY_BYTES + 1)}, 413, "", id="too large"),
+    ],
+)
+def test_refusals(given: dict[str, Any], status: int, words: str) -> None:
+    answered, text, heard = ask("POST", PATH.format("balloon"), **given)
+
+    assert answered == status
+    assert words in text
+    assert heard == []
+
+
+def test_pod_of_an_earlier_attempt_is_told_that_it_is_one() -> None:
+    status, text, heard = ask("POST", PATH.format("balloon"), attempts=2)
+
+    assert status == 403
+    assert json.loads(text)["message"] == (
+        "the token is of a pod of attempt 1 of FineTuneJob balloon, which is at attempt 2 by now"
+    )
+    assert heard == []
+
+
+def test_unknown_job_is_not_found() -> None:
+    assert ask("POST", PATH.format("other"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(ApiError(0, "Unreachable", "POST: timeout"), id="API server away"),
+        pytest.param(ApiError(403, "Forbidden", "cannot create tokenreviews"), id="rights revoked"),
+    ],
+)
+def test_report_that_nobody_can_judge_now_may_come_again_later(
+    error: ApiError, caplog: pytest.LogCaptureFixture
+) -> None:
+    api, memory = FakeApi(), Memory()
+    memory.remember(Kind.JOB, a_job_body())
+    memory.remember(Kind.TRAINING_JOB, a_training_job())
+    memory.remember(Kind.POD, a_pod())
+    writer = RecordingWriter(api, memory)
+    server = ProgressServer(memory, TokenChecker(api, lambda: 0.0), writer)
+    app = build_app(server, is_healthy=lambda: True, is_ready=lambda: True)
+    api.review, api.fail_with = review, error
+    caplog.set_level("INFO")
+
+    async def scene() -> None:
+        headers = {"Authorization": "Bearer good"}
+        async with TestClient(TestServer(app)) as client:
+            for _ in range(2):
+                answer = await client.post(PATH.format("balloon"), data=OURS, headers=headers)
+                assert answer.status == 503
+                assert answer.headers["Retry-After"] == "10"
+                assert "does not say now" in (await answer.json())["message"]
+            api.fail_with = None
+            answer = await client.post(PATH.format("balloon"), data=OURS, headers=headers)
+            assert answer.status == 200
+
+    asyncio.run(scene())
+    assert len(writer.heard) == 1
+    told = [record for record in caplog.records if record.name == "finetune_operator"]
+    assert [record.getMessage() for record in told] == [
+        "tokens not reviewed",
+        "tokens reviewed again",
+    ]
+    assert not any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("path", "state", "status"),
+    [
+        pytest.param("/healthz", {"is_healthy": True}, 200, id="alive"),
+        pytest.param("/healthz", {"is_healthy": False}, 503, id="stuck"),
+        pytest.param("/readyz", {"is_ready": True}, 200, id="warm"),
+        pytest.param("/readyz", {"is_ready": False}, 503, id="still listing"),
+    ],
+)
+def test_health(path: str, state: dict[str, bool], status: int) -> None:
+    assert ask("GET", path, **state)[0] == status

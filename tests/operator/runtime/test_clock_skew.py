@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replicas whose wall clocks are minutes apart take turns at one job."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import pytest
+
+from finetune_contract.outcome import Outcome
+from finetune_operator.job.reconcile import Reconciled, reconcile
+from support.factories import (
+    NOW,
+    SETTINGS,
+    a_bad_outcome,
+    a_good_outcome,
+    a_job_body,
+    a_training_job,
+    an_ended_pod,
+    seconds,
+)
+from support.fake_cluster import FakeCluster
+
+SKEWS = [
+    pytest.param(timedelta(minutes=5), id="ahead"),
+    pytest.param(timedelta(minutes=-5), id="behind"),
+]
+
+
+def go(cluster: FakeCluster, now: datetime) -> Reconciled:
+    done = asyncio.run(reconcile(cluster.job, cluster=cluster, settings=SETTINGS, now=now))
+    assert done is not None
+    return done
+
+
+def settle(cluster: FakeCluster, now: datetime) -> None:
+    assert any(not go(cluster, now).has_written for _ in range(10))
+
+
+def end_attempt(cluster: FakeCluster, number: int, outcome: Outcome, at: datetime) -> None:
+    """Plays kubelet and Job controller, by their own clock."""
+    pod = an_ended_pod(outcome.exit_code, message=outcome.to_json(), at=at, attempt=number)
+    cluster.objects["Pod", pod["metadata"]["name"]] = pod
+    ended = "Complete" if outcome.failure is None else "Failed"
+    job = cluster.objects["Job", f"balloon-{number}"]
+    job["status"] = a_training_job(number, ended=ended, at=at)["status"]
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+def test_successor_with_another_clock_finds_nothing_to_rewrite(skew: timedelta) -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster, NOW)
+    cluster.writes.clear()
+
+    go(cluster, NOW + skew)
+
+    assert cluster.writes == []
+    assert len(cluster.training_jobs()) == 1
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+def test_job_is_retried_once_and_succeeds_whoever_looks_at_it(skew: timedelta) -> None:
+    cluster, passed = FakeCluster(a_job_body()), timedelta()
+    settle(cluster, NOW)
+    end_attempt(cluster, 1, a_bad_outcome(), NOW)
+
+    for turn in range(120):
+        passed += seconds(10)
+        go(cluster, NOW + passed + (skew if turn % 2 else timedelta()))
+        assert len(cluster.training_jobs()) <= 2
+    assert len(cluster.training_jobs()) == 2
+    end_attempt(cluster, 2, a_good_outcome(), NOW + passed)
+    settle(cluster, NOW + passed + skew)
+
+    assert cluster.status["phase"] == "Succeeded"
+    for turn in range(10):
+        assert not go(cluster, NOW + passed + (skew if turn % 2 else timedelta())).has_written
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+def test_clock_that_is_minutes_off_delays_a_retry_by_no_more_than_that(skew: timedelta) -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster, NOW)
+    end_attempt(cluster, 1, a_bad_outcome(), NOW)
+    honest = wait_of(cluster, NOW)
+    assert honest > timedelta()
+
+    assert wait_of(cluster, NOW + skew) <= honest + abs(skew)
+
+
+def wait_of(cluster: FakeCluster, now: datetime) -> timedelta:
+    settle(cluster, now)
+    return go(cluster, now).check_again_in or timedelta()

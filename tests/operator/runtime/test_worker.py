@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error becomes what happens next."""
+
+import pytest
+
+from finetune_operator.kube.client import ApiError
+from finetune_operator.objects.errors import Conflict, Gone, NotLeading
+from finetune_operator.telemetry.logs import OneLine
+from support.factories import a_job_body
+from support.fake_cluster import FakeCluster
+from support.operator_passes import failing_with, work_on
+
+
+def test_pass_that_went_well_clears_the_failures() -> None:
+    assert work_on(FakeCluster(a_job_body())) == ["fine", "again in 0.0"]
+
+
+def test_job_that_is_gone_is_left_alone() -> None:
+    assert work_on(FakeCluster(a_job_body()), is_known=False) == ["fine"]
+    assert work_on(failing_with(Gone())) == ["fine"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(Conflict(), id="newer version"),
+        pytest.param(NotLeading(), id="another's turn"),
+        pytest.param(ApiError(403, "Forbidden", "cannot patch"), id="no right"),
+        pytest.param(ConnectionError("no route"), id="no API server"),
+        pytest.param(KeyError("a mistake of ours"), id="bug"),
+    ],
+)
+def test_anything_else_is_tried_again_with_backoff(error: Exception) -> None:
+    assert work_on(failing_with(error)) == ["again in 0.1"]
+
+
+def test_missing_right_is_told_in_one_line_in_the_servers_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    work_on(failing_with(ApiError(403, "Forbidden", "cannot patch finetunejobs/status")))
+
+    (line,) = [OneLine().format(record) for record in caplog.records]
+    assert "WARNING not reconciled job=team/balloon" in line
+    assert "403 Forbidden: cannot patch finetunejobs/status" in line
+    assert "traceback" not in line

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs and is seldom meant gets a warning; a usual config gets none."""
+
+from typing import Any
+
+import pytest
+
+from support.config_verdicts import refusals, warnings
+
+LORA = {"use_peft": True}
+MIXTURE = {"dataset_name": None, "datasets": [{"path": "s3://data/a"}]}
+STREAM = {"dataset_streaming": True, "max_steps": 100}
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        pytest.param(
+            {"learning_rate": 2e-4},
+            "learning_rate: 0.0002 is unusual for full tuning, where 1e-06 to 0.0001 is usual",
+            id="LoRA's rate for full tuning",
+        ),
+        pytest.param(
+            {**LORA, "learning_rate": 1e-6},
+            "learning_rate: 1e-06 is unusual for an adapter, where 1e-05 to 0.002 is usual",
+            id="a small rate for LoRA",
+        ),
+        pytest.param(
+            {**LORA, "learning_rate": 2},
+            "learning_rate: 2 is unusual for an adapter, where 1e-05 to 0.002 is usual",
+            id="an exponent lost",
+        ),
+        pytest.param(
+            {"save_strategy": "no"},
+            "save_strategy: no checkpoint will be written before the end: an interrupted job would "
+            "begin anew",
+            id="nothing saved",
+        ),
+        pytest.param(
+            {
+                "load_best_model_at_end": True,
+                "greater_is_better": True,
+                "eval_strategy": "epoch",
+                "save_strategy": "epoch",
+            },
+            'greater_is_better: found true beside metric_for_best_model: "loss", so that the worst '
+            "checkpoint would be kept: set it to false, or remove it",
+            id="the worst checkpoint",
+        ),
+        pytest.param(
+            {**LORA, "lora_r": 8, "lora_alpha": 256},
+            "lora_alpha: the adapter is multiplied by 32 (lora_alpha / lora_r = 256 / 8); 1 "
+            "to 2 is usual",
+            id="a loud adapter",
+        ),
+        pytest.param(
+            {**LORA, "lora_r": 256},
+            "lora_r: the adapter is multiplied by 0.125 (lora_alpha / lora_r = 32 / 256); 1 to "
+            "2 is usual",
+            id="a rank without its alpha",
+        ),
+        pytest.param(
+            {"num_train_epochs": 100},
+            "num_train_epochs: 100 epochs learn the examples by heart; 1 to 5 are usual",
+            id="by heart",
+        ),
+        pytest.param(
+            {"max_length": 128},
+            "max_length: what is longer than 128 tokens is cut off; the report counts it",
+            id="short rows",
+        ),
+        pytest.param(
+            {"max_steps": 100, "warmup_steps": 100},
+            "warmup_steps: the warmup takes all of max_steps: 100; the learning rate never gets "
+            "where it should",
+            id="all warmup",
+        ),
+        pytest.param(
+            {"dtype": "float16"},
+            'dtype: the weights are in "float16", and the computing is in bf16: set it to '
+            '"bfloat16"',
+            id="two halves",
+        ),
+        pytest.param(
+            {"dtype": "bfloat16", "model_init_kwargs": {"dtype": "float32"}},
+            'dtype: model_init_kwargs.dtype: "float32" will be used instead',
+            id="said twice",
+        ),
+        pytest.param(
+            {"max_steps": 100, "save_steps": 500},
+            "save_steps: max_steps: 100 comes first: no checkpoint before the end",
+            id="late checkpoints",
+        ),
+        pytest.param(
+            {"max_steps": 100, "eval_strategy": "steps", "eval_steps": 500},
+            "eval_steps: max_steps: 100 comes first: nothing will be evaluated",
+            id="late evaluations",
+        ),
+        pytest.param(
+            {"eval_strategy": "steps", "logging_steps": 1},
+            "eval_strategy: without eval_steps an evaluation follows every step, as often as is "
+            "logged",
+            id="an evaluation at each step",
+        ),
+        pytest.param(
+            {"save_strategy": "best", "metric_for_best_model": None, **LORA}
+            | {"load_best_model_at_end": False, "lr_scheduler_type": "linear"}
+            | {"eval_strategy": "no"},
+            'save_strategy: no checkpoint will be written while eval_strategy is "no": an '
+            "interrupted job would begin anew",
+            id="the best of none",
+        ),
+        pytest.param(
+            {"fsdp": "full_shard", **LORA, "load_in_4bit": True},
+            "load_in_4bit: FSDP leaves the 4-bit weights whole on every GPU: to shard them, set "
+            "bnb_4bit_quant_storage and dtype both to bfloat16",
+            id="4 bits whole",
+        ),
+    ],
+)
+def test_what_is_seldom_meant_gets_advice(config: dict[str, Any], sentence: str) -> None:
+    assert warnings(config) == [sentence]
+
+
+def test_a_huge_effective_batch_gets_advice() -> None:
+    config = {"per_device_train_batch_size": 64, "gradient_accumulation_steps": 16}
+    sentence = (
+        "per_device_train_batch_size: the effective batch is 8192, and few data sets are large "
+        "enough for one above 4096"
+    )
+
+    assert warnings(config, nodes=2, processes_per_node=4) == [sentence]
+    assert warnings(config, nodes=1, processes_per_node=4) == []
+    assert warnings(config) == []
+
+
+def test_shards_of_one_get_advice() -> None:
+    sentence = (
+        "fsdp: there is only one process, so nothing is shared: ask for more in "
+        "spec.resources.gpusPerNode, or remove it"
+    )
+    one = {"nodes": 1, "processes_per_node": 1, "gpus_per_node": 1}
+
+    assert warnings({"fsdp": "full_shard"}, **one) == [sentence]
+    assert warnings({"fsdp": "full_shard offload"}, **one) == []
+    assert warnings({"fsdp": "full_shard"}, **{**one, "nodes": 2}) == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param({}, id="nothing said"),
+        pytest.param(
+            {
+                "dtype": "bfloat16",
+                "load_in_4bit": True,
+                "use_peft": True,
+                "lora_r": 16,
+                "lora_alpha": 32,
+                "lora_target_modules": "all-linear",
+                "num_train_epochs": 1,
+                "per_device_train_batch_size": 2,
+                "gradient_accumulation_steps": 8,
+                "learning_rate": 2.0e-4,
+                "max_length": 2048,
+                "packing": True,
+                "save_steps": 200,
+            },
+            id="QLoRA",
+        ),
+        pytest.param(
+            {
+                "learning_rate": 1e-5,
+                "num_train_epochs": 3,
+                "lr_scheduler_type": "cosine",
+                "warmup_steps": 0.03,
+                "gradient_checkpointing": True,
+                "max_length": 4096,
+                "packing": True,
+                "assistant_only_loss": True,
+                "eval_strategy": "steps",
+                "eval_steps": 100,
+                "per_device_eval_batch_size": 8,
+                "save_steps": 100,
+                "save_total_limit": 2,
+                "load_best_model_at_end": True,
+                "metric_for_best_model": "eval_loss",
+                "greater_is_better": False,
+                "report_to": "tensorboard",
+            },
+            id="full tuning with evaluations",
+        ),
+        pytest.param(
+            {
+                "deepspeed": {
+                    "zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu"}},
+                    "bf16": {"enabled": "auto"},
+                    "train_micro_batch_size_per_gpu": "auto",
+                    "gradient_accumulation_steps": "auto",
+                },
+                "learning_rate": 5e-6,
+                "max_length": 8192,
+                "packing": True,
+                "packing_strategy": "bfd_split",
+            },
+            id="ZeRO-3",
+        ),
+        pytest.param({**STREAM, "learning_rate": 1e-5, "save_steps": 50}, id="a stream"),
+        pytest.param(
+            {**MIXTURE, "test_split_size": 0.05, "eval_strategy": "epoch"}, id="a mixture"
+        ),
+        pytest.param({"max_length": 128, "packing": True, "packing_strategy": "wrapped"}, id="cut"),
+        pytest.param({**LORA, "use_rslora": True, "lora_r": 256}, id="a rank that scales itself"),
+        pytest.param({"optim": "sgd", "learning_rate": 0.1}, id="another optimizer"),
+        pytest.param({"push_to_hub": True, "hub_model_id": "me/model"}, id="the hub"),
+        pytest.param({"push_to_hub": True}, id="the hub, by the job's name"),
+        pytest.param({"report_to": ["mlflow", "tensorboard"]}, id="trackers without a server"),
+    ],
+)
+def test_a_usual_config_gets_neither_refusal_nor_advice(config: dict[str, Any]) -> None:
+    known: dict[str, Any] = {"nodes": 1, "processes_per_node": 2, "gpus_per_node": 2}
+
+    assert refusals(config, **known) == []
+    assert warnings(config, **known) == []

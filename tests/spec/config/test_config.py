@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The config check: a mistake gets one sentence with the nearest right thing."""
+
+from typing import Any
+
+import pytest
+
+from finetune_spec.config import check_config
+
+GOOD: dict[str, Any] = {"model_name_or_path": "some/model", "dataset_name": "s3://data/set"}
+
+
+def messages(**changes: Any) -> list[str]:
+    return [str(problem) for problem in check_config(GOOD | changes)]
+
+
+def test_a_good_config_has_no_problem() -> None:
+    assert messages(learning_rate=2e-5, packing=True, env={"A": "1"}, report_to="none") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param(
+            {"learning_rte": 1e-4},
+            "learning_rte: not a key of TRL's SFT config, did you mean learning_rate?",
+            id="typo",
+        ),
+        pytest.param({"xyzzy": 1}, "xyzzy: not a key of TRL's SFT config", id="nothing comes near"),
+        pytest.param(
+            {"output_dir": "/out"},
+            "output_dir: belongs to the operator: set spec.output.uri instead",
+            id="key of the operator",
+        ),
+        pytest.param(
+            {"learning_rate": "fast"},
+            'learning_rate: found "fast", expected a number',
+            id="wrong type",
+        ),
+        pytest.param(
+            {"per_device_train_batch_size": 2.5},
+            "per_device_train_batch_size: found 2.5, expected a whole number",
+            id="half an integer",
+        ),
+    ],
+)
+def test_a_mistake_gets_one_sentence(change: dict[str, Any], sentence: str) -> None:
+    assert messages(**change) == [sentence]
+
+
+def test_every_mistake_is_reported_in_the_order_of_the_file() -> None:
+    found = [problem.key for problem in check_config({"lora_rr": 8, "dataset_name": 7})]
+
+    assert found == ["lora_rr", "dataset_name", "model_name_or_path"]

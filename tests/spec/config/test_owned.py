@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys that are not the config's to set, and those that nothing comes of."""
+
+from typing import Any
+
+import pytest
+
+from finetune_spec.config.suggest.owned import OPERATOR_OWNED
+from support.key_verdicts import GOOD, NO_KEY, found, refusals, warnings
+
+IN_PLAIN_SIGHT = (
+    "a job can be read by others: put it into the Secret that spec.output.credentialsSecretRef "
+    "names"
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("output_dir", "/out"), ("resume_from_checkpoint", True), ("enable_jit_checkpoint", True)],
+)
+def test_a_key_of_the_operator_is_refused(key: str, value: Any) -> None:
+    assert refusals({key: value}) == [f"{key}: belongs to the operator: {OPERATOR_OWNED[key]}"]
+
+
+def test_what_looks_like_a_key_of_the_operator_is_not_led_to_it() -> None:
+    assert refusals({"outputdir": "/out"}) == [
+        f"outputdir: {NO_KEY}, and output_dir belongs to the operator: set spec.output.uri instead"
+    ]
+
+
+def test_a_token_in_the_config_is_led_to_the_secret() -> None:
+    assert refusals({"hub_token": "hf_abc"}) == [f"hub_token: {IN_PLAIN_SIGHT}, as HF_TOKEN"]
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])
+def test_what_the_launcher_tells_the_ranks_is_not_the_configs(name: str) -> None:
+    assert refusals({"env": {name: 1}}) == [
+        f"env.{name}: belongs to the operator: the launcher tells it to each process"
+    ]
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY"])
+def test_a_secret_in_env_is_warned_of(name: str) -> None:
+    assert warnings({"env": {name: "abc"}}) == [f"env.{name}: {IN_PLAIN_SIGHT}"]
+
+
+def test_other_variables_are_nobodys_business() -> None:
+    assert found({**GOOD, "env": {"TOKENIZERS_PARALLELISM": "true", "NCCL_DEBUG": "INFO"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        pytest.param({"do_predict": True}, "do_predict", id="do_predict"),
+        pytest.param({"do_eval": True}, "do_eval", id="do_eval without a strategy"),
+        pytest.param({"disable_tqdm": False}, "disable_tqdm", id="disable_tqdm"),
+        pytest.param({"local_rank": 0}, "local_rank", id="local_rank"),
+        pytest.param({"save_only_model": True}, "save_only_model", id="save_only_model"),
+        pytest.param({"ignore_data_skip": True}, "ignore_data_skip", id="ignore_data_skip"),
+    ],
+)
+def test_what_nothing_comes_of_is_only_warned_of(config: dict[str, Any], key: str) -> None:
+    (problem,) = found({**GOOD, **config})
+
+    assert (problem.path, problem.is_warning) == (key, True)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param({"do_train": True}, id="it trains"),
+        pytest.param({"do_eval": True, "eval_strategy": "steps"}, id="it evaluates"),
+        pytest.param({"disable_tqdm": True}, id="no bars"),
+    ],
+)
+def test_what_happens_anyway_may_be_said(config: dict[str, Any]) -> None:
+    assert found({**GOOD, **config}) == []

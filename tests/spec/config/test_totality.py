@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever JSON stands in a config, the check has an answer, and the same one each time."""
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from finetune_spec.config import Context, check_config
+from finetune_spec.config.parse.schema import load_schema
+from finetune_spec.job import check_job
+from trainer.config_fuzz.generator import fuzz, right_config
+
+SCHEMA = load_schema()
+KEYS = sorted(SCHEMA.properties)
+WORDS = ("", " ", "true", "1e-4", "0x10", "é", "\u202e", "a\nb", "[", "{}", "s3://", "auto", "none")
+NUMBERS = (0, -1, 1, 2.5, 1e308, -1e-308, 10**400, -(10**400), float("inf"), float("nan"))
+CONTEXTS = (
+    Context(),
+    Context(nodes=1, processes_per_node=1, gpus_per_node=0, environment=frozenset()),
+    Context(nodes=2, processes_per_node=8, gpus_per_node=8, model={}),
+)
+
+
+def any_value(dice: random.Random, depth: int = 0) -> Any:
+    kinds = ("word", "number", "bool", "null") + (("list", "mapping") if depth < 4 else ())
+    match dice.choice(kinds):
+        case "word":
+            return dice.choice((*WORDS, *KEYS))
+        case "number":
+            return dice.choice(NUMBERS)
+        case "bool":
+            return dice.choice((True, False))
+        case "null":
+            return None
+        case "list":
+            return [any_value(dice, depth + 1) for _ in range(dice.randrange(4))]
+    return {any_key(dice): any_value(dice, depth + 1) for _ in range(dice.randrange(4))}
+
+
+def any_key(dice: random.Random) -> str:
+    return dice.choice((*KEYS, *WORDS, "path", "version", "zero_optimization", "lora", "spec"))
+
+
+def any_configs(seed: int) -> Iterator[dict[str, Any]]:
+    for number in range(200):
+        dice = random.Random(f"{seed}-{number}")  # noqa: S311 - no secret
+        yield {any_key(dice): any_value(dice) for _ in range(dice.randrange(12))}
+
+
+def one_value_of_each_kind() -> Iterator[Any]:
+    yield from (*WORDS, *NUMBERS, True, False, None, [], [None], [[]], {}, {"a": None})
+    yield from ([{}], [{"path": 1}], {"stage": []}, {"version": []}, {"zero_optimization": 1})
+
+
+@pytest.mark.parametrize("context", CONTEXTS, ids=["nothing known", "CPUs", "GPUs"])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_config_is_too_strange_to_be_judged(seed: int, context: Context) -> None:
+    for config in any_configs(seed):
+        for problem in check_config(config, context):
+            assert problem.message, config
+            assert isinstance(problem.path, str)
+            assert "\n" not in problem.message, problem
+
+
+@pytest.mark.parametrize("context", CONTEXTS, ids=["nothing known", "CPUs", "GPUs"])
+def test_no_value_of_a_key_is_too_strange_to_be_judged(context: Context) -> None:
+    for key in KEYS:
+        for value in one_value_of_each_kind():
+            check_config({"model_name_or_path": "m", "dataset_name": "d", key: value}, context)
+
+
+def test_no_value_is_too_strange_among_all_other_keys() -> None:
+    usual = right_config(SCHEMA)
+    for key in KEYS:
+        check_config({**usual, key: {"strange": [1]}})
+        check_config({**usual, key: 10**400})
+
+
+def test_no_config_is_too_strange_for_a_job() -> None:
+    for config in any_configs(seed=9):
+        problems = check_job({"config": config, "output": {"uri": "s3://models/balloon"}})
+
+        assert all(problem.path.startswith("spec.config.") for problem in problems)
+
+
+def test_what_json_makes_of_a_config_gets_the_same_answer() -> None:
+    for fuzzed in fuzz(SCHEMA, seed=21, count=500):
+        sent = json.loads(json.dumps(fuzzed.config))
+
+        assert check_config(sent) == check_config(fuzzed.config)
+
+
+def test_an_answer_does_not_change_its_config() -> None:
+    for fuzzed in fuzz(SCHEMA, seed=22, count=200):
+        before = json.dumps(fuzzed.config)
+        check_config(fuzzed.config)
+
+        assert json.dumps(fuzzed.config) == before

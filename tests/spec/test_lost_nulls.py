@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A null that kubectl has left out is not lost in silence."""
+
+import json
+from typing import Any
+
+import pytest
+
+from finetune_spec.job import check_job
+from finetune_spec.lost_nulls import LAST_APPLIED
+
+GOOD = {"model_name_or_path": "some/model", "dataset_name": "some/data"}
+
+
+def warnings(applied: str, **sent: Any) -> list[str]:
+    spec = {"config": {**GOOD, **sent}, "output": {"uri": "s3://models/x"}}
+    return [str(problem) for problem in check_job(spec, annotations={LAST_APPLIED: applied})]
+
+
+def applied(**config: Any) -> str:
+    return json.dumps({"spec": {"config": {**GOOD, **config}}})
+
+
+@pytest.mark.parametrize("key", ["max_length", "max_seq_length"])
+def test_a_null_that_kubectl_left_out_is_told_with_what_holds_instead(key: str) -> None:
+    sentence = (
+        "kubectl apply has left out this null, so that 1024 holds: use kubectl apply --server-side"
+    )
+
+    assert warnings(applied(**{key: None})) == [f"spec.config.{key}: {sentence}"]
+
+
+def test_a_null_that_changes_nothing_is_not_told() -> None:
+    assert warnings(applied(run_name=None, no_such_key=None)) == []
+
+
+def test_a_null_that_arrived_is_not_told() -> None:
+    assert warnings(applied(max_length=None), max_length=None) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"spec": null}', '{"spec": {"config": [1]}}'])
+def test_an_annotation_that_says_nothing_is_passed_over(text: str) -> None:
+    assert warnings(text) == []

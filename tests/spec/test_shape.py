@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Without an API server a job is checked as by one, in sentences that say what to write."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from finetune_spec.shape import check_shape, job_schema
+from repository.crd_config import CRD
+from repository.job_schema import SCHEMAS, build_schema, render
+from support.factories import a_job_body
+
+
+def told(**spec: Any) -> list[str]:
+    body = a_job_body()
+    return [str(problem) for problem in check_shape(body | {"spec": body["spec"] | spec})]
+
+
+def test_the_schema_is_that_of_the_crd() -> None:
+    for schema in SCHEMAS:
+        assert schema.read_text() == render(schema), "run make generate"
+
+
+def test_a_keyword_that_no_check_knows_stops_the_generator() -> None:
+    crd = yaml.safe_load(CRD.read_text())
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["image"]["multipleOf"] = 2
+
+    with pytest.raises(ValueError, match="multipleOf"):
+        build_schema(crd, "config")
+
+
+def test_a_job_as_the_api_server_has_it_is_right() -> None:
+    assert told() == []
+
+
+def test_what_the_api_server_fills_in_may_be_null() -> None:
+    assert told(retry=None, resources={"nodes": None}) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"outputs": {}}, "spec.outputs: unknown field, did you mean output?"),
+        ({"learning_rate": 1}, "spec.learning_rate: unknown field: it belongs under spec.config"),
+        ({"gpusPerNode": 2}, "spec.gpusPerNode: unknown field: it belongs under spec.resources"),
+        (
+            {"resources": {"image": "x"}},
+            "spec.resources.image: unknown field: it belongs under spec",
+        ),
+        ({"resources": {"gpus": 2}}, "spec.resources.gpus: unknown field: write gpusPerNode"),
+        (
+            {"retry": {"often": 1}},
+            "spec.retry.often: unknown field, expected maxAttempts",
+        ),
+        (
+            {"resources": {"nodes": 0}},
+            "spec.resources.nodes: found 0, expected a whole number from 1 to 1000",
+        ),
+        (
+            {"resources": {"nodes": "2"}},
+            'spec.resources.nodes: found "2", expected a whole number: remove the quotes',
+        ),
+        (
+            {"resources": {"gpusPerNode": True}},
+            "spec.resources.gpusPerNode: found true, expected a whole number",
+        ),
+        (
+            {"resources": {"memory": "64GB"}},
+            'spec.resources.memory: found "64GB", expected a quantity such as 64Gi',
+        ),
+        (
+            {"output": {"uri": "models/balloon"}},
+            (
+                'spec.output.uri: found "models/balloon": must begin with s3://, gs:// or az:// '
+                "and name a bucket"
+            ),
+        ),
+        (
+            {"output": {}},
+            "spec.output.uri: missing: where the result goes, such as s3://bucket/folder",
+        ),
+        (
+            {"output": {"uri": "s3://a/b", "credentialsSecretRef": {}}},
+            (
+                "spec.output.credentialsSecretRef.name: missing: "
+                "spec.output.credentialsSecretRef needs it"
+            ),
+        ),
+        (
+            {"image": None},
+            "spec.image: found null, expected a text: give the key a value, or remove it",
+        ),
+        ({"image": ""}, "spec.image: found an empty text: remove the key or give it a value"),
+        ({"runToken": 7}, "spec.runToken: found 7, expected a text: put it in quotes"),
+        ({"runToken": "x" * 300}, "spec.runToken: found 300 characters, expected at most 256"),
+        (
+            {"config": []},
+            "spec.config: found [], expected a mapping: remove the dashes in front of the keys",
+        ),
+        (
+            {"config": "seed: 1\n"},
+            'spec.config: found "seed: 1\\n", expected a mapping: remove the | or > behind the key',
+        ),
+        (
+            {"output": "s3://a/b"},
+            'spec.output: found "s3://a/b", expected a mapping: write {uri: s3://a/b}',
+        ),
+        (
+            {"terminationGracePeriodSeconds": "10m"},
+            'spec.terminationGracePeriodSeconds: found "10m", expected a whole number of seconds',
+        ),
+        ({"retry": 3}, "spec.retry: found 3, expected a mapping: write {maxAttempts: 3}"),
+    ],
+    ids=json.dumps,
+)
+def test_a_wrong_field_is_told_with_what_to_write(spec: dict[str, Any], sentence: str) -> None:
+    assert told(**spec) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"apiVersion": "finetune.dev/v1"},
+            'apiVersion: found "finetune.dev/v1", expected "finetune.dev/v1alpha1"',
+        ),
+        ({"config": {}}, "config: unknown field: it belongs under spec"),
+        ({"specs": {}}, "specs: unknown field, did you mean spec?"),
+        ({"metadata": None}, "metadata: missing: write metadata: {name: ...}"),
+        ({"metadata": {}}, "metadata.name: missing: its name, such as balloon"),
+        (
+            {"metadata": {"name": "My_Job"}},
+            (
+                'metadata.name: found "My_Job", expected lower case letters, digits, - and ., '
+                "with a letter or digit at either end"
+            ),
+        ),
+    ],
+    ids=json.dumps,
+)
+def test_a_wrong_head_is_told(given: dict[str, Any], sentence: str) -> None:
+    assert [str(problem) for problem in check_shape(a_job_body() | given)] == [sentence]
+
+
+def test_a_missing_head_is_told() -> None:
+    assert [str(problem) for problem in check_shape({"metadata": {"name": "a"}})] == [
+        "apiVersion: missing: write apiVersion: finetune.dev/v1alpha1",
+        "kind: missing: write kind: FineTuneJob",
+        "spec: missing: config and output stand in it",
+    ]
+
+
+def test_a_field_under_another_name_is_not_missing_as_well() -> None:
+    body = a_job_body()
+    body["spec"]["ouput"] = body["spec"].pop("output")
+
+    assert [str(problem) for problem in check_shape(body)] == [
+        "spec.ouput: unknown field, did you mean output?"
+    ]
+
+
+def test_a_name_may_be_generated() -> None:
+    assert check_shape(a_job_body() | {"metadata": {"generateName": "balloon-"}}) == ()
+
+
+def test_the_config_is_not_in_the_schema() -> None:
+    assert job_schema()["properties"]["config"] == {"type": ["object"]}

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One pass of a worker over a job, and what its queue is told."""
+
+import asyncio
+from datetime import timedelta
+
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.objects.names import JobKey
+from finetune_operator.runtime.worker import Worker
+from finetune_operator.work_queue import WorkQueue
+from support.factories import NOW, SETTINGS, a_job_body
+from support.fake_cluster import FakeCluster
+
+KEY = JobKey(namespace="team", label="balloon")
+
+
+class RecordingQueue(WorkQueue[JobKey]):
+    """Notes what is to happen to a key instead of doing it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def add_after(self, key: JobKey, delay: timedelta) -> None:
+        self.told.append(f"again in {delay.total_seconds()}")
+
+    def forget_failures(self, key: JobKey) -> None:
+        self.told.append("fine")
+
+
+def work_on(cluster: FakeCluster, *, is_known: bool = True) -> list[str]:
+    """What the queue is told after one pass."""
+    queue, memory = RecordingQueue(), Memory()
+    if is_known:
+        memory.remember(Kind.JOB, cluster.job)
+    worker = Worker(queue, memory, cluster, SETTINGS, lambda: NOW)
+
+    async def scene() -> None:
+        queue.add(KEY)
+        working = asyncio.create_task(worker.run())
+        await asyncio.sleep(0.01)
+        assert not working.done()
+        working.cancel()
+
+    asyncio.run(scene())
+    return queue.told
+
+
+def failing_with(error: Exception) -> FakeCluster:
+    cluster = FakeCluster(a_job_body())
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    cluster.write_status = fail  # type: ignore[assignment,method-assign]
+    return cluster

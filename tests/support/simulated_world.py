@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's real reconcile, memory and cluster in a simulated world, and what must hold in it.
+
+Late events, crashes and a wrong clock are its lot; `settle` lets everybody work until nothing
+happens any more, and `check` says what must hold at any moment.
+"""
+
+import asyncio
+import copy
+from datetime import datetime, timedelta
+from typing import Any
+
+from finetune_contract.outcome import Blame
+from finetune_operator.job.observe.pods import controller_uid
+from finetune_operator.job.observe.verdict import has_ended
+from finetune_operator.job.reconcile import reconcile
+from finetune_operator.job.spec import definition_of, key_of
+from finetune_operator.job.status.status import is_finished
+from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.jobs import KubeCluster
+from finetune_operator.kube.relist import fill_memory, forget_vanished
+from finetune_operator.objects import conditions
+from finetune_operator.objects.errors import Conflict, Gone
+from finetune_operator.objects.names import LABEL_ATTEMPT, TRAINING_JOBS, Resource
+from finetune_operator.objects.raw import Body
+from support.factories import SETTINGS, a_good_outcome, a_job_body
+from support.simulated_api import Killed, SimulatedApi
+from support.simulated_cluster import NAME, SimulatedCluster
+
+MAX_ATTEMPTS = 3
+MAX_WRITES_TO_REST = 40
+
+
+class World(SimulatedCluster):
+    def __init__(self, *, nodes: int = 1) -> None:
+        super().__init__(resources={"nodes": nodes, "gpusPerNode": 1}, onChange="Rerun")
+        self.skew = timedelta()
+        """By how much the operator's clock is wrong."""
+        self.recorded: set[tuple[str, str]] = set()
+        """Which attempts of which job a status has told of."""
+        self.over: tuple[str, str | None, list[bool]] | None = None
+        """Which job at which definition has come to an end, and whether complete or failed."""
+        self.start_operator()
+
+    # The operator: one worker, one key
+
+    def start_operator(self) -> None:
+        self.memory = Memory()
+        self.api = SimulatedApi(self.etcd, self.stamp)
+        self.api.on_create = self._check_creation
+        self.cluster = KubeCluster(self.api, self.memory)
+        self.heard = dict.fromkeys(Kind, len(self.etcd.events))
+        asyncio.run(fill_memory(self.api, self.memory))
+        self.is_due, self.due = True, None
+
+    def hear(self, kind: Kind) -> bool:
+        """The next event of this watch; False when there is none."""
+        events = self.etcd.events
+        while self.heard[kind] < len(events):
+            event = events[self.heard[kind]]
+            self.heard[kind] += 1
+            if event.kind is kind:
+                self._notice(kind, event.body, is_gone=event.is_gone)
+                return True
+        return False
+
+    def list_again(self, kind: Kind) -> None:
+        """A watch that had to begin anew tells of what there is, never of what there was."""
+        self.heard[kind] = len(self.etcd.events)
+        for body in self.etcd.all(kind.resource):
+            self._notice(kind, copy.deepcopy(body), is_gone=False)
+
+    def sweep(self) -> None:
+        if asyncio.run(forget_vanished(self.api, self.memory)):
+            self.is_due = True
+
+    def work(self) -> bool:
+        """One pass, where one is due; False where not."""
+        now = self.clock + self.skew
+        if not self.is_due and (self.due is None or self.due > now):
+            return False
+        body = self.memory.find_job(key_of(self.job or a_job_body(NAME)))
+        self.is_due, self.due = False, None
+        if body is None:
+            return False
+        try:
+            asyncio.run(self._reconcile(body, now))
+        except Killed:
+            self.start_operator()
+        return True
+
+    async def _reconcile(self, body: Body, now: datetime) -> None:
+        try:
+            done = await reconcile(body, cluster=self.cluster, settings=SETTINGS, now=now)
+        except Conflict:
+            self.is_due = True
+        except Gone:
+            pass
+        else:
+            if done is not None and done.check_again_in is not None:
+                # Whoever has nothing new to say waits for something.
+                assert done.check_again_in > timedelta() or done.has_written
+                self.due = now + done.check_again_in
+
+    def _notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
+        (self.memory.forget if is_gone else self.memory.remember)(kind, body)
+        self.is_due = True
+
+    # What must hold
+
+    def settle(self) -> None:
+        """Nobody disturbs any more: everything comes to rest, and the job to an end."""
+        self.skew, before = timedelta(), len(self.api.writes)
+        for _ in range(400):
+            heard = sum(self.hear(kind) for kind in Kind) > 0
+            moved = (
+                self.hold(is_held=False),
+                self.control_jobs(),
+                self.run_pods(a_good_outcome()),
+                self.collect_garbage(),
+            )
+            self.check()
+            worked = self.work()
+            self.check()
+            if heard or worked or any(moved):
+                continue
+            self.sweep()
+            if self.is_due:
+                continue
+            if self.due is None:
+                break
+            self.clock = max(self.clock, self.due)
+        else:
+            raise AssertionError(f"nothing comes to rest: {self.status}")
+        # A start takes four writes and an end two; seldom are there more than three attempts left.
+        assert len(self.api.writes) - before <= MAX_WRITES_TO_REST
+        expected = {"Succeeded", "Failed"}
+        if self.is_suspended:
+            expected.add("Suspended")
+        if "learning_rte" in self.job["spec"]["config"]:
+            expected = {"Pending"}
+        assert self.status.get("phase") in expected, self.status
+        assert self.status["observedGeneration"] == self.job["metadata"]["generation"]
+        assert not [pod for pod in self.pods() if not has_ended(pod)]
+
+    @property
+    def is_suspended(self) -> bool:
+        return bool(self.job["spec"].get("suspend"))
+
+    def check(self) -> None:
+        """At any moment, as the API server sees it."""
+        live = {controller_uid(pod) for pod in self.pods() if not has_ended(pod)}
+        assert len(live) <= 1, f"pods of two attempts run: {live}"
+        if self.job is None:
+            return
+        found, records = self.status.get("conditions", ()), self.status.get("attempts", [])
+        ends = [conditions.is_true(found, type_) for type_ in ("Complete", "Failed")]
+        assert sum(ends) <= 1
+        self._check_that_it_stays_over(ends)
+        numbers = [record["number"] for record in records]
+        assert numbers == sorted(set(numbers))
+        uid = self.job["metadata"]["uid"]
+        self.recorded |= {(uid, record["name"]) for record in records}
+        # Since the last change; an edit of the limit itself leaves it at 3 or less.
+        current = [it["definition"] == self.status["definition"] for it in records]
+        since = len(records) - current[::-1].index(False) if False in current else 0
+        assert sum(map(_is_counted, records[since:])) <= MAX_ATTEMPTS
+        final = [record for record in records[since:-1] if _is_final(record)]
+        assert not final, f"tried again: {final}"
+
+    def _check_that_it_stays_over(self, ends: list[bool]) -> None:
+        """As long as its spec defines the same, and is not edited to something that is wrong.
+
+        Taken back with other limits, such an edit may let a job that failed try again.
+        """
+        accepted = conditions.find(self.status.get("conditions", ()), "Accepted") or {}
+        if accepted.get("status") == "False":
+            self.over = None
+            return
+        what = (self.job["metadata"]["uid"], self.status.get("definition"), ends)
+        if self.over is not None and what[:2] == self.over[:2]:
+            assert ends == self.over[2], "what was over is not any more"
+        self.over = what if any(ends) else None
+
+    def _check_creation(self, resource: Resource, body: Any) -> None:
+        if resource != TRAINING_JOBS:
+            return
+        job, name = self.job, body["metadata"]["name"]
+        assert controller_uid(body) == job["metadata"]["uid"]
+        assert not is_finished(job), f"{name} is made for a job that has ended"
+        assert not job["spec"].get("suspend"), f"{name} is made for a suspended job"
+        assert (job["metadata"]["uid"], name) not in self.recorded, f"{name} is made twice"
+        assert job["status"]["definition"] == definition_of(job["spec"])
+        assert body["metadata"]["labels"][LABEL_ATTEMPT] == name.rpartition("-")[2]
+        if self.is_queued:
+            body["spec"]["suspend"] = True
+
+
+def _is_counted(record: Body) -> bool:
+    return record["result"] == "Failed" and record.get("blame") != Blame.OUT_OF_MEMORY
+
+
+def _is_final(record: Body) -> bool:
+    is_users = record["result"] == "Failed" and record.get("blame") == Blame.USER
+    return is_users or record["result"] == "Succeeded"

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A config trains here exactly as it does under a bare `trl sft`: figure by figure."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import yaml
+
+from support.long_form import keeping
+from trainer.in_process import USUAL, train
+
+pytestmark = pytest.mark.slow
+
+STEPS = 4
+COMPARED = ("loss", "grad_norm", "learning_rate", "num_tokens", "mean_token_accuracy", "entropy")
+SAVED: Mapping[str, Any] = {"save_strategy": "steps", "save_steps": STEPS, "max_steps": STEPS}
+"""The last checkpoint has the history of all steps in it."""
+
+
+@pytest.fixture(autouse=True)
+def own_environment() -> Iterator[None]:
+    with mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}):
+        yield
+
+
+def bare_trl(place: Path, model: Path, data: Path, **config: Any) -> list[dict[str, Any]]:
+    """What TRL's own script logs for these flags."""
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+    from trl.scripts.sft import main, make_parser
+
+    settings = {
+        "model_name_or_path": str(model),
+        "dataset_name": str(data),
+        "output_dir": str(place / "bare"),
+        "use_cpu": True,
+        "bf16": False,
+        "logging_steps": 1,
+        "report_to": "none",
+        **USUAL,
+        **config,
+    }
+    file = place / "bare.yaml"
+    file.write_text(yaml.safe_dump({k: v for k, v in settings.items() if v is not None}))
+    try:
+        main(*make_parser().parse_args_and_config(["--config", str(file)]))
+    finally:
+        for state in (AcceleratorState, GradientState, PartialState):
+            state._reset_state()
+    state_file = place / "bare" / f"checkpoint-{STEPS}" / "trainer_state.json"
+    history: list[dict[str, Any]] = json.loads(state_file.read_text())["log_history"]
+    return history
+
+
+def compared(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {name: record[name] for name in COMPARED if name in record}
+        for record in records
+        if "loss" in record
+    ]
+
+
+@pytest.mark.parametrize(
+    "config",
+    keeping(
+        ("LoRA with dropout", "full", "packed", "evaluated"),
+        [
+            pytest.param({"lora_dropout": 0.1}, id="LoRA with dropout"),
+            pytest.param({"use_peft": None, "lora_r": None}, id="full"),
+            pytest.param({"packing": True, "max_length": 128}, id="packed"),
+            pytest.param(
+                {
+                    "warmup_steps": 2,
+                    "lr_scheduler_type": "cosine",
+                    "gradient_accumulation_steps": 2,
+                },
+                id="schedule and accumulation",
+            ),
+            pytest.param(
+                {"eval_strategy": "steps", "eval_steps": 2, "lora_dropout": 0.1}, id="evaluated"
+            ),
+            pytest.param({"neftune_noise_alpha": 5.0, "seed": 7}, id="noise"),
+            pytest.param({"loss_type": "dft"}, id="DFT loss"),
+        ],
+    ),
+)
+def test_every_figure_of_every_step_is_that_of_a_bare_trl_sft(
+    tmp_path: Path, tiny_model: Path, dialogues: Path, config: dict[str, Any]
+) -> None:
+    bare = bare_trl(tmp_path, tiny_model, dialogues, **SAVED, **config)
+
+    ours = train(tmp_path, tiny_model, dialogues, **SAVED, **config)
+
+    assert ours.outcome.failure is None
+    assert compared(ours.records()) == compared(bare)
+    assert len(compared(bare)) == STEPS

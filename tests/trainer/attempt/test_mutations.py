@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever a user writes into a config or a data file: a sentence, or a training that used it all.
+
+Never a traceback, never a success on rows that were not understood, never a hang. The attempts are
+real, of one step with a tiny model, in the test's own process.
+"""
+
+import logging
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from finetune_contract.outcome import Outcome
+from finetune_spec.config.parse.schema import load_schema
+from trainer.mutations.configs import SpoiledConfig, configs
+from trainer.mutations.data_files import DataFile, data_files
+
+SEED = 2026
+Spoiled = TypeVar("Spoiled")
+
+IN_CI = 30
+IN_SOAK = 1000
+"""Of each kind."""
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Little is logged, and what configs change for the whole process is changed back."""
+    import torch
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    handler, threads = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    torch.set_num_threads(1)
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.mark.slow
+def test_no_spoiled_config_gives_a_traceback_or_is_trained_with_in_silence(
+    tiny_model: Path, dialogues: Path
+) -> None:
+    _spoil_configs(tiny_model, dialogues, IN_CI)
+
+
+@pytest.mark.slow
+def test_no_spoiled_data_file_is_trained_on_in_silence(tiny_model: Path) -> None:
+    _spoil_files(tiny_model, IN_CI)
+
+
+@pytest.mark.soak
+def test_none_of_1000_spoiled_configs_gives_a_traceback_or_a_silent_success(
+    tiny_model: Path, dialogues: Path
+) -> None:
+    _spoil_configs(tiny_model, dialogues, IN_SOAK)
+
+
+@pytest.mark.soak
+def test_none_of_1000_spoiled_data_files_is_trained_on_in_silence(tiny_model: Path) -> None:
+    _spoil_files(tiny_model, IN_SOAK)
+
+
+def _spoil_configs(model: Path, data: Path, count: int) -> None:
+    from trainer.mutations.attempts import attempt, complaint_about_config
+
+    def carry_out(config: SpoiledConfig) -> tuple[Outcome | None, str]:
+        outcome = attempt(model, data, config.added)
+        return outcome, complaint_about_config(outcome, config)
+
+    _report(configs(load_schema(), SEED, count), carry_out, lambda config: str(config.added))
+
+
+def _spoil_files(model: Path, count: int) -> None:
+    from trainer.mutations.attempts import attempt, complaint_about_rows
+
+    def carry_out(file: DataFile) -> tuple[Outcome | None, str]:
+        outcome = attempt(model, file, {"max_steps": 1})
+        return outcome, complaint_about_rows(outcome, file)
+
+    _report(data_files(SEED, count), carry_out, lambda file: f"{file.name}: {file.how}")
+
+
+def _report(
+    spoiled: Iterable[Spoiled],
+    carry_out: Callable[[Spoiled], tuple[Outcome | None, str]],
+    shown: Callable[[Spoiled], str],
+) -> None:
+    """Carry all of them out; what was wrong with any is told at once, and again in the end."""
+    counts: Counter[str] = Counter()
+    complaints = []
+    for one in spoiled:
+        outcome, complaint = carry_out(one)
+        failure = outcome.failure if outcome else None
+        counts["hung" if outcome is None else failure.reason if failure else "trained"] += 1
+        if complaint:
+            complaints.append(f"{shown(one)} | {complaint}")
+            print(complaints[-1], flush=True)
+        if not sum(counts.values()) % 100:
+            print(dict(counts), flush=True)
+    print(f"\n{sum(counts.values())} attempts: {dict(counts)}")
+    assert not complaints, "\n".join(complaints)

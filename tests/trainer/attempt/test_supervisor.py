@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor as a process: every ending is an outcome. Nothing here gets as far as torch."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from finetune_contract.outcome import Blame, ExitCode, Outcome
+from finetune_contract.run import Run
+from trainer.runs import a_run
+
+
+def start(tmp_path: Path, document: str) -> "subprocess.Popen[bytes]":
+    (tmp_path / "run.json").write_text(document)
+    command = [sys.executable, "-m", "finetune_trainer.attempt.supervisor"]
+    options = ["--run", "run.json", "--work", "work", "--termination-log", "outcome.json"]
+    return subprocess.Popen([*command, *options], cwd=tmp_path, stderr=subprocess.PIPE)
+
+
+def outcome_of(tmp_path: Path) -> Outcome:
+    return Outcome.from_json((tmp_path / "outcome.json").read_text())
+
+
+def supervise(tmp_path: Path, document: str) -> tuple[int, Outcome]:
+    """Its exit code and its outcome."""
+    process = start(tmp_path, document)
+    process.communicate()
+    return process.returncode, outcome_of(tmp_path)
+
+
+def local(tmp_path: Path, **config: object) -> Run:
+    defaults = {"model_name_or_path": "org/model", "dataset_name": str(tmp_path)}
+    return a_run(output=(tmp_path / "out").as_uri(), **{**defaults, **config})
+
+
+def test_a_missing_data_set_is_the_users_and_says_where_it_looked(tmp_path: Path) -> None:
+    run = local(tmp_path, dataset_name=str(tmp_path / "missing"))
+
+    exit_code, outcome = supervise(tmp_path, run.to_json())
+
+    assert exit_code == ExitCode.USER == 64
+    assert outcome.failure is not None
+    assert outcome.failure.reason == "DatasetNotFound"
+    assert outcome.failure.phase == "Fetching"
+    assert str(tmp_path / "missing") in outcome.failure.message
+
+
+def test_a_typo_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
+    exit_code, outcome = supervise(tmp_path, local(tmp_path, learning_rte=1e-4).to_json())
+
+    assert exit_code == ExitCode.USER
+    assert outcome.failure is not None
+    assert "did you mean learning_rate?" in outcome.failure.message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("document", ["{", json.dumps({"version": 99})])
+def test_a_document_of_another_release_is_an_outcome_too(tmp_path: Path, document: str) -> None:
+    exit_code, outcome = supervise(tmp_path, document)
+
+    assert exit_code == ExitCode.INTERNAL
+    assert outcome.failure is not None
+    assert outcome.failure.blame is Blame.INTERNAL
+
+
+def test_the_supervisor_never_imports_torch() -> None:
+    modules = "finetune_trainer.attempt.supervisor, finetune_trainer.cli.command_line"
+    script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_a_stop_is_heeded_while_a_store_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.setenv(name, "unused")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    process = start(tmp_path, a_run().to_json())
+    assert process.stderr is not None
+    while b"phase Fetching" not in process.stderr.readline():
+        pass
+    time.sleep(0.5)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(timeout=10) == ExitCode.INTERRUPTED == 143
+    process.stderr.close()
+    outcome = outcome_of(tmp_path)
+    assert outcome.failure is not None
+    assert outcome.failure.blame is Blame.INTERRUPTION
+
+
+STOPPED_WHILE_IMPORTING = """
+import os, runpy, signal, sys
+
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == "finetune_trainer.attempt.supervisor":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Stop())
+# As the kernel does for a container's first process.
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+runpy.run_module("finetune_trainer", run_name="__main__")
+"""
+
+
+def test_a_container_can_be_stopped_before_its_first_process_has_imported_anything() -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED_WHILE_IMPORTING], capture_output=True)
+
+    assert done.returncode == ExitCode.INTERRUPTED, done.stderr

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Uploading what the ranks hand over, while they go on."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finetune_trainer.checkpoints import checkpoints
+from finetune_trainer.checkpoints.checkpoints import Writer
+from finetune_trainer.checkpoints.upload import CheckpointUploader
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.storage.folder import FolderStore
+from trainer.runs import a_folder
+
+
+class Uploads:
+    """An uploader with its store, its work folder and what it told."""
+
+    def __init__(
+        self,
+        place: Path,
+        *,
+        node: int = 0,
+        nodes: int = 1,
+        also: Callable[[Path, int], None] = lambda folder, step: None,
+    ) -> None:
+        self.workspace = Workspace(root=place / "work")
+        self.store = FolderStore(place / "store")
+        self.told: list[int] = []
+        self.uploader = CheckpointUploader(
+            self.store,
+            self.workspace,
+            Writer(attempt=1, node=node, nodes=nodes),
+            keep=None,
+            last_step=lambda: 8,
+            on_complete=self.told.append,
+            also=also,
+        )
+
+    def save(self, step: int) -> None:
+        a_folder(self.workspace.saved_checkpoint(step), {"optimizer.pt": b"moments"})
+
+
+def test_a_checkpoint_goes_up_while_training_goes_on(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    uploads.uploader.start()
+
+    uploads.save(2)
+
+    wait_until_told(uploads, 2)
+    assert uploads.workspace.saved_steps() == []
+    uploads.uploader.finish(with_last_step=False)
+
+
+def wait_until_told(uploads: Uploads, *steps: int) -> None:
+    deadline = time.monotonic() + 10
+    while uploads.told != list(steps) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert uploads.told == list(steps)
+
+
+def test_a_checkpoint_that_the_hub_cannot_have_still_goes_up(tmp_path: Path) -> None:
+    def refuse(folder: Path, step: int) -> None:
+        raise OSError("no more links")
+
+    uploads = Uploads(tmp_path, also=refuse)
+    uploads.uploader.start()
+
+    uploads.save(2)
+
+    wait_until_told(uploads, 2)
+    uploads.uploader.finish(with_last_step=False)
+
+
+def test_a_checkpoint_that_cannot_be_read_takes_no_later_one_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    uploads = Uploads(tmp_path)
+    damaged = uploads.workspace.saved_checkpoint(2)
+    a_folder(damaged, {"trainer_state.json": b"{"})
+    uploads.uploader.start()
+    wait_until_warned(caplog)
+
+    uploads.save(4)
+
+    wait_until_told(uploads, 4)
+    uploads.uploader.finish(with_last_step=False)
+
+
+def wait_until_warned(caplog: pytest.LogCaptureFixture) -> None:
+    deadline = time.monotonic() + 10
+    while not caplog.records and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "checkpoints not uploaded" in caplog.text
+
+
+def test_what_waits_at_the_end_is_uploaded_before_it_ends(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    uploads.save(6)
+    uploads.uploader.start()
+
+    uploads.uploader.finish(with_last_step=False)
+
+    assert uploads.told == [6]
+
+
+def test_the_last_steps_checkpoint_is_held_back_for_the_artifact(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    uploads.save(8)
+    uploads.uploader.start()
+
+    uploads.uploader.finish(with_last_step=False)
+
+    assert uploads.told == []
+
+
+def test_the_last_steps_checkpoint_goes_up_when_the_artifact_will_not(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    uploads.save(8)
+    uploads.uploader.start()
+
+    uploads.uploader.finish(with_last_step=True)
+
+    assert uploads.told == [8]
+
+
+def test_of_several_nodes_each_gives_its_part_of_the_last_one_without_knowing_how_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "MANIFEST_TIMEOUT_SECONDS", 0)
+    uploads = Uploads(tmp_path, node=1, nodes=2)
+    uploads.save(8)
+    uploads.uploader.start()
+
+    uploads.uploader.finish(with_last_step=False)
+
+    assert "checkpoints/step-00000008/attempt-1/part-1.json" in uploads.store.sizes()
+
+
+def test_holding_back_the_last_one_does_not_hold_back_the_one_before(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    uploads.save(6)
+    uploads.save(8)
+    uploads.uploader.start()
+
+    uploads.uploader.finish(with_last_step=False)
+
+    assert uploads.told == [6]
+
+
+def test_only_the_newest_goes_up_when_uploading_lags_behind(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    for step in (2, 4, 6):
+        uploads.save(step)
+    uploads.uploader.start()
+
+    uploads.uploader.finish(with_last_step=False)
+
+    assert uploads.told == [6]
+
+
+def test_a_draft_is_not_a_checkpoint(tmp_path: Path) -> None:
+    workspace = Workspace(root=tmp_path)
+    a_folder(workspace.saved / ".step-4", {"optimizer.pt": b""})
+
+    assert workspace.saved_steps() == []
+
+
+def test_the_best_goes_up_too_when_uploading_lags_behind(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    for step in (2, 4):
+        uploads.save(step)
+    state = {"trainer_state.json": b'{"best_global_step": 2}'}
+    a_folder(uploads.workspace.saved_checkpoint(6), state)
+    uploads.uploader.start()
+
+    uploads.uploader.finish(with_last_step=False)
+
+    assert uploads.told == [2, 6]
+
+
+def test_an_upload_that_takes_too_long_is_left_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = Uploads(tmp_path)
+    uploads.save(6)
+    is_over = threading.Event()
+    monkeypatch.setattr(checkpoints, "write", lambda *_: is_over.wait(60))
+    uploads.uploader.start()
+
+    uploads.uploader.finish(with_last_step=True, is_late=lambda: True)
+
+    assert uploads.told == []
+    is_over.set()

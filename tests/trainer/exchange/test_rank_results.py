@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which rank tells the cause."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from finetune_contract.outcome import Blame, Failure
+from finetune_trainer.exchange.rank_results import Ending, RankResult, cause_of_failure
+
+OUT_OF_MEMORY = Failure(blame=Blame.OUT_OF_MEMORY, reason="OutOfMemory", message="m", remedy="r")
+PEER_LOST = Failure(blame=Blame.INFRASTRUCTURE, reason="PeerLost", message="m", remedy="r")
+USER = Failure(blame=Blame.USER, reason="InvalidConfig", message="m", remedy="r")
+
+
+def failed(rank: int, time: float, failure: Failure) -> RankResult:
+    return RankResult(rank=rank, time=time, ending=Ending.FAILED, failure=failure)
+
+
+def running(rank: int) -> RankResult:
+    return RankResult(rank=rank, time=0, ending=Ending.RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("results", "reason", "rank"),
+    [
+        pytest.param(
+            [failed(0, 9, USER), failed(1, 5, OUT_OF_MEMORY)], "OutOfMemory", 1, id="first by time"
+        ),
+        pytest.param(
+            [failed(0, 5, PEER_LOST), failed(1, 6, USER)], "InvalidConfig", 1, id="echoes come last"
+        ),
+        pytest.param(
+            [failed(0, 5, PEER_LOST), running(1)], "RankKilled", 1, id="killed before its echo"
+        ),
+        pytest.param([running(0), running(1)], "RankKilled", None, id="nobody knows which"),
+        pytest.param(
+            [failed(0, 5, PEER_LOST), failed(1, 6, PEER_LOST)], "PeerLost", 0, id="another node"
+        ),
+        pytest.param([], "RendezvousFailed", None, id="none began"),
+    ],
+)
+def test_the_cause_is_the_first_that_failed_of_itself(
+    results: list[RankResult], reason: str, rank: int | None
+) -> None:
+    failure = cause_of_failure(results, range(2), world_size=2)
+
+    assert (failure.reason, failure.rank) == (reason, rank)
+
+
+def test_a_rank_that_is_alone_and_never_began_was_killed() -> None:
+    failure = cause_of_failure([], range(1), world_size=1)
+
+    assert (failure.reason, failure.rank) == ("RankKilled", 0)
+
+
+def test_what_a_rank_writes_is_what_the_supervisor_reads() -> None:
+    result = RankResult(
+        rank=3,
+        time=12.5,
+        ending=Ending.FAILED,
+        failure=USER,
+        step=4,
+        total_steps=8,
+        figures={"loss": 0.5},
+    )
+
+    assert RankResult.from_json(result.to_json()) == result
+
+
+@pytest.mark.parametrize(
+    ("signals", "reason", "words"),
+    [
+        ({0: 0, 1: 9}, "RankKilled", r"rank 1 was killed by a signal \(SIGKILL\)"),
+        ({0: 15, 1: 11}, "RankCrashed", r"rank 1 crashed in native code \(SIGSEGV\)"),
+        ({0: 6, 1: 0}, "RankCrashed", r"rank 0 crashed in native code \(SIGABRT\)"),
+        ({0: 9, 1: 9}, "RankKilled", r"^a rank was killed by a signal, most often"),
+    ],
+)
+def test_a_rank_whose_signal_was_seen_is_named(
+    signals: dict[int, int], reason: str, words: str
+) -> None:
+    results = [replace(running(rank), signal=number) for rank, number in signals.items()]
+
+    failure = cause_of_failure(results, range(2), world_size=2)
+
+    assert failure.reason == reason
+    assert re.search(words, failure.message)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose mistake an exception is."""
+
+import errno
+import pickle
+
+import pytest
+
+from finetune_contract.outcome import Blame
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import AttemptFailed, Stage, interruption, user_error
+
+
+def an_error(name: str, text: str = "", base: type[Exception] = Exception) -> Exception:
+    """An exception of a library's class, without the library."""
+    kind: type[Exception] = type(name, (base,), {})
+    return kind(text)
+
+
+DATASETS_ERROR = type(an_error("DatasetsError"))
+"""What all that `datasets` raises of its own is."""
+
+CASES = [
+    (an_error("OutOfMemoryError", "CUDA out of memory", RuntimeError), Stage.MODEL,
+     Blame.OUT_OF_MEMORY, "OutOfMemory"),
+    (MemoryError(), Stage.DATA, Blame.INFRASTRUCTURE, "HostOutOfMemory"),
+    (OSError(errno.ENOMEM, "Cannot allocate memory"), Stage.MODEL,
+     Blame.INFRASTRUCTURE, "HostOutOfMemory"),
+    (OSError(errno.ENOSPC, "No space left on device"), Stage.FETCHING,
+     Blame.INFRASTRUCTURE, "DiskFull"),
+    (OSError(errno.EDQUOT, "Disk quota exceeded"), Stage.SAVING,
+     Blame.INFRASTRUCTURE, "DiskFull"),
+    (PermissionError(errno.EACCES, "Permission denied", "/data"), Stage.FETCHING,
+     Blame.USER, "AccessDenied"),
+    (an_error("ConnectError", "no route", OSError), Stage.MODEL,
+     Blame.INFRASTRUCTURE, "HubUnreachable"),
+    (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), Stage.TRAINING,
+     Blame.INFRASTRUCTURE, "HubUnreachable"),
+    (OSError("We couldn't connect to the hub to load the files"), Stage.MODEL,
+     Blame.INFRASTRUCTURE, "HubUnreachable"),
+    (an_error("GatedRepoError", "access is restricted", OSError), Stage.MODEL,
+     Blame.USER, "HubAccessDenied"),
+    (an_error("RevisionNotFoundError", "no such branch", OSError), Stage.MODEL,
+     Blame.USER, "RevisionNotFound"),
+    (ValueError("--eval_steps required"), Stage.CONFIG, Blame.USER, "InvalidConfig"),
+    (SystemExit(2), Stage.CONFIG, Blame.USER, "InvalidConfig"),
+    (FileNotFoundError("no data files"), Stage.DATA, Blame.USER, "DatasetNotFound"),
+    (an_error("DatasetGenerationError", "bad row", DATASETS_ERROR), Stage.DATA,
+     Blame.USER, "InvalidDataset"),
+    (EOFError("Compressed file ended early"), Stage.DATA, Blame.USER, "InvalidDataset"),
+    (RuntimeError("Dataset scripts are no longer supported, but found data.py"),
+     Stage.DATA, Blame.USER, "InvalidDataset"),
+    (AttributeError("'str' object has no attribute 'get'"), Stage.DATA,
+     Blame.INTERNAL, "Internal"),
+    (RuntimeError("a subprocess has died"), Stage.DATA, Blame.INTERNAL, "Internal"),
+    (an_error("ArrowInvalid", "JSON parse error", ValueError), Stage.TRAINING,
+     Blame.USER, "InvalidDataset"),
+    (OSError("folder does not appear to have a file named config.json"), Stage.MODEL,
+     Blame.USER, "ModelNotFound"),
+    (an_error("SafetensorError", "header too small"), Stage.MODEL, Blame.USER, "ModelDamaged"),
+    (ImportError("FlashAttention2 has been toggled on, but it cannot be used due to the following "
+                 "error: the package for FlashAttention2 doesn't seem to be installed."),
+     Stage.MODEL, Blame.USER, "InvalidConfig"),
+    (KeyError("messages"), Stage.MODEL, Blame.USER, "InvalidConfig"),
+    (an_error("TemplateSyntaxError", "unexpected }", an_error("TemplateError").__class__),
+     Stage.MODEL, Blame.USER, "InvalidConfig"),
+    (ValueError("a shape is wrong"), Stage.TRAINING, Blame.INTERNAL, "Internal"),
+    (RuntimeError("assertion of ours"), Stage.MODEL, Blame.INTERNAL, "Internal"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "stage", "blame", "reason"),
+    [pytest.param(*case, id=f"{type(case[0]).__name__} while {case[1]}") for case in CASES],
+)
+def test_who_is_to_blame(error: Exception, stage: Stage, blame: Blame, reason: str) -> None:
+    failure = classify(error, stage)
+
+    assert (failure.blame, failure.reason) == (blame, reason)
+    assert failure.remedy
+
+
+def test_a_cause_counts_as_well_as_its_wrapper() -> None:
+    wrapped = RuntimeError("could not load")
+    wrapped.__cause__ = an_error("LocalEntryNotFoundError", "offline", OSError)
+
+    assert classify(wrapped, Stage.DATA).reason == "HubUnreachable"
+
+
+@pytest.mark.parametrize(
+    ("cause", "blame"),
+    [
+        pytest.param(ValueError("not a number"), Blame.USER, id="what data can cause"),
+        pytest.param(NameError("name 'row'"), Blame.INTERNAL, id="what only code can"),
+    ],
+)
+def test_that_a_data_set_was_not_made_is_judged_by_what_came_before(
+    cause: Exception, blame: Blame
+) -> None:
+    wrapped = an_error("DatasetGenerationError", "", DATASETS_ERROR)
+    wrapped.__cause__ = cause
+
+    assert classify(wrapped, Stage.DATA).blame is blame
+
+
+def test_a_failure_that_says_so_itself_stands() -> None:
+    error = user_error("SplitNotFound", "there is no split", "choose another")
+
+    assert classify(error, Stage.TRAINING) == error.failure
+
+
+def test_a_failure_that_a_library_has_wrapped_stands() -> None:
+    error = user_error("SplitNotFound", "there is no split", "choose another")
+    wrapped = RuntimeError("an error occurred while generating the dataset")
+    wrapped.__cause__ = error
+
+    assert classify(wrapped, Stage.DATA) == error.failure
+
+
+def test_a_failure_survives_its_way_out_of_another_process() -> None:
+    error = user_error("SplitNotFound", "there is no split", "choose another")
+
+    arrived = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+
+    assert isinstance(arrived, AttemptFailed)
+    assert arrived.failure == error.failure
+    assert str(arrived) == "there is no split"
+
+
+def test_what_was_handled_and_hidden_is_no_cause() -> None:
+    try:
+        try:
+            raise MemoryError
+        except MemoryError:
+            raise ValueError("another matter") from None
+    except ValueError as error:
+        reason = classify(error, Stage.CONFIG).reason
+
+    assert reason == "InvalidConfig"
+
+
+def test_a_message_is_one_sentence_that_tells_the_stage() -> None:
+    failure = classify(KeyError("messages"), Stage.MODEL)
+
+    assert failure.message == "while preparing model and data: there is no 'messages'"
+
+
+def test_an_interruption_says_what_was_saved() -> None:
+    assert "the checkpoint of step 8 is complete" in interruption(8, 8).message
+    assert "no checkpoint" in interruption(3, 0).message

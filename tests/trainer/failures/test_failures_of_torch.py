@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose mistake an exception of torch, NCCL, CUDA or safetensors is: their own types and words.
+
+The words are those that torch 2.13, NCCL and CUDA hold in their binaries; what a machine without
+a GPU can provoke is provoked.
+"""
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from finetune_contract.outcome import Blame
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import Stage
+
+pytestmark = pytest.mark.slow  # importing torch
+
+NCCL = (
+    "NCCL error in: ../torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp:3690, {}, NCCL version 2.28"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "blame", "reason"),
+    [
+        ("OutOfMemoryError", ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total "
+         "capacity of 79.25 GiB"), Blame.OUT_OF_MEMORY, "OutOfMemory"),
+        ("AcceleratorError", "CUDA error: out of memory", Blame.OUT_OF_MEMORY, "OutOfMemory"),
+        ("DistBackendError", NCCL.format("unhandled cuda error")
+         + "\nLast error:\nCuda failure 2 'out of memory'", Blame.OUT_OF_MEMORY, "OutOfMemory"),
+        ("AcceleratorError", "CUDA error: uncorrectable ECC error encountered",
+         Blame.INFRASTRUCTURE, "GpuFailed"),
+        ("AcceleratorError", "CUDA error: uncorrectable NVLink error detected during the execution",
+         Blame.INFRASTRUCTURE, "GpuFailed"),
+        ("AcceleratorError", "CUDA error: unspecified launch failure",
+         Blame.INFRASTRUCTURE, "GpuFailed"),
+        ("RuntimeError", "NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus.",
+         Blame.INFRASTRUCTURE, "GpuFailed"),
+        ("RuntimeError", ("Found no NVIDIA driver on your system. Please check that you have an "
+         "NVIDIA GPU"), Blame.PLATFORM, "DriverMissing"),
+        ("RuntimeError", "The NVIDIA driver on your system is too old (found version 11040).",
+         Blame.PLATFORM, "DriverTooOld"),
+        ("AcceleratorError", "CUDA error: no kernel image is available for execution on the device",
+         Blame.USER, "GpuUnsupported"),
+        ("AcceleratorError", "CUDA error: CUDA-capable device(s) is/are busy or unavailable",
+         Blame.INFRASTRUCTURE, "GpuUnavailable"),
+        ("AcceleratorError", "CUDA error: device-side assert triggered",
+         Blame.INTERNAL, "CudaError"),
+        ("DistBackendError", NCCL.format("remote process exited or there was a network error")
+         + "\nncclRemoteError: A call failed possibly due to a network error or a remote process "
+         "exiting prematurely.", Blame.INFRASTRUCTURE, "PeerLost"),
+        ("DistBackendError", "NCCL communicator was aborted on rank 1.",
+         Blame.INFRASTRUCTURE, "PeerLost"),
+        ("DistBackendError", NCCL.format("unhandled system error (run with NCCL_DEBUG=INFO for "
+         "details)") + "\nncclSystemError: System call (e.g. socket, malloc) or external library "
+         "call failed or device error.", Blame.INFRASTRUCTURE, "NcclError"),
+        ("DistBackendError", NCCL.format("invalid usage")
+         + "\nncclInvalidUsage: This usually reflects invalid usage of NCCL library.",
+         Blame.INFRASTRUCTURE, "NcclError"),
+        ("DistBackendError", ("[Rank 0] Watchdog caught collective operation timeout: "
+         "WorkNCCL(SeqNum=7, OpType=ALLREDUCE)"), Blame.INFRASTRUCTURE, "CollectiveTimeout"),
+        ("RuntimeError", ("[../third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out "
+         "waiting 1800000ms for recv operation to complete"),
+         Blame.INFRASTRUCTURE, "CollectiveTimeout"),
+        ("RuntimeError", ("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed "
+         "by peer [10.0.0.2]:4242"), Blame.INFRASTRUCTURE, "PeerLost"),
+        ("DistNetworkError", ("The client socket has failed to connect to any network address of "
+         "(balloon-0.balloon, 29500)."), Blame.INFRASTRUCTURE, "RendezvousFailed"),
+        ("DistStoreError", "wait timeout after 300000ms, keys: /default_pg/0//cpu//0/1",
+         Blame.INFRASTRUCTURE, "CollectiveTimeout"),
+        ("RuntimeError", "DataLoader worker (pid 812) is killed by signal: Killed. ",
+         Blame.INFRASTRUCTURE, "DataWorkerKilled"),
+        ("RuntimeError", "DataLoader worker (pid(s) 812, 813) exited unexpectedly",
+         Blame.INFRASTRUCTURE, "DataWorkerKilled"),
+    ],
+)  # fmt: skip
+def test_what_torch_says_of_device_and_peers(
+    kind: str, text: str, blame: Blame, reason: str
+) -> None:
+    import torch
+
+    types = {**vars(torch.distributed), **vars(torch), "RuntimeError": RuntimeError}
+
+    failure = classify(types[kind](text), Stage.TRAINING)
+
+    assert (failure.blame, failure.reason) == (blame, reason)
+    assert failure.remedy
+
+
+def test_cuda_without_a_driver_is_for_the_platform_to_change() -> None:
+    import torch
+
+    with pytest.raises((RuntimeError, AssertionError)) as caught:
+        torch.zeros(1, device="cuda:99")
+
+    failure = classify(caught.value, Stage.MODEL)
+    assert (failure.blame, failure.reason) == (Blame.PLATFORM, "DriverMissing")
+
+
+def test_a_node_without_memory_for_a_tensor_is_the_nodes_fault() -> None:
+    import torch
+
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+
+    assert classify(caught.value, Stage.TRAINING).reason == "HostOutOfMemory"
+
+
+def _with_safetensors(file: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(100_000)}, file)
+
+
+def _with_torch(file: Path) -> None:
+    import torch
+
+    torch.save({"weight": torch.zeros(100_000)}, file)
+
+
+def _with_pyarrow(file: Path) -> None:
+    import datasets
+
+    datasets.Dataset.from_dict({"text": ["x" * 1000] * 1000}).save_to_disk(file)
+
+
+@contextmanager
+def a_disk_with_room_for(size: int) -> Iterator[None]:
+    """Files may not grow larger; the kernel says so with EFBIG instead of a signal."""
+    import signal
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+@pytest.mark.parametrize("write", [_with_safetensors, _with_torch, _with_pyarrow])
+def test_a_disk_that_fills_up_is_the_nodes_fault(
+    write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    import datasets
+    import torch
+
+    del datasets, torch  # imported: importing writes files of its own
+
+    with pytest.raises(Exception) as caught, a_disk_with_room_for(4096):  # noqa: PT011 - any type
+        write(tmp_path / "file")
+
+    failure = classify(caught.value, Stage.SAVING)
+    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "DiskFull")
+
+
+def test_weights_that_are_cut_off_are_the_users(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    file = tmp_path / "model.safetensors"
+    _with_safetensors(file)
+    file.write_bytes(file.read_bytes()[:1000])
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - safetensors' own type
+        load_file(file)
+
+    assert classify(caught.value, Stage.MODEL).reason == "ModelDamaged"

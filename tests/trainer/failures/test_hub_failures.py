@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hub that refuses, fails or is not there: real answers of a server on this machine."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_contract.outcome import Blame
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import Stage
+from trainer.attempt.test_training import a_run, supervise
+
+pytestmark = pytest.mark.slow  # importing transformers
+
+TOKEN = "hf_AbCdEfGhIjKlMnOpQrStUvWx"
+
+
+@contextmanager
+def a_hub_that_answers(status: int, headers: dict[str, str] | None = None) -> Iterator[str]:
+    """The URL of a hub that gives this answer to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(b"{}")
+
+        do_HEAD = do_POST = do_GET  # noqa: N815 - http.server wants these names
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def load_model(endpoint: str, place: Path) -> Any:
+    """What transformers and TRL do with a name on the hub, and this hub for it."""
+    from huggingface_hub import hf_hub_download
+
+    return hf_hub_download(
+        "org/model", "config.json", endpoint=endpoint, token=TOKEN, cache_dir=place
+    )
+
+
+def load_data(endpoint: str, place: Path) -> Any:
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=endpoint, token=TOKEN).dataset_info("org/data")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "blame", "reason"),
+    [
+        (401, {}, Blame.USER, "HubAccessDenied"),
+        (403, {}, Blame.USER, "HubAccessDenied"),
+        (403, {"X-Error-Code": "GatedRepo"}, Blame.USER, "HubAccessDenied"),
+        (404, {"X-Error-Code": "RepoNotFound"}, Blame.USER, "HubAccessDenied"),
+        (404, {"X-Error-Code": "RevisionNotFound"}, Blame.USER, "RevisionNotFound"),
+        (500, {}, Blame.INFRASTRUCTURE, "HubUnreachable"),
+        (503, {}, Blame.INFRASTRUCTURE, "HubUnreachable"),
+    ],
+)
+@pytest.mark.parametrize("load", [load_model, load_data])
+def test_whose_fault_a_hubs_answer_is(
+    load: Callable[[str, Path], Any],
+    status: int,
+    headers: dict[str, str],
+    blame: Blame,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+    with a_hub_that_answers(status, headers) as url, pytest.raises(Exception) as caught:  # noqa: PT011
+        load(url, tmp_path)
+
+    failure = classify(caught.value, Stage.MODEL)
+    assert (failure.blame, failure.reason) == (blame, reason)
+    assert failure.remedy
+    assert TOKEN not in failure.message
+
+
+def test_a_hub_that_is_not_there_is_the_infrastructures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever the client raises
+        load_model("http://127.0.0.1:1", tmp_path)
+
+    failure = classify(caught.value, Stage.MODEL)
+    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "HubUnreachable")
+
+
+def test_what_a_hub_objects_to_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import HfApi
+
+    from finetune_trainer.publication.hub.client import failure_of
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+    with a_hub_that_answers(400) as url, pytest.raises(Exception) as caught:  # noqa: PT011
+        HfApi(endpoint=url, token=TOKEN).create_repo("org/model")
+
+    failure = failure_of(caught.value, "org/model").failure
+    assert (failure.blame, failure.reason) == (Blame.USER, "HubRefused")
+    assert "org/model" in failure.message
+
+
+def test_a_model_that_the_hub_refuses_ends_a_run_with_the_users_blame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialogues: Path
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+
+    with a_hub_that_answers(401) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        run = a_run(tmp_path / "out", dialogues, model_name_or_path="org/model", max_steps=1)
+        outcome = supervise(run, tmp_path)
+
+    assert outcome.failure is not None
+    assert (outcome.failure.blame, outcome.failure.reason) == (Blame.USER, "HubAccessDenied")
+    assert "org/model" in outcome.failure.message
+    assert TOKEN not in (tmp_path / "outcome.json").read_text()

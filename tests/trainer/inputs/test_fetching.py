@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a config names is found, or told to be missing."""
+
+from pathlib import Path
+
+import pytest
+
+from finetune_contract.outcome import Blame
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.inputs.fetching import fetch
+from finetune_trainer.storage import locations
+from trainer.runs import a_folder
+
+
+def fetch_data(name: str, tmp_path: Path) -> Path | None:
+    return fetch("dataset_name", name, tmp_path / "inputs", {}, StopRequest())
+
+
+def test_a_folder_is_used_where_it_is(tmp_path: Path) -> None:
+    data = a_folder(tmp_path / "data", {"train.jsonl": b"{}"})
+
+    assert fetch_data(str(data), tmp_path) == data
+    assert fetch_data(data.as_uri(), tmp_path) == data
+
+
+def test_a_single_file_is_used_where_it_is(tmp_path: Path) -> None:
+    data = a_folder(tmp_path / "data", {"train.jsonl": b"{}"}) / "train.jsonl"
+
+    assert fetch_data(str(data), tmp_path) == data
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "sentence"),
+    [
+        pytest.param(
+            "notes.docx",
+            b"PK",
+            "UnknownFileType: dataset_name: notes.docx is no kind of data file that is known",
+            id="a suffix that is not known",
+        ),
+        pytest.param(
+            "train.csv", b"", "EmptyDataset: dataset_name: train.csv is empty", id="an empty file"
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_data_is_told_before_torch_is_imported(
+    name: str, body: bytes, sentence: str, tmp_path: Path
+) -> None:
+    a_folder(tmp_path, {name: body})
+
+    with pytest.raises(AttemptFailed) as caught:
+        fetch_data(str(tmp_path / name), tmp_path)
+
+    failure = caught.value.failure
+    assert f"{failure.reason}: {failure.message}" == sentence
+    assert failure.blame is Blame.USER
+
+
+@pytest.mark.parametrize("name", ["org/data", "hf://datasets/org/data", "data"])
+def test_hub_names_are_left_to_the_hub(name: str, tmp_path: Path) -> None:
+    assert fetch_data(name, tmp_path) is None
+
+
+def test_a_missing_path_names_what_lies_beside_it(tmp_path: Path) -> None:
+    a_folder(tmp_path / "data" / "windrose", {"train.jsonl": b"{}"})
+
+    with pytest.raises(AttemptFailed) as caught:
+        fetch_data(str(tmp_path / "data" / "windrsoe"), tmp_path)
+
+    failure = caught.value.failure
+    assert (failure.blame, failure.reason) == (Blame.USER, "DatasetNotFound")
+    assert "windrsoe" in failure.message
+    assert "did you mean windrose?" in failure.remedy
+
+
+def test_a_folder_without_a_model_says_what_it_holds(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "model", {"README.md": b"#"})
+
+    with pytest.raises(AttemptFailed, match=r"no config.json, but README.md") as caught:
+        fetch("model_name_or_path", str(folder), tmp_path / "inputs", {}, StopRequest())
+
+    assert caught.value.failure.reason == "ModelNotFound"
+
+
+def test_a_store_without_credentials_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(AttemptFailed) as caught:
+        fetch_data("s3://datasets/windrose", tmp_path)
+
+    failure = caught.value.failure
+    assert failure.reason == "CredentialsMissing"
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in failure.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("hf://org/model", "org/model", id="model"),
+        pytest.param("hf://datasets/org/data", "org/data", id="data set"),
+        pytest.param("hf://datasets/org/data/", "org/data", id="all of a data set"),
+        pytest.param(
+            "hf://datasets/org/data@v1/train.jsonl",
+            "hf://datasets/org/data@v1/train.jsonl",
+            id="a file in it, which the ranks open by its URI",
+        ),
+        pytest.param("org/model", "org/model", id="plain"),
+    ],
+)
+def test_hub_names_lose_their_scheme(name: str, expected: str) -> None:
+    assert locations.hub_name(name) == expected

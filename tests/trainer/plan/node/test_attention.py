@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flash attention that an image lacks is told at once, not when the model is loaded."""
+
+import pytest
+
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.plan.node.attention import PACKAGES, require_attention
+from finetune_trainer.plan.training_plan import effective_config
+from trainer.runs import a_run
+
+
+@pytest.mark.parametrize("named", PACKAGES)
+def test_flash_attention_that_is_not_in_the_image_is_told_before_anything_is_fetched(
+    named: str,
+) -> None:
+    config = effective_config(a_run(attn_implementation=named))
+
+    with pytest.raises(AttemptFailed) as refused:
+        require_attention(config, lambda package: False)
+
+    assert refused.value.failure.reason == "AttentionNotInstalled"
+    assert f"lacks the package {PACKAGES[named]}" in refused.value.failure.message
+    require_attention(config, lambda package: package == PACKAGES[named])
+    require_attention(config, lambda package: package == "kernels")
+
+
+@pytest.mark.parametrize("named", ["sdpa", "eager", None])
+def test_torchs_own_attention_is_always_there(named: str | None) -> None:
+    config = {} if named is None else {"attn_implementation": named}
+
+    require_attention(effective_config(a_run(**config)), lambda package: False)

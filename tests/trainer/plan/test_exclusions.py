@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slow packages stay out of ranks that have no use for them."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from finetune_trainer.plan.exclusions import DEEPSPEED, unwanted
+from finetune_trainer.plan.training_plan import effective_config
+from trainer.runs import a_run
+
+
+@pytest.mark.parametrize(
+    ("config", "variables", "is_wanted"),
+    [
+        pytest.param({}, {}, False, id="neither"),
+        pytest.param({"accelerate_config": "fsdp2"}, {}, False, id="FSDP"),
+        pytest.param({"accelerate_config": "zero2"}, {}, True, id="a profile"),
+        pytest.param({"deepspeed": "ds_zero2.json"}, {}, True, id="a file"),
+        pytest.param({}, {"ACCELERATE_USE_DEEPSPEED": "true"}, True, id="a variable"),
+    ],
+)
+def test_deepspeed_is_seen_by_ranks_that_are_asked_for_it_alone(
+    config: dict[str, Any], variables: dict[str, str], is_wanted: bool
+) -> None:
+    assert (DEEPSPEED not in unwanted(effective_config(a_run(**config)), variables)) == is_wanted
+
+
+@pytest.mark.slow
+def test_a_rank_imports_deepspeed_neither_with_trl_nor_where_accelerate_unwraps_a_model() -> None:
+    code = """
+import sys
+from finetune_trainer.plan.exclusions import unwanted
+for package in unwanted({}, {}):
+    sys.modules[package] = None
+import torch
+import trl
+from accelerate.utils import extract_model_from_parallel
+trl.SFTTrainer
+extract_model_from_parallel(torch.nn.Linear(1, 1))
+print(sorted(name for name in sys.modules if name.startswith("deepspeed.")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

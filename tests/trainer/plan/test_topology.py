@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who takes a step together, and who may go on from a checkpoint that others have written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_contract.run import World
+from finetune_trainer.checkpoints.checkpoints import Checkpoint
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.plan.topology import (
+    Formation,
+    adopt_random_states,
+    formation_of,
+    go_on,
+    require_deepspeed,
+)
+from finetune_trainer.plan.training_plan import effective_config
+from trainer.runs import a_folder, a_run
+
+ONE, TWO, FOUR = (World(processes_per_node=size) for size in (1, 2, 4))
+
+
+def a_checkpoint(place: Path, world: World, **config: Any) -> Checkpoint:
+    """Of step 20, written by these processes with this config."""
+    facts = formation_of(effective_config(a_run(**config)), world).to_facts()
+    return Checkpoint(step=20, folder=place, facts={**facts, "step": 20})
+
+
+def going_on(place: Path, *, written_by: World, with_: World, **config: Any) -> Any:
+    run = a_run(world=with_, **config)
+    return go_on(run, effective_config(run), a_checkpoint(place, written_by, **config)).adjustments
+
+
+@pytest.mark.parametrize(
+    ("world", "config", "words"),
+    [
+        pytest.param(ONE, {}, "one process", id="alone"),
+        pytest.param(TWO, {}, "DDP over 2 processes", id="DDP"),
+        pytest.param(World(nodes=2, processes_per_node=2), {}, "DDP over 4 processes", id="nodes"),
+        pytest.param(
+            FOUR, {"accelerate_config": "fsdp2"}, "FSDP2 over 4 processes", id="FSDP by profile"
+        ),
+        pytest.param(ONE, {"fsdp": True}, "FSDP2 over 1 process", id="FSDP alone"),
+        pytest.param(
+            TWO, {"accelerate_config": "zero3"}, "ZeRO-3 over 2 processes", id="DeepSpeed"
+        ),
+    ],
+)
+def test_a_formation_is_named_in_a_users_words(
+    world: World, config: dict[str, Any], words: str
+) -> None:
+    assert str(formation_of(effective_config(a_run(**config)), world)) == words
+
+
+def test_a_formation_outlives_the_manifest() -> None:
+    formation = formation_of({"per_device_train_batch_size": 3}, FOUR)
+
+    assert formation.rows_per_step == 12
+    assert Formation.from_facts({"step": 20, **formation.to_facts()}) == formation
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"accelerate_config": "fsdp2"}, {"fsdp": True}],
+    ids=["DDP", "FSDP by profile", "FSDP"],
+)
+def test_a_world_of_another_size_keeps_the_rows_of_a_step(
+    tmp_path: Path, config: dict[str, Any]
+) -> None:
+    config |= {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+
+    assert going_on(tmp_path, written_by=TWO, with_=ONE, **config) == {
+        "gradient_accumulation_steps": 4
+    }
+    assert going_on(tmp_path, written_by=ONE, with_=TWO, **config) == {
+        "gradient_accumulation_steps": 1
+    }
+    assert going_on(tmp_path, written_by=TWO, with_=TWO, **config) == {}
+
+
+def test_a_checkpoint_of_before_formations_is_taken_up_as_it_is(tmp_path: Path) -> None:
+    run = a_run(world=TWO)
+    checkpoint = Checkpoint(step=20, folder=tmp_path, facts={"step": 20})
+
+    assert go_on(run, effective_config(run), checkpoint) is run
+
+
+def test_smaller_batches_that_accumulate_to_the_same_rows_are_the_same_step(tmp_path: Path) -> None:
+    halved = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+    run = a_run(world=TWO, adjustments=halved, per_device_train_batch_size=8)
+    checkpoint = a_checkpoint(tmp_path, TWO, per_device_train_batch_size=8)
+
+    assert go_on(run, effective_config(run), checkpoint).adjustments == halved
+
+
+@pytest.mark.parametrize(
+    ("config", "written_by", "with_", "sentence"),
+    [
+        pytest.param(
+            {"accelerate_config": "zero2"},
+            TWO,
+            ONE,
+            "the checkpoint of step 20 was written by ZeRO-2 over 2 processes, which ZeRO-2 over 1 "
+            "process can't read",
+            id="DeepSpeed's checkpoints have as many parts as processes",
+        ),
+        pytest.param(
+            {"per_device_train_batch_size": 2},
+            TWO,
+            World(processes_per_node=3),
+            "step 20 was reached with 4 rows a step by DDP over 2 processes, and 3 processes take "
+            "6 rows at a time, of which no step can be made",
+            id="rows that no number of batches makes",
+        ),
+    ],
+)
+def test_a_world_that_cannot_go_on_is_refused_with_the_ways_out(
+    tmp_path: Path, config: dict[str, Any], written_by: World, with_: World, sentence: str
+) -> None:
+    with pytest.raises(AttemptFailed) as refused:
+        going_on(tmp_path, written_by=written_by, with_=with_, **config)
+
+    assert refused.value.failure.reason == "WorldSizeChanged"
+    assert refused.value.failure.message == sentence
+    assert refused.value.failure.remedy == (
+        "give the job its 2 processes again, in spec.resources nodes and gpusPerNode, or begin "
+        "anew with another spec.runToken"
+    )
+
+
+@pytest.mark.parametrize(
+    ("there", "size", "expected"),
+    [
+        pytest.param(
+            ("rng_state_0.pth", "rng_state_1.pth"), 1, {"rng_state.pth": b"0"}, id="fewer"
+        ),
+        pytest.param(
+            ("rng_state.pth",), 2, {"rng_state_0.pth": b"", "rng_state_1.pth": b""}, id="more"
+        ),
+        pytest.param(
+            ("rng_state_0.pth", "rng_state_1.pth"),
+            3,
+            {"rng_state_1.pth": b"1", "rng_state_2.pth": b"0"},
+            id="one more",
+        ),
+    ],
+)
+def test_every_rank_gets_random_states_that_were_there(
+    tmp_path: Path, there: tuple[str, ...], size: int, expected: dict[str, bytes]
+) -> None:
+    files = {
+        f"{folder}{name}": "".join(filter(str.isdigit, name)).encode()
+        for name in there
+        for folder in ("", "epoch-start/")
+    }
+    a_folder(tmp_path, files)
+
+    adopt_random_states(tmp_path, size)
+
+    for folder in ("", "epoch-start/"):
+        found = {name: (tmp_path / f"{folder}{name}").read_bytes() for name in expected}
+        assert found == expected
+
+
+def test_deepspeed_that_is_not_in_the_image_is_told_before_anything_is_fetched() -> None:
+    config = effective_config(a_run(accelerate_config="zero2"))
+
+    with pytest.raises(AttemptFailed) as refused:
+        require_deepspeed(config, is_there=False)
+
+    assert refused.value.failure.reason == "DeepSpeedNotInstalled"
+    require_deepspeed(config, is_there=True)
+    require_deepspeed(effective_config(a_run(accelerate_config="fsdp2")), is_there=False)

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trackers without a network: what is told of one that is missing, what the others leave."""
+
+import json
+import sqlite3
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from finetune_contract.outcome import Blame
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.plan import trackers
+from trainer.in_process import Trained, train
+from trainer.runs import a_run
+
+
+def has_few(package: str) -> bool:
+    return package in ("wandb", "tensorboardX")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param({"report_to": "neptune"}, id="alone"),
+        pytest.param({"report_to": ["wandb", "neptune"]}, id="beside one that is there"),
+    ],
+)
+def test_a_tracker_that_the_image_lacks_is_told_with_those_that_it_has(
+    config: dict[str, object],
+) -> None:
+    with pytest.raises(AttemptFailed) as caught:
+        trackers.require_installed(config, has_few)
+
+    failure = caught.value.failure
+    assert (failure.blame, failure.reason) == (Blame.USER, "TrackerNotInstalled")
+    assert failure.message == (
+        'report_to: found "neptune", and this trainer image lacks the package neptune; '
+        "it has what tensorboard, wandb need"
+    )
+
+
+@pytest.mark.parametrize("value", ["none", "all", [], None, "wandb", ["tensorboard"], "kubeflow"])
+def test_what_the_image_has_is_no_mistake(value: object) -> None:
+    trackers.require_installed({"report_to": value}, has_few)
+
+
+def test_this_image_has_the_trackers_that_are_named_most() -> None:
+    assert {"tensorboard", "wandb", "mlflow", "trackio"} <= set(trackers.installed())
+
+
+def test_a_missing_tracker_is_told_before_anything_is_downloaded(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+
+    trained = train(tmp_path, nowhere, nowhere, report_to="codecarbon")
+
+    assert trained.words().startswith("TrackerNotInstalled")
+
+
+def test_attempts_of_one_job_share_a_run_at_wandb_and_other_jobs_do_not() -> None:
+    run = a_run()
+    again = replace(run, attempt=2)
+    other = replace(run, job=replace(run.job, uid="uid-2"))
+
+    first, second, third = (
+        trackers.environment(each, Path("/work/trackers"))["WANDB_RUN_ID"]
+        for each in (run, again, other)
+    )
+
+    assert first == second != third
+
+
+@pytest.mark.slow
+def test_a_rank_imports_no_tracker_that_is_not_asked_for() -> None:
+    code = """
+import sys
+from finetune_trainer.plan.exclusions import unwanted
+for package in unwanted({"report_to": "tensorboard"}, {}):
+    sys.modules[package] = None
+import trl
+trl.SFTTrainer
+print(sorted(name for name in ("wandb", "mlflow", "trackio") if sys.modules.get(name)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
+    """What TensorBoard would draw: tag, step and value."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    for file in sorted(folder.glob("events.out.tfevents.*")):
+        content = file.read_bytes()
+        while content:
+            (length,) = struct.unpack("<Q", content[:8])
+            event = Event.FromString(content[12 : 12 + length])
+            content = content[16 + length :]
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    yield value.tag, event.step, value.simple_value
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, dialogues: Path) -> Trained:
+    """A run that all four trackers of the image were told of, with no network to be had."""
+    place = tmp_path_factory.mktemp("tracked")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "trackio"]:
+        # Where it writes is settled when it is imported, and in a rank that happens once.
+        del sys.modules[name]
+    return train(
+        place,
+        tiny_model,
+        dialogues,
+        report_to=["tensorboard", "wandb", "mlflow", "trackio"],
+        max_steps=3,
+        env={"WANDB_MODE": "offline"},
+    )
+
+
+@pytest.mark.slow
+def test_tensorboards_files_hold_the_curve_and_are_published(tracked: Trained) -> None:
+    told = [
+        (step, value)
+        for tag, step, value in scalars(tracked.report / "tensorboard")
+        if tag == "train/loss"
+    ]
+
+    assert [step for step, _ in told] == [1, 2, 3]
+    assert [value for _, value in told] == pytest.approx(tracked.losses())
+
+
+@pytest.mark.slow
+def test_wandbs_offline_run_is_ended_and_published(tracked: Trained) -> None:
+    runs = list((tracked.report / "wandb").glob("offline-run-*/run-*.wandb"))
+
+    assert [run.name for run in runs] == ["run-0123456789-uid-1.wandb"]
+    assert b"train/loss" in runs[0].read_bytes()
+
+
+@pytest.mark.slow
+def test_mlflows_folder_holds_the_losses_and_is_published(tracked: Trained) -> None:
+    files = list((tracked.report / "mlflow").rglob("metrics/loss"))
+
+    assert len(files) == 1
+    told = [float(line.split()[1]) for line in files[0].read_text().splitlines()]
+    assert told == pytest.approx(tracked.losses())
+
+
+@pytest.mark.slow
+def test_trackios_database_holds_the_losses_and_is_published(tracked: Trained) -> None:
+    files = list((tracked.report / "trackio").glob("*.db"))
+
+    assert len(files) == 1
+    with sqlite3.connect(files[0]) as database:
+        rows = database.execute("select metrics from metrics order by step").fetchall()
+    told = [
+        record["train/loss"] for (text,) in rows if "train/loss" in (record := json.loads(text))
+    ]
+    assert told == pytest.approx(tracked.losses())
+
+
+@pytest.mark.slow
+def test_the_manifest_lists_what_trackers_left(tracked: Trained) -> None:
+    manifest = json.loads((tracked.published / "manifest.json").read_text())
+    folders = {file["path"].split("/")[1] for file in manifest["files"] if "/" in file["path"]}
+
+    assert {"tensorboard", "wandb", "mlflow", "trackio"} <= folders
+
+
+@pytest.mark.slow
+def test_after_a_resume_tensorboards_curve_is_whole(
+    tmp_path: Path, tiny_model: Path, dialogues: Path
+) -> None:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+    from transformers.integrations import TensorBoardCallback
+
+    from finetune_trainer.ranks.callbacks.tracking import CurveReplay
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "board"))
+        board = TensorBoardCallback()
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    state = TrainerState(global_step=2, is_world_process_zero=True)
+    state.log_history = [{"step": 1, "loss": 4.0}, {"step": 2, "loss": 3.0, "eval_loss": 2.5}]
+
+    for callback in (board, CurveReplay([board])):
+        callback.on_train_begin(arguments, state, TrainerControl())
+    state.global_step = 3
+    board.on_log(arguments, state, TrainerControl(), logs={"loss": 2.0})
+    board.on_train_end(arguments, state, TrainerControl())
+
+    found = [each for each in scalars(tmp_path / "board") if each[0].endswith("/loss")]
+    assert found == [
+        ("train/loss", 1, 4.0),
+        ("train/loss", 2, 3.0),
+        ("eval/loss", 2, 2.5),
+        ("train/loss", 3, 2.0),
+    ]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stop that comes when training is over, and what was trained is on its way to its place.
+
+A store that hangs is a folder here in which the name that a file is written under first is taken by
+a pipe that nobody reads: whoever opens it waits, as on a network disk that is gone.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from finetune_contract.outcome import ExitCode
+from finetune_trainer.failures.errors import Interrupted
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.publication import artifact
+from finetune_trainer.supervision import rank_supervision
+from trainer.in_process import a_run, carry_out_here
+from trainer.publication.test_publication import RESULT, Place
+
+ARTIFACT = "adapter/adapter_model.safetensors"
+
+
+@contextmanager
+def hanging(folder: Path, path: str) -> Iterator[None]:
+    """Who writes this file waits until the block ends."""
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    pipe = target.with_name(f".draft-{os.getpid()}-{target.name}")
+    os.mkfifo(pipe)
+    try:
+        yield
+    finally:
+        # Whoever waits is let go on, and fails: interpreters wait for threads at their end.
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        pipe.unlink(missing_ok=True)
+        os.close(reader)
+
+
+@contextmanager
+def stopping_at(step: str) -> Iterator[StopRequest]:
+    """A stop that is requested when publication comes to this function."""
+    stop, whole = StopRequest(), getattr(artifact, step)
+
+    def stopped(*arguments: Any) -> Any:
+        stop.request()
+        return whole(*arguments)
+
+    with mock.patch.object(artifact, step, stopped):
+        yield stop
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def publish(place: Place, stop: StopRequest) -> Any:
+    return artifact.publish(
+        place.output, place.store, place.run, place.workspace, RESULT, stop=stop
+    )
+
+
+@pytest.mark.parametrize("path", [ARTIFACT, "report/report.html", "manifest.json"])
+def test_a_publication_that_hangs_is_given_up_incomplete(place: Place, path: str) -> None:
+    stop = StopRequest()
+    stop.request()
+
+    with hanging(place.store.root, path), pytest.raises(Interrupted):
+        publish(place, stop.after(0.5))
+
+    assert artifact.published_outcome(place.store, StopRequest()) is None
+    assert "latest.json" not in place.output.names()
+
+
+def test_a_publication_that_needs_no_longer_is_finished(place: Place) -> None:
+    stop = StopRequest()
+    stop.request()
+
+    assert publish(place, stop.after(3600)).failure is None
+
+    assert "latest.json" in place.output.names()
+
+
+@pytest.mark.slow
+def test_a_stop_while_publishing_saves_the_last_checkpoint_and_the_next_attempt_publishes(
+    tmp_path: Path, tiny_model: Path, dialogues: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(tmp_path, tiny_model, dialogues, save_strategy="steps", save_steps=2)
+    published = tmp_path / "out" / run.run_id
+    monkeypatch.setattr(rank_supervision, "RANKS_SHARE_OF_GRACE", 0.0)
+
+    with hanging(published, ARTIFACT), stopping_at("publish") as stop:
+        stopped = carry_out_here(run, tmp_path, stop)
+
+    assert stopped.outcome.failure is not None
+    assert stopped.outcome.exit_code is ExitCode.INTERRUPTED
+    assert stopped.outcome.checkpoint_step == 2
+    assert not (published / "manifest.json").exists()
+
+    resumed = carry_out_here(replace(run, attempt=2), tmp_path)
+
+    assert resumed.outcome.failure is None, resumed.words()
+    assert resumed.outcome.resumed_from_step == 2
+    assert (tmp_path / "out" / "latest.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_completed_but_not_pointed_to_is_by_the_next_attempt(
+    tmp_path: Path, tiny_model: Path, dialogues: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(tmp_path, tiny_model, dialogues)
+    monkeypatch.setattr(rank_supervision, "UPLOAD_SHARE_OF_GRACE", 0.0)
+
+    with hanging(tmp_path / "out", "latest.json"), stopping_at("point_to") as stop:
+        stopped = carry_out_here(run, tmp_path, stop)
+    assert stopped.outcome.exit_code is ExitCode.INTERRUPTED
+    again = carry_out_here(replace(run, attempt=2), tmp_path)
+
+    assert again.outcome.failure is None, again.words()
+    assert not again.workspace.metrics.exists()
+    pointer = json.loads((tmp_path / "out" / "latest.json").read_bytes())
+    assert again.outcome.artifact is not None
+    assert pointer["digest"] == again.outcome.artifact.digest

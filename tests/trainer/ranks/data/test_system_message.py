@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A system message is put in front of the conversations that have none, and of nothing else."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from finetune_contract.outcome import Blame
+from finetune_trainer.failures.errors import AttemptFailed
+from trainer.runs import a_folder
+
+pytestmark = pytest.mark.slow  # importing datasets and torch
+
+MESSAGE = "You answer for the balloon club."
+USER = {"role": "user", "content": "When?"}
+ANSWER = {"role": "assistant", "content": "At 7."}
+SYSTEM = {"role": "system", "content": MESSAGE}
+OWN = {"role": "system", "content": "Another one."}
+
+
+def shaped(*rows: dict[str, Any], split: str = "train") -> list[dict[str, Any]]:
+    from datasets import Dataset, DatasetDict
+
+    from finetune_trainer.ranks.data.system_message import add_system_message
+
+    dataset = DatasetDict({split: Dataset.from_list(list(rows))})
+    changed = add_system_message(dataset, MESSAGE, ("train", "test"))
+    assert changed[split].features == dataset[split].features
+    result: list[dict[str, Any]] = changed[split].to_list()
+    return result
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        pytest.param(
+            {"messages": [USER, ANSWER]}, {"messages": [SYSTEM, USER, ANSWER]}, id="a conversation"
+        ),
+        pytest.param(
+            {"messages": [OWN, USER, ANSWER]},
+            {"messages": [OWN, USER, ANSWER]},
+            id="one that has a system message",
+        ),
+        pytest.param(
+            {"prompt": [USER], "completion": [ANSWER]},
+            {"prompt": [SYSTEM, USER], "completion": [ANSWER]},
+            id="a conversational prompt",
+        ),
+        pytest.param(
+            {"conversations": [{"from": "human", "value": "When?"}]},
+            {
+                "conversations": [
+                    {"from": "system", "value": MESSAGE},
+                    {"from": "human", "value": "When?"},
+                ]
+            },
+            id="ShareGPT",
+        ),
+        pytest.param(
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "When?"}]}]},
+            {
+                "messages": [
+                    {"role": "system", "content": [{"type": "text", "text": MESSAGE}]},
+                    {"role": "user", "content": [{"type": "text", "text": "When?"}]},
+                ]
+            },
+            id="content in blocks",
+        ),
+    ],
+)
+def test_a_conversation_begins_with_the_system_message(
+    row: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert shaped(row) == [expected]
+
+
+def test_each_row_is_judged_by_itself() -> None:
+    rows = shaped({"messages": [USER, ANSWER]}, {"messages": [OWN, USER]}, {"messages": [USER]})
+
+    assert [row["messages"][0] for row in rows] == [SYSTEM, OWN, SYSTEM]
+
+
+def test_the_held_out_split_gets_it_too() -> None:
+    assert shaped({"messages": [USER]}, split="test") == [{"messages": [SYSTEM, USER]}]
+
+
+def test_other_columns_and_tool_calls_stay_as_they_are() -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"name": "clock"}]}
+
+    (row,) = shaped({"messages": [USER, call], "tools": "[]"})
+
+    assert row["tools"] == "[]"
+    assert row["messages"] == [
+        SYSTEM | {"tool_calls": None},
+        USER | {"tool_calls": None},
+        call,
+    ]
+
+
+def test_a_stream_gets_it_as_it_comes() -> None:
+    from datasets import Dataset, IterableDatasetDict
+
+    from finetune_trainer.ranks.data.system_message import add_system_message
+
+    stream = Dataset.from_list([{"messages": [USER, ANSWER]}]).to_iterable_dataset()
+    changed = add_system_message(IterableDatasetDict({"train": stream}), MESSAGE, ("train",))
+
+    assert list(changed["train"]) == [{"messages": [SYSTEM, USER, ANSWER]}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param({"text": "At 7."}, id="text"),
+        pytest.param({"prompt": "When?", "completion": "At 7."}, id="a prompt that is a text"),
+        pytest.param({"input_ids": [1, 2]}, id="tokens"),
+    ],
+)
+def test_data_without_conversations_is_the_users_mistake(row: dict[str, Any]) -> None:
+    with pytest.raises(AttemptFailed) as caught:
+        shaped(row)
+
+    failure = caught.value.failure
+    assert (failure.blame, failure.reason) == (Blame.USER, "NotConversational")
+    assert f"the columns {', '.join(row)}" in failure.message
+    assert "leave system_message out" in failure.remedy
+
+
+def test_the_config_says_so(tmp_path: Path) -> None:
+    from finetune_trainer.ranks.arguments import read_arguments
+    from finetune_trainer.ranks.data import prepare_data
+
+    row = json.dumps({"messages": [USER, ANSWER]}).encode()
+    config = {
+        "model_name_or_path": "unused",
+        "dataset_name": str(a_folder(tmp_path / "data", {"train.jsonl": row})),
+        "system_message": MESSAGE,
+        "output_dir": str(tmp_path / "out"),
+        "use_cpu": True,
+        "bf16": False,
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+
+    loaded = prepare_data(read_arguments(tmp_path / "config.yaml"))
+
+    assert loaded.dataset["train"][0] == {"messages": [SYSTEM, USER, ANSWER]}

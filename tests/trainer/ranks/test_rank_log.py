@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a rank that fails leaves: an account for the user, and for us a log to mend it by."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from finetune_contract.outcome import Blame
+from finetune_trainer.exchange.orders import Orders
+from finetune_trainer.exchange.rank_results import RankResult
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.errors import Stage
+from finetune_trainer.ranks import rank
+from finetune_trainer.ranks.blame import blaming
+
+
+def fail_while_loading_data(
+    error: Exception, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> RankResult:
+    """The account of a rank whose data set cannot be had, for this reason."""
+
+    def train(*_: object) -> RankResult:
+        with blaming(Stage.DATA):
+            raise error
+
+    # It stands for the real one, which takes torch and a quarter of a minute to import.
+    training = ModuleType("finetune_trainer.ranks.training")
+    monkeypatch.setattr(training, "train", train, raising=False)
+    monkeypatch.setitem(sys.modules, training.__name__, training)
+    monkeypatch.setattr(rank, "die_with_parent", lambda: None)
+    monkeypatch.setattr(rank, "unwanted", lambda *_: ())
+    workspace = Workspace(root=place)
+    workspace.orders.write_text(Orders(world_size=1).to_json())
+    workspace.config.write_text("{}")
+
+    assert rank.main(workspace, 0) == 1
+    return RankResult.from_json(workspace.result(0).read_bytes())
+
+
+def test_what_only_code_gets_wrong_keeps_its_traceback_and_is_not_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = AttributeError("'NoneType' object has no attribute 'features'")
+
+    result = fail_while_loading_data(error, tmp_path, monkeypatch)
+
+    assert result.failure is not None
+    assert result.failure.blame is Blame.INTERNAL
+    assert "AttributeError: 'NoneType' object has no attribute" in caplog.text
+    assert f'{Path(__file__).name}", line' in caplog.text
+
+
+def test_what_data_can_cause_is_the_users_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = fail_while_loading_data(ValueError("row 3 is cut off"), tmp_path, monkeypatch)
+
+    assert result.failure is not None
+    assert (result.failure.blame, result.failure.reason) == (Blame.USER, "InvalidDataset")
+    assert "Traceback" not in caplog.text

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows with images train a model that sees: a tiny Llava of random weights, made without a network.
+
+Its processor is a real one: it resizes real pixels and puts as many image tokens into the text as
+the vision tower gives.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed import base_model
+from trainer.in_process import Trained, train
+from trainer.ranks.data.test_data_shapes import arguments, lines
+
+pytestmark = pytest.mark.slow  # importing datasets and torch
+
+SIDE, PATCH = 28, 14
+IMAGE_TOKEN = "<image>"
+TEMPLATE = (
+    "{% for turn in messages %}<|im_start|>{{ turn.role }}\n"
+    "{% if turn.content is string %}{{ turn.content }}{% else %}{% for part in turn.content %}"
+    "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}"
+    "{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SAID = {
+    "messages": [
+        {"role": "user", "content": "What colour is it?"},
+        {"role": "assistant", "content": "Red."},
+    ]
+}
+PROMPTED = {"prompt": SAID["messages"][:1], "completion": SAID["messages"][1:]}
+
+
+@pytest.fixture(scope="module")
+def seeing_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+    from transformers import (
+        AutoTokenizer,
+        CLIPImageProcessorPil,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+    )
+
+    place = tmp_path_factory.mktemp("seeing")
+    tokenizer = AutoTokenizer.from_pretrained(base_model.folder())
+    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
+    LlavaProcessor(
+        image_processor=CLIPImageProcessorPil(
+            size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+        ),
+        tokenizer=tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=TEMPLATE,
+    ).save_pretrained(place)
+    layers = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(image_size=SIDE, patch_size=PATCH, **layers),
+        text_config=LlamaConfig(
+            vocab_size=len(tokenizer),
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            **layers,
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        vision_feature_select_strategy="default",
+        vision_feature_layer=-1,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        LlavaForConditionalGeneration(config).save_pretrained(place)
+    return place
+
+
+def with_embedded_images(place: Path, row: dict[str, Any], *, many: bool = False) -> Path:
+    """A Parquet file that holds its images, as data sets of the hub do."""
+    from datasets import Dataset, Features, Image, List
+
+    image = {"path": None, "bytes": a_picture(place).read_bytes()}
+    rows = Dataset.from_list([{**row, **({"images": [image]} if many else {"image": image})}] * 4)
+    kind = {"images": List(Image())} if many else {"image": Image()}
+    rows = rows.cast(Features({**rows.features, **kind}))
+    rows.to_parquet(place / "train.parquet")
+    return place / "train.parquet"
+
+
+def a_picture(place: Path) -> Path:
+    from PIL import Image
+
+    Image.new("RGB", (40, 30), "red").save(place / "red.png")
+    return place / "red.png"
+
+
+def train_on(place: Path, model: Path, data: Path, **config: Any) -> Trained:
+    # PEFT knows no default layers of Llava's.
+    layers = {"lora_target_modules": ["q_proj", "v_proj"]}
+    return train(place, model, data, **{"max_steps": 1, **layers, **config})
+
+
+@pytest.mark.parametrize(
+    ("row", "many"),
+    [
+        pytest.param(SAID, False, id="messages and an image"),
+        pytest.param(PROMPTED, True, id="prompt and completion and a list of images"),
+    ],
+)
+def test_images_inside_of_the_data_are_trained_on(
+    row: dict[str, Any], many: bool, tmp_path: Path, seeing_model: Path
+) -> None:
+    data = with_embedded_images(tmp_path, row, many=many)
+
+    done = train_on(tmp_path, seeing_model, data)
+
+    assert done.outcome.failure is None
+    assert done.outcome.adapter_verified
+
+
+def test_images_beside_the_data_are_found_by_their_paths(
+    tmp_path: Path, seeing_model: Path
+) -> None:
+    data = tmp_path / "data"
+    (data / "photos").mkdir(parents=True)
+    a_picture(data / "photos")
+    (data / "train.jsonl").write_bytes(lines(*[{**SAID, "image": "photos/red.png"}] * 4))
+
+    done = train_on(tmp_path, seeing_model, data)
+
+    assert done.outcome.failure is None
+
+
+def test_images_stay_with_rows_that_are_shaped(tmp_path: Path, seeing_model: Path) -> None:
+    row = {"question": "What colour is it?", "answer": "Red."}
+    data = with_embedded_images(tmp_path, row)
+
+    done = train_on(
+        tmp_path,
+        seeing_model,
+        data,
+        dataset_format="question_answer",
+        system_message="Be brief.",
+    )
+
+    assert done.outcome.failure is None
+
+
+def test_an_image_that_is_not_there_is_named(tmp_path: Path) -> None:
+    from finetune_trainer.failures.errors import AttemptFailed
+    from finetune_trainer.ranks.data import prepare_data
+
+    (tmp_path / "train.jsonl").write_bytes(lines({**SAID, "images": ["photos/red.png"]}))
+
+    with pytest.raises(AttemptFailed, match=r"no image photos/red.png beside the data") as caught:
+        prepare_data(arguments(tmp_path, tmp_path / "train.jsonl"))
+
+    assert caught.value.failure.reason == "ImageNotFound"
+
+
+def test_images_for_a_model_that_does_not_see_are_the_users_mistake(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    done = train_on(tmp_path, tiny_model, with_embedded_images(tmp_path, SAID))
+
+    assert "the provided model does not seem to be a vision-language model" in done.words()
+    assert done.outcome.failure is not None
+    assert done.outcome.failure.blame == "User"
+
+
+def test_a_merged_model_that_sees_loads_alone_with_its_processor(
+    tmp_path: Path, seeing_model: Path
+) -> None:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    data = with_embedded_images(tmp_path, SAID)
+
+    trained = train_on(tmp_path, seeing_model, data, merge_adapter=True)
+
+    assert trained.outcome.failure is None, trained.outcome
+    merged = trained.published / "model"
+    assert AutoProcessor.from_pretrained(merged).image_processor is not None
+    model = AutoModelForImageTextToText.from_pretrained(merged)
+    assert type(model).__name__ == "LlavaForConditionalGeneration"

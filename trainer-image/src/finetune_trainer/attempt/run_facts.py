@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gathers how an attempt went, for those who will read its report. I/O: a look into folders."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from finetune_contract.progress import TrainerPhase
+from finetune_contract.run import Run
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.redaction import Redaction
+from finetune_trainer.plan import trackers
+from finetune_trainer.plan.training_plan import TrainingPlan, effective_config
+from finetune_trainer.progress.reporting import Reporter
+from finetune_trainer.publication.report.story import Circumstances
+
+_NOT_THE_USERS = ("output_dir", "resume_from_checkpoint", "push_to_hub")
+"""Places of the work folder, and what the supervisor does itself."""
+
+_AS_WRITTEN = ("model_name_or_path", "dataset_name", "datasets", "push_to_hub")
+
+
+def circumstances_of(
+    run: Run,
+    planned: TrainingPlan,
+    workspace: Workspace,
+    reporter: Reporter,
+    variables: Mapping[str, str],
+) -> Circumstances:
+    """How the attempt went."""
+    progress = reporter.current()
+    seconds = reporter.phase_seconds()
+    # It has only begun.
+    seconds.pop(TrainerPhase.PUBLISHING.value, None)
+    return Circumstances(
+        resumed_from_step=progress.resumed_from_step or 0,
+        phase_seconds=seconds,
+        estimated_memory_bytes=progress.estimated_memory_bytes,
+        peak_memory_bytes=progress.peak_memory_bytes,
+        tokens_per_second=progress.tokens_per_second,
+        resolved_config=resolved_config(planned, run),
+        local_trackers=trackers.kept_here(effective_config(run), workspace.trackers, variables),
+        redaction=Redaction.of(variables, run.config),
+    )
+
+
+def resolved_config(planned: TrainingPlan, run: Run) -> dict[str, Any]:
+    """What TRL's parser was given, with the user's names for what was fetched, and without the
+    places of a work folder that is gone."""
+    wanted = effective_config(run)
+    kept = {key: value for key, value in planned.config.items() if key not in _NOT_THE_USERS}
+    return kept | {key: wanted[key] for key in _AS_WRITTEN if key in wanted}

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One attempt at a run: fetch, check, train, verify, publish. Every ending is an outcome.
+
+Composes and decides little; verification happens in rank 0 while the ranks are waited for.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from finetune_contract.outcome import Failure, Outcome
+from finetune_contract.progress import TrainerPhase
+from finetune_contract.run import Run
+from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
+from finetune_trainer.attempt.run_facts import circumstances_of
+from finetune_trainer.checkpoints import checkpoints
+from finetune_trainer.exchange.orders import Orders
+from finetune_trainer.exchange.rank_results import RankResult
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted, Stage, interruption
+from finetune_trainer.failures.redaction import Redaction
+from finetune_trainer.failures.triton_compiler import require_triton_compiler
+from finetune_trainer.inputs import fetching
+from finetune_trainer.inputs.model_facts import read_fetched_config
+from finetune_trainer.inputs.origins import Origins
+from finetune_trainer.plan import trackers, training_plan
+from finetune_trainer.plan.node import nccl_log
+from finetune_trainer.plan.node.attention import require_attention
+from finetune_trainer.plan.node.deepspeed_kernels import require_compiler
+from finetune_trainer.plan.node.gpu_check import for_world, gpu_notes, require_gpus, require_memory
+from finetune_trainer.plan.node.torch_build import find_torch_build
+from finetune_trainer.plan.topology import formation_of, go_on, require_deepspeed
+from finetune_trainer.publication import artifact
+from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
+from finetune_trainer.publication.hub.client import HubClient
+from finetune_trainer.publication.hub.publishing import open_hub, push_complete
+from finetune_trainer.publication.ownership import claim_output
+from finetune_trainer.publication.report.story import Circumstances
+from finetune_trainer.storage import locations
+from finetune_trainer.storage.store import Store, open_store
+from finetune_trainer.supervision import launching, rank_supervision
+from finetune_trainer.supervision.context import Surroundings
+
+log = logging.getLogger(__name__)
+
+
+def carry_out(run: Run, around: Surroundings) -> Outcome:
+    """Do what there is to do; this never raises."""
+    around.workspace.clear()
+    around = replace(around, hardware=for_world(around.hardware, run.world))
+    around.reporter.start()
+    try:
+        outcome = _carry_out(run, around)
+    except Interrupted:
+        outcome = _failed(around, None)
+    except AttemptFailed as error:
+        outcome = _failed(around, error.failure)
+    except Exception as error:
+        log.exception("the attempt failed unforeseen")
+        stage = _STAGES[around.reporter.current().phase]
+        outcome = _failed(around, classify(error, stage))
+    finally:
+        around.reporter.close()
+    outcome = replace(outcome, hardware=_hardware(around))
+    if outcome.failure is not None:
+        redaction = Redaction.of(around.environment, run.config)
+        outcome = replace(outcome, failure=redaction.failure(outcome.failure))
+    return outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fetched:
+    """What an attempt begins with."""
+
+    run: Run
+    """As it was asked for, or as the checkpoint wants it gone on with."""
+    paths: Mapping[str, Path]
+    """Where each model and data set of the config is now, by its name there; no hub names."""
+    checkpoint: checkpoints.Checkpoint | None
+
+    @property
+    def resume_step(self) -> int:
+        return self.checkpoint.step if self.checkpoint else 0
+
+
+def _carry_out(run: Run, around: Surroundings) -> Outcome:
+    around.reporter.enter(TrainerPhase.FETCHING)
+    # What can be seen to be wrong is told before anything is downloaded for it.
+    _check(run, around, model=None)
+    require_gpus(run.world, around.hardware.found, find_torch_build(), around.environment)
+    trackers.require_installed(training_plan.effective_config(run))
+    require_attention(training_plan.effective_config(run))
+    require_deepspeed(training_plan.effective_config(run))
+    require_compiler(training_plan.effective_config(run), on_gpu=around.hardware.has_cuda)
+    require_triton_compiler(
+        training_plan.effective_config(run), around.environment, on_gpu=around.hardware.has_cuda
+    )
+    output = open_store(run.output_uri, around.environment)
+    claim_output(output, run, around.stop, is_first_node=around.node == 0)
+    store = open_store(locations.join(run.output_uri, run.run_id), around.environment)
+    if (outcome := artifact.published_outcome(store, around.stop)) is not None:
+        log.info("the run is complete already uri=%s", store.uri)
+        if around.node == 0 and outcome.artifact is not None:
+            # The attempt that completed it may have been stopped before its last write.
+            artifact.point_to(output, run, outcome.artifact.digest, around.stop)
+        return _pushed(run, around, store, outcome)
+    hub = open_hub(run, around.environment, around.stop) if around.node == 0 else None
+    fetched = _fetch(run, around, store)
+    run = fetched.run
+
+    around.reporter.enter(TrainerPhase.CHECKING)
+    planned = _plan(fetched, around)
+    origins = Origins.of(training_plan.effective_config(run), fetched.paths)
+    launching.wait_for_master(run.world, around.stop)
+
+    around.reporter.enter(TrainerPhase.TRAINING)
+    base_model = str(training_plan.effective_config(run)["model_name_or_path"])
+    pushes = CheckpointPusher(hub, around.workspace.hub, base_model)
+    results = rank_supervision.train(run, around, store, planned, pushes)
+    if around.node != 0:
+        step, total_steps = results[0].step, results[0].total_steps
+        return Outcome(step=step, total_steps=total_steps, world_size=run.world.size)
+    results = [_with_notes(results[0], around, planned), *results[1:]]
+    told = _tell(run, around, planned, origins, hub)
+    # Not at once: to finish is the shortest way to losing nothing.
+    stop = rank_supervision.stop_after_training(around)
+    try:
+        if (failure := results[0].failure) is not None:
+            kept = artifact.keep_rejected(store, run, around.workspace, results[0], told, stop)
+            message = f"{failure.message}; what was trained is kept in {kept}"
+            raise AttemptFailed(replace(failure, message=message))
+
+        around.reporter.note_answers(artifact.answers_in(around.workspace, told.redaction))
+        around.reporter.enter(TrainerPhase.PUBLISHING)
+        outcome = artifact.publish(output, store, run, around.workspace, results[0], told, stop)
+    except Interrupted:
+        rank_supervision.save_last_step(run, around, store, planned)
+        raise
+    return replace(
+        _pushed(run, around, store, outcome),
+        resumed_from_step=fetched.resume_step,
+        checkpoint_step=around.reporter.current().checkpoint_step or 0,
+    )
+
+
+def _fetch(run: Run, around: Surroundings, store: Store) -> _Fetched:
+    """Bring model, data and the newest checkpoint here."""
+    paths = _fetch_inputs(run, around)
+    # Into the trainer's own folder: it looks there for the best one, and removes what it may.
+    checkpoint = checkpoints.fetch_newest(
+        store,
+        around.workspace.training,
+        around.stop,
+        with_best=bool(run.config.get("load_best_model_at_end")),
+    )
+    if checkpoint is not None:
+        run = go_on(run, training_plan.effective_config(run), checkpoint)
+    fetched = _Fetched(run=run, paths=paths, checkpoint=checkpoint)
+    around.reporter.note_resumed(fetched.resume_step)
+    return fetched
+
+
+def _plan(fetched: _Fetched, around: Surroundings) -> training_plan.TrainingPlan:
+    """Settle what the ranks are started with, and write it where they read it."""
+    run, paths, checkpoint = fetched.run, fetched.paths, fetched.checkpoint
+    # Checked again for what only the model tells, such as its context length.
+    _check(run, around, model=read_fetched_config(run.config.get("model_name_or_path"), paths))
+    expected = expect_memory(run, around.hardware, paths, around.environment)
+    if expected is not None:
+        around.reporter.note_memory(expected.total)
+        require_memory(
+            expected,
+            around.hardware,
+            lambda gpu_bytes: remedy_for(
+                run, around.hardware, paths, around.environment, gpu_bytes
+            ),
+        )
+    around.stop.check()
+    planned = training_plan.plan_training(
+        run,
+        around.hardware,
+        local_paths=paths,
+        output=around.workspace.training,
+        resume=checkpoint.folder if checkpoint else None,
+    )
+    _write_orders(run, around, planned, fetched.resume_step)
+    return planned
+
+
+def _tell(
+    run: Run,
+    around: Surroundings,
+    planned: training_plan.TrainingPlan,
+    origins: Origins,
+    hub: HubClient | None,
+) -> Circumstances:
+    """How the attempt went, for those who will read its report."""
+    return replace(
+        circumstances_of(run, planned, around.workspace, around.reporter, around.environment),
+        repository=None if hub is None else hub.destination.repository,
+        digests=origins.digests(),
+        licence=origins.licence(),
+        hardware=_hardware(around),
+    )
+
+
+def _with_notes(
+    result: RankResult, around: Surroundings, planned: training_plan.TrainingPlan
+) -> RankResult:
+    """The first rank's result with what is to be known of the GPUs that it trained on."""
+    notes = [result.note, *gpu_notes(planned.config, around.hardware)]
+    if nccl_log.SOCKETS in nccl_log.read_transports(around.workspace.nccl):
+        notes.append(nccl_log.OVER_SOCKETS)
+    return replace(result, note="; ".join(filter(None, notes)))
+
+
+def _hardware(around: Surroundings) -> str:
+    """The GPUs and how they were connected, in words; empty for a job on CPUs."""
+    if not around.hardware.has_cuda and around.hardware.found.driver is None:
+        return ""
+    transports = " and ".join(nccl_log.read_transports(around.workspace.nccl))
+    return f"{around.hardware.found}{transports and f', NCCL over {transports}'}"
+
+
+def _pushed(run: Run, around: Surroundings, store: Store, outcome: Outcome) -> Outcome:
+    """The outcome of a complete run, once it is on the hub too where it is to be there."""
+    if around.node == 0:
+        push_complete(run, around.environment, store, outcome, around.workspace, around.stop)
+    return outcome
+
+
+def _check(run: Run, around: Surroundings, *, model: Mapping[str, Any] | None) -> None:
+    training_plan.check_run(
+        run,
+        around.hardware,
+        trl_version=metadata.version("trl"),
+        variables=around.environment if around.has_whole_environment else None,
+        model=model,
+    )
+
+
+def _fetch_inputs(run: Run, around: Surroundings) -> dict[str, Path]:
+    """Where each model and data set of the config is now, hub names left out."""
+    paths: dict[str, Path] = {}
+    for place, (key, name) in enumerate(
+        training_plan.names_in(training_plan.effective_config(run))
+    ):
+        folder = around.workspace.inputs / f"{place}-{key}"
+        found = fetching.fetch(key, name, folder, around.environment, around.stop)
+        if found is not None:
+            paths[name] = found
+    return paths
+
+
+def _write_orders(
+    run: Run, around: Surroundings, planned: training_plan.TrainingPlan, resume_step: int
+) -> None:
+    workspace, gpus = around.workspace, around.hardware.gpus
+    workspace.config.write_text(yaml.safe_dump(dict(planned.config), allow_unicode=True))
+    formation = formation_of(planned.config, run.world)
+    log.info("training together: %s", formation)
+    orders = Orders(
+        world_size=run.world.size,
+        strategy="" if formation.is_guessed else formation.strategy,
+        is_distributed=planned.is_distributed,
+        resume_step=resume_step,
+        gpus=gpus,
+        measures_base=planned.measures_base,
+    )
+    workspace.orders.write_text(orders.to_json())
+
+
+def _failed(around: Surroundings, failure: Failure | None) -> Outcome:
+    """The outcome of an attempt that did not succeed; no failure means that it was stopped."""
+    progress = around.reporter.current()
+    # Before its first step an attempt stands where it went on from.
+    step = progress.step or progress.resumed_from_step or 0
+    checkpoint_step = progress.checkpoint_step or 0
+    told = failure or interruption(step, checkpoint_step)
+    return Outcome(
+        failure=replace(told, phase=progress.phase.value),
+        step=step,
+        total_steps=progress.total_steps or 0,
+        checkpoint_step=checkpoint_step,
+        resumed_from_step=progress.resumed_from_step or 0,
+        world_size=progress.world_size or 0,
+    )
+
+
+_STAGES = {
+    TrainerPhase.FETCHING: Stage.FETCHING,
+    TrainerPhase.CHECKING: Stage.CHECKING,
+    TrainerPhase.TRAINING: Stage.TRAINING,
+    TrainerPhase.VERIFYING: Stage.VERIFYING,
+    TrainerPhase.PUBLISHING: Stage.PUBLISHING,
+}

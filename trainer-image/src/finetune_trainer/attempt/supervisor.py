@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trainer container's first process: reads the run document, leaves an outcome behind.
+
+python3 -m finetune_trainer.attempt.supervisor [--run FILE] [--work FOLDER] [--termination-log FILE]
+"""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+from finetune_contract import mounts
+from finetune_contract.documents import InvalidDocument
+from finetune_contract.outcome import Blame, Failure, Outcome
+from finetune_contract.run import Run
+from finetune_trainer.attempt.stages import carry_out
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.redaction import hide_in_output
+from finetune_trainer.failures.stopping import StopRequest, end_process
+from finetune_trainer.plan.node.gpu_probe import find_hardware
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.progress.reporting import (
+    POST_INTERVAL_SECONDS,
+    ProgressLog,
+    Reporter,
+    both,
+    sink_from_environment,
+)
+from finetune_trainer.supervision.context import Surroundings
+
+log = logging.getLogger(__name__)
+
+DEFAULT_GRACE_SECONDS = 30.0
+"""Kubernetes' own default, for a pod that says nothing else."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parse(arguments)
+    hide_in_output(os.environ)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stop = StopRequest()
+    stop.listen()
+    outcome = _supervise(options, stop)
+    _leave(outcome, options.termination_log)
+    return int(outcome.exit_code)
+
+
+def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
+    try:
+        run = Run.from_json(options.run.read_bytes())
+        hide_in_output(os.environ, run.config)
+        options.work.mkdir(parents=True, exist_ok=True)
+    except (OSError, InvalidDocument) as error:
+        return Outcome(
+            failure=Failure(
+                blame=Blame.INTERNAL,
+                reason="InvalidRunDocument",
+                message=f"{options.run}: {error}",
+                remedy="check that operator and trainer image are from the same release",
+            )
+        )
+    workspace = Workspace(root=options.work.absolute())
+    around = Surroundings(
+        workspace=workspace,
+        environment=os.environ,
+        hardware=_look_for_hardware(),
+        stop=stop,
+        reporter=Reporter(
+            workspace,
+            both(ProgressLog().send, sink_from_environment(os.environ)),
+            POST_INTERVAL_SECONDS,
+            attempt=run.attempt,
+        ),
+        grace_seconds=float(os.environ.get(mounts.ENV_GRACE_SECONDS, DEFAULT_GRACE_SECONDS)),
+        node=int(os.environ.get(mounts.ENV_NODE_RANK, "0")),
+    )
+    return carry_out(run, around)
+
+
+def _look_for_hardware() -> Hardware:
+    hardware = find_hardware(os.environ)
+    log.info("hardware cpus=%d gpus=%d %s", hardware.cpus, hardware.gpus, hardware.found)
+    return hardware
+
+
+def _leave(outcome: Outcome, termination_log: Path) -> None:
+    text = outcome.to_json()
+    log.info("outcome %s", text)
+    try:
+        termination_log.write_text(text)
+    except OSError as error:
+        log.warning("outcome not written path=%s error=%s", termination_log, error)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="finetune_trainer.attempt.supervisor", description="Carries out one attempt at a run."
+    )
+    parser.add_argument("--run", type=Path, default=Path(mounts.RUN_DOCUMENT))
+    parser.add_argument("--work", type=Path, default=Path(mounts.WORK_FOLDER))
+    parser.add_argument("--termination-log", type=Path, default=Path(mounts.TERMINATION_LOG))
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    end_process(main())

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints in the object store: written manifest last, believed only with a manifest.
+
+checkpoints/step-NNNNNNNN/attempt-N/...          node 0's files
+checkpoints/step-NNNNNNNN/attempt-N/node-K/...   another node's: random states, shards
+checkpoints/step-NNNNNNNN/attempt-N/part-K.json  another node is done
+checkpoints/step-NNNNNNNN/manifest.json          written by node 0 when all are done
+"""
+
+import json
+import logging
+import re
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from finetune_contract import layout
+from finetune_contract.documents import InvalidDocument
+from finetune_trainer.exchange.workspace import write_atomically
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.storage import transfer
+from finetune_trainer.storage.manifest import File, Manifest
+from finetune_trainer.storage.store import Store, read_if_there
+
+log = logging.getLogger(__name__)
+
+TRAINER_STATE = "trainer_state.json"
+PART_TIMEOUT_SECONDS = 120
+MANIFEST_TIMEOUT_SECONDS = 30
+POLL_SECONDS = 0.5
+_NODE_FOLDER = re.compile(r"^attempt-\d+/(node-\d+/)?")
+_STEP_FOLDER = re.compile(rf"^{layout.CHECKPOINTS}/step-(\d+)/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint that was fetched."""
+
+    step: int
+    folder: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Its manifest's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Who writes a checkpoint."""
+
+    attempt: int
+    node: int
+    nodes: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What its reader must know, beside what is added here."""
+
+
+def complete_steps(paths: Iterable[str]) -> list[int]:
+    """The steps that have a manifest, newest first. A listing's own order means nothing."""
+    steps = (layout.step_of_manifest(path) for path in paths)
+    return sorted((step for step in steps if step is not None), reverse=True)
+
+
+def steps_to_delete(paths: Iterable[str], keep: int | None, best: int | None = None) -> list[int]:
+    """Complete steps beyond `keep`, and half-written ones older than a complete one.
+
+    As in the Trainer the newest and the best stay, whatever `keep` says, and then the newest.
+    """
+    known = list(paths)
+    complete = complete_steps(known)
+    if not complete:
+        return []
+    kept = {step for step in (complete[0], best) if step in complete}
+    room = len(complete) if keep is None or keep <= 0 else max(keep, len(kept))
+    for step in complete:
+        if len(kept) < room:
+            kept.add(step)
+    found = {int(match[1]) for path in known if (match := _STEP_FOLDER.match(path))}
+    return sorted(step for step in found - kept if step < complete[0])
+
+
+def local_path(path: str) -> str:
+    """Where a manifest's file belongs in the checkpoint's folder."""
+    return _NODE_FOLDER.sub("", path)
+
+
+def fetch_newest(
+    store: Store, target: Path, stop: StopRequest, *, with_best: bool = False
+) -> Checkpoint | None:
+    """The newest checkpoint that is whole in every byte; None for a fresh start.
+
+    With the best one beside it, if asked for: without its folder the Trainer would forget it.
+    """
+    sizes = transfer.ask(lambda: store.sizes(layout.CHECKPOINTS), layout.CHECKPOINTS, stop)
+    for step in complete_steps(sizes):
+        folder = _folder(target, step)
+        if (manifest := _fetch(store, step, sizes, folder, stop)) is not None:
+            best = best_step(folder)
+            if with_best and best is not None and best != step:
+                _fetch(store, best, sizes, _folder(target, best), stop)
+            _tell_where_best_is(folder)
+            return Checkpoint(step=step, folder=folder, facts=manifest.facts)
+        log.warning("checkpoint is damaged, trying an older one step=%d", step)
+        shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def best_step(folder: Path) -> int | None:
+    """The step that the Trainer knew as the best when it saved this checkpoint."""
+    best = _trainer_state(folder).get("best_global_step")
+    return best or None
+
+
+def _tell_where_best_is(folder: Path) -> None:
+    """The attempt that wrote the Trainer's state may have had another work folder."""
+    best, state = best_step(folder), _trainer_state(folder)
+    if best is None:
+        return
+    there = _folder(folder.parent, best)
+    state["best_model_checkpoint"] = str(there) if there.is_dir() else None
+    write_atomically(folder / TRAINER_STATE, json.dumps(state, indent=2))
+
+
+def _trainer_state(folder: Path) -> dict[str, Any]:
+    path = folder / TRAINER_STATE
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _folder(target: Path, step: int) -> Path:
+    return target / f"checkpoint-{step}"
+
+
+def _fetch(
+    store: Store, step: int, sizes: Mapping[str, int], folder: Path, stop: StopRequest
+) -> Manifest | None:
+    """The manifest of a checkpoint of which every byte is there, and right."""
+    prefix = layout.checkpoint_prefix(step)
+    try:
+        body = transfer.ask(lambda: store.read(f"{prefix}/{layout.MANIFEST}"), prefix, stop)
+        manifest = Manifest.from_json(body)
+    except (FileNotFoundError, InvalidDocument):
+        return None
+    below = {path.removeprefix(f"{prefix}/"): size for path, size in sizes.items()}
+    if not manifest.is_complete(below):
+        return None
+    targets = {f"{prefix}/{file.path}": folder / local_path(file.path) for file in manifest.files}
+    try:
+        digests = transfer.download(store, targets, stop)
+    except FileNotFoundError:
+        return None
+    is_right = all(digests[f"{prefix}/{file.path}"] == file.sha256 for file in manifest.files)
+    return manifest if is_right else None
+
+
+def write(store: Store, folder: Path, step: int, writer: Writer) -> bool:
+    """Upload this node's part; node 0 completes the checkpoint. Whether it is complete."""
+    prefix = layout.checkpoint_prefix(step)
+    attempt = f"attempt-{writer.attempt}"
+    own = attempt if writer.node == 0 else f"{attempt}/node-{writer.node}"
+    uploaded = transfer.upload(store, folder, f"{prefix}/{own}")
+    files = tuple(replace(file, path=file.path.removeprefix(f"{prefix}/")) for file in uploaded)
+    if writer.node != 0:
+        _write(store, f"{prefix}/{attempt}/part-{writer.node}.json", Manifest(files=files))
+        return _wait_until_complete(store, prefix, attempt)
+    others = _wait_for_parts(store, f"{prefix}/{attempt}", writer.nodes)
+    if others is None:
+        return False
+    facts = {**writer.facts, "step": step, "folder": attempt, "nodes": writer.nodes}
+    _write(store, f"{prefix}/{layout.MANIFEST}", Manifest(files=files + others, facts=facts))
+    return True
+
+
+def _write(store: Store, path: str, manifest: Manifest) -> None:
+    transfer.ask(lambda: store.write(path, manifest.to_json().encode()), path)
+
+
+def _wait_for_parts(store: Store, folder: str, nodes: int) -> tuple[File, ...] | None:
+    """The other nodes' files; None if one did not come in time."""
+    files: tuple[File, ...] = ()
+    for node in range(1, nodes):
+        body = _wait_for(store, f"{folder}/part-{node}.json", PART_TIMEOUT_SECONDS)
+        if body is None:
+            log.warning("checkpoint stays incomplete, no part of node=%d", node)
+            return None
+        files += Manifest.from_json(body).files
+    return files
+
+
+def _wait_until_complete(store: Store, prefix: str, attempt: str) -> bool:
+    """Whether node 0 completed it: the other nodes' outcomes tell what was saved, too."""
+    body = _wait_for(store, f"{prefix}/{layout.MANIFEST}", MANIFEST_TIMEOUT_SECONDS)
+    return body is not None and Manifest.from_json(body).facts.get("folder") == attempt
+
+
+def _wait_for(store: Store, path: str, seconds: float) -> bytes | None:
+    deadline = time.monotonic() + seconds
+    while (body := read_if_there(store, path)) is None and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return body
+
+
+def prune(store: Store, keep: int | None, best: int | None = None) -> None:
+    """Delete what `steps_to_delete` names, each manifest first, so that none outlives its files."""
+    sizes = store.sizes(layout.CHECKPOINTS)
+    for step in steps_to_delete(sizes, keep, best):
+        prefix = f"{layout.checkpoint_prefix(step)}/"
+        paths = [path for path in sizes if path.startswith(prefix)]
+        manifest = f"{prefix}{layout.MANIFEST}"
+        if manifest in paths:
+            store.delete([manifest])
+        store.delete([path for path in paths if path != manifest])
+        log.info("checkpoint deleted step=%d", step)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose mistake an exception is. No I/O, no torch: types are known by their names.
+
+`classify` asks the rules in their order, and the first that knows the error answers. The texts are
+those of torch 2.13, NCCL 2.28, CUDA 13, transformers 5, datasets 5 and huggingface_hub 1.
+"""
+
+import errno
+import re
+from collections.abc import Callable
+
+from finetune_contract.outcome import Blame, Failure
+from finetune_trainer.failures import machine_failures, triton_compiler
+from finetune_trainer.failures.errors import AttemptFailed, Stage
+from finetune_trainer.failures.raised import Raised
+
+
+def classify(error: BaseException, stage: Stage) -> Failure:
+    """Whose mistake an exception is.
+
+    Precedence: a failure that says so itself; memory; disk; a compiler; the device; a lost peer;
+    the hub; then, before training began, what the libraries object to is the user's config, model
+    or data. What only code can get wrong is nobody's but ours and theirs, whatever was being done.
+    """
+    found = Raised.of(error, stage)
+    for rule in _RULES:
+        if (failure := rule(found)) is not None:
+            return failure
+    return Failure(
+        blame=Blame.INTERNAL,
+        reason="Internal",
+        message=found.message,
+        remedy="look for the traceback in the trainer's log; if it is not your code, report it",
+    )
+
+
+def _says_so_itself(found: Raised) -> Failure | None:
+    """Also where a library has wrapped it, as `datasets` does."""
+    return next((link.failure for link in found.chain if isinstance(link, AttemptFailed)), None)
+
+
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def _permission(found: Raised) -> Failure | None:
+    if not any(isinstance(link, OSError) and link.errno in _FORBIDDEN for link in found.chain):
+        return None
+    return found.user("AccessDenied", "let the user that the trainer runs as read and write there")
+
+
+def _compiler(found: Raised) -> Failure | None:
+    return triton_compiler.failure_in(found.text, found.stage)
+
+
+_NETWORK_TYPES = frozenset(
+    {
+        *("ConnectionError", "ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError"),
+        *("NetworkError", "TimeoutException", "RemoteProtocolError", "ProtocolError"),
+        *("LocalEntryNotFoundError", "OfflineModeIsEnabled", "XetDownloadError"),
+    }
+)
+_NETWORK = re.compile(
+    r"We couldn't connect to|Couldn't reach|is not cached|Temporary failure in name resolution"
+    r"|Name or service not known|Network is unreachable"
+)
+_DENIED = frozenset({401, 403})
+_NOT_THERE = frozenset({"RepositoryNotFoundError", "GatedRepoError", "DisabledRepoError"})
+
+
+def _hub(found: Raised) -> Failure | None:
+    status = next(filter(None, map(_status, found.chain)), None)
+    if found.names & _NOT_THERE or status in _DENIED:
+        return found.user(
+            "HubAccessDenied",
+            "check the name on the hub, and give HF_TOKEN if the repository is gated or private",
+        )
+    if "RevisionNotFoundError" in found.names:
+        return found.user(
+            "RevisionNotFound", "check model_revision: no branch, tag or commit has this name"
+        )
+    is_away = status is not None and (status >= 500 or status in (408, 429))
+    if is_away or found.names & _NETWORK_TYPES or found.says(_NETWORK):
+        return found.infrastructure(
+            "HubUnreachable",
+            "let the pods reach the hub, or name the model and data by s3://, gs:// or az://",
+        )
+    return None
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that a hub's client got."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _config(found: Raised) -> Failure | None:
+    if found.stage is not Stage.CONFIG:
+        return None
+    return found.user("InvalidConfig", "correct the config: the message quotes TRL's objection")
+
+
+def _data(found: Raised) -> Failure | None:
+    if found.stage is not Stage.DATA:
+        return None
+    if "DatasetNotFoundError" in found.names or isinstance(found.error, FileNotFoundError):
+        return found.user("DatasetNotFound", "check dataset_name, and that it holds data files")
+    if "Dataset scripts are no longer supported" in str(found.error):
+        return found.user(
+            "InvalidDataset", "code of data sets is not run: remove the script, or name its files"
+        )
+    if not _kinds(_unwrapped(found.error)) & _OF_DATA:
+        return None
+    return found.user("InvalidDataset", "the data set cannot be read as it is: correct its files")
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """What was raised before `datasets` said of it that the data set was not made."""
+    while "DatasetsError" in _kinds(error) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _kinds(error: BaseException) -> frozenset[str]:
+    return frozenset(kind.__name__ for kind in type(error).__mro__)
+
+
+def _stream(found: Raised) -> Failure | None:
+    """Streams are read while they are trained on."""
+    if found.stage is not Stage.TRAINING or not found.names & {"ArrowInvalid", "CastError"}:
+        return None
+    return found.user("InvalidDataset", "the data set cannot be read as it is: correct its files")
+
+
+_OBJECTIONS = frozenset(
+    {
+        *("ValueError", "TypeError", "KeyError", "ImportError", "NotImplementedError"),
+        *("TemplateError", "DatasetsError", "ArrowInvalid"),
+    }
+)
+"""How TRL, transformers, datasets, PEFT and jinja2 tell that they cannot do what they were told."""
+
+_OF_DATA = _OBJECTIONS | {
+    *("OSError", "EOFError", "LookupError", "ArithmeticError", "RecursionError"),
+    *("ArrowException", "BadZipFile", "LZMAError", "ZstdError", "DecompressionBombError"),
+}
+"""What files and rows can cause. They cannot give an object attributes, or a module names."""
+
+
+def _preparation(found: Raised) -> Failure | None:
+    if found.stage is not Stage.MODEL:
+        return None
+    if isinstance(found.error, OSError):
+        return found.user("ModelNotFound", "check model_name_or_path: it must hold a whole model")
+    if "SafetensorError" in found.names or "UnpicklingError" in found.names:
+        return found.user(
+            "ModelDamaged", "the model's weights cannot be read: upload its files again"
+        )
+    if found.names & _OBJECTIONS:
+        return found.user(
+            "InvalidConfig", "change the config or the data: one does not fit the other"
+        )
+    return None
+
+
+_RULES: tuple[Callable[[Raised], Failure | None], ...] = (
+    _says_so_itself,
+    machine_failures.gpu_memory,
+    machine_failures.host_memory,
+    machine_failures.data_worker,
+    machine_failures.disk,
+    _permission,
+    _compiler,
+    machine_failures.device,
+    machine_failures.peers,
+    _hub,
+    _config,
+    _data,
+    _stream,
+    _preparation,
+)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the machines under the ranks did: memory, disk, GPUs and the connections between them.
+
+Rules of `classification`, which has their order. No I/O, no torch: types are known by their names.
+"""
+
+import errno
+import re
+
+from finetune_contract.outcome import PEER_LOST, Blame, Failure
+from finetune_trainer.failures.raised import Raised
+
+_GPU_MEMORY = re.compile(
+    r"CUDA out of memory|CUDA error: out of memory|CUDA driver error: out of memory"
+    r"|Cuda failure (\d+ )?'out of memory'|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED"
+    r"|Error out of memory at line"
+)
+
+
+def gpu_memory(found: Raised) -> Failure | None:
+    if "OutOfMemoryError" not in found.names and not found.says(_GPU_MEMORY):
+        return None
+    return Failure(
+        blame=Blame.OUT_OF_MEMORY,
+        reason="OutOfMemory",
+        message=found.message,
+        remedy="lower per_device_train_batch_size or max_length, or ask for a larger GPU",
+    )
+
+
+_HOST_MEMORY = re.compile(r"can't allocate memory|Cannot allocate memory|malloc of size \d+ failed")
+
+
+def host_memory(found: Raised) -> Failure | None:
+    is_full = "ArrowMemoryError" in found.names or any(
+        isinstance(link, MemoryError) or (isinstance(link, OSError) and link.errno == errno.ENOMEM)
+        for link in found.chain
+    )
+    if not is_full and not found.says(_HOST_MEMORY):
+        return None
+    return found.infrastructure(
+        "HostOutOfMemory",
+        "raise spec.resources.memory, or lower dataset_num_proc and dataloader_num_workers",
+    )
+
+
+_WORKER = re.compile(
+    r"DataLoader worker \(pid\S* [^)]*\) (is killed by signal|exited unexpectedly)"
+)
+
+
+def data_worker(found: Raised) -> Failure | None:
+    if not found.says(_WORKER):
+        return None
+    return found.infrastructure(
+        "DataWorkerKilled",
+        "raise spec.resources.memory, or lower dataloader_num_workers",
+    )
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DISK = re.compile(
+    r"No space left on device|os error 28|StorageFull|Disk quota exceeded|File too large"
+    # What torch says of a disk that filled up while it wrote.
+    r"|PytorchStreamWriter failed|unexpected pos \d+ vs \d+"
+)
+
+
+def disk(found: Raised) -> Failure | None:
+    is_full = any(isinstance(link, OSError) and link.errno in _FULL for link in found.chain)
+    if not is_full and not found.says(_DISK):
+        return None
+    return found.infrastructure(
+        "DiskFull",
+        "give the work folder more room, keep fewer checkpoints (save_total_limit), or train with "
+        "dataset_streaming",
+    )
+
+
+_OLD_DRIVER = re.compile(
+    r"driver on your system is too old|CUDA driver version is insufficient"
+    r"|API call is not supported in the installed CUDA driver"
+)
+_NO_DRIVER = re.compile(
+    # The second one is Triton's, where the driver's library is in no place that it searches.
+    r"Found no NVIDIA driver on your system|libcuda\.so cannot found"
+)
+_NO_GPU = re.compile(
+    r"No CUDA GPUs are available|no CUDA-capable device is detected"
+    r"|CUDA-capable device\(s\) is/are busy or unavailable"
+    r"|CUDA driver is a stub library|system not yet initialized|CUDA unknown error"
+    r"|unsupported display driver"
+    r"|forward compatibility was attempted|invalid device ordinal|CUDA initialization"
+)
+_NO_KERNEL = re.compile(r"no kernel image is available|device kernel image is invalid")
+_BROKEN_GPU = re.compile(
+    r"uncorrectable (ECC|NVLink) error|or a hardware error|hardware stack error|GPU is lost"
+    r"|fallen off the bus|unspecified launch failure|an async error has occured in external entity"
+    r"|the launch timed out and was terminated|\bXid\b"
+)
+_CUDA = re.compile(r"CUDA error:|CUDA driver error:|CUBLAS_STATUS_|CUDNN_STATUS_")
+
+
+def device(found: Raised) -> Failure | None:
+    if found.says(_BROKEN_GPU):
+        return found.infrastructure(
+            "GpuFailed",
+            "look for Xid messages in the node's kernel log; drain the node if it happens again",
+        )
+    if found.says(_NO_KERNEL):
+        return found.user(
+            "GpuUnsupported",
+            "choose nodes with GPUs that this image has kernels for (podTemplate.spec.nodeSelector)"
+            ", or set spec.image to an image that has kernels for these",
+        )
+    if found.says(_OLD_DRIVER):
+        return found.platform(
+            "DriverTooOld", "install a newer driver on the node, or choose nodes that have one"
+        )
+    if found.says(_NO_DRIVER):
+        return found.platform(
+            "DriverMissing", "check the node's device plugin and container runtime"
+        )
+    if found.says(_NO_GPU):
+        return found.infrastructure(
+            "GpuUnavailable",
+            "check the node's GPU driver and device plugin, and what the pod was given",
+        )
+    if found.says(_CUDA):
+        return Failure(
+            blame=Blame.INTERNAL,
+            reason="CudaError",
+            message=found.message,
+            remedy="set env: {CUDA_LAUNCH_BLOCKING: '1'}: the log then shows where it comes from",
+        )
+    return None
+
+
+_TIMEOUT = re.compile(
+    r"collective operation timeout|Timed out waiting \d+ms|Application timeout caused pair closure"
+    r"|[Mm]onitored ?[Bb]arrier|wait timeout after|barrier timeout after"
+)
+_RENDEZVOUS = re.compile(
+    r"client socket has failed to connect|client socket has timed out|connectFullMesh failed"
+    r"|\bConnect timeout"
+)
+_PEER = re.compile(
+    r"Connection closed by peer|Connection reset by peer|Broken pipe|\[c10d\]|gloo/transport"
+    r"|ncclRemoteError|NCCL communicator was aborted|remote process exited"
+)
+_ADDRESS = re.compile(r"\[([\w.:%-]+)\]:\d+")
+"""The other side of a connection, as gloo writes it."""
+_NCCL = re.compile(r"NCCL error|nccl(System|UnhandledCuda|Internal|InvalidUsage)\w*:")
+_OF_TORCH = frozenset({"DistBackendError", "DistNetworkError", "DistStoreError", "DistError"})
+
+
+def peers(found: Raised) -> Failure | None:
+    """What gloo and NCCL say is of use to nobody but their makers; it is in the log."""
+    if not found.names & {"RuntimeError", *_OF_TORCH}:
+        # A hub or a tracker has sockets too.
+        return None
+    while_ = f"while {found.stage.value}: "
+    if found.says(_TIMEOUT):
+        return found.infrastructure(
+            "CollectiveTimeout",
+            "look at the other ranks' logs for the one that came late; raise ddp_timeout if its "
+            "work takes that long",
+            f"{while_}the ranks waited for each other longer than ddp_timeout",
+        )
+    if found.says(_RENDEZVOUS):
+        return found.infrastructure(
+            "RendezvousFailed",
+            "check that every node's pod runs and that a NetworkPolicy lets them talk",
+            f"{while_}the ranks did not find each other",
+        )
+    if found.says(_PEER) or (found.names & _OF_TORCH and not found.says(_NCCL)):
+        return found.infrastructure(
+            PEER_LOST,
+            "look at the other nodes' outcomes: one of them failed first",
+            f"{while_}the connection to another rank{_place(found)} was lost",
+        )
+    if found.says(_NCCL):
+        return found.infrastructure(
+            "NcclError",
+            "set env: {NCCL_DEBUG: INFO} to see more; check the nodes' network and GPU links",
+        )
+    return None
+
+
+def _place(found: Raised) -> str:
+    address = _ADDRESS.search(found.text)
+    return "" if address is None else f", at {address[1]},"

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was raised, as the rules of `classification` look at it. No I/O, no torch."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from finetune_contract.outcome import Blame, Failure
+from finetune_trainer.failures.errors import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """What the rules look at."""
+
+    error: BaseException
+    stage: Stage
+    chain: tuple[BaseException, ...]
+    """The error and what it was raised from."""
+    names: frozenset[str] = field(default_factory=frozenset)
+    """Of all their classes."""
+    text: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException, stage: Stage) -> "Raised":
+        chain = tuple(_chain(error))
+        names = frozenset(kind.__name__ for link in chain for kind in type(link).__mro__)
+        text = " ".join(" ".join(str(link) for link in chain).split())
+        return cls(error=error, stage=stage, chain=chain, names=names, text=text)
+
+    @property
+    def message(self) -> str:
+        return f"while {self.stage.value}: {_sentence(self.error)}"
+
+    def says(self, traces: "re.Pattern[str]") -> bool:
+        return traces.search(self.text) is not None
+
+    def user(self, reason: str, remedy: str) -> Failure:
+        return Failure(blame=Blame.USER, reason=reason, message=self.message, remedy=remedy)
+
+    def platform(self, reason: str, remedy: str) -> Failure:
+        return Failure(blame=Blame.PLATFORM, reason=reason, message=self.message, remedy=remedy)
+
+    def infrastructure(self, reason: str, remedy: str, message: str = "") -> Failure:
+        return Failure(
+            blame=Blame.INFRASTRUCTURE,
+            reason=reason,
+            message=message or self.message,
+            remedy=remedy,
+        )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _sentence(error: BaseException) -> str:
+    """The error in one line, with the cause that it wraps."""
+    text = " ".join(str(error).split())
+    if isinstance(error, KeyError):
+        # Its text alone would be a bare word.
+        return f"there is no {text}"
+    if error.__cause__ is not None and (cause := _sentence(error.__cause__)) not in text:
+        return f"{text}: {cause}"
+    return text or type(error).__name__

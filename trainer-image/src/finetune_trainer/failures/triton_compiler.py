@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether this image can compile what Triton compiles before its first kernel runs.
+
+On a GPU TRL's loss is a Triton kernel, whatever the config says. Triton compiles kernels by itself,
+but first one C file, its driver, for which it needs a C compiler and Python's headers.
+"""
+
+import re
+import shutil
+import sysconfig
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from finetune_contract.outcome import Blame, Failure
+from finetune_trainer.failures.errors import Stage, user_error
+
+REMEDY = "set spec.image to an image with gcc and Python's headers, or unset it"
+
+_COMPILERS = ("gcc", "clang")
+"""What Triton looks for where CC is not set; it does not try `cc`."""
+_HEADER_PATHS = ("CPATH", "C_INCLUDE_PATH")
+"""Variables that lead a compiler to headers elsewhere."""
+
+_COMPLAINTS = {
+    r"Failed to find C compiler": "Triton found no C compiler in this image",
+    # Its driver, and the one other C file of earlier releases. What was wrong is in the log.
+    r"(cuda_utils|__triton_launcher)\.c\b.*returned non-zero exit status": (
+        "Triton's driver does not compile in this image: is Python.h missing?"
+    ),
+    r"No working C\+\+ compiler found": "torch.compile found no C++ compiler in this image",
+}
+
+
+def require_triton_compiler(
+    config: Mapping[str, Any],
+    environment: Mapping[str, str],
+    *,
+    on_gpu: bool,
+    include: Path | None = None,
+) -> None:
+    """
+    Raises:
+        AttemptFailed: the first step would fail for a compiler, or for Python.h.
+    """
+    # Without Triton, TRL computes its loss with torch alone.
+    if not on_gpu or find_spec("triton") is None:
+        return
+    block = {str(name): str(value) for name, value in (config.get("env") or {}).items()}
+    variables = {**environment, **block}
+    missing = _missing(variables, include or _include_folder())
+    if missing:
+        raise user_error(
+            "CompilerMissing",
+            "on a GPU TRL computes the loss by a Triton kernel, and Triton compiles its driver "
+            f"before its first kernel; this trainer image has no {' and no '.join(missing)}",
+            REMEDY,
+        )
+
+
+def failure_in(text: str, stage: Stage) -> Failure | None:
+    """What an error of Triton's or torch's comes to, where it says that a compiler is missing."""
+    for trace, problem in _COMPLAINTS.items():
+        if re.search(trace, text):
+            return Failure(
+                blame=Blame.USER,
+                reason="CompilerMissing",
+                message=f"while {stage.value}: {problem}",
+                remedy=REMEDY,
+            )
+    return None
+
+
+def _missing(variables: Mapping[str, str], include: Path) -> list[str]:
+    missing = []
+    chosen = variables.get("CC")
+    compilers = _COMPILERS if chosen is None else (chosen,)
+    if not any(shutil.which(it, path=variables.get("PATH")) for it in compilers):
+        missing.append("C compiler" if chosen is None else f"C compiler (CC is {chosen!r})")
+    elsewhere = ":".join(variables.get(name, "") for name in _HEADER_PATHS).split(":")
+    folders = [include, *(Path(it) for it in elsewhere if it)]
+    if not any((folder / "Python.h").is_file() for folder in folders):
+        missing.append(f"Python.h in {include}")
+    return missing
+
+
+def _include_folder() -> Path:
+    """Where Triton looks for Python.h: on Debian not where Python itself would install headers."""
+    scheme = sysconfig.get_default_scheme()
+    scheme = "posix_prefix" if scheme == "posix_local" else scheme
+    return Path(sysconfig.get_paths(scheme)["include"])

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fetches the model, the chat template and the data that a config names into the work folder.
+
+Places in an object store and files on the web are downloaded, paths are used where they are, hub
+names are left to transformers and datasets.
+"""
+
+import difflib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
+from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.inputs import chat_templates
+from finetune_trainer.storage import locations, transfer, web
+from finetune_trainer.storage.store import Store, open_store
+
+log = logging.getLogger(__name__)
+
+MODEL_KEY = "model_name_or_path"
+TEMPLATE_KEY = "chat_template_path"
+FILES_KEY = "data_files"
+WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth", ".h5", ".msgpack", ".onnx")
+"""What a template's tokenizer does without."""
+
+MODEL_FILES = ("config.json", "adapter_config.json", "*.gguf")
+"""One of these is in every folder that transformers can load."""
+
+
+def fetch(
+    key: str, name: str, folder: Path, environment: Mapping[str, str], stop: StopRequest
+) -> Path | None:
+    """Where the model, template or data set of this config key is now; None for a hub name.
+
+    Raises:
+        AttemptFailed: it is not there, or may not be read.
+    """
+    if key == TEMPLATE_KEY and (template := chat_templates.file_of(name)) is not None:
+        return template
+    if locations.is_in_store(name):
+        found = _fetch_from_store(key, name, folder, environment, stop)
+    elif locations.is_on_the_web(name):
+        found = folder / web.file_name(name)
+        log.info("fetching %s", web.shown(name))
+        web.download(name, found, stop)
+    elif (path := _path_of(key, name)) is None:
+        return None
+    elif path.exists():
+        found = path.absolute()
+    else:
+        neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise _not_found(key, name, neighbours)
+    if key == MODEL_KEY:
+        _require_model(name, found)
+    elif found.is_file() and key != TEMPLATE_KEY:
+        _require_data_file(key, found)
+    return found
+
+
+def _path_of(key: str, name: str) -> Path | None:
+    is_template = key == TEMPLATE_KEY and name.endswith(chat_templates.ENDINGS)
+    if is_template and locations.scheme_of(name) is None:
+        return Path(name).expanduser()  # no tokenizer on the hub ends so
+    return locations.path_of(name)
+
+
+def _fetch_from_store(
+    key: str, name: str, folder: Path, environment: Mapping[str, str], stop: StopRequest
+) -> Path:
+    store = open_store(name, environment)
+    sizes = transfer.ask(store.sizes, name, stop)
+    skipped = WEIGHTS if key == TEMPLATE_KEY else ()
+    targets = {path: folder / path for path in sizes if not path.endswith(("/", *skipped))}
+    if not targets:
+        targets = {"": folder / name.rsplit("/", 1)[-1]} if _is_file(store, stop) else {}
+    if not targets:
+        raise _not_found(key, name, _neighbours(name, environment, stop))
+    log.info("fetching %s files=%d bytes=%d", name, len(targets), sum(sizes.values()))
+    transfer.download(store, targets, stop)
+    # `transformers` loads folders only.
+    return folder if key == MODEL_KEY else targets.get("", folder)
+
+
+def _require_model(name: str, folder: Path) -> None:
+    """Seconds now instead of a quarter of a minute later, once torch is imported."""
+    if not folder.is_dir() or any(any(folder.glob(pattern)) for pattern in MODEL_FILES):
+        return
+    found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
+    raise user_error(
+        "ModelNotFound",
+        f"{MODEL_KEY}: {name} holds no model: there is no config.json, but {found}",
+        f"correct {MODEL_KEY}, or upload the whole folder that save_pretrained wrote",
+    )
+
+
+def _is_file(store: Store, stop: StopRequest) -> bool:
+    try:
+        transfer.ask(lambda: store.size(""), store.uri, stop)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _require_data_file(key: str, file: Path) -> None:
+    """As soon as it is there, and before torch is imported."""
+    # Beside `data_files` stands what reads them, whatever they are called.
+    if suffix_of(file.name) is None and key != FILES_KEY:
+        raise user_error(
+            "UnknownFileType",
+            f"{key}: {file.name} is no kind of data file that is known",
+            f"name it by what is in it: {', '.join(DATA_SUFFIXES)}",
+        )
+    if file.stat().st_size == 0:
+        raise user_error(
+            "EmptyDataset", f"{key}: {file.name} is empty", "upload the file again, with its rows"
+        )
+
+
+def _neighbours(name: str, environment: Mapping[str, str], stop: StopRequest) -> list[str]:
+    parent = name.rstrip("/").rsplit("/", 1)[0]
+    if not locations.is_in_store(parent) or parent.endswith("/"):
+        return []
+    try:
+        return transfer.ask(open_store(parent, environment).names, parent, stop)
+    except AttemptFailed:
+        return []  # only a hint: the failure itself is told without it
+
+
+def _not_found(key: str, name: str, neighbours: list[str]) -> AttemptFailed:
+    last = name.rstrip("/").rsplit("/", 1)[-1]
+    nearest = difflib.get_close_matches(last, neighbours, n=1, cutoff=0.5)
+    beside = f"; beside it there is {', '.join(neighbours[:5])}" if neighbours else ""
+    hint = f": did you mean {nearest[0]}?" if nearest else ""
+    reason, kind = _KINDS.get(key, ("DatasetNotFound", "data set"))
+    return user_error(
+        reason,
+        f"{key}: there is no {kind} at {name}{beside}",
+        f"correct {key}{hint}" if hint else f"correct {key}, or upload the {kind} there",
+    )
+
+
+_KINDS = {
+    MODEL_KEY: ("ModelNotFound", "model"),
+    TEMPLATE_KEY: ("ChatTemplateNotFound", "chat template"),
+    FILES_KEY: ("DatasetNotFound", "data file"),
+}

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether this image has the kernels that `attn_implementation` names. Only looked for here."""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from finetune_trainer.failures.errors import user_error
+
+PACKAGES: Mapping[str, str] = {
+    "flash_attention_2": "flash-attn",
+    "flash_attention_3": "flash-attn-3",
+    "flash_attention_4": "flash-attn-4",
+}
+FROM_HUB = "kernels"
+"""With it transformers fetches what is not installed."""
+
+
+def is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def require_attention(config: Mapping[str, Any], has: Callable[[str], bool] = is_installed) -> None:
+    """
+    Raises:
+        AttemptFailed: the config names flash attention, and this image is without it.
+    """
+    named = config.get("attn_implementation")
+    package = PACKAGES.get(str(named))
+    if package is None or has(package) or has(FROM_HUB):
+        return
+    raise user_error(
+        "AttentionNotInstalled",
+        f'attn_implementation: found "{named}", and this trainer image lacks the package {package}',
+        f"leave attn_implementation out: torch's own attention (sdpa) is nearly as fast; or set "
+        f"spec.image to an image that has {package}, or {FROM_HUB}, beside",
+    )

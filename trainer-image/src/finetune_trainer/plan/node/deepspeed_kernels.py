@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What DeepSpeed compiles when training begins, for which an image needs a compiler.
+
+None of our profiles wants any of it: with torch's optimizers ZeRO is torch alone.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune_trainer.failures.errors import user_error
+
+_OWN_ADAM = ("adam", "adamw", "muon")
+"""For `torch_adam: true` torch's is taken in their place."""
+_ALWAYS_OWN = ("lamb", "lion")
+
+
+def compiled_for(options: Mapping[str, Any]) -> str | None:
+    """What of DeepSpeed's config wants a kernel, in words; None where nothing does."""
+    zero = _section(options, "zero_optimization")
+    devices = {
+        key: _section(zero, key).get("device", "none")
+        for key in ("offload_optimizer", "offload_param")
+    }
+    for key, device in devices.items():
+        if device == "nvme":
+            return f"{key} to nvme"
+    is_offloaded = devices["offload_optimizer"] != "none"
+    optimizer = _section(options, "optimizer")
+    if not optimizer:
+        is_replaced = is_offloaded and options.get("zero_force_ds_cpu_optimizer", True)
+        return (
+            "offload_optimizer without zero_force_ds_cpu_optimizer: false" if is_replaced else None
+        )
+    kind = str(optimizer.get("type", "")).lower()
+    is_torchs = bool(_section(optimizer, "params").get("torch_adam"))
+    is_own = (
+        kind in _ALWAYS_OWN
+        or (kind in _OWN_ADAM and not is_torchs)
+        or (kind == "adagrad" and is_offloaded)
+    )
+    return f"optimizer.type {optimizer['type']}" if is_own else None
+
+
+def require_compiler(config: Mapping[str, Any], *, on_gpu: bool, has: bool | None = None) -> None:
+    """
+    Raises:
+        AttemptFailed: the config wants a kernel, and this image can't compile one.
+    """
+    wanted = compiled_for(_options(config.get("deepspeed")))
+    if wanted is None:
+        return
+    compiler = "nvcc" if on_gpu else "c++"
+    if not (_has_compiler(compiler) if has is None else has):
+        raise user_error(
+            "DeepSpeedNeedsCompiler",
+            f"deepspeed: found {wanted}, for which DeepSpeed compiles a kernel when training "
+            f"begins, and this trainer image has no {compiler}",
+            "leave optimizer out of deepspeed, so that optim says which, and set "
+            "zero_force_ds_cpu_optimizer to false, or set spec.image to an image that has "
+            f"{compiler}",
+        )
+
+
+def _options(profile: Any) -> Mapping[str, Any]:
+    """DeepSpeed's config, from the file where it is in one; a wrong file is told of later."""
+    if isinstance(profile, str):
+        try:
+            profile = json.loads(Path(profile).read_bytes())
+        except (OSError, ValueError):
+            return {}
+    return profile if isinstance(profile, Mapping) else {}
+
+
+def _section(options: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = options.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _has_compiler(name: str) -> bool:
+    home = os.environ.get("CUDA_HOME", "/usr/local/cuda")
+    return any(shutil.which(name, path=path) for path in (None, f"{home}/bin"))

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the GPUs that a job was promised are there, and this image can train on them. Pure.
+
+`require_gpus` refuses in the order in which the pieces depend on each other: the image's torch, the
+driver, the number of GPUs, their generation. What trains all the same and is worth knowing is told
+by `gpu_notes`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from finetune_contract.run import World
+from finetune_spec.memory.estimate import Estimate
+from finetune_spec.memory.quantity import render_bytes
+from finetune_trainer.failures.errors import infrastructure_error, platform_error, user_error
+from finetune_trainer.plan.node.hardware import Gpu, Gpus, Hardware
+from finetune_trainer.plan.node.torch_build import TorchBuild
+
+_BFLOAT16_SINCE = (8, 0)
+"""Ampere. Before it torch computes bfloat16 by way of float32, and says that it is supported."""
+
+_SLICE = "MIG-"
+_VISIBLE = "NVIDIA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """What torch's builds for one CUDA want of a node."""
+
+    driver_cuda: int
+    """As `cuDriverGetVersion` has it. Within one major version an older driver will do."""
+    driver: str
+    """The first driver with it on Linux."""
+    capability: tuple[int, int]
+    """The oldest GPU that they have kernels for."""
+
+
+def requirement_of(cuda: tuple[int, int]) -> Requirement:
+    """By torch's release matrix and CUDA's release notes: CUDA 13 has left Volta behind, and
+    torch's builds for CUDA 12.8 and 12.9 have what is older than that."""
+    if cuda[0] >= 13:
+        return Requirement(driver_cuda=cuda[0] * 1000, driver="580", capability=(7, 5))
+    oldest = (7, 0) if cuda >= (12, 8) else (5, 0)
+    return Requirement(driver_cuda=12000, driver="525", capability=oldest)
+
+
+def require_gpus(
+    world: World, found: Gpus, build: TorchBuild, environment: Mapping[str, str]
+) -> None:
+    """
+    Raises:
+        AttemptFailed: what was promised is not there, or this image cannot train on it.
+    """
+    promised = world.gpus_per_node
+    if not promised:
+        return
+    _require_build(world, build)
+    if build.cuda is None:
+        # ROCm has no libcuda to be asked; the ranks look for themselves.
+        return
+    wanted = requirement_of(build.cuda)
+    if found.driver is None:
+        raise platform_error(
+            "DriverMissing",
+            f"{_promise(promised)}, and its container has no NVIDIA driver"
+            + (f": {found.trouble}" if found.trouble else " (libcuda.so.1 is not there)"),
+            "check the node's device plugin and container runtime; where NVIDIA's runtime is not "
+            "the default one, set podTemplate.spec.runtimeClassName",
+        )
+    if found.driver.cuda < wanted.driver_cuda:
+        version = f" {found.driver.version}" if found.driver.version else ""
+        raise platform_error(
+            "DriverTooOld",
+            f"the node's NVIDIA driver{version} runs CUDA {found.driver.cuda_text}, this image "
+            f"needs {_text(build.cuda)} (driver {wanted.driver} or newer)",
+            "install a newer driver on the node, or choose nodes that have one with "
+            "podTemplate.spec.nodeSelector, or set spec.image to an image built for CUDA "
+            f"{found.driver.cuda // 1000}",
+        )
+    _require_number(promised, found, environment)
+    too_old = [device for device in found.devices if device.capability < wanted.capability]
+    if too_old:
+        major, minor = wanted.capability
+        raise user_error(
+            "GpuTooOld",
+            f"{too_old[0].name} is {too_old[0].architecture}, and this image has kernels from "
+            f"sm_{major}{minor} on (CUDA {_text(build.cuda)})",
+            "choose nodes with newer GPUs with podTemplate.spec.nodeSelector"
+            + (", or set spec.image to an image built for CUDA 12" if build.cuda[0] > 12 else ""),
+        )
+
+
+def _require_build(world: World, build: TorchBuild) -> None:
+    is_amd = world.gpu_resource.startswith("amd.com/")
+    if is_amd and build.hip is None:
+        built = f"CUDA {_text(build.cuda)}" if build.cuda else "CPUs"
+        raise user_error(
+            "GpuUnsupported",
+            f"the job asks for {world.gpu_resource}, and this image's torch is built for {built}",
+            "set spec.image to an image with a ROCm build of torch, or ask for nvidia.com/gpu",
+        )
+    if build.cuda is None and build.hip is None:
+        raise user_error(
+            "GpuUnsupported",
+            f"{_promise(world.gpus_per_node or 0)}, and this image's torch is built for CPUs",
+            "set spec.image to an image with a CUDA build of torch, or set "
+            "spec.resources.gpusPerNode to 0",
+        )
+
+
+def _require_number(promised: int, found: Gpus, environment: Mapping[str, str]) -> None:
+    there = len(found.devices)
+    if there >= promised:
+        return
+    visible = environment.get(_VISIBLE, "").split(",")
+    if (slices := sum(name.startswith(_SLICE) for name in visible)) > 1:
+        raise user_error(
+            "GpuUnsupported",
+            f"the pod has {slices} MIG slices, of which a process can use only one",
+            "set spec.resources.gpusPerNode to 1 and ask for a larger slice, or for whole GPUs",
+        )
+    said = f": {found.trouble}" if found.trouble else ""
+    raise infrastructure_error(
+        "GpuMissing",
+        f"{_promise(promised)}, and the driver shows {there or 'none'}{said}",
+        "check the node's device plugin, and look for Xid messages in its kernel log; GPUs that "
+        "are shared by time-slicing count once",
+    )
+
+
+def require_memory(expected: Estimate, hardware: Hardware, remedy: Callable[[int], str]) -> None:
+    """What no smaller batch and no shorter row can lower must fit; `remedy` says what to do about
+    a GPU of so many bytes.
+
+    Raises:
+        AttemptFailed: weights, gradients and optimizer alone are larger than a GPU.
+    """
+    devices = hardware.found.devices[: hardware.gpus]
+    if not expected.is_known or not devices:
+        return
+    least = min(devices, key=lambda device: device.memory_bytes)
+    needed = expected.weights + expected.gradients + expected.optimizer
+    if needed > least.memory_bytes:
+        raise user_error(
+            "GpuTooSmall",
+            f"weights, gradients and optimizer need {render_bytes(needed)} on each GPU, and "
+            f"{least.name} has {render_bytes(least.memory_bytes)}",
+            remedy(least.memory_bytes),
+        )
+
+
+def for_world(hardware: Hardware, world: World) -> Hardware:
+    """The hardware as far as the job was promised it: what it did not ask for it does not use."""
+    promised = world.gpus_per_node
+    if promised is None:
+        return hardware
+    return replace(hardware, gpus=min(promised, hardware.gpus))
+
+
+def visible_devices(hardware: Hardware, environment: Mapping[str, str]) -> dict[str, str]:
+    """What hides GPUs from the ranks that the job was not promised.
+
+    One process that saw several would train on all of them by way of torch's DataParallel.
+    """
+    there = len(hardware.found.devices)
+    if hardware.gpus >= there:
+        return {}
+    named = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    names = named or [str(place) for place in range(there)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(names[: hardware.gpus])}
+
+
+def gpu_notes(config: Mapping[str, Any], hardware: Hardware) -> Iterator[str]:
+    """What trains all the same, and its user would want to know."""
+    devices = hardware.found.devices[: hardware.gpus]
+    computes_in_bfloat16 = config.get("bf16") is not False and not config.get("fp16")
+    if computes_in_bfloat16 and (old := _before_bfloat16(devices)) is not None:
+        yield (
+            f"{old.name} ({old.architecture}) emulates bfloat16, which is slow: set bf16: false "
+            "and fp16: true"
+        )
+    if len(kinds := sorted({device.name for device in devices})) > 1:
+        yield f"the GPUs of this node differ ({', '.join(kinds)}), and the slowest sets the pace"
+
+
+def _before_bfloat16(devices: tuple[Gpu, ...]) -> Gpu | None:
+    return next((device for device in devices if device.capability < _BFLOAT16_SINCE), None)
+
+
+def _promise(gpus: int) -> str:
+    return f"the job asks for {gpus} {'GPU' if gpus == 1 else 'GPUs'} on each node"
+
+
+def _text(cuda: tuple[int, int]) -> str:
+    return f"{cuda[0]}.{cuda[1]}"

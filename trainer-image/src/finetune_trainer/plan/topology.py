@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How processes train together, and going on from a checkpoint that others have written.
+
+A checkpoint's manifest holds the formation that wrote it. Steps are the unit of everything: the
+schedule, the order of the data, the total. So a world of another size keeps the rows of a step, by
+accumulating more or less of them; where it can't, or where the checkpoint is in as many parts as
+there were processes, it refuses before anything is loaded.
+"""
+
+import logging
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from finetune_contract.run import Run, World
+from finetune_spec.config import Context
+from finetune_spec.memory import read_config
+from finetune_spec.memory.sharding import find_sharding
+from finetune_trainer.checkpoints.checkpoints import Checkpoint
+from finetune_trainer.failures.errors import AttemptFailed, user_error
+
+log = logging.getLogger(__name__)
+
+_ANY_SIZE = ("one process", "DDP", "FSDP2")
+"""Strategies whose checkpoints any number of processes can read."""
+_UNSHARDED = ("one process", "DDP")
+
+_RANDOM_STATES = re.compile(r"rng_state(?:_(\d+))?\.pth")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formation:
+    """Who takes a step together."""
+
+    world_size: int
+    strategy: str
+    """`one process`, `DDP`, `FSDP2`, `ZeRO-3`."""
+    rows_per_step: int
+    is_guessed: bool = False
+    """Whether a file says how they share the work, which only the ranks read."""
+
+    def __str__(self) -> str:
+        if self.world_size == 1 and self.strategy in _UNSHARDED:
+            return "one process"
+        noun = "process" if self.world_size == 1 else "processes"
+        return f"{self.strategy} over {self.world_size} {noun}"
+
+    def to_facts(self) -> Mapping[str, Any]:
+        return {
+            "worldSize": self.world_size,
+            "strategy": self.strategy,
+            "rowsPerStep": self.rows_per_step,
+        }
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> "Formation | None":
+        """None for a checkpoint of before formations were written down."""
+        size, strategy = facts.get("worldSize"), facts.get("strategy")
+        rows = facts.get("rowsPerStep")
+        if not isinstance(size, int) or not isinstance(strategy, str) or not isinstance(rows, int):
+            return None
+        return cls(world_size=size, strategy=strategy, rows_per_step=rows)
+
+
+def formation_of(config: Mapping[str, Any], world: World) -> Formation:
+    """The formation that a checked config makes of these processes."""
+    reading = read_config(config, Context())
+    sharding = find_sharding(reading, world.size)
+    rows = reading["per_device_train_batch_size"] * reading["gradient_accumulation_steps"]
+    return Formation(
+        world_size=world.size,
+        strategy=sharding.name,
+        rows_per_step=int(rows) * world.size,
+        is_guessed=sharding.is_guessed,
+    )
+
+
+def require_deepspeed(config: Mapping[str, Any], *, is_there: bool | None = None) -> None:
+    """
+    Raises:
+        AttemptFailed: the config wants DeepSpeed, and this image is without it.
+    """
+    if is_there is None:
+        is_there = find_spec("deepspeed") is not None
+    if config.get("deepspeed") and not is_there:
+        raise user_error(
+            "DeepSpeedNotInstalled",
+            "the config asks for DeepSpeed, and this trainer image lacks the package deepspeed",
+            "write accelerate_config: fsdp2, which shards weights, gradients and optimizer as "
+            "ZeRO-3 does, or set spec.image to an image that has deepspeed beside",
+        )
+
+
+def go_on(run: Run, config: Mapping[str, Any], resume: Checkpoint) -> Run:
+    """The run as these processes take it up from a checkpoint, whoever has written that.
+
+    Raises:
+        AttemptFailed: they can't.
+    """
+    written = Formation.from_facts(resume.facts)
+    if written is None:
+        return run
+    accumulated = accumulation_to_go_on(config, run.world, written, resume.step)
+    if written.world_size != run.world.size:
+        log.warning(
+            "going on from %s with %s, %d rows a step as before",
+            written,
+            formation_of(config, run.world),
+            written.rows_per_step,
+        )
+        adopt_random_states(resume.folder, run.world.size)
+    if accumulated == _accumulated(config):
+        return run
+    adjustments = {**run.adjustments, "gradient_accumulation_steps": accumulated}
+    return replace(run, adjustments=adjustments)
+
+
+def accumulation_to_go_on(
+    config: Mapping[str, Any], world: World, written: Formation, step: int
+) -> int:
+    """How many batches to accumulate so that a step has as many rows as it had.
+
+    Raises:
+        AttemptFailed: these processes can't go on from what those have written.
+    """
+    now = formation_of(config, world)
+    if _kind(written) != _kind(now) or (
+        written.world_size != now.world_size and now.strategy not in _ANY_SIZE
+    ):
+        raise _refusal(
+            f"the checkpoint of step {step} was written by {written}, which {now} can't read",
+            written,
+        )
+    batch = now.rows_per_step // _accumulated(config)
+    accumulated, rest = divmod(written.rows_per_step, batch)
+    if rest or not accumulated:
+        raise _refusal(
+            f"step {step} was reached with {written.rows_per_step} rows a step by {written}, and "
+            f"{now.world_size} processes take {batch} rows at a time, of which no step can be made",
+            written,
+        )
+    return accumulated
+
+
+def _accumulated(config: Mapping[str, Any]) -> int:
+    return int(read_config(config, Context())["gradient_accumulation_steps"])
+
+
+def _kind(formation: Formation) -> str:
+    """What a checkpoint looks like."""
+    return "whole" if formation.strategy in _UNSHARDED else formation.strategy
+
+
+def _refusal(message: str, written: Formation) -> AttemptFailed:
+    return user_error(
+        "WorldSizeChanged",
+        message,
+        f"give the job its {written.world_size} processes again, in spec.resources nodes and "
+        "gpusPerNode, or begin anew with another spec.runToken",
+    )
+
+
+def adopt_random_states(checkpoint: Path, world_size: int) -> None:
+    """Give each of so many ranks the random states of one that was there.
+
+    The order of the data is drawn from them, and all ranks must draw the same.
+    """
+    for folder in {path.parent for path in checkpoint.rglob("rng_state*.pth")}:
+        there = {
+            int(match[1] or 0): path
+            for path in folder.iterdir()
+            if (match := _RANDOM_STATES.fullmatch(path.name))
+        }
+        for rank, name in _names(world_size):
+            if not (folder / name).exists() and there:
+                shutil.copyfile(there.get(rank, there[min(there)]), folder / name)
+
+
+def _names(world_size: int) -> Iterator[tuple[int, str]]:
+    """Each rank's file, as transformers names it."""
+    if world_size == 1:
+        yield 0, "rng_state.pth"
+    else:
+        yield from ((rank, f"rng_state_{rank}.pth") for rank in range(world_size))

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `report_to` names: whether this image has it, and where it keeps what it has no server for.
+
+Nothing is imported here, only looked for. Secrets come from the environment and stay there.
+"""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune_contract.run import Run
+from finetune_trainer.failures.errors import user_error
+
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "azure_ml": ("azureml",),
+    "clearml": ("clearml",),
+    "codecarbon": ("codecarbon",),
+    "comet_ml": ("comet_ml",),
+    "dagshub": ("dagshub",),
+    "dvclive": ("dvclive",),
+    "flyte": ("flytekit",),
+    "mlflow": ("mlflow",),
+    "neptune": ("neptune",),
+    "swanlab": ("swanlab",),
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "trackio": ("trackio",),
+    "wandb": ("wandb",),
+}
+"""The packages that transformers' integration of each looks for; any one of them will do."""
+
+SLOW_TO_IMPORT = ("wandb",)
+"""What TRL imports in every rank where it finds it, whether `report_to` names it or not."""
+
+OFFLINE = ("offline", "dryrun")
+"""The values of WANDB_MODE with which nothing is sent."""
+
+_ALL, _NONE = "all", "none"
+
+
+def is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def named_in(
+    config: Mapping[str, Any], has: Callable[[str], bool] = is_installed
+) -> tuple[str, ...]:
+    """The trackers that a config names; all that are installed for `all`."""
+    value = config.get("report_to")
+    names = [value] if isinstance(value, str) else list(value or ())
+    if _ALL in names:
+        return installed(has)
+    return tuple(name for name in names if name != _NONE)
+
+
+def installed(has: Callable[[str], bool] = is_installed) -> tuple[str, ...]:
+    """The trackers that this image has."""
+    return tuple(name for name, packages in PACKAGES.items() if any(map(has, packages)))
+
+
+def require_installed(config: Mapping[str, Any], has: Callable[[str], bool] = is_installed) -> None:
+    """
+    Raises:
+        AttemptFailed: the config names a tracker whose package is not in this image.
+    """
+    there = installed(has)
+    for name in named_in(config, has):
+        if name in PACKAGES and name not in there:
+            package = PACKAGES[name][0]
+            raise user_error(
+                "TrackerNotInstalled",
+                f'report_to: found "{name}", and this trainer image lacks the package {package}; '
+                f"it has what {', '.join(there)} need",
+                f"name one of them, or set spec.image to an image that has {package} beside",
+            )
+
+
+def not_named_in(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The slow packages that this config has no use for."""
+    named = named_in(config)
+    return tuple(name for name in SLOW_TO_IMPORT if name not in named)
+
+
+def environment(run: Run, folder: Path) -> dict[str, str]:
+    """Where trackers keep files, and by what name they know the run; the user's own values win."""
+    return {
+        "TENSORBOARD_LOGGING_DIR": str(folder / "tensorboard"),
+        "MLFLOW_TRACKING_URI": (folder / "mlflow").as_uri(),
+        # MLflow would rather have a database, whose client a training does not need.
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "TRACKIO_DIR": str(folder / "trackio"),
+        "WANDB_DIR": str(folder),
+        "WANDB_NAME": run.job.name,
+        # Each attempt goes on with the same curve. Another job with the same config is another run.
+        "WANDB_RUN_ID": f"{run.run_id}-{run.job.uid[:8]}",
+        "WANDB_RESUME": "allow",
+        # Whoever fine-tunes in their own cluster has not agreed to tell the trackers' makers of it.
+        "WANDB_ERROR_REPORTING": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
+def kept_here(
+    config: Mapping[str, Any], folder: Path, variables: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The trackers that have left files here and sent them to nobody."""
+    env = config.get("env")
+    given = {**variables, **(env if isinstance(env, Mapping) else {})}
+    is_offline = str(given.get("WANDB_MODE", "")).lower() in OFFLINE
+    # Beside what it sends, wandb keeps logs that name paths of the pod.
+    return tuple(
+        name
+        for name in named_in(config)
+        if (folder / name).is_dir() and (name != "wandb" or is_offline)
+    )

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run + hardware -> training plan: the config that TRL parses, and the ranks' environment.
+
+Pure: values in, values out. Where the user says nothing, TRL's own `sft.py` decides; what is set
+here otherwise has its reason beside it.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from finetune_contract.run import Run
+from finetune_spec.config import Context, check_config
+from finetune_spec.config.parse.launch.resolution import resolve_launch
+from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema
+from finetune_spec.config.parse.spellings import modernize
+from finetune_trainer.failures.errors import user_error
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.storage import locations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """What the ranks are started with."""
+
+    config: Mapping[str, Any]
+    environment: Mapping[str, str]
+    """Added to the supervisor's own."""
+    is_distributed: bool
+    """Whether the ranks form a process group."""
+    measures_base: bool = False
+    """Whether the base model is evaluated before the first step without the user having asked for
+    it, so that it must leave no trace in what is trained."""
+
+
+def effective_config(run: Run) -> Mapping[str, Any]:
+    """The user's config with this attempt's adjustments, in the spelling of today's TRL.
+
+    A profile of `accelerate_config` is in it as the keys that it stands for.
+    """
+    config, _ = modernize({**run.config, **run.adjustments})
+    return resolve_launch(config).values
+
+
+def check_run(
+    run: Run,
+    hardware: Hardware,
+    *,
+    trl_version: str = NEWEST,
+    variables: Collection[str] | None = None,
+    model: Mapping[str, Any] | None = None,
+) -> None:
+    """Check the run against the TRL that is installed; one without a schema checks by itself.
+
+    `variables` are the names of the environment's, None where a login may lie elsewhere; `model` is
+    its `config.json`, where that is there already.
+
+    Raises:
+        AttemptFailed: the config is wrong.
+    """
+    mistakes = []
+    if trl_version in known_versions():
+        context = replace(
+            context_of(run, hardware, trl_version), environment=variables, model=model
+        )
+        problems = check_config({**run.config, **run.adjustments}, context)
+        mistakes = [problem for problem in problems if not problem.is_warning]
+    if mistakes:
+        raise user_error(
+            "InvalidConfig",
+            "; ".join(str(problem) for problem in mistakes),
+            f"correct {', '.join(dict.fromkeys(problem.key for problem in mistakes))}",
+        )
+
+
+def context_of(run: Run, hardware: Hardware, trl_version: str = NEWEST) -> Context:
+    """What is known of where the run's config will train."""
+    return Context(
+        schema=load_schema(trl_version),
+        nodes=run.world.nodes,
+        processes_per_node=run.world.processes_per_node,
+        gpus_per_node=hardware.gpus,
+    )
+
+
+def names_in(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every model, template and data set that the config names, with its key."""
+    model, template = config.get("model_name_or_path"), config.get("chat_template_path")
+    if model:
+        yield "model_name_or_path", model
+    if template and template != model:
+        yield "chat_template_path", template
+    mixture = config.get("datasets") or ()
+    for part in mixture:
+        if isinstance(part, Mapping) and part.get("path"):
+            yield "datasets", part["path"]
+            yield from (("data_files", name) for name in _files_elsewhere(part.get("data_files")))
+    # As in TRL's sft.py: a mixture wins over a single data set.
+    if not mixture and (name := config.get("dataset_name")):
+        yield "dataset_name", name
+
+
+def _files_elsewhere(files: Any) -> Iterator[str]:
+    """Of a part's `data_files` those that are fetched: what else there is, `datasets` finds."""
+    if isinstance(files, Mapping):
+        files = list(files.values())
+    if isinstance(files, list | tuple):
+        for each in files:
+            yield from _files_elsewhere(each)
+        return
+    name = str(files)
+    if locations.is_in_store(name) or locations.is_on_the_web(name):
+        yield name
+
+
+def plan_training(
+    run: Run,
+    hardware: Hardware,
+    *,
+    local_paths: Mapping[str, Path],
+    output: Path,
+    resume: Path | None,
+) -> TrainingPlan:
+    """The plan for a checked run.
+
+    `local_paths` has the place of everything that was fetched, by the name in the config.
+    """
+    config = _with_local_names(_with_right_numbers(effective_config(run)), local_paths)
+    config |= _defaults(hardware, config) | _whole_at_end(config)
+    config["output_dir"] = str(output)
+    # The supervisor pushes: what is verified, and while no GPU waits for the hub.
+    config["push_to_hub"] = False
+    if resume is not None:
+        config["resume_from_checkpoint"] = str(resume)
+    environment = {str(key): str(value) for key, value in (config.get("env") or {}).items()}
+    return TrainingPlan(
+        config=config,
+        environment=_environment(run, hardware) | _loading(config) | environment,
+        measures_base=bool(config.get("eval_on_start")) and not run.config.get("eval_on_start"),
+        is_distributed=run.world.size > 1 or any(config.get(key) for key in _GROUPED),
+    )
+
+
+_GROUPED = ("fsdp", "deepspeed", "ddp_backend")
+"""What wants a process group even around one process."""
+
+
+def _defaults(hardware: Hardware, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set unless the user did."""
+    defaults: dict[str, Any] = {
+        # The supervisor shows progress; a bar per rank would fill the log.
+        "disable_tqdm": True,
+    }
+    if "logging_strategy" not in config:
+        # `kubectl get` and the loss curve live on what is logged: TRL's 10 leaves short runs blank.
+        defaults["logging_steps"] = 1
+        if "logging_steps" not in config:
+            # Where it isn't set TRL takes that of logging, and would evaluate after every step.
+            defaults["eval_steps"] = load_schema().default("logging_steps")
+    if is_evaluated := config.get("eval_strategy") not in (None, False, "no"):
+        # What was learned is told by how the base model does; an explicit false is obeyed.
+        defaults["eval_on_start"] = True
+    if is_evaluated and config.get("early_stopping_patience") is not None:
+        # transformers' callback wants to be told.
+        defaults["metric_for_best_model"] = "eval_loss"
+    if not hardware.has_cuda:
+        # TRL's default is bf16 on a GPU; SFTConfig cannot even be built with it on a CPU.
+        defaults |= {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
+    return {key: value for key, value in defaults.items() if key not in config}
+
+
+def _environment(run: Run, hardware: Hardware) -> dict[str, str]:
+    return {
+        "OMP_NUM_THREADS": str(max(1, hardware.cpus // run.world.processes_per_node)),
+        # The supervisor reports more, and its ETA is right after a resume.
+        "DISABLE_KUBEFLOW_INTEGRATION": "TRUE",
+        # Whoever fine-tunes in their own cluster has not agreed to tell others about it.
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        # Bars of loading and tokenizing are one line per redraw in a pod's log.
+        "TQDM_DISABLE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _loading(config: Mapping[str, Any]) -> dict[str, str]:
+    """transformers asks the environment alone how to load, before anybody has told accelerate."""
+    options = config.get("fsdp_config")
+    options = options if config.get("fsdp") and isinstance(options, Mapping) else {}
+    for key in ("cpu_ram_efficient_loading", "fsdp_cpu_ram_efficient_loading"):
+        if options.get(key):
+            return {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
+    return {}
+
+
+def _whole_at_end(config: Mapping[str, Any]) -> dict[str, Any]:
+    """DeepSpeed gathers what ZeRO-3 has trained only if it is told to."""
+    profile = config.get("deepspeed")
+    zero = profile.get("zero_optimization") if isinstance(profile, Mapping) else None
+    if not isinstance(profile, Mapping) or not isinstance(zero, Mapping) or zero.get("stage") != 3:
+        return {}
+    gathered = {"stage3_gather_16bit_weights_on_model_save": True, **zero}
+    return {"deepspeed": {**profile, "zero_optimization": gathered}}
+
+
+def _with_right_numbers(config: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON and Kubernetes may turn `8` into `8.0` and `0.0` into `0`; TRL would pass that on."""
+    properties = load_schema().properties
+    return {key: _right_number(value, properties.get(key, {})) for key, value in config.items()}
+
+
+def _right_number(value: Any, schema: Mapping[str, Any]) -> Any:
+    """The number as TRL's type hint has it; a count where a fraction would be a share is an int."""
+    if not {"integer", "number"} & {*schema.get("type", ())} or isinstance(value, bool):
+        return value
+    if isinstance(schema.get("default"), float):
+        return float(value) if isinstance(value, int) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _with_local_names(config: Mapping[str, Any], local_paths: Mapping[str, Path]) -> dict[str, Any]:
+    """The config with each name replaced by where it is now."""
+
+    def resolve(name: str) -> str:
+        return str(local_paths[name]) if name in local_paths else locations.hub_name(name)
+
+    resolved = dict(config)
+    for key in ("model_name_or_path", "chat_template_path", "dataset_name"):
+        if resolved.get(key):
+            resolved[key] = resolve(resolved[key])
+
+    def resolve_part(part: Any) -> Any:
+        if not isinstance(part, Mapping) or not part.get("path"):
+            return part
+        files = _with_local_files(part.get("data_files"), local_paths)
+        there = {"data_files": files} if files else {}
+        return {**part, "path": resolve(part["path"]), **there}
+
+    if resolved.get("datasets"):
+        resolved["datasets"] = [resolve_part(part) for part in resolved["datasets"]]
+    return resolved
+
+
+def _with_local_files(files: Any, local_paths: Mapping[str, Path]) -> Any:
+    """`data_files` of whatever form, with each that was fetched replaced by where it is now."""
+    if isinstance(files, Mapping):
+        return {split: _with_local_files(each, local_paths) for split, each in files.items()}
+    if isinstance(files, list | tuple):
+        return [_with_local_files(each, local_paths) for each in files]
+    if not isinstance(files, str) or files not in local_paths:
+        return files
+    path = local_paths[files]
+    # Of a folder `datasets` wants to be told that all of it is meant.
+    return str(path / "**") if path.is_dir() else str(path)

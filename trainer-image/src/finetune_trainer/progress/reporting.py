@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells the outside how an attempt stands: every few seconds, and at each phase's beginning."""
+
+import logging
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from finetune_contract import mounts
+from finetune_contract.answers import Answer
+from finetune_contract.documents import InvalidDocument
+from finetune_contract.progress import Progress, TrainerPhase
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.progress.progress_line import render_progress
+
+log = logging.getLogger(__name__)
+
+ENV_CA_CERTIFICATE = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
+POST_TIMEOUT_SECONDS = 5
+POST_INTERVAL_SECONDS = 5.0
+LOG_INTERVAL_SECONDS = 60.0
+
+Sink = Callable[[Progress], None]
+
+
+class Reporter:
+    """Gives the sink the newest progress from a thread of its own; the sink may be slow."""
+
+    def __init__(
+        self, workspace: Workspace, sink: Sink, interval_seconds: float, *, attempt: int
+    ) -> None:
+        self._workspace = workspace
+        self._sink = sink
+        self._interval_seconds = interval_seconds
+        self._base = Progress(phase=TrainerPhase.FETCHING, attempt=attempt)
+        self._phases: list[tuple[TrainerPhase, float]] = []
+        self._due = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def enter(self, phase: TrainerPhase) -> None:
+        log.info("phase %s", phase.value)
+        self._phases.append((phase, time.monotonic()))
+        self._base = replace(self._base, phase=phase)
+        self._due.set()
+
+    def phase_seconds(self) -> dict[str, float]:
+        """How long each phase has taken, the last one until now."""
+        ends = [began for _, began in self._phases[1:]] + [time.monotonic()]
+        return {
+            phase.value: end - began for (phase, began), end in zip(self._phases, ends, strict=True)
+        }
+
+    def note_resumed(self, step: int) -> None:
+        self._base = replace(self._base, resumed_from_step=step, checkpoint_step=step or None)
+
+    def note_checkpoint(self, step: int) -> None:
+        self._base = replace(self._base, checkpoint_step=step)
+        self._due.set()
+
+    def note_memory(self, estimated_bytes: int) -> None:
+        self._base = replace(self._base, estimated_memory_bytes=estimated_bytes)
+        self._due.set()
+
+    def note_answers(self, answers: tuple[Answer, ...]) -> None:
+        self._base = replace(self._base, answers=answers)
+
+    def close(self) -> None:
+        """Report once more, then end."""
+        self._closing = True
+        self._due.set()
+        self._thread.join(2 * POST_TIMEOUT_SECONDS)
+
+    def current(self) -> Progress:
+        """Where the attempt stands: rank 0's own account with what only the supervisor knows."""
+        base = self._base
+        try:
+            told = Progress.from_body(self._workspace.progress.read_bytes())
+        except (FileNotFoundError, InvalidDocument):
+            return base
+        is_verifying = base.phase is TrainerPhase.TRAINING and told.phase is TrainerPhase.VERIFYING
+        return replace(
+            told,
+            phase=TrainerPhase.VERIFYING if is_verifying else base.phase,
+            attempt=base.attempt,
+            resumed_from_step=base.resumed_from_step,
+            checkpoint_step=base.checkpoint_step,
+            estimated_memory_bytes=base.estimated_memory_bytes,
+            answers=base.answers,
+        )
+
+    def _run(self) -> None:
+        while True:
+            self._due.wait(self._interval_seconds)
+            self._due.clear()
+            self._sink(self.current())
+            if self._closing:
+                return
+
+
+class ProgressLog:
+    """A line in the log now and then; the operator hears more, and oftener."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._told_at = float("-inf")
+        self._told_step = 0
+
+    def send(self, progress: Progress) -> None:
+        if not progress.step or not progress.total_steps or progress.step == self._told_step:
+            return
+        is_last = progress.step >= progress.total_steps
+        if is_last or self._now() - self._told_at >= LOG_INTERVAL_SECONDS:
+            log.info("progress %s", render_progress(progress))
+            self._told_at, self._told_step = self._now(), progress.step
+
+
+def both(first: Sink, second: Sink) -> Sink:
+    """A sink that gives to two."""
+
+    def send(progress: Progress) -> None:
+        first(progress)
+        second(progress)
+
+    return send
+
+
+def silent(progress: Progress) -> None:
+    """The sink where nobody listens."""
+    del progress
+
+
+def sink_from_environment(environment: Mapping[str, str]) -> Sink:
+    """Posts to the operator where the environment names it."""
+    url = environment.get(mounts.ENV_PROGRESS_URL)
+    token_file = environment.get(mounts.ENV_PROGRESS_TOKEN)
+    if not url:
+        return silent
+    context = None
+    if ca_certificate := environment.get(ENV_CA_CERTIFICATE):
+        context = ssl.create_default_context(cafile=ca_certificate)
+    return ProgressPost(url, Path(token_file) if token_file else None, context).send
+
+
+@dataclass(slots=True)
+class ProgressPost:
+    """Posts progress to the operator. That it fails is told once, and never an attempt's end."""
+
+    url: str
+    token_file: Path | None
+    context: ssl.SSLContext | None
+    _has_complained: bool = field(default=False, init=False)
+
+    def send(self, progress: Progress) -> None:
+        try:
+            request = urllib.request.Request(  # noqa: S310 - the operator's own URL
+                self.url, progress.to_body(), self._headers(), method="POST"
+            )
+            with urllib.request.urlopen(  # noqa: S310
+                request, timeout=POST_TIMEOUT_SECONDS, context=self.context
+            ):
+                pass
+        except (OSError, ValueError) as error:
+            if not self._has_complained:
+                log.warning("progress not delivered url=%s error=%s", self.url, error)
+            self._has_complained = True
+        else:
+            self._has_complained = False
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        if self.token_file is not None:
+            # Read each time: the kubelet renews it.
+            headers["Authorization"] = f"Bearer {self.token_file.read_text().strip()}"
+        return headers

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Publishes an artifact: files first, the manifest last, then the pointer to it.
+
+Also knows an artifact that is complete already.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from finetune_contract import layout
+from finetune_contract.answers import Answer, parse_answers
+from finetune_contract.documents import InvalidDocument
+from finetune_contract.outcome import Artifact, Outcome
+from finetune_contract.run import Run
+from finetune_trainer.exchange.data_account import DataAccount
+from finetune_trainer.exchange.history import Record
+from finetune_trainer.exchange.rank_results import RankResult
+from finetune_trainer.exchange.workspace import TRAINING_ARGUMENTS, Workspace
+from finetune_trainer.failures.errors import infrastructure_error
+from finetune_trainer.failures.redaction import Redaction
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.plan.training_plan import effective_config
+from finetune_trainer.publication.report.card import model_card
+from finetune_trainer.publication.report.page import report_page
+from finetune_trainer.publication.report.sections import loss_curve
+from finetune_trainer.publication.report.story import Circumstances, Story, config_text
+from finetune_trainer.storage import locations, transfer
+from finetune_trainer.storage.manifest import File, Manifest
+from finetune_trainer.storage.store import Store, read_if_there
+
+log = logging.getLogger(__name__)
+
+ADAPTER_CONFIG = "adapter_config.json"
+CARD = "README.md"
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
+
+
+def published_outcome(store: Store, stop: StopRequest) -> Outcome | None:
+    """The outcome of the attempt that completed this run already; None if none did."""
+    body = transfer.ask(lambda: read_if_there(store, layout.MANIFEST), layout.MANIFEST, stop)
+    if body is None:
+        return None
+    try:
+        manifest = Manifest.from_json(body)
+    except InvalidDocument as error:
+        log.warning("manifest unreadable, training again error=%s", error)
+        return None
+    if not manifest.is_complete(transfer.ask(store.sizes, store.uri, stop)):
+        log.warning("artifact incomplete, training again uri=%s", store.uri)
+        return None
+    return _outcome(store, manifest)
+
+
+def publish(
+    output: Store,
+    store: Store,
+    run: Run,
+    workspace: Workspace,
+    result: RankResult,
+    around: Circumstances | None = None,
+    stop: StopRequest | None = None,
+) -> Outcome:
+    """Upload artifact and report of a verified run, and complete it.
+
+    Doing it again does no harm: what counts is the manifest, and that is written last.
+
+    Raises:
+        AttemptFailed: the store does not take it.
+        Interrupted: a stop was requested; the run may be complete all the same.
+    """
+    story = _story(run, workspace, result, around or Circumstances())
+    _finish_artifact(workspace, story)
+    _write_report(workspace, story)
+    kind = layout.ADAPTER if story.is_adapter else layout.MODEL
+    files = tuple(
+        file
+        for prefix, folder in _folders(workspace, story, kind).items()
+        for file in transfer.upload(store, folder, prefix, stop)
+    )
+    manifest = Manifest(files=files, facts=_facts(run, story, result, kind))
+    _write(store, layout.MANIFEST, manifest.to_json(), stop)
+    point_to(output, run, manifest.digest, stop)
+    log.info("published uri=%s digest=%s", store.uri, manifest.digest)
+    return _outcome(store, manifest)
+
+
+def point_to(output: Store, run: Run, digest: str, stop: StopRequest | None) -> None:
+    """Let the output place name this complete run as its newest."""
+    pointer = {
+        "runId": run.run_id,
+        "manifest": f"{run.run_id}/{layout.MANIFEST}",
+        "digest": digest,
+    }
+    _write(output, layout.LATEST, json.dumps(pointer), stop)
+
+
+def keep_rejected(
+    store: Store,
+    run: Run,
+    workspace: Workspace,
+    result: RankResult,
+    around: Circumstances,
+    stop: StopRequest | None = None,
+) -> str:
+    """Upload what was trained and is not fit for use, with its report, and give the place.
+
+    Nothing points there, and the run stays incomplete: it is for who wants to know why, or thinks
+    otherwise of it.
+    """
+    story = _story(run, workspace, result, around)
+    _finish_artifact(workspace, story)
+    _write_report(workspace, story)
+    kind = layout.ADAPTER if story.is_adapter else layout.MODEL
+    for prefix, folder in _folders(workspace, story, kind).items():
+        transfer.upload(store, folder, f"{layout.REJECTED}/{prefix}", stop)
+    return locations.join(store.uri, layout.REJECTED)
+
+
+def fetch_artifact(store: Store, workspace: Workspace, stop: StopRequest) -> Path:
+    """A complete run's artifact as it was published: here already, or downloaded.
+
+    Raises:
+        AttemptFailed: it is not what its manifest says.
+    """
+    if workspace.artifact.is_dir():
+        return workspace.artifact
+    body = transfer.ask(lambda: store.read(layout.MANIFEST), layout.MANIFEST, stop)
+    manifest = Manifest.from_json(body)
+    kind = manifest.facts["artifact"]
+    files = {file.path: file.sha256 for file in manifest.files if _is_below(file, kind)}
+    targets = {path: workspace.artifact / path.removeprefix(f"{kind}/") for path in files}
+    require_intact(store, files, transfer.download(store, targets, stop))
+    return workspace.artifact
+
+
+def require_intact(store: Store, digests: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """
+    Raises:
+        AttemptFailed: what was downloaded has not the digests of the manifest; all are by path.
+    """
+    if damaged := [path for path, digest in digests.items() if found[path] != digest]:
+        raise infrastructure_error(
+            "ArtifactDamaged",
+            f"{store.uri}/{damaged[0]} is not what the manifest says",
+            "delete the run's manifest.json there to train it again",
+        )
+
+
+def name_base_model(folder: Path, base_model: str) -> None:
+    """Let an adapter name its base model as the user does. What PEFT writes is where the model lay
+    in this work folder, which nobody else has."""
+    path = folder / ADAPTER_CONFIG
+    if not path.is_file():
+        return
+    config = json.loads(path.read_text())
+    config["base_model_name_or_path"] = base_model
+    # The file may be a link to a checkpoint's, which stays as it is.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(config, indent=2, sort_keys=True))
+    draft.replace(path)
+
+
+def read_history(workspace: Workspace) -> list[Record]:
+    """Every record that the trainer logged; the part of this attempt follows the part before."""
+    if not workspace.metrics.is_file():
+        return []
+    return [json.loads(line) for line in workspace.metrics.read_text().splitlines() if line]
+
+
+def versions() -> dict[str, str]:
+    """The versions that an artifact was made with, found without importing them."""
+    return {package: metadata.version(package) for package in PACKAGES}
+
+
+def _folders(workspace: Workspace, story: Story, kind: str) -> dict[str, Path]:
+    """What is uploaded: its place in the store, and here."""
+    folders = {kind: workspace.artifact, layout.REPORT: workspace.report}
+    if story.is_merged:
+        folders[layout.MODEL] = workspace.merged
+    for name in story.around.local_trackers:
+        folders[f"{layout.REPORT}/{name}"] = workspace.trackers / name
+    return folders
+
+
+def answers_in(workspace: Workspace, redaction: Redaction) -> tuple[Answer, ...]:
+    """What those who look at the job see of the answers before and after training."""
+    texts = [
+        {name: redaction.text(text) for name, text in sample.items() if isinstance(text, str)}
+        for sample in _samples_in(workspace)
+    ]
+    return parse_answers(texts)
+
+
+def _samples_in(workspace: Workspace) -> list[dict[str, Any]]:
+    samples: list[dict[str, Any]] = []
+    if workspace.samples.is_file():
+        samples = json.loads(workspace.samples.read_text())
+    return samples
+
+
+def _story(run: Run, workspace: Workspace, result: RankResult, around: Circumstances) -> Story:
+    config = effective_config(run)
+    return Story(
+        run=run,
+        config=config,
+        history=read_history(workspace),
+        samples=_samples_in(workspace),
+        figures=result.figures,
+        step=result.step,
+        world_size=run.world.size,
+        versions=versions(),
+        is_adapter=(workspace.artifact / ADAPTER_CONFIG).is_file(),
+        is_merged=workspace.merged.is_dir(),
+        added_tokens=tuple(config.get("added_tokens") or ()),
+        trains_token_rows=bool(_adapter_config(workspace).get("trainable_token_indices")),
+        account=_read_account(workspace),
+        note=result.note,
+        around=around,
+    )
+
+
+def _adapter_config(workspace: Workspace) -> Mapping[str, Any]:
+    path = workspace.artifact / ADAPTER_CONFIG
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _read_account(workspace: Workspace) -> DataAccount | None:
+    if not workspace.data_account.is_file():
+        return None
+    return DataAccount.from_json(workspace.data_account.read_bytes())
+
+
+def _finish_artifact(workspace: Workspace, story: Story) -> None:
+    (workspace.artifact / TRAINING_ARGUMENTS).unlink(missing_ok=True)
+    name_base_model(workspace.artifact, story.base_model)
+    kind = layout.ADAPTER if story.is_adapter else layout.MODEL
+    redact = story.around.redaction.text
+    (workspace.artifact / CARD).write_text(redact(model_card(story, kind)))
+    if story.is_merged:
+        (workspace.merged / CARD).write_text(redact(model_card(story, layout.MODEL)))
+
+
+def _write_report(workspace: Workspace, story: Story) -> None:
+    workspace.report.mkdir(parents=True, exist_ok=True)
+    lines = "".join(f"{json.dumps(record)}\n" for record in story.history)
+    versions = {"packages": dict(story.versions), **story.around.digests}
+    texts = {
+        "metrics.jsonl": lines,
+        "report.html": report_page(story),
+        "loss.svg": loss_curve(story),
+        "config.yaml": config_text(story.config),
+        "resolved_config.yaml": config_text(story.around.resolved_config),
+        "versions.json": json.dumps(versions, indent=2, sort_keys=True),
+        "samples.json": json.dumps(list(story.samples), indent=2),
+    }
+    if story.account is not None:
+        texts["data.json"] = story.account.to_json()
+    for name, text in texts.items():
+        (workspace.report / name).write_text(story.around.redaction.text(text))
+
+
+def _facts(run: Run, story: Story, result: RankResult, kind: str) -> Mapping[str, Any]:
+    return {
+        "runId": run.run_id,
+        "job": {"namespace": run.job.namespace, "name": run.job.name},
+        "artifact": kind,
+        "merged": story.is_merged,
+        "baseModel": story.base_model,
+        "result": {
+            "step": result.step,
+            "totalSteps": result.total_steps,
+            "worldSize": run.world.size,
+            "verified": result.verified,
+            "figures": dict(result.figures),
+            "note": result.note,
+        },
+    }
+
+
+def _outcome(store: Store, manifest: Manifest) -> Outcome:
+    kind, result = manifest.facts["artifact"], manifest.facts["result"]
+    return Outcome(
+        artifact=Artifact(
+            uri=locations.join(store.uri, kind),
+            digest=manifest.digest,
+            size_bytes=sum(file.size for file in manifest.files if _is_below(file, kind)),
+        ),
+        adapter_verified=result["verified"],
+        step=result["step"],
+        total_steps=result["totalSteps"],
+        world_size=result["worldSize"],
+        figures=result["figures"],
+        # Of runs that were published before there were notes.
+        note=result.get("note", ""),
+    )
+
+
+def _is_below(file: File, folder: str) -> bool:
+    return file.path.startswith(f"{folder}/")
+
+
+def _write(store: Store, path: str, text: str, stop: StopRequest | None) -> None:
+    transfer.ask(lambda: store.write(path, text.encode()), path, stop)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pushes checkpoints to the hub while training goes on, as transformers does for `hub_strategy`.
+
+every_save        the weights of each checkpoint, over those of the one before
+checkpoint        and the whole checkpoint below last-checkpoint/
+all_checkpoints   and each checkpoint below checkpoint-N/
+end               nothing before the end
+"""
+
+import logging
+import os
+import shutil
+import threading
+from pathlib import Path
+
+from finetune_trainer.exchange.workspace import TRAINING_ARGUMENTS
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted
+from finetune_trainer.publication.artifact import name_base_model
+from finetune_trainer.publication.hub import destination
+from finetune_trainer.publication.hub.client import HubClient
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+
+STATE = (
+    *("optimizer*", "scheduler.pt", "scaler.pt", "rng_state*", "trainer_state.json"),
+    *("global_step*", "latest", "zero_to_fp32.py", "pytorch_model_fsdp*"),
+)
+"""What a checkpoint has beside the model."""
+
+NEVER = (TRAINING_ARGUMENTS, "README.md")
+"""The card that PEFT leaves names a path of this work folder; the artifact has a better one."""
+
+
+class CheckpointPusher:
+    """Pushes what it is given from a thread of its own, so that nothing waits for the hub."""
+
+    def __init__(self, hub: HubClient | None, folder: Path, base_model: str) -> None:
+        """`hub` is None where nothing is to be pushed; links are made in `folder`."""
+        self._hub = hub
+        self._folder = folder
+        self._base_model = base_model
+        self._pushes: list[threading.Thread] = []
+
+    def offer(self, checkpoint: Path, step: int) -> None:
+        """Push this checkpoint, unless an earlier one is under way still."""
+        if (hub := self._hub) is None or hub.destination.strategy == destination.END:
+            return
+        if self._is_busy() and not hub.destination.always_push:
+            log.info("hub push skipped, one is under way step=%d", step)
+            return
+        copy = self._folder / f"checkpoint-{step}"
+        shutil.rmtree(copy, ignore_errors=True)
+        # Links outlive the checkpoint, which is deleted once it is in the object store.
+        shutil.copytree(checkpoint, copy, copy_function=os.link)
+        name_base_model(copy, self._base_model)
+        push = threading.Thread(target=self._push, args=(hub, copy, step), name="hub", daemon=True)
+        push.start()
+        self._pushes.append(push)
+
+    def finish(self) -> None:
+        """Wait for what is under way: two commits at once are in each other's way. A stop ends it,
+        since what is in the object store is enough to go on from."""
+        while self._is_busy() and self._hub is not None and not self._hub.is_stopping:
+            for push in self._pushes:
+                push.join(POLL_SECONDS)
+
+    def _is_busy(self) -> bool:
+        return any(push.is_alive() for push in self._pushes)
+
+    def _push(self, hub: HubClient, folder: Path, step: int) -> None:
+        message = f"Training in progress, step {step}"
+        places = {
+            destination.CHECKPOINT: "last-checkpoint",
+            destination.ALL_CHECKPOINTS: f"checkpoint-{step}",
+        }
+        try:
+            hub.push(folder, message, without=(*STATE, *NEVER))
+            if (below := places.get(hub.destination.strategy)) is not None:
+                hub.push(folder, f"{message}, checkpoint", below=below, without=NEVER)
+        except (AttemptFailed, Interrupted) as error:
+            # Training goes on, and at its end the artifact is pushed.
+            log.warning("checkpoint not pushed step=%d error=%s", step, error)
+        else:
+            log.info("checkpoint pushed step=%d", step)
+        shutil.rmtree(folder, ignore_errors=True)

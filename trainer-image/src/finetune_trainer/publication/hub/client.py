@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The few requests to the hub that pushing needs; what may pass is tried again.
+
+`huggingface_hub` is imported late: most runs need no hub.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from finetune_trainer.failures.errors import (
+    AttemptFailed,
+    Interrupted,
+    infrastructure_error,
+    user_error,
+)
+from finetune_trainer.failures.stopping import POLL_SECONDS, StopRequest
+from finetune_trainer.publication.hub.destination import Destination
+
+log = logging.getLogger(__name__)
+
+PAUSES = (2.0, 5.0, 15.0, 30.0, 60.0)
+"""Seconds between tries: two minutes of an outage are survived."""
+
+ASKING_SECONDS = 20.0
+"""How long a check before training may take: a hub that cannot be reached is no user's error."""
+
+MAY_PASS = (408, 429)
+"""Of the statuses below 500. What the hub refuses otherwise, it would refuse again."""
+
+_SECRET = "the Secret of spec.output.credentialsSecretRef"
+
+Result = TypeVar("Result")
+
+
+class HubClient:
+    """A destination, and the hub that it is on."""
+
+    def __init__(self, destination: Destination, stop: StopRequest) -> None:
+        from huggingface_hub import HfApi, get_token
+        from huggingface_hub.utils import disable_progress_bars
+
+        # A line per redraw in a pod's log.
+        disable_progress_bars()
+        self._destination = destination
+        self._stop = stop
+        token = destination.token or _read_token(destination.token_file) or get_token()
+        if token is None:
+            raise user_error(
+                "HubTokenMissing",
+                "push_to_hub: found true without a token for the hub",
+                f"put HF_TOKEN into {_SECRET}, or log in with `hf auth login` on a laptop",
+            )
+        self._api = HfApi(endpoint=destination.endpoint, token=token)
+
+    @property
+    def destination(self) -> Destination:
+        return self._destination
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stop.is_requested
+
+    def prepare(self) -> None:
+        """Make sure, before anything is trained, that there is a repository that can be written.
+
+        Raises:
+            AttemptFailed: the hub refuses the token, or the repository.
+        """
+        try:
+            _require_writing(self._asked(self._api.whoami))
+            repository = self._asked(self._make_repository)
+        except AttemptFailed as error:
+            if error.failure.reason != "HubUnreachable":
+                raise
+            log.warning("hub not reached, going on without knowing error=%s", error)
+            return
+        self._destination = replace(self._destination, repository=repository)
+
+    def push(
+        self, folder: Path, message: str, *, below: str = "", without: Sequence[str] = ()
+    ) -> str:
+        """Upload a folder as one commit; its id. Pushing the same again does no harm.
+
+        Raises:
+            AttemptFailed: the hub refuses it, or was not reached in all tries.
+            Interrupted: a stop was requested.
+        """
+        return self._retrying(lambda: self._upload(folder, message, below, without))
+
+    def _upload(self, folder: Path, message: str, below: str, without: Sequence[str]) -> str:
+        repository = self._make_repository()
+        commit = self._api.upload_folder(
+            repo_id=repository,
+            folder_path=folder,
+            path_in_repo=below,
+            commit_message=message,
+            revision=self._destination.revision,
+            ignore_patterns=list(without),
+        )
+        return str(commit.oid)
+
+    def _make_repository(self) -> str:
+        """The repository with its owner's name; one that is there already stays as it is."""
+        wanted = self._destination
+        made = self._api.create_repo(wanted.repository, private=wanted.is_private, exist_ok=True)
+        if wanted.revision is not None:
+            self._api.create_branch(made.repo_id, branch=wanted.revision, exist_ok=True)
+        return str(made.repo_id)
+
+    def _asked(self, request: Callable[[], Result]) -> Result:
+        """One request that is not waited for long."""
+        try:
+            return self._done(request, ASKING_SECONDS)
+        except Interrupted:
+            raise
+        except Exception as error:
+            raise self._failure(error) from error
+
+    def _retrying(self, request: Callable[[], Result]) -> Result:
+        for tried, pause in enumerate((*PAUSES, None), start=1):
+            self._stop.check()
+            try:
+                return self._done(request)
+            except Interrupted:
+                raise
+            except Exception as error:
+                failure = self._failure(error)
+                if pause is None or failure.failure.reason != "HubUnreachable":
+                    raise failure from error
+                log.warning("hub error try=%d pause=%.0f error=%s", tried, pause, failure)
+            self._stop.wait(pause)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _done(self, request: Callable[[], Result], seconds: float = math.inf) -> Result:
+        """What the request gives. In a thread: it may take hours, and hears of no stop."""
+        executor = ThreadPoolExecutor(1, thread_name_prefix="hub")
+        try:
+            future, end = executor.submit(request), time.monotonic() + seconds
+            while not wait([future], POLL_SECONDS).done:
+                self._stop.check()
+                if time.monotonic() > end:
+                    raise ConnectionError(f"no answer within {seconds:.0f} s")
+            return future.result()
+        finally:
+            # What is under way is not waited for: the process ends without it.
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _failure(self, error: Exception) -> AttemptFailed:
+        return failure_of(error, self._destination.repository)
+
+
+def _read_token(file: str | None) -> str | None:
+    path = None if file is None else Path(file).expanduser()
+    return path.read_text().strip() if path is not None and path.is_file() else None
+
+
+def failure_of(error: Exception, repository: str) -> AttemptFailed:
+    """Whose mistake it is that the hub did not do what it was asked for."""
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+
+    if isinstance(error, AttemptFailed):
+        return error
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    said = f"{status}: {getattr(error, 'server_message', None) or _first_line(error)}"
+    match status:
+        case 401:
+            return user_error(
+                "HubTokenInvalid",
+                f"push_to_hub: the hub does not know the token ({said})",
+                f"put a token that is valid into {_SECRET}, as HF_TOKEN",
+            )
+        case 403 | 404:
+            return _no_write_access(f"{repository}, the hub says {said}")
+        case int() if 400 <= status < 500 and status not in MAY_PASS:
+            return user_error(
+                "HubRefused",
+                f"push_to_hub: the hub refuses {repository} ({said})",
+                "correct what the message names: hub_model_id, hub_revision, hub_private_repo",
+            )
+    if isinstance(error, HFValidationError | OfflineModeIsEnabled):
+        return user_error(
+            "HubRefused",
+            f"push_to_hub: {_first_line(error)}",
+            "correct hub_model_id, or take HF_HUB_OFFLINE out of the environment",
+        )
+    return infrastructure_error(
+        "HubUnreachable",
+        f"push_to_hub: the hub did not answer as it should ({_first_line(error)})",
+        "let the pods reach the hub, or leave push_to_hub out",
+    )
+
+
+def _require_writing(account: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        AttemptFailed: the token says of itself that it may not write.
+    """
+    token = (account.get("auth") or {}).get("accessToken") or {}
+    if token.get("role") == "read":
+        raise _no_write_access(f"the hub; the token of {account.get('name')} may only read")
+    scopes = [
+        permission
+        for scope in (token.get("fineGrained") or {}).get("scoped") or ()
+        for permission in scope.get("permissions") or ()
+    ]
+    if token.get("role") == "fineGrained" and "repo.write" not in scopes:
+        raise _no_write_access(f"the hub; the token of {account.get('name')} may write nowhere")
+
+
+def _no_write_access(where: str) -> AttemptFailed:
+    return user_error(
+        "HubAccessDenied",
+        f"push_to_hub: no write access to {where}",
+        f"correct hub_model_id, or put a token that may write there into {_SECRET}, as HF_TOKEN",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The README of an artifact: front matter for the hub, and what its user must know. Pure."""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from finetune_trainer.publication.report.sections import BASE_LOSS, EVAL_LOSS
+from finetune_trainer.publication.report.story import Story, config_text
+from finetune_trainer.storage import locations
+
+ADAPTER, MODEL = "adapter", "model"
+
+
+def model_card(story: Story, kind: str) -> str:
+    """The card of one folder: of the adapter, or of a whole model."""
+    is_adapter = kind == ADAPTER
+    name = (
+        story.around.repository if story.around.repository and not _is_beside(story, kind) else kind
+    )
+    return (
+        f"---\n{yaml.safe_dump(_front_matter(story, is_adapter=is_adapter), sort_keys=True)}---\n\n"
+        f"# {story.run.job.name}\n\n{_introduction(story, is_adapter=is_adapter)}\n\n"
+        f"## How to load it\n\n```python\n{_loading(story, name, is_adapter=is_adapter)}```\n\n"
+        f"{_added_tokens(story, is_adapter=is_adapter)}"
+        f"## Figures\n\n{_figures(story)}\n"
+        f"## Data\n\n{_data(story)}\n"
+        f"## Licence\n\n{_licence(story)}\n\n"
+        f"## Config\n\n```yaml\n{config_text(story.config)}```\n\n"
+        f"## Versions\n\n{_table(('Package', 'Version'), list(story.versions.items()))}"
+    )
+
+
+def _is_beside(story: Story, kind: str) -> bool:
+    """Whether this is the merged model, which is not what the hub gets."""
+    return story.is_merged and kind == MODEL
+
+
+def _front_matter(story: Story, *, is_adapter: bool) -> dict[str, Any]:
+    matter: dict[str, Any] = {
+        "library_name": "peft" if is_adapter else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["trl", "sft", "finetune-operator", *(["lora"] if is_adapter else [])],
+    }
+    # The hub links these, and refuses what is no name of its own.
+    if is_hub_name(story.base_model):
+        matter["base_model"] = locations.hub_name(story.base_model)
+        matter["base_model_relation"] = "adapter" if is_adapter else "finetune"
+    if sets := [locations.hub_name(name) for name in story.data_sets if is_hub_name(name)]:
+        matter["datasets"] = sets
+    if story.around.licence:
+        matter["license"] = story.around.licence
+    return matter
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a name can be one of the hub's: `owner/name`, and nothing that is a path or a URI."""
+    bare = locations.hub_name(name)
+    if locations.scheme_of(bare) is not None or locations.path_of(bare) is not None:
+        return False
+    return len(PurePosixPath(bare).parts) <= 2
+
+
+def _introduction(story: Story, *, is_adapter: bool) -> str:
+    kind = "A LoRA adapter for" if is_adapter else "Made from"
+    if story.is_merged and not is_adapter:
+        kind = "With the adapter merged into it:"
+    data = " and ".join(f"`{name}`" for name in story.data_sets) or "a mixture"
+    loss = story.figures.get("loss")
+    result = "" if loss is None else f", to a training loss of {loss:.4g}"
+    return (
+        f"{kind} `{story.base_model}`, fine-tuned with TRL's SFT on {data} in {story.step} steps"
+        f"{result}. Run `{story.run.run_id}`; its report lies beside this folder, in `report/`."
+    )
+
+
+def _loading(story: Story, name: str, *, is_adapter: bool) -> str:
+    if not is_adapter:
+        return _LOAD_MODEL.format(name=name)
+    resize = _RESIZE if story.added_tokens or story.trains_token_rows else ""
+    return _LOAD_ADAPTER.format(base=locations.hub_name(story.base_model), name=name, resize=resize)
+
+
+_LOAD_ADAPTER = """\
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{name}")
+base = AutoModelForCausalLM.from_pretrained("{base}")
+{resize}model = PeftModel.from_pretrained(base, "{name}")
+"""
+
+_RESIZE = """\
+rows = max(len(tokenizer), base.get_input_embeddings().num_embeddings)
+base.resize_token_embeddings(rows)  # for the tokens that were added
+"""
+
+_LOAD_MODEL = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("{name}")
+tokenizer = AutoTokenizer.from_pretrained("{name}")
+"""
+
+
+def _added_tokens(story: Story, *, is_adapter: bool) -> str:
+    if not story.added_tokens and not story.trains_token_rows:
+        return ""
+    named = ", ".join(f"`{token}`" for token in story.added_tokens)
+    listed = named or "those of its chat template"
+    how = ": resize the base model's embeddings before loading, as above" if is_adapter else ""
+    return f"The tokenizer has tokens that the base model's lacks ({listed}){how}.\n\n"
+
+
+def _figures(story: Story) -> str:
+    figures = story.figures
+    rows = [
+        ("training loss, first", figures.get("first_loss")),
+        ("training loss, last", figures.get("loss")),
+        ("eval loss of the base model", figures.get(BASE_LOSS)),
+        ("eval loss after training", figures.get(EVAL_LOSS)),
+        ("eval token accuracy", figures.get("eval_mean_token_accuracy")),
+    ]
+    told = [(name, f"{value:.4g}") for name, value in rows if value is not None]
+    return _table(("Figure", "Value"), told) if told else "None were logged.\n"
+
+
+def _data(story: Story) -> str:
+    sources = "".join(f"- `{name}`\n" for name in story.data_sets) or "- a mixture\n"
+    if story.account is None:
+        return sources
+    rows = [
+        (
+            name,
+            "unknown" if split.rows is None else f"{split.rows:,}",
+            f"{split.rows_dropped:,}",
+            "unknown" if split.truncated is None else f"{split.truncated:,}",
+        )
+        for name, split in story.account.splits.items()
+    ]
+    return f"{sources}\n{_table(('Split', 'Rows', 'Left out', 'Cut at max_length'), rows)}"
+
+
+def _licence(story: Story) -> str:
+    if story.around.licence:
+        return (
+            f"The base model's is `{story.around.licence}`; what was tuned from it is bound by it."
+        )
+    return "Unknown: the base model's own card does not say. Look there before you pass this on."
+
+
+def _table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(headers) + " |", "|" + " --- |" * len(headers)]
+    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

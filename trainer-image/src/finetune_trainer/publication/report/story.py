@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What there is to tell about a finished run. No I/O here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from finetune_contract.run import Run
+from finetune_spec.config import Context
+from finetune_spec.config.parse.schema import load_schema
+from finetune_spec.memory import read_config
+from finetune_spec.memory.sharding import find_sharding
+from finetune_trainer.exchange.data_account import DataAccount
+from finetune_trainer.exchange.history import Record
+from finetune_trainer.failures.redaction import Redaction
+
+_KEPT_BACK = ("env", "hub_token", "push_to_hub_token")
+"""What may hold secrets."""
+
+_WITHOUT = Redaction()
+"""Takes out what looks like a secret wherever it stands: in an address, or by its own shape."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """How the attempt went that finished the run. None, or nothing, for what is not known."""
+
+    resumed_from_step: int = 0
+    phase_seconds: Mapping[str, float] = field(default_factory=dict)
+    estimated_memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    tokens_per_second: float | None = None
+    """Over the newest records; the mean is worked out here."""
+    hardware: str = ""
+    """The GPUs, their driver and how NCCL connected them, in words."""
+    repository: str | None = None
+    """On the hub, where the artifact is pushed."""
+    resolved_config: Mapping[str, Any] = field(default_factory=dict)
+    """What TRL's parser was given, with the names that the user wrote."""
+    digests: Mapping[str, Any] = field(default_factory=dict)
+    """Of the base model and of the data."""
+    local_trackers: Sequence[str] = ()
+    """Trackers that have sent nothing anywhere: their files are published."""
+    licence: str | None = None
+    """The base model's, in its own words."""
+    redaction: Redaction = field(default_factory=Redaction)
+    """Takes out of every text what this attempt knows to be secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What there is to tell about a finished run."""
+
+    run: Run
+    config: Mapping[str, Any]
+    """As the user wrote it, with this attempt's adjustments."""
+    history: Sequence[Record]
+    samples: Sequence[Mapping[str, Any]]
+    """Held-out prompts: `prompt`, `expected`, `before`, `after`."""
+    figures: Mapping[str, float]
+    step: int
+    world_size: int
+    versions: Mapping[str, str]
+    is_adapter: bool
+    is_merged: bool = False
+    """Whether the whole model is published beside the adapter."""
+    added_tokens: Sequence[str] = ()
+    trains_token_rows: bool = False
+    """Whether the adapter holds rows of the vocabulary: of tokens that were added, or that came
+    with a template."""
+    account: DataAccount | None = None
+    note: str = ""
+    """What is to be known of a success, such as what was not verified; mostly empty."""
+    around: Circumstances = field(default_factory=Circumstances)
+
+    @property
+    def base_model(self) -> str:
+        return _WITHOUT.text(str(self.config["model_name_or_path"]))
+
+    @property
+    def data_sets(self) -> tuple[str, ...]:
+        """What was trained on, as the user named it."""
+        mixture = self.config.get("datasets") or ()
+        names = [part.get("path") for part in mixture if isinstance(part, Mapping)]
+        found = names or [self.config.get("dataset_name")]
+        return tuple(_WITHOUT.text(str(name)) for name in found if name)
+
+    @property
+    def max_length(self) -> int | None:
+        """Where rows are cut; None for nowhere."""
+        value = self.config.get("max_length", load_schema().default("max_length"))
+        return None if value is None else int(value)
+
+    @property
+    def strategy(self) -> str:
+        """How the processes shared the work."""
+        settings = self.around.resolved_config or self.config
+        return find_sharding(read_config(settings, Context()), self.world_size).name
+
+    @property
+    def mean_tokens_per_second(self) -> float | None:
+        """Over the attempt that finished the run, evaluations included."""
+        seconds = self._last("train_runtime")
+        tokens = self._last("num_tokens")
+        if not seconds or tokens is None:
+            return self.around.tokens_per_second
+        before = [
+            float(record["num_tokens"])
+            for record in self.history
+            if "num_tokens" in record and record.get("step", 0) <= self.around.resumed_from_step
+        ]
+        return (tokens - (before[-1] if before else 0.0)) / seconds
+
+    def _last(self, name: str) -> float | None:
+        values = [record[name] for record in self.history if name in record]
+        return float(values[-1]) if values else None
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """The config as YAML, without what `env` may hold."""
+    shown = {key: _shown(value) for key, value in config.items() if key not in _KEPT_BACK}
+    return yaml.safe_dump(shown, sort_keys=True, allow_unicode=True)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return _WITHOUT.text(value)
+    if isinstance(value, Mapping):
+        return {key: _shown(item) for key, item in value.items()}
+    return [_shown(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Merges an adapter into a base model that does not fit into memory: tensor by tensor, from the
+files of the one and the other.
+
+It does what PEFT does with plain LoRA and rsLoRA, in the same order of roundings, so the result is
+PEFT's to the byte. Whatever else an adapter may have is left to PEFT.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import split_torch_state_dict_into_shards
+from peft import LoraConfig, PeftConfig
+from peft.utils.other import get_pattern_key
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
+
+from finetune_trainer.exchange.heartbeats import Heart
+from finetune_trainer.ranks.soundness import TENSORS
+
+SHARD_BYTES = 5 * 1024**3
+"""Of one file. So much is in memory at a time, and once more while it is written."""
+
+PREFIX = "base_model.model."
+_A, _B = ".lora_A.weight", ".lora_B.weight"
+_SHAPES_ONLY = torch.device("meta")
+
+_BEYOND = ("use_dora", "lora_bias", "layer_replication", "target_parameters", "modules_to_save")
+
+
+class CannotMerge(Exception):
+    """What this adapter or this base model has that merging by tensors can't do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an adapter adds to one weight: `b @ a * scaling`."""
+
+    a: torch.Tensor
+    b: torch.Tensor
+    scaling: float
+    is_transposed: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self.b.shape[0], self.a.shape[1]
+        return (columns, rows) if self.is_transposed else (rows, columns)
+
+    def added_to(self, weight: torch.Tensor) -> torch.Tensor:
+        delta = self.b.float() @ self.a.float()
+        delta = (delta.T if self.is_transposed else delta) * self.scaling
+        # As PEFT rounds: the change to the weight's type, then the sum.
+        return weight + delta.to(weight.dtype)
+
+
+def merge_by_tensors(
+    base: Path, artifact: Path, merged: Path, dtype: torch.dtype, heart: Heart
+) -> None:
+    """Write the merged weights, each file of a bounded size, with an index where there are several.
+
+    Raises:
+        CannotMerge: with a reason; `merged` may hold some files then.
+    """
+    places = _places(base)
+    changes = changes_of(artifact)
+    _require_places(changes, base, places)
+    shapes = {name: _shape(base / file, name) for name, file in places.items()}
+    drawn = {
+        name: torch.empty(shape, dtype=dtype if is_floating else kind, device=_SHAPES_ONLY)
+        for name, (shape, kind, is_floating) in shapes.items()
+    }
+    split = split_torch_state_dict_into_shards(drawn, max_shard_size=SHARD_BYTES)
+    merged.mkdir(parents=True, exist_ok=True)
+    for file, names in split.filename_to_tensors.items():
+        tensors = {}
+        for name in names:
+            heart.beat(f"merging {name}")
+            tensor = _read(base / places[name], name).to(drawn[name].dtype)
+            tensors[name] = (
+                _sound(name, changes[name].added_to(tensor), drawn[name])
+                if (name in changes)
+                else tensor
+            )
+        save_file(tensors, merged / file, metadata={"format": "pt"})
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        (merged / SAFE_WEIGHTS_INDEX_NAME).write_text(json.dumps(index, indent=2, sort_keys=True))
+
+
+def changes_of(artifact: Path) -> dict[str, Change]:
+    """What the adapter changes, by the base model's name of the weight.
+
+    Raises:
+        CannotMerge: it is more than plain LoRA.
+    """
+    config = PeftConfig.from_pretrained(artifact)
+    _require_plain(config)
+    tensors = dict(_tensors(artifact))
+    changes: dict[str, Change] = {}
+    for name, a in tensors.items():
+        if name.endswith(_B):
+            continue
+        module = name.removeprefix(PREFIX).removesuffix(_A)
+        b = tensors.get(f"{PREFIX}{module}{_B}")
+        if not name.endswith(_A) or b is None or a.dim() != 2 or b.dim() != 2:
+            raise CannotMerge(f"{name} is more than LoRA's two matrices")
+        changes[f"{module}.weight"] = Change(
+            a=a, b=b, scaling=_scaling(config, module), is_transposed=bool(config.fan_in_fan_out)
+        )
+    return changes
+
+
+def require_merged(base: Path, artifact: Path, merged: Path, dtype: torch.dtype) -> None:
+    """Hold what was written against the base model's files: names, shapes, types, and which
+    weights differ.
+
+    Raises:
+        CannotMerge: what was written is not the base model with the adapter's changes.
+    """
+    before, after = _places(base), _places(merged)
+    if set(before) != set(after):
+        raise CannotMerge("the merged files do not hold the base model's tensors")
+    changes = changes_of(artifact)
+    for name, file in after.items():
+        shape, kind, is_floating = _shape(merged / file, name)
+        if shape != _shape(base / before[name], name)[0] or (is_floating and kind != dtype):
+            raise CannotMerge(f"{name} was written with another shape or type")
+    if changes and not any(
+        not torch.equal(
+            _read(merged / after[name], name), _read(base / before[name], name).to(dtype)
+        )
+        for name in changes
+    ):
+        raise CannotMerge(f"the adapter's changes are too small for {dtype}: no weight differs")
+
+
+def copy_code(base: Path, merged: Path) -> None:
+    """A model with code of its own needs it where it is loaded from."""
+    for file in base.glob("*.py"):
+        shutil.copyfile(file, merged / file.name)
+
+
+def _require_plain(config: Any) -> None:
+    if not isinstance(config, LoraConfig):
+        raise CannotMerge(f"the adapter is {config.peft_type}, not LoRA")
+    found = [name for name in _BEYOND if getattr(config, name, None)]
+    if config.bias != "none":
+        found.append("bias")
+    if getattr(config, "trainable_token_indices", None):
+        found.append("rows of new tokens")
+    if found:
+        raise CannotMerge(f"the adapter has {', '.join(found)}, which only PEFT can merge")
+
+
+def _scaling(config: Any, module: str) -> float:
+    ranks, alphas = config.rank_pattern or {}, config.alpha_pattern or {}
+    rank = ranks.get(get_pattern_key(ranks.keys(), module), config.r)
+    alpha = alphas.get(get_pattern_key(alphas.keys(), module), config.lora_alpha)
+    return float(alpha / (math.sqrt(rank) if config.use_rslora else rank))
+
+
+def _require_places(changes: Mapping[str, Change], base: Path, places: Mapping[str, str]) -> None:
+    for name, change in changes.items():
+        if name not in places:
+            raise CannotMerge(f"the base model's files have no {name}: they name it otherwise")
+        shape, _, is_floating = _shape(base / places[name], name)
+        if shape != change.shape or not is_floating:
+            raise CannotMerge(f"{name} of the base model's files is not what the adapter changes")
+
+
+def _places(folder: Path) -> dict[str, str]:
+    """The file of each tensor: as the index says, where there is one."""
+    index = folder / SAFE_WEIGHTS_INDEX_NAME
+    if index.is_file():
+        found: dict[str, str] = json.loads(index.read_text())["weight_map"]
+        return found
+    place = {}
+    for file in sorted(folder.glob(TENSORS)):
+        with safe_open(file, framework="pt") as opened:
+            place |= dict.fromkeys(opened.keys(), file.name)
+    return place
+
+
+def _shape(file: Path, name: str) -> tuple[tuple[int, ...], torch.dtype, bool]:
+    with safe_open(file, framework="pt") as opened:
+        part = opened.get_slice(name)
+        shape = tuple(part.get_shape())
+        # Of nothing, which has the type too.
+        kind = part[tuple(slice(0, 0) for _ in shape)].dtype if shape else part[()].dtype
+    return shape, kind, kind.is_floating_point
+
+
+def _read(file: Path, name: str) -> torch.Tensor:
+    with safe_open(file, framework="pt") as opened:
+        tensor: torch.Tensor = opened.get_tensor(name)
+    return tensor
+
+
+def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, file in _places(folder).items():
+        yield name, _read(folder / file, name)
+
+
+def _sound(name: str, tensor: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+    if tensor.shape != drawn.shape or not torch.isfinite(tensor).all():
+        raise CannotMerge(f"{name} would hold values that are not finite")
+    return tensor.contiguous()

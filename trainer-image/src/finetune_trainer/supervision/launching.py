@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the ranks, several of them through torch's elastic launcher, and waits for them."""
+
+import json
+import logging
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from finetune_contract.documents import InvalidDocument
+from finetune_contract.progress import Progress, TrainerPhase
+from finetune_contract.run import World
+from finetune_trainer.exchange.heartbeats import HeartWatch, Hung
+from finetune_trainer.exchange.orders import LAUNCHER_VARIABLES
+from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.errors import infrastructure_error
+from finetune_trainer.failures.stopping import StopRequest
+
+log = logging.getLogger(__name__)
+
+NAME_TIMEOUT_SECONDS = 300
+POLL_SECONDS = 0.5
+STACKS_SECONDS = 2.0
+"""What ranks get for writing where they are."""
+
+
+def wait_for_master(world: World, stop: StopRequest) -> None:
+    """Wait until the first node's name resolves: its pod may be scheduled later than this one.
+
+    Raises:
+        AttemptFailed: it did not within five minutes.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            socket.getaddrinfo(world.master_address, world.master_port)
+        except socket.gaierror as error:
+            if time.monotonic() - began > NAME_TIMEOUT_SECONDS:
+                raise infrastructure_error(
+                    "MasterNotFound",
+                    f"{world.master_address} did not resolve for {NAME_TIMEOUT_SECONDS} s: {error}",
+                    "check that the first node's pod runs and that cluster DNS answers",
+                ) from None
+        else:
+            return
+        stop.wait(1)
+        stop.check()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What the ranks of one node are started with."""
+
+    world: World
+    node: int
+    workspace: Workspace
+    environment: Mapping[str, str]
+    output: Path | None
+    """Where what they print goes; None for where ours goes."""
+    stop_seconds: float
+    """How long they may take to end once they are asked to."""
+    watch: HeartWatch
+    """Whether they get on."""
+
+
+def run_ranks(launch: Launch, stop: StopRequest) -> list[RankResult]:
+    """Run this node's ranks to their end, however they end; what each says about itself."""
+    process = _start(launch)
+    hung = _wait(process, launch, stop)
+    results = _read_results(launch.workspace, launch.world, launch.node)
+    ends = _ends(launch.workspace) or {0: process.returncode}
+    return [_completed(result, hung, ends) for result in results]
+
+
+def _start(launch: Launch) -> "subprocess.Popen[bytes]":
+    environment = dict(launch.environment)
+    rank = ["finetune_trainer.ranks.rank", str(launch.workspace.root)]
+    if launch.world.size == 1:
+        # A launcher of its own would import torch a second time before the rank can.
+        command = [sys.executable, "-m", *rank]
+        environment |= _variables_of_one_rank(launch.world)
+    else:
+        command = [sys.executable, *_elastic_launcher(launch.world, launch.node), "-m", *rank]
+    log.info("launching ranks=%d node=%d", launch.world.processes_per_node, launch.node)
+    # A session of its own: Ctrl-C in a terminal must reach the supervisor alone.
+    if launch.output is None:
+        return subprocess.Popen(command, env=environment, start_new_session=True)
+    with launch.output.open("ab") as file:
+        return subprocess.Popen(
+            command, env=environment, start_new_session=True, stdout=file, stderr=file
+        )
+
+
+def _elastic_launcher(world: World, node: int) -> list[str]:
+    return [
+        *("-m", "finetune_trainer.ranks.launcher"),
+        *("--nnodes", str(world.nodes)),
+        *("--node-rank", str(node)),
+        *("--nproc-per-node", str(world.processes_per_node)),
+        *("--master-addr", world.master_address),
+        *("--master-port", str(world.master_port)),
+        *("--rdzv-backend", "static"),
+        *("--max-restarts", "0"),
+    ]
+
+
+def _variables_of_one_rank(world: World) -> dict[str, str]:
+    """What the launcher would tell the only rank."""
+    return {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "1",
+        "LOCAL_WORLD_SIZE": "1",
+        "MASTER_ADDR": world.master_address,
+        "MASTER_PORT": str(world.master_port),
+    }
+
+
+def _wait(process: "subprocess.Popen[bytes]", launch: Launch, stop: StopRequest) -> Hung | None:
+    """Wait for the ranks to end, or end them where they hang: the rank that did then.
+
+    Once asked to stop, no longer than `stop_seconds`, and not at all while killing them loses
+    nothing: before training begins, and once a checkpoint holds its end.
+    """
+    has_ended = threading.Event()
+
+    def wait() -> None:
+        process.wait()
+        has_ended.set()
+
+    # In a thread, since `Popen.wait` with a timeout looks 20 times a second, beside busy ranks.
+    threading.Thread(target=wait, name="ranks", daemon=True).start()
+    while not has_ended.wait(POLL_SECONDS):
+        if stop.is_requested:
+            launch.workspace.stop.touch()
+            if stop.age_seconds > launch.stop_seconds or not _has_to_lose(launch.workspace):
+                log.warning("killing the ranks after %.0f s of stopping", stop.age_seconds)
+                _kill(process)
+                return None
+        if (hung := launch.watch.look(POLL_SECONDS)) is not None:
+            log.warning("rank=%d hangs, %s; its stacks follow", hung.rank, hung.doing)
+            launch.watch.tell_where()
+            stop.wait(STACKS_SECONDS)
+            _kill(process)
+            return hung
+    return None
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait()
+
+
+def _completed(result: RankResult, hung: Hung | None, ends: Mapping[int, int]) -> RankResult:
+    """A rank's account with what it cannot know itself: that it hung, or what killed it."""
+    if result.ending is not Ending.RUNNING:
+        return result
+    if hung is not None and hung.rank == result.rank:
+        failure = infrastructure_error(
+            "RanksHung",
+            f"no rank got on for {hung.seconds:.0f} s; rank {hung.rank} was {hung.doing}",
+            "look at the stacks in the trainer's log; set env: {FINETUNE_HANG_SECONDS: ...} if the "
+            "work takes that long",
+        ).failure
+        return replace(result, ending=Ending.FAILED, time=time.time(), failure=failure)
+    return replace(result, signal=max(0, -ends.get(result.rank, 0)))
+
+
+def _ends(workspace: Workspace) -> dict[int, int]:
+    """The exit codes that the elastic launcher saw, by rank; a signal's are below zero."""
+    try:
+        seen = json.loads(workspace.ends.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {int(rank): int(code) for rank, code in seen.items()}
+
+
+def _has_to_lose(workspace: Workspace) -> bool:
+    """Whether this node's ranks hold what is saved nowhere: they train, or have trained and left no
+    checkpoint of the end (`save_strategy: no`), so that the artifact alone would keep it."""
+    try:
+        told = Progress.from_body(workspace.progress.read_bytes())
+    except (FileNotFoundError, InvalidDocument):
+        return False
+    if told.phase is TrainerPhase.VERIFYING:
+        return told.step not in workspace.saved_steps()
+    return told.phase is TrainerPhase.TRAINING
+
+
+def _read_results(workspace: Workspace, world: World, node: int) -> list[RankResult]:
+    """What this node's ranks say about themselves; a rank that never began says nothing."""
+    paths = (workspace.result(rank) for rank in ranks_of_node(world, node))
+    return [RankResult.from_json(path.read_bytes()) for path in paths if path.is_file()]
+
+
+def ranks_of_node(world: World, node: int) -> range:
+    first = node * world.processes_per_node
+    return range(first, first + world.processes_per_node)
+
+
+def rank_environment(
+    environment: Mapping[str, str], additions: Mapping[str, str]
+) -> dict[str, str]:
+    """Ours with the plan's additions; what an outer launcher may have left is not passed on."""
+    kept = {name: value for name, value in environment.items() if name not in LAUNCHER_VARIABLES}
+    return {**kept, **additions}

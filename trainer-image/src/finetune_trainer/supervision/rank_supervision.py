@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs this node's ranks to their end, while their checkpoints go up; and tells why they failed.
+
+Also knows how a grace period is shared between what they do and what is to be uploaded after it.
+"""
+
+import logging
+from dataclasses import replace
+
+from finetune_contract.outcome import Blame
+from finetune_contract.run import Run
+from finetune_trainer.checkpoints import checkpoints
+from finetune_trainer.checkpoints.upload import CheckpointUploader
+from finetune_trainer.exchange import heartbeats
+from finetune_trainer.exchange.rank_results import Ending, RankResult, cause_of_failure
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.plan import trackers, training_plan
+from finetune_trainer.plan.memory_remedies import memory_remedy
+from finetune_trainer.plan.node import nccl_log
+from finetune_trainer.plan.node.gpu_check import visible_devices
+from finetune_trainer.plan.topology import formation_of
+from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
+from finetune_trainer.storage.store import Store
+from finetune_trainer.supervision import launching
+from finetune_trainer.supervision.context import Surroundings
+
+log = logging.getLogger(__name__)
+
+RANKS_SHARE_OF_GRACE = 0.6
+"""And publication's; the rest of the grace period belongs to the upload of what the ranks have
+saved."""
+
+UPLOAD_SHARE_OF_GRACE = 0.9
+"""Then an upload is given up, so that the outcome is told before the kubelet kills."""
+
+
+def train(
+    run: Run,
+    around: Surroundings,
+    store: Store,
+    planned: training_plan.TrainingPlan,
+    pushes: CheckpointPusher,
+) -> list[RankResult]:
+    """The results of ranks that all trained to the end; rank 0 may have rejected what came of it.
+
+    Raises:
+        AttemptFailed: one did not.
+        Interrupted: they stopped because they were asked to.
+    """
+    uploader = _uploader(run, around, store, planned, pushes)
+    uploader.start()
+    results = launching.run_ranks(_launch(run, around, planned), around.stop)
+    expected = launching.ranks_of_node(run.world, around.node)
+    is_finished = len(results) == len(expected) and all(
+        result.ending in (Ending.FINISHED, Ending.REJECTED) for result in results
+    )
+    uploader.finish(with_last_step=not is_finished, is_late=lambda: _is_late(around))
+    if is_finished:
+        if results[0].ending is Ending.FINISHED:
+            pushes.finish()
+        return results
+    if results and all(result.ending is Ending.STOPPED for result in results):
+        raise Interrupted
+    failure = cause_of_failure(results, expected, run.world.size)
+    for line in nccl_log.read_warnings(around.workspace.nccl):
+        log.warning("NCCL WARN %s", line)
+    if failure.blame is Blame.OUT_OF_MEMORY:
+        failure = replace(failure, remedy=memory_remedy(planned.config, run.world.size))
+    # While a job is being taken down its ranks lose each other, and are killed: no failures.
+    if around.stop.is_requested and failure.blame not in (Blame.USER, Blame.OUT_OF_MEMORY):
+        raise Interrupted
+    raise AttemptFailed(failure)
+
+
+def stop_after_training(around: Surroundings) -> StopRequest:
+    """A stop as publication heeds it: while there is time left to save the last checkpoint instead,
+    if that was held back; else while there is time left to tell the outcome."""
+    has_checkpoint = bool(around.workspace.saved_steps())
+    share = RANKS_SHARE_OF_GRACE if has_checkpoint else UPLOAD_SHARE_OF_GRACE
+    return around.stop.after(around.grace_seconds * share)
+
+
+def save_last_step(
+    run: Run, around: Surroundings, store: Store, planned: training_plan.TrainingPlan
+) -> None:
+    """Upload the checkpoint that was held back for an artifact that is not published in time."""
+    to_no_hub = CheckpointPusher(None, around.workspace.hub, "")
+    uploader = _uploader(run, around, store, planned, to_no_hub)
+    uploader.start()
+    uploader.finish(with_last_step=True, is_late=lambda: _is_late(around))
+
+
+def _is_late(around: Surroundings) -> bool:
+    return around.stop.age_seconds > around.grace_seconds * UPLOAD_SHARE_OF_GRACE
+
+
+def _uploader(
+    run: Run,
+    around: Surroundings,
+    store: Store,
+    planned: training_plan.TrainingPlan,
+    pushes: CheckpointPusher,
+) -> CheckpointUploader:
+    return CheckpointUploader(
+        store,
+        around.workspace,
+        checkpoints.Writer(
+            attempt=run.attempt,
+            node=around.node,
+            nodes=run.world.nodes,
+            facts=formation_of(planned.config, run.world).to_facts(),
+        ),
+        keep=planned.config.get("save_total_limit"),
+        last_step=lambda: around.reporter.current().total_steps,
+        on_complete=around.reporter.note_checkpoint,
+        also=pushes.offer,
+    )
+
+
+def _nccl(run: Run, around: Surroundings, planned: training_plan.TrainingPlan) -> dict[str, str]:
+    """What makes NCCL name its transports, unless the pod or the config sets its log."""
+    given = {**around.environment, **planned.environment}
+    return nccl_log.variables(around.workspace.nccl, run.world, around.hardware, given)
+
+
+def _launch(
+    run: Run, around: Surroundings, planned: training_plan.TrainingPlan
+) -> launching.Launch:
+    places = trackers.environment(run, around.workspace.trackers)
+    longest_wait = float(planned.config.get("ddp_timeout") or 0)
+    return launching.Launch(
+        world=run.world,
+        node=around.node,
+        workspace=around.workspace,
+        environment=launching.rank_environment(
+            {**places, **_nccl(run, around, planned), **around.environment},
+            {**visible_devices(around.hardware, around.environment), **planned.environment},
+        ),
+        output=around.rank_output,
+        stop_seconds=around.grace_seconds * RANKS_SHARE_OF_GRACE,
+        watch=heartbeats.HeartWatch(
+            workspace=around.workspace,
+            ranks=launching.ranks_of_node(run.world, around.node),
+            bound_seconds=heartbeats.bound_of({**around.environment, **planned.environment}),
+            least_seconds=max(heartbeats.LEAST_BOUND_SECONDS, longest_wait),
+        ),
+    )
