@@ -16,12 +16,13 @@ from finetune_contract import layout
 from finetune_contract.answers import Answer, parse_answers
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import Artifact, Outcome
+from finetune_contract.reasons import Reason
 from finetune_contract.run import Run
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
 from finetune_trainer.exchange.rank_results import RankResult
 from finetune_trainer.exchange.workspace import TRAINING_ARGUMENTS, Workspace
-from finetune_trainer.failures.errors import infrastructure_error
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.training_plan import effective_config
@@ -145,8 +146,8 @@ def require_intact(store: Store, digests: Mapping[str, str], found: Mapping[str,
         AttemptFailed: what was downloaded has not the digests of the manifest; all are by path.
     """
     if damaged := [path for path, digest in digests.items() if found[path] != digest]:
-        raise infrastructure_error(
-            "ArtifactDamaged",
+        raise attempt_failed(
+            Reason.ARTIFACT_DAMAGED,
             f"{store.uri}/{damaged[0]} is not what the manifest says",
             "delete the run's manifest.json there to train it again",
         )

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from finetune_trainer.failures.errors import infrastructure_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.failures.stopping import POLL_SECONDS, StopRequest
 from finetune_trainer.storage.manifest import File
 from finetune_trainer.storage.store import Store
@@ -84,8 +85,8 @@ def retrying(action: Callable[[], Result], what: str, stop: StopRequest | None =
         except ConnectionError as error:
             log.warning("store error path=%s try=%d error=%s", what, attempt, error)
             if attempt == TRIES or time.monotonic() - began > GIVE_UP_SECONDS:
-                raise infrastructure_error(
-                    "StoreUnreachable",
+                raise attempt_failed(
+                    Reason.STORE_UNREACHABLE,
                     f"the object store failed {attempt} times: {error}",
                     "check that the store is up and has room",
                 ) from None
