@@ -22,7 +22,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/build/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types test-pure test-slow test-cluster test-control-plane \
+.PHONY: help setup demo test check lint types test-pure test-slow test-cluster test-control-plane kueue \
 	test-all test-all-pure test-all-slow test-all-cluster test-gpu soak generate schema compare lock \
 	images sbom cluster cluster-down bench clean
 
@@ -46,7 +46,7 @@ demo: setup ## fine-tune a real model here, without a cluster, GPU or hub
 	$(BIN)/python -m testbed demo
 
 test: setup check ## what CI runs: check, then real trainings beside a real cluster
-	MAKE="$(MAKE)" $(BIN)/python tests/support/side_by_side.py test-slow test-cluster test-control-plane
+	MAKE="$(MAKE)" $(BIN)/python tests/support/side_by_side.py test-slow test-cluster test-control-plane kueue
 	@echo "Not run: the long forms of these tests (make test-all), of the fault tests (make soak), and what"
 	@echo "needs a GPU (make test-gpu). make help says what each part of test-all adds."
 
@@ -85,6 +85,9 @@ test-control-plane: setup ## replicas, plugin and results page on a real API ser
 	$(BIN)/python -m testbed prepare control-plane
 	$(REPLICAS) -m "control_plane and not long and not soak" tests/cluster
 
+kueue: setup ## build Kueue, which the cluster's tests install, unless the cache has it
+	nice $(BIN)/python -m testbed prepare kueue
+
 test-all: test-all-pure test-all-slow test-all-cluster ## the long forms, in three parts of an hour at most
 
 test-all-pure: setup ## 300 examples of each property, long lives of schedules, all seeds
@@ -108,6 +111,7 @@ test-gpu: setup ## what only a GPU shows: bf16, 4 and 8 bits, flash attention, L
 generate: setup build/schema.json ## make the files that are derived from others
 	cp build/schema.json $(SCHEMA)
 	cd tests && ../$(BIN)/python -m repository.crd_config
+	cd tests && ../$(BIN)/python -m repository.failure_reasons
 	cd tests && ../$(BIN)/python -m repository.schedule_crd
 	cd tests && ../$(BIN)/python -m repository.job_schema
 	cd tests && ../$(BIN)/python -m repository.editor_schemas

@@ -13,14 +13,23 @@ from hypothesis import strategies as st
 
 from finetune_contract.outcome import Blame, Failure, Outcome
 from finetune_contract.progress import TrainerPhase
+from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.spec import FineTuneJob, Resources
-from finetune_operator.objects.names import StopReason
 from support.factories import CONFIG, NOW, a_good_outcome, a_job
 
 BATCHES: tuple[Any, ...] = (1, 2, 3, 6, 8, "8", None, 0, -1, 2.5, "many", [])
 """Of configs that an older operator accepted, too."""
+
+REASONS = (
+    Reason.STORE_UNREACHABLE,
+    Reason.SUSPENDED,
+    Reason.SPEC_CHANGED,
+    Reason.DEADLINE_EXCEEDED,
+    Reason.PODS_NOT_STARTED,
+)
+"""One of the trainer's, and those for which the operator itself ends an attempt."""
 
 
 @cache
@@ -72,7 +81,7 @@ def failures() -> st.SearchStrategy[Failure]:
     return st.builds(
         Failure,
         blame=st.sampled_from(Blame),
-        reason=st.sampled_from(["StoreUnreachable", *StopReason]),
+        reason=st.sampled_from(REASONS),
         message=st.text(max_size=5),
         remedy=st.text(max_size=5),
         phase=st.sampled_from(["", *TrainerPhase]),

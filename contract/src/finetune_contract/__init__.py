@@ -4,6 +4,7 @@
 - `run`: the run document, which the operator writes and the trainer reads.
 - `progress`, `answers`: what a running trainer reports every few seconds.
 - `outcome`: what the trainer leaves in its termination log, and its exit codes.
+- `reasons`: the one table of failure reasons, from which failures are made.
 - `layout`: where things lie in the object store.
 - `mounts`: paths and environment variables inside the trainer container.
 - `documents`: reading JSON documents with errors that name the field.

@@ -39,11 +39,6 @@ class Blame(StrEnum):
     """Anything unforeseen: retried like infrastructure, since nobody knows better."""
 
 
-PEER_LOST = "PeerLost"
-"""The reason of a failure that is only an echo: a rank on another node was gone. Other nodes'
-outcomes know better."""
-
-
 class ExitCode(IntEnum):
     """The supervisor's exit codes. The batch Job's condition quotes them, so that the operator
     knows who was to blame even when the pod, and its termination log with it, is gone."""

@@ -26,4 +26,14 @@ def prepare_control_plane() -> None:
     prometheus.fetch()
 
 
-PARTS = {"cluster": prepare_cluster, "control-plane": prepare_control_plane}
+def prepare_kueue() -> None:
+    """Which one module of the cluster's tests installs, long after the others have begun."""
+    binaries.cluster_programs()
+    binaries.build(binaries.KUEUE)
+
+
+PARTS = {
+    "cluster": prepare_cluster,
+    "control-plane": prepare_control_plane,
+    "kueue": prepare_kueue,
+}

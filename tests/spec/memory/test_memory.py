@@ -166,6 +166,16 @@ def test_offloading_costs_fewer_activations_than_checkpointing() -> None:
     assert offloaded.activations < needs({"use_peft": True}).activations
 
 
+def test_fsdps_own_checkpointing_counts_like_trls() -> None:
+    fsdp = {"use_peft": True, "fsdp": True}
+    own = {"activation_checkpointing": False, "fsdp_config": {"activation_checkpointing": True}}
+
+    kept, recomputed = needs({**fsdp, "activation_checkpointing": False}), needs({**fsdp, **own})
+
+    assert recomputed.activations < kept.activations
+    assert recomputed == needs(fsdp)
+
+
 def test_the_parts_add_up_where_gradients_accumulate() -> None:
     estimate = needs({"gradient_accumulation_steps": 2})
 
@@ -207,16 +217,38 @@ def test_a_config_without_numbers_is_told_by_the_name_of_what_is_missing() -> No
     ("config", "memory", "settings"),
     [
         pytest.param(
-            {"use_peft": True, "dtype": "bfloat16", "gradient_checkpointing": False},
-            "40Gi",
-            {"gradient_checkpointing": True},
-            id="checkpointing first: it costs time only",
-        ),
-        pytest.param(
             {"use_peft": True, "dtype": "bfloat16", "per_device_train_batch_size": 32},
             "26Gi",
             {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 2},
-            id="then a smaller batch, the largest that fits, with more accumulation",
+            id="a smaller batch, the largest that fits, with more accumulation",
+        ),
+        pytest.param(
+            {"use_peft": True, "dtype": "bfloat16", "gradient_checkpointing": False},
+            "40Gi",
+            {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2},
+            id="a smaller batch before what the user has switched off is on again",
+        ),
+        pytest.param(
+            {"use_peft": True, "dtype": "bfloat16", "gradient_checkpointing": False},
+            "20Gi",
+            {"gradient_checkpointing": True},
+            id="checkpointing alone where single rows are too many without it",
+        ),
+        pytest.param(
+            {"use_peft": True, "dtype": "bfloat16", "gradient_checkpointing": False},
+            "16Gi",
+            {
+                "per_device_train_batch_size": 1,
+                "gradient_accumulation_steps": 8,
+                "gradient_checkpointing": True,
+            },
+            id="both",
+        ),
+        pytest.param(
+            {"use_peft": True, "torch_dtype": "bfloat16", "per_gpu_train_batch_size": 32},
+            "26Gi",
+            {"per_gpu_train_batch_size": 16, "gradient_accumulation_steps": 2},
+            id="in the user's own spelling",
         ),
         pytest.param(
             {"use_peft": True, "per_device_train_batch_size": 1},

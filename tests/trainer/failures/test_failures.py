@@ -7,8 +7,9 @@ import pickle
 import pytest
 
 from finetune_contract.outcome import Blame
+from finetune_contract.reasons import Reason
 from finetune_trainer.failures.classification import classify
-from finetune_trainer.failures.errors import AttemptFailed, Stage, interruption, user_error
+from finetune_trainer.failures.errors import AttemptFailed, Stage, attempt_failed, interruption
 
 
 def an_error(name: str, text: str = "", base: type[Exception] = Exception) -> Exception:
@@ -104,13 +105,13 @@ def test_that_a_data_set_was_not_made_is_judged_by_what_came_before(
 
 
 def test_a_failure_that_says_so_itself_stands() -> None:
-    error = user_error("SplitNotFound", "there is no split", "choose another")
+    error = attempt_failed(Reason.SPLIT_NOT_FOUND, "there is no split", "choose another")
 
     assert classify(error, Stage.TRAINING) == error.failure
 
 
 def test_a_failure_that_a_library_has_wrapped_stands() -> None:
-    error = user_error("SplitNotFound", "there is no split", "choose another")
+    error = attempt_failed(Reason.SPLIT_NOT_FOUND, "there is no split", "choose another")
     wrapped = RuntimeError("an error occurred while generating the dataset")
     wrapped.__cause__ = error
 
@@ -118,7 +119,7 @@ def test_a_failure_that_a_library_has_wrapped_stands() -> None:
 
 
 def test_a_failure_survives_its_way_out_of_another_process() -> None:
-    error = user_error("SplitNotFound", "there is no split", "choose another")
+    error = attempt_failed(Reason.SPLIT_NOT_FOUND, "there is no split", "choose another")
 
     arrived = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
 

@@ -12,6 +12,7 @@ adapter       what LoRA trains
 optimizers    what the optimizer keeps
 activations   what the forward pass keeps
 estimate      all of it, part by part
+ladder        what to change where memory is short, in order
 fitting       what to change so that it fits
 quantity      24Gi
 

@@ -63,26 +63,20 @@ def _deepspeed(profile: Any, world_size: int) -> Sharding:
 
 
 def _fsdp(config: Reading, world_size: int) -> Sharding:
-    tuning = config["fsdp_config"]
-    is_guessed = isinstance(tuning, str)
-    if not isinstance(tuning, Mapping):
-        tuning = {}
-    version = tuning.get("version", tuning.get("fsdp_version", 2))
     words = config["fsdp"] if isinstance(config["fsdp"], str) else ""
-    reshards = tuning.get("reshard_after_forward", tuning.get("fsdp_reshard_after_forward"))
     # Of FSDP 1 the strategy, by name or number, whatever its case.
-    strategy = str(reshards).lower()
+    strategy = str(config.fsdp_option("reshard_after_forward")).lower()
     is_whole = strategy in ("false", "shard_grad_op", "2") or "shard_grad_op" in words
-    is_offloaded = bool(tuning.get("cpu_offload")) or "offload" in words
+    is_offloaded = bool(config.fsdp_option("cpu_offload")) or "offload" in words
     return Sharding(
-        name=f"FSDP{version}",
+        name=f"FSDP{config.fsdp_option('version') or 2}",
         weights=1 if is_whole else world_size,
         gradients=world_size,
         optimizer=world_size,
         upcasts_trainable=True,
         keeps_weights=not is_offloaded,
         keeps_optimizer=not is_offloaded,
-        is_guessed=is_guessed,
+        is_guessed=isinstance(config["fsdp_config"], str),
     )
 
 

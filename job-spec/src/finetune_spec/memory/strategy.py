@@ -6,9 +6,7 @@ sources: weights are loaded as `dtype` says (`float32`), `bf16` is autocast arou
 LoRA in 32 bits except beside quantized weights, where TRL casts it to bfloat16.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from finetune_spec.config.parse.reading import Reading
 from finetune_spec.memory.architecture import Architecture
@@ -109,20 +107,16 @@ def read_strategy(
 
 
 def _weight_bytes(config: Reading, model: Architecture) -> int:
-    given = _initial(config).get("dtype") or _initial(config).get("torch_dtype") or config["dtype"]
+    initial = config.mapping("model_init_kwargs")
+    given = initial.get("dtype") or initial.get("torch_dtype") or config["dtype"]
     if given in (None, "auto"):
         given = model.stored_dtype
     return _DTYPES.get(str(given).removeprefix("torch."), FLOAT32)
 
 
 def _attention(config: Reading) -> str:
-    given = _initial(config).get("attn_implementation") or config["attn_implementation"]
-    return str(given or "sdpa")
-
-
-def _initial(config: Reading) -> Mapping[str, Any]:
-    given = config["model_init_kwargs"]
-    return given if isinstance(given, Mapping) else {}
+    given = config.mapping("model_init_kwargs").get("attn_implementation")
+    return str(given or config["attn_implementation"] or "sdpa")
 
 
 def _is_mixed(config: Reading, *, has_gpus: bool) -> bool:
@@ -133,23 +127,15 @@ def _is_mixed(config: Reading, *, has_gpus: bool) -> bool:
 
 
 def _checkpoint_every(config: Reading) -> int | None:
-    # The older name counts only where the newer one is not set, and its default is on.
-    newer = config["activation_checkpointing"]
-    if not (config["gradient_checkpointing"] if newer is None else newer):
-        return None
-    every = _checkpointing_arguments(config).get("every_n_layers")
+    if not config.recomputes_by_trl:
+        return 1 if config.recomputes_by_fsdp else None
+    every = config.mapping(config.recomputation_key("_kwargs")).get("every_n_layers")
     return every if isinstance(every, int) and every > 0 else 1
 
 
 def _offloads_checkpoints(config: Reading) -> bool:
-    return _checkpoint_every(config) is not None and bool(
-        _checkpointing_arguments(config).get("offload")
-    )
-
-
-def _checkpointing_arguments(config: Reading) -> Mapping[str, Any]:
-    given = config["activation_checkpointing_kwargs"] or config["gradient_checkpointing_kwargs"]
-    return given if isinstance(given, Mapping) else {}
+    options = config.mapping(config.recomputation_key("_kwargs"))
+    return config.recomputes_by_trl and bool(options.get("offload"))
 
 
 def _read_lora(

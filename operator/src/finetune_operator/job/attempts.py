@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from finetune_contract.outcome import Blame, Failure
-from finetune_operator.objects.names import StopReason
+from finetune_contract.reasons import Reason
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import parse_time, render_time
 
@@ -76,7 +76,7 @@ class Attempt:
 
     @property
     def was_suspended(self) -> bool:
-        return self.failure is not None and self.failure.reason == StopReason.SUSPENDED
+        return self.failure is not None and self.failure.reason == Reason.SUSPENDED
 
 
 def parse_attempts(status: Body) -> tuple[Attempt, ...]:

@@ -25,7 +25,7 @@ from finetune_operator.job.status.status import (
 )
 from finetune_operator.objects import conditions
 from finetune_operator.objects.errors import NotYet
-from finetune_operator.objects.names import Phase, Reason
+from finetune_operator.objects.names import JobReason, Phase
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import render_time
 from finetune_operator.settings import Settings
@@ -121,7 +121,7 @@ async def _carry_out(
         return replace(
             decision,
             phase=Phase.PENDING if number == 1 else Phase.RETRYING,
-            reason=not_yet.reason or Reason.WAITING,
+            reason=not_yet.reason or JobReason.WAITING,
             message=str(not_yet),
             attempt_to_start=None,
             check_again_in=not_yet.after,

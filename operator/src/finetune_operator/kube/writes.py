@@ -6,7 +6,7 @@ from datetime import timedelta
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.errors import Conflict, Gone, NotYet
-from finetune_operator.objects.names import EVENTS, Reason, Resource
+from finetune_operator.objects.names import EVENTS, JobReason, Resource
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.telemetry.logs import say
 
@@ -98,5 +98,5 @@ def _refused(manifest: Manifest, error: ApiError) -> NotYet:
     return NotYet(
         f"creating {manifest['kind']} {manifest['metadata']['name']} was refused: {error.message}",
         after=REFUSED_DELAY,
-        reason=Reason.CREATE_REFUSED,
+        reason=JobReason.CREATE_REFUSED,
     )

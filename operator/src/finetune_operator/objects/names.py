@@ -92,7 +92,7 @@ class Phase(StrEnum):
     FAILED = "Failed"
 
 
-class Reason(StrEnum):
+class JobReason(StrEnum):
     """Reasons of the operator's own in conditions and events: never changed, scripts read them."""
 
     INVALID_SPEC = "InvalidSpec"
@@ -129,27 +129,6 @@ class ScheduleReason(StrEnum):
     SUCCESSFUL_DELETE = "SuccessfulDelete"
     SAW_COMPLETED_JOB = "SawCompletedJob"
     MISSING_JOB = "MissingJob"
-
-
-class FailureReason(StrEnum):
-    """Reasons the operator gives for a failure where the trainer left no outcome."""
-
-    EXITED_WITHOUT_OUTCOME = "ExitedWithoutOutcome"
-    OUT_OF_HOST_MEMORY = "OutOfHostMemory"
-    POD_FAILED = "PodFailed"
-    POD_STOPPED = "PodStopped"
-    TRAINING_JOB_FAILED = "TrainingJobFailed"
-    TRAINING_JOB_DELETED = "TrainingJobDeleted"
-    UNEXPLAINED = "Unexplained"
-
-
-class StopReason(StrEnum):
-    """Why the operator itself ended an attempt."""
-
-    SUSPENDED = "Suspended"
-    SPEC_CHANGED = "SpecChanged"
-    DEADLINE_EXCEEDED = "DeadlineExceeded"
-    PODS_NOT_STARTED = "PodsNotStarted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

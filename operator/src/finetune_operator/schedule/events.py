@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_operator.objects import conditions
-from finetune_operator.objects.names import Reason, ScheduleReason
+from finetune_operator.objects.names import JobReason, ScheduleReason
 from finetune_operator.schedule.decision import Decision
 from finetune_operator.schedule.observation import Child, Observed
 
@@ -73,7 +73,7 @@ def _tell_ended(before: Mapping[str, Any], observed: Observed) -> Iterator[Told]
 
 
 _TOLD_REASONS = {
-    Reason.INVALID_SPEC: True,
+    JobReason.INVALID_SPEC: True,
     ScheduleReason.FAILED_CREATE: True,
     ScheduleReason.JOB_ALREADY_ACTIVE: False,
 }

@@ -8,7 +8,7 @@ from typing import Any
 from finetune_operator.objects import conditions
 from finetune_operator.objects.conditions import Claim
 from finetune_operator.objects.errors import InvalidSpec, NotYet
-from finetune_operator.objects.names import API_VERSION, KIND, Reason, ScheduleReason
+from finetune_operator.objects.names import API_VERSION, KIND, JobReason, ScheduleReason
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import render_time
 from finetune_operator.schedule.decision import Decision
@@ -49,9 +49,9 @@ def rejected_status(
     """Of a schedule whose spec the user must edit first."""
     message = str(invalid)
     claims = [
-        Claim(type="Accepted", is_true=False, reason=Reason.INVALID_SPEC, message=message),
-        Claim(type="Stalled", is_true=True, reason=Reason.INVALID_SPEC, message=message),
-        Claim(type="Ready", is_true=False, reason=Reason.INVALID_SPEC, message=message),
+        Claim(type="Accepted", is_true=False, reason=JobReason.INVALID_SPEC, message=message),
+        Claim(type="Stalled", is_true=True, reason=JobReason.INVALID_SPEC, message=message),
+        Claim(type="Ready", is_true=False, reason=JobReason.INVALID_SPEC, message=message),
     ]
     previous = body.get("status", {})
     # What it was counted by until now is not forgotten over a typo.
@@ -89,7 +89,7 @@ def _claims(schedule: Schedule, decision: Decision, refusal: NotYet | None) -> l
     accepted = Claim(
         type="Accepted",
         is_true=True,
-        reason=Reason.SPEC_ACCEPTED,
+        reason=JobReason.SPEC_ACCEPTED,
         message="; ".join(["the spec is valid", *(f"warning: {w}" for w in schedule.warnings)]),
     )
     if refusal is None:

@@ -46,6 +46,26 @@ def test_last_activations_are_computed_again_in_the_users_own_spelling(key: str)
     assert steps == [{}, {key: True}]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param({"activation_checkpointing": None}, id="by default"),
+        pytest.param(
+            {
+                "fsdp": True,
+                "activation_checkpointing": False,
+                "fsdp_config": {"activation_checkpointing": True},
+            },
+            id="by FSDP's own switch, next to which TRL's would make the config wrong",
+        ),
+    ],
+)
+def test_no_attempt_is_spent_on_activations_that_are_computed_again_already(
+    config: dict[str, Any],
+) -> None:
+    assert steps_of(per_device_train_batch_size=1, **config) == [{}]
+
+
 def test_a_batch_is_changed_in_the_users_own_spelling() -> None:
     (_, step, *_) = steps_of(per_gpu_train_batch_size=2)
 

@@ -22,7 +22,7 @@ from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.job.status.status import next_status, status_patch
 from finetune_operator.objects import conditions
-from finetune_operator.objects.names import Phase, Reason
+from finetune_operator.objects.names import JobReason, Phase
 from support.factories import NOW, a_failure, a_job
 from support.observations import histories, jobs, moments, observations
 from support.resource_schema import SCHEMA, assert_fits
@@ -120,13 +120,13 @@ def test_status_and_decision_agree_and_the_conditions_with_one_another(
     assert len(true & {"Ready", "Reconciling", "Stalled"}) == (
         decision.phase is not Phase.SUSPENDED
     )
-    is_wrong = job.is_rejected or decision.reason == Reason.INVALID_SPEC
+    is_wrong = job.is_rejected or decision.reason == JobReason.INVALID_SPEC
     assert ("Stalled" in true) == (decision.phase is Phase.FAILED or is_wrong)
     for terminal in ("Complete", "Failed", "Reconciling", "Stalled", "Suspended"):
         condition = conditions.find(found, terminal)
         assert condition is None or condition["status"] == "True"
     ready = conditions.require(found, "Ready")
-    reason = Reason.INVALID_SPEC if is_wrong else decision.reason
+    reason = JobReason.INVALID_SPEC if is_wrong else decision.reason
     assert (ready["reason"], ready["observedGeneration"]) == (reason, job.generation)
     if decision.phase is Phase.FAILED:
         assert status["failure"]["reason"] == decision.reason

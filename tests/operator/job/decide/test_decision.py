@@ -151,6 +151,15 @@ def test_a_changed_spec_ends_what_runs_and_starts_anew_when_it_has() -> None:
     assert rule_on(earlier=(ended(1, FAILED, Blame.USER),)).attempt_to_start == 2
 
 
+def test_an_attempt_whose_failure_nobody_recorded_ends_the_job_unexplained() -> None:
+    edited = replace(ended(1, FAILED), failure=None)
+
+    decision = rule_on(edited, max_attempts=1)
+
+    assert decision.failure is not None
+    assert (decision.failure.reason, decision.failure.blame) == ("Unexplained", Blame.INTERNAL)
+
+
 def test_failures_of_another_spec_are_not_counted() -> None:
     before = tuple(ended(number, FAILED) for number in (1, 2, 3))
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from finetune_operator.job.observe.queueing import NO_WORDS, find_queue, find_queue_words
-from finetune_operator.objects.names import Reason
+from finetune_operator.objects.names import JobReason
 from support.factories import a_training_job
 
 NO_QUOTA = (
@@ -31,7 +31,10 @@ def checks(*states: tuple[str, str, str]) -> list[dict[str, str]]:
     ("workload", "reason", "message"),
     [
         pytest.param(
-            a_workload(("QuotaReserved", "False", NO_QUOTA)), Reason.QUEUED, NO_QUOTA, id="no quota"
+            a_workload(("QuotaReserved", "False", NO_QUOTA)),
+            JobReason.QUEUED,
+            NO_QUOTA,
+            id="no quota",
         ),
         pytest.param(
             a_workload(
@@ -39,7 +42,7 @@ def checks(*states: tuple[str, str, str]) -> list[dict[str, str]]:
                 ("Evicted", "True", PREEMPTED),
                 ("Preempted", "True", PREEMPTED),
             ),
-            Reason.PREEMPTED,
+            JobReason.PREEMPTED,
             f"evicted: {PREEMPTED}; {NO_QUOTA}",
             id="preempted, and waiting again",
         ),
@@ -49,7 +52,7 @@ def checks(*states: tuple[str, str, str]) -> list[dict[str, str]]:
                 ("Evicted", "True", PREEMPTED),
                 ("Preempted", "True", PREEMPTED),
             ),
-            Reason.PREEMPTED,
+            JobReason.PREEMPTED,
             f"evicted: {PREEMPTED}",
             id="just preempted",
         ),
@@ -58,7 +61,7 @@ def checks(*states: tuple[str, str, str]) -> list[dict[str, str]]:
                 ("Evicted", "False", "Previously: stopped"),
                 ("QuotaReserved", "False", NO_QUOTA),
             ),
-            Reason.QUEUED,
+            JobReason.QUEUED,
             NO_QUOTA,
             id="evicted long ago",
         ),
@@ -70,21 +73,21 @@ def checks(*states: tuple[str, str, str]) -> list[dict[str, str]]:
                     ("budget", "Ready", ""), ("capacity", "Pending", "2 nodes are being added")
                 ),
             ),
-            Reason.QUEUED,
+            JobReason.QUEUED,
             "its quota is reserved; admission checks are not ready: "
             "capacity (2 nodes are being added)",
             id="an admission check",
         ),
         pytest.param(
             a_workload(("QuotaReserved", "False", NO_QUOTA), spec={"active": False}),
-            Reason.QUEUED,
+            JobReason.QUEUED,
             "Workload job-balloon-1-4f2ab was deactivated: its spec.active is false",
             id="deactivated",
         ),
     ],
 )
 def test_a_workload_says_why_it_waits(
-    workload: dict[str, Any], reason: Reason, message: str
+    workload: dict[str, Any], reason: JobReason, message: str
 ) -> None:
     words = find_queue_words(workload)
 

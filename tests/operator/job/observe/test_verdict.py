@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import PEER_LOST, Blame
+from finetune_contract.outcome import Blame
+from finetune_contract.reasons import Reason
 from finetune_operator.job.observe.verdict import MEMORY_REMEDY, find_outcome, judge_failure
 from support.factories import (
     DISRUPTED,
@@ -26,6 +27,10 @@ QUOTED = (
 
 def words(blame: Blame = Blame.INFRASTRUCTURE, **given: Any) -> str:
     return a_bad_outcome(blame, **given).to_json()
+
+
+def an_echo(**given: Any) -> str:
+    return words(reason=Reason.PEER_LOST, **given)
 
 
 def judge(*pods: dict[str, Any], message: str = "", nodes: int = 1) -> Any:
@@ -49,7 +54,7 @@ def test_outcome_is_believed() -> None:
         pytest.param(
             an_ended_pod(137, reason="OOMKilled"),
             Blame.INFRASTRUCTURE,
-            "OutOfHostMemory",
+            "HostOutOfMemory",
             "more memory than its limit",
             id="killed for memory",
         ),
@@ -127,6 +132,17 @@ def test_when_all_pods_are_gone_the_job_is_quoted(message: str, blame: Blame) ->
     assert judge(message=message).failure.blame is blame
 
 
+def test_a_job_that_failed_without_a_reason_of_its_own() -> None:
+    training_job = a_training_job(ended="Failed", message="Job has failed")
+    assert judge_failure(training_job, ()).failure.reason == "PodFailurePolicy"
+    training_job["status"]["conditions"][0].pop("reason")
+
+    failure = judge_failure(training_job, ()).failure
+
+    assert (failure.reason, failure.message) == ("TrainingJobFailed", "Job has failed")
+    assert failure.blame is Blame.INFRASTRUCTURE
+
+
 class TestSeveralNodes:
     """Whom to believe when each says something else."""
 
@@ -148,24 +164,28 @@ class TestSeveralNodes:
 
     def test_a_killed_pod_wins_over_the_peer_that_lost_it(self) -> None:
         killed = an_ended_pod(137, name="b", reason="OOMKilled", at=NOW)
-        echo = an_ended_pod(75, name="a", message=words(rank=1, reason=PEER_LOST), at=NOW)
+        echo = an_ended_pod(75, name="a", message=an_echo(rank=1), at=NOW)
 
-        assert judge(echo, killed, nodes=2).failure.reason == "OutOfHostMemory"
+        assert judge(echo, killed, nodes=2).failure.reason == "HostOutOfMemory"
 
     def test_a_lost_peer_is_heard_where_nobody_else_speaks(self) -> None:
-        echo = an_ended_pod(75, message=words(rank=1, reason=PEER_LOST))
+        echo = an_ended_pod(75, message=an_echo(rank=1))
 
-        assert judge(echo, nodes=2).failure.reason == PEER_LOST
+        assert judge(echo, nodes=2).failure.reason == Reason.PEER_LOST
 
     def test_the_pod_that_was_stopped_first_is_the_cause(self) -> None:
         stopped = an_ended_pod(143, name="b", message=words(Blame.INTERRUPTION), at=NOW)
-        echo = an_ended_pod(75, name="a", message=words(reason=PEER_LOST), at=NOW + seconds(1))
+        echo = an_ended_pod(
+            75, name="a", message=words(reason=Reason.PEER_LOST), at=NOW + seconds(1)
+        )
 
         assert judge(echo, stopped, nodes=2).failure.blame is Blame.INTERRUPTION
 
     def test_a_disrupted_pod_is_the_cause(self) -> None:
         drained = an_ended_pod(137, name="b", conditions=[DISRUPTED], at=NOW)
-        echo = an_ended_pod(75, name="a", message=words(reason=PEER_LOST), at=NOW + seconds(1))
+        echo = an_ended_pod(
+            75, name="a", message=words(reason=Reason.PEER_LOST), at=NOW + seconds(1)
+        )
 
         assert judge(echo, drained, nodes=2).failure.blame is Blame.INTERRUPTION
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from finetune_contract import mounts
 from finetune_contract.documents import InvalidDocument
-from finetune_contract.outcome import Blame, Failure, Outcome
+from finetune_contract.outcome import Outcome
+from finetune_contract.reasons import Reason
 from finetune_contract.run import Run
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
@@ -52,11 +53,9 @@ def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
         options.work.mkdir(parents=True, exist_ok=True)
     except (OSError, InvalidDocument) as error:
         return Outcome(
-            failure=Failure(
-                blame=Blame.INTERNAL,
-                reason="InvalidRunDocument",
-                message=f"{options.run}: {error}",
-                remedy="check that operator and trainer image are from the same release",
+            failure=Reason.INVALID_RUN_DOCUMENT.failure(
+                f"{options.run}: {error}",
+                "check that operator and trainer image are from the same release",
             )
         )
     workspace = Workspace(root=options.work.absolute())

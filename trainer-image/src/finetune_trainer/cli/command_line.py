@@ -16,11 +16,12 @@ from typing import NoReturn
 
 from finetune_contract import layout
 from finetune_contract.outcome import Blame, ExitCode, Outcome
+from finetune_contract.reasons import Reason
 from finetune_contract.run import Run
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.cli import download, job_file, overrides, plan, terminal, validate
 from finetune_trainer.exchange.workspace import Workspace
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.failures.redaction import hide_in_output
 from finetune_trainer.failures.stopping import StopRequest, end_process
 from finetune_trainer.plan.node.gpu_probe import find_hardware
@@ -134,8 +135,8 @@ def _read_job(
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise user_error(
-            "InvalidJob", f"{path} cannot be read: {error.strerror}", "check the path"
+        raise attempt_failed(
+            Reason.INVALID_JOB, f"{path} cannot be read: {error.strerror}", "check the path"
         ) from None
     return job_file.parse_job(content, str(path), output=output, overrides=settings)
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from finetune_contract.reasons import Reason
 from finetune_contract.run import JobReference, Run, World, run_id
 from finetune_spec.shape import KIND
 from finetune_trainer.cli.file_check import check_document, kind_of
 from finetune_trainer.cli.overrides import Override, apply_overrides
 from finetune_trainer.cli.yaml.source_lines import read_documents
 from finetune_trainer.cli.yaml.tree import Found
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 
 LOCAL_NAMESPACE = "default"
 
@@ -50,8 +51,10 @@ def parse_job(
     if broken:
         raise _refusal(name, broken)
     if len(jobs) != 1:
-        raise user_error(
-            "InvalidJob", f"{name} holds {len(jobs)} {KIND}s, expected one", f"add `kind: {KIND}`"
+        raise attempt_failed(
+            Reason.INVALID_JOB,
+            f"{name} holds {len(jobs)} {KIND}s, expected one",
+            f"add `kind: {KIND}`",
         )
     document = apply_overrides(jobs[0], overrides)
     found = check_document(document, checked_as=_as_in_cluster(document.value, output))
@@ -102,8 +105,8 @@ def _as_in_cluster(document: Mapping[str, Any], output: str | None) -> Mapping[s
 
 
 def _refusal(name: str, mistakes: list[Found]) -> AttemptFailed:
-    return user_error(
-        "InvalidJob",
+    return attempt_failed(
+        Reason.INVALID_JOB,
         "\n".join(one.told_in(name) for one in mistakes),
         f"correct {name}; `finetune validate {name}` checks it again",
     )

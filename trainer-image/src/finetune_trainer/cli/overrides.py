@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from finetune_contract.reasons import Reason
 from finetune_spec.schedule import TEMPLATE
 from finetune_spec.shape import SCHEDULE_KIND
 from finetune_trainer.cli.yaml.source_lines import Document, read_documents
 from finetune_trainer.cli.yaml.tree import Node, Place
-from finetune_trainer.failures.errors import user_error
+from finetune_trainer.failures.errors import attempt_failed
 
 Path = tuple[str | int, ...]
 
@@ -77,8 +78,8 @@ def _parse(setting: str) -> Override:
     key, equals, text = setting.partition("=")
     path = tuple(_parts(key))
     if not equals or not path:
-        raise user_error(
-            "InvalidJob",
+        raise attempt_failed(
+            Reason.INVALID_JOB,
             f"--set {setting}: expected key=value",
             "write for example --set learning_rate=1e-4",
         )
@@ -87,8 +88,8 @@ def _parse(setting: str) -> Override:
     found = [one for document in documents for one in document.found]
     if found or len(documents) > 1:
         why = found[0].sentence if found else "found several documents, expected one value"
-        raise user_error(
-            "InvalidJob", f"--set {key}: {why}", "put the value in quotes if it is a text"
+        raise attempt_failed(
+            Reason.INVALID_JOB, f"--set {key}: {why}", "put the value in quotes if it is a text"
         )
     node = documents[0].root if documents else Node(value=None, place=place)
     return Override(path=path, node=_moved(node, place))
@@ -140,8 +141,8 @@ def _with_item(node: Node, index: int, new: Node) -> Node:
 
 
 def _dead_end(step: str | int, place: Place) -> Exception:
-    return user_error(
-        "InvalidJob",
+    return attempt_failed(
+        Reason.INVALID_JOB,
         f"{place.origin}: there is nothing to set {step} in",
         "name a key of a mapping, as in spec.resources.nodes, or the next place of a list",
     )

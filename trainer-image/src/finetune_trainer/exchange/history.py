@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 
 Record = Mapping[str, Any]
 
@@ -99,8 +100,8 @@ def require_no_worse_than_base(
         return
     loss_by = base - tuned[-1] if is_greater_better else tuned[-1] - base
     if loss_by > TOLERANCE * abs(base):
-        raise user_error(
-            "WorseThanBase",
+        raise attempt_failed(
+            Reason.WORSE_THAN_BASE,
             f"{metric} is {tuned[-1]:.4g} after training, and {base:.4g} for the base model "
             "untrained",
             "lower learning_rate, train for fewer epochs or with load_best_model_at_end, or look "
@@ -129,8 +130,8 @@ def require_learning(history: Sequence[Record]) -> None:
         # transformers logs a loss that is no number as zero.
         raise diverged("no step had a gradient that is a finite number")
     if seen and not any(numbers):
-        raise user_error(
-            "NothingTrained",
+        raise attempt_failed(
+            Reason.NOTHING_TRAINED,
             "loss and gradient were zero at every step: no token of the data counts for the loss",
             "raise max_length if prompts fill it; without assistant_only_loss or "
             "completion_only_loss every token counts",
@@ -150,8 +151,8 @@ def require_finite_gradients(history: Sequence[Record]) -> None:
 
 
 def diverged(what: str) -> AttemptFailed:
-    return user_error(
-        "NotFinite",
+    return attempt_failed(
+        Reason.NOT_FINITE,
         f"{what}: training has diverged",
         "lower learning_rate, set max_grad_norm, or train in bf16 instead of fp16",
     )

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from finetune_contract.documents import optional, parse_object, require
-from finetune_contract.outcome import PEER_LOST, Blame, Failure
+from finetune_contract.outcome import Failure
+from finetune_contract.reasons import Reason
 
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 """What native code ends with by its own doing."""
@@ -94,7 +95,7 @@ def cause_of_failure(
         if result.failure is not None
     ]
     for failure in failed:
-        if failure.reason != PEER_LOST:
+        if failure.reason != Reason.PEER_LOST:
             return failure
     killed = [result for result in results if result.ending is Ending.RUNNING]
     if killed and len(results) == len(expected_ranks):
@@ -104,11 +105,9 @@ def cause_of_failure(
     if world_size == 1:
         # There was nobody for it to find: it was gone before it could say that it had begun.
         return _killed([RankResult(rank=0, time=0, ending=Ending.RUNNING)])
-    return Failure(
-        blame=Blame.INFRASTRUCTURE,
-        reason="RendezvousFailed",
-        message="the ranks never began: they did not find each other",
-        remedy="check that every node's pod runs and that a NetworkPolicy lets them talk",
+    return Reason.RENDEZVOUS_FAILED.failure(
+        "the ranks never began: they did not find each other",
+        "check that every node's pod runs and that a NetworkPolicy lets them talk",
     )
 
 
@@ -120,17 +119,13 @@ def _killed(results: Sequence[RankResult]) -> Failure:
     named = "a rank" if rank is None else f"rank {rank}"
     by = f" ({signal.Signals(known[0].signal).name})" if len(known) == 1 and known[0].signal else ""
     if known[0].signal in CRASHES:
-        return Failure(
-            blame=Blame.INFRASTRUCTURE,
-            reason="RankCrashed",
-            message=f"{named} crashed in native code{by}",
-            remedy="look at the end of the trainer's log, and at the node's GPU and driver",
+        return Reason.RANK_CRASHED.failure(
+            f"{named} crashed in native code{by}",
+            "look at the end of the trainer's log, and at the node's GPU and driver",
             rank=rank,
         )
-    return Failure(
-        blame=Blame.INFRASTRUCTURE,
-        reason="RankKilled",
-        message=f"{named} was killed by a signal{by}, most often because the node's memory ran out",
-        remedy="raise spec.resources.memory, or lower per_device_train_batch_size or max_length",
+    return Reason.RANK_KILLED.failure(
+        f"{named} was killed by a signal{by}, most often because the node's memory ran out",
+        "raise spec.resources.memory, or lower per_device_train_batch_size or max_length",
         rank=rank,
     )

@@ -9,7 +9,8 @@ import errno
 import re
 from collections.abc import Callable
 
-from finetune_contract.outcome import Blame, Failure
+from finetune_contract.outcome import Failure
+from finetune_contract.reasons import Reason
 from finetune_trainer.failures import machine_failures, triton_compiler
 from finetune_trainer.failures.errors import AttemptFailed, Stage
 from finetune_trainer.failures.raised import Raised
@@ -26,11 +27,9 @@ def classify(error: BaseException, stage: Stage) -> Failure:
     for rule in _RULES:
         if (failure := rule(found)) is not None:
             return failure
-    return Failure(
-        blame=Blame.INTERNAL,
-        reason="Internal",
-        message=found.message,
-        remedy="look for the traceback in the trainer's log; if it is not your code, report it",
+    return found.failure(
+        Reason.INTERNAL,
+        "look for the traceback in the trainer's log; if it is not your code, report it",
     )
 
 
@@ -45,7 +44,9 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 def _permission(found: Raised) -> Failure | None:
     if not any(isinstance(link, OSError) and link.errno in _FORBIDDEN for link in found.chain):
         return None
-    return found.user("AccessDenied", "let the user that the trainer runs as read and write there")
+    return found.failure(
+        Reason.ACCESS_DENIED, "let the user that the trainer runs as read and write there"
+    )
 
 
 def _compiler(found: Raised) -> Failure | None:
@@ -70,18 +71,19 @@ _NOT_THERE = frozenset({"RepositoryNotFoundError", "GatedRepoError", "DisabledRe
 def _hub(found: Raised) -> Failure | None:
     status = next(filter(None, map(_status, found.chain)), None)
     if found.names & _NOT_THERE or status in _DENIED:
-        return found.user(
-            "HubAccessDenied",
+        return found.failure(
+            Reason.HUB_ACCESS_DENIED,
             "check the name on the hub, and give HF_TOKEN if the repository is gated or private",
         )
     if "RevisionNotFoundError" in found.names:
-        return found.user(
-            "RevisionNotFound", "check model_revision: no branch, tag or commit has this name"
+        return found.failure(
+            Reason.REVISION_NOT_FOUND,
+            "check model_revision: no branch, tag or commit has this name",
         )
     is_away = status is not None and (status >= 500 or status in (408, 429))
     if is_away or found.names & _NETWORK_TYPES or found.says(_NETWORK):
-        return found.infrastructure(
-            "HubUnreachable",
+        return found.failure(
+            Reason.HUB_UNREACHABLE,
             "let the pods reach the hub, or name the model and data by s3://, gs:// or az://",
         )
     return None
@@ -96,21 +98,28 @@ def _status(error: BaseException) -> int | None:
 def _config(found: Raised) -> Failure | None:
     if found.stage is not Stage.CONFIG:
         return None
-    return found.user("InvalidConfig", "correct the config: the message quotes TRL's objection")
+    return found.failure(
+        Reason.INVALID_CONFIG, "correct the config: the message quotes TRL's objection"
+    )
 
 
 def _data(found: Raised) -> Failure | None:
     if found.stage is not Stage.DATA:
         return None
     if "DatasetNotFoundError" in found.names or isinstance(found.error, FileNotFoundError):
-        return found.user("DatasetNotFound", "check dataset_name, and that it holds data files")
+        return found.failure(
+            Reason.DATASET_NOT_FOUND, "check dataset_name, and that it holds data files"
+        )
     if "Dataset scripts are no longer supported" in str(found.error):
-        return found.user(
-            "InvalidDataset", "code of data sets is not run: remove the script, or name its files"
+        return found.failure(
+            Reason.INVALID_DATASET,
+            "code of data sets is not run: remove the script, or name its files",
         )
     if not _kinds(_unwrapped(found.error)) & _OF_DATA:
         return None
-    return found.user("InvalidDataset", "the data set cannot be read as it is: correct its files")
+    return found.failure(
+        Reason.INVALID_DATASET, "the data set cannot be read as it is: correct its files"
+    )
 
 
 def _unwrapped(error: BaseException) -> BaseException:
@@ -128,7 +137,9 @@ def _stream(found: Raised) -> Failure | None:
     """Streams are read while they are trained on."""
     if found.stage is not Stage.TRAINING or not found.names & {"ArrowInvalid", "CastError"}:
         return None
-    return found.user("InvalidDataset", "the data set cannot be read as it is: correct its files")
+    return found.failure(
+        Reason.INVALID_DATASET, "the data set cannot be read as it is: correct its files"
+    )
 
 
 _OBJECTIONS = frozenset(
@@ -150,14 +161,16 @@ def _preparation(found: Raised) -> Failure | None:
     if found.stage is not Stage.MODEL:
         return None
     if isinstance(found.error, OSError):
-        return found.user("ModelNotFound", "check model_name_or_path: it must hold a whole model")
+        return found.failure(
+            Reason.MODEL_NOT_FOUND, "check model_name_or_path: it must hold a whole model"
+        )
     if "SafetensorError" in found.names or "UnpicklingError" in found.names:
-        return found.user(
-            "ModelDamaged", "the model's weights cannot be read: upload its files again"
+        return found.failure(
+            Reason.MODEL_DAMAGED, "the model's weights cannot be read: upload its files again"
         )
     if found.names & _OBJECTIONS:
-        return found.user(
-            "InvalidConfig", "change the config or the data: one does not fit the other"
+        return found.failure(
+            Reason.INVALID_CONFIG, "change the config or the data: one does not fit the other"
         )
     return None
 

@@ -10,9 +10,8 @@ the stage in which it was raised.
 
 from enum import StrEnum
 
-from finetune_contract.outcome import Blame, Failure
-
-INTERRUPTED = "Interrupted"
+from finetune_contract.outcome import Failure
+from finetune_contract.reasons import Reason
 
 
 class AttemptFailed(Exception):
@@ -45,30 +44,9 @@ class Stage(StrEnum):
     PUBLISHING = "publishing"
 
 
-def user_error(reason: str, message: str, remedy: str) -> AttemptFailed:
-    """The job, its data or its credentials must be changed."""
-    return AttemptFailed(Failure(blame=Blame.USER, reason=reason, message=message, remedy=remedy))
-
-
-def infrastructure_error(reason: str, message: str, remedy: str) -> AttemptFailed:
-    """Store, network or node: another attempt may well succeed."""
-    return AttemptFailed(
-        Failure(blame=Blame.INFRASTRUCTURE, reason=reason, message=message, remedy=remedy)
-    )
-
-
-def platform_error(reason: str, message: str, remedy: str) -> AttemptFailed:
-    """The node or the cluster must be changed before another attempt can succeed."""
-    return AttemptFailed(
-        Failure(blame=Blame.PLATFORM, reason=reason, message=message, remedy=remedy)
-    )
-
-
-def internal_error(reason: str, message: str, remedy: str) -> AttemptFailed:
-    """Something that should not have happened; most likely a mistake of ours."""
-    return AttemptFailed(
-        Failure(blame=Blame.INTERNAL, reason=reason, message=message, remedy=remedy)
-    )
+def attempt_failed(reason: Reason, message: str, remedy: str) -> AttemptFailed:
+    """To be raised where an attempt cannot succeed; the reason knows whose mistake it is."""
+    return AttemptFailed(reason.failure(message, remedy))
 
 
 def interruption(step: int, checkpoint_step: int) -> Failure:
@@ -78,9 +56,7 @@ def interruption(step: int, checkpoint_step: int) -> Failure:
         if checkpoint_step
         else "no checkpoint had been taken yet"
     )
-    return Failure(
-        blame=Blame.INTERRUPTION,
-        reason=INTERRUPTED,
-        message=f"stopped at step {step}; {saved}",
-        remedy="nothing to do: the next attempt goes on from there" if checkpoint_step else "",
+    return Reason.INTERRUPTED.failure(
+        f"stopped at step {step}; {saved}",
+        "nothing to do: the next attempt goes on from there" if checkpoint_step else "",
     )

@@ -7,7 +7,8 @@ Rules of `classification`, which has their order. No I/O, no torch: types are kn
 import errno
 import re
 
-from finetune_contract.outcome import PEER_LOST, Blame, Failure
+from finetune_contract.outcome import Failure
+from finetune_contract.reasons import Reason
 from finetune_trainer.failures.raised import Raised
 
 _GPU_MEMORY = re.compile(
@@ -20,11 +21,9 @@ _GPU_MEMORY = re.compile(
 def gpu_memory(found: Raised) -> Failure | None:
     if "OutOfMemoryError" not in found.names and not found.says(_GPU_MEMORY):
         return None
-    return Failure(
-        blame=Blame.OUT_OF_MEMORY,
-        reason="OutOfMemory",
-        message=found.message,
-        remedy="lower per_device_train_batch_size or max_length, or ask for a larger GPU",
+    return found.failure(
+        Reason.OUT_OF_MEMORY,
+        "lower per_device_train_batch_size or max_length, or ask for a larger GPU",
     )
 
 
@@ -38,8 +37,8 @@ def host_memory(found: Raised) -> Failure | None:
     )
     if not is_full and not found.says(_HOST_MEMORY):
         return None
-    return found.infrastructure(
-        "HostOutOfMemory",
+    return found.failure(
+        Reason.HOST_OUT_OF_MEMORY,
         "raise spec.resources.memory, or lower dataset_num_proc and dataloader_num_workers",
     )
 
@@ -52,8 +51,8 @@ _WORKER = re.compile(
 def data_worker(found: Raised) -> Failure | None:
     if not found.says(_WORKER):
         return None
-    return found.infrastructure(
-        "DataWorkerKilled",
+    return found.failure(
+        Reason.DATA_WORKER_KILLED,
         "raise spec.resources.memory, or lower dataloader_num_workers",
     )
 
@@ -70,8 +69,8 @@ def disk(found: Raised) -> Failure | None:
     is_full = any(isinstance(link, OSError) and link.errno in _FULL for link in found.chain)
     if not is_full and not found.says(_DISK):
         return None
-    return found.infrastructure(
-        "DiskFull",
+    return found.failure(
+        Reason.DISK_FULL,
         "give the work folder more room, keep fewer checkpoints (save_total_limit), or train with "
         "dataset_streaming",
     )
@@ -103,35 +102,34 @@ _CUDA = re.compile(r"CUDA error:|CUDA driver error:|CUBLAS_STATUS_|CUDNN_STATUS_
 
 def device(found: Raised) -> Failure | None:
     if found.says(_BROKEN_GPU):
-        return found.infrastructure(
-            "GpuFailed",
+        return found.failure(
+            Reason.GPU_FAILED,
             "look for Xid messages in the node's kernel log; drain the node if it happens again",
         )
     if found.says(_NO_KERNEL):
-        return found.user(
-            "GpuUnsupported",
+        return found.failure(
+            Reason.GPU_UNSUPPORTED,
             "choose nodes with GPUs that this image has kernels for (podTemplate.spec.nodeSelector)"
             ", or set spec.image to an image that has kernels for these",
         )
     if found.says(_OLD_DRIVER):
-        return found.platform(
-            "DriverTooOld", "install a newer driver on the node, or choose nodes that have one"
+        return found.failure(
+            Reason.DRIVER_TOO_OLD,
+            "install a newer driver on the node, or choose nodes that have one",
         )
     if found.says(_NO_DRIVER):
-        return found.platform(
-            "DriverMissing", "check the node's device plugin and container runtime"
+        return found.failure(
+            Reason.DRIVER_MISSING, "check the node's device plugin and container runtime"
         )
     if found.says(_NO_GPU):
-        return found.infrastructure(
-            "GpuUnavailable",
+        return found.failure(
+            Reason.GPU_UNAVAILABLE,
             "check the node's GPU driver and device plugin, and what the pod was given",
         )
     if found.says(_CUDA):
-        return Failure(
-            blame=Blame.INTERNAL,
-            reason="CudaError",
-            message=found.message,
-            remedy="set env: {CUDA_LAUNCH_BLOCKING: '1'}: the log then shows where it comes from",
+        return found.failure(
+            Reason.CUDA_ERROR,
+            "set env: {CUDA_LAUNCH_BLOCKING: '1'}: the log then shows where it comes from",
         )
     return None
 
@@ -161,27 +159,27 @@ def peers(found: Raised) -> Failure | None:
         return None
     while_ = f"while {found.stage.value}: "
     if found.says(_TIMEOUT):
-        return found.infrastructure(
-            "CollectiveTimeout",
+        return found.failure(
+            Reason.COLLECTIVE_TIMEOUT,
             "look at the other ranks' logs for the one that came late; raise ddp_timeout if its "
             "work takes that long",
             f"{while_}the ranks waited for each other longer than ddp_timeout",
         )
     if found.says(_RENDEZVOUS):
-        return found.infrastructure(
-            "RendezvousFailed",
+        return found.failure(
+            Reason.RENDEZVOUS_FAILED,
             "check that every node's pod runs and that a NetworkPolicy lets them talk",
             f"{while_}the ranks did not find each other",
         )
     if found.says(_PEER) or (found.names & _OF_TORCH and not found.says(_NCCL)):
-        return found.infrastructure(
-            PEER_LOST,
+        return found.failure(
+            Reason.PEER_LOST,
             "look at the other nodes' outcomes: one of them failed first",
             f"{while_}the connection to another rank{_place(found)} was lost",
         )
     if found.says(_NCCL):
-        return found.infrastructure(
-            "NcclError",
+        return found.failure(
+            Reason.NCCL_ERROR,
             "set env: {NCCL_DEBUG: INFO} to see more; check the nodes' network and GPU links",
         )
     return None

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from finetune_contract.outcome import Blame, Failure
+from finetune_contract.outcome import Failure
+from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import Stage
 
 
@@ -35,19 +36,8 @@ class Raised:
     def says(self, traces: "re.Pattern[str]") -> bool:
         return traces.search(self.text) is not None
 
-    def user(self, reason: str, remedy: str) -> Failure:
-        return Failure(blame=Blame.USER, reason=reason, message=self.message, remedy=remedy)
-
-    def platform(self, reason: str, remedy: str) -> Failure:
-        return Failure(blame=Blame.PLATFORM, reason=reason, message=self.message, remedy=remedy)
-
-    def infrastructure(self, reason: str, remedy: str, message: str = "") -> Failure:
-        return Failure(
-            blame=Blame.INFRASTRUCTURE,
-            reason=reason,
-            message=message or self.message,
-            remedy=remedy,
-        )
+    def failure(self, reason: Reason, remedy: str, message: str = "") -> Failure:
+        return reason.failure(message or self.message, remedy)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

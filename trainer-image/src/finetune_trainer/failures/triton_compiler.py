@@ -13,8 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from finetune_contract.outcome import Blame, Failure
-from finetune_trainer.failures.errors import Stage, user_error
+from finetune_contract.outcome import Failure
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import Stage, attempt_failed
 
 REMEDY = "set spec.image to an image with gcc and Python's headers, or unset it"
 
@@ -51,8 +52,8 @@ def require_triton_compiler(
     variables = {**environment, **block}
     missing = _missing(variables, include or _include_folder())
     if missing:
-        raise user_error(
-            "CompilerMissing",
+        raise attempt_failed(
+            Reason.COMPILER_MISSING,
             "on a GPU TRL computes the loss by a Triton kernel, and Triton compiles its driver "
             f"before its first kernel; this trainer image has no {' and no '.join(missing)}",
             REMEDY,
@@ -63,12 +64,7 @@ def failure_in(text: str, stage: Stage) -> Failure | None:
     """What an error of Triton's or torch's comes to, where it says that a compiler is missing."""
     for trace, problem in _COMPLAINTS.items():
         if re.search(trace, text):
-            return Failure(
-                blame=Blame.USER,
-                reason="CompilerMissing",
-                message=f"while {stage.value}: {problem}",
-                remedy=REMEDY,
-            )
+            return Reason.COMPILER_MISSING.failure(f"while {stage.value}: {problem}", REMEDY)
     return None
 
 

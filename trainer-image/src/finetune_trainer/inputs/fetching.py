@@ -10,8 +10,9 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from finetune_contract.reasons import Reason
 from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs import chat_templates
 from finetune_trainer.storage import locations, transfer, web
@@ -88,8 +89,8 @@ def _require_model(name: str, folder: Path) -> None:
     if not folder.is_dir() or any(any(folder.glob(pattern)) for pattern in MODEL_FILES):
         return
     found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
-    raise user_error(
-        "ModelNotFound",
+    raise attempt_failed(
+        Reason.MODEL_NOT_FOUND,
         f"{MODEL_KEY}: {name} holds no model: there is no config.json, but {found}",
         f"correct {MODEL_KEY}, or upload the whole folder that save_pretrained wrote",
     )
@@ -107,14 +108,16 @@ def _require_data_file(key: str, file: Path) -> None:
     """As soon as it is there, and before torch is imported."""
     # Beside `data_files` stands what reads them, whatever they are called.
     if suffix_of(file.name) is None and key != FILES_KEY:
-        raise user_error(
-            "UnknownFileType",
+        raise attempt_failed(
+            Reason.UNKNOWN_FILE_TYPE,
             f"{key}: {file.name} is no kind of data file that is known",
             f"name it by what is in it: {', '.join(DATA_SUFFIXES)}",
         )
     if file.stat().st_size == 0:
-        raise user_error(
-            "EmptyDataset", f"{key}: {file.name} is empty", "upload the file again, with its rows"
+        raise attempt_failed(
+            Reason.EMPTY_DATASET,
+            f"{key}: {file.name} is empty",
+            "upload the file again, with its rows",
         )
 
 
@@ -133,8 +136,8 @@ def _not_found(key: str, name: str, neighbours: list[str]) -> AttemptFailed:
     nearest = difflib.get_close_matches(last, neighbours, n=1, cutoff=0.5)
     beside = f"; beside it there is {', '.join(neighbours[:5])}" if neighbours else ""
     hint = f": did you mean {nearest[0]}?" if nearest else ""
-    reason, kind = _KINDS.get(key, ("DatasetNotFound", "data set"))
-    return user_error(
+    reason, kind = _KINDS.get(key, (Reason.DATASET_NOT_FOUND, "data set"))
+    return attempt_failed(
         reason,
         f"{key}: there is no {kind} at {name}{beside}",
         f"correct {key}{hint}" if hint else f"correct {key}, or upload the {kind} there",
@@ -142,7 +145,7 @@ def _not_found(key: str, name: str, neighbours: list[str]) -> AttemptFailed:
 
 
 _KINDS = {
-    MODEL_KEY: ("ModelNotFound", "model"),
-    TEMPLATE_KEY: ("ChatTemplateNotFound", "chat template"),
-    FILES_KEY: ("DatasetNotFound", "data file"),
+    MODEL_KEY: (Reason.MODEL_NOT_FOUND, "model"),
+    TEMPLATE_KEY: (Reason.CHAT_TEMPLATE_NOT_FOUND, "chat template"),
+    FILES_KEY: (Reason.DATASET_NOT_FOUND, "data file"),
 }

@@ -16,12 +16,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from finetune_contract.reasons import Reason
 from finetune_contract.run import Run, World
 from finetune_spec.config import Context
 from finetune_spec.memory import read_config
 from finetune_spec.memory.sharding import find_sharding
 from finetune_trainer.checkpoints.checkpoints import Checkpoint
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +88,8 @@ def require_deepspeed(config: Mapping[str, Any], *, is_there: bool | None = None
     if is_there is None:
         is_there = find_spec("deepspeed") is not None
     if config.get("deepspeed") and not is_there:
-        raise user_error(
-            "DeepSpeedNotInstalled",
+        raise attempt_failed(
+            Reason.DEEPSPEED_NOT_INSTALLED,
             "the config asks for DeepSpeed, and this trainer image lacks the package deepspeed",
             "write accelerate_config: fsdp2, which shards weights, gradients and optimizer as "
             "ZeRO-3 does, or set spec.image to an image that has deepspeed beside",
@@ -156,8 +157,8 @@ def _kind(formation: Formation) -> str:
 
 
 def _refusal(message: str, written: Formation) -> AttemptFailed:
-    return user_error(
-        "WorldSizeChanged",
+    return attempt_failed(
+        Reason.WORLD_SIZE_CHANGED,
         message,
         f"give the job its {written.world_size} processes again, in spec.resources nodes and "
         "gpusPerNode, or begin anew with another spec.runToken",

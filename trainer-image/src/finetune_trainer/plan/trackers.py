@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from finetune_contract.reasons import Reason
 from finetune_contract.run import Run
-from finetune_trainer.failures.errors import user_error
+from finetune_trainer.failures.errors import attempt_failed
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "azure_ml": ("azureml",),
@@ -67,8 +68,8 @@ def require_installed(config: Mapping[str, Any], has: Callable[[str], bool] = is
     for name in named_in(config, has):
         if name in PACKAGES and name not in there:
             package = PACKAGES[name][0]
-            raise user_error(
-                "TrackerNotInstalled",
+            raise attempt_failed(
+                Reason.TRACKER_NOT_INSTALLED,
                 f'report_to: found "{name}", and this trainer image lacks the package {package}; '
                 f"it has what {', '.join(there)} need",
                 f"name one of them, or set spec.image to an image that has {package} beside",

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from finetune_contract.reasons import Reason
 from finetune_contract.run import Run
 from finetune_spec.config import Context, check_config
 from finetune_spec.config.parse.launch.resolution import resolve_launch
 from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema
 from finetune_spec.config.parse.spellings import modernize
-from finetune_trainer.failures.errors import user_error
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.storage import locations
 
@@ -67,8 +68,8 @@ def check_run(
         problems = check_config({**run.config, **run.adjustments}, context)
         mistakes = [problem for problem in problems if not problem.is_warning]
     if mistakes:
-        raise user_error(
-            "InvalidConfig",
+        raise attempt_failed(
+            Reason.INVALID_CONFIG,
             "; ".join(str(problem) for problem in mistakes),
             f"correct {', '.join(dict.fromkeys(problem.key for problem in mistakes))}",
         )

@@ -5,8 +5,9 @@ import json
 
 from finetune_contract import layout
 from finetune_contract.documents import parse_object
+from finetune_contract.reasons import Reason
 from finetune_contract.run import Run
-from finetune_trainer.failures.errors import user_error
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.store import Store, read_if_there
@@ -29,8 +30,8 @@ def claim_output(store: Store, run: Run, stop: StopRequest, *, is_first_node: bo
         return
     owner = parse_object(body, layout.OWNER)
     if {key: owner.get(key) for key in ours} != ours:
-        raise user_error(
-            "OutputOwned",
+        raise attempt_failed(
+            Reason.OUTPUT_OWNED,
             f"{store.uri} belongs to the job {owner.get('namespace')}/{owner.get('name')}",
             f"give this job another spec.output.uri, e.g. {locations.join(store.uri, 'v2')}",
         )

@@ -19,9 +19,10 @@ from transformers import AutoProcessor
 from transformers.utils import GENERATION_CONFIG_NAME
 from trl.trainer.utils import create_model_from_path
 
+from finetune_contract.reasons import Reason
 from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.exchange.workspace import Workspace
-from finetune_trainer.failures.errors import internal_error
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.ranks import placed, soundness, tensor_merging
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.blueprint import draw, dtype_of, read_config, weights_of
@@ -158,8 +159,8 @@ def require_equal_logits(
     apart = (found - expected).abs().mean().item() / spread
     # Not-a-number is apart from everything.
     if not apart <= MOST_APART.get(dtype, MOST_APART_OTHERWISE):
-        raise internal_error(
-            "MergeDiffers",
+        raise attempt_failed(
+            Reason.MERGE_DIFFERS,
             f"the merged model computes something else than base and adapter: their logits are "
             f"{apart:.2g} of their spread apart",
             "leave merge_adapter out, and report this with the model's name",

@@ -14,6 +14,7 @@ import torch
 from peft import PeftModel
 from trl.trainer.utils import create_model_from_path
 
+from finetune_contract.reasons import Reason
 from finetune_spec.memory.quantity import render_bytes
 from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.exchange.workspace import Workspace
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 PREFIX = "base_model.model."
 """Before the names of the base model's modules, in an adapter's model."""
 
-_OUT_OF_MEMORY = ("OutOfMemory", "HostOutOfMemory")
+_OUT_OF_MEMORY = (Reason.OUT_OF_MEMORY, Reason.HOST_OUT_OF_MEMORY)
 
 Result = TypeVar("Result")
 

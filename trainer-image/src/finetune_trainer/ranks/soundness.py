@@ -13,8 +13,9 @@ from huggingface_hub import snapshot_download
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 
+from finetune_contract.reasons import Reason
 from finetune_trainer.exchange.history import diverged
-from finetune_trainer.failures.errors import AttemptFailed, internal_error, user_error
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.movement.account import Tensor
 
 TENSORS = "*.safetensors"
@@ -48,8 +49,8 @@ def require_sound_tensors(
         elif (trained := (moved or {}).get(name)) is not None and trained.began_at_zero:
             lost.append(name)
     if count == 0:
-        raise internal_error(
-            "NothingSaved", "the trainer saved no safetensors", "look at the trainer's log"
+        raise attempt_failed(
+            Reason.NOTHING_SAVED, "the trainer saved no safetensors", "look at the trainer's log"
         )
     if lost:
         raise _put_back(lost, "are zero in")
@@ -169,16 +170,16 @@ def _names_in(folder: Path) -> Iterator[str]:
 
 
 def broken(message: str) -> AttemptFailed:
-    return internal_error(
-        "ArtifactBroken",
+    return attempt_failed(
+        Reason.ARTIFACT_BROKEN,
         message,
         "nothing to do: the next attempt saves it again; report it if that fails too",
     )
 
 
 def nothing_trained(message: str) -> AttemptFailed:
-    return user_error(
-        "NothingTrained",
+    return attempt_failed(
+        Reason.NOTHING_TRAINED,
         message,
         "raise learning_rate or the number of steps, and check that the data counts for loss",
     )

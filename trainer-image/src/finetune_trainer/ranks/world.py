@@ -8,9 +8,10 @@ import torch
 import torch.distributed as dist
 from trl import SFTConfig
 
+from finetune_contract.reasons import Reason
 from finetune_trainer.exchange.orders import Orders
 from finetune_trainer.failures.classification import classify
-from finetune_trainer.failures.errors import AttemptFailed, Stage, infrastructure_error, user_error
+from finetune_trainer.failures.errors import AttemptFailed, Stage, attempt_failed
 
 
 def require_promised_gpus(orders: Orders) -> None:
@@ -23,8 +24,8 @@ def require_promised_gpus(orders: Orders) -> None:
         return
     there = torch.cuda.device_count()
     if there < orders.gpus:
-        raise infrastructure_error(
-            "GpuMissing",
+        raise attempt_failed(
+            Reason.GPU_MISSING,
             f"the ranks of this node were promised {orders.gpus} GPUs, and torch sees {there}",
             "take CUDA_VISIBLE_DEVICES out of config.env and the pod; check the node's GPUs",
         )
@@ -43,8 +44,8 @@ def require_promised_world(training: SFTConfig, orders: Orders) -> None:
     """
     found = training.world_size
     if found != orders.world_size:
-        raise infrastructure_error(
-            "WorldSizeMismatch",
+        raise attempt_failed(
+            Reason.WORLD_SIZE_MISMATCH,
             f"{orders.world_size} processes were promised to train together, {found} do",
             "check that every node's pod runs and that config.env sets no WORLD_SIZE or RANK",
         )
@@ -53,8 +54,8 @@ def require_promised_world(training: SFTConfig, orders: Orders) -> None:
     steps: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(steps, orders.resume_step)
     if len(set(steps)) > 1:
-        raise infrastructure_error(
-            "ResumeMismatch",
+        raise attempt_failed(
+            Reason.RESUME_MISMATCH,
             f"the nodes fetched checkpoints of different steps: {sorted(set(steps))}",
             "nothing to do: the next attempt fetches again",
         )
@@ -102,8 +103,8 @@ def require_planned_sharding(trainer: Any, orders: Orders) -> None:
 
 
 def _mismatch(message: str) -> AttemptFailed:
-    return user_error(
-        "DistributionMismatch",
+    return attempt_failed(
+        Reason.DISTRIBUTION_MISMATCH,
         message,
         "take ACCELERATE_ and FSDP_ variables out of config.env and the pod, and say it with "
         "accelerate_config",

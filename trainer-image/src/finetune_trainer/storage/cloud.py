@@ -24,7 +24,8 @@ from obstore.exceptions import (
 )
 from obstore.store import from_url
 
-from finetune_trainer.failures.errors import AttemptFailed, infrastructure_error, user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.storage import locations
 from finetune_trainer.storage.credentials import NO_METADATA_SERVICE, require_explicit_way
 
@@ -64,7 +65,9 @@ def open_cloud_store(uri: str, environment: Mapping[str, str]) -> "CloudStore":
     """
     parts = urlsplit(uri)
     if not parts.netloc:
-        raise user_error("InvalidUri", f"{uri} names no bucket", f"write {parts.scheme}://bucket/")
+        raise attempt_failed(
+            Reason.INVALID_URI, f"{uri} names no bucket", f"write {parts.scheme}://bucket/"
+        )
     require_explicit_way(parts.scheme, uri, environment)
     client: Any = {
         "timeout": "120s",
@@ -81,8 +84,10 @@ def open_cloud_store(uri: str, environment: Mapping[str, str]) -> "CloudStore":
             for retry in (RETRY, NO_RETRY)
         )
     except BaseError as error:
-        raise user_error(
-            "InvalidUri", f"{uri} cannot be opened: {_summary(error)}", "check URI and environment"
+        raise attempt_failed(
+            Reason.INVALID_URI,
+            f"{uri} cannot be opened: {_summary(error)}",
+            "check URI and environment",
         ) from None
     return CloudStore(bucket_uri, parts.path.strip("/"), bucket, asked_once)
 
@@ -203,15 +208,15 @@ class CloudStore:
             return self._bucket_missing()
         is_denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
         if is_denied or "403 Forbidden" in text or "401 Unauthorized" in text:
-            return user_error(
-                "AccessDenied",
+            return attempt_failed(
+                Reason.ACCESS_DENIED,
                 f"{locations.join(self.uri, path)}: the object store refused the credentials: "
                 f"{_summary(error)}",
                 "check the keys in the Secret, and that they may list, read and write there",
             )
         if "after" in text and "retries" in text:
-            return infrastructure_error(
-                "StoreUnreachable",
+            return attempt_failed(
+                Reason.STORE_UNREACHABLE,
                 f"{locations.join(self.uri, path)}: the object store did not answer for "
                 f"{RETRY['retry_timeout'].seconds} s: {_summary(error)}",
                 "check the endpoint and that the store is up",
@@ -219,8 +224,8 @@ class CloudStore:
         return None
 
     def _bucket_missing(self) -> AttemptFailed:
-        return user_error(
-            "BucketNotFound",
+        return attempt_failed(
+            Reason.BUCKET_NOT_FOUND,
             f"there is no bucket {self.bucket_uri}",
             "create it, or correct the URI; the trainer makes no buckets",
         )

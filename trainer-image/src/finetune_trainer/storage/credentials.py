@@ -7,7 +7,8 @@ with the node's rights, or hang where there is no such service. So one way must 
 
 from collections.abc import Mapping
 
-from finetune_trainer.failures.errors import user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 
 EXPLICIT_WAYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "s3": (
@@ -47,8 +48,8 @@ def require_explicit_way(scheme: str, uri: str, environment: Mapping[str, str]) 
     ways = EXPLICIT_WAYS[scheme]
     if any(all(environment.get(name) for name in way) for way in ways):
         return
-    raise user_error(
-        "CredentialsMissing",
+    raise attempt_failed(
+        Reason.CREDENTIALS_MISSING,
         f"{uri} needs credentials, and the environment has none",
         f"set {' and '.join(ways[0])} (in a cluster: a Secret with these keys, named by "
         "spec.output.credentialsSecretRef)",

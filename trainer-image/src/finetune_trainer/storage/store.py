@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from finetune_trainer.failures.errors import user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.storage import locations
 
 
@@ -75,8 +76,8 @@ def open_store(uri: str, environment: Mapping[str, str]) -> Store:
 
         return FolderStore(path.absolute())
     schemes = ", ".join(f"{name}://" for name in (*locations.STORE_SCHEMES, locations.FILE_SCHEME))
-    raise user_error(
-        "InvalidUri", f"{uri} is not a place that can be written", f"use one of {schemes}"
+    raise attempt_failed(
+        Reason.INVALID_URI, f"{uri} is not a place that can be written", f"use one of {schemes}"
     )
 
 

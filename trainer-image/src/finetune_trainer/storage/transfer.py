@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from finetune_trainer.failures.errors import infrastructure_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.failures.stopping import POLL_SECONDS, StopRequest
 from finetune_trainer.storage.manifest import File
 from finetune_trainer.storage.store import Store
@@ -58,8 +59,8 @@ def require_intact(store: Store, digests: Mapping[str, str], found: Mapping[str,
         AttemptFailed: what was downloaded has not the digests of the manifest; all are by path.
     """
     if damaged := [path for path, digest in digests.items() if found[path] != digest]:
-        raise infrastructure_error(
-            "ArtifactDamaged",
+        raise attempt_failed(
+            Reason.ARTIFACT_DAMAGED,
             f"{store.uri}/{damaged[0]} is not what the manifest says",
             "delete the run's manifest.json there to train it again",
         )
@@ -97,8 +98,8 @@ def retrying(action: Callable[[], Result], what: str, stop: StopRequest | None =
         except ConnectionError as error:
             log.warning("store error path=%s try=%d error=%s", what, attempt, error)
             if attempt == TRIES or time.monotonic() - began > GIVE_UP_SECONDS:
-                raise infrastructure_error(
-                    "StoreUnreachable",
+                raise attempt_failed(
+                    Reason.STORE_UNREACHABLE,
                     f"the object store failed {attempt} times: {error}",
                     "check that the store is up and has room",
                 ) from None

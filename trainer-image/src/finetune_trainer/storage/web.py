@@ -12,7 +12,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.failures.errors import AttemptFailed, infrastructure_error, user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.storage import transfer
 
@@ -49,8 +50,8 @@ def download(url: str, target: Path, stop: StopRequest) -> None:
             raise
         # It is told of an object store.
         cause = failed.failure.message.partition(": ")[2]
-        raise infrastructure_error(
-            "DataServerUnreachable",
+        raise attempt_failed(
+            Reason.DATA_SERVER_UNREACHABLE,
             f"tried {transfer.TRIES} times: {cause}",
             "check that the server is up, or put the file into an object store",
         ) from None
@@ -104,21 +105,21 @@ def _refusal(url: str, status: int) -> Exception:
     if status >= 500 or status in _PASSING:
         return ConnectionError(f"{shown(url)} answered {status}")
     if status in (401, 403):
-        return user_error(
-            "DatasetAccessDenied",
+        return attempt_failed(
+            Reason.DATASET_ACCESS_DENIED,
             f"{shown(url)} may not be read: the server answered {status}",
             "renew the signature or the login in the address, or put the file into an object store",
         )
-    return user_error(
-        "DatasetNotFound",
+    return attempt_failed(
+        Reason.DATASET_NOT_FOUND,
         f"there is no data set at {shown(url)}: the server answered {status}",
         "correct the address",
     )
 
 
 def _web_page(url: str) -> AttemptFailed:
-    return user_error(
-        "DatasetNotFound",
+    return attempt_failed(
+        Reason.DATASET_NOT_FOUND,
         f"{shown(url)} is a web page, not a data file",
         "give the address by which the file itself is downloaded",
     )

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.progress import Progress, TrainerPhase
+from finetune_contract.reasons import Reason
 from finetune_contract.run import World
 from finetune_trainer.exchange.heartbeats import HeartWatch, Hung
 from finetune_trainer.exchange.orders import LAUNCHER_VARIABLES
 from finetune_trainer.exchange.rank_results import Ending, RankResult
 from finetune_trainer.exchange.workspace import Workspace
-from finetune_trainer.failures.errors import infrastructure_error
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ def wait_for_master(world: World, stop: StopRequest) -> None:
             socket.getaddrinfo(world.master_address, world.master_port)
         except socket.gaierror as error:
             if time.monotonic() - began > NAME_TIMEOUT_SECONDS:
-                raise infrastructure_error(
-                    "MasterNotFound",
+                raise attempt_failed(
+                    Reason.MASTER_NOT_FOUND,
                     f"{world.master_address} did not resolve for {NAME_TIMEOUT_SECONDS} s: {error}",
                     "check that the first node's pod runs and that cluster DNS answers",
                 ) from None
@@ -162,8 +163,8 @@ def _completed(result: RankResult, hung: Hung | None, ends: Mapping[int, int]) -
     if result.ending is not Ending.RUNNING:
         return result
     if hung is not None and hung.rank == result.rank:
-        failure = infrastructure_error(
-            "RanksHung",
+        failure = attempt_failed(
+            Reason.RANKS_HUNG,
             f"no rank got on for {hung.seconds:.0f} s; rank {hung.rank} was {hung.doing}",
             "look at the stacks in the trainer's log; set env: {FINETUNE_HANG_SECONDS: ...} if the "
             "work takes that long",

@@ -66,7 +66,8 @@ def train(
     for line in nccl_log.read_warnings(around.workspace.nccl):
         log.warning("NCCL WARN %s", line)
     if failure.blame is Blame.OUT_OF_MEMORY:
-        failure = replace(failure, remedy=memory_remedy(planned.config, run.world.size))
+        config = {**run.config, **run.adjustments}
+        failure = replace(failure, remedy=memory_remedy(config, run.world.size))
     # While a job is being taken down its ranks lose each other, and are killed: no failures.
     if around.stop.is_requested and failure.blame not in (Blame.USER, Blame.OUT_OF_MEMORY):
         raise Interrupted

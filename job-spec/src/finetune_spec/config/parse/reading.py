@@ -75,6 +75,26 @@ class Reading:
         value = self[key]
         return value if isinstance(value, Mapping) else {}
 
+    def fsdp_option(self, name: str) -> object:
+        """An option of `fsdp_config`, with or without the older prefix."""
+        options = self.mapping("fsdp_config")
+        return options.get(name, options.get(f"fsdp_{name}"))
+
+    def recomputation_key(self, suffix: str = "") -> str:
+        """TRL's switch for activations: its older name counts where the newer one is not set."""
+        newer = f"activation_checkpointing{suffix}"
+        return f"gradient_checkpointing{suffix}" if self[newer] is None else newer
+
+    @property
+    def recomputes_by_trl(self) -> bool:
+        """Whether TRL computes activations again in the backward pass, as it does by default."""
+        return bool(self[self.recomputation_key()])
+
+    @property
+    def recomputes_by_fsdp(self) -> bool:
+        """Whether FSDP does so itself."""
+        return bool(self["fsdp"]) and self.fsdp_option("activation_checkpointing") is True
+
     def name(self, key: str) -> str:
         """The key as the user wrote it: what a message names."""
         return self.spellings.get(key, key)

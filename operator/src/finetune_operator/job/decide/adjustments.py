@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ladder for a GPU that is too small: what the next attempt sets otherwise. No I/O here.
+"""What the next attempt sets otherwise after one ran out of GPU memory. No I/O here.
 
-Each step is tried once, from the top; the effective batch, and so what is learned, stays the same:
-
-1. half the micro-batch and twice the accumulation, until the micro-batch is 1
-2. activations computed again in the backward pass instead of kept
+It takes the next rung of `memory.ladder` that a retry may take; what is learned stays the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +10,11 @@ from typing import Any
 from finetune_contract.outcome import Blame
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.spec import FineTuneJob
-from finetune_spec.config.parse.reading import Reading
+from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.job import read_job_config
+from finetune_spec.memory.ladder import BATCH, Settings, find_rungs, spell
 
-BATCH, EVAL_BATCH = "per_device_train_batch_size", "per_device_eval_batch_size"
-ACCUMULATION = "gradient_accumulation_steps"
-CHECKPOINTING, OLDER_CHECKPOINTING = "activation_checkpointing", "gradient_checkpointing"
-"""The newer name wins where it is set; the default is the older one's."""
+EVAL_BATCH = "per_device_eval_batch_size"
 
 
 def adjustments_for_next(job: FineTuneJob, attempts: Sequence[Attempt]) -> Mapping[str, Any] | None:
@@ -29,7 +24,12 @@ def adjustments_for_next(job: FineTuneJob, attempts: Sequence[Attempt]) -> Mappi
     last = attempts[-1]
     if not ran_out_of_memory(last):
         return last.adjustments
-    return _next_step(read_job_config({**job.config, **last.adjustments}, job.image), last)
+    config = read_job_config({**job.config, **last.adjustments}, job.image)
+    for rung, settings in find_rungs(config, Context()):
+        if rung.is_retried:
+            changed = {**settings, **_smaller_evaluation(config, settings)}
+            return {**last.adjustments, **spell(config, changed)}
+    return None
 
 
 def ran_out_of_memory(attempt: Attempt) -> bool:
@@ -37,29 +37,9 @@ def ran_out_of_memory(attempt: Attempt) -> bool:
     return failure is not None and failure.blame is Blame.OUT_OF_MEMORY
 
 
-def _next_step(config: Reading, last: Attempt) -> Mapping[str, Any] | None:
-    def renamed(values: Mapping[str, Any]) -> Mapping[str, Any]:
-        # By the user's own spelling, beside which another would be a contradiction.
-        return {**last.adjustments, **{config.name(key): value for key, value in values.items()}}
-
-    sizes = [_read_size(config, key) for key in (BATCH, ACCUMULATION, EVAL_BATCH)]
-    if None in sizes:
-        # A config that only an older operator would have accepted: nobody knows what is half of it.
-        return None
-    batch, accumulation, evaluated = (size or 1 for size in sizes)
-    if batch > 1:
-        # An odd one can't be halved without another effective batch: then all at once.
-        parts = 2 if batch % 2 == 0 else batch
-        values = {BATCH: batch // parts, ACCUMULATION: accumulation * parts}
-        return renamed({**values, EVAL_BATCH: max(1, evaluated // parts)})
-    checkpointing = CHECKPOINTING if config.is_set(CHECKPOINTING) else OLDER_CHECKPOINTING
-    return None if config[checkpointing] else renamed({checkpointing: True})
-
-
-def _read_size(config: Reading, key: str) -> int | None:
-    """None for what is no whole number above 0."""
-    try:
-        size = config.number(key)
-    except (TypeError, ValueError):
-        return None
-    return int(size) if size >= 1 and size.is_integer() else None
+def _smaller_evaluation(config: Reading, settings: Settings) -> Settings:
+    """In proportion to the training batch: the failure does not name which of them was too large"""
+    rows = config[EVAL_BATCH]
+    if BATCH not in settings or not isinstance(rows, int):
+        return {}
+    return {EVAL_BATCH: max(1, rows * settings[BATCH] // config[BATCH])}

@@ -11,6 +11,7 @@ from typing import Any
 
 from finetune_contract.outcome import Blame, Failure
 from finetune_contract.progress import TrainerPhase
+from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Result, count_failed, next_start
 from finetune_operator.job.decide.adjustments import adjustments_for_next, ran_out_of_memory
 from finetune_operator.job.decide.stops import (
@@ -21,7 +22,7 @@ from finetune_operator.job.decide.stops import (
 )
 from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.spec import FineTuneJob
-from finetune_operator.objects.names import FailureReason, Phase, Reason, StopReason
+from finetune_operator.objects.names import JobReason, Phase
 from finetune_operator.objects.times import render_time
 
 NEVER_RETRIED = frozenset({Blame.USER, Blame.PLATFORM, Blame.OUT_OF_MEMORY})
@@ -29,12 +30,7 @@ NEVER_RETRIED = frozenset({Blame.USER, Blame.PLATFORM, Blame.OUT_OF_MEMORY})
 
 FINISHED = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 
-UNEXPLAINED = Failure(
-    blame=Blame.INTERNAL,
-    reason=FailureReason.UNEXPLAINED,
-    message="nobody recorded why it failed",
-    remedy="",
-)
+UNEXPLAINED = Reason.UNEXPLAINED.failure("nobody recorded why it failed")
 """Of an attempt whose record was edited by hand: it counts, or it would be tried for ever."""
 
 LOOK_AT_QUEUE = timedelta(seconds=30)
@@ -86,7 +82,7 @@ def when_not_yet_accepted(job: FineTuneJob, observed: Observed, now: datetime) -
         return None
     return Decision(
         phase=Phase.PENDING,
-        reason=Reason.SPEC_ACCEPTED,
+        reason=JobReason.SPEC_ACCEPTED,
         message="the spec is valid",
         check_again_in=timedelta(),
     )
@@ -126,7 +122,7 @@ def when_rejected(job: FineTuneJob, observed: Observed, now: datetime) -> Decisi
         return None
     return Decision(
         phase=_phase_of_running(job, observed) if observed.running else Phase.PENDING,
-        reason=Reason.INVALID_SPEC,
+        reason=JobReason.INVALID_SPEC,
         message="; ".join(job.mistakes),
     )
 
@@ -138,7 +134,7 @@ def when_succeeded(job: FineTuneJob, observed: Observed, now: datetime) -> Decis
     note = observed.outcome.note if observed.outcome is not None else ""
     return Decision(
         phase=Phase.SUCCEEDED,
-        reason=Reason.SUCCEEDED,
+        reason=JobReason.SUCCEEDED,
         message=f"attempt {newest.number} finished the run{note and f': {note}'}",
     )
 
@@ -184,7 +180,7 @@ def when_suspended(job: FineTuneJob, observed: Observed, now: datetime) -> Decis
     kept = f"; {step} steps were taken" if step else ""
     return Decision(
         phase=Phase.SUSPENDED,
-        reason=StopReason.SUSPENDED,
+        reason=Reason.SUSPENDED,
         message=f"spec.suspend is true{kept}",
     )
 
@@ -213,7 +209,7 @@ def when_old_pods_linger(job: FineTuneJob, observed: Observed, now: datetime) ->
     waiting = f"waiting for earlier pods to save and end: {', '.join(observed.lingering_pods)}"
     return Decision(
         phase=Phase.PENDING if observed.newest is None else Phase.RETRYING,
-        reason=Reason.NODE_NOT_READY if observed.silent_nodes else Reason.WAITING,
+        reason=JobReason.NODE_NOT_READY if observed.silent_nodes else JobReason.WAITING,
         message=_with_silence(waiting, observed),
     )
 
@@ -226,7 +222,7 @@ def when_open_parts_are_wrong(
         return None
     return Decision(
         phase=Phase.PENDING if observed.newest is None else Phase.RETRYING,
-        reason=Reason.INVALID_SPEC,
+        reason=JobReason.INVALID_SPEC,
         message=f"no attempt is started: {'; '.join(job.mistakes)}",
     )
 
@@ -237,7 +233,7 @@ def when_attempt_is_due(job: FineTuneJob, observed: Observed, now: datetime) -> 
     return Decision(
         phase=Phase.STARTING,
         # What the next pass will see: so that it has nothing to write.
-        reason=Reason.PODS_NOT_RUNNING,
+        reason=JobReason.PODS_NOT_RUNNING,
         message=_count_pods(0, job),
         attempt_to_start=1 if observed.last is None else observed.last.number + 1,
         adjustments=adjustments_for_next(job, observed.attempts) or {},
@@ -263,7 +259,7 @@ def when_pods_do_not_run(job: FineTuneJob, observed: Observed, now: datetime) ->
     since = observed.waiting_since
     return Decision(
         phase=Phase.STARTING,
-        reason=Reason.PODS_NOT_RUNNING,
+        reason=JobReason.PODS_NOT_RUNNING,
         message=observed.waiting_for or _count_pods(observed.started_pods, job),
         # A Service or ConfigMap that somebody deleted: no pod starts without.
         is_repaired=not observed.waiting_for and since is not None and now >= since + REPAIR,
@@ -279,7 +275,7 @@ def when_node_is_silent(job: FineTuneJob, observed: Observed, now: datetime) -> 
     if not observed.silent_nodes:
         return None
     return Decision(
-        phase=Phase.RUNNING, reason=Reason.NODE_NOT_READY, message=_with_silence("", observed)
+        phase=Phase.RUNNING, reason=JobReason.NODE_NOT_READY, message=_with_silence("", observed)
     )
 
 
@@ -288,7 +284,7 @@ def when_publishing(job: FineTuneJob, observed: Observed, now: datetime) -> Deci
         return None
     return Decision(
         phase=Phase.PUBLISHING,
-        reason=Reason.PUBLISHING,
+        reason=JobReason.PUBLISHING,
         message="the training is done; its artifact is verified and uploaded",
     )
 
@@ -296,7 +292,9 @@ def when_publishing(job: FineTuneJob, observed: Observed, now: datetime) -> Deci
 def when_training(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
     if observed.trainer_phase is not TrainerPhase.TRAINING:
         return None
-    return Decision(phase=Phase.RUNNING, reason=Reason.TRAINING, message="the trainer is training")
+    return Decision(
+        phase=Phase.RUNNING, reason=JobReason.TRAINING, message="the trainer is training"
+    )
 
 
 def when_preparing(job: FineTuneJob, observed: Observed, now: datetime) -> Decision:
@@ -307,7 +305,7 @@ def when_preparing(job: FineTuneJob, observed: Observed, now: datetime) -> Decis
     }
     return Decision(
         phase=Phase.STARTING,
-        reason=Reason.PREPARING,
+        reason=JobReason.PREPARING,
         message=doing.get(observed.trainer_phase, "the trainer prepares"),
     )
 

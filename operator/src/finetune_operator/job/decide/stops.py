@@ -8,10 +8,10 @@ forgets neither. The trainer gets its grace period to save.
 from collections.abc import Callable
 from datetime import datetime
 
-from finetune_contract.outcome import Blame, Failure
+from finetune_contract.outcome import Failure
+from finetune_contract.reasons import Reason
 from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.spec import FineTuneJob
-from finetune_operator.objects.names import StopReason
 from finetune_operator.objects.times import render_duration
 
 Stop = Callable[[FineTuneJob, Observed, datetime], Failure | None]
@@ -47,22 +47,14 @@ def start_deadline(job: FineTuneJob, observed: Observed) -> datetime | None:
 def when_spec_was_changed(job: FineTuneJob, observed: Observed, now: datetime) -> Failure | None:
     if observed.running in observed.attempts:
         return None
-    return Failure(
-        blame=Blame.INTERRUPTION,
-        reason=StopReason.SPEC_CHANGED,
-        message="the spec was changed to define another run",
-        remedy="",
-    )
+    return Reason.SPEC_CHANGED.failure("the spec was changed to define another run")
 
 
 def when_job_is_suspended(job: FineTuneJob, observed: Observed, now: datetime) -> Failure | None:
     if not job.is_suspended:
         return None
-    return Failure(
-        blame=Blame.INTERRUPTION,
-        reason=StopReason.SUSPENDED,
-        message="spec.suspend is true",
-        remedy="set spec.suspend to false to go on from the last checkpoint",
+    return Reason.SUSPENDED.failure(
+        "spec.suspend is true", "set spec.suspend to false to go on from the last checkpoint"
     )
 
 
@@ -73,11 +65,9 @@ def when_deadline_has_passed(job: FineTuneJob, observed: Observed, now: datetime
 
 def deadline_exceeded(job: FineTuneJob) -> Failure:
     allowed = "" if job.active_deadline is None else render_duration(job.active_deadline)
-    return Failure(
-        blame=Blame.USER,
-        reason=StopReason.DEADLINE_EXCEEDED,
-        message=f"the job took longer than its spec.activeDeadlineSeconds ({allowed})",
-        remedy="raise spec.activeDeadlineSeconds; the last checkpoint is kept for a job that is "
+    return Reason.DEADLINE_EXCEEDED.failure(
+        f"the job took longer than its spec.activeDeadlineSeconds ({allowed})",
+        "raise spec.activeDeadlineSeconds; the last checkpoint is kept for a job that is "
         "made again with the same config",
     )
 
@@ -87,14 +77,10 @@ def when_pods_did_not_start(job: FineTuneJob, observed: Observed, now: datetime)
     if job.start_deadline is None or deadline is None or now < deadline:
         return None
     words = observed.waiting_for or "no pod was made: see the events of its Job"
-    return Failure(
-        blame=Blame.USER,
-        reason=StopReason.PODS_NOT_STARTED,
-        message=(
-            f"{observed.started_pods} of {job.resources.nodes} pods ran after "
-            f"{render_duration(job.start_deadline)}: {words}"
-        ),
-        remedy="ask for less, let a queue hold the job back until there is room, or raise "
+    return Reason.PODS_NOT_STARTED.failure(
+        f"{observed.started_pods} of {job.resources.nodes} pods ran after "
+        f"{render_duration(job.start_deadline)}: {words}",
+        "ask for less, let a queue hold the job back until there is room, or raise "
         "spec.startDeadlineSeconds",
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from finetune_contract.outcome import Blame, Failure, Outcome
 from finetune_contract.progress import TrainerPhase
+from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Attempt, Result, began_at, parse_attempts
 from finetune_operator.job.observe.pods import (
     controller_uid,
@@ -37,7 +38,6 @@ from finetune_operator.objects.names import (
     ANNOTATION_ADJUSTMENTS,
     ANNOTATION_DEFINITION,
     LABEL_ATTEMPT,
-    FailureReason,
 )
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
@@ -257,11 +257,8 @@ def _why_deleted(attempt: Attempt) -> Failure:
     """By us, for the reason that was recorded before; or by somebody else."""
     if attempt.is_stopping and attempt.failure is not None:
         return attempt.failure
-    return Failure(
-        blame=Blame.INTERRUPTION,
-        reason=FailureReason.TRAINING_JOB_DELETED,
-        message=f"Job {attempt.name} was deleted",
-        remedy="delete the FineTuneJob, not its Job, to end the run",
+    return Reason.TRAINING_JOB_DELETED.failure(
+        f"Job {attempt.name} was deleted", "delete the FineTuneJob, not its Job, to end the run"
     )
 
 

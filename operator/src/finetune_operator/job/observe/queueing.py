@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from finetune_operator.objects import conditions
-from finetune_operator.objects.names import LABEL_QUEUE, Reason
+from finetune_operator.objects.names import LABEL_QUEUE, JobReason
 from finetune_operator.objects.raw import Body
 
 
@@ -20,7 +20,7 @@ class QueueWords:
 
 
 NO_WORDS = QueueWords(
-    reason=Reason.QUEUED,
+    reason=JobReason.QUEUED,
     message="the Job is suspended: it waits for its turn in a queue",
     is_known=False,
 )
@@ -46,7 +46,7 @@ def find_queue_words(workload: Body | None) -> QueueWords:
     if not any(words):
         return NO_WORDS
     return QueueWords(
-        reason=Reason.PREEMPTED if conditions.is_true(found, "Preempted") else Reason.QUEUED,
+        reason=JobReason.PREEMPTED if conditions.is_true(found, "Preempted") else JobReason.QUEUED,
         message="; ".join(word for word in words if word),
         is_known=True,
     )

@@ -17,19 +17,19 @@ within the attempt: they are heard only where there is no other.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import (
-    PEER_LOST,
     Blame,
     ExitCode,
     Failure,
     Outcome,
     blame_of_exit_code,
 )
+from finetune_contract.reasons import Reason
 from finetune_operator.objects.conditions import find, is_true
-from finetune_operator.objects.names import CONTAINER, FailureReason
+from finetune_operator.objects.names import CONTAINER
 from finetune_operator.objects.raw import Body
 
 # The Job controller's words: "Container trainer for pod ns/name failed with exit code 64 matching".
@@ -66,7 +66,7 @@ class _Ending:
     def order(self) -> tuple[bool, str, bool, bool, str]:
         """The smallest is heard."""
         failure = self.outcome.failure if self.outcome else None
-        is_echo = failure is not None and failure.reason == PEER_LOST
+        is_echo = failure is not None and failure.reason == Reason.PEER_LOST
         names_culprit = failure is not None and failure.rank is not None and not is_echo
         return (
             not names_culprit,
@@ -143,19 +143,14 @@ def _judge_ending(ending: _Ending) -> Verdict:
     if outcome is not None and outcome.failure is not None:
         return Verdict(failure=outcome.failure, exit_code=exit_code, outcome=outcome)
     if ending.terminated.get("reason") == "OOMKilled":
-        failure = Failure(
-            blame=Blame.INFRASTRUCTURE,
-            reason=FailureReason.OUT_OF_HOST_MEMORY,
-            message="the trainer was killed because the pod used more memory than its limit",
-            remedy=MEMORY_REMEDY,
+        failure = Reason.HOST_OUT_OF_MEMORY.failure(
+            "the trainer was killed because the pod used more memory than its limit", MEMORY_REMEDY
         )
         return Verdict(failure=failure, exit_code=exit_code)
     if stopped := _who_stopped(ending.pod):
-        failure = Failure(
-            blame=Blame.INTERRUPTION,
-            reason=FailureReason.POD_STOPPED,
-            message=f"the pod was stopped and could not finish saving: {stopped}",
-            remedy="raise spec.terminationGracePeriodSeconds if this happens again",
+        failure = Reason.POD_STOPPED.failure(
+            f"the pod was stopped and could not finish saving: {stopped}",
+            "raise spec.terminationGracePeriodSeconds if this happens again",
         )
         return Verdict(failure=failure, exit_code=exit_code)
     # Without an outcome the kubelet puts the log's last lines there (FallbackToLogsOnError).
@@ -166,14 +161,9 @@ def _judge_ending(ending: _Ending) -> Verdict:
 def _judge_lost_pod(pod: Body) -> Verdict:
     status, stopped = pod["status"], _who_stopped(pod)
     words = status.get("message") or stopped or "the pod failed and left no word"
-    return Verdict(
-        failure=Failure(
-            blame=Blame.INTERRUPTION if stopped else Blame.INFRASTRUCTURE,
-            reason=status.get("reason") or FailureReason.POD_FAILED,
-            message=words,
-            remedy="",
-        )
-    )
+    blame = Blame.INTERRUPTION if stopped else Blame.INFRASTRUCTURE
+    failure = Reason.POD_FAILED.failure(words, blame=blame)
+    return Verdict(failure=_with_reason_of_kubernetes(failure, status))
 
 
 def _who_stopped(pod: Body) -> str | None:
@@ -196,22 +186,19 @@ def _judge_training_job(training_job: Body) -> Verdict:
     if quoted := _QUOTED_EXIT_CODE.search(words):
         exit_code = int(quoted.group(1))
         return Verdict(failure=_failure_of_exit_code(exit_code, ""), exit_code=exit_code)
-    return Verdict(
-        failure=Failure(
-            blame=Blame.INFRASTRUCTURE,
-            reason=failed.get("reason") or FailureReason.TRAINING_JOB_FAILED,
-            message=words,
-            remedy="",
-        )
-    )
+    failure = Reason.TRAINING_JOB_FAILED.failure(words)
+    return Verdict(failure=_with_reason_of_kubernetes(failure, failed))
+
+
+def _with_reason_of_kubernetes(failure: Failure, source: Body) -> Failure:
+    """With the kubelet's or the Job controller's own reason, such as `Evicted`, if it has one."""
+    return replace(failure, reason=source.get("reason") or failure.reason)
 
 
 def _failure_of_exit_code(exit_code: int, words: str) -> Failure:
     told = f": {words}" if words else ""
-    return Failure(
+    return Reason.EXITED_WITHOUT_OUTCOME.failure(
+        f"the trainer ended with exit code {exit_code} and left no outcome{told}",
         # An exit code of 0 stands for success and never gets here.
         blame=blame_of_exit_code(exit_code) or Blame.INTERNAL,
-        reason=FailureReason.EXITED_WITHOUT_OUTCOME,
-        message=f"the trainer ended with exit code {exit_code} and left no outcome{told}",
-        remedy="",
     )

@@ -8,7 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from finetune_operator.objects import conditions
-from finetune_operator.objects.names import API_VERSION, KIND, OPERATOR, Phase, Reason, event_name
+from finetune_operator.objects.names import (
+    API_VERSION,
+    KIND,
+    OPERATOR,
+    JobReason,
+    Phase,
+    event_name,
+)
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import render_time
 
@@ -37,7 +44,7 @@ def _when_rejected(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turni
     """Also while an attempt waits for an edit, and for what the API server refused to make."""
     ready = conditions.require(after["conditions"], "Ready")
     was_ready = conditions.find(before.get("conditions", ()), "Ready") or {}
-    is_refused = ready["reason"] in (Reason.INVALID_SPEC, Reason.CREATE_REFUSED)
+    is_refused = ready["reason"] in (JobReason.INVALID_SPEC, JobReason.CREATE_REFUSED)
     if not is_refused or _gist(was_ready.get("message", "")) == _gist(ready["message"]):
         return None
     return TurningPoint(is_warning=True, reason=ready["reason"], message=ready["message"])
@@ -55,7 +62,7 @@ def _when_warned(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turning
     is_warned = accepted.get("status") == "True" and "warning: " in message
     if not is_warned or was_accepted.get("message") == message:
         return None
-    return TurningPoint(is_warning=True, reason=Reason.SPEC_ACCEPTED, message=message)
+    return TurningPoint(is_warning=True, reason=JobReason.SPEC_ACCEPTED, message=message)
 
 
 def _when_stopped(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
@@ -65,14 +72,14 @@ def _when_stopped(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turnin
     if not newest.get("stopping") or newest["number"] in known:
         return None
     message = f"attempt {newest['number']} is to save and end: {newest.get('message', '')}"
-    return TurningPoint(is_warning=False, reason=Reason.STOPPING, message=message)
+    return TurningPoint(is_warning=False, reason=JobReason.STOPPING, message=message)
 
 
 def _when_resumed(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
     if before.get("phase") != Phase.SUSPENDED or after["phase"] == Phase.SUSPENDED:
         return None
     return TurningPoint(
-        is_warning=False, reason=Reason.RESUMED, message="the job is no longer suspended"
+        is_warning=False, reason=JobReason.RESUMED, message="the job is no longer suspended"
     )
 
 
@@ -80,7 +87,7 @@ def _when_started(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turnin
     if after.get("attempt") == before.get("attempt") or "attempts" not in after:
         return None
     message = _tell_start(after["attempts"])
-    return TurningPoint(is_warning=False, reason=Reason.ATTEMPT_STARTED, message=message)
+    return TurningPoint(is_warning=False, reason=JobReason.ATTEMPT_STARTED, message=message)
 
 
 def _when_admitted(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
@@ -88,7 +95,7 @@ def _when_admitted(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turni
     if before.get("phase") != Phase.QUEUED or after["phase"] not in _UNDER_WAY or not is_of_same:
         return None
     return TurningPoint(
-        is_warning=False, reason=Reason.ADMITTED, message="the queue lets the job start"
+        is_warning=False, reason=JobReason.ADMITTED, message="the queue lets the job start"
     )
 
 
@@ -106,7 +113,7 @@ _UNDER_WAY = frozenset({Phase.STARTING, Phase.RUNNING, Phase.PUBLISHING})
 _TOLD_PHASES: Mapping[str, str | None] = {
     Phase.QUEUED: None,
     Phase.SUSPENDED: None,
-    Phase.RETRYING: Reason.RETRYING,
+    Phase.RETRYING: JobReason.RETRYING,
     Phase.SUCCEEDED: None,
     Phase.FAILED: None,
 }
@@ -151,7 +158,7 @@ def build_event(
         str(newest.get("admittedTime")),
         point.reason,
         # The API server may refuse the same thing for one reason after the other.
-        _gist(point.message) if point.reason == Reason.CREATE_REFUSED else "",
+        _gist(point.message) if point.reason == JobReason.CREATE_REFUSED else "",
     )
     return render_event(
         body,

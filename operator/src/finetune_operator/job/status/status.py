@@ -20,7 +20,7 @@ from finetune_operator.job.status.limit import within_limit
 from finetune_operator.job.status.progress import render_memory, with_outcome, without_eta
 from finetune_operator.objects import conditions
 from finetune_operator.objects.conditions import Claim
-from finetune_operator.objects.names import Phase, Reason, child_name
+from finetune_operator.objects.names import JobReason, Phase, child_name
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import parse_time, render_time
 
@@ -194,13 +194,13 @@ def _claims(
     verified = _claim_verified(known, observed)
     if job.is_rejected:
         return [*_rejected_claims("; ".join(job.mistakes)), *verified]
-    if reason == Reason.INVALID_SPEC:
+    if reason == JobReason.INVALID_SPEC:
         return _rejected_claims(message)
     claims = [
         Claim(
             type="Accepted",
             is_true=True,
-            reason=Reason.SPEC_ACCEPTED,
+            reason=JobReason.SPEC_ACCEPTED,
             message="; ".join(["the spec is valid", *(f"warning: {w}" for w in job.warnings)]),
         )
     ]
@@ -223,16 +223,16 @@ def _claims(
 
 def _rejected_claims(message: str) -> list[Claim]:
     return [
-        Claim(type="Accepted", is_true=False, reason=Reason.INVALID_SPEC, message=message),
-        Claim(type="Stalled", is_true=True, reason=Reason.INVALID_SPEC, message=message),
-        Claim(type="Ready", is_true=False, reason=Reason.INVALID_SPEC, message=message),
+        Claim(type="Accepted", is_true=False, reason=JobReason.INVALID_SPEC, message=message),
+        Claim(type="Stalled", is_true=True, reason=JobReason.INVALID_SPEC, message=message),
+        Claim(type="Ready", is_true=False, reason=JobReason.INVALID_SPEC, message=message),
     ]
 
 
 _NOT_VERIFIED = Claim(
     type="AdapterVerified",
     is_true=False,
-    reason=Reason.NOT_VERIFIED,
+    reason=JobReason.NOT_VERIFIED,
     message="the trainer did not say that it has checked the artifact",
 )
 
@@ -246,7 +246,7 @@ def _claim_verified(known: Sequence[Body], observed: Observed) -> list[Claim]:
         Claim(
             type="AdapterVerified",
             is_true=True,
-            reason=Reason.VERIFIED,
+            reason=JobReason.VERIFIED,
             message="the artifact was loaded again and checked",
         )
     ]

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from finetune_trainer.failures.errors import user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 
 PACKAGES: Mapping[str, str] = {
     "flash_attention_2": "flash-attn",
@@ -33,8 +34,8 @@ def require_attention(config: Mapping[str, Any], has: Callable[[str], bool] = is
     package = PACKAGES.get(str(named))
     if package is None or has(package) or has(FROM_HUB):
         return
-    raise user_error(
-        "AttentionNotInstalled",
+    raise attempt_failed(
+        Reason.ATTENTION_NOT_INSTALLED,
         f'attn_implementation: found "{named}", and this trainer image lacks the package {package}',
         f"leave attn_implementation out: torch's own attention (sdpa) is nearly as fast; or set "
         f"spec.image to an image that has {package}, or {FROM_HUB}, beside",

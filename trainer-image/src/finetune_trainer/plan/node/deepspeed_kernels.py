@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer.failures.errors import user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 
 _OWN_ADAM = ("adam", "adamw", "muon")
 """For `torch_adam: true` torch's is taken in their place."""
@@ -55,8 +56,8 @@ def require_compiler(config: Mapping[str, Any], *, on_gpu: bool, has: bool | Non
         return
     compiler = "nvcc" if on_gpu else "c++"
     if not (_has_compiler(compiler) if has is None else has):
-        raise user_error(
-            "DeepSpeedNeedsCompiler",
+        raise attempt_failed(
+            Reason.DEEPSPEED_NEEDS_COMPILER,
             f"deepspeed: found {wanted}, for which DeepSpeed compiles a kernel when training "
             f"begins, and this trainer image has no {compiler}",
             "leave optimizer out of deepspeed, so that optim says which, and set "

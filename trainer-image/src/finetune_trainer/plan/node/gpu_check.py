@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from finetune_contract.reasons import Reason
 from finetune_contract.run import World
 from finetune_spec.memory.estimate import Estimate
 from finetune_spec.memory.quantity import render_bytes
-from finetune_trainer.failures.errors import infrastructure_error, platform_error, user_error
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.plan.node.hardware import Gpu, Gpus, Hardware
 from finetune_trainer.plan.node.torch_build import TorchBuild
 
@@ -61,8 +62,8 @@ def require_gpus(
         return
     wanted = requirement_of(build.cuda)
     if found.driver is None:
-        raise platform_error(
-            "DriverMissing",
+        raise attempt_failed(
+            Reason.DRIVER_MISSING,
             f"{_promise(promised)}, and its container has no NVIDIA driver"
             + (f": {found.trouble}" if found.trouble else " (libcuda.so.1 is not there)"),
             "check the node's device plugin and container runtime; where NVIDIA's runtime is not "
@@ -70,8 +71,8 @@ def require_gpus(
         )
     if found.driver.cuda < wanted.driver_cuda:
         version = f" {found.driver.version}" if found.driver.version else ""
-        raise platform_error(
-            "DriverTooOld",
+        raise attempt_failed(
+            Reason.DRIVER_TOO_OLD,
             f"the node's NVIDIA driver{version} runs CUDA {found.driver.cuda_text}, this image "
             f"needs {_text(build.cuda)} (driver {wanted.driver} or newer)",
             "install a newer driver on the node, or choose nodes that have one with "
@@ -82,8 +83,8 @@ def require_gpus(
     too_old = [device for device in found.devices if device.capability < wanted.capability]
     if too_old:
         major, minor = wanted.capability
-        raise user_error(
-            "GpuTooOld",
+        raise attempt_failed(
+            Reason.GPU_TOO_OLD,
             f"{too_old[0].name} is {too_old[0].architecture}, and this image has kernels from "
             f"sm_{major}{minor} on (CUDA {_text(build.cuda)})",
             "choose nodes with newer GPUs with podTemplate.spec.nodeSelector"
@@ -95,14 +96,14 @@ def _require_build(world: World, build: TorchBuild) -> None:
     is_amd = world.gpu_resource.startswith("amd.com/")
     if is_amd and build.hip is None:
         built = f"CUDA {_text(build.cuda)}" if build.cuda else "CPUs"
-        raise user_error(
-            "GpuUnsupported",
+        raise attempt_failed(
+            Reason.GPU_UNSUPPORTED,
             f"the job asks for {world.gpu_resource}, and this image's torch is built for {built}",
             "set spec.image to an image with a ROCm build of torch, or ask for nvidia.com/gpu",
         )
     if build.cuda is None and build.hip is None:
-        raise user_error(
-            "GpuUnsupported",
+        raise attempt_failed(
+            Reason.GPU_UNSUPPORTED,
             f"{_promise(world.gpus_per_node or 0)}, and this image's torch is built for CPUs",
             "set spec.image to an image with a CUDA build of torch, or set "
             "spec.resources.gpusPerNode to 0",
@@ -115,14 +116,14 @@ def _require_number(promised: int, found: Gpus, environment: Mapping[str, str]) 
         return
     visible = environment.get(_VISIBLE, "").split(",")
     if (slices := sum(name.startswith(_SLICE) for name in visible)) > 1:
-        raise user_error(
-            "GpuUnsupported",
+        raise attempt_failed(
+            Reason.GPU_UNSUPPORTED,
             f"the pod has {slices} MIG slices, of which a process can use only one",
             "set spec.resources.gpusPerNode to 1 and ask for a larger slice, or for whole GPUs",
         )
     said = f": {found.trouble}" if found.trouble else ""
-    raise infrastructure_error(
-        "GpuMissing",
+    raise attempt_failed(
+        Reason.GPU_MISSING,
         f"{_promise(promised)}, and the driver shows {there or 'none'}{said}",
         "check the node's device plugin, and look for Xid messages in its kernel log; GPUs that "
         "are shared by time-slicing count once",
@@ -142,8 +143,8 @@ def require_memory(expected: Estimate, hardware: Hardware, remedy: Callable[[int
     least = min(devices, key=lambda device: device.memory_bytes)
     needed = expected.weights + expected.gradients + expected.optimizer
     if needed > least.memory_bytes:
-        raise user_error(
-            "GpuTooSmall",
+        raise attempt_failed(
+            Reason.GPU_TOO_SMALL,
             f"weights, gradients and optimizer need {render_bytes(needed)} on each GPU, and "
             f"{least.name} has {render_bytes(least.memory_bytes)}",
             remedy(least.memory_bytes),

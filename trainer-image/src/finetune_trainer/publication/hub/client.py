@@ -13,12 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from finetune_trainer.failures.errors import (
-    AttemptFailed,
-    Interrupted,
-    infrastructure_error,
-    user_error,
-)
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted, attempt_failed
 from finetune_trainer.failures.stopping import POLL_SECONDS, StopRequest
 from finetune_trainer.publication.hub.destination import Destination
 
@@ -51,8 +47,8 @@ class HubClient:
         self._stop = stop
         token = destination.token or _read_token(destination.token_file) or get_token()
         if token is None:
-            raise user_error(
-                "HubTokenMissing",
+            raise attempt_failed(
+                Reason.HUB_TOKEN_MISSING,
                 "push_to_hub: found true without a token for the hub",
                 f"put HF_TOKEN into {_SECRET}, or log in with `hf auth login` on a laptop",
             )
@@ -76,7 +72,7 @@ class HubClient:
             _require_writing(self._asked(self._api.whoami))
             repository = self._asked(self._make_repository)
         except AttemptFailed as error:
-            if error.failure.reason != "HubUnreachable":
+            if error.failure.reason != Reason.HUB_UNREACHABLE:
                 raise
             log.warning("hub not reached, going on without knowing error=%s", error)
             return
@@ -131,7 +127,7 @@ class HubClient:
                 raise
             except Exception as error:
                 failure = self._failure(error)
-                if pause is None or failure.failure.reason != "HubUnreachable":
+                if pause is None or failure.failure.reason != Reason.HUB_UNREACHABLE:
                     raise failure from error
                 log.warning("hub error try=%d pause=%.0f error=%s", tried, pause, failure)
             self._stop.wait(pause)
@@ -170,27 +166,27 @@ def failure_of(error: Exception, repository: str) -> AttemptFailed:
     said = f"{status}: {getattr(error, 'server_message', None) or _first_line(error)}"
     match status:
         case 401:
-            return user_error(
-                "HubTokenInvalid",
+            return attempt_failed(
+                Reason.HUB_TOKEN_INVALID,
                 f"push_to_hub: the hub does not know the token ({said})",
                 f"put a token that is valid into {_SECRET}, as HF_TOKEN",
             )
         case 403 | 404:
             return _no_write_access(f"{repository}, the hub says {said}")
         case int() if 400 <= status < 500 and status not in MAY_PASS:
-            return user_error(
-                "HubRefused",
+            return attempt_failed(
+                Reason.HUB_REFUSED,
                 f"push_to_hub: the hub refuses {repository} ({said})",
                 "correct what the message names: hub_model_id, hub_revision, hub_private_repo",
             )
     if isinstance(error, HFValidationError | OfflineModeIsEnabled):
-        return user_error(
-            "HubRefused",
+        return attempt_failed(
+            Reason.HUB_REFUSED,
             f"push_to_hub: {_first_line(error)}",
             "correct hub_model_id, or take HF_HUB_OFFLINE out of the environment",
         )
-    return infrastructure_error(
-        "HubUnreachable",
+    return attempt_failed(
+        Reason.HUB_UNREACHABLE,
         f"push_to_hub: the hub did not answer as it should ({_first_line(error)})",
         "let the pods reach the hub, or leave push_to_hub out",
     )
@@ -214,8 +210,8 @@ def _require_writing(account: Mapping[str, Any]) -> None:
 
 
 def _no_write_access(where: str) -> AttemptFailed:
-    return user_error(
-        "HubAccessDenied",
+    return attempt_failed(
+        Reason.HUB_ACCESS_DENIED,
         f"push_to_hub: no write access to {where}",
         f"correct hub_model_id, or put a token that may write there into {_SECRET}, as HF_TOKEN",
     )

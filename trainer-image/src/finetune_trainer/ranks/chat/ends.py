@@ -7,7 +7,8 @@ from typing import Any
 
 from transformers.utils import GENERATION_CONFIG_NAME
 
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.chat.rendering import closing_of, name_of, tokenizer_of
 
 log = logging.getLogger(__name__)
@@ -83,8 +84,8 @@ def require_ending(tokenizer: Any, generation: Any, *, is_chat: bool) -> None:
 
 
 def _endless(found: str) -> AttemptFailed:
-    return user_error(
-        "EosMissing",
+    return attempt_failed(
+        Reason.EOS_MISSING,
         f"{found}: its answers would never end",
         "set eos_token to the token that ends a turn in the chat template",
     )

@@ -10,7 +10,8 @@ from transformers import AutoTokenizer
 from trl import SFTConfig
 from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.inputs.chat_templates import ENDINGS
 from finetune_trainer.ranks.chat import is_chat
 from finetune_trainer.ranks.chat.rendering import (
@@ -63,8 +64,8 @@ def _source_of_template(processor: Any, training: SFTConfig) -> Any:
         try:
             processor.chat_template = Path(place).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise user_error(
-                "ChatTemplateNotFound",
+            raise attempt_failed(
+                Reason.CHAT_TEMPLATE_NOT_FOUND,
                 f"chat_template_path: {place} cannot be read: {error}",
                 "correct chat_template_path, or upload the file there",
             ) from None
@@ -78,14 +79,14 @@ def _other_tokenizer(place: str) -> Any:
     except (OSError, ValueError):
         if not Path(place).is_dir():
             raise
-        raise user_error(
-            "ChatTemplateNotFound",
+        raise attempt_failed(
+            Reason.CHAT_TEMPLATE_NOT_FOUND,
             f"chat_template_path: {place} is a folder that holds no tokenizer",
             "correct chat_template_path: a .jinja file, or the folder that save_pretrained wrote",
         ) from None
     if source.chat_template is None:
-        raise user_error(
-            "ChatTemplateNotFound",
+        raise attempt_failed(
+            Reason.CHAT_TEMPLATE_NOT_FOUND,
             f"chat_template_path: the tokenizer of {place} has no chat template",
             _WAY_OUT,
         )
@@ -94,8 +95,8 @@ def _other_tokenizer(place: str) -> Any:
 
 def _require_rendering(processor: Any, row: Mapping[str, Any]) -> None:
     if processor.chat_template is None:
-        raise user_error(
-            "ChatTemplateMissing",
+        raise attempt_failed(
+            Reason.CHAT_TEMPLATE_MISSING,
             f"the data hold conversations, and {name_of(processor)} has no chat template to write "
             "them with",
             _WAY_OUT,
@@ -103,8 +104,8 @@ def _require_rendering(processor: Any, row: Mapping[str, Any]) -> None:
     try:
         rendered = render(processor, raises=True)
     except TemplateSyntaxError as error:
-        raise user_error(
-            "InvalidChatTemplate",
+        raise attempt_failed(
+            Reason.INVALID_CHAT_TEMPLATE,
             f"the chat template of {name_of(processor)} is no valid Jinja: line {error.lineno}: "
             f"{error.message}",
             "correct the template, or leave chat_template_path out for the model's own",
@@ -113,8 +114,8 @@ def _require_rendering(processor: Any, row: Mapping[str, Any]) -> None:
         # It may want other turns than this probe's; the data will tell.
         return
     if rendered is not None and ANSWER not in rendered and _has_plain_words(row):
-        raise user_error(
-            "InvalidChatTemplate",
+        raise attempt_failed(
+            Reason.INVALID_CHAT_TEMPLATE,
             f"the chat template of {name_of(processor)} leaves out what is said: it is made for "
             "content in parts, as with images, and the data hold plain texts",
             _WAY_OUT,
@@ -134,8 +135,8 @@ def _require_generation_marks(processor: Any) -> None:
     except ValueError:
         found = None
     if found is None:
-        raise user_error(
-            "AssistantTokensUnknown",
+        raise attempt_failed(
+            Reason.ASSISTANT_TOKENS_UNKNOWN,
             f"assistant_only_loss is set, and the chat template of {name_of(processor)} does not "
             "mark the assistant's words by {% generation %}, nor is it one that TRL knows how to "
             "mark",
@@ -148,8 +149,8 @@ def _spelt_out(mark: str, processor: Any) -> AttemptFailed:
     marks = list(dict.fromkeys(MARK.findall(render(processor) or "")))
     known = tokenizer_of(processor).get_vocab()
     lacking = ", ".join(f"'{found}'" for found in marks if found not in known)
-    return user_error(
-        "ChatTemplateTokensMissing",
+    return attempt_failed(
+        Reason.CHAT_TEMPLATE_TOKENS_MISSING,
         f"the chat template ends answers by {mark}, which is no token of {name_of(processor)}: "
         "it would be spelt out letter by letter, and no answer would ever end",
         f"set added_tokens: [{lacking}], or chat_template_path to a template of the model's own "

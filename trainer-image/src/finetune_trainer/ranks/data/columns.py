@@ -7,9 +7,10 @@ Pure: names and one row in, a failure out.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from finetune_contract.reasons import Reason
 from finetune_spec.config.parse.data_formats import FORMATS, columns_of_template
 from finetune_spec.config.problem import did_you_mean
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments.data import DataArguments
 from finetune_trainer.ranks.data.shapes import ASSISTANT, SYSTEM, TOOL, USER
 
@@ -64,14 +65,14 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
         return
     for name in ("messages", "conversations"):
         if row.get(name) is not None and not isinstance(row[name], list):
-            raise user_error(
-                "InvalidDataset",
+            raise attempt_failed(
+                Reason.INVALID_DATASET,
                 f"{name} of the first row is no list: expected turns with role and content",
                 f"give {name} as a list, not as a text",
             )
     if speaker := _unknown_speaker(row):
-        raise user_error(
-            "UnknownRole",
+        raise attempt_failed(
+            Reason.UNKNOWN_ROLE,
             f"the turns of conversations are from {speaker}, which no chat template knows",
             "set dataset_format: sharegpt",
         )
@@ -80,15 +81,15 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
         remedy = f"set dataset_columns: {{{other}: {other}}}, which leaves the prompt out"
         if other is None:
             remedy = proposal(row)
-        raise user_error(
-            "DatasetColumnMissing",
+        raise attempt_failed(
+            Reason.DATASET_COLUMN_MISSING,
             f"the data set has the columns {', '.join(columns)}: TRL reads prompt with completion",
             remedy,
         )
     if {"messages", "conversations", "prompt", text_field} & set(columns):
         return
-    raise user_error(
-        "DatasetColumnMissing",
+    raise attempt_failed(
+        Reason.DATASET_COLUMN_MISSING,
         f"the data set has the columns {', '.join(columns)}; TRL trains on messages, on prompt "
         f"and completion, or on {text_field}{_maybe_no_header(columns)}",
         proposal(row),
@@ -146,8 +147,8 @@ def _missing(
         remedy = f"set dataset_columns: {{{column}: ...}} to the column that is meant"
     else:
         remedy = f"name one of its columns in {asked_for}"
-    return user_error(
-        "DatasetColumnMissing",
+    return attempt_failed(
+        Reason.DATASET_COLUMN_MISSING,
         f"{where}, and the data set has no column {column}: it has {', '.join(columns)}"
         f"{_maybe_no_header(columns)}",
         remedy,

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from finetune_trainer.failures.errors import user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.ranks.data.diagnosis import LINES, TABLES
 
 _NULL_ROW = re.compile(rb"^[ \t]*null[ \t\r]*$", re.MULTILINE)
@@ -31,8 +32,8 @@ def require_no_null_rows(files: Sequence[Path]) -> None:
             found = _NULL_ROW.search(content)
             line = 0 if found is None else content[: found.end()].count(b"\n") + 1
         if line and (file.suffix.lower() in LINES or _is_of_lines(file)):
-            raise user_error(
-                "InvalidDataset",
+            raise attempt_failed(
+                Reason.INVALID_DATASET,
                 f"{file.name}, line {line} is null, expected an object with columns",
                 "correct the file",
             )
@@ -57,8 +58,8 @@ def require_closed_quotes(files: Sequence[Path]) -> None:
         except UnicodeDecodeError:
             continue  # that is told of when it is read
         except csv.Error as error:
-            raise user_error(
-                "InvalidDataset",
+            raise attempt_failed(
+                Reason.INVALID_DATASET,
                 f"{file.name}, line {began + 1}: a quote that opens in this row is not closed "
                 f"before its value ends ({error})",
                 'close it, or write "" for each quote that belongs to the value',

@@ -13,8 +13,9 @@ from typing import Any
 
 import pyarrow.parquet
 
+from finetune_contract.reasons import Reason
 from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 
 LINES = (".jsonl", ".ndjson")
 TABLES = {".csv": ",", ".tsv": "\t"}
@@ -43,8 +44,8 @@ def require_content(files: Sequence[Path]) -> None:
     """
     for file in files:
         if file.stat().st_size == 0:
-            raise user_error(
-                "EmptyDataset", f"{file.name} is empty", "upload the file again, or remove it"
+            raise attempt_failed(
+                Reason.EMPTY_DATASET, f"{file.name} is empty", "upload the file again, or remove it"
             )
 
 
@@ -63,14 +64,14 @@ def why_unreadable(local: Path, files: Sequence[Path], error: Exception) -> Atte
             remedy = "correct the file"
             if problem.endswith("a list"):
                 remedy = "set dataset_format to pairs, if each row is a prompt and its completion"
-            return user_error("InvalidDataset", f"{file.name}{problem}", remedy)
+            return attempt_failed(Reason.INVALID_DATASET, f"{file.name}{problem}", remedy)
     return _different_columns(files)
 
 
 def _no_data(local: Path) -> AttemptFailed:
     names = sorted(entry.name for entry in local.iterdir()) if local.is_dir() else [local.name]
-    return user_error(
-        "DatasetNotFound",
+    return attempt_failed(
+        Reason.DATASET_NOT_FOUND,
         "the data set holds no data files: there is only "
         f"{', '.join(names[:_NAMES_SHOWN]) or 'nothing'}",
         f"upload files of one of the kinds {', '.join(DATA_SUFFIXES)}, e.g. train.jsonl and "
@@ -165,8 +166,8 @@ def _different_columns(files: Sequence[Path]) -> AttemptFailed | None:
         return None
     (first, expected), *others = columns.items()
     file, found = next((file, found) for file, found in others if set(found) != set(expected))
-    return user_error(
-        "InvalidDataset",
+    return attempt_failed(
+        Reason.INVALID_DATASET,
         f"{file.name} has the columns {', '.join(found)}, and {first.name} has "
         f"{', '.join(expected)}",
         "give all files of a data set the same columns, or make each a part of datasets",

@@ -8,7 +8,8 @@ from typing import Any
 from accelerate import PartialState
 from datasets import Dataset, Image, List, Value
 
-from finetune_trainer.failures.errors import user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 
 COLUMNS = ("image", "images")
 
@@ -67,8 +68,8 @@ def _whole_path(path: str | None, folder: str) -> str | None:
         return path
     whole = Path(folder) / path
     if not whole.is_file():
-        raise user_error(
-            "ImageNotFound",
+        raise attempt_failed(
+            Reason.IMAGE_NOT_FOUND,
             f"there is no image {path} beside the data files",
             "upload the images into the data set's folder, under the names that the rows have",
         )

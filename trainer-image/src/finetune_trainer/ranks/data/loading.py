@@ -10,7 +10,8 @@ from accelerate import PartialState
 from datasets import Dataset, DatasetDict, IterableDatasetDict
 from trl import SFTConfig
 
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.data.mixtures import load_mixture
 from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split
@@ -104,15 +105,17 @@ def _require_split(key: str, split: str, found: Mapping[str, Any]) -> None:
         )
         if len(found) > 1:
             remedy = f"set {key} to the one to evaluate on, {remedy.removeprefix('set ')}"
-    raise user_error(
-        "SplitNotFound", f"{key} is {split}, and the data set has only {', '.join(found)}", remedy
+    raise attempt_failed(
+        Reason.SPLIT_NOT_FOUND,
+        f"{key} is {split}, and the data set has only {', '.join(found)}",
+        remedy,
     )
 
 
 def _require_no_split(found: Mapping[str, Any], test: str) -> None:
     if test in found:
-        raise user_error(
-            "SplitExists",
+        raise attempt_failed(
+            Reason.SPLIT_EXISTS,
             f"test_split_size is set, and the data set has the split {test} already",
             "remove test_split_size to evaluate on that one, or set dataset_test_split to a name "
             "for the part that is split off",
@@ -126,8 +129,8 @@ def _split_off(data: Dataset, names: tuple[str, str], size: float, training: SFT
         with PartialState().main_process_first():
             parts = data.train_test_split(test_size=count, seed=training.seed)
     except ValueError:
-        raise user_error(
-            "SplitTooLarge",
+        raise attempt_failed(
+            Reason.SPLIT_TOO_LARGE,
             f"test_split_size is {count}, which leaves none of {len(data)} rows to train on",
             "lower test_split_size, or add rows",
         ) from None

@@ -9,8 +9,9 @@ from typing import Any
 from datasets import Dataset
 from trl import SFTConfig
 
+from finetune_contract.reasons import Reason
 from finetune_trainer.exchange.data_account import Dropped
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.data.measuring import Measured, measure
 
 _REMEDIES = {
@@ -25,8 +26,8 @@ def nothing_counts(split: str, measured: Measured, training: SFTConfig) -> Attem
     """No row of the split could teach anything: why, and what to do about it."""
     drops = measured.drops()
     causes = [_cause(Dropped(reason), count, measured, training) for reason, count in drops.items()]
-    return user_error(
-        "NothingTrained",
+    return attempt_failed(
+        Reason.NOTHING_TRAINED,
         f"no token of the {split} data counts for the loss: "
         + (", ".join(causes) or "there are no rows"),
         "; ".join(_REMEDIES[Dropped(reason)] for reason in drops) or "add rows",
@@ -47,16 +48,16 @@ def _cause(reason: Dropped, count: int, measured: Measured, training: SFTConfig)
 
 
 def nothing_is_answered() -> AttemptFailed:
-    return user_error(
-        "NothingTrained",
+    return attempt_failed(
+        Reason.NOTHING_TRAINED,
         "assistant_only_loss is set, and no conversation has a turn of the role assistant",
         "give the answers the role assistant, or leave assistant_only_loss out",
     )
 
 
 def marks_are_empty() -> AttemptFailed:
-    return user_error(
-        "AssistantTokensUnknown",
+    return attempt_failed(
+        Reason.ASSISTANT_TOKENS_UNKNOWN,
         "assistant_only_loss is set, and with this chat template at least one conversation has no "
         "word of the assistant's between {% generation %} and {% endgeneration %}",
         "correct the marks in the template, give the data as prompt and completion, or leave "
@@ -73,8 +74,8 @@ def require_tokens_that_count(train: Any) -> None:
     if not isinstance(train, Dataset) or "labels" not in train.column_names:
         return
     if not measure(train, None).is_useful.any():
-        raise user_error(
-            "NothingTrained",
+        raise attempt_failed(
+            Reason.NOTHING_TRAINED,
             "no token of the data counts for the loss: every label is -100",
             "give the tokens of the answers their own ids as labels",
         )

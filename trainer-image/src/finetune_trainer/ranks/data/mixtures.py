@@ -15,7 +15,8 @@ from accelerate import PartialState
 from datasets import Dataset, Features, Json, List, ReadInstruction, concatenate_datasets
 from trl import DatasetMixtureConfig
 
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.data.shapes import SPOKEN
 from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split
 from finetune_trainer.ranks.data.sources import Data, Source, open_source
@@ -54,8 +55,8 @@ def _load_part(part: Any, shaping: Shaping, *, streaming: bool) -> Shaped:
     if part.columns is not None:
         missing = [name for name in part.columns if name not in data.column_names]
         if missing:
-            raise user_error(
-                "DatasetColumnMissing",
+            raise attempt_failed(
+                Reason.DATASET_COLUMN_MISSING,
                 f"columns has {missing[0]}, and the data set has {', '.join(data.column_names)}",
                 "correct columns",
             )
@@ -76,8 +77,8 @@ def take_split(splits: Data, wanted: str) -> Any:
         taken = ReadInstruction.from_spec(wanted).to_absolute(lengths)
     except (ValueError, AssertionError):
         of_stream = "" if lengths else ": of a stream only whole splits can be taken"
-        raise user_error(
-            "SplitNotFound",
+        raise attempt_failed(
+            Reason.SPLIT_NOT_FOUND,
             f"split is {wanted}, and the data set has only {', '.join(splits)}{of_stream}",
             "set split to one of them",
         ) from None
@@ -102,8 +103,8 @@ def _together(parts: Sequence[Any], text_field: str) -> Any:
     shapes = [_shape_of(part, text_field) for part in parts]
     for place, shape in enumerate(shapes):
         if shape != shapes[0]:
-            raise user_error(
-                "MixtureOfShapes",
+            raise attempt_failed(
+                Reason.MIXTURE_OF_SHAPES,
                 f"datasets[{place}] has {' and '.join(shape)}, and datasets[0] has "
                 f"{' and '.join(shapes[0])}",
                 "give all parts the same shape; columns of a part says what is taken of it",

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from accelerate import PartialState
 from datasets import Dataset, Features, IterableDataset, Json, List, Value
 
+from finetune_contract.reasons import Reason
 from finetune_spec.config.parse.data_formats import FORMATS, KEPT_COLUMNS
-from finetune_trainer.failures.errors import user_error
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.ranks.arguments.data import DataArguments
 from finetune_trainer.ranks.data import columns, shapes
 from finetune_trainer.ranks.data.images import undecoded
@@ -65,7 +66,7 @@ def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
     """
     first = next(iter(data), None)
     if first is None:
-        raise user_error("EmptyDataset", f"the split {split} has no rows", "add examples")
+        raise attempt_failed(Reason.EMPTY_DATASET, f"the split {split} has no rows", "add examples")
     names = list(data.column_names or first)
     first = {name: first.get(name) for name in names}
     if shaping.is_declared:
@@ -192,8 +193,8 @@ def _is_fit(row: Mapping[str, Any]) -> bool:
 
 def _nothing_left(split: str, dropped: Mapping[str, int]) -> Exception:
     reasons = ", ".join(f"{reason} ({count} rows)" for reason, count in dropped.items())
-    return user_error(
-        "EmptyDataset",
+    return attempt_failed(
+        Reason.EMPTY_DATASET,
         f"no row of {split} can be trained on: {reasons}",
         "correct the data, or the keys that say how it is shaped",
     )

@@ -8,8 +8,9 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict, IterableDatasetDict, load_dataset, load_from_disk
 
+from finetune_contract.reasons import Reason
 from finetune_spec.config.parse.data_formats import suffix_of
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.data import damage, diagnosis, list_rows
 from finetune_trainer.ranks.data.images import decode_images
 from finetune_trainer.storage import locations
@@ -111,8 +112,8 @@ def _of_file(source: Source, file: Path) -> Source:
 
 def _reading(source: Source, place: str, suffix: str | None) -> Source:
     if suffix is None:
-        raise user_error(
-            "UnknownFileType",
+        raise attempt_failed(
+            Reason.UNKNOWN_FILE_TYPE,
             f"{place.rsplit('/', 1)[-1]} is no kind of data file that is known",
             f"name it by what is in it: {', '.join(_READERS)}",
         )

@@ -7,7 +7,8 @@ from typing import Any
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict, IterableDatasetDict
 
-from finetune_trainer.failures.errors import user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 
 COLUMNS = ("prompt", "messages", "conversations")
 """Where TRL looks for a conversation; the first that a row has counts."""
@@ -35,8 +36,8 @@ def _add_to_split(data: Any, message: str, split: str) -> Any:
         return data
     column = next((name for name in COLUMNS if name in first), None)
     if column is None or not _is_conversation(first[column]):
-        raise user_error(
-            "NotConversational",
+        raise attempt_failed(
+            Reason.NOT_CONVERSATIONAL,
             f"system_message is set, and the split {split} holds no conversations: it has the "
             f"columns {', '.join(first)}",
             "leave system_message out, or give every row a column messages: a list of turns with "

@@ -14,7 +14,8 @@ import torch.distributed as dist
 from trl import SFTConfig, SFTTrainer
 
 from finetune_contract.outcome import Failure
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.callbacks.boundary import StepBoundary
 from finetune_trainer.ranks.evaluation import samples
@@ -134,8 +135,8 @@ class Judge:
             if answer is not None
         ]
         if not pairs:
-            raise user_error(
-                "NothingToJudge",
+            raise attempt_failed(
+                Reason.NOTHING_TO_JUDGE,
                 f"metric_fn has nothing to judge: no answer was there after "
                 f"{budget.seconds:g} seconds",
                 "raise eval_sample_seconds, or lower eval_sample_max_tokens",
@@ -225,8 +226,8 @@ def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> Non
         return
     known = {*values, *(PREFIX + name for name in OF_TRL)}
     if PREFIX + wanted.removeprefix(PREFIX) not in known:
-        raise user_error(
-            "MetricNotFound",
+        raise attempt_failed(
+            Reason.METRIC_NOT_FOUND,
             f"metric_for_best_model is {wanted}, and metric_fn returns {', '.join(values)}",
             "set metric_for_best_model to one of them, or to eval_loss",
         )
@@ -237,14 +238,14 @@ def _require_prompts(
 ) -> None:
     training = arguments.training
     if not can_answer(training):
-        raise user_error(
-            "NothingToJudge",
+        raise attempt_failed(
+            Reason.NOTHING_TO_JUDGE,
             f"metric_fn is {metric_fn}, and a model under FSDP 1 cannot answer while it trains",
             "write accelerate_config: fsdp2, or leave metric_fn out",
         )
     if not prompts:
-        raise user_error(
-            "NothingToJudge",
+        raise attempt_failed(
+            Reason.NOTHING_TO_JUDGE,
             f"metric_fn is {metric_fn}, and the first {arguments.evaluation.num_eval_samples} rows "
             f"of {arguments.script.dataset_test_split} hold no prompt with an answer",
             "give rows with prompt and completion, or with messages, and set num_eval_samples",

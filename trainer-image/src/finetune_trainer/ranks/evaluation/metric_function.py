@@ -19,7 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from finetune_trainer.failures.errors import AttemptFailed, user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.evaluation.random_states import keep_random_states
 from finetune_trainer.ranks.evaluation.samples import Prompt
 
@@ -210,16 +211,16 @@ def _missing(message: str, wanted: str, there: Collection[str], before: str) -> 
     beside = f"; there is {', '.join(sorted(there)[:_SHOWN])}" if there else ""
     nearest = difflib.get_close_matches(wanted, there, n=1, cutoff=0.5)
     hint = f": did you mean {before}{nearest[0]}?" if nearest else ""
-    return user_error(
-        "MetricNotFound",
+    return attempt_failed(
+        Reason.METRIC_NOT_FOUND,
         f"metric_fn: {message}{beside}",
         f"correct metric_fn{hint}" if hint else "correct metric_fn, or put the file to the data",
     )
 
 
 def _failed(message: str) -> AttemptFailed:
-    return user_error(
-        "MetricFailed",
+    return attempt_failed(
+        Reason.METRIC_FAILED,
         f"metric_fn: {message}",
         "correct the function, and try it where you wrote it: it gets three lists, of prompts, "
         "answers and references",

@@ -8,7 +8,8 @@ from peft import PeftConfig
 from peft.utils import TrainableTokensWrapper
 from trl import get_peft_config
 
-from finetune_trainer.failures.errors import user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.model.freezing import is_tied
 from finetune_trainer.ranks.model.tokens import clones_template
@@ -47,8 +48,8 @@ def fit_token_rows(model: Any, *, is_sharded: bool) -> None:
     """
     wrappers = [part for part in model.modules() if isinstance(part, TrainableTokensWrapper)]
     if wrappers and is_sharded:
-        raise user_error(
-            "InvalidConfig",
+        raise attempt_failed(
+            Reason.INVALID_CONFIG,
             "chat_template_path: it brings new tokens, and under FSDP PEFT can't train single rows "
             "of an embedding",
             "set accelerate_config to ddp or zero2, or remove use_peft to train the whole model",
@@ -65,8 +66,8 @@ def _require_one_wrapper(model: Any, whole: list[str]) -> None:
     embedding = _name_in(model, model.get_input_embeddings())
     head = _name_in(model, model.get_output_embeddings())
     if head in whole or embedding in whole:
-        raise user_error(
-            "InvalidConfig",
+        raise attempt_failed(
+            Reason.INVALID_CONFIG,
             f"lora_modules_to_save: found {head if head in whole else embedding} beside tokens "
             f"that are added to {type(model).__name__}, whose head is its embedding",
             "remove it: the new tokens' rows of both are trained anyhow; or remove use_peft to "
@@ -78,8 +79,8 @@ def _require_plain_head(model: Any, whole: list[str]) -> None:
     head = model.get_output_embeddings()
     if getattr(head, "bias", None) is None or _name_in(model, head) in whole:
         return
-    raise user_error(
-        "InvalidConfig",
+    raise attempt_failed(
+        Reason.INVALID_CONFIG,
         f"added_tokens: the output head of {type(model).__name__} has a bias, beside which PEFT "
         "can't train single tokens",
         f"write {_name_in(model, head)} into lora_modules_to_save, or remove use_peft to train the "

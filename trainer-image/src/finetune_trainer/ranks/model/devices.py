@@ -12,7 +12,8 @@ from typing import Any
 from accelerate.utils import DistributedType
 from trl import SFTConfig
 
-from finetune_contract.outcome import Blame, Failure
+from finetune_contract.outcome import Failure
+from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import AttemptFailed
 
 _SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
@@ -74,12 +75,10 @@ def _absent(model: Any, device: str) -> Iterator[tuple[str, str]]:
 def _too_large(absent: Mapping[str, str], device: str) -> Failure:
     shown = [f"{name or 'all of it'} ({place})" for name, place in list(absent.items())[:_NAMED]]
     more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
-    return Failure(
-        blame=Blame.OUT_OF_MEMORY,
-        reason="OutOfMemory",
-        message=f"the model does not fit into the memory of one {_named(device)}: these parts of "
+    return Reason.OUT_OF_MEMORY.failure(
+        f"the model does not fit into the memory of one {_named(device)}: these parts of "
         f"it were loaded elsewhere and would not be trained: {', '.join(shown)}{more}",
-        remedy="use a GPU with more memory, or accelerate_config: fsdp2 on several GPUs",
+        "use a GPU with more memory, or accelerate_config: fsdp2 on several GPUs",
     )
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from finetune_trainer.failures.errors import user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 
 
 def freeze_all_but_last(model: Any, layers: int) -> None:
@@ -20,8 +21,8 @@ def freeze_all_but_last(model: Any, layers: int) -> None:
     """
     blocks = _layers_of(model)
     if layers > len(blocks):
-        raise user_error(
-            "InvalidConfig",
+        raise attempt_failed(
+            Reason.INVALID_CONFIG,
             f"num_layers_unfrozen: found {layers}, expected at most {len(blocks)}, the layers of "
             "the model",
             f"set num_layers_unfrozen to {len(blocks)} or less, or remove it to train all of them",
@@ -45,8 +46,8 @@ def _layers_of(model: Any) -> list[nn.Module]:
     for child in model.get_decoder().children():
         if isinstance(child, nn.ModuleList) and len(child) == wanted:
             return list(child)
-    raise user_error(
-        "InvalidConfig",
+    raise attempt_failed(
+        Reason.INVALID_CONFIG,
         f"num_layers_unfrozen: the layers of {type(model).__name__} can't be told from its other "
         "parts",
         "remove num_layers_unfrozen, or train an adapter with use_peft: true",

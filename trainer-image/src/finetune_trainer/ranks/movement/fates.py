@@ -4,7 +4,8 @@
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from finetune_trainer.failures.errors import user_error
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.ranks.movement.account import Account, Gradient, Tensor
 
 _NAMED = 3
@@ -93,8 +94,8 @@ def require_all_moved(account: Account) -> None:
         if (names := _of(fate, fates, account))
     ]
     count = sum(fate in FAILURES for fate in fates)
-    raise user_error(
-        "WeightsUnmoved",
+    raise attempt_failed(
+        Reason.WEIGHTS_UNMOVED,
         f"{count} of {len(fates)} trained tensors are still those of the base model, although "
         f"their layers took part in training. {'; '.join(told)}",
         "try another optim or accelerate_config, and report it: the model's code or the optimizer "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from finetune_spec.config.check.rules.data import streams_by
 from finetune_spec.config.check.rules.tracking import trackers_of
-from finetune_spec.config.check.rules.tuning import LORA_KEYS, recomputes_activations
+from finetune_spec.config.check.rules.tuning import LORA_KEYS
 from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.config.problem import Problem, quoted, warning
 
@@ -78,7 +78,7 @@ def _without_4_bits(config: Reading, context: Context) -> str | None:
 
 
 def _nothing_recomputed(config: Reading, context: Context) -> str | None:
-    return None if recomputes_activations(config) else "while activation_checkpointing is off"
+    return None if config.recomputes_by_trl else "while activation_checkpointing is off"
 
 
 def _single_data_set(config: Reading, context: Context) -> str | None:

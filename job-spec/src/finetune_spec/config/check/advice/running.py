@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator
 
-from finetune_spec.config.check.rules.distribution import fsdp_option
 from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.config.problem import Problem, quoted, warning
 
@@ -73,7 +72,7 @@ def advise_on_worst_checkpoint(config: Reading, context: Context) -> Iterator[Pr
 
 def advise_on_lone_shards(config: Reading, context: Context) -> Iterator[Problem]:
     """There is nobody to share with; only offloading would spare memory."""
-    offloads = fsdp_option(config, "cpu_offload") or "offload" in str(config["fsdp"])
+    offloads = config.fsdp_option("cpu_offload") or "offload" in str(config["fsdp"])
     if config["fsdp"] and context.world_size == 1 and not offloads and context.gpus_per_node:
         yield warning(
             config.name("fsdp"),
@@ -84,7 +83,7 @@ def advise_on_lone_shards(config: Reading, context: Context) -> Iterator[Problem
 
 def advise_on_whole_quantized_weights(config: Reading, context: Context) -> Iterator[Problem]:
     """`accelerate.utils.fsdp_utils.fsdp2_prepare_model` leaves integer weights out, and warns."""
-    is_second = config["fsdp"] and fsdp_option(config, "version") in (None, 2)
+    is_second = config["fsdp"] and config.fsdp_option("version") in (None, 2)
     if is_second and config["load_in_4bit"] and config["bnb_4bit_quant_storage"] in (None, "uint8"):
         yield warning(
             config.name("load_in_4bit"),

@@ -4,7 +4,6 @@
 import math
 from collections.abc import Iterator
 
-from finetune_spec.config.check.rules.tuning import recomputes_activations
 from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.config.problem import Problem, did_you_mean, quoted
 
@@ -26,7 +25,7 @@ def check_fsdp_words(config: Reading, context: Context) -> Iterator[Problem]:
     value = config["fsdp"]
     words = value.split() if isinstance(value, str) else ()
     for word in words:
-        if word in _ONLY_FSDP_1 and fsdp_option(config, "version") in (None, 2):
+        if word in _ONLY_FSDP_1 and config.fsdp_option("version") in (None, 2):
             yield Problem(
                 path=config.name("fsdp"),
                 message=f"found {quoted(word)}, which only FSDP 1 has: write full_shard, or set "
@@ -34,18 +33,12 @@ def check_fsdp_words(config: Reading, context: Context) -> Iterator[Problem]:
             )
 
 
-def fsdp_option(config: Reading, name: str) -> object:
-    """An option of `fsdp_config`, with or without the older prefix."""
-    options = config.mapping("fsdp_config")
-    return options.get(name, options.get(f"fsdp_{name}"))
-
-
 def check_fsdp_options(config: Reading, context: Context) -> Iterator[Problem]:
     """`TrainingArguments._process_fsdp_args` raises for the policy, `Trainer` for the others."""
     if not config["fsdp"]:
         return
     place = config.name("fsdp_config")
-    policy = fsdp_option(config, "auto_wrap_policy")
+    policy = config.fsdp_option("auto_wrap_policy")
     if policy is not None and policy not in _WRAP_POLICIES:
         hint = did_you_mean(str(policy), _WRAP_POLICIES)
         yield Problem(
@@ -53,13 +46,13 @@ def check_fsdp_options(config: Reading, context: Context) -> Iterator[Problem]:
             message=f"found {quoted(policy)}"
             + (hint or f", expected one of {', '.join(_WRAP_POLICIES)}"),
         )
-    if fsdp_option(config, "activation_checkpointing") is True and recomputes_activations(config):
+    if config.recomputes_by_fsdp and config.recomputes_by_trl:
         yield Problem(
             path=f"{place}.activation_checkpointing",
             message="found true beside activation_checkpointing, which is on unless it is said: "
             "set that to false",
         )
-    if config["save_only_model"] and fsdp_option(config, "state_dict_type") == "SHARDED_STATE_DICT":
+    if config["save_only_model"] and config.fsdp_option("state_dict_type") == "SHARDED_STATE_DICT":
         yield Problem(
             path=config.name("save_only_model"),
             message='found true beside fsdp_config.state_dict_type: "SHARDED_STATE_DICT", expected '
@@ -83,13 +76,13 @@ def check_fsdp_on_cpus(config: Reading, context: Context) -> Iterator[Problem]:
     """On CPUs torch raises for FSDP 1, and its offloading of FSDP 2 looks for a GPU."""
     if not config["fsdp"] or context.gpus_per_node != 0:
         return
-    if fsdp_option(config, "version") == 1:
+    if config.fsdp_option("version") == 1:
         yield Problem(
             path=config.name("fsdp"),
             message="found with FSDP 1 in a job without GPUs, where only FSDP 2 can be: set "
             "fsdp_config.version to 2, or accelerate_config to fsdp2",
         )
-    elif fsdp_option(config, "cpu_offload") or "offload" in str(config["fsdp"]):
+    elif config.fsdp_option("cpu_offload") or "offload" in str(config["fsdp"]):
         yield Problem(
             path=config.name("fsdp_config" if config["fsdp_config"] else "fsdp"),
             message="found with offloading in a job without GPUs, where all is on the CPU: remove "
@@ -123,7 +116,7 @@ def check_token_rows_in_shards(config: Reading, context: Context) -> Iterator[Pr
 def check_quantized_shards(config: Reading, context: Context) -> Iterator[Problem]:
     """FSDP 1 flattens weights of one dtype only; FSDP 2 leaves such weights whole (advice)."""
     storage = config["bnb_4bit_quant_storage"]
-    is_first = config["fsdp"] and fsdp_option(config, "version") == 1
+    is_first = config["fsdp"] and config.fsdp_option("version") == 1
     if is_first and config["load_in_4bit"] and (storage is None or storage != config["dtype"]):
         yield Problem(
             path=config.name("load_in_4bit"),

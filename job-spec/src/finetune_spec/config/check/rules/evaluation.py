@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator
 
-from finetune_spec.config.check.rules.distribution import fsdp_option
 from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.config.problem import Problem, did_you_mean, quoted
 
@@ -53,7 +52,7 @@ def check_metric_fn_has_answers(config: Reading, context: Context) -> Iterator[P
             message=f"found {quoted(name)} beside num_eval_samples: 0, which leaves no answers to "
             "judge: set it to at least 1",
         )
-    if config["fsdp"] and fsdp_option(config, "version") == 1:
+    if config["fsdp"] and config.fsdp_option("version") == 1:
         yield Problem(
             path=config.name("metric_fn"),
             message=f"found {quoted(name)} beside FSDP 1, under which a model cannot answer while "

@@ -171,13 +171,11 @@ def check_added_tokens(config: Reading, context: Context) -> Iterator[Problem]:
 
 def check_selective_recomputation(config: Reading, context: Context) -> Iterator[Problem]:
     """`SFTTrainer.__init__` raises; each pair of keys is one key and its older name."""
-    key = "activation_checkpointing_kwargs"
-    if config[key] is None:
-        key = "gradient_checkpointing_kwargs"
+    key = config.recomputation_key("_kwargs")
     options = config.mapping(key)
     if not options.get("selective"):
         return
-    if not recomputes_activations(config):
+    if not config.recomputes_by_trl:
         yield Problem(
             path=config.name(key),
             message="found selective: true while activation_checkpointing is off: set it to true",
@@ -187,12 +185,6 @@ def check_selective_recomputation(config: Reading, context: Context) -> Iterator
             path=config.name(key),
             message="found selective: true beside use_reentrant: true, expected one of them",
         )
-
-
-def recomputes_activations(config: Reading) -> bool:
-    """`gradient_checkpointing` counts only where the newer key says nothing."""
-    newer = config["activation_checkpointing"]
-    return bool(config["gradient_checkpointing"] if newer is None else newer)
 
 
 def check_optimizer_targets(config: Reading, context: Context) -> Iterator[Problem]:

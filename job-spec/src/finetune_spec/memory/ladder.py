@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ladder for too little GPU memory, read by plan, remedy and retry. No I/O here.
+
+The least harmful rung comes first. The effective batch always stays.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_spec.config.parse.reading import Context, Reading
+from finetune_spec.config.problem import quoted
+
+Settings = Mapping[str, Any]
+
+BATCH, ACCUMULATION = "per_device_train_batch_size", "gradient_accumulation_steps"
+
+_SHORT = 512
+"""Tokens. Shorter rows are not advised for the sake of memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One way to need less memory."""
+
+    find: Callable[[Reading, Context], Settings | None]
+    """What it sets, by TRL's names: nothing where the user must choose a value, None where it does
+    not apply."""
+    note: str = ""
+    """What a remedy adds to the settings, or all that it contains without them."""
+    is_retried: bool = False
+    """Whether the next attempt may take it without asking: the run learns the same."""
+    is_planned: bool = True
+    """Whether `finetune plan` may propose it."""
+
+
+def find_rungs(config: Reading, context: Context) -> Iterator[tuple[Rung, Settings]]:
+    """The rungs that apply to a config, with what each would change."""
+    for rung in LADDER:
+        settings = rung.find(config, context)
+        if settings is not None:
+            yield rung, {key: new for key, new in settings.items() if new != config[key]}
+
+
+def spell(config: Reading, settings: Settings) -> Settings:
+    """By the user's own spellings: TRL's name next to an older one would contradict it."""
+    return {config.name(key): value for key, value in settings.items()}
+
+
+def render_settings(settings: Settings, link: str) -> str:
+    """`a: 1, b: 2 and c: 3`, where the link is `: `."""
+    keys = [f"{key}{link}{quoted(value)}".replace('"', "") for key, value in settings.items()]
+    *others, last = keys
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def split_batch(config: Reading, parts: int) -> Settings:
+    return {BATCH: config[BATCH] // parts, ACCUMULATION: config[ACCUMULATION] * parts}
+
+
+def _smaller_batch(config: Reading, _: Context) -> Settings | None:
+    rows, accumulated = config[BATCH], config[ACCUMULATION]
+    # An older operator accepted configs with other values, which cannot be halved.
+    if not (isinstance(rows, int) and isinstance(accumulated, int)) or rows <= 1:
+        return None
+    # Half of an odd batch would change the effective batch: then single rows at once.
+    return split_batch(config, 2 if rows % 2 == 0 else rows)
+
+
+def _recomputation(config: Reading, _: Context) -> Settings | None:
+    is_on = config.recomputes_by_trl or config.recomputes_by_fsdp
+    return None if is_on else {config.recomputation_key(): True}
+
+
+def _half_precision(config: Reading, _: Context) -> Settings | None:
+    """Only of weights that don't learn: small steps are lost in 16 bits."""
+    if not config["use_peft"] or config["load_in_4bit"] or config["load_in_8bit"]:
+        return None
+    return {"dtype": "bfloat16"} if config["dtype"] in ("float32", None) else None
+
+
+def _shorter_rows(config: Reading, _: Context) -> Settings | None:
+    length = config["max_length"]
+    return {} if length is None or length > _SHORT else None
+
+
+def _adapter(config: Reading, _: Context) -> Settings | None:
+    if config["use_peft"] or config["num_layers_unfrozen"]:
+        return None
+    return {"use_peft": True, "dtype": "bfloat16"}
+
+
+def _four_bits(config: Reading, _: Context) -> Settings | None:
+    if not config["use_peft"] or config["load_in_4bit"] or config["deepspeed"] or config["fsdp"]:
+        return None
+    # bitsandbytes must be told what to compute in.
+    computed = {"dtype": "bfloat16"} if config["dtype"] == "auto" else {}
+    return {"load_in_4bit": True, "load_in_8bit": False, **computed}
+
+
+def _sharding(config: Reading, context: Context) -> Settings | None:
+    if (context.world_size or 1) == 1 or config["fsdp"] or config["deepspeed"]:
+        return None
+    # FSDP leaves 4-bit weights whole that are stored in another type than the others.
+    same = dict.fromkeys(("bnb_4bit_quant_storage", "dtype"), "bfloat16")
+    return {"accelerate_config": "fsdp2", **(same if config["load_in_4bit"] else {})}
+
+
+SMALLER_BATCH = Rung(find=_smaller_batch, note=", which keeps the effective batch", is_retried=True)
+
+LADDER = (
+    SMALLER_BATCH,
+    Rung(find=_recomputation, is_retried=True),
+    Rung(find=_half_precision),
+    Rung(find=_shorter_rows, note="lower max_length", is_planned=False),
+    Rung(find=_adapter, note=" (LoRA)"),
+    Rung(find=_four_bits, note=" (QLoRA)"),
+    Rung(find=_sharding, note=", which shards the model", is_planned=False),
+)

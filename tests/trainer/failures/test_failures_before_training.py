@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ends an attempt between its start and the first step: places, names and steps."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from finetune_contract.outcome import Blame
+from finetune_contract.run import World
+from finetune_trainer.exchange.orders import Orders
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.storage.store import open_store
+from finetune_trainer.supervision import launching
+
+
+def test_a_place_that_cannot_be_written_is_told() -> None:
+    with pytest.raises(AttemptFailed) as caught:
+        open_store("ftp://server/folder", {})
+
+    assert caught.value.failure.reason == "InvalidUri"
+    assert "ftp://server/folder" in caught.value.failure.message
+
+
+def test_a_first_node_that_has_no_name_yet_is_told_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(launching, "NAME_TIMEOUT_SECONDS", 0)
+    world = World(nodes=2, processes_per_node=1, master_address="balloon-0.invalid")
+
+    with pytest.raises(AttemptFailed, match=r"balloon-0\.invalid did not resolve") as caught:
+        launching.wait_for_master(world, StopRequest())
+
+    assert caught.value.failure.reason == "MasterNotFound"
+    assert caught.value.failure.blame is Blame.INFRASTRUCTURE
+
+
+@pytest.mark.slow
+def test_nodes_that_would_go_on_from_different_steps_do_not_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch.distributed as dist
+
+    from finetune_trainer.ranks.world import require_promised_world
+
+    def gather(steps: list[int], mine: int) -> None:
+        steps[:] = [mine, 4]
+
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+
+    with pytest.raises(AttemptFailed, match=r"different steps: \[4, 8\]") as caught:
+        require_promised_world(SimpleNamespace(world_size=2), Orders(world_size=2, resume_step=8))
+
+    assert caught.value.failure.reason == "ResumeMismatch"
