@@ -1,63 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading JSON documents with errors that name the field. No I/O here."""
+"""From a text to the JSON object in it, neither too long nor too deep. No I/O here."""
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-Value = TypeVar("Value")
+from finetune_contract.limits import MAX_DEPTH, MAX_DOCUMENT_BYTES
 
 
 class InvalidDocument(ValueError):
     """A document of the contract that cannot be read: it says which field, and what was found."""
 
 
-def parse_object(text: str | bytes, name: str) -> Mapping[str, Any]:
+def parse_object(
+    text: str | bytes, name: str, max_bytes: int = MAX_DOCUMENT_BYTES
+) -> dict[str, Any]:
     """The JSON object in `text`.
 
     Raises:
-        InvalidDocument: it is not JSON, or not an object.
+        InvalidDocument: it is not JSON, or not an object, or too long or too deep.
     """
+    if len(text) > max_bytes:
+        raise InvalidDocument(f"{name} has {len(text)} bytes, expected {max_bytes} at most")
     try:
         document = json.loads(text)
     except ValueError as error:
         raise InvalidDocument(f"{name} is not JSON: {error}") from None
+    except RecursionError:
+        raise InvalidDocument(_too_deep(name)) from None
     if not isinstance(document, dict):
-        raise InvalidDocument(f"{name} is {_kind(document)}, expected an object")
+        raise InvalidDocument(f"{name} is {kind_of(document)}, expected an object")
+    # Few brackets can't be deep, and most documents have few.
+    if _brackets(text) > MAX_DEPTH and _is_too_deep(document):
+        raise InvalidDocument(_too_deep(name))
     return document
 
 
-def require(document: Mapping[str, Any], field: str, kind: type[Value]) -> Value:
-    """The field's value, of this type.
+def version_of(document: Mapping[str, Any]) -> int:
+    """What a document says of its own version.
 
     Raises:
-        InvalidDocument: the field is missing or of another type.
+        InvalidDocument: it says nothing of the kind.
     """
-    if field not in document:
-        raise InvalidDocument(f"{field} is missing")
-    return _checked(document[field], field, kind)
+    if (version := document.get("version")) is None:
+        raise InvalidDocument("version is missing")
+    if type(version) is not int:
+        raise InvalidDocument(f"version is {kind_of(version)} ({version!r:.60}), expected int")
+    return version
 
 
-def optional(document: Mapping[str, Any], field: str, kind: type[Value]) -> Value | None:
-    """The field's value, or None where the document leaves it out.
-
-    Raises:
-        InvalidDocument: the field is there with another type.
-    """
-    value = document.get(field)
-    return None if value is None else _checked(value, field, kind)
-
-
-def _checked(value: Any, field: str, kind: type[Value]) -> Value:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    # bool is a subclass of int, but `"step": true` is a mistake.
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise InvalidDocument(
-            f"{field} is {_kind(value)} ({value!r:.60}), expected {kind.__name__}"
-        )
-    return value
-
-
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     return "null" if value is None else type(value).__name__
+
+
+def _brackets(text: str | bytes) -> int:
+    if isinstance(text, str):
+        return text.count("[") + text.count("{")
+    return text.count(b"[") + text.count(b"{")
+
+
+def _is_too_deep(document: dict[str, Any]) -> bool:
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for holder in level
+            for item in (holder.values() if type(holder) is dict else holder)
+            if type(item) is dict or type(item) is list
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _too_deep(name: str) -> str:
+    return f"{name} is nested more than {MAX_DEPTH} deep"

@@ -13,7 +13,6 @@ optimizers    what the optimizer keeps
 activations   what the forward pass keeps
 estimate      all of it, part by part
 fitting       what to change so that it fits
-quantity      24Gi
 
 What is exact, what is not and by how much is in docs/memory.md, measured by tests.
 """

@@ -18,7 +18,7 @@ from finetune_spec.memory import (
     estimate_memory,
     parse_model,
 )
-from finetune_spec.memory.quantity import render_bytes
+from finetune_spec.quantities import render_bytes
 
 Settings = Mapping[str, Any]
 

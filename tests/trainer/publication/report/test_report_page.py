@@ -132,9 +132,9 @@ def test_a_row_of_the_data_is_shown_and_never_run() -> None:
         "max_length 128",
         "31 rows of train are longer than max_length",
         "350",  # tokens per second: 700 in 2 s
-        "1 min 15 s",
-        "3.0 GiB",
-        "2.0 GiB",
+        "1m15s",
+        "3Gi",
+        "2Gi",
         "2 (DDP)",
         "1.16.0",
         "ab12",

@@ -8,12 +8,14 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from finetune_contract import layout
 from finetune_contract.answers import Answer, parse_answers
+from finetune_contract.codec import document_of
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import Artifact, Outcome
 from finetune_contract.run import Run
@@ -39,6 +41,15 @@ ADAPTER_CONFIG = "adapter_config.json"
 CARD = "README.md"
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """`latest.json`: the newest complete run of an output place."""
+
+    run_id: str
+    manifest: str = ""
+    digest: str = ""
 
 
 def published_outcome(store: Store, stop: StopRequest) -> Outcome | None:
@@ -92,12 +103,8 @@ def publish(
 
 def point_to(output: Store, run: Run, digest: str, stop: StopRequest | None) -> None:
     """Let the output place name this complete run as its newest."""
-    pointer = {
-        "runId": run.run_id,
-        "manifest": f"{run.run_id}/{layout.MANIFEST}",
-        "digest": digest,
-    }
-    _write(output, layout.LATEST, json.dumps(pointer), stop)
+    pointer = Pointer(run_id=run.run_id, manifest=f"{run.run_id}/{layout.MANIFEST}", digest=digest)
+    _write(output, layout.LATEST, json.dumps(document_of(pointer)), stop)
 
 
 def keep_rejected(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from finetune_spec.quantities import render_bytes, render_duration
 from finetune_trainer.exchange.data_account import SplitAccount
 from finetune_trainer.exchange.history import losses_of
 from finetune_trainer.publication.report import tables
@@ -117,7 +118,7 @@ def course(story: Story) -> str:
         "GPU memory at its peak": _size(around.peak_memory_bytes),
     }
     phases = {
-        f"Time for {phase.lower()}": tables.duration(seconds)
+        f"Time for {phase.lower()}": render_duration(seconds)
         for phase, seconds in around.phase_seconds.items()
     }
     figures = {name: f"{value:.6g}" for name, value in story.figures.items()}
@@ -190,11 +191,11 @@ def _adjustments(adjustments: Mapping[str, Any]) -> str | None:
 
 
 def _duration(seconds: float | None) -> str | None:
-    return None if seconds is None else tables.duration(seconds)
+    return None if seconds is None else render_duration(seconds)
 
 
 def _size(size: int | None) -> str | None:
-    return None if size is None else tables.bytes_text(size)
+    return None if size is None else render_bytes(size)
 
 
 def _figure(title: str, picture: str) -> str:

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dataclasses as JSON objects and back, with the field's path in every error. No I/O here.
+
+One policy for all documents: a field that the class does not know is ignored, so that a newer
+writer can add some; one that has a default may be left out, and null is as good as left out. What
+is irregular in a document stays beside its class. What a pod may write without end is cut before
+it is read: such a field has `metadata=bounded_by(...)`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
+from functools import cache
+from operator import attrgetter
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from finetune_contract.documents import InvalidDocument, kind_of, parse_object
+
+Value = TypeVar("Value")
+Read = Callable[[Any], Any]
+"""Raises an InvalidDocument that begins with the rest of the path: ` is missing`, `.uid is ...`."""
+Spell = Callable[[str], str]
+
+_SCALARS = frozenset({str, int, float, bool})
+
+
+def camel_case(name: str) -> str:
+    """`processes_per_node` as the wire has it: `processesPerNode`."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def bounded_by(bound: Read) -> dict[str, Read]:
+    """Field metadata: `bound` gets the raw value, of any type, and gives what is read of it."""
+    return {"bound": bound}
+
+
+def read(kind: type[Value], text: str | bytes, name: str, spell: Spell = camel_case) -> Value:
+    """The document in a text; `spell` gives a field's name on the wire, `str` Python's own.
+
+    Raises:
+        InvalidDocument: a field is missing or mistyped, or the text is no document at all.
+    """
+    return read_object(kind, parse_object(text, name), spell=spell)
+
+
+def read_object(
+    kind: type[Value], document: Any, path: str = "", spell: Spell = camel_case
+) -> Value:
+    """The document in a JSON value that was found at this path.
+
+    Raises:
+        InvalidDocument: a field is missing or mistyped.
+    """
+    hint: Any = kind
+    try:
+        value: Value = _reader(hint, spell)(document)
+    except InvalidDocument as error:
+        raise InvalidDocument(f"{path}{error}".removeprefix(".")) from None
+    return value
+
+
+def document_of(value: Any, *, nulls: bool = True) -> dict[str, Any]:
+    """The JSON object that stands for a dataclass; without `nulls`, None is left out."""
+    kind: Any = type(value)
+    names, attributes, nested = _shape(kind)
+    document = dict(zip(names, attributes(value), strict=True))
+    for name in nested:
+        document[name] = _written(document[name], nulls)
+    return document if nulls else {name: it for name, it in document.items() if it is not None}
+
+
+def _written(value: Any, nulls: bool) -> Any:
+    if value is None or type(value) in _SCALARS:
+        return value
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list | tuple):
+        return [_written(item, nulls) for item in value]
+    if type(value) is dict or isinstance(value, Mapping):
+        return {name: _written(item, nulls) for name, item in value.items()}
+    return document_of(value, nulls=nulls)
+
+
+@cache
+def _shape(kind: type) -> tuple[tuple[str, ...], Callable[[Any], Any], tuple[str, ...]]:
+    """Names on the wire, what gives their values, and the names of those that are no scalars."""
+    hints = {name: _without_none(hint) for name, hint in get_type_hints(kind).items()}
+    names = [field.name for field in fields(kind)]
+    nested = [camel_case(name) for name in names if hints[name] not in _SCALARS]
+    # Of a single name, attrgetter gives no tuple.
+    attributes = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, *names),)
+    return tuple(map(camel_case, names)), attributes, tuple(nested)
+
+
+@cache
+def _reader(hint: Any, spell: Spell) -> Read:
+    """What reads a value of this type."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return lambda value: value
+    if hint in _SCALARS:
+        return _scalar_reader(hint)
+    if origin in (tuple, list):
+        length = len(arguments) if Ellipsis not in arguments and origin is tuple else None
+        return _list_reader(origin, _reader(arguments[0], spell), length)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _mapping_reader(_reader(arguments[1], spell))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _enum_reader(hint)
+    if is_dataclass(hint):
+        return _object_reader(hint, spell)
+    raise TypeError(f"the codec reads no {hint}")
+
+
+def _mismatch(value: Any, expected: str) -> InvalidDocument:
+    return InvalidDocument(f" is {kind_of(value)} ({value!r:.60}), expected {expected}")
+
+
+def _scalar_reader(kind: type) -> Read:
+    def read_scalar(value: Any) -> Any:
+        # By type: a bool is an int to Python, but `"step": true` is a mistake.
+        if type(value) is kind:
+            return value
+        if kind is float and type(value) is int:
+            with suppress(OverflowError):
+                return float(value)
+        raise _mismatch(value, kind.__name__)
+
+    return read_scalar
+
+
+def _enum_reader(kind: type[Enum]) -> Read:
+    members = {member.value: member for member in kind}
+
+    def read_enum(value: Any) -> Any:
+        if type(value) is not str or value not in members:
+            raise InvalidDocument(f" is {value!r:.60}, expected one of {', '.join(members)}")
+        return members[value]
+
+    return read_enum
+
+
+def _list_reader(kind: type, read_item: Read, length: int | None) -> Read:
+    def read_list(value: Any) -> Any:
+        if type(value) is not list or length not in (None, len(value)):
+            raise _mismatch(value, f"list{'' if length is None else f' of {length}'}")
+        return kind(_each(value, read_item, "[{}]".format))
+
+    return read_list
+
+
+def _mapping_reader(read_item: Read) -> Read:
+    def read_mapping(value: Any) -> Any:
+        names = list(_require_object(value))
+        items = _each(value.values(), read_item, lambda at: f".{names[at]:.60}")
+        return dict(zip(names, items, strict=True))
+
+    return read_mapping
+
+
+def _each(items: Iterable[Any], read_item: Read, place: Callable[[int], str]) -> list[Any]:
+    found: list[Any] = []
+    try:
+        for item in items:
+            # How many were read is the place of the one that was not.
+            found.append(read_item(item))  # noqa: PERF401
+    except InvalidDocument as error:
+        raise InvalidDocument(f"{place(len(found))}{error}") from None
+    return found
+
+
+def _require_object(value: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise InvalidDocument(f" is {value!r:.60}, expected an object")
+    return value
+
+
+def _object_reader(kind: Any, spell: Spell) -> Read:
+    hints = get_type_hints(kind)
+    parts = [
+        (
+            field.name,
+            spell(field.name),
+            _bounded(field.metadata.get("bound"), _reader(_without_none(hints[field.name]), spell)),
+            field.default is MISSING and field.default_factory is MISSING,
+        )
+        for field in fields(kind)
+    ]
+
+    def read_fields(value: Any) -> Any:
+        document, known, wire = _require_object(value), {}, ""
+        try:
+            for attribute, wire, read_field, is_required in parts:
+                found = document.get(wire)
+                if found is not None:
+                    known[attribute] = read_field(found)
+                elif is_required:
+                    raise InvalidDocument(" is missing")
+        except InvalidDocument as error:
+            raise InvalidDocument(f".{wire}{error}") from None
+        return kind(**known)
+
+    return read_fields
+
+
+def _without_none(hint: Any) -> Any:
+    """What a field may be besides null, which is as good as left out."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    (kept,) = (argument for argument in get_args(hint) if argument is not NoneType)
+    return kept
+
+
+def _bounded(bound: Read | None, read_rest: Read) -> Read:
+    return read_rest if bound is None else lambda value: read_rest(bound(value))
