@@ -2,10 +2,13 @@
 """From a text to the JSON object in it, neither too long nor too deep. No I/O here."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from finetune_contract.limits import MAX_DEPTH, MAX_DOCUMENT_BYTES
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class InvalidDocument(ValueError):
@@ -23,7 +26,10 @@ def parse_object(
     if len(text) > max_bytes:
         raise InvalidDocument(f"{name} has {len(text)} bytes, expected {max_bytes} at most")
     try:
-        document = json.loads(text)
+        written = text if isinstance(text, str) else text.decode()
+        document = json.loads(written)
+        if "\\u" in written and _SURROGATE.search(written):
+            document = _without_half_pairs(document)
     except ValueError as error:
         raise InvalidDocument(f"{name} is not JSON: {error}") from None
     except RecursionError:
@@ -31,7 +37,7 @@ def parse_object(
     if not isinstance(document, dict):
         raise InvalidDocument(f"{name} is {kind_of(document)}, expected an object")
     # Few brackets can't be deep, and most documents have few.
-    if _brackets(text) > MAX_DEPTH and _is_too_deep(document):
+    if written.count("[") + written.count("{") > MAX_DEPTH and _is_too_deep(document):
         raise InvalidDocument(_too_deep(name))
     return document
 
@@ -53,10 +59,9 @@ def kind_of(value: object) -> str:
     return "null" if value is None else type(value).__name__
 
 
-def _brackets(text: str | bytes) -> int:
-    if isinstance(text, str):
-        return text.count("[") + text.count("{")
-    return text.count(b"[") + text.count(b"{")
+def _without_half_pairs(document: Any) -> Any:
+    """With `?` for half a surrogate pair: JSON has it, and it can't be encoded again."""
+    return json.loads(json.dumps(document, ensure_ascii=False).encode(errors="replace"))
 
 
 def _is_too_deep(document: dict[str, Any]) -> bool:
