@@ -73,21 +73,25 @@ def document_of(value: Any, *, nulls: bool = True) -> dict[str, Any]:
 
 
 def _written(value: Any, nulls: bool) -> Any:
-    if value is None or type(value) in _SCALARS:
+    # What is frequent comes first: to ask for an abstract class is slow.
+    kind: Any = type(value)
+    if value is None or kind in _SCALARS:
         return value
+    if kind is dict:
+        return {name: _written(item, nulls) for name, item in value.items()}
+    if kind is tuple or kind is list:
+        return [_written(item, nulls) for item in value]
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, list | tuple):
-        return [_written(item, nulls) for item in value]
-    if type(value) is dict or isinstance(value, Mapping):
-        return {name: _written(item, nulls) for name, item in value.items()}
-    return document_of(value, nulls=nulls)
+    if is_dataclass(kind):
+        return document_of(value, nulls=nulls)
+    return _written(dict(value), nulls) if isinstance(value, Mapping) else value
 
 
 @cache
 def _shape(kind: type) -> tuple[tuple[str, ...], Callable[[Any], Any], tuple[str, ...]]:
     """Names on the wire, what gives their values, and the names of those that are no scalars."""
-    hints = {name: _without_none(hint) for name, hint in get_type_hints(kind).items()}
+    hints = _hints(kind)
     names = [field.name for field in fields(kind)]
     nested = [camel_case(name) for name in names if hints[name] not in _SCALARS]
     # Of a single name, attrgetter gives no tuple.
@@ -107,7 +111,8 @@ def _reader(hint: Any, spell: Spell) -> Read:
         length = len(arguments) if Ellipsis not in arguments and origin is tuple else None
         return _list_reader(origin, _reader(arguments[0], spell), length)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return _mapping_reader(_reader(arguments[1], spell))
+        is_free = arguments[1] is Any
+        return _require_object if is_free else _mapping_reader(_reader(arguments[1], spell))
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _enum_reader(hint)
     if is_dataclass(hint):
@@ -147,44 +152,49 @@ def _list_reader(kind: type, read_item: Read, length: int | None) -> Read:
     def read_list(value: Any) -> Any:
         if type(value) is not list or length not in (None, len(value)):
             raise _mismatch(value, f"list{'' if length is None else f' of {length}'}")
-        return kind(_each(value, read_item, "[{}]".format))
+        try:
+            return kind([read_item(item) for item in value])
+        except InvalidDocument:
+            raise _placed(enumerate(value), read_item, "[{}]") from None
 
     return read_list
 
 
 def _mapping_reader(read_item: Read) -> Read:
     def read_mapping(value: Any) -> Any:
-        names = list(_require_object(value))
-        items = _each(value.values(), read_item, lambda at: f".{names[at]:.60}")
-        return dict(zip(names, items, strict=True))
+        _require_object(value)
+        try:
+            return {name: read_item(item) for name, item in value.items()}
+        except InvalidDocument:
+            raise _placed(value.items(), read_item, ".{:.60}") from None
 
     return read_mapping
 
 
-def _each(items: Iterable[Any], read_item: Read, place: Callable[[int], str]) -> list[Any]:
-    found: list[Any] = []
-    try:
-        for item in items:
-            # How many were read is the place of the one that was not.
-            found.append(read_item(item))  # noqa: PERF401
-    except InvalidDocument as error:
-        raise InvalidDocument(f"{place(len(found))}{error}") from None
-    return found
+def _placed(items: Iterable[tuple[Any, Any]], read_item: Read, place: str) -> InvalidDocument:
+    """The first mistake with its place, looked for once there is one."""
+    for key, item in items:
+        try:
+            read_item(item)
+        except InvalidDocument as error:
+            return InvalidDocument(f"{place.format(key)}{error}")
+    raise AssertionError("what could not be read can be read")
 
 
-def _require_object(value: Any) -> dict[str, Any]:
+def _require_object(value: Any) -> Any:
     if type(value) is not dict:
         raise InvalidDocument(f" is {value!r:.60}, expected an object")
     return value
 
 
 def _object_reader(kind: Any, spell: Spell) -> Read:
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     parts = [
         (
             field.name,
             spell(field.name),
-            _bounded(field.metadata.get("bound"), _reader(_without_none(hints[field.name]), spell)),
+            hints[field.name] if hints[field.name] in _SCALARS and not field.metadata else None,
+            _bounded(field.metadata.get("bound"), _reader(hints[field.name], spell)),
             field.default is MISSING and field.default_factory is MISSING,
         )
         for field in fields(kind)
@@ -193,9 +203,12 @@ def _object_reader(kind: Any, spell: Spell) -> Read:
     def read_fields(value: Any) -> Any:
         document, known, wire = _require_object(value), {}, ""
         try:
-            for attribute, wire, read_field, is_required in parts:
+            for attribute, wire, plain, read_field, is_required in parts:
                 found = document.get(wire)
-                if found is not None:
+                # Most fields are plain, and it is calls that cost time.
+                if type(found) is plain:
+                    known[attribute] = found
+                elif found is not None:
                     known[attribute] = read_field(found)
                 elif is_required:
                     raise InvalidDocument(" is missing")
@@ -206,8 +219,12 @@ def _object_reader(kind: Any, spell: Spell) -> Read:
     return read_fields
 
 
+def _hints(kind: Any) -> dict[str, Any]:
+    """What each field may be besides null, which is as good as left out."""
+    return {name: _without_none(hint) for name, hint in get_type_hints(kind).items()}
+
+
 def _without_none(hint: Any) -> Any:
-    """What a field may be besides null, which is as good as left out."""
     if get_origin(hint) not in (Union, UnionType):
         return hint
     (kept,) = (argument for argument in get_args(hint) if argument is not NoneType)

@@ -86,10 +86,11 @@ class Progress:
 
     def to_body(self) -> bytes:
         """The body that is posted; non-finite figures are left out, since JSON has no NaN."""
-        ours = document_of(self, nulls=False) | {"metrics": bounded(self.metrics)}
-        known = {name: value for name, value in ours.items() if _is_sayable(value)}
+        ours = document_of(self, nulls=False)
+        ours["metrics"] = bounded(self.metrics)
         # Read from stock trainers only: ours say their steps.
-        known.pop("stockPercent", None)
+        ours.pop("stockPercent", None)
+        known = {name: value for name, value in ours.items() if _is_sayable(value)}
         stock: dict[str, Any] = {
             "metrics": [
                 {"name": name, "value": str(known[field])}
