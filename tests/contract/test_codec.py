@@ -201,6 +201,15 @@ def test_a_type_that_no_document_has_is_our_own_mistake() -> None:
         read_object(Odd, {"name": "n"})
 
 
+def test_a_field_is_of_one_type_or_null() -> None:
+    @dataclass
+    class Either:
+        name: str | int
+
+    with pytest.raises(ValueError, match="too many values"):
+        read_object(Either, {"name": "n"})
+
+
 def test_names_are_written_in_camel_case_and_none_is_left_out_where_that_is_asked() -> None:
     car = Car(name="n", front_wheel=Wheel(spoke_count=3), colour=Colour.BLUE, size=(1, 2))
 

@@ -44,9 +44,7 @@ def parse_answers(documents: Sequence[Any]) -> tuple[Answer, ...]:
     Raises:
         InvalidDocument: one is no object, or one of its texts is missing or no text.
     """
-    return read_object(_Answers, {"answers": list(documents)}).answers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answers:
-    answers: tuple[Answer, ...] = field(metadata=FIRST_ANSWERS)
+    return tuple(
+        read_object(Answer, document, f"answers[{place}]")
+        for place, document in enumerate(documents[:MAX_ANSWERS])
+    )

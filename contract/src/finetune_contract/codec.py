@@ -56,10 +56,9 @@ def read_object(
     """
     hint: Any = kind
     try:
-        value: Value = _reader(hint, spell)(document)
+        return _reader(hint, spell)(document)  # type: ignore[no-any-return]
     except InvalidDocument as error:
         raise InvalidDocument(f"{path}{error}".removeprefix(".")) from None
-    return value
 
 
 def document_of(value: Any, *, nulls: bool = True) -> dict[str, Any]:
@@ -194,7 +193,8 @@ def _object_reader(kind: Any, spell: Spell) -> Read:
             field.name,
             spell(field.name),
             hints[field.name] if hints[field.name] in _SCALARS and not field.metadata else None,
-            _bounded(field.metadata.get("bound"), _reader(hints[field.name], spell)),
+            _reader(hints[field.name], spell),
+            field.metadata.get("bound"),
             field.default is MISSING and field.default_factory is MISSING,
         )
         for field in fields(kind)
@@ -203,13 +203,13 @@ def _object_reader(kind: Any, spell: Spell) -> Read:
     def read_fields(value: Any) -> Any:
         document, known, wire = _require_object(value), {}, ""
         try:
-            for attribute, wire, plain, read_field, is_required in parts:
+            for attribute, wire, plain, read_field, bound, is_required in parts:
                 found = document.get(wire)
                 # Most fields are plain, and it is calls that cost time.
                 if type(found) is plain:
                     known[attribute] = found
                 elif found is not None:
-                    known[attribute] = read_field(found)
+                    known[attribute] = read_field(bound(found) if bound else found)
                 elif is_required:
                     raise InvalidDocument(" is missing")
         except InvalidDocument as error:
@@ -221,15 +221,8 @@ def _object_reader(kind: Any, spell: Spell) -> Read:
 
 def _hints(kind: Any) -> dict[str, Any]:
     """What each field may be besides null, which is as good as left out."""
-    return {name: _without_none(hint) for name, hint in get_type_hints(kind).items()}
-
-
-def _without_none(hint: Any) -> Any:
-    if get_origin(hint) not in (Union, UnionType):
-        return hint
-    (kept,) = (argument for argument in get_args(hint) if argument is not NoneType)
-    return kept
-
-
-def _bounded(bound: Read | None, read_rest: Read) -> Read:
-    return read_rest if bound is None else lambda value: read_rest(bound(value))
+    hints = get_type_hints(kind)
+    for name, hint in hints.items():
+        if get_origin(hint) in (Union, UnionType):
+            (hints[name],) = (argument for argument in get_args(hint) if argument is not NoneType)
+    return hints

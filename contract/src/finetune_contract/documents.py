@@ -3,7 +3,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from finetune_contract.limits import MAX_DEPTH, MAX_DOCUMENT_BYTES
@@ -29,29 +28,32 @@ def parse_object(
         written = text if isinstance(text, str) else text.decode()
         document = json.loads(written)
         if "\\u" in written and _SURROGATE.search(written):
-            document = _without_half_pairs(document)
+            # Half a surrogate pair can be read and not be written again: `?` stands for it.
+            written = json.dumps(document, ensure_ascii=False).encode(errors="replace").decode()
+            document = json.loads(written)
+        # Few brackets can't be deep, and most documents have few.
+        is_deep = written.count("[") + written.count("{") > MAX_DEPTH and _is_too_deep(document)
     except ValueError as error:
         raise InvalidDocument(f"{name} is not JSON: {error}") from None
     except RecursionError:
-        raise InvalidDocument(_too_deep(name)) from None
+        is_deep = True
+    if is_deep:
+        raise InvalidDocument(f"{name} is nested more than {MAX_DEPTH} deep")
     if not isinstance(document, dict):
         raise InvalidDocument(f"{name} is {kind_of(document)}, expected an object")
-    # Few brackets can't be deep, and most documents have few.
-    if written.count("[") + written.count("{") > MAX_DEPTH and _is_too_deep(document):
-        raise InvalidDocument(_too_deep(name))
     return document
 
 
-def version_of(document: Mapping[str, Any]) -> int:
+def version_of(document: dict[str, Any]) -> int:
     """What a document says of its own version.
 
     Raises:
         InvalidDocument: it says nothing of the kind.
     """
-    if (version := document.get("version")) is None:
-        raise InvalidDocument("version is missing")
+    version = document.get("version")
     if type(version) is not int:
-        raise InvalidDocument(f"version is {kind_of(version)} ({version!r:.60}), expected int")
+        found = f"{kind_of(version)} ({version!r:.60}), expected int"
+        raise InvalidDocument(f"version is {'missing' if version is None else found}")
     return version
 
 
@@ -59,14 +61,9 @@ def kind_of(value: object) -> str:
     return "null" if value is None else type(value).__name__
 
 
-def _without_half_pairs(document: Any) -> Any:
-    """With `?` for half a surrogate pair: JSON has it, and it can't be encoded again."""
-    return json.loads(json.dumps(document, ensure_ascii=False).encode(errors="replace"))
-
-
-def _is_too_deep(document: dict[str, Any]) -> bool:
-    level: list[Any] = [document]
-    for _ in range(MAX_DEPTH):
+def _is_too_deep(document: Any) -> bool:
+    level: list[Any] = [[document]]
+    for _ in range(MAX_DEPTH + 1):
         level = [
             item
             for holder in level
@@ -76,7 +73,3 @@ def _is_too_deep(document: dict[str, Any]) -> bool:
         if not level:
             return False
     return True
-
-
-def _too_deep(name: str) -> str:
-    return f"{name} is nested more than {MAX_DEPTH} deep"

@@ -8,6 +8,7 @@ image without our code reports too.
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +18,9 @@ from finetune_contract.answers import FIRST_ANSWERS, Answer
 from finetune_contract.codec import bounded_by, document_of, read_object
 from finetune_contract.documents import parse_object
 from finetune_contract.limits import MAX_METRIC_NAME, MAX_METRICS, MAX_PROGRESS_BYTES
+
+_LARGEST = sys.float_info.max
+"""Neither NaN nor infinity is as small, nor is an int that is no float."""
 
 
 class TrainerPhase(StrEnum):
@@ -125,16 +129,9 @@ def bounded(metrics: Mapping[Any, Any]) -> dict[str, float]:
         and 0 < len(name) <= MAX_METRIC_NAME
         and isinstance(value, int | float)
         and not isinstance(value, bool)
-        and _is_finite(value)
+        and abs(value) <= _LARGEST
     }
     return dict(list(sayable.items())[:MAX_METRICS])
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

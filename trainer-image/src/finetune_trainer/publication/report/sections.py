@@ -4,7 +4,7 @@
 Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
@@ -28,7 +28,7 @@ def summary(story: Story) -> str:
         ),
         _tile("Steps", tables.count(story.step), _attempt(story)),
         _tile("Tokens/s", None if rate is None else tables.count(rate), "mean of the run"),
-        _tile("Training", _duration(story.around.phase_seconds.get("Training"))),
+        _tile("Training", _known(render_duration, story.around.phase_seconds.get("Training"))),
     ]
     about = (
         f"<p class='soft'><code>{escape(story.base_model)}</code> tuned on "
@@ -114,8 +114,8 @@ def course(story: Story) -> str:
         "Attempt": _attempt(story),
         "Adjusted after a failure": _adjustments(story.run.adjustments),
         "Throughput": None if rate is None else f"{tables.count(rate)} tokens per second",
-        "GPU memory estimated": _size(around.estimated_memory_bytes),
-        "GPU memory at its peak": _size(around.peak_memory_bytes),
+        "GPU memory estimated": _known(render_bytes, around.estimated_memory_bytes),
+        "GPU memory at its peak": _known(render_bytes, around.peak_memory_bytes),
     }
     phases = {
         f"Time for {phase.lower()}": render_duration(seconds)
@@ -190,12 +190,8 @@ def _adjustments(adjustments: Mapping[str, Any]) -> str | None:
     return ", ".join(f"{key}: {value}" for key, value in adjustments.items()) or None
 
 
-def _duration(seconds: float | None) -> str | None:
-    return None if seconds is None else render_duration(seconds)
-
-
-def _size(size: int | None) -> str | None:
-    return None if size is None else render_bytes(size)
+def _known(render: Callable[[Any], str], value: Any) -> str | None:
+    return None if value is None else render(value)
 
 
 def _figure(title: str, picture: str) -> str:
