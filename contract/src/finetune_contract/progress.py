@@ -19,9 +19,6 @@ from finetune_contract.codec import bounded_by, document_of, read_object
 from finetune_contract.documents import parse_object
 from finetune_contract.limits import MAX_METRIC_NAME, MAX_METRICS, MAX_PROGRESS_BYTES
 
-_LARGEST = sys.float_info.max
-"""Neither NaN nor infinity is as small, nor is an int that is no float."""
-
 
 class TrainerPhase(StrEnum):
     """The supervisor's steps, in order."""
@@ -129,7 +126,7 @@ def bounded(metrics: Mapping[Any, Any]) -> dict[str, float]:
         and 0 < len(name) <= MAX_METRIC_NAME
         and isinstance(value, int | float)
         and not isinstance(value, bool)
-        and abs(value) <= _LARGEST
+        and abs(value) <= sys.float_info.max  # not NaN, nor an int that no float holds
     }
     return dict(list(sayable.items())[:MAX_METRICS])
 
