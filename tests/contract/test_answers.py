@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.answers import MAX_ANSWERS, MAX_TEXT, Answer, parse_answers
+from finetune_contract.answers import Answer, parse_answers
 from finetune_contract.documents import InvalidDocument
+from finetune_contract.limits import MAX_ANSWERS, MAX_TEXT
 
 
 def test_long_answers_are_cut_and_many_are_left_out() -> None:
@@ -30,7 +31,7 @@ def test_an_answer_that_is_not_known_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ("Blue.", "an answer is 'Blue.', expected an object"),
+        ("Blue.", r"answers\[0\] is 'Blue.', expected an object"),
         ({"after": "Blue."}, "prompt is missing"),
         ({"prompt": "p", "after": 1}, r"after is int \(1\), expected str"),
     ],

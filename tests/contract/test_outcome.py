@@ -6,8 +6,8 @@ import json
 import pytest
 
 from finetune_contract.documents import InvalidDocument
+from finetune_contract.limits import MAX_OUTCOME_BYTES
 from finetune_contract.outcome import (
-    MAX_OUTCOME_BYTES,
     Artifact,
     Blame,
     ExitCode,

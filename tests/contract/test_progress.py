@@ -8,7 +8,8 @@ import pytest
 
 from finetune_contract.answers import Answer
 from finetune_contract.documents import InvalidDocument
-from finetune_contract.progress import MAX_METRICS, Progress, TrainerPhase
+from finetune_contract.limits import MAX_METRICS
+from finetune_contract.progress import GpuMemory, Progress, TrainerPhase
 
 PROGRESS = Progress(
     phase=TrainerPhase.TRAINING,
@@ -26,8 +27,7 @@ PROGRESS = Progress(
     resumed_from_step=10,
     checkpoint_step=20,
     world_size=2,
-    estimated_memory_bytes=15_000_000_000,
-    peak_memory_bytes=14_000_000_000,
+    memory=GpuMemory(estimated_bytes=15_000_000_000, peak_bytes=14_000_000_000),
     answers=(Answer(prompt="Name a colour.", before=None, after="Blue."),),
 )
 

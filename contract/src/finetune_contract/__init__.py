@@ -7,5 +7,6 @@
 - `reasons`: the one table of failure reasons, from which failures are made.
 - `layout`: where things lie in the object store.
 - `mounts`: paths and environment variables inside the trainer container.
-- `documents`: reading JSON documents with errors that name the field.
+- `codec`: dataclasses as JSON objects and back. `documents`: from a text to a JSON object.
+- `limits`: how long a document, and each text in it, may be.
 """

@@ -4,51 +4,47 @@
 The whole of them lies beside the artifact, in `report/samples.json`. No I/O here.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from finetune_contract.documents import InvalidDocument, optional, require
+from finetune_contract.codec import bounded_by, document_of, read_object
+from finetune_contract.limits import MAX_ANSWERS, MAX_TEXT
 
-MAX_ANSWERS = 3
-MAX_TEXT = 240
-"""Characters of a prompt, and of an answer."""
+
+def _cut(text: Any) -> Any:
+    is_long = isinstance(text, str) and len(text) > MAX_TEXT
+    return f"{text[: MAX_TEXT - 1]}…" if is_long else text
+
+
+def _first(answers: Any) -> Any:
+    return answers[:MAX_ANSWERS] if isinstance(answers, list) else answers
+
+
+FIRST_ANSWERS = bounded_by(_first)
+"""The metadata of a field with answers: the first of them, as many as there may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """One prompt; an answer that is not known is None."""
 
-    prompt: str
-    before: str | None
-    after: str | None
+    prompt: str = field(metadata=bounded_by(_cut))
+    before: str | None = field(default=None, metadata=bounded_by(_cut))
+    after: str | None = field(default=None, metadata=bounded_by(_cut))
 
     def to_document(self) -> dict[str, str]:
         """The JSON object that stands for it, in a report and in `status.answers`."""
-        texts = {"prompt": self.prompt, "before": self.before, "after": self.after}
-        return {name: text for name, text in texts.items() if text is not None}
+        return document_of(self, nulls=False)
 
 
-def parse_answers(documents: Iterable[Any]) -> tuple[Answer, ...]:
+def parse_answers(documents: Sequence[Any]) -> tuple[Answer, ...]:
     """The first of them, as long as they may be.
 
     Raises:
         InvalidDocument: one is no object, or one of its texts is missing or no text.
     """
-    return tuple(_parse(document) for document in islice(documents, MAX_ANSWERS))
-
-
-def _parse(document: Any) -> Answer:
-    if not isinstance(document, Mapping):
-        raise InvalidDocument(f"an answer is {document!r}, expected an object")
-    before, after = (optional(document, name, str) for name in ("before", "after"))
-    return Answer(
-        prompt=_cut(require(document, "prompt", str)),
-        before=None if before is None else _cut(before),
-        after=None if after is None else _cut(after),
+    return tuple(
+        read_object(Answer, document, f"answers[{place}]")
+        for place, document in enumerate(documents[:MAX_ANSWERS])
     )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"

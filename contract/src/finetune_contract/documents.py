@@ -1,63 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading JSON documents with errors that name the field. No I/O here."""
+"""From a text to the JSON object in it, neither too long nor too deep. No I/O here."""
 
 import json
-from collections.abc import Mapping
-from typing import Any, TypeVar
+import re
+from typing import Any
 
-Value = TypeVar("Value")
+from finetune_contract.limits import MAX_DEPTH, MAX_DOCUMENT_BYTES
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class InvalidDocument(ValueError):
     """A document of the contract that cannot be read: it says which field, and what was found."""
 
 
-def parse_object(text: str | bytes, name: str) -> Mapping[str, Any]:
+def parse_object(
+    text: str | bytes, name: str, max_bytes: int = MAX_DOCUMENT_BYTES
+) -> dict[str, Any]:
     """The JSON object in `text`.
 
     Raises:
-        InvalidDocument: it is not JSON, or not an object.
+        InvalidDocument: it is not JSON, or not an object, or too long or too deep.
     """
+    if len(text) > max_bytes:
+        raise InvalidDocument(f"{name} has {len(text)} bytes, expected {max_bytes} at most")
     try:
-        document = json.loads(text)
+        written = text if isinstance(text, str) else text.decode()
+        document = json.loads(written)
+        if "\\u" in written and _SURROGATE.search(written):
+            # Half a surrogate pair can be read and not be written again: `?` stands for it.
+            written = json.dumps(document, ensure_ascii=False).encode(errors="replace").decode()
+            document = json.loads(written)
+        # Few brackets can't be deep, and most documents have few.
+        is_deep = written.count("[") + written.count("{") > MAX_DEPTH and _is_too_deep(document)
     except ValueError as error:
         raise InvalidDocument(f"{name} is not JSON: {error}") from None
+    except RecursionError:
+        is_deep = True
+    if is_deep:
+        raise InvalidDocument(f"{name} is nested more than {MAX_DEPTH} deep")
     if not isinstance(document, dict):
-        raise InvalidDocument(f"{name} is {_kind(document)}, expected an object")
+        raise InvalidDocument(f"{name} is {kind_of(document)}, expected an object")
     return document
 
 
-def require(document: Mapping[str, Any], field: str, kind: type[Value]) -> Value:
-    """The field's value, of this type.
+def version_of(document: dict[str, Any]) -> int:
+    """What a document says of its own version.
 
     Raises:
-        InvalidDocument: the field is missing or of another type.
+        InvalidDocument: it says nothing of the kind.
     """
-    if field not in document:
-        raise InvalidDocument(f"{field} is missing")
-    return _checked(document[field], field, kind)
+    version = document.get("version")
+    if type(version) is not int:
+        found = f"{kind_of(version)} ({version!r:.60}), expected int"
+        raise InvalidDocument(f"version is {'missing' if version is None else found}")
+    return version
 
 
-def optional(document: Mapping[str, Any], field: str, kind: type[Value]) -> Value | None:
-    """The field's value, or None where the document leaves it out.
-
-    Raises:
-        InvalidDocument: the field is there with another type.
-    """
-    value = document.get(field)
-    return None if value is None else _checked(value, field, kind)
-
-
-def _checked(value: Any, field: str, kind: type[Value]) -> Value:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    # bool is a subclass of int, but `"step": true` is a mistake.
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise InvalidDocument(
-            f"{field} is {_kind(value)} ({value!r:.60}), expected {kind.__name__}"
-        )
-    return value
-
-
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     return "null" if value is None else type(value).__name__
+
+
+def _is_too_deep(document: Any) -> bool:
+    level: list[Any] = [[document]]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            item
+            for holder in level
+            for item in (holder.values() if type(holder) is dict else holder)
+            if type(item) is dict or type(item) is list
+        ]
+        if not level:
+            return False
+    return True

@@ -6,20 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
-from typing import Any
 
-from finetune_contract.documents import InvalidDocument, optional, parse_object, require
+from finetune_contract.codec import document_of, read_object
+from finetune_contract.documents import InvalidDocument, parse_object, version_of
+from finetune_contract.limits import MAX_HARDWARE, MAX_NOTE, MAX_OUTCOME_BYTES
 
 OUTCOME_VERSION = 1
 
-MAX_OUTCOME_BYTES = 4096
-"""The kubelet cuts a termination log there."""
-
-MAX_NOTE = 300
-"""Characters."""
-
-MAX_HARDWARE = 200
-"""Characters."""
+_MOSTLY_EMPTY = ("note", "hardware", "failure", "artifact")
+"""Fields of an outcome that are left out where they say nothing."""
 
 
 class Blame(StrEnum):
@@ -93,35 +88,6 @@ class Failure:
     rank: int | None = None
     """The first failing rank, where one failed."""
 
-    def to_document(self) -> dict[str, Any]:
-        """The JSON object that stands for it, here and in a rank's own account."""
-        return {
-            "blame": self.blame.value,
-            "reason": self.reason,
-            "message": self.message,
-            "remedy": self.remedy,
-            "phase": self.phase,
-            "rank": self.rank,
-        }
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Failure":
-        """
-        Raises:
-            InvalidDocument: a field is missing or mistyped, or nobody has this blame.
-        """
-        blame = require(document, "blame", str)
-        if blame not in set(Blame):
-            raise InvalidDocument(f"blame is {blame!r}, expected one of {', '.join(Blame)}")
-        return cls(
-            blame=Blame(blame),
-            reason=require(document, "reason", str),
-            message=require(document, "message", str),
-            remedy=require(document, "remedy", str),
-            phase=require(document, "phase", str),
-            rank=optional(document, "rank", int),
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
@@ -140,8 +106,6 @@ class Outcome:
     Of several nodes only the first one publishes: the others end well without an artifact.
     """
 
-    failure: Failure | None = None
-    artifact: Artifact | None = None
     adapter_verified: bool = False
     step: int = 0
     """The last optimizer step that was taken."""
@@ -157,6 +121,8 @@ class Outcome:
     """What is to be known of a success, such as that it stopped early. Short, and mostly empty."""
     hardware: str = ""
     """The GPUs, driver and NCCL transport that the attempt ran on, in words; empty on CPUs."""
+    failure: Failure | None = None
+    artifact: Artifact | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -170,30 +136,17 @@ class Outcome:
         return text
 
     def _render(self, failure: Failure | None) -> str:
-        document: dict[str, Any] = {
-            "version": OUTCOME_VERSION,
-            "adapterVerified": self.adapter_verified,
-            "step": self.step,
-            "totalSteps": self.total_steps,
-            "checkpointStep": self.checkpoint_step,
-            "resumedFromStep": self.resumed_from_step,
-            "worldSize": self.world_size,
-            "figures": {
-                name: value for name, value in (self.figures or {}).items() if math.isfinite(value)
-            },
+        document = {"version": OUTCOME_VERSION} | document_of(self)
+        figures = document["figures"] or {}
+        document |= {
+            "figures": {name: value for name, value in figures.items() if math.isfinite(value)},
+            "note": self.note[:MAX_NOTE],
+            "hardware": self.hardware[:MAX_HARDWARE],
+            "failure": failure and document_of(failure),
         }
-        if self.note:
-            document["note"] = self.note[:MAX_NOTE]
-        if self.hardware:
-            document["hardware"] = self.hardware[:MAX_HARDWARE]
-        if failure is not None:
-            document["failure"] = failure.to_document()
-        if self.artifact is not None:
-            document["artifact"] = {
-                "uri": self.artifact.uri,
-                "digest": self.artifact.digest,
-                "sizeBytes": self.artifact.size_bytes,
-            }
+        for name in _MOSTLY_EMPTY:
+            if not document[name]:
+                del document[name]
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
@@ -202,35 +155,10 @@ class Outcome:
         Raises:
             InvalidDocument: not an outcome, or one of another version.
         """
-        document = parse_object(text, "outcome")
-        if (version := require(document, "version", int)) != OUTCOME_VERSION:
+        document = parse_object(text, "outcome", MAX_OUTCOME_BYTES)
+        if (version := version_of(document)) != OUTCOME_VERSION:
             raise InvalidDocument(f"outcome has version {version}, expected {OUTCOME_VERSION}")
-        failure = optional(document, "failure", dict)
-        artifact = optional(document, "artifact", dict)
-        return cls(
-            failure=Failure.from_document(failure) if failure is not None else None,
-            artifact=_parse_artifact(artifact) if artifact is not None else None,
-            adapter_verified=require(document, "adapterVerified", bool),
-            step=require(document, "step", int),
-            total_steps=require(document, "totalSteps", int),
-            checkpoint_step=require(document, "checkpointStep", int),
-            resumed_from_step=require(document, "resumedFromStep", int),
-            world_size=require(document, "worldSize", int),
-            figures={
-                name: require({name: value}, name, float)
-                for name, value in require(document, "figures", dict).items()
-            },
-            note=optional(document, "note", str) or "",
-            hardware=optional(document, "hardware", str) or "",
-        )
-
-
-def _parse_artifact(document: Mapping[str, Any]) -> Artifact:
-    return Artifact(
-        uri=require(document, "uri", str),
-        digest=require(document, "digest", str),
-        size_bytes=require(document, "sizeBytes", int),
-    )
+        return read_object(cls, document)
 
 
 def _shortened(failure: Failure) -> Failure:

@@ -8,17 +8,16 @@ image without our code reports too.
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from finetune_contract.answers import Answer, parse_answers
-from finetune_contract.documents import InvalidDocument, optional, parse_object, require
-
-MAX_METRICS = 16
-MAX_METRIC_NAME = 64
-"""Characters. Whoever has a job's token may post anything, and all of it would lie in etcd."""
+from finetune_contract.answers import FIRST_ANSWERS, Answer
+from finetune_contract.codec import bounded_by, document_of, read_object
+from finetune_contract.documents import parse_object
+from finetune_contract.limits import MAX_METRIC_NAME, MAX_METRICS, MAX_PROGRESS_BYTES
 
 
 class TrainerPhase(StrEnum):
@@ -37,6 +36,20 @@ class TrainerPhase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GpuMemory:
+    """What each process needs of its GPU."""
+
+    estimated_bytes: int | None = None
+    """What the trainer expects."""
+    peak_bytes: int | None = None
+    """The most that a process had allocated so far."""
+
+
+def _bounded_as_posted(metrics: Any) -> Any:
+    return bounded(metrics) if isinstance(metrics, dict) else metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Where an attempt stands. A field that is not known is None."""
 
@@ -51,7 +64,9 @@ class Progress:
     eval_loss: float | None = None
     base_eval_loss: float | None = None
     """The evaluation loss before the first step: that of the base model."""
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(
+        default_factory=dict, metadata=bounded_by(_bounded_as_posted)
+    )
     """What else the newest evaluation found, a user's own metrics among it; see `bounded`."""
     learning_rate: float | None = None
     tokens_per_second: float | None = None
@@ -59,11 +74,8 @@ class Progress:
     resumed_from_step: int | None = None
     checkpoint_step: int | None = None
     world_size: int | None = None
-    estimated_memory_bytes: int | None = None
-    """What the trainer expects each process to need on its GPU."""
-    peak_memory_bytes: int | None = None
-    """The most that a process had allocated on its GPU so far."""
-    answers: tuple[Answer, ...] = ()
+    memory: GpuMemory = GpuMemory()
+    answers: tuple[Answer, ...] = field(default=(), metadata=FIRST_ANSWERS)
     """To held-out prompts, before and after training; known when the artifact is."""
 
     @property
@@ -75,25 +87,10 @@ class Progress:
 
     def to_body(self) -> bytes:
         """The body that is posted; non-finite figures are left out, since JSON has no NaN."""
-        ours = {
-            "phase": self.phase.value,
-            "attempt": self.attempt,
-            "step": self.step,
-            "totalSteps": self.total_steps,
-            "epoch": self.epoch,
-            "loss": self.loss,
-            "evalLoss": self.eval_loss,
-            "baseEvalLoss": self.base_eval_loss,
-            "metrics": bounded(self.metrics) or None,
-            "learningRate": self.learning_rate,
-            "tokensPerSecond": self.tokens_per_second,
-            "etaSeconds": self.eta_seconds,
-            "resumedFromStep": self.resumed_from_step,
-            "checkpointStep": self.checkpoint_step,
-            "worldSize": self.world_size,
-            "memory": self._memory() or None,
-            "answers": [answer.to_document() for answer in self.answers] or None,
-        }
+        ours = document_of(self, nulls=False)
+        ours["metrics"] = bounded(self.metrics)
+        # Read from stock trainers only: ours say their steps.
+        ours.pop("stockPercent", None)
         known = {name: value for name, value in ours.items() if _is_sayable(value)}
         stock: dict[str, Any] = {
             "metrics": [
@@ -108,23 +105,16 @@ class Progress:
             stock["estimatedRemainingSeconds"] = self.eta_seconds
         return json.dumps({"trainerStatus": stock, "progress": known}).encode()
 
-    def _memory(self) -> dict[str, int]:
-        memory = {
-            "estimatedBytes": self.estimated_memory_bytes,
-            "peakBytes": self.peak_memory_bytes,
-        }
-        return {name: value for name, value in memory.items() if value is not None}
-
     @classmethod
     def from_body(cls, body: bytes) -> "Progress":
         """
         Raises:
             InvalidDocument: neither our fields nor the stock ones are there, or one is mistyped.
         """
-        document = parse_object(body, "progress")
-        if (ours := optional(document, "progress", dict)) is not None:
-            return _parse_ours(ours)
-        return _parse_stock(require(document, "trainerStatus", dict))
+        document = parse_object(body, "progress", MAX_PROGRESS_BYTES)
+        if (ours := document.get("progress")) is not None:
+            return read_object(cls, ours, "progress")
+        return _parse_stock(read_object(_StockBody, document).trainer_status)
 
 
 def bounded(metrics: Mapping[Any, Any]) -> dict[str, float]:
@@ -136,54 +126,33 @@ def bounded(metrics: Mapping[Any, Any]) -> dict[str, float]:
         and 0 < len(name) <= MAX_METRIC_NAME
         and isinstance(value, int | float)
         and not isinstance(value, bool)
-        and _is_finite(value)
+        and abs(value) <= sys.float_info.max  # not NaN, nor an int that no float holds
     }
     return dict(list(sayable.items())[:MAX_METRICS])
 
 
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StockStatus:
+    """What `KubeflowCallback` (transformers >= 5.4) sends: every metric as a string."""
+
+    metrics: tuple[Any, ...] = ()
+    progress_percentage: int | None = None
+    estimated_remaining_seconds: int | None = None
 
 
-def _parse_ours(document: Mapping[str, Any]) -> Progress:
-    phase = require(document, "phase", str)
-    if phase not in set(TrainerPhase):
-        raise InvalidDocument(f"phase is {phase!r}, expected one of {', '.join(TrainerPhase)}")
-    memory = optional(document, "memory", dict) or {}
-    return Progress(
-        phase=TrainerPhase(phase),
-        attempt=optional(document, "attempt", int),
-        step=optional(document, "step", int),
-        total_steps=optional(document, "totalSteps", int),
-        epoch=optional(document, "epoch", float),
-        loss=optional(document, "loss", float),
-        eval_loss=optional(document, "evalLoss", float),
-        base_eval_loss=optional(document, "baseEvalLoss", float),
-        metrics=bounded(optional(document, "metrics", dict) or {}),
-        learning_rate=optional(document, "learningRate", float),
-        tokens_per_second=optional(document, "tokensPerSecond", float),
-        eta_seconds=optional(document, "etaSeconds", int),
-        resumed_from_step=optional(document, "resumedFromStep", int),
-        checkpoint_step=optional(document, "checkpointStep", int),
-        world_size=optional(document, "worldSize", int),
-        estimated_memory_bytes=optional(memory, "estimatedBytes", int),
-        peak_memory_bytes=optional(memory, "peakBytes", int),
-        answers=parse_answers(optional(document, "answers", list) or []),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StockBody:
+    trainer_status: _StockStatus
 
 
-def _parse_stock(document: Mapping[str, Any]) -> Progress:
-    """`KubeflowCallback` (transformers >= 5.4) sends every metric as a string."""
+def _parse_stock(status: _StockStatus) -> Progress:
     metrics = {
         str(metric.get("name")): _number(metric.get("value"))
-        for metric in optional(document, "metrics", list) or []
+        for metric in status.metrics
         if isinstance(metric, dict)
     }
     total = metrics.get("total_steps")
-    percent = optional(document, "progressPercentage", int)
+    percent = status.progress_percentage
     step = metrics.get("current_step", metrics.get("global_step"))
     if step is None and total and percent is not None:
         step = total * percent // 100
@@ -195,7 +164,7 @@ def _parse_stock(document: Mapping[str, Any]) -> Progress:
         loss=metrics.get("loss"),
         eval_loss=metrics.get("eval_loss"),
         learning_rate=metrics.get("learning_rate"),
-        eta_seconds=optional(document, "estimatedRemainingSeconds", int),
+        eta_seconds=status.estimated_remaining_seconds,
     )
 
 
@@ -208,4 +177,7 @@ def _number(value: object) -> float | None:
 
 
 def _is_sayable(value: object) -> bool:
-    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    """Whether it says something, and JSON can say it."""
+    if type(value) is float:
+        return math.isfinite(value)
+    return type(value) is int or bool(value)

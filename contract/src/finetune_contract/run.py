@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune_contract.documents import InvalidDocument, optional, parse_object, require
+from finetune_contract.codec import document_of, read_object
+from finetune_contract.documents import InvalidDocument, parse_object, version_of
 
 RUN_VERSION = 1
 """Raised when an older trainer could misread a newer document."""
@@ -61,31 +62,8 @@ class Run:
     """Config keys that this attempt sets otherwise than the user did: a smaller micro-batch."""
 
     def to_json(self) -> str:
-        return json.dumps(
-            {
-                "version": RUN_VERSION,
-                "job": {
-                    "namespace": self.job.namespace,
-                    "name": self.job.name,
-                    "uid": self.job.uid,
-                },
-                "runId": self.run_id,
-                "attempt": self.attempt,
-                "config": dict(self.config),
-                "outputUri": self.output_uri,
-                "world": {
-                    "nodes": self.world.nodes,
-                    "processesPerNode": self.world.processes_per_node,
-                    "masterAddress": self.world.master_address,
-                    "masterPort": self.world.master_port,
-                    "gpusPerNode": self.world.gpus_per_node,
-                    "gpuResource": self.world.gpu_resource,
-                },
-                "adjustments": dict(self.adjustments),
-            },
-            indent=2,
-            sort_keys=True,
-        )
+        document = {"version": RUN_VERSION, **document_of(self)}
+        return json.dumps(document, indent=2, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Run":
@@ -94,34 +72,12 @@ class Run:
             InvalidDocument: a field is missing or mistyped, or the version is not ours.
         """
         document = parse_object(text, "run document")
-        version = require(document, "version", int)
-        if version != RUN_VERSION:
+        if (version := version_of(document)) != RUN_VERSION:
             raise InvalidDocument(
                 f"run document has version {version}, this trainer reads version {RUN_VERSION}: "
                 "operator and trainer image are from different releases"
             )
-        job = require(document, "job", dict)
-        world = require(document, "world", dict)
-        return cls(
-            job=JobReference(
-                namespace=require(job, "namespace", str),
-                name=require(job, "name", str),
-                uid=require(job, "uid", str),
-            ),
-            run_id=require(document, "runId", str),
-            attempt=require(document, "attempt", int),
-            config=require(document, "config", dict),
-            output_uri=require(document, "outputUri", str),
-            world=World(
-                nodes=require(world, "nodes", int),
-                processes_per_node=require(world, "processesPerNode", int),
-                master_address=require(world, "masterAddress", str),
-                master_port=require(world, "masterPort", int),
-                gpus_per_node=optional(world, "gpusPerNode", int),
-                gpu_resource=optional(world, "gpuResource", str) or "",
-            ),
-            adjustments=require(document, "adjustments", dict),
-        )
+        return read_object(cls, document)
 
 
 def run_id(config: Mapping[str, Any], run_token: str | None) -> str:

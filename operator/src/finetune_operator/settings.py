@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from finetune_spec.memory.quantity import parse_quantity
+from finetune_spec.quantities import parse_quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

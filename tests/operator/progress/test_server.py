@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from finetune_contract.limits import MAX_PROGRESS_BYTES
 from finetune_contract.progress import Progress
 from finetune_operator.kube.cache import Kind, Memory
 from finetune_operator.kube.client import ApiError
 from finetune_operator.objects.names import JobKey
 from finetune_operator.progress.authentication import TokenChecker
-from finetune_operator.progress.server import MAX_BODY_BYTES, ProgressServer, build_app
+from finetune_operator.progress.server import ProgressServer, build_app
 from finetune_operator.progress.writer import ProgressWriter
 from support.factories import NOW, a_job_body, a_pod, a_training_job
 from support.fake_api import FakeApi
@@ -100,7 +101,7 @@ def test_stock_callbacks_body_is_taken() -> None:
         pytest.param({"token": "foreign"}, 403, "not of a pod", id="another pod's"),
         pytest.param({"body": b"not json"}, 400, "not JSON", id="no JSON"),
         pytest.param({"body": b'{"progress": {"phase": 1}}'}, 400, "phase", id="mistyped"),
-        pytest.param({"body": b" " * (MAX_BODY_BYTES + 1)}, 413, "", id="too large"),
+        pytest.param({"body": b" " * (MAX_PROGRESS_BYTES + 1)}, 413, "", id="too large"),
     ],
 )
 def test_refusals(given: dict[str, Any], status: int, words: str) -> None:

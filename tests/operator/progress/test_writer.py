@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from finetune_contract.answers import Answer
-from finetune_contract.progress import Progress
+from finetune_contract.progress import GpuMemory, Progress
 from finetune_operator.job.attempts import Result, render_attempts
 from finetune_operator.kube.cache import Kind, Memory
 from finetune_operator.objects.names import FINETUNE_JOBS, JobKey
@@ -248,7 +248,9 @@ def test_flush_writes_what_is_still_to_be_written() -> None:
 
 def test_memory_is_written_beside_the_progress() -> None:
     async def scene(world: World) -> None:
-        told = Progress(step=1, estimated_memory_bytes=3 * 1024**3, peak_memory_bytes=2 * 1024**3)
+        told = Progress(
+            step=1, memory=GpuMemory(estimated_bytes=3 * 1024**3, peak_bytes=2 * 1024**3)
+        )
         world.writer.report(KEY, 1, told)
         await world.writer.flush()
 

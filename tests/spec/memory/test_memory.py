@@ -16,7 +16,7 @@ from finetune_spec.memory import (
     with_parameters,
 )
 from finetune_spec.memory.fitting import advise_on_memory, propose
-from finetune_spec.memory.quantity import parse_quantity, render_bytes
+from finetune_spec.quantities import parse_quantity, render_bytes
 
 QWEN_7B: Mapping[str, Any] = {
     "model_type": "qwen2",

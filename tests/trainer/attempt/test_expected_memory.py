@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.progress import Progress
+from finetune_contract.progress import GpuMemory, Progress
 from finetune_contract.run import World
 from finetune_trainer.attempt.expected_memory import expect_memory
 from finetune_trainer.exchange.workspace import Workspace
@@ -84,9 +84,9 @@ def test_the_ranks_own_account_does_not_hide_it(tmp_path: Path) -> None:
     workspace = Workspace(root=tmp_path)
     reporter = Reporter(workspace, silent, 60, attempt=1)
     reporter.note_memory(7)
-    workspace.progress.write_bytes(Progress(step=3, peak_memory_bytes=5).to_body())
+    workspace.progress.write_bytes(Progress(step=3, memory=GpuMemory(peak_bytes=5)).to_body())
 
     current = reporter.current()
 
-    assert current.estimated_memory_bytes == 7
-    assert current.peak_memory_bytes == 5
+    assert current.memory.estimated_bytes == 7
+    assert current.memory.peak_bytes == 5

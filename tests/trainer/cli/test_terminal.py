@@ -7,8 +7,9 @@ import logging
 import pytest
 
 from finetune_contract.progress import Progress, TrainerPhase
+from finetune_spec.quantities import render_duration
 from finetune_trainer.cli.terminal import LINE_SECONDS, Display
-from finetune_trainer.progress.progress_line import render_duration, render_progress
+from finetune_trainer.progress.progress_line import render_progress
 from finetune_trainer.progress.reporting import LOG_INTERVAL_SECONDS, ProgressLog
 
 
@@ -39,7 +40,7 @@ def at(step: int, phase: TrainerPhase = TrainerPhase.TRAINING, **known: float) -
 def test_a_line_says_step_loss_speed_and_time_left() -> None:
     line = render_progress(at(12, loss=1.23456, tokens=1234.5, eta=200))
 
-    assert line == "step 12/100 (12 %)  loss 1.235  1,234 tokens/s  ETA 3 min"
+    assert line == "step 12/100 (12 %)  loss 1.235  1,234 tokens/s  ETA 3m20s"
 
 
 def test_what_is_not_known_yet_is_left_out() -> None:
@@ -48,7 +49,7 @@ def test_what_is_not_known_yet_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(45, "45 s"), (200, "3 min"), (7500, "2 h 5 min"), (100_000, "1 d 4 h")],
+    [(45, "45s"), (200, "3m20s"), (7500, "2h5m"), (100_000, "1d3h")],
 )
 def test_a_duration_has_the_units_that_count(seconds: int, words: str) -> None:
     assert render_duration(seconds) == words
@@ -66,7 +67,7 @@ def test_a_terminal_shows_a_bar_with_loss_speed_and_time_left() -> None:
     shown = terminal.getvalue()
     assert "Fetching ..." in shown
     assert "50%" in shown
-    assert "step 50/100, loss 0.5  900 tokens/s  ETA 45 s" in shown
+    assert "step 50/100, loss 0.5  900 tokens/s  ETA 45s" in shown
     assert "step 100/100, loss 0.25" in shown
     assert shown.rstrip().endswith("Verifying ...")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_spec.memory.quantity import parse_quantity
+from finetune_spec.quantities import parse_quantity
 from finetune_trainer.ranks.placement import (
     CPU,
     GIB,

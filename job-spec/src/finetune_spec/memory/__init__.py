@@ -14,7 +14,6 @@ activations   what the forward pass keeps
 estimate      all of it, part by part
 ladder        what to change where memory is short, in order
 fitting       what to change so that it fits
-quantity      24Gi
 
 What is exact, what is not and by how much is in docs/memory.md, measured by tests.
 """

@@ -15,7 +15,7 @@ from finetune_spec.memory import (
     parse_model,
 )
 from finetune_spec.memory.ladder import BATCH, SMALLER_BATCH, Rung, Settings
-from finetune_spec.memory.quantity import render_bytes
+from finetune_spec.quantities import render_bytes
 
 Taken = Mapping[Rung, Settings]
 

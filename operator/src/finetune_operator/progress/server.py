@@ -7,6 +7,7 @@ from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from finetune_contract.documents import InvalidDocument
+from finetune_contract.limits import MAX_PROGRESS_BYTES
 from finetune_contract.progress import Progress
 from finetune_operator.kube.cache import Memory
 from finetune_operator.kube.client import ApiError
@@ -15,7 +16,6 @@ from finetune_operator.progress.authentication import Speaker, TokenChecker, fin
 from finetune_operator.progress.writer import ProgressWriter
 from finetune_operator.telemetry.metrics import count_report
 
-MAX_BODY_BYTES = 64 * 1024
 RETRY_AFTER_SECONDS = 10
 PROGRESS_PATH = f"{FINETUNE_JOBS.path('{namespace}', '{name}')}/progress"
 
@@ -70,7 +70,7 @@ def build_app(
     async def get_readiness(request: web.Request) -> web.Response:
         return web.Response(status=200 if is_ready() else 503)
 
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app = web.Application(client_max_size=MAX_PROGRESS_BYTES)
     app.router.add_post(PROGRESS_PATH, server.post_progress)
     app.router.add_get("/healthz", get_health)
     app.router.add_get("/readyz", get_readiness)

@@ -4,9 +4,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_contract.answers import MAX_ANSWERS, MAX_TEXT, Answer
+from finetune_contract.answers import Answer
+from finetune_contract.limits import MAX_ANSWERS, MAX_METRIC_NAME, MAX_METRICS, MAX_TEXT
 from finetune_contract.outcome import Blame
-from finetune_contract.progress import MAX_METRIC_NAME, MAX_METRICS, Progress
+from finetune_contract.progress import Progress
 from finetune_operator.job.attempts import Result, count_failed, parse_attempts, render_attempts
 from finetune_operator.job.decide.decision import Decision
 from finetune_operator.job.observe.observation import Observed

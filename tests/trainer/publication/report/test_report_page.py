@@ -166,9 +166,9 @@ def test_nothing_that_others_write_becomes_a_part_of_the_page() -> None:
         "max_length 128",
         "31 rows of train are longer than max_length",
         "350",  # tokens per second: 700 in 2 s
-        "1 min 15 s",
-        "3.0 GiB",
-        "2.0 GiB",
+        "1m15s",
+        "3Gi",
+        "2Gi",
         "2 (DDP)",
         "1.16.0",
         "ab12",

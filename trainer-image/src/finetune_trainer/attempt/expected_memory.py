@@ -10,7 +10,7 @@ from finetune_spec.config import Context
 from finetune_spec.config.parse.reading import Reading
 from finetune_spec.memory import Architecture, Estimate, estimate_memory, read_config
 from finetune_spec.memory.fitting import describe, propose
-from finetune_spec.memory.quantity import render_bytes
+from finetune_spec.quantities import render_bytes
 from finetune_trainer.inputs.model_facts import ModelUnknown, find_facts
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.training_plan import context_of

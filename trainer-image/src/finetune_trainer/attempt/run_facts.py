@@ -34,8 +34,8 @@ def circumstances_of(
     return Circumstances(
         resumed_from_step=progress.resumed_from_step or 0,
         phase_seconds=seconds,
-        estimated_memory_bytes=progress.estimated_memory_bytes,
-        peak_memory_bytes=progress.peak_memory_bytes,
+        estimated_memory_bytes=progress.memory.estimated_bytes,
+        peak_memory_bytes=progress.memory.peak_bytes,
         tokens_per_second=progress.tokens_per_second,
         resolved_config=resolved_config(planned, run),
         local_trackers=trackers.kept_here(effective_config(run), workspace.trackers, variables),

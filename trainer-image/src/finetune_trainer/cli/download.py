@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from finetune_contract import layout
-from finetune_contract.documents import InvalidDocument, parse_object, require
+from finetune_contract.codec import read
+from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import ExitCode
 from finetune_trainer.cli.validate import NO_INPUT
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.storage import locations, transfer
-from finetune_trainer.storage.manifest import Manifest
+from finetune_trainer.storage.manifest import Manifest, Pointer
 from finetune_trainer.storage.store import Store, open_store, read_if_there
 
 STANDARD_OUTPUT = "-"
@@ -92,7 +93,7 @@ def _find_run(uri: str, environment: Mapping[str, str]) -> tuple[Store, Manifest
     pointer = _ask_for(open_store(uri, environment), layout.LATEST)
     if pointer is None:
         return None
-    run_id = require(parse_object(pointer, layout.LATEST), "runId", str)
+    run_id = read(Pointer, pointer, layout.LATEST).run_id
     newest = open_store(locations.join(uri, run_id), environment)
     body = _ask_for(newest, layout.MANIFEST)
     return None if body is None else (newest, Manifest.from_json(body))

@@ -13,7 +13,7 @@ from finetune_contract.outcome import ExitCode
 from finetune_spec.config import Context
 from finetune_spec.memory import Architecture, Estimate, read_config
 from finetune_spec.memory.fitting import describe
-from finetune_spec.memory.quantity import parse_quantity, render_bytes
+from finetune_spec.quantities import parse_quantity, render_bytes
 from finetune_trainer.cli import job_file, overrides
 from finetune_trainer.cli.preview import Prospect, foresee
 from finetune_trainer.cli.validate import NO_INPUT

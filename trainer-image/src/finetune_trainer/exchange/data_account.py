@@ -9,9 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
 
-from finetune_contract.documents import InvalidDocument, optional, parse_object, require
+from finetune_contract.codec import read
 
 MOST_BUCKETS = 32
 _ROUND = (1, 2, 5)
@@ -98,12 +97,7 @@ class DataAccount:
         Raises:
             InvalidDocument: it is not such an account.
         """
-        document = parse_object(text, "data account")
-        splits = require(document, "splits", dict)
-        return cls(
-            splits={name: _read_split(split) for name, split in splits.items()},
-            warnings=tuple(require(document, "warnings", list)),
-        )
+        return read(cls, text, "data account", spell=str)
 
 
 def describe(name: str, account: SplitAccount) -> str:
@@ -192,32 +186,3 @@ def _round_up(width: float) -> int:
             if digit * scale >= width:
                 return digit * scale
         scale *= 10
-
-
-def _read_split(document: Mapping[str, Any]) -> SplitAccount:
-    if not isinstance(document, Mapping):
-        raise InvalidDocument("a split of the data account is no object")
-    lengths = optional(document, "lengths", dict)
-    packing = optional(document, "packing", dict)
-    counts = ("rows", "truncated", "tokens_cut", "tokens", "trained_tokens")
-    return SplitAccount(
-        **{name: optional(document, name, int) for name in counts},
-        dropped=require(document, "dropped", dict),
-        lengths=None if lengths is None else _read_lengths(lengths),
-        packing=None if packing is None else _read_packing(packing),
-        note=require(document, "note", str),
-    )
-
-
-def _read_lengths(document: Mapping[str, Any]) -> Lengths:
-    return Lengths(
-        **{name: require(document, name, int) for name in ("minimum", "median", "p95", "maximum")},
-        edges=tuple(require(document, "edges", list)),
-        counts=tuple(require(document, "counts", list)),
-    )
-
-
-def _read_packing(document: Mapping[str, Any]) -> Packing:
-    return Packing(
-        packs=require(document, "packs", int), efficiency=require(document, "efficiency", float)
-    )

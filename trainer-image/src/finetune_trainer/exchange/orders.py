@@ -4,7 +4,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from finetune_contract.documents import parse_object, require
+from finetune_contract.codec import read
 
 LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """By these torch and accelerate know that they are to form a process group."""
@@ -33,12 +33,4 @@ class Orders:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Orders":
-        document = parse_object(text, "orders")
-        return cls(
-            world_size=require(document, "world_size", int),
-            is_distributed=require(document, "is_distributed", bool),
-            resume_step=require(document, "resume_step", int),
-            strategy=require(document, "strategy", str),
-            gpus=require(document, "gpus", int),
-            measures_base=require(document, "measures_base", bool),
-        )
+        return read(cls, text, "orders", spell=str)

@@ -9,8 +9,9 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
-from finetune_contract.documents import optional, parse_object, require
+from finetune_contract.codec import document_of, read
 from finetune_contract.outcome import Failure
 from finetune_contract.reasons import Reason
 
@@ -43,42 +44,21 @@ class RankResult:
     step: int = 0
     total_steps: int = 0
     verified: bool = False
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """Numbers as they were counted: an int stays one."""
     signal: int = 0
     """What killed it, where the supervisor knows: a killed rank says nothing itself."""
     note: str = ""
     """What is to be known of a success, such as that it stopped early."""
 
     def to_json(self) -> str:
-        return json.dumps(
-            {
-                "rank": self.rank,
-                "time": self.time,
-                "ending": self.ending.value,
-                "failure": self.failure and self.failure.to_document(),
-                "step": self.step,
-                "totalSteps": self.total_steps,
-                "verified": self.verified,
-                "figures": dict(self.figures),
-                "note": self.note,
-            }
-        )
+        document = document_of(self)
+        del document["signal"]
+        return json.dumps(document)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "RankResult":
-        document = parse_object(text, "rank result")
-        failure = optional(document, "failure", dict)
-        return cls(
-            rank=require(document, "rank", int),
-            time=require(document, "time", float),
-            ending=Ending(require(document, "ending", str)),
-            failure=None if failure is None else Failure.from_document(failure),
-            step=require(document, "step", int),
-            total_steps=require(document, "totalSteps", int),
-            verified=require(document, "verified", bool),
-            figures=require(document, "figures", dict),
-            note=optional(document, "note", str) or "",
-        )
+        return read(cls, text, "rank result")
 
 
 def cause_of_failure(

@@ -14,7 +14,7 @@ from pathlib import Path
 from finetune_contract import mounts
 from finetune_contract.answers import Answer
 from finetune_contract.documents import InvalidDocument
-from finetune_contract.progress import Progress, TrainerPhase
+from finetune_contract.progress import GpuMemory, Progress, TrainerPhase
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.progress.progress_line import render_progress
 
@@ -67,7 +67,7 @@ class Reporter:
         self._due.set()
 
     def note_memory(self, estimated_bytes: int) -> None:
-        self._base = replace(self._base, estimated_memory_bytes=estimated_bytes)
+        self._base = replace(self._base, memory=GpuMemory(estimated_bytes=estimated_bytes))
         self._due.set()
 
     def note_answers(self, answers: tuple[Answer, ...]) -> None:
@@ -93,7 +93,7 @@ class Reporter:
             attempt=base.attempt,
             resumed_from_step=base.resumed_from_step,
             checkpoint_step=base.checkpoint_step,
-            estimated_memory_bytes=base.estimated_memory_bytes,
+            memory=replace(told.memory, estimated_bytes=base.memory.estimated_bytes),
             answers=base.answers,
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from finetune_contract import layout
 from finetune_contract.answers import Answer, parse_answers
+from finetune_contract.codec import document_of
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import Artifact, Outcome
 from finetune_contract.run import Run
@@ -29,7 +30,7 @@ from finetune_trainer.publication.report.curves import loss_curve
 from finetune_trainer.publication.report.page import report_page
 from finetune_trainer.publication.report.story import Circumstances, Story, config_text
 from finetune_trainer.storage import locations, transfer
-from finetune_trainer.storage.manifest import File, Manifest
+from finetune_trainer.storage.manifest import File, Manifest, Pointer
 from finetune_trainer.storage.store import Store, read_if_there
 
 log = logging.getLogger(__name__)
@@ -91,12 +92,8 @@ def publish(
 
 def point_to(output: Store, run: Run, digest: str, stop: StopRequest | None) -> None:
     """Let the output place name this complete run as its newest."""
-    pointer = {
-        "runId": run.run_id,
-        "manifest": f"{run.run_id}/{layout.MANIFEST}",
-        "digest": digest,
-    }
-    _write(output, layout.LATEST, json.dumps(pointer), stop)
+    pointer = Pointer(run_id=run.run_id, manifest=f"{run.run_id}/{layout.MANIFEST}", digest=digest)
+    _write(output, layout.LATEST, json.dumps(document_of(pointer)), stop)
 
 
 def keep_rejected(

@@ -15,7 +15,7 @@ from peft import PeftModel
 from trl.trainer.utils import create_model_from_path
 
 from finetune_contract.reasons import Reason
-from finetune_spec.memory.quantity import render_bytes
+from finetune_spec.quantities import render_bytes
 from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.classification import classify

@@ -7,10 +7,11 @@ A manifest is written last. Readers believe nothing that has none.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from finetune_contract.documents import InvalidDocument, parse_object, require
+from finetune_contract.codec import document_of, read_object
+from finetune_contract.documents import InvalidDocument, parse_object, version_of
 
 MANIFEST_VERSION = 1
 
@@ -47,11 +48,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """Canonical: sorted and without spaces, so that its digest is reproducible."""
-        files = [
-            {"path": file.path, "size": file.size, "sha256": file.sha256}
-            for file in sorted(self.files, key=lambda file: file.path)
-        ]
-        document = {"version": MANIFEST_VERSION, "files": files, "facts": dict(self.facts)}
+        files = tuple(sorted(self.files, key=lambda file: file.path))
+        document = {"version": MANIFEST_VERSION, **document_of(replace(self, files=files))}
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
     @classmethod
@@ -61,12 +59,16 @@ class Manifest:
             InvalidDocument: not a manifest, or one of another version.
         """
         document = parse_object(text, "manifest")
-        if (version := require(document, "version", int)) != MANIFEST_VERSION:
+        if (version := version_of(document)) != MANIFEST_VERSION:
             raise InvalidDocument(f"manifest has version {version}, expected {MANIFEST_VERSION}")
-        return cls(
-            files=tuple(_parse_file(entry) for entry in require(document, "files", list)),
-            facts=require(document, "facts", dict),
-        )
+        manifest = read_object(cls, document)
+        for path in (file.path for file in manifest.files):
+            # Whoever can write to the store writes nowhere else by it.
+            if path.startswith("/") or ".." in path.split("/"):
+                raise InvalidDocument(
+                    f"a file of the manifest is {path!r:.60}, expected one below it"
+                )
+        return manifest
 
 
 def merged(manifests: Iterable[Manifest]) -> tuple[File, ...]:
@@ -75,15 +77,10 @@ def merged(manifests: Iterable[Manifest]) -> tuple[File, ...]:
     return tuple(files.values())
 
 
-def _parse_file(entry: Any) -> File:
-    if not isinstance(entry, dict):
-        raise InvalidDocument(f"a file of the manifest is {entry!r:.60}, expected an object")
-    path = require(entry, "path", str)
-    # Whoever can write to the store writes nowhere else by it.
-    if path.startswith("/") or ".." in path.split("/"):
-        raise InvalidDocument(f"a file of the manifest is {path!r:.60}, expected one below it")
-    return File(
-        path=path,
-        size=require(entry, "size", int),
-        sha256=require(entry, "sha256", str),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """`latest.json`: the newest complete run of an output place."""
+
+    run_id: str
+    manifest: str = ""
+    digest: str = ""

@@ -12,7 +12,7 @@ from finetune_contract.outcome import Failure
 from finetune_contract.reasons import Reason
 from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.spec import FineTuneJob
-from finetune_operator.objects.times import render_duration
+from finetune_spec.quantities import render_duration
 
 Stop = Callable[[FineTuneJob, Observed, datetime], Failure | None]
 
@@ -64,7 +64,8 @@ def when_deadline_has_passed(job: FineTuneJob, observed: Observed, now: datetime
 
 
 def deadline_exceeded(job: FineTuneJob) -> Failure:
-    allowed = "" if job.active_deadline is None else render_duration(job.active_deadline)
+    limit = job.active_deadline
+    allowed = "" if limit is None else render_duration(limit.total_seconds())
     return Reason.DEADLINE_EXCEEDED.failure(
         f"the job took longer than its spec.activeDeadlineSeconds ({allowed})",
         "raise spec.activeDeadlineSeconds; the last checkpoint is kept for a job that is "
@@ -79,7 +80,7 @@ def when_pods_did_not_start(job: FineTuneJob, observed: Observed, now: datetime)
     words = observed.waiting_for or "no pod was made: see the events of its Job"
     return Reason.PODS_NOT_STARTED.failure(
         f"{observed.started_pods} of {job.resources.nodes} pods ran after "
-        f"{render_duration(job.start_deadline)}: {words}",
+        f"{render_duration(job.start_deadline.total_seconds())}: {words}",
         "ask for less, let a queue hold the job back until there is room, or raise "
         "spec.startDeadlineSeconds",
     )

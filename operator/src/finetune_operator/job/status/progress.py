@@ -10,8 +10,8 @@ from finetune_contract.outcome import Outcome
 from finetune_contract.progress import Progress, TrainerPhase, bounded
 from finetune_operator.job.status.loss_history import resumed_from, with_point
 from finetune_operator.objects.raw import Manifest
-from finetune_operator.objects.times import parse_time, render_duration, render_time
-from finetune_spec.memory.quantity import render_bytes
+from finetune_operator.objects.times import parse_time, render_time
+from finetune_spec.quantities import render_bytes, render_duration
 
 OLDEST_UNDER_WAY = timedelta(seconds=30)
 """How long a report may be held up in a replica, clocks that differ included."""
@@ -36,7 +36,7 @@ def render_progress(progress: Progress, attempt: int, now: datetime) -> Manifest
         "metrics": _rendered_metrics(progress.metrics),
         "learningRate": _rounded(progress.learning_rate),
         "tokensPerSecond": _rounded(progress.tokens_per_second),
-        "eta": None if eta is None else render_duration(timedelta(seconds=eta)),
+        "eta": None if eta is None else render_duration(eta),
         "worldSize": progress.world_size,
         "checkpointStep": progress.checkpoint_step,
         "resumedFromStep": progress.resumed_from_step,
@@ -176,7 +176,7 @@ def report_patch(
     patch["progress"] = render_progress(progress, attempt, heard)
     if "endTime" in own:
         patch["progress"] = without_eta(patch["progress"])
-    if memory := render_memory(progress.estimated_memory_bytes, progress.peak_memory_bytes):
+    if memory := render_memory(progress.memory.estimated_bytes, progress.memory.peak_bytes):
         patch["memory"] = memory
     before = status.get("lossHistory", [])
     written, beginning = status.get("progress", {}), progress.resumed_from_step

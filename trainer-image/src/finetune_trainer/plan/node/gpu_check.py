@@ -13,7 +13,7 @@ from typing import Any
 from finetune_contract.reasons import Reason
 from finetune_contract.run import World
 from finetune_spec.memory.estimate import Estimate
-from finetune_spec.memory.quantity import render_bytes
+from finetune_spec.quantities import render_bytes
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.plan.node.hardware import Gpu, Gpus, Hardware
 from finetune_trainer.plan.node.torch_build import TorchBuild

@@ -15,9 +15,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from finetune_contract.documents import InvalidDocument, optional, parse_object, require
+from finetune_contract.codec import document_of, read
+from finetune_contract.documents import InvalidDocument
 from finetune_trainer.plan.node.hardware import Driver, Gpu, Gpus, Hardware, hardware_of
 from finetune_trainer.plan.node.torch_build import find_torch_build
 
@@ -32,8 +32,6 @@ _MAX_DEVICES = 64
 _TEXT_BYTES = 128
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR in cuda.h."""
-
-Document = dict[str, Any]
 
 
 def find_hardware(environment: Mapping[str, str]) -> Hardware:
@@ -54,7 +52,7 @@ def find_gpus(environment: Mapping[str, str]) -> Gpus:
     except subprocess.TimeoutExpired:
         return Gpus(trouble=f"the NVIDIA driver did not answer for {TIMEOUT_SECONDS:.0f} s")
     try:
-        return _read(done.stdout)
+        return read(Gpus, done.stdout, "GPU probe")
     except InvalidDocument as error:
         log.warning("GPU probe failed rc=%d stderr=%.500r", done.returncode, done.stderr)
         if done.returncode < 0:
@@ -62,64 +60,40 @@ def find_gpus(environment: Mapping[str, str]) -> Gpus:
         return Gpus(trouble=f"the NVIDIA driver could not be asked: {error}")
 
 
-def _read(text: bytes) -> Gpus:
-    document = parse_object(text, "GPU probe")
-    devices = require(document, "devices", list)
-    driver = optional(document, "driver", dict)
-    return Gpus(
-        devices=tuple(_read_device(device) for device in devices),
-        driver=None
-        if driver is None
-        else Driver(cuda=require(driver, "cuda", int), version=require(driver, "version", str)),
-        trouble=require(document, "trouble", str),
-    )
-
-
-def _read_device(document: Mapping[str, Any]) -> Gpu:
-    major, minor = require(document, "capability", list)
-    return Gpu(
-        name=require(document, "name", str),
-        capability=(int(major), int(minor)),
-        memory_bytes=require(document, "memory", int),
-    )
-
-
-def ask_driver() -> Document:
-    """What the driver says, as the document that this program prints."""
+def ask_driver() -> Gpus:
+    """What the driver says; this program prints it as a document."""
     try:
         cuda = ctypes.CDLL(_LIBRARY)
     except OSError:
-        return {"driver": None, "devices": [], "trouble": ""}
+        return Gpus()
     version = ctypes.c_int(0)
     if (code := cuda.cuDriverGetVersion(ctypes.byref(version))) != 0:
         # The library of CUDA's development kit, which stands in for the driver when linking.
-        trouble = f"cuDriverGetVersion: {_name_of(cuda, code)}"
-        return {"driver": None, "devices": [], "trouble": trouble}
-    driver = {"cuda": version.value, "version": _driver_version()}
+        return Gpus(trouble=f"cuDriverGetVersion: {_name_of(cuda, code)}")
+    driver = Driver(cuda=version.value, version=_driver_version())
     if (code := cuda.cuInit(0)) != 0:
-        trouble = f"cuInit: {_name_of(cuda, code)}"
-        return {"driver": driver, "devices": [], "trouble": trouble}
+        return Gpus(driver=driver, trouble=f"cuInit: {_name_of(cuda, code)}")
     count = ctypes.c_int(0)
     if (code := cuda.cuDeviceGetCount(ctypes.byref(count))) != 0:
-        trouble = f"cuDeviceGetCount: {_name_of(cuda, code)}"
-        return {"driver": driver, "devices": [], "trouble": trouble}
-    devices = [_ask_device(cuda, place) for place in range(min(count.value, _MAX_DEVICES))]
-    return {"driver": driver, "devices": devices, "trouble": ""}
+        return Gpus(driver=driver, trouble=f"cuDeviceGetCount: {_name_of(cuda, code)}")
+    places = range(min(count.value, _MAX_DEVICES))
+    return Gpus(driver=driver, devices=tuple(_ask_device(cuda, place) for place in places))
 
 
-def _ask_device(cuda: ctypes.CDLL, place: int) -> Document:
+def _ask_device(cuda: ctypes.CDLL, place: int) -> Gpu:
     device, memory = ctypes.c_int(0), ctypes.c_size_t(0)
     name = ctypes.create_string_buffer(_TEXT_BYTES)
     cuda.cuDeviceGet(ctypes.byref(device), place)
     cuda.cuDeviceGetName(name, _TEXT_BYTES, device)
     cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
-    return {
-        "name": name.value.decode(errors="replace"),
-        "capability": [
-            _attribute(cuda, device, kind) for kind in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR)
-        ],
-        "memory": memory.value,
-    }
+    return Gpu(
+        name=name.value.decode(errors="replace"),
+        capability=(
+            _attribute(cuda, device, _CAPABILITY_MAJOR),
+            _attribute(cuda, device, _CAPABILITY_MINOR),
+        ),
+        memory_bytes=memory.value,
+    )
 
 
 def _attribute(cuda: ctypes.CDLL, device: ctypes.c_int, kind: int) -> int:
@@ -151,4 +125,4 @@ def _driver_version() -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(ask_driver()))
+    print(json.dumps(document_of(ask_driver())))

@@ -7,6 +7,6 @@ story     what there is to tell
 page      the report: one HTML page that needs nothing else, written in `templates/`
 curves    which curves there are
 charts    curves and histograms as SVG
-amounts   figures, counts, sizes and durations in words
+amounts   figures and counts in words
 card      the README of the artifact, as the hub reads it
 """

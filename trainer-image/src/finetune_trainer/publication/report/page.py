@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune_spec.quantities import render_bytes, render_duration
 from finetune_trainer.exchange.history import BASE_EVAL_LOSS
 from finetune_trainer.publication.report import amounts
 from finetune_trainer.publication.report.charts import histogram
@@ -45,8 +46,8 @@ def _template() -> "Template":
     templates.filters |= {
         "figure": amounts.figure,
         "count": amounts.count,
-        "bytes_text": amounts.bytes_text,
-        "duration": amounts.duration,
+        "bytes_text": render_bytes,
+        "duration": render_duration,
         "config_text": config_text,
     }
     templates.globals |= {

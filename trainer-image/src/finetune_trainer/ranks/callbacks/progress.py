@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from finetune_contract.progress import Progress, TrainerPhase
+from finetune_contract.progress import GpuMemory, Progress, TrainerPhase
 from finetune_trainer.exchange.history import evaluated
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
 
@@ -103,7 +103,7 @@ class ProgressRecorder(TrainerCallback):
             eta_seconds=self._eta(state),
             resumed_from_step=self._first_step,
             world_size=args.world_size,
-            peak_memory_bytes=_peak_memory(),
+            memory=GpuMemory(peak_bytes=_peak_memory()),
         )
         write_atomically(self._workspace.progress, progress.to_body())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Amounts of memory as Kubernetes writes them: `24Gi`. No I/O here."""
+"""Memory and time as Kubernetes writes them: `24Gi`, `2m30s`. No I/O here."""
 
 import re
 
@@ -29,3 +29,15 @@ def render_bytes(number: int) -> str:
             text = f"{number / _UNITS[unit]:.1f}"
             return text.removesuffix(".0") + unit
     return str(number)
+
+
+def render_duration(seconds: float) -> str:
+    """The two largest units, as `kubectl` prints ages: `4.2s`, `2m30s`, `1h5m`, `3d4h`."""
+    if seconds < 60:
+        return f"{max(0, seconds):.3g}s"
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    parts = [(days, "d"), (hour, "h"), (minute, "m"), (second, "s")]
+    first = next(place for place, (count, _) in enumerate(parts) if count)
+    return "".join(f"{count}{unit}" for count, unit in parts[first : first + 2] if count)

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long a document, and each text in it, may be. No I/O here.
+
+Whoever has a job's token or pod may write anything, and what is kept of it lies in etcd.
+"""
+
+MAX_DEPTH = 32
+"""Objects and lists within each other, of any document."""
+
+MAX_DOCUMENT_BYTES = 64 * 2**20
+"""Of any document: a manifest with some hundred thousand files, and no more."""
+
+MAX_OUTCOME_BYTES = 4096
+"""The kubelet cuts a termination log there."""
+
+MAX_PROGRESS_BYTES = 64 * 1024
+
+MAX_NOTE = 300
+"""Characters."""
+
+MAX_HARDWARE = 200
+"""Characters."""
+
+MAX_METRICS = 16
+MAX_METRIC_NAME = 64
+"""Characters."""
+
+MAX_ANSWERS = 3
+MAX_TEXT = 240
+"""Characters of a prompt, and of an answer."""
