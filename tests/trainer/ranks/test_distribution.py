@@ -40,11 +40,8 @@ def alone(
     ("config", "what", "strategy"),
     keeping(
         (
-            "DDP, adapter",
-            "FSDP2, whole",
-            "FSDP2 in shards, adapter",
-            "zero2, whole",
-            "zero3, adapter",
+            *("DDP, whole", "DDP, adapter", "FSDP2, whole", "FSDP2, adapter"),
+            *("FSDP2 in shards, adapter", "zero2, whole", "zero3, whole", "zero3, adapter"),
         ),
         [
             pytest.param({**WHOLE, "accelerate_config": "ddp"}, "whole", "DDP", id="DDP, whole"),
