@@ -59,8 +59,9 @@ class Participation:
         """Whether a gradient came through the module that uses the tensor."""
         return self._owners[name] in self.is_on_path
 
-    def _see(self, name: str, gradient: torch.Tensor) -> None:
-        if name not in self._handles:
+    def _see(self, name: str, gradient: torch.Tensor | None) -> None:
+        # autograd calls hooks with None where a function has no gradient to give.
+        if gradient is None or name not in self._handles:
             return
         has_value = gradient.detach().any()
         if (before := self._seen.get(name)) is not None:
@@ -74,19 +75,21 @@ class Participation:
             if tensor.requires_grad:
                 tensor.register_hook(partial(self._arrive, owner))
 
-    def _arrive(self, owner: str, gradient: torch.Tensor) -> None:
+    def _arrive(self, owner: str, gradient: torch.Tensor | None) -> None:
+        if gradient is None:
+            return
         self.is_on_path.add(owner)
         if (handle := self._handles.pop("." + owner, None)) is not None:
             handle.remove()
 
 
-def _hook_gradient(parameter: Any, see: Callable[[torch.Tensor], None]) -> Any:
+def _hook_gradient(parameter: Any, see: Callable[[torch.Tensor | None], None]) -> Any:
     if not hasattr(parameter, "to_local"):
         return parameter.register_hook(see)
 
     # FSDP2: autograd sees the gathered parameter; this is called with the share of its gradient.
     def see_share(share: Any) -> None:
-        see(share.grad.to_local())
+        see(None if share.grad is None else share.grad.to_local())
 
     return parameter.register_post_accumulate_grad_hook(see_share)
 
