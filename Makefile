@@ -45,8 +45,9 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/dev.txt $(PARTS:%=%/
 demo: setup ## fine-tune a real model here, without a cluster, GPU or hub
 	$(BIN)/python -m testbed demo
 
-test: setup check ## what CI runs: check, then real trainings beside a real cluster
-	MAKE="$(MAKE)" $(BIN)/python tests/support/side_by_side.py test-slow test-cluster test-control-plane kueue
+test: setup check ## what CI runs: check, then real clusters side by side, then real trainings
+	MAKE="$(MAKE)" $(BIN)/python tests/support/side_by_side.py test-cluster test-control-plane kueue
+	@$(MAKE) --no-print-directory test-slow
 	@echo "Not run: the long forms of these tests (make test-all), of the fault tests (make soak), and what"
 	@echo "needs a GPU (make test-gpu). make help says what each part of test-all adds."
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs targets of the Makefile side by side: trainings compute while cluster tests wait.
+"""Runs targets of the Makefile side by side: their tests mostly wait.
 
-python tests/support/side_by_side.py test-slow test-cluster
+python tests/support/side_by_side.py test-cluster test-control-plane
 
 Each line of output begins with its target. The exit code is 1 if a target has failed.
 """
