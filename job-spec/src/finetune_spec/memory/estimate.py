@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from finetune_spec.memory.activations import kept_bytes, working_bytes
-from finetune_spec.memory.adapter import count_adapter, count_saved_modules, find_targets
+from finetune_spec.memory.adapter import count_adapter, count_saved_modules
 from finetune_spec.memory.architecture import Architecture
 from finetune_spec.memory.optimizers import copies_for_step, embeddings_stay_whole, state_bytes
 from finetune_spec.memory.strategy import FLOAT32, Strategy
@@ -87,11 +87,6 @@ def count_trainable(model: Architecture, strategy: Strategy) -> int:
     if strategy.lora is None:
         return model.last_layers(strategy.unfrozen)
     return count_adapter(model, strategy.lora) + count_saved_modules(model, strategy.lora)
-
-
-def has_targets(model: Architecture, strategy: Strategy) -> bool:
-    """Whether LoRA finds a matrix to adapt."""
-    return strategy.lora is None or bool(find_targets(model, strategy.lora))
 
 
 def base_weight_bytes(model: Architecture, strategy: Strategy) -> int:

@@ -213,10 +213,10 @@ def _with_notes(
     result: RankResult, around: Surroundings, planned: training_plan.TrainingPlan
 ) -> RankResult:
     """The first rank's result with what is to be known of the GPUs that it trained on."""
-    notes = [result.note, *gpu_notes(planned.config, around.hardware)]
+    notes = [*gpu_notes(planned.config, around.hardware)]
     if nccl_log.SOCKETS in nccl_log.read_transports(around.workspace.nccl):
         notes.append(nccl_log.OVER_SOCKETS)
-    return replace(result, note="; ".join(filter(None, notes)))
+    return result.noting(*notes)
 
 
 def _hardware(around: Surroundings) -> str:

@@ -51,6 +51,10 @@ class RankResult:
     note: str = ""
     """What is to be known of a success, such as that it stopped early."""
 
+    def noting(self, *notes: str) -> "RankResult":
+        """The same with these notes after its own; empty ones add nothing."""
+        return replace(self, note="; ".join(filter(None, (self.note, *notes))))
+
     def to_json(self) -> str:
         document = document_of(self)
         del document["signal"]

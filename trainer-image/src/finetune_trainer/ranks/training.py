@@ -97,10 +97,8 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
         save(trainer, workspace)
     is_chat, ending = trainer.is_chat, ended(trainer)
     figures = ending.figures | accounting.figures_of(setup.account, arguments) | _peak_memory()
-    note = joined(ending.note, fates.note_of(movement))
-    result = RankResult(
-        rank=rank, time=0, ending=Ending.FINISHED, figures=figures, note=note, **steps
-    )
+    result = RankResult(rank=rank, time=0, ending=Ending.FINISHED, figures=figures, **steps)
+    result = result.noting(ending.note, fates.note_of(movement))
     end_trackers()
     # Its memory is wanted for the model that is loaded from what was saved. Not `trainer.end()`
     # before: of a process group that is taken down the last owner would be the trainer, whose end
@@ -123,10 +121,10 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
             ending.require_no_worse_than_base()
     except AttemptFailed as error:
         return rejected(result, error)
-    result = replace(result, note=joined(result.note, verified.note))
+    result = result.noting(verified.note)
     if arguments.output.merge_adapter:
         with blaming(Stage.SAVING):
-            result = replace(result, note=joined(result.note, merge_adapter(workspace, arguments)))
+            result = result.noting(merge_adapter(workspace, arguments))
     return replace(result, verified=True)
 
 
@@ -194,11 +192,6 @@ def run_training(trainer: ResumableTrainer, checkpoint: str | None) -> None:
         trainer.take_best()
     except StoppedInEvaluation:
         return
-
-
-def joined(*notes: str) -> str:
-    """All that is to be known of a success, in one line."""
-    return "; ".join(filter(None, notes))
 
 
 def _peak_memory() -> dict[str, float]:
