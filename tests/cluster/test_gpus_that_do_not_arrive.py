@@ -6,6 +6,8 @@ trainer's image has a fake driver (`fake_gpus/libcuda.c`) where clusters mount t
 job's podTemplate says what that driver shows. All else is real.
 """
 
+import shlex
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 
 from cluster.installation import Installation
 from cluster.jobs import Jobs, Resource, a_short_job
-from support.fake_gpus.fake_driver import build_driver
+from support.fake_gpus import fake_driver
 from testbed import images
 from testbed.images import Image
 
@@ -39,18 +41,31 @@ def statuses(installation: Installation, jobs: Jobs) -> dict[str, Resource]:
     """The last status of a job for each way, by its name; they run at the same time."""
     if installation.cluster is None:
         pytest.skip("A given cluster's nodes are not given GPUs that they lack.")
-    with tempfile.TemporaryDirectory() as context:
-        build_driver(Path(context))
-        dockerfile = Path(context) / "Dockerfile"
-        dockerfile.write_text(
-            f"FROM {images.TRAINER.tag}\nCOPY --chmod=755 *.so.1 /usr/local/nvidia/lib64/\n"
-        )
-        images.build(Image(tag=TAG, dockerfile=dockerfile, context=Path(context)))
+    build_image()
     installation.cluster.load(TAG)
     installation.cluster.pretend_gpus(2 * len(WAYS), RESOURCE)
     for name, shown in WAYS.items():
         jobs.apply(a_job_of_two_gpus(name, shown))
     return {name: jobs.wait_for_end(f"gpus-{name}") for name in WAYS}
+
+
+def build_image() -> None:
+    """The trainer's, with the fake driver: its own compiler makes that."""
+    folder = Path("/usr/local/nvidia/lib64")
+    source = folder / fake_driver.SOURCE.name
+    made = [fake_driver.build_command(source, folder / it) for it in fake_driver.LIBRARIES]
+    lines = (
+        f"FROM {images.TRAINER.tag}",
+        "USER root",
+        f"COPY {source.name} {source}",
+        *(f"RUN {shlex.join(command)}" for command in made),
+        "USER 65532:65532",
+    )
+    with tempfile.TemporaryDirectory() as context:
+        shutil.copy(fake_driver.SOURCE, context)
+        dockerfile = Path(context) / "Dockerfile"
+        dockerfile.write_text("\n".join(lines) + "\n")
+        images.build(Image(tag=TAG, dockerfile=dockerfile, context=Path(context)))
 
 
 def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:

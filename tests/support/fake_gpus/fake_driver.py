@@ -12,12 +12,14 @@ LIBRARIES = ("libcuda.so.1", "libnvidia-ml.so.1")
 
 def build_driver(folder: Path) -> Path:
     """The folder, with the libraries in it."""
-    first, *others = (folder / name for name in LIBRARIES)
-    command = ["gcc", "-shared", "-fPIC", "-fno-builtin", "-o", str(first), str(SOURCE)]
-    subprocess.run(command, check=True)
-    for other in others:
-        os.link(first, other)
+    for name in LIBRARIES:
+        subprocess.run(build_command(SOURCE, folder / name), check=True)
     return folder
+
+
+def build_command(source: Path, library: Path) -> list[str]:
+    """What makes one of the libraries, here or in an image."""
+    return ["gcc", "-shared", "-fPIC", "-fno-builtin", "-o", str(library), str(source)]
 
 
 def variables(driver: Path, /, **settings: object) -> Mapping[str, str]:
