@@ -3,7 +3,8 @@
 
 python tests/support/side_by_side.py test-cluster test-control-plane
 
-Each line of output begins with its target. The exit code is 1 if a target has failed.
+Each line of output begins with its target. The exit code is 1 if a target has failed, and the last
+lines of such a target come once more at the end: a log that is read from its end tells why.
 """
 
 import os
@@ -11,6 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
+
+# Of a pytest run: the names of what failed, after its twenty longest tests.
+LAST_LINES = 40
 
 
 class Part:
@@ -20,6 +25,7 @@ class Part:
         self.target = target
         self._width = width
         self._begin = time.monotonic()
+        self.last: deque[str] = deque(maxlen=LAST_LINES)
         self._process = subprocess.Popen(
             [os.environ.get("MAKE", "make"), "--no-print-directory", target],
             stdout=subprocess.PIPE,
@@ -34,27 +40,30 @@ class Part:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._say(line.rstrip("\n"))
+        minutes, seconds = divmod(round(time.monotonic() - self._begin), 60)
+        self._say(f"{'failed' if self._process.wait() else 'passed'} after {minutes} min {seconds} s")
 
     def _say(self, line: str) -> None:
         # One write for each line, so that no line is torn.
-        sys.stdout.write(f"{self.target:{self._width}} | {line}\n")
+        line = f"{self.target:{self._width}} | {line}\n"
+        self.last.append(line)
+        sys.stdout.write(line)
         sys.stdout.flush()
 
     def wait(self) -> bool:
         """Whether it has succeeded, when it has ended."""
-        code = self._process.wait()
         self._reader.join()
-        minutes, seconds = divmod(round(time.monotonic() - self._begin), 60)
-        self._say(f"{'failed' if code else 'passed'} after {minutes} min {seconds} s")
-        return code == 0
+        return self._process.wait() == 0
 
 
 def main(targets: list[str]) -> int:
     width = max(map(len, targets))
     parts = [Part(target, width) for target in targets]
-    failed = [part.target for part in parts if not part.wait()]
+    failed = [part for part in parts if not part.wait()]
+    for part in failed:
+        sys.stdout.writelines(part.last)
     if failed:
-        print(f"Failed: {', '.join(failed)}")
+        print(f"Failed: {', '.join(part.target for part in failed)}")
     return 1 if failed else 0
 
 
