@@ -41,7 +41,9 @@ class Part:
         for line in self._process.stdout:
             self._say(line.rstrip("\n"))
         minutes, seconds = divmod(round(time.monotonic() - self._begin), 60)
-        self._say(f"{'failed' if self._process.wait() else 'passed'} after {minutes} min {seconds} s")
+        self._say(
+            f"{'failed' if self._process.wait() else 'passed'} after {minutes} min {seconds} s"
+        )
 
     def _say(self, line: str) -> None:
         # One write for each line, so that no line is torn.
