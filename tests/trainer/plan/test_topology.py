@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from finetune_contract.run import World
+from finetune_spec.config import read_config
 from finetune_trainer.checkpoints.checkpoints import Checkpoint
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.topology import (
@@ -16,21 +17,24 @@ from finetune_trainer.plan.topology import (
     go_on,
     require_deepspeed,
 )
-from finetune_trainer.plan.training_plan import effective_config
-from trainer.runs import a_folder, a_run
+from trainer.runs import a_folder, a_parsed_run
 
 ONE, TWO, FOUR = (World(processes_per_node=size) for size in (1, 2, 4))
 
 
 def a_checkpoint(place: Path, world: World, **config: Any) -> Checkpoint:
     """Of step 20, written by these processes with this config."""
-    facts = formation_of(effective_config(a_run(**config)), world).to_facts()
+    facts = formation_of(a_parsed_run(**config).config, world).to_facts()
     return Checkpoint(step=20, folder=place, facts={**facts, "step": 20})
 
 
 def going_on(place: Path, *, written_by: World, with_: World, **config: Any) -> Any:
-    run = a_run(world=with_, **config)
-    return go_on(run, effective_config(run), a_checkpoint(place, written_by, **config)).adjustments
+    """What is set otherwise to go on."""
+    run = a_parsed_run(world=with_, **config)
+    before, after = (
+        one.config.written for one in (run, go_on(run, a_checkpoint(place, written_by, **config)))
+    )
+    return {key: value for key, value in after.items() if before.get(key) != value}
 
 
 @pytest.mark.parametrize(
@@ -51,11 +55,11 @@ def going_on(place: Path, *, written_by: World, with_: World, **config: Any) -> 
 def test_a_formation_is_named_in_a_users_words(
     world: World, config: dict[str, Any], words: str
 ) -> None:
-    assert str(formation_of(effective_config(a_run(**config)), world)) == words
+    assert str(formation_of(a_parsed_run(**config).config, world)) == words
 
 
 def test_a_formation_outlives_the_manifest() -> None:
-    formation = formation_of({"per_device_train_batch_size": 3}, FOUR)
+    formation = formation_of(read_config({"per_device_train_batch_size": 3}), FOUR)
 
     assert formation.rows_per_step == 12
     assert Formation.from_facts({"step": 20, **formation.to_facts()}) == formation
@@ -81,18 +85,18 @@ def test_a_world_of_another_size_keeps_the_rows_of_a_step(
 
 
 def test_a_checkpoint_of_before_formations_is_taken_up_as_it_is(tmp_path: Path) -> None:
-    run = a_run(world=TWO)
+    run = a_parsed_run(world=TWO)
     checkpoint = Checkpoint(step=20, folder=tmp_path, facts={"step": 20})
 
-    assert go_on(run, effective_config(run), checkpoint) is run
+    assert go_on(run, checkpoint) is run
 
 
 def test_smaller_batches_that_accumulate_to_the_same_rows_are_the_same_step(tmp_path: Path) -> None:
     halved = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
-    run = a_run(world=TWO, adjustments=halved, per_device_train_batch_size=8)
+    run = a_parsed_run(world=TWO, adjustments=halved, per_device_train_batch_size=8)
     checkpoint = a_checkpoint(tmp_path, TWO, per_device_train_batch_size=8)
 
-    assert go_on(run, effective_config(run), checkpoint).adjustments == halved
+    assert go_on(run, checkpoint) is run
 
 
 @pytest.mark.parametrize(
@@ -165,11 +169,11 @@ def test_every_rank_gets_random_states_that_were_there(
 
 
 def test_deepspeed_that_is_not_in_the_image_is_told_before_anything_is_fetched() -> None:
-    config = effective_config(a_run(accelerate_config="zero2"))
+    config = a_parsed_run(accelerate_config="zero2").config
 
     with pytest.raises(AttemptFailed) as refused:
         require_deepspeed(config, is_there=False)
 
     assert refused.value.failure.reason == "DeepSpeedNotInstalled"
     require_deepspeed(config, is_there=True)
-    require_deepspeed(effective_config(a_run(accelerate_config="fsdp2")), is_there=False)
+    require_deepspeed(a_parsed_run(accelerate_config="fsdp2").config, is_there=False)

@@ -6,7 +6,7 @@ No I/O here.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,8 +15,8 @@ from finetune_operator.job.guard_rails import check_guard_rails
 from finetune_operator.objects.names import JobKey, job_label
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
-from finetune_spec.config import Problem
-from finetune_spec.job import check_job, estimate_job
+from finetune_spec.config import Problem, SftConfig
+from finetune_spec.job import CheckedSpec, check_job, estimate_job
 from finetune_spec.pods.devices import DEFAULT_GPU, NO_GPU_RESOURCE
 
 
@@ -77,7 +77,7 @@ class FineTuneJob:
     generation: int
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-    config: Mapping[str, Any]
+    config: SftConfig
     image: str
     resources: Resources
     output_uri: str
@@ -111,7 +111,7 @@ class FineTuneJob:
 
     @property
     def run_id(self) -> str:
-        return run_id(self.config, self.run_token)
+        return run_id(self.config.written, self.run_token)
 
 
 def key_of(body: Body) -> JobKey:
@@ -153,15 +153,21 @@ def check_body(
     body: Body, settings: Settings, model: Mapping[str, Any] | None = None
 ) -> tuple[Problem, ...]:
     """Everything that is wrong with a raw job, or seldom meant; `model` is its `config.json`."""
+    return _check(body, settings, model).problems
+
+
+def _check(body: Body, settings: Settings, model: Mapping[str, Any] | None) -> CheckedSpec:
+    """With what the platform team does not allow."""
     spec, metadata = body["spec"], body["metadata"]
-    told = check_job(
+    checked = check_job(
         spec,
         trainer_image=settings.trainer_image,
         annotations=metadata.get("annotations"),
         model=model,
         gpu_bytes=settings.gpu_memory_bytes,
     )
-    return (*told, *check_guard_rails(spec, metadata["namespace"], settings))
+    refused = check_guard_rails(spec, metadata["namespace"], settings)
+    return replace(checked, problems=(*checked.problems, *refused))
 
 
 def is_of_open_part(problem: Problem) -> bool:
@@ -174,8 +180,8 @@ def parse_job(
 ) -> FineTuneJob:
     """`model` is its `config.json`, where that is known."""
     metadata, spec, output = body["metadata"], body["spec"], body["spec"]["output"]
-    problems = check_body(body, settings, model)
-    mistakes = [problem for problem in problems if not problem.is_warning]
+    checked = _check(body, settings, model)
+    mistakes = [problem for problem in checked.problems if not problem.is_warning]
     is_rejected = bool(mistakes) and not is_accepted(body)
     # What was accepted once stays so: the API server locks it, and a newer operator's stricter
     # rules must not stop a run that is under way. What is not locked is looked at again.
@@ -188,7 +194,7 @@ def parse_job(
         generation=metadata["generation"],
         labels=metadata.get("labels", {}),
         annotations=metadata.get("annotations", {}),
-        config=spec["config"],
+        config=checked.config,
         image=spec.get("image") or settings.trainer_image,
         resources=_parse_resources(spec.get("resources", {})),
         output_uri=output["uri"],
@@ -205,10 +211,8 @@ def parse_job(
         active_deadline=_seconds(spec.get("activeDeadlineSeconds")),
         start_deadline=_seconds(spec.get("startDeadlineSeconds")),
         time_to_live=_seconds(spec.get("ttlSecondsAfterFinished")),
-        warnings=tuple(str(problem) for problem in problems if problem.is_warning),
-        estimated_memory_bytes=(
-            None if mistakes else estimate_job(spec, model, trainer_image=settings.trainer_image)
-        ),
+        warnings=tuple(str(problem) for problem in checked.problems if problem.is_warning),
+        estimated_memory_bytes=None if mistakes else estimate_job(checked),
     )
 
 

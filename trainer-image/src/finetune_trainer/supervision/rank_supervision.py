@@ -8,7 +8,6 @@ import logging
 from dataclasses import replace
 
 from finetune_contract.outcome import Blame
-from finetune_contract.run import Run
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.checkpoints.upload import CheckpointUploader
 from finetune_trainer.exchange import heartbeats
@@ -19,6 +18,7 @@ from finetune_trainer.plan import trackers, training_plan
 from finetune_trainer.plan.memory_remedies import memory_remedy
 from finetune_trainer.plan.node import nccl_log
 from finetune_trainer.plan.node.gpu_check import visible_devices
+from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.plan.topology import formation_of
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
 from finetune_trainer.storage.store import Store
@@ -36,7 +36,7 @@ UPLOAD_SHARE_OF_GRACE = 0.9
 
 
 def train(
-    run: Run,
+    run: ParsedRun,
     around: Surroundings,
     store: Store,
     planned: training_plan.TrainingPlan,
@@ -48,7 +48,7 @@ def train(
         AttemptFailed: one did not.
         Interrupted: they stopped because they were asked to.
     """
-    uploader = _uploader(run, around, store, planned, pushes)
+    uploader = _uploader(run, around, store, pushes)
     uploader.start()
     results = launching.run_ranks(_launch(run, around, planned), around.stop)
     expected = launching.ranks_of_node(run.world, around.node)
@@ -66,8 +66,7 @@ def train(
     for line in nccl_log.read_warnings(around.workspace.nccl):
         log.warning("NCCL WARN %s", line)
     if failure.blame is Blame.OUT_OF_MEMORY:
-        config = {**run.config, **run.adjustments}
-        failure = replace(failure, remedy=memory_remedy(config, run.world.size))
+        failure = replace(failure, remedy=memory_remedy(run.config, run.world.size))
     # While a job is being taken down its ranks lose each other, and are killed: no failures.
     if around.stop.is_requested and failure.blame not in (Blame.USER, Blame.OUT_OF_MEMORY):
         raise Interrupted
@@ -82,12 +81,10 @@ def stop_after_training(around: Surroundings) -> StopRequest:
     return around.stop.after(around.grace_seconds * share)
 
 
-def save_last_step(
-    run: Run, around: Surroundings, store: Store, planned: training_plan.TrainingPlan
-) -> None:
+def save_last_step(run: ParsedRun, around: Surroundings, store: Store) -> None:
     """Upload the checkpoint that was held back for an artifact that is not published in time."""
     to_no_hub = CheckpointPusher(None, around.workspace.hub, "")
-    uploader = _uploader(run, around, store, planned, to_no_hub)
+    uploader = _uploader(run, around, store, to_no_hub)
     uploader.start()
     uploader.finish(with_last_step=True, is_late=lambda: _is_late(around))
 
@@ -97,10 +94,9 @@ def _is_late(around: Surroundings) -> bool:
 
 
 def _uploader(
-    run: Run,
+    run: ParsedRun,
     around: Surroundings,
     store: Store,
-    planned: training_plan.TrainingPlan,
     pushes: CheckpointPusher,
 ) -> CheckpointUploader:
     return CheckpointUploader(
@@ -110,26 +106,29 @@ def _uploader(
             attempt=run.attempt,
             node=around.node,
             nodes=run.world.nodes,
-            facts=formation_of(planned.config, run.world).to_facts(),
+            facts=formation_of(run.config, run.world).to_facts(),
         ),
-        keep=planned.config.get("save_total_limit"),
+        keep=run.config["save_total_limit"],
         last_step=lambda: around.reporter.current().total_steps,
         on_complete=around.reporter.note_checkpoint,
         also=pushes.offer,
     )
 
 
-def _nccl(run: Run, around: Surroundings, planned: training_plan.TrainingPlan) -> dict[str, str]:
+def _nccl(
+    run: ParsedRun, around: Surroundings, planned: training_plan.TrainingPlan
+) -> dict[str, str]:
     """What makes NCCL name its transports, unless the pod or the config sets its log."""
     given = {**around.environment, **planned.environment}
     return nccl_log.variables(around.workspace.nccl, run.world, around.hardware, given)
 
 
 def _launch(
-    run: Run, around: Surroundings, planned: training_plan.TrainingPlan
+    run: ParsedRun, around: Surroundings, planned: training_plan.TrainingPlan
 ) -> launching.Launch:
     places = trackers.environment(run, around.workspace.trackers)
-    longest_wait = float(planned.config.get("ddp_timeout") or 0)
+    # TRL's default is no wish of the user's to wait so long.
+    longest_wait = run.config.number("ddp_timeout") if run.config.is_set("ddp_timeout") else 0.0
     return launching.Launch(
         world=run.world,
         node=around.node,
