@@ -21,10 +21,16 @@ class ParsedRun:
     """The user's, with what this attempt sets otherwise."""
     output_uri: str
     world: World
+    adjustments: Mapping[str, Any]
+    """Those: the report lists them. They are in the config already."""
 
     def adjusted(self, settings: Mapping[str, Any]) -> "ParsedRun":
         """The run with more that this attempt sets otherwise."""
-        return replace(self, config=self.config.adjusted(settings))
+        return replace(
+            self,
+            config=self.config.adjusted(settings),
+            adjustments={**self.adjustments, **settings},
+        )
 
 
 def parse_run(document: Run, trl_version: str = NEWEST) -> ParsedRun:
@@ -40,4 +46,5 @@ def parse_run(document: Run, trl_version: str = NEWEST) -> ParsedRun:
         config=read_config({**document.config, **document.adjustments}, schema),
         output_uri=document.output_uri,
         world=document.world,
+        adjustments=document.adjustments,
     )
