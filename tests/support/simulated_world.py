@@ -15,7 +15,7 @@ from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.spec import definition_of, key_of
-from finetune_operator.job.status.status import is_finished
+from finetune_operator.job.status.finished import is_finished
 from finetune_operator.kube.cache import Kind, Memory
 from finetune_operator.kube.jobs import KubeCluster
 from finetune_operator.kube.relist import fill_memory, forget_vanished

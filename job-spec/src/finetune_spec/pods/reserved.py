@@ -31,6 +31,7 @@ VARIABLES: Mapping[str, str] = {
     mounts.ENV_GRACE_SECONDS: "write terminationGracePeriodSeconds",
     mounts.ENV_PROGRESS_URL: "progress is reported to the operator",
     mounts.ENV_PROGRESS_TOKEN: "progress is reported to the operator",
+    mounts.ENV_RUN_DIGEST: "the operator sets it for each attempt",
     mounts.ENV_NODE_RANK: "Kubernetes sets it on each node",
     **dict.fromkeys(("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"), _LAUNCHER),
 }

@@ -136,6 +136,21 @@ def definition_of(spec: Mapping[str, Any]) -> str:
     return fingerprint([spec["config"], output, resources, image, token])
 
 
+_SHORT_DEFINITION = 10
+"""Digits of the definitions that operators before 0.2 recorded: too few to decide by."""
+
+
+def is_same_definition(known: str, definition: str) -> bool:
+    """Whether a record speaks of this definition.
+
+    A short one of an older operator stands for the whole ones that begin with it: an upgrade must
+    neither end what runs nor train again what has ended. The next status has the whole one, and
+    nothing starts by this alone: the guard rails are checked before every attempt.
+    """
+    is_short = len(known) == _SHORT_DEFINITION
+    return known == definition or (is_short and definition.startswith(known))
+
+
 def is_accepted(body: Body) -> bool:
     """Whether the status says that this spec was found valid; it locks the spec (CEL in the CRD)
     unless that says `onChange: Rerun`."""
@@ -146,22 +161,32 @@ def is_accepted(body: Body) -> bool:
 def is_redefined(body: Body) -> bool:
     """Whether the spec was changed to define something else than what the status speaks of."""
     known = body.get("status", {}).get("definition")
-    return known is not None and known != definition_of(body["spec"])
+    return known is not None and not is_same_definition(known, definition_of(body["spec"]))
 
 
 def check_body(
     body: Body, settings: Settings, model: Mapping[str, Any] | None = None
 ) -> tuple[Problem, ...]:
     """Everything that is wrong with a raw job, or seldom meant; `model` is its `config.json`."""
-    spec, metadata = body["spec"], body["metadata"]
-    told = check_job(
-        spec,
-        trainer_image=settings.trainer_image,
-        annotations=metadata.get("annotations"),
-        model=model,
-        gpu_bytes=settings.gpu_memory_bytes,
+    return (*_check_spec(body, settings, model), *_check_rails(body, settings))
+
+
+def _check_spec(
+    body: Body, settings: Settings, model: Mapping[str, Any] | None
+) -> tuple[Problem, ...]:
+    return tuple(
+        check_job(
+            body["spec"],
+            trainer_image=settings.trainer_image,
+            annotations=body["metadata"].get("annotations"),
+            model=model,
+            gpu_bytes=settings.gpu_memory_bytes,
+        )
     )
-    return (*told, *check_guard_rails(spec, metadata["namespace"], settings))
+
+
+def _check_rails(body: Body, settings: Settings) -> tuple[Problem, ...]:
+    return tuple(check_guard_rails(body["spec"], body["metadata"]["namespace"], settings))
 
 
 def is_of_open_part(problem: Problem) -> bool:
@@ -174,12 +199,15 @@ def parse_job(
 ) -> FineTuneJob:
     """`model` is its `config.json`, where that is known."""
     metadata, spec, output = body["metadata"], body["spec"], body["spec"]["output"]
-    problems = check_body(body, settings, model)
-    mistakes = [problem for problem in problems if not problem.is_warning]
+    problems, refused = _check_spec(body, settings, model), _check_rails(body, settings)
+    wrong = [problem for problem in problems if not problem.is_warning]
+    mistakes = [*wrong, *refused]
     is_rejected = bool(mistakes) and not is_accepted(body)
     # What was accepted once stays so: the API server locks it, and a newer operator's stricter
-    # rules must not stop a run that is under way. What is not locked is looked at again.
-    told = mistakes if is_rejected else [each for each in mistakes if is_of_open_part(each)]
+    # checks must not stop a run that is under way. What is not locked is looked at again, and the
+    # guard rails hold for whatever is about to start.
+    still_wrong = [each for each in wrong if is_of_open_part(each)]
+    told = mistakes if is_rejected else [*still_wrong, *refused]
     known = body.get("status", {}).get("definition", "")
     return FineTuneJob(
         namespace=metadata["namespace"],

@@ -68,6 +68,8 @@ LABEL_SCHEDULE = f"{GROUP}/schedule"
 ANNOTATION_SCHEDULED_AT = f"{GROUP}/scheduled-at"
 ANNOTATION_DEFINITION = f"{GROUP}/definition"
 ANNOTATION_ADJUSTMENTS = f"{GROUP}/adjustments"
+ANNOTATION_CONTENT = f"{GROUP}/content"
+"""The sha256 of a child as the operator made it: by its name alone an older one is taken for it."""
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 KUEUE_PREFIX = "kueue.x-k8s.io/"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import re
 from typing import Any
 
 import pytest
@@ -49,12 +50,15 @@ def test_all_objects_share_name_labels_and_owner() -> None:
     nodes = {"resources": {"nodes": 2}}
     noted = NOTED | {"finetune.dev/definition": a_job(**nodes).definition}
     for made in build(**nodes):
+        content = made["metadata"]["annotations"].pop("finetune.dev/content")
+        assert re.fullmatch(r"[0-9a-f]{64}", content)
         assert made["metadata"] == {
             "namespace": "team",
             "name": "balloon-2",
             "labels": LABELS,
             "ownerReferences": [OWNER],
-        } | ({"annotations": noted} if made["kind"] == "Job" else {})
+            "annotations": noted if made["kind"] == "Job" else {},
+        }
 
 
 def test_run_document_is_what_the_trainer_reads() -> None:

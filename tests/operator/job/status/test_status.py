@@ -9,13 +9,12 @@ from finetune_contract.outcome import Blame
 from finetune_operator.job.attempts import Result
 from finetune_operator.job.decide.decision import Decision, decide
 from finetune_operator.job.observe.observation import Observed
-from finetune_operator.job.status.status import (
+from finetune_operator.job.status.finished import (
     acknowledged_status,
     find_cleanup,
     is_finished,
-    next_status,
-    status_patch,
 )
+from finetune_operator.job.status.status import next_status, status_patch
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import Phase
 from finetune_operator.objects.times import render_time
@@ -323,13 +322,13 @@ def test_pods_that_were_made_wrong_after_acceptance_need_their_user_too() -> Non
 def test_finished_job_acknowledges_an_edit_and_changes_nothing_else() -> None:
     status = tell(Phase.SUCCEEDED, outcome=a_good_outcome())
 
-    seen = acknowledged_status(status, 2)
+    seen = acknowledged_status(status, 2, status["definition"])
 
     assert is_finished(a_job_body(status=seen))
     assert seen["observedGeneration"] == 2
     assert {found["observedGeneration"] for found in seen["conditions"]} == {2}
     assert {**seen, "conditions": 0} == {**status, "conditions": 0, "observedGeneration": 2}
-    assert status_patch(seen, acknowledged_status(seen, 2)) == {}
+    assert status_patch(seen, acknowledged_status(seen, 2, status["definition"])) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The metadata that all objects of an attempt share. No I/O here."""
 
+from finetune_contract.run import fingerprint
 from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.objects.names import (
+    ANNOTATION_CONTENT,
     API_VERSION,
     KIND,
     KUEUE_PODSET_PREFIX,
@@ -34,6 +36,16 @@ def build_metadata(job: FineTuneJob, attempt: int) -> Manifest:
             }
         ],
     }
+
+
+def with_content(manifest: Manifest) -> Manifest:
+    """The object with the digest of all that the operator sets in it."""
+    metadata = manifest["metadata"]
+    annotations = {
+        **metadata.get("annotations", {}),
+        ANNOTATION_CONTENT: fingerprint(manifest),
+    }
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
 def build_labels(job: FineTuneJob, attempt: int) -> dict[str, str]:

@@ -6,6 +6,7 @@ from finetune_contract.mounts import (
     ENV_GRACE_SECONDS,
     ENV_PROGRESS_TOKEN,
     ENV_PROGRESS_URL,
+    ENV_RUN_DIGEST,
     MODEL_CACHE_FOLDER,
     RUN_FOLDER,
     TOKEN_FILE,
@@ -26,7 +27,9 @@ TRAINER_UID = 65532
 TOKEN_SECONDS = 3600
 
 
-def build_pod_template(job: FineTuneJob, attempt: int, settings: Settings) -> Manifest:
+def build_pod_template(
+    job: FineTuneJob, attempt: int, settings: Settings, run_digest: str
+) -> Manifest:
     metadata: Manifest = {"labels": build_labels(job, attempt)}
     if annotations := kueue_podset_entries(dict(job.annotations)):
         metadata["annotations"] = annotations
@@ -45,7 +48,7 @@ def build_pod_template(job: FineTuneJob, attempt: int, settings: Settings) -> Ma
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_build_container(job, settings)],
+        "containers": [_build_container(job, settings, run_digest)],
         "volumes": _build_volumes(job, attempt, settings),
     }
     if job.resources.nodes > 1:
@@ -53,7 +56,7 @@ def build_pod_template(job: FineTuneJob, attempt: int, settings: Settings) -> Ma
     return apply_overlay({"metadata": metadata, "spec": spec}, job.pod_template)
 
 
-def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
+def _build_container(job: FineTuneJob, settings: Settings, run_digest: str) -> Manifest:
     container: Manifest = {
         "name": CONTAINER,
         "image": job.image,
@@ -61,6 +64,7 @@ def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
         "env": [
             {"name": "HOME", "value": WORK_FOLDER},
             {"name": "HF_HOME", "value": f"{WORK_FOLDER}/hf"},
+            {"name": ENV_RUN_DIGEST, "value": run_digest},
             {"name": ENV_GRACE_SECONDS, "value": str(grace_seconds(job))},
             {"name": ENV_PROGRESS_URL, "value": progress_url(job, settings)},
             {"name": ENV_PROGRESS_TOKEN, "value": f"{TOKEN_FOLDER}/{TOKEN_FILE}"},

@@ -32,7 +32,7 @@ from finetune_operator.job.observe.queueing import (
     find_queue_words,
 )
 from finetune_operator.job.observe.verdict import find_outcome, has_ended, judge_failure
-from finetune_operator.job.spec import FineTuneJob, is_accepted
+from finetune_operator.job.spec import FineTuneJob, is_accepted, is_same_definition
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import (
     ANNOTATION_ADJUSTMENTS,
@@ -121,7 +121,7 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     }
     attempts: list[Attempt] = []
     outcome = None
-    for known in _known_attempts(status, own_jobs):
+    for known in _known_attempts(status, own_jobs, job.definition):
         # Not only the newest: a crash may have come between its start and the record of the last.
         training_job = own_jobs.get(known.name)
         seen, outcome = _bring_up_to_date(known, training_job, children.pods, now)
@@ -173,13 +173,19 @@ def _started(status: Body, attempts: Sequence[Attempt]) -> datetime | None:
     return began_at(attempts)
 
 
-def _known_attempts(status: Body, own_jobs: Mapping[str, Body]) -> list[Attempt]:
+def _known_attempts(
+    status: Body, own_jobs: Mapping[str, Body], definition: str
+) -> list[Attempt]:
     """The recorded attempts and, after them, those whose record was never written (a crash)."""
     recorded = list(parse_attempts(status))
     newest_number = recorded[-1].number if recorded else 0
     unrecorded = [_attempt_of(name, found["metadata"]) for name, found in own_jobs.items()]
     newer = [attempt for attempt in unrecorded if attempt.number > newest_number]
-    return recorded + sorted(newer, key=lambda attempt: attempt.number)
+    known = recorded + sorted(newer, key=lambda attempt: attempt.number)
+    return [
+        replace(it, definition=definition) if is_same_definition(it.definition, definition) else it
+        for it in known
+    ]
 
 
 def _attempt_of(name: str, metadata: Body) -> Attempt:
