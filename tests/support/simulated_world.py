@@ -190,7 +190,7 @@ class World(SimulatedCluster):
         assert not is_finished(job), f"{name} is made for a job that has ended"
         assert not job["spec"].get("suspend"), f"{name} is made for a suspended job"
         assert (job["metadata"]["uid"], name) not in self.recorded, f"{name} is made twice"
-        assert job["status"]["definition"] == definition_of(job["spec"])
+        assert job["status"]["definitionDigest"] == definition_of(job["spec"])
         assert body["metadata"]["labels"][LABEL_ATTEMPT] == name.rpartition("-")[2]
         if self.is_queued:
             body["spec"]["suspend"] = True

@@ -103,7 +103,7 @@ _FAILED = _a_job_with(
 )
 _ACKNOWLEDGED = _edited(_SUCCEEDED)
 _ACKNOWLEDGED["status"] = acknowledged_status(
-    _SUCCEEDED["status"], 2, _SUCCEEDED["status"]["definition"]
+    _SUCCEEDED["status"], 2, _SUCCEEDED["status"]["definitionDigest"]
 )
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from finetune_contract.run import fingerprint, run_id
+from finetune_operator.job.definitions import is_same_definition, read_definition
 from finetune_operator.job.guard_rails import check_guard_rails
 from finetune_operator.objects.names import JobKey, job_label
 from finetune_operator.objects.raw import Body
@@ -136,21 +137,6 @@ def definition_of(spec: Mapping[str, Any]) -> str:
     return fingerprint([spec["config"], output, resources, image, token])
 
 
-_SHORT_DEFINITION = 10
-"""Digits of the definitions that operators before 0.2 recorded: too few to decide by."""
-
-
-def is_same_definition(known: str, definition: str) -> bool:
-    """Whether a record speaks of this definition.
-
-    A short one of an older operator stands for the whole ones that begin with it: an upgrade must
-    neither end what runs nor train again what has ended. The next status has the whole one, and
-    nothing starts by this alone: the guard rails are checked before every attempt.
-    """
-    is_short = len(known) == _SHORT_DEFINITION
-    return known == definition or (is_short and definition.startswith(known))
-
-
 def is_accepted(body: Body) -> bool:
     """Whether the status says that this spec was found valid; it locks the spec (CEL in the CRD)
     unless that says `onChange: Rerun`."""
@@ -160,7 +146,7 @@ def is_accepted(body: Body) -> bool:
 
 def is_redefined(body: Body) -> bool:
     """Whether the spec was changed to define something else than what the status speaks of."""
-    known = body.get("status", {}).get("definition")
+    known = read_definition(body.get("status", {}))
     return known is not None and not is_same_definition(known, definition_of(body["spec"]))
 
 
@@ -208,7 +194,7 @@ def parse_job(
     # guard rails hold for whatever is about to start.
     still_wrong = [each for each in wrong if is_of_open_part(each)]
     told = mistakes if is_rejected else [*still_wrong, *refused]
-    known = body.get("status", {}).get("definition", "")
+    known = read_definition(body.get("status", {})) or ""
     return FineTuneJob(
         namespace=metadata["namespace"],
         name=metadata["name"],

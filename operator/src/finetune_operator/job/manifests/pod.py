@@ -20,6 +20,7 @@ from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.objects.names import CONTAINER, FINETUNE_JOBS, child_name
 from finetune_operator.objects.raw import Manifest
 from finetune_operator.settings import Settings
+from finetune_spec.variables import BLANK
 
 TRAINER_UID = 65532
 """A number, since the kubelet can't tell whether a named user is root."""
@@ -68,6 +69,9 @@ def _build_container(job: FineTuneJob, settings: Settings, run_digest: str) -> M
             {"name": ENV_GRACE_SECONDS, "value": str(grace_seconds(job))},
             {"name": ENV_PROGRESS_URL, "value": progress_url(job, settings)},
             {"name": ENV_PROGRESS_TOKEN, "value": f"{TOKEN_FOLDER}/{TOKEN_FILE}"},
+            # Here they win over what a Secret or ConfigMap brings under these names.
+            *({"name": name, "value": ""} for name in BLANK),
+            *_without_devices(job),
         ],
         "resources": _build_resources(job),
         "securityContext": {
@@ -95,6 +99,14 @@ def _build_container(job: FineTuneJob, settings: Settings, run_digest: str) -> M
     if job.credentials_secret is not None:
         container["envFrom"] = [{"secretRef": {"name": job.credentials_secret}}]
     return container
+
+
+def _without_devices(job: FineTuneJob) -> list[Manifest]:
+    """Images may say `all`, and a runtime gives every GPU of the node to a pod that asked for none.
+    Where GPUs were asked for, their device plugin says it."""
+    if job.resources.gpus_per_node or job.resources.claims:
+        return []
+    return [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}]
 
 
 def _build_compiled_caches(job: FineTuneJob) -> list[Manifest]:

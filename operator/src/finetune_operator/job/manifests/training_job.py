@@ -7,11 +7,17 @@ from typing import Any
 
 from finetune_contract.outcome import ExitCode
 from finetune_contract.run import digest
+from finetune_operator.job.definitions import SHORT
 from finetune_operator.job.manifests.metadata import build_metadata, kueue_entries
 from finetune_operator.job.manifests.pod import build_pod_template
 from finetune_operator.job.manifests.run_document import build_run
 from finetune_operator.job.spec import FineTuneJob
-from finetune_operator.objects.names import ANNOTATION_ADJUSTMENTS, ANNOTATION_DEFINITION, CONTAINER
+from finetune_operator.objects.names import (
+    ANNOTATION_ADJUSTMENTS,
+    ANNOTATION_DEFINITION,
+    ANNOTATION_DIGEST,
+    CONTAINER,
+)
 from finetune_operator.objects.raw import Manifest
 from finetune_operator.settings import Settings
 
@@ -24,7 +30,8 @@ def build_training_job(
     metadata["annotations"] = {
         **kueue_entries(dict(job.annotations)),
         # What the status will say of the attempt, should a crash come before it is written.
-        ANNOTATION_DEFINITION: job.definition,
+        ANNOTATION_DEFINITION: job.definition[:SHORT],
+        ANNOTATION_DIGEST: job.definition,
         ANNOTATION_ADJUSTMENTS: json.dumps(dict(adjustments)),
     }
     return {

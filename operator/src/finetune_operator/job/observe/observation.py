@@ -14,6 +14,7 @@ from finetune_contract.outcome import Blame, Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Attempt, Result, began_at, parse_attempts
+from finetune_operator.job.definitions import is_same_definition
 from finetune_operator.job.observe.pods import (
     controller_uid,
     current_pods,
@@ -32,11 +33,12 @@ from finetune_operator.job.observe.queueing import (
     find_queue_words,
 )
 from finetune_operator.job.observe.verdict import find_outcome, has_ended, judge_failure
-from finetune_operator.job.spec import FineTuneJob, is_accepted, is_same_definition
+from finetune_operator.job.spec import FineTuneJob, is_accepted
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import (
     ANNOTATION_ADJUSTMENTS,
     ANNOTATION_DEFINITION,
+    ANNOTATION_DIGEST,
     LABEL_ATTEMPT,
 )
 from finetune_operator.objects.raw import Body
@@ -173,9 +175,7 @@ def _started(status: Body, attempts: Sequence[Attempt]) -> datetime | None:
     return began_at(attempts)
 
 
-def _known_attempts(
-    status: Body, own_jobs: Mapping[str, Body], definition: str
-) -> list[Attempt]:
+def _known_attempts(status: Body, own_jobs: Mapping[str, Body], definition: str) -> list[Attempt]:
     """The recorded attempts and, after them, those whose record was never written (a crash)."""
     recorded = list(parse_attempts(status))
     newest_number = recorded[-1].number if recorded else 0
@@ -195,7 +195,7 @@ def _attempt_of(name: str, metadata: Body) -> Attempt:
         number=int(metadata["labels"][LABEL_ATTEMPT]),
         name=name,
         start=parse_time(metadata["creationTimestamp"]),
-        definition=annotations.get(ANNOTATION_DEFINITION, ""),
+        definition=annotations.get(ANNOTATION_DIGEST) or annotations.get(ANNOTATION_DEFINITION, ""),
         adjustments=json.loads(annotations.get(ANNOTATION_ADJUSTMENTS, "{}")),
     )
 

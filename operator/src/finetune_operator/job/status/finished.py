@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from finetune_operator.job.definitions import render_definition
 from finetune_operator.job.spec import is_redefined
 from finetune_operator.objects import conditions
 from finetune_operator.objects.raw import Body, Manifest
@@ -19,15 +20,13 @@ def is_finished(body: Body) -> bool:
     return conditions.is_true(found, "Complete") or conditions.is_true(found, "Failed")
 
 
-def acknowledged_status(
-    previous: Mapping[str, Any], generation: int, definition: str
-) -> Manifest:
+def acknowledged_status(previous: Mapping[str, Any], generation: int, definition: str) -> Manifest:
     """The status of a finished job after an edit: the same, but the edit was seen.
 
-    The definition is the same one, where it is recorded; an older operator recorded its beginning.
+    The definition is the same one; an older operator recorded its beginning alone.
     """
     seen = [{**condition, "observedGeneration": generation} for condition in previous["conditions"]]
-    recorded = {"definition": definition} if "definition" in previous else {}
+    recorded = render_definition(definition) if "definition" in previous else {}
     return {**previous, **recorded, "observedGeneration": generation, "conditions": seen}
 
 

@@ -13,8 +13,13 @@ from finetune_contract.outcome import Artifact, Failure
 from finetune_contract.progress import TrainerPhase
 from finetune_operator.job.attempts import Attempt, render_attempts
 from finetune_operator.job.decide.decision import FINISHED, NEVER_RETRIED, Decision
+from finetune_operator.job.definitions import (
+    is_same_definition,
+    read_definition,
+    render_definition,
+)
 from finetune_operator.job.observe.observation import Observed
-from finetune_operator.job.spec import FineTuneJob, is_same_definition
+from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.job.status.gpu_hours import next_gpu_hours
 from finetune_operator.job.status.limit import within_limit
 from finetune_operator.job.status.progress import render_memory, with_outcome, without_eta
@@ -48,7 +53,7 @@ def next_status(
 ) -> Manifest:
     """The whole status after the decision was carried out."""
     gpu_hours = previous.get("gpuHours", {})
-    if not is_same_definition(previous.get("definition", job.definition), job.definition):
+    if not is_same_definition(read_definition(previous) or job.definition, job.definition):
         previous = _of_another_definition(previous)
     attempts = _with_started(observed.attempts, observed.last, job, decision, now)
     newest = attempts[-1] if attempts else None
@@ -68,7 +73,7 @@ def next_status(
         "phase": decision.phase.value,
         "observedGeneration": job.generation,
         "runId": job.run_id,
-        "definition": job.definition,
+        **render_definition(job.definition),
         "queue": observed.queue or None,
         "attempt": None if last is None else last.number,
         "gpus": job.resources.gpus,
