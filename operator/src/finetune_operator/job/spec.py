@@ -13,7 +13,7 @@ from typing import Any
 from finetune_contract.run import fingerprint, run_id
 from finetune_operator.job.definitions import is_same_definition, read_definition
 from finetune_operator.job.guard_rails import check_guard_rails
-from finetune_operator.objects.names import JobKey, job_label
+from finetune_operator.objects.names import JobKey, job_key
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
 from finetune_spec.config import Problem
@@ -118,7 +118,7 @@ class FineTuneJob:
 def key_of(body: Body) -> JobKey:
     """What a raw FineTuneJob is known by inside the operator."""
     metadata = body["metadata"]
-    return JobKey(namespace=metadata["namespace"], label=job_label(metadata["name"]))
+    return JobKey(namespace=metadata["namespace"], label=job_key(metadata["name"]))
 
 
 def definition_of(spec: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ from finetune_operator.objects.names import (
     SERVICES,
     TRAINING_JOBS,
     Resource,
+    job_label,
 )
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.telemetry.logs import say
@@ -77,12 +78,12 @@ class KubeCluster:
 
     async def confirm_none_runs(self, body: Body) -> None:
         key = key_of(body)
-        selector = f"{LABEL_JOB}={key.label}"
+        selector = f"{LABEL_JOB}={job_label(body['metadata']['name'])}"
         # The watch of pods may lag behind that of Jobs: a deleted Job's pod may not be known yet.
         pods = [pod async for pod in self._api.list_all(PODS, selector, key.namespace)]
-        for pod in pods:
-            self._memory.remember(Kind.POD, pod)
-        if not all(map(has_ended, pods)):
+        # Another job's pods may have the same label.
+        own = [pod for pod in pods if self._memory.remember(Kind.POD, pod) == key]
+        if not all(map(has_ended, own)):
             raise Conflict
 
     async def create(self, manifest: Manifest) -> None:

@@ -11,10 +11,12 @@ from finetune_operator.objects.names import (
     KUEUE_PREFIX,
     LABEL_ATTEMPT,
     LABEL_JOB,
+    LABEL_JOB_KEY,
     LABEL_MANAGED_BY,
     LABEL_RUN,
     OPERATOR,
     child_name,
+    job_key,
     job_label,
 )
 from finetune_operator.objects.raw import Manifest
@@ -49,9 +51,11 @@ def with_content(manifest: Manifest) -> Manifest:
 
 
 def build_labels(job: FineTuneJob, attempt: int) -> dict[str, str]:
+    label, key = job_label(job.name), job_key(job.name)
     return {
         LABEL_MANAGED_BY: OPERATOR,
-        LABEL_JOB: job_label(job.name),
+        LABEL_JOB: label,
+        **({} if key == label else {LABEL_JOB_KEY: key}),
         LABEL_RUN: job.run_id,
         LABEL_ATTEMPT: str(attempt),
     }
