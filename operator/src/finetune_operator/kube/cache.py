@@ -78,7 +78,7 @@ class Memory:
         """Uids of schedules, of the jobs that they own, and the keys of those."""
         self._departed: set[str] = set()
         self._renamed: dict[Key, Key] = {}
-        """Label -> key of the Job that has it, of jobs with long names that an older operator started."""
+        """Label -> key of the Job that has it: of long names that an older operator started."""
 
     def remember(self, kind: Kind, body: Body) -> Key:
         """Keeps this version, unless a newer one is known already."""
