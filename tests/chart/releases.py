@@ -52,6 +52,7 @@ WAYS: dict[str, tuple[str, ...]] = {
         "guardRails.outputPrefixes={s3://models/\\{namespace\\}}",
         "guardRails.maxGpus=16",
         "guardRails.allowedHostPaths={/mnt/nvme}",
+        "guardRails.allowedServiceAccounts={default,trainer-*}",
         "memoryCheck.gpuMemory=80Gi",
     ),
     "a place of its own": (

@@ -126,6 +126,8 @@ def test_a_value_that_is_none_is_refused_by_its_name() -> None:
         "guardRails.maxGpus=0",
         "guardRails.outputPrefixes={models}",
         "guardRails.allowedHostPaths={mnt}",
+        "guardRails.allowedServiceAccounts={}",
+        "guardRails.allowedServiceAccounts={Team A}",
         "memoryCheck.gpuMemory=much",
         "memoryCheck.modelConfigs=https://example.com",
         "webhook.failurePolicy=Warn",
@@ -284,6 +286,7 @@ def test_guard_rails_reach_the_operator() -> None:
     assert settings.output_prefixes == ("s3://models/{namespace}",)
     assert settings.max_gpus == 16
     assert settings.allowed_host_paths == ("/mnt/nvme",)
+    assert settings.allowed_service_accounts == ("default", "trainer-*")
     assert settings.gpu_memory_bytes == 80 * 2**30
 
 
