@@ -99,6 +99,9 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
             Reason.DATASET_NOT_FOUND,
         ),
         "test_a_document_of_another_release_is_an_outcome_too": (Reason.INVALID_RUN_DOCUMENT,),
+        "test_an_attempt_trains_the_run_document_that_it_was_made_for_or_none": (
+            Reason.RUN_DOCUMENT_MISMATCH,
+        ),
     },
     "trainer/inputs/test_web_files.py": {
         "test_a_refusal_names_the_address_without_its_secrets": (Reason.DATASET_ACCESS_DENIED,),

@@ -15,7 +15,7 @@ from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.spec import definition_of, key_of
-from finetune_operator.job.status.status import is_finished
+from finetune_operator.job.status.finished import is_finished
 from finetune_operator.kube.cache import Kind, Memory
 from finetune_operator.kube.jobs import KubeCluster
 from finetune_operator.kube.relist import fill_memory, forget_vanished
@@ -190,7 +190,7 @@ class World(SimulatedCluster):
         assert not is_finished(job), f"{name} is made for a job that has ended"
         assert not job["spec"].get("suspend"), f"{name} is made for a suspended job"
         assert (job["metadata"]["uid"], name) not in self.recorded, f"{name} is made twice"
-        assert job["status"]["definition"] == definition_of(job["spec"])
+        assert job["status"]["definitionDigest"] == definition_of(job["spec"])
         assert body["metadata"]["labels"][LABEL_ATTEMPT] == name.rpartition("-")[2]
         if self.is_queued:
             body["spec"]["suspend"] = True

@@ -13,7 +13,8 @@ from finetune_contract.outcome import Blame
 from finetune_operator.job.decide.decision import decide
 from finetune_operator.job.observe.observation import Children, observe
 from finetune_operator.job.spec import parse_job
-from finetune_operator.job.status.status import acknowledged_status, next_status
+from finetune_operator.job.status.finished import acknowledged_status
+from finetune_operator.job.status.status import next_status
 from support.factories import (
     CONFIG,
     DISRUPTED,
@@ -101,7 +102,9 @@ _FAILED = _a_job_with(
     ]
 )
 _ACKNOWLEDGED = _edited(_SUCCEEDED)
-_ACKNOWLEDGED["status"] = acknowledged_status(_SUCCEEDED["status"], 2)
+_ACKNOWLEDGED["status"] = acknowledged_status(
+    _SUCCEEDED["status"], 2, _SUCCEEDED["status"]["definitionDigest"]
+)
 
 
 SITUATIONS = tuple(

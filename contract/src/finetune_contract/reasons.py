@@ -287,6 +287,9 @@ class Reason(StrEnum):
     INVALID_RUN_DOCUMENT = ("InvalidRunDocument", Blame.INTERNAL,
         "a run document of another release",
         "use operator and image of one release")
+    RUN_DOCUMENT_MISMATCH = ("RunDocumentMismatch", Blame.INFRASTRUCTURE,
+        "a run document that is not the one that the attempt's Job was made for",
+        "nothing: the next attempt has its own")
     INTERNAL = ("Internal", Blame.INTERNAL,
         "the exception, and its traceback in the log",
         "report it")

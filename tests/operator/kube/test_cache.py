@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from typing import Any
 
+import pytest
+
+from finetune_operator.job.manifests import build_attempt
 from finetune_operator.kube.cache import Kind, Memory
-from finetune_operator.objects.names import JobKey
-from support.factories import a_job_body, a_pod, a_training_job, an_ended_pod
+from finetune_operator.objects.names import JobKey, job_label
+from support.factories import SETTINGS, a_job, a_job_body, a_pod, a_training_job, an_ended_pod
 
 KEY = JobKey(namespace="team", label="balloon")
 
@@ -113,3 +116,51 @@ def test_nothing_remains_of_what_is_gone() -> None:
 
     assert memory.known_keys() == ()
     assert all(not bodies for bodies in memory._bodies.values())
+
+
+LONG = "a" * 200
+
+
+def of_long_name(*, is_older: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Its Job, and a pod of it, as an operator of today or of before has made them."""
+    made = build_attempt(a_job(name=LONG), 1, SETTINGS)[-1]
+    training_job = {**made, "metadata": made["metadata"] | version(1, uid="uid-of-job-1")}
+    labels = dict(training_job["metadata"]["labels"])
+    if is_older:
+        del labels["finetune.dev/job-key"]
+    training_job["metadata"]["labels"] = labels
+    pod = a_pod()
+    owner = {"uid": "uid-of-job-1", "controller": True, "kind": "Job", "name": "x"}
+    pod["metadata"] |= {"labels": labels, "ownerReferences": [owner]}
+    return training_job, pod
+
+
+@pytest.mark.parametrize("is_older", [False, True], ids=["of today", "of an older operator"])
+@pytest.mark.parametrize("is_pod_first", [False, True], ids=["Job first", "pod first"])
+def test_a_job_of_a_long_name_has_its_children(is_older: bool, is_pod_first: bool) -> None:
+    memory = Memory()
+    key = memory.remember(Kind.JOB, a_job_body(name=LONG))
+    training_job, pod = of_long_name(is_older=is_older)
+    told = [(Kind.TRAINING_JOB, training_job), (Kind.POD, pod)]
+
+    for kind, body in reversed(told) if is_pod_first else told:
+        memory.remember(kind, body)
+
+    assert isinstance(key, JobKey)
+    found = memory.children_of(key)
+    assert (list(found.training_jobs), len(found.pods)) == ([training_job], 1)
+    assert memory.remember(Kind.POD, pod) == key
+
+
+def test_a_pod_of_another_job_with_the_same_label_is_not_this_jobs() -> None:
+    """Ten digits that match are found in minutes."""
+    memory = Memory()
+    key = memory.remember(Kind.JOB, a_job_body(name=LONG))
+    _, pod = of_long_name(is_older=False)
+    pod["metadata"]["labels"] |= {"finetune.dev/job-key": "other"}
+    assert pod["metadata"]["labels"]["finetune.dev/job"] == job_label(LONG)
+
+    memory.remember(Kind.POD, pod)
+
+    assert isinstance(key, JobKey)
+    assert memory.children_of(key).pods == ()

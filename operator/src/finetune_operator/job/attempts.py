@@ -12,6 +12,7 @@ from typing import Any
 
 from finetune_contract.outcome import Blame, Failure
 from finetune_contract.reasons import Reason
+from finetune_operator.job.definitions import read_definition, render_definition
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import parse_time, render_time
 
@@ -175,7 +176,7 @@ def _parse(record: Body) -> Attempt:
         last_step=record.get("lastStep"),
         resumed_from_step=record.get("resumedFromStep"),
         steps_lost=record.get("stepsLost"),
-        definition=record.get("definition", ""),
+        definition=read_definition(record) or "",
         adjustments=record.get("adjustments", {}),
         admitted=parse_time(record["admittedTime"]) if "admittedTime" in record else None,
         pods_started=parse_time(record["podsStartTime"]) if "podsStartTime" in record else None,
@@ -195,7 +196,7 @@ def _render(attempt: Attempt) -> Manifest:
         "lastStep": attempt.last_step,
         "resumedFromStep": attempt.resumed_from_step,
         "stepsLost": attempt.steps_lost,
-        "definition": attempt.definition or None,
+        **render_definition(attempt.definition),
         "adjustments": dict(attempt.adjustments) or None,
         "admittedTime": None if attempt.admitted is None else render_time(attempt.admitted),
         "podsStartTime": attempt.pods_started and render_time(attempt.pods_started),

@@ -14,15 +14,14 @@ from finetune_operator.job.cluster import Cluster
 from finetune_operator.job.decide.decision import Decision, decide
 from finetune_operator.job.manifests import build_attempt
 from finetune_operator.job.observe.observation import Observed, observe
-from finetune_operator.job.spec import FineTuneJob, parse_job
+from finetune_operator.job.spec import FineTuneJob, definition_of, parse_job
 from finetune_operator.job.status.events import build_event, find_turning_points
-from finetune_operator.job.status.status import (
+from finetune_operator.job.status.finished import (
     acknowledged_status,
     find_cleanup,
     is_finished,
-    next_status,
-    status_patch,
 )
+from finetune_operator.job.status.status import next_status, status_patch
 from finetune_operator.objects import conditions
 from finetune_operator.objects.errors import NotYet
 from finetune_operator.objects.names import JobReason, Phase
@@ -74,7 +73,8 @@ async def reconcile(
 async def _look_after_finished(body: Body, *, cluster: Cluster, now: datetime) -> Reconciled:
     """An edit is seen; the children go when their time has come."""
     previous, spec = body["status"], body["spec"]
-    seen = acknowledged_status(previous, body["metadata"]["generation"])
+    generation = body["metadata"]["generation"]
+    seen = acknowledged_status(previous, generation, definition_of(spec))
     due = find_cleanup(previous, spec)
     if due is None or due > now:
         wait = None if due is None else due - now

@@ -15,7 +15,14 @@ from finetune_operator.kube.cache import Kind, Memory
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.failed_creates import find_complaint
 from finetune_operator.kube.workloads import KubeQueue
-from finetune_operator.kube.writes import create_owned, tell_event, translated
+from finetune_operator.kube.writes import (
+    create_owned,
+    differs,
+    has_label_of,
+    is_as_made,
+    tell_event,
+    translated,
+)
 from finetune_operator.objects.errors import Conflict
 from finetune_operator.objects.names import (
     CONFIG_MAPS,
@@ -25,8 +32,11 @@ from finetune_operator.objects.names import (
     RESOURCES_BY_KIND,
     SERVICES,
     TRAINING_JOBS,
+    Resource,
+    job_label,
 )
 from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.telemetry.logs import say
 
 
 class KubeCluster:
@@ -68,19 +78,21 @@ class KubeCluster:
 
     async def confirm_none_runs(self, body: Body) -> None:
         key = key_of(body)
-        selector = f"{LABEL_JOB}={key.label}"
+        selector = f"{LABEL_JOB}={job_label(body['metadata']['name'])}"
         # The watch of pods may lag behind that of Jobs: a deleted Job's pod may not be known yet.
         pods = [pod async for pod in self._api.list_all(PODS, selector, key.namespace)]
-        for pod in pods:
-            self._memory.remember(Kind.POD, pod)
-        if not all(map(has_ended, pods)):
+        # Another job's pods may have the same label.
+        own = [pod for pod in pods if self._memory.remember(Kind.POD, pod) == key]
+        if not all(map(has_ended, own)):
             raise Conflict
 
     async def create(self, manifest: Manifest) -> None:
         resource = RESOURCES_BY_KIND[manifest["kind"]]
-        created = await create_owned(self._api, resource, manifest)
+        found = await create_owned(self._api, resource, manifest)
         if resource is TRAINING_JOBS:
-            self._memory.remember(Kind.TRAINING_JOB, created)
+            self._remember_training_job(manifest, found)
+        elif not is_as_made(manifest, found):
+            await self._replace(resource, manifest, found)
 
     async def delete_training_job(self, namespace: str, name: str) -> None:
         try:
@@ -115,13 +127,43 @@ class KubeCluster:
     async def tell(self, event: Manifest) -> None:
         await tell_event(self._api, event)
 
-    async def _fetch_training_job(self, namespace: str, name: str) -> None:
+    def _remember_training_job(self, manifest: Manifest, found: Body) -> None:
+        """
+        Raises:
+            Conflict: it is there already, for something else: it is an attempt that was not seen.
+            NotYet: as before, and no watch will tell of it.
+        """
+        if not has_label_of(manifest, found):
+            raise differs(manifest)
+        self._memory.remember(Kind.TRAINING_JOB, found)
+        if not is_as_made(manifest, found):
+            raise Conflict
+
+    async def _replace(self, resource: Resource, manifest: Manifest, found: Body) -> None:
+        """An object that an attempt left behind which never got as far as its Job."""
+        metadata = found["metadata"]
+        namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+        if await self._fetch_training_job(namespace, name):
+            # Its pods may read it now: the Job was made for it, and its trainer checks that.
+            return
+        say("child replaced", kind=manifest["kind"], name=name, namespace=namespace)
+        try:
+            await self._api.delete(resource, namespace, name, uid, policy="Background")
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+        if not is_as_made(manifest, await create_owned(self._api, resource, manifest)):
+            raise differs(manifest)
+
+    async def _fetch_training_job(self, namespace: str, name: str) -> bool:
+        """Whether there is one; what is ours is remembered."""
         try:
             found = await self._api.get(TRAINING_JOBS, namespace, name)
         except ApiError as error:
             if error.status != 404:
                 raise
-        else:
-            # Somebody else's Job may have the name.
-            if LABEL_JOB in found["metadata"].get("labels", {}):
-                self._memory.remember(Kind.TRAINING_JOB, found)
+            return False
+        # Somebody else's Job may have the name.
+        if LABEL_JOB in found["metadata"].get("labels", {}):
+            self._memory.remember(Kind.TRAINING_JOB, found)
+        return True

@@ -11,7 +11,7 @@ from finetune_contract.limits import MAX_PROGRESS_BYTES
 from finetune_contract.progress import Progress
 from finetune_operator.kube.cache import Memory
 from finetune_operator.kube.client import ApiError
-from finetune_operator.objects.names import FINETUNE_JOBS, JobKey, job_label
+from finetune_operator.objects.names import FINETUNE_JOBS, JobKey, job_key
 from finetune_operator.progress.authentication import Speaker, TokenChecker, find_speaker
 from finetune_operator.progress.writer import ProgressWriter
 from finetune_operator.telemetry.metrics import count_report
@@ -38,7 +38,7 @@ class ProgressServer:
         if token is None:
             return _refusal(401, "the request has no bearer token")
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        key = JobKey(namespace=namespace, label=job_label(name))
+        key = JobKey(namespace=namespace, label=job_key(name))
         job = self._memory.find_job(key)
         if job is None or job["metadata"]["name"] != name:
             return _refusal(404, f"there is no FineTuneJob {name} in namespace {namespace}")

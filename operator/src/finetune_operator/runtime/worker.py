@@ -8,7 +8,7 @@ from datetime import datetime
 
 from finetune_operator.job.cluster import Cluster
 from finetune_operator.job.reconcile import Reconciled, reconcile
-from finetune_operator.job.status.status import is_finished
+from finetune_operator.job.status.finished import is_finished
 from finetune_operator.kube.cache import Memory
 from finetune_operator.kube.client import ApiError
 from finetune_operator.kube.model_configs import FindModel, knows_no_model

@@ -21,6 +21,9 @@ from support.factories import NOW, a_failure, a_job, an_attempt
 LARGEST = 2**53
 
 
+DEFINITION = "0123456789abcdef" * 4
+
+
 def a_status(results: list[Result], length: int, condition_length: int) -> dict[str, Any]:
     """Every record as long as it can be, every character three bytes."""
     failure = a_failure(Blame.INFRASTRUCTURE, message="语" * length, remedy="语" * length)
@@ -31,7 +34,7 @@ def a_status(results: list[Result], length: int, condition_length: int) -> dict[
             failure=failure,
             name=f"{'b' * 46}-{number}",
             last_step=LARGEST,
-            definition="0123456789",
+            definition=DEFINITION,
         )
         for number, result in enumerate(results, 1)
     ]
@@ -39,7 +42,8 @@ def a_status(results: list[Result], length: int, condition_length: int) -> dict[
     records = [record for attempt in attempts for record in render_attempts([attempt])]
     return {
         "phase": "Failed",
-        "definition": "0123456789",
+        "definition": DEFINITION[:10],
+        "definitionDigest": DEFINITION,
         "lossHistory": [{"step": LARGEST, "loss": 0.123456}] * MAX_POINTS,
         "failure": {"message": "语" * length, "remedy": "语" * length},
         "attempts": records,

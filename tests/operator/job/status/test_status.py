@@ -9,13 +9,12 @@ from finetune_contract.outcome import Blame
 from finetune_operator.job.attempts import Result
 from finetune_operator.job.decide.decision import Decision, decide
 from finetune_operator.job.observe.observation import Observed
-from finetune_operator.job.status.status import (
+from finetune_operator.job.status.finished import (
     acknowledged_status,
     find_cleanup,
     is_finished,
-    next_status,
-    status_patch,
 )
+from finetune_operator.job.status.status import next_status, status_patch
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import Phase
 from finetune_operator.objects.times import render_time
@@ -64,7 +63,8 @@ def test_accepted_job() -> None:
         "phase": "Pending",
         "observedGeneration": 1,
         "runId": a_job().run_id,
-        "definition": a_job().definition,
+        "definition": a_job().definition[:10],
+        "definitionDigest": a_job().definition,
         "gpus": 1,
         "worldSize": {"wanted": 1},
         "conditions": conditions.merge(
@@ -249,7 +249,7 @@ def test_a_job_that_became_another_run_keeps_the_memory_of_its_attempts_alone() 
 
     status = tell(Phase.PENDING, previous=previous, earlier=(an_attempt(1, Result.SUCCEEDED),))
 
-    assert status["definition"] == a_job().definition
+    assert status["definitionDigest"] == a_job().definition
     assert [attempt["number"] for attempt in status["attempts"]] == [1]
     assert not {"artifact", "progress", "completionTime"} & status.keys()
 
@@ -323,13 +323,13 @@ def test_pods_that_were_made_wrong_after_acceptance_need_their_user_too() -> Non
 def test_finished_job_acknowledges_an_edit_and_changes_nothing_else() -> None:
     status = tell(Phase.SUCCEEDED, outcome=a_good_outcome())
 
-    seen = acknowledged_status(status, 2)
+    seen = acknowledged_status(status, 2, status["definitionDigest"])
 
     assert is_finished(a_job_body(status=seen))
     assert seen["observedGeneration"] == 2
     assert {found["observedGeneration"] for found in seen["conditions"]} == {2}
     assert {**seen, "conditions": 0} == {**status, "conditions": 0, "observedGeneration": 2}
-    assert status_patch(seen, acknowledged_status(seen, 2)) == {}
+    assert status_patch(seen, acknowledged_status(seen, 2, status["definitionDigest"])) == {}
 
 
 @pytest.mark.parametrize(
