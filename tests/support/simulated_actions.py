@@ -118,7 +118,7 @@ ACTIONS: tuple[Action, ...] = (
     lambda world, number: world.hear(list(Kind)[number % 3]),
     lambda world, number: [world.hear(kind) for kind in Kind for _ in range(9)],
     lambda world, number: world.list_again(list(Kind)[number % 3]),
-    lambda world, number: world.sweep(),
+    lambda world, number: world.relist(),
     lambda world, number: world.control_jobs(),
     lambda world, number: world.control_jobs(),
     lambda world, number: world.run_pods(OUTCOMES[number % len(OUTCOMES)]),

@@ -127,7 +127,7 @@ class ScheduleWorld:
                 return True
         return False
 
-    def sweep(self) -> None:
+    def relist(self) -> None:
         if asyncio.run(forget_vanished(self.api, self.memory)):
             self.due = self.clock
 
@@ -338,8 +338,8 @@ def _set_clock(world: ScheduleWorld, chance: random.Random) -> None:
     world.skew = timedelta(minutes=chance.choice((0, 0, 0, 1, -1, 90, -90)))
 
 
-def _sweep(world: ScheduleWorld, chance: random.Random) -> None:
-    world.sweep()
+def _relist(world: ScheduleWorld, chance: random.Random) -> None:
+    world.relist()
 
 
 def _delete_a_job(world: ScheduleWorld, chance: random.Random) -> None:
@@ -364,7 +364,7 @@ DISTURBANCES: tuple[Disturbance, ...] = (
     _restart,
     _kill,
     _set_clock,
-    _sweep,
+    _relist,
     _delete_a_job,
     _end_jobs,
     _end_jobs,

@@ -70,7 +70,7 @@ class World(SimulatedCluster):
         for body in self.etcd.all(kind.resource):
             self._notice(kind, copy.deepcopy(body), is_gone=False)
 
-    def sweep(self) -> None:
+    def relist(self) -> None:
         if asyncio.run(forget_vanished(self.api, self.memory)):
             self.is_due = True
 
@@ -124,7 +124,7 @@ class World(SimulatedCluster):
             self.check()
             if heard or worked or any(moved):
                 continue
-            self.sweep()
+            self.relist()
             if self.is_due:
                 continue
             if self.due is None:

@@ -43,7 +43,7 @@ def test_what_vanished_without_an_event_is_forgotten_and_its_job_looked_at() -> 
     assert len(memory.children_of(KEY).pods) == 1
 
 
-def test_sweep_of_an_unchanged_world_concerns_nobody() -> None:
+def test_a_relist_of_an_unchanged_world_concerns_nobody() -> None:
     api, memory = a_filled_api(), Memory()
     asyncio.run(fill_memory(api, memory))
 

@@ -18,14 +18,14 @@ from finetune_trainer.exchange.data_account import (
     Packing,
     SplitAccount,
 )
-from finetune_trainer.exchange.orders import Orders
 from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.plan.node.hardware import Driver, Gpu, Gpus
 from finetune_trainer.publication.artifact import Pointer
 from finetune_trainer.storage.manifest import File, Manifest
 
-ORDERS = Orders(world_size=4, strategy="FSDP2", gpus=4)
-ORDERS_TEXT = (
+RANK_SETTINGS = RankSettings(world_size=4, strategy="FSDP2", gpus=4)
+RANK_SETTINGS_TEXT = (
     '{"world_size": 4, "is_distributed": true, "resume_step": 0, "strategy": "FSDP2", "gpus": 4, '
     '"measures_base": false}'
 )
@@ -107,7 +107,7 @@ POINTER_TEXT = (
 @pytest.mark.parametrize(
     ("written", "text"),
     [
-        pytest.param(ORDERS.to_json(), ORDERS_TEXT, id="orders"),
+        pytest.param(RANK_SETTINGS.to_json(), RANK_SETTINGS_TEXT, id="rank settings"),
         pytest.param(replace(RESULT, signal=9).to_json(), RESULT_TEXT, id="rank result"),
         pytest.param(ACCOUNT.to_json(), ACCOUNT_TEXT, id="data account"),
         pytest.param(
@@ -121,7 +121,7 @@ def test_documents_are_written_byte_for_byte_as_they_always_were(written: str, t
 
 
 def test_documents_that_were_written_before_are_read() -> None:
-    assert Orders.from_json(ORDERS_TEXT) == ORDERS
+    assert RankSettings.from_json(RANK_SETTINGS_TEXT) == RANK_SETTINGS
     assert RankResult.from_json(RESULT_TEXT) == RESULT
     assert DataAccount.from_json(ACCOUNT_TEXT) == ACCOUNT
     assert Manifest.from_json(MANIFEST_TEXT) == MANIFEST
@@ -182,7 +182,7 @@ SPLITS = st.builds(
 
 @given(
     st.builds(
-        Orders,
+        RankSettings,
         world_size=COUNTS,
         is_distributed=st.booleans(),
         resume_step=COUNTS,
@@ -191,8 +191,8 @@ SPLITS = st.builds(
         measures_base=st.booleans(),
     )
 )
-def test_any_orders_survive_their_document(orders: Orders) -> None:
-    assert Orders.from_json(orders.to_json()) == orders
+def test_any_rank_settings_survive_their_document(settings: RankSettings) -> None:
+    assert RankSettings.from_json(settings.to_json()) == settings
 
 
 @given(

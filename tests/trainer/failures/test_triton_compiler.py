@@ -17,7 +17,7 @@ from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.failures.triton_compiler import require_triton_compiler
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter, silent
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 from trainer.runs import a_run
 
 REMEDY = "set spec.image to an image with gcc and Python's headers, or unset it"
@@ -110,7 +110,7 @@ def test_an_attempt_on_a_gpu_ends_before_it_claims_or_fetches_anything(tmp_path:
     workspace = Workspace(root=tmp_path / "work")
     workspace.root.mkdir()
     run = a_run(output=f"file://{tmp_path}/out")
-    around = Surroundings(
+    context = AttemptContext(
         workspace=workspace,
         environment={"PATH": str(tmp_path), "AWS_ACCESS_KEY_ID": "x"},
         hardware=Hardware(gpus=1, cpus=2),
@@ -119,7 +119,7 @@ def test_an_attempt_on_a_gpu_ends_before_it_claims_or_fetches_anything(tmp_path:
         grace_seconds=30.0,
     )
 
-    outcome = carry_out(run, around)
+    outcome = carry_out(run, context)
 
     assert outcome.failure is not None
     assert (outcome.failure.reason, outcome.failure.phase) == ("CompilerMissing", "Fetching")

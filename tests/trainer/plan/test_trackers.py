@@ -78,8 +78,8 @@ def test_attempts_of_one_job_share_a_run_at_wandb_and_other_jobs_do_not() -> Non
 def test_a_rank_imports_no_tracker_that_is_not_asked_for() -> None:
     code = """
 import sys
-from finetune_trainer.plan.exclusions import unwanted
-for package in unwanted({"report_to": "tensorboard"}, {}):
+from finetune_trainer.plan.exclusions import excluded_packages
+for package in excluded_packages({"report_to": "tensorboard"}, {}):
     sys.modules[package] = None
 import trl
 trl.SFTTrainer

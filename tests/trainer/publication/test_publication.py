@@ -15,7 +15,7 @@ from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.training_plan import plan_training
 from finetune_trainer.publication import artifact
-from finetune_trainer.publication.report.story import Circumstances
+from finetune_trainer.publication.report.story import RunFacts
 from finetune_trainer.storage.folder import FolderStore
 from finetune_trainer.storage.manifest import Manifest
 from trainer.runs import a_folder, a_run
@@ -52,8 +52,10 @@ class Place:
         sample = {"prompt": "<When>?", "expected": "7", "before": "?", "after": "At 7."}
         self.workspace.samples.write_text(json.dumps([sample]))
 
-    def publish(self, around: Circumstances | None = None) -> Outcome:
-        return artifact.publish(self.output, self.store, self.run, self.workspace, RESULT, around)
+    def publish(self, run_facts: RunFacts | None = None) -> Outcome:
+        return artifact.publish(
+            self.output, self.store, self.run, self.workspace, RESULT, run_facts
+        )
 
 
 @pytest.fixture
@@ -126,7 +128,7 @@ def test_what_trackers_kept_here_is_published_with_the_report(place: Place) -> N
     a_folder(place.workspace.trackers / "tensorboard", {"events.out.tfevents.1": b"curve"})
     a_folder(place.workspace.trackers / "wandb", {"debug.log": b"sent elsewhere"})
 
-    place.publish(Circumstances(local_trackers=("tensorboard",)))
+    place.publish(RunFacts(local_trackers=("tensorboard",)))
 
     assert place.store.read("report/tensorboard/events.out.tfevents.1") == b"curve"
     assert not place.store.sizes("report/wandb")

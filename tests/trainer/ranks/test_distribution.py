@@ -272,7 +272,7 @@ def test_what_accelerate_passes_over_in_silence_ends_before_the_first_step() -> 
 
     from accelerate.utils import DistributedType
 
-    from finetune_trainer.exchange.orders import Orders
+    from finetune_trainer.exchange.rank_settings import RankSettings
     from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.world import require_planned_sharding
 
@@ -280,7 +280,7 @@ def test_what_accelerate_passes_over_in_silence_ends_before_the_first_step() -> 
     trainer = SimpleNamespace(accelerator=SimpleNamespace(state=state))
 
     with pytest.raises(AttemptFailed) as refused:
-        require_planned_sharding(trainer, Orders(world_size=2, strategy="FSDP2"))
+        require_planned_sharding(trainer, RankSettings(world_size=2, strategy="FSDP2"))
 
     assert "accelerate has set up MULTI_CPU" in refused.value.failure.message
 

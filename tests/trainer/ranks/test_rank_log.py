@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.exchange.orders import Orders
 from finetune_trainer.exchange.rank_results import RankResult
+from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import Stage
 from finetune_trainer.ranks import rank
@@ -30,9 +30,9 @@ def fail_while_loading_data(
     monkeypatch.setattr(training, "train", train, raising=False)
     monkeypatch.setitem(sys.modules, training.__name__, training)
     monkeypatch.setattr(rank, "die_with_parent", lambda: None)
-    monkeypatch.setattr(rank, "unwanted", lambda *_: ())
+    monkeypatch.setattr(rank, "excluded_packages", lambda *_: ())
     workspace = Workspace(root=place)
-    workspace.orders.write_text(Orders(world_size=1).to_json())
+    workspace.rank_settings.write_text(RankSettings(world_size=1).to_json())
     workspace.config.write_text("{}")
 
     assert rank.main(workspace, 0) == 1

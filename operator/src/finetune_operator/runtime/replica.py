@@ -82,7 +82,7 @@ class Replica:
         self._leadership = leadership
         self._gauges.expose()
         self._spawn(leadership.run(partial(self._lead, leadership)))
-        self._spawn(self._sweep_now_and_then())
+        self._spawn(self._relist_now_and_then())
         if not self._has_schedules:
             self._spawn(self._end_when_there_are_schedules())
         self._spawn(self._writer.run())
@@ -159,7 +159,7 @@ class Replica:
             for _ in range(self._settings.workers):
                 group.create_task(worker.run())
 
-    async def _sweep_now_and_then(self) -> None:
+    async def _relist_now_and_then(self) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.resync.total_seconds()):
@@ -172,7 +172,7 @@ class Replica:
                     self._queue.add(key)
             except ApiError as error:
                 say("not swept", error=error)
-            except Exception as error:  # noqa: BLE001 - the next sweep does it
+            except Exception as error:  # noqa: BLE001 - the next relist does it
                 say_error("not swept", error)
 
     async def _end_when_there_are_schedules(self) -> None:

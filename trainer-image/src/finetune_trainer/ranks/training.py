@@ -12,8 +12,8 @@ from finetune_contract.outcome import Blame
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.exchange.history import require_learning
-from finetune_trainer.exchange.orders import Orders
 from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.failures.errors import AttemptFailed, Stage
 from finetune_trainer.ranks import verification
@@ -62,7 +62,7 @@ class Setup:
     account: DataAccount
 
 
-def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
+def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult:
     """Train, save, verify; the rank's result.
 
     Raises:
@@ -70,18 +70,18 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
     """
     heart = Heart(workspace.heartbeat(rank))
     heart.beat(Stage.CONFIG.value)
-    require_promised_gpus(orders)
+    require_promised_gpus(settings)
     with blaming(Stage.CONFIG):
         arguments = read_arguments(workspace.config)
-    require_promised_world(arguments.training, orders)
+    require_promised_world(arguments.training, settings)
     let_fsdp_use_cpus(arguments.training)
     let_deepspeed_use_cpus(arguments.training)
     beat_with_data(heart)
     with naming_broken_lines(arguments):
-        setup = set_up(arguments, orders, workspace, heart)
+        setup = set_up(arguments, settings, workspace, heart)
         trainer, judge = setup.trainer, setup.judge
         with blaming(Stage.TRAINING):
-            answers_before = judge.answers_of_base(trainer, resumes=orders.resume_step > 0)
+            answers_before = judge.answers_of_base(trainer, resumes=settings.resume_step > 0)
             run_training(trainer, arguments.training.resume_from_checkpoint)
     steps = {"step": trainer.state.global_step, "total_steps": trainer.state.max_steps}
     if setup.stop.has_stopped:
@@ -128,7 +128,9 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
     return replace(result, verified=True)
 
 
-def set_up(arguments: Arguments, orders: Orders, workspace: Workspace, heart: Heart) -> Setup:
+def set_up(
+    arguments: Arguments, settings: RankSettings, workspace: Workspace, heart: Heart
+) -> Setup:
     """Data and model, in a trainer that reports, stops, hands over and judges."""
     with blaming(Stage.DATA):
         data = prepare_data(arguments)
@@ -136,7 +138,7 @@ def set_up(arguments: Arguments, orders: Orders, workspace: Workspace, heart: He
         judge = build_judge(arguments, data.dataset, stop, workspace.stop)
     with blaming(Stage.MODEL):
         trainer = build_trainer(arguments, data.dataset)
-        require_planned_sharding(trainer, orders)
+        require_planned_sharding(trainer, settings)
         require_tokens_that_count(trainer.train_dataset)
         account = accounting.account_for(trainer.accounts, data.dropped, arguments)
         if trainer.is_world_process_zero():
@@ -145,9 +147,9 @@ def set_up(arguments: Arguments, orders: Orders, workspace: Workspace, heart: He
         trainer.remove_callback(PrinterCallback)
         for callback in (
             stop,
-            ProgressRecorder(workspace, resumed_from_step=orders.resume_step),
+            ProgressRecorder(workspace, resumed_from_step=settings.resume_step),
             CurveReplay(trainer.callback_handler.callbacks),
-            CheckpointHandover(workspace, resumed_from_step=orders.resume_step),
+            CheckpointHandover(workspace, resumed_from_step=settings.resume_step),
             Heartbeat(heart),
             TransportReport(workspace.nccl),
             LearningGuard(),
@@ -155,7 +157,7 @@ def set_up(arguments: Arguments, orders: Orders, workspace: Workspace, heart: He
             *early_stopping(arguments.evaluation),
         ):
             trainer.add_callback(callback)
-        trainer.judge, trainer.measures_base = judge, orders.measures_base
+        trainer.judge, trainer.measures_base = judge, settings.measures_base
     return Setup(trainer=trainer, stop=stop, judge=judge, account=account)
 
 

@@ -17,8 +17,8 @@ from finetune_contract.progress import Progress, TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_contract.run import World
 from finetune_trainer.exchange.heartbeats import HeartWatch, Hung
-from finetune_trainer.exchange.orders import LAUNCHER_VARIABLES
 from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_settings import LAUNCHER_VARIABLES
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
