@@ -20,7 +20,7 @@ from finetune_contract.outcome import Outcome
 from finetune_contract.run import JobReference, Run, World
 from finetune_trainer.attempt import stages
 from finetune_trainer.attempt.stages import carry_out
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.rank_settings import LAUNCHER_VARIABLES, RankSettings
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.classification import classify
@@ -131,7 +131,7 @@ def _one_rank_here(launch: launching.Launch, stop: StopRequest) -> list[RankResu
             result = train_rank(settings, launch.workspace, 0)
         except Exception as error:  # noqa: BLE001 - as a rank does
             failure = classify(error, Stage.TRAINING)
-            result = RankResult(rank=0, time=0, ending=Ending.FAILED, failure=failure)
+            result = RankResult(rank=0, time=0, ending=RankEnding.FAILED, failure=failure)
     return [replace(result, time=1.0)]
 
 

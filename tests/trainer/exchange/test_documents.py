@@ -18,11 +18,11 @@ from finetune_trainer.exchange.data_account import (
     Packing,
     SplitAccount,
 )
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.plan.node.hardware import Driver, Gpu, Gpus
 from finetune_trainer.publication.artifact import Pointer
-from finetune_trainer.storage.manifest import File, Manifest
+from finetune_trainer.storage.manifest import ArtifactManifest, File
 
 RANK_SETTINGS = RankSettings(world_size=4, strategy="FSDP2", gpus=4)
 RANK_SETTINGS_TEXT = (
@@ -32,7 +32,7 @@ RANK_SETTINGS_TEXT = (
 RESULT = RankResult(
     rank=3,
     time=12.5,
-    ending=Ending.FAILED,
+    ending=RankEnding.FAILED,
     failure=Failure(blame=Blame.USER, reason="R", message="\u00e9", remedy="r", rank=1),
     step=4,
     total_steps=8,
@@ -90,7 +90,7 @@ ACCOUNT_TEXT = """{
     "w"
   ]
 }"""
-MANIFEST = Manifest(
+MANIFEST = ArtifactManifest(
     files=(File(path="adapter/a", size=1, sha256="aa"), File(path="b", size=2, sha256="bb")),
     facts={"step": 4, "figures": {"loss": 0.5}, "list": [1, None]},
 )
@@ -124,7 +124,7 @@ def test_documents_that_were_written_before_are_read() -> None:
     assert RankSettings.from_json(RANK_SETTINGS_TEXT) == RANK_SETTINGS
     assert RankResult.from_json(RESULT_TEXT) == RESULT
     assert DataAccount.from_json(ACCOUNT_TEXT) == ACCOUNT
-    assert Manifest.from_json(MANIFEST_TEXT) == MANIFEST
+    assert ArtifactManifest.from_json(MANIFEST_TEXT) == MANIFEST
     assert read(Pointer, POINTER_TEXT, "latest.json") == POINTER
 
 
@@ -145,7 +145,7 @@ def test_a_figure_that_was_counted_stays_a_whole_number() -> None:
 )
 def test_a_manifest_that_can_not_be_read_names_the_place(text: str, sentence: str) -> None:
     with pytest.raises(InvalidDocument, match=sentence):
-        Manifest.from_json(text)
+        ArtifactManifest.from_json(text)
 
 
 def test_a_rank_that_ended_in_no_known_way_is_told() -> None:
@@ -200,7 +200,7 @@ def test_any_rank_settings_survive_their_document(settings: RankSettings) -> Non
         RankResult,
         rank=COUNTS,
         time=NUMBERS,
-        ending=st.sampled_from(Ending),
+        ending=st.sampled_from(RankEnding),
         failure=st.none()
         | st.builds(
             Failure,
@@ -235,7 +235,7 @@ def test_any_data_account_survives_its_document(account: DataAccount) -> None:
 
 @given(
     st.builds(
-        Manifest,
+        ArtifactManifest,
         files=st.lists(
             st.builds(File, path=st.text("ab/", min_size=1), size=COUNTS, sha256=TEXTS),
             max_size=3,
@@ -244,11 +244,11 @@ def test_any_data_account_survives_its_document(account: DataAccount) -> None:
         facts=st.dictionaries(TEXTS, st.none() | COUNTS | st.lists(TEXTS), max_size=3),
     )
 )
-def test_any_manifest_survives_its_document(manifest: Manifest) -> None:
+def test_any_manifest_survives_its_document(manifest: ArtifactManifest) -> None:
     files = tuple(file for file in manifest.files if not file.path.startswith("/"))
     manifest = replace(manifest, files=files)
 
-    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert ArtifactManifest.from_json(manifest.to_json()) == manifest
 
 
 @given(st.builds(Pointer, run_id=TEXTS, manifest=TEXTS, digest=TEXTS))

@@ -8,7 +8,7 @@ import pytest
 
 from finetune_contract.outcome import Outcome
 from finetune_trainer.attempt.run_facts import resolved_config
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.stopping import StopRequest
@@ -17,13 +17,13 @@ from finetune_trainer.plan.training_plan import plan_training
 from finetune_trainer.publication import artifact
 from finetune_trainer.publication.report.story import RunFacts
 from finetune_trainer.storage.folder import FolderStore
-from finetune_trainer.storage.manifest import Manifest
+from finetune_trainer.storage.manifest import ArtifactManifest
 from trainer.runs import a_folder, a_run
 
 RESULT = RankResult(
     rank=0,
     time=0,
-    ending=Ending.FINISHED,
+    ending=RankEnding.FINISHED,
     step=4,
     total_steps=4,
     verified=True,
@@ -118,7 +118,7 @@ def test_a_merged_model_lies_beside_the_adapter_which_stays_the_artifact(place: 
     assert outcome.artifact.uri == f"{place.store.uri}/adapter"
     sizes = place.store.sizes("adapter")
     assert outcome.artifact.size_bytes == sum(sizes.values())
-    manifest = Manifest.from_json(place.store.read("manifest.json"))
+    manifest = ArtifactManifest.from_json(place.store.read("manifest.json"))
     listed = {file.path for file in manifest.files}
     assert {"model/model.safetensors", "model/README.md", "adapter/README.md"} <= listed
     assert b"PeftModel" not in place.store.read("model/README.md")

@@ -91,11 +91,11 @@ def _require_all_moved(trained: Trained, what: str) -> None:
 
 def strategies(trained: Trained) -> set[str]:
     """What its checkpoints say of who wrote them, and what only those of a strategy hold."""
-    from finetune_trainer.storage.manifest import Manifest
+    from finetune_trainer.storage.manifest import ArtifactManifest
 
     found = set()
     for manifest in trained.published.glob("checkpoints/*/manifest.json"):
-        facts = Manifest.from_json(manifest.read_bytes()).facts
+        facts = ArtifactManifest.from_json(manifest.read_bytes()).facts
         assert facts["worldSize"] == 2
         assert facts["rowsPerStep"] == 2
         is_sharded = any(manifest.parent.rglob("pytorch_model_fsdp*"))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from finetune_operator.job.cluster import Cluster
+from finetune_operator.job.cluster import JobCluster
 from finetune_operator.job.reconcile import Reconciled, reconcile
 from finetune_operator.job.status.status import is_finished
 from finetune_operator.kube.cache import Memory
@@ -29,7 +29,7 @@ class Worker:
         self,
         queue: WorkQueue[Key],
         memory: Memory,
-        cluster: Cluster,
+        cluster: JobCluster,
         settings: Settings,
         now: Callable[[], datetime],
         find_model: FindModel = knows_no_model,

@@ -11,7 +11,7 @@ import pytest
 
 from finetune_contract.outcome import Blame, Outcome
 from finetune_contract.run import Run
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.failures.stopping import StopRequest
@@ -55,7 +55,7 @@ class Complete:
         self.store = FolderStore(place / "out" / self.run.run_id)
         self.workspace = Workspace(root=place / "work")
         a_folder(self.workspace.artifact, CHECKPOINT)
-        result = RankResult(rank=0, time=0, ending=Ending.FINISHED, step=4, verified=True)
+        result = RankResult(rank=0, time=0, ending=RankEnding.FINISHED, step=4, verified=True)
         self.outcome: Outcome = artifact.publish(
             output, self.store, self.run, self.workspace, result
         )

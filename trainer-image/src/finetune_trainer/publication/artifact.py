@@ -30,7 +30,7 @@ from finetune_trainer.publication.report.curves import loss_curve
 from finetune_trainer.publication.report.page import report_page
 from finetune_trainer.publication.report.story import RunFacts, Story, config_text
 from finetune_trainer.storage import locations, transfer
-from finetune_trainer.storage.manifest import File, Manifest, Pointer
+from finetune_trainer.storage.manifest import ArtifactManifest, File, Pointer
 from finetune_trainer.storage.store import Store, read_if_there
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def published_outcome(store: Store, stop: StopRequest) -> Outcome | None:
     if body is None:
         return None
     try:
-        manifest = Manifest.from_json(body)
+        manifest = ArtifactManifest.from_json(body)
     except InvalidDocument as error:
         log.warning("manifest unreadable, training again error=%s", error)
         return None
@@ -83,7 +83,7 @@ def publish(
         for prefix, folder in _folders(workspace, story, kind).items()
         for file in transfer.upload(store, folder, prefix, stop)
     )
-    manifest = Manifest(files=files, facts=_facts(run, story, result, kind))
+    manifest = ArtifactManifest(files=files, facts=_facts(run, story, result, kind))
     _write(store, layout.MANIFEST, manifest.to_json(), stop)
     point_to(output, run, manifest.digest, stop)
     log.info("published uri=%s digest=%s", store.uri, manifest.digest)
@@ -127,7 +127,7 @@ def fetch_artifact(store: Store, workspace: Workspace, stop: StopRequest) -> Pat
     if workspace.artifact.is_dir():
         return workspace.artifact
     body = transfer.ask(lambda: store.read(layout.MANIFEST), layout.MANIFEST, stop)
-    manifest = Manifest.from_json(body)
+    manifest = ArtifactManifest.from_json(body)
     kind = manifest.facts["artifact"]
     files = {file.path: file.sha256 for file in manifest.files if _is_below(file, kind)}
     targets = {path: workspace.artifact / path.removeprefix(f"{kind}/") for path in files}
@@ -266,7 +266,7 @@ def _facts(run: Run, story: Story, result: RankResult, kind: str) -> Mapping[str
     }
 
 
-def _outcome(store: Store, manifest: Manifest) -> Outcome:
+def _outcome(store: Store, manifest: ArtifactManifest) -> Outcome:
     kind, result = manifest.facts["artifact"], manifest.facts["result"]
     return Outcome(
         artifact=Artifact(

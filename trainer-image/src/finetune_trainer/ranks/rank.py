@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from finetune_contract.outcome import Blame
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.rank_settings import LAUNCHER_VARIABLES, RankSettings
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.failures.classification import classify
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def main(workspace: Workspace, rank: int) -> int:
     die_with_parent()
-    result = RankResult(rank=rank, time=time.time(), ending=Ending.RUNNING)
+    result = RankResult(rank=rank, time=time.time(), ending=RankEnding.RUNNING)
     write_atomically(workspace.result(rank), result.to_json())
     try:
         settings = RankSettings.from_json(workspace.rank_settings.read_text())
@@ -49,7 +49,7 @@ def main(workspace: Workspace, rank: int) -> int:
         failure = classify(error, Stage.TRAINING)
         if failure.blame is not Blame.USER:
             log.exception("rank failed rank=%d reason=%s", rank, failure.reason)
-        result = replace(result, ending=Ending.FAILED, failure=failure)
+        result = replace(result, ending=RankEnding.FAILED, failure=failure)
     write_atomically(workspace.result(rank), replace(result, time=time.time()).to_json())
     return 0 if result.failure is None else 1
 

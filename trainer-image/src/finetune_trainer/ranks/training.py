@@ -12,7 +12,7 @@ from finetune_contract.outcome import Blame
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.exchange.history import require_learning
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.failures.errors import AttemptFailed, Stage
@@ -85,7 +85,7 @@ def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult
             run_training(trainer, arguments.training.resume_from_checkpoint)
     steps = {"step": trainer.state.global_step, "total_steps": trainer.state.max_steps}
     if setup.stop.has_stopped:
-        return RankResult(rank=rank, time=0, ending=Ending.STOPPED, **steps)
+        return RankResult(rank=rank, time=0, ending=RankEnding.STOPPED, **steps)
     if LOCAL_RANK == 0:
         verification.tell_phase(workspace)
     require_learning(trainer.state.log_history)
@@ -97,7 +97,7 @@ def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult
         save(trainer, workspace)
     is_chat, ending = trainer.is_chat, ended(trainer)
     figures = ending.figures | accounting.figures_of(setup.account, arguments) | _peak_memory()
-    result = RankResult(rank=rank, time=0, ending=Ending.FINISHED, figures=figures, **steps)
+    result = RankResult(rank=rank, time=0, ending=RankEnding.FINISHED, figures=figures, **steps)
     result = result.noting(ending.note, fates.note_of(movement))
     end_trackers()
     # Its memory is wanted for the model that is loaded from what was saved. Not `trainer.end()`
@@ -178,7 +178,7 @@ def rejected(result: RankResult, error: AttemptFailed) -> RankResult:
     """
     if error.failure.blame is not Blame.USER:
         raise error
-    return replace(result, ending=Ending.REJECTED, failure=error.failure)
+    return replace(result, ending=RankEnding.REJECTED, failure=error.failure)
 
 
 def run_training(trainer: ResumableTrainer, checkpoint: str | None) -> None:

@@ -12,7 +12,7 @@ from finetune_contract.run import Run
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.checkpoints.upload import CheckpointUploader
 from finetune_trainer.exchange import heartbeats
-from finetune_trainer.exchange.rank_results import Ending, RankResult, cause_of_failure
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult, cause_of_failure
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan import trackers, training_plan
@@ -53,14 +53,14 @@ def train(
     results = launching.run_ranks(_launch(run, context, planned), context.stop)
     expected = launching.ranks_of_node(run.world, context.node)
     is_finished = len(results) == len(expected) and all(
-        result.ending in (Ending.FINISHED, Ending.REJECTED) for result in results
+        result.ending in (RankEnding.FINISHED, RankEnding.REJECTED) for result in results
     )
     uploader.finish(with_last_step=not is_finished, is_late=lambda: _is_late(context))
     if is_finished:
-        if results[0].ending is Ending.FINISHED:
+        if results[0].ending is RankEnding.FINISHED:
             pushes.finish()
         return results
-    if results and all(result.ending is Ending.STOPPED for result in results):
+    if results and all(result.ending is RankEnding.STOPPED for result in results):
         raise Interrupted
     failure = cause_of_failure(results, expected, run.world.size)
     for line in nccl_log.read_warnings(context.workspace.nccl):

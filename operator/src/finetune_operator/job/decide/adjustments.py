@@ -12,7 +12,7 @@ from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.spec import FineTuneJob
 from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.job import read_job_config
-from finetune_spec.memory.ladder import BATCH, Settings, find_rungs, spell
+from finetune_spec.memory.ladder import BATCH, ConfigChanges, find_rungs, spell
 
 EVAL_BATCH = "per_device_eval_batch_size"
 
@@ -37,7 +37,7 @@ def ran_out_of_memory(attempt: Attempt) -> bool:
     return failure is not None and failure.blame is Blame.OUT_OF_MEMORY
 
 
-def _smaller_evaluation(config: Reading, settings: Settings) -> Settings:
+def _smaller_evaluation(config: Reading, settings: ConfigChanges) -> ConfigChanges:
     """In proportion to the training batch: the failure does not name which of them was too large"""
     rows = config[EVAL_BATCH]
     if BATCH not in settings or not isinstance(rows, int):
