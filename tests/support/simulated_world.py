@@ -10,7 +10,7 @@ import copy
 from datetime import datetime, timedelta
 from typing import Any
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.job.reconcile import reconcile
@@ -197,9 +197,9 @@ class World(SimulatedCluster):
 
 
 def _is_counted(record: Body) -> bool:
-    return record["result"] == "Failed" and record.get("blame") != Blame.OUT_OF_MEMORY
+    return record["result"] == "Failed" and record.get("category") != Category.OUT_OF_MEMORY
 
 
 def _is_final(record: Body) -> bool:
-    is_users = record["result"] == "Failed" and record.get("blame") == Blame.USER
+    is_users = record["result"] == "Failed" and record.get("category") == Category.USER
     return is_users or record["result"] == "Succeeded"

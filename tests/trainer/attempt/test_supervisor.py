@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_contract.outcome import Blame, ExitCode, Outcome
+from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_contract.run import Run
 from trainer.runs import a_run
 
@@ -65,7 +65,7 @@ def test_a_document_of_another_release_is_an_outcome_too(tmp_path: Path, documen
 
     assert exit_code == ExitCode.INTERNAL
     assert outcome.failure is not None
-    assert outcome.failure.blame is Blame.INTERNAL
+    assert outcome.failure.category is Category.INTERNAL
 
 
 def test_the_supervisor_never_imports_torch() -> None:
@@ -93,7 +93,7 @@ def test_a_stop_is_heeded_while_a_store_does_not_answer(
     process.stderr.close()
     outcome = outcome_of(tmp_path)
     assert outcome.failure is not None
-    assert outcome.failure.blame is Blame.INTERRUPTION
+    assert outcome.failure.category is Category.INTERRUPTION
 
 
 STOPPED_WHILE_IMPORTING = """

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from finetune_contract.codec import document_of, read
 from finetune_contract.documents import InvalidDocument
-from finetune_contract.outcome import Blame, Failure
+from finetune_contract.outcome import Category, Failure
 from finetune_trainer.exchange.data_account import (
     DataAccount,
     Dropped,
@@ -33,13 +33,13 @@ RESULT = RankResult(
     rank=3,
     time=12.5,
     ending=RankEnding.FAILED,
-    failure=Failure(blame=Blame.USER, reason="R", message="\u00e9", remedy="r", rank=1),
+    failure=Failure(category=Category.USER, reason="R", message="\u00e9", remedy="r", rank=1),
     step=4,
     total_steps=8,
     figures={"loss": 0.5, "tokens": 12},
 )
 RESULT_TEXT = (
-    '{"rank": 3, "time": 12.5, "ending": "Failed", "failure": {"blame": "User", "reason": "R", '
+    '{"rank": 3, "time": 12.5, "ending": "Failed", "failure": {"category": "User", "reason": "R", '
     '"message": "\\u00e9", "remedy": "r", "phase": "", "rank": 1}, "step": 4, "totalSteps": 8, '
     '"verified": false, "figures": {"loss": 0.5, "tokens": 12}, "note": ""}'
 )
@@ -204,7 +204,7 @@ def test_any_rank_settings_survive_their_document(settings: RankSettings) -> Non
         failure=st.none()
         | st.builds(
             Failure,
-            blame=st.sampled_from(Blame),
+            category=st.sampled_from(Category),
             reason=TEXTS,
             message=TEXTS,
             remedy=TEXTS,

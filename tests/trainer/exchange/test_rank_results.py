@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from finetune_contract.outcome import Blame, Failure
+from finetune_contract.outcome import Category, Failure
 from finetune_trainer.exchange.rank_results import RankEnding, RankResult, cause_of_failure
 
-OUT_OF_MEMORY = Failure(blame=Blame.OUT_OF_MEMORY, reason="OutOfMemory", message="m", remedy="r")
-PEER_LOST = Failure(blame=Blame.INFRASTRUCTURE, reason="PeerLost", message="m", remedy="r")
-USER = Failure(blame=Blame.USER, reason="InvalidConfig", message="m", remedy="r")
+OUT_OF_MEMORY = Failure(
+    category=Category.OUT_OF_MEMORY, reason="OutOfMemory", message="m", remedy="r"
+)
+PEER_LOST = Failure(category=Category.INFRASTRUCTURE, reason="PeerLost", message="m", remedy="r")
+USER = Failure(category=Category.USER, reason="InvalidConfig", message="m", remedy="r")
 
 
 def failed(rank: int, time: float, failure: Failure) -> RankResult:

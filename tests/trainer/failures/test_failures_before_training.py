@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.run import World
 from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.failures.errors import AttemptFailed
@@ -32,7 +32,7 @@ def test_a_first_node_that_has_no_name_yet_is_told_in_the_end(
         launching.wait_for_master(world, StopRequest())
 
     assert caught.value.failure.reason == "MasterNotFound"
-    assert caught.value.failure.blame is Blame.INFRASTRUCTURE
+    assert caught.value.failure.category is Category.INFRASTRUCTURE
 
 
 @pytest.mark.slow

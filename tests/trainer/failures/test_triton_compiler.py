@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures import triton_compiler
@@ -59,7 +59,7 @@ def test_an_image_without_a_compiler_is_told_before_anything_is_fetched(tmp_path
         require_triton_compiler({}, environment, on_gpu=True, **place)
 
     failure = refused.value.failure
-    assert (failure.blame, failure.reason) == (Blame.USER, "CompilerMissing")
+    assert (failure.category, failure.reason) == (Category.USER, "CompilerMissing")
     assert failure.message == (
         "on a GPU TRL computes the loss by a Triton kernel, and Triton compiles its driver before "
         "its first kernel; this trainer image has no C compiler"
@@ -163,7 +163,7 @@ def test_what_triton_says_without_them_is_the_images_too(
         build.compile_module_from_src("int x;", "cuda_utils")
 
     failure = classify(raised.value, Stage.TRAINING)
-    assert (failure.blame, failure.reason) == (Blame.USER, "CompilerMissing")
+    assert (failure.category, failure.reason) == (Category.USER, "CompilerMissing")
     assert words in failure.message
     assert failure.remedy == REMEDY
 
@@ -173,4 +173,4 @@ def test_a_driver_that_triton_does_not_find_is_missing() -> None:
 
     failure = classify(error, Stage.TRAINING)
 
-    assert (failure.blame, failure.reason) == (Blame.PLATFORM, "DriverMissing")
+    assert (failure.category, failure.reason) == (Category.PLATFORM, "DriverMissing")

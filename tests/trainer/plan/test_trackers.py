@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan import trackers
 from trainer.in_process import Trained, train
@@ -37,7 +37,7 @@ def test_a_tracker_that_the_image_lacks_is_told_with_those_that_it_has(
         trackers.require_installed(config, has_few)
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (Blame.USER, "TrackerNotInstalled")
+    assert (failure.category, failure.reason) == (Category.USER, "TrackerNotInstalled")
     assert failure.message == (
         'report_to: found "neptune", and this trainer image lacks the package neptune; '
         "it has what tensorboard, wandb need"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from finetune_contract import layout
-from finetune_contract.outcome import Blame, ExitCode, Outcome
+from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_contract.reasons import Reason
 from finetune_contract.run import Run
 from finetune_trainer.attempt.stages import carry_out
@@ -118,9 +118,9 @@ def _tell(outcome: Outcome, log: Path | None) -> int:
 
 def _kept_log(outcome: Outcome, workspace: Workspace) -> Path | None:
     """The ranks' log where it helps: nobody needs one to correct a job of their own."""
-    is_wanted = outcome.failure is not None and outcome.failure.blame in (
-        Blame.INTERNAL,
-        Blame.INFRASTRUCTURE,
+    is_wanted = outcome.failure is not None and outcome.failure.category in (
+        Category.INTERNAL,
+        Category.INFRASTRUCTURE,
     )
     if not is_wanted or not workspace.log.is_file():
         return None

@@ -63,7 +63,7 @@ def download(options: argparse.Namespace) -> int:
         else:
             _fill_folder(store, manifest, folder)
     except AttemptFailed as error:
-        return _refuse(error.failure.message, ExitCode.of(error.failure.blame))
+        return _refuse(error.failure.message, ExitCode.of(error.failure.category))
     except InvalidDocument as error:
         return _refuse(f"{options.uri}: {error}", ExitCode.INFRASTRUCTURE)
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.rank_settings import LAUNCHER_VARIABLES, RankSettings
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
@@ -47,7 +47,7 @@ def main(workspace: Workspace, rank: int) -> int:
         result = train(settings, workspace, rank)
     except BaseException as error:
         failure = classify(error, Stage.TRAINING)
-        if failure.blame is not Blame.USER:
+        if failure.category is not Category.USER:
             log.exception("rank failed rank=%d reason=%s", rank, failure.reason)
         result = replace(result, ending=RankEnding.FAILED, failure=failure)
     write_atomically(workspace.result(rank), replace(result, time=time.time()).to_json())

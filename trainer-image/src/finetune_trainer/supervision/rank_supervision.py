@@ -7,7 +7,7 @@ Also knows how a grace period is shared between what they do and what is to be u
 import logging
 from dataclasses import replace
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.run import Run
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.checkpoints.upload import CheckpointUploader
@@ -65,11 +65,14 @@ def train(
     failure = cause_of_failure(results, expected, run.world.size)
     for line in nccl_log.read_warnings(context.workspace.nccl):
         log.warning("NCCL WARN %s", line)
-    if failure.blame is Blame.OUT_OF_MEMORY:
+    if failure.category is Category.OUT_OF_MEMORY:
         config = {**run.config, **run.adjustments}
         failure = replace(failure, remedy=memory_remedy(config, run.world.size))
     # While a job is being taken down its ranks lose each other, and are killed: no failures.
-    if context.stop.is_requested and failure.blame not in (Blame.USER, Blame.OUT_OF_MEMORY):
+    if context.stop.is_requested and failure.category not in (
+        Category.USER,
+        Category.OUT_OF_MEMORY,
+    ):
         raise Interrupted
     raise AttemptFailed(failure)
 

@@ -22,7 +22,7 @@ LONG = 1024
 
 _ESSENTIAL = frozenset(
     {
-        "number", "name", "startTime", "endTime", "result", "blame", "reason", "definition",
+        "number", "name", "startTime", "endTime", "result", "category", "reason", "definition",
         "adjustments", "gpus", "podsStartTime",
     }
 )  # fmt: skip
