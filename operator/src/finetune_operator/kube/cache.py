@@ -54,7 +54,7 @@ class Kind(Enum):
         return JobKey(namespace=metadata["namespace"], label=metadata["labels"][LABEL_JOB])
 
 
-class Memory:
+class ObjectCache:
     """Objects by kind, job and uid."""
 
     def __init__(self) -> None:
