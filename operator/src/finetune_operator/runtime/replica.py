@@ -31,7 +31,7 @@ from finetune_operator.runtime.leadership import Clock, Leadership, Timing
 from finetune_operator.runtime.worker import Worker
 from finetune_operator.settings import Settings
 from finetune_operator.telemetry.logs import say, say_error
-from finetune_operator.telemetry.metrics import Gauges, Sample
+from finetune_operator.telemetry.metrics import WORK_QUEUE, Gauges, QueueMetrics, Sample
 from finetune_operator.webhook.registration import Webhook, build_webhook
 from finetune_operator.work_queue import WorkQueue
 
@@ -52,7 +52,7 @@ class Replica:
         self._settings = settings
         self._cache = ObjectCache()
         self._models = ModelConfigs(settings.model_configs, time.monotonic)
-        self._queue: WorkQueue[Key] = WorkQueue()
+        self._queue: WorkQueue[Key] = WorkQueue(QueueMetrics())
         self._tasks: list[asyncio.Task[None]] = []
         self._is_warm = False
         self._has_schedules = True
@@ -126,9 +126,11 @@ class Replica:
         is_leader = self._leadership is not None and self._leadership.is_held
         yield Sample("finetune_operator_leader", is_leader)
         longest = self._queue.longest_work().total_seconds()
-        yield Sample("finetune_operator_longest_work_seconds", longest)
+        unfinished = self._queue.unfinished_work().total_seconds()
+        yield Sample("workqueue_longest_running_processor_seconds", longest, (WORK_QUEUE,))
+        yield Sample("workqueue_unfinished_work_seconds", unfinished, (WORK_QUEUE,))
         if is_leader:
-            yield Sample("finetune_operator_queue_depth", self._queue.depth())
+            yield Sample("workqueue_depth", self._queue.depth(), (WORK_QUEUE,))
             yield from measure_jobs(self._cache.present(Kind.JOB))
 
     def is_ready(self) -> bool:
@@ -153,6 +155,7 @@ class Replica:
         worker = Worker(
             self._queue, self._cache, cluster, self._settings, _now, find_model, schedules
         )
+        self._queue.begin_waits()
         for key in self._cache.known_keys():
             self._queue.add(key)
         async with asyncio.TaskGroup() as group:
@@ -171,9 +174,9 @@ class Replica:
                 for key in await forget_vanished(self._api, self._cache, namespaces):
                     self._queue.add(key)
             except ApiError as error:
-                say("not swept", error=error)
+                say("not relisted", error=error)
             except Exception as error:  # noqa: BLE001 - the next relist does it
-                say_error("not swept", error)
+                say_error("not relisted", error)
 
     async def _end_when_there_are_schedules(self) -> None:
         """Their definition came late, and kopf looks only once for what there is to watch."""
