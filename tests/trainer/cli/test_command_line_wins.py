@@ -11,6 +11,7 @@ from finetune_trainer.cli.job_file import parse_job, run_of
 from finetune_trainer.cli.overrides import parse_overrides
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.parsed_run import parse_run
 from finetune_trainer.plan.training_plan import check_run, plan_training
 from finetune_trainer.supervision.launching import rank_environment
 from support.older_config import OLDER_CONFIG
@@ -34,7 +35,7 @@ def planned(*settings: str, **config: Any) -> Any:
     text = yaml.safe_dump(job).encode()
     read = parse_job(text, "job.yaml", overrides=parse_overrides(settings))
     run = run_of(read, "file:///out", processes=1, port=1)
-    return plan_training(run, CPU, local_paths={}, output=Path("/work"), resume=None)
+    return plan_training(parse_run(run), CPU, local_paths={}, output=Path("/work"), resume=None)
 
 
 def test_the_command_line_wins_over_the_yaml_and_that_over_the_defaults() -> None:
@@ -60,6 +61,6 @@ def test_what_no_cpu_can_of_it_is_told_key_by_key(tmp_path: Path) -> None:
     run = in_process.a_run(tmp_path, tmp_path, tmp_path, **config)
 
     with pytest.raises(AttemptFailed, match=r"^tf32: found true in a job without GPUs: remove it"):
-        check_run(run, CPU)
+        check_run(parse_run(run), CPU)
 
-    check_run(run, Hardware(gpus=1, cpus=4))
+    check_run(parse_run(run), Hardware(gpus=1, cpus=4))

@@ -49,11 +49,11 @@ def test_a_value_is_yaml_and_wins_over_the_file(setting: str, key: str, value: A
 
 
 def test_null_takes_a_key_out() -> None:
-    assert "learning_rate" not in parse("learning_rate=null").config
+    assert "learning_rate" not in parse("learning_rate=null").config.written
 
 
 def test_the_last_one_counts_and_others_stay() -> None:
-    config = parse("seed=1", "seed=2").config
+    config = parse("seed=1", "seed=2").config.written
 
     assert (config["seed"], config["learning_rate"]) == (2, 2e-4)
 
@@ -67,7 +67,7 @@ def test_a_dot_of_a_keys_own_is_written_with_a_backslash() -> None:
 
 
 def test_another_value_is_another_run_of_the_same_file() -> None:
-    assert parse("seed=7").config != parse().config
+    assert parse("seed=7").config.written != parse().config.written
 
 
 @pytest.mark.parametrize(

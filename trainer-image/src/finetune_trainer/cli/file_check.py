@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_spec.config import Problem, check_config
+from finetune_spec.config import Problem, SftConfig, parse_config
 from finetune_spec.config.parse.schema import NEWEST, load_schema
 from finetune_spec.config.problem import quoted
 from finetune_spec.job import check_job
@@ -58,24 +58,38 @@ def check_file(
     return CheckedFile(found=tuple(found), checked=checked, skipped=tuple(skipped))
 
 
-def check_document(
-    document: Document, checked_as: Mapping[str, Any] | None = None
-) -> tuple[Found, ...]:
-    """Everything that is wrong with a job, schedule or config, in the order of its lines.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checked:
+    problems: tuple[Problem, ...]
+    config: SftConfig | None = None
+    """Of a job, or of a bare config."""
+
+
+def check_document(document: Document) -> tuple[Found, ...]:
+    """Everything that is wrong with a job, schedule or config, in the order of its lines."""
+    found, _ = parse_document(document, document.value)
+    return found
+
+
+def parse_document(
+    document: Document, checked_as: Any
+) -> tuple[tuple[Found, ...], SftConfig | None]:
+    """The same, with the config of what is a job; there is none where its shape is too wrong.
 
     `checked_as` is checked instead of what the document says, for a place in which it may differ.
     """
     if not document.is_readable:
-        return document.found
+        return document.found, None
+    checked = _check(checked_as)
     told = {found.problem.path for found in document.found}
     others = [
         Found(problem=problem, place=document.place_of(problem.path))
-        for problem in _problems(checked_as or document.value)
+        for problem in checked.problems
         # No mistake is told twice.
         if problem.path not in told
     ]
-    found = [*document.found, *others]
-    return tuple(sorted(found, key=lambda one: (one.place.line, one.place.column)))
+    found = sorted((*document.found, *others), key=lambda one: (one.place.line, one.place.column))
+    return tuple(found), checked.config
 
 
 def kind_of(value: Any) -> str:
@@ -92,21 +106,30 @@ def kind_of(value: Any) -> str:
     return nearest if is_ours else ""
 
 
-def check_job_document(document: Mapping[str, Any]) -> tuple[Problem, ...]:
+def _check_job_document(document: Mapping[str, Any]) -> _Checked:
     """What API server and operator would say about a FineTuneJob, with whole paths."""
     problems = check_shape(document)
     sound = _sound_part(document.get("spec"), problems, "spec")
-    return (*problems, *check_job(sound)) if _has_config(sound) else problems
+    if not _has_config(sound):
+        return _Checked(problems=problems)
+    checked = check_job(sound)
+    return _Checked(problems=(*problems, *checked.problems), config=checked.config)
 
 
-def check_schedule_document(document: Mapping[str, Any]) -> tuple[Problem, ...]:
+def _check_schedule_document(document: Mapping[str, Any]) -> _Checked:
     """The same about a FineTuneSchedule."""
     problems = check_schedule_shape(document)
     of_jobs = _sound_part(template_of(document), problems, f"{TEMPLATE}.spec")
     if not _has_config(of_jobs):
-        return problems
+        return _Checked(problems=problems)
     times = _sound_part(document.get("spec"), problems, "spec")
-    return (*problems, *check_schedule({**times, "jobTemplate": {"spec": of_jobs}}))
+    told = check_schedule({**times, "jobTemplate": {"spec": of_jobs}})
+    return _Checked(problems=(*problems, *told))
+
+
+def _check_bare_config(config: Mapping[str, Any]) -> _Checked:
+    parsed, problems = parse_config(config)
+    return _Checked(problems=problems, config=parsed)
 
 
 def _sound_part(spec: Any, problems: Iterable[Problem], path: str) -> Mapping[str, Any]:
@@ -120,19 +143,19 @@ def _has_config(spec: Mapping[str, Any]) -> bool:
     return isinstance(spec.get("config"), Mapping)
 
 
-def _problems(value: Any) -> tuple[Problem, ...]:
+def _check(value: Any) -> _Checked:
     if not isinstance(value, Mapping):
         message = f"found {quoted(value)}, expected the keys of a {KIND} or of an SFT config"
         if isinstance(value, list):
             message = "found a list, expected keys: remove the dashes in front of them"
-        return (Problem(path="", message=message),)
+        return _Checked(problems=(Problem(path="", message=message),))
     return _CHECKS[kind_of(value)](value)
 
 
-_CHECKS: Mapping[str, Callable[[Mapping[str, Any]], tuple[Problem, ...]]] = {
-    KIND: check_job_document,
-    SCHEDULE_KIND: check_schedule_document,
-    "": check_config,
+_CHECKS: Mapping[str, Callable[[Mapping[str, Any]], _Checked]] = {
+    KIND: _check_job_document,
+    SCHEDULE_KIND: _check_schedule_document,
+    "": _check_bare_config,
 }
 
 

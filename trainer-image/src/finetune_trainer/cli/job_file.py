@@ -7,8 +7,9 @@ from typing import Any
 
 from finetune_contract.reasons import Reason
 from finetune_contract.run import JobReference, Run, World, run_id
+from finetune_spec.config import SftConfig
 from finetune_spec.shape import KIND
-from finetune_trainer.cli.file_check import check_document, kind_of
+from finetune_trainer.cli.file_check import kind_of, parse_document
 from finetune_trainer.cli.overrides import Override, apply_overrides
 from finetune_trainer.cli.yaml.source_lines import read_documents
 from finetune_trainer.cli.yaml.tree import Found
@@ -23,7 +24,7 @@ class Job:
 
     namespace: str
     name: str
-    config: Mapping[str, Any]
+    config: SftConfig
     output_uri: str
     nodes: int
     gpus_per_node: int
@@ -57,16 +58,16 @@ def parse_job(
             f"add `kind: {KIND}`",
         )
     document = apply_overrides(jobs[0], overrides)
-    found = check_document(document, checked_as=_as_in_cluster(document.value, output))
+    found, config = parse_document(document, _as_in_cluster(document.value, output))
     mistakes = [one for one in found if not one.problem.is_warning]
-    if mistakes:
+    if mistakes or config is None:
         raise _refusal(name, mistakes)
     metadata, spec = document.value["metadata"], document.value["spec"]
     resources = spec.get("resources") or {}
     return Job(
         namespace=metadata.get("namespace") or LOCAL_NAMESPACE,
         name=metadata.get("name") or "job",
-        config=spec["config"],
+        config=config,
         output_uri=output or spec["output"]["uri"],
         nodes=resources.get("nodes") or 1,
         gpus_per_node=resources.get("gpusPerNode", 1),
@@ -79,9 +80,9 @@ def run_of(job: Job, output_uri: str, *, processes: int, port: int, gpus: int = 
     """The run of this job on this machine, on so many of its GPUs."""
     return Run(
         job=JobReference(namespace=job.namespace, name=job.name, uid=""),
-        run_id=run_id(job.config, job.run_token),
+        run_id=run_id(job.config.written, job.run_token),
         attempt=1,
-        config=job.config,
+        config=job.config.written,
         output_uri=output_uri,
         world=World(nodes=1, processes_per_node=processes, master_port=port, gpus_per_node=gpus),
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from finetune_contract.outcome import ExitCode
 from finetune_spec.config import Context
-from finetune_spec.memory import Architecture, Estimate, read_config
+from finetune_spec.memory import Architecture, Estimate
 from finetune_spec.memory.fitting import describe
 from finetune_spec.quantities import parse_quantity, render_bytes
 from finetune_trainer.cli import job_file, overrides
@@ -77,14 +77,13 @@ def plan(options: argparse.Namespace) -> int:
         processes_per_node=max(1, job.gpus_per_node),
         gpus_per_node=job.gpus_per_node,
     )
-    config = read_config(job.config, context)
-    name = config["model_name_or_path"]
-    model, reason = _find_model(name, config["model_revision"])
+    name = job.config["model_name_or_path"]
+    model, reason = _find_model(name, job.config["model_revision"])
     preview = preview_run(
-        config,
+        job.config,
         context,
         model=model,
-        train_rows=count_train_rows(config.values),
+        train_rows=count_train_rows(job.config),
         gpu_bytes=options.gpu_memory,
     )
     if options.output == "json":

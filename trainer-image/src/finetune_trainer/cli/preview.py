@@ -4,8 +4,7 @@
 import math
 from dataclasses import dataclass
 
-from finetune_spec.config import Context
-from finetune_spec.config.parse.reading import Reading
+from finetune_spec.config import Context, SftConfig
 from finetune_spec.memory import Architecture, Estimate, estimate_memory
 from finetune_spec.memory.fitting import Proposal, propose
 from finetune_spec.memory.sharding import find_sharding
@@ -21,6 +20,7 @@ class Preview:
     rows: int
     """Of one step of one process."""
     accumulation: int
+    effective_batch: int
     max_length: int | None
     is_packed: bool
     precision: str
@@ -39,10 +39,6 @@ class Preview:
         return self.nodes * self.processes_per_node
 
     @property
-    def effective_batch(self) -> int:
-        return self.rows * self.accumulation * self.world_size
-
-    @property
     def fits(self) -> bool | None:
         if self.estimate is None or self.gpu_bytes is None:
             return None
@@ -50,7 +46,7 @@ class Preview:
 
 
 def preview_run(
-    config: Reading,
+    config: SftConfig,
     context: Context,
     *,
     model: Architecture | None,
@@ -68,6 +64,7 @@ def preview_run(
         processes_per_node=context.processes_per_node or 1,
         rows=config["per_device_train_batch_size"],
         accumulation=config["gradient_accumulation_steps"],
+        effective_batch=config.effective_batch(context.world_size or 1),
         max_length=config["max_length"],
         is_packed=bool(config["packing"]),
         precision=_precision(config, context, model),
@@ -80,7 +77,7 @@ def preview_run(
     )
 
 
-def count_steps(config: Reading, context: Context, train_rows: int | None) -> int | None:
+def count_steps(config: SftConfig, context: Context, train_rows: int | None) -> int | None:
     """As transformers counts them: each process takes its batches, the last step may be smaller."""
     if config["max_steps"] > 0:
         return int(config["max_steps"])
@@ -92,16 +89,15 @@ def count_steps(config: Reading, context: Context, train_rows: int | None) -> in
     return math.ceil(config["num_train_epochs"] * updates)
 
 
-def _precision(config: Reading, context: Context, model: Architecture | None) -> str:
+def _precision(config: SftConfig, context: Context, model: Architecture | None) -> str:
     dtype = config["dtype"] or "auto"
     if dtype == "auto" and model is not None and model.stored_dtype:
         dtype = f"auto, which is {model.stored_dtype}"
     weights = f"weights in {dtype}"
-    if config["load_in_4bit"] or config["load_in_8bit"]:
-        weights = f"weights in {4 if config['load_in_4bit'] else 8} bits, the rest in {dtype}"
+    if config.is_quantized:
+        weights = f"weights in {config.quantization_bits} bits, the rest in {dtype}"
     if model is None:
-        is_default = config["bf16"] is None and context.gpus_per_node != 0
-        is_mixed = is_default or config["bf16"] or config["fp16"]
+        is_mixed = config.is_mixed(has_gpus=context.gpus_per_node != 0)
     else:
         is_mixed = _strategy(config, context, model).compute_bytes == HALF
     if not is_mixed:
@@ -109,7 +105,7 @@ def _precision(config: Reading, context: Context, model: Architecture | None) ->
     return f"{weights}, computed in {'float16' if config['fp16'] else 'bfloat16'}"
 
 
-def _strategy(config: Reading, context: Context, model: Architecture) -> Strategy:
+def _strategy(config: SftConfig, context: Context, model: Architecture) -> Strategy:
     return read_strategy(
         config,
         model,
@@ -121,7 +117,7 @@ def _strategy(config: Reading, context: Context, model: Architecture) -> Strateg
 _LAST_LAYER = "the last layer with norm and head"
 
 
-def _method(config: Reading) -> str:
+def _method(config: SftConfig) -> str:
     if (layers := config["num_layers_unfrozen"]) is not None and not config["use_peft"]:
         return f"the last {layers} layers with norm and head" if layers > 1 else _LAST_LAYER
     if not config["use_peft"]:
