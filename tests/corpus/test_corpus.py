@@ -28,6 +28,7 @@ from finetune_trainer.cli.command_line import main
 from finetune_trainer.cli.yaml.source_lines import Document, read_documents
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.parsed_run import parse_run
 from finetune_trainer.plan.training_plan import check_run
 from support.factories import SETTINGS as STRICT
 from support.factories import a_job_body
@@ -131,7 +132,7 @@ def mistakes_of_trainer(job: Mapping[str, Any]) -> str:
         world=World(nodes=resources["nodes"], processes_per_node=max(1, gpus)),
     )
     try:
-        check_run(run, Hardware(gpus=gpus, cpus=8))
+        check_run(parse_run(run), Hardware(gpus=gpus, cpus=8))
     except AttemptFailed as error:
         return error.failure.message
     return ""
