@@ -47,7 +47,7 @@ def test_a_wheel_has_everything_that_lies_beside_the_code(project: str, tmp_path
     ("file", "projects"),
     [
         ("Dockerfile", {"job-spec", "results-page"}),
-        ("trainer-image/Dockerfile", {"job-spec", "trainer-image"}),
+        ("trainer-image/Dockerfile", {"job-spec", "trainer-image", "command-line"}),
     ],
 )
 def test_an_image_copies_whole_folders_with_data_in_them(file: str, projects: set[str]) -> None:

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`finetune plan`: what a job would do and need, before anybody asks for a GPU."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune_cli.files import job_file, overrides
+from finetune_cli.local.preview import Prospect, foresee
+from finetune_cli.local.validate import NO_INPUT
+from finetune_contract.outcome import ExitCode
+from finetune_spec.config import Context
+from finetune_spec.memory import Architecture, Estimate, read_config
+from finetune_spec.memory.fitting import describe
+from finetune_spec.quantities import parse_quantity, render_bytes
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.inputs.model_facts import ModelUnknown, find_facts
+from finetune_trainer.inputs.train_rows import count_train_rows
+
+DESCRIPTION = """\
+Says what a job would do: processes, effective batch, precision, what is trained, steps, and how
+much memory each GPU needs, part by part. Of the model only config.json and the headers of its
+safetensors files are read, from a folder, an object store (credentials from the environment) or
+the hub. Nothing is downloaded beside them, and neither a GPU nor torch is needed.
+
+The estimate is explained in docs/memory.md: weights, gradients and optimizer states are exact for
+known families of models, activations and the peak are within a quarter of what was measured.
+
+exit codes: 0 planned (also where it would not fit), 64 the job must be changed,
+            66 the file cannot be read
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Adds `plan` to the commands of `finetune`."""
+    command = commands.add_parser(
+        "plan",
+        help="say what a job would do, and how much GPU memory it needs",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("job", type=Path, metavar="JOB.yaml", help="the FineTuneJob")
+    command.add_argument(
+        "--gpu-memory",
+        type=_quantity,
+        metavar="SIZE",
+        help="what one GPU has, e.g. 24Gi: says whether it fits and what to change",
+    )
+    command.add_argument(
+        "--output", choices=("text", "json"), default="text", help="json for programs"
+    )
+    overrides.add_option(command)
+    command.set_defaults(command=plan)
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Print the plan, and give the exit code."""
+    try:
+        content = options.job.read_bytes()
+    except OSError as error:
+        print(f"{options.job} cannot be read: {error.strerror}", file=sys.stderr)
+        return NO_INPUT
+    try:
+        settings = overrides.parse_overrides(options.settings)
+        job = job_file.parse_job(content, str(options.job), overrides=settings)
+    except AttemptFailed as error:
+        print(error.failure.message, file=sys.stderr)
+        return int(ExitCode.USER)
+    for warning in job.warnings:
+        print(warning, file=sys.stderr)
+    context = Context(
+        nodes=job.nodes,
+        processes_per_node=max(1, job.gpus_per_node),
+        gpus_per_node=job.gpus_per_node,
+    )
+    config = read_config(job.config, context)
+    name = config["model_name_or_path"]
+    model, reason = _find_model(name, config["model_revision"])
+    prospect = foresee(
+        config,
+        context,
+        model=model,
+        train_rows=count_train_rows(config.values),
+        gpu_bytes=options.gpu_memory,
+    )
+    if options.output == "json":
+        print(json.dumps(render_json(job.name, name, prospect, reason), indent=2))
+    else:
+        print("\n".join(render_text(job.name, name, prospect, model, reason)))
+    return int(ExitCode.SUCCEEDED)
+
+
+def render_text(
+    job: str, name: str, prospect: Prospect, model: Architecture | None, reason: str
+) -> Iterator[str]:
+    """A table of words and figures, for people."""
+    yield f"{job}: {_world(prospect)}"
+    yield _row("model", name if model is None else f"{name} ({_model(model)})")
+    yield _row("trains", f"{prospect.method}{_trainable(prospect.estimate)}")
+    yield _row("precision", prospect.precision)
+    if prospect.world_size > 1:
+        yield _row("strategy", f"{prospect.strategy} over {prospect.world_size} processes")
+    yield _row("batch", _batch(prospect))
+    yield _row("rows", _length(prospect))
+    yield _row("steps", str(prospect.steps or "known after the data is read"))
+    if prospect.estimate is None:
+        yield _row("memory", f"unknown: {reason}")
+        return
+    yield from _memory(prospect.estimate)
+    yield from _verdict(prospect)
+
+
+def render_json(job: str, name: str, prospect: Prospect, reason: str) -> Mapping[str, Any]:
+    """The same for programs; what is not known is null, and memory then has a reason."""
+    found = prospect.estimate
+    memory: dict[str, Any] = {"unknown": reason}
+    if found is not None:
+        memory = {
+            "totalBytes": found.total,
+            "parts": found.parts,
+            "isKnownArchitecture": found.is_known,
+            "gpuBytes": prospect.gpu_bytes,
+            "fits": prospect.fits,
+            "proposal": prospect.proposal and dict(prospect.proposal.settings),
+        }
+    return {
+        "job": job,
+        "model": name,
+        "nodes": prospect.nodes,
+        "processesPerNode": prospect.processes_per_node,
+        "worldSize": prospect.world_size,
+        "strategy": prospect.strategy,
+        "effectiveBatch": prospect.effective_batch,
+        "maxLength": prospect.max_length,
+        "packing": prospect.is_packed,
+        "precision": prospect.precision,
+        "method": prospect.method,
+        "parameters": found and found.parameters,
+        "trainableParameters": found and found.trainable,
+        "steps": prospect.steps,
+        "memory": memory,
+    }
+
+
+def _find_model(name: str, revision: str | None) -> tuple[Architecture | None, str]:
+    """The model, or why nothing is known of it."""
+    try:
+        return find_facts(name, revision or "main", os.environ).architecture(), ""
+    except ModelUnknown as unknown:
+        return None, str(unknown)
+
+
+def _world(prospect: Prospect) -> str:
+    if prospect.world_size == 1:
+        return "one process"
+    nodes = "1 node" if prospect.nodes == 1 else f"{prospect.nodes} nodes"
+    return f"{nodes} x {prospect.processes_per_node} processes"
+
+
+def _model(model: Architecture) -> str:
+    known = model.model_type or "of no named architecture"
+    if not model.is_known:
+        known += ", taken for a Llama of the same numbers"
+    return f"{known}, {_count(model.parameters)} parameters"
+
+
+def _trainable(found: Estimate | None) -> str:
+    if found is None or found.trainable == found.parameters:
+        return ""
+    share = found.trainable / found.parameters
+    return f": {_count(found.trainable)} parameters ({share:.2%} of the model's)"
+
+
+def _batch(prospect: Prospect) -> str:
+    factors = [f"{prospect.rows} rows"]
+    if prospect.accumulation > 1:
+        factors.append(f"{prospect.accumulation} accumulated")
+    if prospect.world_size > 1:
+        factors.append(f"{prospect.world_size} processes")
+    if len(factors) == 1:
+        return f"{prospect.effective_batch} rows a step"
+    return f"{' x '.join(factors)} = {prospect.effective_batch} rows a step"
+
+
+def _length(prospect: Prospect) -> str:
+    if prospect.max_length is None:
+        return "of any length: the longest decides over memory, here taken for the model's context"
+    packed = "packed to" if prospect.is_packed else "cut at"
+    return f"{packed} {prospect.max_length} tokens (max_length)"
+
+
+def _memory(found: Estimate) -> Iterator[str]:
+    yield _row("memory", f"{render_bytes(found.total)} estimated for each process")
+    for name, size in found.parts.items():
+        yield _row(f"  {name}", f"{render_bytes(size):>8}")
+    if found.takes_turns:
+        yield _row("", "gradients come as activations go: only the larger of both counts")
+
+
+def _verdict(prospect: Prospect) -> Iterator[str]:
+    if prospect.estimate is None or prospect.gpu_bytes is None:
+        return
+    total, there = prospect.estimate.total, prospect.gpu_bytes
+    if total <= there:
+        yield _row("fits", f"in {render_bytes(there)}, {render_bytes(there - total)} to spare")
+    else:
+        missing = f"{render_bytes(total - there)} more than {render_bytes(there)}"
+        yield _row("does not fit", f"{missing}: {describe(prospect.proposal)}")
+
+
+def _row(name: str, words: str) -> str:
+    return f"  {name:<14}{words}".rstrip()
+
+
+def _count(number: int) -> str:
+    for unit, word in ((10**9, "billion"), (10**6, "million")):
+        if number >= unit:
+            return f"{number / unit:.3g} {word}"
+    return f"{number:,}"
+
+
+def _quantity(text: str) -> int:
+    try:
+        return parse_quantity(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
