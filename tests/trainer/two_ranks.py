@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from finetune_cli.local.command_line import _free_port as free_port
+from finetune_cli.local.run import _free_port as free_port
 from finetune_contract.run import Run, World
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.rank_results import RankResult

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: `finetune` and `kubectl finetune`. The rooms, from the ground up:
 
+- `terminal`: exit codes, errors, progress and texts of both commands.
 - `files`: job files as text: read, checked, and changed by `--set`.
 - `local`: `finetune`, which asks no cluster. `cluster`: `kubectl finetune`, which asks one.
 

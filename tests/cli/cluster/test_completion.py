@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from finetune_cli.cluster import completion
-from finetune_cli.cluster.kubectl import Kubectl, Refused
+from finetune_cli.cluster.kubectl import Kubectl
+from finetune_cli.terminal.exits import Refused
 
 
 class Jobs(Kubectl):

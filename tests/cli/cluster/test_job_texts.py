@@ -8,7 +8,7 @@ import pytest
 
 from finetune_cli.cluster import job_texts
 from finetune_cli.cluster.kubectl import read_documents
-from finetune_cli.cluster.watching import Display
+from finetune_cli.cluster.watching import JobDisplay
 
 
 def a_job(phase: str = "Running", *, message: str = "trains", **status: Any) -> dict[str, Any]:
@@ -84,6 +84,30 @@ def test_a_job_that_was_refused_says_what_is_wrong() -> None:
     assert job_texts.ending(a_job("Failed", message="spec.config: wrong")) == "spec.config: wrong"
 
 
+@pytest.mark.parametrize(
+    ("blame", "code"),
+    [
+        ("User", 64),
+        ("Internal", 70),
+        ("Infrastructure", 75),
+        ("OutOfMemory", 77),
+        ("Platform", 78),
+        ("Interruption", 143),
+        ("of a newer operator", 70),
+    ],
+)
+def test_a_failed_job_ends_the_command_as_its_run_would_here(blame: str, code: int) -> None:
+    failure = {"reason": "Any", "message": "it failed", "blame": blame}
+
+    assert job_texts.exit_code(a_job("Failed", failure=failure)) == code
+
+
+def test_a_refused_job_must_be_changed_and_a_running_one_has_not_failed() -> None:
+    assert job_texts.exit_code(a_job("Failed", message="spec.config: wrong")) == 64
+    assert job_texts.exit_code(a_job("Running")) == 0
+    assert job_texts.exit_code(a_job("Succeeded")) == 0
+
+
 def test_each_attempt_says_how_it_ended() -> None:
     attempts = [
         {"number": 1, "result": "Interrupted", "reason": "Evicted", "stepsLost": 3},
@@ -101,8 +125,8 @@ def test_answers_stand_below_their_prompt_and_give_a_terminal_no_orders() -> Non
 
     assert job_texts.answers(a_job(answers=[known, {"prompt": "Why?"}])) == [
         "  asked     Name a colour.",
-        "    before   [2J",
-        "    after   Blue.",
+        "    before: [2J",
+        "    after:  Blue.",
         "  asked     Why?",
     ]
 
@@ -134,7 +158,7 @@ def test_the_log_that_tells_most_is_read(
 
 def test_without_a_terminal_there_is_a_line_for_each_change_and_every_tenth() -> None:
     stream = StringIO()
-    display = Display(stream)
+    display = JobDisplay(stream)
 
     def at(step: int) -> dict[str, Any]:
         progress = {"step": step, "totalSteps": 40, "percent": step * 100 // 40, "loss": 1 / step}
@@ -148,8 +172,8 @@ def test_without_a_terminal_there_is_a_line_for_each_change_and_every_tenth() ->
     assert stream.getvalue().splitlines() == [
         "Starting: the pods start",
         "Running: trains",
-        "  10%  step 4/40  loss 0.25  1,234 tokens/s  2m left",
-        "  20%  step 8/40  loss 0.125  1,234 tokens/s  2m left",
+        "  step 4/40 (10 %)  loss 0.25  1,234 tokens/s  ETA 2m",
+        "  step 8/40 (20 %)  loss 0.125  1,234 tokens/s  ETA 2m",
         "Succeeded: done",
     ]
 

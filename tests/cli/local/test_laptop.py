@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_cli.local.command_line import NOT_INSTALLED
+from finetune_cli.local.run import NOT_INSTALLED
 
 ROOT = Path(__file__).parents[3]
 JOB = ROOT / "configs" / "examples" / "first-job.yaml"

@@ -69,7 +69,7 @@ def test_a_document_of_another_release_is_an_outcome_too(tmp_path: Path, documen
 
 
 def test_the_supervisor_never_imports_torch() -> None:
-    modules = "finetune_trainer.attempt.supervisor, finetune_cli.local.command_line"
+    modules = "finetune_trainer.attempt.supervisor, finetune_cli.local.run"
     script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

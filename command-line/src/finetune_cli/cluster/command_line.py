@@ -2,41 +2,39 @@
 """The commands of `kubectl finetune`, and their help."""
 
 import argparse
-import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-import yaml
-
-from finetune_cli.cluster import comparison, curves, downloading, job_texts, watching
-from finetune_cli.cluster.kubectl import Kubectl, Refused
+from finetune_cli.cluster import job_texts
+from finetune_cli.cluster.kubectl import Kubectl
+from finetune_cli.local.command_line import start
+from finetune_cli.terminal.commands import Deferred, new_parser
+from finetune_cli.terminal.exits import EPILOG, NO_INPUT, Refused, exit_code_of
 
 Command = Callable[[Kubectl, argparse.Namespace], int]
 
 JOB = "finetunejobs.finetune.dev"
 DESCRIPTION = "Run, watch, plot, compare and stop FineTuneJobs."
-EPILOG = """\
-exit codes: 0 done, 1 the job failed or kubectl could not, 2 a mistake on this command line,
-            130 ended by Ctrl-C: the job goes on
-"""
 
-NO_PLAN = "plan needs `finetune`, which is installed with this plugin, on the PATH"
+PLAN = Deferred(
+    name="plan",
+    explanation="what a file would do, and how much GPU memory it needs; no cluster is asked",
+)
 
 
 def main() -> None:
     """What `kubectl finetune` starts."""
-    options = _parser().parse_args()
+    words = sys.argv[1:]
+    options = _parser(words).parse_args(words)
+    if options.command not in COMMANDS.values():
+        # `plan` is a command of `finetune`.
+        start(options.command, options)
     kubectl = Kubectl(_cluster_options(options))
-    command: Command = options.command
-    try:
-        raise SystemExit(command(kubectl, options))
-    except Refused as refused:
-        raise SystemExit(f"{refused}") from None
-    except KeyboardInterrupt:
-        print("\nleft alone: the job goes on", file=sys.stderr)
-        raise SystemExit(130) from None
+    command = partial(options.command, kubectl, options)
+    raise SystemExit(exit_code_of(command, left="left alone: the job goes on"))
 
 
 def run(kubectl: Kubectl, options: argparse.Namespace) -> int:
@@ -68,6 +66,9 @@ def logs(kubectl: Kubectl, options: argparse.Namespace) -> int:
 
 def plot(kubectl: Kubectl, options: argparse.Namespace) -> int:
     """Losses in the terminal."""
+    # Late: plotext is large.
+    from finetune_cli.cluster import curves
+
     size = shutil.get_terminal_size((curves.WIDTH, curves.HEIGHT))
     jobs = [kubectl.job(name) for name in options.names]
     try:
@@ -89,9 +90,12 @@ def results(kubectl: Kubectl, options: argparse.Namespace) -> int:
     for line in job_texts.attempts(job):
         print(f"  attempt {line}")
     if options.download is not None:
+        # Late: few ask for it.
+        from finetune_cli.cluster import downloading
+
         downloading.download(kubectl, job, options.download)
         print(f"  here      {options.download}")
-    return 0 if job_texts.phase_of(job) != job_texts.FAILED else 1
+    return job_texts.exit_code(job)
 
 
 def validate(kubectl: Kubectl, options: argparse.Namespace) -> int:
@@ -100,15 +104,6 @@ def validate(kubectl: Kubectl, options: argparse.Namespace) -> int:
         kubectl.run("apply", "--server-side", "--dry-run=server", "-f", str(options.file)), end=""
     )
     return 0
-
-
-def plan(kubectl: Kubectl, options: argparse.Namespace) -> int:
-    """Say what a file would do: becomes `finetune plan`, which asks no cluster."""
-    del kubectl
-    program = shutil.which("finetune")
-    if program is None:
-        raise Refused(NO_PLAN)
-    os.execv(program, [program, "plan", str(options.file)])  # noqa: S606 - no shell is wanted
 
 
 def stop(kubectl: Kubectl, options: argparse.Namespace) -> int:
@@ -123,6 +118,9 @@ def resume(kubectl: Kubectl, options: argparse.Namespace) -> int:
 
 def diff(kubectl: Kubectl, options: argparse.Namespace) -> int:
     """What two jobs were told differently, and what came of it."""
+    # Late: it needs YAML.
+    from finetune_cli.cluster import comparison
+
     print(comparison.compare(kubectl.job(options.one), kubectl.job(options.other)))
     return 0
 
@@ -134,7 +132,6 @@ COMMANDS: Mapping[str, Command] = {
     "plot": plot,
     "results": results,
     "validate": validate,
-    "plan": plan,
     "stop": stop,
     "resume": resume,
     "diff": diff,
@@ -142,9 +139,11 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def _watch(kubectl: Kubectl, name: str) -> int:
+    from finetune_cli.cluster import watching
+
     job = watching.watch(kubectl, name)
     print(job_texts.ending(job))
-    return 0 if job_texts.phase_of(job) == job_texts.SUCCEEDED else 1
+    return job_texts.exit_code(job)
 
 
 def _suspend(kubectl: Kubectl, name: str, *, suspended: bool) -> int:
@@ -158,10 +157,13 @@ def _jobs_in(file: Path) -> list[str]:
     Raises:
         Refused: it can't be read, or has none.
     """
+    # Late: it takes as long as all of `--help`.
+    import yaml
+
     try:
         documents = list(yaml.safe_load_all(file.read_text()))
     except OSError as error:
-        raise Refused(f"{file} cannot be read: {error.strerror}") from None
+        raise Refused(f"{file} cannot be read: {error.strerror}", NO_INPUT) from None
     except yaml.YAMLError as error:
         raise Refused(f"{file} is no YAML: {error}") from None
     names = [
@@ -170,7 +172,7 @@ def _jobs_in(file: Path) -> list[str]:
         if isinstance(document, dict) and document.get("kind") == "FineTuneJob"
     ]
     if not names:
-        raise Refused(f"{file} has no FineTuneJob: kubectl apply takes everything else")
+        raise Refused(f"{file} has no FineTuneJob: kubectl apply takes everything else", NO_INPUT)
     return names
 
 
@@ -179,13 +181,8 @@ def _cluster_options(options: argparse.Namespace) -> list[str]:
     return [f"--{name}={value}" for name, value in given.items() if value is not None]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="kubectl finetune",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = new_parser("kubectl finetune", DESCRIPTION)
     cluster = argparse.ArgumentParser(add_help=False)
     cluster.add_argument("-n", "--namespace", help="instead of that of the current context")
     cluster.add_argument("--context", help="of the kubeconfig, instead of the current one")
@@ -194,7 +191,12 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, explanation: str, *arguments: str) -> argparse.ArgumentParser:
         command = commands.add_parser(
-            name, help=explanation, description=explanation, parents=[cluster]
+            name,
+            help=explanation,
+            description=explanation,
+            epilog=EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[cluster],
         )
         for argument in arguments:
             command.add_argument(argument, metavar=argument.upper())
@@ -204,9 +206,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, explanation in (
         ("run", "apply a file, and watch its job to the end"),
         ("validate", "ask the cluster what it would say of a file; nothing is started"),
-        ("plan", "what a file would do, and how much GPU memory it needs; no cluster is asked"),
     ):
         add(name, explanation).add_argument("file", type=Path, metavar="JOB.yaml")
+    PLAN.add_to(commands, words, parents=[cluster])
     commands.choices["run"].add_argument(
         "--no-wait", action="store_true", help="apply it only, as kubectl apply does"
     )

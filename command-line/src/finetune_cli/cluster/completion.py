@@ -4,8 +4,9 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from finetune_cli.cluster.command_line import COMMANDS
-from finetune_cli.cluster.kubectl import Kubectl, Refused
+from finetune_cli.cluster.command_line import COMMANDS, PLAN
+from finetune_cli.cluster.kubectl import Kubectl
+from finetune_cli.terminal.exits import Refused
 
 FILES, NO_FILES = ":0", ":4"
 """cobra's directives: whether the shell may go on with names of files."""
@@ -25,7 +26,7 @@ def complete(words: Sequence[str], connect: Callable[[Sequence[str]], Kubectl]) 
     *before, last = words or [""]
     where, given = _split(before)
     if not given:
-        return [*(name for name in COMMANDS if name.startswith(last)), NO_FILES]
+        return [*(name for name in (*COMMANDS, PLAN.name) if name.startswith(last)), NO_FILES]
     if given[0] in OF_FILES:
         return [FILES]
     try:

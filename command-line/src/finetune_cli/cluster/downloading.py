@@ -6,8 +6,9 @@ import tarfile
 from pathlib import Path
 
 from finetune_cli.cluster import job_texts, results_pod
-from finetune_cli.cluster.kubectl import Kubectl, Refused
+from finetune_cli.cluster.kubectl import Kubectl
 from finetune_cli.cluster.results_pod import Body
+from finetune_cli.terminal.exits import KUBECTL_FAILED, NO_INPUT, Refused
 
 PATIENCE = "10m"
 """A node that has not run the trainer's image fetches some gigabytes first."""
@@ -23,7 +24,7 @@ def download(kubectl: Kubectl, job: Body, folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Refused(f"{folder} is there, and is no empty folder")
     if not (artifact := job.get("status", {}).get("artifact")):
-        raise Refused(f"{name} has published nothing")
+        raise Refused(f"{name} has published nothing", NO_INPUT)
     if (batch_job := _newest_batch_job(kubectl, job)) is None:
         raise Refused(
             f"{name} has no batch Job any more, whose account could read its store; with "
@@ -55,4 +56,4 @@ def _unpack(kubectl: Kubectl, pod: str, uri: str, folder: Path) -> None:
         ):
             archive.extractall(folder, filter="data")
     except (tarfile.TarError, OSError, Refused) as error:
-        raise Refused(f"{folder} is not complete: {error}") from None
+        raise Refused(f"{folder} is not complete: {error}", KUBECTL_FAILED) from None

@@ -4,6 +4,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from finetune_cli.terminal import texts
+from finetune_cli.terminal.display import Steps
+from finetune_contract.outcome import Blame, ExitCode
+from finetune_trainer.progress.progress_line import render_known
+
 Body = Mapping[str, Any]
 
 SUCCEEDED, FAILED = "Succeeded", "Failed"
@@ -26,7 +31,7 @@ def why(job: Body) -> str:
     """What the condition Ready says: what is going on, or what is waited for."""
     for condition in status_of(job).get("conditions", ()):
         if condition["type"] == "Ready":
-            return _plain(str(condition["message"]))
+            return texts.without_controls(str(condition["message"]))
     return "the operator has not looked at it yet"
 
 
@@ -37,19 +42,35 @@ def headline(job: Body) -> str:
     return f"{phase_of(job)}{number}: {why(job)}"
 
 
-def figures(job: Body) -> list[str]:
-    """Loss, speed and time left, as far as they are known."""
+def steps_of(job: Body) -> Steps | None:
+    """How far it is, once it trains."""
     progress = status_of(job).get("progress", {})
-    told = []
-    if "loss" in progress:
-        told.append(f"loss {progress['loss']:.4g}")
-    if "evalLoss" in progress:
-        told.append(f"eval {progress['evalLoss']:.4g}")
-    if "tokensPerSecond" in progress:
-        told.append(f"{progress['tokensPerSecond']:,.0f} tokens/s")
-    if progress.get("eta"):
-        told.append(f"{progress['eta']} left")
-    return told
+    if not progress.get("totalSteps"):
+        return None
+    figures = render_known(
+        loss=progress.get("loss"),
+        eval_loss=progress.get("evalLoss"),
+        tokens_per_second=progress.get("tokensPerSecond"),
+        eta=progress.get("eta", ""),
+    )
+    return Steps(
+        step=progress.get("step", 0),
+        total=progress["totalSteps"],
+        percent=progress.get("percent", 0),
+        figures=tuple(figures),
+    )
+
+
+def exit_code(job: Body) -> int:
+    """That of `finetune run` for the same end; a job that is not over yet has not failed."""
+    if phase_of(job) != FAILED:
+        return int(ExitCode.SUCCEEDED)
+    told = status_of(job).get("failure")
+    if not told:
+        # It was refused before its first attempt.
+        return int(ExitCode.USER)
+    blames = {blame.value: blame for blame in Blame}
+    return int(ExitCode.of(blames.get(told.get("blame"), Blame.INTERNAL)))
 
 
 def ending(job: Body) -> str:
@@ -62,25 +83,22 @@ def failure(job: Body) -> str:
     told = status_of(job).get("failure")
     if not told:
         return why(job)
-    lines = [_plain(f"{told['reason']}: {told['message']}")]
-    if told.get("remedy"):
-        lines.append(f"  remedy: {_plain(told['remedy'])}")
-    return "\n".join(lines)
+    return "\n".join(texts.render_failure(told["reason"], told["message"], told.get("remedy", "")))
 
 
 def _success(job: Body) -> str:
     progress, artifact = status_of(job).get("progress", {}), status_of(job).get("artifact", {})
-    lines = [f"Succeeded after {progress.get('step', 0)} steps."]
     history = status_of(job).get("lossHistory", ())
-    if history and "loss" in progress:
-        lines.append(f"  loss      {history[0]['loss']:.4g} -> {progress['loss']:.4g}")
-    if "evalLoss" in progress:
-        base = f"{progress['baseEvalLoss']:.4g} -> " if "baseEvalLoss" in progress else ""
-        lines.append(f"  eval loss {base}{progress['evalLoss']:.4g}")
-    if artifact:
-        lines.append(f"  artifact  {artifact.get('uri')}")
-        lines.append(f"  digest    {artifact.get('digest')}")
-    return "\n".join(lines)
+    success = texts.Success(
+        step=progress.get("step", 0),
+        first_loss=history[0]["loss"] if history else None,
+        loss=progress.get("loss"),
+        base_eval_loss=progress.get("baseEvalLoss"),
+        eval_loss=progress.get("evalLoss"),
+        artifact=artifact.get("uri"),
+        digest=artifact.get("digest"),
+    )
+    return "\n".join(texts.render_success(success))
 
 
 def attempts(job: Body) -> list[str]:
@@ -95,22 +113,7 @@ def attempts(job: Body) -> list[str]:
 
 def answers(job: Body) -> list[str]:
     """Held-out prompts, with what the model answered before and after."""
-    lines = []
-    for answer in status_of(job).get("answers", ()):
-        lines.append(f"  asked     {_on_one_line(answer['prompt'])}")
-        known = [name for name in ("before", "after") if name in answer]
-        lines += [f"    {name:<7} {_on_one_line(answer[name])}" for name in known]
-    return lines
-
-
-def _plain(text: str) -> str:
-    """Without what a terminal would take for orders: a model may answer anything, and a message may
-    quote a row of data. Its lines stay."""
-    return "".join(it if it.isprintable() or it == "\n" else " " for it in text)
-
-
-def _on_one_line(text: str) -> str:
-    return _plain(text).replace("\n", " ")
+    return [*texts.render_answers(status_of(job).get("answers", ()))]
 
 
 def batch_jobs(job: Body) -> list[str]:

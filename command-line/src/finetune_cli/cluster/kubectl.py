@@ -9,14 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import IO, Any
 
+from finetune_cli.terminal.exits import KUBECTL_FAILED, Refused
+
 Body = Mapping[str, Any]
 
 _LOG_LINE = re.compile(r"[IWEF]\d{4} ")
 """What kubectl's libraries log beside what it says itself."""
-
-
-class Refused(Exception):
-    """kubectl could not do it; the message is its own."""
 
 
 class Kubectl:
@@ -36,9 +34,9 @@ class Kubectl:
                 [*self._command, *words], input=given, capture_output=True, text=True
             )
         except FileNotFoundError:
-            raise Refused("there is no kubectl on the PATH") from None
+            raise Refused("there is no kubectl on the PATH", KUBECTL_FAILED) from None
         if done.returncode:
-            raise Refused(_words_of(done.stderr) or done.stdout.strip())
+            raise Refused(_words_of(done.stderr) or done.stdout.strip(), KUBECTL_FAILED)
         return done.stdout
 
     def get(self, kind: str, *words: str) -> Body:
@@ -76,7 +74,7 @@ class Kubectl:
                 with process.stdout as printed:
                     yield printed
             if code := process.wait():
-                raise Refused(f"kubectl {words[0]} ended with exit code {code}")
+                raise Refused(f"kubectl {words[0]} ended with exit code {code}", KUBECTL_FAILED)
         finally:
             process.kill()
             process.wait()
@@ -90,7 +88,7 @@ class Kubectl:
         try:
             return subprocess.run([*self._command, *words]).returncode
         except FileNotFoundError:
-            raise Refused("there is no kubectl on the PATH") from None
+            raise Refused("there is no kubectl on the PATH", KUBECTL_FAILED) from None
 
 
 def _words_of(printed: str) -> str:

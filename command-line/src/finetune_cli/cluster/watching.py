@@ -2,14 +2,13 @@
 """Shows a job until it is over: a bar on a terminal, a line for each change elsewhere."""
 
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, TextIO
-
-from tqdm import tqdm
+from collections.abc import Iterator
+from typing import TextIO
 
 from finetune_cli.cluster import job_texts
 from finetune_cli.cluster.job_texts import Body
 from finetune_cli.cluster.kubectl import Kubectl
+from finetune_cli.terminal.display import Display, every_percent
 
 EVERY_PERCENT = 10
 """How far it must have got for another line, where no bar can be drawn."""
@@ -23,7 +22,7 @@ def watch(kubectl: Kubectl, name: str, stream: TextIO | None = None) -> Body:
     """
     # By this its absence is told, of which a watch says nothing.
     job = kubectl.job(name)
-    display = Display(stream or sys.stderr)
+    display = JobDisplay(stream or sys.stderr)
     try:
         for seen in _versions(kubectl, name, job):
             job = seen
@@ -43,47 +42,16 @@ def _versions(kubectl: Kubectl, name: str, job: Body) -> Iterator[Body]:
     yield job
 
 
-class Display:
-    """What has been shown is not shown again."""
+class JobDisplay:
+    """Shows what changes in a job's status."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._told = ""
-        self._percent = 0
-        self._bar: Any = None
+        self._display = Display(stream, every_percent(EVERY_PERCENT))
 
     def show(self, job: Body) -> None:
-        if (line := job_texts.headline(job)) != self._told:
-            self._told = line
-            self.close()
-            print(line, file=self._stream, flush=True)
-        progress = job_texts.status_of(job).get("progress", {})
-        if job_texts.phase_of(job) == "Running" and progress.get("totalSteps"):
-            draw: Callable[[Body], None] = self._draw if self._stream.isatty() else self._print
-            draw(job)
+        is_training = job_texts.phase_of(job) == "Running"
+        headline, steps = job_texts.headline(job), job_texts.steps_of(job)
+        self._display.show(headline, steps, is_training=is_training)
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        self._bar = None
-
-    def _draw(self, job: Body) -> None:
-        progress = job_texts.status_of(job)["progress"]
-        self._bar = self._bar or tqdm(
-            total=progress["totalSteps"],
-            file=self._stream,
-            dynamic_ncols=True,
-            bar_format="{percentage:3.0f}% |{bar}| step {n_fmt}/{total_fmt}{postfix}",
-        )
-        self._bar.n = progress.get("step", 0)
-        self._bar.set_postfix_str("  ".join(job_texts.figures(job)), refresh=False)
-        self._bar.refresh()
-
-    def _print(self, job: Body) -> None:
-        progress = job_texts.status_of(job)["progress"]
-        percent = progress.get("percent", 0)
-        if percent // EVERY_PERCENT > self._percent // EVERY_PERCENT:
-            steps = f"step {progress.get('step', 0)}/{progress['totalSteps']}"
-            line = "  ".join((f"{percent}%", steps, *job_texts.figures(job)))
-            print(f"  {line}", file=self._stream, flush=True)
-        self._percent = percent
+        self._display.close()

@@ -8,14 +8,13 @@ import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from finetune_cli.local.validate import NO_INPUT
+from finetune_cli.terminal.exits import NO_INPUT, Refused
 from finetune_contract import layout
 from finetune_contract.codec import read
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import ExitCode
-from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.manifest import Manifest, Pointer
 from finetune_trainer.storage.store import Store, open_store, read_if_there
@@ -26,48 +25,41 @@ DESCRIPTION = """\
 Downloads what a run has published: adapter or model, report, metrics, and the manifest with the
 digest of every file, which is compared. URI is spec.output.uri, whose newest complete run is taken,
 the place of one run, or status.artifact.uri. Credentials are the environment's.
-
-exit codes: 0 done, 64 there are no credentials, or the folder is not empty, 66 there is no complete
-            run, 75 the store failed, or a file is not what the manifest says
 """
 
 
-def add_parser(commands: Any) -> None:
-    """Adds `download` to the commands of `finetune`."""
-    command = commands.add_parser(
-        "download",
-        help="fetch what a run has published, and check it",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("uri", metavar="URI", help="as in spec.output.uri or status.artifact.uri")
     command.add_argument(
         "folder", metavar="FOLDER", help="a new one; - writes a tar archive to standard output"
     )
-    command.set_defaults(command=download)
 
 
 def download(options: argparse.Namespace) -> int:
-    """Fetch a run, and give the exit code."""
+    """Fetch a run, and give the exit code.
+
+    Raises:
+        Refused: there is none, or no room for it, or it is not complete.
+        AttemptFailed: the store cannot be read, or a file is not what the manifest says.
+    """
     folder = Path(options.folder)
     is_archive = options.folder == STANDARD_OUTPUT
     if not is_archive and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        return _refuse(f"{folder} is there, and is no empty folder", ExitCode.USER)
+        raise Refused(f"{folder} is there, and is no empty folder")
     try:
         found = _find_run(_uri(options.uri), os.environ)
         if found is None:
-            return _refuse(f"{options.uri} has no complete run", NO_INPUT)
+            raise Refused(f"{options.uri} has no complete run", NO_INPUT)
         store, manifest = found
         if is_archive:
             _write_archive(store, manifest, sys.stdout.buffer)
         else:
             _fill_folder(store, manifest, folder)
-    except AttemptFailed as error:
-        return _refuse(error.failure.message, ExitCode.of(error.failure.blame))
     except InvalidDocument as error:
-        return _refuse(f"{options.uri}: {error}", ExitCode.INFRASTRUCTURE)
+        raise Refused(f"{options.uri}: {error}", ExitCode.INFRASTRUCTURE) from None
     except KeyboardInterrupt:
-        return _refuse(f"stopped: {options.folder} is not complete", ExitCode.INTERRUPTED)
+        message = f"stopped: {options.folder} is not complete"
+        raise Refused(message, ExitCode.INTERRUPTED) from None
     print(f"{store.uri}: {len(manifest.files)} files, {manifest.digest}", file=sys.stderr)
     return int(ExitCode.SUCCEEDED)
 
@@ -75,11 +67,6 @@ def download(options: argparse.Namespace) -> int:
 def _uri(given: str) -> str:
     is_path = locations.scheme_of(given) is None
     return Path(given).expanduser().absolute().as_uri() if is_path else given.rstrip("/")
-
-
-def _refuse(sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr)
-    return int(code)
 
 
 def _find_run(uri: str, environment: Mapping[str, str]) -> tuple[Store, Manifest] | None:

@@ -9,15 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from finetune_cli.files import job_file, overrides
+from finetune_cli.files import overrides
+from finetune_cli.local.job_reading import read_job
 from finetune_cli.local.preview import Prospect, foresee
-from finetune_cli.local.validate import NO_INPUT
 from finetune_contract.outcome import ExitCode
 from finetune_spec.config import Context
 from finetune_spec.memory import Architecture, Estimate, read_config
 from finetune_spec.memory.fitting import describe
 from finetune_spec.quantities import parse_quantity, render_bytes
-from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.inputs.model_facts import ModelUnknown, find_facts
 from finetune_trainer.inputs.train_rows import count_train_rows
 
@@ -30,19 +29,11 @@ the hub. Nothing is downloaded beside them, and neither a GPU nor torch is neede
 The estimate is explained in docs/memory.md: weights, gradients and optimizer states are exact for
 known families of models, activations and the peak are within a quarter of what was measured.
 
-exit codes: 0 planned (also where it would not fit), 64 the job must be changed,
-            66 the file cannot be read
+The exit code is 0 also for a job that would not fit.
 """
 
 
-def add_parser(commands: Any) -> None:
-    """Adds `plan` to the commands of `finetune`."""
-    command = commands.add_parser(
-        "plan",
-        help="say what a job would do, and how much GPU memory it needs",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("job", type=Path, metavar="JOB.yaml", help="the FineTuneJob")
     command.add_argument(
         "--gpu-memory",
@@ -54,22 +45,16 @@ def add_parser(commands: Any) -> None:
         "--output", choices=("text", "json"), default="text", help="json for programs"
     )
     overrides.add_option(command)
-    command.set_defaults(command=plan)
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Print the plan, and give the exit code."""
-    try:
-        content = options.job.read_bytes()
-    except OSError as error:
-        print(f"{options.job} cannot be read: {error.strerror}", file=sys.stderr)
-        return NO_INPUT
-    try:
-        settings = overrides.parse_overrides(options.settings)
-        job = job_file.parse_job(content, str(options.job), overrides=settings)
-    except AttemptFailed as error:
-        print(error.failure.message, file=sys.stderr)
-        return int(ExitCode.USER)
+    """Print the plan, and give the exit code.
+
+    Raises:
+        Refused: the file cannot be read.
+        AttemptFailed: the job must be changed.
+    """
+    job = read_job(options.job, options.settings)
     for warning in job.warnings:
         print(warning, file=sys.stderr)
     context = Context(

@@ -7,16 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from finetune_cli.files import overrides
 from finetune_cli.files.file_check import CheckedFile, check_file
 from finetune_cli.files.yaml.tree import Found
+from finetune_cli.terminal.exits import NO_INPUT, Refused
 from finetune_contract.outcome import ExitCode
-from finetune_trainer.failures.errors import AttemptFailed
-
-NO_INPUT = 66
-"""sysexits' EX_NOINPUT, beside the exit codes of the contract, which are from there too."""
 
 DESCRIPTION = """\
 Checks FineTuneJobs, FineTuneSchedules and bare SFT configs (the YAML that `trl sft --config`
@@ -25,9 +21,6 @@ trainer. It needs neither a cluster nor torch, and names the line of every mista
 
 A folder is searched for *.yaml, *.yml and *.json; what is none of these is skipped.
 YAML is read as kubectl reads it; in addition, a key that stands twice is a mistake.
-
-exit codes: 0 nothing to change (with --strict: no warnings either), 64 something must be changed,
-            66 a file cannot be read, or there is nothing to check
 """
 
 _STANDARD_INPUT = "<stdin>"
@@ -42,14 +35,7 @@ class Source:
     checked: CheckedFile
 
 
-def add_parser(commands: Any) -> None:
-    """Adds `validate` to the commands of `finetune`."""
-    command = commands.add_parser(
-        "validate",
-        help="say what is wrong with job files, and in which line",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "files", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input"
     )
@@ -61,37 +47,26 @@ def add_parser(commands: Any) -> None:
     )
     overrides.add_option(command)
     command.add_argument("--strict", action="store_true", help="take warnings for mistakes")
-    command.set_defaults(command=validate)
 
 
 def validate(options: argparse.Namespace) -> int:
-    """Check the files, print what was found, and give the exit code."""
-    try:
-        settings = overrides.parse_overrides(options.settings)
-    except AttemptFailed as error:
-        print(error.failure.message, file=sys.stderr)
-        return int(ExitCode.USER)
-    return _validate(options, settings)
+    """Check the files, print what was found, and give the exit code.
 
-
-def _validate(options: argparse.Namespace, settings: Sequence[overrides.Override]) -> int:
+    Raises:
+        AttemptFailed: a `--set` is wrong, or leads nowhere.
+    """
+    settings = overrides.parse_overrides(options.settings)
     sources, unreadable = [], []
     for name in options.files:
         try:
             sources += list(_read(name, settings))
         except OSError as error:
             unreadable.append(f"{name} cannot be read: {error.strerror}")
-        except AttemptFailed as error:
-            print(error.failure.message, file=sys.stderr)
-            return int(ExitCode.USER)
     print(_RENDERERS[options.output](sources))
-    for message in unreadable:
-        print(message, file=sys.stderr)
-    if not unreadable and not any(source.checked.checked for source in sources):
-        print("there is no FineTuneJob, FineTuneSchedule or SFT config to check", file=sys.stderr)
-        return NO_INPUT
     if unreadable:
-        return NO_INPUT
+        raise Refused("\n".join(unreadable), NO_INPUT)
+    if not any(source.checked.checked for source in sources):
+        raise Refused("there is no FineTuneJob, FineTuneSchedule or SFT config to check", NO_INPUT)
     return exit_code(sources, is_strict=options.strict)
 
 

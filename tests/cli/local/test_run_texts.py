@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from finetune_cli.local.terminal import LINE_SECONDS, Display
+from finetune_cli.local.run_texts import LINE_SECONDS, RunDisplay
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_spec.quantities import render_duration
 from finetune_trainer.progress.progress_line import render_progress
@@ -57,7 +57,7 @@ def test_a_duration_has_the_units_that_count(seconds: int, words: str) -> None:
 
 def test_a_terminal_shows_a_bar_with_loss_speed_and_time_left() -> None:
     terminal = Terminal()
-    display = Display(terminal)
+    display = RunDisplay(terminal)
 
     display.show(Progress(phase=TrainerPhase.FETCHING))
     display.show(at(50, loss=0.5, tokens=900, eta=45))
@@ -74,7 +74,7 @@ def test_a_terminal_shows_a_bar_with_loss_speed_and_time_left() -> None:
 
 def test_elsewhere_a_line_comes_now_and_then_and_at_the_end() -> None:
     stream, clock = io.StringIO(), Clock()
-    display = Display(stream, clock)
+    display = RunDisplay(stream, clock)
 
     for step in range(1, 91):
         clock.seconds = step
