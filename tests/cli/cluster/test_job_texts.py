@@ -8,7 +8,7 @@ import pytest
 
 from finetune_cli.cluster import job_texts
 from finetune_cli.cluster.kubectl import read_documents
-from finetune_cli.cluster.watching import JobDisplay
+from finetune_cli.cluster.watching import WatchDisplay
 
 
 def a_job(phase: str = "Running", *, message: str = "trains", **status: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def test_a_job_that_was_refused_says_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("blame", "code"),
+    ("category", "code"),
     [
         ("User", 64),
         ("Internal", 70),
@@ -96,8 +96,8 @@ def test_a_job_that_was_refused_says_what_is_wrong() -> None:
         ("of a newer operator", 70),
     ],
 )
-def test_a_failed_job_ends_the_command_as_its_run_would_here(blame: str, code: int) -> None:
-    failure = {"reason": "Any", "message": "it failed", "blame": blame}
+def test_a_failed_job_ends_the_command_as_its_run_would_here(category: str, code: int) -> None:
+    failure = {"reason": "Any", "message": "it failed", "category": category}
 
     assert job_texts.exit_code(a_job("Failed", failure=failure)) == code
 
@@ -158,7 +158,7 @@ def test_the_log_that_tells_most_is_read(
 
 def test_without_a_terminal_there_is_a_line_for_each_change_and_every_tenth() -> None:
     stream = StringIO()
-    display = JobDisplay(stream)
+    display = WatchDisplay(stream)
 
     def at(step: int) -> dict[str, Any]:
         progress = {"step": step, "totalSteps": 40, "percent": step * 100 // 40, "loss": 1 / step}

@@ -4,7 +4,7 @@
 import pytest
 
 from finetune_cli.terminal.exits import MEANINGS, NO_INPUT, Refused, exit_code_of
-from finetune_contract.outcome import Blame, ExitCode
+from finetune_contract.outcome import Category, ExitCode
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import attempt_failed
 
@@ -50,4 +50,4 @@ def test_what_nobody_foresaw_is_not_hidden() -> None:
 
 def test_every_code_of_the_trainer_has_a_meaning() -> None:
     assert set(ExitCode) <= set(MEANINGS)
-    assert {ExitCode.of(blame) for blame in Blame} <= set(MEANINGS)
+    assert {ExitCode.of(category) for category in Category} <= set(MEANINGS)

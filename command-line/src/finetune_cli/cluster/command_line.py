@@ -14,7 +14,7 @@ from finetune_cli.local.command_line import start
 from finetune_cli.terminal.commands import Deferred, new_parser
 from finetune_cli.terminal.exits import EPILOG, NO_INPUT, Refused, exit_code_of
 
-Command = Callable[[Kubectl, argparse.Namespace], int]
+ClusterCommand = Callable[[Kubectl, argparse.Namespace], int]
 
 JOB = "finetunejobs.finetune.dev"
 DESCRIPTION = "Run, watch, plot, compare and stop FineTuneJobs."
@@ -125,7 +125,7 @@ def diff(kubectl: Kubectl, options: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS: Mapping[str, Command] = {
+COMMANDS: Mapping[str, ClusterCommand] = {
     "run": run,
     "watch": watch,
     "logs": logs,

@@ -6,7 +6,7 @@ from typing import Any
 
 from finetune_cli.terminal import texts
 from finetune_cli.terminal.display import Steps
-from finetune_contract.outcome import Blame, ExitCode
+from finetune_contract.outcome import Category, ExitCode
 from finetune_trainer.progress.progress_line import render_known
 
 Body = Mapping[str, Any]
@@ -69,8 +69,8 @@ def exit_code(job: Body) -> int:
     if not told:
         # It was refused before its first attempt.
         return int(ExitCode.USER)
-    blames = {blame.value: blame for blame in Blame}
-    return int(ExitCode.of(blames.get(told.get("blame"), Blame.INTERNAL)))
+    categories = {category.value: category for category in Category}
+    return int(ExitCode.of(categories.get(told.get("category"), Category.INTERNAL)))
 
 
 def ending(job: Body) -> str:

@@ -22,7 +22,7 @@ def watch(kubectl: Kubectl, name: str, stream: TextIO | None = None) -> Body:
     """
     # By this its absence is told, of which a watch says nothing.
     job = kubectl.job(name)
-    display = JobDisplay(stream or sys.stderr)
+    display = WatchDisplay(stream or sys.stderr)
     try:
         for seen in _versions(kubectl, name, job):
             job = seen
@@ -42,7 +42,7 @@ def _versions(kubectl: Kubectl, name: str, job: Body) -> Iterator[Body]:
     yield job
 
 
-class JobDisplay:
+class WatchDisplay:
     """Shows what changes in a job's status."""
 
     def __init__(self, stream: TextIO) -> None:

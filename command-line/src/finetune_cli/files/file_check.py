@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune_cli.files.overrides import Override, apply_overrides
 from finetune_cli.files.yaml.source_lines import Document, read_documents
-from finetune_cli.files.yaml.tree import Found, Place
+from finetune_cli.files.yaml.tree import Found, Position
 from finetune_spec.config import Problem, check_config
 from finetune_spec.config.parse.schema import NEWEST, load_schema
 from finetune_spec.config.problem import quoted
@@ -53,7 +53,7 @@ def check_file(
     if is_named and not checked and not skipped:
         message = f"holds nothing: expected a {KIND}, a {SCHEDULE_KIND} or an SFT config"
         nothing = Problem(path="", message=message)
-        found.append(Found(problem=nothing, place=Place(line=1, column=1)))
+        found.append(Found(problem=nothing, place=Position(line=1, column=1)))
         checked = 1
     return CheckedFile(found=tuple(found), checked=checked, skipped=tuple(skipped))
 

@@ -17,7 +17,7 @@ from finetune_cli.local import run_texts
 from finetune_cli.local.job_reading import read_job
 from finetune_cli.terminal.exits import Refused
 from finetune_contract import layout
-from finetune_contract.outcome import Blame, Outcome
+from finetune_contract.outcome import Category, Outcome
 from finetune_contract.run import Run
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
@@ -27,7 +27,7 @@ from finetune_trainer.plan.node.gpu_probe import find_hardware
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter
 from finetune_trainer.storage import locations
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 
 GRACE_SECONDS = 600.0
 """Nobody kills a run in a terminal: Ctrl-C may take as long as saving takes."""
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _train(described: Run, workspace: Workspace, hardware: Hardware, stop: StopRequest) -> int:
     display = run_texts.RunDisplay(sys.stderr)
-    around = Surroundings(
+    context = AttemptContext(
         workspace=workspace,
         environment=os.environ,
         hardware=hardware,
@@ -100,7 +100,7 @@ def _train(described: Run, workspace: Workspace, hardware: Hardware, stop: StopR
         # Whoever has logged in to a hub or tracker here has a file at home that says so.
         has_whole_environment=False,
     )
-    outcome = carry_out(described, around)
+    outcome = carry_out(described, context)
     display.close()
     if outcome.failure is not None:
         return _tell(outcome, _kept_log(outcome, workspace))
@@ -117,9 +117,9 @@ def _tell(outcome: Outcome, log: Path | None) -> int:
 
 def _kept_log(outcome: Outcome, workspace: Workspace) -> Path | None:
     """The ranks' log where it helps: nobody needs one to correct a job of their own."""
-    is_wanted = outcome.failure is not None and outcome.failure.blame in (
-        Blame.INTERNAL,
-        Blame.INFRASTRUCTURE,
+    is_wanted = outcome.failure is not None and outcome.failure.category in (
+        Category.INTERNAL,
+        Category.INFRASTRUCTURE,
     )
     if not is_wanted or not workspace.log.is_file():
         return None

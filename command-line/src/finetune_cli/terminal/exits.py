@@ -56,7 +56,7 @@ def exit_code_of(command: Callable[[], int], *, left: str = "stopped") -> int:
     except Refused as refused:
         return refuse(str(refused), refused.exit_code)
     except AttemptFailed as error:
-        return refuse(str(error), ExitCode.of(error.failure.blame))
+        return refuse(str(error), ExitCode.of(error.failure.category))
     except KeyboardInterrupt:
         return refuse(f"\n{left}", LEFT)
 

@@ -7,7 +7,7 @@ As many series as there are jobs that have not ended, up to a limit; all else is
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from finetune_operator.job.status.status import is_finished
+from finetune_operator.job.status.finished import is_finished
 from finetune_operator.objects.names import Phase
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
