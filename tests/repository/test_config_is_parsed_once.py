@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from finetune_trainer.cli.job_file import parse_job as parse_file
 
+from finetune_cli.files.job_file import parse_job as parse_file
 from finetune_contract.run import World
 from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.spec import parse_job
