@@ -20,12 +20,12 @@ from typing import Any
 
 import pytest
 
+from finetune_cli.files.yaml.source_lines import Document, read_documents
+from finetune_cli.local.command_line import main
 from finetune_contract.run import JobReference, Run, World
 from finetune_operator.job.spec import parse_job
 from finetune_operator.webhook.review import review
 from finetune_spec.job import CONFIG_PATH
-from finetune_trainer.cli.command_line import main
-from finetune_trainer.cli.yaml.source_lines import Document, read_documents
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.parsed_run import parse_run

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from finetune_cli.files.job_file import parse_job as parse_file
 from finetune_contract.run import World
 from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.spec import parse_job
 from finetune_operator.webhook.review import review
 from finetune_spec.config.parse import sft_config
 from finetune_trainer.attempt import stages
-from finetune_trainer.cli.job_file import parse_job as parse_file
 from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.exchange.workspace import Workspace
