@@ -111,8 +111,8 @@ def host_paths_are_allowed(spec: Spec, namespace: str, settings: Settings) -> It
 
 def service_account_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
     """By workload identity its rights in a cloud are the pods'."""
-    pod = (spec.get("podTemplate") or {}).get("spec") or {}
-    name, allowed = pod.get("serviceAccountName") or "default", settings.allowed_service_accounts
+    name = _pod_in(spec).get("serviceAccountName") or "default"
+    allowed = settings.allowed_service_accounts
     if not _matches(name, allowed):
         found = f"found {quoted(name)}, expected {_one_of(allowed)}"
         yield _refusal(f"{_POD}.serviceAccountName", found, "ALLOWED_SERVICE_ACCOUNTS")
@@ -143,16 +143,18 @@ def _outputs(spec: Spec) -> Iterator[tuple[str, str]]:
         yield "spec.config.push_to_hub", f"hf://{config.get('hub_model_id') or ''}"
 
 
+def _pod_in(spec: Spec) -> Mapping[str, Any]:
+    return (spec.get("podTemplate") or {}).get("spec") or {}
+
+
 def _volumes(spec: Spec) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    pod = (spec.get("podTemplate") or {}).get("spec") or {}
-    for place, volume in enumerate(pod.get("volumes") or ()):
+    for place, volume in enumerate(_pod_in(spec).get("volumes") or ()):
         yield f"{_POD}.volumes[{place}]", volume
 
 
 def _variables(spec: Spec) -> Iterator[tuple[str, str]]:
     """Those that a job sets in plain sight; what a Secret or ConfigMap brings is not known here."""
-    pod = (spec.get("podTemplate") or {}).get("spec") or {}
-    for container in pod.get("containers") or ():
+    for container in _pod_in(spec).get("containers") or ():
         for place, entry in enumerate(container.get("env") or ()):
             yield f"{_POD}.containers[0].env[{place}].name", str(entry["name"])
     block = spec["config"].get("env")
