@@ -9,8 +9,9 @@ Everything is checked before, so building can't fail. No I/O in this folder.
 from collections.abc import Mapping
 from typing import Any
 
+from finetune_contract.run import digest
 from finetune_operator.job.manifests.metadata import with_content
-from finetune_operator.job.manifests.run_document import build_config_map
+from finetune_operator.job.manifests.run_document import build_config_map, build_run
 from finetune_operator.job.manifests.service import build_service
 from finetune_operator.job.manifests.training_job import build_training_job
 from finetune_operator.job.spec import FineTuneJob
@@ -31,7 +32,8 @@ def build_attempt(
 
     The Job is last: once it is there, whatever its pods need is there.
     """
-    config_map = build_config_map(job, attempt, adjustments)
-    training_job = build_training_job(job, attempt, settings, adjustments)
+    document = build_run(job, attempt, adjustments).to_json()
+    config_map = build_config_map(job, attempt, document)
+    training_job = build_training_job(job, attempt, settings, adjustments, digest(document))
     services = () if job.resources.nodes == 1 else (build_service(job, attempt),)
     return tuple(map(with_content, (config_map, *services, training_job)))

@@ -13,13 +13,13 @@ from finetune_operator.objects.names import child_name
 from finetune_operator.objects.raw import Manifest
 
 
-def build_config_map(job: FineTuneJob, attempt: int, adjustments: Mapping[str, Any]) -> Manifest:
+def build_config_map(job: FineTuneJob, attempt: int, document: str) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": build_metadata(job, attempt),
         "immutable": True,
-        "data": {RUN_FILE: build_run(job, attempt, adjustments).to_json()},
+        "data": {RUN_FILE: document},
     }
 
 

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetune_contract.outcome import ExitCode
-from finetune_contract.run import digest
 from finetune_operator.job.definitions import SHORT
 from finetune_operator.job.manifests.metadata import build_metadata, kueue_entries
 from finetune_operator.job.manifests.pod import build_pod_template
-from finetune_operator.job.manifests.run_document import build_run
 from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.objects.names import (
     ANNOTATION_ADJUSTMENTS,
@@ -23,9 +21,13 @@ from finetune_operator.settings import Settings
 
 
 def build_training_job(
-    job: FineTuneJob, attempt: int, settings: Settings, adjustments: Mapping[str, Any]
+    job: FineTuneJob,
+    attempt: int,
+    settings: Settings,
+    adjustments: Mapping[str, Any],
+    run_digest: str,
 ) -> Manifest:
-    metadata, run = build_metadata(job, attempt), build_run(job, attempt, adjustments)
+    metadata = build_metadata(job, attempt)
     metadata["labels"] |= kueue_entries(dict(job.labels))
     metadata["annotations"] = {
         **kueue_entries(dict(job.annotations)),
@@ -43,7 +45,7 @@ def build_training_job(
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             **_build_completion(job),
-            "template": build_pod_template(job, attempt, settings, digest(run.to_json())),
+            "template": build_pod_template(job, attempt, settings, run_digest),
         },
     }
 
