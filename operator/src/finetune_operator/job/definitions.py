@@ -17,15 +17,18 @@ def read_definition(record: Mapping[str, Any]) -> str | None:
     """What a status or an attempt's record says; None where it says nothing."""
     short, whole = record.get("definition"), record.get("definitionDigest")
     # An older operator that wrote in between knows nothing of the whole one.
-    is_whole = isinstance(whole, str) and (not short or whole.startswith(short))
-    return whole if is_whole else short
+    is_current = isinstance(whole, str) and (not short or whole.startswith(short))
+    return whole if is_current else short
+
+
+def is_whole(definition: str) -> bool:
+    return len(definition) > SHORT
 
 
 def render_definition(definition: str) -> dict[str, str | None]:
-    is_whole = len(definition) > SHORT
     return {
         "definition": definition[:SHORT] or None,
-        "definitionDigest": definition if is_whole else None,
+        "definitionDigest": definition if is_whole(definition) else None,
     }
 
 

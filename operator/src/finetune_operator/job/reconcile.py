@@ -12,6 +12,7 @@ from typing import Any
 from finetune_operator.job.attempts import parse_attempts
 from finetune_operator.job.cluster import JobCluster
 from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.definitions import is_whole, read_definition
 from finetune_operator.job.manifests import build_attempt
 from finetune_operator.job.observe.observation import Observed, observe
 from finetune_operator.job.spec import FineTuneJob, definition_of, parse_job
@@ -73,8 +74,11 @@ async def reconcile(
 async def _look_after_finished(body: Body, *, cluster: JobCluster, now: datetime) -> Reconciled:
     """An edit is seen; the children go when their time has come."""
     previous, spec = body["status"], body["spec"]
-    generation = body["metadata"]["generation"]
-    seen = acknowledged_status(previous, generation, definition_of(spec))
+    definition = read_definition(previous) or ""
+    if not is_whole(definition):
+        # An older operator recorded no more; what is finished defines the same.
+        definition = definition_of(spec)
+    seen = acknowledged_status(previous, body["metadata"]["generation"], definition)
     due = find_cleanup(previous, spec)
     if due is None or due > now:
         wait = None if due is None else due - now
