@@ -29,7 +29,7 @@ def test_an_object_of_any_depth_is_read_and_stays_too_deep(opening: str, times: 
 
 @pytest.mark.parametrize("text", ["[" * 9000, "[" * 9000 + "]", "{", '{"a": ' * 200, "]" * 200])
 def test_what_is_no_json_is_refused_however_deep(text: str) -> None:
-    with pytest.raises(InvalidDocument, match="^object is not JSON"):
+    with pytest.raises(InvalidDocument, match=r"^object is not JSON"):
         parse_kept(text, "object")
 
 

@@ -26,6 +26,7 @@ Each of the last nine is a table of small functions: a new check is one function
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from finetune_spec.bounds import find_beyond
 from finetune_spec.config.check.advice import ADVICE
 from finetune_spec.config.check.choices import CHOICE_CHECKS
 from finetune_spec.config.check.keys import KEY_CHECKS
@@ -56,9 +57,12 @@ def parse_config(
     """The config that all that follows carries, with everything that is wrong with it.
 
     This is the border: whoever has got an `SftConfig` reads no raw mapping. There is one for a
-    wrong config too, as a job that an older operator accepted goes on.
+    wrong config too, as a job that an older operator accepted goes on; one that is beyond the
+    bounds is not read at all.
     """
     context = context or Context()
+    if (beyond := find_beyond(written, "")) is not None:
+        return read_config({}, context.schema), (beyond,)
     config = read_config(written, context.schema)
     return config, check_config(config, context)
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many parameters LoRA trains, and beside which matrices. No I/O here."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from finetune_spec.memory.architecture import Architecture, Linear
+from finetune_spec.memory.patterns import UnknownPattern, read_pattern
 from finetune_spec.memory.strategy import Lora
 
 ALL_LINEAR = "all-linear"
@@ -34,15 +34,23 @@ _HEAD = "lm_head"
 
 def find_targets(model: Architecture, lora: Lora) -> tuple[tuple[Linear, int], ...]:
     """Each matrix of a layer that is adapted, and in how many layers it is."""
-    found = []
+    try:
+        is_target = _reader_of(model, lora)
+        return tuple(_find_targets(model, lora, is_target))
+    except UnknownPattern:
+        # Too many rather than too few: what the estimate is for is whether it fits.
+        return tuple((linear, model.layers) for linear in model.linears)
+
+
+def _find_targets(
+    model: Architecture, lora: Lora, is_target: Callable[[str], bool]
+) -> Iterator[tuple[Linear, int]]:
     for linear in model.linears:
         layers = sum(
-            _is_target(model.layer_of(number, linear), model, lora)
-            for number in _layers_to_ask(model, lora)
+            is_target(model.layer_of(number, linear)) for number in _layers_to_ask(model, lora)
         )
         if layers:
-            found.append((linear, layers * _layers_asked_for(model, lora)))
-    return tuple(found)
+            yield linear, layers * _layers_asked_for(model, lora)
 
 
 def count_adapter(model: Architecture, lora: Lora) -> int:
@@ -89,18 +97,21 @@ def _is_expression(lora: Lora) -> bool:
     return isinstance(lora.targets, str) and lora.targets != ALL_LINEAR
 
 
-def _is_target(name: str, model: Architecture, lora: Lora) -> bool:
+def _reader_of(model: Architecture, lora: Lora) -> Callable[[str], bool]:
+    """Whether a module of this name is adapted.
+
+    Raises:
+        UnknownPattern: of its expression that is not known here.
+    """
     targets = lora.targets
     if targets is None:
         targets = DEFAULT_TARGETS.get(model.model_type, ())
     if targets == ALL_LINEAR:
-        return True
+        return lambda name: True
     if isinstance(targets, str):
-        try:
-            return re.fullmatch(targets, name) is not None
-        except re.error:
-            return False
-    return any(name == target or name.endswith(f".{target}") for target in targets)
+        return read_pattern(targets).matches
+    names = tuple(targets)
+    return lambda name: any(name == target or name.endswith(f".{target}") for target in names)
 
 
 def _magnitude(linear: Linear, lora: Lora) -> int:
