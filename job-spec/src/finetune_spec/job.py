@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune_spec.bounds import find_beyond
 from finetune_spec.config import Context, Problem, SftConfig, parse_config, read_config
+from finetune_spec.config.bounds import find_beyond
 from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema, version_of_image
 from finetune_spec.config.problem import warning
 from finetune_spec.lost_nulls import find_lost_nulls

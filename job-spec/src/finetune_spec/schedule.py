@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from finetune_contract.documents import parse_object
-from finetune_spec.bounds import find_beyond
+from finetune_spec.config.bounds import find_beyond
 from finetune_spec.config.problem import Problem, quoted
 from finetune_spec.cron.expression import parse_cron
 from finetune_spec.cron.times import next_time

@@ -4,6 +4,7 @@
 Door: `parse_config`.
 
 problem      what a check says
+bounds       how deep, long and large anything may be: asked first
 schema       TRL's keys with types, choices, defaults and help, by version of TRL
 spellings    older names of keys
 reading      the config as rules read it, and what else they may know (`Context`)
@@ -26,7 +27,7 @@ Each of the last nine is a table of small functions: a new check is one function
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from finetune_spec.bounds import find_beyond
+from finetune_spec.config.bounds import find_beyond
 from finetune_spec.config.check.advice import ADVICE
 from finetune_spec.config.check.choices import CHOICE_CHECKS
 from finetune_spec.config.check.keys import KEY_CHECKS

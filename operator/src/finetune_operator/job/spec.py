@@ -17,8 +17,8 @@ from finetune_operator.job.guard_rails import check_guard_rails
 from finetune_operator.objects.names import JobKey, job_key
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
-from finetune_spec.bounds import find_beyond
 from finetune_spec.config import Problem, SftConfig
+from finetune_spec.config.bounds import find_beyond
 from finetune_spec.job import CheckedSpec, check_job, estimate_job
 from finetune_spec.pods.devices import DEFAULT_GPU, NO_GPU_RESOURCE
 

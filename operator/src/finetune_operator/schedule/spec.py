@@ -14,8 +14,8 @@ from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
 from finetune_operator.schedule.due import Timetable
 from finetune_operator.settings import Settings
-from finetune_spec.bounds import find_beyond
 from finetune_spec.config import Problem
+from finetune_spec.config.bounds import find_beyond
 from finetune_spec.cron.expression import parse_cron
 from finetune_spec.cron.zones import UTC, find_zone
 from finetune_spec.schedule import check_schedule, in_template
