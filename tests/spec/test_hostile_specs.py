@@ -2,6 +2,7 @@
 """Whatever a tenant writes into a config, a spec or a model's config.json: each check takes little
 time, none fails, and what is refused is refused with its place."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,7 +51,8 @@ def told_of(config: Mapping[str, Any], model: Mapping[str, Any] | None = MODEL) 
     """What is said of a config, after all that an operator does with it was done quickly."""
     spec = spec_with(config)
     checked = quickly(lambda: check_job(spec, model=model, gpu_bytes=8 * 2**30))
-    quickly(lambda: estimate_job(checked))
+    if all(problem.is_warning for problem in checked.problems):
+        quickly(lambda: estimate_job(checked))
     problems: list[Problem] = list(checked.problems)
     for problem in problems:
         str(problem).encode()
@@ -115,7 +117,10 @@ def test_a_models_config_may_say_anything(key: str) -> None:
         try:
             quickly(lambda model=model: parse_model(model))
         except UnreadableModel as unreadable:
-            assert len(str(unreadable)) < 500, name
+            told = str(unreadable)
+        else:
+            told = ""
+        assert len(told) < 500, name
 
 
 @pytest.mark.parametrize(
@@ -147,7 +152,7 @@ def test_a_schedule_may_say_anything(place: str, name: str) -> None:
 @pytest.mark.parametrize("text", [value for value in VALUES.values() if isinstance(value, str)])
 def test_times_and_quantities_are_read_quickly_or_refused(text: str) -> None:
     for read in (parse_cron, parse_quantity, lambda it: parse_cron(f"@every {it}")):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"found|expected"):
             quickly(lambda read=read: read(text))
 
 
@@ -167,7 +172,7 @@ def test_what_is_within_the_bounds_is_let_through() -> None:
         ({"a": ["x" * 30_000] * 60}, f"takes more than {MAX_BYTES // 1024}Ki"),
         ({"a": {"\ud800": 1}}, r"a\.\?: its name holds half of a surrogate pair"),
         ({"a": [1, {"b": float("inf")}]}, r"a\[1\]\.b: found Infinity, expected a finite number"),
-        ({"a": -(10**5000)}, "a: found a whole number of more than 64 bits"),
+        ({"a": -(10**5000)}, "a: found a number of more than 64 bits"),
     ],
 )
 def test_what_is_beyond_the_bounds_is_told_once_with_its_place(
@@ -180,4 +185,4 @@ def test_what_is_beyond_the_bounds_is_told_once_with_its_place(
         assert str(problems[0]).startswith("a.b[0][0]")
         assert str(problems[0]).endswith("is nested more than 32 deep")
     else:
-        assert pytest.importorskip("re").search(expected, str(problems[0]))
+        assert re.search(expected, str(problems[0]))

@@ -60,6 +60,7 @@ VALUES: Mapping[str, Any] = {
 """By what it is. Each can come over the wire, or out of a file."""
 
 BEYOND = frozenset(name for name in VALUES if name.startswith(("100 kB", "9,000", "1,100", "10^")))
+BEYOND |= {"1e308", "NaN", "Infinity", "half a pair", "half a pair as a key", "40 lists"}
 BEYOND -= {"10^18"}
 """Those that no place may hold."""
 

@@ -22,8 +22,8 @@ MAX_VALUES = 20_000
 MAX_BYTES = 2**20 - 2**16
 """In all, as the run document spells it: a ConfigMap holds 1 MiB, and there is more in it."""
 
-MAX_WHOLE = 2**64 - 1
-"""torch's largest seed."""
+MAX_NUMBER = 2**64 - 1
+"""In magnitude: torch's largest seed."""
 
 _SHOWN = 40
 """Characters of a name in a path."""
@@ -90,13 +90,12 @@ def _beyond_text(text: str) -> str:
 
 
 def _beyond_number(number: float) -> str:
-    if isinstance(number, float):
-        is_fine = math.isfinite(number)
-        return "" if is_fine else f"found {quoted(number)}, expected a finite number"
-    if abs(number) <= MAX_WHOLE:
+    if isinstance(number, float) and not math.isfinite(number):
+        return f"found {quoted(number)}, expected a finite number"
+    if abs(number) <= MAX_NUMBER:
         return ""
-    # Python writes no number of thousands of digits.
-    return "found a whole number of more than 64 bits, expected a smaller one"
+    # Python writes no whole number of thousands of digits.
+    return "found a number of more than 64 bits, expected a smaller one"
 
 
 def _problem(path: str, place: Place, message: str) -> Problem:

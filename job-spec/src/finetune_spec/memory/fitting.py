@@ -19,8 +19,8 @@ from finetune_spec.memory import (
 from finetune_spec.memory.ladder import BATCH, SMALLER_BATCH, Rung, Settings
 from finetune_spec.quantities import render_bytes
 
-_MOST_TRIED = 10_000
-"""Batches are smaller than its square."""
+_LARGEST_BATCH = 10**7
+"""Of which divisors are looked for, up to its root."""
 
 Taken = Mapping[Rung, Settings]
 
@@ -101,7 +101,9 @@ def _spare(config: SftConfig, taken: Taken, fits: Callable[[Taken], bool]) -> Ta
 
 def _divisors(rows: int) -> Sequence[int]:
     """Those above 1, the smallest first; of a number too large to look through only itself."""
-    small = [n for n in range(1, min(isqrt(rows), _MOST_TRIED) + 1) if rows % n == 0]
+    if rows > _LARGEST_BATCH:
+        return [rows]
+    small = [n for n in range(1, isqrt(rows) + 1) if rows % n == 0]
     return sorted({*small, *(rows // n for n in small)} - {1})
 
 

@@ -47,6 +47,7 @@ class Automaton:
     jumps: list[list[int]] = field(default_factory=list)
     end: int = 0
     known: dict[tuple[frozenset[int], str], frozenset[int]] = field(default_factory=dict)
+    words: dict[tuple[frozenset[int], str], frozenset[int]] = field(default_factory=dict)
 
     def add(self) -> int:
         if len(self.steps) >= MAX_STATES:
@@ -60,13 +61,25 @@ class Automaton:
         Raises:
             UnknownPattern: it takes too much.
         """
-        now = self._reach({0})
+        return self.end in self.after(self.begin(), text)
+
+    def begin(self) -> frozenset[int]:
+        return self._reach({0})
+
+    def after(self, now: frozenset[int], text: str) -> frozenset[int]:
+        """Where it is after a text; names share their words, and each is read once.
+
+        Raises:
+            UnknownPattern: it takes too much.
+        """
+        at = now
+        if (found := self.words.get((now, text))) is not None:
+            return found
         for character in text:
-            following = self.known.get((now, character))
-            if following is None:
-                following = self._follow(now, character)
-            now = following
-        return self.end in now
+            following = self.known.get((at, character))
+            at = self._follow(at, character) if following is None else following
+        self.words[now, text] = at
+        return at
 
     def _follow(self, now: frozenset[int], character: str) -> frozenset[int]:
         if len(self.known) >= MAX_SETS:
