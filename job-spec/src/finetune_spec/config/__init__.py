@@ -25,6 +25,7 @@ Each of the last nine is a table of small functions: a new check is one function
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from finetune_spec.config.bounds import find_beyond
@@ -42,7 +43,7 @@ from finetune_spec.config.parse.reading import Context, Reading, UnreadableValue
 from finetune_spec.config.parse.schema import Schema
 from finetune_spec.config.parse.sft_config import SftConfig, read_config
 from finetune_spec.config.problem import Problem
-from finetune_spec.config.suggest.unknown import read_unknown
+from finetune_spec.config.suggest.unknown import MOST_TOLD, read_unknown
 
 __all__ = ["Context", "Problem", "SftConfig", "check_config", "parse_config", "read_config"]
 
@@ -50,6 +51,9 @@ VALUE_TABLE = (
     VALUE_CHECKS + NESTED_CHECKS + CHOICE_CHECKS + TEXT_CHECKS + RANGE_CHECKS + LAUNCH_CHECKS
 )
 RULE_TABLE = RULES + ADVICE
+
+MOST_PROBLEMS = 200
+"""Of a config, before its rules are asked."""
 
 
 def parse_config(
@@ -80,6 +84,9 @@ def check_config(config: SftConfig, context: Context) -> tuple[Problem, ...]:
         name = config.older.get(key, key)
         if key in schema.properties and name not in refused:
             problems += check_value(key, name, value, schema)
+        if len(problems) >= MOST_PROBLEMS:
+            # Nobody reads more, and to look for what was meant takes time.
+            return tuple(problems[:MOST_PROBLEMS])
     wrong = {problem.key for problem in problems if not problem.is_warning}
     sound = {
         key: value
@@ -111,7 +118,7 @@ def _meant_elsewhere(config: Mapping[str, Any], schema: Schema) -> frozenset[str
 
 def check_value(key: str, name: str, value: Any, schema: Schema) -> tuple[Problem, ...]:
     """What the first check says that has something to say: what is amiss is told once."""
-    said = (tuple(check(key, name, value, schema)) for check in VALUE_TABLE)
+    said = (tuple(islice(check(key, name, value, schema), MOST_TOLD)) for check in VALUE_TABLE)
     return next((problems for problems in said if problems), ())
 
 
