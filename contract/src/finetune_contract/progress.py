@@ -134,7 +134,8 @@ def _bounded_figures(progress: Progress) -> Progress:
     require_counts(progress.memory, "progress.memory")
     figures = {it.name: getattr(progress, it.name) for it in fields(progress)}
     endless = [name for name, it in figures.items() if type(it) is float and not math.isfinite(it)]
-    return replace(progress, **dict.fromkeys(endless)) if endless else progress
+    unknown: dict[str, Any] = dict.fromkeys(endless)
+    return replace(progress, **unknown) if unknown else progress
 
 
 def bounded(metrics: Mapping[Any, Any]) -> dict[str, float]:
