@@ -70,7 +70,7 @@ def test_a_job_that_runs_out_of_memory_is_tried_with_smaller_batches(jobs: Jobs)
     status = jobs.wait_for_end(jobs.apply(job))
 
     first, second = status["attempts"]
-    assert (first["reason"], first["blame"]) == ("OutOfMemory", "OutOfMemory")
+    assert (first["reason"], first["category"]) == ("OutOfMemory", "OutOfMemory")
     assert second["adjustments"]["per_device_train_batch_size"] == 1
     assert second["adjustments"]["gradient_accumulation_steps"] == 6
     assert status["phase"] == "Succeeded", status

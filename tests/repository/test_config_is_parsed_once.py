@@ -10,21 +10,21 @@ from typing import Any
 
 import pytest
 
+from finetune_cli.files.job_file import parse_job as parse_file
 from finetune_contract.run import World
 from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.spec import parse_job
 from finetune_operator.webhook.review import review
 from finetune_spec.config.parse import sft_config
 from finetune_trainer.attempt import stages
-from finetune_trainer.cli.job_file import parse_job as parse_file
-from finetune_trainer.exchange.orders import Orders
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
+from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter, silent
 from finetune_trainer.ranks import rank
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 from support.factories import CONFIG, NOW, SETTINGS, a_job_body
 from support.fake_cluster import FakeCluster
 from trainer.runs import a_folder, a_run
@@ -133,7 +133,7 @@ def test_a_supervisor_normalises_once_from_its_document_to_the_start_of_its_rank
         dataset_name=str(data),
         accelerate_config="ddp",
     )
-    around = Surroundings(
+    context = AttemptContext(
         workspace=workspace,
         environment={},
         hardware=Hardware(gpus=0, cpus=2),
@@ -142,7 +142,7 @@ def test_a_supervisor_normalises_once_from_its_document_to_the_start_of_its_rank
         grace_seconds=30.0,
     )
 
-    outcome = stages.carry_out(document, around)
+    outcome = stages.carry_out(document, context)
 
     assert outcome.failure is not None
     assert RanksAreNotStarted.__name__ in outcome.failure.message
@@ -155,8 +155,8 @@ def test_a_rank_normalises_once(
 ) -> None:
     workspace = Workspace(root=tmp_path)
     workspace.config.write_text("report_to: none\n")
-    workspace.orders.write_text(Orders(world_size=1).to_json())
-    trained = RankResult(rank=0, time=0.0, ending=Ending.FINISHED)
+    workspace.rank_settings.write_text(RankSettings(world_size=1).to_json())
+    trained = RankResult(rank=0, time=0.0, ending=RankEnding.FINISHED)
     training = SimpleNamespace(train=lambda *_: trained)
     monkeypatch.setitem(sys.modules, "finetune_trainer.ranks.training", training)
     monkeypatch.setitem(sys.modules, "wandb", None)

@@ -14,6 +14,7 @@ from repository.failure_reasons import PAGE, proofs, with_parties, with_table
 from repository.tracked import ROOT
 
 SOURCES = (
+    ROOT / "command-line" / "src" / "finetune_cli",
     ROOT / "trainer-image" / "src" / "finetune_trainer",
     ROOT / "operator" / "src" / "finetune_operator",
 )
@@ -24,7 +25,7 @@ READERS = {"attempts.py", "outcome.py"}
 
 
 def calls() -> Iterator[tuple[Path, ast.Call, str]]:
-    """Every call in trainer, operator and contract, with the name of what is called."""
+    """Every call in our sources, with the name of what is called."""
     for folder in (*SOURCES, CONTRACT):
         for file in sorted(folder.rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text())):
@@ -33,7 +34,7 @@ def calls() -> Iterator[tuple[Path, ast.Call, str]]:
 
 
 def members_in_code() -> set[str]:
-    """Every `Reason.MEMBER` of trainer and operator."""
+    """Every `Reason.MEMBER` of command line, trainer and operator."""
     return {
         node.attr
         for folder in SOURCES
@@ -68,17 +69,17 @@ def test_trainer_and_operator_give_reasons_of_the_table_only() -> None:
 def test_a_reason_says_who_is_responsible_and_what_to_do(reason: Reason) -> None:
     assert PASCAL_CASE.fullmatch(reason.value)
     assert reason.value.upper() == reason.name.replace("_", "")
-    assert reason.blames
+    assert reason.categories
     assert reason.words
     assert reason.remedy
-    for blame in reason.blames:
-        failure = reason.failure("message", "remedy", blame=blame, rank=1)
-        assert (failure.blame, failure.reason, failure.rank) == (blame, reason.value, 1)
+    for category in reason.categories:
+        failure = reason.failure("message", "remedy", category=category, rank=1)
+        assert (failure.category, failure.reason, failure.rank) == (category, reason.value, 1)
 
 
-@pytest.mark.parametrize("reason", [it for it in Reason if len(it.blames) == 1])
+@pytest.mark.parametrize("reason", [it for it in Reason if len(it.categories) == 1])
 def test_who_is_responsible_follows_from_the_reason(reason: Reason) -> None:
-    assert (reason.failure("message").blame,) == reason.blames
+    assert (reason.failure("message").category,) == reason.categories
 
 
 def test_where_several_may_be_responsible_the_party_is_named() -> None:

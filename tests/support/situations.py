@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.decide.decision import decide
 from finetune_operator.job.observe.observation import Children, observe
 from finetune_operator.job.spec import parse_job
@@ -97,7 +97,7 @@ _FAILED = _a_job_with(
     [
         _children(
             a_training_job(ended="Failed"),
-            an_ended_pod(64, message=a_bad_outcome(Blame.USER).to_json()),
+            an_ended_pod(64, message=a_bad_outcome(Category.USER).to_json()),
         )
     ]
 )

@@ -15,13 +15,13 @@ from testbed.shutdown import end
 
 _DEFAULT_NAME = "dev"
 
-Command = Callable[[argparse.Namespace], None]
+Subcommand = Callable[[argparse.Namespace], None]
 
 
 def main() -> None:
     """Run one command; a failure is a sentence, not a traceback."""
     arguments = _parser().parse_args()
-    run: Command = arguments.run
+    run: Subcommand = arguments.run
     try:
         run(arguments)
     except KeyboardInterrupt:
@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, run: Command, explanation: str) -> argparse.ArgumentParser:
+    def add(name: str, run: Subcommand, explanation: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=explanation, description=explanation)
         command.set_defaults(run=run)
         return command

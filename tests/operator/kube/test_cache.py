@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from finetune_operator.job.manifests import build_attempt
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.objects.names import JobKey, job_label
 from support.factories import SETTINGS, a_job, a_job_body, a_pod, a_training_job, an_ended_pod
 
@@ -16,106 +16,106 @@ def version(number: int, **more: Any) -> dict[str, Any]:
 
 
 def test_job_and_children_have_one_key() -> None:
-    memory = Memory()
+    cache = ObjectCache()
 
-    assert memory.remember(Kind.JOB, a_job_body()) == KEY
-    assert memory.remember(Kind.TRAINING_JOB, a_training_job()) == KEY
-    assert memory.remember(Kind.POD, a_pod()) == KEY
-    assert memory.known_keys() == (KEY,)
-    assert [len(memory.children_of(KEY).training_jobs), len(memory.children_of(KEY).pods)] == [1, 1]
+    assert cache.remember(Kind.JOB, a_job_body()) == KEY
+    assert cache.remember(Kind.TRAINING_JOB, a_training_job()) == KEY
+    assert cache.remember(Kind.POD, a_pod()) == KEY
+    assert cache.known_keys() == (KEY,)
+    assert [len(cache.children_of(KEY).training_jobs), len(cache.children_of(KEY).pods)] == [1, 1]
 
 
 def test_long_names_find_their_children_too() -> None:
-    memory = Memory()
-    key = memory.remember(Kind.JOB, a_job_body(name="a" * 200))
+    cache = ObjectCache()
+    key = cache.remember(Kind.JOB, a_job_body(name="a" * 200))
 
     pod = a_pod()
     pod["metadata"]["labels"]["finetune.dev/job"] = key.label
 
-    assert memory.remember(Kind.POD, pod) == key
+    assert cache.remember(Kind.POD, pod) == key
 
 
 def test_older_version_does_not_replace_a_newer_one() -> None:
     """An answer to a write and the event of it may come in any order."""
-    memory = Memory()
-    memory.remember(Kind.JOB, a_job_body(metadata=version(10), status={"phase": "new"}))
-    memory.remember(Kind.JOB, a_job_body(metadata=version(9), status={"phase": "old"}))
+    cache = ObjectCache()
+    cache.remember(Kind.JOB, a_job_body(metadata=version(10), status={"phase": "new"}))
+    cache.remember(Kind.JOB, a_job_body(metadata=version(9), status={"phase": "old"}))
 
-    job = memory.find_job(KEY)
+    job = cache.find_job(KEY)
 
     assert job is not None
     assert job["status"]["phase"] == "new"
 
 
 def test_job_that_was_deleted_and_made_again_is_the_new_one() -> None:
-    memory = Memory()
+    cache = ObjectCache()
     old = a_job_body(uid="old", metadata=version(5))
-    memory.remember(Kind.JOB, old)
-    memory.remember(Kind.JOB, a_job_body(uid="new", metadata=version(8)))
+    cache.remember(Kind.JOB, old)
+    cache.remember(Kind.JOB, a_job_body(uid="new", metadata=version(8)))
 
-    job = memory.find_job(KEY)
+    job = cache.find_job(KEY)
     assert job is not None
     assert job["metadata"]["uid"] == "new"
 
-    memory.forget(Kind.JOB, old)
-    assert memory.find_job(KEY) == job
+    cache.forget(Kind.JOB, old)
+    assert cache.find_job(KEY) == job
 
 
 def test_managed_fields_are_not_kept() -> None:
-    memory = Memory()
-    memory.remember(Kind.JOB, a_job_body(metadata={"managedFields": [{"manager": "kubectl"}]}))
+    cache = ObjectCache()
+    cache.remember(Kind.JOB, a_job_body(metadata={"managedFields": [{"manager": "kubectl"}]}))
 
-    assert "managedFields" not in (memory.find_job(KEY) or {})["metadata"]
+    assert "managedFields" not in (cache.find_job(KEY) or {})["metadata"]
 
 
 def test_last_words_of_a_pod_are_kept_as_long_as_its_job() -> None:
-    memory = Memory()
-    memory.remember(Kind.TRAINING_JOB, a_training_job())
-    memory.remember(Kind.POD, a_pod())
+    cache = ObjectCache()
+    cache.remember(Kind.TRAINING_JOB, a_training_job())
+    cache.remember(Kind.POD, a_pod())
 
-    memory.forget(Kind.POD, an_ended_pod(143, message="last words"))
+    cache.forget(Kind.POD, an_ended_pod(143, message="last words"))
 
-    (pod,) = memory.children_of(KEY).pods
+    (pod,) = cache.children_of(KEY).pods
     terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     assert terminated["message"] == "last words"
-    assert memory.present(Kind.POD) == ()
+    assert cache.present(Kind.POD) == ()
 
-    memory.forget(Kind.TRAINING_JOB, a_training_job())
-    assert memory.children_of(KEY).pods == ()
+    cache.forget(Kind.TRAINING_JOB, a_training_job())
+    assert cache.children_of(KEY).pods == ()
 
 
 def test_pod_that_vanished_while_it_ran_is_forgotten() -> None:
-    memory = Memory()
-    memory.remember(Kind.TRAINING_JOB, a_training_job())
-    memory.remember(Kind.POD, a_pod())
+    cache = ObjectCache()
+    cache.remember(Kind.TRAINING_JOB, a_training_job())
+    cache.remember(Kind.POD, a_pod())
 
-    memory.forget(Kind.POD, a_pod())
+    cache.forget(Kind.POD, a_pod())
 
-    assert memory.children_of(KEY).pods == ()
+    assert cache.children_of(KEY).pods == ()
 
 
 def test_pod_that_still_saves_is_kept_when_its_job_is_deleted() -> None:
-    memory = Memory()
-    memory.remember(Kind.TRAINING_JOB, a_training_job())
-    memory.remember(Kind.POD, a_pod())
+    cache = ObjectCache()
+    cache.remember(Kind.TRAINING_JOB, a_training_job())
+    cache.remember(Kind.POD, a_pod())
 
-    memory.forget(Kind.TRAINING_JOB, a_training_job())
+    cache.forget(Kind.TRAINING_JOB, a_training_job())
 
-    assert len(memory.children_of(KEY).pods) == 1
+    assert len(cache.children_of(KEY).pods) == 1
 
 
 def test_nothing_remains_of_what_is_gone() -> None:
-    memory = Memory()
+    cache = ObjectCache()
     for kind, body in (
         (Kind.JOB, a_job_body()),
         (Kind.TRAINING_JOB, a_training_job()),
         (Kind.POD, a_pod()),
     ):
-        memory.remember(kind, body)
-        memory.forget(kind, body)
+        cache.remember(kind, body)
+        cache.forget(kind, body)
 
-    assert memory.known_keys() == ()
-    assert all(not bodies for bodies in memory._bodies.values())
+    assert cache.known_keys() == ()
+    assert all(not bodies for bodies in cache._bodies.values())
 
 
 LONG = "a" * 200
@@ -138,29 +138,29 @@ def of_long_name(*, is_older: bool) -> tuple[dict[str, Any], dict[str, Any]]:
 @pytest.mark.parametrize("is_older", [False, True], ids=["of today", "of an older operator"])
 @pytest.mark.parametrize("is_pod_first", [False, True], ids=["Job first", "pod first"])
 def test_a_job_of_a_long_name_has_its_children(is_older: bool, is_pod_first: bool) -> None:
-    memory = Memory()
-    key = memory.remember(Kind.JOB, a_job_body(name=LONG))
+    cache = ObjectCache()
+    key = cache.remember(Kind.JOB, a_job_body(name=LONG))
     training_job, pod = of_long_name(is_older=is_older)
     told = [(Kind.TRAINING_JOB, training_job), (Kind.POD, pod)]
 
     for kind, body in reversed(told) if is_pod_first else told:
-        memory.remember(kind, body)
+        cache.remember(kind, body)
 
     assert isinstance(key, JobKey)
-    found = memory.children_of(key)
+    found = cache.children_of(key)
     assert (list(found.training_jobs), len(found.pods)) == ([training_job], 1)
-    assert memory.remember(Kind.POD, pod) == key
+    assert cache.remember(Kind.POD, pod) == key
 
 
 def test_a_pod_of_another_job_with_the_same_label_is_not_this_jobs() -> None:
     """Ten digits that match are found in minutes."""
-    memory = Memory()
-    key = memory.remember(Kind.JOB, a_job_body(name=LONG))
+    cache = ObjectCache()
+    key = cache.remember(Kind.JOB, a_job_body(name=LONG))
     _, pod = of_long_name(is_older=False)
     pod["metadata"]["labels"] |= {"finetune.dev/job-key": "other"}
     assert pod["metadata"]["labels"]["finetune.dev/job"] == job_label(LONG)
 
-    memory.remember(Kind.POD, pod)
+    cache.remember(Kind.POD, pod)
 
     assert isinstance(key, JobKey)
-    assert memory.children_of(key).pods == ()
+    assert cache.children_of(key).pods == ()

@@ -9,7 +9,7 @@ import pytest
 
 from finetune_contract.run import Run, digest
 from finetune_operator.job.manifests import build_attempt
-from finetune_operator.kube.cache import Memory
+from finetune_operator.kube.cache import ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.kube.jobs import KubeCluster
 from finetune_operator.objects.errors import Conflict, NotYet
@@ -37,8 +37,8 @@ OLD, WANTED = children(), children(**EDITED)
 
 class World:
     def __init__(self, *there: Mapping[str, Any]) -> None:
-        self.api, self.memory = FakeApi(), Memory()
-        self.cluster = KubeCluster(self.api, self.memory)
+        self.api, self.cache = FakeApi(), ObjectCache()
+        self.cluster = KubeCluster(self.api, self.cache)
         for manifest in there:
             metadata = {**manifest["metadata"], "uid": f"uid-of-{manifest['kind']}"}
             self.api.put(RESOURCES_BY_KIND[manifest["kind"]], {**manifest, "metadata": metadata})
@@ -106,7 +106,7 @@ def test_a_job_that_is_there_for_something_else_is_seen_as_what_it_is(there: Any
     with pytest.raises(Conflict):
         world.create(WANTED["Job"])
 
-    (seen,) = world.memory.children_of(JobKey(namespace="team", label="balloon")).training_jobs
+    (seen,) = world.cache.children_of(JobKey(namespace="team", label="balloon")).training_jobs
     assert seen["metadata"]["uid"] == "uid-of-Job"
     assert not [call for call in world.api.calls if call.startswith("delete")]
 
@@ -129,7 +129,7 @@ def test_a_child_that_somebody_keeps_from_going_is_waited_for() -> None:
 
     world = World()
     world.api = Kept()
-    world.cluster = KubeCluster(world.api, world.memory)
+    world.cluster = KubeCluster(world.api, world.cache)
     world.api.put(
         CONFIG_MAPS, {**OLD["ConfigMap"], "metadata": OLD["ConfigMap"]["metadata"] | {"uid": "x"}}
     )

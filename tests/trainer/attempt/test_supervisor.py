@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_contract.outcome import Blame, ExitCode, Outcome
+from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_contract.run import Run, digest
 from trainer.runs import a_run
 
@@ -65,7 +65,7 @@ def test_a_document_of_another_release_is_an_outcome_too(tmp_path: Path, documen
 
     assert exit_code == ExitCode.INTERNAL
     assert outcome.failure is not None
-    assert outcome.failure.blame is Blame.INTERNAL
+    assert outcome.failure.category is Category.INTERNAL
 
 
 def test_an_attempt_trains_the_run_document_that_it_was_made_for_or_none(
@@ -79,7 +79,7 @@ def test_an_attempt_trains_the_run_document_that_it_was_made_for_or_none(
     assert outcome.failure is not None
     assert outcome.failure.reason == "RunDocumentMismatch"
     # The next attempt has a document of its own.
-    assert outcome.failure.blame is Blame.INFRASTRUCTURE
+    assert outcome.failure.category is Category.INFRASTRUCTURE
     assert digest(wanted) in outcome.failure.message
 
 
@@ -95,7 +95,7 @@ def test_the_right_run_document_is_carried_out(
 
 
 def test_the_supervisor_never_imports_torch() -> None:
-    modules = "finetune_trainer.attempt.supervisor, finetune_trainer.cli.command_line"
+    modules = "finetune_trainer.attempt.supervisor, finetune_cli.local.run"
     script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
@@ -119,7 +119,7 @@ def test_a_stop_is_heeded_while_a_store_does_not_answer(
     process.stderr.close()
     outcome = outcome_of(tmp_path)
     assert outcome.failure is not None
-    assert outcome.failure.blame is Blame.INTERRUPTION
+    assert outcome.failure.category is Category.INTERRUPTION
 
 
 STOPPED_WHILE_IMPORTING = """

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.plan.exclusions import DEEPSPEED, unwanted
+from finetune_trainer.plan.exclusions import DEEPSPEED, excluded_packages
 from trainer.runs import a_parsed_run
 
 
@@ -24,7 +24,9 @@ from trainer.runs import a_parsed_run
 def test_deepspeed_is_seen_by_ranks_that_are_asked_for_it_alone(
     config: dict[str, Any], variables: dict[str, str], is_wanted: bool
 ) -> None:
-    assert (DEEPSPEED not in unwanted(a_parsed_run(**config).config, variables)) == is_wanted
+    assert (
+        DEEPSPEED not in excluded_packages(a_parsed_run(**config).config, variables)
+    ) == is_wanted
 
 
 @pytest.mark.slow
@@ -32,8 +34,8 @@ def test_a_rank_imports_deepspeed_neither_with_trl_nor_where_accelerate_unwraps_
     code = """
 import sys
 from finetune_spec.config import read_config
-from finetune_trainer.plan.exclusions import unwanted
-for package in unwanted(read_config({}), {}):
+from finetune_trainer.plan.exclusions import excluded_packages
+for package in excluded_packages(read_config({}), {}):
     sys.modules[package] = None
 import torch
 import trl

@@ -11,11 +11,11 @@ from finetune_spec.config import read_config
 from finetune_trainer.checkpoints.checkpoints import Checkpoint
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.topology import (
-    Formation,
+    Topology,
     adopt_random_states,
-    formation_of,
     go_on,
     require_deepspeed,
+    topology_of,
 )
 from trainer.runs import a_folder, a_parsed_run
 
@@ -24,7 +24,7 @@ ONE, TWO, FOUR = (World(processes_per_node=size) for size in (1, 2, 4))
 
 def a_checkpoint(place: Path, world: World, **config: Any) -> Checkpoint:
     """Of step 20, written by these processes with this config."""
-    facts = formation_of(a_parsed_run(**config).config, world).to_facts()
+    facts = topology_of(a_parsed_run(**config).config, world).to_facts()
     return Checkpoint(step=20, folder=place, facts={**facts, "step": 20})
 
 
@@ -49,17 +49,17 @@ def going_on(place: Path, *, written_by: World, with_: World, **config: Any) -> 
         ),
     ],
 )
-def test_a_formation_is_named_in_a_users_words(
+def test_a_topology_is_named_in_a_users_words(
     world: World, config: dict[str, Any], words: str
 ) -> None:
-    assert str(formation_of(a_parsed_run(**config).config, world)) == words
+    assert str(topology_of(a_parsed_run(**config).config, world)) == words
 
 
-def test_a_formation_outlives_the_manifest() -> None:
-    formation = formation_of(read_config({"per_device_train_batch_size": 3}), FOUR)
+def test_a_topology_outlives_the_manifest() -> None:
+    topology = topology_of(read_config({"per_device_train_batch_size": 3}), FOUR)
 
-    assert formation.rows_per_step == 12
-    assert Formation.from_facts({"step": 20, **formation.to_facts()}) == formation
+    assert topology.rows_per_step == 12
+    assert Topology.from_facts({"step": 20, **topology.to_facts()}) == topology
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ from finetune_spec.config.parse.reading import Context, Reading, UnreadableValue
 from finetune_spec.config.parse.schema import Schema
 from finetune_spec.config.parse.sft_config import SftConfig, read_config
 from finetune_spec.config.problem import Problem
-from finetune_spec.config.suggest.unknown import MOST_TOLD, read_unknown
+from finetune_spec.config.suggest.unknown import read_unknown
 
 __all__ = ["Context", "Problem", "SftConfig", "check_config", "parse_config", "read_config"]
 
@@ -118,7 +118,7 @@ def _meant_elsewhere(config: Mapping[str, Any], schema: Schema) -> frozenset[str
 
 def check_value(key: str, name: str, value: Any, schema: Schema) -> tuple[Problem, ...]:
     """What the first check says that has something to say: what is amiss is told once."""
-    said = (tuple(islice(check(key, name, value, schema), MOST_TOLD)) for check in VALUE_TABLE)
+    said = (tuple(islice(check(key, name, value, schema), MOST_PROBLEMS)) for check in VALUE_TABLE)
     return next((problems for problems in said if problems), ())
 
 

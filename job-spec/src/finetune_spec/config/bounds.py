@@ -32,14 +32,14 @@ _INDENT = 2
 _PUNCTUATION = 4
 """What each value takes beside itself."""
 
-Place = tuple[Any, ...]
+KeyPath = tuple[Any, ...]
 """A key or index, and the place of what holds it: written out only where there is a problem."""
 
 
 def find_beyond(value: Any, path: str) -> Problem | None:
     """The first thing in a value that is beyond the bounds; without recursion."""
     size = count = 0
-    waiting: list[tuple[Any, Place, int]] = [(value, (), 0)]
+    waiting: list[tuple[Any, KeyPath, int]] = [(value, (), 0)]
     while waiting:
         item, place, depth = waiting.pop()
         inner = _inner(item)
@@ -98,7 +98,7 @@ def _beyond_number(number: float) -> str:
     return "found a number of more than 64 bits, expected a smaller one"
 
 
-def _problem(path: str, place: Place, message: str) -> Problem:
+def _problem(path: str, place: KeyPath, message: str) -> Problem:
     names = []
     while place:
         name, place = place

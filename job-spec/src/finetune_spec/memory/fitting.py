@@ -16,20 +16,20 @@ from finetune_spec.memory import (
     ladder,
     parse_model,
 )
-from finetune_spec.memory.ladder import BATCH, SMALLER_BATCH, Rung, Settings
+from finetune_spec.memory.ladder import BATCH, SMALLER_BATCH, ConfigChanges, Rung
 from finetune_spec.quantities import render_bytes
 
 _LARGEST_BATCH = 10**7
 """Of which divisors are looked for, up to its root."""
 
-Taken = Mapping[Rung, Settings]
+Taken = Mapping[Rung, ConfigChanges]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """Keys to set, and what the config needs with them."""
 
-    settings: Settings
+    settings: ConfigChanges
     estimate: Estimate
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from finetune_operator.job.observe.observation import Children
 from finetune_operator.objects.raw import Body, Manifest
 
 
-class Cluster(Protocol):
+class JobCluster(Protocol):
     """Eight verbs; `KubeCluster` has the real ones, tests have a fake of a few lines."""
 
     async def children_of(self, body: Body) -> Children:

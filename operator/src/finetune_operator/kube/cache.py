@@ -69,7 +69,7 @@ def _key_by_owner(metadata: Body) -> str | None:
     return None
 
 
-class Memory:
+class ObjectCache:
     """Objects by kind, job and uid."""
 
     def __init__(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KubeCluster: the outside world of `reconcile` for real; reads from memory, writes to the API."""
+"""KubeCluster: the outside world of `reconcile` for real: reads the cache, writes to the API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid, lacks_pods
 from finetune_operator.job.observe.verdict import has_ended, is_over
 from finetune_operator.job.spec import key_of
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.failed_creates import find_complaint
 from finetune_operator.kube.workloads import KubeQueue
@@ -42,21 +42,21 @@ from finetune_operator.telemetry.logs import say
 class KubeCluster:
     """Every answer of the API server to a write is remembered at once: what was written is read."""
 
-    def __init__(self, api: KubeApi, memory: Memory) -> None:
+    def __init__(self, api: KubeApi, cache: ObjectCache) -> None:
         self._api = api
         self._queue = KubeQueue(api)
-        self._memory = memory
+        self._cache = cache
 
     async def children_of(self, body: Body) -> Children:
         key = key_of(body)
-        children = self._memory.children_of(key)
+        children = self._cache.children_of(key)
         attempts = parse_attempts(body.get("status", {}))
         expected = {attempt.name for attempt in attempts if attempt.result is Result.RUNNING}
         known = {found["metadata"]["name"] for found in children.training_jobs}
         for name in expected - known:
             # Deleted, or only not heard of yet: whoever takes over from another may be behind.
             await self._fetch_training_job(key.namespace, name)
-        children = self._memory.children_of(key)
+        children = self._cache.children_of(key)
         for found in children.training_jobs:
             if controller_uid(found) != body["metadata"]["uid"] or is_over(found):
                 continue
@@ -72,7 +72,7 @@ class KubeCluster:
             newest = await self._api.get(FINETUNE_JOBS, metadata["namespace"], metadata["name"])
         except ApiError as error:
             raise translated(error) from error
-        self._memory.remember(Kind.JOB, newest)
+        self._cache.remember(Kind.JOB, newest)
         if newest["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
             raise Conflict
 
@@ -82,7 +82,7 @@ class KubeCluster:
         # The watch of pods may lag behind that of Jobs: a deleted Job's pod may not be known yet.
         pods = [pod async for pod in self._api.list_all(PODS, selector, key.namespace)]
         # Another job's pods may have the same label.
-        own = [pod for pod in pods if self._memory.remember(Kind.POD, pod) == key]
+        own = [pod for pod in pods if self._cache.remember(Kind.POD, pod) == key]
         if not all(map(has_ended, own)):
             raise Conflict
 
@@ -122,7 +122,7 @@ class KubeCluster:
             written = await self._api.patch_status(FINETUNE_JOBS, body, patch)
         except ApiError as error:
             raise translated(error) from error
-        self._memory.remember(Kind.JOB, written)
+        self._cache.remember(Kind.JOB, written)
 
     async def tell(self, event: Manifest) -> None:
         await tell_event(self._api, event)
@@ -135,7 +135,7 @@ class KubeCluster:
         """
         if not has_label_of(manifest, found):
             raise differs(manifest)
-        self._memory.remember(Kind.TRAINING_JOB, found)
+        self._cache.remember(Kind.TRAINING_JOB, found)
         if not is_as_made(manifest, found):
             raise Conflict
 
@@ -165,5 +165,5 @@ class KubeCluster:
             return False
         # Somebody else's Job may have the name.
         if LABEL_JOB in found["metadata"].get("labels", {}):
-            self._memory.remember(Kind.TRAINING_JOB, found)
+            self._cache.remember(Kind.TRAINING_JOB, found)
         return True

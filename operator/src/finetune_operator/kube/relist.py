@@ -6,28 +6,30 @@ After a watch had to begin anew (410 Gone), what vanished meanwhile is never rep
 
 from collections.abc import AsyncIterator, Sequence
 
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.names import Key
 from finetune_operator.objects.raw import Body
 
 
-async def fill_memory(api: KubeApi, memory: Memory, namespaces: Sequence[str] = ()) -> None:
+async def fill_cache(api: KubeApi, cache: ObjectCache, namespaces: Sequence[str] = ()) -> None:
     """Before the watches begin: afterwards they know better than a list. No namespaces: all."""
     for kind in Kind:
         async for body in _list(api, kind, namespaces):
-            memory.remember(kind, body)
+            cache.remember(kind, body)
 
 
-async def forget_vanished(api: KubeApi, memory: Memory, namespaces: Sequence[str] = ()) -> set[Key]:
+async def forget_vanished(
+    api: KubeApi, cache: ObjectCache, namespaces: Sequence[str] = ()
+) -> set[Key]:
     """Forgets what is gone; the jobs and schedules that this concerns."""
     concerned = set()
     for kind in Kind:
         # What is made from here on may miss the list and is not meant.
-        known = {body["metadata"]["uid"]: body for body in memory.present(kind)}
+        known = {body["metadata"]["uid"]: body for body in cache.present(kind)}
         async for body in _list(api, kind, namespaces):
             known.pop(body["metadata"]["uid"], None)
-        concerned |= {memory.forget(kind, body) for body in known.values()}
+        concerned |= {cache.forget(kind, body) for body in known.values()}
     return concerned
 
 

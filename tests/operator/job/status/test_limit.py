@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from finetune_contract.answers import Answer
 from finetune_contract.limits import MAX_ANSWERS, MAX_METRIC_NAME, MAX_METRICS, MAX_TEXT
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.progress import Progress
 from finetune_operator.job.attempts import Result, count_failed, parse_attempts, render_attempts
 from finetune_operator.job.decide.decision import Decision
@@ -26,7 +26,7 @@ DEFINITION = "0123456789abcdef" * 4
 
 def a_status(results: list[Result], length: int, condition_length: int) -> dict[str, Any]:
     """Every record as long as it can be, every character three bytes."""
-    failure = a_failure(Blame.INFRASTRUCTURE, message="语" * length, remedy="语" * length)
+    failure = a_failure(Category.INFRASTRUCTURE, message="语" * length, remedy="语" * length)
     attempts = [
         an_attempt(
             number,

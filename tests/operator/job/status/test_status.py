@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Result
 from finetune_operator.job.decide.decision import Decision, decide
 from finetune_operator.job.observe.observation import Observed
@@ -169,7 +169,7 @@ def test_artifact_that_was_not_checked_is_not_called_verified() -> None:
 
 
 def test_artifact_that_failed_its_verification_is_told_to_be_unverified() -> None:
-    failure = a_failure(Blame.USER, reason="WorseThanBase", phase="Verifying")
+    failure = a_failure(Category.USER, reason="WorseThanBase", phase="Verifying")
     status = tell(Phase.FAILED, attempts=(an_attempt(result=Result.FAILED, failure=failure),))
 
     found = conditions.require(status["conditions"], "AdapterVerified")
@@ -190,7 +190,7 @@ def test_status_holds_the_base_models_loss_against_the_tuned_ones() -> None:
 
 
 def test_failure_is_told_in_full() -> None:
-    failure = a_failure(Blame.USER, phase="Fetching", rank=0)
+    failure = a_failure(Category.USER, phase="Fetching", rank=0)
     attempt = an_attempt(result=Result.FAILED, failure=failure, exit_code=64)
 
     status = tell(Phase.FAILED, attempts=(attempt,))
@@ -199,7 +199,7 @@ def test_failure_is_told_in_full() -> None:
         "reason": "StoreUnreachable",
         "message": "no answer",
         "remedy": "wait",
-        "blame": "User",
+        "category": "User",
         "retryable": False,
         "phase": "Fetching",
         "rank": 0,
@@ -275,7 +275,7 @@ def test_what_was_verified_before_a_wrong_edit_is_verified_after_it_was_taken_ba
 
 
 def test_the_reason_to_stop_is_recorded_before_anything_is_stopped() -> None:
-    stop = a_failure(Blame.INTERRUPTION, reason="Suspended")
+    stop = a_failure(Category.INTERRUPTION, reason="Suspended")
     decision = Decision(phase=Phase.RUNNING, reason="Suspended", message="", stop=stop)
 
     status = next_status(
@@ -284,7 +284,7 @@ def test_the_reason_to_stop_is_recorded_before_anything_is_stopped() -> None:
 
     (attempt,) = status["attempts"]
     assert (attempt["result"], attempt["stopping"]) == ("Running", True)
-    assert (attempt["reason"], attempt["blame"]) == ("Suspended", "Interruption")
+    assert (attempt["reason"], attempt["category"]) == ("Suspended", "Interruption")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from finetune_trainer.progress.reporting import (
     both,
     sink_from_environment,
 )
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
             )
         )
     workspace = Workspace(root=options.work.absolute())
-    around = Surroundings(
+    context = AttemptContext(
         workspace=workspace,
         environment=os.environ,
         hardware=_look_for_hardware(),
@@ -76,7 +76,7 @@ def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
         grace_seconds=float(os.environ.get(mounts.ENV_GRACE_SECONDS, DEFAULT_GRACE_SECONDS)),
         node=int(os.environ.get(mounts.ENV_NODE_RANK, "0")),
     )
-    return carry_out(run, around)
+    return carry_out(run, context)
 
 
 def _find_mismatch(document: bytes, path: Path) -> Failure | None:

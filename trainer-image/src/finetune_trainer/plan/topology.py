@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How processes train together, and going on from a checkpoint that others have written.
 
-A checkpoint's manifest holds the formation that wrote it. Steps are the unit of everything: the
+A checkpoint's manifest holds the topology that wrote it. Steps are the unit of everything: the
 schedule, the order of the data, the total. So a world of another size keeps the rows of a step, by
 accumulating more or less of them; where it can't, or where the checkpoint is in as many parts as
 there were processes, it refuses before anything is loaded.
@@ -35,7 +35,7 @@ _RANDOM_STATES = re.compile(r"rng_state(?:_(\d+))?\.pth")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Formation:
+class Topology:
     """Who takes a step together."""
 
     world_size: int
@@ -59,8 +59,8 @@ class Formation:
         }
 
     @classmethod
-    def from_facts(cls, facts: Mapping[str, Any]) -> "Formation | None":
-        """None for a checkpoint of before formations were written down."""
+    def from_facts(cls, facts: Mapping[str, Any]) -> "Topology | None":
+        """None for a checkpoint of before topologies were written down."""
         size, strategy = facts.get("worldSize"), facts.get("strategy")
         rows = facts.get("rowsPerStep")
         if not isinstance(size, int) or not isinstance(strategy, str) or not isinstance(rows, int):
@@ -68,10 +68,10 @@ class Formation:
         return cls(world_size=size, strategy=strategy, rows_per_step=rows)
 
 
-def formation_of(config: SftConfig, world: World) -> Formation:
-    """The formation that a checked config makes of these processes."""
+def topology_of(config: SftConfig, world: World) -> Topology:
+    """The topology that a checked config makes of these processes."""
     sharding = find_sharding(config, world.size)
-    return Formation(
+    return Topology(
         world_size=world.size,
         strategy=sharding.name,
         rows_per_step=config.effective_batch(world.size),
@@ -101,7 +101,7 @@ def go_on(run: ParsedRun, resume: Checkpoint) -> ParsedRun:
     Raises:
         AttemptFailed: they can't.
     """
-    written = Formation.from_facts(resume.facts)
+    written = Topology.from_facts(resume.facts)
     if written is None:
         return run
     accumulated = accumulation_to_go_on(run.config, run.world, written, resume.step)
@@ -109,7 +109,7 @@ def go_on(run: ParsedRun, resume: Checkpoint) -> ParsedRun:
         log.warning(
             "going on from %s with %s, %d rows a step as before",
             written,
-            formation_of(run.config, run.world),
+            topology_of(run.config, run.world),
             written.rows_per_step,
         )
         adopt_random_states(resume.folder, run.world.size)
@@ -118,13 +118,13 @@ def go_on(run: ParsedRun, resume: Checkpoint) -> ParsedRun:
     return run.adjusted({ACCUMULATION: accumulated})
 
 
-def accumulation_to_go_on(config: SftConfig, world: World, written: Formation, step: int) -> int:
+def accumulation_to_go_on(config: SftConfig, world: World, written: Topology, step: int) -> int:
     """How many batches to accumulate so that a step has as many rows as it had.
 
     Raises:
         AttemptFailed: these processes can't go on from what those have written.
     """
-    now = formation_of(config, world)
+    now = topology_of(config, world)
     if _kind(written) != _kind(now) or (
         written.world_size != now.world_size and now.strategy not in _ANY_SIZE
     ):
@@ -143,12 +143,12 @@ def accumulation_to_go_on(config: SftConfig, world: World, written: Formation, s
     return accumulated
 
 
-def _kind(formation: Formation) -> str:
+def _kind(topology: Topology) -> str:
     """What a checkpoint looks like."""
-    return "whole" if formation.strategy in _UNSHARDED else formation.strategy
+    return "whole" if topology.strategy in _UNSHARDED else topology.strategy
 
 
-def _refusal(message: str, written: Formation) -> AttemptFailed:
+def _refusal(message: str, written: Topology) -> AttemptFailed:
     return attempt_failed(
         Reason.WORLD_SIZE_CHANGED,
         message,

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from finetune_contract.documents import InvalidDocument, parse_object
-from finetune_contract.outcome import Blame, Failure, Outcome
+from finetune_contract.outcome import Category, Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Attempt, Result, began_at, parse_attempts
@@ -257,7 +257,7 @@ def _succeeded(attempt: Attempt, end: datetime) -> Attempt:
 
 
 def _failed(attempt: Attempt, failure: Failure, end: datetime) -> Attempt:
-    is_interruption = failure.blame is Blame.INTERRUPTION
+    is_interruption = failure.category is Category.INTERRUPTION
     return replace(
         attempt,
         end=end,

@@ -23,7 +23,7 @@ LONG = 1024
 
 _ESSENTIAL = frozenset(
     {
-        "number", "name", "startTime", "endTime", "result", "blame", "reason", "definition",
+        "number", "name", "startTime", "endTime", "result", "category", "reason", "definition",
         "definitionDigest",
         "adjustments", "gpus", "podsStartTime",
     }
@@ -114,7 +114,9 @@ def _with_short_message(record: Manifest) -> Manifest:
 
 
 def _essential(record: Manifest) -> Manifest:
-    return {name: value for name, value in record.items() if name in _ESSENTIAL}
+    # The whole digest tells what its first digits would.
+    spare = {"definition"} if record.get("definitionDigest") else set()
+    return {name: value for name, value in record.items() if name in _ESSENTIAL - spare}
 
 
 def _put(status: Manifest, name: str, value: Any) -> None:
