@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from finetune_spec.config.bounds import MAX_TEXT
 from finetune_spec.config.parse.spellings import OLDER
 from repository.every_trl import Key, every_key, keys_of_items
 
@@ -25,6 +26,7 @@ _BLOCK = re.compile(
 )
 _WIDTH = 96
 
+_TEXT = {"type": "string", "maxLength": MAX_TEXT}
 _ANYTHING = {"x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -77,7 +79,9 @@ def _type_of(key: Key) -> dict[str, Any]:
             return {"type": kind} | _ANYTHING
     # Where null is a choice, the API server refuses it although it is in the list.
     has_list = key.choices is not None and None not in key.choices
-    return {"type": kind} | ({"enum": list(key.choices or ())} if has_list else {})
+    if has_list:
+        return {"type": kind, "enum": list(key.choices or ())}
+    return _TEXT if kind == "string" else {"type": kind}
 
 
 def _items_of(key: Key) -> dict[str, Any]:
@@ -85,7 +89,7 @@ def _items_of(key: Key) -> dict[str, Any]:
     if "properties" in items:
         entry = properties_of(keys_of_items(items))
         return {"type": "object"} | _ANYTHING | {"properties": entry}
-    return {"type": "string"} if list(items.get("type", ())) == ["string"] else _ANYTHING
+    return _TEXT if list(items.get("type", ())) == ["string"] else _ANYTHING
 
 
 class _Folded(str):

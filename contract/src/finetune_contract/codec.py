@@ -18,6 +18,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from finetune_contract.documents import InvalidDocument, kind_of, parse_object
+from finetune_contract.limits import MAX_COUNT
 
 Value = TypeVar("Value")
 Read = Callable[[Any], Any]
@@ -65,6 +66,18 @@ def read_object(
         return _reader(hint, spell)(document)  # type: ignore[no-any-return]
     except InvalidDocument as error:
         raise InvalidDocument(f"{path}{error}".removeprefix(".")) from None
+
+
+def require_counts(value: Any, path: str = "") -> None:
+    """
+    Raises:
+        InvalidDocument: a whole number among the fields is too large for an int64, or nearly.
+    """
+    for field in fields(value):
+        count = getattr(value, field.name)
+        if type(count) is int and not -MAX_COUNT < count <= MAX_COUNT:
+            place = f"{path}.{camel_case(field.name)}".removeprefix(".")
+            raise InvalidDocument(f"{place} is {str(count)[:60]}, expected at most 2^62")
 
 
 def document_of(value: Any, *, nulls: bool = True) -> dict[str, Any]:

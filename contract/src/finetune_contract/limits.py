@@ -10,6 +10,16 @@ MAX_DEPTH = 32
 MAX_DOCUMENT_BYTES = 64 * 2**20
 """Of any document: a manifest with some hundred thousand files, and no more."""
 
+MAX_COUNT = 2**62
+"""Of what a pod reports, in magnitude: the difference of two of them still fits an int64."""
+
+TEN_YEARS = 10 * 365 * 24 * 3600
+"""Seconds. No time that anybody waits for is longer."""
+
+MAX_KEPT_DEPTH = 64
+"""Of what another may have written and must still be looked at: twice what is ever accepted, so
+that what is cut there is refused all the same."""
+
 MAX_OUTCOME_BYTES = 4096
 """The kubelet cuts a termination log there."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
-from finetune_contract.codec import document_of, formerly, read_object
+from finetune_contract.codec import document_of, formerly, read_object, require_counts
 from finetune_contract.documents import InvalidDocument, parse_object, version_of
 from finetune_contract.limits import MAX_HARDWARE, MAX_NOTE, MAX_OUTCOME_BYTES
 
@@ -158,7 +158,10 @@ class Outcome:
         document = parse_object(text, "outcome", MAX_OUTCOME_BYTES)
         if (version := version_of(document)) != OUTCOME_VERSION:
             raise InvalidDocument(f"outcome has version {version}, expected {OUTCOME_VERSION}")
-        return read_object(cls, document)
+        outcome = read_object(cls, document)
+        require_counts(outcome)
+        figures = {name: it for name, it in (outcome.figures or {}).items() if math.isfinite(it)}
+        return replace(outcome, figures=figures if outcome.figures is not None else None)
 
 
 def _shortened(failure: Failure) -> Failure:

@@ -10,14 +10,19 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from finetune_contract.answers import FIRST_ANSWERS, Answer
-from finetune_contract.codec import bounded_by, document_of, read_object
+from finetune_contract.codec import bounded_by, document_of, read_object, require_counts
 from finetune_contract.documents import parse_object
-from finetune_contract.limits import MAX_METRIC_NAME, MAX_METRICS, MAX_PROGRESS_BYTES
+from finetune_contract.limits import (
+    MAX_COUNT,
+    MAX_METRIC_NAME,
+    MAX_METRICS,
+    MAX_PROGRESS_BYTES,
+)
 
 
 class TrainerPhase(StrEnum):
@@ -83,7 +88,7 @@ class Progress:
         """Whole percents of the optimizer steps, rounded down: 100 only when all are done."""
         if self.step is None or not self.total_steps:
             return None
-        return min(100, self.step * 100 // self.total_steps)
+        return max(0, min(100, self.step * 100 // self.total_steps))
 
     def to_body(self) -> bytes:
         """The body that is posted; non-finite figures are left out, since JSON has no NaN."""
@@ -113,8 +118,24 @@ class Progress:
         """
         document = parse_object(body, "progress", MAX_PROGRESS_BYTES)
         if (ours := document.get("progress")) is not None:
-            return read_object(cls, ours, "progress")
-        return _parse_stock(read_object(_StockBody, document).trainer_status)
+            return _bounded_figures(read_object(cls, ours, "progress"))
+        stock = read_object(_StockBody, document).trainer_status
+        require_counts(stock, "trainerStatus")
+        return _bounded_figures(_parse_stock(stock))
+
+
+def _bounded_figures(progress: Progress) -> Progress:
+    """Without figures that are none: NaN says as little as nothing.
+
+    Raises:
+        InvalidDocument: a count is larger than anything that can be counted.
+    """
+    require_counts(progress, "progress")
+    require_counts(progress.memory, "progress.memory")
+    figures = {it.name: getattr(progress, it.name) for it in fields(progress)}
+    endless = [name for name, it in figures.items() if type(it) is float and not math.isfinite(it)]
+    unknown: dict[str, Any] = dict.fromkeys(endless)
+    return replace(progress, **unknown) if unknown else progress
 
 
 def bounded(metrics: Mapping[Any, Any]) -> dict[str, float]:
@@ -151,14 +172,13 @@ def _parse_stock(status: _StockStatus) -> Progress:
         for metric in status.metrics
         if isinstance(metric, dict)
     }
-    total = metrics.get("total_steps")
-    percent = status.progress_percentage
-    step = metrics.get("current_step", metrics.get("global_step"))
+    total, percent = _count(metrics.get("total_steps")), status.progress_percentage
+    step = _count(metrics.get("current_step", metrics.get("global_step")))
     if step is None and total and percent is not None:
-        step = total * percent // 100
+        step = _count(total * percent // 100)
     return Progress(
-        step=None if step is None else int(step),
-        total_steps=None if total is None else int(total),
+        step=step,
+        total_steps=total,
         stock_percent=percent if step is None else None,
         epoch=metrics.get("epoch", metrics.get("current_epoch")),
         loss=metrics.get("loss"),
@@ -166,6 +186,11 @@ def _parse_stock(status: _StockStatus) -> Progress:
         learning_rate=metrics.get("learning_rate"),
         eta_seconds=status.estimated_remaining_seconds,
     )
+
+
+def _count(number: float | None) -> int | None:
+    """A number of steps; None where nobody could have taken as many."""
+    return None if number is None or abs(number) > MAX_COUNT else int(number)
 
 
 def _number(value: object) -> float | None:

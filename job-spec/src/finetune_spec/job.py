@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune_spec.config import Context, Problem, SftConfig, parse_config, read_config
+from finetune_spec.config.bounds import find_beyond
 from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema, version_of_image
 from finetune_spec.config.problem import warning
 from finetune_spec.lost_nulls import find_lost_nulls
@@ -26,6 +27,8 @@ class CheckedSpec:
     context: Context
     problems: tuple[Problem, ...]
     """With whole paths."""
+    is_bounded: bool = True
+    """False where the spec is beyond the bounds: nothing of it was read, and nothing may be."""
 
 
 def check_job(
@@ -42,6 +45,10 @@ def check_job(
     job's, by which kubectl tells what it was given; `model` is its model's `config.json` and
     `gpu_bytes` what each GPU has, where they are known.
     """
+    if (beyond := find_beyond(spec, "spec")) is not None:
+        context = Context()
+        config = read_config({}, context.schema)
+        return CheckedSpec(config=config, context=context, problems=(beyond,), is_bounded=False)
     version = version_of_image(spec.get("image") or trainer_image)
     is_known = version in known_versions()
     context = build_context(spec, version if is_known else NEWEST, model)

@@ -5,10 +5,10 @@
 default holds and nobody has said so. What the user wrote is still in kubectl's own annotation.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from finetune_contract.documents import parse_object
 from finetune_spec.config.parse.schema import Schema
 from finetune_spec.config.parse.spellings import OLDER
 from finetune_spec.config.problem import Problem, quoted, warning
@@ -35,7 +35,7 @@ def find_lost_nulls(
 def _applied_config(text: str) -> Mapping[str, Any]:
     """The config in the annotation; empty where it holds none, since anybody may write it."""
     try:
-        config = json.loads(text)["spec"]["config"]
+        config = parse_object(text, LAST_APPLIED)["spec"]["config"]
     except (ValueError, KeyError, TypeError):
         return {}
     return config if isinstance(config, Mapping) else {}

@@ -8,7 +8,7 @@ _UNITS = {
     **{unit: 1000**power for power, unit in enumerate(("k", "M", "G", "T", "P"), 1)},
     **{unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi"), 1)},
 }
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([A-Za-z]*)")
+_QUANTITY = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)([A-Za-z]*)")
 
 
 def parse_quantity(text: str) -> int:

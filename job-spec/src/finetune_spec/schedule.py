@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from finetune_contract.documents import parse_object
+from finetune_spec.config.bounds import find_beyond
 from finetune_spec.config.problem import Problem, quoted
 from finetune_spec.cron.expression import parse_cron
 from finetune_spec.cron.times import next_time
@@ -37,6 +39,8 @@ def check_schedule(
 ) -> tuple[Problem, ...]:
     """Everything that is wrong with a spec whose fields have the right shape, with whole paths; the
     arguments are those of `check_job`."""
+    if (beyond := find_beyond(spec, "spec")) is not None:
+        return (beyond,)
     template = spec["jobTemplate"]["spec"]
     of_job = check_job(
         template,
@@ -86,7 +90,7 @@ def _check_token(template: Mapping[str, Any]) -> Iterator[Problem]:
 def _of_template(annotations: Mapping[str, str]) -> Mapping[str, str]:
     """What kubectl was given, as if it had been the job; nothing where that can't be read."""
     try:
-        template = json.loads(annotations[LAST_APPLIED])["spec"]["jobTemplate"]
+        template = parse_object(annotations[LAST_APPLIED], LAST_APPLIED)["spec"]["jobTemplate"]
     except (ValueError, KeyError, TypeError):
         return {}
     return {LAST_APPLIED: json.dumps(template)}

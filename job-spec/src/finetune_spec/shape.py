@@ -13,6 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from finetune_spec.config.bounds import find_beyond
 from finetune_spec.config.parse.schema import NEWEST, load_schema
 from finetune_spec.config.problem import Problem, did_you_mean, quoted
 from finetune_spec.schedule import TEMPLATE, in_template
@@ -91,11 +92,15 @@ def _load(name: str) -> Mapping[str, Any]:
 
 def check_shape(document: Mapping[str, Any]) -> tuple[Problem, ...]:
     """What the API server would refuse about a FineTuneJob, with whole paths."""
+    if (beyond := find_beyond(document, "")) is not None:
+        return (beyond,)
     return tuple(_check_document(document, KIND, job_schema()))
 
 
 def check_schedule_shape(document: Mapping[str, Any]) -> tuple[Problem, ...]:
     """The same about a FineTuneSchedule."""
+    if (beyond := find_beyond(document, "")) is not None:
+        return (beyond,)
     problems = _check_document(document, SCHEDULE_KIND, schedule_schema())
     template = template_of(document)
     of_jobs = () if template is None else _check(template, job_schema(), "spec")

@@ -4,6 +4,7 @@
 Door: `parse_config`.
 
 problem      what a check says
+bounds       how deep, long and large anything may be: asked first
 schema       TRL's keys with types, choices, defaults and help, by version of TRL
 spellings    older names of keys
 reading      the config as rules read it, and what else they may know (`Context`)
@@ -24,8 +25,10 @@ Each of the last nine is a table of small functions: a new check is one function
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
+from finetune_spec.config.bounds import find_beyond
 from finetune_spec.config.check.advice import ADVICE
 from finetune_spec.config.check.choices import CHOICE_CHECKS
 from finetune_spec.config.check.keys import KEY_CHECKS
@@ -49,6 +52,9 @@ VALUE_TABLE = (
 )
 RULE_TABLE = RULES + ADVICE
 
+MOST_PROBLEMS = 200
+"""Of a config, before its rules are asked."""
+
 
 def parse_config(
     written: Mapping[str, Any], context: Context | None = None
@@ -56,9 +62,12 @@ def parse_config(
     """The config that all that follows carries, with everything that is wrong with it.
 
     This is the border: whoever has got an `SftConfig` reads no raw mapping. There is one for a
-    wrong config too, as a job that an older operator accepted goes on.
+    wrong config too, as a job that an older operator accepted goes on; one that is beyond the
+    bounds is not read at all.
     """
     context = context or Context()
+    if (beyond := find_beyond(written, "")) is not None:
+        return read_config({}, context.schema), (beyond,)
     config = read_config(written, context.schema)
     return config, check_config(config, context)
 
@@ -75,6 +84,9 @@ def check_config(config: SftConfig, context: Context) -> tuple[Problem, ...]:
         name = config.older.get(key, key)
         if key in schema.properties and name not in refused:
             problems += check_value(key, name, value, schema)
+        if len(problems) >= MOST_PROBLEMS:
+            # Nobody reads more, and to look for what was meant takes time.
+            return tuple(problems[:MOST_PROBLEMS])
     wrong = {problem.key for problem in problems if not problem.is_warning}
     sound = {
         key: value
@@ -106,7 +118,7 @@ def _meant_elsewhere(config: Mapping[str, Any], schema: Schema) -> frozenset[str
 
 def check_value(key: str, name: str, value: Any, schema: Schema) -> tuple[Problem, ...]:
     """What the first check says that has something to say: what is amiss is told once."""
-    said = (tuple(check(key, name, value, schema)) for check in VALUE_TABLE)
+    said = (tuple(islice(check(key, name, value, schema), MOST_PROBLEMS)) for check in VALUE_TABLE)
     return next((problems for problems in said if problems), ())
 
 

@@ -10,6 +10,10 @@ from typing import Any
 _LONGEST_VALUE = 60
 
 
+_LONGEST_WORD = 200
+"""Characters of a word that may be a misspelt one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """What is wrong with one place of a config, in one sentence."""
@@ -42,5 +46,7 @@ def quoted(value: Any) -> str:
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """`, did you mean X?` with the nearest known word, or nothing where none is near."""
+    if len(word) > _LONGEST_WORD:
+        return ""
     nearest = difflib.get_close_matches(word, known, n=1)
     return f", did you mean {nearest[0]}?" if nearest else ""

@@ -13,6 +13,9 @@ from finetune_spec.config.problem import did_you_mean, quoted
 
 _PART = re.compile(r"[A-Za-z._0-9+][A-Za-z._0-9+-]{0,13}")
 
+_LONGEST = 100
+"""Characters."""
+
 UTC = "UTC"
 """What a schedule without a time zone follows, wherever the operator runs."""
 
@@ -24,6 +27,8 @@ def find_zone(name: str) -> ZoneInfo:
     """
     if name.lower() == "local":
         raise ValueError(f"found {quoted(name)}, expected a time zone such as Europe/Berlin")
+    if len(name) > _LONGEST:
+        raise ValueError(f"found {quoted(name)}, expected a name such as Europe/Berlin or UTC")
     parts = name.split("/")
     is_name = all(_PART.fullmatch(part) and part not in (".", "..") for part in parts)
     try:

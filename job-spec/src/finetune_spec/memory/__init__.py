@@ -9,6 +9,7 @@ model_config  config.json -> architecture
 sharding      what DDP, ZeRO and FSDP spread over the processes
 strategy      config -> precision, adapter, batch, checkpointing, attention
 adapter       what LoRA trains
+patterns      which modules a user's expression names, in bounded time
 optimizers    what the optimizer keeps
 activations   what the forward pass keeps
 estimate      all of it, part by part

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many parameters LoRA trains, and beside which matrices. No I/O here."""
 
-import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from finetune_spec.memory.architecture import Architecture, Linear
+from finetune_spec.memory.patterns import UnknownPattern, read_pattern
 from finetune_spec.memory.strategy import Lora
 
 ALL_LINEAR = "all-linear"
@@ -34,15 +35,32 @@ _HEAD = "lm_head"
 
 def find_targets(model: Architecture, lora: Lora) -> tuple[tuple[Linear, int], ...]:
     """Each matrix of a layer that is adapted, and in how many layers it is."""
-    found = []
-    for linear in model.linears:
-        layers = sum(
-            _is_target(model.layer_of(number, linear), model, lora)
-            for number in _layers_to_ask(model, lora)
-        )
-        if layers:
-            found.append((linear, layers * _layers_asked_for(model, lora)))
-    return tuple(found)
+    if isinstance(lora.targets, str) and lora.targets != ALL_LINEAR:
+        names = tuple(linear.name for linear in model.linears)
+        counts = _count_layers(lora.targets, model.path, names, model.layers)
+        return tuple((it, n) for it, n in zip(model.linears, counts, strict=True) if n)
+    # Only an expression can tell layers apart.
+    return tuple((it, model.layers) for it in model.linears if _is_target(it.name, model, lora))
+
+
+@lru_cache(maxsize=16)
+def _count_layers(pattern: str, path: str, names: tuple[str, ...], layers: int) -> tuple[int, ...]:
+    """In how many layers an expression names each of these matrices.
+
+    In all of them where it is not known here: too many rather than too few, as what the estimate
+    is for is whether it fits.
+    """
+    counts = [0] * len(names)
+    try:
+        automaton = read_pattern(pattern)
+        before = automaton.after(automaton.begin(), f"{path}.")
+        for number in range(layers):
+            layer = automaton.after(before, f"{number}.")
+            for place, name in enumerate(names):
+                counts[place] += automaton.end in automaton.after(layer, name)
+    except UnknownPattern:
+        return (layers,) * len(names)
+    return tuple(counts)
 
 
 def count_adapter(model: Architecture, lora: Lora) -> int:
@@ -76,30 +94,12 @@ def _module_sizes(model: Architecture, names: tuple[str, ...]) -> Iterator[int]:
             )
 
 
-def _layers_to_ask(model: Architecture, lora: Lora) -> range:
-    """Only a regular expression can tell layers apart."""
-    return range(model.layers) if _is_expression(lora) else range(1)
-
-
-def _layers_asked_for(model: Architecture, lora: Lora) -> int:
-    return 1 if _is_expression(lora) else model.layers
-
-
-def _is_expression(lora: Lora) -> bool:
-    return isinstance(lora.targets, str) and lora.targets != ALL_LINEAR
-
-
 def _is_target(name: str, model: Architecture, lora: Lora) -> bool:
     targets = lora.targets
     if targets is None:
         targets = DEFAULT_TARGETS.get(model.model_type, ())
-    if targets == ALL_LINEAR:
-        return True
     if isinstance(targets, str):
-        try:
-            return re.fullmatch(targets, name) is not None
-        except re.error:
-            return False
+        return True  # all linear layers
     return any(name == target or name.endswith(f".{target}") for target in targets)
 
 

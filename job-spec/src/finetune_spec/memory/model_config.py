@@ -23,6 +23,25 @@ _WRITTEN_OUT = frozenset({"gelu_new", "gelu_fast", "quick_gelu", "gelu_accurate"
 """Activations that transformers writes in several operations, each of which keeps its result."""
 
 
+_COUNTED = frozenset(
+    {
+        *(name for names in _NAMES.values() for name in names),
+        *_CONTEXT,
+        *_WIDTH,
+        *_EXPERTS,
+        *("head_dim", "moe_intermediate_size", "num_experts_per_tok", "num_key_value_heads"),
+        *("num_kv_heads", "shared_expert_intermediate_size"),
+    }
+)
+"""The numbers that an architecture is made of."""
+
+MOST_LAYERS = 2000
+"""The deepest decoders have some hundred."""
+
+_LARGEST = 10**9
+_LONGEST_TOLD = 200
+
+
 class UnreadableModel(ValueError):
     """A config.json that says too little about its model; the message says what is missing."""
 
@@ -33,12 +52,28 @@ def parse_model(config: Mapping[str, Any]) -> Architecture:
         UnreadableModel: it lacks the numbers of a decoder.
     """
     try:
+        _require_bounded(config)
         return _parse(config)
-    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         if isinstance(error, UnreadableModel):
             raise
         # It comes from anywhere, and may hold anything.
-        raise UnreadableModel(f"the model's config.json can't be understood: {error}") from None
+        told = str(error)[:_LONGEST_TOLD]
+        raise UnreadableModel(f"the model's config.json can't be understood: {told}") from None
+
+
+def _require_bounded(config: Mapping[str, Any]) -> None:
+    """What is counted must be countable: sums of these numbers are floats further on."""
+    for part in (config, config.get("text_config") or {}):
+        for name, value in part.items():
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                continue
+            most = MOST_LAYERS if name in _NAMES["layers"] else _LARGEST
+            if name in _COUNTED and not abs(value) <= most:
+                raise UnreadableModel(
+                    f"the model's config.json has {str(name)[:40]}: {str(value)[:40]}, expected "
+                    f"{most} at most"
+                )
 
 
 def _parse(config: Mapping[str, Any]) -> Architecture:

@@ -13,7 +13,7 @@ DEFAULT_GPU = "nvidia.com/gpu"
 NO_GPU_RESOURCE = "none"
 """The GPUs come by resource claims."""
 
-_SLICE = re.compile(r"nvidia\.com/mig-\d+g\.(\d+)gb(\..*)?")
+_SLICE = re.compile(r"nvidia\.com/mig-\d+g\.(\d{1,6})gb(\..*)?")
 _GIB = 1024**3
 
 _OTHER_VENDORS = {

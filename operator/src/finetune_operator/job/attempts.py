@@ -191,7 +191,9 @@ def _category(record: Body) -> Category | None:
     longer have: the reason implies the category then."""
     recorded = record.get("category", record.get("blame"))
     if recorded is not None or "reason" not in record:
-        return None if recorded is None else Category(recorded)
+        # Any text can stand there, edited by hand: what is no category is nobody's known fault.
+        named = (category for category in Category if category == recorded)
+        return None if recorded is None else next(named, Category.INTERNAL)
     known: dict[str, Reason] = {reason.value: reason for reason in Reason}
     if (reason := known.get(record["reason"])) is not None and len(reason.categories) == 1:
         return reason.categories[0]

@@ -10,12 +10,12 @@ that was accepted before the rule was tightened, nor of one whose podTemplate wa
 attempt that is under way goes to its end: who wants it gone suspends or deletes the job.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_operator.job.places import is_below
 from finetune_operator.settings import Settings
 from finetune_spec.config import Problem
@@ -167,8 +167,8 @@ def _find_kernels(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, s
     kwargs = config.get("model_init_kwargs")
     if isinstance(kwargs, str):
         try:
-            kwargs = json.loads(kwargs)
-        except ValueError:
+            kwargs = parse_object(kwargs, "it")
+        except InvalidDocument:
             kwargs = None
     if isinstance(kwargs, Mapping):
         yield from _find_kernels(kwargs, f"{path}.model_init_kwargs")
@@ -186,8 +186,8 @@ def _find_remote_code(value: Any, path: str) -> Iterator[str]:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         # TRL reads such a text as the mapping that it spells, whatever it escapes.
         try:
-            value = json.loads(value)
-        except ValueError:
+            value = parse_object(value, path)
+        except InvalidDocument:
             if any(key in value for key in _CODE_KEYS):
                 yield path
             return

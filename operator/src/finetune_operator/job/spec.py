@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from finetune_contract.limits import TEN_YEARS
 from finetune_contract.run import fingerprint, run_id
 from finetune_operator.job.definitions import is_same_definition, read_definition
 from finetune_operator.job.guard_rails import check_guard_rails
@@ -17,6 +18,7 @@ from finetune_operator.objects.names import JobKey, job_key
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
 from finetune_spec.config import Problem, SftConfig
+from finetune_spec.config.bounds import find_beyond
 from finetune_spec.job import CheckedSpec, check_job, estimate_job
 from finetune_spec.pods.devices import DEFAULT_GPU, NO_GPU_RESOURCE
 
@@ -125,7 +127,10 @@ def definition_of(spec: Mapping[str, Any]) -> str:
     """What a raw spec says that defines a run: another definition is another run, or other pods.
 
     A default that a newer CRD fills in must not change it, or its coming would restart every job.
+    One that is beyond the bounds defines nothing, and so never what was accepted.
     """
+    if find_beyond(spec, "spec") is not None:
+        return ""
     output = {name: value for name, value in spec["output"].items() if value}
     asked = _parse_resources(spec.get("resources", {}))
     resources = {
@@ -154,7 +159,8 @@ def check_body(
     body: Body, settings: Settings, model: Mapping[str, Any] | None = None
 ) -> tuple[Problem, ...]:
     """Everything that is wrong with a raw job, or seldom meant; `model` is its `config.json`."""
-    return (*_check_spec(body, settings, model).problems, *_check_rails(body, settings))
+    checked = _check_spec(body, settings, model)
+    return (*checked.problems, *_check_rails(body, settings, checked))
 
 
 def _check_spec(body: Body, settings: Settings, model: Mapping[str, Any] | None) -> CheckedSpec:
@@ -167,7 +173,9 @@ def _check_spec(body: Body, settings: Settings, model: Mapping[str, Any] | None)
     )
 
 
-def _check_rails(body: Body, settings: Settings) -> tuple[Problem, ...]:
+def _check_rails(body: Body, settings: Settings, checked: CheckedSpec) -> tuple[Problem, ...]:
+    if not checked.is_bounded:
+        return ()
     return tuple(check_guard_rails(body["spec"], body["metadata"]["namespace"], settings))
 
 
@@ -181,7 +189,8 @@ def parse_job(
 ) -> FineTuneJob:
     """`model` is its `config.json`, where that is known."""
     metadata, spec, output = body["metadata"], body["spec"], body["spec"]["output"]
-    checked, refused = _check_spec(body, settings, model), _check_rails(body, settings)
+    checked = _check_spec(body, settings, model)
+    refused = _check_rails(body, settings, checked)
     wrong = [problem for problem in checked.problems if not problem.is_warning]
     mistakes = [*wrong, *refused]
     is_rejected = bool(mistakes) and not is_accepted(body)
@@ -208,7 +217,7 @@ def parse_job(
         grace_period=timedelta(seconds=spec.get("terminationGracePeriodSeconds", 600)),
         definition=known if is_rejected else definition_of(spec),
         model_cache=_parse_model_cache(spec.get("modelCache")),
-        pod_template=spec.get("podTemplate") or {},
+        pod_template=(spec.get("podTemplate") or {}) if checked.is_bounded else {},
         mistakes=tuple(map(str, told)),
         is_rejected=is_rejected,
         is_suspended=spec.get("suspend", False),
@@ -240,7 +249,8 @@ def _parse_model_cache(cache: Mapping[str, Any] | None) -> ModelCache | None:
 
 
 def _seconds(value: int | None) -> timedelta | None:
-    return None if value is None else timedelta(seconds=value)
+    """Objects from before the CRD had a maximum may say any number."""
+    return None if value is None else timedelta(seconds=min(value, TEN_YEARS))
 
 
 def _quantity(value: int | str | None) -> str | None:

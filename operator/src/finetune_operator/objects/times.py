@@ -3,10 +3,23 @@
 
 from datetime import UTC, datetime
 
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+"""Nothing is before or after: what is added to a time stays one that Python knows."""
+
 
 def parse_time(text: str) -> datetime:
-    """An RFC 3339 time, with or without fractions."""
-    return datetime.fromisoformat(text)
+    """An RFC 3339 time, with or without fractions; in UTC where it names no zone.
+
+    Statuses can be edited by hand, and the API server takes years that no clock shows.
+    """
+    if text.startswith("0000"):
+        return _EARLIEST
+    read = datetime.fromisoformat(text)
+    moment = read.replace(tzinfo=UTC) if read.tzinfo is None else read
+    if moment < _EARLIEST:
+        return _EARLIEST
+    return min(moment, _LATEST)
 
 
 def render_time(moment: datetime) -> str:

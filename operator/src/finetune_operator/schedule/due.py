@@ -38,6 +38,9 @@ class Due:
     """How many times have come, roughly, where it was more than one; `start` is the last."""
 
 
+_SECOND = timedelta(seconds=1)
+
+
 class NeverDue(Exception):
     """There is no such time, as the 31st of February."""
 
@@ -61,10 +64,33 @@ def find_due(table: Timetable, since: datetime, now: datetime) -> Due:
     interval = second - first
     missed = (now - first) // interval + 1
     # One interval further back than the estimate: intervals differ, as in `30 6-16/4 * * 1-5`.
-    start, moment = None, table.next_after(first + (missed - 2) * interval)
-    while moment is not None and moment <= now:
-        start, moment = moment, table.next_after(moment)
+    start = _find_last(table, first + (missed - 2) * interval, now)
     return Due(start=start, missed=missed)
+
+
+def _find_last(table: Timetable, since: datetime, now: datetime) -> datetime | None:
+    """The newest time after the one moment and not after the other.
+
+    Where the first interval is none of the usual ones there may be a million between: after some
+    steps, halving finds it.
+    """
+    start, moment = None, table.next_after(since)
+    for _ in range(TOO_MANY):
+        if moment is None or moment > now:
+            return start
+        start, moment = moment, table.next_after(moment)
+    if moment is None or moment > now:
+        return start
+    # The next time after `low` has come, and after `high` none has.
+    low, high = moment - _SECOND, now
+    while high - low > _SECOND:
+        middle = low + (high - low) / 2
+        following = table.next_after(middle)
+        if following is not None and following <= now:
+            low = middle
+        else:
+            high = middle
+    return table.next_after(low)
 
 
 def find_next(table: Timetable, since: datetime, now: datetime) -> datetime | None:

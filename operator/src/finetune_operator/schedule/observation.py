@@ -13,6 +13,9 @@ from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
 from finetune_spec.cron.zones import UTC
 
+MAX_TIMES = 1200
+"""Characters of a schedule with its time zone."""
+
 
 class JobEnding(StrEnum):
     """The condition that a job has ended with."""
@@ -73,7 +76,8 @@ def observe(body: Body, bodies: Sequence[Body], now: datetime) -> ObservedSchedu
     scheduled = [recorded, *(child.scheduled_at for child in children)]
     completions = [it.completion for it in children if it.ending is JobEnding.COMPLETE]
     successful = [_time(status.get("lastSuccessfulTime")), *completions]
-    times = f"{body['spec']['schedule']} {body['spec'].get('timeZone', UTC)}"
+    # Longer ones are refused, and need not be told apart.
+    times = f"{body['spec']['schedule']} {body['spec'].get('timeZone', UTC)}"[:MAX_TIMES]
     is_changed = status.get("times", times) != times
     return ObservedSchedule(
         times=times,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from finetune_contract.limits import TEN_YEARS
 from finetune_operator.job.guard_rails import check_guard_rails
 from finetune_operator.objects.errors import InvalidSpec
 from finetune_operator.objects.raw import Body
@@ -14,6 +15,7 @@ from finetune_operator.objects.times import parse_time
 from finetune_operator.schedule.due import Timetable
 from finetune_operator.settings import Settings
 from finetune_spec.config import Problem
+from finetune_spec.config.bounds import find_beyond
 from finetune_spec.cron.expression import parse_cron
 from finetune_spec.cron.zones import UTC, find_zone
 from finetune_spec.schedule import check_schedule, in_template
@@ -53,6 +55,8 @@ def check_schedule_body(
     """Everything that is wrong with a raw schedule, or seldom meant; `model` is its model's
     `config.json`."""
     spec, metadata = body["spec"], body["metadata"]
+    if (beyond := find_beyond(spec, "spec")) is not None:
+        return (beyond,)
     told = check_schedule(
         spec,
         trainer_image=settings.trainer_image,
@@ -76,6 +80,7 @@ def parse_schedule(
     if mistakes := [problem for problem in problems if not problem.is_warning]:
         raise InvalidSpec(mistakes)
     deadline = spec.get("startingDeadlineSeconds")
+    latest = None if deadline is None else timedelta(seconds=min(deadline, TEN_YEARS))
     return Schedule(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -85,7 +90,7 @@ def parse_schedule(
         table=Timetable(
             expression=parse_cron(spec["schedule"]),
             zone=find_zone(spec.get("timeZone", UTC)),
-            starting_deadline=None if deadline is None else timedelta(seconds=deadline),
+            starting_deadline=latest,
         ),
         is_suspended=spec.get("suspend", False),
         policy=Policy(spec.get("concurrencyPolicy", Policy.ALLOW)),

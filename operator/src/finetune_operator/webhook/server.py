@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from finetune_contract.documents import parse_kept
 from finetune_operator.kube.model_configs import FindModel, knows_no_model
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.settings import Settings
@@ -82,9 +83,9 @@ def build_webhook_app(
         async with bodies:
             try:
                 async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                    document = await request.json()
-                asked = parse_review(document)
-            except (ValueError, RecursionError, TimeoutError) as error:
+                    content = await request.read()
+                asked = parse_review(parse_kept(content, "the review", MAX_BODY_BYTES))
+            except (ValueError, TimeoutError) as error:
                 return web.Response(status=400, text=f"{error}\n")
         return web.json_response(render_review(asked, await answer(asked, settings, find_model)))
 

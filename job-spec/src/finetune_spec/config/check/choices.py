@@ -40,7 +40,7 @@ NAMES: Mapping[str, KnownNames] = {
             "flex_attention",
         ),
         # A kernel of the hub, or an older spelling with a prefix.
-        pattern=re.compile(r"[^/:]+/[^/:]+(@[^/:]+)?(:[^/:]+)?|paged\|.+"),
+        pattern=re.compile(r"[^/:]+/[^/:]+(:[^/:]+)?|paged\|.+"),
     ),
     "bnb_4bit_quant_storage": KnownNames(
         known=("uint8", "int8", "bfloat16", "float16", "float32", "float64")

@@ -15,6 +15,9 @@ WEB_SCHEMES = ("https", "http")
 """Where it fetches single data files from."""
 
 _HUB_NAME = re.compile(r"(\b[\w\-.]{1,96}\b/)?\b[\w\-.]{1,96}\b", re.ASCII)
+_LONGEST_NAME = 200
+"""Characters that a sentence can hold."""
+
 _PATH_BEGINNINGS = ("/", "./", "../", "~")
 _WEB_ADDRESS = re.compile(r"https?://[^/]+/(?:datasets/)?([\w\-.]+/[\w\-.]+)(?:/.*)?", re.ASCII)
 _WITH_REVISION = re.compile(r"([\w\-.]+/[\w\-.]+)[@:]([\w\-./]+)", re.ASCII)
@@ -29,8 +32,12 @@ def check_place(name: str, text: str) -> Iterator[Problem]:
         yield warning(
             name,
             f"{quoted(text)} can only be a folder where the trainer runs, as a hub name is "
-            f"org/name: write ./{text} if it is",
+            f"org/name: write {_as_folder(text)} if it is",
         )
+
+
+def _as_folder(text: str) -> str:
+    return f"./{text}" if len(text) <= _LONGEST_NAME else "./ in front of it"
 
 
 def check_data_place(name: str, text: str) -> Iterator[Problem]:

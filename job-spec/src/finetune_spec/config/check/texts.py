@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_spec.config.check.chat_templates import check_chat_template
 from finetune_spec.config.check.functions import check_function_name
 from finetune_spec.config.check.places import check_data_place, check_hub_name, check_place
@@ -19,6 +20,9 @@ from finetune_spec.config.suggest.misreadings import NULL_WORDS, WRITE_NULL, nam
 
 _PAIR = re.compile(r"(\w+)\s*[=:]\s*([^\s,=:]+)")
 
+_LONGEST_HINTED = 300
+"""Characters of a text that may have been meant as pairs; to look for them takes their square."""
+
 _SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
 _SPLIT_SLICE = re.compile(
     r"(?P<split>\w+(\.\w+)*)"
@@ -26,6 +30,12 @@ _SPLIT_SLICE = re.compile(
     r"((?P<end>-?\d+(_\d+)*)(?P<end_unit>%)?)?\])?"
     r"(\([^)]*\))?"
 )
+
+_LONGEST_BOUNDARY = 18
+"""Digits of a row's number."""
+
+_LONGEST_TARGET = 1000
+"""Characters of an expression for the names of modules."""
 
 _INNER_LAYER = re.compile(
     r"([qkvo]|qkv|out|in|x|dt|gate|up|down|gate_up|c)_proj|query_key_value|query|key|value|"
@@ -60,7 +70,11 @@ def check_split_expression(name: str, text: str) -> Iterator[Problem]:
 
 
 def _is_split_expression(text: str) -> bool:
-    return all(_is_split_slice(part) for part in re.split(r"\s*\+\s*", text))
+    # By hand, since an expression for the blanks around a sign tries each of them as the first.
+    first, *others = text.split("+")
+    parts = [first.rstrip(), *(part.strip() for part in others[:-1])] if others else [first]
+    parts += [others[-1].lstrip()] if others else []
+    return all(_is_split_slice(part) for part in parts)
 
 
 def _is_split_slice(text: str) -> bool:
@@ -68,13 +82,19 @@ def _is_split_slice(text: str) -> bool:
     if part is None:
         return False
     is_percent = part["start_unit"] or part["end_unit"]
-    boundaries = [int(part[side]) for side in ("start", "end") if part[side]]
+    written = [part[side] for side in ("start", "end") if part[side]]
+    if any(len(number) > _LONGEST_BOUNDARY for number in written):
+        return False
+    boundaries = [int(number) for number in written]
     return not is_percent or all(abs(boundary) <= 100 for boundary in boundaries)
 
 
 def check_target(name: str, text: str) -> Iterator[Problem]:
     """A single text is a regular expression for the whole path of a module, even in a list."""
-    if listed := _LISTED.fullmatch(text.strip()):
+    if len(text) > _LONGEST_TARGET:
+        message = f"has {len(text)} characters, expected at most {_LONGEST_TARGET}: list the names"
+        yield Problem(path=name, message=message)
+    elif listed := _LISTED.fullmatch(text.strip()):
         names = [name.strip(" '\"") for name in listed[1].split(",")]
         yield Problem(
             path=name,
@@ -97,7 +117,7 @@ def check_target(name: str, text: str) -> Iterator[Problem]:
     else:
         try:
             re.compile(text)
-        except re.error:
+        except (re.error, RecursionError, OverflowError):
             hint = f": write {quoted(re.sub(r'(?<![.)])[*]', '.*', text))}" if "*" in text else ""
             yield Problem(
                 path=name,
@@ -135,7 +155,7 @@ def check_mapping_text(name: str, text: str) -> Iterator[Problem]:
 
 
 def _as_mapping(text: str) -> str:
-    pairs = _PAIR.findall(text)
+    pairs = _PAIR.findall(text) if len(text) <= _LONGEST_HINTED else []
     inside = ", ".join(
         f"{name}: {value.lower() if value in ('True', 'False') else value}" for name, value in pairs
     )
@@ -148,13 +168,12 @@ def check_mapping_or_file(name: str, text: str) -> Iterator[Problem]:
         yield Problem(path=name, message=_null_word(text))
     elif text.startswith("{"):
         try:
-            json.loads(text)
-        except ValueError:
-            yield Problem(
-                path=name,
-                message=f"found {quoted(text)}, a text that is not JSON, expected a mapping: "
-                "remove the quotes",
-            )
+            parse_object(text, "it")
+        except InvalidDocument as error:
+            is_json = "is not JSON" not in str(error)
+            what = f"and {error}" if is_json else "a text that is not JSON, expected a mapping"
+            hint = "" if is_json else ": remove the quotes"
+            yield Problem(path=name, message=f"found {quoted(text)}, {what}{hint}")
 
 
 def check_padding(name: str, text: str) -> Iterator[Problem]:

@@ -25,9 +25,12 @@ _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 _PERCENT = re.compile(r"([-+]?\d+(?:\.\d+)?) ?%")
 _KILO = re.compile(r"(\d+(?:\.\d+)?) ?[kK]")
 _WITH_UNIT = re.compile(r"[-+]?\d+(\.\d+)? ?[A-Za-z]+")
-_CALCULATION = re.compile(r"[-+]?\d[\d.]*(\s*[-+*/x^]+\s*\(?-?\d[\d.]*\)?)+")
+_CALCULATION = re.compile(r"[-+]?\d[\d.]*+(?:\s*+[-+*/x^]++\s*+\(?-?\d[\d.]*+\)?)+")
 _POWER = re.compile(r"([-+]?\d+(?:\.\d+)?)\s*[*x\u00d7]\s*10\s*(?:\^|\*\*)\s*\(?([-+]?\d+)\)?")
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{\{|<\w+>")
+_LONGEST_HINTED = 300
+"""Characters. Nobody meant a longer text to be a number or a name."""
+
 _TYPOGRAPHY = str.maketrans(
     {"\u2212": "-", "\u2013": "-", **dict.fromkeys("\u201c\u201d\u2018\u2019", "")}
 )
@@ -38,6 +41,8 @@ _WORDS = re.compile(r"[\w.\-]+(\s*[,;]\s*|\s+)[\w.\-]+((\s*[,;]\s*|\s+)[\w.\-]+)
 def hint_for_text(text: str, types: Collection[str]) -> str:
     """What to write instead of a text where one of these types is wanted; empty if none knows."""
     word = text.strip()
+    if len(word) > _LONGEST_HINTED:
+        return ""
     if _PLACEHOLDER.search(word):
         return "fill in the variable first"
     if word.lower() in NULL_WORDS:

@@ -19,6 +19,9 @@ from finetune_spec.config.suggest.tables import places
 MOST_TOLD = 50
 """Looking for the nearest key takes a millisecond, and anybody may send 20,000 keys."""
 
+MOST_LOOKED_AT = 200
+"""Of the keys in what may be a section: it is one by its first."""
+
 _UNKNOWN = "not a key of TRL's SFT config"
 _ADVICE = re.compile(r"\b(?:write|mean) ")
 
@@ -79,7 +82,7 @@ def _is_section(word: str, value: Any, schema: Schema) -> bool:
     return is_section(word) or any(
         key_in_section(word, str(inner), schema) is not None
         or _is_section(str(inner), below, schema)
-        for inner, below in value.items()
+        for inner, below in islice(value.items(), MOST_LOOKED_AT)
     )
 
 

@@ -4,12 +4,12 @@
 The last place where raw children are read, with `verdict`, which explains failures for it.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_contract.outcome import Category, Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
@@ -196,8 +196,16 @@ def _attempt_of(name: str, metadata: Body) -> Attempt:
         name=name,
         start=parse_time(metadata["creationTimestamp"]),
         definition=annotations.get(ANNOTATION_DIGEST) or annotations.get(ANNOTATION_DEFINITION, ""),
-        adjustments=json.loads(annotations.get(ANNOTATION_ADJUSTMENTS, "{}")),
+        adjustments=_adjustments_of(annotations),
     )
+
+
+def _adjustments_of(annotations: Mapping[str, str]) -> Mapping[str, Any]:
+    """None where it can't be read: who may edit Jobs may write anything there."""
+    try:
+        return parse_object(annotations.get(ANNOTATION_ADJUSTMENTS, "{}"), ANNOTATION_ADJUSTMENTS)
+    except InvalidDocument:
+        return {}
 
 
 def _bring_up_to_date(

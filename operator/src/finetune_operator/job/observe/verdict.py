@@ -33,7 +33,7 @@ from finetune_operator.objects.names import CONTAINER
 from finetune_operator.objects.raw import Body
 
 # The Job controller's words: "Container trainer for pod ns/name failed with exit code 64 matching".
-_QUOTED_EXIT_CODE = re.compile(r"failed with exit code (\d+)")
+_QUOTED_EXIT_CODE = re.compile(r"failed with exit code (\d{1,9})")
 
 MEMORY_REMEDY = (
     "raise spec.resources.memory, or let the job need less: shorter max_length, smaller batches"

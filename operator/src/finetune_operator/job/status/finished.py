@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from finetune_contract.limits import TEN_YEARS
 from finetune_operator.job.definitions import render_definition
 from finetune_operator.job.spec import is_redefined
 from finetune_operator.objects import conditions
@@ -35,4 +36,4 @@ def find_cleanup(status: Mapping[str, Any], spec: Mapping[str, Any]) -> datetime
     seconds = spec.get("ttlSecondsAfterFinished")
     if seconds is None or "cleanupTime" in status or "completionTime" not in status:
         return None
-    return parse_time(status["completionTime"]) + timedelta(seconds=seconds)
+    return parse_time(status["completionTime"]) + timedelta(seconds=min(seconds, TEN_YEARS))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from finetune_contract.limits import TEN_YEARS
 from finetune_contract.outcome import Outcome
 from finetune_contract.progress import Progress, TrainerPhase, bounded
 from finetune_operator.job.status.loss_history import resumed_from, with_point
@@ -22,7 +23,8 @@ SIGNIFICANT_DIGITS = 5
 
 def render_progress(progress: Progress, attempt: int, now: datetime) -> Manifest:
     """A merge patch for `status.progress`: fields that are not known (any more) are None."""
-    eta = progress.eta_seconds
+    # What takes longer is not known to end at all.
+    eta = None if progress.eta_seconds is None else min(progress.eta_seconds, TEN_YEARS)
     return {
         "attempt": attempt,
         "phase": progress.phase.value,

@@ -5,10 +5,10 @@ The trainer would refuse each with the data already there; what only the columns
 tell, it does.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_spec.config.parse.data_formats import (
     FORMATS,
     KEPT_COLUMNS,
@@ -68,8 +68,8 @@ def _columns(config: Reading) -> Mapping[str, Any]:
     value = config["dataset_columns"]
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except ValueError:
+            value = parse_object(value, "it")
+        except InvalidDocument:
             return {}
     return value if isinstance(value, Mapping) else {}
 

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How deep, long and large anything in a spec may be; the first check of all. No I/O here.
+
+Whoever may create a job writes its spec, and the API server takes 10,000 levels and three
+megabytes of it. What is within these bounds, every other check gets through in milliseconds.
+"""
+
+import json
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from finetune_contract.limits import MAX_DEPTH
+from finetune_spec.config.problem import Problem, quoted
+
+MAX_TEXT = 32 * 1024
+"""Characters of one text, and of a name."""
+
+MAX_VALUES = 20_000
+"""Values in all, with the mappings and lists that hold them."""
+
+MAX_BYTES = 2**20 - 2**16
+"""In all, as the run document spells it: a ConfigMap holds 1 MiB, and there is more in it."""
+
+MAX_NUMBER = 2**64 - 1
+"""In magnitude: torch's largest seed."""
+
+_SHOWN = 40
+"""Characters of a name in a path."""
+
+_INDENT = 2
+_PUNCTUATION = 4
+"""What each value takes beside itself."""
+
+KeyPath = tuple[Any, ...]
+"""A key or index, and the place of what holds it: written out only where there is a problem."""
+
+
+def find_beyond(value: Any, path: str) -> Problem | None:
+    """The first thing in a value that is beyond the bounds; without recursion."""
+    size = count = 0
+    waiting: list[tuple[Any, KeyPath, int]] = [(value, (), 0)]
+    while waiting:
+        item, place, depth = waiting.pop()
+        inner = _inner(item)
+        count += 1
+        if count + len(waiting) + len(inner) > MAX_VALUES:
+            return _problem(path, (), f"holds more than {MAX_VALUES} values: remove some")
+        if message := _beyond(item) or (_TOO_DEEP if inner and depth == MAX_DEPTH else ""):
+            return _problem(path, place, message)
+        size += _length(item) + _INDENT * depth + _PUNCTUATION
+        if size > MAX_BYTES:
+            return _problem(path, (), f"takes more than {MAX_BYTES // 1024}Ki: remove some")
+        for name, held in inner:
+            if isinstance(name, str) and (message := _beyond_text(name)):
+                return _problem(path, (name, place), f"its name {message}")
+            size += _length(name)
+            waiting.append((held, (name, place), depth + 1))
+    return None
+
+
+_TOO_DEEP = f"is nested more than {MAX_DEPTH} deep"
+
+
+def _inner(item: Any) -> Collection[tuple[Any, Any]]:
+    if isinstance(item, Mapping):
+        return item.items()
+    return list(enumerate(item)) if isinstance(item, list | tuple) else ()
+
+
+def _length(item: Any) -> int:
+    return len(json.dumps(item)) if isinstance(item, str) else 0
+
+
+def _beyond(item: Any) -> str:
+    if isinstance(item, str):
+        return _beyond_text(item)
+    return _beyond_number(item) if isinstance(item, int | float) else ""
+
+
+def _beyond_text(text: str) -> str:
+    if len(text) > MAX_TEXT:
+        return f"has {len(text)} characters, expected at most {MAX_TEXT}"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "holds half of a surrogate pair, which is no character"
+    return ""
+
+
+def _beyond_number(number: float) -> str:
+    if isinstance(number, float) and not math.isfinite(number):
+        return f"found {quoted(number)}, expected a finite number"
+    if abs(number) <= MAX_NUMBER:
+        return ""
+    # Python writes no whole number of thousands of digits.
+    return "found a number of more than 64 bits, expected a smaller one"
+
+
+def _problem(path: str, place: KeyPath, message: str) -> Problem:
+    names = []
+    while place:
+        name, place = place
+        names.append(f"[{name}]" if isinstance(name, int) else f".{_shown(str(name))}")
+    return Problem(path=(path + "".join(reversed(names))).removeprefix("."), message=message)
+
+
+def _shown(name: str) -> str:
+    """A name that a sentence can hold."""
+    short = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+    return short.encode(errors="replace").decode()

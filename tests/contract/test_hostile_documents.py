@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents that somebody wrote to do harm: read within bounds, or refused with their place."""
+
+import json
+from typing import Any
+
+import pytest
+
+from finetune_contract.documents import InvalidDocument, is_deeper, parse_kept
+from finetune_contract.limits import MAX_COUNT, MAX_KEPT_DEPTH
+from finetune_contract.outcome import Outcome
+from finetune_contract.progress import Progress
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":['])
+@pytest.mark.parametrize("times", [1, 30, 70, 850, 1100, 9000])
+def test_an_object_of_any_depth_is_read_and_stays_too_deep(opening: str, times: int) -> None:
+    closing = {"[": "]", "{": "}"}
+    inner = opening * times
+    text = inner + '"}]["' + "".join(closing[c] for c in reversed(inner) if c in closing)
+
+    read = parse_kept(f'{{"deep": {text}, "other": [1, "\\"["]}}', "object")
+
+    assert read["other"] == [1, '"[']
+    depth = 1 + sum(c in closing for c in inner)
+    assert not is_deeper(read, MAX_KEPT_DEPTH)
+    assert is_deeper(read, min(depth, MAX_KEPT_DEPTH) - 1)
+
+
+@pytest.mark.parametrize("text", ["[" * 9000, "[" * 9000 + "]", "{", '{"a": ' * 200, "]" * 200])
+def test_what_is_no_json_is_refused_however_deep(text: str) -> None:
+    with pytest.raises(InvalidDocument, match=r"^object is not JSON"):
+        parse_kept(text, "object")
+
+
+@pytest.mark.parametrize("number", [2**63, 10**18 * 5, 10**30, 10**400, -(10**30)])
+@pytest.mark.parametrize(
+    "ours", [{"step": 0}, {"etaSeconds": 0}, {"worldSize": 0}, {"memory": {"peakBytes": 0}}]
+)
+def test_a_count_beyond_any_count_is_refused_with_its_place(
+    ours: dict[str, Any], number: int
+) -> None:
+    body = json.dumps({"progress": ours}).replace("0", str(number)).encode()
+
+    with pytest.raises(InvalidDocument, match=r"^progress\.(memory\.)?\w+ is -?\d+, expected at"):
+        Progress.from_body(body)
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_figure_that_is_none_is_not_known(word: str) -> None:
+    progress = Progress.from_body(
+        f'{{"progress": {{"step": 3, "loss": {word}, "epoch": {word}}}}}'.encode()
+    )
+
+    assert (progress.step, progress.loss, progress.epoch) == (3, None, None)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"metrics": [{"name": "total_steps", "value": "1e308"}], "progressPercentage": MAX_COUNT},
+        {"metrics": [{"name": "current_step", "value": "1e300"}]},
+        {"metrics": [{"name": "global_step", "value": "Infinity"}]},
+        {"metrics": [{"name": "total_steps", "value": "9" * 5000}], "progressPercentage": 50},
+    ],
+)
+def test_a_stock_trainer_counts_no_steps_beyond_any_count(status: dict[str, Any]) -> None:
+    progress = Progress.from_body(json.dumps({"trainerStatus": status}).encode())
+
+    assert progress.step is None
+    assert progress.total_steps is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 2000,
+        '{"version":1,"step":NaN}',
+        f'{{"version":1,"step":{10**400}}}',
+        f'{{"version":1,"checkpointStep":{-(10**19)}}}',
+        '{"version":1,"figures":' + '{"a":' * 800,
+        '{"version":1e999}',
+        "\x00",
+        '{"version":1,"note":{}}',
+    ],
+)
+def test_a_termination_log_that_cannot_be_read_is_an_invalid_document(text: str) -> None:
+    with pytest.raises(InvalidDocument):
+        Outcome.from_json(text)
+
+
+def test_figures_of_an_outcome_are_numbers() -> None:
+    text = '{"version":1,"figures":{"loss":NaN,"eval_loss":1e999,"accuracy":0.5}}'
+
+    assert Outcome.from_json(text).figures == {"accuracy": 0.5}

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever a tenant writes into a job, its status or what its pods say: one pass over it takes
+little time, does not fail, and ends in a status that the API server takes."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from finetune_contract.documents import InvalidDocument, parse_kept
+from finetune_contract.progress import Progress
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.observe.observation import Children, observe
+from finetune_operator.job.spec import parse_job
+from finetune_operator.job.status.progress import report_patch
+from finetune_operator.job.status.status import next_status
+from finetune_operator.objects.errors import InvalidSpec
+from finetune_operator.schedule.spec import parse_schedule
+from finetune_operator.webhook.review import parse_review, review
+from finetune_spec.shape import check_shape
+from support.factories import (
+    CONFIG,
+    NOW,
+    SETTINGS,
+    a_good_outcome,
+    a_job_body,
+    a_training_job,
+    an_ended_pod,
+    seconds,
+)
+from support.hostile import BEYOND, VALUES, nested, placed, quickly
+from support.situations import SITUATIONS
+
+LATER = NOW + seconds(1)
+
+UNWRITABLE = ("10^5000", "9,000 lists", "9,000 mappings", "1,100 mappings")
+"""Values of which Python's own JSON writes no document."""
+
+POD_TEMPLATE: Mapping[str, Any] = {
+    "metadata": {"labels": {"team": "a"}, "annotations": {"note": "b"}},
+    "spec": {
+        "nodeSelector": {"zone": "a"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {"any": []}},
+        "priorityClassName": "low",
+        "volumes": [{"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}],
+        "containers": [
+            {
+                "name": "trainer",
+                "env": [{"name": "A", "value": "b"}],
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }
+        ],
+    },
+}
+WHOLE = a_job_body(
+    image="team/trainer:1",
+    runToken="again",
+    suspend=False,
+    activeDeadlineSeconds=60,
+    startDeadlineSeconds=60,
+    ttlSecondsAfterFinished=60,
+    modelCache={"claimName": "models", "subPath": "a"},
+    podTemplate=POD_TEMPLATE,
+)
+
+
+def status_after(body: Mapping[str, Any], children: Children = Children()) -> Mapping[str, Any]:  # noqa: B008
+    """What one pass of the operator makes of a job, done quickly."""
+
+    def look() -> Mapping[str, Any]:
+        job = parse_job(body, SETTINGS)
+        observed = observe(job, body, children, LATER)
+        decision = decide(job, observed, LATER)
+        return next_status(body.get("status", {}), job, observed, decision, LATER)
+
+    status = quickly(look)
+    json.dumps(status, allow_nan=False, ensure_ascii=False).encode()
+    return status
+
+
+def accepted_of(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    (found,) = [it for it in status["conditions"] if it["type"] == "Accepted"]
+    return found
+
+
+def is_let_in(body: Mapping[str, Any]) -> bool:
+    """By the API server, which checks the schema of the CRD; what it drops or takes is open."""
+    return not check_shape(body)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_spec_may_say_anything_that_the_schema_takes(name: str) -> None:
+    for path, spec in placed(WHOLE["spec"], VALUES[name]):
+        body = {**WHOLE, "spec": spec}
+        if "." not in path and path in ("config", "output"):
+            continue  # the schema wants an object
+        if name not in BEYOND and (VALUES[name] is None or not is_let_in(body)):
+            continue  # refused, or filled in with a default
+        if name in BEYOND and not path.startswith(("config.", "podTemplate.spec.affinity")):
+            continue
+
+        accepted = accepted_of(status_after(body))
+
+        if name in BEYOND:
+            assert accepted["status"] == "False", path
+            assert "spec." in accepted["message"] or "spec: holds" in accepted["message"]
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_review_of_anything_is_answered_quickly(name: str) -> None:
+    config = {**CONFIG, "model_init_kwargs": VALUES[name]}
+    request = {
+        "uid": "1",
+        "kind": {"kind": "FineTuneJob"},
+        "operation": "UPDATE",
+        "object": a_job_body(config=config),
+        "oldObject": a_job_body(config={**config, "lora_r": 3}, status={}),
+    }
+
+    answer = quickly(lambda: review(request, SETTINGS))
+
+    if name in BEYOND:
+        assert not answer["allowed"]
+        assert "model_init_kwargs" in answer["status"]["message"] or "holds" in str(answer)
+
+
+@pytest.mark.parametrize("levels", [40, 850, 1_100, 9_000])
+def test_a_job_of_any_depth_is_refused_by_webhook_and_operator_with_its_place(levels: int) -> None:
+    deep = '{"a":' * levels + "1" + "}" * levels
+    spec = json.dumps(a_job_body(config={**CONFIG, "model_init_kwargs": "DEEP"}))
+    job = spec.replace('"DEEP"', deep)
+    text = (
+        '{"apiVersion":"admission.k8s.io/v1","request":{"uid":"1","kind":{"kind":"FineTuneJob"},'
+        f'"operation":"CREATE","object":{job}}}}}'
+    )
+
+    request = parse_review(quickly(lambda: parse_kept(text, "review")))
+    answer = review(request, SETTINGS)
+    accepted = accepted_of(status_after(parse_kept(job, "job")))
+
+    expected = "spec.config.model_init_kwargs"
+    assert not answer["allowed"]
+    for message in (answer["status"]["message"], accepted["message"]):
+        assert message.startswith(expected)
+        assert message.endswith("is nested more than 32 deep")
+
+
+def test_what_runs_goes_on_when_its_spec_is_edited_beyond_the_bounds() -> None:
+    (running,) = [it.body for it in SITUATIONS if it.name == "training"]
+    config = {**CONFIG, "model_init_kwargs": nested(9_000)}
+    edited = {**running, "spec": {**running["spec"], "config": config, "onChange": "Rerun"}}
+
+    status = status_after(edited, Children(training_jobs=[a_training_job()]))
+
+    assert accepted_of(status)["status"] == "False"
+    assert status["definition"] == running["status"]["definition"]
+    assert len(status["attempts"]) == len(running["status"]["attempts"])
+
+
+@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("place", ["annotations", "labels"])
+def test_metadata_may_say_anything_in_text(place: str, name: str) -> None:
+    if not isinstance(VALUES[name], str):
+        pytest.skip("the API server takes texts only")
+    names = (
+        "kubectl.kubernetes.io/last-applied-configuration",
+        "finetune.dev/x",
+        "kueue.x-k8s.io/q",
+    )
+    metadata = {place: dict.fromkeys(names, VALUES[name])}
+
+    status_after(a_job_body(metadata=metadata))
+
+
+TIMES = ("0000-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00")
+TIMES += ("1970-01-01T00:00:00Z", "2026-05-04T12:00:00")
+CHOICES = ("phase", "result", "blame", "status", "type")
+"""Fields for which the schema, or a reader of conditions, knows all values."""
+
+
+def by_hand(path: str, value: Any) -> list[Any]:
+    """What the schema of the status takes in the place of this value."""
+    field = path.rpartition(".")[2]
+    if isinstance(value, bool) or value is None or field in CHOICES:
+        return []
+    if isinstance(value, str) and field.lower().endswith(("time", "updated")):
+        return list(TIMES)
+    if isinstance(value, str):
+        return ["", "a" * 30_000, "\x00", "[" * 2_000]
+    if isinstance(value, int):
+        return [2**63 - 1, -(2**63), 0, -1]
+    return [1e308, -1e308] if isinstance(value, float) else []
+
+
+def leaves(document: Any, path: str = "") -> list[tuple[str, Any]]:
+    if isinstance(document, Mapping | list):
+        items = document.items() if isinstance(document, Mapping) else enumerate(document)
+        return [leaf for key, item in items for leaf in leaves(item, f"{path}.{key}".lstrip("."))]
+    return [(path, document)]
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda it: it.name)
+def test_a_status_edited_by_hand_keeps_no_pass_from_its_end(situation: Any) -> None:
+    body = situation.body
+    known = dict(leaves(body["status"]))
+    for path, before in known.items():
+        for value in by_hand(path, before):
+            changed = dict(placed(body["status"], value))[path]
+            status_after({**body, "status": changed})
+
+
+def a_job_that_ended(message: str) -> Mapping[str, Any]:
+    (running,) = [it.body for it in SITUATIONS if it.name == "training"]
+    pod = an_ended_pod(0, message=message)
+    children = Children(training_jobs=[a_training_job(ended="Complete")], pods=[pod])
+    return status_after(running, children)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_whatever_a_termination_log_says_the_job_ends(name: str) -> None:
+    value, good = VALUES[name], json.loads(a_good_outcome().to_json())
+    texts = [value] if isinstance(value, str) else []
+    if name not in UNWRITABLE:
+        texts += [json.dumps(changed) for _, changed in placed(good, value)]
+
+    for text in texts:
+        assert a_job_that_ended(text)["phase"] in ("Succeeded", "Failed")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 2_000, '{"version":1,"step":NaN}', '{"version":1,"step":1' + "0" * 400 + "}"]
+)
+def test_a_termination_log_that_cannot_be_read_ends_the_job_too(text: str) -> None:
+    assert a_job_that_ended(text)["phase"] in ("Succeeded", "Failed")
+
+
+REPORT: Mapping[str, Any] = {
+    "phase": "Training",
+    "step": 3,
+    "totalSteps": 10,
+    "epoch": 0.5,
+    "loss": 1.5,
+    "etaSeconds": 60,
+    "metrics": {"accuracy": 0.5},
+    "learningRate": 1e-4,
+    "tokensPerSecond": 3.5,
+    "resumedFromStep": 0,
+    "worldSize": 1,
+    "memory": {"peakBytes": 1},
+    "answers": [{"prompt": "a", "before": "b", "after": "c"}],
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_whatever_is_posted_is_refused_or_makes_a_patch_that_the_api_server_takes(
+    name: str,
+) -> None:
+    value = VALUES[name]
+    if name in UNWRITABLE:
+        pytest.skip("Python writes no such document; the termination log's texts have them")
+    for stock in (True, False):
+        shape = STOCK if stock else REPORT
+        key = "trainerStatus" if stock else "progress"
+        for _, changed in placed(shape, value):
+            body = json.dumps({key: changed}).encode()
+            quickly(lambda body=body: patched(body))
+
+
+STOCK: Mapping[str, Any] = {
+    "progressPercentage": 50,
+    "estimatedRemainingSeconds": 60,
+    "metrics": [{"name": "total_steps", "value": "10"}, {"name": "loss", "value": "1.5"}],
+}
+
+
+def patched(body: bytes) -> None:
+    try:
+        progress = Progress.from_body(body)
+    except InvalidDocument as refused:
+        told = str(refused)
+    else:
+        told = ""
+        require_sayable(report_patch({}, 1, progress, LATER))
+    assert len(told) < 500
+
+
+def require_sayable(patch: Mapping[str, Any]) -> None:
+    for _, value in leaves(json.loads(json.dumps(patch, allow_nan=False))):
+        assert not isinstance(value, int) or -(2**63) <= value < 2**63
+
+
+def test_a_schedule_beyond_the_bounds_is_refused_with_its_place() -> None:
+    template = {"spec": a_job_body(config={**CONFIG, "env": nested(9_000, "mapping")})["spec"]}
+    body = {**a_job_body(), "spec": {"schedule": "0 2 * * *", "jobTemplate": template}}
+
+    with pytest.raises(InvalidSpec, match=r"^spec\.jobTemplate\.spec\.config\.env.*nested more"):
+        parse_schedule(body, SETTINGS)
