@@ -4,7 +4,6 @@
 Raw calls, since typed ones cost about twice as much CPU and nothing here needs their types.
 """
 
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import urlencode
 
 from kubernetes.aio import client, config
 
+from finetune_operator.kube.shallow import parse_json
 from finetune_operator.objects.names import OPERATOR, Resource
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry import metrics
@@ -157,7 +157,7 @@ class KubeApi:
             raise ApiError(0, "Unreachable", f"{method} {path}: {error!r}") from error
         if response.status >= 400:
             raise _parse_refusal(response.status, content)
-        answer: Body = json.loads(content)
+        answer: Body = parse_json(content)
         return answer
 
 
@@ -166,7 +166,7 @@ def _allow() -> None: ...
 
 def _parse_refusal(status: int, content: bytes) -> ApiError:
     try:
-        refusal = json.loads(content)
+        refusal = parse_json(content)
         return ApiError(status, refusal.get("reason", ""), refusal.get("message", ""))
     except ValueError:
         # Where there is no such kind of object, or a proxy answers, it is plain text.
