@@ -73,7 +73,7 @@ def test_what_is_not_deep_is_not_touched(text: str) -> None:
 def test_what_is_no_json_is_an_error_of_value_soon(text: str) -> None:
     began = time.process_time()
 
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError):  # noqa: PT011 - whichever words
         parse_json(text.encode())
 
     assert time.process_time() - began < 1

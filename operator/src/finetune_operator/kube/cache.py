@@ -54,37 +54,50 @@ class Kind(Enum):
         return JobKey(namespace=metadata["namespace"], label=metadata["labels"][LABEL_JOB])
 
 
+MOST_GONE = 20_000
+"""So many deletions are remembered, the newest: an answer that they have overtaken is soon there."""
+
+
 class Memory:
     """Objects by kind, job and uid."""
 
     def __init__(self) -> None:
         self._bodies: dict[Kind, dict[Key, dict[str, Body]]] = {kind: {} for kind in Kind}
-        self._owned: dict[str, dict[str, JobKey]] = {}
-        """Uids of schedules, of the jobs that they own, and the keys of those."""
+        self._keys: dict[str, Key] = {}
+        """Where each object is, by its uid: a label that was edited moves it."""
+        self._owned: dict[str, set[str]] = {}
+        """Uids of schedules, and of the jobs that they own."""
         self._departed: set[str] = set()
+        self._gone: dict[str, int] = {}
+        """Uids of what was deleted, and the versions that say so: what is older is a ghost."""
 
     def remember(self, kind: Kind, body: Body) -> Key:
-        """Keeps this version, unless a newer one is known already."""
+        """Keeps this version, unless a newer one is known already, or that it is gone."""
         key, uid = kind.key_of(body), body["metadata"]["uid"]
-        known = self._bodies[kind].setdefault(key, {})
-        if uid not in known or _version(body) >= _version(known[uid]):
-            known[uid] = _without_managed_fields(body)
-            if kind is Kind.JOB and (owner := controller_uid(body)) is not None:
-                self._owned.setdefault(owner, {})[uid] = key_of(body)
+        if _version(body) <= self._gone.get(uid, -1):
+            return key
+        known = self._find_known(kind, uid)
+        if known is None or _version(body) >= _version(known):
+            self._put(kind, key, uid, body)
         return key
 
     def forget(self, kind: Kind, body: Body) -> Key:
         """The object is gone; but the last words of a pod are kept as long as its Job is there."""
         key, uid = kind.key_of(body), body["metadata"]["uid"]
+        known = self._find_known(kind, uid)
+        if known is not None and _version(body, known) < _version(known):
+            # It is back: only a label had hidden it.
+            return key
         if kind is Kind.POD and has_ended(body) and self._has_training_job(key, body):
             self.remember(kind, body)
             self._departed.add(uid)
             return key
-        self._drop(kind, key, uid)
+        self._note_gone(uid, _version(body, known))
+        self._drop(kind, uid)
         if kind is Kind.TRAINING_JOB:
             for pod in list(self._find(Kind.POD, key)):
                 if controller_uid(pod) == uid and pod["metadata"]["uid"] in self._departed:
-                    self._drop(Kind.POD, key, pod["metadata"]["uid"])
+                    self._drop(Kind.POD, pod["metadata"]["uid"])
         return key
 
     def find_job(self, key: JobKey) -> Body | None:
@@ -97,9 +110,9 @@ class Memory:
         return max(bodies, key=_version) if bodies else None
 
     def jobs_owned_by(self, uid: str) -> tuple[Body, ...]:
-        """The jobs of a schedule."""
-        owned = self._owned.get(uid, {})
-        return tuple(self._bodies[Kind.JOB][key][job_uid] for job_uid, key in owned.items())
+        """The jobs of a schedule, as they are now: one whose owner was changed is not among them."""
+        owned = (self._find_known(Kind.JOB, job) for job in self._owned.get(uid, ()))
+        return tuple(body for body in owned if body is not None)
 
     def children_of(self, key: JobKey) -> Children:
         return Children(
@@ -126,21 +139,42 @@ class Memory:
     def _has_training_job(self, key: Key, pod: Body) -> bool:
         return controller_uid(pod) in self._bodies[Kind.TRAINING_JOB].get(key, {})
 
-    def _drop(self, kind: Kind, key: Key, uid: str) -> None:
+    def _find_known(self, kind: Kind, uid: str) -> Body | None:
+        key = self._keys.get(uid)
+        return None if key is None else self._bodies[kind].get(key, {}).get(uid)
+
+    def _put(self, kind: Kind, key: Key, uid: str, body: Body) -> None:
+        is_departed = uid in self._departed
+        self._drop(kind, uid)
+        self._bodies[kind].setdefault(key, {})[uid] = _without_managed_fields(body)
+        self._keys[uid] = key
+        if is_departed:
+            self._departed.add(uid)
+        if kind is Kind.JOB and (owner := controller_uid(body)) is not None:
+            self._owned.setdefault(owner, set()).add(uid)
+
+    def _drop(self, kind: Kind, uid: str) -> None:
+        key = self._keys.pop(uid, None)
+        if key is None:
+            return
         bodies = self._bodies[kind].get(key, {})
         dropped = bodies.pop(uid, None)
         if kind is Kind.JOB and dropped is not None:
-            self._disown(uid, dropped)
+            self._disown(uid, controller_uid(dropped) or "")
         self._departed.discard(uid)
         if not bodies:
             self._bodies[kind].pop(key, None)
 
-    def _disown(self, uid: str, body: Body) -> None:
-        owner = controller_uid(body) or ""
-        owned = self._owned.get(owner, {})
-        owned.pop(uid, None)
+    def _disown(self, uid: str, owner: str) -> None:
+        owned = self._owned.get(owner, set())
+        owned.discard(uid)
         if not owned:
             self._owned.pop(owner, None)
+
+    def _note_gone(self, uid: str, version: int) -> None:
+        self._gone[uid] = max(version, self._gone.pop(uid, -1))
+        while len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]
 
 
 def schedule_of(body: Body) -> ScheduleKey | None:
@@ -152,9 +186,13 @@ def schedule_of(body: Body) -> ScheduleKey | None:
     return None
 
 
-def _version(body: Body) -> int:
-    """Resource versions grow and compare as numbers (KEP-5504; etcd's have always done)."""
-    return int(body["metadata"]["resourceVersion"])
+def _version(body: Body, known: Body | None = None) -> int:
+    """Resource versions grow and compare as numbers (KEP-5504; etcd's have always done); that of
+    the `known` body where only a name and a uid are left of this one."""
+    version = body["metadata"].get("resourceVersion")
+    if version is None:
+        return -1 if known is None else _version(known)
+    return int(version)
 
 
 def _without_managed_fields(body: Body) -> Manifest:

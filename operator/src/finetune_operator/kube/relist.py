@@ -27,6 +27,7 @@ async def forget_vanished(api: KubeApi, memory: Memory, namespaces: Sequence[str
         known = {body["metadata"]["uid"]: body for body in memory.present(kind)}
         async for body in _list(api, kind, namespaces):
             known.pop(body["metadata"]["uid"], None)
+        # With the version that was known: what has changed during the list is there.
         concerned |= {memory.forget(kind, body) for body in known.values()}
     return concerned
 

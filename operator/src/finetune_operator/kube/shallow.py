@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads JSON of any depth: whatever is nested deeper than `DEEPEST` becomes null before it is parsed.
+"""Reads JSON of any depth: what is nested deeper than `DEEPEST` becomes null before it is parsed.
 
 The API server takes objects of 10,000 levels, and Python's parser ends with a RecursionError long
 before, for the whole page or watch event. Nothing that a job may say is so deep: what was cut is
