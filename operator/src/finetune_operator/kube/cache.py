@@ -55,7 +55,7 @@ class Kind(Enum):
 
 
 MOST_GONE = 20_000
-"""So many deletions are remembered, the newest: an answer that they have overtaken is soon there."""
+"""So many deletions are remembered, the newest: answers that they have overtaken come soon."""
 
 
 class Memory:
@@ -76,7 +76,7 @@ class Memory:
         key, uid = kind.key_of(body), body["metadata"]["uid"]
         if _version(body) <= self._gone.get(uid, -1):
             return key
-        known = self._find_known(kind, uid)
+        known = self.find_known(kind, uid)
         if known is None or _version(body) >= _version(known):
             self._put(kind, key, uid, body)
         return key
@@ -84,7 +84,7 @@ class Memory:
     def forget(self, kind: Kind, body: Body) -> Key:
         """The object is gone; but the last words of a pod are kept as long as its Job is there."""
         key, uid = kind.key_of(body), body["metadata"]["uid"]
-        known = self._find_known(kind, uid)
+        known = self.find_known(kind, uid)
         if known is not None and _version(body, known) < _version(known):
             # It is back: only a label had hidden it.
             return key
@@ -100,6 +100,15 @@ class Memory:
                     self._drop(Kind.POD, pod["metadata"]["uid"])
         return key
 
+    def key_of(self, uid: str) -> Key | None:
+        """The job or schedule that this object belonged to when it was seen last."""
+        return self._keys.get(uid)
+
+    def find_known(self, kind: Kind, uid: str) -> Body | None:
+        """The newest version of the object with this uid."""
+        key = self._keys.get(uid)
+        return None if key is None else self._bodies[kind].get(key, {}).get(uid)
+
     def find_job(self, key: JobKey) -> Body | None:
         """The job of this key; where one was deleted and made again, the newer."""
         bodies = list(self._find(Kind.JOB, key))
@@ -110,8 +119,8 @@ class Memory:
         return max(bodies, key=_version) if bodies else None
 
     def jobs_owned_by(self, uid: str) -> tuple[Body, ...]:
-        """The jobs of a schedule, as they are now: one whose owner was changed is not among them."""
-        owned = (self._find_known(Kind.JOB, job) for job in self._owned.get(uid, ()))
+        """The jobs that a schedule owns now; not one whose owner was changed."""
+        owned = (self.find_known(Kind.JOB, job) for job in self._owned.get(uid, ()))
         return tuple(body for body in owned if body is not None)
 
     def children_of(self, key: JobKey) -> Children:
@@ -138,10 +147,6 @@ class Memory:
 
     def _has_training_job(self, key: Key, pod: Body) -> bool:
         return controller_uid(pod) in self._bodies[Kind.TRAINING_JOB].get(key, {})
-
-    def _find_known(self, kind: Kind, uid: str) -> Body | None:
-        key = self._keys.get(uid)
-        return None if key is None else self._bodies[kind].get(key, {}).get(uid)
 
     def _put(self, kind: Kind, key: Key, uid: str, body: Body) -> None:
         is_departed = uid in self._departed

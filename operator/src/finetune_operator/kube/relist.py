@@ -10,13 +10,30 @@ from finetune_operator.kube.cache import Kind, Memory
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.names import Key
 from finetune_operator.objects.raw import Body
+from finetune_operator.telemetry import metrics
+from finetune_operator.telemetry.logs import say_error
 
 
 async def fill_memory(api: KubeApi, memory: Memory, namespaces: Sequence[str] = ()) -> None:
     """Before the watches begin: afterwards they know better than a list. No namespaces: all."""
     for kind in Kind:
         async for body in _list(api, kind, namespaces):
-            memory.remember(kind, body)
+            take(memory, kind, body, "list")
+
+
+def take(
+    memory: Memory, kind: Kind, body: Body, where: str, *, is_gone: bool = False
+) -> Key | None:
+    """Remembers or forgets one object; None where that is not possible, which is told and counted:
+    no other object of a list or a watch is lost over it."""
+    try:
+        return memory.forget(kind, body) if is_gone else memory.remember(kind, body)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is one object
+        metadata = body.get("metadata") or {}
+        name = f"{metadata.get('namespace')}/{metadata.get('name')}"
+        say_error("object skipped", error, kind=kind.resource.plural, name=name, where=where)
+        metrics.count_skipped(kind.resource.plural, where)
+        return None
 
 
 async def forget_vanished(api: KubeApi, memory: Memory, namespaces: Sequence[str] = ()) -> set[Key]:
