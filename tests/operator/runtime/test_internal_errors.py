@@ -90,7 +90,8 @@ def test_after_a_few_tries_the_job_names_the_error_in_one_line(
     assert type(error).__name__ in ready["message"]
     assert "\n" not in ready["message"]
     assert len(ready["message"]) < 1000
-    assert list(measure_internal_errors("FineTuneJob", [scene.cluster.job]))[0].value == 1
+    (sample,) = measure_internal_errors("FineTuneJob", [scene.cluster.job])
+    assert sample.value == 1
 
 
 def test_it_is_told_once_and_not_at_every_try(monkeypatch: pytest.MonkeyPatch) -> None:
