@@ -25,7 +25,7 @@ FROM ${RUNTIME}
 
 # The dependencies in a layer of their own below our code.
 COPY --from=packages /opt/finetune/packages /opt/finetune/packages
-COPY contract/src job-spec/src operator/src results-page/src /opt/finetune/src/
+COPY contract/src job-spec/src operator/src /opt/finetune/src/
 
 ENV PYTHONPATH=/opt/finetune/src:/opt/finetune/packages \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -58,7 +58,7 @@ lint: ## ruff, import contracts, Dockerfiles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/hadolint Dockerfile trainer-image/Dockerfile
+	$(BIN)/hadolint Dockerfile trainer-image/Dockerfile results-page/Dockerfile
 
 types: ## mypy --strict on operator, contract, spec and testbed
 	$(BIN)/mypy $(TYPED) $(SELDOM_RUN)
@@ -151,6 +151,8 @@ lock: setup ## resolve the requirement locks again
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		operator/pyproject.toml -o requirements/operator.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
+		results-page/pyproject.toml -o requirements/results-page.txt
+	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		--extra train trainer-image/pyproject.toml -o requirements/trainer.txt
 	cp requirements/trainer.txt requirements/trainer-cuda12.txt # uv keeps what it can of it
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
@@ -160,13 +162,15 @@ lock: setup ## resolve the requirement locks again
 LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator --no-emit-package finetune-results-page \
 	--no-emit-package finetune-trainer --no-emit-package testbed
 
-images: setup ## build the operator's and the trainer's image with buildah
+images: setup ## build the operator's, the trainer's and the results page's image with buildah
 	$(BIN)/python -m testbed images
 
 sbom: setup ## write down what Python packages each image has: build/sbom/*.cdx.json
 	mkdir -p build/sbom
 	$(BILL) requirements/operator.txt --pyproject operator/pyproject.toml -o build/sbom/operator.cdx.json
 	$(BILL) requirements/trainer.txt --pyproject trainer-image/pyproject.toml -o build/sbom/trainer.cdx.json
+	$(BILL) requirements/results-page.txt --pyproject results-page/pyproject.toml \
+		-o build/sbom/results-page.cdx.json
 
 BILL := $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --of JSON
 

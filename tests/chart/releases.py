@@ -52,6 +52,7 @@ WAYS: dict[str, tuple[str, ...]] = {
         "guardRails.outputPrefixes={s3://models/\\{namespace\\}}",
         "guardRails.maxGpus=16",
         "guardRails.allowedHostPaths={/mnt/nvme}",
+        "guardRails.allowedServiceAccounts={default,trainer-*}",
         "memoryCheck.gpuMemory=80Gi",
     ),
     "a place of its own": (
@@ -78,6 +79,13 @@ WAYS: dict[str, tuple[str, ...]] = {
         "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
     ),
     "a results page": ("resultsPage.enabled=true", "commonLabels.team=platform"),
+    "a results page by digest": (
+        "resultsPage.enabled=true",
+        "resultsPage.image.repository=registry.example.com/ml/finetune-results-page",
+        f"resultsPage.image.digest=sha256:{'1' * 64}",
+        "resultsPage.image.pullPolicy=Always",
+        "imagePullSecrets[0].name=registry",
+    ),
     "a dashboard": ("metrics.dashboard.enabled=true",),
     "manifests of their own": (
         "extraManifests[0].apiVersion=v1",
@@ -115,6 +123,14 @@ class Rendered:
         deployments = self.of("Deployment")
         (found,) = [it for it in deployments if it["metadata"]["name"] == "finetune-operator"]
         return found
+
+    @property
+    def page(self) -> Manifest:
+        """The pod of the results page."""
+        deployments = self.of("Deployment")
+        (found,) = [it for it in deployments if it["metadata"]["name"] == "finetune-results-page"]
+        pod: Manifest = found["spec"]["template"]["spec"]
+        return pod
 
     @property
     def container(self) -> Manifest:

@@ -92,24 +92,6 @@ def test_no_release_reads_secrets_or_gives_rights(release: Rendered) -> None:
     assert not named & {"secrets", "roles", "clusterroles", "customresourcedefinitions"}
 
 
-def test_the_results_page_has_no_rights_and_is_no_replica_of_the_operator() -> None:
-    release = render(*WAYS["a results page"])
-    page, service = (
-        next(it for it in release.of(kind) if it["metadata"]["name"] == "finetune-results-page")
-        for kind in ("Deployment", "Service")
-    )
-    pod = page["spec"]["template"]
-
-    assert pod["spec"]["automountServiceAccountToken"] is False
-    assert "serviceAccountName" not in pod["spec"]
-    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
-    selectors = [
-        release.only("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
-        release.deployment["spec"]["selector"]["matchLabels"],
-    ]
-    assert not any(it.items() <= pod["metadata"]["labels"].items() for it in selectors)
-
-
 def test_the_defaults_are_the_operators_own() -> None:
     set_by_chart = Settings.from_env(render().environment)
     own = Settings.from_env({"TRAINER_IMAGE": VALUES["trainer"]["image"]})
@@ -144,6 +126,8 @@ def test_a_value_that_is_none_is_refused_by_its_name() -> None:
         "guardRails.maxGpus=0",
         "guardRails.outputPrefixes={models}",
         "guardRails.allowedHostPaths={mnt}",
+        "guardRails.allowedServiceAccounts={}",
+        "guardRails.allowedServiceAccounts={Team A}",
         "memoryCheck.gpuMemory=much",
         "memoryCheck.modelConfigs=https://example.com",
         "webhook.failurePolicy=Warn",
@@ -151,6 +135,9 @@ def test_a_value_that_is_none_is_refused_by_its_name() -> None:
         "operator.logLevel=loud",
         "image.digest=latest",
         "image.pullPolicy=Sometimes",
+        "resultsPage.image.digest=latest",
+        "resultsPage.image.repository=",
+        "resultsPage.image.pullPolicy=Sometimes",
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_before_anything_is_installed(setting: str) -> None:
@@ -299,6 +286,7 @@ def test_guard_rails_reach_the_operator() -> None:
     assert settings.output_prefixes == ("s3://models/{namespace}",)
     assert settings.max_gpus == 16
     assert settings.allowed_host_paths == ("/mnt/nvme",)
+    assert settings.allowed_service_accounts == ("default", "trainer-*")
     assert settings.gpu_memory_bytes == 80 * 2**30
 
 

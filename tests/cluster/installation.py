@@ -35,8 +35,8 @@ GIVEN = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
 )
-"""The given cluster must hold both images under the tags of `testbed.images`, its pods must reach
-the store under the same URL as this machine, and the store must have two empty buckets."""
+"""The given cluster must hold the images of `testbed.images.OURS` under their tags, its pods must
+reach the store under the same URL as this machine, and the store must have two empty buckets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,10 +160,10 @@ def _is_given() -> bool:
 
 @contextmanager
 def _own() -> Iterator[Installation]:
-    for image in (images.OPERATOR, images.TRAINER):
+    for image in images.OURS.values():
         images.build(image)
     with Cluster.up() as cluster:
-        for image in (images.OPERATOR, images.TRAINER):
+        for image in images.OURS.values():
             cluster.load(image.tag)
         yield Installation(
             kubectl=cluster.kubectl,

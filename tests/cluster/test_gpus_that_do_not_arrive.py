@@ -87,7 +87,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
 
 
 @pytest.mark.parametrize(
-    ("name", "reason", "blame", "retryable", "sentence"),
+    ("name", "reason", "category", "retryable", "sentence"),
     [
         pytest.param(
             "no-driver",
@@ -144,7 +144,7 @@ def test_a_gpu_that_does_not_arrive_ends_the_job_with_its_reason(
     statuses: dict[str, Resource],
     name: str,
     reason: str,
-    blame: str,
+    category: str,
     retryable: bool,
     sentence: str,
 ) -> None:
@@ -152,7 +152,7 @@ def test_a_gpu_that_does_not_arrive_ends_the_job_with_its_reason(
     failure = status["failure"]
 
     assert status["phase"] == "Failed"
-    assert (failure["reason"], failure["blame"]) == (reason, blame)
+    assert (failure["reason"], failure["category"]) == (reason, category)
     assert failure["retryable"] is retryable
     assert sentence in failure["message"]
     assert failure["remedy"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Both images, as a security reviewer and a registry see them."""
+"""Each image, as a security reviewer and a registry see them."""
 
 import json
 import tomllib
@@ -10,11 +10,17 @@ import pytest
 
 from cluster.installation import REPOSITORY, Installation
 from testbed import images, requirements
-from testbed.images import BuiltImage
+from testbed.images import BuiltImage, Image
 
 pytestmark = pytest.mark.cluster
 
-PROJECTS = {images.OPERATOR: "operator", images.TRAINER: "trainer-image"}
+PROJECTS = {
+    images.OPERATOR: "operator",
+    images.TRAINER: "trainer-image",
+    images.RESULTS_PAGE: "results-page",
+}
+SMALL = (images.OPERATOR, images.RESULTS_PAGE)
+"""Those that need nothing of their base but Python."""
 
 
 @pytest.fixture(params=PROJECTS, ids=lambda image: image.tag)
@@ -66,20 +72,42 @@ def test_it_can_install_nothing(image: BuiltImage) -> None:
     assert not programs & {"pip", "pip3", "uv"}
 
 
-def test_the_operator_runs_where_there_is_no_shell(installation: Installation) -> None:
+@pytest.mark.parametrize("small", SMALL, ids=lambda image: image.tag)
+def test_operator_and_results_page_run_where_there_is_no_shell(
+    installation: Installation, small: Image
+) -> None:
     if installation.cluster is None:
         pytest.skip("The images of a given cluster are not built here.")
-    programs = programs_of(images.find(images.OPERATOR.tag))
+    programs = programs_of(images.find(small.tag))
 
     assert "python3" in programs
     assert not programs & {"sh", "bash", "dash", "env", "apt", "dpkg"}
 
 
+def packages_of(image: BuiltImage) -> set[str]:
+    """What can be imported in it besides the standard library."""
+    places = ("opt/finetune/src", "opt/finetune/packages")
+    folders = [layer.folder / place for layer in image.layers for place in places]
+    return {file.name for folder in folders if folder.is_dir() for file in folder.iterdir()}
+
+
+def test_operator_and_results_page_have_nothing_of_each_other(installation: Installation) -> None:
+    if installation.cluster is None:
+        pytest.skip("The images of a given cluster are not built here.")
+    operator, page = (packages_of(images.find(image.tag)) for image in SMALL)
+
+    assert {"finetune_operator", "kopf", "kubernetes"} <= operator
+    assert {"finetune_results_page", "aiohttp"} <= page
+    assert "finetune_results_page" not in operator
+    assert not page & {"finetune_operator", "finetune_spec", "kopf", "kubernetes", "cryptography"}
+
+
 @pytest.mark.long
-def test_the_same_sources_make_the_same_image() -> None:
+@pytest.mark.parametrize("small", SMALL, ids=lambda image: image.tag)
+def test_the_same_sources_make_the_same_image(small: Image) -> None:
     if reasons := requirements.missing():
         pytest.skip(" ".join(reasons))
-    again = [replace(images.OPERATOR, tag=f"localhost/made-again:{number}") for number in (1, 2)]
+    again = [replace(small, tag=f"localhost/made-again:{number}") for number in (1, 2)]
     for image in again:
         images.build(image, "--no-cache", "--timestamp", "0")
     first, second = (images.find(image.tag) for image in again)

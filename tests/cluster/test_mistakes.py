@@ -28,7 +28,7 @@ def test_a_missing_data_set_fails_once_with_a_remedy(jobs: Jobs) -> None:
 
     failure = status["failure"]
     assert status["phase"] == "Failed"
-    assert failure["blame"] == "User"
+    assert failure["category"] == "User"
     assert failure["reason"] == "DatasetNotFound"
     assert failure["retryable"] is False
     assert "s3://datasets/windrsoe" in failure["message"]

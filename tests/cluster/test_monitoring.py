@@ -97,7 +97,7 @@ def test_every_query_of_the_dashboard_shows_something_of_a_real_operator(
 
 def test_a_replica_that_does_not_lead_has_nothing_waiting(scraped: prometheus.Prometheus) -> None:
     def at_rest() -> bool:
-        waiting = scraped.query("finetune_operator_queue_depth")
+        waiting = scraped.query('workqueue_depth{name="finetune"}')
         return [float(it["value"][1]) for it in waiting] == [0]
 
     wait_until(at_rest, "one replica tells that nothing waits")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_contract.codec import bounded_by, document_of, read, read_object
+from finetune_contract.codec import bounded_by, document_of, formerly, read, read_object
 from finetune_contract.documents import InvalidDocument, parse_object, version_of
 from finetune_contract.limits import MAX_DEPTH
 
@@ -199,6 +199,41 @@ def test_a_type_that_no_document_has_is_our_own_mistake() -> None:
 
     with pytest.raises(TypeError, match="reads no <class 'bytes'>"):
         read_object(Odd, {"name": "n"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renamed:
+    colour: Colour = field(metadata=formerly("paint"))
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        pytest.param({"paint": "Blue"}, Colour.BLUE, id="by its former name"),
+        pytest.param({"colour": "Red", "paint": "Blue"}, Colour.RED, id="the new name goes first"),
+        pytest.param({"colour": None, "paint": "Blue"}, Colour.BLUE, id="null is as left out"),
+    ],
+)
+def test_a_renamed_field_is_read_by_both_names(document: dict[str, Any], expected: Colour) -> None:
+    assert read_object(Renamed, document).colour is expected
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        pytest.param({}, "colour is missing", id="neither"),
+        pytest.param({"paint": "Sky"}, "colour is 'Sky'", id="a wrong value by the former name"),
+    ],
+)
+def test_a_renamed_field_that_is_wrong_is_told_by_its_new_name(
+    document: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidDocument, match=sentence):
+        read_object(Renamed, document)
+
+
+def test_a_renamed_field_is_written_by_its_new_name() -> None:
+    assert document_of(Renamed(colour=Colour.RED)) == {"colour": "Red"}
 
 
 def test_a_field_is_of_one_type_or_null() -> None:

@@ -22,7 +22,7 @@ from finetune_contract.limits import (
     MAX_PROGRESS_BYTES,
     MAX_TEXT,
 )
-from finetune_contract.outcome import Artifact, Blame, Failure, Outcome
+from finetune_contract.outcome import Artifact, Category, Failure, Outcome
 from finetune_contract.progress import GpuMemory, Progress, TrainerPhase
 from finetune_contract.run import JobReference, Run, World
 
@@ -67,7 +67,7 @@ RUN_TEXT = r"""{
 }"""
 
 FAILURE = Failure(
-    blame=Blame.USER,
+    category=Category.USER,
     reason="DatasetNotFound",
     message="no such data set \u00e9",
     remedy="upload it",
@@ -75,7 +75,7 @@ FAILURE = Failure(
 )
 FAILED_TEXT = (
     '{"version":1,"adapterVerified":false,"step":0,"totalSteps":0,"checkpointStep":0,'
-    '"resumedFromStep":3,"worldSize":0,"figures":{},"failure":{"blame":"User",'
+    '"resumedFromStep":3,"worldSize":0,"figures":{},"failure":{"category":"User",'
     '"reason":"DatasetNotFound","message":"no such data set \u00e9","remedy":"upload it",'
     '"phase":"Fetching","rank":null}}'
 )
@@ -168,6 +168,12 @@ def test_documents_of_older_images_are_read() -> None:
     )
 
 
+def test_an_outcome_of_an_older_image_has_its_failures_category_by_its_former_name() -> None:
+    text = FAILED_TEXT.replace('"category":"User"', '"blame":"User"')
+    assert text != FAILED_TEXT
+    assert Outcome.from_json(text) == Outcome.from_json(FAILED_TEXT)
+
+
 def test_documents_of_newer_images_may_say_more() -> None:
     more = json.loads(SUCCESS_TEXT) | {"more": {"a": [1]}}
     more["artifact"]["more"] = 1
@@ -249,7 +255,7 @@ RUNS = st.builds(
 )
 FAILURES = st.builds(
     Failure,
-    blame=st.sampled_from(Blame),
+    category=st.sampled_from(Category),
     reason=TEXTS,
     message=TEXTS,
     remedy=TEXTS,

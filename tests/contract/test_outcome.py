@@ -9,11 +9,11 @@ from finetune_contract.documents import InvalidDocument
 from finetune_contract.limits import MAX_OUTCOME_BYTES
 from finetune_contract.outcome import (
     Artifact,
-    Blame,
+    Category,
     ExitCode,
     Failure,
     Outcome,
-    blame_of_exit_code,
+    category_of_exit_code,
 )
 
 SUCCESS = Outcome(
@@ -29,10 +29,10 @@ SUCCESS = Outcome(
 )
 
 
-def a_failure(blame: Blame = Blame.USER, message: str = "no such data set") -> Outcome:
+def a_failure(category: Category = Category.USER, message: str = "no such data set") -> Outcome:
     return Outcome(
         failure=Failure(
-            blame=blame,
+            category=category,
             reason="DatasetNotFound",
             message=message,
             remedy="upload it",
@@ -63,27 +63,29 @@ def test_an_outcome_always_fits_the_termination_log(character: str) -> None:
     assert failure.message.startswith("start")
 
 
-@pytest.mark.parametrize("blame", list(Blame))
-def test_the_exit_code_says_who_was_to_blame(blame: Blame) -> None:
-    assert blame_of_exit_code(a_failure(blame).exit_code) == blame
+@pytest.mark.parametrize("category", list(Category))
+def test_the_exit_code_says_who_was_to_blame(category: Category) -> None:
+    assert category_of_exit_code(a_failure(category).exit_code) == category
 
 
 def test_only_success_exits_with_zero() -> None:
     assert SUCCESS.exit_code == ExitCode.SUCCEEDED == 0
-    assert all(a_failure(blame).exit_code != 0 for blame in Blame)
+    assert all(a_failure(category).exit_code != 0 for category in Category)
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "blame"),
+    ("exit_code", "category"),
     [
-        pytest.param(137, Blame.INFRASTRUCTURE, id="SIGKILL"),
-        pytest.param(139, Blame.INFRASTRUCTURE, id="SIGSEGV"),
-        pytest.param(1, Blame.INTERNAL, id="an uncaught exception"),
+        pytest.param(137, Category.INFRASTRUCTURE, id="SIGKILL"),
+        pytest.param(139, Category.INFRASTRUCTURE, id="SIGSEGV"),
+        pytest.param(1, Category.INTERNAL, id="an uncaught exception"),
         pytest.param(0, None, id="success"),
     ],
 )
-def test_a_foreign_exit_code_is_never_the_users_fault(exit_code: int, blame: Blame | None) -> None:
-    assert blame_of_exit_code(exit_code) == blame
+def test_a_foreign_exit_code_is_never_the_users_fault(
+    exit_code: int, category: Category | None
+) -> None:
+    assert category_of_exit_code(exit_code) == category
 
 
 def test_a_log_that_is_no_outcome_is_refused() -> None:
@@ -93,7 +95,7 @@ def test_a_log_that_is_no_outcome_is_refused() -> None:
 
 def test_an_unknown_blame_is_named() -> None:
     document = json.loads(a_failure().to_json())
-    document["failure"]["blame"] = "Nobody"
+    document["failure"]["category"] = "Nobody"
 
-    with pytest.raises(InvalidDocument, match="blame is 'Nobody'"):
+    with pytest.raises(InvalidDocument, match="category is 'Nobody'"):
         Outcome.from_json(json.dumps(document))

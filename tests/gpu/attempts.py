@@ -17,7 +17,7 @@ from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs.model_facts import find_facts
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter, silent
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 from trainer.conftest import DIALOGUES
 from trainer.in_process import Trained, a_run
 from trainer.runs import a_folder
@@ -63,7 +63,7 @@ def train(
     workspace = Workspace(root=place / "work")
     workspace.root.mkdir(parents=True, exist_ok=True)
     visible = "" if device == CPU else ",".join(str(number) for number in range(gpus))
-    around = Surroundings(
+    context = AttemptContext(
         workspace=workspace,
         environment={**os.environ, "CUDA_VISIBLE_DEVICES": visible, "HF_HUB_OFFLINE": "1"},
         hardware=Hardware(gpus=0 if device == CPU else gpus, cpus=len(os.sched_getaffinity(0))),
@@ -71,7 +71,7 @@ def train(
         reporter=Reporter(workspace, silent, 5.0, attempt=run.attempt),
         grace_seconds=30.0,
     )
-    return Trained(outcome=carry_out(run, around), workspace=workspace, run=run)
+    return Trained(outcome=carry_out(run, context), workspace=workspace, run=run)
 
 
 def estimate_of(trained: Trained, *, gpus: int = 1) -> Estimate:

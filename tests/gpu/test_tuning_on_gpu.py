@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_spec.memory.estimate import RUNTIME_BYTES
 from gpu.attempts import estimate_of, train
 from support.older_config import OLDER_CONFIG
@@ -175,7 +175,7 @@ def test_a_gpu_that_is_too_small_is_told_as_such(
 
     failure = trained.outcome.failure
     assert failure is not None
-    assert (failure.blame, failure.reason) == (Blame.OUT_OF_MEMORY, "OutOfMemory")
+    assert (failure.category, failure.reason) == (Category.OUT_OF_MEMORY, "OutOfMemory")
 
 
 @pytest.mark.parametrize("device", [pytest.param("cuda", marks=GPU)])

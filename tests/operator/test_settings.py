@@ -20,6 +20,7 @@ def test_only_the_trainer_image_must_be_given() -> None:
     assert (settings.namespaces, settings.allowed_images, settings.output_prefixes) == ((), (), ())
     assert (settings.allow_trust_remote_code, settings.max_gpus) == (False, None)
     assert settings.allowed_host_paths == ()
+    assert settings.allowed_service_accounts == ("default",)
 
 
 def test_every_variable_is_read() -> None:
@@ -49,6 +50,7 @@ def test_every_variable_is_read() -> None:
             "OUTPUT_PREFIXES": "s3://models/{namespace},",
             "MAX_GPUS": "16",
             "ALLOWED_HOST_PATHS": "/mnt/nvme",
+            "ALLOWED_SERVICE_ACCOUNTS": "trainer-*, default",
         }
     )
 
@@ -80,6 +82,7 @@ def test_every_variable_is_read() -> None:
         "output_prefixes": ("s3://models/{namespace}",),
         "max_gpus": 16,
         "allowed_host_paths": ("/mnt/nvme",),
+        "allowed_service_accounts": ("trainer-*", "default"),
     }
 
 

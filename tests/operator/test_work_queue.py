@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from finetune_operator.work_queue import LONGEST_BACKOFF, WorkQueue
 from support.factories import seconds
@@ -146,3 +147,115 @@ def test_longest_work_shows_a_stuck_worker() -> None:
             assert queue.longest_work() >= seconds(0.02)
 
     play(scene)
+
+
+class Meter:
+    """Notes what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, float]] = []
+
+    def note_add(self) -> None:
+        self.told.append(("add", 0))
+
+    def note_retry(self) -> None:
+        self.told.append(("retry", 0))
+
+    def note_taken(self, waited: float) -> None:
+        self.told.append(("waited", waited))
+
+    def note_done(self, worked: float) -> None:
+        self.told.append(("worked", worked))
+
+
+class HandClock:
+    """Goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def play_metered(scene: Callable[[WorkQueue[str], HandClock], Awaitable[None]]) -> Meter:
+    meter, clock = Meter(), HandClock()
+
+    async def run() -> None:
+        async with asyncio.timeout(5):
+            await scene(WorkQueue(meter, clock), clock)
+
+    asyncio.run(run())
+    return meter
+
+
+def test_a_key_waits_from_its_first_add_and_is_counted_once_until_it_is_taken() -> None:
+    async def scene(queue: WorkQueue[str], clock: HandClock) -> None:
+        queue.add("a")
+        clock.now += 2
+        queue.add("a")
+        clock.now += 1
+        async with queue.take():
+            clock.now += 5
+
+    assert play_metered(scene).told == [("add", 0), ("waited", 3), ("worked", 5)]
+
+
+def test_a_key_that_is_added_during_its_work_is_counted_and_waits_until_the_work_is_done() -> None:
+    async def scene(queue: WorkQueue[str], clock: HandClock) -> None:
+        queue.add("a")
+        async with queue.take():
+            queue.add("a")
+            assert queue.depth() == 1
+            clock.now += 4
+        assert await next_key(queue) == "a"
+
+    told = play_metered(scene).told
+    assert told[-3:] == [("worked", 4), ("waited", 4), ("worked", 0)]
+    assert told.count(("add", 0)) == 2
+
+
+def test_work_that_fails_with_an_exception_is_measured_too() -> None:
+    async def scene(queue: WorkQueue[str], clock: HandClock) -> None:
+        queue.add("a")
+        with suppress(RuntimeError):
+            async with queue.take():
+                clock.now += 7
+                raise RuntimeError
+
+    assert play_metered(scene).told[-1] == ("worked", 7)
+
+
+def test_retries_after_failures_are_counted_and_planned_checks_are_not() -> None:
+    async def scene(queue: WorkQueue[str], clock: HandClock) -> None:
+        queue.retry("a")
+        queue.add_after("b", seconds(3600))
+
+    assert play_metered(scene).told == [("retry", 0)]
+
+
+def test_unfinished_work_is_that_of_all_workers_and_the_longest_is_that_of_one() -> None:
+    async def scene(queue: WorkQueue[str], clock: HandClock) -> None:
+        assert queue.unfinished_work() == queue.longest_work() == seconds(0)
+        queue.add("a")
+        queue.add("b")
+        async with queue.take():
+            clock.now += 2
+            async with queue.take():
+                clock.now += 3
+                assert queue.longest_work() == seconds(5)
+                assert queue.unfinished_work() == seconds(8)
+        assert queue.unfinished_work() == seconds(0)
+
+    play_metered(scene)
+
+
+def test_a_replica_that_begins_to_lead_measures_no_wait_from_before() -> None:
+    async def scene(queue: WorkQueue[str], clock: HandClock) -> None:
+        queue.add("a")
+        clock.now += 3600
+        queue.begin_waits()
+        clock.now += 1
+        assert await next_key(queue) == "a"
+
+    assert play_metered(scene).told == [("add", 0), ("waited", 1), ("worked", 0)]

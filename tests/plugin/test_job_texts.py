@@ -8,7 +8,7 @@ import pytest
 
 from kubectl_finetune import job_texts
 from kubectl_finetune.kubectl import read_documents
-from kubectl_finetune.watching import Display
+from kubectl_finetune.watching import WatchDisplay
 
 
 def a_job(phase: str = "Running", *, message: str = "trains", **status: Any) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def test_the_log_that_tells_most_is_read(
 
 def test_without_a_terminal_there_is_a_line_for_each_change_and_every_tenth() -> None:
     stream = StringIO()
-    display = Display(stream)
+    display = WatchDisplay(stream)
 
     def at(step: int) -> dict[str, Any]:
         progress = {"step": step, "totalSteps": 40, "percent": step * 100 // 40, "loss": 1 / step}

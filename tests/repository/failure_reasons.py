@@ -8,7 +8,7 @@ provoke each reason are listed here, since the images do not need them.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.reasons import Reason
 from repository.crd_config import CRD
 from repository.marked_blocks import with_blocks
@@ -99,6 +99,9 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
             Reason.DATASET_NOT_FOUND,
         ),
         "test_a_document_of_another_release_is_an_outcome_too": (Reason.INVALID_RUN_DOCUMENT,),
+        "test_an_attempt_trains_the_run_document_that_it_was_made_for_or_none": (
+            Reason.RUN_DOCUMENT_MISMATCH,
+        ),
     },
     "trainer/inputs/test_web_files.py": {
         "test_a_refusal_names_the_address_without_its_secrets": (Reason.DATASET_ACCESS_DENIED,),
@@ -234,7 +237,7 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
 }
 """By file below tests/ and by test: the reasons that it provokes."""
 
-_BLAME = re.compile(r"^( *blame:\n +description: )[^\n]*", re.MULTILINE)
+_CATEGORY = re.compile(r"^( *category:\n +description: )[^\n]*", re.MULTILINE)
 
 
 def with_table(page: str) -> str:
@@ -243,8 +246,8 @@ def with_table(page: str) -> str:
 
 
 def with_parties(crd: str) -> str:
-    """The CRD with the parties as the description of `status.failure.blame`."""
-    return _BLAME.sub(lambda found: f"{found[1]}{_in_words(tuple(Blame))}.", crd)
+    """The CRD with the parties as the description of `status.failure.category`."""
+    return _CATEGORY.sub(lambda found: f"{found[1]}{_in_words(tuple(Category))}.", crd)
 
 
 def proofs() -> Iterator[tuple[Reason, str, str]]:
@@ -257,13 +260,13 @@ def proofs() -> Iterator[tuple[Reason, str, str]]:
 def _table() -> Iterator[str]:
     proved = {reason: f"{file}::{test}" for reason, file, test in proofs()}
     yield from (
-        "| reason | blame | what its user reads | remedy | test |",
+        "| reason | category | what its user reads | remedy | test |",
         "| --- | --- | --- | --- | --- |",
     )
     for reason in Reason:
         cells = (
             f"`{reason}`",
-            _in_words(reason.blames),
+            _in_words(reason.categories),
             reason.words,
             reason.remedy,
             f"`{proved[reason]}`",
@@ -271,7 +274,7 @@ def _table() -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def _in_words(parties: Sequence[Blame]) -> str:
+def _in_words(parties: Sequence[Category]) -> str:
     *others, last = parties
     return f"{', '.join(others)} or {last}" if others else last
 

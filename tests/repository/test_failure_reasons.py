@@ -68,17 +68,17 @@ def test_trainer_and_operator_give_reasons_of_the_table_only() -> None:
 def test_a_reason_says_who_is_responsible_and_what_to_do(reason: Reason) -> None:
     assert PASCAL_CASE.fullmatch(reason.value)
     assert reason.value.upper() == reason.name.replace("_", "")
-    assert reason.blames
+    assert reason.categories
     assert reason.words
     assert reason.remedy
-    for blame in reason.blames:
-        failure = reason.failure("message", "remedy", blame=blame, rank=1)
-        assert (failure.blame, failure.reason, failure.rank) == (blame, reason.value, 1)
+    for category in reason.categories:
+        failure = reason.failure("message", "remedy", category=category, rank=1)
+        assert (failure.category, failure.reason, failure.rank) == (category, reason.value, 1)
 
 
-@pytest.mark.parametrize("reason", [it for it in Reason if len(it.blames) == 1])
+@pytest.mark.parametrize("reason", [it for it in Reason if len(it.categories) == 1])
 def test_who_is_responsible_follows_from_the_reason(reason: Reason) -> None:
-    assert (reason.failure("message").blame,) == reason.blames
+    assert (reason.failure("message").category,) == reason.categories
 
 
 def test_where_several_may_be_responsible_the_party_is_named() -> None:

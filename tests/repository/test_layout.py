@@ -32,9 +32,16 @@ def test_every_locked_requirement_has_hashes_and_no_host(lock: Path) -> None:
 def test_images_carry_the_versions_that_were_tested() -> None:
     tested = pinned(ROOT / "requirements" / "dev.txt")
 
-    for name in ("operator.txt", "trainer.txt"):
+    for name in ("operator.txt", "trainer.txt", "results-page.txt"):
         carried = pinned(ROOT / "requirements" / name)
         assert carried.items() <= tested.items()
+
+
+def test_the_results_page_installs_no_client_of_the_cluster() -> None:
+    carried = pinned(ROOT / "requirements" / "results-page.txt")
+
+    assert "aiohttp" in carried
+    assert not carried.keys() & {"kopf", "kubernetes", "cryptography", "prometheus-client"}
 
 
 def test_the_image_for_older_drivers_has_another_torch_and_nothing_else() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Result
 from finetune_operator.job.decide.adjustments import EVAL_BATCH, adjustments_for_next
 from finetune_spec.config import Context
@@ -94,7 +94,9 @@ def advised(config: Mapping[str, Any]) -> str:
 def retried(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What the next attempt sets for training."""
     job = a_job(config={**CONFIG, **config})
-    found = adjustments_for_next(job, [an_attempt(1, Result.FAILED, blame=Blame.OUT_OF_MEMORY)])
+    found = adjustments_for_next(
+        job, [an_attempt(1, Result.FAILED, category=Category.OUT_OF_MEMORY)]
+    )
     return found and {key: value for key, value in found.items() if key != EVAL_BATCH}
 
 

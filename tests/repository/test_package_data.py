@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What our packages read beside their code goes wherever the code goes: into wheels and images."""
+"""Our code and what it reads beside it goes into wheels and images, each project into its own."""
 
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -26,6 +27,28 @@ def data_of(project: str) -> set[str]:
     return {str(file.relative_to(folder)) for file in files if file.suffix != ".py"}
 
 
+def code_copied_by(dockerfile: str) -> set[str]:
+    recipe = (ROOT / dockerfile).read_text()
+    (copied,) = re.findall(r"^COPY (.*/src.*) /opt/finetune/src/$", recipe, re.MULTILINE)
+    return set(copied.split())
+
+
+def needed_by(project: str) -> set[str]:
+    """The folders of a project and of those projects of ours that it depends on."""
+    declared = {
+        file.parent.name: tomllib.loads(file.read_text())["project"]
+        for file in ROOT.glob("*/pyproject.toml")
+    }
+    folder_of = {it["name"]: folder for folder, it in declared.items()}
+    needed: set[str] = set()
+    waiting = [project]
+    while waiting:
+        needed.add(folder := waiting.pop())
+        names = {re.split(r"[\[<>=~! ]", it)[0] for it in declared[folder]["dependencies"]}
+        waiting += [folder_of[name] for name in names & folder_of.keys()]
+    return needed
+
+
 @pytest.mark.parametrize("project", DATA)
 def test_a_project_has_the_data_that_it_is_known_to_have(project: str) -> None:
     assert {Path(name).suffix for name in data_of(project)} >= DATA[project]
@@ -46,16 +69,29 @@ def test_a_wheel_has_everything_that_lies_beside_the_code(project: str, tmp_path
 @pytest.mark.parametrize(
     ("file", "projects"),
     [
-        ("Dockerfile", {"job-spec", "results-page"}),
+        ("Dockerfile", {"job-spec"}),
+        ("results-page/Dockerfile", {"results-page"}),
         ("trainer-image/Dockerfile", {"job-spec", "trainer-image"}),
     ],
 )
 def test_an_image_copies_whole_folders_with_data_in_them(file: str, projects: set[str]) -> None:
-    recipe = (ROOT / file).read_text()
-    copied = re.findall(r"^COPY (.*/src.*) /opt/finetune/src/$", recipe, re.MULTILINE)
+    copied = code_copied_by(file)
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
 
-    assert len(copied) == 1
-    assert {f"{project}/src" for project in projects} <= set(copied[0].split())
+    assert {f"{project}/src" for project in projects} <= copied
     assert {f"!{project}/src" for project in projects} <= set(ignored)
     assert ignored[-2:] == ["**/__pycache__", "**/.*_cache"]
+
+
+@pytest.mark.parametrize(
+    ("file", "project"),
+    [
+        ("Dockerfile", "operator"),
+        ("trainer-image/Dockerfile", "trainer-image"),
+        ("results-page/Dockerfile", "results-page"),
+    ],
+)
+def test_an_image_has_the_code_of_its_project_and_of_what_that_needs_and_no_other(
+    file: str, project: str
+) -> None:
+    assert code_copied_by(file) == {f"{folder}/src" for folder in needed_by(project)}

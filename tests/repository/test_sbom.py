@@ -14,7 +14,7 @@ from repository.tracked import ROOT
 def test_each_image_has_a_bill_of_every_package_with_its_digests() -> None:
     subprocess.run(["make", "--silent", "sbom"], cwd=ROOT, check=True)
 
-    for image in ("operator", "trainer"):
+    for image in ("operator", "trainer", "results-page"):
         bill = json.loads((ROOT / "build" / "sbom" / f"{image}.cdx.json").read_text())
         lock = pinned(ROOT / "requirements" / f"{image}.txt")
         found = {part["name"]: part for part in bill["components"]}

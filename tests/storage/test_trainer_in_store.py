@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.checkpoints.checkpoints import Writer
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted
@@ -134,7 +134,7 @@ def test_a_wrong_key_is_the_users_and_final(action: str, monkeypatch: pytest.Mon
         transfer.retrying(attempt, "balloon")
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (Blame.USER, "AccessDenied")
+    assert (failure.category, failure.reason) == (Category.USER, "AccessDenied")
     assert "signature" in failure.message
     assert "guessed" not in failure.message
     assert len(tries) == 1
@@ -158,7 +158,7 @@ def test_an_unreachable_store_is_nobodys_mistake(monkeypatch: pytest.MonkeyPatch
         at("s3://models/balloon").read("x")
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "StoreUnreachable")
+    assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "StoreUnreachable")
 
 
 def fetch_data(name: str, tmp_path: Path) -> Path | None:
@@ -172,7 +172,7 @@ def test_a_missing_data_set_names_the_nearest_one(tmp_path: Path) -> None:
         fetch_data("s3://datasets/windrsoe", tmp_path)
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (Blame.USER, "DatasetNotFound")
+    assert (failure.category, failure.reason) == (Category.USER, "DatasetNotFound")
     assert "s3://datasets/windrsoe" in failure.message
     assert "did you mean windrose?" in failure.remedy
 

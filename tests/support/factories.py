@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from finetune_contract.outcome import Artifact, Blame, Failure, Outcome
+from finetune_contract.outcome import Artifact, Category, Failure, Outcome
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.spec import FineTuneJob, parse_job
 from finetune_operator.objects.times import render_time
@@ -176,18 +176,18 @@ def an_ended_pod(
 DISRUPTED = {"type": "DisruptionTarget", "status": "True", "message": "node is being drained"}
 
 
-def a_failure(blame: Blame = Blame.INFRASTRUCTURE, **given: Any) -> Failure:
+def a_failure(category: Category = Category.INFRASTRUCTURE, **given: Any) -> Failure:
     fields: dict[str, Any] = {
         "reason": "StoreUnreachable",
         "message": "no answer",
         "remedy": "wait",
     } | given
-    return Failure(blame=blame, **fields)
+    return Failure(category=category, **fields)
 
 
-def a_bad_outcome(blame: Blame = Blame.INFRASTRUCTURE, **given: Any) -> Outcome:
+def a_bad_outcome(category: Category = Category.INFRASTRUCTURE, **given: Any) -> Outcome:
     """Step 7 was taken; step 5 is saved."""
-    failure = a_failure(blame, **given)
+    failure = a_failure(category, **given)
     return Outcome(failure=failure, step=7, total_steps=10, checkpoint_step=5, world_size=1)
 
 
@@ -210,17 +210,17 @@ def an_attempt(
     *,
     start: datetime = NOW,
     lasted: timedelta = timedelta(minutes=1),
-    blame: Blame | None = None,
+    category: Category | None = None,
     **given: Any,
 ) -> Attempt:
     """By default a failed attempt is nobody's fault, and an interrupted one an interruption."""
-    if blame is None and result in (Result.FAILED, Result.INTERRUPTED):
+    if category is None and result in (Result.FAILED, Result.INTERRUPTED):
         interrupted = result is Result.INTERRUPTED
-        blame = Blame.INTERRUPTION if interrupted else Blame.INFRASTRUCTURE
+        category = Category.INTERRUPTION if interrupted else Category.INFRASTRUCTURE
     fields: dict[str, Any] = {
         "name": f"balloon-{number}",
         "start": start,
         "end": None if result is Result.RUNNING else start + lasted,
-        "failure": None if blame is None else a_failure(blame),
+        "failure": None if category is None else a_failure(category),
     }
     return Attempt(number=number, result=result, **fields | given)

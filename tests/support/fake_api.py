@@ -78,6 +78,14 @@ class FakeApi(KubeApi):
         replaced: Body = self.put(resource, body)
         return replaced
 
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, uid: str, *, policy: str
+    ) -> None:
+        self._note(f"delete {resource.plural}")
+        if self._find(resource, namespace, name)["metadata"].get("uid") != uid:
+            raise CONFLICT
+        del self.objects[resource, namespace, name]
+
     async def patch_status(
         self,
         resource: Resource,

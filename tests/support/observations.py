@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from finetune_contract.outcome import Blame, Failure, Outcome
+from finetune_contract.outcome import Category, Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Attempt, Result
@@ -80,7 +80,7 @@ def _jobs_with(mistakes: dict[str, Any]) -> st.SearchStrategy[FineTuneJob]:
 def failures() -> st.SearchStrategy[Failure]:
     return st.builds(
         Failure,
-        blame=st.sampled_from(Blame),
+        category=st.sampled_from(Category),
         reason=st.sampled_from(REASONS),
         message=st.text(max_size=5),
         remedy=st.text(max_size=5),

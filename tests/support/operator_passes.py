@@ -4,7 +4,7 @@
 import asyncio
 from datetime import timedelta
 
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.objects.names import JobKey
 from finetune_operator.runtime.worker import Worker
 from finetune_operator.work_queue import WorkQueue
@@ -30,10 +30,10 @@ class RecordingQueue(WorkQueue[JobKey]):
 
 def work_on(cluster: FakeCluster, *, is_known: bool = True) -> list[str]:
     """What the queue is told after one pass."""
-    queue, memory = RecordingQueue(), Memory()
+    queue, cache = RecordingQueue(), ObjectCache()
     if is_known:
-        memory.remember(Kind.JOB, cluster.job)
-    worker = Worker(queue, memory, cluster, SETTINGS, lambda: NOW)
+        cache.remember(Kind.JOB, cluster.job)
+    worker = Worker(queue, cache, cluster, SETTINGS, lambda: NOW)
 
     async def scene() -> None:
         queue.add(KEY)

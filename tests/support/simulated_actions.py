@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.kube.cache import Kind
 from finetune_operator.objects.names import FINETUNE_JOBS, PODS, TRAINING_JOBS
@@ -15,11 +15,11 @@ from support.simulated_world import MAX_ATTEMPTS, World
 
 OUTCOMES = (
     a_good_outcome(),
-    a_bad_outcome(Blame.INFRASTRUCTURE),
-    a_bad_outcome(Blame.INTERRUPTION),
-    a_bad_outcome(Blame.OUT_OF_MEMORY),
-    a_bad_outcome(Blame.USER),
-    a_bad_outcome(Blame.INTERNAL),
+    a_bad_outcome(Category.INFRASTRUCTURE),
+    a_bad_outcome(Category.INTERRUPTION),
+    a_bad_outcome(Category.OUT_OF_MEMORY),
+    a_bad_outcome(Category.USER),
+    a_bad_outcome(Category.INTERNAL),
 )
 
 Action = Callable[[World, int], object]
@@ -118,7 +118,7 @@ ACTIONS: tuple[Action, ...] = (
     lambda world, number: world.hear(list(Kind)[number % 3]),
     lambda world, number: [world.hear(kind) for kind in Kind for _ in range(9)],
     lambda world, number: world.list_again(list(Kind)[number % 3]),
-    lambda world, number: world.sweep(),
+    lambda world, number: world.relist(),
     lambda world, number: world.control_jobs(),
     lambda world, number: world.control_jobs(),
     lambda world, number: world.run_pods(OUTCOMES[number % len(OUTCOMES)]),

@@ -4,7 +4,7 @@
 import copy
 from typing import Any
 
-from finetune_contract.outcome import Blame, Outcome
+from finetune_contract.outcome import Category, Outcome
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.objects import conditions
@@ -21,7 +21,7 @@ from support.factories import NOW, a_bad_outcome, a_job_body
 from support.simulated_api import Etcd
 
 NAME = "balloon"
-STOPPED = a_bad_outcome(Blame.INTERRUPTION, reason="Interrupted")
+STOPPED = a_bad_outcome(Category.INTERRUPTION, reason="Interrupted")
 """What a trainer says that had to go."""
 
 

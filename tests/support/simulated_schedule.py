@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One FineTuneSchedule in a simulated world of years: the operator's real reconcile, memory and API
+"""One FineTuneSchedule in a simulated world of years: the operator's real reconcile, cache and API
 writes; users that edit and delete, jobs that take their time, late events, crashes, wrong clocks.
 """
 
@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from finetune_operator.kube.cache import Kind, Memory
-from finetune_operator.kube.relist import fill_memory, forget_vanished
+from finetune_operator.kube.cache import Kind, ObjectCache
+from finetune_operator.kube.relist import fill_cache, forget_vanished
 from finetune_operator.kube.schedules import KubeSchedules
 from finetune_operator.objects import conditions
 from finetune_operator.objects.errors import Conflict, Gone
@@ -105,12 +105,12 @@ class ScheduleWorld:
     # The operator
 
     def start_operator(self) -> None:
-        self.memory = Memory()
+        self.cache = ObjectCache()
         self.api = SimulatedApi(self.etcd, lambda: render_time(self.clock))
         self.api.on_create = self._check_creation
-        self.cluster = KubeSchedules(self.api, self.memory)
+        self.cluster = KubeSchedules(self.api, self.cache)
         self.heard = dict.fromkeys(Kind, len(self.etcd.events))
-        asyncio.run(fill_memory(self.api, self.memory))
+        asyncio.run(fill_cache(self.api, self.cache))
         self.due: datetime | None = self.clock
         """By the true clock: timers do not hear of it when a clock is set."""
 
@@ -121,21 +121,21 @@ class ScheduleWorld:
             event = events[self.heard[kind]]
             self.heard[kind] += 1
             if event.kind is kind:
-                told = self.memory.forget if event.is_gone else self.memory.remember
+                told = self.cache.forget if event.is_gone else self.cache.remember
                 told(kind, event.body)
                 self.due = self.clock
                 return True
         return False
 
-    def sweep(self) -> None:
-        if asyncio.run(forget_vanished(self.api, self.memory)):
+    def relist(self) -> None:
+        if asyncio.run(forget_vanished(self.api, self.cache)):
             self.due = self.clock
 
     def work(self) -> bool:
         """One pass, where one is due."""
         if self.due is None or self.due > self.clock:
             return False
-        body, self.due = self.memory.find_schedule(KEY), None
+        body, self.due = self.cache.find_schedule(KEY), None
         if body is None:
             return False
         try:
@@ -338,8 +338,8 @@ def _set_clock(world: ScheduleWorld, chance: random.Random) -> None:
     world.skew = timedelta(minutes=chance.choice((0, 0, 0, 1, -1, 90, -90)))
 
 
-def _sweep(world: ScheduleWorld, chance: random.Random) -> None:
-    world.sweep()
+def _relist(world: ScheduleWorld, chance: random.Random) -> None:
+    world.relist()
 
 
 def _delete_a_job(world: ScheduleWorld, chance: random.Random) -> None:
@@ -364,7 +364,7 @@ DISTURBANCES: tuple[Disturbance, ...] = (
     _restart,
     _kill,
     _set_clock,
-    _sweep,
+    _relist,
     _delete_a_job,
     _end_jobs,
     _end_jobs,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's real reconcile, memory and cluster in a simulated world, and what must hold in it.
+"""The operator's real reconcile, cache and cluster in a simulated world, and what must hold in it.
 
 Late events, crashes and a wrong clock are its lot; `settle` lets everybody work until nothing
 happens any more, and `check` says what must hold at any moment.
@@ -10,15 +10,15 @@ import copy
 from datetime import datetime, timedelta
 from typing import Any
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.spec import definition_of, key_of
-from finetune_operator.job.status.status import is_finished
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.job.status.finished import is_finished
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.jobs import KubeCluster
-from finetune_operator.kube.relist import fill_memory, forget_vanished
+from finetune_operator.kube.relist import fill_cache, forget_vanished
 from finetune_operator.objects import conditions
 from finetune_operator.objects.errors import Conflict, Gone
 from finetune_operator.objects.names import LABEL_ATTEMPT, TRAINING_JOBS, Resource
@@ -45,12 +45,12 @@ class World(SimulatedCluster):
     # The operator: one worker, one key
 
     def start_operator(self) -> None:
-        self.memory = Memory()
+        self.cache = ObjectCache()
         self.api = SimulatedApi(self.etcd, self.stamp)
         self.api.on_create = self._check_creation
-        self.cluster = KubeCluster(self.api, self.memory)
+        self.cluster = KubeCluster(self.api, self.cache)
         self.heard = dict.fromkeys(Kind, len(self.etcd.events))
-        asyncio.run(fill_memory(self.api, self.memory))
+        asyncio.run(fill_cache(self.api, self.cache))
         self.is_due, self.due = True, None
 
     def hear(self, kind: Kind) -> bool:
@@ -70,8 +70,8 @@ class World(SimulatedCluster):
         for body in self.etcd.all(kind.resource):
             self._notice(kind, copy.deepcopy(body), is_gone=False)
 
-    def sweep(self) -> None:
-        if asyncio.run(forget_vanished(self.api, self.memory)):
+    def relist(self) -> None:
+        if asyncio.run(forget_vanished(self.api, self.cache)):
             self.is_due = True
 
     def work(self) -> bool:
@@ -79,7 +79,7 @@ class World(SimulatedCluster):
         now = self.clock + self.skew
         if not self.is_due and (self.due is None or self.due > now):
             return False
-        body = self.memory.find_job(key_of(self.job or a_job_body(NAME)))
+        body = self.cache.find_job(key_of(self.job or a_job_body(NAME)))
         self.is_due, self.due = False, None
         if body is None:
             return False
@@ -103,7 +103,7 @@ class World(SimulatedCluster):
                 self.due = now + done.check_again_in
 
     def _notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
-        (self.memory.forget if is_gone else self.memory.remember)(kind, body)
+        (self.cache.forget if is_gone else self.cache.remember)(kind, body)
         self.is_due = True
 
     # What must hold
@@ -124,7 +124,7 @@ class World(SimulatedCluster):
             self.check()
             if heard or worked or any(moved):
                 continue
-            self.sweep()
+            self.relist()
             if self.is_due:
                 continue
             if self.due is None:
@@ -190,16 +190,16 @@ class World(SimulatedCluster):
         assert not is_finished(job), f"{name} is made for a job that has ended"
         assert not job["spec"].get("suspend"), f"{name} is made for a suspended job"
         assert (job["metadata"]["uid"], name) not in self.recorded, f"{name} is made twice"
-        assert job["status"]["definition"] == definition_of(job["spec"])
+        assert job["status"]["definitionDigest"] == definition_of(job["spec"])
         assert body["metadata"]["labels"][LABEL_ATTEMPT] == name.rpartition("-")[2]
         if self.is_queued:
             body["spec"]["suspend"] = True
 
 
 def _is_counted(record: Body) -> bool:
-    return record["result"] == "Failed" and record.get("blame") != Blame.OUT_OF_MEMORY
+    return record["result"] == "Failed" and record.get("category") != Category.OUT_OF_MEMORY
 
 
 def _is_final(record: Body) -> bool:
-    is_users = record["result"] == "Failed" and record.get("blame") == Blame.USER
+    is_users = record["result"] == "Failed" and record.get("category") == Category.USER
     return is_users or record["result"] == "Succeeded"

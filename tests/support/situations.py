@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.decide.decision import decide
 from finetune_operator.job.observe.observation import Children, observe
 from finetune_operator.job.spec import parse_job
-from finetune_operator.job.status.status import acknowledged_status, next_status
+from finetune_operator.job.status.finished import acknowledged_status
+from finetune_operator.job.status.status import next_status
 from support.factories import (
     CONFIG,
     DISRUPTED,
@@ -96,12 +97,14 @@ _FAILED = _a_job_with(
     [
         _children(
             a_training_job(ended="Failed"),
-            an_ended_pod(64, message=a_bad_outcome(Blame.USER).to_json()),
+            an_ended_pod(64, message=a_bad_outcome(Category.USER).to_json()),
         )
     ]
 )
 _ACKNOWLEDGED = _edited(_SUCCEEDED)
-_ACKNOWLEDGED["status"] = acknowledged_status(_SUCCEEDED["status"], 2)
+_ACKNOWLEDGED["status"] = acknowledged_status(
+    _SUCCEEDED["status"], 2, _SUCCEEDED["status"]["definitionDigest"]
+)
 
 
 SITUATIONS = tuple(

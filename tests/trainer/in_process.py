@@ -20,8 +20,8 @@ from finetune_contract.outcome import Outcome
 from finetune_contract.run import JobReference, Run, World
 from finetune_trainer.attempt import stages
 from finetune_trainer.attempt.stages import carry_out
-from finetune_trainer.exchange.orders import LAUNCHER_VARIABLES, Orders
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
+from finetune_trainer.exchange.rank_settings import LAUNCHER_VARIABLES, RankSettings
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import Stage
@@ -30,7 +30,7 @@ from finetune_trainer.plan.exclusions import DEEPSPEED
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter, silent
 from finetune_trainer.supervision import launching
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 
 USUAL: Mapping[str, Any] = {
     "use_peft": True,
@@ -107,7 +107,7 @@ def train(place: Path, model: Path, data: Path | str, /, **config: Any) -> Train
 def carry_out_here(run: Run, place: Path, stop: StopRequest | None = None) -> Trained:
     workspace = Workspace(root=place / "work")
     workspace.root.mkdir(parents=True, exist_ok=True)
-    around = Surroundings(
+    context = AttemptContext(
         workspace=workspace,
         environment=os.environ,
         hardware=Hardware(gpus=0, cpus=2),
@@ -116,7 +116,7 @@ def carry_out_here(run: Run, place: Path, stop: StopRequest | None = None) -> Tr
         grace_seconds=30.0,
     )
     with mock.patch.object(stages.launching, "run_ranks", _one_rank_here):
-        return Trained(outcome=carry_out(run, around), workspace=workspace, run=run)
+        return Trained(outcome=carry_out(run, context), workspace=workspace, run=run)
 
 
 def _one_rank_here(launch: launching.Launch, stop: StopRequest) -> list[RankResult]:
@@ -125,13 +125,13 @@ def _one_rank_here(launch: launching.Launch, stop: StopRequest) -> list[RankResu
     from finetune_trainer.ranks.training import train as train_rank
 
     del stop
-    orders = Orders.from_json(launch.workspace.orders.read_text())
+    settings = RankSettings.from_json(launch.workspace.rank_settings.read_text())
     with _environment(launch.environment):
         try:
-            result = train_rank(orders, launch.workspace, 0)
+            result = train_rank(settings, launch.workspace, 0)
         except Exception as error:  # noqa: BLE001 - as a rank does
             failure = classify(error, Stage.TRAINING)
-            result = RankResult(rank=0, time=0, ending=Ending.FAILED, failure=failure)
+            result = RankResult(rank=0, time=0, ending=RankEnding.FAILED, failure=failure)
     return [replace(result, time=1.0)]
 
 

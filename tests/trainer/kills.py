@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from finetune_contract.outcome import Blame, ExitCode, Outcome
+from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_contract.run import JobReference, Run, World
 from finetune_trainer.checkpoints import checkpoints
@@ -233,7 +233,7 @@ def _is_finished(arena: Arena, run: Run, kill: Kill | None, tally: Tally) -> boo
     if outcome is not None:
         assert outcome.failure is not None
         assert outcome.failure.reason in ENDINGS, outcome
-        assert outcome.failure.blame in (Blame.INTERRUPTION, Blame.INFRASTRUCTURE)
+        assert outcome.failure.category in (Category.INTERRUPTION, Category.INFRASTRUCTURE)
     return False
 
 

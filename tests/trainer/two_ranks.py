@@ -31,7 +31,7 @@ from finetune_trainer.plan.exclusions import DEEPSPEED
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter, silent
 from finetune_trainer.supervision import launching
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 from trainer.in_process import Trained
 
 MOST = 2
@@ -65,7 +65,7 @@ class TwoRanks:
         """Carry out one attempt at a run, on CPUs. `before` is called in each rank, to break it."""
         workspace = Workspace(root=place / "work")
         workspace.root.mkdir(parents=True, exist_ok=True)
-        around = Surroundings(
+        context = AttemptContext(
             workspace=workspace,
             environment=os.environ,
             hardware=Hardware(gpus=0, cpus=MOST),
@@ -78,7 +78,7 @@ class TwoRanks:
         run_ranks = partial(self._run_ranks, before)
         launched = mock.patch.object(stages.launching, "run_ranks", run_ranks)
         with launched, _findable(DEEPSPEED):
-            return Trained(outcome=carry_out(run, around), workspace=workspace, run=run)
+            return Trained(outcome=carry_out(run, context), workspace=workspace, run=run)
 
     def _run_ranks(
         self, before: Callable[[], None] | None, launch: launching.Launch, stop: StopRequest

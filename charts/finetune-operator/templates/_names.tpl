@@ -41,8 +41,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Values.serviceAccount.name | default (ternary (include "finetune-operator.name" .) "default" .Values.serviceAccount.create) }}
 {{- end }}
 
+{{/* The reference of an image value: `image` or `resultsPage.image`. */}}
 {{- define "finetune-operator.image" -}}
-{{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag }}{{ end }}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
 {{- end }}
 
 {{/* The Secret that the webhook's certificate is mounted from; empty where replicas make their own. */}}

@@ -14,6 +14,7 @@
     (list "OUTPUT_PREFIXES" (join "," .Values.guardRails.outputPrefixes))
     (list "MAX_GPUS" .Values.guardRails.maxGpus)
     (list "ALLOWED_HOST_PATHS" (join "," .Values.guardRails.allowedHostPaths))
+    (list "ALLOWED_SERVICE_ACCOUNTS" (join "," .Values.guardRails.allowedServiceAccounts))
     (list "GPU_MEMORY" .Values.memoryCheck.gpuMemory)
     (list "MODEL_CONFIGS" .Values.memoryCheck.modelConfigs)
     (list "WEBHOOK_PORT" (ternary "" "0" (ne (include "finetune-operator.hasWebhook" .) "")))

@@ -2,9 +2,10 @@
 """Dataclasses as JSON objects and back, with the field's path in every error. No I/O here.
 
 One policy for all documents: a field that the class does not know is ignored, so that a newer
-writer can add some; one that has a default may be left out, and null is as good as left out. What
-is irregular in a document stays beside its class. What a pod may write without end is cut before
-it is read: such a field has `metadata=bounded_by(...)`.
+writer can add some; one that has a default may be left out, and null is as good as left out. A
+field that was renamed is read by its former name as well: it has `metadata=formerly(...)`. What is
+irregular in a document stays beside its class. What a pod may write without end is cut before it
+is read: such a field has `metadata=bounded_by(...)`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -35,6 +36,11 @@ def camel_case(name: str) -> str:
 def bounded_by(bound: Read) -> dict[str, Read]:
     """Field metadata: `bound` gets the raw value, of any type, and gives what is read of it."""
     return {"bound": bound}
+
+
+def formerly(name: str) -> dict[str, str]:
+    """Field metadata: the field's name on the wire in documents of an older writer."""
+    return {"formerly": name}
 
 
 def read(kind: type[Value], text: str | bytes, name: str, spell: Spell = camel_case) -> Value:
@@ -195,6 +201,7 @@ def _object_reader(kind: Any, spell: Spell) -> Read:
             hints[field.name] if hints[field.name] in _SCALARS and not field.metadata else None,
             _reader(hints[field.name], spell),
             field.metadata.get("bound"),
+            field.metadata.get("formerly", ""),
             field.default is MISSING and field.default_factory is MISSING,
         )
         for field in fields(kind)
@@ -203,8 +210,10 @@ def _object_reader(kind: Any, spell: Spell) -> Read:
     def read_fields(value: Any) -> Any:
         document, known, wire = _require_object(value), {}, ""
         try:
-            for attribute, wire, plain, read_field, bound, is_required in parts:
+            for attribute, wire, plain, read_field, bound, former, is_required in parts:
                 found = document.get(wire)
+                if found is None and former:
+                    found = document.get(former)
                 # Most fields are plain, and it is calls that cost time.
                 if type(found) is plain:
                     known[attribute] = found

@@ -36,6 +36,9 @@ ENV_NODE_RANK = "JOB_COMPLETION_INDEX"
 ENV_GRACE_SECONDS = "FINETUNE_GRACE_SECONDS"
 """The pod's termination grace period: what the trainer has to save and upload after a SIGTERM."""
 
+ENV_RUN_DIGEST = "FINETUNE_RUN_DIGEST"
+"""The sha256 of the run document that the pods' Job was made for; an older operator sets none."""
+
 ENV_HANG_SECONDS = "FINETUNE_HANG_SECONDS"
 """After how long without any progress the ranks are taken to hang; 0 for never. A user sets it in
 the config's `env`; without it the trainer judges by the longest pause so far."""

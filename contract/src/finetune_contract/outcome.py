@@ -4,10 +4,10 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
-from finetune_contract.codec import document_of, read_object
+from finetune_contract.codec import document_of, formerly, read_object
 from finetune_contract.documents import InvalidDocument, parse_object, version_of
 from finetune_contract.limits import MAX_HARDWARE, MAX_NOTE, MAX_OUTCOME_BYTES
 
@@ -17,7 +17,7 @@ _MOSTLY_EMPTY = ("note", "hardware", "failure", "artifact")
 """Fields of an outcome that are left out where they say nothing."""
 
 
-class Blame(StrEnum):
+class Category(StrEnum):
     """Who or what ended an attempt; it decides whether another one is made."""
 
     USER = "User"
@@ -48,36 +48,36 @@ class ExitCode(IntEnum):
     """What a process that SIGTERM ended would give: never 0, or the Job would count a success."""
 
     @classmethod
-    def of(cls, blame: "Blame | None") -> "ExitCode":
-        """The exit code that stands for this blame; None stands for success."""
-        return _EXIT_CODES[blame]
+    def of(cls, category: "Category | None") -> "ExitCode":
+        """The exit code that stands for this category; None stands for success."""
+        return _EXIT_CODES[category]
 
 
 _EXIT_CODES = {
     None: ExitCode.SUCCEEDED,
-    Blame.USER: ExitCode.USER,
-    Blame.INTERNAL: ExitCode.INTERNAL,
-    Blame.INFRASTRUCTURE: ExitCode.INFRASTRUCTURE,
-    Blame.OUT_OF_MEMORY: ExitCode.OUT_OF_MEMORY,
-    Blame.PLATFORM: ExitCode.PLATFORM,
-    Blame.INTERRUPTION: ExitCode.INTERRUPTED,
+    Category.USER: ExitCode.USER,
+    Category.INTERNAL: ExitCode.INTERNAL,
+    Category.INFRASTRUCTURE: ExitCode.INFRASTRUCTURE,
+    Category.OUT_OF_MEMORY: ExitCode.OUT_OF_MEMORY,
+    Category.PLATFORM: ExitCode.PLATFORM,
+    Category.INTERRUPTION: ExitCode.INTERRUPTED,
 }
 
 
-def blame_of_exit_code(exit_code: int) -> Blame | None:
+def category_of_exit_code(exit_code: int) -> Category | None:
     """Who is to blame for a container that ended with this code and left no outcome behind."""
-    for blame, code in _EXIT_CODES.items():
+    for category, code in _EXIT_CODES.items():
         if code == exit_code:
-            return blame
+            return category
     # Killed by a signal (137: SIGKILL, 139: SIGSEGV): the node's doing, or memory's.
-    return Blame.INFRASTRUCTURE if exit_code > 128 else Blame.INTERNAL
+    return Category.INFRASTRUCTURE if exit_code > 128 else Category.INTERNAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why an attempt did not succeed, in a user's terms."""
 
-    blame: Blame
+    category: Category = field(metadata=formerly("blame"))
     reason: str
     """PascalCase, stable: scripts and troubleshooting guides are keyed by it."""
     message: str
@@ -126,7 +126,7 @@ class Outcome:
 
     @property
     def exit_code(self) -> ExitCode:
-        return ExitCode.of(self.failure.blame if self.failure else None)
+        return ExitCode.of(self.failure.category if self.failure else None)
 
     def to_json(self) -> str:
         """At most `MAX_OUTCOME_BYTES` bytes; a message too long for that loses its middle."""

@@ -13,6 +13,8 @@ from finetune_contract.documents import InvalidDocument, parse_object, version_o
 RUN_VERSION = 1
 """Raised when an older trainer could misread a newer document."""
 
+RUN_ID_LENGTH = 10
+
 MASTER_PORT = 29500
 """torch's customary rendezvous port."""
 
@@ -84,15 +86,24 @@ def run_id(config: Mapping[str, Any], run_token: str | None) -> str:
     """The id of the run that this config defines: ten hexadecimal digits.
 
     Equal configs have equal ids however they were written: key order does not matter, and neither
-    does `1.0` against `1` (kubectl sends the latter for both).
+    does `1.0` against `1` (kubectl sends the latter for both). It names a folder of the job's own
+    output and stands in paths that exist; nothing is allowed or refused by it.
     """
-    return fingerprint([config, run_token or ""])
+    return fingerprint([config, run_token or ""])[:RUN_ID_LENGTH]
 
 
 def fingerprint(value: Any) -> str:
-    """Ten hexadecimal digits that equal JSON values share, however they were written."""
-    written = json.dumps(_canonical(value), sort_keys=True)
-    return hashlib.sha256(written.encode()).hexdigest()[:10]
+    """The sha256 that equal JSON values share, however they were written.
+
+    Whole, since decisions are made by it: values of equal beginnings are found in seconds.
+    """
+    return digest(json.dumps(_canonical(value), sort_keys=True))
+
+
+def digest(text: str | bytes) -> str:
+    """The sha256 of a document's very bytes, as hexadecimal digits."""
+    written = text.encode() if isinstance(text, str) else text
+    return hashlib.sha256(written).hexdigest()
 
 
 def _canonical(value: Any) -> Any:

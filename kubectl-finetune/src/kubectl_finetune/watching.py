@@ -23,7 +23,7 @@ def watch(kubectl: Kubectl, name: str, stream: TextIO | None = None) -> Body:
     """
     # By this its absence is told, of which a watch says nothing.
     job = kubectl.job(name)
-    display = Display(stream or sys.stderr)
+    display = WatchDisplay(stream or sys.stderr)
     try:
         for seen in _versions(kubectl, name, job):
             job = seen
@@ -43,7 +43,7 @@ def _versions(kubectl: Kubectl, name: str, job: Body) -> Iterator[Body]:
     yield job
 
 
-class Display:
+class WatchDisplay:
     """What has been shown is not shown again."""
 
     def __init__(self, stream: TextIO) -> None:

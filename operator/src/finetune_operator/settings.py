@@ -75,6 +75,9 @@ class Settings:
     allowed_host_paths: tuple[str, ...] = ()
     """ALLOWED_HOST_PATHS: folders of nodes that jobs may mount, with all below them; without it
     none. Whoever can write to one can place links in it that lead anywhere on the node."""
+    allowed_service_accounts: tuple[str, ...] = ("default",)
+    """ALLOWED_SERVICE_ACCOUNTS: names or patterns of the ServiceAccounts that pods may run as;
+    without it `default` alone, which a job has that names none."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -125,6 +128,7 @@ def _guard_rails(env: Mapping[str, str]) -> dict[str, Any]:
         "output_prefixes": _prefixes(env, "OUTPUT_PREFIXES", "://"),
         "max_gpus": _positive_number(env, "MAX_GPUS", 0) or None,
         "allowed_host_paths": _prefixes(env, "ALLOWED_HOST_PATHS", "/"),
+        "allowed_service_accounts": _list(env, "ALLOWED_SERVICE_ACCOUNTS") or ("default",),
     }
 
 

@@ -5,11 +5,12 @@ What arrives for a key while it is worked on is worked on afterwards, once. No I
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -18,15 +19,44 @@ LONGEST_BACKOFF = timedelta(seconds=30)
 """How long a job may wait on after what hindered it has ended."""
 
 
+class QueueMeter(Protocol):
+    """What a queue counts, by the definitions of client-go's work queue."""
+
+    def note_add(self) -> None:
+        """A key was added that did not wait already."""
+
+    def note_retry(self) -> None:
+        """A key is to be worked on again, since its work failed."""
+
+    def note_taken(self, waited: float) -> None:
+        """A worker got a key that had waited for so many seconds."""
+
+    def note_done(self, worked: float) -> None:
+        """A worker has been at its key for so many seconds, and is done."""
+
+
+class Unmetered:
+    """Counts nothing."""
+
+    def note_add(self) -> None: ...
+    def note_retry(self) -> None: ...
+    def note_taken(self, waited: float) -> None: ...
+    def note_done(self, worked: float) -> None: ...
+
+
 class WorkQueue(Generic[Key]):
     """Of keys, since by the time it is worked on an event's content is old."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, meter: QueueMeter | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._meter = meter or Unmetered()
+        self._clock = clock
         self._ready: deque[Key] = deque()
-        self._waiting: set[Key] = set()
-        """Keys that are in `_ready`, or will be when their worker is done."""
+        self._waiting: dict[Key, float] = {}
+        """Keys that are in `_ready`, or will be when their worker is done; since when."""
         self._worked_on: dict[Key, float] = {}
-        """Since when, in the event loop's time."""
+        """Since when, by the clock."""
         self._delayed: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
         self._arrival = asyncio.Event()
@@ -36,7 +66,8 @@ class WorkQueue(Generic[Key]):
         self._cancel_delay(key)
         if key in self._waiting:
             return
-        self._waiting.add(key)
+        self._waiting[key] = self._clock()
+        self._meter.note_add()
         if key not in self._worked_on:
             self._ready.append(key)
             self._arrival.set()
@@ -57,6 +88,7 @@ class WorkQueue(Generic[Key]):
         self._failures[key] = failures + 1
         # The exponent is bounded, or a long outage would overflow.
         delay = min(FIRST_BACKOFF * (1 << min(failures, 20)), LONGEST_BACKOFF)
+        self._meter.note_retry()
         self.add_after(key, delay)
         return delay
 
@@ -74,12 +106,14 @@ class WorkQueue(Generic[Key]):
             self._arrival.clear()
             await self._arrival.wait()
         key = self._ready.popleft()
-        self._waiting.discard(key)
-        self._worked_on[key] = asyncio.get_running_loop().time()
+        began = self._clock()
+        self._meter.note_taken(began - self._waiting.pop(key))
+        self._worked_on[key] = began
         try:
             yield key
         finally:
             del self._worked_on[key]
+            self._meter.note_done(self._clock() - began)
             if key in self._waiting:
                 self._ready.append(key)
                 self._arrival.set()
@@ -90,9 +124,18 @@ class WorkQueue(Generic[Key]):
 
     def longest_work(self) -> timedelta:
         """For how long the slowest worker has been at its key."""
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         since = min(self._worked_on.values(), default=now)
         return timedelta(seconds=now - since)
+
+    def unfinished_work(self) -> timedelta:
+        """For how long all workers together have been at the keys that they have now."""
+        now = self._clock()
+        return timedelta(seconds=sum(now - since for since in self._worked_on.values()))
+
+    def begin_waits(self) -> None:
+        """What waits now counts as added now: it had no workers to wait for."""
+        self._waiting = dict.fromkeys(self._waiting, self._clock())
 
     def _cancel_delay(self, key: Key) -> None:
         if (handle := self._delayed.pop(key, None)) is not None:

@@ -7,12 +7,12 @@ from aiohttp import web
 
 from finetune_results_page.logs import set_up_logs
 from finetune_results_page.server import build_app
-from finetune_results_page.settings import Settings
+from finetune_results_page.settings import PageSettings
 
 
 def main() -> int:
     try:
-        settings = Settings.from_env()
+        settings = PageSettings.from_env()
         app = build_app(settings)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"finetune-results-page: {error}\n")

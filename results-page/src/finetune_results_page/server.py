@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 
 from finetune_results_page.logs import say
-from finetune_results_page.settings import Settings
+from finetune_results_page.settings import PageSettings
 
 TIMEOUT = ClientTimeout(total=30)
 
@@ -52,7 +52,7 @@ API: web.AppKey[ClientSession] = web.AppKey("api", ClientSession)
 SERVER: web.AppKey[str] = web.AppKey("server", str)
 
 
-def build_app(settings: Settings) -> web.Application:
+def build_app(settings: PageSettings) -> web.Application:
     """
     Raises:
         OSError: there is no file of certificates to trust the API server by.

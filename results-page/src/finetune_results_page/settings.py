@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class PageSettings:
     """Each field names its variable of the environment."""
 
     api_server: str
@@ -22,7 +22,7 @@ class Settings:
     """LOG_LEVEL."""
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "PageSettings":
         """
         Raises:
             ValueError: a variable is missing or can't be read; says which.

@@ -14,15 +14,14 @@ from testbed.narration import say, step
 from testbed.shutdown import end
 
 _DEFAULT_NAME = "dev"
-_IMAGES = {"operator": images.OPERATOR, "trainer": images.TRAINER}
 
-Command = Callable[[argparse.Namespace], None]
+Subcommand = Callable[[argparse.Namespace], None]
 
 
 def main() -> None:
     """Run one command; a failure is a sentence, not a traceback."""
     arguments = _parser().parse_args()
-    run: Command = arguments.run
+    run: Subcommand = arguments.run
     try:
         run(arguments)
     except KeyboardInterrupt:
@@ -39,7 +38,7 @@ def _up(arguments: argparse.Namespace) -> None:
         say(f"Cluster {arguments.name} is up already.")
     else:
         cluster = Cluster.create(arguments.name, owned=False)
-        for image in _IMAGES.values():
+        for image in images.OURS.values():
             if images.exists(image.tag):
                 cluster.load(image.tag)
     _print_usage(Cluster.find(arguments.name))
@@ -101,7 +100,7 @@ def _exec(arguments: argparse.Namespace) -> None:
 
 
 def _images(arguments: argparse.Namespace) -> None:
-    chosen: list[Image] = arguments.images or list(_IMAGES.values())
+    chosen: list[Image] = arguments.images or list(images.OURS.values())
     for image in chosen:
         images.build(image)
     if Folder.named(arguments.name).connection():
@@ -111,9 +110,9 @@ def _images(arguments: argparse.Namespace) -> None:
 
 
 def _image(name: str) -> Image:
-    if name not in _IMAGES:
-        raise argparse.ArgumentTypeError(f"there is no {name}, only {' and '.join(_IMAGES)}")
-    return _IMAGES[name]
+    if name not in images.OURS:
+        raise argparse.ArgumentTypeError(f"there is no {name}, only {', '.join(images.OURS)}")
+    return images.OURS[name]
 
 
 def _install(arguments: argparse.Namespace) -> None:
@@ -176,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, run: Command, explanation: str) -> argparse.ArgumentParser:
+    def add(name: str, run: Subcommand, explanation: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=explanation, description=explanation)
         command.set_defaults(run=run)
         return command
@@ -191,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     chart.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
     image = add("images", _images, "build the images; load them into the cluster if it is up")
     image.add_argument(
-        "images", nargs="*", type=_image, metavar="operator|trainer", help="default: both"
+        "images", nargs="*", type=_image, metavar="|".join(images.OURS), help="default: all"
     )
     install = add("install", _install, "apply manifests and wait until they can be used")
     install.add_argument("manifests", nargs="+", type=Path, metavar="FOLDER")

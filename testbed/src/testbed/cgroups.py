@@ -7,12 +7,13 @@ from pathlib import Path
 
 _MOUNT = Path("/sys/fs/cgroup")
 
-_FIRST = {"cpu.shares": "65536", "cpu.weight": "10000"}
-"""What gives a group the CPU before its neighbours, in cgroup v1 and v2: 64 and 100 usual shares.
+_FIRST = {"cpu.shares": "8192", "cpu.weight": "800"}
+"""What gives a group the CPU before its neighbours, in cgroup v1 and v2: 8 usual shares.
 
 A cluster mostly waits, but beside a busy machine it would get as little as one process of many, and
 what its pods do in seconds would take minutes. `nice` does not help where the kernel gives every
-session a share of its own (autogroup)."""
+session a share of its own (autogroup). No more than that: the replicas on a control plane without
+nodes, which is tested beside a cluster, are in no such group, and would starve."""
 
 
 def create(name: str) -> None:

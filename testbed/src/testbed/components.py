@@ -25,9 +25,9 @@ class Component:
         return Path(self.command[0])
 
 
-def store_settings(folder: Folder) -> object_store.Settings:
+def store_settings(folder: Folder) -> object_store.StoreSettings:
     """The object store's, beside the cluster."""
-    return object_store.Settings.of(folder.object_store, NODE_ADDRESS)
+    return object_store.StoreSettings.of(folder.object_store, NODE_ADDRESS)
 
 
 def all_components(folder: Folder, programs: Mapping[str, Path]) -> dict[str, Component]:

@@ -120,7 +120,7 @@ class Folder:
         """Remove what a cluster leaves on disk; its processes must have ended."""
         cgroups.remove(self.cgroup)
         if self.object_store.exists():
-            object_store.Settings.of(self.object_store).remove_sockets()
+            object_store.StoreSettings.of(self.object_store).remove_sockets()
         shutil.rmtree(self.path, ignore_errors=True)
         self._lock.unlink(missing_ok=True)
 

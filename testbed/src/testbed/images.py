@@ -50,6 +50,11 @@ OPERATOR = Image(tag="localhost/finetune-operator:dev", dockerfile=REPOSITORY / 
 TRAINER = Image(
     tag="localhost/finetune-trainer:dev", dockerfile=REPOSITORY / "trainer-image" / "Dockerfile"
 )
+RESULTS_PAGE = Image(
+    tag="localhost/finetune-results-page:dev", dockerfile=REPOSITORY / "results-page" / "Dockerfile"
+)
+OURS = {"operator": OPERATOR, "trainer": TRAINER, "results-page": RESULTS_PAGE}
+"""Every image of this repository, by the name that people type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ _FIRST_PORTS = range(11_000, 22_000, len(_SERVERS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class StoreSettings:
     """Where a store keeps its data, where it listens, and whom it lets in."""
 
     folder: Path
@@ -45,7 +45,7 @@ class Settings:
     secret_key: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @classmethod
-    def of(cls, folder: Path, address: str = "127.0.0.1") -> "Settings":
+    def of(cls, folder: Path, address: str = "127.0.0.1") -> "StoreSettings":
         """Those the folder already has, else new ones; keeps them there."""
         file = folder / "settings.json"
         with suppress(FileNotFoundError):
@@ -118,7 +118,7 @@ class ObjectStore:
     def start(cls, folder: Path | None = None) -> "Iterator[ObjectStore]":
         """Run a store on 127.0.0.1 until the block ends; what is in a given folder is kept."""
         with tempfile.TemporaryDirectory(prefix="object-store-") as temporary:
-            settings = Settings.of(folder or Path(temporary))
+            settings = StoreSettings.of(folder or Path(temporary))
             (settings.folder / "data").mkdir(exist_ok=True)
             with settings.log.open("a") as log:
                 server = subprocess.Popen(
@@ -141,7 +141,9 @@ class ObjectStore:
                 settings.remove_sockets()
 
     @classmethod
-    def of(cls, settings: Settings, endpoint: str, shell: Sequence[str | Path]) -> "ObjectStore":
+    def of(
+        cls, settings: StoreSettings, endpoint: str, shell: Sequence[str | Path]
+    ) -> "ObjectStore":
         """A store that somebody else runs."""
         return cls(
             endpoint=endpoint,
@@ -197,7 +199,7 @@ def wait_until_ready(
     raise TimeoutError(f"The object store at {endpoint} does not answer.")
 
 
-def _wait_for(server: subprocess.Popen[bytes], settings: Settings) -> None:
+def _wait_for(server: subprocess.Popen[bytes], settings: StoreSettings) -> None:
     try:
         wait_until_ready(settings.endpoint, server)
     except TimeoutError as failure:

@@ -6,14 +6,14 @@ from testbed.narration import say
 
 
 def prepare_cluster() -> None:
-    """Kubernetes, both images, and the model that the examples name."""
+    """Kubernetes, the images, and the model that the examples name."""
     say(
         "Kubernetes, the images and a model are built where the cache lacks them, some 7 GB in all."
     )
     requirements.install()
     binaries.cluster_programs()
     images.build_pause()
-    for image in (images.OPERATOR, images.TRAINER):
+    for image in images.OURS.values():
         images.build(image)
     base_model.folder()
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import (
     MAX_INTERRUPTED,
     Attempt,
@@ -29,7 +30,7 @@ LONG = timedelta(hours=2)
             an_attempt(
                 7,
                 FAILED,
-                failure=a_failure(Blame.USER, phase="Training", rank=3),
+                failure=a_failure(Category.USER, phase="Training", rank=3),
                 exit_code=64,
                 last_step=12,
                 resumed_from_step=10,
@@ -41,6 +42,30 @@ LONG = timedelta(hours=2)
 )
 def test_record_is_read_as_it_was_written(attempt: Attempt) -> None:
     assert parse_attempts({"attempts": render_attempts([attempt])}) == (attempt,)
+
+
+@pytest.mark.parametrize(
+    ("result", "reason", "category"),
+    [
+        pytest.param(FAILED, "DatasetNotFound", Category.USER, id="a user's error"),
+        pytest.param(FAILED, "OutOfMemory", Category.OUT_OF_MEMORY, id="out of memory"),
+        pytest.param(FAILED, "StoreUnreachable", Category.INFRASTRUCTURE, id="infrastructure"),
+        pytest.param(FAILED, "OutOfHostMemory", Category.INTERNAL, id="a reason that is gone"),
+        pytest.param(INTERRUPTED, "PodFailed", Category.INTERRUPTION, id="one of several"),
+        pytest.param(INTERRUPTED, "Evicted", Category.INTERRUPTION, id="one of Kubernetes' own"),
+    ],
+)
+@pytest.mark.parametrize("is_pruned", [True, False])
+def test_a_record_of_an_older_operator_keeps_its_category(
+    result: Result, reason: str, category: Category, is_pruned: bool
+) -> None:
+    failure = replace(a_failure(category), reason=reason)
+    attempt = an_attempt(1, result, failure=failure)
+    (record,) = render_attempts([attempt])
+    recorded = record.pop("category")
+    if not is_pruned:
+        record["blame"] = recorded
+    assert parse_attempts({"attempts": [record]}) == (attempt,)
 
 
 def test_unknown_is_left_out() -> None:

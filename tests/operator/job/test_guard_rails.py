@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from finetune_operator.job.decide.decision import decide
 from finetune_operator.job.guard_rails import check_guard_rails
+from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.spec import parse_job
-from support.factories import CONFIG, SETTINGS, a_job_body
+from support.factories import CONFIG, NOW, SETTINGS, a_job_body, an_attempt
 
+POD = "spec.podTemplate.spec"
 NAMESPACES = {"namespaces": ("research", "team-*")}
 IMAGES = {"allowed_images": ("registry.example.com/ml/*",)}
 OUTPUTS = {"output_prefixes": ("s3://models/{namespace}/", "s3://scratch")}
@@ -38,6 +41,15 @@ def of_volume(**source: Any) -> dict[str, Any]:
 
 def of_host(path: str) -> dict[str, Any]:
     return of_volume(hostPath={"path": path})
+
+
+def of_account(name: str) -> dict[str, Any]:
+    return {"podTemplate": {"spec": {"serviceAccountName": name}}}
+
+
+def of_env(*names: str) -> dict[str, Any]:
+    env = [{"name": name, "value": "x"} for name in names]
+    return {"podTemplate": {"spec": {"containers": [{"name": "trainer", "env": env}]}}}
 
 
 def with_kwargs(kwargs: Any) -> dict[str, Any]:
@@ -72,6 +84,31 @@ def with_kwargs(kwargs: Any) -> dict[str, Any]:
             id="to an allowed place on the hub",
         ),
         pytest.param(of_host("/mnt/nvme/0"), "any", HOST_PATHS, id="a folder of the node"),
+        pytest.param(of_host("/mnt/nvme/"), "any", HOST_PATHS, id="with a slash at its end"),
+        pytest.param(of_account("default"), "any", {}, id="the account that there always is"),
+        pytest.param(
+            of_account("trainer-a"), "any", {"allowed_service_accounts": ("trainer-*",)}, id="named"
+        ),
+        pytest.param(of_env("AWS_ENDPOINT_URL"), "any", {}, id="any store without a rule"),
+        pytest.param(
+            {**of_env("AWS_REGION", "AWS_STS_ENDPOINT", "GCE_METADATA_HOST"), **to("s3://scratch")},
+            "team",
+            OUTPUTS,
+            id="credentials of the same store",
+        ),
+        pytest.param(with_kwargs({"attn_implementation": "sdpa"}), "any", {}, id="no kernel"),
+        pytest.param(
+            with_kwargs({"attn_implementation": "kernels-community/flash-attn2@v1:f"}),
+            "any",
+            {},
+            id="a kernel of those that transformers trusts",
+        ),
+        pytest.param(
+            with_kwargs({"allow_all_kernels": True, "attn_implementation": "a/b"}),
+            "any",
+            {"allow_trust_remote_code": True},
+            id="any kernel, where code is allowed",
+        ),
         pytest.param(of_host("/etc"), "any", {"allowed_host_paths": ("/",)}, id="any folder"),
     ],
 )
@@ -161,6 +198,71 @@ def test_what_is_allowed_passes(
             id="a folder of the node",
         ),
         pytest.param(
+            *(of_account("admin"), "any", {}, f"{POD}.serviceAccountName"),
+            *('found "admin", expected default', "ALLOWED_SERVICE_ACCOUNTS"),
+            id="another account",
+        ),
+        pytest.param(
+            *({}, "any", {"allowed_service_accounts": ("trainer",)}, f"{POD}.serviceAccountName"),
+            *('found "default", expected trainer', "ALLOWED_SERVICE_ACCOUNTS"),
+            id="the account of a job that names none",
+        ),
+        *(
+            pytest.param(
+                *({**of_env("HF_TOKEN", name), **to("s3://scratch/x")}, "team", OUTPUTS),
+                *(f"{POD}.containers[0].env[1].name", "another store has the same name"),
+                "OUTPUT_PREFIXES",
+                id=name,
+            )
+            for name in (
+                *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_endpoint", "HF_ENDPOINT"),
+                *("AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_USE_EMULATOR", "GOOGLE_BASE_URL"),
+                *("AZURE_STORAGE_ACCOUNT_NAME", "STORAGE_EMULATOR_HOST"),
+            )
+        ),
+        pytest.param(
+            *({**pushing(env={"HF_ENDPOINT": "http://mine"})}, "team", OUTPUTS),
+            *("spec.config.env.HF_ENDPOINT", "another store", "OUTPUT_PREFIXES"),
+            id="another hub in the config's own block",
+        ),
+        *(
+            pytest.param(
+                *(to(uri), "team", OUTPUTS, "spec.output.uri", "", "OUTPUT_PREFIXES"), id=repr(uri)
+            )
+            for uri in (
+                *("s3://models/te%61m/x", "s3://models/team/%252e%252e/other", "S3://models/team"),
+                *("s3://models//team/x", "s3://models/team//x", "s3://models/team/./../other"),
+                *("s3://models/team/.\t./other", "s3://models/team\\..\\other", "s3://Models/team"),
+                *("s3://models%2Fteam/x", "s3://models/team%2f..%2fother"),
+            )
+        ),
+        *(
+            pytest.param(
+                *({"config": {**CONFIG, **config}}, "any", {}, f"spec.config.{path}"),
+                *("which runs code from", "ALLOW_TRUST_REMOTE_CODE"),
+                id=path,
+            )
+            for path, config in (
+                ("attn_implementation", {"attn_implementation": "someone/kernel"}),
+                (
+                    "model_init_kwargs.attn_implementation",
+                    {"model_init_kwargs": {"attn_implementation": "paged|someone/kernel:f"}},
+                ),
+                (
+                    "model_init_kwargs.attn_implementation",
+                    {"model_init_kwargs": '{"attn_implementation": {"text_config": "a/b@main"}}'},
+                ),
+                (
+                    "model_init_kwargs.allow_all_kernels",
+                    {"model_init_kwargs": {"allow_all_kernels": "yes"}},
+                ),
+                (
+                    "model_init_kwargs.kernel_config",
+                    {"model_init_kwargs": {"kernel_config": {"RMSNorm": "a/b:C"}}},
+                ),
+            )
+        ),
+        pytest.param(
             *(of_host("/mnt/nvme/../../etc"), "any", HOST_PATHS),
             *("spec.podTemplate.spec.volumes[0].hostPath.path", "", "ALLOWED_HOST_PATHS"),
             id="out of the allowed folder",
@@ -189,12 +291,26 @@ def test_the_operator_refuses_what_no_webhook_has_seen() -> None:
     assert "ALLOW_TRUST_REMOTE_CODE" in job.mistakes[0]
 
 
-def test_a_job_that_was_accepted_before_a_rule_was_tightened_goes_on() -> None:
+def test_of_a_job_that_was_accepted_before_a_rule_was_tightened_no_attempt_starts() -> None:
     body = a_job_body(**REMOTE, status={"runId": "0123456789"})
 
     job = parse_job(body, SETTINGS)
 
-    assert (job.mistakes, job.is_rejected) == ((), False)
+    (mistake,) = job.mistakes
+    assert "ALLOW_TRUST_REMOTE_CODE" in mistake
+    waiting = decide(job, Observed(is_accepted=True), NOW)
+    assert (waiting.reason, waiting.attempt_to_start) == ("InvalidSpec", None)
+    assert waiting.message == f"no attempt is started: {mistake}"
+
+
+def test_an_attempt_that_runs_while_a_rule_is_tightened_goes_to_its_end() -> None:
+    running = an_attempt(1)
+    job = parse_job(a_job_body(**REMOTE, status={"runId": "0123456789"}), SETTINGS)
+
+    decision = decide(job, Observed(is_accepted=True, attempts=(running,), started_pods=1), NOW)
+
+    assert not job.is_rejected
+    assert (decision.phase, decision.stop, decision.job_to_delete) == ("Starting", None, None)
 
 
 def test_a_volume_that_is_added_later_is_no_way_around_a_rule() -> None:
@@ -210,5 +326,5 @@ def test_the_page_for_platform_teams_names_every_setting() -> None:
     module = root / "operator" / "src" / "finetune_operator" / "job" / "guard_rails.py"
 
     asked = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)*)"\)?$', module.read_text(), re.MULTILINE))
-    assert len(asked) == 6
+    assert len(asked) == 7
     assert set(re.findall(r"^\| `([A-Z_]+)`", page, re.MULTILINE)) == asked

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame, ExitCode, Outcome
+from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_operator.job.reconcile import Reconciled, reconcile
 from finetune_operator.objects.errors import Conflict
 from finetune_operator.objects.times import render_time
@@ -142,7 +142,7 @@ def test_finished_job_never_spawns_again_even_without_its_children() -> None:
 def test_user_error_is_not_retried() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)
-    end_attempt(cluster, a_bad_outcome(Blame.USER))
+    end_attempt(cluster, a_bad_outcome(Category.USER))
 
     settle(cluster)
     settle(cluster, NOW + seconds(9999))
@@ -168,7 +168,7 @@ def test_failed_attempt_is_followed_by_another_when_it_is_due() -> None:
 def test_interrupted_attempt_is_followed_at_once_and_has_lost_what_the_outcome_says() -> None:
     cluster = FakeCluster(a_job_body(retry={"maxAttempts": 1}))
     settle(cluster)
-    end_attempt(cluster, a_bad_outcome(Blame.INTERRUPTION))
+    end_attempt(cluster, a_bad_outcome(Category.INTERRUPTION))
 
     settle(cluster)
 
@@ -256,7 +256,7 @@ Scene = Callable[[FakeCluster, datetime], None]
 
 
 def interrupt(cluster: FakeCluster, now: datetime) -> None:
-    end_attempt(cluster, a_bad_outcome(Blame.INTERRUPTION), now)
+    end_attempt(cluster, a_bad_outcome(Category.INTERRUPTION), now)
 
 
 def break_down(cluster: FakeCluster, now: datetime) -> None:
@@ -268,7 +268,7 @@ def succeed(cluster: FakeCluster, now: datetime) -> None:
 
 
 def refuse(cluster: FakeCluster, now: datetime) -> None:
-    end_attempt(cluster, a_bad_outcome(Blame.USER), now)
+    end_attempt(cluster, a_bad_outcome(Category.USER), now)
 
 
 def kill_and_clean_up(cluster: FakeCluster, now: datetime) -> None:
@@ -335,7 +335,7 @@ def records(cluster: FakeCluster) -> Any:
     return (
         cluster.status["phase"],
         [
-            (record["number"], record["result"], record.get("blame"), record.get("stepsLost"))
+            (record["number"], record["result"], record.get("category"), record.get("stepsLost"))
             for record in cluster.status["attempts"]
         ],
     )

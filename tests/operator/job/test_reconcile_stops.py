@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.reconcile import reconcile
 from finetune_operator.objects.times import render_time
 from support.factories import (
@@ -50,7 +50,7 @@ def save(cluster: FakeCluster, now: datetime) -> None:
     if not going:
         return
     number = int(going[0]["metadata"]["labels"]["finetune.dev/attempt"])
-    outcome = a_bad_outcome(Blame.INTERRUPTION, reason="Interrupted")
+    outcome = a_bad_outcome(Category.INTERRUPTION, reason="Interrupted")
     pod = an_ended_pod(outcome.exit_code, message=outcome.to_json(), at=now, attempt=number)
     cluster.objects["Pod", f"balloon-{number}-abcde"] = pod
     settle(cluster, now)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_operator.job.attempts import Result
 from finetune_operator.job.decide.decision import Decision
@@ -18,7 +18,7 @@ from support.resource_schema import CRD, SCHEMA, VERSION, assert_fits
 
 ATTEMPT = an_attempt(
     result=Result.FAILED,
-    failure=a_failure(Blame.USER, phase="Training", rank=1),
+    failure=a_failure(Category.USER, phase="Training", rank=1),
     exit_code=64,
     last_step=9,
     resumed_from_step=5,

@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.kube.cache import MOST_GONE, Kind, Memory
-from finetune_operator.objects.names import JobKey
-from support.factories import a_job_body, a_pod, a_training_job, an_ended_pod
+from finetune_operator.job.manifests import build_attempt
+from finetune_operator.kube.cache import MOST_GONE, Kind, ObjectCache
+from finetune_operator.objects.names import JobKey, job_label
+from support.factories import SETTINGS, a_job, a_job_body, a_pod, a_training_job, an_ended_pod
 
 KEY = JobKey(namespace="team", label="balloon")
 
@@ -15,106 +16,154 @@ def version(number: int, **more: Any) -> dict[str, Any]:
 
 
 def test_job_and_children_have_one_key() -> None:
-    memory = Memory()
+    cache = ObjectCache()
 
-    assert memory.remember(Kind.JOB, a_job_body()) == KEY
-    assert memory.remember(Kind.TRAINING_JOB, a_training_job()) == KEY
-    assert memory.remember(Kind.POD, a_pod()) == KEY
-    assert memory.known_keys() == (KEY,)
-    assert [len(memory.children_of(KEY).training_jobs), len(memory.children_of(KEY).pods)] == [1, 1]
+    assert cache.remember(Kind.JOB, a_job_body()) == KEY
+    assert cache.remember(Kind.TRAINING_JOB, a_training_job()) == KEY
+    assert cache.remember(Kind.POD, a_pod()) == KEY
+    assert cache.known_keys() == (KEY,)
+    assert [len(cache.children_of(KEY).training_jobs), len(cache.children_of(KEY).pods)] == [1, 1]
 
 
 def test_long_names_find_their_children_too() -> None:
-    memory = Memory()
-    key = memory.remember(Kind.JOB, a_job_body(name="a" * 200))
+    cache = ObjectCache()
+    key = cache.remember(Kind.JOB, a_job_body(name="a" * 200))
 
     pod = a_pod()
     pod["metadata"]["labels"]["finetune.dev/job"] = key.label
 
-    assert memory.remember(Kind.POD, pod) == key
+    assert cache.remember(Kind.POD, pod) == key
 
 
 def test_older_version_does_not_replace_a_newer_one() -> None:
     """An answer to a write and the event of it may come in any order."""
-    memory = Memory()
-    memory.remember(Kind.JOB, a_job_body(metadata=version(10), status={"phase": "new"}))
-    memory.remember(Kind.JOB, a_job_body(metadata=version(9), status={"phase": "old"}))
+    cache = ObjectCache()
+    cache.remember(Kind.JOB, a_job_body(metadata=version(10), status={"phase": "new"}))
+    cache.remember(Kind.JOB, a_job_body(metadata=version(9), status={"phase": "old"}))
 
-    job = memory.find_job(KEY)
+    job = cache.find_job(KEY)
 
     assert job is not None
     assert job["status"]["phase"] == "new"
 
 
 def test_job_that_was_deleted_and_made_again_is_the_new_one() -> None:
-    memory = Memory()
+    cache = ObjectCache()
     old = a_job_body(uid="old", metadata=version(5))
-    memory.remember(Kind.JOB, old)
-    memory.remember(Kind.JOB, a_job_body(uid="new", metadata=version(8)))
+    cache.remember(Kind.JOB, old)
+    cache.remember(Kind.JOB, a_job_body(uid="new", metadata=version(8)))
 
-    job = memory.find_job(KEY)
+    job = cache.find_job(KEY)
     assert job is not None
     assert job["metadata"]["uid"] == "new"
 
-    memory.forget(Kind.JOB, old)
-    assert memory.find_job(KEY) == job
+    cache.forget(Kind.JOB, old)
+    assert cache.find_job(KEY) == job
 
 
 def test_managed_fields_are_not_kept() -> None:
-    memory = Memory()
-    memory.remember(Kind.JOB, a_job_body(metadata={"managedFields": [{"manager": "kubectl"}]}))
+    cache = ObjectCache()
+    cache.remember(Kind.JOB, a_job_body(metadata={"managedFields": [{"manager": "kubectl"}]}))
 
-    assert "managedFields" not in (memory.find_job(KEY) or {})["metadata"]
+    assert "managedFields" not in (cache.find_job(KEY) or {})["metadata"]
 
 
 def test_last_words_of_a_pod_are_kept_as_long_as_its_job() -> None:
-    memory = Memory()
-    memory.remember(Kind.TRAINING_JOB, a_training_job())
-    memory.remember(Kind.POD, a_pod())
+    cache = ObjectCache()
+    cache.remember(Kind.TRAINING_JOB, a_training_job())
+    cache.remember(Kind.POD, a_pod())
 
-    memory.forget(Kind.POD, an_ended_pod(143, message="last words"))
+    cache.forget(Kind.POD, an_ended_pod(143, message="last words"))
 
-    (pod,) = memory.children_of(KEY).pods
+    (pod,) = cache.children_of(KEY).pods
     terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     assert terminated["message"] == "last words"
-    assert memory.present(Kind.POD) == ()
+    assert cache.present(Kind.POD) == ()
 
-    memory.forget(Kind.TRAINING_JOB, a_training_job())
-    assert memory.children_of(KEY).pods == ()
+    cache.forget(Kind.TRAINING_JOB, a_training_job())
+    assert cache.children_of(KEY).pods == ()
 
 
 def test_pod_that_vanished_while_it_ran_is_forgotten() -> None:
-    memory = Memory()
-    memory.remember(Kind.TRAINING_JOB, a_training_job())
-    memory.remember(Kind.POD, a_pod())
+    cache = ObjectCache()
+    cache.remember(Kind.TRAINING_JOB, a_training_job())
+    cache.remember(Kind.POD, a_pod())
 
-    memory.forget(Kind.POD, a_pod())
+    cache.forget(Kind.POD, a_pod())
 
-    assert memory.children_of(KEY).pods == ()
+    assert cache.children_of(KEY).pods == ()
 
 
 def test_pod_that_still_saves_is_kept_when_its_job_is_deleted() -> None:
-    memory = Memory()
-    memory.remember(Kind.TRAINING_JOB, a_training_job())
-    memory.remember(Kind.POD, a_pod())
+    cache = ObjectCache()
+    cache.remember(Kind.TRAINING_JOB, a_training_job())
+    cache.remember(Kind.POD, a_pod())
 
-    memory.forget(Kind.TRAINING_JOB, a_training_job())
+    cache.forget(Kind.TRAINING_JOB, a_training_job())
 
-    assert len(memory.children_of(KEY).pods) == 1
+    assert len(cache.children_of(KEY).pods) == 1
 
 
 def test_nothing_remains_of_what_is_gone() -> None:
-    memory = Memory()
+    cache = ObjectCache()
     for kind, body in (
         (Kind.JOB, a_job_body()),
         (Kind.TRAINING_JOB, a_training_job()),
         (Kind.POD, a_pod()),
     ):
-        memory.remember(kind, body)
-        memory.forget(kind, body)
+        cache.remember(kind, body)
+        cache.forget(kind, body)
 
-    assert memory.known_keys() == ()
-    assert all(not bodies for bodies in memory._bodies.values())
+    assert cache.known_keys() == ()
+    assert all(not bodies for bodies in cache._bodies.values())
+
+
+LONG = "a" * 200
+
+
+def of_long_name(*, is_older: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Its Job, and a pod of it, as an operator of today or of before has made them."""
+    made = build_attempt(a_job(name=LONG), 1, SETTINGS)[-1]
+    training_job = {**made, "metadata": made["metadata"] | version(1, uid="uid-of-job-1")}
+    labels = dict(training_job["metadata"]["labels"])
+    if is_older:
+        del labels["finetune.dev/job-key"]
+    training_job["metadata"]["labels"] = labels
+    pod = a_pod()
+    owner = {"uid": "uid-of-job-1", "controller": True, "kind": "Job", "name": "x"}
+    pod["metadata"] |= {"labels": labels, "ownerReferences": [owner]}
+    return training_job, pod
+
+
+@pytest.mark.parametrize("is_older", [False, True], ids=["of today", "of an older operator"])
+@pytest.mark.parametrize("is_pod_first", [False, True], ids=["Job first", "pod first"])
+def test_a_job_of_a_long_name_has_its_children(is_older: bool, is_pod_first: bool) -> None:
+    cache = ObjectCache()
+    key = cache.remember(Kind.JOB, a_job_body(name=LONG))
+    training_job, pod = of_long_name(is_older=is_older)
+    told = [(Kind.TRAINING_JOB, training_job), (Kind.POD, pod)]
+
+    for kind, body in reversed(told) if is_pod_first else told:
+        cache.remember(kind, body)
+
+    assert isinstance(key, JobKey)
+    found = cache.children_of(key)
+    assert (list(found.training_jobs), len(found.pods)) == ([training_job], 1)
+    assert cache.remember(Kind.POD, pod) == key
+
+
+def test_a_pod_of_another_job_with_the_same_label_is_not_this_jobs() -> None:
+    """Ten digits that match are found in minutes."""
+    cache = ObjectCache()
+    key = cache.remember(Kind.JOB, a_job_body(name=LONG))
+    _, pod = of_long_name(is_older=False)
+    pod["metadata"]["labels"] |= {"finetune.dev/job-key": "other"}
+    assert pod["metadata"]["labels"]["finetune.dev/job"] == job_label(LONG)
+
+    cache.remember(Kind.POD, pod)
+
+    assert isinstance(key, JobKey)
+    assert cache.children_of(key).pods == ()
 
 
 def test_an_older_list_does_not_bring_back_what_was_deleted() -> None:
@@ -124,53 +173,53 @@ def test_an_older_list_does_not_bring_back_what_was_deleted() -> None:
         (Kind.TRAINING_JOB, with_version(a_training_job(), 5)),
         (Kind.POD, with_version(a_pod(), 5)),
     ):
-        memory = Memory()
-        memory.remember(kind, body)
-        memory.forget(kind, with_version(body, 9))
+        cache = ObjectCache()
+        cache.remember(kind, body)
+        cache.forget(kind, with_version(body, 9))
 
-        memory.remember(kind, body)
-        memory.remember(kind, with_version(body, 9))
+        cache.remember(kind, body)
+        cache.remember(kind, with_version(body, 9))
 
-        assert memory.present(kind) == ()
+        assert cache.present(kind) == ()
 
 
 def test_an_older_list_does_not_bring_back_what_was_never_seen_alive() -> None:
-    memory = Memory()
-    memory.forget(Kind.JOB, a_job_body(metadata=version(9)))
-    memory.remember(Kind.JOB, a_job_body(metadata=version(8)))
+    cache = ObjectCache()
+    cache.forget(Kind.JOB, a_job_body(metadata=version(9)))
+    cache.remember(Kind.JOB, a_job_body(metadata=version(8)))
 
-    assert memory.find_job(KEY) is None
+    assert cache.find_job(KEY) is None
 
 
 def test_a_child_that_only_lost_its_label_for_a_while_is_there_again() -> None:
-    memory = Memory()
-    memory.remember(Kind.POD, with_version(a_pod(), 5))
-    memory.forget(Kind.POD, with_version(a_pod(), 6))
-    memory.remember(Kind.POD, with_version(a_pod(), 7))
-    memory.forget(Kind.POD, with_version(a_pod(), 6))
+    cache = ObjectCache()
+    cache.remember(Kind.POD, with_version(a_pod(), 5))
+    cache.forget(Kind.POD, with_version(a_pod(), 6))
+    cache.remember(Kind.POD, with_version(a_pod(), 7))
+    cache.forget(Kind.POD, with_version(a_pod(), 6))
 
-    assert len(memory.children_of(KEY).pods) == 1
+    assert len(cache.children_of(KEY).pods) == 1
 
 
 def test_deletions_are_not_remembered_for_ever() -> None:
-    memory = Memory()
+    cache = ObjectCache()
     for number in range(MOST_GONE + 10):
-        memory.forget(Kind.JOB, a_job_body(uid=str(number), metadata=version(9)))
+        cache.forget(Kind.JOB, a_job_body(uid=str(number), metadata=version(9)))
 
-    assert len(memory._gone) == MOST_GONE
+    assert len(cache._gone) == MOST_GONE
 
 
 def test_a_child_that_was_relabelled_moves_to_the_other_job() -> None:
-    memory = Memory()
-    memory.remember(Kind.POD, a_pod())
+    cache = ObjectCache()
+    cache.remember(Kind.POD, a_pod())
     moved = with_version(a_pod(), 50)
     moved["metadata"]["labels"] = {"finetune.dev/job": "other"}
 
-    other = memory.remember(Kind.POD, moved)
+    other = cache.remember(Kind.POD, moved)
 
-    assert memory.children_of(KEY).pods == ()
+    assert cache.children_of(KEY).pods == ()
     assert other == JobKey(namespace="team", label="other")
-    assert len(memory.children_of(other).pods) == 1
+    assert len(cache.children_of(other).pods) == 1
 
 
 def owned_by(owner: str, *, is_controller: bool = True) -> dict[str, Any]:
@@ -188,16 +237,16 @@ def owned_by(owner: str, *, is_controller: bool = True) -> dict[str, Any]:
     ],
 )
 def test_a_job_whose_owner_was_edited_is_no_longer_the_schedules(edited: dict[str, Any]) -> None:
-    memory = Memory()
-    memory.remember(Kind.JOB, a_job_body(metadata=version(5, **owned_by("nightly"))))
+    cache = ObjectCache()
+    cache.remember(Kind.JOB, a_job_body(metadata=version(5, **owned_by("nightly"))))
     job = a_job_body(metadata=version(6, **edited))
-    memory.remember(Kind.JOB, job)
-    assert memory.jobs_owned_by("nightly") == ()
+    cache.remember(Kind.JOB, job)
+    assert cache.jobs_owned_by("nightly") == ()
 
-    memory.forget(Kind.JOB, job)
+    cache.forget(Kind.JOB, job)
 
-    assert [memory.jobs_owned_by(owner) for owner in ("nightly", "other")] == [(), ()]
-    assert memory._owned == {}
+    assert [cache.jobs_owned_by(owner) for owner in ("nightly", "other")] == [(), ()]
+    assert cache._owned == {}
 
 
 def with_version(body: dict[str, Any], number: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from finetune_operator.job.attempts import render_attempts
 from finetune_operator.job.manifests import build_attempt
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.kube.jobs import KubeCluster
 from finetune_operator.objects.errors import Conflict, Gone, NotYet
@@ -29,8 +29,8 @@ Answer = TypeVar("Answer")
 
 class World:
     def __init__(self) -> None:
-        self.api, self.memory = FakeApi(), Memory()
-        self.cluster = KubeCluster(self.api, self.memory)
+        self.api, self.cache = FakeApi(), ObjectCache()
+        self.cluster = KubeCluster(self.api, self.cache)
 
     def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         return asyncio.run(work)
@@ -50,7 +50,7 @@ def test_created_job_is_remembered_before_any_event_tells_of_it(world: World) ->
 
     world.run(world.cluster.create(TRAINING_JOB))
 
-    (remembered,) = world.memory.children_of(KEY).training_jobs
+    (remembered,) = world.cache.children_of(KEY).training_jobs
     assert remembered["metadata"]["name"] == "balloon-1"
 
 
@@ -66,7 +66,7 @@ def test_what_we_made_before_is_as_good_as_made_now(world: World) -> None:
 
     world.run(world.cluster.create(TRAINING_JOB))
 
-    assert len(world.memory.children_of(KEY).training_jobs) == 1
+    assert len(world.cache.children_of(KEY).training_jobs) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_status_is_written_against_the_version_it_was_computed_from(world: World
 
     world.run(world.cluster.write_status(known, {"phase": "Running"}))
 
-    remembered = world.memory.find_job(KEY)
+    remembered = world.cache.find_job(KEY)
     assert remembered is not None
     assert remembered["status"]["phase"] == "Running"
     with pytest.raises(Conflict):
@@ -145,7 +145,7 @@ def test_newest_version_is_confirmed_or_remembered(world: World) -> None:
     with pytest.raises(Conflict):
         world.run(world.cluster.confirm_newest(old))
 
-    assert world.memory.find_job(KEY) == new
+    assert world.cache.find_job(KEY) == new
 
 
 def test_what_a_quota_that_its_own_document_has_used_up_refuses_is_there(world: World) -> None:
@@ -189,7 +189,7 @@ def test_nothing_is_made_nor_told_in_a_namespace_that_is_gone(world: World) -> N
 
 
 def test_the_newest_word_on_why_a_job_has_no_pods_is_found(world: World) -> None:
-    world.memory.remember(Kind.TRAINING_JOB, without_pods("2026-05-04T12:00:00Z"))
+    world.cache.remember(Kind.TRAINING_JOB, without_pods("2026-05-04T12:00:00Z"))
     for number, minute in enumerate([5, 9, 7]):
         last = f"2026-05-04T12:0{minute}:00Z"
         metadata = {"namespace": "team", "name": f"event-{number}"}
@@ -201,7 +201,7 @@ def test_the_newest_word_on_why_a_job_has_no_pods_is_found(world: World) -> None
 
 
 def test_without_the_right_to_read_events_nothing_is_held_up(world: World) -> None:
-    world.memory.remember(Kind.TRAINING_JOB, without_pods("2026-05-04T12:00:00Z"))
+    world.cache.remember(Kind.TRAINING_JOB, without_pods("2026-05-04T12:00:00Z"))
     world.api.fail_with = ApiError(403, "Forbidden", "no")
 
     assert world.run(world.cluster.children_of(a_job_body())).complaint == ""
@@ -229,7 +229,7 @@ def test_a_pod_that_no_event_has_told_of_yet_keeps_an_attempt_from_starting(worl
     with pytest.raises(Conflict):
         world.run(world.cluster.confirm_none_runs(a_job_body()))
 
-    assert len(world.memory.children_of(KEY).pods) == 1
+    assert len(world.cache.children_of(KEY).pods) == 1
 
 
 def test_pods_that_have_ended_are_in_nobodys_way(world: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from finetune_operator.job.reconcile import reconcile
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.model_configs import (
     KNOWN_FOR_SECONDS,
     MISSING_FOR_SECONDS,
@@ -243,9 +243,9 @@ def test_a_worker_finds_the_model_before_it_looks_at_the_job() -> None:
     cluster, written = Cluster(a_body()), asyncio.Event()
 
     async def scene(hub: Hub) -> None:
-        queue, memory = WorkQueue[JobKey](), Memory()
-        queue.add(memory.remember(Kind.JOB, cluster.job))
-        worker = Worker(queue, memory, cluster, SETTINGS, lambda: NOW, hub.models.find)
+        queue, cache = WorkQueue[JobKey](), ObjectCache()
+        queue.add(cache.remember(Kind.JOB, cluster.job))
+        worker = Worker(queue, cache, cluster, SETTINGS, lambda: NOW, hub.models.find)
         working = asyncio.create_task(worker.run())
         await written.wait()
         working.cancel()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.kube.jobs import KubeCluster
 from finetune_operator.kube.workloads import KubeQueue
@@ -85,11 +85,11 @@ def test_where_nobody_answers_nothing_is_held_up_and_nobody_is_asked_for_a_while
 def test_kueue_is_asked_only_for_a_job_that_waits(
     suspended: bool, ended: str | None, owner: str, is_asked: bool
 ) -> None:
-    api, memory = Kueue("v1beta2"), Memory()
+    api, cache = Kueue("v1beta2"), ObjectCache()
     training_job = a_training_job(suspended=suspended, ended=ended, owner=owner)
-    memory.remember(Kind.TRAINING_JOB, training_job)
+    cache.remember(Kind.TRAINING_JOB, training_job)
 
-    children = asyncio.run(KubeCluster(api, memory).children_of(a_job_body()))
+    children = asyncio.run(KubeCluster(api, cache).children_of(a_job_body()))
 
     assert (children.workload is not None) is is_asked
     assert bool(api.calls) is is_asked

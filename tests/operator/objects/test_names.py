@@ -3,7 +3,13 @@ import re
 
 import pytest
 
-from finetune_operator.objects.names import FINETUNE_JOBS, child_name, event_name, job_label
+from finetune_operator.objects.names import (
+    FINETUNE_JOBS,
+    child_name,
+    event_name,
+    job_key,
+    job_label,
+)
 
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -85,3 +91,13 @@ def test_paths_are_the_api_servers() -> None:
     root = "/apis/finetune.dev/v1alpha1"
     assert FINETUNE_JOBS.path() == f"{root}/finetunejobs"
     assert FINETUNE_JOBS.path("team", "x") == f"{root}/namespaces/team/finetunejobs/x"
+
+
+def test_a_job_is_known_by_more_bits_than_can_be_searched() -> None:
+    """Whoever finds a name of the same key would have another one's children for its own."""
+    assert re.fullmatch(r"a{30}_[0-9a-f]{32}", job_key("a" * 64))
+    assert job_key("a" * 63) == "a" * 63
+
+
+def test_labels_stay_as_older_operators_select_them() -> None:
+    assert re.fullmatch(r"a{52}_[0-9a-f]{10}", job_label("a" * 64))

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from finetune_contract.limits import MAX_PROGRESS_BYTES
 from finetune_contract.progress import Progress
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.objects.names import JobKey
 from finetune_operator.progress.authentication import TokenChecker
@@ -28,8 +28,8 @@ STOCK = (
 
 
 class RecordingWriter(ProgressWriter):
-    def __init__(self, api: FakeApi, memory: Memory) -> None:
-        super().__init__(api, memory, timedelta(seconds=10), lambda: NOW)
+    def __init__(self, api: FakeApi, cache: ObjectCache) -> None:
+        super().__init__(api, cache, timedelta(seconds=10), lambda: NOW)
         self.heard: list[tuple[JobKey, int, Progress]] = []
 
     def report(self, key: JobKey, attempt: int, progress: Progress) -> None:
@@ -59,14 +59,14 @@ def ask(
     attempts: int = 1,
 ) -> tuple[int, str, list[tuple[JobKey, int, Progress]]]:
     """Status, text, and what the writer was told."""
-    api, memory = FakeApi(), Memory()
+    api, cache = FakeApi(), ObjectCache()
     api.review = review
-    memory.remember(Kind.JOB, a_job_body())
+    cache.remember(Kind.JOB, a_job_body())
     for attempt in range(1, attempts + 1):
-        memory.remember(Kind.TRAINING_JOB, a_training_job(attempt))
-    memory.remember(Kind.POD, a_pod())
-    writer = RecordingWriter(api, memory)
-    server = ProgressServer(memory, TokenChecker(api, lambda: 0.0), writer)
+        cache.remember(Kind.TRAINING_JOB, a_training_job(attempt))
+    cache.remember(Kind.POD, a_pod())
+    writer = RecordingWriter(api, cache)
+    server = ProgressServer(cache, TokenChecker(api, lambda: 0.0), writer)
     app = build_app(server, is_healthy=lambda: is_healthy, is_ready=lambda: is_ready)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
@@ -136,12 +136,12 @@ def test_unknown_job_is_not_found() -> None:
 def test_report_that_nobody_can_judge_now_may_come_again_later(
     error: ApiError, caplog: pytest.LogCaptureFixture
 ) -> None:
-    api, memory = FakeApi(), Memory()
-    memory.remember(Kind.JOB, a_job_body())
-    memory.remember(Kind.TRAINING_JOB, a_training_job())
-    memory.remember(Kind.POD, a_pod())
-    writer = RecordingWriter(api, memory)
-    server = ProgressServer(memory, TokenChecker(api, lambda: 0.0), writer)
+    api, cache = FakeApi(), ObjectCache()
+    cache.remember(Kind.JOB, a_job_body())
+    cache.remember(Kind.TRAINING_JOB, a_training_job())
+    cache.remember(Kind.POD, a_pod())
+    writer = RecordingWriter(api, cache)
+    server = ProgressServer(cache, TokenChecker(api, lambda: 0.0), writer)
     app = build_app(server, is_healthy=lambda: True, is_ready=lambda: True)
     api.review, api.fail_with = review, error
     caplog.set_level("INFO")

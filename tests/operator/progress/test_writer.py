@@ -6,7 +6,7 @@ from datetime import datetime
 from finetune_contract.answers import Answer
 from finetune_contract.progress import GpuMemory, Progress
 from finetune_operator.job.attempts import Result, render_attempts
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.objects.names import FINETUNE_JOBS, JobKey
 from finetune_operator.progress.writer import ProgressWriter
 from support.factories import NOW, a_job_body, an_attempt, seconds
@@ -21,11 +21,11 @@ class World:
     """A job with one running attempt, and a writer in a hurry."""
 
     def __init__(self) -> None:
-        self.api, self.memory = FakeApi(), Memory()
+        self.api, self.cache = FakeApi(), ObjectCache()
         self.set_attempts(Result.RUNNING)
         self.turned = seconds(0)
         self.began = asyncio.get_running_loop().time()
-        self.writer = ProgressWriter(self.api, self.memory, INTERVAL, self.now)
+        self.writer = ProgressWriter(self.api, self.cache, INTERVAL, self.now)
 
     def now(self) -> datetime:
         return NOW + self.turned + seconds(asyncio.get_running_loop().time() - self.began)
@@ -36,7 +36,7 @@ class World:
         ]
         status = {"attempts": render_attempts(attempts)}
         body = self.api.put(FINETUNE_JOBS, a_job_body(status=status))
-        self.memory.remember(Kind.JOB, body)
+        self.cache.remember(Kind.JOB, body)
 
     def report(self, step: int, attempt: int = 1, answers: tuple[Answer, ...] = ()) -> None:
         progress = Progress(step=step, total_steps=100, answers=answers)
@@ -133,7 +133,7 @@ def test_answers_come_with_the_artifact_and_are_written_at_once() -> None:
 
 def test_what_another_replica_has_just_written_is_waited_for() -> None:
     async def scene(world: World) -> None:
-        other = ProgressWriter(world.api, world.memory, INTERVAL, world.now)
+        other = ProgressWriter(world.api, world.cache, INTERVAL, world.now)
         other.report(KEY, 1, Progress(step=1, total_steps=100))
         await other.flush()
         world.report(2)
@@ -166,7 +166,7 @@ def test_report_is_not_lost_when_the_job_has_changed_meanwhile() -> None:
         await moment()
         assert world.step() is None
 
-        world.memory.remember(Kind.JOB, newer)
+        world.cache.remember(Kind.JOB, newer)
         await interval()
         assert world.step() == 1
 
@@ -226,7 +226,7 @@ def test_report_of_a_deleted_job_is_dropped() -> None:
         await interval()
         assert world.writes == 1
 
-        world.memory.forget(Kind.JOB, a_job_body())
+        world.cache.forget(Kind.JOB, a_job_body())
         world.report(2)
         await interval()
         assert world.writes == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.kube.schedules import KubeSchedules
 from finetune_operator.objects import conditions
@@ -48,8 +48,8 @@ class Scene:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception, **job: Any) -> None:
         self.error: Exception | None = error
         self.cluster = FakeCluster(a_job_body(**job))
-        self.queue, self.memory = Tries(), Memory()
-        self.worker = Worker(self.queue, self.memory, self.cluster, SETTINGS, lambda: NOW)
+        self.queue, self.cache = Tries(), ObjectCache()
+        self.worker = Worker(self.queue, self.cache, self.cluster, SETTINGS, lambda: NOW)
         looks_at, self.looks = workers.reconcile, 0
 
         async def reconcile(body: Any, **given: Any) -> Any:
@@ -63,7 +63,7 @@ class Scene:
     def try_to(self, times: int) -> None:
         async def scene() -> None:
             for _ in range(times):
-                self.memory.remember(Kind.JOB, self.cluster.job)
+                self.cache.remember(Kind.JOB, self.cluster.job)
                 self.queue.add(KEY)
                 async with self.queue.take() as key:
                     await self.worker._work_on(key)
@@ -191,14 +191,14 @@ def test_an_edit_is_tried_at_once_however_long_the_wait() -> None:
 def test_a_schedule_says_it_too_and_keeps_what_it_counts_by(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    api, memory, queue = FakeApi(), Memory(), Tries()
+    api, cache, queue = FakeApi(), ObjectCache(), Tries()
     counted = {"lastScheduleTime": "2026-01-01T00:00:00Z", "times": "0 2 * * * UTC"}
-    memory.remember(
+    cache.remember(
         Kind.SCHEDULE, api.put(FINETUNE_SCHEDULES, {**a_schedule_body(), "status": counted})
     )
-    schedules = KubeSchedules(api, memory)
+    schedules = KubeSchedules(api, cache)
     worker = Worker(
-        queue, memory, FakeCluster(a_job_body()), SETTINGS, lambda: NOW, schedules=schedules
+        queue, cache, FakeCluster(a_job_body()), SETTINGS, lambda: NOW, schedules=schedules
     )
 
     async def fail(*_: Any, **__: Any) -> None:

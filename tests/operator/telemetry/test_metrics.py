@@ -13,7 +13,7 @@ from finetune_operator.kube.client import ApiError
 from finetune_operator.objects.errors import Conflict
 from finetune_operator.runtime import job_metrics
 from finetune_operator.runtime.job_metrics import measure_jobs
-from finetune_operator.telemetry.metrics import GAUGES, Gauges, Sample
+from finetune_operator.telemetry.metrics import GAUGES, Gauges, QueueMetrics, Sample
 from finetune_operator.webhook.server import answer
 from finetune_operator.work_queue import WorkQueue
 from support.factories import SETTINGS, a_job_body
@@ -188,3 +188,37 @@ def test_the_queue_tells_how_many_wait() -> None:
         return queue.depth()
 
     assert asyncio.run(scene()) == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("workqueue_adds_total", 1),
+        ("workqueue_retries_total", 1),
+        ("workqueue_queue_duration_seconds_count", 1),
+        ("workqueue_work_duration_seconds_count", 1),
+        ("workqueue_queue_duration_seconds_sum", 3),
+        ("workqueue_work_duration_seconds_sum", 4),
+    ],
+)
+def test_the_queue_is_counted_by_client_gos_names(metric: str, expected: float) -> None:
+    async def scene() -> None:
+        clock = iter((0.0, 3.0, 7.0))
+        queue: WorkQueue[str] = WorkQueue(QueueMetrics(), lambda: next(clock))
+        queue.add("one")
+        async with queue.take() as key:
+            queue.retry(key)
+
+    def value() -> float:
+        return REGISTRY.get_sample_value(metric, {"name": "finetune"}) or 0
+
+    before = value()
+    asyncio.run(scene())
+
+    assert value() == before + expected
+
+
+def test_the_queues_gauges_have_client_gos_names_and_label() -> None:
+    names = ("depth", "unfinished_work_seconds", "longest_running_processor_seconds")
+
+    assert {GAUGES[f"workqueue_{name}"][1] for name in names} == {("name",)}

@@ -75,3 +75,11 @@ def test_what_nothing_comes_of_is_only_warned_of(config: dict[str, Any], key: st
 )
 def test_what_happens_anyway_may_be_said(config: dict[str, Any]) -> None:
     assert found({**GOOD, **config}) == []
+
+
+@pytest.mark.parametrize("name", ["LD_PRELOAD", "PYTHONSTARTUP", "PYTHONPATH", "GCONV_PATH"])
+def test_the_configs_own_block_sets_nothing_that_loads_other_code(name: str) -> None:
+    """What a data set brings lies in the work folder: a library in it would be loaded."""
+    assert refusals({"env": {name: "/work/data/x"}}) == [
+        f"env.{name}: decides what code is loaded: build an image that needs none"
+    ]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from trainer.in_process import Trained, train
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def assert_refused(trained: Trained, trap: Path) -> None:
     failure = trained.outcome.failure
     assert failure is not None
     assert not trap.exists()
-    assert failure.blame is Blame.USER, trained.words()
+    assert failure.category is Category.USER, trained.words()
 
 
 def a_copy(model: Path, place: Path) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from finetune_operator.job.attempts import render_attempts
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.objects.names import FINETUNE_JOBS
 from finetune_operator.progress.authentication import TokenChecker
 from finetune_operator.progress.server import PROGRESS_PATH, ProgressServer, build_app
@@ -52,14 +52,14 @@ class Operator:
         self._listens.wait()
 
     async def _run(self) -> None:
-        memory = Memory()
+        cache = ObjectCache()
         status = {"attempts": render_attempts([an_attempt()])}
-        memory.remember(Kind.JOB, self.api.put(FINETUNE_JOBS, a_job_body(status=status)))
-        memory.remember(Kind.TRAINING_JOB, a_training_job())
-        memory.remember(Kind.POD, a_pod())
-        writer = ProgressWriter(self.api, memory, timedelta(seconds=10), lambda: datetime.now(UTC))
+        cache.remember(Kind.JOB, self.api.put(FINETUNE_JOBS, a_job_body(status=status)))
+        cache.remember(Kind.TRAINING_JOB, a_training_job())
+        cache.remember(Kind.POD, a_pod())
+        writer = ProgressWriter(self.api, cache, timedelta(seconds=10), lambda: datetime.now(UTC))
         checker = TokenChecker(self.api, self._loop.time)
-        server = ProgressServer(memory, checker, writer)
+        server = ProgressServer(cache, checker, writer)
         runner = web.AppRunner(build_app(server, is_healthy=bool, is_ready=bool))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from finetune_contract.outcome import Blame, ExitCode, Outcome
-from finetune_contract.run import Run
+from finetune_contract.outcome import Category, ExitCode, Outcome
+from finetune_contract.run import Run, digest
 from trainer.runs import a_run
 
 
@@ -65,7 +65,33 @@ def test_a_document_of_another_release_is_an_outcome_too(tmp_path: Path, documen
 
     assert exit_code == ExitCode.INTERNAL
     assert outcome.failure is not None
-    assert outcome.failure.blame is Blame.INTERNAL
+    assert outcome.failure.category is Category.INTERNAL
+
+
+def test_an_attempt_trains_the_run_document_that_it_was_made_for_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, older = local(tmp_path, seed=2).to_json(), local(tmp_path, seed=1).to_json()
+    monkeypatch.setenv("FINETUNE_RUN_DIGEST", digest(wanted))
+
+    _, outcome = supervise(tmp_path, older)
+
+    assert outcome.failure is not None
+    assert outcome.failure.reason == "RunDocumentMismatch"
+    # The next attempt has a document of its own.
+    assert outcome.failure.category is Category.INFRASTRUCTURE
+    assert digest(wanted) in outcome.failure.message
+
+
+def test_the_right_run_document_is_carried_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = local(tmp_path, learning_rte=1e-4).to_json()
+    monkeypatch.setenv("FINETUNE_RUN_DIGEST", digest(document))
+
+    exit_code, _ = supervise(tmp_path, document)
+
+    assert exit_code == ExitCode.USER
 
 
 def test_the_supervisor_never_imports_torch() -> None:
@@ -93,7 +119,7 @@ def test_a_stop_is_heeded_while_a_store_does_not_answer(
     process.stderr.close()
     outcome = outcome_of(tmp_path)
     assert outcome.failure is not None
-    assert outcome.failure.blame is Blame.INTERRUPTION
+    assert outcome.failure.category is Category.INTERRUPTION
 
 
 STOPPED_WHILE_IMPORTING = """

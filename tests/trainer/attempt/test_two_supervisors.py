@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from finetune_contract import layout, mounts
-from finetune_contract.outcome import Blame, ExitCode, Outcome
+from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_contract.progress import Progress
 from finetune_contract.reasons import Reason
 from finetune_contract.run import Run, World
@@ -156,8 +156,8 @@ def test_a_node_that_loses_the_other_ends_and_says_where_that_was(story: Story) 
 
     assert story.left_alone_code == ExitCode.INFRASTRUCTURE
     assert outcome.failure is not None
-    assert (outcome.failure.blame, outcome.failure.reason) == (
-        Blame.INFRASTRUCTURE,
+    assert (outcome.failure.category, outcome.failure.reason) == (
+        Category.INFRASTRUCTURE,
         Reason.PEER_LOST,
     )
     assert "the connection to another rank, at 127.0.0.1, was lost" in outcome.failure.message

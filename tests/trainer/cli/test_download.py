@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from finetune_trainer.cli.command_line import main
-from finetune_trainer.storage.manifest import File, Manifest
+from finetune_trainer.storage.manifest import ArtifactManifest, File
 from trainer.runs import a_folder
 
 FILES = {"adapter/adapter_model.safetensors": b"weights", "report/metrics.jsonl": b"{}"}
@@ -23,7 +23,7 @@ def publish(output: Path, run_id: str) -> Path:
         File(path=path, size=len(body), sha256=hashlib.sha256(body).hexdigest())
         for path, body in FILES.items()
     )
-    (run / "manifest.json").write_text(Manifest(files=files).to_json())
+    (run / "manifest.json").write_text(ArtifactManifest(files=files).to_json())
     (output / "latest.json").write_text(json.dumps({"runId": run_id}))
     return run
 

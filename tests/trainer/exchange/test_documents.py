@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from finetune_contract.codec import document_of, read
 from finetune_contract.documents import InvalidDocument
-from finetune_contract.outcome import Blame, Failure
+from finetune_contract.outcome import Category, Failure
 from finetune_trainer.exchange.data_account import (
     DataAccount,
     Dropped,
@@ -18,28 +18,28 @@ from finetune_trainer.exchange.data_account import (
     Packing,
     SplitAccount,
 )
-from finetune_trainer.exchange.orders import Orders
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
+from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.plan.node.hardware import Driver, Gpu, Gpus
 from finetune_trainer.publication.artifact import Pointer
-from finetune_trainer.storage.manifest import File, Manifest
+from finetune_trainer.storage.manifest import ArtifactManifest, File
 
-ORDERS = Orders(world_size=4, strategy="FSDP2", gpus=4)
-ORDERS_TEXT = (
+RANK_SETTINGS = RankSettings(world_size=4, strategy="FSDP2", gpus=4)
+RANK_SETTINGS_TEXT = (
     '{"world_size": 4, "is_distributed": true, "resume_step": 0, "strategy": "FSDP2", "gpus": 4, '
     '"measures_base": false}'
 )
 RESULT = RankResult(
     rank=3,
     time=12.5,
-    ending=Ending.FAILED,
-    failure=Failure(blame=Blame.USER, reason="R", message="\u00e9", remedy="r", rank=1),
+    ending=RankEnding.FAILED,
+    failure=Failure(category=Category.USER, reason="R", message="\u00e9", remedy="r", rank=1),
     step=4,
     total_steps=8,
     figures={"loss": 0.5, "tokens": 12},
 )
 RESULT_TEXT = (
-    '{"rank": 3, "time": 12.5, "ending": "Failed", "failure": {"blame": "User", "reason": "R", '
+    '{"rank": 3, "time": 12.5, "ending": "Failed", "failure": {"category": "User", "reason": "R", '
     '"message": "\\u00e9", "remedy": "r", "phase": "", "rank": 1}, "step": 4, "totalSteps": 8, '
     '"verified": false, "figures": {"loss": 0.5, "tokens": 12}, "note": ""}'
 )
@@ -90,7 +90,7 @@ ACCOUNT_TEXT = """{
     "w"
   ]
 }"""
-MANIFEST = Manifest(
+MANIFEST = ArtifactManifest(
     files=(File(path="adapter/a", size=1, sha256="aa"), File(path="b", size=2, sha256="bb")),
     facts={"step": 4, "figures": {"loss": 0.5}, "list": [1, None]},
 )
@@ -107,7 +107,7 @@ POINTER_TEXT = (
 @pytest.mark.parametrize(
     ("written", "text"),
     [
-        pytest.param(ORDERS.to_json(), ORDERS_TEXT, id="orders"),
+        pytest.param(RANK_SETTINGS.to_json(), RANK_SETTINGS_TEXT, id="rank settings"),
         pytest.param(replace(RESULT, signal=9).to_json(), RESULT_TEXT, id="rank result"),
         pytest.param(ACCOUNT.to_json(), ACCOUNT_TEXT, id="data account"),
         pytest.param(
@@ -121,10 +121,10 @@ def test_documents_are_written_byte_for_byte_as_they_always_were(written: str, t
 
 
 def test_documents_that_were_written_before_are_read() -> None:
-    assert Orders.from_json(ORDERS_TEXT) == ORDERS
+    assert RankSettings.from_json(RANK_SETTINGS_TEXT) == RANK_SETTINGS
     assert RankResult.from_json(RESULT_TEXT) == RESULT
     assert DataAccount.from_json(ACCOUNT_TEXT) == ACCOUNT
-    assert Manifest.from_json(MANIFEST_TEXT) == MANIFEST
+    assert ArtifactManifest.from_json(MANIFEST_TEXT) == MANIFEST
     assert read(Pointer, POINTER_TEXT, "latest.json") == POINTER
 
 
@@ -145,7 +145,7 @@ def test_a_figure_that_was_counted_stays_a_whole_number() -> None:
 )
 def test_a_manifest_that_can_not_be_read_names_the_place(text: str, sentence: str) -> None:
     with pytest.raises(InvalidDocument, match=sentence):
-        Manifest.from_json(text)
+        ArtifactManifest.from_json(text)
 
 
 def test_a_rank_that_ended_in_no_known_way_is_told() -> None:
@@ -182,7 +182,7 @@ SPLITS = st.builds(
 
 @given(
     st.builds(
-        Orders,
+        RankSettings,
         world_size=COUNTS,
         is_distributed=st.booleans(),
         resume_step=COUNTS,
@@ -191,8 +191,8 @@ SPLITS = st.builds(
         measures_base=st.booleans(),
     )
 )
-def test_any_orders_survive_their_document(orders: Orders) -> None:
-    assert Orders.from_json(orders.to_json()) == orders
+def test_any_rank_settings_survive_their_document(settings: RankSettings) -> None:
+    assert RankSettings.from_json(settings.to_json()) == settings
 
 
 @given(
@@ -200,11 +200,11 @@ def test_any_orders_survive_their_document(orders: Orders) -> None:
         RankResult,
         rank=COUNTS,
         time=NUMBERS,
-        ending=st.sampled_from(Ending),
+        ending=st.sampled_from(RankEnding),
         failure=st.none()
         | st.builds(
             Failure,
-            blame=st.sampled_from(Blame),
+            category=st.sampled_from(Category),
             reason=TEXTS,
             message=TEXTS,
             remedy=TEXTS,
@@ -235,7 +235,7 @@ def test_any_data_account_survives_its_document(account: DataAccount) -> None:
 
 @given(
     st.builds(
-        Manifest,
+        ArtifactManifest,
         files=st.lists(
             st.builds(File, path=st.text("ab/", min_size=1), size=COUNTS, sha256=TEXTS),
             max_size=3,
@@ -244,11 +244,11 @@ def test_any_data_account_survives_its_document(account: DataAccount) -> None:
         facts=st.dictionaries(TEXTS, st.none() | COUNTS | st.lists(TEXTS), max_size=3),
     )
 )
-def test_any_manifest_survives_its_document(manifest: Manifest) -> None:
+def test_any_manifest_survives_its_document(manifest: ArtifactManifest) -> None:
     files = tuple(file for file in manifest.files if not file.path.startswith("/"))
     manifest = replace(manifest, files=files)
 
-    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert ArtifactManifest.from_json(manifest.to_json()) == manifest
 
 
 @given(st.builds(Pointer, run_id=TEXTS, manifest=TEXTS, digest=TEXTS))

@@ -6,20 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from finetune_contract.outcome import Blame, Failure
-from finetune_trainer.exchange.rank_results import Ending, RankResult, cause_of_failure
+from finetune_contract.outcome import Category, Failure
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult, cause_of_failure
 
-OUT_OF_MEMORY = Failure(blame=Blame.OUT_OF_MEMORY, reason="OutOfMemory", message="m", remedy="r")
-PEER_LOST = Failure(blame=Blame.INFRASTRUCTURE, reason="PeerLost", message="m", remedy="r")
-USER = Failure(blame=Blame.USER, reason="InvalidConfig", message="m", remedy="r")
+OUT_OF_MEMORY = Failure(
+    category=Category.OUT_OF_MEMORY, reason="OutOfMemory", message="m", remedy="r"
+)
+PEER_LOST = Failure(category=Category.INFRASTRUCTURE, reason="PeerLost", message="m", remedy="r")
+USER = Failure(category=Category.USER, reason="InvalidConfig", message="m", remedy="r")
 
 
 def failed(rank: int, time: float, failure: Failure) -> RankResult:
-    return RankResult(rank=rank, time=time, ending=Ending.FAILED, failure=failure)
+    return RankResult(rank=rank, time=time, ending=RankEnding.FAILED, failure=failure)
 
 
 def running(rank: int) -> RankResult:
-    return RankResult(rank=rank, time=0, ending=Ending.RUNNING)
+    return RankResult(rank=rank, time=0, ending=RankEnding.RUNNING)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def test_what_a_rank_writes_is_what_the_supervisor_reads() -> None:
     result = RankResult(
         rank=3,
         time=12.5,
-        ending=Ending.FAILED,
+        ending=RankEnding.FAILED,
         failure=USER,
         step=4,
         total_steps=8,

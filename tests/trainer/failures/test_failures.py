@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import AttemptFailed, Stage, attempt_failed, interruption
@@ -23,61 +23,61 @@ DATASETS_ERROR = type(an_error("DatasetsError"))
 
 CASES = [
     (an_error("OutOfMemoryError", "CUDA out of memory", RuntimeError), Stage.MODEL,
-     Blame.OUT_OF_MEMORY, "OutOfMemory"),
-    (MemoryError(), Stage.DATA, Blame.INFRASTRUCTURE, "HostOutOfMemory"),
+     Category.OUT_OF_MEMORY, "OutOfMemory"),
+    (MemoryError(), Stage.DATA, Category.INFRASTRUCTURE, "HostOutOfMemory"),
     (OSError(errno.ENOMEM, "Cannot allocate memory"), Stage.MODEL,
-     Blame.INFRASTRUCTURE, "HostOutOfMemory"),
+     Category.INFRASTRUCTURE, "HostOutOfMemory"),
     (OSError(errno.ENOSPC, "No space left on device"), Stage.FETCHING,
-     Blame.INFRASTRUCTURE, "DiskFull"),
+     Category.INFRASTRUCTURE, "DiskFull"),
     (OSError(errno.EDQUOT, "Disk quota exceeded"), Stage.SAVING,
-     Blame.INFRASTRUCTURE, "DiskFull"),
+     Category.INFRASTRUCTURE, "DiskFull"),
     (PermissionError(errno.EACCES, "Permission denied", "/data"), Stage.FETCHING,
-     Blame.USER, "AccessDenied"),
+     Category.USER, "AccessDenied"),
     (an_error("ConnectError", "no route", OSError), Stage.MODEL,
-     Blame.INFRASTRUCTURE, "HubUnreachable"),
+     Category.INFRASTRUCTURE, "HubUnreachable"),
     (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), Stage.TRAINING,
-     Blame.INFRASTRUCTURE, "HubUnreachable"),
+     Category.INFRASTRUCTURE, "HubUnreachable"),
     (OSError("We couldn't connect to the hub to load the files"), Stage.MODEL,
-     Blame.INFRASTRUCTURE, "HubUnreachable"),
+     Category.INFRASTRUCTURE, "HubUnreachable"),
     (an_error("GatedRepoError", "access is restricted", OSError), Stage.MODEL,
-     Blame.USER, "HubAccessDenied"),
+     Category.USER, "HubAccessDenied"),
     (an_error("RevisionNotFoundError", "no such branch", OSError), Stage.MODEL,
-     Blame.USER, "RevisionNotFound"),
-    (ValueError("--eval_steps required"), Stage.CONFIG, Blame.USER, "InvalidConfig"),
-    (SystemExit(2), Stage.CONFIG, Blame.USER, "InvalidConfig"),
-    (FileNotFoundError("no data files"), Stage.DATA, Blame.USER, "DatasetNotFound"),
+     Category.USER, "RevisionNotFound"),
+    (ValueError("--eval_steps required"), Stage.CONFIG, Category.USER, "InvalidConfig"),
+    (SystemExit(2), Stage.CONFIG, Category.USER, "InvalidConfig"),
+    (FileNotFoundError("no data files"), Stage.DATA, Category.USER, "DatasetNotFound"),
     (an_error("DatasetGenerationError", "bad row", DATASETS_ERROR), Stage.DATA,
-     Blame.USER, "InvalidDataset"),
-    (EOFError("Compressed file ended early"), Stage.DATA, Blame.USER, "InvalidDataset"),
+     Category.USER, "InvalidDataset"),
+    (EOFError("Compressed file ended early"), Stage.DATA, Category.USER, "InvalidDataset"),
     (RuntimeError("Dataset scripts are no longer supported, but found data.py"),
-     Stage.DATA, Blame.USER, "InvalidDataset"),
+     Stage.DATA, Category.USER, "InvalidDataset"),
     (AttributeError("'str' object has no attribute 'get'"), Stage.DATA,
-     Blame.INTERNAL, "Internal"),
-    (RuntimeError("a subprocess has died"), Stage.DATA, Blame.INTERNAL, "Internal"),
+     Category.INTERNAL, "Internal"),
+    (RuntimeError("a subprocess has died"), Stage.DATA, Category.INTERNAL, "Internal"),
     (an_error("ArrowInvalid", "JSON parse error", ValueError), Stage.TRAINING,
-     Blame.USER, "InvalidDataset"),
+     Category.USER, "InvalidDataset"),
     (OSError("folder does not appear to have a file named config.json"), Stage.MODEL,
-     Blame.USER, "ModelNotFound"),
-    (an_error("SafetensorError", "header too small"), Stage.MODEL, Blame.USER, "ModelDamaged"),
+     Category.USER, "ModelNotFound"),
+    (an_error("SafetensorError", "header too small"), Stage.MODEL, Category.USER, "ModelDamaged"),
     (ImportError("FlashAttention2 has been toggled on, but it cannot be used due to the following "
                  "error: the package for FlashAttention2 doesn't seem to be installed."),
-     Stage.MODEL, Blame.USER, "InvalidConfig"),
-    (KeyError("messages"), Stage.MODEL, Blame.USER, "InvalidConfig"),
+     Stage.MODEL, Category.USER, "InvalidConfig"),
+    (KeyError("messages"), Stage.MODEL, Category.USER, "InvalidConfig"),
     (an_error("TemplateSyntaxError", "unexpected }", an_error("TemplateError").__class__),
-     Stage.MODEL, Blame.USER, "InvalidConfig"),
-    (ValueError("a shape is wrong"), Stage.TRAINING, Blame.INTERNAL, "Internal"),
-    (RuntimeError("assertion of ours"), Stage.MODEL, Blame.INTERNAL, "Internal"),
+     Stage.MODEL, Category.USER, "InvalidConfig"),
+    (ValueError("a shape is wrong"), Stage.TRAINING, Category.INTERNAL, "Internal"),
+    (RuntimeError("assertion of ours"), Stage.MODEL, Category.INTERNAL, "Internal"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("error", "stage", "blame", "reason"),
+    ("error", "stage", "category", "reason"),
     [pytest.param(*case, id=f"{type(case[0]).__name__} while {case[1]}") for case in CASES],
 )
-def test_who_is_to_blame(error: Exception, stage: Stage, blame: Blame, reason: str) -> None:
+def test_who_is_to_blame(error: Exception, stage: Stage, category: Category, reason: str) -> None:
     failure = classify(error, stage)
 
-    assert (failure.blame, failure.reason) == (blame, reason)
+    assert (failure.category, failure.reason) == (category, reason)
     assert failure.remedy
 
 
@@ -89,19 +89,19 @@ def test_a_cause_counts_as_well_as_its_wrapper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "blame"),
+    ("cause", "category"),
     [
-        pytest.param(ValueError("not a number"), Blame.USER, id="what data can cause"),
-        pytest.param(NameError("name 'row'"), Blame.INTERNAL, id="what only code can"),
+        pytest.param(ValueError("not a number"), Category.USER, id="what data can cause"),
+        pytest.param(NameError("name 'row'"), Category.INTERNAL, id="what only code can"),
     ],
 )
 def test_that_a_data_set_was_not_made_is_judged_by_what_came_before(
-    cause: Exception, blame: Blame
+    cause: Exception, category: Category
 ) -> None:
     wrapped = an_error("DatasetGenerationError", "", DATASETS_ERROR)
     wrapped.__cause__ = cause
 
-    assert classify(wrapped, Stage.DATA).blame is blame
+    assert classify(wrapped, Stage.DATA).category is category
 
 
 def test_a_failure_that_says_so_itself_stands() -> None:

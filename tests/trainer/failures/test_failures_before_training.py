@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.run import World
-from finetune_trainer.exchange.orders import Orders
+from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.storage.store import open_store
@@ -32,7 +32,7 @@ def test_a_first_node_that_has_no_name_yet_is_told_in_the_end(
         launching.wait_for_master(world, StopRequest())
 
     assert caught.value.failure.reason == "MasterNotFound"
-    assert caught.value.failure.blame is Blame.INFRASTRUCTURE
+    assert caught.value.failure.category is Category.INFRASTRUCTURE
 
 
 @pytest.mark.slow
@@ -51,6 +51,8 @@ def test_nodes_that_would_go_on_from_different_steps_do_not_begin(
     monkeypatch.setattr(dist, "all_gather_object", gather)
 
     with pytest.raises(AttemptFailed, match=r"different steps: \[4, 8\]") as caught:
-        require_promised_world(SimpleNamespace(world_size=2), Orders(world_size=2, resume_step=8))
+        require_promised_world(
+            SimpleNamespace(world_size=2), RankSettings(world_size=2, resume_step=8)
+        )
 
     assert caught.value.failure.reason == "ResumeMismatch"

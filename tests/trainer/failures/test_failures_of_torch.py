@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import Stage
 
@@ -24,61 +24,61 @@ NCCL = (
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "blame", "reason"),
+    ("kind", "text", "category", "reason"),
     [
         ("OutOfMemoryError", ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total "
-         "capacity of 79.25 GiB"), Blame.OUT_OF_MEMORY, "OutOfMemory"),
-        ("AcceleratorError", "CUDA error: out of memory", Blame.OUT_OF_MEMORY, "OutOfMemory"),
+         "capacity of 79.25 GiB"), Category.OUT_OF_MEMORY, "OutOfMemory"),
+        ("AcceleratorError", "CUDA error: out of memory", Category.OUT_OF_MEMORY, "OutOfMemory"),
         ("DistBackendError", NCCL.format("unhandled cuda error")
-         + "\nLast error:\nCuda failure 2 'out of memory'", Blame.OUT_OF_MEMORY, "OutOfMemory"),
+         + "\nLast error:\nCuda failure 2 'out of memory'", Category.OUT_OF_MEMORY, "OutOfMemory"),
         ("AcceleratorError", "CUDA error: uncorrectable ECC error encountered",
-         Blame.INFRASTRUCTURE, "GpuFailed"),
+         Category.INFRASTRUCTURE, "GpuFailed"),
         ("AcceleratorError", "CUDA error: uncorrectable NVLink error detected during the execution",
-         Blame.INFRASTRUCTURE, "GpuFailed"),
+         Category.INFRASTRUCTURE, "GpuFailed"),
         ("AcceleratorError", "CUDA error: unspecified launch failure",
-         Blame.INFRASTRUCTURE, "GpuFailed"),
+         Category.INFRASTRUCTURE, "GpuFailed"),
         ("RuntimeError", "NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus.",
-         Blame.INFRASTRUCTURE, "GpuFailed"),
+         Category.INFRASTRUCTURE, "GpuFailed"),
         ("RuntimeError", ("Found no NVIDIA driver on your system. Please check that you have an "
-         "NVIDIA GPU"), Blame.PLATFORM, "DriverMissing"),
+         "NVIDIA GPU"), Category.PLATFORM, "DriverMissing"),
         ("RuntimeError", "The NVIDIA driver on your system is too old (found version 11040).",
-         Blame.PLATFORM, "DriverTooOld"),
+         Category.PLATFORM, "DriverTooOld"),
         ("AcceleratorError", "CUDA error: no kernel image is available for execution on the device",
-         Blame.USER, "GpuUnsupported"),
+         Category.USER, "GpuUnsupported"),
         ("AcceleratorError", "CUDA error: CUDA-capable device(s) is/are busy or unavailable",
-         Blame.INFRASTRUCTURE, "GpuUnavailable"),
+         Category.INFRASTRUCTURE, "GpuUnavailable"),
         ("AcceleratorError", "CUDA error: device-side assert triggered",
-         Blame.INTERNAL, "CudaError"),
+         Category.INTERNAL, "CudaError"),
         ("DistBackendError", NCCL.format("remote process exited or there was a network error")
          + "\nncclRemoteError: A call failed possibly due to a network error or a remote process "
-         "exiting prematurely.", Blame.INFRASTRUCTURE, "PeerLost"),
+         "exiting prematurely.", Category.INFRASTRUCTURE, "PeerLost"),
         ("DistBackendError", "NCCL communicator was aborted on rank 1.",
-         Blame.INFRASTRUCTURE, "PeerLost"),
+         Category.INFRASTRUCTURE, "PeerLost"),
         ("DistBackendError", NCCL.format("unhandled system error (run with NCCL_DEBUG=INFO for "
          "details)") + "\nncclSystemError: System call (e.g. socket, malloc) or external library "
-         "call failed or device error.", Blame.INFRASTRUCTURE, "NcclError"),
+         "call failed or device error.", Category.INFRASTRUCTURE, "NcclError"),
         ("DistBackendError", NCCL.format("invalid usage")
          + "\nncclInvalidUsage: This usually reflects invalid usage of NCCL library.",
-         Blame.INFRASTRUCTURE, "NcclError"),
+         Category.INFRASTRUCTURE, "NcclError"),
         ("DistBackendError", ("[Rank 0] Watchdog caught collective operation timeout: "
-         "WorkNCCL(SeqNum=7, OpType=ALLREDUCE)"), Blame.INFRASTRUCTURE, "CollectiveTimeout"),
+         "WorkNCCL(SeqNum=7, OpType=ALLREDUCE)"), Category.INFRASTRUCTURE, "CollectiveTimeout"),
         ("RuntimeError", ("[../third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out "
          "waiting 1800000ms for recv operation to complete"),
-         Blame.INFRASTRUCTURE, "CollectiveTimeout"),
+         Category.INFRASTRUCTURE, "CollectiveTimeout"),
         ("RuntimeError", ("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed "
-         "by peer [10.0.0.2]:4242"), Blame.INFRASTRUCTURE, "PeerLost"),
+         "by peer [10.0.0.2]:4242"), Category.INFRASTRUCTURE, "PeerLost"),
         ("DistNetworkError", ("The client socket has failed to connect to any network address of "
-         "(balloon-0.balloon, 29500)."), Blame.INFRASTRUCTURE, "RendezvousFailed"),
+         "(balloon-0.balloon, 29500)."), Category.INFRASTRUCTURE, "RendezvousFailed"),
         ("DistStoreError", "wait timeout after 300000ms, keys: /default_pg/0//cpu//0/1",
-         Blame.INFRASTRUCTURE, "CollectiveTimeout"),
+         Category.INFRASTRUCTURE, "CollectiveTimeout"),
         ("RuntimeError", "DataLoader worker (pid 812) is killed by signal: Killed. ",
-         Blame.INFRASTRUCTURE, "DataWorkerKilled"),
+         Category.INFRASTRUCTURE, "DataWorkerKilled"),
         ("RuntimeError", "DataLoader worker (pid(s) 812, 813) exited unexpectedly",
-         Blame.INFRASTRUCTURE, "DataWorkerKilled"),
+         Category.INFRASTRUCTURE, "DataWorkerKilled"),
     ],
 )  # fmt: skip
 def test_what_torch_says_of_device_and_peers(
-    kind: str, text: str, blame: Blame, reason: str
+    kind: str, text: str, category: Category, reason: str
 ) -> None:
     import torch
 
@@ -86,7 +86,7 @@ def test_what_torch_says_of_device_and_peers(
 
     failure = classify(types[kind](text), Stage.TRAINING)
 
-    assert (failure.blame, failure.reason) == (blame, reason)
+    assert (failure.category, failure.reason) == (category, reason)
     assert failure.remedy
 
 
@@ -97,7 +97,7 @@ def test_cuda_without_a_driver_is_for_the_platform_to_change() -> None:
         torch.zeros(1, device="cuda:99")
 
     failure = classify(caught.value, Stage.MODEL)
-    assert (failure.blame, failure.reason) == (Blame.PLATFORM, "DriverMissing")
+    assert (failure.category, failure.reason) == (Category.PLATFORM, "DriverMissing")
 
 
 def test_a_node_without_memory_for_a_tensor_is_the_nodes_fault() -> None:
@@ -156,7 +156,7 @@ def test_a_disk_that_fills_up_is_the_nodes_fault(
         write(tmp_path / "file")
 
     failure = classify(caught.value, Stage.SAVING)
-    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "DiskFull")
+    assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "DiskFull")
 
 
 def test_weights_that_are_cut_off_are_the_users(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import Stage
 from trainer.attempt.test_training import a_run, supervise
@@ -64,15 +64,15 @@ def load_data(endpoint: str, place: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "blame", "reason"),
+    ("status", "headers", "category", "reason"),
     [
-        (401, {}, Blame.USER, "HubAccessDenied"),
-        (403, {}, Blame.USER, "HubAccessDenied"),
-        (403, {"X-Error-Code": "GatedRepo"}, Blame.USER, "HubAccessDenied"),
-        (404, {"X-Error-Code": "RepoNotFound"}, Blame.USER, "HubAccessDenied"),
-        (404, {"X-Error-Code": "RevisionNotFound"}, Blame.USER, "RevisionNotFound"),
-        (500, {}, Blame.INFRASTRUCTURE, "HubUnreachable"),
-        (503, {}, Blame.INFRASTRUCTURE, "HubUnreachable"),
+        (401, {}, Category.USER, "HubAccessDenied"),
+        (403, {}, Category.USER, "HubAccessDenied"),
+        (403, {"X-Error-Code": "GatedRepo"}, Category.USER, "HubAccessDenied"),
+        (404, {"X-Error-Code": "RepoNotFound"}, Category.USER, "HubAccessDenied"),
+        (404, {"X-Error-Code": "RevisionNotFound"}, Category.USER, "RevisionNotFound"),
+        (500, {}, Category.INFRASTRUCTURE, "HubUnreachable"),
+        (503, {}, Category.INFRASTRUCTURE, "HubUnreachable"),
     ],
 )
 @pytest.mark.parametrize("load", [load_model, load_data])
@@ -80,7 +80,7 @@ def test_whose_fault_a_hubs_answer_is(
     load: Callable[[str, Path], Any],
     status: int,
     headers: dict[str, str],
-    blame: Blame,
+    category: Category,
     reason: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -91,7 +91,7 @@ def test_whose_fault_a_hubs_answer_is(
         load(url, tmp_path)
 
     failure = classify(caught.value, Stage.MODEL)
-    assert (failure.blame, failure.reason) == (blame, reason)
+    assert (failure.category, failure.reason) == (category, reason)
     assert failure.remedy
     assert TOKEN not in failure.message
 
@@ -105,7 +105,7 @@ def test_a_hub_that_is_not_there_is_the_infrastructures(
         load_model("http://127.0.0.1:1", tmp_path)
 
     failure = classify(caught.value, Stage.MODEL)
-    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "HubUnreachable")
+    assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "HubUnreachable")
 
 
 def test_what_a_hub_objects_to_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_what_a_hub_objects_to_is_the_users(monkeypatch: pytest.MonkeyPatch) -> 
         HfApi(endpoint=url, token=TOKEN).create_repo("org/model")
 
     failure = failure_of(caught.value, "org/model").failure
-    assert (failure.blame, failure.reason) == (Blame.USER, "HubRefused")
+    assert (failure.category, failure.reason) == (Category.USER, "HubRefused")
     assert "org/model" in failure.message
 
 
@@ -136,6 +136,6 @@ def test_a_model_that_the_hub_refuses_ends_a_run_with_the_users_blame(
         outcome = supervise(run, tmp_path)
 
     assert outcome.failure is not None
-    assert (outcome.failure.blame, outcome.failure.reason) == (Blame.USER, "HubAccessDenied")
+    assert (outcome.failure.category, outcome.failure.reason) == (Category.USER, "HubAccessDenied")
     assert "org/model" in outcome.failure.message
     assert TOKEN not in (tmp_path / "outcome.json").read_text()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame, Failure
+from finetune_contract.outcome import Category, Failure
 from finetune_trainer.failures.redaction import Redaction
 from trainer.runs import a_run
 
@@ -99,7 +99,10 @@ def test_what_an_address_of_the_config_holds_is_hidden(
 
 def test_a_failure_has_no_secrets_in_message_and_remedy() -> None:
     failure = Failure(
-        blame=Blame.USER, reason="X", message="a-token-of-the-hub", remedy="a-token-of-the-hub"
+        category=Category.USER,
+        reason="X",
+        message="a-token-of-the-hub",
+        remedy="a-token-of-the-hub",
     )
 
     told = Redaction.of(ENVIRONMENT).failure(failure)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures import triton_compiler
@@ -17,7 +17,7 @@ from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.failures.triton_compiler import require_triton_compiler
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter, silent
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 from trainer.runs import a_run
 
 REMEDY = "set spec.image to an image with gcc and Python's headers, or unset it"
@@ -59,7 +59,7 @@ def test_an_image_without_a_compiler_is_told_before_anything_is_fetched(tmp_path
         require_triton_compiler({}, environment, on_gpu=True, **place)
 
     failure = refused.value.failure
-    assert (failure.blame, failure.reason) == (Blame.USER, "CompilerMissing")
+    assert (failure.category, failure.reason) == (Category.USER, "CompilerMissing")
     assert failure.message == (
         "on a GPU TRL computes the loss by a Triton kernel, and Triton compiles its driver before "
         "its first kernel; this trainer image has no C compiler"
@@ -110,7 +110,7 @@ def test_an_attempt_on_a_gpu_ends_before_it_claims_or_fetches_anything(tmp_path:
     workspace = Workspace(root=tmp_path / "work")
     workspace.root.mkdir()
     run = a_run(output=f"file://{tmp_path}/out")
-    around = Surroundings(
+    context = AttemptContext(
         workspace=workspace,
         environment={"PATH": str(tmp_path), "AWS_ACCESS_KEY_ID": "x"},
         hardware=Hardware(gpus=1, cpus=2),
@@ -119,7 +119,7 @@ def test_an_attempt_on_a_gpu_ends_before_it_claims_or_fetches_anything(tmp_path:
         grace_seconds=30.0,
     )
 
-    outcome = carry_out(run, around)
+    outcome = carry_out(run, context)
 
     assert outcome.failure is not None
     assert (outcome.failure.reason, outcome.failure.phase) == ("CompilerMissing", "Fetching")
@@ -163,7 +163,7 @@ def test_what_triton_says_without_them_is_the_images_too(
         build.compile_module_from_src("int x;", "cuda_utils")
 
     failure = classify(raised.value, Stage.TRAINING)
-    assert (failure.blame, failure.reason) == (Blame.USER, "CompilerMissing")
+    assert (failure.category, failure.reason) == (Category.USER, "CompilerMissing")
     assert words in failure.message
     assert failure.remedy == REMEDY
 
@@ -173,4 +173,4 @@ def test_a_driver_that_triton_does_not_find_is_missing() -> None:
 
     failure = classify(error, Stage.TRAINING)
 
-    assert (failure.blame, failure.reason) == (Blame.PLATFORM, "DriverMissing")
+    assert (failure.category, failure.reason) == (Category.PLATFORM, "DriverMissing")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs.fetching import fetch
@@ -54,7 +54,7 @@ def test_a_file_that_cannot_be_data_is_told_before_torch_is_imported(
 
     failure = caught.value.failure
     assert f"{failure.reason}: {failure.message}" == sentence
-    assert failure.blame is Blame.USER
+    assert failure.category is Category.USER
 
 
 @pytest.mark.parametrize("name", ["org/data", "hf://datasets/org/data", "data"])
@@ -69,7 +69,7 @@ def test_a_missing_path_names_what_lies_beside_it(tmp_path: Path) -> None:
         fetch_data(str(tmp_path / "data" / "windrsoe"), tmp_path)
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (Blame.USER, "DatasetNotFound")
+    assert (failure.category, failure.reason) == (Category.USER, "DatasetNotFound")
     assert "windrsoe" in failure.message
     assert "did you mean windrose?" in failure.remedy
 

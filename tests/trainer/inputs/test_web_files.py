@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs.fetching import fetch
@@ -118,18 +118,18 @@ def test_a_login_in_the_address_goes_to_that_server_alone(server: Server, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("path", "blame", "reason", "words"),
+    ("path", "category", "reason", "words"),
     [
-        pytest.param("missing", Blame.USER, "DatasetNotFound", "answered 404", id="404"),
-        pytest.param("private", Blame.USER, "DatasetAccessDenied", "answered 403", id="403"),
-        pytest.param("page", Blame.USER, "DatasetNotFound", "is a web page", id="a web page"),
+        pytest.param("missing", Category.USER, "DatasetNotFound", "answered 404", id="404"),
+        pytest.param("private", Category.USER, "DatasetAccessDenied", "answered 403", id="403"),
+        pytest.param("page", Category.USER, "DatasetNotFound", "is a web page", id="a web page"),
         pytest.param(
-            "busy", Blame.INFRASTRUCTURE, "DataServerUnreachable", "answered 503", id="503"
+            "busy", Category.INFRASTRUCTURE, "DataServerUnreachable", "answered 503", id="503"
         ),
     ],
 )
 def test_a_refusal_names_the_address_without_its_secrets(
-    path: str, blame: Blame, reason: str, words: str, server: Server, tmp_path: Path
+    path: str, category: Category, reason: str, words: str, server: Server, tmp_path: Path
 ) -> None:
     address = f"{server.url}/{path}/train.jsonl"
     url = address.replace("//", "//me:password@") + "?signature=secret"
@@ -138,12 +138,12 @@ def test_a_refusal_names_the_address_without_its_secrets(
         fetch_data(url, tmp_path)
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (blame, reason)
+    assert (failure.category, failure.reason) == (category, reason)
     assert address in failure.message
     assert words in failure.message
     assert "secret" not in f"{failure}"
     assert "password" not in f"{failure}"
-    assert len(server.asked) == (3 if blame is Blame.INFRASTRUCTURE else 1)
+    assert len(server.asked) == (3 if category is Category.INFRASTRUCTURE else 1)
 
 
 def test_a_server_that_is_not_there_may_come_back(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_server_that_is_not_there_may_come_back(tmp_path: Path) -> None:
         fetch_data("http://127.0.0.1:1/train.jsonl", tmp_path)
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "DataServerUnreachable")
+    assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "DataServerUnreachable")
     assert "Connection refused" in failure.message
 
 

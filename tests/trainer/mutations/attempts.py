@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from finetune_contract.outcome import Blame, Outcome
+from finetune_contract.outcome import Category, Outcome
 from trainer import in_process
 from trainer.mutations.configs import SpoiledConfig
 from trainer.mutations.data_files import DataFile
@@ -49,13 +49,13 @@ def complaint_about(outcome: Outcome | None) -> str:
     if failure is None:
         return ""
     told = f"{failure.reason}: {failure.message}"
-    if failure.blame is Blame.USER:
+    if failure.category is Category.USER:
         if "Traceback" in told or not failure.message or not failure.remedy:
             return f"it is not told as a sentence with a remedy: {told}"
         return ""
     if failure.reason in AWAY:
         return ""
-    return f"it is blamed on {failure.blame.value}: {told}"
+    return f"it is blamed on {failure.category.value}: {told}"
 
 
 def complaint_about_config(outcome: Outcome | None, config: SpoiledConfig) -> str:

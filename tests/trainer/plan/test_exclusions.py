@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.plan.exclusions import DEEPSPEED, unwanted
+from finetune_trainer.plan.exclusions import DEEPSPEED, excluded_packages
 from finetune_trainer.plan.training_plan import effective_config
 from trainer.runs import a_run
 
@@ -25,15 +25,17 @@ from trainer.runs import a_run
 def test_deepspeed_is_seen_by_ranks_that_are_asked_for_it_alone(
     config: dict[str, Any], variables: dict[str, str], is_wanted: bool
 ) -> None:
-    assert (DEEPSPEED not in unwanted(effective_config(a_run(**config)), variables)) == is_wanted
+    assert (
+        DEEPSPEED not in excluded_packages(effective_config(a_run(**config)), variables)
+    ) == is_wanted
 
 
 @pytest.mark.slow
 def test_a_rank_imports_deepspeed_neither_with_trl_nor_where_accelerate_unwraps_a_model() -> None:
     code = """
 import sys
-from finetune_trainer.plan.exclusions import unwanted
-for package in unwanted({}, {}):
+from finetune_trainer.plan.exclusions import excluded_packages
+for package in excluded_packages({}, {}):
     sys.modules[package] = None
 import torch
 import trl

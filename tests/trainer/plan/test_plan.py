@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.run import World
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.hardware import Hardware
@@ -203,7 +203,7 @@ def test_a_wrong_config_is_the_users_with_every_problem_named() -> None:
         check_run(a_run(learning_rte=1e-4, output_dir="/x"), CPU)
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (Blame.USER, "InvalidConfig")
+    assert (failure.category, failure.reason) == (Category.USER, "InvalidConfig")
     assert "did you mean learning_rate?" in failure.message
     assert "output_dir: belongs to the operator" in failure.message
 

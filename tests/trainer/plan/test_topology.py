@@ -10,11 +10,11 @@ from finetune_contract.run import World
 from finetune_trainer.checkpoints.checkpoints import Checkpoint
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.topology import (
-    Formation,
+    Topology,
     adopt_random_states,
-    formation_of,
     go_on,
     require_deepspeed,
+    topology_of,
 )
 from finetune_trainer.plan.training_plan import effective_config
 from trainer.runs import a_folder, a_run
@@ -24,7 +24,7 @@ ONE, TWO, FOUR = (World(processes_per_node=size) for size in (1, 2, 4))
 
 def a_checkpoint(place: Path, world: World, **config: Any) -> Checkpoint:
     """Of step 20, written by these processes with this config."""
-    facts = formation_of(effective_config(a_run(**config)), world).to_facts()
+    facts = topology_of(effective_config(a_run(**config)), world).to_facts()
     return Checkpoint(step=20, folder=place, facts={**facts, "step": 20})
 
 
@@ -48,17 +48,17 @@ def going_on(place: Path, *, written_by: World, with_: World, **config: Any) -> 
         ),
     ],
 )
-def test_a_formation_is_named_in_a_users_words(
+def test_a_topology_is_named_in_a_users_words(
     world: World, config: dict[str, Any], words: str
 ) -> None:
-    assert str(formation_of(effective_config(a_run(**config)), world)) == words
+    assert str(topology_of(effective_config(a_run(**config)), world)) == words
 
 
-def test_a_formation_outlives_the_manifest() -> None:
-    formation = formation_of({"per_device_train_batch_size": 3}, FOUR)
+def test_a_topology_outlives_the_manifest() -> None:
+    topology = topology_of({"per_device_train_batch_size": 3}, FOUR)
 
-    assert formation.rows_per_step == 12
-    assert Formation.from_facts({"step": 20, **formation.to_facts()}) == formation
+    assert topology.rows_per_step == 12
+    assert Topology.from_facts({"step": 20, **topology.to_facts()}) == topology
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_world_of_another_size_keeps_the_rows_of_a_step(
     assert going_on(tmp_path, written_by=TWO, with_=TWO, **config) == {}
 
 
-def test_a_checkpoint_of_before_formations_is_taken_up_as_it_is(tmp_path: Path) -> None:
+def test_a_checkpoint_of_before_topologies_is_taken_up_as_it_is(tmp_path: Path) -> None:
     run = a_run(world=TWO)
     checkpoint = Checkpoint(step=20, folder=tmp_path, facts={"step": 20})
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan import trackers
 from trainer.in_process import Trained, train
@@ -37,7 +37,7 @@ def test_a_tracker_that_the_image_lacks_is_told_with_those_that_it_has(
         trackers.require_installed(config, has_few)
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (Blame.USER, "TrackerNotInstalled")
+    assert (failure.category, failure.reason) == (Category.USER, "TrackerNotInstalled")
     assert failure.message == (
         'report_to: found "neptune", and this trainer image lacks the package neptune; '
         "it has what tensorboard, wandb need"
@@ -78,8 +78,8 @@ def test_attempts_of_one_job_share_a_run_at_wandb_and_other_jobs_do_not() -> Non
 def test_a_rank_imports_no_tracker_that_is_not_asked_for() -> None:
     code = """
 import sys
-from finetune_trainer.plan.exclusions import unwanted
-for package in unwanted({"report_to": "tensorboard"}, {}):
+from finetune_trainer.plan.exclusions import excluded_packages
+for package in excluded_packages({"report_to": "tensorboard"}, {}):
     sys.modules[package] = None
 import trl
 trl.SFTTrainer

@@ -8,22 +8,22 @@ import pytest
 
 from finetune_contract.outcome import Outcome
 from finetune_trainer.attempt.run_facts import resolved_config
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.training_plan import plan_training
 from finetune_trainer.publication import artifact
-from finetune_trainer.publication.report.story import Circumstances
+from finetune_trainer.publication.report.story import RunFacts
 from finetune_trainer.storage.folder import FolderStore
-from finetune_trainer.storage.manifest import Manifest
+from finetune_trainer.storage.manifest import ArtifactManifest
 from trainer.runs import a_folder, a_run
 
 RESULT = RankResult(
     rank=0,
     time=0,
-    ending=Ending.FINISHED,
+    ending=RankEnding.FINISHED,
     step=4,
     total_steps=4,
     verified=True,
@@ -52,8 +52,10 @@ class Place:
         sample = {"prompt": "<When>?", "expected": "7", "before": "?", "after": "At 7."}
         self.workspace.samples.write_text(json.dumps([sample]))
 
-    def publish(self, around: Circumstances | None = None) -> Outcome:
-        return artifact.publish(self.output, self.store, self.run, self.workspace, RESULT, around)
+    def publish(self, run_facts: RunFacts | None = None) -> Outcome:
+        return artifact.publish(
+            self.output, self.store, self.run, self.workspace, RESULT, run_facts
+        )
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_a_merged_model_lies_beside_the_adapter_which_stays_the_artifact(place: 
     assert outcome.artifact.uri == f"{place.store.uri}/adapter"
     sizes = place.store.sizes("adapter")
     assert outcome.artifact.size_bytes == sum(sizes.values())
-    manifest = Manifest.from_json(place.store.read("manifest.json"))
+    manifest = ArtifactManifest.from_json(place.store.read("manifest.json"))
     listed = {file.path for file in manifest.files}
     assert {"model/model.safetensors", "model/README.md", "adapter/README.md"} <= listed
     assert b"PeftModel" not in place.store.read("model/README.md")
@@ -126,7 +128,7 @@ def test_what_trackers_kept_here_is_published_with_the_report(place: Place) -> N
     a_folder(place.workspace.trackers / "tensorboard", {"events.out.tfevents.1": b"curve"})
     a_folder(place.workspace.trackers / "wandb", {"debug.log": b"sent elsewhere"})
 
-    place.publish(Circumstances(local_trackers=("tensorboard",)))
+    place.publish(RunFacts(local_trackers=("tensorboard",)))
 
     assert place.store.read("report/tensorboard/events.out.tfevents.1") == b"curve"
     assert not place.store.sizes("report/wandb")

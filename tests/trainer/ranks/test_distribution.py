@@ -91,11 +91,11 @@ def _require_all_moved(trained: Trained, what: str) -> None:
 
 def strategies(trained: Trained) -> set[str]:
     """What its checkpoints say of who wrote them, and what only those of a strategy hold."""
-    from finetune_trainer.storage.manifest import Manifest
+    from finetune_trainer.storage.manifest import ArtifactManifest
 
     found = set()
     for manifest in trained.published.glob("checkpoints/*/manifest.json"):
-        facts = Manifest.from_json(manifest.read_bytes()).facts
+        facts = ArtifactManifest.from_json(manifest.read_bytes()).facts
         assert facts["worldSize"] == 2
         assert facts["rowsPerStep"] == 2
         is_sharded = any(manifest.parent.rglob("pytorch_model_fsdp*"))
@@ -272,7 +272,7 @@ def test_what_accelerate_passes_over_in_silence_ends_before_the_first_step() -> 
 
     from accelerate.utils import DistributedType
 
-    from finetune_trainer.exchange.orders import Orders
+    from finetune_trainer.exchange.rank_settings import RankSettings
     from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.world import require_planned_sharding
 
@@ -280,7 +280,7 @@ def test_what_accelerate_passes_over_in_silence_ends_before_the_first_step() -> 
     trainer = SimpleNamespace(accelerator=SimpleNamespace(state=state))
 
     with pytest.raises(AttemptFailed) as refused:
-        require_planned_sharding(trainer, Orders(world_size=2, strategy="FSDP2"))
+        require_planned_sharding(trainer, RankSettings(world_size=2, strategy="FSDP2"))
 
     assert "accelerate has set up MULTI_CPU" in refused.value.failure.message
 

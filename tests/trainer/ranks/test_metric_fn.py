@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.failures.errors import AttemptFailed
 from trainer.in_process import Trained, a_run, train
 
@@ -69,7 +69,7 @@ def test_a_broken_function_costs_seconds_not_hours(
 
     assert done.outcome.step == 0
     assert done.outcome.failure is not None
-    assert done.outcome.failure.blame is Blame.USER
+    assert done.outcome.failure.category is Category.USER
     assert done.words().startswith(
         "MetricFailed: metric_fn: judge.py:score raised ValueError: no scale (judge.py, line 2) |"
     )
@@ -167,7 +167,7 @@ def test_what_cannot_be_found_is_told(
         find(name, tmp_path)
 
     failure = caught.value.failure
-    assert failure.blame is Blame.USER
+    assert failure.category is Category.USER
     assert words in f"{failure.message} | {failure.remedy}"
 
 

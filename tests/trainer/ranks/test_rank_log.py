@@ -7,13 +7,13 @@ from types import ModuleType
 
 import pytest
 
-from finetune_contract.outcome import Blame
-from finetune_trainer.exchange.orders import Orders
+from finetune_contract.outcome import Category
 from finetune_trainer.exchange.rank_results import RankResult
+from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import Stage
 from finetune_trainer.ranks import rank
-from finetune_trainer.ranks.blame import blaming
+from finetune_trainer.ranks.classifying import classifying
 
 
 def fail_while_loading_data(
@@ -22,7 +22,7 @@ def fail_while_loading_data(
     """The account of a rank whose data set cannot be had, for this reason."""
 
     def train(*_: object) -> RankResult:
-        with blaming(Stage.DATA):
+        with classifying(Stage.DATA):
             raise error
 
     # It stands for the real one, which takes torch and a quarter of a minute to import.
@@ -30,9 +30,9 @@ def fail_while_loading_data(
     monkeypatch.setattr(training, "train", train, raising=False)
     monkeypatch.setitem(sys.modules, training.__name__, training)
     monkeypatch.setattr(rank, "die_with_parent", lambda: None)
-    monkeypatch.setattr(rank, "unwanted", lambda *_: ())
+    monkeypatch.setattr(rank, "excluded_packages", lambda *_: ())
     workspace = Workspace(root=place)
-    workspace.orders.write_text(Orders(world_size=1).to_json())
+    workspace.rank_settings.write_text(RankSettings(world_size=1).to_json())
     workspace.config.write_text("{}")
 
     assert rank.main(workspace, 0) == 1
@@ -47,7 +47,7 @@ def test_what_only_code_gets_wrong_keeps_its_traceback_and_is_not_the_users(
     result = fail_while_loading_data(error, tmp_path, monkeypatch)
 
     assert result.failure is not None
-    assert result.failure.blame is Blame.INTERNAL
+    assert result.failure.category is Category.INTERNAL
     assert "AttributeError: 'NoneType' object has no attribute" in caplog.text
     assert f'{Path(__file__).name}", line' in caplog.text
 
@@ -58,5 +58,5 @@ def test_what_data_can_cause_is_the_users_in_one_sentence(
     result = fail_while_loading_data(ValueError("row 3 is cut off"), tmp_path, monkeypatch)
 
     assert result.failure is not None
-    assert (result.failure.blame, result.failure.reason) == (Blame.USER, "InvalidDataset")
+    assert (result.failure.category, result.failure.reason) == (Category.USER, "InvalidDataset")
     assert "Traceback" not in caplog.text

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_contract.outcome import Blame
-from finetune_trainer.exchange.orders import Orders
+from finetune_contract.outcome import Category
+from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.failures.errors import AttemptFailed, Stage
 from testbed import base_model
 from trainer.runs import a_folder
@@ -26,14 +26,14 @@ def ranks() -> SimpleNamespace:
     from finetune_trainer.ranks.arguments import read_arguments
     from finetune_trainer.ranks.building import build_trainer
     from finetune_trainer.ranks.data.loading import load_data
-    from finetune_trainer.ranks.training import blaming
+    from finetune_trainer.ranks.training import classifying
     from finetune_trainer.ranks.world import require_promised_world
 
     return SimpleNamespace(
         read_arguments=read_arguments,
         build_trainer=build_trainer,
         load_data=load_data,
-        blaming=blaming,
+        classifying=classifying,
         require_promised_world=require_promised_world,
     )
 
@@ -66,11 +66,11 @@ def arguments(ranks: Any, place: Path, data: Mapping[str, bytes], **config: Any)
 def test_what_trls_parser_refuses_is_the_users_in_one_sentence(
     ranks: Any, tmp_path: Path, config: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(AttemptFailed) as caught, ranks.blaming(Stage.CONFIG):
+    with pytest.raises(AttemptFailed) as caught, ranks.classifying(Stage.CONFIG):
         arguments(ranks, tmp_path, {"train.jsonl": ROW}, **config)
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (Blame.USER, "InvalidConfig")
+    assert (failure.category, failure.reason) == (Category.USER, "InvalidConfig")
     assert words in failure.message
     assert "usage:" not in failure.message
 
@@ -128,10 +128,10 @@ def test_data_that_cannot_be_used_is_the_users(
 ) -> None:
     parsed = arguments(ranks, tmp_path, data, **config)
 
-    with pytest.raises(AttemptFailed) as caught, ranks.blaming(Stage.DATA):
+    with pytest.raises(AttemptFailed) as caught, ranks.classifying(Stage.DATA):
         ranks.load_data(parsed)
 
-    assert (caught.value.failure.blame, caught.value.failure.reason) == (Blame.USER, reason)
+    assert (caught.value.failure.category, caught.value.failure.reason) == (Category.USER, reason)
     assert words in caught.value.failure.message
 
 
@@ -159,7 +159,7 @@ def test_data_of_which_no_token_counts_is_told_before_training(
 
 def test_another_world_than_the_promised_one_fails_before_the_model_loads(ranks: Any) -> None:
     with pytest.raises(AttemptFailed, match=r"4 processes were promised .* 1 do") as caught:
-        ranks.require_promised_world(SimpleNamespace(world_size=1), Orders(world_size=4))
+        ranks.require_promised_world(SimpleNamespace(world_size=1), RankSettings(world_size=4))
 
     assert caught.value.failure.reason == "WorldSizeMismatch"
 

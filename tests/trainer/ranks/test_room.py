@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
 
 pytestmark = [pytest.mark.slow]
@@ -56,7 +56,7 @@ def test_free_host_memory(
     assert free_host_bytes(tmp_path / "cgroup", tmp_path / "meminfo") == free
 
 
-def a_rank(workspace: Workspace, rank: int, ending: Ending, *, pid: int | None) -> None:
+def a_rank(workspace: Workspace, rank: int, ending: RankEnding, *, pid: int | None) -> None:
     result = RankResult(rank=rank, time=1.0, ending=ending)
     write_atomically(workspace.result(rank), result.to_json())
     if pid is not None:
@@ -69,14 +69,14 @@ def test_the_nodes_other_ranks_are_waited_for_until_they_have_ended(
     from finetune_trainer.ranks import room
 
     workspace = Workspace(root=tmp_path)
-    a_rank(workspace, 0, Ending.RUNNING, pid=os.getpid())
-    a_rank(workspace, 1, Ending.RUNNING, pid=os.getpid())
+    a_rank(workspace, 0, RankEnding.RUNNING, pid=os.getpid())
+    a_rank(workspace, 1, RankEnding.RUNNING, pid=os.getpid())
     looks = []
 
     def end_at_the_third(_: float) -> None:
         looks.append(1)
         if len(looks) == 3:
-            a_rank(workspace, 1, Ending.FINISHED, pid=None)
+            a_rank(workspace, 1, RankEnding.FINISHED, pid=None)
             workspace.heartbeat(1).unlink()
 
     monkeypatch.setattr(room.time, "sleep", end_at_the_third)
@@ -92,7 +92,7 @@ def test_a_rank_that_does_not_end_is_not_waited_for_for_ever(
     from finetune_trainer.ranks import room
 
     workspace = Workspace(root=tmp_path)
-    a_rank(workspace, 1, Ending.RUNNING, pid=os.getpid())
+    a_rank(workspace, 1, RankEnding.RUNNING, pid=os.getpid())
     monkeypatch.setattr(room, "OTHERS_SECONDS", 0.1)
     heart: Any = SimpleNamespace(beat=lambda doing: None)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from trainer.conftest import DIALOGUES
 from trainer.in_process import train
 
@@ -146,5 +146,5 @@ def test_an_argument_that_does_not_exist_is_the_configs_mistake(
     failure = train(tmp_path, tiny_model, dialogues, **config).outcome.failure
 
     assert failure is not None
-    assert (failure.blame, failure.reason) == (Blame.USER, "InvalidConfig")
+    assert (failure.category, failure.reason) == (Category.USER, "InvalidConfig")
     assert words in failure.message

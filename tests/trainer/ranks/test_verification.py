@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.exchange.history import Record, require_no_worse_than_base
 from finetune_trainer.failures.errors import AttemptFailed
 from trainer.in_process import train
@@ -85,7 +85,11 @@ def test_an_artifact_that_does_not_load_whole_is_no_success(
 
     failure = done.outcome.failure
     assert failure is not None
-    assert (failure.reason, failure.blame, failure.phase) == (reason, Blame.INTERNAL, "Verifying")
+    assert (failure.reason, failure.category, failure.phase) == (
+        reason,
+        Category.INTERNAL,
+        "Verifying",
+    )
     assert not (done.published / "manifest.json").exists()
 
 
@@ -119,8 +123,8 @@ def test_a_model_worse_than_its_base_is_no_success_but_is_kept(
 
     failure = done.outcome.failure
     assert failure is not None
-    assert (failure.reason, failure.blame, failure.phase) == (
-        *("WorseThanBase", Blame.USER),
+    assert (failure.reason, failure.category, failure.phase) == (
+        *("WorseThanBase", Category.USER),
         "Verifying",
     )
     assert "for the base model untrained" in failure.message
@@ -221,4 +225,4 @@ def test_what_is_published_is_held_against_the_base_model(
         return
     with pytest.raises(AttemptFailed) as caught:
         require_no_worse_than_base(history, **options)
-    assert (caught.value.failure.reason, caught.value.failure.blame) == (reason, Blame.USER)
+    assert (caught.value.failure.reason, caught.value.failure.category) == (reason, Category.USER)

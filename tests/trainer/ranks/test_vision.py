@@ -177,7 +177,7 @@ def test_images_for_a_model_that_does_not_see_are_the_users_mistake(
 
     assert "the provided model does not seem to be a vision-language model" in done.words()
     assert done.outcome.failure is not None
-    assert done.outcome.failure.blame == "User"
+    assert done.outcome.failure.category == "User"
 
 
 def test_a_merged_model_that_sees_loads_alone_with_its_processor(

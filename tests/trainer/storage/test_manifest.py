@@ -4,21 +4,21 @@
 import pytest
 
 from finetune_contract.documents import InvalidDocument
-from finetune_trainer.storage.manifest import File, Manifest
+from finetune_trainer.storage.manifest import ArtifactManifest, File
 
 A = File(path="adapter/a", size=1, sha256="aa")
 B = File(path="adapter/b", size=2, sha256="bb")
 
 
 def test_what_is_written_is_what_is_read() -> None:
-    manifest = Manifest(files=(A, B), facts={"step": 4})
+    manifest = ArtifactManifest(files=(A, B), facts={"step": 4})
 
-    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert ArtifactManifest.from_json(manifest.to_json()) == manifest
 
 
 def test_the_digest_does_not_depend_on_the_order_of_upload() -> None:
-    assert Manifest(files=(A, B)).digest == Manifest(files=(B, A)).digest
-    assert Manifest(files=(A,)).digest != Manifest(files=(B,)).digest
+    assert ArtifactManifest(files=(A, B)).digest == ArtifactManifest(files=(B, A)).digest
+    assert ArtifactManifest(files=(A,)).digest != ArtifactManifest(files=(B,)).digest
 
 
 @pytest.mark.parametrize(
@@ -30,18 +30,18 @@ def test_the_digest_does_not_depend_on_the_order_of_upload() -> None:
     ],
 )
 def test_complete_means_every_file_with_its_size(sizes: dict[str, int], expected: bool) -> None:
-    assert Manifest(files=(A, B)).is_complete(sizes) is expected
+    assert ArtifactManifest(files=(A, B)).is_complete(sizes) is expected
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"version": 2}', '{"version": 1, "files": [1]}'])
 def test_anything_else_is_no_manifest(text: str) -> None:
     with pytest.raises(InvalidDocument):
-        Manifest.from_json(text)
+        ArtifactManifest.from_json(text)
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../other", "adapter/../../other"])
 def test_a_manifest_leads_nowhere_else(path: str) -> None:
-    text = Manifest(files=(File(path=path, size=1, sha256="aa"),)).to_json()
+    text = ArtifactManifest(files=(File(path=path, size=1, sha256="aa"),)).to_json()
 
     with pytest.raises(InvalidDocument, match="expected one below it"):
-        Manifest.from_json(text)
+        ArtifactManifest.from_json(text)

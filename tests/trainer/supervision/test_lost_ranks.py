@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame, ExitCode, Failure
+from finetune_contract.outcome import Category, ExitCode, Failure
 from trainer.attempt.test_training import a_run, outcome_of, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -61,7 +61,7 @@ def test_a_rank_that_is_killed_is_named_with_its_signal(
     exit_code, failure = failure_after(signal.SIGKILL, 0, tmp_path, tiny_model, dialogues)
 
     assert exit_code == ExitCode.INFRASTRUCTURE
-    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "RankKilled")
+    assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "RankKilled")
     assert "rank 0 was killed by a signal (SIGKILL)" in failure.message
     assert failure.rank == 0
 
@@ -71,7 +71,7 @@ def test_of_two_ranks_the_one_that_crashed_is_named(
 ) -> None:
     _, failure = failure_after(signal.SIGSEGV, 1, tmp_path, tiny_model, dialogues, processes=2)
 
-    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "RankCrashed")
+    assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "RankCrashed")
     assert "rank 1 crashed in native code (SIGSEGV)" in failure.message
     assert failure.rank == 1
 
@@ -92,7 +92,7 @@ def test_ranks_that_hang_are_ended_and_the_still_one_is_named(
     )
 
     assert time.monotonic() - began < 200
-    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "RanksHung")
+    assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "RanksHung")
     assert re.search(r"no rank got on for \d+ s; rank \d was training, step \d+", failure.message)
     # Rank 0 waits for rank 1 in a collective, and says in which line.
     stacks = capfd.readouterr().err

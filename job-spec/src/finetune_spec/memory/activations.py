@@ -8,7 +8,7 @@ autocast, which keeps a copy of each input in 16 bits for every matrix that read
 """
 
 from finetune_spec.memory.adapter import find_targets
-from finetune_spec.memory.architecture import Architecture, Linear, Source
+from finetune_spec.memory.architecture import Architecture, Linear, MatrixInput
 from finetune_spec.memory.strategy import FLOAT32, Strategy
 
 _MASK_BYTES = 1
@@ -57,7 +57,7 @@ def layer_bytes(model: Architecture, strategy: Strategy) -> int:
     per_token += _attention_bytes(model, strategy)
     per_token += _mlp_bytes(model, strategy)
     if is_full:
-        per_token += sum(_input_bytes(model, strategy, source) for source in Source)
+        per_token += sum(_input_bytes(model, strategy, source) for source in MatrixInput)
     else:
         per_token += _adapter_bytes(model, strategy)
     return strategy.tokens * per_token
@@ -120,14 +120,14 @@ def _mlp_bytes(model: Architecture, strategy: Strategy) -> int:
     return copies * model.width * strategy.compute_bytes
 
 
-def _input_bytes(model: Architecture, strategy: Strategy, source: Source) -> int:
+def _input_bytes(model: Architecture, strategy: Strategy, source: MatrixInput) -> int:
     """What the matrices that learn keep of what they read."""
     readers = [linear for linear in model.linears if linear.source is source]
-    if source is Source.ATTENTION_OUTPUT:
+    if source is MatrixInput.ATTENTION_OUTPUT:
         return 0  # attention keeps its result already
-    if source is Source.MLP_PRODUCT:
+    if source is MatrixInput.MLP_PRODUCT:
         return model.width * strategy.compute_bytes
-    if source is Source.MLP_INPUT and model.experts is not None:
+    if source is MatrixInput.MLP_INPUT and model.experts is not None:
         return (model.experts.active + 1) * model.hidden * strategy.compute_bytes
     # Autocast casts once for every matrix; without it all keep the same tensor.
     is_cast = strategy.compute_bytes != strategy.weight_bytes

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 
-class Source(Enum):
+class MatrixInput(Enum):
     """What a matrix reads: matrices of one source share their input."""
 
     ATTENTION_INPUT = "attention input"
@@ -22,7 +22,7 @@ class Linear:
     """Within its layer, such as `self_attn.q_proj`."""
     inputs: int
     outputs: int
-    source: Source
+    source: MatrixInput
     has_bias: bool = False
 
     @property

@@ -14,17 +14,17 @@ from finetune_spec.memory import (
     ladder,
     parse_model,
 )
-from finetune_spec.memory.ladder import BATCH, SMALLER_BATCH, Rung, Settings
+from finetune_spec.memory.ladder import BATCH, SMALLER_BATCH, ConfigChanges, Rung
 from finetune_spec.quantities import render_bytes
 
-Taken = Mapping[Rung, Settings]
+Taken = Mapping[Rung, ConfigChanges]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """Keys to set, and what the config needs with them."""
 
-    settings: Settings
+    settings: ConfigChanges
     estimate: Estimate
 
     def __str__(self) -> str:

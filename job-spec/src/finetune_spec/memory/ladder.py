@@ -11,7 +11,7 @@ from typing import Any
 from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.config.problem import quoted
 
-Settings = Mapping[str, Any]
+ConfigChanges = Mapping[str, Any]
 
 BATCH, ACCUMULATION = "per_device_train_batch_size", "gradient_accumulation_steps"
 
@@ -23,7 +23,7 @@ _SHORT = 512
 class Rung:
     """One way to need less memory."""
 
-    find: Callable[[Reading, Context], Settings | None]
+    find: Callable[[Reading, Context], ConfigChanges | None]
     """What it sets, by TRL's names: nothing where the user must choose a value, None where it does
     not apply."""
     note: str = ""
@@ -34,7 +34,7 @@ class Rung:
     """Whether `finetune plan` may propose it."""
 
 
-def find_rungs(config: Reading, context: Context) -> Iterator[tuple[Rung, Settings]]:
+def find_rungs(config: Reading, context: Context) -> Iterator[tuple[Rung, ConfigChanges]]:
     """The rungs that apply to a config, with what each would change."""
     for rung in LADDER:
         settings = rung.find(config, context)
@@ -42,23 +42,23 @@ def find_rungs(config: Reading, context: Context) -> Iterator[tuple[Rung, Settin
             yield rung, {key: new for key, new in settings.items() if new != config[key]}
 
 
-def spell(config: Reading, settings: Settings) -> Settings:
+def spell(config: Reading, settings: ConfigChanges) -> ConfigChanges:
     """By the user's own spellings: TRL's name next to an older one would contradict it."""
     return {config.name(key): value for key, value in settings.items()}
 
 
-def render_settings(settings: Settings, link: str) -> str:
+def render_settings(settings: ConfigChanges, link: str) -> str:
     """`a: 1, b: 2 and c: 3`, where the link is `: `."""
     keys = [f"{key}{link}{quoted(value)}".replace('"', "") for key, value in settings.items()]
     *others, last = keys
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def split_batch(config: Reading, parts: int) -> Settings:
+def split_batch(config: Reading, parts: int) -> ConfigChanges:
     return {BATCH: config[BATCH] // parts, ACCUMULATION: config[ACCUMULATION] * parts}
 
 
-def _smaller_batch(config: Reading, _: Context) -> Settings | None:
+def _smaller_batch(config: Reading, _: Context) -> ConfigChanges | None:
     rows, accumulated = config[BATCH], config[ACCUMULATION]
     # An older operator accepted configs with other values, which cannot be halved.
     if not (isinstance(rows, int) and isinstance(accumulated, int)) or rows <= 1:
@@ -67,30 +67,30 @@ def _smaller_batch(config: Reading, _: Context) -> Settings | None:
     return split_batch(config, 2 if rows % 2 == 0 else rows)
 
 
-def _recomputation(config: Reading, _: Context) -> Settings | None:
+def _recomputation(config: Reading, _: Context) -> ConfigChanges | None:
     is_on = config.recomputes_by_trl or config.recomputes_by_fsdp
     return None if is_on else {config.recomputation_key(): True}
 
 
-def _half_precision(config: Reading, _: Context) -> Settings | None:
+def _half_precision(config: Reading, _: Context) -> ConfigChanges | None:
     """Only of weights that don't learn: small steps are lost in 16 bits."""
     if not config["use_peft"] or config["load_in_4bit"] or config["load_in_8bit"]:
         return None
     return {"dtype": "bfloat16"} if config["dtype"] in ("float32", None) else None
 
 
-def _shorter_rows(config: Reading, _: Context) -> Settings | None:
+def _shorter_rows(config: Reading, _: Context) -> ConfigChanges | None:
     length = config["max_length"]
     return {} if length is None or length > _SHORT else None
 
 
-def _adapter(config: Reading, _: Context) -> Settings | None:
+def _adapter(config: Reading, _: Context) -> ConfigChanges | None:
     if config["use_peft"] or config["num_layers_unfrozen"]:
         return None
     return {"use_peft": True, "dtype": "bfloat16"}
 
 
-def _four_bits(config: Reading, _: Context) -> Settings | None:
+def _four_bits(config: Reading, _: Context) -> ConfigChanges | None:
     if not config["use_peft"] or config["load_in_4bit"] or config["deepspeed"] or config["fsdp"]:
         return None
     # bitsandbytes must be told what to compute in.
@@ -98,7 +98,7 @@ def _four_bits(config: Reading, _: Context) -> Settings | None:
     return {"load_in_4bit": True, "load_in_8bit": False, **computed}
 
 
-def _sharding(config: Reading, context: Context) -> Settings | None:
+def _sharding(config: Reading, context: Context) -> ConfigChanges | None:
     if (context.world_size or 1) == 1 or config["fsdp"] or config["deepspeed"]:
         return None
     # FSDP leaves 4-bit weights whole that are stored in another type than the others.

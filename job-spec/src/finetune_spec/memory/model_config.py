@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_spec.memory.architecture import Architecture, Experts, Linear, Source
+from finetune_spec.memory.architecture import Architecture, Experts, Linear, MatrixInput
 from finetune_spec.memory.families import FAMILIES, LLAMA, Family
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -109,7 +109,7 @@ def _attention(
             name=name,
             inputs=hidden,
             outputs=outputs,
-            source=Source.ATTENTION_INPUT,
+            source=MatrixInput.ATTENTION_INPUT,
             has_bias=has_bias,
         )
         for name, outputs in zip(family.attention, widths, strict=True)
@@ -118,7 +118,7 @@ def _attention(
         name=family.output,
         inputs=query,
         outputs=hidden,
-        source=Source.ATTENTION_OUTPUT,
+        source=MatrixInput.ATTENTION_OUTPUT,
         has_bias=_decided(family.output_bias, config, "attention_out_bias", "attention_bias"),
     )
     return (*matrices, output)
@@ -146,21 +146,21 @@ def _mlp(
             name=name(module),
             inputs=hidden,
             outputs=width * factor,
-            source=Source.MLP_INPUT,
+            source=MatrixInput.MLP_INPUT,
             has_bias=has_bias,
         )
         for module in inner
     ]
     if prefix:
         gate = Linear(
-            name="mlp.shared_expert_gate", inputs=hidden, outputs=1, source=Source.MLP_INPUT
+            name="mlp.shared_expert_gate", inputs=hidden, outputs=1, source=MatrixInput.MLP_INPUT
         )
         matrices.append(gate)
     product = Linear(
         name=name(last),
         inputs=width,
         outputs=hidden,
-        source=Source.MLP_PRODUCT,
+        source=MatrixInput.MLP_PRODUCT,
         has_bias=has_bias,
     )
     return (*matrices, product)
@@ -176,7 +176,7 @@ def _parse_experts(config: Mapping[str, Any]) -> Experts | None:
 
 
 def _active_width(linears: tuple[Linear, ...], experts: Experts | None) -> int:
-    width = sum(linear.inputs for linear in linears if linear.source is Source.MLP_PRODUCT)
+    width = sum(linear.inputs for linear in linears if linear.source is MatrixInput.MLP_PRODUCT)
     return width + (0 if experts is None else experts.active * experts.width)
 
 

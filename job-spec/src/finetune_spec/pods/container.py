@@ -8,7 +8,8 @@ from typing import Any
 
 from finetune_spec.config.problem import Problem, did_you_mean, quoted
 from finetune_spec.pods.fields import POD
-from finetune_spec.pods.reserved import FOLDERS, VARIABLES
+from finetune_spec.pods.reserved import CODE_FOLDERS, FOLDERS, PACKAGES, VARIABLES
+from finetune_spec.variables import reason_for_variable
 
 PATH = f"{POD}.containers[0]"
 _VARIABLE = re.compile(r"[-._A-Za-z][-._A-Za-z0-9]*")
@@ -26,8 +27,8 @@ def check_container(container: Mapping[str, Any], pod: Mapping[str, Any]) -> Ite
 def _check_env(entries: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
     for place, entry in enumerate(entries):
         path, name = f"{PATH}.env[{place}]", entry["name"]
-        if name in VARIABLES:
-            message = f"{name} is not for a job to set: {VARIABLES[name]}"
+        if (why := VARIABLES.get(name) or reason_for_variable(name)) is not None:
+            message = f"{name} is not for a job to set: {why}"
             yield Problem(path=f"{path}.name", message=message)
         elif not _VARIABLE.fullmatch(name):
             message = f"found {quoted(name)}, expected the name of a variable, such as HF_TOKEN"
@@ -62,18 +63,26 @@ def _check_mount(mount: Mapping[str, Any], volumes: Sequence[str], path: str) ->
     if not place.startswith("/") or ":" in place:
         message = f"found {quoted(place)}, expected an absolute path such as /data, without colons"
         yield Problem(path=f"{path}.mountPath", message=message)
-    elif (folder := _find_hit(place)) is not None:
-        hit = "" if posixpath.normpath(place) == folder else f", which would hide {folder} or parts"
-        message = f"found {quoted(place)}{hit}: {FOLDERS[folder]}, so choose another folder"
+    elif PACKAGES & set(place.split("/")):
+        message = f"found {quoted(place)}: Python's packages are there, so choose another folder"
         yield Problem(path=f"{path}.mountPath", message=message)
+    elif (folder := _find_hit(place)) is not None:
+        why = _TAKEN[folder]
+        hit = "" if posixpath.normpath(place) == folder else f", which would hide {folder} or parts"
+        message = f"found {quoted(place)}{hit}: {why}, so choose another folder"
+        yield Problem(path=f"{path}.mountPath", message=message)
+
+
+_TAKEN: Mapping[str, str] = {**FOLDERS, **CODE_FOLDERS}
 
 
 def _find_hit(place: str) -> str | None:
     """The folder of the trainer's own that a mount there would hide, or lie in."""
-    wanted = posixpath.normpath(place).rstrip("/") + "/"
+    # POSIX lets two leading slashes stand; the kernel does not.
+    wanted = "/" + posixpath.normpath(place).strip("/") + "/"
     if wanted.startswith("/run/"):
         wanted = f"/var{wanted}"  # the one is a link to the other
-    for folder in FOLDERS:
+    for folder in _TAKEN:
         own = f"{folder}/"
         if own.startswith(wanted) or wanted.startswith(own):
             return folder

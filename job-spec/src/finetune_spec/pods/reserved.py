@@ -4,9 +4,11 @@
 A test compares it with the pod that the operator builds.
 """
 
+import re
 from collections.abc import Mapping
 
 from finetune_contract import mounts
+from finetune_spec.variables import BLANK
 
 CONTAINER = "trainer"
 
@@ -22,6 +24,24 @@ FOLDERS: Mapping[str, str] = {
 }
 """Folder -> why nothing else can be mounted there."""
 
+_SYSTEM = "the image's own programs and libraries are there"
+_DEVICES = "the container runtime reads there what devices a pod gets: write spec.resources"
+CODE_FOLDERS: Mapping[str, str] = {
+    "/opt/finetune": "the trainer's own code is there",
+    **dict.fromkeys(("/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64"), _SYSTEM),
+    **dict.fromkeys(("/usr/libexec", "/usr/local/bin", "/usr/local/sbin"), _SYSTEM),
+    **dict.fromkeys(("/usr/local/lib", "/usr/local/lib64"), _SYSTEM),
+    **dict.fromkeys(("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/proc", "/sys"), _SYSTEM),
+    **dict.fromkeys(("/etc/ld.so.preload", "/etc/ld.so.cache", "/etc/ld.so.conf"), _SYSTEM),
+    "/etc/ld.so.conf.d": _SYSTEM,
+    "/usr/local/nvidia": "the driver is there",
+    **dict.fromkeys(("/var/run/nvidia-container-devices", "/var/run/cdi", "/etc/cdi"), _DEVICES),
+}
+"""Folder or file -> why nothing can be mounted over it, or in it."""
+
+PACKAGES = frozenset({"site-packages", "dist-packages"})
+"""Folders of Python's packages, wherever an image has them."""
+
 _LAUNCHER = "the launcher sets it for each process"
 VARIABLES: Mapping[str, str] = {
     "HOME": "the work folder is the trainer's home",
@@ -31,7 +51,11 @@ VARIABLES: Mapping[str, str] = {
     mounts.ENV_GRACE_SECONDS: "write terminationGracePeriodSeconds",
     mounts.ENV_PROGRESS_URL: "progress is reported to the operator",
     mounts.ENV_PROGRESS_TOKEN: "progress is reported to the operator",
+    mounts.ENV_RUN_DIGEST: "the operator sets it for each attempt",
     mounts.ENV_NODE_RANK: "Kubernetes sets it on each node",
+    **dict.fromkeys(BLANK, "it decides what code is loaded, and is empty in every pod"),
+    "NVIDIA_VISIBLE_DEVICES": "the device plugin sets it: spec.resources says what devices there "
+    "are",
     **dict.fromkeys(("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"), _LAUNCHER),
 }
 """Environment variable -> why it can't be set, or what to write instead."""
@@ -49,9 +73,21 @@ LABELS: Mapping[str, str] = {
 }
 
 
+_INJECTION = re.compile(
+    r"([-a-z0-9.]+\.)?cdi\.k8s\.io/.*"
+    r"|([-a-z0-9]+\.)*(nri\.io|nri\.containerd\.io|crio\.io)/.*"
+    r"|io\.(kubernetes\.cri-o|kubernetes\.cri|katacontainers|containerd)\..*"
+    r"|(container\.)?(apparmor|seccomp)\.security\.(alpha|beta)\.kubernetes\.io/.*",
+    re.IGNORECASE,
+)
+"""Names by which container runtimes give a container devices, mounts or other rights."""
+
+
 def reason_for_label(name: str) -> str | None:
     """Why a label or annotation of this name can't be set; None where it can."""
     for domain, reason in LABEL_DOMAINS.items():
         if name.startswith(domain):
             return reason
+    if _INJECTION.fullmatch(name):
+        return "container runtimes give devices and rights by it: write spec.resources"
     return LABELS.get(name)

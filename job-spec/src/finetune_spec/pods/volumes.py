@@ -4,10 +4,11 @@
 Which folders of a node may be mounted is the platform team's business (the operator's guard rails).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from finetune_spec.config.problem import Problem, did_you_mean, warning
+from finetune_spec.config.problem import Problem, did_you_mean, quoted, warning
 from finetune_spec.pods.fields import POD
 from finetune_spec.pods.reserved import VOLUMES
 
@@ -27,6 +28,40 @@ def check_volumes(volumes: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
             message = f"{volume['name']} is a volume of the trainer's own: choose another name"
             yield Problem(path=f"{path}.name", message=message)
         yield from _check_kind(volume, path)
+        yield from _check_projected(volume.get("projected"), f"{path}.projected")
+
+
+def _check_projected(projected: Any, path: str) -> Iterator[Problem]:
+    """Identities that the API server takes: the pods have none, by whatever name."""
+    sources = projected.get("sources") if isinstance(projected, Mapping) else None
+    for place, source in enumerate(sources if isinstance(sources, list) else ()):
+        if not isinstance(source, Mapping):
+            continue
+        at = f"{path}.sources[{place}]"
+        if (token := source.get("serviceAccountToken")) is not None:
+            yield from _check_audience(token, f"{at}.serviceAccountToken")
+        if source.get("podCertificate") is not None:
+            message = "pods have no certificates of the cluster: remove it"
+            yield Problem(path=f"{at}.podCertificate", message=message)
+
+
+def _check_audience(token: Any, path: str) -> Iterator[Problem]:
+    audience = token.get("audience") if isinstance(token, Mapping) else None
+    if isinstance(audience, str) and _CLOUD.fullmatch(audience):
+        return
+    found = "no audience" if not audience else f"the audience {quoted(audience)}"
+    message = (
+        f"found {found}, for which the API server may take the token: expected that of a cloud's "
+        "token service, such as sts.amazonaws.com or api://AzureADTokenExchange"
+    )
+    yield Problem(path=f"{path}.audience", message=message)
+
+
+_CLOUD = re.compile(
+    r"sts\.amazonaws\.com(\.cn)?|api://AzureADTokenExchange(\w+)?"
+    r"|[-a-z0-9.:]+\.svc\.id\.goog|(https:)?//iam\.googleapis\.com/\S+"
+)
+"""Audiences of the clouds' token services: an API server has a URL of its own."""
 
 
 def find_unmounted(pod: Mapping[str, Any], container: Mapping[str, Any]) -> Iterator[Problem]:

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from finetune_contract.outcome import Blame, Failure
+from finetune_contract.outcome import Category, Failure
 from finetune_contract.reasons import Reason
+from finetune_operator.job.definitions import read_definition, render_definition
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import parse_time, render_time
 
@@ -71,7 +72,7 @@ class Attempt:
     @property
     def is_counted(self) -> bool:
         """Whether it uses up one of the attempts that may fail: the ladder has its own end."""
-        is_on_ladder = self.failure is not None and self.failure.blame is Blame.OUT_OF_MEMORY
+        is_on_ladder = self.failure is not None and self.failure.category is Category.OUT_OF_MEMORY
         return self.result is Result.FAILED and not is_on_ladder
 
     @property
@@ -153,11 +154,10 @@ def _count_brief_at_end(attempts: Sequence[Attempt]) -> int:
 
 
 def _parse(record: Body) -> Attempt:
-    blame = record.get("blame")
     failure = None
-    if blame is not None:
+    if (category := _category(record)) is not None:
         failure = Failure(
-            blame=Blame(blame),
+            category=category,
             reason=record.get("reason", ""),
             message=record.get("message", ""),
             remedy=record.get("remedy", ""),
@@ -175,13 +175,28 @@ def _parse(record: Body) -> Attempt:
         last_step=record.get("lastStep"),
         resumed_from_step=record.get("resumedFromStep"),
         steps_lost=record.get("stepsLost"),
-        definition=record.get("definition", ""),
+        definition=read_definition(record) or "",
         adjustments=record.get("adjustments", {}),
         admitted=parse_time(record["admittedTime"]) if "admittedTime" in record else None,
         pods_started=parse_time(record["podsStartTime"]) if "podsStartTime" in record else None,
         gpus=record.get("gpus"),
         is_stopping=record.get("stopping", False),
     )
+
+
+def _category(record: Body) -> Category | None:
+    """None where the attempt did not fail.
+
+    An older operator called the field `blame`, and the API server drops what its definitions no
+    longer have: the reason implies the category then."""
+    recorded = record.get("category", record.get("blame"))
+    if recorded is not None or "reason" not in record:
+        return None if recorded is None else Category(recorded)
+    known: dict[str, Reason] = {reason.value: reason for reason in Reason}
+    if (reason := known.get(record["reason"])) is not None and len(reason.categories) == 1:
+        return reason.categories[0]
+    is_interruption = record["result"] == Result.INTERRUPTED
+    return Category.INTERRUPTION if is_interruption else Category.INTERNAL
 
 
 def _render(attempt: Attempt) -> Manifest:
@@ -195,7 +210,7 @@ def _render(attempt: Attempt) -> Manifest:
         "lastStep": attempt.last_step,
         "resumedFromStep": attempt.resumed_from_step,
         "stepsLost": attempt.steps_lost,
-        "definition": attempt.definition or None,
+        **render_definition(attempt.definition),
         "adjustments": dict(attempt.adjustments) or None,
         "admittedTime": None if attempt.admitted is None else render_time(attempt.admitted),
         "podsStartTime": attempt.pods_started and render_time(attempt.pods_started),
@@ -204,7 +219,7 @@ def _render(attempt: Attempt) -> Manifest:
     }
     if attempt.failure is not None:
         record |= {
-            "blame": attempt.failure.blame.value,
+            "category": attempt.failure.category.value,
             "reason": attempt.failure.reason,
             "message": attempt.failure.message,
             "remedy": attempt.failure.remedy or None,

@@ -8,7 +8,7 @@ from finetune_operator.job.observe.observation import Children
 from finetune_operator.objects.raw import Body, Manifest
 
 
-class Cluster(Protocol):
+class JobCluster(Protocol):
     """Eight verbs; `KubeCluster` has the real ones, tests have a fake of a few lines."""
 
     async def children_of(self, body: Body) -> Children:
@@ -28,10 +28,13 @@ class Cluster(Protocol):
         """
 
     async def create(self, manifest: Manifest) -> None:
-        """Creates the object, or finds that it is there already, made by the same owner.
+        """Creates the object, or finds that it is there already, of the same owner and content.
+
+        One of another content is replaced, where no Job of the attempt can use it yet.
 
         Raises:
             NotYet: something else has that name.
+            Conflict: the Job is there already, but was made for something else.
         """
 
     async def delete_training_job(self, namespace: str, name: str) -> None:

@@ -5,28 +5,34 @@ Webhook and operator ask the same table, for jobs and for what a schedule makes 
 that is not made allows everything, but for code from model repositories and folders of nodes, which
 must be allowed.
 
-A job that was accepted before a rule was tightened runs to its end, with all the attempts that it
-still needs: who wants it gone suspends or deletes it. What stays open to change (podTemplate,
-modelCache) is looked at before each attempt, and none is started against a rule.
+They are looked at before each attempt, and none is started against a rule: neither that of a job
+that was accepted before the rule was tightened, nor of one whose podTemplate was changed since. An
+attempt that is under way goes to its end: who wants it gone suspends or deletes the job.
 """
 
 import json
-import posixpath
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import unquote
 
+from finetune_operator.job.places import is_below
 from finetune_operator.settings import Settings
 from finetune_spec.config import Problem
 from finetune_spec.config.parse.spellings import OLDER
 from finetune_spec.config.problem import quoted
+from finetune_spec.variables import names_a_store
 
 Spec = Mapping[str, Any]
 Rule = Callable[[Spec, str, Settings], Iterator[Problem]]
 
 _POD = "spec.podTemplate.spec"
 _CODE = "trust_remote_code"
+_CODE_KEYS = (_CODE, "allow_all_kernels", "kernel_config")
+"""What lets transformers run code that comes with a model, or from anybody's repository."""
+
+_KERNEL = re.compile(r"(paged\|)?(?P<owner>[^/:|]+)/.+")
+_TRUSTED_KERNELS = "kernels-community"
 _NO_WORDS = ("", "0", "false", "no", "off", "n", "f", "none", "null")
 
 
@@ -63,13 +69,22 @@ def remote_code_is_allowed(spec: Spec, namespace: str, settings: Settings) -> It
     for path in _find_remote_code(spec["config"], "spec.config"):
         found = "found true, which runs code from the model's repository: remove it"
         yield _refusal(path, found, "ALLOW_TRUST_REMOTE_CODE")
+    for path, kernel in _find_kernels(spec["config"], "spec.config"):
+        found = f"found {quoted(kernel)}, which runs code from that repository, expected a kernel "
+        found += f"of {_TRUSTED_KERNELS}, or sdpa"
+        yield _refusal(path, found, "ALLOW_TRUST_REMOTE_CODE")
 
 
 def output_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
     prefixes = [text.replace("{namespace}", namespace) for text in settings.output_prefixes]
     for path, uri in _outputs(spec):
-        if prefixes and not any(_is_below(uri, prefix) for prefix in prefixes):
+        if prefixes and not any(is_below(uri, prefix) for prefix in prefixes):
             found = f"found {quoted(uri)}, expected a folder below {_one_of(prefixes)}"
+            yield _refusal(path, found, "OUTPUT_PREFIXES")
+    for path, name in _variables(spec):
+        if prefixes and names_a_store(name):
+            found = f"found {quoted(name)}, by which another store has the same name: put it into "
+            found += "the Secret that spec.output.credentialsSecretRef names"
             yield _refusal(path, found, "OUTPUT_PREFIXES")
 
 
@@ -88,10 +103,19 @@ def host_paths_are_allowed(spec: Spec, namespace: str, settings: Settings) -> It
         if not isinstance(source := volume.get("hostPath"), Mapping):
             continue
         folder = str(source.get("path", ""))
-        if not any(_is_below(folder, prefix) for prefix in allowed):
+        if not any(is_below(folder, prefix) for prefix in allowed):
             expected = f"a folder below {_one_of(allowed)}" if allowed else "another kind of volume"
             found = f"found {quoted(folder)}, a folder of the node, expected {expected}"
             yield _refusal(f"{path}.hostPath.path", found, "ALLOWED_HOST_PATHS")
+
+
+def service_account_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
+    """By workload identity its rights in a cloud are the pods'."""
+    pod = (spec.get("podTemplate") or {}).get("spec") or {}
+    name, allowed = pod.get("serviceAccountName") or "default", settings.allowed_service_accounts
+    if not _matches(name, allowed):
+        found = f"found {quoted(name)}, expected {_one_of(allowed)}"
+        yield _refusal(f"{_POD}.serviceAccountName", found, "ALLOWED_SERVICE_ACCOUNTS")
 
 
 RULES: tuple[Rule, ...] = (
@@ -101,6 +125,7 @@ RULES: tuple[Rule, ...] = (
     output_is_allowed,
     gpus_are_few_enough,
     host_paths_are_allowed,
+    service_account_is_allowed,
 )
 
 
@@ -124,6 +149,36 @@ def _volumes(spec: Spec) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield f"{_POD}.volumes[{place}]", volume
 
 
+def _variables(spec: Spec) -> Iterator[tuple[str, str]]:
+    """Those that a job sets in plain sight; what a Secret or ConfigMap brings is not known here."""
+    pod = (spec.get("podTemplate") or {}).get("spec") or {}
+    for container in pod.get("containers") or ():
+        for place, entry in enumerate(container.get("env") or ()):
+            yield f"{_POD}.containers[0].env[{place}].name", str(entry["name"])
+    block = spec["config"].get("env")
+    for name in block if isinstance(block, Mapping) else ():
+        yield f"spec.config.env.{name}", str(name)
+
+
+def _find_kernels(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    """Attention from a repository of the hub, for the model or for a part of it."""
+    kwargs = config.get("model_init_kwargs")
+    if isinstance(kwargs, str):
+        try:
+            kwargs = json.loads(kwargs)
+        except ValueError:
+            kwargs = None
+    if isinstance(kwargs, Mapping):
+        yield from _find_kernels(kwargs, f"{path}.model_init_kwargs")
+    for key, value in config.items():
+        if not str(key).replace("-", "_").endswith("attn_implementation"):
+            continue
+        for part in value.values() if isinstance(value, Mapping) else (value,):
+            found = _KERNEL.fullmatch(part) if isinstance(part, str) else None
+            if found is not None and found["owner"] != _TRUSTED_KERNELS:
+                yield f"{path}.{key}", part
+
+
 def _find_remote_code(value: Any, path: str) -> Iterator[str]:
     """Where `trust_remote_code` is on, however deep: `model_init_kwargs` takes it too."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
@@ -131,12 +186,12 @@ def _find_remote_code(value: Any, path: str) -> Iterator[str]:
         try:
             value = json.loads(value)
         except ValueError:
-            if _CODE in value:
+            if any(key in value for key in _CODE_KEYS):
                 yield path
             return
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if str(key).lstrip("-").replace("-", "_") == _CODE and _is_on(item):
+            if str(key).lstrip("-").replace("-", "_") in _CODE_KEYS and _is_on(item):
                 yield f"{path}.{key}"
             else:
                 yield from _find_remote_code(item, f"{path}.{key}")
@@ -151,15 +206,6 @@ def _is_on(value: Any) -> bool:
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _is_below(place: str, prefix: str) -> bool:
-    """Whether a URI or a path is a folder or lies in it, and does not climb out of it."""
-    plain = unquote(place)
-    if posixpath.pardir in plain.split("/"):
-        return False
-    folder = prefix.rstrip("/")
-    return plain.rstrip("/") == folder or plain.startswith(f"{folder}/")
 
 
 def _one_of(allowed: Sequence[str]) -> str:

@@ -10,19 +10,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_operator.job.attempts import parse_attempts
-from finetune_operator.job.cluster import Cluster
+from finetune_operator.job.cluster import JobCluster
 from finetune_operator.job.decide.decision import Decision, decide
 from finetune_operator.job.manifests import build_attempt
 from finetune_operator.job.observe.observation import Observed, observe
-from finetune_operator.job.spec import FineTuneJob, parse_job
+from finetune_operator.job.spec import FineTuneJob, definition_of, parse_job
 from finetune_operator.job.status.events import build_event, find_turning_points
-from finetune_operator.job.status.status import (
+from finetune_operator.job.status.finished import (
     acknowledged_status,
     find_cleanup,
     is_finished,
-    next_status,
-    status_patch,
 )
+from finetune_operator.job.status.status import next_status, status_patch
 from finetune_operator.objects import conditions
 from finetune_operator.objects.errors import NotYet
 from finetune_operator.objects.names import JobReason, Phase
@@ -45,7 +44,7 @@ class Reconciled:
 async def reconcile(
     body: Body,
     *,
-    cluster: Cluster,
+    cluster: JobCluster,
     settings: Settings,
     now: datetime,
     model: Mapping[str, Any] | None = None,
@@ -71,10 +70,11 @@ async def reconcile(
     return await _write(body, status, decision.check_again_in, cluster=cluster, now=now)
 
 
-async def _look_after_finished(body: Body, *, cluster: Cluster, now: datetime) -> Reconciled:
+async def _look_after_finished(body: Body, *, cluster: JobCluster, now: datetime) -> Reconciled:
     """An edit is seen; the children go when their time has come."""
     previous, spec = body["status"], body["spec"]
-    seen = acknowledged_status(previous, body["metadata"]["generation"])
+    generation = body["metadata"]["generation"]
+    seen = acknowledged_status(previous, generation, definition_of(spec))
     due = find_cleanup(previous, spec)
     if due is None or due > now:
         wait = None if due is None else due - now
@@ -94,7 +94,7 @@ async def _carry_out(
     observed: Observed,
     decision: Decision,
     *,
-    cluster: Cluster,
+    cluster: JobCluster,
     settings: Settings,
 ) -> Decision:
     """The decision as it turned out: a name that is still taken makes it wait."""
@@ -134,7 +134,7 @@ async def _write(
     status: Mapping[str, Any],
     check_again_in: timedelta | None,
     *,
-    cluster: Cluster,
+    cluster: JobCluster,
     now: datetime,
 ) -> Reconciled:
     before = body.get("status", {})

@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 from finetune_contract.run import fingerprint, run_id
+from finetune_operator.job.definitions import is_same_definition, read_definition
 from finetune_operator.job.guard_rails import check_guard_rails
-from finetune_operator.objects.names import JobKey, job_label
+from finetune_operator.objects.names import JobKey, job_key
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
 from finetune_spec.config import Problem
@@ -117,7 +118,7 @@ class FineTuneJob:
 def key_of(body: Body) -> JobKey:
     """What a raw FineTuneJob is known by inside the operator."""
     metadata = body["metadata"]
-    return JobKey(namespace=metadata["namespace"], label=job_label(metadata["name"]))
+    return JobKey(namespace=metadata["namespace"], label=job_key(metadata["name"]))
 
 
 def definition_of(spec: Mapping[str, Any]) -> str:
@@ -145,23 +146,33 @@ def is_accepted(body: Body) -> bool:
 
 def is_redefined(body: Body) -> bool:
     """Whether the spec was changed to define something else than what the status speaks of."""
-    known = body.get("status", {}).get("definition")
-    return known is not None and known != definition_of(body["spec"])
+    known = read_definition(body.get("status", {}))
+    return known is not None and not is_same_definition(known, definition_of(body["spec"]))
 
 
 def check_body(
     body: Body, settings: Settings, model: Mapping[str, Any] | None = None
 ) -> tuple[Problem, ...]:
     """Everything that is wrong with a raw job, or seldom meant; `model` is its `config.json`."""
-    spec, metadata = body["spec"], body["metadata"]
-    told = check_job(
-        spec,
-        trainer_image=settings.trainer_image,
-        annotations=metadata.get("annotations"),
-        model=model,
-        gpu_bytes=settings.gpu_memory_bytes,
+    return (*_check_spec(body, settings, model), *_check_rails(body, settings))
+
+
+def _check_spec(
+    body: Body, settings: Settings, model: Mapping[str, Any] | None
+) -> tuple[Problem, ...]:
+    return tuple(
+        check_job(
+            body["spec"],
+            trainer_image=settings.trainer_image,
+            annotations=body["metadata"].get("annotations"),
+            model=model,
+            gpu_bytes=settings.gpu_memory_bytes,
+        )
     )
-    return (*told, *check_guard_rails(spec, metadata["namespace"], settings))
+
+
+def _check_rails(body: Body, settings: Settings) -> tuple[Problem, ...]:
+    return tuple(check_guard_rails(body["spec"], body["metadata"]["namespace"], settings))
 
 
 def is_of_open_part(problem: Problem) -> bool:
@@ -174,13 +185,16 @@ def parse_job(
 ) -> FineTuneJob:
     """`model` is its `config.json`, where that is known."""
     metadata, spec, output = body["metadata"], body["spec"], body["spec"]["output"]
-    problems = check_body(body, settings, model)
-    mistakes = [problem for problem in problems if not problem.is_warning]
+    problems, refused = _check_spec(body, settings, model), _check_rails(body, settings)
+    wrong = [problem for problem in problems if not problem.is_warning]
+    mistakes = [*wrong, *refused]
     is_rejected = bool(mistakes) and not is_accepted(body)
     # What was accepted once stays so: the API server locks it, and a newer operator's stricter
-    # rules must not stop a run that is under way. What is not locked is looked at again.
-    told = mistakes if is_rejected else [each for each in mistakes if is_of_open_part(each)]
-    known = body.get("status", {}).get("definition", "")
+    # checks must not stop a run that is under way. What is not locked is looked at again, and the
+    # guard rails hold for whatever is about to start.
+    still_wrong = [each for each in wrong if is_of_open_part(each)]
+    told = mistakes if is_rejected else [*still_wrong, *refused]
+    known = read_definition(body.get("status", {})) or ""
     return FineTuneJob(
         namespace=metadata["namespace"],
         name=metadata["name"],

@@ -15,7 +15,9 @@ from finetune_operator.job.spec import key_of
 from finetune_operator.objects.names import (
     FINETUNE_JOBS,
     FINETUNE_SCHEDULES,
+    KIND,
     LABEL_JOB,
+    LABEL_JOB_KEY,
     PODS,
     SCHEDULE_KIND,
     TRAINING_JOBS,
@@ -23,6 +25,8 @@ from finetune_operator.objects.names import (
     Key,
     Resource,
     ScheduleKey,
+    job_key,
+    job_label,
 )
 from finetune_operator.objects.raw import Body, Manifest
 
@@ -51,14 +55,25 @@ class Kind(Enum):
             return ScheduleKey(namespace=metadata["namespace"], name=metadata["name"])
         if self is Kind.JOB:
             return key_of(body)
-        return JobKey(namespace=metadata["namespace"], label=metadata["labels"][LABEL_JOB])
+        labels = metadata["labels"]
+        label = labels.get(LABEL_JOB_KEY) or _key_by_owner(metadata) or labels[LABEL_JOB]
+        return JobKey(namespace=metadata["namespace"], label=label)
+
+
+def _key_by_owner(metadata: Body) -> str | None:
+    """That of the job that the owner reference of an older operator's Job names in full."""
+    for owner in metadata.get("ownerReferences", ()):
+        name = owner.get("name", "")
+        if owner.get("kind") == KIND and metadata["labels"][LABEL_JOB] == job_label(name):
+            return job_key(name)
+    return None
 
 
 MOST_GONE = 20_000
 """So many deletions are remembered, the newest: answers that they have overtaken come soon."""
 
 
-class Memory:
+class ObjectCache:
     """Objects by kind, job and uid."""
 
     def __init__(self) -> None:
@@ -71,9 +86,12 @@ class Memory:
         self._gone: dict[str, int] = {}
         """Uids of what was deleted, and the versions that say so: what is older is a ghost."""
 
+        self._renamed: dict[Key, Key] = {}
+        """Label -> key of the Job that has it: of long names that an older operator started."""
+
     def remember(self, kind: Kind, body: Body) -> Key:
         """Keeps this version, unless a newer one is known already, or that it is gone."""
-        key, uid = kind.key_of(body), body["metadata"]["uid"]
+        key, uid = self._key_of(kind, body), body["metadata"]["uid"]
         if _version(body) <= self._gone.get(uid, -1):
             return key
         known = self.find_known(kind, uid)
@@ -83,7 +101,7 @@ class Memory:
 
     def forget(self, kind: Kind, body: Body) -> Key:
         """The object is gone; but the last words of a pod are kept as long as its Job is there."""
-        key, uid = kind.key_of(body), body["metadata"]["uid"]
+        key, uid = self._key_of(kind, body), body["metadata"]["uid"]
         known = self.find_known(kind, uid)
         if known is not None and _version(body, known) < _version(known):
             # It is back: only a label had hidden it.
@@ -108,6 +126,22 @@ class Memory:
         """The newest version of the object with this uid."""
         key = self._keys.get(uid)
         return None if key is None else self._bodies[kind].get(key, {}).get(uid)
+
+    def _key_of(self, kind: Kind, body: Body) -> Key:
+        """Pods of an older operator have a label that is cut shorter: their Job knows better."""
+        key = kind.key_of(body)
+        if kind is Kind.TRAINING_JOB:
+            labelled = JobKey(namespace=key.namespace, label=body["metadata"]["labels"][LABEL_JOB])
+            if labelled != key:
+                self._move_pods(labelled, key)
+        return self._renamed.get(key, key) if kind is Kind.POD else key
+
+    def _move_pods(self, before: JobKey, key: Key) -> None:
+        self._renamed[before] = key
+        moved = self._bodies[Kind.POD].pop(before, {})
+        if moved:
+            self._bodies[Kind.POD].setdefault(key, {}).update(moved)
+            self._keys |= dict.fromkeys(moved, key)
 
     def find_job(self, key: JobKey) -> Body | None:
         """The job of this key; where one was deleted and made again, the newer."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KubeCluster: the outside world of `reconcile` for real; reads from memory, writes to the API."""
+"""KubeCluster: the outside world of `reconcile` for real: reads the cache, writes to the API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,11 +11,18 @@ from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid, lacks_pods
 from finetune_operator.job.observe.verdict import has_ended, is_over
 from finetune_operator.job.spec import key_of
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.failed_creates import find_complaint
 from finetune_operator.kube.workloads import KubeQueue
-from finetune_operator.kube.writes import create_owned, tell_event, translated
+from finetune_operator.kube.writes import (
+    create_owned,
+    differs,
+    has_label_of,
+    is_as_made,
+    tell_event,
+    translated,
+)
 from finetune_operator.objects.errors import Conflict
 from finetune_operator.objects.names import (
     CONFIG_MAPS,
@@ -25,28 +32,31 @@ from finetune_operator.objects.names import (
     RESOURCES_BY_KIND,
     SERVICES,
     TRAINING_JOBS,
+    Resource,
+    job_label,
 )
 from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.telemetry.logs import say
 
 
 class KubeCluster:
     """Every answer of the API server to a write is remembered at once: what was written is read."""
 
-    def __init__(self, api: KubeApi, memory: Memory) -> None:
+    def __init__(self, api: KubeApi, cache: ObjectCache) -> None:
         self._api = api
         self._queue = KubeQueue(api)
-        self._memory = memory
+        self._cache = cache
 
     async def children_of(self, body: Body) -> Children:
         key = key_of(body)
-        children = self._memory.children_of(key)
+        children = self._cache.children_of(key)
         attempts = parse_attempts(body.get("status", {}))
         expected = {attempt.name for attempt in attempts if attempt.result is Result.RUNNING}
         known = {found["metadata"]["name"] for found in children.training_jobs}
         for name in expected - known:
             # Deleted, or only not heard of yet: whoever takes over from another may be behind.
             await self._fetch_training_job(key.namespace, name)
-        children = self._memory.children_of(key)
+        children = self._cache.children_of(key)
         for found in children.training_jobs:
             if controller_uid(found) != body["metadata"]["uid"] or is_over(found):
                 continue
@@ -62,25 +72,27 @@ class KubeCluster:
             newest = await self._api.get(FINETUNE_JOBS, metadata["namespace"], metadata["name"])
         except ApiError as error:
             raise translated(error) from error
-        self._memory.remember(Kind.JOB, newest)
+        self._cache.remember(Kind.JOB, newest)
         if newest["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
             raise Conflict
 
     async def confirm_none_runs(self, body: Body) -> None:
         key = key_of(body)
-        selector = f"{LABEL_JOB}={key.label}"
+        selector = f"{LABEL_JOB}={job_label(body['metadata']['name'])}"
         # The watch of pods may lag behind that of Jobs: a deleted Job's pod may not be known yet.
         pods = [pod async for pod in self._api.list_all(PODS, selector, key.namespace)]
-        for pod in pods:
-            self._memory.remember(Kind.POD, pod)
-        if not all(map(has_ended, pods)):
+        # Another job's pods may have the same label.
+        own = [pod for pod in pods if self._cache.remember(Kind.POD, pod) == key]
+        if not all(map(has_ended, own)):
             raise Conflict
 
     async def create(self, manifest: Manifest) -> None:
         resource = RESOURCES_BY_KIND[manifest["kind"]]
-        created = await create_owned(self._api, resource, manifest)
+        found = await create_owned(self._api, resource, manifest)
         if resource is TRAINING_JOBS:
-            self._memory.remember(Kind.TRAINING_JOB, created)
+            self._remember_training_job(manifest, found)
+        elif not is_as_made(manifest, found):
+            await self._replace(resource, manifest, found)
 
     async def delete_training_job(self, namespace: str, name: str) -> None:
         try:
@@ -110,18 +122,48 @@ class KubeCluster:
             written = await self._api.patch_status(FINETUNE_JOBS, body, patch)
         except ApiError as error:
             raise translated(error) from error
-        self._memory.remember(Kind.JOB, written)
+        self._cache.remember(Kind.JOB, written)
 
     async def tell(self, event: Manifest) -> None:
         await tell_event(self._api, event)
 
-    async def _fetch_training_job(self, namespace: str, name: str) -> None:
+    def _remember_training_job(self, manifest: Manifest, found: Body) -> None:
+        """
+        Raises:
+            Conflict: it is there already, for something else: it is an attempt that was not seen.
+            NotYet: as before, and no watch will tell of it.
+        """
+        if not has_label_of(manifest, found):
+            raise differs(manifest)
+        self._cache.remember(Kind.TRAINING_JOB, found)
+        if not is_as_made(manifest, found):
+            raise Conflict
+
+    async def _replace(self, resource: Resource, manifest: Manifest, found: Body) -> None:
+        """An object that an attempt left behind which never got as far as its Job."""
+        metadata = found["metadata"]
+        namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+        if await self._fetch_training_job(namespace, name):
+            # Its pods may read it now: the Job was made for it, and its trainer checks that.
+            return
+        say("child replaced", kind=manifest["kind"], name=name, namespace=namespace)
+        try:
+            await self._api.delete(resource, namespace, name, uid, policy="Background")
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+        if not is_as_made(manifest, await create_owned(self._api, resource, manifest)):
+            raise differs(manifest)
+
+    async def _fetch_training_job(self, namespace: str, name: str) -> bool:
+        """Whether there is one; what is ours is remembered."""
         try:
             found = await self._api.get(TRAINING_JOBS, namespace, name)
         except ApiError as error:
             if error.status != 404:
                 raise
-        else:
-            # Somebody else's Job may have the name.
-            if LABEL_JOB in found["metadata"].get("labels", {}):
-                self._memory.remember(Kind.TRAINING_JOB, found)
+            return False
+        # Somebody else's Job may have the name.
+        if LABEL_JOB in found["metadata"].get("labels", {}):
+            self._cache.remember(Kind.TRAINING_JOB, found)
+        return True

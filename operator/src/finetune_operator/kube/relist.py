@@ -6,7 +6,7 @@ After a watch had to begin anew (410 Gone), what vanished meanwhile is never rep
 
 from collections.abc import AsyncIterator, Sequence
 
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.names import Key
 from finetune_operator.objects.raw import Body
@@ -14,20 +14,20 @@ from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.logs import say_error
 
 
-async def fill_memory(api: KubeApi, memory: Memory, namespaces: Sequence[str] = ()) -> None:
+async def fill_cache(api: KubeApi, cache: ObjectCache, namespaces: Sequence[str] = ()) -> None:
     """Before the watches begin: afterwards they know better than a list. No namespaces: all."""
     for kind in Kind:
         async for body in _list(api, kind, namespaces):
-            take(memory, kind, body, "list")
+            take(cache, kind, body, "list")
 
 
 def take(
-    memory: Memory, kind: Kind, body: Body, where: str, *, is_gone: bool = False
+    cache: ObjectCache, kind: Kind, body: Body, where: str, *, is_gone: bool = False
 ) -> Key | None:
     """Remembers or forgets one object; None where that is not possible, which is told and counted:
     no other object of a list or a watch is lost over it."""
     try:
-        return memory.forget(kind, body) if is_gone else memory.remember(kind, body)
+        return cache.forget(kind, body) if is_gone else cache.remember(kind, body)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is one object
         metadata = body.get("metadata") or {}
         name = f"{metadata.get('namespace')}/{metadata.get('name')}"
@@ -36,16 +36,18 @@ def take(
         return None
 
 
-async def forget_vanished(api: KubeApi, memory: Memory, namespaces: Sequence[str] = ()) -> set[Key]:
+async def forget_vanished(
+    api: KubeApi, cache: ObjectCache, namespaces: Sequence[str] = ()
+) -> set[Key]:
     """Forgets what is gone; the jobs and schedules that this concerns."""
     concerned = set()
     for kind in Kind:
         # What is made from here on may miss the list and is not meant.
-        known = {body["metadata"]["uid"]: body for body in memory.present(kind)}
+        known = {body["metadata"]["uid"]: body for body in cache.present(kind)}
         async for body in _list(api, kind, namespaces):
             known.pop(body["metadata"]["uid"], None)
         # With the version that was known: what has changed during the list is there.
-        concerned |= {memory.forget(kind, body) for body in known.values()}
+        concerned |= {cache.forget(kind, body) for body in known.values()}
     return concerned
 
 

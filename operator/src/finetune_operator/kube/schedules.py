@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KubeSchedules: the outside world of schedules for real; reads from memory, writes to the API."""
+"""KubeSchedules: the outside world of schedules for real: reads the cache, writes to the API."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from typing import Any
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.job.status.events import render_event
 from finetune_operator.job.status.status import status_patch
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.writes import create_owned, tell_event, translated
 from finetune_operator.objects.errors import Conflict
@@ -27,26 +27,26 @@ from finetune_operator.schedule.events import Told
 class KubeSchedules:
     """Every answer of the API server to a write is remembered at once: what was written is read."""
 
-    def __init__(self, api: KubeApi, memory: Memory) -> None:
+    def __init__(self, api: KubeApi, cache: ObjectCache) -> None:
         self._api = api
-        self._memory = memory
+        self._cache = cache
 
     async def jobs_of(self, body: Body) -> Sequence[Body]:
         metadata = body["metadata"]
-        known = {job["metadata"]["uid"] for job in self._memory.jobs_owned_by(metadata["uid"])}
+        known = {job["metadata"]["uid"] for job in self._cache.jobs_owned_by(metadata["uid"])}
         for reference in body.get("status", {}).get("active", ()):
             if reference["uid"] not in known:
                 # Deleted, or only not heard of yet: who takes over from another may be behind.
                 await self._fetch(metadata["namespace"], reference["name"])
-        return self._memory.jobs_owned_by(metadata["uid"])
+        return self._cache.jobs_owned_by(metadata["uid"])
 
     async def list_jobs_of(self, body: Body) -> Sequence[Body]:
         metadata = body["metadata"]
         selector = f"{LABEL_SCHEDULE}={job_label(metadata['name'])}"
         async for job in self._api.list_all(FINETUNE_JOBS, selector, metadata["namespace"]):
-            self._memory.remember(Kind.JOB, job)
+            self._cache.remember(Kind.JOB, job)
         # With what is remembered besides: somebody may have taken the label away.
-        return self._memory.jobs_owned_by(metadata["uid"])
+        return self._cache.jobs_owned_by(metadata["uid"])
 
     async def confirm_newest(self, body: Body) -> None:
         metadata = body["metadata"]
@@ -56,13 +56,13 @@ class KubeSchedules:
             )
         except ApiError as error:
             raise translated(error) from error
-        self._memory.remember(Kind.SCHEDULE, newest)
+        self._cache.remember(Kind.SCHEDULE, newest)
         if newest["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
             raise Conflict
 
     async def create_job(self, manifest: Manifest) -> Body:
         created = await create_owned(self._api, FINETUNE_JOBS, manifest)
-        self._memory.remember(Kind.JOB, created)
+        self._cache.remember(Kind.JOB, created)
         return created
 
     async def delete_job(self, body: Body, name: str, uid: str) -> None:
@@ -71,7 +71,7 @@ class KubeSchedules:
             newest = await self._api.get(FINETUNE_JOBS, namespace, name)
             if controller_uid(newest) != body["metadata"]["uid"]:
                 # Somebody has made it their own, and this memory was behind.
-                self._memory.remember(Kind.JOB, newest)
+                self._cache.remember(Kind.JOB, newest)
                 return
             # What it owns goes after it, its pods with the time that they have to save.
             await self._api.delete(FINETUNE_JOBS, namespace, name, uid, policy="Background")
@@ -79,7 +79,7 @@ class KubeSchedules:
             if error.status not in (404, 409):
                 raise
         gone = {"metadata": {"namespace": namespace, "name": name, "uid": uid}}
-        self._memory.forget(Kind.JOB, gone)
+        self._cache.forget(Kind.JOB, gone)
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> None:
         patch = status_patch(body.get("status", {}), status)
@@ -87,7 +87,7 @@ class KubeSchedules:
             written = await self._api.patch_status(FINETUNE_SCHEDULES, body, patch)
         except ApiError as error:
             raise translated(error) from error
-        self._memory.remember(Kind.SCHEDULE, written)
+        self._cache.remember(Kind.SCHEDULE, written)
 
     async def tell(self, body: Body, told: Told, now: datetime) -> None:
         metadata = body["metadata"]
@@ -110,4 +110,4 @@ class KubeSchedules:
             if error.status != 404:
                 raise
         else:
-            self._memory.remember(Kind.JOB, found)
+            self._cache.remember(Kind.JOB, found)

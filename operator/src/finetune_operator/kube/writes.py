@@ -6,7 +6,13 @@ from datetime import timedelta
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.errors import Conflict, Gone, NotYet
-from finetune_operator.objects.names import EVENTS, JobReason, Resource
+from finetune_operator.objects.names import (
+    ANNOTATION_CONTENT,
+    EVENTS,
+    LABEL_JOB,
+    JobReason,
+    Resource,
+)
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.telemetry.logs import say
 
@@ -32,6 +38,31 @@ async def create_owned(api: KubeApi, resource: Resource, manifest: Manifest) -> 
             raise
         # A quota speaks first, even when it was this very object that has used it up.
         return await _find_own(api, resource, manifest, not_found=_refused(manifest, error))
+
+
+def is_as_made(manifest: Manifest, found: Body) -> bool:
+    """Whether what was found has the content that the operator would give it now.
+
+    What carries no digest (an older operator's) is taken to differ; what is made without one is
+    known by its name.
+    """
+    wanted = manifest["metadata"].get("annotations", {}).get(ANNOTATION_CONTENT)
+    known = found["metadata"].get("annotations", {}).get(ANNOTATION_CONTENT)
+    return wanted is None or wanted == known
+
+
+def has_label_of(manifest: Manifest, found: Body) -> bool:
+    """Whether both are of one job, so that the watches tell of it."""
+    wanted = manifest["metadata"].get("labels", {}).get(LABEL_JOB)
+    return bool(found["metadata"].get("labels", {}).get(LABEL_JOB) == wanted)
+
+
+def differs(manifest: Manifest) -> NotYet:
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    return NotYet(
+        f"{kind} {name} exists already with another content: delete it, so that it can be made",
+        after=NAME_TAKEN_DELAY,
+    )
 
 
 async def tell_event(api: KubeApi, event: Manifest) -> None:

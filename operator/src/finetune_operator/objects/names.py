@@ -62,12 +62,17 @@ OPERATOR = "finetune-operator"
 PROGRESS_FIELD_MANAGER = "finetune-progress"
 
 LABEL_JOB = f"{GROUP}/job"
+LABEL_JOB_KEY = f"{GROUP}/job-key"
+"""`job_key`, on the children of jobs whose name is too long for a label."""
 LABEL_RUN = f"{GROUP}/run"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_SCHEDULE = f"{GROUP}/schedule"
 ANNOTATION_SCHEDULED_AT = f"{GROUP}/scheduled-at"
 ANNOTATION_DEFINITION = f"{GROUP}/definition"
+ANNOTATION_DIGEST = f"{GROUP}/definition-digest"
 ANNOTATION_ADJUSTMENTS = f"{GROUP}/adjustments"
+ANNOTATION_CONTENT = f"{GROUP}/content"
+"""The sha256 of a child as the operator made it: by its name alone an older one is taken for it."""
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 KUEUE_PREFIX = "kueue.x-k8s.io/"
@@ -138,7 +143,7 @@ class JobKey:
 
     namespace: str
     label: str
-    """The value of `LABEL_JOB` on the children."""
+    """`job_key` of the job's name."""
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.label}"
@@ -162,6 +167,8 @@ Key = JobKey | ScheduleKey
 # `<job>-<index>`; 46 leaves room for `-<attempt>` and both of these within 63.
 _MAX_STEM = 46
 _HASH_LENGTH = 10
+"""In names of objects, which are verified by their owner's uid."""
+_KEY_HASH_LENGTH = 32
 _PLAIN_STEM = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _LOOKS_HASHED = re.compile(rf".*-[0-9a-f]{{{_HASH_LENGTH}}}")
 
@@ -172,11 +179,25 @@ def child_name(job_name: str, attempt: int) -> str:
 
 
 def job_label(job_name: str) -> str:
-    """The label value that stands for a job of this name and for no other in its namespace."""
+    """The label value by which the children of a job are selected.
+
+    Names beyond 63 characters that share one can be found: what is selected is verified, by
+    `job_key` and by its owner's uid.
+    """
+    return _cut(job_name, _HASH_LENGTH)
+
+
+def job_key(job_name: str) -> str:
+    """What stands for a job of this name and for no other in its namespace, with 128 bits where
+    its name is cut."""
+    return _cut(job_name, _KEY_HASH_LENGTH)
+
+
+def _cut(job_name: str, length: int) -> str:
     if len(job_name) <= 63:
         return job_name
     # A job's name can't hold an underscore, so that no short name equals a shortened one.
-    return f"{job_name[: 62 - _HASH_LENGTH].rstrip('.-')}_{_hash(job_name)}"
+    return f"{job_name[: 62 - length].rstrip('.-')}_{_hash(job_name, length)}"
 
 
 # Leaves room for `-<unix minute>` within the 253 of an object's name.
@@ -213,5 +234,5 @@ def _stem(job_name: str) -> str:
     return f"{readable}-{_hash(job_name)}"
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
+def _hash(text: str, length: int = _HASH_LENGTH) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

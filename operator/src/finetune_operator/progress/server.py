@@ -9,9 +9,9 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.limits import MAX_PROGRESS_BYTES
 from finetune_contract.progress import Progress
-from finetune_operator.kube.cache import Memory
+from finetune_operator.kube.cache import ObjectCache
 from finetune_operator.kube.client import ApiError
-from finetune_operator.objects.names import FINETUNE_JOBS, JobKey, job_label
+from finetune_operator.objects.names import FINETUNE_JOBS, JobKey, job_key
 from finetune_operator.progress.authentication import Speaker, TokenChecker, find_speaker
 from finetune_operator.progress.writer import ProgressWriter
 from finetune_operator.telemetry.metrics import count_report
@@ -23,8 +23,8 @@ PROGRESS_PATH = f"{FINETUNE_JOBS.path('{namespace}', '{name}')}/progress"
 class ProgressServer:
     """Refuses with one sentence, which the trainer's log shows to its user."""
 
-    def __init__(self, memory: Memory, checker: TokenChecker, writer: ProgressWriter) -> None:
-        self._memory = memory
+    def __init__(self, cache: ObjectCache, checker: TokenChecker, writer: ProgressWriter) -> None:
+        self._cache = cache
         self._checker = checker
         self._writer = writer
 
@@ -38,8 +38,8 @@ class ProgressServer:
         if token is None:
             return _refusal(401, "the request has no bearer token")
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        key = JobKey(namespace=namespace, label=job_label(name))
-        job = self._memory.find_job(key)
+        key = JobKey(namespace=namespace, label=job_key(name))
+        job = self._cache.find_job(key)
         if job is None or job["metadata"]["name"] != name:
             return _refusal(404, f"there is no FineTuneJob {name} in namespace {namespace}")
         try:
@@ -48,7 +48,7 @@ class ProgressServer:
             return _later("the API server does not say now whose token this is")
         if bearer is None:
             return _refusal(401, f"the token is not valid for progress of FineTuneJob {name}")
-        speaker = find_speaker(job, self._memory.children_of(key), bearer)
+        speaker = find_speaker(job, self._cache.children_of(key), bearer)
         if speaker is None:
             return _refusal(403, f"the token is not of a pod of the current attempt of {name}")
         if speaker.attempt != speaker.current:

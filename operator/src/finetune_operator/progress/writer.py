@@ -20,7 +20,7 @@ from finetune_operator.job.status.progress import (
     report_patch,
     with_known_steps,
 )
-from finetune_operator.kube.cache import Kind, Memory
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.names import FINETUNE_JOBS, PROGRESS_FIELD_MANAGER, JobKey
 from finetune_operator.objects.times import parse_time
@@ -42,10 +42,10 @@ class ProgressWriter:
     """One for each replica."""
 
     def __init__(
-        self, api: KubeApi, memory: Memory, interval: timedelta, now: Callable[[], datetime]
+        self, api: KubeApi, cache: ObjectCache, interval: timedelta, now: Callable[[], datetime]
     ) -> None:
         self._api = api
-        self._memory = memory
+        self._cache = cache
         self._interval = interval
         self._now = now
         self._queue: WorkQueue[JobKey] = WorkQueue()
@@ -56,7 +56,7 @@ class ProgressWriter:
     def report(self, key: JobKey, attempt: int, progress: Progress) -> None:
         """To be written when its turn comes, unless a newer report is there by then."""
         heard, pending = self._now(), self._pending.get(key)
-        status = (self._memory.find_job(key) or {}).get("status", {})
+        status = (self._cache.find_job(key) or {}).get("status", {})
         if pending is not None:
             as_written = _as_written(pending)
             progress = with_known_steps(as_written, attempt, progress)
@@ -85,7 +85,7 @@ class ProgressWriter:
         await asyncio.gather(*(self._write(key) for key in tuple(self._pending)))
 
     async def _write(self, key: JobKey) -> None:
-        report, job = self._pending.pop(key, None), self._memory.find_job(key)
+        report, job = self._pending.pop(key, None), self._cache.find_job(key)
         if job is None or report is None:
             return
         status = job.get("status", {})
@@ -109,7 +109,7 @@ class ProgressWriter:
             say_error("progress not written", error, job=key)
             self._put_back(key, report)
         else:
-            self._memory.remember(Kind.JOB, written)
+            self._cache.remember(Kind.JOB, written)
             self._queue.forget_failures(key)
 
     def _not_before(self, key: JobKey) -> timedelta:

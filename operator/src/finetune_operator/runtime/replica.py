@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One replica: memory, queue, leadership, the progress endpoint and the webhook, put together.
+"""One replica: cache, queue, leadership, the progress endpoint and the webhook, put together.
 
 All replicas watch, take progress and review jobs; only the one that holds the Lease has workers.
 """
@@ -14,12 +14,12 @@ from typing import Any
 
 from aiohttp import web
 
-from finetune_operator.kube.cache import Kind, Memory, schedule_of
+from finetune_operator.kube.cache import Kind, ObjectCache, schedule_of
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.jobs import KubeCluster
 from finetune_operator.kube.lease import KubeLease
 from finetune_operator.kube.model_configs import ModelConfigs
-from finetune_operator.kube.relist import fill_memory, forget_vanished, is_defined, take
+from finetune_operator.kube.relist import fill_cache, forget_vanished, is_defined, take
 from finetune_operator.kube.schedules import KubeSchedules
 from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key
 from finetune_operator.objects.raw import Body
@@ -32,7 +32,7 @@ from finetune_operator.runtime.worker import Worker
 from finetune_operator.settings import Settings
 from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.logs import say, say_error
-from finetune_operator.telemetry.metrics import Gauges, Sample
+from finetune_operator.telemetry.metrics import WORK_QUEUE, Gauges, QueueMetrics, Sample
 from finetune_operator.webhook.registration import Webhook, build_webhook
 from finetune_operator.work_queue import WorkQueue
 
@@ -51,9 +51,9 @@ class Replica:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._memory = Memory()
+        self._cache = ObjectCache()
         self._models = ModelConfigs(settings.model_configs, time.monotonic)
-        self._queue: WorkQueue[Key] = WorkQueue()
+        self._queue: WorkQueue[Key] = WorkQueue(QueueMetrics())
         self._tasks: list[asyncio.Task[None]] = []
         self._is_warm = False
         self._has_schedules = True
@@ -67,10 +67,10 @@ class Replica:
         self.has_stopped = asyncio.Event()
 
     async def start(self) -> None:
-        """Returns when the memory is warm; events may come from then on."""
+        """Returns when the cache is warm; events may come from then on."""
         settings = self._settings
         self._api = await KubeApi.connect(settings.kubeconfig)
-        self._writer = ProgressWriter(self._api, self._memory, settings.progress_interval, _now)
+        self._writer = ProgressWriter(self._api, self._cache, settings.progress_interval, _now)
         self._server = await self._serve()
         try:
             await self._warm_up()
@@ -84,7 +84,7 @@ class Replica:
         self._leadership = leadership
         self._gauges.expose()
         self._spawn("leadership", leadership.run(partial(self._lead, leadership)))
-        self._spawn("sweep", self._sweep_now_and_then())
+        self._spawn("relist", self._relist_now_and_then())
         if not self._has_schedules:
             self._spawn("schedules", self._end_when_there_are_schedules())
         self._spawn("progress", self._writer.run())
@@ -108,13 +108,13 @@ class Replica:
 
     def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
         """An event: remembered, and its job is to be looked at."""
-        for known in (self._memory.find_known(kind, body["metadata"]["uid"]), body):
+        for known in (self._cache.find_known(kind, body["metadata"]["uid"]), body):
             # Before and after: an edited label or owner concerns two.
             if known is not None and kind is Kind.JOB:
                 self._enqueue(schedule_of(known))
-        before = self._memory.key_of(body["metadata"]["uid"])
+        before = self._cache.key_of(body["metadata"]["uid"])
         self._enqueue(before)
-        self._enqueue(take(self._memory, kind, body, "watch", is_gone=is_gone))
+        self._enqueue(take(self._cache, kind, body, "watch", is_gone=is_gone))
 
     def _enqueue(self, key: Key | None) -> None:
         if key is not None:
@@ -135,10 +135,12 @@ class Replica:
         is_leader = self._leadership is not None and self._leadership.is_held
         yield Sample("finetune_operator_leader", is_leader)
         longest = self._queue.longest_work().total_seconds()
-        yield Sample("finetune_operator_longest_work_seconds", longest)
+        unfinished = self._queue.unfinished_work().total_seconds()
+        yield Sample("workqueue_longest_running_processor_seconds", longest, (WORK_QUEUE,))
+        yield Sample("workqueue_unfinished_work_seconds", unfinished, (WORK_QUEUE,))
         if is_leader:
-            yield Sample("finetune_operator_queue_depth", self._queue.depth())
-            jobs, schedules = map(self._memory.present, (Kind.JOB, Kind.SCHEDULE))
+            yield Sample("workqueue_depth", self._queue.depth(), (WORK_QUEUE,))
+            jobs, schedules = map(self._cache.present, (Kind.JOB, Kind.SCHEDULE))
             yield from measure_internal_errors(KIND, jobs)
             yield from measure_internal_errors(SCHEDULE_KIND, schedules)
             yield from measure_jobs(jobs)
@@ -151,7 +153,7 @@ class Replica:
             try:
                 namespaces = self._settings.watch_namespaces
                 self._has_schedules = await is_defined(self._api, Kind.SCHEDULE, namespaces)
-                await fill_memory(self._api, self._memory, namespaces)
+                await fill_cache(self._api, self._cache, namespaces)
                 self._is_warm = True
             except Exception as error:  # noqa: BLE001 - the API server, or the CRD, may come later
                 say("waiting for the API server", error=error, server=self._api.server)
@@ -159,19 +161,20 @@ class Replica:
 
     async def _lead(self, leadership: Leadership) -> None:
         api = self._api.fenced(leadership.check)
-        cluster = KubeCluster(api, self._memory)
-        schedules = KubeSchedules(api, self._memory)
+        cluster = KubeCluster(api, self._cache)
+        schedules = KubeSchedules(api, self._cache)
         find_model = self._models.find
         worker = Worker(
-            self._queue, self._memory, cluster, self._settings, _now, find_model, schedules
+            self._queue, self._cache, cluster, self._settings, _now, find_model, schedules
         )
-        for key in self._memory.known_keys():
+        self._queue.begin_waits()
+        for key in self._cache.known_keys():
             self._queue.add(key)
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.workers):
                 group.create_task(worker.run())
 
-    async def _sweep_now_and_then(self) -> None:
+    async def _relist_now_and_then(self) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.resync.total_seconds()):
@@ -180,13 +183,13 @@ class Replica:
             self._was_relisted.clear()
             try:
                 namespaces = self._settings.watch_namespaces
-                for key in await forget_vanished(self._api, self._memory, namespaces):
+                for key in await forget_vanished(self._api, self._cache, namespaces):
                     self._queue.add(key)
             except ApiError as error:
-                say("not swept", error=error)
-            except Exception as error:  # noqa: BLE001 - the next sweep does it
-                metrics.count_task_error("sweep")
-                say_error("not swept", error)
+                say("not relisted", error=error)
+            except Exception as error:  # noqa: BLE001 - the next relist does it
+                metrics.count_task_error("relist")
+                say_error("not relisted", error)
 
     async def _end_when_there_are_schedules(self) -> None:
         """Their definition came late, and kopf looks only once for what there is to watch."""
@@ -203,7 +206,7 @@ class Replica:
 
     async def _serve(self) -> web.AppRunner:
         checker = TokenChecker(self._api, time.monotonic)
-        server = ProgressServer(self._memory, checker, self._writer)
+        server = ProgressServer(self._cache, checker, self._writer)
         app = build_app(server, is_healthy=self.is_healthy, is_ready=self.is_ready)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from finetune_operator.job.cluster import Cluster
+from finetune_operator.job.cluster import JobCluster
 from finetune_operator.job.reconcile import Reconciled, reconcile
-from finetune_operator.job.status.status import is_finished
-from finetune_operator.kube.cache import Memory
+from finetune_operator.job.status.finished import is_finished
+from finetune_operator.kube.cache import ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.kube.model_configs import FindModel, knows_no_model
 from finetune_operator.objects.errors import Conflict, Gone, NotLeading
@@ -35,15 +35,15 @@ class Worker:
     def __init__(
         self,
         queue: WorkQueue[Key],
-        memory: Memory,
-        cluster: Cluster,
+        cache: ObjectCache,
+        cluster: JobCluster,
         settings: Settings,
         now: Callable[[], datetime],
         find_model: FindModel = knows_no_model,
         schedules: ScheduleCluster | None = None,
     ) -> None:
         self._queue = queue
-        self._memory = memory
+        self._cache = cache
         self._cluster = cluster
         self._settings = settings
         self._now = now
@@ -98,9 +98,9 @@ class Worker:
         """In the status, once; its event brings one more try, which then changes nothing there."""
         try:
             if isinstance(key, ScheduleKey):
-                body = self._memory.find_schedule(key)
+                body = self._cache.find_schedule(key)
             else:
-                body = self._memory.find_job(key)
+                body = self._cache.find_job(key)
             status = None if body is None else with_internal_error(body, error, self._now())
             if body is None or status is None:
                 return
@@ -118,7 +118,7 @@ class Worker:
         """None where there is nothing to say about it any more."""
         if isinstance(key, ScheduleKey):
             return await self._reconcile_schedule(key)
-        body = self._memory.find_job(key)
+        body = self._cache.find_job(key)
         if body is None:
             return None
         return await reconcile(
@@ -130,7 +130,7 @@ class Worker:
         )
 
     async def _reconcile_schedule(self, key: ScheduleKey) -> Reconciled | None:
-        body = self._memory.find_schedule(key)
+        body = self._cache.find_schedule(key)
         if body is None or self._schedules is None:
             return None
         done = await reconcile_schedule(

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from finetune_operator.objects.names import ScheduleReason
 from finetune_operator.objects.times import render_time
 from finetune_operator.schedule.due import TOO_MANY, Due, NeverDue, find_due, find_next
-from finetune_operator.schedule.observation import Child, Ending, Observed
+from finetune_operator.schedule.observation import Child, JobEnding, ObservedSchedule
 from finetune_operator.schedule.spec import Policy, Schedule
 
 LONGEST_WAIT = timedelta(minutes=1)
@@ -21,7 +21,7 @@ PADDING = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class ScheduleDecision:
     """What to do, what to say, and when to look again."""
 
     reason: ScheduleReason
@@ -39,7 +39,7 @@ class Decision:
     check_again_in: timedelta | None = None
 
 
-def decide(schedule: Schedule, observed: Observed, now: datetime) -> Decision:
+def decide(schedule: Schedule, observed: ObservedSchedule, now: datetime) -> ScheduleDecision:
     """The first rule that has something to say; what is surplus goes in any case."""
     try:
         situation = _Situation.at(schedule, observed, now)
@@ -57,11 +57,11 @@ class _Situation:
     due: Due
     next: datetime | None
     missed: datetime | None
-    observed: Observed
+    observed: ObservedSchedule
     now: datetime
 
     @classmethod
-    def at(cls, schedule: Schedule, observed: Observed, now: datetime) -> "_Situation":
+    def at(cls, schedule: Schedule, observed: ObservedSchedule, now: datetime) -> "_Situation":
         table = schedule.table
         # Times of another schedule than today's are nobody's to catch up with.
         known = (observed.last_scheduled, observed.counted_from)
@@ -81,11 +81,11 @@ class _Situation:
         return min(max(self.next - self.now, timedelta()) + PADDING, LONGEST_WAIT)
 
 
-def when_unrecorded(schedule: Schedule, situation: _Situation) -> Decision | None:
+def when_unrecorded(schedule: Schedule, situation: _Situation) -> ScheduleDecision | None:
     """What its jobs show of the past must be in the status before any of them may be deleted."""
     if situation.observed.is_recorded:
         return None
-    return Decision(
+    return ScheduleDecision(
         reason=ScheduleReason.SCHEDULED,
         message=_tell_next(situation.next),
         next=situation.next,
@@ -93,15 +93,15 @@ def when_unrecorded(schedule: Schedule, situation: _Situation) -> Decision | Non
     )
 
 
-def when_suspended(schedule: Schedule, situation: _Situation) -> Decision | None:
+def when_suspended(schedule: Schedule, situation: _Situation) -> ScheduleDecision | None:
     if not schedule.is_suspended:
         return None
-    return Decision(
+    return ScheduleDecision(
         reason=ScheduleReason.SUSPENDED, message="spec.suspend is true: no job is started"
     )
 
 
-def when_not_due(schedule: Schedule, situation: _Situation) -> Decision | None:
+def when_not_due(schedule: Schedule, situation: _Situation) -> ScheduleDecision | None:
     if situation.due.start is not None:
         return None
     message = _tell_next(situation.next)
@@ -110,7 +110,7 @@ def when_not_due(schedule: Schedule, situation: _Situation) -> Decision | None:
             f"no job was started for {render_time(situation.missed)} within "
             f"startingDeadlineSeconds; {message}"
         )
-    return Decision(
+    return ScheduleDecision(
         reason=(
             ScheduleReason.SCHEDULED if situation.missed is None else ScheduleReason.MISS_SCHEDULE
         ),
@@ -121,12 +121,12 @@ def when_not_due(schedule: Schedule, situation: _Situation) -> Decision | None:
     )
 
 
-def when_active(schedule: Schedule, situation: _Situation) -> Decision | None:
+def when_active(schedule: Schedule, situation: _Situation) -> ScheduleDecision | None:
     """It starts when the other has ended, if it is not too late then."""
     active = situation.observed.active
     if schedule.policy is not Policy.FORBID or not active:
         return None
-    return Decision(
+    return ScheduleDecision(
         reason=ScheduleReason.JOB_ALREADY_ACTIVE,
         message=(
             f"a job is due, and not started since concurrencyPolicy is Forbid and {active[0].name} "
@@ -137,12 +137,12 @@ def when_active(schedule: Schedule, situation: _Situation) -> Decision | None:
     )
 
 
-def when_due(schedule: Schedule, situation: _Situation) -> Decision | None:
+def when_due(schedule: Schedule, situation: _Situation) -> ScheduleDecision | None:
     start, active = situation.due.start, situation.observed.active
     if start is None:
         return None
     is_replacing = schedule.policy is Policy.REPLACE
-    return Decision(
+    return ScheduleDecision(
         reason=ScheduleReason.SCHEDULED,
         message=_tell_next(situation.next),
         start=start,
@@ -153,7 +153,7 @@ def when_due(schedule: Schedule, situation: _Situation) -> Decision | None:
     )
 
 
-RULES: tuple[Callable[[Schedule, _Situation], Decision | None], ...] = (
+RULES: tuple[Callable[[Schedule, _Situation], ScheduleDecision | None], ...] = (
     when_unrecorded,
     when_suspended,
     when_not_due,
@@ -166,8 +166,8 @@ def _tell_next(moment: datetime | None) -> str:
     return "no job is due" if moment is None else f"the next job is due at {render_time(moment)}"
 
 
-def _find_surplus(schedule: Schedule, observed: Observed) -> tuple[Child, ...]:
-    succeeded, failed = observed.ended(Ending.COMPLETE), observed.ended(Ending.FAILED)
+def _find_surplus(schedule: Schedule, observed: ObservedSchedule) -> tuple[Child, ...]:
+    succeeded, failed = observed.ended(JobEnding.COMPLETE), observed.ended(JobEnding.FAILED)
     return (
         *_oldest(succeeded, len(succeeded) - schedule.keep_succeeded),
         *_oldest(failed, len(failed) - schedule.keep_failed),

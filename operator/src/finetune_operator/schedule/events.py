@@ -7,8 +7,8 @@ from typing import Any
 
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import JobReason, ScheduleReason
-from finetune_operator.schedule.decision import Decision
-from finetune_operator.schedule.observation import Child, Observed
+from finetune_operator.schedule.decision import ScheduleDecision
+from finetune_operator.schedule.observation import Child, ObservedSchedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Told:
 
 
 def find_told(
-    before: Mapping[str, Any], after: Mapping[str, Any], observed: Observed
+    before: Mapping[str, Any], after: Mapping[str, Any], observed: ObservedSchedule
 ) -> Iterator[Told]:
     """What two states of a status, and the jobs seen in between, have to tell."""
     yield from _tell_ended(before, observed)
@@ -36,7 +36,7 @@ def find_told(
         )
 
 
-def tell_created(child: Child, decision: Decision) -> Iterator[Told]:
+def tell_created(child: Child, decision: ScheduleDecision) -> Iterator[Told]:
     if decision.has_missed_many:
         yield Told(
             is_warning=True,
@@ -58,7 +58,7 @@ def tell_deleted(children: Sequence[Child]) -> Iterator[Told]:
         yield Told(reason=ScheduleReason.SUCCESSFUL_DELETE, message=message, about=child.uid)
 
 
-def _tell_ended(before: Mapping[str, Any], observed: Observed) -> Iterator[Told]:
+def _tell_ended(before: Mapping[str, Any], observed: ObservedSchedule) -> Iterator[Told]:
     """Of the jobs that ran when the status was last written."""
     known = {child.uid: child for child in observed.children}
     for reference in before.get("active", ()):

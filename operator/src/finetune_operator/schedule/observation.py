@@ -14,7 +14,7 @@ from finetune_operator.objects.times import parse_time
 from finetune_spec.cron.zones import UTC
 
 
-class Ending(StrEnum):
+class JobEnding(StrEnum):
     """The condition that a job has ended with."""
 
     COMPLETE = "Complete"
@@ -29,7 +29,7 @@ class Child:
     uid: str
     scheduled_at: datetime | None
     """None where somebody else has made it."""
-    ending: Ending | None
+    ending: JobEnding | None
     start: datetime | None
     completion: datetime | None
     is_going: bool
@@ -37,7 +37,7 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class ObservedSchedule:
     """Jobs in the order of their names, and what they and the status say of the past."""
 
     children: tuple[Child, ...]
@@ -59,23 +59,23 @@ class Observed:
     def is_recorded(self) -> bool:
         return self.recorded == self.last_scheduled
 
-    def ended(self, ending: Ending) -> tuple[Child, ...]:
+    def ended(self, ending: JobEnding) -> tuple[Child, ...]:
         """Those that ended so, the oldest first, as the CronJob controller sorts them."""
         found = (child for child in self.children if child.ending is ending)
         return tuple(sorted(found, key=lambda it: (it.start is None, it.start or 0, it.name)))
 
 
-def observe(body: Body, bodies: Sequence[Body], now: datetime) -> Observed:
+def observe(body: Body, bodies: Sequence[Body], now: datetime) -> ObservedSchedule:
     """What is known of a raw schedule, valid or not, and the jobs that it owns."""
     status, name = body.get("status", {}), body["metadata"]["name"]
     children = sorted((observe_child(it, name) for it in bodies), key=lambda child: child.name)
     recorded = _time(status.get("lastScheduleTime"))
     scheduled = [recorded, *(child.scheduled_at for child in children)]
-    completions = [it.completion for it in children if it.ending is Ending.COMPLETE]
+    completions = [it.completion for it in children if it.ending is JobEnding.COMPLETE]
     successful = [_time(status.get("lastSuccessfulTime")), *completions]
     times = f"{body['spec']['schedule']} {body['spec'].get('timeZone', UTC)}"
     is_changed = status.get("times", times) != times
-    return Observed(
+    return ObservedSchedule(
         times=times,
         counted_from=now if is_changed else _time(status.get("countedFrom")),
         children=tuple(children),
@@ -98,22 +98,22 @@ def observe_child(body: Body, schedule_name: str) -> Child:
     )
 
 
-def with_started(observed: Observed, child: Child, moment: datetime) -> Observed:
+def with_started(observed: ObservedSchedule, child: Child, moment: datetime) -> ObservedSchedule:
     others = [known for known in observed.children if known.uid != child.uid]
     return replace(observed, children=(*others, child), last_scheduled=moment)
 
 
-def without(observed: Observed, gone: Sequence[Child]) -> Observed:
+def without(observed: ObservedSchedule, gone: Sequence[Child]) -> ObservedSchedule:
     uids = {child.uid for child in gone}
     kept = tuple(child for child in observed.children if child.uid not in uids)
     return replace(observed, children=kept)
 
 
-def _ending(body: Body) -> Ending | None:
+def _ending(body: Body) -> JobEnding | None:
     found = body.get("status", {}).get("conditions", ())
     if is_redefined(body):
         return None
-    return next((ending for ending in Ending if conditions.is_true(found, ending)), None)
+    return next((ending for ending in JobEnding if conditions.is_true(found, ending)), None)
 
 
 def _scheduled_at(body: Body, schedule_name: str) -> datetime | None:

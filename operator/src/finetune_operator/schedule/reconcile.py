@@ -16,10 +16,10 @@ from finetune_operator.objects.errors import InvalidSpec, NotYet
 from finetune_operator.objects.raw import Body
 from finetune_operator.schedule.child import build_child
 from finetune_operator.schedule.cluster import ScheduleCluster
-from finetune_operator.schedule.decision import Decision, decide
+from finetune_operator.schedule.decision import ScheduleDecision, decide
 from finetune_operator.schedule.events import Told, find_told, tell_created, tell_deleted
 from finetune_operator.schedule.observation import (
-    Observed,
+    ObservedSchedule,
     observe,
     observe_child,
     with_started,
@@ -44,8 +44,8 @@ class SchedulePass:
 class _Done:
     """A decision as it turned out."""
 
-    decision: Decision
-    observed: Observed
+    decision: ScheduleDecision
+    observed: ObservedSchedule
     told: tuple[Told, ...] = ()
     refusal: NotYet | None = None
 
@@ -94,8 +94,8 @@ async def reconcile_schedule(
 async def _carry_out(
     body: Body,
     schedule: Schedule,
-    observed: Observed,
-    decision: Decision,
+    observed: ObservedSchedule,
+    decision: ScheduleDecision,
     *,
     cluster: ScheduleCluster,
 ) -> _Done:
@@ -126,7 +126,7 @@ async def _carry_out(
 async def _write(
     body: Body,
     status: Mapping[str, Any],
-    observed: Observed,
+    observed: ObservedSchedule,
     told: tuple[Told, ...],
     check_again_in: timedelta | None,
     *,

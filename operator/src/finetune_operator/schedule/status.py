@@ -11,8 +11,8 @@ from finetune_operator.objects.errors import InvalidSpec, NotYet
 from finetune_operator.objects.names import API_VERSION, KIND, JobReason, ScheduleReason
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import render_time
-from finetune_operator.schedule.decision import Decision
-from finetune_operator.schedule.observation import Child, Observed
+from finetune_operator.schedule.decision import ScheduleDecision
+from finetune_operator.schedule.observation import Child, ObservedSchedule
 from finetune_operator.schedule.spec import Schedule
 
 MAX_ACTIVE = 100
@@ -22,8 +22,8 @@ MAX_ACTIVE = 100
 def next_status(
     body: Body,
     schedule: Schedule,
-    observed: Observed,
-    decision: Decision,
+    observed: ObservedSchedule,
+    decision: ScheduleDecision,
     refusal: NotYet | None,
     now: datetime,
 ) -> Manifest:
@@ -44,7 +44,7 @@ def next_status(
 
 
 def rejected_status(
-    body: Body, observed: Observed, invalid: InvalidSpec, now: datetime
+    body: Body, observed: ObservedSchedule, invalid: InvalidSpec, now: datetime
 ) -> Manifest:
     """Of a schedule whose spec the user must edit first."""
     message = str(invalid)
@@ -60,7 +60,7 @@ def rejected_status(
     return {**past, **counted, **_render_seen(body, claims, now)}
 
 
-def _render_past(observed: Observed, missed: str | None) -> Manifest:
+def _render_past(observed: ObservedSchedule, missed: str | None) -> Manifest:
     last, successful = observed.last_scheduled, observed.last_successful
     rendered = {
         "active": [_render_reference(child) for child in observed.active[:MAX_ACTIVE]],
@@ -85,7 +85,7 @@ def _render_reference(child: Child) -> Mapping[str, Any]:
     return {"apiVersion": API_VERSION, "kind": KIND, "name": child.name, "uid": child.uid}
 
 
-def _claims(schedule: Schedule, decision: Decision, refusal: NotYet | None) -> list[Claim]:
+def _claims(schedule: Schedule, decision: ScheduleDecision, refusal: NotYet | None) -> list[Claim]:
     accepted = Claim(
         type="Accepted",
         is_true=True,

@@ -52,15 +52,43 @@ _REPORTS = Counter(
     ["code"],
 )
 
+WORK_QUEUE = "finetune"
+"""The value of `name` on metrics of the work queue, which have the names of client-go's."""
+
+_QUEUE_SECONDS = (0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1800)
+_QUEUE_ADDS = Counter("workqueue_adds", "Jobs and schedules added to the work queue.", ["name"])
+_QUEUE_RETRIES = Counter(
+    "workqueue_retries", "Jobs and schedules added again after a failure.", ["name"]
+)
+_QUEUE_WAITS = Histogram(
+    "workqueue_queue_duration_seconds",
+    "How long a job or schedule waited for a worker.",
+    ["name"],
+    buckets=_QUEUE_SECONDS,
+)
+_QUEUE_WORK = Histogram(
+    "workqueue_work_duration_seconds",
+    "How long a worker needed for a job or schedule.",
+    ["name"],
+    buckets=_QUEUE_SECONDS,
+)
+
 _PER_JOB = ("namespace", "finetunejob")
 
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "finetune_operator_leader": ("Whether this replica leads.", ()),
-    "finetune_operator_queue_depth": ("Jobs and schedules that wait for a worker.", ()),
-    "finetune_operator_longest_work_seconds": ("For how long the slowest worker is at it.", ()),
     "finetune_internal_errors": (
         "Jobs and schedules that the operator fails to handle: reason InternalError.",
         ("namespace", "kind"),
+    ),
+    "workqueue_depth": ("Jobs and schedules that wait for a worker.", ("name",)),
+    "workqueue_unfinished_work_seconds": (
+        "How long all workers together have been at what they have not finished.",
+        ("name",),
+    ),
+    "workqueue_longest_running_processor_seconds": (
+        "How long the slowest worker has been at what it has not finished.",
+        ("name",),
     ),
     "finetune_jobs": ("FineTuneJobs by phase.", ("namespace", "phase")),
     "finetune_jobs_failed": ("Failed FineTuneJobs by reason.", ("namespace", "reason")),
@@ -111,6 +139,22 @@ def count_review(kind: str, verdict: str) -> None:
 
 def count_report(code: int) -> None:
     _REPORTS.labels(code=code).inc()
+
+
+class QueueMetrics:
+    """What the work queue counts."""
+
+    def note_add(self) -> None:
+        _QUEUE_ADDS.labels(name=WORK_QUEUE).inc()
+
+    def note_retry(self) -> None:
+        _QUEUE_RETRIES.labels(name=WORK_QUEUE).inc()
+
+    def note_taken(self, waited: float) -> None:
+        _QUEUE_WAITS.labels(name=WORK_QUEUE).observe(waited)
+
+    def note_done(self, worked: float) -> None:
+        _QUEUE_WORK.labels(name=WORK_QUEUE).observe(worked)
 
 
 class Gauges(Collector):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.decide.adjustments import adjustments_for_next
 from support.factories import CONFIG, a_job, an_attempt
@@ -22,7 +22,7 @@ def steps_of(**config: Any) -> list[dict[str, Any]]:
         steps.append(dict(adjusted))
         number = len(attempts) + 1
         attempts.append(
-            an_attempt(number, Result.FAILED, blame=Blame.OUT_OF_MEMORY, adjustments=adjusted)
+            an_attempt(number, Result.FAILED, category=Category.OUT_OF_MEMORY, adjustments=adjusted)
         )
         assert number < 30
     return steps
@@ -85,5 +85,6 @@ def test_a_batch_size_that_cannot_be_halved_is_the_end_of_the_ladder(size: Any) 
     job = replace(a_job(), config={**CONFIG, "per_device_train_batch_size": size})
 
     assert (
-        adjustments_for_next(job, [an_attempt(1, Result.FAILED, blame=Blame.OUT_OF_MEMORY)]) is None
+        adjustments_for_next(job, [an_attempt(1, Result.FAILED, category=Category.OUT_OF_MEMORY)])
+        is None
     )

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import (
     Attempt,
     Result,
@@ -183,7 +183,7 @@ def test_what_a_status_remembers_of_attempts_is_read_back_as_it_was(
 def test_no_more_attempts_fail_than_may(history: tuple[Attempt, ...], limit: int) -> None:
     job = a_job(retry={"maxAttempts": limit})
     failed = [replace(attempt, result=Result.FAILED, end=NOW) for attempt in history]
-    nobodys = a_failure(Blame.INFRASTRUCTURE, reason="StoreUnreachable")
+    nobodys = a_failure(Category.INFRASTRUCTURE, reason="StoreUnreachable")
     failed[-1:] = [replace(attempt, failure=nobodys) for attempt in failed[-1:]]
     count = sum(not is_on_ladder(attempt) for attempt in failed)
 
@@ -220,7 +220,7 @@ def test_the_next_start_is_within_minutes_of_the_last_end(
 
 
 def is_on_ladder(attempt: Attempt) -> bool:
-    return attempt.failure is not None and attempt.failure.blame is Blame.OUT_OF_MEMORY
+    return attempt.failure is not None and attempt.failure.category is Category.OUT_OF_MEMORY
 
 
 def out_of_memory(number: int, adjustments: Any) -> Attempt:
@@ -230,6 +230,6 @@ def out_of_memory(number: int, adjustments: Any) -> Attempt:
         start=NOW,
         end=NOW,
         result=Result.FAILED,
-        failure=a_failure(Blame.OUT_OF_MEMORY),
+        failure=a_failure(Category.OUT_OF_MEMORY),
         adjustments=adjustments,
     )

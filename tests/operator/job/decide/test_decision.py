@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.progress import TrainerPhase
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.decide.decision import Decision, decide
@@ -27,8 +27,8 @@ def rule_on(*attempts: Attempt, now: Any = NOW, max_attempts: int = 3, **given: 
     return decide(a_job(retry={"maxAttempts": max_attempts}, **spec), observed, now)
 
 
-def ended(number: int, result: Result, blame: Blame | None = None) -> Attempt:
-    return an_attempt(number, result, start=LONG_AGO, blame=blame)
+def ended(number: int, result: Result, category: Category | None = None) -> Attempt:
+    return an_attempt(number, result, start=LONG_AGO, category=category)
 
 
 def test_nothing_is_started_before_the_status_says_accepted() -> None:
@@ -51,7 +51,7 @@ def test_succeeded_attempt_ends_the_job() -> None:
 
 
 def test_user_error_is_not_retried() -> None:
-    decision = rule_on(ended(1, FAILED, Blame.USER))
+    decision = rule_on(ended(1, FAILED, Category.USER))
 
     assert (decision.phase, decision.attempt_to_start) == (Phase.FAILED, None)
     assert (decision.reason, decision.check_again_in) == ("StoreUnreachable", None)
@@ -59,10 +59,10 @@ def test_user_error_is_not_retried() -> None:
 
 
 @pytest.mark.parametrize(
-    "blame", [pytest.param(Blame.INFRASTRUCTURE), pytest.param(Blame.INTERNAL)], ids=str
+    "category", [pytest.param(Category.INFRASTRUCTURE), pytest.param(Category.INTERNAL)], ids=str
 )
-def test_nobodys_fault_is_retried_up_to_max_attempts(blame: Blame) -> None:
-    one, two = ended(1, FAILED, blame), ended(2, FAILED, blame)
+def test_nobodys_fault_is_retried_up_to_max_attempts(category: Category) -> None:
+    one, two = ended(1, FAILED, category), ended(2, FAILED, category)
 
     assert rule_on(one, max_attempts=2).attempt_to_start == 2
     exhausted = rule_on(one, two, max_attempts=2)
@@ -71,7 +71,7 @@ def test_nobodys_fault_is_retried_up_to_max_attempts(blame: Blame) -> None:
 
 
 def test_out_of_memory_is_tried_with_less_until_there_is_nothing_less() -> None:
-    first = ended(1, FAILED, Blame.OUT_OF_MEMORY)
+    first = ended(1, FAILED, Category.OUT_OF_MEMORY)
 
     decision = rule_on(first, max_attempts=1)
     assert decision.attempt_to_start == 2
@@ -82,7 +82,7 @@ def test_out_of_memory_is_tried_with_less_until_there_is_nothing_less() -> None:
     }
 
     least = {"per_device_train_batch_size": 1}
-    last = replace(ended(2, FAILED, Blame.OUT_OF_MEMORY), adjustments=least)
+    last = replace(ended(2, FAILED, Category.OUT_OF_MEMORY), adjustments=least)
     exhausted = rule_on(first, last)
     assert (exhausted.phase, exhausted.attempt_to_start) == (Phase.FAILED, None)
 
@@ -91,7 +91,7 @@ def test_an_adjustment_outlives_the_attempts_that_fail_otherwise() -> None:
     less = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
     lost = replace(ended(2, INTERRUPTED), adjustments=less)
 
-    assert rule_on(ended(1, FAILED, Blame.OUT_OF_MEMORY), lost).adjustments == less
+    assert rule_on(ended(1, FAILED, Category.OUT_OF_MEMORY), lost).adjustments == less
 
 
 def test_no_attempt_starts_from_pods_that_were_made_wrong_after_acceptance() -> None:
@@ -128,13 +128,13 @@ def test_suspending_first_records_why_and_then_deletes_the_job() -> None:
 
 
 def test_what_is_stopping_ends_even_if_the_reason_is_gone() -> None:
-    stopping = an_attempt(1, is_stopping=True, failure=a_failure(Blame.INTERRUPTION))
+    stopping = an_attempt(1, is_stopping=True, failure=a_failure(Category.INTERRUPTION))
 
     assert rule_on(stopping, suspend=False).job_to_delete == "balloon-1"
 
 
 def test_a_suspended_attempt_is_followed_at_once_when_the_job_is_resumed() -> None:
-    suspended = a_failure(Blame.INTERRUPTION, reason="Suspended")
+    suspended = a_failure(Category.INTERRUPTION, reason="Suspended")
     attempts = [replace(ended(n, INTERRUPTED), failure=suspended) for n in range(1, 9)]
     latest = replace(attempts[-1], number=9, end=NOW)
 
@@ -148,7 +148,7 @@ def test_a_changed_spec_ends_what_runs_and_starts_anew_when_it_has() -> None:
 
     assert rule_on(earlier=(ended(1, INTERRUPTED),)).attempt_to_start == 2
     assert rule_on(earlier=(an_attempt(4, Result.SUCCEEDED),)).attempt_to_start == 5
-    assert rule_on(earlier=(ended(1, FAILED, Blame.USER),)).attempt_to_start == 2
+    assert rule_on(earlier=(ended(1, FAILED, Category.USER),)).attempt_to_start == 2
 
 
 def test_an_attempt_whose_failure_nobody_recorded_ends_the_job_unexplained() -> None:
@@ -157,7 +157,10 @@ def test_an_attempt_whose_failure_nobody_recorded_ends_the_job_unexplained() -> 
     decision = rule_on(edited, max_attempts=1)
 
     assert decision.failure is not None
-    assert (decision.failure.reason, decision.failure.blame) == ("Unexplained", Blame.INTERNAL)
+    assert (decision.failure.reason, decision.failure.category) == (
+        "Unexplained",
+        Category.INTERNAL,
+    )
 
 
 def test_failures_of_another_spec_are_not_counted() -> None:
@@ -171,7 +174,7 @@ def test_a_job_that_takes_too_long_is_ended_and_fails() -> None:
 
     running = rule_on(an_attempt(1), **late)
     assert running.stop is not None
-    assert (running.stop.reason, running.stop.blame) == ("DeadlineExceeded", Blame.USER)
+    assert (running.stop.reason, running.stop.category) == ("DeadlineExceeded", Category.USER)
 
     between = rule_on(ended(1, FAILED), **late)
     assert (between.phase, between.reason) == (Phase.FAILED, "DeadlineExceeded")
@@ -208,7 +211,7 @@ def test_pods_that_do_not_start_in_time_fail_the_job_with_their_words() -> None:
     )
 
     assert decision.stop is not None
-    assert (decision.stop.reason, decision.stop.blame) == ("PodsNotStarted", Blame.USER)
+    assert (decision.stop.reason, decision.stop.category) == ("PodsNotStarted", Category.USER)
     assert "0 of 1 pods ran after 1m: pod x is not scheduled: 0/3 nodes" in decision.stop.message
 
 
@@ -271,7 +274,7 @@ def test_no_attempt_starts_while_others_still_save(
 
 
 def test_failure_for_good_does_not_wait_for_others() -> None:
-    decision = rule_on(ended(1, FAILED, Blame.USER), lingering_pods=("old-pod",))
+    decision = rule_on(ended(1, FAILED, Category.USER), lingering_pods=("old-pod",))
 
     assert decision.phase is Phase.FAILED
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import re
 from typing import Any
 
 import pytest
 
-from finetune_contract.run import Run
+from finetune_contract.run import Run, digest
 from finetune_operator.job.manifests import build_attempt
+from finetune_spec.variables import BLANK
 from support.factories import CONFIG, SETTINGS, a_job
 
 LABELS = {
@@ -42,19 +44,29 @@ def test_job_comes_last() -> None:
     ]
 
 
-NOTED = {"finetune.dev/definition": a_job().definition, "finetune.dev/adjustments": "{}"}
+def noted(definition: str) -> dict[str, str]:
+    return {
+        "finetune.dev/definition": definition[:10],
+        "finetune.dev/definition-digest": definition,
+        "finetune.dev/adjustments": "{}",
+    }
+
+
+NOTED = noted(a_job().definition)
 
 
 def test_all_objects_share_name_labels_and_owner() -> None:
     nodes = {"resources": {"nodes": 2}}
-    noted = NOTED | {"finetune.dev/definition": a_job(**nodes).definition}
     for made in build(**nodes):
+        content = made["metadata"]["annotations"].pop("finetune.dev/content")
+        assert re.fullmatch(r"[0-9a-f]{64}", content)
         assert made["metadata"] == {
             "namespace": "team",
             "name": "balloon-2",
             "labels": LABELS,
             "ownerReferences": [OWNER],
-        } | ({"annotations": noted} if made["kind"] == "Job" else {})
+            "annotations": noted(a_job(**nodes).definition) if made["kind"] == "Job" else {},
+        }
 
 
 def test_run_document_is_what_the_trainer_reads() -> None:
@@ -108,7 +120,8 @@ def test_several_nodes_are_one_gang() -> None:
 
 def test_pod_of_a_cpu_job() -> None:
     """The whole of it: what a reviewer of the security settings wants to see at once."""
-    training_job = build(resources={"gpusPerNode": 0})[-1]
+    config_map, training_job = build(resources={"gpusPerNode": 0})
+    run_document = config_map["data"]["run.json"]
 
     assert training_job["spec"]["template"] == {
         "metadata": {"labels": LABELS},
@@ -133,6 +146,7 @@ def test_pod_of_a_cpu_job() -> None:
                     "env": [
                         {"name": "HOME", "value": "/work"},
                         {"name": "HF_HOME", "value": "/work/hf"},
+                        {"name": "FINETUNE_RUN_DIGEST", "value": digest(run_document)},
                         {"name": "FINETUNE_GRACE_SECONDS", "value": "600"},
                         {
                             "name": "KUBEFLOW_TRAINER_SERVER_URL",
@@ -144,6 +158,8 @@ def test_pod_of_a_cpu_job() -> None:
                             "name": "KUBEFLOW_TRAINER_SERVER_TOKEN",
                             "value": "/var/run/secrets/finetune.dev/token",
                         },
+                        *({"name": name, "value": ""} for name in BLANK),
+                        {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"},
                     ],
                     "resources": {},
                     "securityContext": {
@@ -262,6 +278,7 @@ def test_kueue_finds_its_labels_on_the_job_that_it_manages() -> None:
         }
     )[-1]
 
+    del training_job["metadata"]["annotations"]["finetune.dev/content"]
     assert training_job["metadata"]["labels"] == LABELS | {"kueue.x-k8s.io/queue-name": "research"}
     assert (
         training_job["metadata"]["annotations"]
@@ -274,3 +291,30 @@ def test_kueue_finds_its_labels_on_the_job_that_it_manages() -> None:
     template = training_job["spec"]["template"]["metadata"]
     assert template["labels"] == LABELS
     assert template["annotations"] == {"kueue.x-k8s.io/podset-required-topology": "rack"}
+
+
+def test_what_a_child_is_made_of_is_in_its_digest() -> None:
+    """By its name alone an older object of the same attempt would be taken for it."""
+
+    def contents(**given: Any) -> list[str]:
+        return [made["metadata"]["annotations"]["finetune.dev/content"] for made in build(**given)]
+
+    nodes = {"nodes": 2, "gpusPerNode": 1}
+    config_map, service, training_job = contents(resources=nodes)
+    edited = contents(resources=nodes, config=CONFIG | {"learning_rate": 1e-3})
+    moved = contents(resources=nodes, podTemplate={"spec": {"priorityClassName": "low"}})
+
+    assert contents(resources=nodes) == [config_map, service, training_job]
+    assert edited[0] != config_map
+    assert edited[2] != training_job
+    assert moved[:2] == [config_map, service]
+    assert moved[2] != training_job
+
+
+def test_a_pod_that_asks_for_gpus_leaves_it_to_their_device_plugin_which_it_sees() -> None:
+    for resources in (
+        {"gpusPerNode": 1},
+        {"gpusPerNode": 0, "claims": [{"name": "gpu"}]},
+    ):
+        names = {entry["name"] for entry in container_of(build(resources=resources)[-1])["env"]}
+        assert "NVIDIA_VISIBLE_DEVICES" not in names

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from finetune_contract.mounts import COMPILED_CACHES
+from finetune_contract.mounts import COMPILED_CACHES, ENV_RUN_DIGEST
 from finetune_operator.job.manifests import build_attempt
 from finetune_operator.job.manifests.overlay import apply_overlay
 from finetune_operator.job.spec import definition_of, parse_job
@@ -27,6 +27,10 @@ def container_of(template: dict[str, Any]) -> dict[str, Any]:
 
 def variables_of(template: dict[str, Any]) -> dict[str, str]:
     return {variable["name"]: variable["value"] for variable in container_of(template)["env"]}
+
+
+def names_in(entries: list[dict[str, Any]]) -> list[str]:
+    return [entry["name"] for entry in entries]
 
 
 PLAIN = template_of()
@@ -89,7 +93,12 @@ def test_the_trainer_has_variables_and_mounts_after_its_own() -> None:
     )
 
     plain, found = container_of(PLAIN), container_of(made)
-    assert found["env"] == [*plain["env"], *trainer["env"]]
+    assert names_in(found["env"]) == [*names_in(plain["env"]), "NCCL_DEBUG"]
+    assert found["env"][-1:] == trainer["env"]
+    assert [it for it in found["env"][:-1] if it not in plain["env"]] == [
+        # The output is another one, and so is the run document.
+        {"name": ENV_RUN_DIGEST, "value": variables_of(made)[ENV_RUN_DIGEST]}
+    ]
     assert found["volumeMounts"] == [*plain["volumeMounts"], mount]
     assert made["spec"]["volumes"] == [*PLAIN["spec"]["volumes"], volume]
     # The last source of a variable counts.
@@ -189,3 +198,12 @@ def test_what_pods_have_besides_defines_no_run_and_what_they_ask_for_does() -> N
     assert definition_of(overlaid["spec"]) == definition_of(defaulted["spec"]) == plain
     assert definition_of(sliced["spec"]) != plain
     assert parse_job(overlaid, SETTINGS).run_id == a_job().run_id
+
+
+def test_a_secret_brings_no_variable_that_loads_other_code() -> None:
+    """Its keys are not known here: an explicit variable wins over one that comes by envFrom."""
+    sources = [{"secretRef": {"name": "wandb"}}, {"configMapRef": {"name": "x", "optional": True}}]
+    made = template_of(podTemplate={"spec": {"containers": [{"name": "x", "envFrom": sources}]}})
+
+    loaders = ("LD_PRELOAD", "LD_AUDIT", "PYTHONSTARTUP", "PYTHONHOME", "GCONV_PATH", "BASH_ENV")
+    assert {variables_of(made)[name] for name in loaders} == {""}

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.decide.decision import Decision, decide
 from finetune_operator.job.observe.observation import Observed
@@ -17,7 +17,7 @@ def rule_on(attempt: Attempt, **seen: Any) -> Decision:
 
 
 def test_pods_on_a_lost_node_are_waited_for_and_the_node_is_named() -> None:
-    lost = an_attempt(1, Result.FAILED, failure=a_failure(Blame.INFRASTRUCTURE))
+    lost = an_attempt(1, Result.FAILED, failure=a_failure(Category.INFRASTRUCTURE))
 
     decision = rule_on(lost, lingering_pods=("old-pod",))
 
@@ -26,7 +26,7 @@ def test_pods_on_a_lost_node_are_waited_for_and_the_node_is_named() -> None:
 
 
 def test_a_node_that_is_lost_while_its_pod_is_to_save_is_named() -> None:
-    stopping = an_attempt(1, is_stopping=True, failure=a_failure(Blame.INTERRUPTION))
+    stopping = an_attempt(1, is_stopping=True, failure=a_failure(Category.INTERRUPTION))
 
     decision = rule_on(stopping, is_going=True)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame, ExitCode
+from finetune_contract.outcome import Category, ExitCode
 from finetune_contract.progress import TrainerPhase
 from finetune_operator.job.attempts import Attempt, Result, render_attempts
 from finetune_operator.job.decide.decision import decide
@@ -81,7 +81,7 @@ def test_finished_job_ends_its_attempt_with_its_outcome() -> None:
 
 
 def test_failed_job_ends_its_attempt_with_the_verdict() -> None:
-    outcome = a_bad_outcome(Blame.USER)
+    outcome = a_bad_outcome(Category.USER)
     observed = watch(
         an_attempt(),
         training_jobs=(a_training_job(ended="Failed", at=LATER),),
@@ -95,7 +95,7 @@ def test_failed_job_ends_its_attempt_with_the_verdict() -> None:
 
 
 def test_interrupted_attempt_is_not_a_failed_one() -> None:
-    outcome = a_bad_outcome(Blame.INTERRUPTION)
+    outcome = a_bad_outcome(Category.INTERRUPTION)
     observed = watch(
         an_attempt(),
         training_jobs=(a_training_job(ended="Failed"),),
@@ -167,7 +167,7 @@ def test_end_of_an_attempt_is_seen_even_if_the_next_one_was_started_already() ->
     observed = watch(
         an_attempt(1),
         training_jobs=(a_training_job(1, ended="Failed"), a_training_job(2)),
-        pods=(an_ended_pod(143, message=a_bad_outcome(Blame.INTERRUPTION).to_json()),),
+        pods=(an_ended_pod(143, message=a_bad_outcome(Category.INTERRUPTION).to_json()),),
     )
 
     first, second = observed.attempts

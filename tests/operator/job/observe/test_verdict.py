@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.reasons import Reason
 from finetune_operator.job.observe.verdict import MEMORY_REMEDY, find_outcome, judge_failure
 from support.factories import (
@@ -25,8 +25,8 @@ QUOTED = (
 )
 
 
-def words(blame: Blame = Blame.INFRASTRUCTURE, **given: Any) -> str:
-    return a_bad_outcome(blame, **given).to_json()
+def words(category: Category = Category.INFRASTRUCTURE, **given: Any) -> str:
+    return a_bad_outcome(category, **given).to_json()
 
 
 def an_echo(**given: Any) -> str:
@@ -38,7 +38,7 @@ def judge(*pods: dict[str, Any], message: str = "", nodes: int = 1) -> Any:
 
 
 def test_outcome_is_believed() -> None:
-    outcome = a_bad_outcome(Blame.USER, reason="DatasetNotFound")
+    outcome = a_bad_outcome(Category.USER, reason="DatasetNotFound")
 
     verdict = judge(an_ended_pod(64, message=outcome.to_json()))
 
@@ -49,56 +49,60 @@ def test_outcome_is_believed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pod", "blame", "reason", "message"),
+    ("pod", "category", "reason", "message"),
     [
         pytest.param(
             an_ended_pod(137, reason="OOMKilled"),
-            Blame.INFRASTRUCTURE,
+            Category.INFRASTRUCTURE,
             "HostOutOfMemory",
             "more memory than its limit",
             id="killed for memory",
         ),
         pytest.param(
             an_ended_pod(137, message="step 5\nstep 6"),
-            Blame.INFRASTRUCTURE,
+            Category.INFRASTRUCTURE,
             "ExitedWithoutOutcome",
             "exit code 137 and left no outcome: step 5\nstep 6",
             id="killed: the log's end is quoted",
         ),
         pytest.param(
             an_ended_pod(1, message="Traceback"),
-            Blame.INTERNAL,
+            Category.INTERNAL,
             "ExitedWithoutOutcome",
             "exit code 1",
             id="crashed",
         ),
         pytest.param(
-            an_ended_pod(64), Blame.USER, "ExitedWithoutOutcome", "exit code 64", id="code of ours"
+            an_ended_pod(64),
+            Category.USER,
+            "ExitedWithoutOutcome",
+            "exit code 64",
+            id="code of ours",
         ),
         pytest.param(
             an_ended_pod(137, conditions=[DISRUPTED]),
-            Blame.INTERRUPTION,
+            Category.INTERRUPTION,
             "PodStopped",
             "node is being drained",
             id="drained and too slow",
         ),
         pytest.param(
             an_ended_pod(137, metadata={"deletionTimestamp": "2026-05-04T12:00:00Z"}),
-            Blame.INTERRUPTION,
+            Category.INTERRUPTION,
             "PodStopped",
             "it was deleted",
             id="deleted and too slow",
         ),
         pytest.param(
             a_pod(phase="Failed", status={"reason": "Evicted", "message": "low on disk"}),
-            Blame.INFRASTRUCTURE,
+            Category.INFRASTRUCTURE,
             "Evicted",
             "low on disk",
             id="failed before its container could end",
         ),
         pytest.param(
             a_pod(phase="Failed", status={"conditions": [DISRUPTED]}),
-            Blame.INTERRUPTION,
+            Category.INTERRUPTION,
             "PodFailed",
             "node is being drained",
             id="node lost",
@@ -106,11 +110,11 @@ def test_outcome_is_believed() -> None:
     ],
 )
 def test_pod_without_an_outcome(
-    pod: dict[str, Any], blame: Blame, reason: str, message: str
+    pod: dict[str, Any], category: Category, reason: str, message: str
 ) -> None:
     failure = judge(pod).failure
 
-    assert (failure.blame, failure.reason) == (blame, reason)
+    assert (failure.category, failure.reason) == (category, reason)
     assert message in failure.message
 
 
@@ -119,17 +123,17 @@ def test_memory_failure_has_a_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "blame"),
+    ("message", "category"),
     [
-        pytest.param(QUOTED.format(64), Blame.USER, id="user"),
-        pytest.param(QUOTED.format(143), Blame.INTERRUPTION, id="interrupted"),
-        pytest.param(QUOTED.format(77), Blame.OUT_OF_MEMORY, id="out of memory"),
-        pytest.param(QUOTED.format(137), Blame.INFRASTRUCTURE, id="killed"),
-        pytest.param("Job has reached the backoff limit", Blame.INFRASTRUCTURE, id="none"),
+        pytest.param(QUOTED.format(64), Category.USER, id="user"),
+        pytest.param(QUOTED.format(143), Category.INTERRUPTION, id="interrupted"),
+        pytest.param(QUOTED.format(77), Category.OUT_OF_MEMORY, id="out of memory"),
+        pytest.param(QUOTED.format(137), Category.INFRASTRUCTURE, id="killed"),
+        pytest.param("Job has reached the backoff limit", Category.INFRASTRUCTURE, id="none"),
     ],
 )
-def test_when_all_pods_are_gone_the_job_is_quoted(message: str, blame: Blame) -> None:
-    assert judge(message=message).failure.blame is blame
+def test_when_all_pods_are_gone_the_job_is_quoted(message: str, category: Category) -> None:
+    assert judge(message=message).failure.category is category
 
 
 def test_a_job_that_failed_without_a_reason_of_its_own() -> None:
@@ -140,7 +144,7 @@ def test_a_job_that_failed_without_a_reason_of_its_own() -> None:
     failure = judge_failure(training_job, ()).failure
 
     assert (failure.reason, failure.message) == ("TrainingJobFailed", "Job has failed")
-    assert failure.blame is Blame.INFRASTRUCTURE
+    assert failure.category is Category.INFRASTRUCTURE
 
 
 class TestSeveralNodes:
@@ -174,12 +178,12 @@ class TestSeveralNodes:
         assert judge(echo, nodes=2).failure.reason == Reason.PEER_LOST
 
     def test_the_pod_that_was_stopped_first_is_the_cause(self) -> None:
-        stopped = an_ended_pod(143, name="b", message=words(Blame.INTERRUPTION), at=NOW)
+        stopped = an_ended_pod(143, name="b", message=words(Category.INTERRUPTION), at=NOW)
         echo = an_ended_pod(
             75, name="a", message=words(reason=Reason.PEER_LOST), at=NOW + seconds(1)
         )
 
-        assert judge(echo, stopped, nodes=2).failure.blame is Blame.INTERRUPTION
+        assert judge(echo, stopped, nodes=2).failure.category is Category.INTERRUPTION
 
     def test_a_disrupted_pod_is_the_cause(self) -> None:
         drained = an_ended_pod(137, name="b", conditions=[DISRUPTED], at=NOW)
@@ -187,26 +191,28 @@ class TestSeveralNodes:
             75, name="a", message=words(reason=Reason.PEER_LOST), at=NOW + seconds(1)
         )
 
-        assert judge(echo, drained, nodes=2).failure.blame is Blame.INTERRUPTION
+        assert judge(echo, drained, nodes=2).failure.category is Category.INTERRUPTION
 
     def test_pods_that_ended_well_are_not_asked(self) -> None:
         good = an_ended_pod(0, name="a", message=a_good_outcome().to_json(), at=NOW)
-        bad = an_ended_pod(64, name="b", message=words(Blame.USER), at=NOW + seconds(9))
+        bad = an_ended_pod(64, name="b", message=words(Category.USER), at=NOW + seconds(9))
 
-        assert judge(good, bad, nodes=2).failure.blame is Blame.USER
+        assert judge(good, bad, nodes=2).failure.category is Category.USER
 
 
 def test_on_a_single_node_a_replaced_pod_is_not_the_cause() -> None:
     replaced = an_ended_pod(
-        143, name="a", message=words(Blame.INTERRUPTION), conditions=[DISRUPTED], at=NOW
+        143, name="a", message=words(Category.INTERRUPTION), conditions=[DISRUPTED], at=NOW
     )
-    failed = an_ended_pod(64, name="b", message=words(Blame.USER), at=NOW + seconds(60))
+    failed = an_ended_pod(64, name="b", message=words(Category.USER), at=NOW + seconds(60))
 
-    assert judge(replaced, failed).failure.blame is Blame.USER
+    assert judge(replaced, failed).failure.category is Category.USER
 
 
 def test_on_a_single_node_a_pod_that_saved_when_preempted_is_not_the_cause() -> None:
-    preempted = an_ended_pod(143, name="first", message=a_bad_outcome(Blame.INTERRUPTION).to_json())
+    preempted = an_ended_pod(
+        143, name="first", message=a_bad_outcome(Category.INTERRUPTION).to_json()
+    )
     failed = an_ended_pod(64, name="second", at=NOW + seconds(90))
 
     assert judge_failure(a_training_job(ended="Failed"), [preempted, failed]).exit_code == 64

@@ -58,4 +58,4 @@ def test_attempts_that_are_no_longer_listed_stay_in_the_sums() -> None:
     later = next_gpu_hours(dropped or {}, attempts[1:], records[1:])
 
     assert listed == sums
-    assert dropped == later == {**sums, "forgotten": {"used": 8.0, "wasted": 2.0}}
+    assert dropped == later == {**sums, "pruned": {"used": 8.0, "wasted": 2.0}}

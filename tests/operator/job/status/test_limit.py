@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from finetune_contract.answers import Answer
 from finetune_contract.limits import MAX_ANSWERS, MAX_METRIC_NAME, MAX_METRICS, MAX_TEXT
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.progress import Progress
 from finetune_operator.job.attempts import Result, count_failed, parse_attempts, render_attempts
 from finetune_operator.job.decide.decision import Decision
@@ -21,9 +21,12 @@ from support.factories import NOW, a_failure, a_job, an_attempt
 LARGEST = 2**53
 
 
+DEFINITION = "0123456789abcdef" * 4
+
+
 def a_status(results: list[Result], length: int, condition_length: int) -> dict[str, Any]:
     """Every record as long as it can be, every character three bytes."""
-    failure = a_failure(Blame.INFRASTRUCTURE, message="语" * length, remedy="语" * length)
+    failure = a_failure(Category.INFRASTRUCTURE, message="语" * length, remedy="语" * length)
     attempts = [
         an_attempt(
             number,
@@ -31,7 +34,7 @@ def a_status(results: list[Result], length: int, condition_length: int) -> dict[
             failure=failure,
             name=f"{'b' * 46}-{number}",
             last_step=LARGEST,
-            definition="0123456789",
+            definition=DEFINITION,
         )
         for number, result in enumerate(results, 1)
     ]
@@ -39,7 +42,8 @@ def a_status(results: list[Result], length: int, condition_length: int) -> dict[
     records = [record for attempt in attempts for record in render_attempts([attempt])]
     return {
         "phase": "Failed",
-        "definition": "0123456789",
+        "definition": DEFINITION[:10],
+        "definitionDigest": DEFINITION,
         "lossHistory": [{"step": LARGEST, "loss": 0.123456}] * MAX_POINTS,
         "failure": {"message": "语" * length, "remedy": "语" * length},
         "attempts": records,

@@ -5,17 +5,16 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Result
 from finetune_operator.job.decide.decision import Decision, decide
 from finetune_operator.job.observe.observation import Observed
-from finetune_operator.job.status.status import (
+from finetune_operator.job.status.finished import (
     acknowledged_status,
     find_cleanup,
     is_finished,
-    next_status,
-    status_patch,
 )
+from finetune_operator.job.status.status import next_status, status_patch
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import Phase
 from finetune_operator.objects.times import render_time
@@ -64,7 +63,8 @@ def test_accepted_job() -> None:
         "phase": "Pending",
         "observedGeneration": 1,
         "runId": a_job().run_id,
-        "definition": a_job().definition,
+        "definition": a_job().definition[:10],
+        "definitionDigest": a_job().definition,
         "gpus": 1,
         "worldSize": {"wanted": 1},
         "conditions": conditions.merge(
@@ -169,7 +169,7 @@ def test_artifact_that_was_not_checked_is_not_called_verified() -> None:
 
 
 def test_artifact_that_failed_its_verification_is_told_to_be_unverified() -> None:
-    failure = a_failure(Blame.USER, reason="WorseThanBase", phase="Verifying")
+    failure = a_failure(Category.USER, reason="WorseThanBase", phase="Verifying")
     status = tell(Phase.FAILED, attempts=(an_attempt(result=Result.FAILED, failure=failure),))
 
     found = conditions.require(status["conditions"], "AdapterVerified")
@@ -190,7 +190,7 @@ def test_status_holds_the_base_models_loss_against_the_tuned_ones() -> None:
 
 
 def test_failure_is_told_in_full() -> None:
-    failure = a_failure(Blame.USER, phase="Fetching", rank=0)
+    failure = a_failure(Category.USER, phase="Fetching", rank=0)
     attempt = an_attempt(result=Result.FAILED, failure=failure, exit_code=64)
 
     status = tell(Phase.FAILED, attempts=(attempt,))
@@ -199,7 +199,7 @@ def test_failure_is_told_in_full() -> None:
         "reason": "StoreUnreachable",
         "message": "no answer",
         "remedy": "wait",
-        "blame": "User",
+        "category": "User",
         "retryable": False,
         "phase": "Fetching",
         "rank": 0,
@@ -249,7 +249,7 @@ def test_a_job_that_became_another_run_keeps_the_memory_of_its_attempts_alone() 
 
     status = tell(Phase.PENDING, previous=previous, earlier=(an_attempt(1, Result.SUCCEEDED),))
 
-    assert status["definition"] == a_job().definition
+    assert status["definitionDigest"] == a_job().definition
     assert [attempt["number"] for attempt in status["attempts"]] == [1]
     assert not {"artifact", "progress", "completionTime"} & status.keys()
 
@@ -275,7 +275,7 @@ def test_what_was_verified_before_a_wrong_edit_is_verified_after_it_was_taken_ba
 
 
 def test_the_reason_to_stop_is_recorded_before_anything_is_stopped() -> None:
-    stop = a_failure(Blame.INTERRUPTION, reason="Suspended")
+    stop = a_failure(Category.INTERRUPTION, reason="Suspended")
     decision = Decision(phase=Phase.RUNNING, reason="Suspended", message="", stop=stop)
 
     status = next_status(
@@ -284,7 +284,7 @@ def test_the_reason_to_stop_is_recorded_before_anything_is_stopped() -> None:
 
     (attempt,) = status["attempts"]
     assert (attempt["result"], attempt["stopping"]) == ("Running", True)
-    assert (attempt["reason"], attempt["blame"]) == ("Suspended", "Interruption")
+    assert (attempt["reason"], attempt["category"]) == ("Suspended", "Interruption")
 
 
 @pytest.mark.parametrize(
@@ -323,13 +323,13 @@ def test_pods_that_were_made_wrong_after_acceptance_need_their_user_too() -> Non
 def test_finished_job_acknowledges_an_edit_and_changes_nothing_else() -> None:
     status = tell(Phase.SUCCEEDED, outcome=a_good_outcome())
 
-    seen = acknowledged_status(status, 2)
+    seen = acknowledged_status(status, 2, status["definitionDigest"])
 
     assert is_finished(a_job_body(status=seen))
     assert seen["observedGeneration"] == 2
     assert {found["observedGeneration"] for found in seen["conditions"]} == {2}
     assert {**seen, "conditions": 0} == {**status, "conditions": 0, "observedGeneration": 2}
-    assert status_patch(seen, acknowledged_status(seen, 2)) == {}
+    assert status_patch(seen, acknowledged_status(seen, 2, status["definitionDigest"])) == {}
 
 
 @pytest.mark.parametrize(

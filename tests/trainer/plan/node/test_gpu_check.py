@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame, Failure
+from finetune_contract.outcome import Category, Failure
 from finetune_contract.run import World
 from finetune_spec.memory.estimate import Estimate
 from finetune_trainer.failures.errors import AttemptFailed
@@ -63,13 +63,13 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
 
 
 @pytest.mark.parametrize(
-    ("gpus", "build", "reason", "blame", "sentence"),
+    ("gpus", "build", "reason", "category", "sentence"),
     [
         pytest.param(
             found(driver=None),
             CUDA_13,
             "DriverMissing",
-            Blame.PLATFORM,
+            Category.PLATFORM,
             "the job asks for 2 GPUs on each node, and its container has no NVIDIA driver "
             "(libcuda.so.1 is not there)",
             id="no driver",
@@ -78,7 +78,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             found(H100, H100, driver=OLD),
             CUDA_13,
             "DriverTooOld",
-            Blame.PLATFORM,
+            Category.PLATFORM,
             "the node's NVIDIA driver 550.54.15 runs CUDA 12.4, this image needs 13.0 "
             "(driver 580 or newer)",
             id="an old driver",
@@ -87,7 +87,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             found(H100, H100, driver=Driver(cuda=11080)),
             CUDA_12,
             "DriverTooOld",
-            Blame.PLATFORM,
+            Category.PLATFORM,
             "the node's NVIDIA driver runs CUDA 11.8, this image needs 12.8 (driver 525 or newer)",
             id="too old for the older image",
         ),
@@ -95,7 +95,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             found(trouble="cuInit: CUDA_ERROR_NO_DEVICE (100)"),
             CUDA_13,
             "GpuMissing",
-            Blame.INFRASTRUCTURE,
+            Category.INFRASTRUCTURE,
             "the job asks for 2 GPUs on each node, and the driver shows none: cuInit: "
             "CUDA_ERROR_NO_DEVICE (100)",
             id="none",
@@ -104,7 +104,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             found(H100),
             CUDA_13,
             "GpuMissing",
-            Blame.INFRASTRUCTURE,
+            Category.INFRASTRUCTURE,
             "the job asks for 2 GPUs on each node, and the driver shows 1",
             id="too few",
         ),
@@ -112,7 +112,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             found(V100, V100),
             CUDA_13,
             "GpuTooOld",
-            Blame.USER,
+            Category.USER,
             "Tesla V100-SXM2-16GB is sm_70, and this image has kernels from sm_75 on (CUDA 13.0)",
             id="Volta",
         ),
@@ -120,25 +120,25 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             found(H100, H100),
             CPU,
             "GpuUnsupported",
-            Blame.USER,
+            Category.USER,
             "the job asks for 2 GPUs on each node, and this image's torch is built for CPUs",
             id="an image for CPUs",
         ),
     ],
 )
 def test_a_gpu_that_cannot_train_is_refused_with_the_party_that_can_change_it(
-    gpus: Gpus, build: TorchBuild, reason: str, blame: Blame, sentence: str
+    gpus: Gpus, build: TorchBuild, reason: str, category: Category, sentence: str
 ) -> None:
     failure = refusal(promised(2), gpus, build)
 
-    assert (failure.reason, failure.blame, failure.message) == (reason, blame, sentence)
+    assert (failure.reason, failure.category, failure.message) == (reason, category, sentence)
     assert failure.remedy
 
 
 def test_amd_gpus_are_refused_by_an_image_built_for_cuda() -> None:
     failure = refusal(promised(2, "amd.com/gpu"), Gpus())
 
-    assert (failure.reason, failure.blame) == ("GpuUnsupported", Blame.USER)
+    assert (failure.reason, failure.category) == ("GpuUnsupported", Category.USER)
     assert "asks for amd.com/gpu, and this image's torch is built for CUDA 13.0" in failure.message
 
 
@@ -147,7 +147,7 @@ def test_several_mig_slices_are_refused_since_a_process_sees_only_one() -> None:
 
     failure = refusal(promised(2), found(H100), NVIDIA_VISIBLE_DEVICES=visible)
 
-    assert (failure.reason, failure.blame) == ("GpuUnsupported", Blame.USER)
+    assert (failure.reason, failure.category) == ("GpuUnsupported", Category.USER)
     assert "2 MIG slices" in failure.message
 
 
@@ -175,7 +175,7 @@ def test_weights_that_no_change_of_batch_makes_fit_are_refused_before_training()
         require_memory(an_estimate(28 * GIB, 0), on(H100, T4), lambda size: f"for {size // GIB}")
 
     failure = caught.value.failure
-    assert (failure.reason, failure.blame) == ("GpuTooSmall", Blame.USER)
+    assert (failure.reason, failure.category) == ("GpuTooSmall", Category.USER)
     assert failure.message == (
         "weights, gradients and optimizer need 28Gi on each GPU, and Tesla T4 has 15Gi"
     )

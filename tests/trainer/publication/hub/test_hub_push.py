@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame, Outcome
+from finetune_contract.outcome import Category, Outcome
 from finetune_contract.run import Run
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.failures.stopping import StopRequest
@@ -55,7 +55,7 @@ class Complete:
         self.store = FolderStore(place / "out" / self.run.run_id)
         self.workspace = Workspace(root=place / "work")
         a_folder(self.workspace.artifact, CHECKPOINT)
-        result = RankResult(rank=0, time=0, ending=Ending.FINISHED, step=4, verified=True)
+        result = RankResult(rank=0, time=0, ending=RankEnding.FINISHED, step=4, verified=True)
         self.outcome: Outcome = artifact.publish(
             output, self.store, self.run, self.workspace, result
         )
@@ -113,7 +113,7 @@ def test_a_hub_that_stays_down_fails_the_attempt_and_loses_nothing(
         complete.push(variables(hub))
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (Blame.INFRASTRUCTURE, "HubUnreachable")
+    assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "HubUnreachable")
     assert complete.store.uri in failure.message
     again = artifact.published_outcome(complete.store, StopRequest())
     assert again == complete.outcome
@@ -187,7 +187,7 @@ def refusal_before_training(run: Run, environment: Mapping[str, str]) -> tuple[s
     with pytest.raises(AttemptFailed) as caught:
         publishing.open_hub(run, environment, StopRequest())
     failure = caught.value.failure
-    assert failure.blame is Blame.USER
+    assert failure.category is Category.USER
     assert TOKEN not in failure.message
     return failure.reason, failure.message
 

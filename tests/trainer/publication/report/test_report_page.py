@@ -18,7 +18,7 @@ from finetune_trainer.exchange.data_account import (
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.publication.report.card import model_card
 from finetune_trainer.publication.report.page import report_page
-from finetune_trainer.publication.report.story import Circumstances, Story, config_text
+from finetune_trainer.publication.report.story import RunFacts, Story, config_text
 from trainer.runs import a_run
 
 SCRIPT = "<script>alert('row')</script>"
@@ -63,7 +63,7 @@ def a_story(**changes: Any) -> Story:
         is_adapter=True,
         account=ACCOUNT,
         note="3 of 8 held-out prompts were not answered after training",
-        around=Circumstances(
+        run_facts=RunFacts(
             phase_seconds={"Training": 75.0},
             estimated_memory_bytes=3 * 2**30,
             peak_memory_bytes=2 * 2**30,
@@ -132,7 +132,7 @@ def a_hostile_story(text: str) -> Story:
         versions={text: text},
         account=DataAccount(splits={text: split}, warnings=(text,)),
         note=text,
-        around=Circumstances(
+        run_facts=RunFacts(
             phase_seconds={text: 1.0},
             hardware=text,
             resolved_config=config,
@@ -192,7 +192,7 @@ def test_every_chart_has_a_role_and_words_and_every_table_headers() -> None:
 
 
 def test_a_run_of_which_little_is_known_has_a_page_too() -> None:
-    story = a_story(history=[], samples=[], figures={}, account=None, around=Circumstances())
+    story = a_story(history=[], samples=[], figures={}, account=None, run_facts=RunFacts())
 
     read = Page(report_page(story))
 
@@ -202,7 +202,7 @@ def test_a_run_of_which_little_is_known_has_a_page_too() -> None:
 
 def test_throughput_counts_only_what_this_attempt_has_done() -> None:
     story = a_story()
-    resumed = replace(story, around=replace(story.around, resumed_from_step=2))
+    resumed = replace(story, run_facts=replace(story.run_facts, resumed_from_step=2))
 
     assert story.mean_tokens_per_second == 350.0
     assert resumed.mean_tokens_per_second == 200.0
@@ -273,14 +273,14 @@ def test_the_card_of_an_adapter_with_added_tokens_resizes_the_base_first() -> No
 
 def test_the_card_of_a_pushed_artifact_loads_it_from_the_hub() -> None:
     story = a_story()
-    pushed = replace(story, around=replace(story.around, repository="org/tuned"))
+    pushed = replace(story, run_facts=replace(story.run_facts, repository="org/tuned"))
 
     assert 'from_pretrained(base, "org/tuned")' in model_card(pushed, "adapter")
 
 
 def test_an_unknown_licence_is_said_to_be_unknown() -> None:
     story = a_story()
-    card = model_card(replace(story, around=replace(story.around, licence=None)), "adapter")
+    card = model_card(replace(story, run_facts=replace(story.run_facts, licence=None)), "adapter")
 
     assert "Unknown" in card
     assert "license" not in front_matter(card)

@@ -156,7 +156,7 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
     asked: dict[str, Any] = {}
     monkeypatch.setattr(sources, "load_dataset", lambda path, **told: asked.update(told, path=path))
 
-    sources.open_source(sources.Source(path=uri))
+    sources.open_source(sources.DataSource(path=uri))
 
     assert {name: value for name, value in asked.items() if value} == expected
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.failures.errors import AttemptFailed
 from trainer.runs import a_folder
 
@@ -124,7 +124,7 @@ def test_data_without_conversations_is_the_users_mistake(row: dict[str, Any]) ->
         shaped(row)
 
     failure = caught.value.failure
-    assert (failure.blame, failure.reason) == (Blame.USER, "NotConversational")
+    assert (failure.category, failure.reason) == (Category.USER, "NotConversational")
     assert f"the columns {', '.join(row)}" in failure.message
     assert "leave system_message out" in failure.remedy
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.ranks.movement.account import (
     Account,
@@ -114,7 +114,7 @@ def test_weights_that_training_left_out_are_a_failure_with_their_names() -> None
         require_all_moved(an_account(MOVED, *skipped, detached))
 
     failure = caught.value.failure
-    assert (failure.reason, failure.blame) == ("WeightsUnmoved", Blame.USER)
+    assert (failure.reason, failure.category) == ("WeightsUnmoved", Category.USER)
     assert failure.message == (
         "6 of 7 trained tensors are still those of the base model, although their layers took part "
         "in training. the gradient came through their layers and did not reach them: head.weight; "

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.failures.errors import AttemptFailed
 from trainer import faults
 from trainer.in_process import train
@@ -53,7 +53,7 @@ def test_weights_that_training_left_out_are_no_success_but_what_was_trained_is_k
 
     failure = done.outcome.failure
     assert failure is not None, done.outcome
-    assert (failure.reason, failure.blame) == ("WeightsUnmoved", Blame.USER)
+    assert (failure.reason, failure.category) == ("WeightsUnmoved", Category.USER)
     assert f"{cause}: {layer}.weight" in failure.message
     assert failure.message.startswith(f"1 of {len(done.fates())} trained tensors are still")
     assert (done.published / "rejected").is_dir()
@@ -122,7 +122,7 @@ def test_a_layer_that_was_offloaded_ends_the_run_before_its_first_step(
 
     failure = done.outcome.failure
     assert failure is not None, done.outcome
-    assert (failure.reason, failure.blame) == ("OutOfMemory", Blame.OUT_OF_MEMORY)
+    assert (failure.reason, failure.category) == ("OutOfMemory", Category.OUT_OF_MEMORY)
     assert failure.message.startswith("the model does not fit into the memory of one machine: ")
     assert "model.layers.1.self_attn.q_proj.weight (meta)" in failure.message
     assert done.outcome.step == 0
@@ -256,7 +256,7 @@ def test_a_model_that_does_not_fit_its_gpu_is_refused_with_the_parts_that_are_el
         require_present(model, a_rank("cuda:0"))
 
     failure = caught.value.failure
-    assert (failure.reason, failure.blame) == ("OutOfMemory", Blame.OUT_OF_MEMORY)
+    assert (failure.reason, failure.category) == ("OutOfMemory", Category.OUT_OF_MEMORY)
     assert failure.message == (
         "the model does not fit into the memory of one GPU: these parts of it were loaded "
         f"elsewhere and would not be trained: {words}"

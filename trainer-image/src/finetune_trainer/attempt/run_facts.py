@@ -11,7 +11,7 @@ from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.plan import trackers
 from finetune_trainer.plan.training_plan import TrainingPlan, effective_config
 from finetune_trainer.progress.reporting import Reporter
-from finetune_trainer.publication.report.story import Circumstances
+from finetune_trainer.publication.report.story import RunFacts
 
 _NOT_THE_USERS = ("output_dir", "resume_from_checkpoint", "push_to_hub")
 """Places of the work folder, and what the supervisor does itself."""
@@ -19,19 +19,19 @@ _NOT_THE_USERS = ("output_dir", "resume_from_checkpoint", "push_to_hub")
 _AS_WRITTEN = ("model_name_or_path", "dataset_name", "datasets", "push_to_hub")
 
 
-def circumstances_of(
+def run_facts_of(
     run: Run,
     planned: TrainingPlan,
     workspace: Workspace,
     reporter: Reporter,
     variables: Mapping[str, str],
-) -> Circumstances:
+) -> RunFacts:
     """How the attempt went."""
     progress = reporter.current()
     seconds = reporter.phase_seconds()
     # It has only begun.
     seconds.pop(TrainerPhase.PUBLISHING.value, None)
-    return Circumstances(
+    return RunFacts(
         resumed_from_step=progress.resumed_from_step or 0,
         phase_seconds=seconds,
         estimated_memory_bytes=progress.memory.estimated_bytes,

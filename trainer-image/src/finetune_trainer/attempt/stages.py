@@ -17,10 +17,10 @@ from finetune_contract.outcome import Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
-from finetune_trainer.attempt.run_facts import circumstances_of
+from finetune_trainer.attempt.run_facts import run_facts_of
 from finetune_trainer.checkpoints import checkpoints
-from finetune_trainer.exchange.orders import Orders
 from finetune_trainer.exchange.rank_results import RankResult
+from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted, Stage, interruption
 from finetune_trainer.failures.redaction import Redaction
@@ -34,41 +34,41 @@ from finetune_trainer.plan.node.attention import require_attention
 from finetune_trainer.plan.node.deepspeed_kernels import require_compiler
 from finetune_trainer.plan.node.gpu_check import for_world, gpu_notes, require_gpus, require_memory
 from finetune_trainer.plan.node.torch_build import find_torch_build
-from finetune_trainer.plan.topology import formation_of, go_on, require_deepspeed
+from finetune_trainer.plan.topology import go_on, require_deepspeed, topology_of
 from finetune_trainer.publication import artifact
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
 from finetune_trainer.publication.hub.client import HubClient
 from finetune_trainer.publication.hub.publishing import open_hub, push_complete
 from finetune_trainer.publication.ownership import claim_output
-from finetune_trainer.publication.report.story import Circumstances
+from finetune_trainer.publication.report.story import RunFacts
 from finetune_trainer.storage import locations
 from finetune_trainer.storage.store import Store, open_store
 from finetune_trainer.supervision import launching, rank_supervision
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 
 log = logging.getLogger(__name__)
 
 
-def carry_out(run: Run, around: Surroundings) -> Outcome:
+def carry_out(run: Run, context: AttemptContext) -> Outcome:
     """Do what there is to do; this never raises."""
-    around.workspace.clear()
-    around = replace(around, hardware=for_world(around.hardware, run.world))
-    around.reporter.start()
+    context.workspace.clear()
+    context = replace(context, hardware=for_world(context.hardware, run.world))
+    context.reporter.start()
     try:
-        outcome = _carry_out(run, around)
+        outcome = _carry_out(run, context)
     except Interrupted:
-        outcome = _failed(around, None)
+        outcome = _failed(context, None)
     except AttemptFailed as error:
-        outcome = _failed(around, error.failure)
+        outcome = _failed(context, error.failure)
     except Exception as error:
         log.exception("the attempt failed unforeseen")
-        stage = _STAGES[around.reporter.current().phase]
-        outcome = _failed(around, classify(error, stage))
+        stage = _STAGES[context.reporter.current().phase]
+        outcome = _failed(context, classify(error, stage))
     finally:
-        around.reporter.close()
-    outcome = replace(outcome, hardware=_hardware(around))
+        context.reporter.close()
+    outcome = replace(outcome, hardware=_hardware(context))
     if outcome.failure is not None:
-        redaction = Redaction.of(around.environment, run.config)
+        redaction = Redaction.of(context.environment, run.config)
         outcome = replace(outcome, failure=redaction.failure(outcome.failure))
     return outcome
 
@@ -88,196 +88,196 @@ class _Fetched:
         return self.checkpoint.step if self.checkpoint else 0
 
 
-def _carry_out(run: Run, around: Surroundings) -> Outcome:
-    around.reporter.enter(TrainerPhase.FETCHING)
+def _carry_out(run: Run, context: AttemptContext) -> Outcome:
+    context.reporter.enter(TrainerPhase.FETCHING)
     # What can be seen to be wrong is told before anything is downloaded for it.
-    _check(run, around, model=None)
-    require_gpus(run.world, around.hardware.found, find_torch_build(), around.environment)
+    _check(run, context, model=None)
+    require_gpus(run.world, context.hardware.found, find_torch_build(), context.environment)
     trackers.require_installed(training_plan.effective_config(run))
     require_attention(training_plan.effective_config(run))
     require_deepspeed(training_plan.effective_config(run))
-    require_compiler(training_plan.effective_config(run), on_gpu=around.hardware.has_cuda)
+    require_compiler(training_plan.effective_config(run), on_gpu=context.hardware.has_cuda)
     require_triton_compiler(
-        training_plan.effective_config(run), around.environment, on_gpu=around.hardware.has_cuda
+        training_plan.effective_config(run), context.environment, on_gpu=context.hardware.has_cuda
     )
-    output = open_store(run.output_uri, around.environment)
-    claim_output(output, run, around.stop, is_first_node=around.node == 0)
-    store = open_store(locations.join(run.output_uri, run.run_id), around.environment)
-    if (outcome := artifact.published_outcome(store, around.stop)) is not None:
+    output = open_store(run.output_uri, context.environment)
+    claim_output(output, run, context.stop, is_first_node=context.node == 0)
+    store = open_store(locations.join(run.output_uri, run.run_id), context.environment)
+    if (outcome := artifact.published_outcome(store, context.stop)) is not None:
         log.info("the run is complete already uri=%s", store.uri)
-        if around.node == 0 and outcome.artifact is not None:
+        if context.node == 0 and outcome.artifact is not None:
             # The attempt that completed it may have been stopped before its last write.
-            artifact.point_to(output, run, outcome.artifact.digest, around.stop)
-        return _pushed(run, around, store, outcome)
-    hub = open_hub(run, around.environment, around.stop) if around.node == 0 else None
-    fetched = _fetch(run, around, store)
+            artifact.point_to(output, run, outcome.artifact.digest, context.stop)
+        return _pushed(run, context, store, outcome)
+    hub = open_hub(run, context.environment, context.stop) if context.node == 0 else None
+    fetched = _fetch(run, context, store)
     run = fetched.run
 
-    around.reporter.enter(TrainerPhase.CHECKING)
-    planned = _plan(fetched, around)
+    context.reporter.enter(TrainerPhase.CHECKING)
+    planned = _plan(fetched, context)
     origins = Origins.of(training_plan.effective_config(run), fetched.paths)
-    launching.wait_for_master(run.world, around.stop)
+    launching.wait_for_master(run.world, context.stop)
 
-    around.reporter.enter(TrainerPhase.TRAINING)
+    context.reporter.enter(TrainerPhase.TRAINING)
     base_model = str(training_plan.effective_config(run)["model_name_or_path"])
-    pushes = CheckpointPusher(hub, around.workspace.hub, base_model)
-    results = rank_supervision.train(run, around, store, planned, pushes)
-    if around.node != 0:
+    pushes = CheckpointPusher(hub, context.workspace.hub, base_model)
+    results = rank_supervision.train(run, context, store, planned, pushes)
+    if context.node != 0:
         step, total_steps = results[0].step, results[0].total_steps
         return Outcome(step=step, total_steps=total_steps, world_size=run.world.size)
-    results = [_with_notes(results[0], around, planned), *results[1:]]
-    told = _tell(run, around, planned, origins, hub)
+    results = [_with_notes(results[0], context, planned), *results[1:]]
+    told = _tell(run, context, planned, origins, hub)
     # Not at once: to finish is the shortest way to losing nothing.
-    stop = rank_supervision.stop_after_training(around)
+    stop = rank_supervision.stop_after_training(context)
     try:
         if (failure := results[0].failure) is not None:
-            kept = artifact.keep_rejected(store, run, around.workspace, results[0], told, stop)
+            kept = artifact.keep_rejected(store, run, context.workspace, results[0], told, stop)
             message = f"{failure.message}; what was trained is kept in {kept}"
             raise AttemptFailed(replace(failure, message=message))
 
-        around.reporter.note_answers(artifact.answers_in(around.workspace, told.redaction))
-        around.reporter.enter(TrainerPhase.PUBLISHING)
-        outcome = artifact.publish(output, store, run, around.workspace, results[0], told, stop)
+        context.reporter.note_answers(artifact.answers_in(context.workspace, told.redaction))
+        context.reporter.enter(TrainerPhase.PUBLISHING)
+        outcome = artifact.publish(output, store, run, context.workspace, results[0], told, stop)
     except Interrupted:
-        rank_supervision.save_last_step(run, around, store, planned)
+        rank_supervision.save_last_step(run, context, store, planned)
         raise
     return replace(
-        _pushed(run, around, store, outcome),
+        _pushed(run, context, store, outcome),
         resumed_from_step=fetched.resume_step,
-        checkpoint_step=around.reporter.current().checkpoint_step or 0,
+        checkpoint_step=context.reporter.current().checkpoint_step or 0,
     )
 
 
-def _fetch(run: Run, around: Surroundings, store: Store) -> _Fetched:
+def _fetch(run: Run, context: AttemptContext, store: Store) -> _Fetched:
     """Bring model, data and the newest checkpoint here."""
-    paths = _fetch_inputs(run, around)
+    paths = _fetch_inputs(run, context)
     # Into the trainer's own folder: it looks there for the best one, and removes what it may.
     checkpoint = checkpoints.fetch_newest(
         store,
-        around.workspace.training,
-        around.stop,
+        context.workspace.training,
+        context.stop,
         with_best=bool(run.config.get("load_best_model_at_end")),
     )
     if checkpoint is not None:
         run = go_on(run, training_plan.effective_config(run), checkpoint)
     fetched = _Fetched(run=run, paths=paths, checkpoint=checkpoint)
-    around.reporter.note_resumed(fetched.resume_step)
+    context.reporter.note_resumed(fetched.resume_step)
     return fetched
 
 
-def _plan(fetched: _Fetched, around: Surroundings) -> training_plan.TrainingPlan:
+def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingPlan:
     """Settle what the ranks are started with, and write it where they read it."""
     run, paths, checkpoint = fetched.run, fetched.paths, fetched.checkpoint
     # Checked again for what only the model tells, such as its context length.
-    _check(run, around, model=read_fetched_config(run.config.get("model_name_or_path"), paths))
-    expected = expect_memory(run, around.hardware, paths, around.environment)
+    _check(run, context, model=read_fetched_config(run.config.get("model_name_or_path"), paths))
+    expected = expect_memory(run, context.hardware, paths, context.environment)
     if expected is not None:
-        around.reporter.note_memory(expected.total)
+        context.reporter.note_memory(expected.total)
         require_memory(
             expected,
-            around.hardware,
+            context.hardware,
             lambda gpu_bytes: remedy_for(
-                run, around.hardware, paths, around.environment, gpu_bytes
+                run, context.hardware, paths, context.environment, gpu_bytes
             ),
         )
-    around.stop.check()
+    context.stop.check()
     planned = training_plan.plan_training(
         run,
-        around.hardware,
+        context.hardware,
         local_paths=paths,
-        output=around.workspace.training,
+        output=context.workspace.training,
         resume=checkpoint.folder if checkpoint else None,
     )
-    _write_orders(run, around, planned, fetched.resume_step)
+    _write_rank_settings(run, context, planned, fetched.resume_step)
     return planned
 
 
 def _tell(
     run: Run,
-    around: Surroundings,
+    context: AttemptContext,
     planned: training_plan.TrainingPlan,
     origins: Origins,
     hub: HubClient | None,
-) -> Circumstances:
+) -> RunFacts:
     """How the attempt went, for those who will read its report."""
     return replace(
-        circumstances_of(run, planned, around.workspace, around.reporter, around.environment),
+        run_facts_of(run, planned, context.workspace, context.reporter, context.environment),
         repository=None if hub is None else hub.destination.repository,
         digests=origins.digests(),
         licence=origins.licence(),
-        hardware=_hardware(around),
+        hardware=_hardware(context),
     )
 
 
 def _with_notes(
-    result: RankResult, around: Surroundings, planned: training_plan.TrainingPlan
+    result: RankResult, context: AttemptContext, planned: training_plan.TrainingPlan
 ) -> RankResult:
     """The first rank's result with what is to be known of the GPUs that it trained on."""
-    notes = [*gpu_notes(planned.config, around.hardware)]
-    if nccl_log.SOCKETS in nccl_log.read_transports(around.workspace.nccl):
+    notes = [*gpu_notes(planned.config, context.hardware)]
+    if nccl_log.SOCKETS in nccl_log.read_transports(context.workspace.nccl):
         notes.append(nccl_log.OVER_SOCKETS)
     return result.noting(*notes)
 
 
-def _hardware(around: Surroundings) -> str:
+def _hardware(context: AttemptContext) -> str:
     """The GPUs and how they were connected, in words; empty for a job on CPUs."""
-    if not around.hardware.has_cuda and around.hardware.found.driver is None:
+    if not context.hardware.has_cuda and context.hardware.found.driver is None:
         return ""
-    transports = " and ".join(nccl_log.read_transports(around.workspace.nccl))
-    return f"{around.hardware.found}{transports and f', NCCL over {transports}'}"
+    transports = " and ".join(nccl_log.read_transports(context.workspace.nccl))
+    return f"{context.hardware.found}{transports and f', NCCL over {transports}'}"
 
 
-def _pushed(run: Run, around: Surroundings, store: Store, outcome: Outcome) -> Outcome:
+def _pushed(run: Run, context: AttemptContext, store: Store, outcome: Outcome) -> Outcome:
     """The outcome of a complete run, once it is on the hub too where it is to be there."""
-    if around.node == 0:
-        push_complete(run, around.environment, store, outcome, around.workspace, around.stop)
+    if context.node == 0:
+        push_complete(run, context.environment, store, outcome, context.workspace, context.stop)
     return outcome
 
 
-def _check(run: Run, around: Surroundings, *, model: Mapping[str, Any] | None) -> None:
+def _check(run: Run, context: AttemptContext, *, model: Mapping[str, Any] | None) -> None:
     training_plan.check_run(
         run,
-        around.hardware,
+        context.hardware,
         trl_version=metadata.version("trl"),
-        variables=around.environment if around.has_whole_environment else None,
+        variables=context.environment if context.has_whole_environment else None,
         model=model,
     )
 
 
-def _fetch_inputs(run: Run, around: Surroundings) -> dict[str, Path]:
+def _fetch_inputs(run: Run, context: AttemptContext) -> dict[str, Path]:
     """Where each model and data set of the config is now, hub names left out."""
     paths: dict[str, Path] = {}
     for place, (key, name) in enumerate(
         training_plan.names_in(training_plan.effective_config(run))
     ):
-        folder = around.workspace.inputs / f"{place}-{key}"
-        found = fetching.fetch(key, name, folder, around.environment, around.stop)
+        folder = context.workspace.inputs / f"{place}-{key}"
+        found = fetching.fetch(key, name, folder, context.environment, context.stop)
         if found is not None:
             paths[name] = found
     return paths
 
 
-def _write_orders(
-    run: Run, around: Surroundings, planned: training_plan.TrainingPlan, resume_step: int
+def _write_rank_settings(
+    run: Run, context: AttemptContext, planned: training_plan.TrainingPlan, resume_step: int
 ) -> None:
-    workspace, gpus = around.workspace, around.hardware.gpus
+    workspace, gpus = context.workspace, context.hardware.gpus
     workspace.config.write_text(yaml.safe_dump(dict(planned.config), allow_unicode=True))
-    formation = formation_of(planned.config, run.world)
-    log.info("training together: %s", formation)
-    orders = Orders(
+    topology = topology_of(planned.config, run.world)
+    log.info("training together: %s", topology)
+    settings = RankSettings(
         world_size=run.world.size,
-        strategy="" if formation.is_guessed else formation.strategy,
+        strategy="" if topology.is_guessed else topology.strategy,
         is_distributed=planned.is_distributed,
         resume_step=resume_step,
         gpus=gpus,
         measures_base=planned.measures_base,
     )
-    workspace.orders.write_text(orders.to_json())
+    workspace.rank_settings.write_text(settings.to_json())
 
 
-def _failed(around: Surroundings, failure: Failure | None) -> Outcome:
+def _failed(context: AttemptContext, failure: Failure | None) -> Outcome:
     """The outcome of an attempt that did not succeed; no failure means that it was stopped."""
-    progress = around.reporter.current()
+    progress = context.reporter.current()
     # Before its first step an attempt stands where it went on from.
     step = progress.step or progress.resumed_from_step or 0
     checkpoint_step = progress.checkpoint_step or 0

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from finetune_contract import mounts
 from finetune_contract.documents import InvalidDocument
-from finetune_contract.outcome import Outcome
+from finetune_contract.outcome import Failure, Outcome
 from finetune_contract.reasons import Reason
-from finetune_contract.run import Run
+from finetune_contract.run import Run, digest
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.redaction import hide_in_output
@@ -27,7 +27,7 @@ from finetune_trainer.progress.reporting import (
     both,
     sink_from_environment,
 )
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
     try:
-        run = Run.from_json(options.run.read_bytes())
+        document = options.run.read_bytes()
+        if (failure := _find_mismatch(document, options.run)) is not None:
+            return Outcome(failure=failure)
+        run = Run.from_json(document)
         hide_in_output(os.environ, run.config)
         options.work.mkdir(parents=True, exist_ok=True)
     except (OSError, InvalidDocument) as error:
@@ -59,7 +62,7 @@ def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
             )
         )
     workspace = Workspace(root=options.work.absolute())
-    around = Surroundings(
+    context = AttemptContext(
         workspace=workspace,
         environment=os.environ,
         hardware=_look_for_hardware(),
@@ -73,7 +76,19 @@ def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
         grace_seconds=float(os.environ.get(mounts.ENV_GRACE_SECONDS, DEFAULT_GRACE_SECONDS)),
         node=int(os.environ.get(mounts.ENV_NODE_RANK, "0")),
     )
-    return carry_out(run, around)
+    return carry_out(run, context)
+
+
+def _find_mismatch(document: bytes, path: Path) -> Failure | None:
+    """An attempt trains what its Job was made for, or nothing: a ConfigMap may be an older one."""
+    expected = os.environ.get(mounts.ENV_RUN_DIGEST)
+    if not expected or digest(document) == expected:
+        return None
+    return Reason.RUN_DOCUMENT_MISMATCH.failure(
+        f"{path} is not the run document that this attempt was made for: its sha256 is "
+        f"{digest(document)}, expected {expected}",
+        "nothing: the next attempt is made with a run document of its own",
+    )
 
 
 def _look_for_hardware() -> Hardware:

@@ -22,7 +22,7 @@ from finetune_contract.documents import InvalidDocument
 from finetune_trainer.exchange.workspace import write_atomically
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.storage import transfer
-from finetune_trainer.storage.manifest import File, Manifest
+from finetune_trainer.storage.manifest import ArtifactManifest, File
 from finetune_trainer.storage.store import Store, read_if_there
 
 log = logging.getLogger(__name__)
@@ -133,12 +133,12 @@ def _folder(target: Path, step: int) -> Path:
 
 def _fetch(
     store: Store, step: int, sizes: Mapping[str, int], folder: Path, stop: StopRequest
-) -> Manifest | None:
+) -> ArtifactManifest | None:
     """The manifest of a checkpoint of which every byte is there, and right."""
     prefix = layout.checkpoint_prefix(step)
     try:
         body = transfer.ask(lambda: store.read(f"{prefix}/{layout.MANIFEST}"), prefix, stop)
-        manifest = Manifest.from_json(body)
+        manifest = ArtifactManifest.from_json(body)
     except (FileNotFoundError, InvalidDocument):
         return None
     below = {path.removeprefix(f"{prefix}/"): size for path, size in sizes.items()}
@@ -161,17 +161,19 @@ def write(store: Store, folder: Path, step: int, writer: Writer) -> bool:
     uploaded = transfer.upload(store, folder, f"{prefix}/{own}")
     files = tuple(replace(file, path=file.path.removeprefix(f"{prefix}/")) for file in uploaded)
     if writer.node != 0:
-        _write(store, f"{prefix}/{attempt}/part-{writer.node}.json", Manifest(files=files))
+        _write(store, f"{prefix}/{attempt}/part-{writer.node}.json", ArtifactManifest(files=files))
         return _wait_until_complete(store, prefix, attempt)
     others = _wait_for_parts(store, f"{prefix}/{attempt}", writer.nodes)
     if others is None:
         return False
     facts = {**writer.facts, "step": step, "folder": attempt, "nodes": writer.nodes}
-    _write(store, f"{prefix}/{layout.MANIFEST}", Manifest(files=files + others, facts=facts))
+    _write(
+        store, f"{prefix}/{layout.MANIFEST}", ArtifactManifest(files=files + others, facts=facts)
+    )
     return True
 
 
-def _write(store: Store, path: str, manifest: Manifest) -> None:
+def _write(store: Store, path: str, manifest: ArtifactManifest) -> None:
     transfer.ask(lambda: store.write(path, manifest.to_json().encode()), path)
 
 
@@ -183,14 +185,14 @@ def _wait_for_parts(store: Store, folder: str, nodes: int) -> tuple[File, ...] |
         if body is None:
             log.warning("checkpoint stays incomplete, no part of node=%d", node)
             return None
-        files += Manifest.from_json(body).files
+        files += ArtifactManifest.from_json(body).files
     return files
 
 
 def _wait_until_complete(store: Store, prefix: str, attempt: str) -> bool:
     """Whether node 0 completed it: the other nodes' outcomes tell what was saved, too."""
     body = _wait_for(store, f"{prefix}/{layout.MANIFEST}", MANIFEST_TIMEOUT_SECONDS)
-    return body is not None and Manifest.from_json(body).facts.get("folder") == attempt
+    return body is not None and ArtifactManifest.from_json(body).facts.get("folder") == attempt
 
 
 def _wait_for(store: Store, path: str, seconds: float) -> bytes | None:

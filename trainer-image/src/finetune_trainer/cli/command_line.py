@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from finetune_contract import layout
-from finetune_contract.outcome import Blame, ExitCode, Outcome
+from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_contract.reasons import Reason
 from finetune_contract.run import Run
 from finetune_trainer.attempt.stages import carry_out
@@ -28,7 +28,7 @@ from finetune_trainer.plan.node.gpu_probe import find_hardware
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter
 from finetune_trainer.storage import locations
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 
 GRACE_SECONDS = 600.0
 """Nobody kills a run in a terminal: Ctrl-C may take as long as saving takes."""
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _train(described: Run, workspace: Workspace, hardware: Hardware, stop: StopRequest) -> int:
     display = terminal.Display()
-    around = Surroundings(
+    context = AttemptContext(
         workspace=workspace,
         environment=os.environ,
         hardware=hardware,
@@ -101,7 +101,7 @@ def _train(described: Run, workspace: Workspace, hardware: Hardware, stop: StopR
         # Whoever has logged in to a hub or tracker here has a file at home that says so.
         has_whole_environment=False,
     )
-    outcome = carry_out(described, around)
+    outcome = carry_out(described, context)
     display.close()
     if outcome.failure is not None:
         return _tell(outcome, _kept_log(outcome, workspace))
@@ -118,9 +118,9 @@ def _tell(outcome: Outcome, log: Path | None) -> int:
 
 def _kept_log(outcome: Outcome, workspace: Workspace) -> Path | None:
     """The ranks' log where it helps: nobody needs one to correct a job of their own."""
-    is_wanted = outcome.failure is not None and outcome.failure.blame in (
-        Blame.INTERNAL,
-        Blame.INFRASTRUCTURE,
+    is_wanted = outcome.failure is not None and outcome.failure.category in (
+        Category.INTERNAL,
+        Category.INFRASTRUCTURE,
     )
     if not is_wanted or not workspace.log.is_file():
         return None

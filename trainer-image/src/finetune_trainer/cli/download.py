@@ -17,7 +17,7 @@ from finetune_contract.outcome import ExitCode
 from finetune_trainer.cli.validate import NO_INPUT
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.storage import locations, transfer
-from finetune_trainer.storage.manifest import Manifest, Pointer
+from finetune_trainer.storage.manifest import ArtifactManifest, Pointer
 from finetune_trainer.storage.store import Store, open_store, read_if_there
 
 STANDARD_OUTPUT = "-"
@@ -63,7 +63,7 @@ def download(options: argparse.Namespace) -> int:
         else:
             _fill_folder(store, manifest, folder)
     except AttemptFailed as error:
-        return _refuse(error.failure.message, ExitCode.of(error.failure.blame))
+        return _refuse(error.failure.message, ExitCode.of(error.failure.category))
     except InvalidDocument as error:
         return _refuse(f"{options.uri}: {error}", ExitCode.INFRASTRUCTURE)
     except KeyboardInterrupt:
@@ -82,35 +82,35 @@ def _refuse(sentence: str, code: int) -> int:
     return int(code)
 
 
-def _find_run(uri: str, environment: Mapping[str, str]) -> tuple[Store, Manifest] | None:
+def _find_run(uri: str, environment: Mapping[str, str]) -> tuple[Store, ArtifactManifest] | None:
     """The complete run at this place, or whose artifact that is; else the newest below it."""
     parent, _, name = uri.rpartition("/")
     places = [parent] if name in (layout.ADAPTER, layout.MODEL) else []
     for place in (uri, *places):
         store = open_store(place, environment)
         if (body := _ask_for(store, layout.MANIFEST)) is not None:
-            return store, Manifest.from_json(body)
+            return store, ArtifactManifest.from_json(body)
     pointer = _ask_for(open_store(uri, environment), layout.LATEST)
     if pointer is None:
         return None
     run_id = read(Pointer, pointer, layout.LATEST).run_id
     newest = open_store(locations.join(uri, run_id), environment)
     body = _ask_for(newest, layout.MANIFEST)
-    return None if body is None else (newest, Manifest.from_json(body))
+    return None if body is None else (newest, ArtifactManifest.from_json(body))
 
 
 def _ask_for(store: Store, path: str) -> bytes | None:
     return transfer.ask(lambda: read_if_there(store, path), path)
 
 
-def _fill_folder(store: Store, manifest: Manifest, folder: Path) -> None:
+def _fill_folder(store: Store, manifest: ArtifactManifest, folder: Path) -> None:
     found = transfer.download(store, {file.path: folder / file.path for file in manifest.files})
     transfer.require_intact(store, {file.path: file.sha256 for file in manifest.files}, found)
     # Last, as in the store: a folder that has one is complete.
     (folder / layout.MANIFEST).write_text(manifest.to_json())
 
 
-def _write_archive(store: Store, manifest: Manifest, stream: IO[bytes]) -> None:
+def _write_archive(store: Store, manifest: ArtifactManifest, stream: IO[bytes]) -> None:
     """One file after the other, so that there need not be room for all of them."""
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -14,7 +14,7 @@ from finetune_spec.schedule import TEMPLATE, check_schedule
 from finetune_spec.shape import KIND, SCHEDULE_KIND, check_schedule_shape, check_shape, template_of
 from finetune_trainer.cli.overrides import Override, apply_overrides
 from finetune_trainer.cli.yaml.source_lines import Document, read_documents
-from finetune_trainer.cli.yaml.tree import Found, Place
+from finetune_trainer.cli.yaml.tree import Found, Position
 
 _GROUP = "finetune.dev/"
 _NEAR = 0.8
@@ -53,7 +53,7 @@ def check_file(
     if is_named and not checked and not skipped:
         message = f"holds nothing: expected a {KIND}, a {SCHEDULE_KIND} or an SFT config"
         nothing = Problem(path="", message=message)
-        found.append(Found(problem=nothing, place=Place(line=1, column=1)))
+        found.append(Found(problem=nothing, place=Position(line=1, column=1)))
         checked = 1
     return CheckedFile(found=tuple(found), checked=checked, skipped=tuple(skipped))
 

@@ -16,7 +16,7 @@ from finetune_contract.reasons import Reason
 from finetune_spec.schedule import TEMPLATE
 from finetune_spec.shape import SCHEDULE_KIND
 from finetune_trainer.cli.yaml.source_lines import Document, read_documents
-from finetune_trainer.cli.yaml.tree import Node, Place
+from finetune_trainer.cli.yaml.tree import Node, Position
 from finetune_trainer.failures.errors import attempt_failed
 
 Path = tuple[str | int, ...]
@@ -83,7 +83,7 @@ def _parse(setting: str) -> Override:
             f"--set {setting}: expected key=value",
             "write for example --set learning_rate=1e-4",
         )
-    place = Place(line=1, column=1, origin=f"--set {key}")
+    place = Position(line=1, column=1, origin=f"--set {key}")
     documents = list(read_documents(text.encode()))
     found = [one for document in documents for one in document.found]
     if found or len(documents) > 1:
@@ -106,7 +106,7 @@ def _parts(key: str) -> Iterator[str | int]:
         position = found.end()
 
 
-def _moved(node: Node, place: Place) -> Node:
+def _moved(node: Node, place: Position) -> Node:
     children = {key: _moved(child, place) for key, child in node.children.items()}
     return replace(node, place=place, keys=dict.fromkeys(node.keys, place), children=children)
 
@@ -140,7 +140,7 @@ def _with_item(node: Node, index: int, new: Node) -> Node:
     return replace(node, value=values, children={**node.children, index: new})
 
 
-def _dead_end(step: str | int, place: Place) -> Exception:
+def _dead_end(step: str | int, place: Position) -> Exception:
     return attempt_failed(
         Reason.INVALID_JOB,
         f"{place.origin}: there is nothing to set {step} in",

@@ -15,7 +15,7 @@ from finetune_spec.memory import Architecture, Estimate, read_config
 from finetune_spec.memory.fitting import describe
 from finetune_spec.quantities import parse_quantity, render_bytes
 from finetune_trainer.cli import job_file, overrides
-from finetune_trainer.cli.preview import Prospect, foresee
+from finetune_trainer.cli.preview import Preview, preview_run
 from finetune_trainer.cli.validate import NO_INPUT
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.inputs.model_facts import ModelUnknown, find_facts
@@ -80,7 +80,7 @@ def plan(options: argparse.Namespace) -> int:
     config = read_config(job.config, context)
     name = config["model_name_or_path"]
     model, reason = _find_model(name, config["model_revision"])
-    prospect = foresee(
+    preview = preview_run(
         config,
         context,
         model=model,
@@ -88,60 +88,60 @@ def plan(options: argparse.Namespace) -> int:
         gpu_bytes=options.gpu_memory,
     )
     if options.output == "json":
-        print(json.dumps(render_json(job.name, name, prospect, reason), indent=2))
+        print(json.dumps(render_json(job.name, name, preview, reason), indent=2))
     else:
-        print("\n".join(render_text(job.name, name, prospect, model, reason)))
+        print("\n".join(render_text(job.name, name, preview, model, reason)))
     return int(ExitCode.SUCCEEDED)
 
 
 def render_text(
-    job: str, name: str, prospect: Prospect, model: Architecture | None, reason: str
+    job: str, name: str, preview: Preview, model: Architecture | None, reason: str
 ) -> Iterator[str]:
     """A table of words and figures, for people."""
-    yield f"{job}: {_world(prospect)}"
+    yield f"{job}: {_world(preview)}"
     yield _row("model", name if model is None else f"{name} ({_model(model)})")
-    yield _row("trains", f"{prospect.method}{_trainable(prospect.estimate)}")
-    yield _row("precision", prospect.precision)
-    if prospect.world_size > 1:
-        yield _row("strategy", f"{prospect.strategy} over {prospect.world_size} processes")
-    yield _row("batch", _batch(prospect))
-    yield _row("rows", _length(prospect))
-    yield _row("steps", str(prospect.steps or "known after the data is read"))
-    if prospect.estimate is None:
+    yield _row("trains", f"{preview.method}{_trainable(preview.estimate)}")
+    yield _row("precision", preview.precision)
+    if preview.world_size > 1:
+        yield _row("strategy", f"{preview.strategy} over {preview.world_size} processes")
+    yield _row("batch", _batch(preview))
+    yield _row("rows", _length(preview))
+    yield _row("steps", str(preview.steps or "known after the data is read"))
+    if preview.estimate is None:
         yield _row("memory", f"unknown: {reason}")
         return
-    yield from _memory(prospect.estimate)
-    yield from _verdict(prospect)
+    yield from _memory(preview.estimate)
+    yield from _verdict(preview)
 
 
-def render_json(job: str, name: str, prospect: Prospect, reason: str) -> Mapping[str, Any]:
+def render_json(job: str, name: str, preview: Preview, reason: str) -> Mapping[str, Any]:
     """The same for programs; what is not known is null, and memory then has a reason."""
-    found = prospect.estimate
+    found = preview.estimate
     memory: dict[str, Any] = {"unknown": reason}
     if found is not None:
         memory = {
             "totalBytes": found.total,
             "parts": found.parts,
             "isKnownArchitecture": found.is_known,
-            "gpuBytes": prospect.gpu_bytes,
-            "fits": prospect.fits,
-            "proposal": prospect.proposal and dict(prospect.proposal.settings),
+            "gpuBytes": preview.gpu_bytes,
+            "fits": preview.fits,
+            "proposal": preview.proposal and dict(preview.proposal.settings),
         }
     return {
         "job": job,
         "model": name,
-        "nodes": prospect.nodes,
-        "processesPerNode": prospect.processes_per_node,
-        "worldSize": prospect.world_size,
-        "strategy": prospect.strategy,
-        "effectiveBatch": prospect.effective_batch,
-        "maxLength": prospect.max_length,
-        "packing": prospect.is_packed,
-        "precision": prospect.precision,
-        "method": prospect.method,
+        "nodes": preview.nodes,
+        "processesPerNode": preview.processes_per_node,
+        "worldSize": preview.world_size,
+        "strategy": preview.strategy,
+        "effectiveBatch": preview.effective_batch,
+        "maxLength": preview.max_length,
+        "packing": preview.is_packed,
+        "precision": preview.precision,
+        "method": preview.method,
         "parameters": found and found.parameters,
         "trainableParameters": found and found.trainable,
-        "steps": prospect.steps,
+        "steps": preview.steps,
         "memory": memory,
     }
 
@@ -154,11 +154,11 @@ def _find_model(name: str, revision: str | None) -> tuple[Architecture | None, s
         return None, str(unknown)
 
 
-def _world(prospect: Prospect) -> str:
-    if prospect.world_size == 1:
+def _world(preview: Preview) -> str:
+    if preview.world_size == 1:
         return "one process"
-    nodes = "1 node" if prospect.nodes == 1 else f"{prospect.nodes} nodes"
-    return f"{nodes} x {prospect.processes_per_node} processes"
+    nodes = "1 node" if preview.nodes == 1 else f"{preview.nodes} nodes"
+    return f"{nodes} x {preview.processes_per_node} processes"
 
 
 def _model(model: Architecture) -> str:
@@ -175,22 +175,22 @@ def _trainable(found: Estimate | None) -> str:
     return f": {_count(found.trainable)} parameters ({share:.2%} of the model's)"
 
 
-def _batch(prospect: Prospect) -> str:
-    factors = [f"{prospect.rows} rows"]
-    if prospect.accumulation > 1:
-        factors.append(f"{prospect.accumulation} accumulated")
-    if prospect.world_size > 1:
-        factors.append(f"{prospect.world_size} processes")
+def _batch(preview: Preview) -> str:
+    factors = [f"{preview.rows} rows"]
+    if preview.accumulation > 1:
+        factors.append(f"{preview.accumulation} accumulated")
+    if preview.world_size > 1:
+        factors.append(f"{preview.world_size} processes")
     if len(factors) == 1:
-        return f"{prospect.effective_batch} rows a step"
-    return f"{' x '.join(factors)} = {prospect.effective_batch} rows a step"
+        return f"{preview.effective_batch} rows a step"
+    return f"{' x '.join(factors)} = {preview.effective_batch} rows a step"
 
 
-def _length(prospect: Prospect) -> str:
-    if prospect.max_length is None:
+def _length(preview: Preview) -> str:
+    if preview.max_length is None:
         return "of any length: the longest decides over memory, here taken for the model's context"
-    packed = "packed to" if prospect.is_packed else "cut at"
-    return f"{packed} {prospect.max_length} tokens (max_length)"
+    packed = "packed to" if preview.is_packed else "cut at"
+    return f"{packed} {preview.max_length} tokens (max_length)"
 
 
 def _memory(found: Estimate) -> Iterator[str]:
@@ -201,15 +201,15 @@ def _memory(found: Estimate) -> Iterator[str]:
         yield _row("", "gradients come as activations go: only the larger of both counts")
 
 
-def _verdict(prospect: Prospect) -> Iterator[str]:
-    if prospect.estimate is None or prospect.gpu_bytes is None:
+def _verdict(preview: Preview) -> Iterator[str]:
+    if preview.estimate is None or preview.gpu_bytes is None:
         return
-    total, there = prospect.estimate.total, prospect.gpu_bytes
+    total, there = preview.estimate.total, preview.gpu_bytes
     if total <= there:
         yield _row("fits", f"in {render_bytes(there)}, {render_bytes(there - total)} to spare")
     else:
         missing = f"{render_bytes(total - there)} more than {render_bytes(there)}"
-        yield _row("does not fit", f"{missing}: {describe(prospect.proposal)}")
+        yield _row("does not fit", f"{missing}: {describe(preview.proposal)}")
 
 
 def _row(name: str, words: str) -> str:

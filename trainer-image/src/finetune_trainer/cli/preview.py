@@ -13,7 +13,7 @@ from finetune_spec.memory.strategy import HALF, Strategy, read_strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prospect:
+class Preview:
     """What can be said before anything runs; None where it can't."""
 
     nodes: int
@@ -49,21 +49,21 @@ class Prospect:
         return self.estimate.total <= self.gpu_bytes
 
 
-def foresee(
+def preview_run(
     config: Reading,
     context: Context,
     *,
     model: Architecture | None,
     train_rows: int | None,
     gpu_bytes: int | None,
-) -> Prospect:
-    """The prospect of a config that is right."""
+) -> Preview:
+    """The preview of a config that is right."""
     found = None if model is None else estimate_memory(config, model, context)
     proposal = None
     if model is not None and found is not None and gpu_bytes is not None:
         is_enough = found.total <= gpu_bytes
         proposal = None if is_enough else propose(config, model, context, gpu_bytes)
-    return Prospect(
+    return Preview(
         nodes=context.nodes or 1,
         processes_per_node=context.processes_per_node or 1,
         rows=config["per_device_train_batch_size"],

@@ -35,7 +35,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class CheckedSource:
     """A file, and what was found in it."""
 
     name: str
@@ -95,13 +95,13 @@ def _validate(options: argparse.Namespace, settings: Sequence[overrides.Override
     return exit_code(sources, is_strict=options.strict)
 
 
-def exit_code(sources: Sequence[Source], *, is_strict: bool) -> int:
+def exit_code(sources: Sequence[CheckedSource], *, is_strict: bool) -> int:
     """USER where something must be changed, else SUCCEEDED."""
     counts = any(is_strict or not found.problem.is_warning for _, found in _all(sources))
     return int(ExitCode.USER if counts else ExitCode.SUCCEEDED)
 
 
-def _read(name: str, settings: Sequence[overrides.Override]) -> Iterator[Source]:
+def _read(name: str, settings: Sequence[overrides.Override]) -> Iterator[CheckedSource]:
     """
     Raises:
         OSError: there is no such file, or it cannot be read.
@@ -113,12 +113,12 @@ def _read(name: str, settings: Sequence[overrides.Override]) -> Iterator[Source]
 
     if name == "-":
         content = sys.stdin.buffer.read()
-        yield Source(name=_STANDARD_INPUT, checked=check(content, is_named=True))
+        yield CheckedSource(name=_STANDARD_INPUT, checked=check(content, is_named=True))
     elif Path(name).is_dir():
         for path in sorted(_files_in(Path(name))):
-            yield Source(name=str(path), checked=check(path.read_bytes(), is_named=False))
+            yield CheckedSource(name=str(path), checked=check(path.read_bytes(), is_named=False))
     else:
-        yield Source(name=name, checked=check(Path(name).read_bytes(), is_named=True))
+        yield CheckedSource(name=name, checked=check(Path(name).read_bytes(), is_named=True))
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
@@ -128,13 +128,13 @@ def _files_in(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _all(sources: Sequence[Source]) -> Iterator[tuple[str, Found]]:
+def _all(sources: Sequence[CheckedSource]) -> Iterator[tuple[str, Found]]:
     for source in sources:
         for found in source.checked.found:
             yield source.name, found
 
 
-def render_text(sources: Sequence[Source]) -> str:
+def render_text(sources: Sequence[CheckedSource]) -> str:
     """One line for each problem, `file:line:column: ...`, a paragraph for each file, a count."""
     paragraphs = []
     for source in sources:
@@ -145,7 +145,7 @@ def render_text(sources: Sequence[Source]) -> str:
     return "\n\n".join([*paragraphs, _count(sources)])
 
 
-def render_json(sources: Sequence[Source]) -> str:
+def render_json(sources: Sequence[CheckedSource]) -> str:
     """A list of all problems."""
     problems = [
         {
@@ -161,7 +161,7 @@ def render_json(sources: Sequence[Source]) -> str:
     return json.dumps(problems, indent=2, ensure_ascii=False)
 
 
-def render_github(sources: Sequence[Source]) -> str:
+def render_github(sources: Sequence[CheckedSource]) -> str:
     """Workflow commands, which GitHub shows beside the lines of a pull request."""
     lines = [
         f"::{_severity(found)} file={_property(name)},line={found.place.line},"
@@ -184,7 +184,7 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _count(sources: Sequence[Source]) -> str:
+def _count(sources: Sequence[CheckedSource]) -> str:
     checked = sum(source.checked.checked for source in sources)
     warnings = sum(found.problem.is_warning for _, found in _all(sources))
     mistakes = sum(not found.problem.is_warning for _, found in _all(sources))

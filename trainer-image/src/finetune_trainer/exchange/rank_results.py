@@ -19,7 +19,7 @@ CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.
 """What native code ends with by its own doing."""
 
 
-class Ending(StrEnum):
+class RankEnding(StrEnum):
     """How a rank ended."""
 
     RUNNING = "Running"
@@ -39,7 +39,7 @@ class RankResult:
     rank: int
     time: float
     """Seconds since the epoch."""
-    ending: Ending
+    ending: RankEnding
     failure: Failure | None = None
     step: int = 0
     total_steps: int = 0
@@ -81,14 +81,14 @@ def cause_of_failure(
     for failure in failed:
         if failure.reason != Reason.PEER_LOST:
             return failure
-    killed = [result for result in results if result.ending is Ending.RUNNING]
+    killed = [result for result in results if result.ending is RankEnding.RUNNING]
     if killed and len(results) == len(expected_ranks):
         return _killed(killed)
     if failed:
         return failed[0]
     if world_size == 1:
         # There was nobody for it to find: it was gone before it could say that it had begun.
-        return _killed([RankResult(rank=0, time=0, ending=Ending.RUNNING)])
+        return _killed([RankResult(rank=0, time=0, ending=RankEnding.RUNNING)])
     return Reason.RENDEZVOUS_FAILED.failure(
         "the ranks never began: they did not find each other",
         "check that every node's pod runs and that a NetworkPolicy lets them talk",

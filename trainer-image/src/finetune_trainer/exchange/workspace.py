@@ -30,9 +30,9 @@ class Workspace:
         return self.root / "config.yaml"
 
     @property
-    def orders(self) -> Path:
+    def rank_settings(self) -> Path:
         """What else the ranks must know."""
-        return self.root / "orders.json"
+        return self.root / "rank_settings.json"
 
     @property
     def training(self) -> Path:

@@ -4,8 +4,8 @@
     AttemptFailed   the attempt cannot succeed; carries the failure that the outcome will tell
     Interrupted     somebody stopped the attempt (SIGTERM)
 
-Anything else that is raised is unforeseen: `classification` gives it a blame by what it is and by
-the stage in which it was raised.
+Anything else that is raised is unforeseen: `classification` gives it a category by what it is and
+by the stage in which it was raised.
 """
 
 from enum import StrEnum

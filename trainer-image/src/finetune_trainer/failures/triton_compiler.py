@@ -24,7 +24,7 @@ _COMPILERS = ("gcc", "clang")
 _HEADER_PATHS = ("CPATH", "C_INCLUDE_PATH")
 """Variables that lead a compiler to headers elsewhere."""
 
-_COMPLAINTS = {
+_KNOWN_ERRORS = {
     r"Failed to find C compiler": "Triton found no C compiler in this image",
     # Its driver, and the one other C file of earlier releases. What was wrong is in the log.
     r"(cuda_utils|__triton_launcher)\.c\b.*returned non-zero exit status": (
@@ -62,7 +62,7 @@ def require_triton_compiler(
 
 def failure_in(text: str, stage: Stage) -> Failure | None:
     """What an error of Triton's or torch's comes to, where it says that a compiler is missing."""
-    for trace, problem in _COMPLAINTS.items():
+    for trace, problem in _KNOWN_ERRORS.items():
         if re.search(trace, text):
             return Reason.COMPILER_MISSING.failure(f"while {stage.value}: {problem}", REMEDY)
     return None

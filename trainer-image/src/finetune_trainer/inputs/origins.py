@@ -23,7 +23,7 @@ MODEL_KEY = "model_name_or_path"
 AT_ONCE = 2
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---", re.DOTALL)
 
-Names = Iterable[tuple[str, str]]
+NamePairs = Iterable[tuple[str, str]]
 """Each name of a model or data set, with the config's key that names it."""
 
 
@@ -31,7 +31,7 @@ class Origins:
     """Digests under way, and the licence."""
 
     def __init__(
-        self, names: Names, paths: Mapping[str, Path], revision: str | None = None
+        self, names: NamePairs, paths: Mapping[str, Path], revision: str | None = None
     ) -> None:
         self._executor = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="digests")
         self._entries = [(key, name, paths.get(name)) for key, name in names]

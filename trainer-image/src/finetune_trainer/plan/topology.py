@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How processes train together, and going on from a checkpoint that others have written.
 
-A checkpoint's manifest holds the formation that wrote it. Steps are the unit of everything: the
+A checkpoint's manifest holds the topology that wrote it. Steps are the unit of everything: the
 schedule, the order of the data, the total. So a world of another size keeps the rows of a step, by
 accumulating more or less of them; where it can't, or where the checkpoint is in as many parts as
 there were processes, it refuses before anything is loaded.
@@ -34,7 +34,7 @@ _RANDOM_STATES = re.compile(r"rng_state(?:_(\d+))?\.pth")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Formation:
+class Topology:
     """Who takes a step together."""
 
     world_size: int
@@ -58,8 +58,8 @@ class Formation:
         }
 
     @classmethod
-    def from_facts(cls, facts: Mapping[str, Any]) -> "Formation | None":
-        """None for a checkpoint of before formations were written down."""
+    def from_facts(cls, facts: Mapping[str, Any]) -> "Topology | None":
+        """None for a checkpoint of before topologies were written down."""
         size, strategy = facts.get("worldSize"), facts.get("strategy")
         rows = facts.get("rowsPerStep")
         if not isinstance(size, int) or not isinstance(strategy, str) or not isinstance(rows, int):
@@ -67,12 +67,12 @@ class Formation:
         return cls(world_size=size, strategy=strategy, rows_per_step=rows)
 
 
-def formation_of(config: Mapping[str, Any], world: World) -> Formation:
-    """The formation that a checked config makes of these processes."""
+def topology_of(config: Mapping[str, Any], world: World) -> Topology:
+    """The topology that a checked config makes of these processes."""
     reading = read_config(config, Context())
     sharding = find_sharding(reading, world.size)
     rows = reading["per_device_train_batch_size"] * reading["gradient_accumulation_steps"]
-    return Formation(
+    return Topology(
         world_size=world.size,
         strategy=sharding.name,
         rows_per_step=int(rows) * world.size,
@@ -102,7 +102,7 @@ def go_on(run: Run, config: Mapping[str, Any], resume: Checkpoint) -> Run:
     Raises:
         AttemptFailed: they can't.
     """
-    written = Formation.from_facts(resume.facts)
+    written = Topology.from_facts(resume.facts)
     if written is None:
         return run
     accumulated = accumulation_to_go_on(config, run.world, written, resume.step)
@@ -110,7 +110,7 @@ def go_on(run: Run, config: Mapping[str, Any], resume: Checkpoint) -> Run:
         log.warning(
             "going on from %s with %s, %d rows a step as before",
             written,
-            formation_of(config, run.world),
+            topology_of(config, run.world),
             written.rows_per_step,
         )
         adopt_random_states(resume.folder, run.world.size)
@@ -121,14 +121,14 @@ def go_on(run: Run, config: Mapping[str, Any], resume: Checkpoint) -> Run:
 
 
 def accumulation_to_go_on(
-    config: Mapping[str, Any], world: World, written: Formation, step: int
+    config: Mapping[str, Any], world: World, written: Topology, step: int
 ) -> int:
     """How many batches to accumulate so that a step has as many rows as it had.
 
     Raises:
         AttemptFailed: these processes can't go on from what those have written.
     """
-    now = formation_of(config, world)
+    now = topology_of(config, world)
     if _kind(written) != _kind(now) or (
         written.world_size != now.world_size and now.strategy not in _ANY_SIZE
     ):
@@ -151,12 +151,12 @@ def _accumulated(config: Mapping[str, Any]) -> int:
     return int(read_config(config, Context())["gradient_accumulation_steps"])
 
 
-def _kind(formation: Formation) -> str:
+def _kind(topology: Topology) -> str:
     """What a checkpoint looks like."""
-    return "whole" if formation.strategy in _UNSHARDED else formation.strategy
+    return "whole" if topology.strategy in _UNSHARDED else topology.strategy
 
 
-def _refusal(message: str, written: Formation) -> AttemptFailed:
+def _refusal(message: str, written: Topology) -> AttemptFailed:
     return attempt_failed(
         Reason.WORLD_SIZE_CHANGED,
         message,

@@ -28,9 +28,9 @@ from finetune_trainer.plan.training_plan import effective_config
 from finetune_trainer.publication.report.card import model_card
 from finetune_trainer.publication.report.curves import loss_curve
 from finetune_trainer.publication.report.page import report_page
-from finetune_trainer.publication.report.story import Circumstances, Story, config_text
+from finetune_trainer.publication.report.story import RunFacts, Story, config_text
 from finetune_trainer.storage import locations, transfer
-from finetune_trainer.storage.manifest import File, Manifest, Pointer
+from finetune_trainer.storage.manifest import ArtifactManifest, File, Pointer
 from finetune_trainer.storage.store import Store, read_if_there
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def published_outcome(store: Store, stop: StopRequest) -> Outcome | None:
     if body is None:
         return None
     try:
-        manifest = Manifest.from_json(body)
+        manifest = ArtifactManifest.from_json(body)
     except InvalidDocument as error:
         log.warning("manifest unreadable, training again error=%s", error)
         return None
@@ -63,7 +63,7 @@ def publish(
     run: Run,
     workspace: Workspace,
     result: RankResult,
-    around: Circumstances | None = None,
+    run_facts: RunFacts | None = None,
     stop: StopRequest | None = None,
 ) -> Outcome:
     """Upload artifact and report of a verified run, and complete it.
@@ -74,7 +74,7 @@ def publish(
         AttemptFailed: the store does not take it.
         Interrupted: a stop was requested; the run may be complete all the same.
     """
-    story = _story(run, workspace, result, around or Circumstances())
+    story = _story(run, workspace, result, run_facts or RunFacts())
     _finish_artifact(workspace, story)
     _write_report(workspace, story)
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
@@ -83,7 +83,7 @@ def publish(
         for prefix, folder in _folders(workspace, story, kind).items()
         for file in transfer.upload(store, folder, prefix, stop)
     )
-    manifest = Manifest(files=files, facts=_facts(run, story, result, kind))
+    manifest = ArtifactManifest(files=files, facts=_facts(run, story, result, kind))
     _write(store, layout.MANIFEST, manifest.to_json(), stop)
     point_to(output, run, manifest.digest, stop)
     log.info("published uri=%s digest=%s", store.uri, manifest.digest)
@@ -101,7 +101,7 @@ def keep_rejected(
     run: Run,
     workspace: Workspace,
     result: RankResult,
-    around: Circumstances,
+    run_facts: RunFacts,
     stop: StopRequest | None = None,
 ) -> str:
     """Upload what was trained and is not fit for use, with its report, and give the place.
@@ -109,7 +109,7 @@ def keep_rejected(
     Nothing points there, and the run stays incomplete: it is for who wants to know why, or thinks
     otherwise of it.
     """
-    story = _story(run, workspace, result, around)
+    story = _story(run, workspace, result, run_facts)
     _finish_artifact(workspace, story)
     _write_report(workspace, story)
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
@@ -127,7 +127,7 @@ def fetch_artifact(store: Store, workspace: Workspace, stop: StopRequest) -> Pat
     if workspace.artifact.is_dir():
         return workspace.artifact
     body = transfer.ask(lambda: store.read(layout.MANIFEST), layout.MANIFEST, stop)
-    manifest = Manifest.from_json(body)
+    manifest = ArtifactManifest.from_json(body)
     kind = manifest.facts["artifact"]
     files = {file.path: file.sha256 for file in manifest.files if _is_below(file, kind)}
     targets = {path: workspace.artifact / path.removeprefix(f"{kind}/") for path in files}
@@ -166,7 +166,7 @@ def _folders(workspace: Workspace, story: Story, kind: str) -> dict[str, Path]:
     folders = {kind: workspace.artifact, layout.REPORT: workspace.report}
     if story.is_merged:
         folders[layout.MODEL] = workspace.merged
-    for name in story.around.local_trackers:
+    for name in story.run_facts.local_trackers:
         folders[f"{layout.REPORT}/{name}"] = workspace.trackers / name
     return folders
 
@@ -187,7 +187,7 @@ def _samples_in(workspace: Workspace) -> list[dict[str, Any]]:
     return samples
 
 
-def _story(run: Run, workspace: Workspace, result: RankResult, around: Circumstances) -> Story:
+def _story(run: Run, workspace: Workspace, result: RankResult, run_facts: RunFacts) -> Story:
     config = effective_config(run)
     return Story(
         run=run,
@@ -204,7 +204,7 @@ def _story(run: Run, workspace: Workspace, result: RankResult, around: Circumsta
         trains_token_rows=bool(_adapter_config(workspace).get("trainable_token_indices")),
         account=_read_account(workspace),
         note=result.note,
-        around=around,
+        run_facts=run_facts,
     )
 
 
@@ -223,7 +223,7 @@ def _finish_artifact(workspace: Workspace, story: Story) -> None:
     (workspace.artifact / TRAINING_ARGUMENTS).unlink(missing_ok=True)
     name_base_model(workspace.artifact, story.base_model)
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
-    redact = story.around.redaction.text
+    redact = story.run_facts.redaction.text
     (workspace.artifact / CARD).write_text(redact(model_card(story, kind)))
     if story.is_merged:
         (workspace.merged / CARD).write_text(redact(model_card(story, layout.MODEL)))
@@ -232,20 +232,20 @@ def _finish_artifact(workspace: Workspace, story: Story) -> None:
 def _write_report(workspace: Workspace, story: Story) -> None:
     workspace.report.mkdir(parents=True, exist_ok=True)
     lines = "".join(f"{json.dumps(record)}\n" for record in story.history)
-    versions = {"packages": dict(story.versions), **story.around.digests}
+    versions = {"packages": dict(story.versions), **story.run_facts.digests}
     texts = {
         "metrics.jsonl": lines,
         "report.html": report_page(story),
         "loss.svg": loss_curve(story),
         "config.yaml": config_text(story.config),
-        "resolved_config.yaml": config_text(story.around.resolved_config),
+        "resolved_config.yaml": config_text(story.run_facts.resolved_config),
         "versions.json": json.dumps(versions, indent=2, sort_keys=True),
         "samples.json": json.dumps(list(story.samples), indent=2),
     }
     if story.account is not None:
         texts["data.json"] = story.account.to_json()
     for name, text in texts.items():
-        (workspace.report / name).write_text(story.around.redaction.text(text))
+        (workspace.report / name).write_text(story.run_facts.redaction.text(text))
 
 
 def _facts(run: Run, story: Story, result: RankResult, kind: str) -> Mapping[str, Any]:
@@ -266,7 +266,7 @@ def _facts(run: Run, story: Story, result: RankResult, kind: str) -> Mapping[str
     }
 
 
-def _outcome(store: Store, manifest: Manifest) -> Outcome:
+def _outcome(store: Store, manifest: ArtifactManifest) -> Outcome:
     kind, result = manifest.facts["artifact"], manifest.facts["result"]
     return Outcome(
         artifact=Artifact(

@@ -9,10 +9,10 @@ from transformers import AutoProcessor
 
 from finetune_trainer.failures.errors import Stage
 from finetune_trainer.ranks.arguments import Arguments
-from finetune_trainer.ranks.blame import blaming
 from finetune_trainer.ranks.chat import is_chat
 from finetune_trainer.ranks.chat.ends import settle_ending
 from finetune_trainer.ranks.chat.template import settle_template
+from finetune_trainer.ranks.classifying import classifying
 from finetune_trainer.ranks.data.preparation import AccountingTrainer
 from finetune_trainer.ranks.evaluation.judging import JudgingTrainer
 from finetune_trainer.ranks.model import adapter, freezing, recomputation, tokens
@@ -30,12 +30,12 @@ class Trainer(JudgingTrainer, AccountingTrainer, WatchedTrainer, ResumableTraine
 
     def create_optimizer(self, *options: Any, **named: Any) -> Any:
         """As the config says, so that what does not fit is the config's mistake."""
-        with blaming(Stage.CONFIG):
+        with classifying(Stage.CONFIG):
             return super().create_optimizer(*options, **named)
 
     def create_scheduler(self, *options: Any, **named: Any) -> Any:
         """The same."""
-        with blaming(Stage.CONFIG):
+        with classifying(Stage.CONFIG):
             scheduler = super().create_scheduler(*options, **named)
         # DeepSpeed asks for another one, by a copy of this trainer, while it is still at work.
         if not options and named.get("optimizer") is None:

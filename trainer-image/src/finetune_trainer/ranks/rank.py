@@ -16,15 +16,15 @@ from pathlib import Path
 
 import yaml
 
-from finetune_contract.outcome import Blame
-from finetune_trainer.exchange.orders import LAUNCHER_VARIABLES, Orders
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_contract.outcome import Category
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
+from finetune_trainer.exchange.rank_settings import LAUNCHER_VARIABLES, RankSettings
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import Stage
 from finetune_trainer.failures.redaction import hide_in_output
 from finetune_trainer.failures.stopping import end_process
-from finetune_trainer.plan.exclusions import unwanted
+from finetune_trainer.plan.exclusions import excluded_packages
 from finetune_trainer.ranks.launcher import die_with_parent
 
 log = logging.getLogger(__name__)
@@ -32,24 +32,24 @@ log = logging.getLogger(__name__)
 
 def main(workspace: Workspace, rank: int) -> int:
     die_with_parent()
-    result = RankResult(rank=rank, time=time.time(), ending=Ending.RUNNING)
+    result = RankResult(rank=rank, time=time.time(), ending=RankEnding.RUNNING)
     write_atomically(workspace.result(rank), result.to_json())
     try:
-        orders = Orders.from_json(workspace.orders.read_text())
-        if not orders.is_distributed:
+        settings = RankSettings.from_json(workspace.rank_settings.read_text())
+        if not settings.is_distributed:
             for name in LAUNCHER_VARIABLES:
                 os.environ.pop(name, None)
-        for package in unwanted(yaml.safe_load(workspace.config.read_text()), os.environ):
+        for package in excluded_packages(yaml.safe_load(workspace.config.read_text()), os.environ):
             # As if it were not installed: it would be imported, which takes seconds.
             sys.modules[package] = None
         from finetune_trainer.ranks.training import train
 
-        result = train(orders, workspace, rank)
+        result = train(settings, workspace, rank)
     except BaseException as error:
         failure = classify(error, Stage.TRAINING)
-        if failure.blame is not Blame.USER:
+        if failure.category is not Category.USER:
             log.exception("rank failed rank=%d reason=%s", rank, failure.reason)
-        result = replace(result, ending=Ending.FAILED, failure=failure)
+        result = replace(result, ending=RankEnding.FAILED, failure=failure)
     write_atomically(workspace.result(rank), replace(result, time=time.time()).to_json())
     return 0 if result.failure is None else 1
 

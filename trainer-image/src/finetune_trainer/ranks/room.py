@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from finetune_trainer.exchange.heartbeats import Heart
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.ranks.placement import Room
 
@@ -75,7 +75,7 @@ def _running(workspace: Workspace, rank: int) -> list[int]:
     found = []
     for path in workspace.results.glob("rank-*.json"):
         other = RankResult.from_json(path.read_bytes())
-        is_alive = other.ending is Ending.RUNNING or workspace.heartbeat(other.rank).exists()
+        is_alive = other.ending is RankEnding.RUNNING or workspace.heartbeat(other.rank).exists()
         if other.rank != rank and is_alive and not _is_gone(workspace.heartbeat(other.rank)):
             found.append(other.rank)
     return sorted(found)

@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 import torch
 from transformers import PrinterCallback
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.exchange.history import require_learning
-from finetune_trainer.exchange.orders import Orders
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
+from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.failures.errors import AttemptFailed, Stage
 from finetune_trainer.ranks import verification
 from finetune_trainer.ranks.arguments import Arguments, read_arguments
-from finetune_trainer.ranks.blame import blaming
 from finetune_trainer.ranks.building import Trainer, build_trainer
 from finetune_trainer.ranks.callbacks.boundary import StepBoundary, StoppedInEvaluation
 from finetune_trainer.ranks.callbacks.early_stopping import early_stopping
@@ -29,6 +28,7 @@ from finetune_trainer.ranks.callbacks.progress import LOCAL_RANK, ProgressRecord
 from finetune_trainer.ranks.callbacks.tracking import CurveReplay, end_trackers
 from finetune_trainer.ranks.callbacks.transport import TransportReport
 from finetune_trainer.ranks.chat.ends import save_ending
+from finetune_trainer.ranks.classifying import classifying
 from finetune_trainer.ranks.data import accounting, prepare_data
 from finetune_trainer.ranks.data.masking import require_tokens_that_count
 from finetune_trainer.ranks.data.streams import naming_broken_lines
@@ -62,7 +62,7 @@ class Setup:
     account: DataAccount
 
 
-def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
+def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult:
     """Train, save, verify; the rank's result.
 
     Raises:
@@ -70,22 +70,22 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
     """
     heart = Heart(workspace.heartbeat(rank))
     heart.beat(Stage.CONFIG.value)
-    require_promised_gpus(orders)
-    with blaming(Stage.CONFIG):
+    require_promised_gpus(settings)
+    with classifying(Stage.CONFIG):
         arguments = read_arguments(workspace.config)
-    require_promised_world(arguments.training, orders)
+    require_promised_world(arguments.training, settings)
     let_fsdp_use_cpus(arguments.training)
     let_deepspeed_use_cpus(arguments.training)
     beat_with_data(heart)
     with naming_broken_lines(arguments):
-        setup = set_up(arguments, orders, workspace, heart)
+        setup = set_up(arguments, settings, workspace, heart)
         trainer, judge = setup.trainer, setup.judge
-        with blaming(Stage.TRAINING):
-            answers_before = judge.answers_of_base(trainer, resumes=orders.resume_step > 0)
+        with classifying(Stage.TRAINING):
+            answers_before = judge.answers_of_base(trainer, resumes=settings.resume_step > 0)
             run_training(trainer, arguments.training.resume_from_checkpoint)
     steps = {"step": trainer.state.global_step, "total_steps": trainer.state.max_steps}
     if setup.stop.has_stopped:
-        return RankResult(rank=rank, time=0, ending=Ending.STOPPED, **steps)
+        return RankResult(rank=rank, time=0, ending=RankEnding.STOPPED, **steps)
     if LOCAL_RANK == 0:
         verification.tell_phase(workspace)
     require_learning(trainer.state.log_history)
@@ -93,11 +93,11 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
     if rank == 0:
         tell_movement(movement, workspace)
     heart.beat(Stage.SAVING.value)
-    with blaming(Stage.SAVING):
+    with classifying(Stage.SAVING):
         save(trainer, workspace)
     is_chat, ending = trainer.is_chat, ended(trainer)
     figures = ending.figures | accounting.figures_of(setup.account, arguments) | _peak_memory()
-    result = RankResult(rank=rank, time=0, ending=Ending.FINISHED, figures=figures, **steps)
+    result = RankResult(rank=rank, time=0, ending=RankEnding.FINISHED, figures=figures, **steps)
     result = result.noting(ending.note, fates.note_of(movement))
     end_trackers()
     # Its memory is wanted for the model that is loaded from what was saved. Not `trainer.end()`
@@ -113,7 +113,7 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
         return result
     heart.beat(Stage.VERIFYING.value)
     try:
-        with blaming(Stage.VERIFYING):
+        with classifying(Stage.VERIFYING):
             verified = verification.verify(
                 workspace, arguments, judge, answers_before, movement, is_chat=is_chat
             )
@@ -123,20 +123,22 @@ def train(orders: Orders, workspace: Workspace, rank: int) -> RankResult:
         return rejected(result, error)
     result = result.noting(verified.note)
     if arguments.output.merge_adapter:
-        with blaming(Stage.SAVING):
+        with classifying(Stage.SAVING):
             result = result.noting(merge_adapter(workspace, arguments))
     return replace(result, verified=True)
 
 
-def set_up(arguments: Arguments, orders: Orders, workspace: Workspace, heart: Heart) -> Setup:
+def set_up(
+    arguments: Arguments, settings: RankSettings, workspace: Workspace, heart: Heart
+) -> Setup:
     """Data and model, in a trainer that reports, stops, hands over and judges."""
-    with blaming(Stage.DATA):
+    with classifying(Stage.DATA):
         data = prepare_data(arguments)
         stop = StepBoundary(workspace.stop, arguments.output.save_minutes)
         judge = build_judge(arguments, data.dataset, stop, workspace.stop)
-    with blaming(Stage.MODEL):
+    with classifying(Stage.MODEL):
         trainer = build_trainer(arguments, data.dataset)
-        require_planned_sharding(trainer, orders)
+        require_planned_sharding(trainer, settings)
         require_tokens_that_count(trainer.train_dataset)
         account = accounting.account_for(trainer.accounts, data.dropped, arguments)
         if trainer.is_world_process_zero():
@@ -145,9 +147,9 @@ def set_up(arguments: Arguments, orders: Orders, workspace: Workspace, heart: He
         trainer.remove_callback(PrinterCallback)
         for callback in (
             stop,
-            ProgressRecorder(workspace, resumed_from_step=orders.resume_step),
+            ProgressRecorder(workspace, resumed_from_step=settings.resume_step),
             CurveReplay(trainer.callback_handler.callbacks),
-            CheckpointHandover(workspace, resumed_from_step=orders.resume_step),
+            CheckpointHandover(workspace, resumed_from_step=settings.resume_step),
             Heartbeat(heart),
             TransportReport(workspace.nccl),
             LearningGuard(),
@@ -155,7 +157,7 @@ def set_up(arguments: Arguments, orders: Orders, workspace: Workspace, heart: He
             *early_stopping(arguments.evaluation),
         ):
             trainer.add_callback(callback)
-        trainer.judge, trainer.measures_base = judge, orders.measures_base
+        trainer.judge, trainer.measures_base = judge, settings.measures_base
     return Setup(trainer=trainer, stop=stop, judge=judge, account=account)
 
 
@@ -174,9 +176,9 @@ def rejected(result: RankResult, error: AttemptFailed) -> RankResult:
     Raises:
         AttemptFailed: the reason lies elsewhere.
     """
-    if error.failure.blame is not Blame.USER:
+    if error.failure.category is not Category.USER:
         raise error
-    return replace(result, ending=Ending.REJECTED, failure=error.failure)
+    return replace(result, ending=RankEnding.REJECTED, failure=error.failure)
 
 
 def run_training(trainer: ResumableTrainer, checkpoint: str | None) -> None:

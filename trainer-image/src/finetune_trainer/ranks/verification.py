@@ -27,7 +27,7 @@ from finetune_trainer.ranks.blueprint import bits_of, weights_of
 from finetune_trainer.ranks.callbacks.heartbeat import beat_while_loading
 from finetune_trainer.ranks.chat.ends import require_ending
 from finetune_trainer.ranks.evaluation import samples
-from finetune_trainer.ranks.evaluation.answer_book import Document
+from finetune_trainer.ranks.evaluation.answer_book import AnswerDocument
 from finetune_trainer.ranks.evaluation.judging import Judge
 from finetune_trainer.ranks.model.loading import model_init_kwargs
 from finetune_trainer.ranks.model.tokens import fit_embeddings
@@ -53,7 +53,7 @@ seconds a token, still answers a greeting."""
 class Verified:
     """What a verification found."""
 
-    answers: Document
+    answers: AnswerDocument
     """The held-out prompts with the answers before and after training."""
     note: str = ""
     """What was not tried, and why."""

@@ -9,24 +9,24 @@ import torch.distributed as dist
 from trl import SFTConfig
 
 from finetune_contract.reasons import Reason
-from finetune_trainer.exchange.orders import Orders
+from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import AttemptFailed, Stage, attempt_failed
 
 
-def require_promised_gpus(orders: Orders) -> None:
+def require_promised_gpus(settings: RankSettings) -> None:
     """Each rank has a GPU that computes: without one `TrainingArguments` would take the CPU.
 
     Raises:
         AttemptFailed: torch sees fewer GPUs than the supervisor, or its own does not compute.
     """
-    if orders.gpus == 0:
+    if settings.gpus == 0:
         return
     there = torch.cuda.device_count()
-    if there < orders.gpus:
+    if there < settings.gpus:
         raise attempt_failed(
             Reason.GPU_MISSING,
-            f"the ranks of this node were promised {orders.gpus} GPUs, and torch sees {there}",
+            f"the ranks of this node were promised {settings.gpus} GPUs, and torch sees {there}",
             "take CUDA_VISIBLE_DEVICES out of config.env and the pod; check the node's GPUs",
         )
     try:
@@ -36,30 +36,30 @@ def require_promised_gpus(orders: Orders) -> None:
         raise AttemptFailed(classify(error, Stage.CHECKING)) from error
 
 
-def require_promised_world(training: SFTConfig, orders: Orders) -> None:
+def require_promised_world(training: SFTConfig, settings: RankSettings) -> None:
     """
     Raises:
         AttemptFailed: another number of processes, nodes that resume from different steps, or
             processes that would share the work otherwise than was promised.
     """
     found = training.world_size
-    if found != orders.world_size:
+    if found != settings.world_size:
         raise attempt_failed(
             Reason.WORLD_SIZE_MISMATCH,
-            f"{orders.world_size} processes were promised to train together, {found} do",
+            f"{settings.world_size} processes were promised to train together, {found} do",
             "check that every node's pod runs and that config.env sets no WORLD_SIZE or RANK",
         )
     if not dist.is_initialized():
         return
     steps: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(steps, orders.resume_step)
+    dist.all_gather_object(steps, settings.resume_step)
     if len(set(steps)) > 1:
         raise attempt_failed(
             Reason.RESUME_MISMATCH,
             f"the nodes fetched checkpoints of different steps: {sorted(set(steps))}",
             "nothing to do: the next attempt fetches again",
         )
-    _require_same(training, orders)
+    _require_same(training, settings)
 
 
 def strategy_of(training: SFTConfig) -> str:
@@ -74,7 +74,7 @@ def strategy_of(training: SFTConfig) -> str:
     return "DDP" if training.world_size > 1 else "one process"
 
 
-def _require_same(training: SFTConfig, orders: Orders) -> None:
+def _require_same(training: SFTConfig, settings: RankSettings) -> None:
     """All ranks are told of one that differs, so that none waits for it later."""
     usual = "gloo" if training.device.type == "cpu" else "nccl"
     wanted, backend = training.ddp_backend or usual, dist.get_backend()
@@ -82,13 +82,13 @@ def _require_same(training: SFTConfig, orders: Orders) -> None:
         raise _mismatch(f"the processes were to talk over {wanted}, and talk over {backend}")
     found: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(found, strategy_of(training))
-    promised = orders.strategy or found[0]
+    promised = settings.strategy or found[0]
     for rank, strategy in enumerate(found):
         if strategy != promised:
             raise _mismatch(f"{promised} was planned, and rank {rank} would train with {strategy}")
 
 
-def require_planned_sharding(trainer: Any, orders: Orders) -> None:
+def require_planned_sharding(trainer: Any, settings: RankSettings) -> None:
     """What accelerate made of it: it passes over what it can't do in silence.
 
     Raises:
@@ -98,8 +98,8 @@ def require_planned_sharding(trainer: Any, orders: Orders) -> None:
     found = str(state.distributed_type.value)
     kinds = {"FSDP": "FSDP", "ZeRO": "DEEPSPEED"}
     for name, kind in kinds.items():
-        if orders.strategy.startswith(name) != (found == kind) and orders.strategy:
-            raise _mismatch(f"{orders.strategy} was planned, and accelerate has set up {found}")
+        if settings.strategy.startswith(name) != (found == kind) and settings.strategy:
+            raise _mismatch(f"{settings.strategy} was planned, and accelerate has set up {found}")
 
 
 def _mismatch(message: str) -> AttemptFailed:

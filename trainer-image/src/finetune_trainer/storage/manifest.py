@@ -27,7 +27,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class ArtifactManifest:
     """Files that belong together, and facts about them."""
 
     files: tuple[File, ...]
@@ -53,7 +53,7 @@ class Manifest:
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "Manifest":
+    def from_json(cls, text: str | bytes) -> "ArtifactManifest":
         """
         Raises:
             InvalidDocument: not a manifest, or one of another version.
@@ -71,7 +71,7 @@ class Manifest:
         return manifest
 
 
-def merged(manifests: Iterable[Manifest]) -> tuple[File, ...]:
+def merged(manifests: Iterable[ArtifactManifest]) -> tuple[File, ...]:
     """The files of several manifests in one, each path once."""
     files = {file.path: file for manifest in manifests for file in manifest.files}
     return tuple(files.values())

@@ -11,7 +11,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import Request, urlopen
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
@@ -46,7 +46,7 @@ def download(url: str, target: Path, stop: StopRequest) -> None:
     try:
         transfer.ask(lambda: _download(url, draft, stop), shown(url), stop)
     except AttemptFailed as failed:
-        if failed.failure.blame is not Blame.INFRASTRUCTURE:
+        if failed.failure.category is not Category.INFRASTRUCTURE:
             raise
         # It is told of an object store.
         cause = failed.failure.message.partition(": ")[2]

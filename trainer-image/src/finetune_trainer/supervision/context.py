@@ -12,7 +12,7 @@ from finetune_trainer.progress.reporting import Reporter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class AttemptContext:
     """Where an attempt takes place."""
 
     workspace: Workspace

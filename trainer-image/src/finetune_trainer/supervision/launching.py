@@ -17,8 +17,8 @@ from finetune_contract.progress import Progress, TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_contract.run import World
 from finetune_trainer.exchange.heartbeats import HeartWatch, Hung
-from finetune_trainer.exchange.orders import LAUNCHER_VARIABLES
-from finetune_trainer.exchange.rank_results import Ending, RankResult
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
+from finetune_trainer.exchange.rank_settings import LAUNCHER_VARIABLES
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
@@ -160,7 +160,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 def _completed(result: RankResult, hung: Hung | None, ends: Mapping[int, int]) -> RankResult:
     """A rank's account with what it cannot know itself: that it hung, or what killed it."""
-    if result.ending is not Ending.RUNNING:
+    if result.ending is not RankEnding.RUNNING:
         return result
     if hung is not None and hung.rank == result.rank:
         failure = attempt_failed(
@@ -169,7 +169,7 @@ def _completed(result: RankResult, hung: Hung | None, ends: Mapping[int, int]) -
             "look at the stacks in the trainer's log; set env: {FINETUNE_HANG_SECONDS: ...} if the "
             "work takes that long",
         ).failure
-        return replace(result, ending=Ending.FAILED, time=time.time(), failure=failure)
+        return replace(result, ending=RankEnding.FAILED, time=time.time(), failure=failure)
     return replace(result, signal=max(0, -ends.get(result.rank, 0)))
 
 

@@ -7,23 +7,23 @@ Also knows how a grace period is shared between what they do and what is to be u
 import logging
 from dataclasses import replace
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_contract.run import Run
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.checkpoints.upload import CheckpointUploader
 from finetune_trainer.exchange import heartbeats
-from finetune_trainer.exchange.rank_results import Ending, RankResult, cause_of_failure
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult, cause_of_failure
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan import trackers, training_plan
 from finetune_trainer.plan.memory_remedies import memory_remedy
 from finetune_trainer.plan.node import nccl_log
 from finetune_trainer.plan.node.gpu_check import visible_devices
-from finetune_trainer.plan.topology import formation_of
+from finetune_trainer.plan.topology import topology_of
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
 from finetune_trainer.storage.store import Store
 from finetune_trainer.supervision import launching
-from finetune_trainer.supervision.context import Surroundings
+from finetune_trainer.supervision.context import AttemptContext
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ UPLOAD_SHARE_OF_GRACE = 0.9
 
 def train(
     run: Run,
-    around: Surroundings,
+    context: AttemptContext,
     store: Store,
     planned: training_plan.TrainingPlan,
     pushes: CheckpointPusher,
@@ -48,102 +48,105 @@ def train(
         AttemptFailed: one did not.
         Interrupted: they stopped because they were asked to.
     """
-    uploader = _uploader(run, around, store, planned, pushes)
+    uploader = _uploader(run, context, store, planned, pushes)
     uploader.start()
-    results = launching.run_ranks(_launch(run, around, planned), around.stop)
-    expected = launching.ranks_of_node(run.world, around.node)
+    results = launching.run_ranks(_launch(run, context, planned), context.stop)
+    expected = launching.ranks_of_node(run.world, context.node)
     is_finished = len(results) == len(expected) and all(
-        result.ending in (Ending.FINISHED, Ending.REJECTED) for result in results
+        result.ending in (RankEnding.FINISHED, RankEnding.REJECTED) for result in results
     )
-    uploader.finish(with_last_step=not is_finished, is_late=lambda: _is_late(around))
+    uploader.finish(with_last_step=not is_finished, is_late=lambda: _is_late(context))
     if is_finished:
-        if results[0].ending is Ending.FINISHED:
+        if results[0].ending is RankEnding.FINISHED:
             pushes.finish()
         return results
-    if results and all(result.ending is Ending.STOPPED for result in results):
+    if results and all(result.ending is RankEnding.STOPPED for result in results):
         raise Interrupted
     failure = cause_of_failure(results, expected, run.world.size)
-    for line in nccl_log.read_warnings(around.workspace.nccl):
+    for line in nccl_log.read_warnings(context.workspace.nccl):
         log.warning("NCCL WARN %s", line)
-    if failure.blame is Blame.OUT_OF_MEMORY:
+    if failure.category is Category.OUT_OF_MEMORY:
         config = {**run.config, **run.adjustments}
         failure = replace(failure, remedy=memory_remedy(config, run.world.size))
     # While a job is being taken down its ranks lose each other, and are killed: no failures.
-    if around.stop.is_requested and failure.blame not in (Blame.USER, Blame.OUT_OF_MEMORY):
+    if context.stop.is_requested and failure.category not in (
+        Category.USER,
+        Category.OUT_OF_MEMORY,
+    ):
         raise Interrupted
     raise AttemptFailed(failure)
 
 
-def stop_after_training(around: Surroundings) -> StopRequest:
+def stop_after_training(context: AttemptContext) -> StopRequest:
     """A stop as publication heeds it: while there is time left to save the last checkpoint instead,
     if that was held back; else while there is time left to tell the outcome."""
-    has_checkpoint = bool(around.workspace.saved_steps())
+    has_checkpoint = bool(context.workspace.saved_steps())
     share = RANKS_SHARE_OF_GRACE if has_checkpoint else UPLOAD_SHARE_OF_GRACE
-    return around.stop.after(around.grace_seconds * share)
+    return context.stop.after(context.grace_seconds * share)
 
 
 def save_last_step(
-    run: Run, around: Surroundings, store: Store, planned: training_plan.TrainingPlan
+    run: Run, context: AttemptContext, store: Store, planned: training_plan.TrainingPlan
 ) -> None:
     """Upload the checkpoint that was held back for an artifact that is not published in time."""
-    to_no_hub = CheckpointPusher(None, around.workspace.hub, "")
-    uploader = _uploader(run, around, store, planned, to_no_hub)
+    to_no_hub = CheckpointPusher(None, context.workspace.hub, "")
+    uploader = _uploader(run, context, store, planned, to_no_hub)
     uploader.start()
-    uploader.finish(with_last_step=True, is_late=lambda: _is_late(around))
+    uploader.finish(with_last_step=True, is_late=lambda: _is_late(context))
 
 
-def _is_late(around: Surroundings) -> bool:
-    return around.stop.age_seconds > around.grace_seconds * UPLOAD_SHARE_OF_GRACE
+def _is_late(context: AttemptContext) -> bool:
+    return context.stop.age_seconds > context.grace_seconds * UPLOAD_SHARE_OF_GRACE
 
 
 def _uploader(
     run: Run,
-    around: Surroundings,
+    context: AttemptContext,
     store: Store,
     planned: training_plan.TrainingPlan,
     pushes: CheckpointPusher,
 ) -> CheckpointUploader:
     return CheckpointUploader(
         store,
-        around.workspace,
+        context.workspace,
         checkpoints.Writer(
             attempt=run.attempt,
-            node=around.node,
+            node=context.node,
             nodes=run.world.nodes,
-            facts=formation_of(planned.config, run.world).to_facts(),
+            facts=topology_of(planned.config, run.world).to_facts(),
         ),
         keep=planned.config.get("save_total_limit"),
-        last_step=lambda: around.reporter.current().total_steps,
-        on_complete=around.reporter.note_checkpoint,
+        last_step=lambda: context.reporter.current().total_steps,
+        on_complete=context.reporter.note_checkpoint,
         also=pushes.offer,
     )
 
 
-def _nccl(run: Run, around: Surroundings, planned: training_plan.TrainingPlan) -> dict[str, str]:
+def _nccl(run: Run, context: AttemptContext, planned: training_plan.TrainingPlan) -> dict[str, str]:
     """What makes NCCL name its transports, unless the pod or the config sets its log."""
-    given = {**around.environment, **planned.environment}
-    return nccl_log.variables(around.workspace.nccl, run.world, around.hardware, given)
+    given = {**context.environment, **planned.environment}
+    return nccl_log.variables(context.workspace.nccl, run.world, context.hardware, given)
 
 
 def _launch(
-    run: Run, around: Surroundings, planned: training_plan.TrainingPlan
+    run: Run, context: AttemptContext, planned: training_plan.TrainingPlan
 ) -> launching.Launch:
-    places = trackers.environment(run, around.workspace.trackers)
+    places = trackers.environment(run, context.workspace.trackers)
     longest_wait = float(planned.config.get("ddp_timeout") or 0)
     return launching.Launch(
         world=run.world,
-        node=around.node,
-        workspace=around.workspace,
+        node=context.node,
+        workspace=context.workspace,
         environment=launching.rank_environment(
-            {**places, **_nccl(run, around, planned), **around.environment},
-            {**visible_devices(around.hardware, around.environment), **planned.environment},
+            {**places, **_nccl(run, context, planned), **context.environment},
+            {**visible_devices(context.hardware, context.environment), **planned.environment},
         ),
-        output=around.rank_output,
-        stop_seconds=around.grace_seconds * RANKS_SHARE_OF_GRACE,
+        output=context.rank_output,
+        stop_seconds=context.grace_seconds * RANKS_SHARE_OF_GRACE,
         watch=heartbeats.HeartWatch(
-            workspace=around.workspace,
-            ranks=launching.ranks_of_node(run.world, around.node),
-            bound_seconds=heartbeats.bound_of({**around.environment, **planned.environment}),
+            workspace=context.workspace,
+            ranks=launching.ranks_of_node(run.world, context.node),
+            bound_seconds=heartbeats.bound_of({**context.environment, **planned.environment}),
             least_seconds=max(heartbeats.LEAST_BOUND_SECONDS, longest_wait),
         ),
     )

@@ -20,7 +20,7 @@ _MOST_NAMED = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class KnownNames:
     """The names that a text may be where the schema has none."""
 
     known: tuple[str, ...]
@@ -29,8 +29,8 @@ class Names:
     is_any_case: bool = False
 
 
-NAMES: Mapping[str, Names] = {
-    "attn_implementation": Names(
+NAMES: Mapping[str, KnownNames] = {
+    "attn_implementation": KnownNames(
         known=(
             "eager",
             "sdpa",
@@ -42,10 +42,10 @@ NAMES: Mapping[str, Names] = {
         # A kernel of the hub, or an older spelling with a prefix.
         pattern=re.compile(r"[^/:]+/[^/:]+(@[^/:]+)?(:[^/:]+)?|paged\|.+"),
     ),
-    "bnb_4bit_quant_storage": Names(
+    "bnb_4bit_quant_storage": KnownNames(
         known=("uint8", "int8", "bfloat16", "float16", "float32", "float64")
     ),
-    "lora_task_type": Names(
+    "lora_task_type": KnownNames(
         known=(
             "CAUSAL_LM",
             "SEQ_CLS",
@@ -55,7 +55,7 @@ NAMES: Mapping[str, Names] = {
             "FEATURE_EXTRACTION",
         )
     ),
-    "torch_compile_backend": Names(
+    "torch_compile_backend": KnownNames(
         known=(
             "inductor",
             "eager",
@@ -76,7 +76,7 @@ NAMES: Mapping[str, Names] = {
         ),
         is_any_case=True,
     ),
-    "torch_compile_mode": Names(
+    "torch_compile_mode": KnownNames(
         known=("default", "lite", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
     ),
 }
@@ -102,7 +102,7 @@ _ALONE = ("all", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class WordList:
     """A text of one or more names."""
 
     known: tuple[str, ...]
@@ -114,8 +114,8 @@ class Words:
     """Whether true, false and null do as well."""
 
 
-WORDS: Mapping[str, Words] = {
-    "fsdp": Words(
+WORDS: Mapping[str, WordList] = {
+    "fsdp": WordList(
         known=(
             "full_shard",
             "shard_grad_op",
@@ -128,7 +128,7 @@ WORDS: Mapping[str, Words] = {
         instead="with blanks between several",
         is_switch=True,
     ),
-    "debug": Words(
+    "debug": WordList(
         known=("underflow_overflow", "tpu_metrics_debug"),
         instead="or a list of them",
         is_split=False,
@@ -227,7 +227,7 @@ def check_words(key: str, name: str, value: Any, schema: Schema) -> Iterator[Pro
     yield Problem(path=name, message=f"found {quoted(value)}{_hint_for_words(value, words)}")
 
 
-def _hint_for_words(text: str, words: Words) -> str:
+def _hint_for_words(text: str, words: WordList) -> str:
     several = names_in(text)
     if len(several) > 1 and all(word in words.known for word in several):
         return f", did you mean {quoted(' '.join(several) if words.is_split else several)}?"

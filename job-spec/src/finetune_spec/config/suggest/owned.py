@@ -6,6 +6,7 @@ from typing import Any
 
 from finetune_spec.config.parse.schema import Schema
 from finetune_spec.config.problem import Problem, quoted, warning
+from finetune_spec.variables import loads_code
 
 OPERATOR_OWNED = {
     "output_dir": "set spec.output.uri instead",
@@ -64,6 +65,9 @@ def check_environment(config: Mapping[str, Any], schema: Schema) -> Iterator[Pro
     for name, value in env.items() if isinstance(env, Mapping) else ():
         if name in _LAUNCHER_VARIABLES:
             message = "belongs to the operator: the launcher tells it to each process"
+            yield Problem(path=f"env.{name}", message=message)
+        elif loads_code(str(name)):
+            message = "decides what code is loaded: build an image that needs none"
             yield Problem(path=f"env.{name}", message=message)
         elif str(name).upper().endswith(_SECRET_ENDINGS) and value:
             yield warning(f"env.{name}", _IN_PLAIN_SIGHT)

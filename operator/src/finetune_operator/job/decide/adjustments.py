@@ -7,12 +7,12 @@ It takes the next rung of `memory.ladder` that a retry may take; what is learned
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finetune_contract.outcome import Blame
+from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.spec import FineTuneJob
 from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.job import read_job_config
-from finetune_spec.memory.ladder import BATCH, Settings, find_rungs, spell
+from finetune_spec.memory.ladder import BATCH, ConfigChanges, find_rungs, spell
 
 EVAL_BATCH = "per_device_eval_batch_size"
 
@@ -34,10 +34,10 @@ def adjustments_for_next(job: FineTuneJob, attempts: Sequence[Attempt]) -> Mappi
 
 def ran_out_of_memory(attempt: Attempt) -> bool:
     failure = attempt.failure if attempt.result is Result.FAILED else None
-    return failure is not None and failure.blame is Blame.OUT_OF_MEMORY
+    return failure is not None and failure.category is Category.OUT_OF_MEMORY
 
 
-def _smaller_evaluation(config: Reading, settings: Settings) -> Settings:
+def _smaller_evaluation(config: Reading, settings: ConfigChanges) -> ConfigChanges:
     """In proportion to the training batch: the failure does not name which of them was too large"""
     rows = config[EVAL_BATCH]
     if BATCH not in settings or not isinstance(rows, int):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from finetune_contract.outcome import Blame, Failure
+from finetune_contract.outcome import Category, Failure
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Result, count_failed, next_start
@@ -25,7 +25,7 @@ from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.objects.names import JobReason, Phase
 from finetune_operator.objects.times import render_time
 
-NEVER_RETRIED = frozenset({Blame.USER, Blame.PLATFORM, Blame.OUT_OF_MEMORY})
+NEVER_RETRIED = frozenset({Category.USER, Category.PLATFORM, Category.OUT_OF_MEMORY})
 """The same again would fail again; what ran out of memory is tried otherwise (`adjustments`)."""
 
 FINISHED = frozenset({Phase.SUCCEEDED, Phase.FAILED})
@@ -144,7 +144,7 @@ def when_failed_for_good(job: FineTuneJob, observed: Observed, now: datetime) ->
     if newest is None or newest.result is not Result.FAILED:
         return None
     failure = newest.failure or UNEXPLAINED
-    failed, is_final = count_failed(observed.attempts), failure.blame in NEVER_RETRIED
+    failed, is_final = count_failed(observed.attempts), failure.category in NEVER_RETRIED
     if not is_final and failed < job.max_attempts:
         return None
     if ran_out_of_memory(newest) and adjustments_for_next(job, observed.attempts) is not None:

@@ -9,6 +9,7 @@ Everything is checked before, so building can't fail. No I/O in this folder.
 from collections.abc import Mapping
 from typing import Any
 
+from finetune_operator.job.manifests.metadata import with_content
 from finetune_operator.job.manifests.run_document import build_config_map
 from finetune_operator.job.manifests.service import build_service
 from finetune_operator.job.manifests.training_job import build_training_job
@@ -32,6 +33,5 @@ def build_attempt(
     """
     config_map = build_config_map(job, attempt, adjustments)
     training_job = build_training_job(job, attempt, settings, adjustments)
-    if job.resources.nodes == 1:
-        return (config_map, training_job)
-    return (config_map, build_service(job, attempt), training_job)
+    services = () if job.resources.nodes == 1 else (build_service(job, attempt),)
+    return tuple(map(with_content, (config_map, *services, training_job)))

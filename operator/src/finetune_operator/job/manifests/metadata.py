@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The metadata that all objects of an attempt share. No I/O here."""
 
+from finetune_contract.run import fingerprint
 from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.objects.names import (
+    ANNOTATION_CONTENT,
     API_VERSION,
     KIND,
     KUEUE_PODSET_PREFIX,
     KUEUE_PREFIX,
     LABEL_ATTEMPT,
     LABEL_JOB,
+    LABEL_JOB_KEY,
     LABEL_MANAGED_BY,
     LABEL_RUN,
     OPERATOR,
     child_name,
+    job_key,
     job_label,
 )
 from finetune_operator.objects.raw import Manifest
@@ -36,10 +40,22 @@ def build_metadata(job: FineTuneJob, attempt: int) -> Manifest:
     }
 
 
+def with_content(manifest: Manifest) -> Manifest:
+    """The object with the digest of all that the operator sets in it."""
+    metadata = manifest["metadata"]
+    annotations = {
+        **metadata.get("annotations", {}),
+        ANNOTATION_CONTENT: fingerprint(manifest),
+    }
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
 def build_labels(job: FineTuneJob, attempt: int) -> dict[str, str]:
+    label, key = job_label(job.name), job_key(job.name)
     return {
         LABEL_MANAGED_BY: OPERATOR,
-        LABEL_JOB: job_label(job.name),
+        LABEL_JOB: label,
+        **({} if key == label else {LABEL_JOB_KEY: key}),
         LABEL_RUN: job.run_id,
         LABEL_ATTEMPT: str(attempt),
     }

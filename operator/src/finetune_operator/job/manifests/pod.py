@@ -6,6 +6,7 @@ from finetune_contract.mounts import (
     ENV_GRACE_SECONDS,
     ENV_PROGRESS_TOKEN,
     ENV_PROGRESS_URL,
+    ENV_RUN_DIGEST,
     MODEL_CACHE_FOLDER,
     RUN_FOLDER,
     TOKEN_FILE,
@@ -19,6 +20,7 @@ from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.objects.names import CONTAINER, FINETUNE_JOBS, child_name
 from finetune_operator.objects.raw import Manifest
 from finetune_operator.settings import Settings
+from finetune_spec.variables import BLANK
 
 TRAINER_UID = 65532
 """A number, since the kubelet can't tell whether a named user is root."""
@@ -26,7 +28,9 @@ TRAINER_UID = 65532
 TOKEN_SECONDS = 3600
 
 
-def build_pod_template(job: FineTuneJob, attempt: int, settings: Settings) -> Manifest:
+def build_pod_template(
+    job: FineTuneJob, attempt: int, settings: Settings, run_digest: str
+) -> Manifest:
     metadata: Manifest = {"labels": build_labels(job, attempt)}
     if annotations := kueue_podset_entries(dict(job.annotations)):
         metadata["annotations"] = annotations
@@ -45,7 +49,7 @@ def build_pod_template(job: FineTuneJob, attempt: int, settings: Settings) -> Ma
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_build_container(job, settings)],
+        "containers": [_build_container(job, settings, run_digest)],
         "volumes": _build_volumes(job, attempt, settings),
     }
     if job.resources.nodes > 1:
@@ -53,7 +57,7 @@ def build_pod_template(job: FineTuneJob, attempt: int, settings: Settings) -> Ma
     return apply_overlay({"metadata": metadata, "spec": spec}, job.pod_template)
 
 
-def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
+def _build_container(job: FineTuneJob, settings: Settings, run_digest: str) -> Manifest:
     container: Manifest = {
         "name": CONTAINER,
         "image": job.image,
@@ -61,9 +65,13 @@ def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
         "env": [
             {"name": "HOME", "value": WORK_FOLDER},
             {"name": "HF_HOME", "value": f"{WORK_FOLDER}/hf"},
+            {"name": ENV_RUN_DIGEST, "value": run_digest},
             {"name": ENV_GRACE_SECONDS, "value": str(grace_seconds(job))},
             {"name": ENV_PROGRESS_URL, "value": progress_url(job, settings)},
             {"name": ENV_PROGRESS_TOKEN, "value": f"{TOKEN_FOLDER}/{TOKEN_FILE}"},
+            # Here they win over what a Secret or ConfigMap brings under these names.
+            *({"name": name, "value": ""} for name in BLANK),
+            *_without_devices(job),
         ],
         "resources": _build_resources(job),
         "securityContext": {
@@ -91,6 +99,14 @@ def _build_container(job: FineTuneJob, settings: Settings) -> Manifest:
     if job.credentials_secret is not None:
         container["envFrom"] = [{"secretRef": {"name": job.credentials_secret}}]
     return container
+
+
+def _without_devices(job: FineTuneJob) -> list[Manifest]:
+    """Images may say `all`, and a runtime gives every GPU of the node to a pod that asked for none.
+    Where GPUs were asked for, their device plugin says it."""
+    if job.resources.gpus_per_node or job.resources.claims:
+        return []
+    return [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}]
 
 
 def _build_compiled_caches(job: FineTuneJob) -> list[Manifest]:

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetune_contract.outcome import ExitCode
+from finetune_contract.run import digest
+from finetune_operator.job.definitions import SHORT
 from finetune_operator.job.manifests.metadata import build_metadata, kueue_entries
 from finetune_operator.job.manifests.pod import build_pod_template
+from finetune_operator.job.manifests.run_document import build_run
 from finetune_operator.job.spec import FineTuneJob
-from finetune_operator.objects.names import ANNOTATION_ADJUSTMENTS, ANNOTATION_DEFINITION, CONTAINER
+from finetune_operator.objects.names import (
+    ANNOTATION_ADJUSTMENTS,
+    ANNOTATION_DEFINITION,
+    ANNOTATION_DIGEST,
+    CONTAINER,
+)
 from finetune_operator.objects.raw import Manifest
 from finetune_operator.settings import Settings
 
@@ -17,12 +25,13 @@ from finetune_operator.settings import Settings
 def build_training_job(
     job: FineTuneJob, attempt: int, settings: Settings, adjustments: Mapping[str, Any]
 ) -> Manifest:
-    metadata = build_metadata(job, attempt)
+    metadata, run = build_metadata(job, attempt), build_run(job, attempt, adjustments)
     metadata["labels"] |= kueue_entries(dict(job.labels))
     metadata["annotations"] = {
         **kueue_entries(dict(job.annotations)),
         # What the status will say of the attempt, should a crash come before it is written.
-        ANNOTATION_DEFINITION: job.definition,
+        ANNOTATION_DEFINITION: job.definition[:SHORT],
+        ANNOTATION_DIGEST: job.definition,
         ANNOTATION_ADJUSTMENTS: json.dumps(dict(adjustments)),
     }
     return {
@@ -34,7 +43,7 @@ def build_training_job(
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             **_build_completion(job),
-            "template": build_pod_template(job, attempt, settings),
+            "template": build_pod_template(job, attempt, settings, digest(run.to_json())),
         },
     }
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from finetune_contract.outcome import Blame, Failure, Outcome
+from finetune_contract.outcome import Category, Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Attempt, Result, began_at, parse_attempts
+from finetune_operator.job.definitions import is_same_definition
 from finetune_operator.job.observe.pods import (
     controller_uid,
     current_pods,
@@ -37,6 +38,7 @@ from finetune_operator.objects import conditions
 from finetune_operator.objects.names import (
     ANNOTATION_ADJUSTMENTS,
     ANNOTATION_DEFINITION,
+    ANNOTATION_DIGEST,
     LABEL_ATTEMPT,
 )
 from finetune_operator.objects.raw import Body
@@ -121,7 +123,7 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     }
     attempts: list[Attempt] = []
     outcome = None
-    for known in _known_attempts(status, own_jobs):
+    for known in _known_attempts(status, own_jobs, job.definition):
         # Not only the newest: a crash may have come between its start and the record of the last.
         training_job = own_jobs.get(known.name)
         seen, outcome = _bring_up_to_date(known, training_job, children.pods, now)
@@ -173,13 +175,17 @@ def _started(status: Body, attempts: Sequence[Attempt]) -> datetime | None:
     return began_at(attempts)
 
 
-def _known_attempts(status: Body, own_jobs: Mapping[str, Body]) -> list[Attempt]:
+def _known_attempts(status: Body, own_jobs: Mapping[str, Body], definition: str) -> list[Attempt]:
     """The recorded attempts and, after them, those whose record was never written (a crash)."""
     recorded = list(parse_attempts(status))
     newest_number = recorded[-1].number if recorded else 0
     unrecorded = [_attempt_of(name, found["metadata"]) for name, found in own_jobs.items()]
     newer = [attempt for attempt in unrecorded if attempt.number > newest_number]
-    return recorded + sorted(newer, key=lambda attempt: attempt.number)
+    known = recorded + sorted(newer, key=lambda attempt: attempt.number)
+    return [
+        replace(it, definition=definition) if is_same_definition(it.definition, definition) else it
+        for it in known
+    ]
 
 
 def _attempt_of(name: str, metadata: Body) -> Attempt:
@@ -189,7 +195,7 @@ def _attempt_of(name: str, metadata: Body) -> Attempt:
         number=int(metadata["labels"][LABEL_ATTEMPT]),
         name=name,
         start=parse_time(metadata["creationTimestamp"]),
-        definition=annotations.get(ANNOTATION_DEFINITION, ""),
+        definition=annotations.get(ANNOTATION_DIGEST) or annotations.get(ANNOTATION_DEFINITION, ""),
         adjustments=json.loads(annotations.get(ANNOTATION_ADJUSTMENTS, "{}")),
     )
 
@@ -243,7 +249,7 @@ def _succeeded(attempt: Attempt, end: datetime) -> Attempt:
 
 
 def _failed(attempt: Attempt, failure: Failure, end: datetime) -> Attempt:
-    is_interruption = failure.blame is Blame.INTERRUPTION
+    is_interruption = failure.category is Category.INTERRUPTION
     return replace(
         attempt,
         end=end,

@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import (
-    Blame,
+    Category,
     ExitCode,
     Failure,
     Outcome,
-    blame_of_exit_code,
+    category_of_exit_code,
 )
 from finetune_contract.reasons import Reason
 from finetune_operator.objects.conditions import find, is_true
@@ -161,8 +161,8 @@ def _judge_ending(ending: _Ending) -> Verdict:
 def _judge_lost_pod(pod: Body) -> Verdict:
     status, stopped = pod["status"], _who_stopped(pod)
     words = status.get("message") or stopped or "the pod failed and left no word"
-    blame = Blame.INTERRUPTION if stopped else Blame.INFRASTRUCTURE
-    failure = Reason.POD_FAILED.failure(words, blame=blame)
+    category = Category.INTERRUPTION if stopped else Category.INFRASTRUCTURE
+    failure = Reason.POD_FAILED.failure(words, category=category)
     return Verdict(failure=_with_reason_of_kubernetes(failure, status))
 
 
@@ -200,5 +200,5 @@ def _failure_of_exit_code(exit_code: int, words: str) -> Failure:
     return Reason.EXITED_WITHOUT_OUTCOME.failure(
         f"the trainer ended with exit code {exit_code} and left no outcome{told}",
         # An exit code of 0 stands for success and never gets here.
-        blame=blame_of_exit_code(exit_code) or Blame.INTERNAL,
+        category=category_of_exit_code(exit_code) or Category.INTERNAL,
     )

@@ -52,16 +52,16 @@ def next_gpu_hours(
         kept: those of them whose records stay in the status.
     """
     numbers = {record["number"] for record in kept}
-    forgotten, listed = _parse(previous.get("forgotten", {})), GpuHours()
+    pruned, listed = _parse(previous.get("pruned", {})), GpuHours()
     for attempt in attempts:
         if attempt.number in numbers:
             listed += hours_of(attempt)
         else:
-            forgotten += hours_of(attempt)
-    everything = _render(forgotten + listed)
+            pruned += hours_of(attempt)
+    everything = _render(pruned + listed)
     if not everything["used"]:
         return None
-    return {**everything, "forgotten": _render(forgotten)} if forgotten.used else everything
+    return {**everything, "pruned": _render(pruned)} if pruned.used else everything
 
 
 def _wasted_share(attempt: Attempt) -> float:

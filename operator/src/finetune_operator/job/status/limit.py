@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from finetune_operator.job.definitions import read_definition
 from finetune_operator.objects.raw import Manifest
 
 MAX_BYTES = 64 * 1024
@@ -22,7 +23,8 @@ LONG = 1024
 
 _ESSENTIAL = frozenset(
     {
-        "number", "name", "startTime", "endTime", "result", "blame", "reason", "definition",
+        "number", "name", "startTime", "endTime", "result", "category", "reason", "definition",
+        "definitionDigest",
         "adjustments", "gpus", "podsStartTime",
     }
 )  # fmt: skip
@@ -75,9 +77,9 @@ def _drop_attempts(status: Manifest, excess: int) -> None:
     """Those that failed at what the spec defines now stay: they are counted."""
     records, kept = list(status.get("attempts", ())), []
     for record in records[:-1]:
-        is_counted = record["result"] == "Failed" and record.get("definition") in (
+        is_counted = record["result"] == "Failed" and read_definition(record) in (
             None,
-            status.get("definition"),
+            read_definition(status),
         )
         if excess > 0 and not is_counted:
             excess -= size_of(record) + 1
@@ -112,7 +114,9 @@ def _with_short_message(record: Manifest) -> Manifest:
 
 
 def _essential(record: Manifest) -> Manifest:
-    return {name: value for name, value in record.items() if name in _ESSENTIAL}
+    # The whole digest tells what its first digits would.
+    spare = {"definition"} if record.get("definitionDigest") else set()
+    return {name: value for name, value in record.items() if name in _ESSENTIAL - spare}
 
 
 def _put(status: Manifest, name: str, value: Any) -> None:

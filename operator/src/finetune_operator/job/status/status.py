@@ -6,15 +6,20 @@ The status is computed whole each time; only the difference is written.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from finetune_contract.outcome import Artifact, Failure
 from finetune_contract.progress import TrainerPhase
 from finetune_operator.job.attempts import Attempt, render_attempts
 from finetune_operator.job.decide.decision import FINISHED, NEVER_RETRIED, Decision
+from finetune_operator.job.definitions import (
+    is_same_definition,
+    read_definition,
+    render_definition,
+)
 from finetune_operator.job.observe.observation import Observed
-from finetune_operator.job.spec import FineTuneJob, is_redefined
+from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.job.status.gpu_hours import next_gpu_hours
 from finetune_operator.job.status.limit import within_limit
 from finetune_operator.job.status.progress import render_memory, with_outcome, without_eta
@@ -22,7 +27,7 @@ from finetune_operator.objects import conditions
 from finetune_operator.objects.conditions import Claim
 from finetune_operator.objects.names import JobReason, Phase, child_name
 from finetune_operator.objects.raw import Body, Manifest
-from finetune_operator.objects.times import parse_time, render_time
+from finetune_operator.objects.times import render_time
 
 _OF_ATTEMPTS = frozenset(
     {
@@ -39,14 +44,6 @@ _OF_ATTEMPTS = frozenset(
 """What is still told of an attempt after an edit that was rejected; the rest stays as it was."""
 
 
-def is_finished(body: Body) -> bool:
-    """Whether what the spec defines has ended for good: nothing is ever created for it again."""
-    found = body.get("status", {}).get("conditions", ())
-    if is_redefined(body):
-        return False
-    return conditions.is_true(found, "Complete") or conditions.is_true(found, "Failed")
-
-
 def next_status(
     previous: Mapping[str, Any],
     job: FineTuneJob,
@@ -56,7 +53,7 @@ def next_status(
 ) -> Manifest:
     """The whole status after the decision was carried out."""
     gpu_hours = previous.get("gpuHours", {})
-    if previous.get("definition", job.definition) != job.definition:
+    if not is_same_definition(read_definition(previous) or job.definition, job.definition):
         previous = _of_another_definition(previous)
     attempts = _with_started(observed.attempts, observed.last, job, decision, now)
     newest = attempts[-1] if attempts else None
@@ -76,7 +73,7 @@ def next_status(
         "phase": decision.phase.value,
         "observedGeneration": job.generation,
         "runId": job.run_id,
-        "definition": job.definition,
+        **render_definition(job.definition),
         "queue": observed.queue or None,
         "attempt": None if last is None else last.number,
         "gpus": job.resources.gpus,
@@ -101,20 +98,6 @@ def next_status(
         followed = {name: value for name, value in told_now.items() if name in _OF_ATTEMPTS}
         told_now = {**previous, **followed}
     return within_limit(told_now)
-
-
-def acknowledged_status(previous: Mapping[str, Any], generation: int) -> Manifest:
-    """The status of a finished job after an edit: the same, but the edit was seen."""
-    seen = [{**condition, "observedGeneration": generation} for condition in previous["conditions"]]
-    return {**previous, "observedGeneration": generation, "conditions": seen}
-
-
-def find_cleanup(status: Mapping[str, Any], spec: Mapping[str, Any]) -> datetime | None:
-    """When the children of a finished job are to go; None where never, or where they are gone."""
-    seconds = spec.get("ttlSecondsAfterFinished")
-    if seconds is None or "cleanupTime" in status or "completionTime" not in status:
-        return None
-    return parse_time(status["completionTime"]) + timedelta(seconds=seconds)
 
 
 def status_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> Manifest:
@@ -290,8 +273,8 @@ def _render_failure(failure: Failure, newest: Attempt | None) -> Manifest:
         "reason": failure.reason,
         "message": failure.message,
         "remedy": failure.remedy or None,
-        "blame": failure.blame.value,
-        "retryable": failure.blame not in NEVER_RETRIED,
+        "category": failure.category.value,
+        "retryable": failure.category not in NEVER_RETRIED,
         "phase": failure.phase or None,
         "rank": failure.rank,
         "exitCode": newest.exit_code if newest is not None and is_of_newest else None,

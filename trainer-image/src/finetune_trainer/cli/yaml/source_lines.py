@@ -14,7 +14,7 @@ import yaml
 from yaml.events import DocumentEndEvent
 
 from finetune_trainer.cli.yaml.syntax import explain, explain_key
-from finetune_trainer.cli.yaml.tree import Broken, Found, Node, Place, StrangeKey, TreeBuilder
+from finetune_trainer.cli.yaml.tree import Broken, Found, Node, Position, StrangeKey, TreeBuilder
 
 # libyaml where PyYAML was built with it, which is nearly everywhere: the parser that Go's is a
 # translation of.
@@ -36,7 +36,7 @@ class Document:
     def value(self) -> Any:
         return self.root.value
 
-    def place_of(self, path: str) -> Place:
+    def place_of(self, path: str) -> Position:
         """Where the key stands that a path ends with; of a missing one, the nearest above."""
         node, rest, place = self.root, path, self.root.place
         while rest:
@@ -77,7 +77,7 @@ def read_documents(content: bytes) -> Iterator[Document]:
         found = error.found
     except yaml.MarkedYAMLError as error:
         message, line, column = explain(error, text)
-        found = Broken(message, Place(line=line, column=column)).found
+        found = Broken(message, Position(line=line, column=column)).found
     root = Node(value=None, place=found.place)
     yield Document(root=root, found=(*builder.found, found), is_readable=False)
 
@@ -90,10 +90,10 @@ def _decode(content: bytes) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
         message = f"not YAML: found the byte 0x{byte:02x}, which is no UTF-8 text"
-        raise Broken(message, Place(line=line, column=1)) from None
+        raise Broken(message, Position(line=line, column=1)) from None
     if control := _CONTROL.search(text):
         line = text.count("\n", 0, control.start()) + 1
         column = control.start() - text.rfind("\n", 0, control.start())
         message = f"not YAML: found the control character 0x{ord(control[0]):02x}"
-        raise Broken(message, Place(line=line, column=column))
+        raise Broken(message, Position(line=line, column=column))
     return text

@@ -22,7 +22,7 @@ MAX_VALUES = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Position:
     """Where something stands, both counted from 1."""
 
     line: int
@@ -36,7 +36,7 @@ class Found:
     """A problem and where it stands."""
 
     problem: Problem
-    place: Place
+    place: Position
 
     @property
     def sentence(self) -> str:
@@ -56,8 +56,8 @@ class Node:
     """A value with the places of what is in it."""
 
     value: Any
-    place: Place
-    keys: dict[str, Place] = field(default_factory=dict)
+    place: Position
+    keys: dict[str, Position] = field(default_factory=dict)
     """Of a mapping: key -> where it stands."""
     children: dict[str | int, "Node"] = field(default_factory=dict)
     size: int = 1
@@ -73,7 +73,7 @@ class Node:
 class Broken(Exception):
     """The rest of the file makes no sense."""
 
-    def __init__(self, message: str, place: Place) -> None:
+    def __init__(self, message: str, place: Position) -> None:
         super().__init__(message)
         self.found = Found(problem=Problem(path="", message=message), place=place)
 
@@ -90,7 +90,7 @@ class _Open:
     path: str
     is_mapping: bool
     anchor: str | None
-    key: tuple[str, Place] | None = None
+    key: tuple[str, Position] | None = None
     merges: bool = False
     """Whether the key is `<<`."""
     own_keys: set[str] = field(default_factory=set)
@@ -187,7 +187,7 @@ class TreeBuilder:
         if top.node.size > MAX_VALUES:
             raise Broken(f"holds more than {MAX_VALUES} values", node.place)
 
-    def _set(self, top: _Open, key: str, place: Place, node: Node) -> None:
+    def _set(self, top: _Open, key: str, place: Position, node: Node) -> None:
         if key in top.own_keys:
             first = top.node.keys[key].line
             message = f"found twice, first in line {first}, and only one of them can count"
@@ -213,7 +213,7 @@ class TreeBuilder:
         if top is not None and top.is_mapping and top.key is None:
             raise StrangeKey("found a key that is no text", _place_of(event))
 
-    def _tell(self, message: str, place: Place) -> None:
+    def _tell(self, message: str, place: Position) -> None:
         self.found.append(Found(problem=Problem(path=self._path(), message=message), place=place))
 
     def _path(self) -> str:
@@ -227,5 +227,5 @@ class TreeBuilder:
         return f"{top.path}.{key}" if top.path else key
 
 
-def _place_of(event: Event) -> Place:
-    return Place(line=event.start_mark.line + 1, column=event.start_mark.column + 1)
+def _place_of(event: Event) -> Position:
+    return Position(line=event.start_mark.line + 1, column=event.start_mark.column + 1)

@@ -18,7 +18,9 @@ def model_card(story: Story, kind: str) -> str:
     """The card of one folder: of the adapter, or of a whole model."""
     is_adapter = kind == ADAPTER
     name = (
-        story.around.repository if story.around.repository and not _is_beside(story, kind) else kind
+        story.run_facts.repository
+        if story.run_facts.repository and not _is_beside(story, kind)
+        else kind
     )
     return (
         f"---\n{yaml.safe_dump(_front_matter(story, is_adapter=is_adapter), sort_keys=True)}---\n\n"
@@ -50,8 +52,8 @@ def _front_matter(story: Story, *, is_adapter: bool) -> dict[str, Any]:
         matter["base_model_relation"] = "adapter" if is_adapter else "finetune"
     if sets := [locations.hub_name(name) for name in story.data_sets if is_hub_name(name)]:
         matter["datasets"] = sets
-    if story.around.licence:
-        matter["license"] = story.around.licence
+    if story.run_facts.licence:
+        matter["license"] = story.run_facts.licence
     return matter
 
 
@@ -144,10 +146,8 @@ def _data(story: Story) -> str:
 
 
 def _licence(story: Story) -> str:
-    if story.around.licence:
-        return (
-            f"The base model's is `{story.around.licence}`; what was tuned from it is bound by it."
-        )
+    if licence := story.run_facts.licence:
+        return f"The base model's is `{licence}`; what was tuned from it is bound by it."
     return "Unknown: the base model's own card does not say. Look there before you pass this on."
 
 

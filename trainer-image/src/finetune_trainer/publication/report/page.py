@@ -26,7 +26,7 @@ def report_page(story: Story) -> str:
         story=story,
         loss_curve=loss_curve(story),
         small_curves=small_curves(story),
-        digests=_digests(story.around.digests),
+        digests=_digests(story.run_facts.digests),
     )
 
 

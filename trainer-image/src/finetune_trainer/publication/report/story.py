@@ -24,7 +24,7 @@ _WITHOUT = Redaction()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
+class RunFacts:
     """How the attempt went that finished the run. None, or nothing, for what is not known."""
 
     resumed_from_step: int = 0
@@ -73,7 +73,7 @@ class Story:
     account: DataAccount | None = None
     note: str = ""
     """What is to be known of a success, such as what was not verified; mostly empty."""
-    around: Circumstances = field(default_factory=Circumstances)
+    run_facts: RunFacts = field(default_factory=RunFacts)
 
     @property
     def base_model(self) -> str:
@@ -96,7 +96,7 @@ class Story:
     @property
     def strategy(self) -> str:
         """How the processes shared the work."""
-        settings = self.around.resolved_config or self.config
+        settings = self.run_facts.resolved_config or self.config
         return find_sharding(read_config(settings, Context()), self.world_size).name
 
     @property
@@ -105,11 +105,11 @@ class Story:
         seconds = self._last("train_runtime")
         tokens = self._last("num_tokens")
         if not seconds or tokens is None:
-            return self.around.tokens_per_second
+            return self.run_facts.tokens_per_second
         before = [
             float(record["num_tokens"])
             for record in self.history
-            if "num_tokens" in record and record.get("step", 0) <= self.around.resumed_from_step
+            if "num_tokens" in record and record.get("step", 0) <= self.run_facts.resumed_from_step
         ]
         return (tokens - (before[-1] if before else 0.0)) / seconds
 

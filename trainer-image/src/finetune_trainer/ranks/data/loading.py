@@ -15,7 +15,7 @@ from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.data.mixtures import load_mixture
 from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split
-from finetune_trainer.ranks.data.sources import Data, Source, open_source
+from finetune_trainer.ranks.data.sources import Data, DataSource, open_source
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def load_data(arguments: Arguments) -> Loaded:
 def _load_single(arguments: Arguments, shaping: Shaping) -> dict[str, Shaped]:
     script = arguments.script
     train, test = script.dataset_train_split, script.dataset_test_split
-    source = Source(
+    source = DataSource(
         path=str(script.dataset_name),
         name=script.dataset_config,
         train_split=train,

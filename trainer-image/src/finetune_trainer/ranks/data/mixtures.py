@@ -19,7 +19,7 @@ from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.data.shapes import SPOKEN
 from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split
-from finetune_trainer.ranks.data.sources import Data, Source, open_source
+from finetune_trainer.ranks.data.sources import Data, DataSource, open_source
 
 
 def load_mixture(mixture: DatasetMixtureConfig, shaping: Shaping) -> Shaped:
@@ -42,7 +42,7 @@ def load_mixture(mixture: DatasetMixtureConfig, shaping: Shaping) -> Shaped:
 
 
 def _load_part(part: Any, shaping: Shaping, *, streaming: bool) -> Shaped:
-    source = Source(
+    source = DataSource(
         path=part.path,
         name=part.name,
         data_dir=part.data_dir,

@@ -34,7 +34,7 @@ _SAVED = ("state.json", "dataset_dict.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class DataSource:
     """What a config says of one data set; the fields are `load_dataset`'s."""
 
     path: str
@@ -55,7 +55,7 @@ class Source:
         return path if path.exists() else None
 
 
-def open_source(source: Source) -> Data:
+def open_source(source: DataSource) -> Data:
     """The splits of a data set.
 
     Raises:
@@ -85,7 +85,7 @@ def open_source(source: Source) -> Data:
         raise
 
 
-def _load(source: Source) -> Data:
+def _load(source: DataSource) -> Data:
     return load_dataset(
         source.path,
         name=source.name,
@@ -96,7 +96,7 @@ def _load(source: Source) -> Data:
     )
 
 
-def _load_saved(folder: Path, source: Source) -> Data:
+def _load_saved(folder: Path, source: DataSource) -> Data:
     saved = load_from_disk(str(folder))
     if isinstance(saved, Dataset):
         saved = DatasetDict({source.train_split: saved})
@@ -105,12 +105,12 @@ def _load_saved(folder: Path, source: Source) -> Data:
     return IterableDatasetDict({name: data.to_iterable_dataset() for name, data in saved.items()})
 
 
-def _of_file(source: Source, file: Path) -> Source:
+def _of_file(source: DataSource, file: Path) -> DataSource:
     """A single file is what is trained on, whatever it is called."""
     return _reading(source, str(file), suffix_of(file.name))
 
 
-def _reading(source: Source, place: str, suffix: str | None) -> Source:
+def _reading(source: DataSource, place: str, suffix: str | None) -> DataSource:
     if suffix is None:
         raise attempt_failed(
             Reason.UNKNOWN_FILE_TYPE,
@@ -118,7 +118,7 @@ def _reading(source: Source, place: str, suffix: str | None) -> Source:
             f"name it by what is in it: {', '.join(_READERS)}",
         )
     reader, options = _READERS[suffix]
-    return Source(
+    return DataSource(
         path=reader,
         data_files={source.train_split: place},
         train_split=source.train_split,
@@ -127,7 +127,7 @@ def _reading(source: Source, place: str, suffix: str | None) -> Source:
     )
 
 
-def _on_hub(source: Source) -> Source:
+def _on_hub(source: DataSource) -> DataSource:
     """A file or folder inside of a data set of the hub, as `load_dataset` wants it."""
     if locations.scheme_of(source.path) != locations.HUB_SCHEME:
         return source
@@ -136,7 +136,7 @@ def _on_hub(source: Source) -> Source:
         revision = f"@{place.revision}" if place.revision else ""
         uri = f"hf://datasets/{place.repository}{revision}/{place.path}"
         return _reading(source, uri, suffix_of(place.path))
-    return Source(
+    return DataSource(
         path=place.repository,
         name=source.name,
         data_dir=place.path or source.data_dir,

@@ -13,7 +13,7 @@ MAX_STEPS = 20
 MAX_PROMPTS = 20
 """Of so many prompts the answers are kept: a metric may judge hundreds."""
 
-Document = list[dict[str, Any]]
+AnswerDocument = list[dict[str, Any]]
 
 
 class AnswerBook(TrainerCallback, ExportableState):
@@ -45,7 +45,7 @@ class AnswerBook(TrainerCallback, ExportableState):
         prompts: Sequence[Prompt],
         before: Sequence[str | None],
         after: Sequence[str | None],
-    ) -> Document:
+    ) -> AnswerDocument:
         """One entry for each prompt; an answer that is not known is null, or left out of a step.
 
         `before` may be what was noted before the first step.

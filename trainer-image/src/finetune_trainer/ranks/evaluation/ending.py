@@ -11,7 +11,7 @@ LOSS = "eval_loss"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class FinishedTraining:
     """A training that came to its end, after its trainer is gone."""
 
     history: list[dict[str, Any]]
@@ -42,12 +42,12 @@ class Ending:
             )
 
 
-def ended(trainer: Any) -> Ending:
+def ended(trainer: Any) -> FinishedTraining:
     """How a trainer's training ended."""
     args, state = trainer.args, trainer.state
     metric = "eval_" + (args.metric_for_best_model or LOSS).removeprefix("eval_")
     is_best = args.load_best_model_at_end and state.best_model_checkpoint is not None
-    return Ending(
+    return FinishedTraining(
         history=list(state.log_history),
         metric=metric,
         is_greater_better=bool(args.greater_is_better) and args.metric_for_best_model is not None,

@@ -9,8 +9,8 @@ from finetune_trainer.failures.errors import AttemptFailed, Stage
 
 
 @contextmanager
-def blaming(stage: Stage) -> Iterator[None]:
-    """Give what is raised inside the blame that this stage implies."""
+def classifying(stage: Stage) -> Iterator[None]:
+    """Give what is raised inside the category that this stage implies."""
     try:
         yield
     except (Exception, SystemExit) as error:

@@ -11,8 +11,8 @@ LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """One attempt's orders, the same for every rank of a node."""
+class RankSettings:
+    """One attempt's settings, the same for every rank of a node."""
 
     world_size: int
     """The promise; ranks that find another world fail before the model loads."""
@@ -32,5 +32,5 @@ class Orders:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "Orders":
-        return read(cls, text, "orders", spell=str)
+    def from_json(cls, text: str | bytes) -> "RankSettings":
+        return read(cls, text, "rank settings", spell=str)

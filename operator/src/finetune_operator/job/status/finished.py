@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is left to do about a job that has ended for good, and what its status says. No I/O here."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from finetune_operator.job.definitions import render_definition
+from finetune_operator.job.spec import is_redefined
+from finetune_operator.objects import conditions
+from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.objects.times import parse_time
+
+
+def is_finished(body: Body) -> bool:
+    """Whether what the spec defines has ended for good: nothing is ever created for it again."""
+    found = body.get("status", {}).get("conditions", ())
+    if is_redefined(body):
+        return False
+    return conditions.is_true(found, "Complete") or conditions.is_true(found, "Failed")
+
+
+def acknowledged_status(previous: Mapping[str, Any], generation: int, definition: str) -> Manifest:
+    """The status of a finished job after an edit: the same, but the edit was seen.
+
+    The definition is the same one; an older operator recorded its beginning alone.
+    """
+    seen = [{**condition, "observedGeneration": generation} for condition in previous["conditions"]]
+    recorded = render_definition(definition) if "definition" in previous else {}
+    return {**previous, **recorded, "observedGeneration": generation, "conditions": seen}
+
+
+def find_cleanup(status: Mapping[str, Any], spec: Mapping[str, Any]) -> datetime | None:
+    """When the children of a finished job are to go; None where never, or where they are gone."""
+    seconds = spec.get("ttlSecondsAfterFinished")
+    if seconds is None or "cleanupTime" in status or "completionTime" not in status:
+        return None
+    return parse_time(status["completionTime"]) + timedelta(seconds=seconds)

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A child is taken for the wanted one only where it is made of the same."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from finetune_contract.run import Run, digest
+from finetune_operator.job.manifests import build_attempt
+from finetune_operator.kube.cache import ObjectCache
+from finetune_operator.kube.client import ApiError
+from finetune_operator.kube.jobs import KubeCluster
+from finetune_operator.objects.errors import Conflict, NotYet
+from finetune_operator.objects.names import (
+    CONFIG_MAPS,
+    RESOURCES_BY_KIND,
+    SERVICES,
+    TRAINING_JOBS,
+    JobKey,
+)
+from support.factories import CONFIG, SETTINGS, a_job
+from support.fake_api import FakeApi
+
+NODES = {"resources": {"nodes": 2, "gpusPerNode": 1}}
+EDITED = {"config": {**CONFIG, "learning_rate": 1e-3}}
+KINDS = ("ConfigMap", "Service")
+
+
+def children(**spec: Any) -> dict[str, dict[str, Any]]:
+    return {made["kind"]: made for made in build_attempt(a_job(**NODES, **spec), 1, SETTINGS)}
+
+
+OLD, WANTED = children(), children(**EDITED)
+
+
+class World:
+    def __init__(self, *there: Mapping[str, Any]) -> None:
+        self.api, self.cache = FakeApi(), ObjectCache()
+        self.cluster = KubeCluster(self.api, self.cache)
+        for manifest in there:
+            metadata = {**manifest["metadata"], "uid": f"uid-of-{manifest['kind']}"}
+            self.api.put(RESOURCES_BY_KIND[manifest["kind"]], {**manifest, "metadata": metadata})
+
+    def create(self, manifest: Any) -> None:
+        asyncio.run(self.cluster.create(manifest))
+
+    def found(self, kind: str) -> Any:
+        return self.api.objects[RESOURCES_BY_KIND[kind], "team", "balloon-1"]
+
+
+def without_digest(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """As an operator made it that knew of no digests."""
+    metadata = {name: it for name, it in manifest["metadata"].items() if name != "annotations"}
+    return {**manifest, "metadata": metadata}
+
+
+def test_an_older_run_document_is_replaced_where_its_attempt_never_started() -> None:
+    """A quota refused the Job, the config was edited, the quota was raised."""
+    world = World(OLD["ConfigMap"])
+
+    world.create(WANTED["ConfigMap"])
+
+    read = Run.from_json(world.found("ConfigMap")["data"]["run.json"])
+    assert read.config["learning_rate"] == 1e-3
+    assert "delete configmaps" in world.api.calls
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_child_is_left_as_it_is(kind: str) -> None:
+    world = World(OLD[kind])
+
+    world.create(OLD[kind])
+
+    assert world.found(kind)["metadata"]["uid"] == f"uid-of-{kind}"
+    assert not [call for call in world.api.calls if call.startswith("delete")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_older_operator_left_without_a_job_is_made_again(kind: str) -> None:
+    world = World(without_digest(OLD[kind]))
+
+    world.create(OLD[kind])
+
+    assert world.found(kind)["metadata"]["annotations"] == OLD[kind]["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_taken_from_a_job_that_runs_while_the_operator_is_upgraded(kind: str) -> None:
+    world = World(without_digest(OLD[kind]), without_digest(OLD["Job"]))
+
+    world.create(WANTED[kind])
+
+    assert world.found(kind)["metadata"]["uid"] == f"uid-of-{kind}"
+    assert not [call for call in world.api.calls if call.startswith("delete")]
+
+
+@pytest.mark.parametrize(
+    "there", [OLD["Job"], without_digest(WANTED["Job"])], ids=["of another spec", "older"]
+)
+def test_a_job_that_is_there_for_something_else_is_seen_as_what_it_is(there: Any) -> None:
+    """Its attempt was not known: it is not recorded as one of the spec of today."""
+    world = World(there)
+
+    with pytest.raises(Conflict):
+        world.create(WANTED["Job"])
+
+    (seen,) = world.cache.children_of(JobKey(namespace="team", label="balloon")).training_jobs
+    assert seen["metadata"]["uid"] == "uid-of-Job"
+    assert not [call for call in world.api.calls if call.startswith("delete")]
+
+
+def test_a_job_that_no_watch_tells_of_is_named() -> None:
+    metadata = {**OLD["Job"]["metadata"], "labels": {}}
+    world = World({**OLD["Job"], "metadata": metadata})
+
+    with pytest.raises(NotYet, match="Job balloon-1 exists already with another content: delete"):
+        world.create(WANTED["Job"])
+
+
+def test_a_child_that_somebody_keeps_from_going_is_waited_for() -> None:
+    class Kept(FakeApi):
+        async def delete(
+            self, resource: Any, namespace: str, name: str, uid: str, **_: Any
+        ) -> None:
+            found = self.objects[resource, namespace, name]
+            found["metadata"]["deletionTimestamp"] = "2026-05-04T12:00:00Z"
+
+    world = World()
+    world.api = Kept()
+    world.cluster = KubeCluster(world.api, world.cache)
+    world.api.put(
+        CONFIG_MAPS, {**OLD["ConfigMap"], "metadata": OLD["ConfigMap"]["metadata"] | {"uid": "x"}}
+    )
+
+    with pytest.raises(NotYet, match="ConfigMap balloon-1 exists already"):
+        world.create(WANTED["ConfigMap"])
+
+
+def test_an_edit_of_the_digest_alone_is_no_way_to_be_taken_for_the_wanted_one() -> None:
+    """Who can write ConfigMaps may give one any annotation: the trainer reads the document."""
+    forged = {**OLD["ConfigMap"], "metadata": WANTED["ConfigMap"]["metadata"]}
+    world = World(forged)
+    world.create(WANTED["ConfigMap"])
+
+    (container,) = WANTED["Job"]["spec"]["template"]["spec"]["containers"]
+    expected = {it["name"]: it["value"] for it in container["env"]}["FINETUNE_RUN_DIGEST"]
+    assert digest(world.found("ConfigMap")["data"]["run.json"]) != expected
+    assert digest(WANTED["ConfigMap"]["data"]["run.json"]) == expected
+
+
+def test_a_deletion_that_is_refused_is_told() -> None:
+    world = World(OLD["Service"])
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise ApiError(403, "Forbidden", "no")
+
+    world.api.delete = refuse  # type: ignore[method-assign]
+
+    with pytest.raises(ApiError, match="no"):
+        world.create(WANTED["Service"])
+    assert SERVICES in {resource for resource, _, _ in world.api.objects}
+    assert TRAINING_JOBS not in {resource for resource, _, _ in world.api.objects}
