@@ -5,7 +5,6 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
@@ -20,6 +19,7 @@ from finetune_operator.kube.shallow import DEEPEST, cut_deep, parse_json
 from finetune_operator.kube.watch import ShallowResponse
 from finetune_operator.objects.names import FINETUNE_JOBS
 from support.factories import a_job_body
+from support.served import served
 
 KINDS = {
     "mappings": lambda levels: '{"a":' * levels + "1" + "}" * levels,
@@ -82,21 +82,6 @@ def test_what_is_no_json_is_an_error_of_value_soon(text: str) -> None:
 def a_deep_job(name: str, levels: int) -> str:
     job = json.dumps({**a_job_body(name=name), "deep": "HERE"})
     return job.replace('"HERE"', KINDS["mappings"](levels))
-
-
-async def served(
-    handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-    scene: Callable[[str], Awaitable[None]],
-) -> None:
-    """A server on 127.0.0.1 that stands for the API server."""
-    runner = web.ServerRunner(web.Server(handle))
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        await scene(f"http://127.0.0.1:{runner.addresses[0][1]}")
-    finally:
-        await runner.cleanup()
 
 
 @pytest.mark.parametrize("levels", [850, 1100, 9000])

@@ -6,7 +6,6 @@ Everything users see about children is computed from here. No I/O here.
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any
 
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid
@@ -28,7 +27,8 @@ from finetune_operator.objects.names import (
     job_key,
     job_label,
 )
-from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.objects.packed import as_kept
+from finetune_operator.objects.raw import Body
 
 
 class Kind(Enum):
@@ -185,7 +185,7 @@ class ObjectCache:
     def _put(self, kind: Kind, key: Key, uid: str, body: Body) -> None:
         is_departed = uid in self._departed
         self._drop(kind, uid)
-        self._bodies[kind].setdefault(key, {})[uid] = _without_managed_fields(body)
+        self._bodies[kind].setdefault(key, {})[uid] = as_kept(body)
         self._keys[uid] = key
         if is_departed:
             self._departed.add(uid)
@@ -232,11 +232,3 @@ def _version(body: Body, known: Body | None = None) -> int:
     if version is None:
         return -1 if known is None else _version(known)
     return int(version)
-
-
-def _without_managed_fields(body: Body) -> Manifest:
-    """Half of an object's size, and nobody here reads it."""
-    metadata: dict[str, Any] = {
-        name: value for name, value in body["metadata"].items() if name != "managedFields"
-    }
-    return {**body, "metadata": metadata}

@@ -65,14 +65,14 @@ class KubeSchedules:
         self._cache.remember(Kind.JOB, created)
         return created
 
-    async def delete_job(self, body: Body, name: str, uid: str) -> None:
+    async def delete_job(self, body: Body, name: str, uid: str) -> bool:
         namespace = body["metadata"]["namespace"]
         try:
             newest = await self._api.get(FINETUNE_JOBS, namespace, name)
             if controller_uid(newest) != body["metadata"]["uid"]:
                 # Somebody has made it their own, and this memory was behind.
                 self._cache.remember(Kind.JOB, newest)
-                return
+                return False
             # What it owns goes after it, its pods with the time that they have to save.
             await self._api.delete(FINETUNE_JOBS, namespace, name, uid, policy="Background")
         except ApiError as error:
@@ -80,6 +80,7 @@ class KubeSchedules:
                 raise
         gone = {"metadata": {"namespace": namespace, "name": name, "uid": uid}}
         self._cache.forget(Kind.JOB, gone)
+        return True
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> None:
         patch = status_patch(body.get("status", {}), status)

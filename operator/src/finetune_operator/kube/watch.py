@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP session that the runtime's watches use: each of its answers is made shallow.
+"""The HTTP session that the runtime's watches use: its answers are made shallow and small.
 
 The runtime parses lists and watch events itself, where one job that is nested too deep would end
 the watch of all.
@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDict
 
-from finetune_operator.kube.shallow import cut_deep, parse_json
+from finetune_operator.kube.pages import parse_page, shrink_event
 
 
 def open_session(context: ssl.SSLContext, headers: Mapping[str, str]) -> aiohttp.ClientSession:
@@ -34,7 +34,7 @@ class ShallowResponse(aiohttp.ClientResponse):
 
     async def json(self, **_: Any) -> Any:
         content = (await self.read()).strip()
-        return parse_json(content) if content else None
+        return parse_page(content) if content else None
 
 
 class ShallowLines:
@@ -52,4 +52,4 @@ class ShallowLines:
         async for chunk in self._stream.iter_chunked(size):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
-                yield cut_deep(line) + b"\n"
+                yield shrink_event(line) + b"\n"

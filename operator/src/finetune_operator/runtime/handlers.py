@@ -77,7 +77,8 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     # Namespaces and CRDs come and go without this operator having the right to watch them.
     settings.scanning.disabled = True
     settings.watching.server_timeout = 300
-    settings.watching.chunk_size = 500
+    # kopf reads whole pages, and an object may have 1.5 MB.
+    settings.watching.chunk_size = 20
     settings.watching.label_selectors["batch", "v1", "jobs"] = LABEL_JOB
     settings.watching.label_selectors["", "v1", "pods"] = LABEL_JOB
     # A watch that says nothing for longer is dead; the API server sends a bookmark each minute.

@@ -84,9 +84,10 @@ async def reconcile_schedule(
     wait = done.decision.check_again_in
     # As observed before it was carried out: what was deleted on purpose is not missing.
     reconciled = await _write(body, status, observed, done.told, wait, cluster=cluster, now=now)
-    for child in decision.surplus:
-        await cluster.delete_job(body, child.name, child.uid)
-    for told in tell_deleted(decision.surplus):
+    deleted = [
+        child for child in decision.surplus if await cluster.delete_job(body, child.name, child.uid)
+    ]
+    for told in tell_deleted(deleted):
         await cluster.tell(body, told, now)
     return reconciled
 
