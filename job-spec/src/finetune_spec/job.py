@@ -13,7 +13,6 @@ from finetune_spec.config import Context, Problem, check_config
 from finetune_spec.config.parse.reading import Reading
 from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema, version_of_image
 from finetune_spec.config.problem import warning
-from finetune_spec.document_size import check_size
 from finetune_spec.lost_nulls import find_lost_nulls
 from finetune_spec.pods import check_pods, find_variables, gpu_bytes_of
 
@@ -34,9 +33,6 @@ def check_job(
     job's, by which kubectl tells what it was given; `model` is its model's `config.json` and
     `gpu_bytes` what each GPU has, where they are known.
     """
-    if too_large := tuple(check_size(spec["config"], CONFIG_PATH)):
-        # No other rule needs to look through it.
-        return too_large
     gpu_bytes = gpu_bytes_of(spec.get("resources") or {}, gpu_bytes)
     return (
         *_check_config(spec, trainer_image, annotations or {}, model, gpu_bytes),
