@@ -60,7 +60,7 @@ lint: ## ruff, import contracts, Dockerfiles
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile trainer-image/Dockerfile results-page/Dockerfile
 
-types: ## mypy --strict on operator, contract, spec and testbed
+types: ## mypy --strict on operator, contract, spec, command line and testbed
 	$(BIN)/mypy $(TYPED) $(SELDOM_RUN)
 
 test-pure: ## the fast tests: no network, no cluster, no training
@@ -146,7 +146,7 @@ build/schema.json: requirements/trainer.txt trainer-image/src/finetune_trainer/c
 
 lock: setup ## resolve the requirement locks again
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt
-	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) --no-emit-package finetune-cli \
+	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
 		--extra train requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		operator/pyproject.toml -o requirements/operator.txt
@@ -160,7 +160,7 @@ lock: setup ## resolve the requirement locks again
 		--extra train trainer-image/pyproject.toml -o requirements/trainer-cuda12.txt
 
 LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator --no-emit-package finetune-results-page \
-	--no-emit-package finetune-trainer --no-emit-package testbed
+	--no-emit-package finetune-trainer --no-emit-package finetune-cli --no-emit-package testbed
 
 images: setup ## build the operator's, the trainer's and the results page's image with buildah
 	$(BIN)/python -m testbed images
@@ -190,6 +190,7 @@ soak: setup ## the long forms of the fault tests
 
 bench: setup ## measure, and print the rows of docs/benchmarks.md
 	$(BIN)/python tests/benchmarks/config_check.py
+	$(BIN)/python tests/benchmarks/command_start.py
 	$(BIN)/python tests/benchmarks/operator_load.py
 	$(BIN)/python tests/benchmarks/resident_jobs.py
 	$(BIN)/python tests/benchmarks/trainer_overhead.py

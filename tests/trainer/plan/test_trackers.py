@@ -79,8 +79,9 @@ def test_attempts_of_one_job_share_a_run_at_wandb_and_other_jobs_do_not() -> Non
 def test_a_rank_imports_no_tracker_that_is_not_asked_for() -> None:
     code = """
 import sys
+from finetune_spec.config import read_config
 from finetune_trainer.plan.exclusions import excluded_packages
-for package in excluded_packages({"report_to": "tensorboard"}, {}):
+for package in excluded_packages(read_config({"report_to": "tensorboard"}), {}):
     sys.modules[package] = None
 import trl
 trl.SFTTrainer

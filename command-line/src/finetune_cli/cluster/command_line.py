@@ -9,14 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from finetune_cli.cluster import job_texts
-from finetune_cli.cluster.kubectl import Kubectl
+from finetune_cli.cluster.kubectl import JOBS, Kubectl
 from finetune_cli.local.command_line import start
 from finetune_cli.terminal.commands import Deferred, new_parser
 from finetune_cli.terminal.exits import EPILOG, NO_INPUT, Refused, exit_code_of
 
 ClusterCommand = Callable[[Kubectl, argparse.Namespace], int]
 
-JOB = "finetunejobs.finetune.dev"
 DESCRIPTION = "Run, watch, plot, compare and stop FineTuneJobs."
 
 PLAN = Deferred(
@@ -148,7 +147,7 @@ def _watch(kubectl: Kubectl, name: str) -> int:
 
 def _suspend(kubectl: Kubectl, name: str, *, suspended: bool) -> int:
     patch = f'{{"spec":{{"suspend":{"true" if suspended else "false"}}}}}'
-    return kubectl.pass_through("patch", JOB, name, "--type=merge", "-p", patch)
+    return kubectl.pass_through("patch", JOBS, name, "--type=merge", "-p", patch)
 
 
 def _jobs_in(file: Path) -> list[str]:

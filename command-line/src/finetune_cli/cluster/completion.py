@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from finetune_cli.cluster.command_line import COMMANDS, PLAN
-from finetune_cli.cluster.kubectl import Kubectl
+from finetune_cli.cluster.kubectl import JOBS, Kubectl
 from finetune_cli.terminal.exits import Refused
 
 FILES, NO_FILES = ":0", ":4"
@@ -30,7 +30,7 @@ def complete(words: Sequence[str], connect: Callable[[Sequence[str]], Kubectl]) 
     if given[0] in OF_FILES:
         return [FILES]
     try:
-        listed = connect(where).run("get", "finetunejobs.finetune.dev", "-o", "name")
+        listed = connect(where).run("get", JOBS, "-o", "name")
     except Refused:
         return [NO_FILES]
     names = (line.partition("/")[2] for line in listed.splitlines())

@@ -9,6 +9,7 @@ from finetune_cli.cluster import job_texts, results_pod
 from finetune_cli.cluster.kubectl import Kubectl
 from finetune_cli.cluster.results_pod import Body
 from finetune_cli.terminal.exits import KUBECTL_FAILED, NO_INPUT, Refused
+from finetune_cli.terminal.new_folder import require_new
 
 PATIENCE = "10m"
 """A node that has not run the trainer's image fetches some gigabytes first."""
@@ -21,8 +22,7 @@ def download(kubectl: Kubectl, job: Body, folder: Path) -> None:
         Refused: there is something in it, nothing to download, or it is not complete.
     """
     name = job["metadata"]["name"]
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Refused(f"{folder} is there, and is no empty folder")
+    require_new(folder)
     if not (artifact := job.get("status", {}).get("artifact")):
         raise Refused(f"{name} has published nothing", NO_INPUT)
     if (batch_job := _newest_batch_job(kubectl, job)) is None:

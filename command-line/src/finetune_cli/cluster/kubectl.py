@@ -13,6 +13,9 @@ from finetune_cli.terminal.exits import KUBECTL_FAILED, Refused
 
 Body = Mapping[str, Any]
 
+JOBS = "finetunejobs.finetune.dev"
+"""As kubectl calls them, whatever else is named so."""
+
 _LOG_LINE = re.compile(r"[IWEF]\d{4} ")
 """What kubectl's libraries log beside what it says itself."""
 
@@ -45,11 +48,11 @@ class Kubectl:
         return found
 
     def job(self, name: str) -> Body:
-        return self.get("finetunejobs.finetune.dev", name)
+        return self.get(JOBS, name)
 
     def follow(self, name: str) -> Iterator[Body]:
         """The job as it is, and whenever it changes; ends when the API server ends the watch."""
-        words = ("get", "finetunejobs.finetune.dev", name, "--watch", "-o", "json")
+        words = ("get", JOBS, name, "--watch", "-o", "json")
         process = subprocess.Popen(
             [*self._command, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

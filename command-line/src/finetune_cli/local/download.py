@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from finetune_cli.terminal.exits import NO_INPUT, Refused
+from finetune_cli.terminal.new_folder import require_new
 from finetune_contract import layout
 from finetune_contract.codec import read
 from finetune_contract.documents import InvalidDocument
@@ -44,8 +45,8 @@ def download(options: argparse.Namespace) -> int:
     """
     folder = Path(options.folder)
     is_archive = options.folder == STANDARD_OUTPUT
-    if not is_archive and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Refused(f"{folder} is there, and is no empty folder")
+    if not is_archive:
+        require_new(folder)
     try:
         found = _find_run(_uri(options.uri), os.environ)
         if found is None:

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder that a download fills."""
+
+from pathlib import Path
+
+from finetune_cli.terminal.exits import Refused
+
+
+def require_new(folder: Path) -> None:
+    """
+    Raises:
+        Refused: something is there, which a download could overwrite.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refused(f"{folder} is there, and is no empty folder")
