@@ -23,6 +23,7 @@ from cluster.faulty_api import FaultyWay, Write
 from cluster.test_operator_killed import kubeconfig_of
 from finetune_contract.mounts import progress_audience
 from finetune_contract.progress import Progress
+from finetune_operator.kube.shallow import parse_json
 from finetune_operator.progress.server import PROGRESS_PATH
 from support.factories import a_bad_outcome, a_good_outcome
 from testbed.control_plane import ControlPlane
@@ -85,7 +86,7 @@ class Stage:
         )
         try:
             with urllib.request.urlopen(request, context=self._credentials, timeout=30) as answer:
-                return json.load(answer)
+                return parse_json(answer.read())
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None

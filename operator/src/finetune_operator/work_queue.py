@@ -92,6 +92,10 @@ class WorkQueue(Generic[Key]):
         self.add_after(key, delay)
         return delay
 
+    def failures(self, key: Key) -> int:
+        """How many tries in a row have failed."""
+        return self._failures.get(key, 0)
+
     def forget_failures(self, key: Key) -> None:
         self._failures.pop(key, None)
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from finetune_operator.job.manifests import build_attempt
-from finetune_operator.kube.cache import Kind, ObjectCache
+from finetune_operator.kube.cache import MOST_GONE, Kind, ObjectCache
 from finetune_operator.objects.names import JobKey, job_label
 from support.factories import SETTINGS, a_job, a_job_body, a_pod, a_training_job, an_ended_pod
 
@@ -164,3 +164,90 @@ def test_a_pod_of_another_job_with_the_same_label_is_not_this_jobs() -> None:
 
     assert isinstance(key, JobKey)
     assert cache.children_of(key).pods == ()
+
+
+def test_an_older_list_does_not_bring_back_what_was_deleted() -> None:
+    """A list, or an answer to a get, may be on its way while the watch tells of the deletion."""
+    for kind, body in (
+        (Kind.JOB, a_job_body(metadata=version(5))),
+        (Kind.TRAINING_JOB, with_version(a_training_job(), 5)),
+        (Kind.POD, with_version(a_pod(), 5)),
+    ):
+        cache = ObjectCache()
+        cache.remember(kind, body)
+        cache.forget(kind, with_version(body, 9))
+
+        cache.remember(kind, body)
+        cache.remember(kind, with_version(body, 9))
+
+        assert cache.present(kind) == ()
+
+
+def test_an_older_list_does_not_bring_back_what_was_never_seen_alive() -> None:
+    cache = ObjectCache()
+    cache.forget(Kind.JOB, a_job_body(metadata=version(9)))
+    cache.remember(Kind.JOB, a_job_body(metadata=version(8)))
+
+    assert cache.find_job(KEY) is None
+
+
+def test_a_child_that_only_lost_its_label_for_a_while_is_there_again() -> None:
+    cache = ObjectCache()
+    cache.remember(Kind.POD, with_version(a_pod(), 5))
+    cache.forget(Kind.POD, with_version(a_pod(), 6))
+    cache.remember(Kind.POD, with_version(a_pod(), 7))
+    cache.forget(Kind.POD, with_version(a_pod(), 6))
+
+    assert len(cache.children_of(KEY).pods) == 1
+
+
+def test_deletions_are_not_remembered_for_ever() -> None:
+    cache = ObjectCache()
+    for number in range(MOST_GONE + 10):
+        cache.forget(Kind.JOB, a_job_body(uid=str(number), metadata=version(9)))
+
+    assert len(cache._gone) == MOST_GONE
+
+
+def test_a_child_that_was_relabelled_moves_to_the_other_job() -> None:
+    cache = ObjectCache()
+    cache.remember(Kind.POD, a_pod())
+    moved = with_version(a_pod(), 50)
+    moved["metadata"]["labels"] = {"finetune.dev/job": "other"}
+
+    other = cache.remember(Kind.POD, moved)
+
+    assert cache.children_of(KEY).pods == ()
+    assert other == JobKey(namespace="team", label="other")
+    assert len(cache.children_of(other).pods) == 1
+
+
+def owned_by(owner: str, *, is_controller: bool = True) -> dict[str, Any]:
+    reference = {"kind": "FineTuneSchedule", "name": owner, "uid": owner}
+    return {"ownerReferences": [{**reference, "controller": is_controller}]}
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        pytest.param({}, id="taken off"),
+        pytest.param({"ownerReferences": []}, id="emptied"),
+        pytest.param(owned_by("other"), id="another schedule"),
+        pytest.param(owned_by("nightly", is_controller=False), id="no controller"),
+    ],
+)
+def test_a_job_whose_owner_was_edited_is_no_longer_the_schedules(edited: dict[str, Any]) -> None:
+    cache = ObjectCache()
+    cache.remember(Kind.JOB, a_job_body(metadata=version(5, **owned_by("nightly"))))
+    job = a_job_body(metadata=version(6, **edited))
+    cache.remember(Kind.JOB, job)
+    assert cache.jobs_owned_by("nightly") == ()
+
+    cache.forget(Kind.JOB, job)
+
+    assert [cache.jobs_owned_by(owner) for owner in ("nightly", "other")] == [(), ()]
+    assert cache._owned == {}
+
+
+def with_version(body: dict[str, Any], number: int) -> dict[str, Any]:
+    return {**body, "metadata": {**body["metadata"], **version(number)}}

@@ -7,6 +7,7 @@ from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.kube.relist import fill_cache, forget_vanished, is_defined
 from finetune_operator.objects.names import JobKey
+from finetune_operator.telemetry.logs import OneLine
 from support.factories import a_job_body, a_pod, a_training_job
 from support.fake_api import FakeApi
 
@@ -77,3 +78,22 @@ def test_anything_else_is_waited_for(kind: Kind, status: int) -> None:
 
     with pytest.raises(ApiError, match="not now"):
         asyncio.run(fill_cache(api, ObjectCache()))
+
+
+@pytest.mark.parametrize("broken", [{"resourceVersion": "x"}, {"labels": {}}, {"labels": None}])
+def test_one_object_that_cannot_be_read_costs_no_other(
+    broken: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    api, cache = a_filled_api(), ObjectCache()
+    hostile = a_pod()
+    hostile["metadata"]["name"] = "hostile"
+    api.put(Kind.POD.resource, hostile)
+    api.objects[Kind.POD.resource, "team", "hostile"]["metadata"] |= broken
+
+    asyncio.run(fill_cache(api, cache))
+
+    assert cache.find_job(KEY) is not None
+    names = [pod["metadata"]["name"] for pod in cache.children_of(KEY).pods]
+    assert len(names) >= 1
+    assert "hostile" not in names
+    assert any("team/hostile" in OneLine().format(record) for record in caplog.records)

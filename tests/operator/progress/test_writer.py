@@ -226,7 +226,7 @@ def test_report_of_a_deleted_job_is_dropped() -> None:
         await interval()
         assert world.writes == 1
 
-        world.cache.forget(Kind.JOB, a_job_body())
+        world.cache.forget(Kind.JOB, a_job_body(metadata={"resourceVersion": "1000"}))
         world.report(2)
         await interval()
         assert world.writes == 1

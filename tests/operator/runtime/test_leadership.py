@@ -266,3 +266,81 @@ def test_trouble_with_the_lease_is_told_once_not_at_every_try(
     asyncio.run(scene())
 
     assert caplog.messages.count("lease not reached") == 1
+
+
+EDITED = {
+    "no spec": None,
+    "empty": {},
+    "nobody": {"holderIdentity": ""},
+    "no duration": {"holderIdentity": "ghost"},
+    "duration of null": {"holderIdentity": "ghost", "leaseDurationSeconds": None},
+    "of nothing": {"holderIdentity": "ghost", "leaseDurationSeconds": 0},
+    "less than nothing": {"holderIdentity": "ghost", "leaseDurationSeconds": -5},
+    "of 68 years": {"holderIdentity": "ghost", "leaseDurationSeconds": 2**31 - 1},
+    "times of another age": {
+        "holderIdentity": "ghost",
+        "leaseDurationSeconds": 12,
+        "acquireTime": "0001-01-01T00:00:00.000000Z",
+        "renewTime": "9999-12-31T23:59:59.999999Z",
+    },
+    "renewal that is no time": {"holderIdentity": "ghost", "renewTime": "yesterday"},
+    "a long holder": {"holderIdentity": "x" * 10_000, "leaseDurationSeconds": 12},
+    "as many transitions as there can be": {
+        "holderIdentity": "ghost",
+        "leaseDurationSeconds": 12,
+        "leaseTransitions": 2**31 - 1,
+    },
+    "transitions of null": {"holderIdentity": "ghost", "leaseTransitions": None},
+    "another strategy": {"holderIdentity": "ghost", "strategy": "OldestEmulationVersion"},
+}
+
+
+@pytest.mark.parametrize("edit", EDITED)
+def test_whatever_somebody_wrote_into_the_lease_there_is_a_leader_within_a_minute(
+    edit: str,
+) -> None:
+    async def scene() -> None:
+        store, time, one, other = candidates()
+        await one.try_hold()
+        assert store.lease is not None
+        spec = EDITED[edit]
+        store.lease = {"version": 7, **({} if spec is None else {"spec": copy.deepcopy(spec)})}
+
+        held = [await one.try_hold(), await other.try_hold()]
+        time.passed += 61
+        held += [await one.try_hold(), await other.try_hold()]
+
+        assert held.count(True) == 1 or held == [True, False, True, False]
+        lease = store.lease["spec"]
+        assert lease["holderIdentity"] == "one"
+        assert lease["leaseDurationSeconds"] == DURATION
+        assert 0 <= lease["leaseTransitions"] < 2**31
+        assert set(lease) == {
+            "holderIdentity",
+            "leaseDurationSeconds",
+            "acquireTime",
+            "renewTime",
+            "leaseTransitions",
+        }
+
+    asyncio.run(scene())
+
+
+def test_a_lease_without_a_spec_does_not_hinder_a_graceful_stop() -> None:
+    async def scene() -> None:
+        store = FakeLease()
+        leadership = Leadership(store, "one", QUICK, real_clock())
+        began = asyncio.Event()
+
+        async def work() -> None:
+            began.set()
+            await asyncio.Event().wait()
+
+        leading = asyncio.create_task(leadership.run(work))
+        await began.wait()
+        store.lease = {"version": 1}
+        leading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leading
+
+    asyncio.run(scene())

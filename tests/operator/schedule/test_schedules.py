@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from finetune_operator.kube.cache import Kind
 from finetune_operator.objects import conditions
 from finetune_operator.objects.errors import NotYet
 from finetune_operator.objects.names import FINETUNE_JOBS, job_label, scheduled_name
@@ -299,3 +300,85 @@ def test_names_of_jobs_are_valid_and_tell_schedules_apart(name: str) -> None:
     stem = made.removesuffix("-29455320")
     assert stem == name or scheduled_name(stem, moment) != made
     assert len(job_label(name)) <= 63
+
+
+EDITED_OWNERS: dict[str, Any] = {
+    "taken off": [],
+    "another schedule's": [
+        {"kind": "FineTuneSchedule", "name": "other", "uid": "other", "controller": True}
+    ],
+    "no controller any more": [
+        {"kind": "FineTuneSchedule", "name": NAME, "uid": "uid-of-schedule", "controller": False}
+    ],
+    "somebody's own": [{"kind": "Deployment", "name": "x", "uid": "x", "controller": True}],
+}
+
+
+def give_away(world: ScheduleWorld, job: Any, owner: str) -> None:
+    job["metadata"]["ownerReferences"] = EDITED_OWNERS[owner]
+    world.etcd.touch(FINETUNE_JOBS, job)
+
+
+@pytest.mark.parametrize("owner", EDITED_OWNERS)
+@pytest.mark.parametrize("is_seen", [True, False], ids=["seen between", "all at once"])
+def test_a_job_that_was_taken_from_its_schedule_may_be_deleted_and_the_schedule_goes_on(
+    owner: str, is_seen: bool
+) -> None:
+    world = a_world()
+    world.pass_time(DAY)
+    (job,) = world.jobs()
+
+    give_away(world, job, owner)
+    if is_seen:
+        world.settle()
+        assert world.status["activeCount"] == 0
+    world.delete_job(job)
+    world.settle()
+    world.pass_time(DAY)
+
+    assert len(world.made) == 2
+    assert world.status["activeCount"] == 1
+    assert world.cluster._cache.jobs_owned_by("other") == ()
+
+
+@pytest.mark.parametrize("owner", EDITED_OWNERS)
+@pytest.mark.parametrize("is_seen", [True, False], ids=["seen", "not seen yet"])
+def test_the_history_limit_deletes_no_job_that_is_no_longer_the_schedules(
+    owner: str, is_seen: bool
+) -> None:
+    world = a_world(successfulJobsHistoryLimit=1)
+    world.pass_time(DAY)
+    (first,) = world.jobs()
+    world.end_job(first, "Complete")
+    world.settle()
+    world.pass_time(DAY)
+    (second,) = world.jobs()
+    if not is_seen:
+        world.end_job(second, "Complete")
+        while world.hear(Kind.JOB):
+            pass
+
+    give_away(world, first, owner)
+    if is_seen:
+        world.settle()
+        world.end_job(second, "Complete")
+        world.settle()
+    else:
+        world.work()
+    world.settle()
+
+    assert first["metadata"]["name"] in [job["metadata"]["name"] for job in world.jobs("Complete")]
+    assert "SuccessfulDelete" not in world.reasons()
+
+
+def test_a_job_that_lost_its_label_is_the_schedules_still() -> None:
+    world = a_world(concurrencyPolicy="Forbid")
+    world.pass_time(DAY)
+    (job,) = world.jobs()
+    job["metadata"]["labels"] = {}
+    world.etcd.touch(FINETUNE_JOBS, job)
+    world.settle()
+    world.pass_time(DAY)
+
+    assert len(world.made) == 1
+    assert ready(world)["reason"] == "JobAlreadyActive"

@@ -6,7 +6,6 @@ Everything users see about children is computed from here. No I/O here.
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any
 
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid
@@ -28,7 +27,8 @@ from finetune_operator.objects.names import (
     job_key,
     job_label,
 )
-from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.objects.packed import as_kept
+from finetune_operator.objects.raw import Body
 
 
 class Kind(Enum):
@@ -69,40 +69,63 @@ def _key_by_owner(metadata: Body) -> str | None:
     return None
 
 
+MOST_GONE = 20_000
+"""So many deletions are remembered, the newest: answers that they have overtaken come soon."""
+
+
 class ObjectCache:
     """Objects by kind, job and uid."""
 
     def __init__(self) -> None:
         self._bodies: dict[Kind, dict[Key, dict[str, Body]]] = {kind: {} for kind in Kind}
-        self._owned: dict[str, dict[str, JobKey]] = {}
-        """Uids of schedules, of the jobs that they own, and the keys of those."""
+        self._keys: dict[str, Key] = {}
+        """Where each object is, by its uid: a label that was edited moves it."""
+        self._owned: dict[str, set[str]] = {}
+        """Uids of schedules, and of the jobs that they own."""
         self._departed: set[str] = set()
+        self._gone: dict[str, int] = {}
+        """Uids of what was deleted, and the versions that say so: what is older is a ghost."""
+
         self._renamed: dict[Key, Key] = {}
         """Label -> key of the Job that has it: of long names that an older operator started."""
 
     def remember(self, kind: Kind, body: Body) -> Key:
-        """Keeps this version, unless a newer one is known already."""
+        """Keeps this version, unless a newer one is known already, or that it is gone."""
         key, uid = self._key_of(kind, body), body["metadata"]["uid"]
-        known = self._bodies[kind].setdefault(key, {})
-        if uid not in known or _version(body) >= _version(known[uid]):
-            known[uid] = _without_managed_fields(body)
-            if kind is Kind.JOB and (owner := controller_uid(body)) is not None:
-                self._owned.setdefault(owner, {})[uid] = key_of(body)
+        if _version(body) <= self._gone.get(uid, -1):
+            return key
+        known = self.find_known(kind, uid)
+        if known is None or _version(body) >= _version(known):
+            self._put(kind, key, uid, body)
         return key
 
     def forget(self, kind: Kind, body: Body) -> Key:
         """The object is gone; but the last words of a pod are kept as long as its Job is there."""
         key, uid = self._key_of(kind, body), body["metadata"]["uid"]
+        known = self.find_known(kind, uid)
+        if known is not None and _version(body, known) < _version(known):
+            # It is back: only a label had hidden it.
+            return key
         if kind is Kind.POD and has_ended(body) and self._has_training_job(key, body):
             self.remember(kind, body)
             self._departed.add(uid)
             return key
-        self._drop(kind, key, uid)
+        self._note_gone(uid, _version(body, known))
+        self._drop(kind, uid)
         if kind is Kind.TRAINING_JOB:
             for pod in list(self._find(Kind.POD, key)):
                 if controller_uid(pod) == uid and pod["metadata"]["uid"] in self._departed:
-                    self._drop(Kind.POD, key, pod["metadata"]["uid"])
+                    self._drop(Kind.POD, pod["metadata"]["uid"])
         return key
+
+    def key_of(self, uid: str) -> Key | None:
+        """The job or schedule that this object belonged to when it was seen last."""
+        return self._keys.get(uid)
+
+    def find_known(self, kind: Kind, uid: str) -> Body | None:
+        """The newest version of the object with this uid."""
+        key = self._keys.get(uid)
+        return None if key is None else self._bodies[kind].get(key, {}).get(uid)
 
     def _key_of(self, kind: Kind, body: Body) -> Key:
         """Pods of an older operator have a label that is cut shorter: their Job knows better."""
@@ -118,6 +141,7 @@ class ObjectCache:
         moved = self._bodies[Kind.POD].pop(before, {})
         if moved:
             self._bodies[Kind.POD].setdefault(key, {}).update(moved)
+            self._keys |= dict.fromkeys(moved, key)
 
     def find_job(self, key: JobKey) -> Body | None:
         """The job of this key; where one was deleted and made again, the newer."""
@@ -129,9 +153,9 @@ class ObjectCache:
         return max(bodies, key=_version) if bodies else None
 
     def jobs_owned_by(self, uid: str) -> tuple[Body, ...]:
-        """The jobs of a schedule."""
-        owned = self._owned.get(uid, {})
-        return tuple(self._bodies[Kind.JOB][key][job_uid] for job_uid, key in owned.items())
+        """The jobs that a schedule owns now; not one whose owner was changed."""
+        owned = (self.find_known(Kind.JOB, job) for job in self._owned.get(uid, ()))
+        return tuple(body for body in owned if body is not None)
 
     def children_of(self, key: JobKey) -> Children:
         return Children(
@@ -158,21 +182,38 @@ class ObjectCache:
     def _has_training_job(self, key: Key, pod: Body) -> bool:
         return controller_uid(pod) in self._bodies[Kind.TRAINING_JOB].get(key, {})
 
-    def _drop(self, kind: Kind, key: Key, uid: str) -> None:
+    def _put(self, kind: Kind, key: Key, uid: str, body: Body) -> None:
+        is_departed = uid in self._departed
+        self._drop(kind, uid)
+        self._bodies[kind].setdefault(key, {})[uid] = as_kept(body)
+        self._keys[uid] = key
+        if is_departed:
+            self._departed.add(uid)
+        if kind is Kind.JOB and (owner := controller_uid(body)) is not None:
+            self._owned.setdefault(owner, set()).add(uid)
+
+    def _drop(self, kind: Kind, uid: str) -> None:
+        key = self._keys.pop(uid, None)
+        if key is None:
+            return
         bodies = self._bodies[kind].get(key, {})
         dropped = bodies.pop(uid, None)
         if kind is Kind.JOB and dropped is not None:
-            self._disown(uid, dropped)
+            self._disown(uid, controller_uid(dropped) or "")
         self._departed.discard(uid)
         if not bodies:
             self._bodies[kind].pop(key, None)
 
-    def _disown(self, uid: str, body: Body) -> None:
-        owner = controller_uid(body) or ""
-        owned = self._owned.get(owner, {})
-        owned.pop(uid, None)
+    def _disown(self, uid: str, owner: str) -> None:
+        owned = self._owned.get(owner, set())
+        owned.discard(uid)
         if not owned:
             self._owned.pop(owner, None)
+
+    def _note_gone(self, uid: str, version: int) -> None:
+        self._gone[uid] = max(version, self._gone.pop(uid, -1))
+        while len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]
 
 
 def schedule_of(body: Body) -> ScheduleKey | None:
@@ -184,14 +225,10 @@ def schedule_of(body: Body) -> ScheduleKey | None:
     return None
 
 
-def _version(body: Body) -> int:
-    """Resource versions grow and compare as numbers (KEP-5504; etcd's have always done)."""
-    return int(body["metadata"]["resourceVersion"])
-
-
-def _without_managed_fields(body: Body) -> Manifest:
-    """Half of an object's size, and nobody here reads it."""
-    metadata: dict[str, Any] = {
-        name: value for name, value in body["metadata"].items() if name != "managedFields"
-    }
-    return {**body, "metadata": metadata}
+def _version(body: Body, known: Body | None = None) -> int:
+    """Resource versions grow and compare as numbers (KEP-5504; etcd's have always done); that of
+    the `known` body where only a name and a uid are left of this one."""
+    version = body["metadata"].get("resourceVersion")
+    if version is None:
+        return -1 if known is None else _version(known)
+    return int(version)

@@ -4,7 +4,6 @@
 Raw calls, since typed ones cost about twice as much CPU and nothing here needs their types.
 """
 
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
@@ -13,12 +12,21 @@ from urllib.parse import urlencode
 
 from kubernetes.aio import client, config
 
+from finetune_operator.kube.pages import (
+    FIRST_PAGE,
+    LARGEST_PAGE,
+    MOST_PAGE_BYTES,
+    next_limit,
+    parse_object,
+    parse_page,
+)
+from finetune_operator.kube.shallow import parse_json
 from finetune_operator.objects.names import OPERATOR, Resource
+from finetune_operator.objects.packed import as_kept
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry import metrics
 
 TIMEOUT_SECONDS = 30
-PAGE = 500
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -85,13 +93,22 @@ class KubeApi:
     ) -> AsyncIterator[Body]:
         """The objects of one namespace or of all, page by page."""
         selectors = {"labelSelector": selector, "fieldSelector": field_selector}
-        query = {"limit": str(PAGE), **selectors}
+        limit, most_items, query = FIRST_PAGE, LARGEST_PAGE, dict(selectors)
         while True:
-            path = f"{resource.path(namespace)}?{urlencode(query)}"
-            page = await self._request("GET", resource, path)
-            for item in page["items"]:
-                yield item
-            if not (token := page["metadata"].get("continue")):
+            path = f"{resource.path(namespace)}?{urlencode({'limit': str(limit), **query})}"
+            most = MOST_PAGE_BYTES if limit > 1 else None
+            try:
+                content = await self._ask("GET", resource, path, most_bytes=most)
+            except _TooLarge:
+                # Others of its size may follow: the pages of this list stay small.
+                limit = most_items = max(1, limit // 4)
+                continue
+            page = parse_page(content)
+            limit = min(next_limit(limit, len(content), len(page["items"])), most_items)
+            token = page["metadata"].get("continue")
+            for item in page.pop("items"):
+                yield as_kept(item)
+            if not token:
                 return
             query["continue"] = token
 
@@ -135,6 +152,21 @@ class KubeApi:
     async def _request(
         self, method: str, resource: Resource, path: str, body: Body | None = None
     ) -> Body:
+        return parse_object(await self._ask(method, resource, path, body))
+
+    async def _ask(
+        self,
+        method: str,
+        resource: Resource,
+        path: str,
+        body: Body | None = None,
+        *,
+        most_bytes: int | None = None,
+    ) -> bytes:
+        """
+        Raises:
+            _TooLarge: the answer has more than `most_bytes`.
+        """
         content_type = MERGE_PATCH if method == "PATCH" else "application/json"
         method_, url, headers, body_, _ = await self._client.param_serialize(
             method,
@@ -149,16 +181,41 @@ class KubeApi:
             response = await self._client.call_api(
                 method_, url, headers, body_, _request_timeout=TIMEOUT_SECONDS
             )
-            content: bytes = await response.read()
+            content = await _read(response, most_bytes)
             metrics.count_request(method, resource.plural, response.status)
+        except _TooLarge:
+            metrics.count_request(method, resource.plural, response.status)
+            raise
         except Exception as error:
             metrics.count_request(method, resource.plural, None)
             # Whatever the network does, in whichever library's words: no answer.
             raise ApiError(0, "Unreachable", f"{method} {path}: {error!r}") from error
         if response.status >= 400:
             raise _parse_refusal(response.status, content)
-        answer: Body = json.loads(content)
-        return answer
+        return content
+
+
+class _TooLarge(Exception):
+    """The answer is longer than what may be kept of it."""
+
+
+async def _read(response: Any, most_bytes: int | None) -> bytes:
+    """
+    Raises:
+        _TooLarge: it has more.
+    """
+    if most_bytes is None:
+        content: bytes = await response.read()
+        return content
+    parts, total = [], 0
+    async for part in response.response.content.iter_chunked(64 * 1024):
+        parts.append(part)
+        total += len(part)
+        if total > most_bytes:
+            # What is left of it is not read.
+            response.response.close()
+            raise _TooLarge
+    return b"".join(parts)
 
 
 def _allow() -> None: ...
@@ -166,7 +223,7 @@ def _allow() -> None: ...
 
 def _parse_refusal(status: int, content: bytes) -> ApiError:
     try:
-        refusal = json.loads(content)
+        refusal = parse_json(content)
         return ApiError(status, refusal.get("reason", ""), refusal.get("message", ""))
     except ValueError:
         # Where there is no such kind of object, or a proxy answers, it is plain text.

@@ -6,7 +6,6 @@ does not answer, changes nothing else and holds nobody up. Nothing is asked wher
 """
 
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from finetune_operator.kube.shallow import parse_json
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
 
@@ -30,6 +30,12 @@ SILENT_FOR_SECONDS = 60.0
 
 MOST_MODELS = 500
 LARGEST_BYTES = 1024 * 1024
+
+MOST_FACTS = 500
+"""Entries that are kept of one config; known ones have less than a hundred."""
+MOST_FACTS_OF_ALL = 50_000
+LONGEST_TEXT = 200
+LONGEST_LIST = 50
 
 Config = Mapping[str, Any]
 
@@ -58,6 +64,10 @@ class _Answer:
     config: Config | None
     good_until: float
 
+    @property
+    def facts(self) -> int:
+        return _number_of_facts(self.config)
+
 
 async def knows_no_model(body: Body) -> None:
     """A `FindModel` for where nobody has said where models are described."""
@@ -82,6 +92,8 @@ class ModelConfigs:
         self._answers: dict[Model, _Answer] = {}
         self._asking: dict[Model, asyncio.Task[Config | None]] = {}
         self._silent_until = float("-inf")
+        self._facts = 0
+        """In all answers together."""
 
     async def find(self, body: Body) -> Config | None:
         """The config of this job's model, or None where it is not known."""
@@ -117,10 +129,12 @@ class ModelConfigs:
         return config
 
     def _remember(self, model: Model, answer: _Answer) -> None:
-        self._answers.pop(model, None)
+        if (before := self._answers.pop(model, None)) is not None:
+            self._facts -= before.facts
         self._answers[model] = answer
-        while len(self._answers) > MOST_MODELS:
-            del self._answers[next(iter(self._answers))]
+        self._facts += answer.facts
+        while len(self._answers) > MOST_MODELS or self._facts > MOST_FACTS_OF_ALL:
+            self._facts -= self._answers.pop(next(iter(self._answers))).facts
 
 
 async def _fetch(url: str) -> Config | None:
@@ -143,7 +157,44 @@ async def _fetch(url: str) -> Config | None:
         content = await response.content.read(LARGEST_BYTES)
         while not response.content.at_eof() and len(content) < LARGEST_BYTES:
             content += await response.content.read(LARGEST_BYTES)
-    config = json.loads(content)
+    config = parse_json(content)
     if not isinstance(config, dict):
         raise ValueError("it is no JSON object")
-    return config
+    return facts_of(config)
+
+
+def facts_of(config: Mapping[str, Any]) -> Config:
+    """What may be used of a config: numbers, short texts, and mappings and short lists of them.
+
+    The rest is dropped. A config.json may have 1 MiB, and takes twenty times that when parsed.
+    """
+    facts: Config = _facts(config, levels=3, room=[MOST_FACTS])
+    return facts
+
+
+def _facts(value: Any, levels: int, room: list[int]) -> Any:
+    """None for what is too deep, too long or too much."""
+    if isinstance(value, dict) and levels:
+        kept = {}
+        for name, inner in value.items():
+            if room[0] <= 0:
+                break
+            if len(name) <= LONGEST_TEXT:
+                room[0] -= 1
+                kept[name] = _facts(inner, levels - 1, room)
+        return kept
+    if isinstance(value, list) and levels:
+        room[0] -= min(len(value), LONGEST_LIST)
+        return [_facts(inner, levels - 1, room) for inner in value[:LONGEST_LIST]]
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST_TEXT else None
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else None
+    return value if isinstance(value, float) else None
+
+
+def _number_of_facts(config: Any) -> int:
+    if isinstance(config, dict | list):
+        inner = config.values() if isinstance(config, dict) else config
+        return 1 + sum(map(_number_of_facts, inner))
+    return 1

@@ -10,13 +10,30 @@ from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.names import Key
 from finetune_operator.objects.raw import Body
+from finetune_operator.telemetry import metrics
+from finetune_operator.telemetry.logs import say_error
 
 
 async def fill_cache(api: KubeApi, cache: ObjectCache, namespaces: Sequence[str] = ()) -> None:
     """Before the watches begin: afterwards they know better than a list. No namespaces: all."""
     for kind in Kind:
         async for body in _list(api, kind, namespaces):
-            cache.remember(kind, body)
+            take(cache, kind, body, "list")
+
+
+def take(
+    cache: ObjectCache, kind: Kind, body: Body, where: str, *, is_gone: bool = False
+) -> Key | None:
+    """Remembers or forgets one object; None where that is not possible, which is told and counted:
+    no other object of a list or a watch is lost over it."""
+    try:
+        return cache.forget(kind, body) if is_gone else cache.remember(kind, body)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is one object
+        metadata = body.get("metadata") or {}
+        name = f"{metadata.get('namespace')}/{metadata.get('name')}"
+        say_error("object skipped", error, kind=kind.resource.plural, name=name, where=where)
+        metrics.count_skipped(kind.resource.plural, where)
+        return None
 
 
 async def forget_vanished(
@@ -29,6 +46,7 @@ async def forget_vanished(
         known = {body["metadata"]["uid"]: body for body in cache.present(kind)}
         async for body in _list(api, kind, namespaces):
             known.pop(body["metadata"]["uid"], None)
+        # With the version that was known: what has changed during the list is there.
         concerned |= {cache.forget(kind, body) for body in known.values()}
     return concerned
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.job.status.events import render_event
 from finetune_operator.job.status.status import status_patch
 from finetune_operator.kube.cache import Kind, ObjectCache
@@ -64,8 +65,14 @@ class KubeSchedules:
         self._cache.remember(Kind.JOB, created)
         return created
 
-    async def delete_job(self, namespace: str, name: str, uid: str) -> None:
+    async def delete_job(self, body: Body, name: str, uid: str) -> bool:
+        namespace = body["metadata"]["namespace"]
         try:
+            newest = await self._api.get(FINETUNE_JOBS, namespace, name)
+            if controller_uid(newest) != body["metadata"]["uid"]:
+                # Somebody has made it their own, and this memory was behind.
+                self._cache.remember(Kind.JOB, newest)
+                return False
             # What it owns goes after it, its pods with the time that they have to save.
             await self._api.delete(FINETUNE_JOBS, namespace, name, uid, policy="Background")
         except ApiError as error:
@@ -73,6 +80,7 @@ class KubeSchedules:
                 raise
         gone = {"metadata": {"namespace": namespace, "name": name, "uid": uid}}
         self._cache.forget(Kind.JOB, gone)
+        return True
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> None:
         patch = status_patch(body.get("status", {}), status)

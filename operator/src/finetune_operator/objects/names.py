@@ -104,6 +104,7 @@ class JobReason(StrEnum):
     SPEC_ACCEPTED = "SpecAccepted"
     WAITING = "Waiting"
     CREATE_REFUSED = "CreateRefused"
+    INTERNAL_ERROR = "InternalError"
     QUEUED = "Queued"
     PREEMPTED = "Preempted"
     ADMITTED = "Admitted"

@@ -6,13 +6,16 @@ nothing and adds no finalizer.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any
 
 import kopf
+from aiohttp import ClientSession
 
 from finetune_operator.kube.cache import Kind
-from finetune_operator.kube.client import load_access
+from finetune_operator.kube.client import Access, load_access
+from finetune_operator.kube.watch import open_session
 from finetune_operator.objects.names import GROUP, LABEL_JOB, VERSION
 from finetune_operator.runtime.replica import Replica
 from finetune_operator.settings import Settings
@@ -22,9 +25,9 @@ def build_registry(replica: Replica, settings: Settings) -> kopf.OperatorRegistr
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+    async def log_in(**_: Any) -> "WatchAccess":
         access = await load_access(settings.kubeconfig)
-        return kopf.ConnectionInfo(
+        known = kopf.ConnectionInfo(
             server=access.server,
             ca_path=access.ca_path,
             insecure=access.is_insecure,
@@ -33,6 +36,8 @@ def build_registry(replica: Replica, settings: Settings) -> kopf.OperatorRegistr
             scheme="Bearer" if access.token else None,
             token=access.token,
         )
+        session = open_session(known.as_ssl_context(), known.as_http_headers())
+        return WatchAccess(server=access.server, access=access, aiohttp_session=session)
 
     @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
     async def start(**_: Any) -> None:
@@ -72,7 +77,8 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     # Namespaces and CRDs come and go without this operator having the right to watch them.
     settings.scanning.disabled = True
     settings.watching.server_timeout = 300
-    settings.watching.chunk_size = 500
+    # kopf reads whole pages, and an object may have 1.5 MB.
+    settings.watching.chunk_size = 20
     settings.watching.label_selectors["batch", "v1", "jobs"] = LABEL_JOB
     settings.watching.label_selectors["", "v1", "pods"] = LABEL_JOB
     # A watch that says nothing for longer is dead; the API server sends a bookmark each minute.
@@ -82,6 +88,14 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.networking.enforce_retry_after = True
     settings.networking.error_backoffs = Endless()
     return settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchAccess(kopf.AiohttpSession):
+    """Equal where the same would be refused again: kopf does not try a login twice."""
+
+    access: Access
+    aiohttp_session: ClientSession = field(compare=False)
 
 
 def _notice(replica: Replica, kind: Kind, event: kopf.RawEvent) -> None:

@@ -7,10 +7,12 @@ As many series as there are jobs that have not ended, up to a limit; all else is
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from finetune_operator.job.status.finished import is_finished
-from finetune_operator.objects.names import Phase
+from finetune_operator.objects import conditions
+from finetune_operator.objects.internal_error import has_internal_error
+from finetune_operator.objects.names import FINETUNE_JOBS, Phase
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
+from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.metrics import Sample
 
 MAX_JOBS = 1000
@@ -29,10 +31,27 @@ def measure_jobs(jobs: Iterable[Body]) -> Iterator[Sample]:
     """All jobs by phase and reason, their GPU time, and the figures of those that go on."""
     bodies = list(jobs)
     yield from _sums(bodies)
-    going_on = [body for body in bodies if not is_finished(body)]
+    going_on = [body for body in bodies if not _has_ended(body)]
     going_on.sort(key=lambda body: str(body["metadata"]["creationTimestamp"]), reverse=True)
     for body in going_on[:MAX_JOBS]:
-        yield from _figures(body)
+        try:
+            yield from list(_figures(body))
+        except (ValueError, TypeError, ArithmeticError):
+            # A status may be edited by hand; the series of all others are not lost over it.
+            metrics.count_skipped(FINETUNE_JOBS.plural, "metrics")
+
+
+def measure_internal_errors(kind: str, bodies: Iterable[Body]) -> Iterator[Sample]:
+    """Jobs or schedules that the operator fails to handle."""
+    failing = Counter(it["metadata"]["namespace"] for it in bodies if has_internal_error(it))
+    for namespace, count in failing.items():
+        yield Sample("finetune_internal_errors", count, (namespace, kind))
+
+
+def _has_ended(body: Body) -> bool:
+    """By its conditions alone: every scrape asks about every job, and a spec may be large."""
+    found = body.get("status", {}).get("conditions", ())
+    return conditions.is_true(found, "Complete") or conditions.is_true(found, "Failed")
 
 
 def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:

@@ -8,7 +8,7 @@ duration from when it saw the lease change last.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -17,6 +17,9 @@ from finetune_operator.objects.errors import Conflict, NotLeading
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import render_micro_time
 from finetune_operator.telemetry.logs import say
+
+MOST_TRANSITIONS = 2**31 - 1
+"""The API server keeps them in 32 bits, and refuses one more."""
 
 
 class LeaseStore(Protocol):
@@ -41,6 +44,8 @@ class Timing:
     """Shorter than the duration by the time that workers need to stop."""
     period: timedelta = timedelta(seconds=1.5)
     """Between two tries to get or renew it."""
+    longest_duration: timedelta = timedelta(seconds=60)
+    """No holder is waited for longer, whatever the Lease says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +87,10 @@ class Leadership:
     async def try_hold(self) -> bool:
         """One try to get or renew the lease; whether it is ours now."""
         lease = await self._store.read()
-        spec = lease["spec"] if lease is not None else {}
+        spec = _spec_of(lease)
         if spec.get("holderIdentity") not in (None, "", self._identity):
             self._look_at(spec)
-            if self._clock.monotonic() < self._seen_at + spec["leaseDurationSeconds"]:
+            if self._clock.monotonic() < self._seen_at + self._lasts(spec):
                 return False
         try:
             await self._store.write(self._claimed(lease))
@@ -147,8 +152,9 @@ class Leadership:
     async def _release(self) -> None:
         try:
             lease = await self._store.read()
-            if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
-                await self._store.write({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
+            spec = _spec_of(lease)
+            if spec.get("holderIdentity") == self._identity:
+                await self._store.write({**(lease or {}), "spec": {**spec, "holderIdentity": ""}})
                 say("leadership released", identity=self._identity)
         except Exception as error:  # noqa: BLE001 - then it expires
             say("lease not released", error=error)
@@ -164,15 +170,34 @@ class Leadership:
         if seen != self._seen:
             self._seen, self._seen_at = seen, self._clock.monotonic()
 
+    def _lasts(self, spec: Body) -> float:
+        """Seconds after which its holder counts as gone.
+
+        A Lease can be edited by hand: without a duration, or with one of years, nobody would lead.
+        """
+        duration = spec.get("leaseDurationSeconds")
+        if not isinstance(duration, int) or duration <= 0:
+            return self._timing.duration.total_seconds()
+        return min(duration, self._timing.longest_duration.total_seconds())
+
     def _claimed(self, lease: Body | None) -> Manifest:
-        spec = dict(lease["spec"]) if lease is not None else {}
-        now = render_micro_time(self._clock.now())
-        if spec.get("holderIdentity") != self._identity:
-            spec["acquireTime"] = now
-            spec["leaseTransitions"] = spec.get("leaseTransitions", 0) + 1
-        spec |= {
+        before, now = _spec_of(lease), render_micro_time(self._clock.now())
+        is_renewed = before.get("holderIdentity") == self._identity
+        transitions = before.get("leaseTransitions")
+        if not isinstance(transitions, int) or not 0 <= transitions < MOST_TRANSITIONS:
+            transitions = 0
+        # Whatever else somebody has written there goes: a Lease with it may be refused.
+        spec = {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": int(self._timing.duration.total_seconds()),
+            "acquireTime": (before.get("acquireTime") if is_renewed else None) or now,
             "renewTime": now,
+            "leaseTransitions": transitions if is_renewed else transitions + 1,
         }
         return {**(lease or {}), "spec": spec}
+
+
+def _spec_of(lease: Body | None) -> Body:
+    """What it says, if anything."""
+    spec = (lease or {}).get("spec")
+    return spec if isinstance(spec, Mapping) else {}

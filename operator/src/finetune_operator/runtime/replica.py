@@ -19,17 +19,18 @@ from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.jobs import KubeCluster
 from finetune_operator.kube.lease import KubeLease
 from finetune_operator.kube.model_configs import ModelConfigs
-from finetune_operator.kube.relist import fill_cache, forget_vanished, is_defined
+from finetune_operator.kube.relist import fill_cache, forget_vanished, is_defined, take
 from finetune_operator.kube.schedules import KubeSchedules
-from finetune_operator.objects.names import Key
+from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key
 from finetune_operator.objects.raw import Body
 from finetune_operator.progress.authentication import TokenChecker
 from finetune_operator.progress.server import ProgressServer, build_app
 from finetune_operator.progress.writer import ProgressWriter
-from finetune_operator.runtime.job_metrics import measure_jobs
+from finetune_operator.runtime.job_metrics import measure_internal_errors, measure_jobs
 from finetune_operator.runtime.leadership import Clock, Leadership, Timing
 from finetune_operator.runtime.worker import Worker
 from finetune_operator.settings import Settings
+from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.logs import say, say_error
 from finetune_operator.telemetry.metrics import WORK_QUEUE, Gauges, QueueMetrics, Sample
 from finetune_operator.webhook.registration import Webhook, build_webhook
@@ -60,6 +61,7 @@ class Replica:
         self._was_relisted = asyncio.Event()
         self._leadership: Leadership | None = None
         self._gauges = Gauges(self._measure)
+        self._is_stopping = False
         self.has_failed = asyncio.Event()
         """Set when a part has died: the process must end, and be started anew."""
         self.has_stopped = asyncio.Event()
@@ -81,18 +83,19 @@ class Replica:
         leadership = Leadership(lease, settings.identity, Timing(), clock)
         self._leadership = leadership
         self._gauges.expose()
-        self._spawn(leadership.run(partial(self._lead, leadership)))
-        self._spawn(self._relist_now_and_then())
+        self._spawn("leadership", leadership.run(partial(self._lead, leadership)))
+        self._spawn("relist", self._relist_now_and_then())
         if not self._has_schedules:
-            self._spawn(self._end_when_there_are_schedules())
-        self._spawn(self._writer.run())
+            self._spawn("schedules", self._end_when_there_are_schedules())
+        self._spawn("progress", self._writer.run())
         self._webhook = build_webhook(settings, self._api, _now, self._models.find)
         if self._webhook is not None:
-            self._spawn(self._webhook.run())
+            self._spawn("webhook", self._webhook.run())
         say("replica started", identity=settings.identity, port=settings.port)
 
     async def stop(self) -> None:
         """Ends the work, then lets go of the Lease, then writes what trainers have said last."""
+        self._is_stopping = True
         for task in self._tasks:
             task.cancel()
             await asyncio.wait([task])
@@ -105,11 +108,17 @@ class Replica:
 
     def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
         """An event: remembered, and its job is to be looked at."""
-        cache = self._cache
-        key = cache.forget(kind, body) if is_gone else cache.remember(kind, body)
-        self._queue.add(key)
-        if kind is Kind.JOB and (schedule := schedule_of(body)) is not None:
-            self._queue.add(schedule)
+        for known in (self._cache.find_known(kind, body["metadata"]["uid"]), body):
+            # Before and after: an edited label or owner concerns two.
+            if known is not None and kind is Kind.JOB:
+                self._enqueue(schedule_of(known))
+        before = self._cache.key_of(body["metadata"]["uid"])
+        self._enqueue(before)
+        self._enqueue(take(self._cache, kind, body, "watch", is_gone=is_gone))
+
+    def _enqueue(self, key: Key | None) -> None:
+        if key is not None:
+            self._queue.add(key)
 
     def notice_relisting(self) -> None:
         """A watch had to begin anew: of what vanished meanwhile it will never tell."""
@@ -131,7 +140,10 @@ class Replica:
         yield Sample("workqueue_unfinished_work_seconds", unfinished, (WORK_QUEUE,))
         if is_leader:
             yield Sample("workqueue_depth", self._queue.depth(), (WORK_QUEUE,))
-            yield from measure_jobs(self._cache.present(Kind.JOB))
+            jobs, schedules = map(self._cache.present, (Kind.JOB, Kind.SCHEDULE))
+            yield from measure_internal_errors(KIND, jobs)
+            yield from measure_internal_errors(SCHEDULE_KIND, schedules)
+            yield from measure_jobs(jobs)
 
     def is_ready(self) -> bool:
         return self._is_warm and (self._webhook is None or self._webhook.is_settled)
@@ -176,6 +188,7 @@ class Replica:
             except ApiError as error:
                 say("not relisted", error=error)
             except Exception as error:  # noqa: BLE001 - the next relist does it
+                metrics.count_task_error("relist")
                 say_error("not relisted", error)
 
     async def _end_when_there_are_schedules(self) -> None:
@@ -184,11 +197,12 @@ class Replica:
         while not is_there:
             await asyncio.sleep(LOOK_FOR_SCHEDULES.total_seconds())
             with suppress(ApiError):
-                is_there = await is_defined(
-                    self._api, Kind.SCHEDULE, self._settings.watch_namespaces
-                )
+                namespaces = self._settings.watch_namespaces
+                is_there = await is_defined(self._api, Kind.SCHEDULE, namespaces)
         say("schedules are defined now: to be started anew")
         self.has_failed.set()
+        # Ends with the replica.
+        await asyncio.Event().wait()
 
     async def _serve(self) -> web.AppRunner:
         checker = TokenChecker(self._api, time.monotonic)
@@ -199,16 +213,23 @@ class Replica:
         await web.TCPSite(runner, self._settings.listen_address, self._settings.port).start()
         return runner
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._note_end)
         self._tasks.append(task)
         return task
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            say_error("replica failed", error)
-            self.has_failed.set()
+        """No part may end before the replica does: the process ends with it, and says why."""
+        if self._is_stopping:
+            return
+        if task.cancelled():
+            reason: BaseException = RuntimeError("it was cancelled")
+        else:
+            reason = task.exception() or RuntimeError("it returned")
+        metrics.count_task_error(task.get_name())
+        say_error("replica failed", reason, task=task.get_name())
+        self.has_failed.set()
 
 
 def _now() -> datetime:

@@ -13,6 +13,7 @@ from finetune_operator.kube.cache import ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.kube.model_configs import FindModel, knows_no_model
 from finetune_operator.objects.errors import Conflict, Gone, NotLeading
+from finetune_operator.objects.internal_error import with_internal_error
 from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key, ScheduleKey
 from finetune_operator.schedule.cluster import ScheduleCluster
 from finetune_operator.schedule.reconcile import reconcile_schedule
@@ -20,6 +21,12 @@ from finetune_operator.settings import Settings
 from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.logs import say, say_error
 from finetune_operator.work_queue import WorkQueue
+
+FEW_TRIES = 3
+"""So often an unforeseen error may happen before the object's user is told of it."""
+
+_REFUSALS_OF_OURS = (400, 413, 422)
+"""Codes of a write that is wrong in itself: as it is, no later try will succeed."""
 
 
 class Worker:
@@ -62,7 +69,10 @@ class Worker:
         except Gone:
             done = None
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
-            return self._try_again(key, error)
+            told = self._try_again(key, error)
+            if _is_ours(error) and self._queue.failures(key) >= FEW_TRIES:
+                await self._tell_internal_error(key, error)
+            return told
         self._queue.forget_failures(key)
         if done is None:
             return "unchanged", "Gone"
@@ -83,6 +93,26 @@ class Worker:
             return "failed", error.reason or str(error.status)
         say_error("not reconciled", error, job=key, retry_in=delay)
         return "failed", type(error).__name__
+
+    async def _tell_internal_error(self, key: Key, error: Exception) -> None:
+        """In the status, once; its event brings one more try, which then changes nothing there."""
+        try:
+            if isinstance(key, ScheduleKey):
+                body = self._cache.find_schedule(key)
+            else:
+                body = self._cache.find_job(key)
+            status = None if body is None else with_internal_error(body, error, self._now())
+            if body is None or status is None:
+                return
+            if not isinstance(key, ScheduleKey):
+                await self._cluster.write_status(body, {"conditions": status["conditions"]})
+            elif self._schedules is not None:
+                await self._schedules.write_status(body, status)
+        except (Conflict, Gone, NotLeading):
+            # Told at the next try, from the newer version or by another replica.
+            return
+        except Exception as failure:  # noqa: BLE001 - the log has it; the next try tells again
+            say("internal error not told", level=logging.WARNING, job=key, error=failure)
 
     async def _reconcile(self, key: Key) -> Reconciled | None:
         """None where there is nothing to say about it any more."""
@@ -119,3 +149,10 @@ class Worker:
             has_written=done.has_written,
             check_again_in=done.check_again_in,
         )
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether neither the API server nor another replica explains it."""
+    if isinstance(error, ApiError):
+        return error.status in _REFUSALS_OF_OURS
+    return not isinstance(error, Conflict | NotLeading)

@@ -33,8 +33,9 @@ class ScheduleCluster(Protocol):
             NotYet: it was refused, or something else has that name.
         """
 
-    async def delete_job(self, namespace: str, name: str, uid: str) -> None:
-        """Exactly this one; that it is gone already is no error. Its pods may still save."""
+    async def delete_job(self, body: Body, name: str, uid: str) -> bool:
+        """Exactly this one, and only while the schedule owns it; that it is gone already is no
+        error. Its pods may still save. Whether it was the schedule's."""
 
     async def write_status(self, body: Body, status: Mapping[str, Any]) -> None:
         """Makes this the status of exactly this version of the schedule.

@@ -79,19 +79,21 @@ async def reconcile_schedule(
         await cluster.confirm_newest(body)
         observed = observe(body, await cluster.list_jobs_of(body), now)
         decision = decide(schedule, observed, now)
-    done = await _carry_out(schedule, observed, decision, cluster=cluster)
+    done = await _carry_out(body, schedule, observed, decision, cluster=cluster)
     status = next_status(body, schedule, done.observed, done.decision, done.refusal, now)
     wait = done.decision.check_again_in
     # As observed before it was carried out: what was deleted on purpose is not missing.
     reconciled = await _write(body, status, observed, done.told, wait, cluster=cluster, now=now)
-    for child in decision.surplus:
-        await cluster.delete_job(schedule.namespace, child.name, child.uid)
-    for told in tell_deleted(decision.surplus):
+    deleted = [
+        child for child in decision.surplus if await cluster.delete_job(body, child.name, child.uid)
+    ]
+    for told in tell_deleted(deleted):
         await cluster.tell(body, told, now)
     return reconciled
 
 
 async def _carry_out(
+    body: Body,
     schedule: Schedule,
     observed: ObservedSchedule,
     decision: ScheduleDecision,
@@ -101,7 +103,7 @@ async def _carry_out(
     if decision.start is None:
         return _Done(decision=decision, observed=observed)
     for child in decision.replaced:
-        await cluster.delete_job(schedule.namespace, child.name, child.uid)
+        await cluster.delete_job(body, child.name, child.uid)
     remaining = without(observed, decision.replaced)
     deleted = tuple(tell_deleted(decision.replaced))
     try:

@@ -19,6 +19,17 @@ _WATCH_ERRORS = Counter(
     "finetune_operator_watch_errors",
     "Watches that the API server refused, or that broke while they were opened.",
 )
+_SKIPPED = Counter(
+    "finetune_operator_skipped_objects",
+    "Objects that could not be handled, and were passed over so that all others are: by kind and "
+    "by where (watch, list, metrics). The log names each.",
+    ["kind", "where"],
+)
+_TASK_ERRORS = Counter(
+    "finetune_operator_task_errors",
+    "Unforeseen errors of the replica's own tasks, which went on or ended the process.",
+    ["task"],
+)
 _RECONCILES = Counter(
     "finetune_operator_reconciles",
     "Reconciliations by result (written, unchanged, postponed, failed) and by the reason for it.",
@@ -66,6 +77,10 @@ _PER_JOB = ("namespace", "finetunejob")
 
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "finetune_operator_leader": ("Whether this replica leads.", ()),
+    "finetune_internal_errors": (
+        "Jobs and schedules that the operator fails to handle: reason InternalError.",
+        ("namespace", "kind"),
+    ),
     "workqueue_depth": ("Jobs and schedules that wait for a worker.", ("name",)),
     "workqueue_unfinished_work_seconds": (
         "How long all workers together have been at what they have not finished.",
@@ -103,6 +118,14 @@ class Sample:
 
 def count_request(method: str, resource: str, code: int | None) -> None:
     _REQUESTS.labels(method=method, resource=resource, code=code or "<error>").inc()
+
+
+def count_skipped(kind: str, where: str) -> None:
+    _SKIPPED.labels(kind=kind, where=where).inc()
+
+
+def count_task_error(task: str) -> None:
+    _TASK_ERRORS.labels(task=task).inc()
 
 
 def note_reconcile(kind: str, result: str, reason: str, seconds: float) -> None:

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP session that the runtime's watches use: its answers are made shallow and small.
+
+The runtime parses lists and watch events itself, where one job that is nested too deep would end
+the watch of all.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDict
+
+from finetune_operator.kube.pages import parse_page, shrink_event
+
+
+def open_session(context: ssl.SSLContext, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    """As many connections as there are watches, and no deep objects."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=context),
+        headers=CIMultiDict(headers),
+        response_class=ShallowResponse,
+    )
+
+
+class ShallowResponse(aiohttp.ClientResponse):
+    """An answer of the API server: an object, a list, or a stream of watch events, one a line."""
+
+    async def start(self, connection: Any) -> "ShallowResponse":
+        await super().start(connection)
+        self.content = ShallowLines(self.content)  # type: ignore[assignment]
+        return self
+
+    async def json(self, **_: Any) -> Any:
+        content = (await self.read()).strip()
+        return parse_page(content) if content else None
+
+
+class ShallowLines:
+    """A stream of JSON lines; all else of the stream is as it was."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Whole lines; one that was cut off by a broken connection never comes."""
+        rest = b""
+        async for chunk in self._stream.iter_chunked(size):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield shrink_event(line) + b"\n"

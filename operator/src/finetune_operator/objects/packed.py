@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Large objects take as little memory as their text: the spec is compressed until it is read.
+
+A parsed JSON text takes up to twenty times its size. A replica keeps all jobs, and looks at one
+spec at a time. No I/O here.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from finetune_operator.objects.raw import Body
+
+PACKED_FROM_BYTES = 64 * 1024
+"""Objects of a larger text are packed: no job that a person writes."""
+
+PACKED = "packedSpec"
+"""The key in place of `spec` while an object goes through the runtime, which takes plain dicts."""
+
+
+class PackedBody(Mapping[str, Any]):
+    """An object like any other; its spec is parsed anew where it is asked for."""
+
+    def __init__(self, fields: Mapping[str, Any], packed: str) -> None:
+        self._fields = fields
+        self._packed = packed
+
+    def __getitem__(self, name: str) -> Any:
+        return _unpack(self._packed) if name == "spec" else self._fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._fields
+        yield "spec"
+
+    def __len__(self) -> int:
+        return len(self._fields) + 1
+
+
+def pack(body: Body) -> dict[str, Any]:
+    """A plain dict with the spec as text, and without the fields that nobody here reads."""
+    fields: dict[str, Any] = without_managed_fields(body)
+    if "spec" not in fields:
+        return fields
+    spec = json.dumps(fields.pop("spec"), separators=(",", ":")).encode()
+    return {**fields, PACKED: base64.b64encode(zlib.compress(spec, 1)).decode()}
+
+
+def as_kept(body: Body) -> Body:
+    """What is kept of an object: as it is, or packed where it came packed."""
+    if isinstance(body, PackedBody):
+        return body
+    if PACKED in body:
+        fields = {name: value for name, value in body.items() if name != PACKED}
+        return PackedBody(fields, body[PACKED])
+    return without_managed_fields(body)
+
+
+def without_managed_fields(body: Body) -> dict[str, Any]:
+    """Half of an object's size, and nobody here reads it."""
+    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    return {**body, "metadata": metadata}
+
+
+@lru_cache(maxsize=1)
+def _unpack(packed: str) -> Any:
+    """One is kept: a pass over a job reads its spec several times."""
+    return json.loads(zlib.decompress(base64.b64decode(packed)))

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs of 1 MB and model configs of 1 MB cost a replica little more than their text."""
+
+import asyncio
+import json
+import random
+import tracemalloc
+from typing import Any
+
+import pytest
+from aiohttp import web
+from kubernetes.aio import client
+
+from finetune_operator.kube.cache import Kind, ObjectCache
+from finetune_operator.kube.client import KubeApi
+from finetune_operator.kube.model_configs import MOST_FACTS, facts_of
+from finetune_operator.kube.pages import (
+    LARGEST_PAGE,
+    MOST_PAGE_BYTES,
+    next_limit,
+    parse_object,
+    parse_page,
+    shrink_event,
+)
+from finetune_operator.objects.names import FINETUNE_JOBS
+from finetune_operator.objects.packed import PACKED, PackedBody, as_kept
+from support.factories import CONFIG, a_job_body
+from support.served import served
+
+MIB = 1024 * 1024
+LARGE = {
+    "one long text": "x" * MIB,
+    "empty mappings": [{}] * (MIB // 4),
+    "numbers": list(range(MIB // 8)),
+    "short texts": {f"key-{number}": "value" for number in range(MIB // 24)},
+}
+
+
+def a_large_job(name: str, value: Any, **metadata: Any) -> dict[str, Any]:
+    fields = {"managedFields": [{"manager": "kubectl"}], **metadata}
+    return a_job_body(name, uid=name, config={**CONFIG, "large": value}, metadata=fields)
+
+
+def kept(body: dict[str, Any]) -> dict[str, Any]:
+    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+    return {**body, "metadata": metadata}
+
+
+@pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
+def test_a_large_object_is_the_same_however_it_came(value: Any) -> None:
+    job = a_large_job("large", value)
+    small = a_job_body("small", uid="small")
+    text = json.dumps(job)
+
+    page = parse_page(json.dumps({"metadata": {"continue": "x"}, "items": [small, job]}).encode())
+    event = json.loads(shrink_event(json.dumps({"type": "ADDED", "object": job}).encode()))
+    bodies = [parse_object(text.encode()), as_kept(page["items"][1]), as_kept(event["object"])]
+
+    assert (page["metadata"], page["items"][0]) == ({"continue": "x"}, small)
+    assert event["type"] == "ADDED"
+    for body in bodies:
+        assert isinstance(body, PackedBody)
+        assert dict(body) == kept(job)
+        assert set(body) == set(job)
+        assert body.get("status", {}) == {}
+
+
+@pytest.mark.parametrize("items", [[], [a_job_body()], [a_large_job("a", "x" * MIB)]])
+@pytest.mark.parametrize("is_last", [False, True])
+def test_a_page_is_read_in_whatever_order_its_keys_are(items: list[Any], is_last: bool) -> None:
+    rest: dict[str, Any] = {"kind": "FineTuneJobList", "metadata": {"resourceVersion": "7"}}
+    page = {**rest, "items": items} if is_last else {"items": items, **rest}
+    text = json.dumps(page).encode() + b" " * (MIB if not items else 0)
+
+    parsed = parse_page(text)
+
+    assert parsed["metadata"] == {"resourceVersion": "7"}
+    assert [dict(as_kept(item)) for item in parsed["items"]] == [kept(item) for item in items]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"kind": "APIResourceList", "resources": [{"name": "x" * 100}] * 2000},
+        {"kind": "Odd", "inner": {"items": [{"metadata": {}}] * 20_000}},
+    ],
+)
+def test_a_large_answer_that_is_no_list_is_read_too(answer: dict[str, Any]) -> None:
+    assert parse_page(json.dumps(answer).encode()) == answer
+
+
+def test_a_page_without_an_end_is_an_error_of_value() -> None:
+    text = '{"items":[' + json.dumps(a_large_job("a", "x" * MIB))
+    for end in ("", ",", ",{"):
+        with pytest.raises(ValueError, match=r"."):
+            parse_page((text + end).encode())
+
+
+@pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
+def test_the_cache_of_many_large_jobs_is_no_larger_than_their_text(value: Any) -> None:
+    lines = [
+        json.dumps({"type": "ADDED", "object": a_large_job(f"large-{number}", value)}).encode()
+        for number in range(10)
+    ]
+    text = sum(map(len, lines))
+    cache = ObjectCache()
+
+    tracemalloc.start()
+    for line in lines:
+        cache.remember(Kind.JOB, json.loads(shrink_event(line))["object"])
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert held < text / 2
+    # Parsed one after the other.
+    assert peak < 25 * len(lines[0])
+    assert len(cache.present(Kind.JOB)) == 10
+    assert all(PACKED not in body for body in cache.present(Kind.JOB))
+
+
+def test_pages_become_smaller_before_they_become_too_large() -> None:
+    small, large = 5_000, 1_500_000
+    assert next_limit(20, 20 * small, 20) == 80
+    assert next_limit(400, 400 * small, 400) == LARGEST_PAGE
+    assert next_limit(20, 20 * large, 20) * large <= MOST_PAGE_BYTES
+    assert next_limit(1, 100 * large, 1) == 1
+    assert next_limit(20, 50, 0) == 20
+
+
+def test_a_list_of_large_jobs_after_many_small_ones_has_all_of_them_in_small_pages() -> None:
+    noise = random.Random(1).randbytes(600_000).hex()  # noqa: S311 - nothing is secret
+    jobs = [a_job_body(f"small-{number}", uid=f"s{number}") for number in range(300)]
+    jobs += [a_large_job(f"large-{number}", noise) for number in range(30)]
+    texts = [json.dumps(job) for job in jobs]
+    read: list[int] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        begin, limit = int(request.query.get("continue") or 0), int(request.query["limit"])
+        items = texts[begin : begin + limit]
+        token = str(begin + limit) if begin + limit < len(texts) else ""
+        text = f'{{"metadata":{{"continue":"{token}"}},"items":[{",".join(items)}]}}'
+        read.append(len(text))
+        return web.Response(text=text, content_type="application/json")
+
+    async def scene(server: str) -> None:
+        configuration: Any = client.Configuration()
+        configuration.host = server
+        api = KubeApi(configuration)
+        names = [it["metadata"]["name"] async for it in api.list_all(FINETUNE_JOBS, "")]
+        await api.close()
+        assert names == [job["metadata"]["name"] for job in jobs]
+
+    asyncio.run(served(handle, scene))
+
+    assert len(read) < 40
+    # One answer is too large and given up; what comes after is small.
+    assert sum(size > MOST_PAGE_BYTES for size in read) <= 3
+
+
+CONFIG_JSON = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "text_config": {"num_hidden_layers": 32, "rope_scaling": {"factor": 8.0, "type": "llama3"}},
+    "architectures": ["LlamaForCausalLM"],
+    "tie_word_embeddings": False,
+    "rope_scaling": None,
+}
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {"text": "x" * MIB},
+        {"list": [{}] * 300_000},
+        {f"key-{number}": number for number in range(80_000)},
+        {"nested": {"a": {"b": {"c": {"d": [1] * 100_000}}}}},
+        {"number": 10**4000},
+        {"k" * MIB: 1},
+        {"lists": [[[[1] * 100] * 100] * 100] * 10},
+    ],
+    ids=["text", "list", "keys", "nested", "number", "key", "lists"],
+)
+def test_of_a_models_config_only_what_is_used_is_kept(junk: dict[str, Any]) -> None:
+    facts = facts_of({**CONFIG_JSON, **junk})
+
+    assert {name: facts[name] for name in CONFIG_JSON} == CONFIG_JSON
+    assert len(json.dumps(facts)) < 100 * MOST_FACTS

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One job that is nested too deep costs nobody else anything: neither a list nor a watch."""
+
+import asyncio
+import json
+import logging
+import time
+from typing import Any
+
+import kopf
+import pytest
+from aiohttp import ClientSession, web
+from kopf._cogs.clients import api, auth
+from kopf._cogs.structs.credentials import Vault, VaultKey
+from kubernetes.aio import client
+
+from finetune_operator.kube.client import KubeApi
+from finetune_operator.kube.shallow import DEEPEST, cut_deep, parse_json
+from finetune_operator.kube.watch import ShallowResponse
+from finetune_operator.objects.names import FINETUNE_JOBS
+from support.factories import a_job_body
+from support.served import served
+
+KINDS = {
+    "mappings": lambda levels: '{"a":' * levels + "1" + "}" * levels,
+    "lists": lambda levels: "[" * levels + "]" * levels,
+    "both": lambda levels: '[{"a":' * (levels // 2) + "1" + "}]" * (levels // 2),
+    "with other keys": lambda levels: '{"b":[{}],"a":' * levels + "1" + ',"c":"}"}' * levels,
+}
+
+
+def depth_of(value: Any) -> int:
+    depth, level = 0, [value]
+    while containers := [it for it in level if isinstance(it, dict | list)]:
+        depth += 1
+        level = [
+            inner for it in containers for inner in (it.values() if isinstance(it, dict) else it)
+        ]
+    return depth
+
+
+@pytest.mark.parametrize("levels", [101, 150, 850, 1100, 9000, 100_000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_depth_is_read_and_cut(kind: str, levels: int) -> None:
+    deep = '{"before":1,"deep":' + KINDS[kind](levels) + ',"after":[2]}'
+
+    value = parse_json(deep.encode())
+
+    assert (value["before"], value["after"]) == (1, [2])
+    assert depth_of(value) == DEEPEST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":[1,{"b":"[[[[{{{{"}]}',
+        "[" + "[]," * 1000 + "[]]",
+        '"' + "[" * 5000 + '"',
+        '["' + r"\"[{" * 500 + '"]',
+        "[" * DEEPEST + "]" * DEEPEST,
+        '{"\\\\":"' + "{" * 300 + '"}',
+        "[]",
+        "1",
+    ],
+)
+def test_what_is_not_deep_is_not_touched(text: str) -> None:
+    assert cut_deep(text.encode()) == text.encode()
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, "]" * 5000, '"' * 100_001 + "[" * 101, "{" * 101 + '"']
+)
+def test_what_is_no_json_is_an_error_of_value_soon(text: str) -> None:
+    began = time.process_time()
+
+    with pytest.raises(ValueError):  # noqa: PT011 - whichever words
+        parse_json(text.encode())
+
+    assert time.process_time() - began < 1
+
+
+def a_deep_job(name: str, levels: int) -> str:
+    job = json.dumps({**a_job_body(name=name), "deep": "HERE"})
+    return job.replace('"HERE"', KINDS["mappings"](levels))
+
+
+@pytest.mark.parametrize("levels", [850, 1100, 9000])
+def test_a_list_with_a_deep_job_has_all_its_jobs(levels: int) -> None:
+    items = ",".join([a_deep_job("hostile", levels), json.dumps(a_job_body(name="balloon"))])
+
+    async def handle(_: web.BaseRequest) -> web.StreamResponse:
+        text = '{"metadata":{},"items":[' + items + "]}"
+        return web.Response(text=text, content_type="application/json")
+
+    async def scene(server: str) -> None:
+        configuration: Any = client.Configuration()
+        configuration.host = server
+        kube = KubeApi(configuration)
+        names = [it["metadata"]["name"] async for it in kube.list_all(FINETUNE_JOBS, "")]
+        await kube.close()
+        assert names == ["hostile", "balloon"]
+
+    asyncio.run(served(handle, scene))
+
+
+@pytest.mark.parametrize("levels", [850, 1100, 9000])
+def test_a_watch_goes_on_after_a_deep_job(levels: int) -> None:
+    """By kopf's own reader of watches, in chunks that end anywhere."""
+    events = "\n".join(
+        '{"type":"ADDED","object":' + job + "}"
+        for job in (a_deep_job("hostile", levels), json.dumps(a_job_body(name="balloon")))
+    )
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for start in range(0, len(events), 1000):
+            await answer.write(events[start : start + 1000].encode())
+        await answer.write(b'\n{"type":"ADDED","obj')
+        return answer
+
+    async def scene(server: str) -> None:
+        session = ClientSession(response_class=ShallowResponse)
+        vault = Vault(
+            {VaultKey("test"): kopf.AiohttpSession(server=server, aiohttp_session=session)}
+        )
+        token = auth.vault_var.set(vault)
+        watch = api.stream(
+            "/watch", settings=kopf.OperatorSettings(), logger=logging.getLogger("test")
+        )
+        names = [event["object"]["metadata"]["name"] async for event in watch]
+        auth.vault_var.reset(token)
+        await session.close()
+        assert names == ["hostile", "balloon"]
+
+    asyncio.run(served(handle, scene))
