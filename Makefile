@@ -4,11 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-PARTS := contract job-spec operator results-page trainer-image kubectl-finetune testbed
+PARTS := contract job-spec operator results-page trainer-image command-line testbed
 SCHEMAS := job-spec/src/finetune_spec/config/parse/schemas
 PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
 SCHEMA := $(SCHEMAS)/trl-$(PINNED).json
-TYPED := contract/src job-spec/src operator/src results-page/src kubectl-finetune/src testbed/src
+TYPED := contract/src job-spec/src operator/src results-page/src command-line/src testbed/src
 # What needs a GPU or a quiet machine: CI runs none of it, so that it calls what there is is checked.
 SELDOM_RUN := tests/gpu tests/benchmarks
 WORKERS ?= 2
@@ -146,7 +146,7 @@ build/schema.json: requirements/trainer.txt trainer-image/src/finetune_trainer/c
 
 lock: setup ## resolve the requirement locks again
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt
-	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) --no-emit-package kubectl-finetune \
+	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) --no-emit-package finetune-cli \
 		--extra train requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		operator/pyproject.toml -o requirements/operator.txt

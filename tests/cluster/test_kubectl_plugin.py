@@ -122,17 +122,19 @@ def test_what_the_api_server_refuses_is_told_in_its_words(shell: Shell, file: Pa
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "code", "told"),
     [
-        (("watch", "nowhere"), 'finetunejobs.finetune.dev "nowhere" not found'),
-        (("logs", "nowhere"), 'finetunejobs.finetune.dev "nowhere" not found'),
-        (("run", "nowhere.yaml"), "nowhere.yaml cannot be read: No such file or directory"),
+        (("watch", "nowhere"), 1, 'finetunejobs.finetune.dev "nowhere" not found'),
+        (("logs", "nowhere"), 1, 'finetunejobs.finetune.dev "nowhere" not found'),
+        (("run", "nowhere.yaml"), 66, "nowhere.yaml cannot be read: No such file or directory"),
     ],
 )
-def test_what_is_not_there_is_one_sentence(shell: Shell, words: tuple[str, ...], told: str) -> None:
+def test_what_is_not_there_is_one_sentence(
+    shell: Shell, words: tuple[str, ...], code: int, told: str
+) -> None:
     done = shell.finetune(*words)
 
-    assert done.returncode == 1
+    assert done.returncode == code
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 

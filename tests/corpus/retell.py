@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from finetune_trainer.cli.file_check import check_file
+from finetune_cli.files.file_check import check_file
 
 HERE = Path(__file__).parent
 _TOLD = re.compile(r"# (expect|warn): .*\n")

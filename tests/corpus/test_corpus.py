@@ -20,14 +20,15 @@ from typing import Any
 
 import pytest
 
+from finetune_cli.files.yaml.source_lines import Document, read_documents
+from finetune_cli.local.command_line import main
 from finetune_contract.run import JobReference, Run, World
 from finetune_operator.job.spec import parse_job
 from finetune_operator.webhook.review import review
 from finetune_spec.job import CONFIG_PATH
-from finetune_trainer.cli.command_line import main
-from finetune_trainer.cli.yaml.source_lines import Document, read_documents
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.parsed_run import parse_run
 from finetune_trainer.plan.training_plan import check_run
 from support.factories import SETTINGS as STRICT
 from support.factories import a_job_body
@@ -131,7 +132,7 @@ def mistakes_of_trainer(job: Mapping[str, Any]) -> str:
         world=World(nodes=resources["nodes"], processes_per_node=max(1, gpus)),
     )
     try:
-        check_run(run, Hardware(gpus=gpus, cpus=8))
+        check_run(parse_run(run), Hardware(gpus=gpus, cpus=8))
     except AttemptFailed as error:
         return error.failure.message
     return ""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune_contract.run import World
-from finetune_spec.config import Context
-from finetune_spec.memory import Estimate, estimate_memory, read_config
+from finetune_spec.config import Context, read_config
+from finetune_spec.memory import Estimate, estimate_memory
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.stopping import StopRequest
@@ -78,7 +78,7 @@ def estimate_of(trained: Trained, *, gpus: int = 1) -> Estimate:
     """What `finetune plan` would have said."""
     context = Context(nodes=1, processes_per_node=gpus, gpus_per_node=gpus)
     facts = find_facts(str(trained.run.config["model_name_or_path"]), "main", {})
-    return estimate_memory(read_config(trained.run.config, context), facts.architecture(), context)
+    return estimate_memory(read_config(trained.run.config), facts.architecture(), context)
 
 
 def _free_port() -> int:

@@ -17,7 +17,7 @@ from repository.tracked import ROOT
 PAGE = ROOT / "docs" / "failures.md"
 
 PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
-    "trainer/cli/test_overrides.py": {
+    "cli/files/test_overrides.py": {
         "test_a_mistake_names_the_option_instead_of_a_line": (Reason.INVALID_JOB,),
     },
     "trainer/plan/test_plan.py": {

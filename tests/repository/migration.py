@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from finetune_spec.config import check_config
 from repository.marked_blocks import with_blocks
+from support.config_verdicts import problems_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "migration.md"
 _UNKNOWN = re.compile(r"(?:found .*?, )?not a key of TRL's SFT config, (.*)", re.DOTALL)
@@ -117,7 +117,7 @@ def answer(key: str, value: Any) -> str:
         "use_peft": True,
         **BESIDE.get(key, {}),
     }
-    problems = [it for it in check_config({**config, key: value}) if it.path.startswith(key)]
+    problems = [it for it in problems_of({**config, key: value}) if it.path.startswith(key)]
     if not problems:
         return "the same"
     told = [_UNKNOWN.sub(r"\1", problem.message) for problem in problems]

@@ -14,6 +14,7 @@ from repository.failure_reasons import PAGE, proofs, with_parties, with_table
 from repository.tracked import ROOT
 
 SOURCES = (
+    ROOT / "command-line" / "src" / "finetune_cli",
     ROOT / "trainer-image" / "src" / "finetune_trainer",
     ROOT / "operator" / "src" / "finetune_operator",
 )
@@ -24,7 +25,7 @@ READERS = {"attempts.py", "outcome.py"}
 
 
 def calls() -> Iterator[tuple[Path, ast.Call, str]]:
-    """Every call in trainer, operator and contract, with the name of what is called."""
+    """Every call in our sources, with the name of what is called."""
     for folder in (*SOURCES, CONTRACT):
         for file in sorted(folder.rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text())):
@@ -33,7 +34,7 @@ def calls() -> Iterator[tuple[Path, ast.Call, str]]:
 
 
 def members_in_code() -> set[str]:
-    """Every `Reason.MEMBER` of trainer and operator."""
+    """Every `Reason.MEMBER` of command line, trainer and operator."""
     return {
         node.attr
         for folder in SOURCES

@@ -9,8 +9,8 @@ import pytest
 from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Result
 from finetune_operator.job.decide.adjustments import EVAL_BATCH, adjustments_for_next
-from finetune_spec.config import Context
-from finetune_spec.memory import estimate_memory, parse_model, read_config
+from finetune_spec.config import Context, read_config
+from finetune_spec.memory import estimate_memory, parse_model
 from finetune_spec.memory.fitting import propose
 from finetune_spec.memory.ladder import render_settings
 from finetune_trainer.plan.memory_remedies import memory_remedy
@@ -80,7 +80,7 @@ NOTHING = [
 def planned(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What `finetune plan` proposes where a single byte is missing."""
     context = Context(nodes=1, processes_per_node=2, gpus_per_node=2)
-    reading, model = read_config({**CONFIG, **config}, context), parse_model(MODEL)
+    reading, model = read_config({**CONFIG, **config}, context.schema), parse_model(MODEL)
     missing = estimate_memory(reading, model, context).total - 1
     proposal = propose(reading, model, context, missing)
     return None if proposal is None else proposal.settings
@@ -88,7 +88,7 @@ def planned(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def advised(config: Mapping[str, Any]) -> str:
     """The remedy of a failed attempt. In one process, as only advice follows from several."""
-    return memory_remedy({**CONFIG, **config}, 1)
+    return memory_remedy(read_config({**CONFIG, **config}), 1)
 
 
 def retried(config: Mapping[str, Any]) -> Mapping[str, Any] | None:

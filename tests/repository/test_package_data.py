@@ -71,7 +71,7 @@ def test_a_wheel_has_everything_that_lies_beside_the_code(project: str, tmp_path
     [
         ("Dockerfile", {"job-spec"}),
         ("results-page/Dockerfile", {"results-page"}),
-        ("trainer-image/Dockerfile", {"job-spec", "trainer-image"}),
+        ("trainer-image/Dockerfile", {"job-spec", "trainer-image", "command-line"}),
     ],
 )
 def test_an_image_copies_whole_folders_with_data_in_them(file: str, projects: set[str]) -> None:
@@ -87,7 +87,8 @@ def test_an_image_copies_whole_folders_with_data_in_them(file: str, projects: se
     ("file", "project"),
     [
         ("Dockerfile", "operator"),
-        ("trainer-image/Dockerfile", "trainer-image"),
+        # With `finetune download`, which runs in a pod for users without credentials.
+        ("trainer-image/Dockerfile", "command-line"),
         ("results-page/Dockerfile", "results-page"),
     ],
 )

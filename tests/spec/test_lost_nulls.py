@@ -14,7 +14,9 @@ GOOD = {"model_name_or_path": "some/model", "dataset_name": "some/data"}
 
 def warnings(applied: str, **sent: Any) -> list[str]:
     spec = {"config": {**GOOD, **sent}, "output": {"uri": "s3://models/x"}}
-    return [str(problem) for problem in check_job(spec, annotations={LAST_APPLIED: applied})]
+    return [
+        str(problem) for problem in check_job(spec, annotations={LAST_APPLIED: applied}).problems
+    ]
 
 
 def applied(**config: Any) -> str:

@@ -17,6 +17,7 @@ from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.spec import FineTuneJob, Resources
+from finetune_spec.config import read_config
 from support.factories import CONFIG, NOW, a_good_outcome, a_job
 
 BATCHES: tuple[Any, ...] = (1, 2, 3, 6, 8, "8", None, 0, -1, 2.5, "many", [])
@@ -67,7 +68,7 @@ def _jobs_with(mistakes: dict[str, Any]) -> st.SearchStrategy[FineTuneJob]:
     return st.builds(
         replace,
         st.just(replace(a_job(), **mistakes)),
-        config=configs(),
+        config=configs().map(read_config),
         max_attempts=st.integers(1, 5),
         resources=st.builds(Resources, nodes=st.integers(1, 3), gpus_per_node=st.integers(0, 2)),
         is_suspended=st.booleans(),

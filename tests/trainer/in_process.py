@@ -18,7 +18,6 @@ from unittest import mock
 
 from finetune_contract.outcome import Outcome
 from finetune_contract.run import JobReference, Run, World
-from finetune_trainer.attempt import stages
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.rank_settings import LAUNCHER_VARIABLES, RankSettings
@@ -115,7 +114,7 @@ def carry_out_here(run: Run, place: Path, stop: StopRequest | None = None) -> Tr
         reporter=Reporter(workspace, silent, 5.0, attempt=run.attempt),
         grace_seconds=30.0,
     )
-    with mock.patch.object(stages.launching, "run_ranks", _one_rank_here):
+    with mock.patch.object(launching, "run_ranks", _one_rank_here):
         return Trained(outcome=carry_out(run, context), workspace=workspace, run=run)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune_trainer.checkpoints import checkpoints
+from finetune_trainer.plan.parsed_run import parse_run
 from finetune_trainer.plan.topology import topology_of
-from finetune_trainer.plan.training_plan import effective_config
 from finetune_trainer.storage.folder import FolderStore
 from trainer.in_process import Trained, a_run
 from trainer.two_ranks import TwoRanks
@@ -50,7 +50,7 @@ class Lab:
         """Leave of a finished run what an attempt that was killed after this step would have left:
         the checkpoint of the last step goes up only when the artifact does not."""
         if at == STEPS:
-            facts = topology_of(effective_config(trained.run), trained.run.world).to_facts()
+            facts = topology_of(parse_run(trained.run).config, trained.run.world).to_facts()
             writer = checkpoints.Writer(attempt=1, node=0, nodes=1, facts=facts)
             folder = trained.workspace.saved_checkpoint(at)
             checkpoints.write(FolderStore(trained.published), folder, at, writer)

@@ -27,8 +27,8 @@ from transformers import (
 )
 from trl.trainer.utils import add_fused_lm_head
 
-from finetune_spec.config import Context
-from finetune_spec.memory import Architecture, parse_model, read_config
+from finetune_spec.config import read_config
+from finetune_spec.memory import Architecture, parse_model
 from finetune_spec.memory.activations import kept_bytes, layer_working_bytes
 from finetune_spec.memory.estimate import Estimate, estimate
 from finetune_spec.memory.strategy import Strategy, read_strategy
@@ -125,7 +125,7 @@ def prepare(model_config: PreTrainedConfig, config: Mapping[str, Any]) -> Traini
         "attn_implementation": "eager" if model_config.model_type == "gemma2" else "sdpa",
         **config,
     }
-    reading = read_config(config, Context())
+    reading = read_config(config)
     architecture = parse_model(json.loads(model_config.to_json_string(use_diff=False)))
     model: Any = AutoModelForCausalLM.from_config(
         model_config,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_contract.run import JobReference, Run, World
+from finetune_trainer.plan.parsed_run import ParsedRun, parse_run
 
 CONFIG: Mapping[str, Any] = {
     "model_name_or_path": "s3://models/tiny",
@@ -31,6 +32,11 @@ def a_run(
         world=world or World(),
         adjustments=adjustments or {},
     )
+
+
+def a_parsed_run(**given: Any) -> ParsedRun:
+    """The same, as the trainer carries it."""
+    return parse_run(a_run(**given))
 
 
 def a_folder(place: Path, files: Mapping[str, bytes]) -> Path:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from finetune_spec.config import check_config
 from finetune_spec.config.parse.schema import load_schema
+from support.config_verdicts import problems_of
 
 pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
 
@@ -42,7 +42,7 @@ def test_trls_own_defaults_are_not_refused() -> None:
     del defaults["debug"]
     config = {"model_name_or_path": "m", "dataset_name": "d", **defaults}
 
-    assert [str(problem) for problem in check_config(config) if not problem.is_warning] == []
+    assert [str(problem) for problem in problems_of(config) if not problem.is_warning] == []
 
 
 def test_choices_are_those_that_the_parser_enforces(parser: Any) -> None:

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from finetune_cli.local.run import _free_port as free_port
 from finetune_contract.run import Run, World
-from finetune_trainer.attempt import stages
 from finetune_trainer.attempt.stages import carry_out
-from finetune_trainer.cli.command_line import _free_port as free_port
 from finetune_trainer.exchange.rank_results import RankResult
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.stopping import StopRequest, end_process
@@ -76,7 +75,7 @@ class TwoRanks:
         world = World(processes_per_node=processes, master_port=free_port())
         run = replace(run, world=world)
         run_ranks = partial(self._run_ranks, before)
-        launched = mock.patch.object(stages.launching, "run_ranks", run_ranks)
+        launched = mock.patch.object(launching, "run_ranks", run_ranks)
         with launched, _findable(DEEPSPEED):
             return Trained(outcome=carry_out(run, context), workspace=workspace, run=run)
 

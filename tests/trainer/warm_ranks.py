@@ -26,11 +26,12 @@ _POLL_SECONDS = 0.05
 
 def serve(address: str) -> None:
     """Import what a rank imports, then fork one for each that connects."""
+    from finetune_spec.config import read_config
     from finetune_trainer.plan.exclusions import excluded_packages
     from finetune_trainer.ranks.launcher import die_with_parent
 
     die_with_parent()
-    for package in excluded_packages({}, {}):
+    for package in excluded_packages(read_config({}), {}):
         sys.modules[package] = None  # as a rank does
     import finetune_trainer.ranks.training  # noqa: F401
 

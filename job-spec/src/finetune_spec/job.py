@@ -5,18 +5,27 @@ Webhook, operator and `finetune validate` call this; the trainer checks its run'
 same table (`finetune_spec.config`).
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune_spec.config import Context, Problem, check_config
-from finetune_spec.config.parse.reading import Reading
+from finetune_spec.config import Context, Problem, SftConfig, parse_config, read_config
 from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema, version_of_image
 from finetune_spec.config.problem import warning
 from finetune_spec.lost_nulls import find_lost_nulls
 from finetune_spec.pods import check_pods, find_variables, gpu_bytes_of
 
 CONFIG_PATH = "spec.config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedSpec:
+    """The spec of a job after its border: what it says of its training, and what is wrong."""
+
+    config: SftConfig
+    context: Context
+    problems: tuple[Problem, ...]
+    """With whole paths."""
 
 
 def check_job(
@@ -26,79 +35,59 @@ def check_job(
     annotations: Mapping[str, str] | None = None,
     model: Mapping[str, Any] | None = None,
     gpu_bytes: int | None = None,
-) -> tuple[Problem, ...]:
-    """Everything that is wrong with a spec of the right shape, with whole paths.
+) -> CheckedSpec:
+    """Everything that is wrong with a spec of the right shape, with its config read.
 
     `trainer_image` is the one that a job without an image of its own gets; `annotations` are the
     job's, by which kubectl tells what it was given; `model` is its model's `config.json` and
     `gpu_bytes` what each GPU has, where they are known.
     """
-    gpu_bytes = gpu_bytes_of(spec.get("resources") or {}, gpu_bytes)
-    return (
-        *_check_config(spec, trainer_image, annotations or {}, model, gpu_bytes),
-        *check_pods(spec),
-    )
-
-
-def _check_config(
-    spec: Mapping[str, Any],
-    trainer_image: str,
-    annotations: Mapping[str, str],
-    model: Mapping[str, Any] | None,
-    gpu_bytes: int | None,
-) -> tuple[Problem, ...]:
     version = version_of_image(spec.get("image") or trainer_image)
-    if version not in known_versions():
-        known = ", ".join(known_versions())
-        return (
-            warning(
-                "spec.image",
-                f"follows TRL {version}, and only {known} are known here: the config will be "
-                "checked by the trainer, before it trains",
-            ),
+    is_known = version in known_versions()
+    context = build_context(spec, version if is_known else NEWEST, model)
+    if is_known:
+        config, told = parse_config(spec["config"], context)
+        lost = find_lost_nulls(spec["config"], annotations or {}, context.schema)
+        problems = tuple(
+            replace(problem, path=f"{CONFIG_PATH}.{problem.path}") for problem in (*told, *lost)
         )
-    context = build_context(spec, version, model)
-    problems = (
-        *check_config(spec["config"], context),
-        *find_lost_nulls(spec["config"], annotations, context.schema),
-    )
-    told = tuple(replace(problem, path=f"{CONFIG_PATH}.{problem.path}") for problem in problems)
-    if model is None or any(not problem.is_warning for problem in problems):
-        return told
-    # Late: only who knows a model waits for it.
-    from finetune_spec.memory import read_config
-    from finetune_spec.memory.fitting import advise_on_memory
-
-    config = read_config(spec["config"], context)
-    return (*told, *advise_on_memory(CONFIG_PATH, config, context, gpu_bytes))
+        gpu_bytes = gpu_bytes_of(spec.get("resources") or {}, gpu_bytes)
+        problems = (*problems, *_check_memory(config, context, problems, gpu_bytes))
+    else:
+        config, problems = read_config(spec["config"], context.schema), (_unknown(version),)
+    return CheckedSpec(config=config, context=context, problems=(*problems, *check_pods(spec)))
 
 
-def estimate_job(
-    spec: Mapping[str, Any], model: Mapping[str, Any] | None, *, trainer_image: str = ""
-) -> int | None:
+def estimate_job(job: CheckedSpec) -> int | None:
     """What each process of a job that is right needs on its GPU; None where that is not known."""
-    if model is None:
+    context = job.context
+    if context.model is None or context.gpus_per_node == 0:
         return None
-    from finetune_spec.memory import UnreadableModel, estimate_memory, parse_model, read_config
+    from finetune_spec.memory import UnreadableModel, estimate_memory, parse_model
 
-    version = version_of_image(spec.get("image") or trainer_image)
-    context = build_context(spec, version if version in known_versions() else NEWEST, model)
-    if context.gpus_per_node == 0:
-        return None
     try:
-        config = read_config(spec["config"], context)
-        return estimate_memory(config, parse_model(model), context).total
+        return estimate_memory(job.config, parse_model(context.model), context).total
     except UnreadableModel:
         return None
 
 
-def read_job_config(config: Mapping[str, Any], image: str) -> Reading:
-    """A config that was found right, with TRL's defaults, as the trainer of this image reads it."""
-    from finetune_spec.memory import read_config
+def _check_memory(
+    config: SftConfig, context: Context, problems: Iterable[Problem], gpu_bytes: int | None
+) -> Iterable[Problem]:
+    if context.model is None or any(not problem.is_warning for problem in problems):
+        return ()
+    # Late: only who knows a model waits for it.
+    from finetune_spec.memory.fitting import advise_on_memory
 
-    version = version_of_image(image)
-    schema = load_schema(version if version in known_versions() else NEWEST)
-    return read_config(config, Context(schema=schema))
+    return advise_on_memory(CONFIG_PATH, config, context, gpu_bytes)
+
+
+def _unknown(version: str) -> Problem:
+    return warning(
+        "spec.image",
+        f"follows TRL {version}, and only {', '.join(known_versions())} are known here: the config "
+        "will be checked by the trainer, before it trains",
+    )
 
 
 def build_context(

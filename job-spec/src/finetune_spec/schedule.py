@@ -45,7 +45,7 @@ def check_schedule(
         model=model,
         gpu_bytes=gpu_bytes,
     )
-    return (*_check_times(spec), *_check_token(template), *map(in_template, of_job))
+    return (*_check_times(spec), *_check_token(template), *map(in_template, of_job.problems))
 
 
 def in_template(problem: Problem) -> Problem:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from finetune_spec.config import check_config
+from support.config_verdicts import problems_of
 
 GOOD: dict[str, Any] = {"model_name_or_path": "some/model", "dataset_name": "s3://data/set"}
 
 
 def messages(**changes: Any) -> list[str]:
-    return [str(problem) for problem in check_config(GOOD | changes)]
+    return [str(problem) for problem in problems_of(GOOD | changes)]
 
 
 def test_a_good_config_has_no_problem() -> None:
@@ -49,6 +49,6 @@ def test_a_mistake_gets_one_sentence(change: dict[str, Any], sentence: str) -> N
 
 
 def test_every_mistake_is_reported_in_the_order_of_the_file() -> None:
-    found = [problem.key for problem in check_config({"lora_rr": 8, "dataset_name": 7})]
+    found = [problem.key for problem in problems_of({"lora_rr": 8, "dataset_name": 7})]
 
     assert found == ["lora_rr", "dataset_name", "model_name_or_path"]

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from finetune_spec.config import Context
+from finetune_spec.config import Context, read_config
 from finetune_spec.config.parse.launch.profiles import NAMED
 from finetune_spec.config.parse.launch.resolution import resolve_launch
-from finetune_spec.memory import estimate_memory, parse_model, read_config
+from finetune_spec.memory import estimate_memory, parse_model
 from support.config_verdicts import GOOD, refusals, warnings
 
 FOUR_GPUS = {"nodes": 1, "processes_per_node": 4, "gpus_per_node": 4}
@@ -326,7 +326,9 @@ def test_the_memory_estimate_sees_the_sharding_of_a_profile() -> None:
     context = Context(**FOUR_GPUS)
 
     def needed(**config: Any) -> int:
-        return estimate_memory(read_config({**GOOD, **config}, context), model, context).optimizer
+        return estimate_memory(
+            read_config({**GOOD, **config}, context.schema), model, context
+        ).optimizer
 
     assert needed(accelerate_config="fsdp2") * 4 == pytest.approx(needed(), rel=0.01)
     assert needed(accelerate_config="zero3-offload") < needed(accelerate_config="zero2")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from finetune_spec.config import check_config
 from finetune_spec.config.parse.spellings import OLDER, RETIRED, modernize
+from support.config_verdicts import problems_of
 from support.key_verdicts import SCHEMA, found, refusals, warnings
 from support.older_config import OLDER_CONFIG
 
@@ -44,7 +44,7 @@ def test_the_data_may_be_named_by_its_older_key() -> None:
 def test_a_wrong_value_is_told_by_the_name_that_the_user_wrote() -> None:
     config = {"model_name_or_path": "m", "dataset_name": "d", "max_seq_length": "long"}
 
-    sentences = [str(problem) for problem in check_config(config) if not problem.is_warning]
+    sentences = [str(problem) for problem in problems_of(config) if not problem.is_warning]
 
     assert len(sentences) == 1
     assert sentences[0].startswith('max_seq_length: found "long"')
@@ -169,7 +169,7 @@ def test_every_older_spelling_has_a_key_of_its_own() -> None:
 
 
 def test_a_complete_older_config_is_accepted() -> None:
-    problems = check_config(OLDER_CONFIG)
+    problems = problems_of(OLDER_CONFIG)
 
     assert [str(problem) for problem in problems if not problem.is_warning] == []
     spellings = [problem.path for problem in problems if "an older spelling" in problem.message]
@@ -181,7 +181,7 @@ def test_a_complete_older_config_is_accepted() -> None:
 def test_each_of_its_keys_may_be_the_newer_one(older: str) -> None:
     config = {OLDER[older] if key == older else key: value for key, value in OLDER_CONFIG.items()}
 
-    problems = check_config(config)
+    problems = problems_of(config)
 
     assert [str(problem) for problem in problems if not problem.is_warning] == []
     assert older not in [problem.path for problem in problems]

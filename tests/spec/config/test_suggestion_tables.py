@@ -89,8 +89,8 @@ def test_every_key_with_answers_by_value_has_one_for_other_values() -> None:
 def test_a_right_config_reads_no_table() -> None:
     config = {"model_name_or_path": "m", "dataset_name": "d", "learning_rate": 1e-4}
     program = (
-        "import json, sys; from finetune_spec.config import check_config; "
-        "problems = list(check_config(json.loads(sys.argv[1]))); "
+        "import json, sys; from finetune_spec.config import parse_config; "
+        "problems = list(parse_config(json.loads(sys.argv[1]))[1]); "
         "print(len(problems), 'tomllib' in sys.modules)"
     )
 

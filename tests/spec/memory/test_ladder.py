@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from finetune_spec.config import Context, check_config
+from finetune_spec.config import Context, read_config
 from finetune_spec.config.parse.schema import load_schema
-from finetune_spec.memory import read_config
 from finetune_spec.memory.ladder import LADDER, find_rungs, render_settings, spell
+from support.config_verdicts import problems_of
 
 CONFIG = {"model_name_or_path": "s3://models/tiny", "dataset_name": "s3://datasets/tiny"}
 LORA = {"use_peft": True, "dtype": "bfloat16"}
@@ -27,7 +27,7 @@ LOWER_LENGTH: Mapping[str, Any] = {}
 def rungs_of(config: Mapping[str, Any], gpus: int = 1) -> list[Mapping[str, Any]]:
     """What each rung that applies would set, in the user's spelling."""
     context = Context(nodes=1, processes_per_node=gpus, gpus_per_node=gpus)
-    reading = read_config({**CONFIG, **config}, context)
+    reading = read_config({**CONFIG, **config}, context.schema)
     return [spell(reading, settings) for _, settings in find_rungs(reading, context)]
 
 
@@ -136,7 +136,7 @@ def test_activations_are_recomputed_unless_they_are_already(
 
 def test_an_older_trl_has_only_the_older_switch() -> None:
     context = Context(schema=load_schema("1.15.0"))
-    config = read_config({**CONFIG, **LEAST, "gradient_checkpointing": False}, context)
+    config = read_config({**CONFIG, **LEAST, "gradient_checkpointing": False}, context.schema)
 
     assert [settings for _, settings in find_rungs(config, context)] == [
         {"gradient_checkpointing": True}
@@ -199,7 +199,7 @@ def test_several_processes_can_share_the_model(
 def test_a_retry_takes_only_what_learns_the_same() -> None:
     context = Context(nodes=1, processes_per_node=2, gpus_per_node=2)
     everything = {"gradient_checkpointing": False}
-    config = read_config({**CONFIG, **everything}, context)
+    config = read_config({**CONFIG, **everything}, context.schema)
 
     retried = [settings for rung, settings in find_rungs(config, context) if rung.is_retried]
 
@@ -236,7 +236,7 @@ def test_each_rung_leads_to_a_valid_config_and_the_ladder_has_an_end(
         if step is None:
             break
         current |= step
-        mistakes = [str(each) for each in check_config(current, context) if not each.is_warning]
+        mistakes = [str(each) for each in problems_of(current, context) if not each.is_warning]
         assert mistakes == [], step
     else:
         pytest.fail("the ladder has no end")

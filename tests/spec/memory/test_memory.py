@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from finetune_spec.config import Context
+from finetune_spec.config import Context, read_config
 from finetune_spec.memory import (
     Estimate,
     UnreadableModel,
     estimate_memory,
     parse_model,
-    read_config,
     with_parameters,
 )
 from finetune_spec.memory.fitting import advise_on_memory, propose
@@ -38,7 +37,7 @@ GIB = 1024**3
 
 def needs(config: Mapping[str, Any] | None = None, **around: Any) -> Estimate:
     context = Context(**{"nodes": 1, "processes_per_node": 1, "gpus_per_node": 1, **around})
-    return estimate_memory(read_config(config or {}, context), parse_model(QWEN_7B), context)
+    return estimate_memory(read_config(config or {}, context.schema), parse_model(QWEN_7B), context)
 
 
 def test_the_parameters_of_a_known_model_are_counted_exactly() -> None:
@@ -275,7 +274,7 @@ def test_the_least_harmful_change_that_fits_is_proposed(
 ) -> None:
     context = Context(nodes=1, processes_per_node=1, gpus_per_node=1)
     proposal = propose(
-        read_config(config, context), parse_model(QWEN_7B), context, parse_quantity(memory)
+        read_config(config, context.schema), parse_model(QWEN_7B), context, parse_quantity(memory)
     )
 
     assert proposal is not None
@@ -286,12 +285,12 @@ def test_the_least_harmful_change_that_fits_is_proposed(
 def test_nothing_is_proposed_where_nothing_helps() -> None:
     context = Context(nodes=1, processes_per_node=1, gpus_per_node=1)
 
-    assert propose(read_config({}, context), parse_model(QWEN_7B), context, 2 * GIB) is None
+    assert propose(read_config({}, context.schema), parse_model(QWEN_7B), context, 2 * GIB) is None
 
 
 def test_the_warning_says_what_is_needed_what_is_there_and_what_to_set() -> None:
     context = Context(nodes=1, processes_per_node=1, gpus_per_node=1, model=QWEN_7B)
-    config = read_config({"use_peft": True, "per_device_train_batch_size": 1}, context)
+    config = read_config({"use_peft": True, "per_device_train_batch_size": 1}, context.schema)
 
     [problem] = advise_on_memory("spec.config", config, context, 24 * GIB)
 
@@ -313,7 +312,7 @@ def test_the_warning_says_what_is_needed_what_is_there_and_what_to_set() -> None
     ],
 )
 def test_there_is_no_warning_where(context: Context, gpu_bytes: int | None) -> None:
-    assert not list(advise_on_memory("", read_config({}, context), context, gpu_bytes))
+    assert not list(advise_on_memory("", read_config({}, context.schema), context, gpu_bytes))
 
 
 @pytest.mark.parametrize(

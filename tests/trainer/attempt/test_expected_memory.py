@@ -14,7 +14,7 @@ from finetune_trainer.attempt.expected_memory import expect_memory
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter, silent
-from trainer.runs import a_run
+from trainer.runs import a_parsed_run
 
 GPU = Hardware(gpus=1, cpus=4)
 MODEL: Mapping[str, Any] = {
@@ -33,15 +33,15 @@ def a_model(folder: Path, config: Mapping[str, Any] = MODEL) -> Mapping[str, Pat
 
 
 def test_a_fetched_model_is_estimated(tmp_path: Path) -> None:
-    expected = expect_memory(a_run(), GPU, a_model(tmp_path), {})
+    expected = expect_memory(a_parsed_run(), GPU, a_model(tmp_path), {})
 
     assert expected is not None
     assert expected.total > expected.weights > 4 * 10**9
 
 
 def test_an_attempts_adjustments_count(tmp_path: Path) -> None:
-    run, paths = a_run(), a_model(tmp_path)
-    smaller = a_run(adjustments={"per_device_train_batch_size": 1})
+    run, paths = a_parsed_run(), a_model(tmp_path)
+    smaller = a_parsed_run(adjustments={"per_device_train_batch_size": 1})
 
     whole, adjusted = (expect_memory(one, GPU, paths, {}) for one in (run, smaller))
 
@@ -61,19 +61,19 @@ def test_an_attempts_adjustments_count(tmp_path: Path) -> None:
 def test_a_model_that_says_too_little_is_no_trouble(
     tmp_path: Path, config: Mapping[str, Any]
 ) -> None:
-    assert expect_memory(a_run(), GPU, a_model(tmp_path, config), {}) is None
+    assert expect_memory(a_parsed_run(), GPU, a_model(tmp_path, config), {}) is None
 
 
 def test_a_config_that_nobody_understands_is_no_trouble(tmp_path: Path) -> None:
-    run = a_run(adjustments={"per_device_train_batch_size": "many"})
+    run = a_parsed_run(adjustments={"per_device_train_batch_size": "many"})
 
     assert expect_memory(run, GPU, a_model(tmp_path), {}) is None
 
 
 def test_every_process_of_a_world_needs_its_own(tmp_path: Path) -> None:
     paths = a_model(tmp_path)
-    alone = expect_memory(a_run(), GPU, paths, {})
-    together = expect_memory(a_run(world=World(processes_per_node=2)), GPU, paths, {})
+    alone = expect_memory(a_parsed_run(), GPU, paths, {})
+    together = expect_memory(a_parsed_run(world=World(processes_per_node=2)), GPU, paths, {})
 
     assert alone is not None
     assert together is not None

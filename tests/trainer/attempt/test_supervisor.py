@@ -95,7 +95,7 @@ def test_the_right_run_document_is_carried_out(
 
 
 def test_the_supervisor_never_imports_torch() -> None:
-    modules = "finetune_trainer.attempt.supervisor, finetune_trainer.cli.command_line"
+    modules = "finetune_trainer.attempt.supervisor, finetune_cli.local.run"
     script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

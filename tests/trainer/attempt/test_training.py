@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+from finetune_cli.files.job_file import parse_job, run_of
+from finetune_cli.local.run import _free_port as free_port
 from finetune_contract.outcome import Outcome
 from finetune_contract.progress import Progress
 from finetune_contract.run import Run
-from finetune_trainer.cli.command_line import _free_port as free_port
-from finetune_trainer.cli.job_file import parse_job, run_of
 from testbed import base_model
 from trainer.runs import a_folder
 
@@ -78,7 +78,7 @@ def finetune(job: Mapping[str, Any], place: Path) -> "subprocess.CompletedProces
     file = place / "job.yaml"
     file.write_text(yaml.safe_dump(job))
     return subprocess.run(
-        [sys.executable, "-m", "finetune_trainer.cli.command_line", "run", str(file)],
+        [sys.executable, "-m", "finetune_cli", "run", str(file)],
         capture_output=True,
         text=True,
         cwd=place,

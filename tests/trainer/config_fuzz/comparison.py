@@ -11,7 +11,8 @@ from typing import Any
 from unittest import mock
 
 import finetune_spec.config as contract
-from finetune_spec.config import Context, Problem, check_config
+from finetune_spec.config import Context, Problem
+from support.config_verdicts import problems_of
 from trainer.config_fuzz.draws import RIGHT, Fuzzed, Kind
 
 
@@ -114,7 +115,7 @@ def check(fuzzed: Fuzzed) -> tuple[Finding, ...]:
         mock.patch.object(contract, tables[1], _named(contract.VALUE_TABLE, names)),
         mock.patch.object(contract, tables[2], _named(contract.RULE_TABLE, names)),
     ):
-        problems = check_config(fuzzed.config, context)
+        problems = problems_of(fuzzed.config, context)
     return tuple(
         Finding(check=names[id(problem)], problem=problem)
         for problem in problems

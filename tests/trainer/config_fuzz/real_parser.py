@@ -25,6 +25,7 @@ from transformers.integrations import get_reporting_integration_callbacks
 from trl import TrlParser, get_peft_config, get_quantization_config
 
 from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.parsed_run import parse_run
 from finetune_trainer.plan.training_plan import TrainingPlan, plan_training
 from finetune_trainer.ranks import arguments
 from finetune_trainer.ranks.arguments import Arguments
@@ -71,7 +72,7 @@ def plan_of(
 ) -> TrainingPlan:
     """The trainer's own plan for a node of this kind."""
     return plan_training(
-        replace(a_run(), config=fuzzed.config),
+        parse_run(replace(a_run(), config=fuzzed.config)),
         Hardware(gpus=fuzzed.gpus, cpus=2),
         local_paths=local_paths or {},
         output=output,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Category
+from finetune_spec.config import read_config
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures import triton_compiler
@@ -48,7 +49,7 @@ def test_an_image_with_a_compiler_and_headers_may_train_on_a_gpu(
 ) -> None:
     environment, place = an_image(tmp_path, compiler)
 
-    require_triton_compiler({}, environment, on_gpu=True, **place)
+    require_triton_compiler(read_config({}), environment, on_gpu=True, **place)
 
 
 def test_an_image_without_a_compiler_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_an_image_without_a_compiler_is_told_before_anything_is_fetched(tmp_path
     environment, place = an_image(tmp_path, "cc")
 
     with pytest.raises(AttemptFailed) as refused:
-        require_triton_compiler({}, environment, on_gpu=True, **place)
+        require_triton_compiler(read_config({}), environment, on_gpu=True, **place)
 
     failure = refused.value.failure
     assert (failure.category, failure.reason) == (Category.USER, "CompilerMissing")
@@ -71,7 +72,7 @@ def test_an_image_without_pythons_headers_is_told_where_they_are_missing(tmp_pat
     environment, place = an_image(tmp_path, "gcc", has_headers=False)
 
     with pytest.raises(AttemptFailed, match=f"has no Python.h in {tmp_path}/include$"):
-        require_triton_compiler({}, environment, on_gpu=True, **place)
+        require_triton_compiler(read_config({}), environment, on_gpu=True, **place)
 
 
 def test_headers_may_be_where_a_variable_leads_the_compiler(tmp_path: Path) -> None:
@@ -80,21 +81,23 @@ def test_headers_may_be_where_a_variable_leads_the_compiler(tmp_path: Path) -> N
     (tmp_path / "elsewhere" / "Python.h").touch()
     environment["CPATH"] = f"/nowhere:{tmp_path}/elsewhere"
 
-    require_triton_compiler({}, environment, on_gpu=True, **place)
+    require_triton_compiler(read_config({}), environment, on_gpu=True, **place)
 
 
 def test_the_compiler_that_the_config_names_is_the_one_looked_for(tmp_path: Path) -> None:
     environment, place = an_image(tmp_path, "gcc", "icx")
 
-    require_triton_compiler({"env": {"CC": "icx"}}, environment, on_gpu=True, **place)
+    require_triton_compiler(read_config({"env": {"CC": "icx"}}), environment, on_gpu=True, **place)
     with pytest.raises(AttemptFailed, match=r"no C compiler \(CC is 'tcc'\)"):
-        require_triton_compiler({"env": {"CC": "tcc"}}, environment, on_gpu=True, **place)
+        require_triton_compiler(
+            read_config({"env": {"CC": "tcc"}}), environment, on_gpu=True, **place
+        )
 
 
 def test_without_a_gpu_no_compiler_is_needed(tmp_path: Path) -> None:
     environment, place = an_image(tmp_path, has_headers=False)
 
-    require_triton_compiler({}, environment, on_gpu=False, **place)
+    require_triton_compiler(read_config({}), environment, on_gpu=False, **place)
 
 
 def test_without_triton_no_compiler_is_needed(
@@ -103,7 +106,7 @@ def test_without_triton_no_compiler_is_needed(
     environment, place = an_image(tmp_path, has_headers=False)
     monkeypatch.setattr(triton_compiler, "find_spec", lambda name: None)
 
-    require_triton_compiler({}, environment, on_gpu=True, **place)
+    require_triton_compiler(read_config({}), environment, on_gpu=True, **place)
 
 
 def test_an_attempt_on_a_gpu_ends_before_it_claims_or_fetches_anything(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
+from finetune_spec.config import read_config
 from finetune_trainer.inputs.origins import Origins, licence_of
 from trainer.runs import a_folder
 
@@ -20,7 +21,9 @@ def card(matter: str) -> dict[str, bytes]:
 def test_folders_and_single_files_have_the_digest_of_each_file(tmp_path: Path) -> None:
     model = a_folder(tmp_path / "model", {"config.json": b"{}", "deep/weights.safetensors": b"w"})
     rows = a_folder(tmp_path / "rows", {"train.jsonl": b"row"}) / "train.jsonl"
-    config = {"model_name_or_path": "s3://models/tiny", "dataset_name": "./train.jsonl"}
+    config = read_config(
+        {"model_name_or_path": "s3://models/tiny", "dataset_name": "./train.jsonl"}
+    )
 
     found = Origins.of(config, {"s3://models/tiny": model, "./train.jsonl": rows}).digests()
 
@@ -46,7 +49,7 @@ def test_a_mounted_configmap_has_each_file_once(tmp_path: Path) -> None:
     (mounted / "..data").symlink_to("..2026_11_23")
     (mounted / "train.jsonl").symlink_to("..data/train.jsonl")
 
-    found = Origins.of({"dataset_name": "/rows"}, {"/rows": mounted}).digests()
+    found = Origins.of(read_config({"dataset_name": "/rows"}), {"/rows": mounted}).digests()
 
     assert list(found["data"][0]["files"]) == ["train.jsonl"]
 
@@ -71,7 +74,9 @@ def test_what_came_from_the_hub_has_its_commit_and_licence(
     )
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache.parent))
 
-    origins = Origins.of({"model_name_or_path": "org/base", "model_revision": revision}, {})
+    origins = Origins.of(
+        read_config({"model_name_or_path": "org/base", "model_revision": revision}), {}
+    )
 
     assert origins.digests()["model"] == {"name": "org/base", "revision": found}
     assert origins.licence() == (None if found is None else "mit")

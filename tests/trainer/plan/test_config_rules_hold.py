@@ -14,7 +14,8 @@ from unittest import mock
 import pytest
 import yaml
 
-from finetune_spec.config import Context, check_config
+from finetune_spec.config import Context
+from support.config_verdicts import problems_of
 from trainer.runs import a_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -76,7 +77,7 @@ def train(config: Mapping[str, Any], model: Path, data: Path, work: Path) -> Non
 
 def refusals(config: Mapping[str, Any]) -> list[str]:
     good = {"model_name_or_path": "some/model", "dataset_name": "s3://data/set"}
-    problems = check_config({**good, **USUAL, **config}, ON_A_CPU)
+    problems = problems_of({**good, **USUAL, **config}, ON_A_CPU)
     return [str(problem) for problem in problems if not problem.is_warning]
 
 

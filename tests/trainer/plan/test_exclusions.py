@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from finetune_trainer.plan.exclusions import DEEPSPEED, excluded_packages
-from finetune_trainer.plan.training_plan import effective_config
-from trainer.runs import a_run
+from trainer.runs import a_parsed_run
 
 
 @pytest.mark.parametrize(
@@ -26,7 +25,7 @@ def test_deepspeed_is_seen_by_ranks_that_are_asked_for_it_alone(
     config: dict[str, Any], variables: dict[str, str], is_wanted: bool
 ) -> None:
     assert (
-        DEEPSPEED not in excluded_packages(effective_config(a_run(**config)), variables)
+        DEEPSPEED not in excluded_packages(a_parsed_run(**config).config, variables)
     ) == is_wanted
 
 
@@ -34,8 +33,9 @@ def test_deepspeed_is_seen_by_ranks_that_are_asked_for_it_alone(
 def test_a_rank_imports_deepspeed_neither_with_trl_nor_where_accelerate_unwraps_a_model() -> None:
     code = """
 import sys
+from finetune_spec.config import read_config
 from finetune_trainer.plan.exclusions import excluded_packages
-for package in excluded_packages({}, {}):
+for package in excluded_packages(read_config({}), {}):
     sys.modules[package] = None
 import torch
 import trl

@@ -20,8 +20,8 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from finetune_spec.config import Context
-from finetune_spec.memory import Architecture, parse_model, read_config
+from finetune_spec.config import read_config
+from finetune_spec.memory import Architecture, parse_model
 from finetune_spec.memory.adapter import DEFAULT_TARGETS
 from finetune_spec.memory.estimate import base_weight_bytes
 from finetune_spec.memory.families import FAMILIES
@@ -168,7 +168,7 @@ def test_quantized_weights_have_the_size_that_is_estimated(
         dtype=torch.float32,
     )
 
-    reading = read_config({**config, "use_peft": True}, Context())
+    reading = read_config({**config, "use_peft": True})
     strategy = read_strategy(reading, described(size), world_size=1)
     # Nested scales have an offset and a code book for every matrix, whatever its size.
     assert base_weight_bytes(described(size), strategy) == pytest.approx(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from finetune_spec.config import read_config
 from finetune_trainer.plan.memory_remedies import memory_remedy
 
 LAST = {
@@ -47,14 +48,14 @@ LAST = {
 def test_a_remedy_names_what_is_left_to_reduce(
     config: dict[str, Any], world_size: int, words: str
 ) -> None:
-    told = memory_remedy(config, world_size)
+    told = memory_remedy(read_config(config), world_size)
 
     assert words in told
     assert "larger GPU" in told
 
 
 def test_what_is_reduced_already_is_not_named() -> None:
-    told = memory_remedy(LAST, 1)
+    told = memory_remedy(read_config(LAST), 1)
 
     assert "per_device_train_batch_size" not in told
     assert "max_length" not in told

@@ -10,6 +10,7 @@ import yaml
 from finetune_spec.config.parse.schema import load_schema
 from finetune_spec.config.parse.spellings import OLDER, RETIRED
 from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.parsed_run import parse_run
 from finetune_trainer.plan.training_plan import check_run, plan_training
 from support.older_config import OLDER_CONFIG
 from trainer.runs import a_run
@@ -23,7 +24,7 @@ WITHOUT_A_GPU = {"bf16": False, "tf32": False}
 def test_a_complete_older_config_reaches_trl_by_todays_names(tmp_path: Path) -> None:
     from finetune_trainer.ranks.arguments import read_arguments
 
-    run = replace(a_run(), config={**OLDER_CONFIG, **WITHOUT_A_GPU})
+    run = parse_run(replace(a_run(), config={**OLDER_CONFIG, **WITHOUT_A_GPU}))
     check_run(run, CPU)
     plan = plan_training(run, CPU, local_paths={}, output=tmp_path / "out", resume=None)
     file = tmp_path / "config.yaml"

@@ -10,8 +10,13 @@ from finetune_contract.outcome import Category
 from finetune_contract.run import World
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.hardware import Hardware
-from finetune_trainer.plan.training_plan import TrainingPlan, check_run, names_in, plan_training
-from trainer.runs import a_run
+from finetune_trainer.plan.training_plan import (
+    TrainingPlan,
+    check_run,
+    names_to_fetch,
+    plan_training,
+)
+from trainer.runs import a_parsed_run
 
 CPU = Hardware(gpus=0, cpus=4)
 GPUS = Hardware(gpus=2, cpus=8)
@@ -26,7 +31,7 @@ def a_plan(
     **config: Any,
 ) -> TrainingPlan:
     return plan_training(
-        a_run(world=world, **config),
+        a_parsed_run(world=world, **config),
         hardware,
         local_paths=paths or {},
         output=Path("/work/training"),
@@ -101,7 +106,11 @@ def test_data_files_of_a_part_are_fetched_from_where_datasets_cannot_read(
     }
     part = {"path": "json", "data_files": files}
 
-    names = [name for key, name in names_in(a_run(datasets=[part]).config) if key == "data_files"]
+    names = [
+        name
+        for key, name in names_to_fetch(a_parsed_run(datasets=[part]).config)
+        if key == "data_files"
+    ]
     planned = a_plan(paths=paths, dataset_name=None, datasets=[part]).config["datasets"]
 
     assert names == fetched
@@ -117,14 +126,14 @@ def test_a_folder_among_data_files_stands_for_all_that_is_in_it(tmp_path: Path) 
 
 
 def test_a_mixture_wins_over_a_single_data_set_as_in_trl() -> None:
-    names = dict(names_in(a_run(datasets=[{"path": "s3://a"}]).config))
+    names = dict(names_to_fetch(a_parsed_run(datasets=[{"path": "s3://a"}]).config))
 
     assert names == {"model_name_or_path": "s3://models/tiny", "datasets": "s3://a"}
 
 
 def test_adjustments_come_before_the_users_own() -> None:
     plan = plan_training(
-        a_run(per_device_train_batch_size=8, adjustments={"per_device_train_batch_size": 4}),
+        a_parsed_run(per_device_train_batch_size=8, adjustments={"per_device_train_batch_size": 4}),
         CPU,
         local_paths={},
         output=Path("/work/training"),
@@ -200,7 +209,7 @@ def test_only_several_processes_or_sharding_need_a_process_group(
 
 def test_a_wrong_config_is_the_users_with_every_problem_named() -> None:
     with pytest.raises(AttemptFailed) as caught:
-        check_run(a_run(learning_rte=1e-4, output_dir="/x"), CPU)
+        check_run(a_parsed_run(learning_rte=1e-4, output_dir="/x"), CPU)
 
     failure = caught.value.failure
     assert (failure.category, failure.reason) == (Category.USER, "InvalidConfig")
@@ -209,7 +218,7 @@ def test_a_wrong_config_is_the_users_with_every_problem_named() -> None:
 
 
 def test_a_tracker_without_its_secret_is_refused_where_it_could_come_from_nowhere_else() -> None:
-    run = a_run(report_to="wandb")
+    run = a_parsed_run(report_to="wandb")
 
     check_run(run, CPU)
     check_run(run, CPU, variables={"WANDB_API_KEY"})
@@ -218,7 +227,7 @@ def test_a_tracker_without_its_secret_is_refused_where_it_could_come_from_nowher
 
 
 def test_rows_longer_than_the_models_context_are_refused_once_the_model_is_there() -> None:
-    run = a_run(max_length=4096)
+    run = a_parsed_run(max_length=4096)
 
     check_run(run, CPU)
     check_run(run, CPU, model={"max_position_embeddings": 4096})
@@ -227,4 +236,4 @@ def test_rows_longer_than_the_models_context_are_refused_once_the_model_is_there
 
 
 def test_an_image_with_a_trl_that_has_no_schema_leaves_the_check_to_trls_parser() -> None:
-    check_run(a_run(a_key_of_tomorrow=1), CPU, trl_version="99.0.0")
+    check_run(a_parsed_run(a_key_of_tomorrow=1), CPU, trl_version="99.0.0")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from finetune_contract.run import World
+from finetune_spec.config import read_config
 from finetune_trainer.checkpoints.checkpoints import Checkpoint
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.topology import (
@@ -16,21 +17,21 @@ from finetune_trainer.plan.topology import (
     require_deepspeed,
     topology_of,
 )
-from finetune_trainer.plan.training_plan import effective_config
-from trainer.runs import a_folder, a_run
+from trainer.runs import a_folder, a_parsed_run
 
 ONE, TWO, FOUR = (World(processes_per_node=size) for size in (1, 2, 4))
 
 
 def a_checkpoint(place: Path, world: World, **config: Any) -> Checkpoint:
     """Of step 20, written by these processes with this config."""
-    facts = topology_of(effective_config(a_run(**config)), world).to_facts()
+    facts = topology_of(a_parsed_run(**config).config, world).to_facts()
     return Checkpoint(step=20, folder=place, facts={**facts, "step": 20})
 
 
 def going_on(place: Path, *, written_by: World, with_: World, **config: Any) -> Any:
-    run = a_run(world=with_, **config)
-    return go_on(run, effective_config(run), a_checkpoint(place, written_by, **config)).adjustments
+    run = go_on(a_parsed_run(world=with_, **config), a_checkpoint(place, written_by, **config))
+    assert {**config, **run.adjustments}.items() <= run.config.written.items()
+    return run.adjustments
 
 
 @pytest.mark.parametrize(
@@ -51,11 +52,11 @@ def going_on(place: Path, *, written_by: World, with_: World, **config: Any) -> 
 def test_a_topology_is_named_in_a_users_words(
     world: World, config: dict[str, Any], words: str
 ) -> None:
-    assert str(topology_of(effective_config(a_run(**config)), world)) == words
+    assert str(topology_of(a_parsed_run(**config).config, world)) == words
 
 
 def test_a_topology_outlives_the_manifest() -> None:
-    topology = topology_of({"per_device_train_batch_size": 3}, FOUR)
+    topology = topology_of(read_config({"per_device_train_batch_size": 3}), FOUR)
 
     assert topology.rows_per_step == 12
     assert Topology.from_facts({"step": 20, **topology.to_facts()}) == topology
@@ -80,19 +81,19 @@ def test_a_world_of_another_size_keeps_the_rows_of_a_step(
     assert going_on(tmp_path, written_by=TWO, with_=TWO, **config) == {}
 
 
-def test_a_checkpoint_of_before_topologies_is_taken_up_as_it_is(tmp_path: Path) -> None:
-    run = a_run(world=TWO)
+def test_a_checkpoint_of_before_formations_is_taken_up_as_it_is(tmp_path: Path) -> None:
+    run = a_parsed_run(world=TWO)
     checkpoint = Checkpoint(step=20, folder=tmp_path, facts={"step": 20})
 
-    assert go_on(run, effective_config(run), checkpoint) is run
+    assert go_on(run, checkpoint) is run
 
 
 def test_smaller_batches_that_accumulate_to_the_same_rows_are_the_same_step(tmp_path: Path) -> None:
     halved = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
-    run = a_run(world=TWO, adjustments=halved, per_device_train_batch_size=8)
+    run = a_parsed_run(world=TWO, adjustments=halved, per_device_train_batch_size=8)
     checkpoint = a_checkpoint(tmp_path, TWO, per_device_train_batch_size=8)
 
-    assert go_on(run, effective_config(run), checkpoint).adjustments == halved
+    assert go_on(run, checkpoint).adjustments == halved
 
 
 @pytest.mark.parametrize(
@@ -165,11 +166,11 @@ def test_every_rank_gets_random_states_that_were_there(
 
 
 def test_deepspeed_that_is_not_in_the_image_is_told_before_anything_is_fetched() -> None:
-    config = effective_config(a_run(accelerate_config="zero2"))
+    config = a_parsed_run(accelerate_config="zero2").config
 
     with pytest.raises(AttemptFailed) as refused:
         require_deepspeed(config, is_there=False)
 
     assert refused.value.failure.reason == "DeepSpeedNotInstalled"
     require_deepspeed(config, is_there=True)
-    require_deepspeed(effective_config(a_run(accelerate_config="fsdp2")), is_there=False)
+    require_deepspeed(a_parsed_run(accelerate_config="fsdp2").config, is_there=False)

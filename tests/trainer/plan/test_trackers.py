@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.outcome import Category
+from finetune_spec.config import read_config
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan import trackers
 from trainer.in_process import Trained, train
@@ -34,7 +35,7 @@ def test_a_tracker_that_the_image_lacks_is_told_with_those_that_it_has(
     config: dict[str, object],
 ) -> None:
     with pytest.raises(AttemptFailed) as caught:
-        trackers.require_installed(config, has_few)
+        trackers.require_installed(read_config(config), has_few)
 
     failure = caught.value.failure
     assert (failure.category, failure.reason) == (Category.USER, "TrackerNotInstalled")
@@ -46,7 +47,7 @@ def test_a_tracker_that_the_image_lacks_is_told_with_those_that_it_has(
 
 @pytest.mark.parametrize("value", ["none", "all", [], None, "wandb", ["tensorboard"], "kubeflow"])
 def test_what_the_image_has_is_no_mistake(value: object) -> None:
-    trackers.require_installed({"report_to": value}, has_few)
+    trackers.require_installed(read_config({"report_to": value}), has_few)
 
 
 def test_this_image_has_the_trackers_that_are_named_most() -> None:

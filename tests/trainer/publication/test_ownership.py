@@ -13,7 +13,7 @@ from finetune_trainer.publication import ownership
 from finetune_trainer.publication.ownership import claim_output
 from finetune_trainer.storage.folder import FolderStore
 from finetune_trainer.storage.store import Store, read_if_there
-from trainer.runs import a_run
+from trainer.runs import a_parsed_run
 
 JOBS = ("balloon", "kite")
 
@@ -21,7 +21,7 @@ JOBS = ("balloon", "kite")
 def claim(store: Store, job: str) -> str | None:
     """Why the place is not this job's; None if it is."""
     try:
-        claim_output(store, a_run(name=job), StopRequest(), is_first_node=True)
+        claim_output(store, a_parsed_run(name=job), StopRequest(), is_first_node=True)
     except AttemptFailed as error:
         return f"{error.failure.reason}: {error.failure.message}"
     return None
@@ -83,6 +83,6 @@ def test_a_job_that_saw_a_place_free_leaves_it_to_the_one_that_was_quicker(tmp_p
 def test_other_nodes_claim_nothing(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
 
-    claim_output(store, a_run(), StopRequest(), is_first_node=False)
+    claim_output(store, a_parsed_run(), StopRequest(), is_first_node=False)
 
     assert store.names() == []

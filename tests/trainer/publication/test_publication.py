@@ -18,7 +18,7 @@ from finetune_trainer.publication import artifact
 from finetune_trainer.publication.report.story import RunFacts
 from finetune_trainer.storage.folder import FolderStore
 from finetune_trainer.storage.manifest import ArtifactManifest
-from trainer.runs import a_folder, a_run
+from trainer.runs import a_folder, a_parsed_run
 
 RESULT = RankResult(
     rank=0,
@@ -36,7 +36,7 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.output = FolderStore(root / "out")
-        self.run = a_run(output=self.output.uri, env={"HF_TOKEN": "secret"})
+        self.run = a_parsed_run(output=self.output.uri, env={"HF_TOKEN": "secret"})
         self.store = FolderStore(root / "out" / self.run.run_id)
         self.workspace = Workspace(root=root / "work")
         a_folder(

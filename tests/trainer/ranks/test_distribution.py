@@ -291,8 +291,7 @@ def test_trls_own_profiles_shard_as_ours_of_their_name_do(name: str) -> None:
 
     import yaml
 
-    from finetune_spec.config import Context
-    from finetune_spec.memory import read_config
+    from finetune_spec.config import read_config
     from finetune_spec.memory.sharding import find_sharding
     from support.config_verdicts import refusals
 
@@ -302,7 +301,7 @@ def test_trls_own_profiles_shard_as_ours_of_their_name_do(name: str) -> None:
     )
 
     assert refusals(theirs, nodes=1, processes_per_node=8, gpus_per_node=8) == []
-    found, expected = (find_sharding(read_config(one, Context()), 8) for one in (theirs, ours))
+    found, expected = (find_sharding(read_config(one), 8) for one in (theirs, ours))
     assert found == expected
 
 

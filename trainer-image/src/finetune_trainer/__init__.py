@@ -7,7 +7,7 @@
 - `plan`: run + hardware -> what is trained, and how. `inputs`: models and data in the work folder.
 - `publication`: the artifact, its report and the hub.
 - `ranks`: what trains. `supervision`: starts the ranks and watches them.
-- `attempt`: the straight line through all of it. `cli`: `finetune`. `__main__`: the container.
+- `attempt`: the straight line through all of it. `__main__`: the container.
 - `config_schema`: prints the config's JSON Schema, for `make generate`.
 
 No room imports one above it. Only `ranks` and `config_schema` import torch.

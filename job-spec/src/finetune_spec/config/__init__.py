@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks a config without torch, alike in webhook, operator, `finetune validate` and trainer.
 
-Door: `check_config`.
+Door: `parse_config`.
 
 problem      what a check says
 schema       TRL's keys with types, choices, defaults and help, by version of TRL
 spellings    older names of keys
 reading      the config as rules read it, and what else they may know (`Context`)
+sft_config   the config as everything else reads it: read once, and carried by type
 keys         which keys there are
 unknown      what is said of one that there is not (`nearest`, `nesting`, `other_*`)
 owned        which are not the config's to set
@@ -37,11 +38,11 @@ from finetune_spec.config.check.values import VALUE_CHECKS
 from finetune_spec.config.parse.launch.resolution import KEY, resolve_launch
 from finetune_spec.config.parse.reading import Context, Reading, UnreadableValue
 from finetune_spec.config.parse.schema import Schema
-from finetune_spec.config.parse.spellings import modernize
+from finetune_spec.config.parse.sft_config import SftConfig, read_config
 from finetune_spec.config.problem import Problem
 from finetune_spec.config.suggest.unknown import read_unknown
 
-__all__ = ["Context", "Problem", "check_config"]
+__all__ = ["Context", "Problem", "SftConfig", "check_config", "parse_config", "read_config"]
 
 VALUE_TABLE = (
     VALUE_CHECKS + NESTED_CHECKS + CHOICE_CHECKS + TEXT_CHECKS + RANGE_CHECKS + LAUNCH_CHECKS
@@ -49,37 +50,49 @@ VALUE_TABLE = (
 RULE_TABLE = RULES + ADVICE
 
 
-def check_config(config: Mapping[str, Any], context: Context | None = None) -> tuple[Problem, ...]:
+def parse_config(
+    written: Mapping[str, Any], context: Context | None = None
+) -> tuple[SftConfig, tuple[Problem, ...]]:
+    """The config that all that follows carries, with everything that is wrong with it.
+
+    This is the border: whoever has got an `SftConfig` reads no raw mapping. There is one for a
+    wrong config too, as a job that an older operator accepted goes on.
+    """
+    context = context or Context()
+    config = read_config(written, context.schema)
+    return config, check_config(config, context)
+
+
+def check_config(config: SftConfig, context: Context) -> tuple[Problem, ...]:
     """Everything that is wrong with a config or seldom meant, in the order of its keys.
 
     A rule over several keys sees only those that are right by themselves: no mistake is told twice.
     """
-    context = context or Context()
-    modern, spellings = modernize(config)
-    problems = [problem for check in KEY_CHECKS for problem in check(config, context.schema)]
+    written, schema = config.written, config.schema
+    problems = [problem for check in KEY_CHECKS for problem in check(written, schema)]
     refused = {problem.key for problem in problems if not problem.is_warning}
-    for key, value in modern.items():
-        name = spellings.get(key, key)
-        if key in context.schema.properties and name not in refused:
-            problems += check_value(key, name, value, context.schema)
+    for key, value in config.current.items():
+        name = config.older.get(key, key)
+        if key in schema.properties and name not in refused:
+            problems += check_value(key, name, value, schema)
     wrong = {problem.key for problem in problems if not problem.is_warning}
     sound = {
         key: value
-        for key, value in modern.items()
-        if key in context.schema.properties and spellings.get(key, key) not in wrong
+        for key, value in config.current.items()
+        if key in schema.properties and config.older.get(key, key) not in wrong
     }
-    resolved = resolve_launch(sound)
-    for key, place in resolved.origins.items():
-        problems += check_value(key, place, resolved.values[key], context.schema)
+    launch = config.launch if len(sound) == len(config.current) else resolve_launch(sound)
+    for key, place in launch.origins.items():
+        problems += check_value(key, place, launch.values[key], schema)
     reading = Reading(
-        values=resolved.values | {key: sound[key] for key in (KEY,) if key in sound},
-        schema=context.schema,
-        spellings=spellings | resolved.origins,
-        wrong=frozenset(key for key in modern if spellings.get(key, key) in wrong)
-        | _meant_elsewhere(config, context.schema),
+        values=launch.values | {key: sound[key] for key in (KEY,) if key in sound},
+        schema=schema,
+        spellings={**config.older, **launch.origins},
+        wrong=frozenset(key for key in config.current if config.older.get(key, key) in wrong)
+        | _meant_elsewhere(written, schema),
     )
     problems += [problem for rule in RULE_TABLE for problem in _say(rule, reading, context)]
-    order = {key: place for place, key in enumerate(config)}
+    order = {key: place for place, key in enumerate(written)}
     return tuple(sorted(problems, key=lambda problem: order.get(problem.key, len(order))))
 
 

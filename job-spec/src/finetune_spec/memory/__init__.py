@@ -18,13 +18,8 @@ fitting       what to change so that it fits
 What is exact, what is not and by how much is in docs/memory.md, measured by tests.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from finetune_spec.config.check.values import is_number
-from finetune_spec.config.parse.launch.resolution import resolve_launch
-from finetune_spec.config.parse.reading import Context, Reading
-from finetune_spec.config.parse.spellings import modernize
+from finetune_spec.config.parse.reading import Context
+from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.memory.architecture import Architecture, with_parameters
 from finetune_spec.memory.estimate import Estimate, estimate
 from finetune_spec.memory.model_config import UnreadableModel, parse_model
@@ -36,12 +31,11 @@ __all__ = [
     "UnreadableModel",
     "estimate_memory",
     "parse_model",
-    "read_config",
     "with_parameters",
 ]
 
 
-def estimate_memory(config: Reading, model: Architecture, context: Context) -> Estimate:
+def estimate_memory(config: SftConfig, model: Architecture, context: Context) -> Estimate:
     """What each process of a config that is right needs."""
     strategy = read_strategy(
         config,
@@ -50,20 +44,3 @@ def estimate_memory(config: Reading, model: Architecture, context: Context) -> E
         has_gpus=context.gpus_per_node != 0,
     )
     return estimate(model, strategy)
-
-
-def read_config(config: Mapping[str, Any], context: Context) -> Reading:
-    """A config that was found right, as rules read it; JSON's 8.0 is 8 where that is meant."""
-    modern, spellings = modernize(config)
-    resolved = resolve_launch(modern)
-    schema = context.schema
-    values = {
-        key: int(value) if _is_whole(value) and "number" not in schema.types(key) else value
-        for key, value in resolved.values.items()
-        if key in schema.properties
-    }
-    return Reading(values=values, schema=schema, spellings=spellings | resolved.origins)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, float) and is_number(value) and value.is_integer()

@@ -2,9 +2,10 @@
 """What to change in a config so that it fits a GPU, by the rungs of `ladder`. No I/O here."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from finetune_spec.config.parse.reading import Context, Reading
+from finetune_spec.config.parse.reading import Context
+from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.config.problem import Problem, warning
 from finetune_spec.memory import (
     Architecture,
@@ -33,7 +34,7 @@ class Proposal:
 
 
 def propose(
-    config: Reading, model: Architecture, context: Context, gpu_bytes: int
+    config: SftConfig, model: Architecture, context: Context, gpu_bytes: int
 ) -> Proposal | None:
     """The least harmful changes with which it fits, or None where none of them is enough."""
 
@@ -53,7 +54,7 @@ def propose(
 
 
 def advise_on_memory(
-    path: str, config: Reading, context: Context, gpu_bytes: int | None
+    path: str, config: SftConfig, context: Context, gpu_bytes: int | None
 ) -> Iterator[Problem]:
     """Warns where a model that is known here needs more than the GPUs here have.
 
@@ -80,7 +81,7 @@ def describe(proposal: Proposal | None) -> str:
     return "ask for larger GPUs, or spread the model over more of them with fsdp or deepspeed"
 
 
-def _spare(config: Reading, taken: Taken, fits: Callable[[Taken], bool]) -> Taken:
+def _spare(config: SftConfig, taken: Taken, fits: Callable[[Taken], bool]) -> Taken:
     """Without the rungs that turn out to be needless, and with the largest batch that fits."""
     kept = taken
     for needless in reversed(list(taken)):
@@ -95,8 +96,6 @@ def _spare(config: Reading, taken: Taken, fits: Callable[[Taken], bool]) -> Take
     return next(candidate for candidate in candidates if fits(candidate))
 
 
-def _with(config: Reading, taken: Taken) -> Reading:
-    values = dict(config.values)
-    for settings in taken.values():
-        values |= settings
-    return replace(config, values=values)
+def _with(config: SftConfig, taken: Taken) -> SftConfig:
+    changes = {key: value for settings in taken.values() for key, value in settings.items()}
+    return config.adjusted(changes)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_spec.config.parse.reading import Context, Reading
+from finetune_spec.config.parse.reading import Context
+from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.config.problem import quoted
 
 ConfigChanges = Mapping[str, Any]
@@ -23,7 +24,7 @@ _SHORT = 512
 class Rung:
     """One way to need less memory."""
 
-    find: Callable[[Reading, Context], ConfigChanges | None]
+    find: Callable[[SftConfig, Context], ConfigChanges | None]
     """What it sets, by TRL's names: nothing where the user must choose a value, None where it does
     not apply."""
     note: str = ""
@@ -34,7 +35,7 @@ class Rung:
     """Whether `finetune plan` may propose it."""
 
 
-def find_rungs(config: Reading, context: Context) -> Iterator[tuple[Rung, ConfigChanges]]:
+def find_rungs(config: SftConfig, context: Context) -> Iterator[tuple[Rung, ConfigChanges]]:
     """The rungs that apply to a config, with what each would change."""
     for rung in LADDER:
         settings = rung.find(config, context)
@@ -42,7 +43,7 @@ def find_rungs(config: Reading, context: Context) -> Iterator[tuple[Rung, Config
             yield rung, {key: new for key, new in settings.items() if new != config[key]}
 
 
-def spell(config: Reading, settings: ConfigChanges) -> ConfigChanges:
+def spell(config: SftConfig, settings: ConfigChanges) -> ConfigChanges:
     """By the user's own spellings: TRL's name next to an older one would contradict it."""
     return {config.name(key): value for key, value in settings.items()}
 
@@ -54,11 +55,11 @@ def render_settings(settings: ConfigChanges, link: str) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def split_batch(config: Reading, parts: int) -> ConfigChanges:
+def split_batch(config: SftConfig, parts: int) -> ConfigChanges:
     return {BATCH: config[BATCH] // parts, ACCUMULATION: config[ACCUMULATION] * parts}
 
 
-def _smaller_batch(config: Reading, _: Context) -> ConfigChanges | None:
+def _smaller_batch(config: SftConfig, _: Context) -> ConfigChanges | None:
     rows, accumulated = config[BATCH], config[ACCUMULATION]
     # An older operator accepted configs with other values, which cannot be halved.
     if not (isinstance(rows, int) and isinstance(accumulated, int)) or rows <= 1:
@@ -67,30 +68,29 @@ def _smaller_batch(config: Reading, _: Context) -> ConfigChanges | None:
     return split_batch(config, 2 if rows % 2 == 0 else rows)
 
 
-def _recomputation(config: Reading, _: Context) -> ConfigChanges | None:
-    is_on = config.recomputes_by_trl or config.recomputes_by_fsdp
-    return None if is_on else {config.recomputation_key(): True}
+def _recomputation(config: SftConfig, _: Context) -> ConfigChanges | None:
+    return None if config.recomputes else {config.recomputation_key(): True}
 
 
-def _half_precision(config: Reading, _: Context) -> ConfigChanges | None:
+def _half_precision(config: SftConfig, _: Context) -> ConfigChanges | None:
     """Only of weights that don't learn: small steps are lost in 16 bits."""
-    if not config["use_peft"] or config["load_in_4bit"] or config["load_in_8bit"]:
+    if not config["use_peft"] or config.is_quantized:
         return None
     return {"dtype": "bfloat16"} if config["dtype"] in ("float32", None) else None
 
 
-def _shorter_rows(config: Reading, _: Context) -> ConfigChanges | None:
+def _shorter_rows(config: SftConfig, _: Context) -> ConfigChanges | None:
     length = config["max_length"]
     return {} if length is None or length > _SHORT else None
 
 
-def _adapter(config: Reading, _: Context) -> ConfigChanges | None:
+def _adapter(config: SftConfig, _: Context) -> ConfigChanges | None:
     if config["use_peft"] or config["num_layers_unfrozen"]:
         return None
     return {"use_peft": True, "dtype": "bfloat16"}
 
 
-def _four_bits(config: Reading, _: Context) -> ConfigChanges | None:
+def _four_bits(config: SftConfig, _: Context) -> ConfigChanges | None:
     if not config["use_peft"] or config["load_in_4bit"] or config["deepspeed"] or config["fsdp"]:
         return None
     # bitsandbytes must be told what to compute in.
@@ -98,7 +98,7 @@ def _four_bits(config: Reading, _: Context) -> ConfigChanges | None:
     return {"load_in_4bit": True, "load_in_8bit": False, **computed}
 
 
-def _sharding(config: Reading, context: Context) -> ConfigChanges | None:
+def _sharding(config: SftConfig, context: Context) -> ConfigChanges | None:
     if (context.world_size or 1) == 1 or config["fsdp"] or config["deepspeed"]:
         return None
     # FSDP leaves 4-bit weights whole that are stored in another type than the others.

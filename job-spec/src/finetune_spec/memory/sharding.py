@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_spec.config.parse.reading import Reading
+from finetune_spec.config.parse.sft_config import SftConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Sharding:
     """The profile is a file that could not be read here."""
 
 
-def find_sharding(config: Reading, world_size: int) -> Sharding:
+def find_sharding(config: SftConfig, world_size: int) -> Sharding:
     if config["deepspeed"]:
         return _deepspeed(config["deepspeed"], world_size)
     if config["fsdp"]:
@@ -62,7 +62,7 @@ def _deepspeed(profile: Any, world_size: int) -> Sharding:
     )
 
 
-def _fsdp(config: Reading, world_size: int) -> Sharding:
+def _fsdp(config: SftConfig, world_size: int) -> Sharding:
     words = config["fsdp"] if isinstance(config["fsdp"], str) else ""
     # Of FSDP 1 the strategy, by name or number, whatever its case.
     strategy = str(config.fsdp_option("reshard_after_forward")).lower()

@@ -8,7 +8,7 @@ LoRA in 32 bits except beside quantized weights, where TRL casts it to bfloat16.
 
 from dataclasses import dataclass
 
-from finetune_spec.config.parse.reading import Reading
+from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.memory.architecture import Architecture
 from finetune_spec.memory.sharding import Sharding, find_sharding
 
@@ -68,13 +68,13 @@ class Strategy:
 
 
 def read_strategy(
-    config: Reading, model: Architecture, *, world_size: int, has_gpus: bool = True
+    config: SftConfig, model: Architecture, *, world_size: int, has_gpus: bool = True
 ) -> Strategy:
     """What the config says, with TRL's defaults."""
     sharding = find_sharding(config, world_size)
-    bits = 4 if config["load_in_4bit"] else 8 if config["load_in_8bit"] else model.quantization_bits
+    bits = config.quantization_bits or model.quantization_bits
     weight_bytes = _weight_bytes(config, model)
-    is_autocast = _is_mixed(config, has_gpus=has_gpus)
+    is_autocast = config.is_mixed(has_gpus=has_gpus)
     if sharding.has_master_weights and is_autocast:
         weight_bytes = HALF  # DeepSpeed casts the model itself
     rows = config["per_device_train_batch_size"]
@@ -106,7 +106,7 @@ def read_strategy(
     )
 
 
-def _weight_bytes(config: Reading, model: Architecture) -> int:
+def _weight_bytes(config: SftConfig, model: Architecture) -> int:
     initial = config.mapping("model_init_kwargs")
     given = initial.get("dtype") or initial.get("torch_dtype") or config["dtype"]
     if given in (None, "auto"):
@@ -114,32 +114,25 @@ def _weight_bytes(config: Reading, model: Architecture) -> int:
     return _DTYPES.get(str(given).removeprefix("torch."), FLOAT32)
 
 
-def _attention(config: Reading) -> str:
+def _attention(config: SftConfig) -> str:
     given = config.mapping("model_init_kwargs").get("attn_implementation")
     return str(given or config["attn_implementation"] or "sdpa")
 
 
-def _is_mixed(config: Reading, *, has_gpus: bool) -> bool:
-    """Whether TRL computes in 16 bits: on a GPU its default is bf16 unless fp16 is set."""
-    if config["bf16"] is None:
-        return has_gpus or bool(config["fp16"])
-    return bool(config["bf16"]) or bool(config["fp16"])
-
-
-def _checkpoint_every(config: Reading) -> int | None:
+def _checkpoint_every(config: SftConfig) -> int | None:
     if not config.recomputes_by_trl:
         return 1 if config.recomputes_by_fsdp else None
     every = config.mapping(config.recomputation_key("_kwargs")).get("every_n_layers")
     return every if isinstance(every, int) and every > 0 else 1
 
 
-def _offloads_checkpoints(config: Reading) -> bool:
+def _offloads_checkpoints(config: SftConfig) -> bool:
     options = config.mapping(config.recomputation_key("_kwargs"))
     return config.recomputes_by_trl and bool(options.get("offload"))
 
 
 def _read_lora(
-    config: Reading, sharding: Sharding, weight_bytes: int, *, is_quantized: bool
+    config: SftConfig, sharding: Sharding, weight_bytes: int, *, is_quantized: bool
 ) -> Lora | None:
     if not config["use_peft"]:
         return None

@@ -16,8 +16,8 @@ from finetune_operator.job.guard_rails import check_guard_rails
 from finetune_operator.objects.names import JobKey, job_key
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
-from finetune_spec.config import Problem
-from finetune_spec.job import check_job, estimate_job
+from finetune_spec.config import Problem, SftConfig
+from finetune_spec.job import CheckedSpec, check_job, estimate_job
 from finetune_spec.pods.devices import DEFAULT_GPU, NO_GPU_RESOURCE
 
 
@@ -78,7 +78,7 @@ class FineTuneJob:
     generation: int
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-    config: Mapping[str, Any]
+    config: SftConfig
     image: str
     resources: Resources
     output_uri: str
@@ -112,7 +112,7 @@ class FineTuneJob:
 
     @property
     def run_id(self) -> str:
-        return run_id(self.config, self.run_token)
+        return run_id(self.config.written, self.run_token)
 
 
 def key_of(body: Body) -> JobKey:
@@ -154,20 +154,16 @@ def check_body(
     body: Body, settings: Settings, model: Mapping[str, Any] | None = None
 ) -> tuple[Problem, ...]:
     """Everything that is wrong with a raw job, or seldom meant; `model` is its `config.json`."""
-    return (*_check_spec(body, settings, model), *_check_rails(body, settings))
+    return (*_check_spec(body, settings, model).problems, *_check_rails(body, settings))
 
 
-def _check_spec(
-    body: Body, settings: Settings, model: Mapping[str, Any] | None
-) -> tuple[Problem, ...]:
-    return tuple(
-        check_job(
-            body["spec"],
-            trainer_image=settings.trainer_image,
-            annotations=body["metadata"].get("annotations"),
-            model=model,
-            gpu_bytes=settings.gpu_memory_bytes,
-        )
+def _check_spec(body: Body, settings: Settings, model: Mapping[str, Any] | None) -> CheckedSpec:
+    return check_job(
+        body["spec"],
+        trainer_image=settings.trainer_image,
+        annotations=body["metadata"].get("annotations"),
+        model=model,
+        gpu_bytes=settings.gpu_memory_bytes,
     )
 
 
@@ -185,8 +181,8 @@ def parse_job(
 ) -> FineTuneJob:
     """`model` is its `config.json`, where that is known."""
     metadata, spec, output = body["metadata"], body["spec"], body["spec"]["output"]
-    problems, refused = _check_spec(body, settings, model), _check_rails(body, settings)
-    wrong = [problem for problem in problems if not problem.is_warning]
+    checked, refused = _check_spec(body, settings, model), _check_rails(body, settings)
+    wrong = [problem for problem in checked.problems if not problem.is_warning]
     mistakes = [*wrong, *refused]
     is_rejected = bool(mistakes) and not is_accepted(body)
     # What was accepted once stays so: the API server locks it, and a newer operator's stricter
@@ -202,7 +198,7 @@ def parse_job(
         generation=metadata["generation"],
         labels=metadata.get("labels", {}),
         annotations=metadata.get("annotations", {}),
-        config=spec["config"],
+        config=checked.config,
         image=spec.get("image") or settings.trainer_image,
         resources=_parse_resources(spec.get("resources", {})),
         output_uri=output["uri"],
@@ -219,10 +215,8 @@ def parse_job(
         active_deadline=_seconds(spec.get("activeDeadlineSeconds")),
         start_deadline=_seconds(spec.get("startDeadlineSeconds")),
         time_to_live=_seconds(spec.get("ttlSecondsAfterFinished")),
-        warnings=tuple(str(problem) for problem in problems if problem.is_warning),
-        estimated_memory_bytes=(
-            None if mistakes else estimate_job(spec, model, trainer_image=settings.trainer_image)
-        ),
+        warnings=tuple(str(problem) for problem in checked.problems if problem.is_warning),
+        estimated_memory_bytes=None if mistakes else estimate_job(checked),
     )
 
 

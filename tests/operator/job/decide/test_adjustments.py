@@ -9,6 +9,7 @@ import pytest
 from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.decide.adjustments import adjustments_for_next
+from finetune_spec.config import read_config
 from support.factories import CONFIG, a_job, an_attempt
 
 BATCH, ACCUMULATION = "per_device_train_batch_size", "gradient_accumulation_steps"
@@ -82,7 +83,7 @@ def test_an_attempt_that_failed_otherwise_changes_nothing() -> None:
 @pytest.mark.parametrize("size", [pytest.param(size, id=repr(size)) for size in ("many", 2.5, 0)])
 def test_a_batch_size_that_cannot_be_halved_is_the_end_of_the_ladder(size: Any) -> None:
     """Such a config was accepted by an older operator: it must not hold up the job for ever."""
-    job = replace(a_job(), config={**CONFIG, "per_device_train_batch_size": size})
+    job = replace(a_job(), config=read_config({**CONFIG, "per_device_train_batch_size": size}))
 
     assert (
         adjustments_for_next(job, [an_attempt(1, Result.FAILED, category=Category.OUT_OF_MEMORY)])

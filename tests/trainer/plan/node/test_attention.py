@@ -5,15 +5,14 @@ import pytest
 
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.attention import PACKAGES, require_attention
-from finetune_trainer.plan.training_plan import effective_config
-from trainer.runs import a_run
+from trainer.runs import a_parsed_run
 
 
 @pytest.mark.parametrize("named", PACKAGES)
 def test_flash_attention_that_is_not_in_the_image_is_told_before_anything_is_fetched(
     named: str,
 ) -> None:
-    config = effective_config(a_run(attn_implementation=named))
+    config = a_parsed_run(attn_implementation=named).config
 
     with pytest.raises(AttemptFailed) as refused:
         require_attention(config, lambda package: False)
@@ -28,4 +27,4 @@ def test_flash_attention_that_is_not_in_the_image_is_told_before_anything_is_fet
 def test_torchs_own_attention_is_always_there(named: str | None) -> None:
     config = {} if named is None else {"attn_implementation": named}
 
-    require_attention(effective_config(a_run(**config)), lambda package: False)
+    require_attention(a_parsed_run(**config).config, lambda package: False)

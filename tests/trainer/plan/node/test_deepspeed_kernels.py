@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from finetune_spec.config import read_config
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.deepspeed_kernels import compiled_for, require_compiler
-from finetune_trainer.plan.training_plan import effective_config
-from trainer.runs import a_run
+from trainer.runs import a_parsed_run
 
 OFFLOADED = {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}
 ADAM = {"optimizer": {"type": "AdamW", "params": {"lr": "auto"}}}
@@ -50,7 +50,7 @@ def test_what_deepspeed_compiles_is_known_beforehand(
 
 @pytest.mark.parametrize("name", ["zero1", "zero2", "zero3", "zero3-offload"])
 def test_no_profile_needs_a_compiler(name: str) -> None:
-    require_compiler(effective_config(a_run(accelerate_config=name)), on_gpu=True, has=False)
+    require_compiler(a_parsed_run(accelerate_config=name).config, on_gpu=True, has=False)
 
 
 @pytest.mark.parametrize("is_file", [False, True], ids=["in the config", "in a file"])
@@ -58,7 +58,7 @@ def test_a_config_that_needs_a_compiler_is_told_before_anything_is_fetched(
     tmp_path: Path, is_file: bool
 ) -> None:
     (tmp_path / "ds.json").write_text(json.dumps(ADAM))
-    config = {"deepspeed": str(tmp_path / "ds.json") if is_file else ADAM}
+    config = read_config({"deepspeed": str(tmp_path / "ds.json") if is_file else ADAM})
 
     with pytest.raises(AttemptFailed) as refused:
         require_compiler(config, on_gpu=True, has=False)

@@ -7,6 +7,7 @@ import pytest
 
 from finetune_contract.outcome import Category, Failure
 from finetune_contract.run import World
+from finetune_spec.config import read_config
 from finetune_spec.memory.estimate import Estimate
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.gpu_check import (
@@ -232,7 +233,7 @@ def test_gpus_beyond_the_promise_are_hidden_from_the_ranks() -> None:
 def test_what_trains_slowly_is_noted(
     config: dict[str, Any], devices: tuple[Gpu, ...], notes: list[str]
 ) -> None:
-    assert list(gpu_notes(config, on(*devices))) == notes
+    assert list(gpu_notes(read_config(config), on(*devices))) == notes
 
 
 @pytest.mark.parametrize(

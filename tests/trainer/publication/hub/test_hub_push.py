@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Category, Outcome
-from finetune_contract.run import Run
 from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.publication import artifact
 from finetune_trainer.publication.hub import client, publishing
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
@@ -23,7 +23,7 @@ from finetune_trainer.publication.hub.destination import destination_of
 from finetune_trainer.storage.folder import FolderStore
 from trainer.hub_stub import TOKEN, HubStub
 from trainer.in_process import carry_out_here, train
-from trainer.runs import a_folder, a_run
+from trainer.runs import a_folder, a_parsed_run
 
 CHECKPOINT = {
     "adapter_model.safetensors": b"weights",
@@ -41,7 +41,7 @@ def variables(hub: HubStub, token: str = TOKEN) -> dict[str, str]:
 
 
 def a_client(hub: HubStub, stop: StopRequest | None = None, **config: Any) -> HubClient:
-    destination = destination_of(a_run(push_to_hub=True, **config), variables(hub))
+    destination = destination_of(a_parsed_run(push_to_hub=True, **config), variables(hub))
     assert destination is not None
     return HubClient(destination, stop or StopRequest())
 
@@ -51,7 +51,7 @@ class Complete:
 
     def __init__(self, place: Path, **config: Any) -> None:
         output = FolderStore(place / "out")
-        self.run: Run = a_run(output=output.uri, push_to_hub=True, **config)
+        self.run: ParsedRun = a_parsed_run(output=output.uri, push_to_hub=True, **config)
         self.store = FolderStore(place / "out" / self.run.run_id)
         self.workspace = Workspace(root=place / "work")
         a_folder(self.workspace.artifact, CHECKPOINT)
@@ -150,7 +150,7 @@ def test_what_was_pushed_is_not_pushed_again(hub: HubStub, complete: Complete) -
 def test_a_run_that_asks_for_no_push_asks_nothing_of_the_hub(
     hub: HubStub, complete: Complete
 ) -> None:
-    complete.run = replace(complete.run, config={**complete.run.config, "push_to_hub": False})
+    complete.run = complete.run.adjusted({"push_to_hub": False})
 
     complete.push({})
 
@@ -183,7 +183,7 @@ def test_a_revision_is_a_branch_of_its_own(hub: HubStub, tmp_path: Path) -> None
     assert set(hub.files) == {"trial"}
 
 
-def refusal_before_training(run: Run, environment: Mapping[str, str]) -> tuple[str, str]:
+def refusal_before_training(run: ParsedRun, environment: Mapping[str, str]) -> tuple[str, str]:
     with pytest.raises(AttemptFailed) as caught:
         publishing.open_hub(run, environment, StopRequest())
     failure = caught.value.failure
@@ -192,7 +192,7 @@ def refusal_before_training(run: Run, environment: Mapping[str, str]) -> tuple[s
     return failure.reason, failure.message
 
 
-RUN = a_run(push_to_hub=True)
+RUN = a_parsed_run(push_to_hub=True)
 
 
 def test_a_missing_token_is_told_before_training(hub: HubStub) -> None:
@@ -231,7 +231,7 @@ def test_a_repository_of_others_is_told_before_training(hub: HubStub) -> None:
     hub.writable = False
 
     reason, message = refusal_before_training(
-        a_run(push_to_hub=True, hub_model_id="x/y"), variables(hub)
+        a_parsed_run(push_to_hub=True, hub_model_id="x/y"), variables(hub)
     )
 
     assert reason == "HubAccessDenied"

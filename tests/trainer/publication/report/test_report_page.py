@@ -19,7 +19,7 @@ from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.publication.report.card import model_card
 from finetune_trainer.publication.report.page import report_page
 from finetune_trainer.publication.report.story import RunFacts, Story, config_text
-from trainer.runs import a_run
+from trainer.runs import a_parsed_run
 
 SCRIPT = "<script>alert('row')</script>"
 
@@ -50,8 +50,7 @@ def a_story(**changes: Any) -> Story:
         {"step": 4, "train_runtime": 2.0},
     ]
     story = Story(
-        run=a_run(max_length=128),
-        config=a_run(max_length=128).config,
+        run=a_parsed_run(max_length=128),
         history=history,
         samples=[
             {"prompt": SCRIPT, "before": "no", "after": "yes & no", "expected": "<yes>"},
@@ -125,8 +124,7 @@ def a_hostile_story(text: str) -> Story:
     config = {"model_name_or_path": text, "dataset_name": text, text: text}
     split = replace(ACCOUNT.splits["train"], dropped={text: 7}, note=text)
     return a_story(
-        run=a_run(adjustments={text: text}),
-        config=config,
+        run=a_parsed_run(adjustments={text: text}, **config),
         samples=[{"prompt": text, "before": text, "after": text, "expected": text}],
         figures={text: 1.0},
         versions={text: text},
@@ -219,9 +217,13 @@ def test_throughput_counts_only_what_this_attempt_has_done() -> None:
     ],
 )
 def test_no_secret_is_told(config: dict[str, Any]) -> None:
-    story = a_story(config={**a_run().config, **config}, run=a_run(**config))
+    story = a_story(run=a_parsed_run(**config))
 
-    for text in (report_page(story), model_card(story, "adapter"), config_text(story.config)):
+    for text in (
+        report_page(story),
+        model_card(story, "adapter"),
+        config_text(story.run.config.resolved),
+    ):
         assert "hf_secret" not in text
 
 
@@ -233,7 +235,7 @@ def front_matter(card: str) -> dict[str, Any]:
 
 def test_the_cards_front_matter_is_what_the_hub_reads() -> None:
     config = {"model_name_or_path": "org/base", "dataset_name": "hf://org/rows"}
-    story = a_story(config=config)
+    story = a_story(run=a_parsed_run(**config))
 
     assert front_matter(model_card(story, "adapter")) == {
         "base_model": "org/base",

@@ -5,26 +5,28 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from finetune_contract.run import Run
 from finetune_spec.config import Context
-from finetune_spec.config.parse.reading import Reading
-from finetune_spec.memory import Architecture, Estimate, estimate_memory, read_config
+from finetune_spec.memory import Architecture, Estimate, estimate_memory
 from finetune_spec.memory.fitting import describe, propose
 from finetune_spec.quantities import render_bytes
 from finetune_trainer.inputs.model_facts import ModelUnknown, find_facts
 from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.plan.training_plan import context_of
 
 log = logging.getLogger(__name__)
 
 
 def expect_memory(
-    run: Run, hardware: Hardware, local_paths: Mapping[str, Path], environment: Mapping[str, str]
+    run: ParsedRun,
+    hardware: Hardware,
+    local_paths: Mapping[str, Path],
+    environment: Mapping[str, str],
 ) -> Estimate | None:
     """The estimate with this attempt's adjustments; None where the model says too little."""
     try:
-        config, model, context = _read(run, hardware, local_paths, environment)
-        expected = estimate_memory(config, model, context)
+        model, context = _read(run, hardware, local_paths, environment)
+        expected = estimate_memory(run.config, model, context)
     except ModelUnknown as unknown:
         log.info("memory not estimated reason=%s", unknown)
         return None
@@ -40,30 +42,31 @@ def expect_memory(
 
 
 def remedy_for(
-    run: Run,
+    run: ParsedRun,
     hardware: Hardware,
     local_paths: Mapping[str, Path],
     environment: Mapping[str, str],
     gpu_bytes: int,
 ) -> str:
     """What to change so that the run fits GPUs of so many bytes; its memory was estimated."""
-    config, model, context = _read(run, hardware, local_paths, environment)
-    proposal = propose(config, model, context, gpu_bytes)
+    model, context = _read(run, hardware, local_paths, environment)
+    proposal = propose(run.config, model, context, gpu_bytes)
     if proposal is None:
         return describe(None)
     return f"{proposal}, or ask for a larger GPU"
 
 
 def _read(
-    run: Run, hardware: Hardware, local_paths: Mapping[str, Path], environment: Mapping[str, str]
-) -> tuple[Reading, Architecture, Context]:
+    run: ParsedRun,
+    hardware: Hardware,
+    local_paths: Mapping[str, Path],
+    environment: Mapping[str, str],
+) -> tuple[Architecture, Context]:
     """
     Raises:
         ModelUnknown: the model says too little.
     """
-    context = context_of(run, hardware)
-    config = read_config({**run.config, **run.adjustments}, context)
-    name = config["model_name_or_path"]
+    name = run.config["model_name_or_path"]
     place = str(local_paths.get(name, name))
-    facts = find_facts(place, config["model_revision"] or "main", environment)
-    return config, facts.architecture(), context
+    facts = find_facts(place, run.config["model_revision"] or "main", environment)
+    return facts.architecture(), context_of(run, hardware)

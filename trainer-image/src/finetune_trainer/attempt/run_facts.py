@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetune_contract.progress import TrainerPhase
-from finetune_contract.run import Run
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.plan import trackers
-from finetune_trainer.plan.training_plan import TrainingPlan, effective_config
+from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.plan.training_plan import TrainingPlan
 from finetune_trainer.progress.reporting import Reporter
 from finetune_trainer.publication.report.story import RunFacts
 
@@ -20,7 +20,7 @@ _AS_WRITTEN = ("model_name_or_path", "dataset_name", "datasets", "push_to_hub")
 
 
 def run_facts_of(
-    run: Run,
+    run: ParsedRun,
     planned: TrainingPlan,
     workspace: Workspace,
     reporter: Reporter,
@@ -38,14 +38,14 @@ def run_facts_of(
         peak_memory_bytes=progress.memory.peak_bytes,
         tokens_per_second=progress.tokens_per_second,
         resolved_config=resolved_config(planned, run),
-        local_trackers=trackers.kept_here(effective_config(run), workspace.trackers, variables),
-        redaction=Redaction.of(variables, run.config),
+        local_trackers=trackers.kept_here(run.config, workspace.trackers, variables),
+        redaction=Redaction.of(variables, run.config.written),
     )
 
 
-def resolved_config(planned: TrainingPlan, run: Run) -> dict[str, Any]:
+def resolved_config(planned: TrainingPlan, run: ParsedRun) -> dict[str, Any]:
     """What TRL's parser was given, with the user's names for what was fetched, and without the
     places of a work folder that is gone."""
-    wanted = effective_config(run)
+    wanted = run.config.resolved
     kept = {key: value for key, value in planned.config.items() if key not in _NOT_THE_USERS}
     return kept | {key: wanted[key] for key in _AS_WRITTEN if key in wanted}

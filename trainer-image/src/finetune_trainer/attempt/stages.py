@@ -34,6 +34,7 @@ from finetune_trainer.plan.node.attention import require_attention
 from finetune_trainer.plan.node.deepspeed_kernels import require_compiler
 from finetune_trainer.plan.node.gpu_check import for_world, gpu_notes, require_gpus, require_memory
 from finetune_trainer.plan.node.torch_build import find_torch_build
+from finetune_trainer.plan.parsed_run import ParsedRun, parse_run
 from finetune_trainer.plan.topology import go_on, require_deepspeed, topology_of
 from finetune_trainer.publication import artifact
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
@@ -49,13 +50,13 @@ from finetune_trainer.supervision.context import AttemptContext
 log = logging.getLogger(__name__)
 
 
-def carry_out(run: Run, context: AttemptContext) -> Outcome:
+def carry_out(document: Run, context: AttemptContext) -> Outcome:
     """Do what there is to do; this never raises."""
     context.workspace.clear()
-    context = replace(context, hardware=for_world(context.hardware, run.world))
+    context = replace(context, hardware=for_world(context.hardware, document.world))
     context.reporter.start()
     try:
-        outcome = _carry_out(run, context)
+        outcome = _carry_out(parse_run(document, metadata.version("trl")), context)
     except Interrupted:
         outcome = _failed(context, None)
     except AttemptFailed as error:
@@ -68,7 +69,7 @@ def carry_out(run: Run, context: AttemptContext) -> Outcome:
         context.reporter.close()
     outcome = replace(outcome, hardware=_hardware(context))
     if outcome.failure is not None:
-        redaction = Redaction.of(context.environment, run.config)
+        redaction = Redaction.of(context.environment, document.config)
         outcome = replace(outcome, failure=redaction.failure(outcome.failure))
     return outcome
 
@@ -77,7 +78,7 @@ def carry_out(run: Run, context: AttemptContext) -> Outcome:
 class _Fetched:
     """What an attempt begins with."""
 
-    run: Run
+    run: ParsedRun
     """As it was asked for, or as the checkpoint wants it gone on with."""
     paths: Mapping[str, Path]
     """Where each model and data set of the config is now, by its name there; no hub names."""
@@ -88,18 +89,16 @@ class _Fetched:
         return self.checkpoint.step if self.checkpoint else 0
 
 
-def _carry_out(run: Run, context: AttemptContext) -> Outcome:
+def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     context.reporter.enter(TrainerPhase.FETCHING)
     # What can be seen to be wrong is told before anything is downloaded for it.
     _check(run, context, model=None)
     require_gpus(run.world, context.hardware.found, find_torch_build(), context.environment)
-    trackers.require_installed(training_plan.effective_config(run))
-    require_attention(training_plan.effective_config(run))
-    require_deepspeed(training_plan.effective_config(run))
-    require_compiler(training_plan.effective_config(run), on_gpu=context.hardware.has_cuda)
-    require_triton_compiler(
-        training_plan.effective_config(run), context.environment, on_gpu=context.hardware.has_cuda
-    )
+    trackers.require_installed(run.config)
+    require_attention(run.config)
+    require_deepspeed(run.config)
+    require_compiler(run.config, on_gpu=context.hardware.has_cuda)
+    require_triton_compiler(run.config, context.environment, on_gpu=context.hardware.has_cuda)
     output = open_store(run.output_uri, context.environment)
     claim_output(output, run, context.stop, is_first_node=context.node == 0)
     store = open_store(locations.join(run.output_uri, run.run_id), context.environment)
@@ -115,17 +114,17 @@ def _carry_out(run: Run, context: AttemptContext) -> Outcome:
 
     context.reporter.enter(TrainerPhase.CHECKING)
     planned = _plan(fetched, context)
-    origins = Origins.of(training_plan.effective_config(run), fetched.paths)
+    origins = Origins.of(run.config, fetched.paths)
     launching.wait_for_master(run.world, context.stop)
 
     context.reporter.enter(TrainerPhase.TRAINING)
-    base_model = str(training_plan.effective_config(run)["model_name_or_path"])
+    base_model = str(run.config["model_name_or_path"])
     pushes = CheckpointPusher(hub, context.workspace.hub, base_model)
     results = rank_supervision.train(run, context, store, planned, pushes)
     if context.node != 0:
         step, total_steps = results[0].step, results[0].total_steps
         return Outcome(step=step, total_steps=total_steps, world_size=run.world.size)
-    results = [_with_notes(results[0], context, planned), *results[1:]]
+    results = [_with_notes(results[0], run, context), *results[1:]]
     told = _tell(run, context, planned, origins, hub)
     # Not at once: to finish is the shortest way to losing nothing.
     stop = rank_supervision.stop_after_training(context)
@@ -139,7 +138,7 @@ def _carry_out(run: Run, context: AttemptContext) -> Outcome:
         context.reporter.enter(TrainerPhase.PUBLISHING)
         outcome = artifact.publish(output, store, run, context.workspace, results[0], told, stop)
     except Interrupted:
-        rank_supervision.save_last_step(run, context, store, planned)
+        rank_supervision.save_last_step(run, context, store)
         raise
     return replace(
         _pushed(run, context, store, outcome),
@@ -148,7 +147,7 @@ def _carry_out(run: Run, context: AttemptContext) -> Outcome:
     )
 
 
-def _fetch(run: Run, context: AttemptContext, store: Store) -> _Fetched:
+def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
     """Bring model, data and the newest checkpoint here."""
     paths = _fetch_inputs(run, context)
     # Into the trainer's own folder: it looks there for the best one, and removes what it may.
@@ -156,10 +155,10 @@ def _fetch(run: Run, context: AttemptContext, store: Store) -> _Fetched:
         store,
         context.workspace.training,
         context.stop,
-        with_best=bool(run.config.get("load_best_model_at_end")),
+        with_best=bool(run.config["load_best_model_at_end"]),
     )
     if checkpoint is not None:
-        run = go_on(run, training_plan.effective_config(run), checkpoint)
+        run = go_on(run, checkpoint)
     fetched = _Fetched(run=run, paths=paths, checkpoint=checkpoint)
     context.reporter.note_resumed(fetched.resume_step)
     return fetched
@@ -169,7 +168,7 @@ def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingP
     """Settle what the ranks are started with, and write it where they read it."""
     run, paths, checkpoint = fetched.run, fetched.paths, fetched.checkpoint
     # Checked again for what only the model tells, such as its context length.
-    _check(run, context, model=read_fetched_config(run.config.get("model_name_or_path"), paths))
+    _check(run, context, model=read_fetched_config(run.config["model_name_or_path"], paths))
     expected = expect_memory(run, context.hardware, paths, context.environment)
     if expected is not None:
         context.reporter.note_memory(expected.total)
@@ -193,7 +192,7 @@ def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingP
 
 
 def _tell(
-    run: Run,
+    run: ParsedRun,
     context: AttemptContext,
     planned: training_plan.TrainingPlan,
     origins: Origins,
@@ -209,11 +208,9 @@ def _tell(
     )
 
 
-def _with_notes(
-    result: RankResult, context: AttemptContext, planned: training_plan.TrainingPlan
-) -> RankResult:
+def _with_notes(result: RankResult, run: ParsedRun, context: AttemptContext) -> RankResult:
     """The first rank's result with what is to be known of the GPUs that it trained on."""
-    notes = [*gpu_notes(planned.config, context.hardware)]
+    notes = [*gpu_notes(run.config, context.hardware)]
     if nccl_log.SOCKETS in nccl_log.read_transports(context.workspace.nccl):
         notes.append(nccl_log.OVER_SOCKETS)
     return result.noting(*notes)
@@ -227,14 +224,14 @@ def _hardware(context: AttemptContext) -> str:
     return f"{context.hardware.found}{transports and f', NCCL over {transports}'}"
 
 
-def _pushed(run: Run, context: AttemptContext, store: Store, outcome: Outcome) -> Outcome:
+def _pushed(run: ParsedRun, context: AttemptContext, store: Store, outcome: Outcome) -> Outcome:
     """The outcome of a complete run, once it is on the hub too where it is to be there."""
     if context.node == 0:
         push_complete(run, context.environment, store, outcome, context.workspace, context.stop)
     return outcome
 
 
-def _check(run: Run, context: AttemptContext, *, model: Mapping[str, Any] | None) -> None:
+def _check(run: ParsedRun, context: AttemptContext, *, model: Mapping[str, Any] | None) -> None:
     training_plan.check_run(
         run,
         context.hardware,
@@ -244,12 +241,10 @@ def _check(run: Run, context: AttemptContext, *, model: Mapping[str, Any] | None
     )
 
 
-def _fetch_inputs(run: Run, context: AttemptContext) -> dict[str, Path]:
+def _fetch_inputs(run: ParsedRun, context: AttemptContext) -> dict[str, Path]:
     """Where each model and data set of the config is now, hub names left out."""
     paths: dict[str, Path] = {}
-    for place, (key, name) in enumerate(
-        training_plan.names_in(training_plan.effective_config(run))
-    ):
+    for place, (key, name) in enumerate(training_plan.names_to_fetch(run.config)):
         folder = context.workspace.inputs / f"{place}-{key}"
         found = fetching.fetch(key, name, folder, context.environment, context.stop)
         if found is not None:
@@ -258,11 +253,11 @@ def _fetch_inputs(run: Run, context: AttemptContext) -> dict[str, Path]:
 
 
 def _write_rank_settings(
-    run: Run, context: AttemptContext, planned: training_plan.TrainingPlan, resume_step: int
+    run: ParsedRun, context: AttemptContext, planned: training_plan.TrainingPlan, resume_step: int
 ) -> None:
     workspace, gpus = context.workspace, context.hardware.gpus
     workspace.config.write_text(yaml.safe_dump(dict(planned.config), allow_unicode=True))
-    topology = topology_of(planned.config, run.world)
+    topology = topology_of(run.config, run.world)
     log.info("training together: %s", topology)
     settings = RankSettings(
         world_size=run.world.size,

@@ -11,10 +11,10 @@ import sysconfig
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from finetune_contract.outcome import Failure
 from finetune_contract.reasons import Reason
+from finetune_spec.config import SftConfig
 from finetune_trainer.failures.errors import Stage, attempt_failed
 
 REMEDY = "set spec.image to an image with gcc and Python's headers, or unset it"
@@ -35,7 +35,7 @@ _KNOWN_ERRORS = {
 
 
 def require_triton_compiler(
-    config: Mapping[str, Any],
+    config: SftConfig,
     environment: Mapping[str, str],
     *,
     on_gpu: bool,
@@ -48,7 +48,7 @@ def require_triton_compiler(
     # Without Triton, TRL computes its loss with torch alone.
     if not on_gpu or find_spec("triton") is None:
         return
-    block = {str(name): str(value) for name, value in (config.get("env") or {}).items()}
+    block = {str(name): str(value) for name, value in config.variables.items()}
     variables = {**environment, **block}
     missing = _missing(variables, include or _include_folder())
     if missing:

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from finetune_trainer.plan.training_plan import names_in
+from finetune_spec.config import SftConfig
+from finetune_trainer.plan.training_plan import names_to_fetch
 from finetune_trainer.storage import locations
 
 log = logging.getLogger(__name__)
@@ -41,9 +42,9 @@ class Origins:
         }
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], paths: Mapping[str, Path]) -> "Origins":
+    def of(cls, config: SftConfig, paths: Mapping[str, Path]) -> "Origins":
         """Those of everything that a config names; `paths` has what lies here."""
-        return cls(names_in(config), paths, config.get("model_revision"))
+        return cls(names_to_fetch(config), paths, config["model_revision"])
 
     def digests(self) -> dict[str, Any]:
         """`model` and `data`, each with its name and the sha256 of its files, or its revision on

@@ -3,10 +3,9 @@
 
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from finetune_spec.config import SftConfig
 from finetune_trainer.storage import locations
 
 _LINES = (".jsonl", ".ndjson")
@@ -14,17 +13,17 @@ _LARGEST = 1024**3
 _CHUNK = 1024**2
 
 
-def count_train_rows(config: Mapping[str, Any]) -> int | None:
+def count_train_rows(config: SftConfig) -> int | None:
     """The rows of the split that is trained on; None where only `datasets` could tell."""
-    name = config.get("dataset_name")
-    if not name or config.get("datasets") or config.get("dataset_streaming"):
+    name = config["dataset_name"]
+    if not name or config["datasets"] or config["dataset_streaming"]:
         return None
     path = locations.path_of(name) or Path(name)
-    files = _train_files(path, str(config.get("dataset_train_split") or "train"))
+    files = _train_files(path, str(config["dataset_train_split"] or "train"))
     if not files or sum(file.stat().st_size for file in files) > _LARGEST:
         return None
     rows = sum(_count_lines(file) for file in files)
-    held_out = float(config.get("test_split_size") or 0)
+    held_out = float(config["test_split_size"] or 0)
     return rows - (math.ceil(rows * held_out) if held_out < 1 else int(held_out))
 
 

@@ -5,8 +5,8 @@ A rank whose config has no use for one makes it look as if it were not installed
 """
 
 from collections.abc import Mapping
-from typing import Any
 
+from finetune_spec.config import SftConfig
 from finetune_trainer.plan import trackers
 
 DEEPSPEED = "deepspeed"
@@ -14,7 +14,7 @@ _ASKED_FOR = "ACCELERATE_USE_DEEPSPEED"
 """By this variable, too, somebody may ask for it; that it was not planned is told later."""
 
 
-def excluded_packages(config: Mapping[str, Any], variables: Mapping[str, str]) -> tuple[str, ...]:
+def excluded_packages(config: SftConfig, variables: Mapping[str, str]) -> tuple[str, ...]:
     """The slow packages that a rank with this config and environment has no use for."""
-    wants_deepspeed = config.get("deepspeed") or variables.get(_ASKED_FOR)
+    wants_deepspeed = config["deepspeed"] or variables.get(_ASKED_FOR)
     return (*trackers.not_named_in(config), *(() if wants_deepspeed else (DEEPSPEED,)))

@@ -11,18 +11,19 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from finetune_contract.reasons import Reason
-from finetune_contract.run import Run, World
-from finetune_spec.config import Context
-from finetune_spec.memory import read_config
+from finetune_contract.run import World
+from finetune_spec.config import SftConfig
+from finetune_spec.memory.ladder import ACCUMULATION
 from finetune_spec.memory.sharding import find_sharding
 from finetune_trainer.checkpoints.checkpoints import Checkpoint
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
+from finetune_trainer.plan.parsed_run import ParsedRun
 
 log = logging.getLogger(__name__)
 
@@ -67,27 +68,25 @@ class Topology:
         return cls(world_size=size, strategy=strategy, rows_per_step=rows)
 
 
-def topology_of(config: Mapping[str, Any], world: World) -> Topology:
+def topology_of(config: SftConfig, world: World) -> Topology:
     """The topology that a checked config makes of these processes."""
-    reading = read_config(config, Context())
-    sharding = find_sharding(reading, world.size)
-    rows = reading["per_device_train_batch_size"] * reading["gradient_accumulation_steps"]
+    sharding = find_sharding(config, world.size)
     return Topology(
         world_size=world.size,
         strategy=sharding.name,
-        rows_per_step=int(rows) * world.size,
+        rows_per_step=config.effective_batch(world.size),
         is_guessed=sharding.is_guessed,
     )
 
 
-def require_deepspeed(config: Mapping[str, Any], *, is_there: bool | None = None) -> None:
+def require_deepspeed(config: SftConfig, *, is_there: bool | None = None) -> None:
     """
     Raises:
         AttemptFailed: the config wants DeepSpeed, and this image is without it.
     """
     if is_there is None:
         is_there = find_spec("deepspeed") is not None
-    if config.get("deepspeed") and not is_there:
+    if config["deepspeed"] and not is_there:
         raise attempt_failed(
             Reason.DEEPSPEED_NOT_INSTALLED,
             "the config asks for DeepSpeed, and this trainer image lacks the package deepspeed",
@@ -96,7 +95,7 @@ def require_deepspeed(config: Mapping[str, Any], *, is_there: bool | None = None
         )
 
 
-def go_on(run: Run, config: Mapping[str, Any], resume: Checkpoint) -> Run:
+def go_on(run: ParsedRun, resume: Checkpoint) -> ParsedRun:
     """The run as these processes take it up from a checkpoint, whoever has written that.
 
     Raises:
@@ -105,24 +104,21 @@ def go_on(run: Run, config: Mapping[str, Any], resume: Checkpoint) -> Run:
     written = Topology.from_facts(resume.facts)
     if written is None:
         return run
-    accumulated = accumulation_to_go_on(config, run.world, written, resume.step)
+    accumulated = accumulation_to_go_on(run.config, run.world, written, resume.step)
     if written.world_size != run.world.size:
         log.warning(
             "going on from %s with %s, %d rows a step as before",
             written,
-            topology_of(config, run.world),
+            topology_of(run.config, run.world),
             written.rows_per_step,
         )
         adopt_random_states(resume.folder, run.world.size)
-    if accumulated == _accumulated(config):
+    if accumulated == run.config[ACCUMULATION]:
         return run
-    adjustments = {**run.adjustments, "gradient_accumulation_steps": accumulated}
-    return replace(run, adjustments=adjustments)
+    return run.adjusted({ACCUMULATION: accumulated})
 
 
-def accumulation_to_go_on(
-    config: Mapping[str, Any], world: World, written: Topology, step: int
-) -> int:
+def accumulation_to_go_on(config: SftConfig, world: World, written: Topology, step: int) -> int:
     """How many batches to accumulate so that a step has as many rows as it had.
 
     Raises:
@@ -136,7 +132,7 @@ def accumulation_to_go_on(
             f"the checkpoint of step {step} was written by {written}, which {now} can't read",
             written,
         )
-    batch = now.rows_per_step // _accumulated(config)
+    batch: int = now.rows_per_step // config[ACCUMULATION]
     accumulated, rest = divmod(written.rows_per_step, batch)
     if rest or not accumulated:
         raise _refusal(
@@ -145,10 +141,6 @@ def accumulation_to_go_on(
             written,
         )
     return accumulated
-
-
-def _accumulated(config: Mapping[str, Any]) -> int:
-    return int(read_config(config, Context())["gradient_accumulation_steps"])
 
 
 def _kind(topology: Topology) -> str:

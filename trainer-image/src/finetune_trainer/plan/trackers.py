@@ -7,11 +7,11 @@ Nothing is imported here, only looked for. Secrets come from the environment and
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from finetune_contract.reasons import Reason
-from finetune_contract.run import Run
+from finetune_spec.config import SftConfig
 from finetune_trainer.failures.errors import attempt_failed
+from finetune_trainer.plan.parsed_run import ParsedRun
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "azure_ml": ("azureml",),
@@ -43,15 +43,11 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def named_in(
-    config: Mapping[str, Any], has: Callable[[str], bool] = is_installed
-) -> tuple[str, ...]:
+def named_in(config: SftConfig, has: Callable[[str], bool] = is_installed) -> tuple[str, ...]:
     """The trackers that a config names; all that are installed for `all`."""
-    value = config.get("report_to")
-    names = [value] if isinstance(value, str) else list(value or ())
-    if _ALL in names:
+    if _ALL in config.trackers:
         return installed(has)
-    return tuple(name for name in names if name != _NONE)
+    return tuple(name for name in config.trackers if name != _NONE)
 
 
 def installed(has: Callable[[str], bool] = is_installed) -> tuple[str, ...]:
@@ -59,7 +55,7 @@ def installed(has: Callable[[str], bool] = is_installed) -> tuple[str, ...]:
     return tuple(name for name, packages in PACKAGES.items() if any(map(has, packages)))
 
 
-def require_installed(config: Mapping[str, Any], has: Callable[[str], bool] = is_installed) -> None:
+def require_installed(config: SftConfig, has: Callable[[str], bool] = is_installed) -> None:
     """
     Raises:
         AttemptFailed: the config names a tracker whose package is not in this image.
@@ -76,13 +72,13 @@ def require_installed(config: Mapping[str, Any], has: Callable[[str], bool] = is
             )
 
 
-def not_named_in(config: Mapping[str, Any]) -> tuple[str, ...]:
+def not_named_in(config: SftConfig) -> tuple[str, ...]:
     """The slow packages that this config has no use for."""
     named = named_in(config)
     return tuple(name for name in SLOW_TO_IMPORT if name not in named)
 
 
-def environment(run: Run, folder: Path) -> dict[str, str]:
+def environment(run: ParsedRun, folder: Path) -> dict[str, str]:
     """Where trackers keep files, and by what name they know the run; the user's own values win."""
     return {
         "TENSORBOARD_LOGGING_DIR": str(folder / "tensorboard"),
@@ -101,12 +97,9 @@ def environment(run: Run, folder: Path) -> dict[str, str]:
     }
 
 
-def kept_here(
-    config: Mapping[str, Any], folder: Path, variables: Mapping[str, str]
-) -> tuple[str, ...]:
+def kept_here(config: SftConfig, folder: Path, variables: Mapping[str, str]) -> tuple[str, ...]:
     """The trackers that have left files here and sent them to nobody."""
-    env = config.get("env")
-    given = {**variables, **(env if isinstance(env, Mapping) else {})}
+    given = {**variables, **config.variables}
     is_offline = str(given.get("WANDB_MODE", "")).lower() in OFFLINE
     # Beside what it sends, wandb keeps logs that name paths of the pod.
     return tuple(

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from finetune_contract.reasons import Reason
-from finetune_contract.run import Run
-from finetune_spec.config import Context, check_config
-from finetune_spec.config.parse.launch.resolution import resolve_launch
-from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema
-from finetune_spec.config.parse.spellings import modernize
+from finetune_spec.config import Context, SftConfig, check_config
+from finetune_spec.config.parse.schema import NEWEST, known_versions
+from finetune_spec.config.parse.sft_config import DATA_FILES
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.storage import locations
 
 
@@ -35,17 +34,8 @@ class TrainingPlan:
     it, so that it must leave no trace in what is trained."""
 
 
-def effective_config(run: Run) -> Mapping[str, Any]:
-    """The user's config with this attempt's adjustments, in the spelling of today's TRL.
-
-    A profile of `accelerate_config` is in it as the keys that it stands for.
-    """
-    config, _ = modernize({**run.config, **run.adjustments})
-    return resolve_launch(config).values
-
-
 def check_run(
-    run: Run,
+    run: ParsedRun,
     hardware: Hardware,
     *,
     trl_version: str = NEWEST,
@@ -62,10 +52,8 @@ def check_run(
     """
     mistakes = []
     if trl_version in known_versions():
-        context = replace(
-            context_of(run, hardware, trl_version), environment=variables, model=model
-        )
-        problems = check_config({**run.config, **run.adjustments}, context)
+        context = replace(context_of(run, hardware), environment=variables, model=model)
+        problems = check_config(run.config, context)
         mistakes = [problem for problem in problems if not problem.is_warning]
     if mistakes:
         raise attempt_failed(
@@ -75,48 +63,26 @@ def check_run(
         )
 
 
-def context_of(run: Run, hardware: Hardware, trl_version: str = NEWEST) -> Context:
+def context_of(run: ParsedRun, hardware: Hardware) -> Context:
     """What is known of where the run's config will train."""
     return Context(
-        schema=load_schema(trl_version),
+        schema=run.config.schema,
         nodes=run.world.nodes,
         processes_per_node=run.world.processes_per_node,
         gpus_per_node=hardware.gpus,
     )
 
 
-def names_in(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Every model, template and data set that the config names, with its key."""
-    model, template = config.get("model_name_or_path"), config.get("chat_template_path")
-    if model:
-        yield "model_name_or_path", model
-    if template and template != model:
-        yield "chat_template_path", template
-    mixture = config.get("datasets") or ()
-    for part in mixture:
-        if isinstance(part, Mapping) and part.get("path"):
-            yield "datasets", part["path"]
-            yield from (("data_files", name) for name in _files_elsewhere(part.get("data_files")))
-    # As in TRL's sft.py: a mixture wins over a single data set.
-    if not mixture and (name := config.get("dataset_name")):
-        yield "dataset_name", name
-
-
-def _files_elsewhere(files: Any) -> Iterator[str]:
-    """Of a part's `data_files` those that are fetched: what else there is, `datasets` finds."""
-    if isinstance(files, Mapping):
-        files = list(files.values())
-    if isinstance(files, list | tuple):
-        for each in files:
-            yield from _files_elsewhere(each)
-        return
-    name = str(files)
-    if locations.is_in_store(name) or locations.is_on_the_web(name):
-        yield name
+def names_to_fetch(config: SftConfig) -> Iterator[tuple[str, str]]:
+    """Every model, template and data set that the config names, with its key; of a part's
+    `data_files` those that are elsewhere: what else there is, `datasets` finds."""
+    for key, name in config.sources:
+        if key != DATA_FILES or locations.is_in_store(name) or locations.is_on_the_web(name):
+            yield key, name
 
 
 def plan_training(
-    run: Run,
+    run: ParsedRun,
     hardware: Hardware,
     *,
     local_paths: Mapping[str, Path],
@@ -127,19 +93,19 @@ def plan_training(
 
     `local_paths` has the place of everything that was fetched, by the name in the config.
     """
-    config = _with_local_names(_with_right_numbers(effective_config(run)), local_paths)
-    config |= _defaults(hardware, config) | _whole_at_end(config)
+    config = _with_local_names(_with_right_numbers(run.config), local_paths)
+    config |= _defaults(hardware, run.config) | _whole_at_end(run.config)
     config["output_dir"] = str(output)
     # The supervisor pushes: what is verified, and while no GPU waits for the hub.
     config["push_to_hub"] = False
     if resume is not None:
         config["resume_from_checkpoint"] = str(resume)
-    environment = {str(key): str(value) for key, value in (config.get("env") or {}).items()}
+    environment = {str(key): str(value) for key, value in run.config.variables.items()}
     return TrainingPlan(
         config=config,
-        environment=_environment(run, hardware) | _loading(config) | environment,
-        measures_base=bool(config.get("eval_on_start")) and not run.config.get("eval_on_start"),
-        is_distributed=run.world.size > 1 or any(config.get(key) for key in _GROUPED),
+        environment=_environment(run, hardware) | _loading(run.config) | environment,
+        measures_base=bool(config.get("eval_on_start")) and not run.config["eval_on_start"],
+        is_distributed=run.world.size > 1 or any(run.config[key] for key in _GROUPED),
     )
 
 
@@ -147,31 +113,31 @@ _GROUPED = ("fsdp", "deepspeed", "ddp_backend")
 """What wants a process group even around one process."""
 
 
-def _defaults(hardware: Hardware, config: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(hardware: Hardware, config: SftConfig) -> dict[str, Any]:
     """What is set unless the user did."""
     defaults: dict[str, Any] = {
         # The supervisor shows progress; a bar per rank would fill the log.
         "disable_tqdm": True,
     }
-    if "logging_strategy" not in config:
+    if "logging_strategy" not in config.resolved:
         # `kubectl get` and the loss curve live on what is logged: TRL's 10 leaves short runs blank.
         defaults["logging_steps"] = 1
-        if "logging_steps" not in config:
+        if "logging_steps" not in config.resolved:
             # Where it isn't set TRL takes that of logging, and would evaluate after every step.
-            defaults["eval_steps"] = load_schema().default("logging_steps")
-    if is_evaluated := config.get("eval_strategy") not in (None, False, "no"):
+            defaults["eval_steps"] = config.schema.default("logging_steps")
+    if config.is_evaluated:
         # What was learned is told by how the base model does; an explicit false is obeyed.
         defaults["eval_on_start"] = True
-    if is_evaluated and config.get("early_stopping_patience") is not None:
+    if config.is_evaluated and config["early_stopping_patience"] is not None:
         # transformers' callback wants to be told.
         defaults["metric_for_best_model"] = "eval_loss"
     if not hardware.has_cuda:
         # TRL's default is bf16 on a GPU; SFTConfig cannot even be built with it on a CPU.
         defaults |= {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
-    return {key: value for key, value in defaults.items() if key not in config}
+    return {key: value for key, value in defaults.items() if key not in config.resolved}
 
 
-def _environment(run: Run, hardware: Hardware) -> dict[str, str]:
+def _environment(run: ParsedRun, hardware: Hardware) -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": str(max(1, hardware.cpus // run.world.processes_per_node)),
         # The supervisor reports more, and its ETA is right after a resume.
@@ -185,30 +151,29 @@ def _environment(run: Run, hardware: Hardware) -> dict[str, str]:
     }
 
 
-def _loading(config: Mapping[str, Any]) -> dict[str, str]:
+def _loading(config: SftConfig) -> dict[str, str]:
     """transformers asks the environment alone how to load, before anybody has told accelerate."""
-    options = config.get("fsdp_config")
-    options = options if config.get("fsdp") and isinstance(options, Mapping) else {}
-    for key in ("cpu_ram_efficient_loading", "fsdp_cpu_ram_efficient_loading"):
-        if options.get(key):
-            return {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
+    if config["fsdp"] and config.fsdp_option("cpu_ram_efficient_loading"):
+        return {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
     return {}
 
 
-def _whole_at_end(config: Mapping[str, Any]) -> dict[str, Any]:
+def _whole_at_end(config: SftConfig) -> dict[str, Any]:
     """DeepSpeed gathers what ZeRO-3 has trained only if it is told to."""
-    profile = config.get("deepspeed")
-    zero = profile.get("zero_optimization") if isinstance(profile, Mapping) else None
-    if not isinstance(profile, Mapping) or not isinstance(zero, Mapping) or zero.get("stage") != 3:
+    profile = config.mapping("deepspeed")
+    zero = profile.get("zero_optimization")
+    if not isinstance(zero, Mapping) or zero.get("stage") != 3:
         return {}
     gathered = {"stage3_gather_16bit_weights_on_model_save": True, **zero}
     return {"deepspeed": {**profile, "zero_optimization": gathered}}
 
 
-def _with_right_numbers(config: Mapping[str, Any]) -> dict[str, Any]:
+def _with_right_numbers(config: SftConfig) -> dict[str, Any]:
     """JSON and Kubernetes may turn `8` into `8.0` and `0.0` into `0`; TRL would pass that on."""
-    properties = load_schema().properties
-    return {key: _right_number(value, properties.get(key, {})) for key, value in config.items()}
+    properties = config.schema.properties
+    return {
+        key: _right_number(value, properties.get(key, {})) for key, value in config.resolved.items()
+    }
 
 
 def _right_number(value: Any, schema: Mapping[str, Any]) -> Any:

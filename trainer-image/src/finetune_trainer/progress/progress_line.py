@@ -9,19 +9,38 @@ from finetune_spec.quantities import render_duration
 
 def render_progress(progress: Progress) -> str:
     """`step 12/100 (12 %)  loss 1.234  1,200 tokens/s  ETA 3m20s`."""
-    step, total = progress.step or 0, progress.total_steps or 0
-    return "  ".join(
-        [f"step {step}/{total} ({progress.percent or 0} %)", *render_figures(progress)]
-    )
+    steps = render_steps(progress.step or 0, progress.total_steps or 0, progress.percent or 0)
+    return "  ".join([steps, *render_figures(progress)])
+
+
+def render_steps(step: int, total: int, percent: int) -> str:
+    """`step 12/100 (12 %)`."""
+    return f"step {step}/{total} ({percent} %)"
 
 
 def render_figures(progress: Progress) -> Iterator[str]:
     """What is known beside the step."""
-    if progress.loss is not None:
-        yield f"loss {progress.loss:.4g}"
-    if progress.eval_loss is not None:
-        yield f"eval loss {progress.eval_loss:.4g}"
-    if progress.tokens_per_second is not None:
-        yield f"{progress.tokens_per_second:,.0f} tokens/s"
-    if progress.eta_seconds:
-        yield f"ETA {render_duration(progress.eta_seconds)}"
+    return render_known(
+        loss=progress.loss,
+        eval_loss=progress.eval_loss,
+        tokens_per_second=progress.tokens_per_second,
+        eta=render_duration(progress.eta_seconds) if progress.eta_seconds else "",
+    )
+
+
+def render_known(
+    *,
+    loss: float | None = None,
+    eval_loss: float | None = None,
+    tokens_per_second: float | None = None,
+    eta: str = "",
+) -> Iterator[str]:
+    """The same of a job's status, whose time left is a text."""
+    if loss is not None:
+        yield f"loss {loss:.4g}"
+    if eval_loss is not None:
+        yield f"eval loss {eval_loss:.4g}"
+    if tokens_per_second is not None:
+        yield f"{tokens_per_second:,.0f} tokens/s"
+    if eta:
+        yield f"ETA {eta}"

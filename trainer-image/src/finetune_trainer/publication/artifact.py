@@ -17,14 +17,13 @@ from finetune_contract.answers import Answer, parse_answers
 from finetune_contract.codec import document_of
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import Artifact, Outcome
-from finetune_contract.run import Run
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
 from finetune_trainer.exchange.rank_results import RankResult
 from finetune_trainer.exchange.workspace import TRAINING_ARGUMENTS, Workspace
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.stopping import StopRequest
-from finetune_trainer.plan.training_plan import effective_config
+from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.publication.report.card import model_card
 from finetune_trainer.publication.report.curves import loss_curve
 from finetune_trainer.publication.report.page import report_page
@@ -60,7 +59,7 @@ def published_outcome(store: Store, stop: StopRequest) -> Outcome | None:
 def publish(
     output: Store,
     store: Store,
-    run: Run,
+    run: ParsedRun,
     workspace: Workspace,
     result: RankResult,
     run_facts: RunFacts | None = None,
@@ -90,7 +89,7 @@ def publish(
     return _outcome(store, manifest)
 
 
-def point_to(output: Store, run: Run, digest: str, stop: StopRequest | None) -> None:
+def point_to(output: Store, run: ParsedRun, digest: str, stop: StopRequest | None) -> None:
     """Let the output place name this complete run as its newest."""
     pointer = Pointer(run_id=run.run_id, manifest=f"{run.run_id}/{layout.MANIFEST}", digest=digest)
     _write(output, layout.LATEST, json.dumps(document_of(pointer)), stop)
@@ -98,7 +97,7 @@ def point_to(output: Store, run: Run, digest: str, stop: StopRequest | None) -> 
 
 def keep_rejected(
     store: Store,
-    run: Run,
+    run: ParsedRun,
     workspace: Workspace,
     result: RankResult,
     run_facts: RunFacts,
@@ -187,11 +186,9 @@ def _samples_in(workspace: Workspace) -> list[dict[str, Any]]:
     return samples
 
 
-def _story(run: Run, workspace: Workspace, result: RankResult, run_facts: RunFacts) -> Story:
-    config = effective_config(run)
+def _story(run: ParsedRun, workspace: Workspace, result: RankResult, run_facts: RunFacts) -> Story:
     return Story(
         run=run,
-        config=config,
         history=read_history(workspace),
         samples=_samples_in(workspace),
         figures=result.figures,
@@ -200,7 +197,7 @@ def _story(run: Run, workspace: Workspace, result: RankResult, run_facts: RunFac
         versions=versions(),
         is_adapter=(workspace.artifact / ADAPTER_CONFIG).is_file(),
         is_merged=workspace.merged.is_dir(),
-        added_tokens=tuple(config.get("added_tokens") or ()),
+        added_tokens=tuple(run.config["added_tokens"] or ()),
         trains_token_rows=bool(_adapter_config(workspace).get("trainable_token_indices")),
         account=_read_account(workspace),
         note=result.note,
@@ -237,7 +234,7 @@ def _write_report(workspace: Workspace, story: Story) -> None:
         "metrics.jsonl": lines,
         "report.html": report_page(story),
         "loss.svg": loss_curve(story),
-        "config.yaml": config_text(story.config),
+        "config.yaml": config_text(story.run.config.resolved),
         "resolved_config.yaml": config_text(story.run_facts.resolved_config),
         "versions.json": json.dumps(versions, indent=2, sort_keys=True),
         "samples.json": json.dumps(list(story.samples), indent=2),
@@ -248,7 +245,7 @@ def _write_report(workspace: Workspace, story: Story) -> None:
         (workspace.report / name).write_text(story.run_facts.redaction.text(text))
 
 
-def _facts(run: Run, story: Story, result: RankResult, kind: str) -> Mapping[str, Any]:
+def _facts(run: ParsedRun, story: Story, result: RankResult, kind: str) -> Mapping[str, Any]:
     return {
         "runId": run.run_id,
         "job": {"namespace": run.job.namespace, "name": run.job.name},

@@ -6,14 +6,14 @@ import json
 from finetune_contract import layout
 from finetune_contract.documents import parse_object
 from finetune_contract.reasons import Reason
-from finetune_contract.run import Run
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.store import Store, read_if_there
 
 
-def claim_output(store: Store, run: Run, stop: StopRequest, *, is_first_node: bool) -> None:
+def claim_output(store: Store, run: ParsedRun, stop: StopRequest, *, is_first_node: bool) -> None:
     """Make the output place this job's, unless it is another's.
 
     Raises:

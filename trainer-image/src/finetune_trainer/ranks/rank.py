@@ -17,6 +17,7 @@ from pathlib import Path
 import yaml
 
 from finetune_contract.outcome import Category
+from finetune_spec.config import read_config
 from finetune_trainer.exchange.rank_results import RankEnding, RankResult
 from finetune_trainer.exchange.rank_settings import LAUNCHER_VARIABLES, RankSettings
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
@@ -39,7 +40,8 @@ def main(workspace: Workspace, rank: int) -> int:
         if not settings.is_distributed:
             for name in LAUNCHER_VARIABLES:
                 os.environ.pop(name, None)
-        for package in excluded_packages(yaml.safe_load(workspace.config.read_text()), os.environ):
+        config = read_config(yaml.safe_load(workspace.config.read_text()))
+        for package in excluded_packages(config, os.environ):
             # As if it were not installed: it would be imported, which takes seconds.
             sys.modules[package] = None
         from finetune_trainer.ranks.training import train

@@ -8,7 +8,6 @@ import logging
 from dataclasses import replace
 
 from finetune_contract.outcome import Category
-from finetune_contract.run import Run
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.checkpoints.upload import CheckpointUploader
 from finetune_trainer.exchange import heartbeats
@@ -19,6 +18,7 @@ from finetune_trainer.plan import trackers, training_plan
 from finetune_trainer.plan.memory_remedies import memory_remedy
 from finetune_trainer.plan.node import nccl_log
 from finetune_trainer.plan.node.gpu_check import visible_devices
+from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.plan.topology import topology_of
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
 from finetune_trainer.storage.store import Store
@@ -36,7 +36,7 @@ UPLOAD_SHARE_OF_GRACE = 0.9
 
 
 def train(
-    run: Run,
+    run: ParsedRun,
     context: AttemptContext,
     store: Store,
     planned: training_plan.TrainingPlan,
@@ -48,7 +48,7 @@ def train(
         AttemptFailed: one did not.
         Interrupted: they stopped because they were asked to.
     """
-    uploader = _uploader(run, context, store, planned, pushes)
+    uploader = _uploader(run, context, store, pushes)
     uploader.start()
     results = launching.run_ranks(_launch(run, context, planned), context.stop)
     expected = launching.ranks_of_node(run.world, context.node)
@@ -66,8 +66,7 @@ def train(
     for line in nccl_log.read_warnings(context.workspace.nccl):
         log.warning("NCCL WARN %s", line)
     if failure.category is Category.OUT_OF_MEMORY:
-        config = {**run.config, **run.adjustments}
-        failure = replace(failure, remedy=memory_remedy(config, run.world.size))
+        failure = replace(failure, remedy=memory_remedy(run.config, run.world.size))
     # While a job is being taken down its ranks lose each other, and are killed: no failures.
     if context.stop.is_requested and failure.category not in (
         Category.USER,
@@ -85,12 +84,10 @@ def stop_after_training(context: AttemptContext) -> StopRequest:
     return context.stop.after(context.grace_seconds * share)
 
 
-def save_last_step(
-    run: Run, context: AttemptContext, store: Store, planned: training_plan.TrainingPlan
-) -> None:
+def save_last_step(run: ParsedRun, context: AttemptContext, store: Store) -> None:
     """Upload the checkpoint that was held back for an artifact that is not published in time."""
     to_no_hub = CheckpointPusher(None, context.workspace.hub, "")
-    uploader = _uploader(run, context, store, planned, to_no_hub)
+    uploader = _uploader(run, context, store, to_no_hub)
     uploader.start()
     uploader.finish(with_last_step=True, is_late=lambda: _is_late(context))
 
@@ -100,10 +97,9 @@ def _is_late(context: AttemptContext) -> bool:
 
 
 def _uploader(
-    run: Run,
+    run: ParsedRun,
     context: AttemptContext,
     store: Store,
-    planned: training_plan.TrainingPlan,
     pushes: CheckpointPusher,
 ) -> CheckpointUploader:
     return CheckpointUploader(
@@ -113,26 +109,29 @@ def _uploader(
             attempt=run.attempt,
             node=context.node,
             nodes=run.world.nodes,
-            facts=topology_of(planned.config, run.world).to_facts(),
+            facts=topology_of(run.config, run.world).to_facts(),
         ),
-        keep=planned.config.get("save_total_limit"),
+        keep=run.config["save_total_limit"],
         last_step=lambda: context.reporter.current().total_steps,
         on_complete=context.reporter.note_checkpoint,
         also=pushes.offer,
     )
 
 
-def _nccl(run: Run, context: AttemptContext, planned: training_plan.TrainingPlan) -> dict[str, str]:
+def _nccl(
+    run: ParsedRun, context: AttemptContext, planned: training_plan.TrainingPlan
+) -> dict[str, str]:
     """What makes NCCL name its transports, unless the pod or the config sets its log."""
     given = {**context.environment, **planned.environment}
     return nccl_log.variables(context.workspace.nccl, run.world, context.hardware, given)
 
 
 def _launch(
-    run: Run, context: AttemptContext, planned: training_plan.TrainingPlan
+    run: ParsedRun, context: AttemptContext, planned: training_plan.TrainingPlan
 ) -> launching.Launch:
     places = trackers.environment(run, context.workspace.trackers)
-    longest_wait = float(planned.config.get("ddp_timeout") or 0)
+    # TRL's default is no wish of the user's to wait so long.
+    longest_wait = run.config.number("ddp_timeout") if run.config.is_set("ddp_timeout") else 0.0
     return launching.Launch(
         world=run.world,
         node=context.node,

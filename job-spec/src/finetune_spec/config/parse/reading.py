@@ -95,6 +95,48 @@ class Reading:
         """Whether FSDP does so itself."""
         return bool(self["fsdp"]) and self.fsdp_option("activation_checkpointing") is True
 
+    @property
+    def recomputes(self) -> bool:
+        """Whether activations are computed again, whoever does it."""
+        return self.recomputes_by_trl or self.recomputes_by_fsdp
+
+    @property
+    def quantization_bits(self) -> int | None:
+        """Of the weights, as this config asks for it: a model may come quantized by itself."""
+        return 4 if self["load_in_4bit"] else 8 if self["load_in_8bit"] else None
+
+    @property
+    def is_quantized(self) -> bool:
+        return self.quantization_bits is not None
+
+    @property
+    def is_evaluated(self) -> bool:
+        # An unquoted `no` is false to YAML, and null means the same.
+        return self["eval_strategy"] not in ("no", None, False)
+
+    @property
+    def mixture(self) -> tuple[Mapping[str, Any], ...]:
+        """The parts of `datasets`, which goes before `dataset_name`."""
+        return tuple(part for part in self["datasets"] or () if isinstance(part, Mapping))
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """What `report_to` names: `all` and `none` too."""
+        value = self["report_to"]
+        listed = [value] if isinstance(value, str) else value or []
+        return tuple(name for name in listed if isinstance(name, str))
+
+    def is_mixed(self, *, has_gpus: bool) -> bool:
+        """Whether TRL computes in 16 bits: on a GPU its default is bf16 unless fp16 is set."""
+        if self["bf16"] is None:
+            return has_gpus or bool(self["fp16"])
+        return bool(self["bf16"]) or bool(self["fp16"])
+
+    def effective_batch(self, world_size: int) -> int:
+        """The rows of one optimizer step, over all processes."""
+        rows: int = self["per_device_train_batch_size"] * self["gradient_accumulation_steps"]
+        return rows * world_size
+
     def name(self, key: str) -> str:
         """The key as the user wrote it: what a message names."""
         return self.spellings.get(key, key)

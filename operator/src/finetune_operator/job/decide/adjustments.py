@@ -10,8 +10,7 @@ from typing import Any
 from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.spec import FineTuneJob
-from finetune_spec.config.parse.reading import Context, Reading
-from finetune_spec.job import read_job_config
+from finetune_spec.config import Context, SftConfig
 from finetune_spec.memory.ladder import BATCH, ConfigChanges, find_rungs, spell
 
 EVAL_BATCH = "per_device_eval_batch_size"
@@ -24,7 +23,7 @@ def adjustments_for_next(job: FineTuneJob, attempts: Sequence[Attempt]) -> Mappi
     last = attempts[-1]
     if not ran_out_of_memory(last):
         return last.adjustments
-    config = read_job_config({**job.config, **last.adjustments}, job.image)
+    config = job.config.adjusted(last.adjustments)
     for rung, settings in find_rungs(config, Context()):
         if rung.is_retried:
             changed = {**settings, **_smaller_evaluation(config, settings)}
@@ -37,7 +36,7 @@ def ran_out_of_memory(attempt: Attempt) -> bool:
     return failure is not None and failure.category is Category.OUT_OF_MEMORY
 
 
-def _smaller_evaluation(config: Reading, settings: ConfigChanges) -> ConfigChanges:
+def _smaller_evaluation(config: SftConfig, settings: ConfigChanges) -> ConfigChanges:
     """In proportion to the training batch: the failure does not name which of them was too large"""
     rows = config[EVAL_BATCH]
     if BATCH not in settings or not isinstance(rows, int):

@@ -28,7 +28,7 @@ def build_run(job: FineTuneJob, attempt: int, adjustments: Mapping[str, Any]) ->
         job=JobReference(namespace=job.namespace, name=job.name, uid=job.uid),
         run_id=job.run_id,
         attempt=attempt,
-        config=job.config,
+        config=job.config.written,
         output_uri=job.output_uri,
         world=_build_world(job, attempt),
         adjustments=adjustments,

@@ -3,9 +3,9 @@
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from finetune_contract.reasons import Reason
+from finetune_spec.config import SftConfig
 from finetune_trainer.failures.errors import attempt_failed
 
 PACKAGES: Mapping[str, str] = {
@@ -25,12 +25,12 @@ def is_installed(package: str) -> bool:
     return True
 
 
-def require_attention(config: Mapping[str, Any], has: Callable[[str], bool] = is_installed) -> None:
+def require_attention(config: SftConfig, has: Callable[[str], bool] = is_installed) -> None:
     """
     Raises:
         AttemptFailed: the config names flash attention, and this image is without it.
     """
-    named = config.get("attn_implementation")
+    named = config["attn_implementation"]
     package = PACKAGES.get(str(named))
     if package is None or has(package) or has(FROM_HUB):
         return

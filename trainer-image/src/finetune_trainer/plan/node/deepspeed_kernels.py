@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_contract.reasons import Reason
+from finetune_spec.config import SftConfig
 from finetune_trainer.failures.errors import attempt_failed
 
 _OWN_ADAM = ("adam", "adamw", "muon")
@@ -46,12 +47,12 @@ def compiled_for(options: Mapping[str, Any]) -> str | None:
     return f"optimizer.type {optimizer['type']}" if is_own else None
 
 
-def require_compiler(config: Mapping[str, Any], *, on_gpu: bool, has: bool | None = None) -> None:
+def require_compiler(config: SftConfig, *, on_gpu: bool, has: bool | None = None) -> None:
     """
     Raises:
         AttemptFailed: the config wants a kernel, and this image can't compile one.
     """
-    wanted = compiled_for(_options(config.get("deepspeed")))
+    wanted = compiled_for(_options(config["deepspeed"]))
     if wanted is None:
         return
     compiler = "nvcc" if on_gpu else "c++"

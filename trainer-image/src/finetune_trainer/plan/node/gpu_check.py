@@ -8,10 +8,10 @@ by `gpu_notes`.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from finetune_contract.reasons import Reason
 from finetune_contract.run import World
+from finetune_spec.config import SftConfig
 from finetune_spec.memory.estimate import Estimate
 from finetune_spec.quantities import render_bytes
 from finetune_trainer.failures.errors import attempt_failed
@@ -172,10 +172,10 @@ def visible_devices(hardware: Hardware, environment: Mapping[str, str]) -> dict[
     return {"CUDA_VISIBLE_DEVICES": ",".join(names[: hardware.gpus])}
 
 
-def gpu_notes(config: Mapping[str, Any], hardware: Hardware) -> Iterator[str]:
+def gpu_notes(config: SftConfig, hardware: Hardware) -> Iterator[str]:
     """What trains all the same, and its user would want to know."""
     devices = hardware.found.devices[: hardware.gpus]
-    computes_in_bfloat16 = config.get("bf16") is not False and not config.get("fp16")
+    computes_in_bfloat16 = config.is_mixed(has_gpus=True) and not config["fp16"]
     if computes_in_bfloat16 and (old := _before_bfloat16(devices)) is not None:
         yield (
             f"{old.name} ({old.architecture}) emulates bfloat16, which is slow: set bf16: false "

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune_contract.run import Run
-from finetune_spec.config.parse.schema import load_schema
-from finetune_trainer.plan.training_plan import effective_config
+from finetune_trainer.plan.parsed_run import ParsedRun
 
 END = "end"
 CHECKPOINT = "checkpoint"
@@ -35,21 +33,20 @@ class Destination:
     """Where a token lies, if it is not given itself."""
 
 
-def destination_of(run: Run, variables: Mapping[str, str]) -> Destination | None:
+def destination_of(run: ParsedRun, variables: Mapping[str, str]) -> Destination | None:
     """Where the run is to be pushed; None where nobody has asked for it."""
-    config = effective_config(run)
-    if not config.get("push_to_hub"):
+    config = run.config
+    if not config["push_to_hub"]:
         return None
-    env = config.get("env")
-    given: Mapping[str, Any] = {**variables, **(env if isinstance(env, Mapping) else {})}
-    tokens = (config.get("hub_token"), *(given.get(name) for name in TOKENS))
+    given: Mapping[str, Any] = {**variables, **config.variables}
+    tokens = (config["hub_token"], *(given.get(name) for name in TOKENS))
     return Destination(
         # TRL would name it after its output folder, which here is one of the work folder.
-        repository=config.get("hub_model_id") or run.job.name,
-        revision=config.get("hub_revision"),
-        is_private=config.get("hub_private_repo"),
-        strategy=config.get("hub_strategy") or str(load_schema().default("hub_strategy")),
-        always_push=bool(config.get("hub_always_push")),
+        repository=config["hub_model_id"] or run.job.name,
+        revision=config["hub_revision"],
+        is_private=config["hub_private_repo"],
+        strategy=config["hub_strategy"] or config.schema.default("hub_strategy"),
+        always_push=bool(config["hub_always_push"]),
         endpoint=given.get("HF_ENDPOINT"),
         token=next((str(token) for token in tokens if token), None),
         token_file=given.get("HF_TOKEN_PATH"),

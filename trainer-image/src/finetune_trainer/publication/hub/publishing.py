@@ -12,10 +12,10 @@ from dataclasses import replace
 from finetune_contract import layout
 from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_contract.outcome import Outcome
-from finetune_contract.run import Run
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.publication import artifact as publication
 from finetune_trainer.publication.hub.client import HubClient
 from finetune_trainer.publication.hub.destination import destination_of
@@ -25,7 +25,7 @@ from finetune_trainer.storage.store import Store, read_if_there
 log = logging.getLogger(__name__)
 
 
-def open_hub(run: Run, variables: Mapping[str, str], stop: StopRequest) -> HubClient | None:
+def open_hub(run: ParsedRun, variables: Mapping[str, str], stop: StopRequest) -> HubClient | None:
     """The hub that a run is to be pushed to, found ready for it; None where nobody has asked.
 
     Raises:
@@ -40,7 +40,7 @@ def open_hub(run: Run, variables: Mapping[str, str], stop: StopRequest) -> HubCl
 
 
 def push_complete(
-    run: Run,
+    run: ParsedRun,
     variables: Mapping[str, str],
     store: Store,
     outcome: Outcome,

@@ -30,7 +30,7 @@ def model_card(story: Story, kind: str) -> str:
         f"## Figures\n\n{_figures(story)}\n"
         f"## Data\n\n{_data(story)}\n"
         f"## Licence\n\n{_licence(story)}\n\n"
-        f"## Config\n\n```yaml\n{config_text(story.config)}```\n\n"
+        f"## Config\n\n```yaml\n{config_text(story.run.config.resolved)}```\n\n"
         f"## Versions\n\n{_table(('Package', 'Version'), list(story.versions.items()))}"
     )
 

@@ -7,14 +7,12 @@ from typing import Any
 
 import yaml
 
-from finetune_contract.run import Run
-from finetune_spec.config import Context
-from finetune_spec.config.parse.schema import load_schema
-from finetune_spec.memory import read_config
+from finetune_spec.config.parse.sft_config import DATA, MIXTURE
 from finetune_spec.memory.sharding import find_sharding
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
 from finetune_trainer.failures.redaction import Redaction
+from finetune_trainer.plan.parsed_run import ParsedRun
 
 _KEPT_BACK = ("env", "hub_token", "push_to_hub_token")
 """What may hold secrets."""
@@ -53,9 +51,7 @@ class RunFacts:
 class Story:
     """What there is to tell about a finished run."""
 
-    run: Run
-    config: Mapping[str, Any]
-    """As the user wrote it, with this attempt's adjustments."""
+    run: ParsedRun
     history: Sequence[Record]
     samples: Sequence[Mapping[str, Any]]
     """Held-out prompts: `prompt`, `expected`, `before`, `after`."""
@@ -77,27 +73,25 @@ class Story:
 
     @property
     def base_model(self) -> str:
-        return _WITHOUT.text(str(self.config["model_name_or_path"]))
+        return _WITHOUT.text(str(self.run.config["model_name_or_path"]))
 
     @property
     def data_sets(self) -> tuple[str, ...]:
         """What was trained on, as the user named it."""
-        mixture = self.config.get("datasets") or ()
-        names = [part.get("path") for part in mixture if isinstance(part, Mapping)]
-        found = names or [self.config.get("dataset_name")]
-        return tuple(_WITHOUT.text(str(name)) for name in found if name)
+        return tuple(
+            _WITHOUT.text(name) for key, name in self.run.config.sources if key in (MIXTURE, DATA)
+        )
 
     @property
     def max_length(self) -> int | None:
         """Where rows are cut; None for nowhere."""
-        value = self.config.get("max_length", load_schema().default("max_length"))
-        return None if value is None else int(value)
+        length: int | None = self.run.config["max_length"]
+        return length
 
     @property
     def strategy(self) -> str:
         """How the processes shared the work."""
-        settings = self.run_facts.resolved_config or self.config
-        return find_sharding(read_config(settings, Context()), self.world_size).name
+        return find_sharding(self.run.config, self.world_size).name
 
     @property
     def mean_tokens_per_second(self) -> float | None:

@@ -20,7 +20,7 @@ def advise_on_code_of_the_data(config: Reading, context: Context) -> Iterator[Pr
 
 def advise_on_no_comparison(config: Reading, context: Context) -> Iterator[Problem]:
     is_off = config.is_set("eval_on_start") and config["eval_on_start"] is False
-    if is_off and config["eval_strategy"] != "no":
+    if is_off and config.is_evaluated:
         yield warning(
             config.name("eval_on_start"),
             "found false: nothing will tell whether the tuned model is better than its base",

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from finetune_spec.config.check.rules.data import streams_by
-from finetune_spec.config.check.rules.tracking import trackers_of
 from finetune_spec.config.check.rules.tuning import LORA_KEYS
 from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.config.problem import Problem, quoted, warning
@@ -22,7 +21,7 @@ class Idle:
 
 def _without_evaluation(config: Reading, context: Context) -> str | None:
     """`sft.py` gives the trainer no data to evaluate on."""
-    if config["eval_strategy"] != "no":
+    if config.is_evaluated:
         return None
     return 'while eval_strategy is "no": set it to "steps" or "epoch" to evaluate'
 
@@ -111,7 +110,7 @@ def _not_pushed(config: Reading, context: Context) -> str | None:
 
 def _not_trackio(config: Reading, context: Context) -> str | None:
     """Only `TrackioCallback` reads them."""
-    has_trackio = {"trackio", "all"} & set(trackers_of(config))
+    has_trackio = {"trackio", "all"} & set(config.trackers)
     return None if has_trackio else "unless report_to has trackio"
 
 

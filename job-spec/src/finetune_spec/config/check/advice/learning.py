@@ -18,8 +18,7 @@ _MANY_EPOCHS = 20
 def advise_on_effective_batch(config: Reading, context: Context) -> Iterator[Problem]:
     if context.world_size is None:
         return
-    per_step = config["per_device_train_batch_size"] * config["gradient_accumulation_steps"]
-    batch = per_step * context.world_size
+    batch = config.effective_batch(context.world_size)
     if batch > _LARGEST_USUAL_BATCH:
         yield warning(
             config.name("per_device_train_batch_size"),

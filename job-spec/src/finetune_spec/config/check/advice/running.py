@@ -43,7 +43,7 @@ def advise_on_frequent_evaluation(config: Reading, context: Context) -> Iterator
 
 
 def advise_on_no_best_checkpoint(config: Reading, context: Context) -> Iterator[Problem]:
-    if config["save_strategy"] == "best" and config["eval_strategy"] == "no":
+    if config["save_strategy"] == "best" and not config.is_evaluated:
         yield warning(
             config.name("save_strategy"),
             'no checkpoint will be written while eval_strategy is "no": an interrupted job would '

@@ -19,7 +19,7 @@ def check_packing(config: Reading, context: Context) -> Iterator[Problem]:
             message="found true beside max_length: null, expected the length of a pack there, "
             "e.g. 2048",
         )
-    elif config["eval_packing"] and config["eval_strategy"] != "no":
+    elif config["eval_packing"] and config.is_evaluated:
         yield Problem(
             path=config.name("eval_packing"),
             message="found true beside max_length: null, expected the length of a pack there, "
@@ -79,7 +79,7 @@ def check_splits_of_mixture(config: Reading, context: Context) -> Iterator[Probl
             message=f"found {quoted(config['dataset_train_split'])}, expected train: a mixture has "
             "its splits in each of datasets",
         )
-    if config["eval_strategy"] == "no" or config["dataset_test_split"] in splits:
+    if not config.is_evaluated or config["dataset_test_split"] in splits:
         return
     if has_test:
         yield Problem(
@@ -105,7 +105,7 @@ def check_split_of_stream(config: Reading, context: Context) -> Iterator[Problem
         yield Problem(
             path=path, message="found true beside test_split_size, and a stream can't be split"
         )
-    if any(part.get("fraction") is not None for part in _parts(config)):
+    if any(part.get("fraction") is not None for part in config.mixture):
         yield Problem(
             path=path, message="found true beside a fraction in datasets: remove one of them"
         )
@@ -113,7 +113,7 @@ def check_split_of_stream(config: Reading, context: Context) -> Iterator[Problem
 
 def check_fractions(config: Reading, context: Context) -> Iterator[Problem]:
     """`trl.get_dataset` raises unless all parts have a fraction, or none."""
-    parts = _parts(config)
+    parts = config.mixture
     with_fraction = [part.get("fraction") is not None for part in parts]
     if any(with_fraction) and not all(with_fraction):
         place = with_fraction.index(False)
@@ -121,10 +121,6 @@ def check_fractions(config: Reading, context: Context) -> Iterator[Problem]:
             path=f"{config.name('datasets')}[{place}]",
             message="found no fraction, and others of datasets have one: set it for all, or none",
         )
-
-
-def _parts(config: Reading) -> list[Mapping[str, Any]]:
-    return [part for part in config["datasets"] or () if isinstance(part, Mapping)]
 
 
 def check_workers(config: Reading, context: Context) -> Iterator[Problem]:

@@ -38,7 +38,7 @@ def _twice_said(config: Reading, context: Context) -> Mapping[str, tuple[Any, st
         config["gradient_accumulation_steps"],
     )
     world = context.world_size
-    batch = None if world is None else micro * accumulated * world
+    batch = None if world is None else config.effective_batch(world)
     bf16 = _bf16(config, context)
     rate = config["learning_rate"]
     return {

@@ -149,7 +149,7 @@ def check_split_batches(config: Reading, context: Context) -> Iterator[Problem]:
     if world is None or not config.mapping("accelerator_config").get("split_batches"):
         return
     keys = ["per_device_train_batch_size"]
-    if config["eval_strategy"] != "no":
+    if config.is_evaluated:
         keys.append("per_device_eval_batch_size")
     for key in keys:
         if config.number(key) % world:

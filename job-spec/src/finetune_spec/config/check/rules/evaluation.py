@@ -18,7 +18,7 @@ _ALSO_TOLD = (
 
 def check_patience_has_evaluations(config: Reading, context: Context) -> Iterator[Problem]:
     """`EarlyStoppingCallback.on_train_begin` asserts it, when the model is loaded."""
-    if config["early_stopping_patience"] is not None and config["eval_strategy"] == "no":
+    if config["early_stopping_patience"] is not None and not config.is_evaluated:
         yield Problem(
             path=config.name("early_stopping_patience"),
             message=f"found {quoted(config['early_stopping_patience'])} without evaluations to "
@@ -29,7 +29,7 @@ def check_patience_has_evaluations(config: Reading, context: Context) -> Iterato
 def check_metric_is_told(config: Reading, context: Context) -> Iterator[Problem]:
     """`Trainer._determine_best_metric` raises at the first evaluation."""
     wanted = config["metric_for_best_model"]
-    if wanted is None or config["eval_strategy"] == "no" or config["metric_fn"] is not None:
+    if wanted is None or not config.is_evaluated or config["metric_fn"] is not None:
         return
     if PREFIX + wanted.removeprefix(PREFIX) not in (*METRICS, *_ALSO_TOLD):
         bare = wanted.removeprefix(PREFIX)
@@ -44,7 +44,7 @@ def check_metric_is_told(config: Reading, context: Context) -> Iterator[Problem]
 def check_metric_fn_has_answers(config: Reading, context: Context) -> Iterator[Problem]:
     """The trainer raises before the first step."""
     name = config["metric_fn"]
-    if name is None or config["eval_strategy"] == "no":
+    if name is None or not config.is_evaluated:
         return
     if config["num_eval_samples"] == 0:
         yield Problem(

@@ -70,7 +70,7 @@ _BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
 
 def check_evaluation_is_on(config: Reading, context: Context) -> Iterator[Problem]:
     """`_validate_args` raises for the schedulers, `get_eval_dataloader` at the first step."""
-    if config["eval_strategy"] != "no":
+    if config.is_evaluated:
         return
     needs = 'without evaluations: set eval_strategy to "steps" or "epoch"'
     if config["lr_scheduler_type"] in _BY_EVALUATION:

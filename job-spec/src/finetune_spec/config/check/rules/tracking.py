@@ -54,7 +54,7 @@ _SECRET = "into the Secret of spec.output.credentialsSecretRef"
 
 def check_trackers(config: Reading, context: Context) -> Iterator[Problem]:
     """Each tracker's `init` raises at the first step, after the model was loaded."""
-    named = trackers_of(config)
+    named = config.trackers
     for tracker in _ALL[1] if _ALL[0] in named else named:
         needs = TRACKERS.get(tracker)
         missing = _missing(needs, config, context.environment) if needs is not None else ()
@@ -72,12 +72,6 @@ def check_trackers(config: Reading, context: Context) -> Iterator[Problem]:
             message=f"found {found} without {' and '.join(missing)}: put "
             f"{'it' if len(missing) == 1 else 'them'} {_SECRET}{instead}",
         )
-
-
-def trackers_of(config: Reading) -> tuple[str, ...]:
-    value = config["report_to"]
-    listed = [value] if isinstance(value, str) else value or []
-    return tuple(name for name in listed if isinstance(name, str))
 
 
 def check_hub(config: Reading, context: Context) -> Iterator[Problem]:

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What kubectl asks when Tab is pressed: the words that may come next, then a directive."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from finetune_cli.cluster.command_line import COMMANDS, PLAN
+from finetune_cli.cluster.kubectl import Kubectl
+from finetune_cli.terminal.exits import Refused
+
+FILES, NO_FILES = ":0", ":4"
+"""cobra's directives: whether the shell may go on with names of files."""
+
+OF_FILES = ("run", "validate", "plan")
+
+OF_CLUSTER = ("-n", "--namespace", "--context", "--kubeconfig")
+"""Options with a value, which say where the names are."""
+
+
+def main() -> None:
+    print("\n".join(complete(sys.argv[1:], Kubectl)))
+
+
+def complete(words: Sequence[str], connect: Callable[[Sequence[str]], Kubectl]) -> list[str]:
+    """The last word is the one that is being written, and may be empty."""
+    *before, last = words or [""]
+    where, given = _split(before)
+    if not given:
+        return [*(name for name in (*COMMANDS, PLAN.name) if name.startswith(last)), NO_FILES]
+    if given[0] in OF_FILES:
+        return [FILES]
+    try:
+        listed = connect(where).run("get", "finetunejobs.finetune.dev", "-o", "name")
+    except Refused:
+        return [NO_FILES]
+    names = (line.partition("/")[2] for line in listed.splitlines())
+    return [*(name for name in names if name.startswith(last)), NO_FILES]
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options that say which cluster is meant, and the words that are no options."""
+    where: list[str] = []
+    given: list[str] = []
+    for word in words:
+        is_value = bool(where) and where[-1] in OF_CLUSTER
+        if is_value or word.startswith(OF_CLUSTER):
+            where.append(word)
+        elif not word.startswith("-"):
+            given.append(word)
+    return where, given

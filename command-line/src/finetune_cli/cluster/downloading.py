@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings what a job has published to this machine, by way of a pod that may read its store."""
+
+import json
+import tarfile
+from pathlib import Path
+
+from finetune_cli.cluster import job_texts, results_pod
+from finetune_cli.cluster.kubectl import Kubectl
+from finetune_cli.cluster.results_pod import Body
+from finetune_cli.terminal.exits import KUBECTL_FAILED, NO_INPUT, Refused
+
+PATIENCE = "10m"
+"""A node that has not run the trainer's image fetches some gigabytes first."""
+
+
+def download(kubectl: Kubectl, job: Body, folder: Path) -> None:
+    """Fill a new folder with a job's adapter or model, its report, and their manifest.
+
+    Raises:
+        Refused: there is something in it, nothing to download, or it is not complete.
+    """
+    name = job["metadata"]["name"]
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refused(f"{folder} is there, and is no empty folder")
+    if not (artifact := job.get("status", {}).get("artifact")):
+        raise Refused(f"{name} has published nothing", NO_INPUT)
+    if (batch_job := _newest_batch_job(kubectl, job)) is None:
+        raise Refused(
+            f"{name} has no batch Job any more, whose account could read its store; with "
+            f"credentials of your own: finetune download {artifact['uri']} {folder}"
+        )
+    manifest = json.dumps(results_pod.build_pod(job, batch_job))
+    pod = kubectl.run("create", "-f", "-", "-o", "name", given=manifest).strip()
+    try:
+        kubectl.run("wait", "--for=condition=Ready", pod, f"--timeout={PATIENCE}")
+        _unpack(kubectl, pod, artifact["uri"], folder)
+    finally:
+        kubectl.run("delete", pod, "--wait=false", "--ignore-not-found")
+
+
+def _newest_batch_job(kubectl: Kubectl, job: Body) -> Body | None:
+    """A job that has published something has had an attempt."""
+    *_, newest = job_texts.batch_jobs(job)
+    printed = kubectl.run("get", "jobs.batch", newest, "--ignore-not-found", "-o", "json")
+    found: Body | None = json.loads(printed) if printed else None
+    return found
+
+
+def _unpack(kubectl: Kubectl, pod: str, uri: str, folder: Path) -> None:
+    words = ("exec", pod, "--", *results_pod.COMMAND, uri, "-")
+    try:
+        with (
+            kubectl.reading(*words) as printed,
+            tarfile.open(fileobj=printed, mode="r|") as archive,
+        ):
+            archive.extractall(folder, filter="data")
+    except (tarfile.TarError, OSError, Refused) as error:
+        raise Refused(f"{folder} is not complete: {error}", KUBECTL_FAILED) from None

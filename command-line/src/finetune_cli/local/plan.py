@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`finetune plan`: what a job would do and need, before anybody asks for a GPU."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune_cli.files import overrides
+from finetune_cli.local.job_reading import read_job
+from finetune_cli.local.preview import Preview, preview_run
+from finetune_contract.outcome import ExitCode
+from finetune_spec.config import Context
+from finetune_spec.memory import Architecture, Estimate
+from finetune_spec.memory.fitting import describe
+from finetune_spec.quantities import parse_quantity, render_bytes
+from finetune_trainer.inputs.model_facts import ModelUnknown, find_facts
+from finetune_trainer.inputs.train_rows import count_train_rows
+
+DESCRIPTION = """\
+Says what a job would do: processes, effective batch, precision, what is trained, steps, and how
+much memory each GPU needs, part by part. Of the model only config.json and the headers of its
+safetensors files are read, from a folder, an object store (credentials from the environment) or
+the hub. Nothing is downloaded beside them, and neither a GPU nor torch is needed.
+
+The estimate is explained in docs/memory.md: weights, gradients and optimizer states are exact for
+known families of models, activations and the peak are within a quarter of what was measured.
+
+The exit code is 0 also for a job that would not fit.
+"""
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("job", type=Path, metavar="JOB.yaml", help="the FineTuneJob")
+    command.add_argument(
+        "--gpu-memory",
+        type=_quantity,
+        metavar="SIZE",
+        help="what one GPU has, e.g. 24Gi: says whether it fits and what to change",
+    )
+    command.add_argument(
+        "--output", choices=("text", "json"), default="text", help="json for programs"
+    )
+    overrides.add_option(command)
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Print the plan, and give the exit code.
+
+    Raises:
+        Refused: the file cannot be read.
+        AttemptFailed: the job must be changed.
+    """
+    job = read_job(options.job, options.settings)
+    for warning in job.warnings:
+        print(warning, file=sys.stderr)
+    context = Context(
+        nodes=job.nodes,
+        processes_per_node=max(1, job.gpus_per_node),
+        gpus_per_node=job.gpus_per_node,
+    )
+    name = job.config["model_name_or_path"]
+    model, reason = _find_model(name, job.config["model_revision"])
+    preview = preview_run(
+        job.config,
+        context,
+        model=model,
+        train_rows=count_train_rows(job.config),
+        gpu_bytes=options.gpu_memory,
+    )
+    if options.output == "json":
+        print(json.dumps(render_json(job.name, name, preview, reason), indent=2))
+    else:
+        print("\n".join(render_text(job.name, name, preview, model, reason)))
+    return int(ExitCode.SUCCEEDED)
+
+
+def render_text(
+    job: str, name: str, preview: Preview, model: Architecture | None, reason: str
+) -> Iterator[str]:
+    """A table of words and figures, for people."""
+    yield f"{job}: {_world(preview)}"
+    yield _row("model", name if model is None else f"{name} ({_model(model)})")
+    yield _row("trains", f"{preview.method}{_trainable(preview.estimate)}")
+    yield _row("precision", preview.precision)
+    if preview.world_size > 1:
+        yield _row("strategy", f"{preview.strategy} over {preview.world_size} processes")
+    yield _row("batch", _batch(preview))
+    yield _row("rows", _length(preview))
+    yield _row("steps", str(preview.steps or "known after the data is read"))
+    if preview.estimate is None:
+        yield _row("memory", f"unknown: {reason}")
+        return
+    yield from _memory(preview.estimate)
+    yield from _verdict(preview)
+
+
+def render_json(job: str, name: str, preview: Preview, reason: str) -> Mapping[str, Any]:
+    """The same for programs; what is not known is null, and memory then has a reason."""
+    found = preview.estimate
+    memory: dict[str, Any] = {"unknown": reason}
+    if found is not None:
+        memory = {
+            "totalBytes": found.total,
+            "parts": found.parts,
+            "isKnownArchitecture": found.is_known,
+            "gpuBytes": preview.gpu_bytes,
+            "fits": preview.fits,
+            "proposal": preview.proposal and dict(preview.proposal.settings),
+        }
+    return {
+        "job": job,
+        "model": name,
+        "nodes": preview.nodes,
+        "processesPerNode": preview.processes_per_node,
+        "worldSize": preview.world_size,
+        "strategy": preview.strategy,
+        "effectiveBatch": preview.effective_batch,
+        "maxLength": preview.max_length,
+        "packing": preview.is_packed,
+        "precision": preview.precision,
+        "method": preview.method,
+        "parameters": found and found.parameters,
+        "trainableParameters": found and found.trainable,
+        "steps": preview.steps,
+        "memory": memory,
+    }
+
+
+def _find_model(name: str, revision: str | None) -> tuple[Architecture | None, str]:
+    """The model, or why nothing is known of it."""
+    try:
+        return find_facts(name, revision or "main", os.environ).architecture(), ""
+    except ModelUnknown as unknown:
+        return None, str(unknown)
+
+
+def _world(preview: Preview) -> str:
+    if preview.world_size == 1:
+        return "one process"
+    nodes = "1 node" if preview.nodes == 1 else f"{preview.nodes} nodes"
+    return f"{nodes} x {preview.processes_per_node} processes"
+
+
+def _model(model: Architecture) -> str:
+    known = model.model_type or "of no named architecture"
+    if not model.is_known:
+        known += ", taken for a Llama of the same numbers"
+    return f"{known}, {_count(model.parameters)} parameters"
+
+
+def _trainable(found: Estimate | None) -> str:
+    if found is None or found.trainable == found.parameters:
+        return ""
+    share = found.trainable / found.parameters
+    return f": {_count(found.trainable)} parameters ({share:.2%} of the model's)"
+
+
+def _batch(preview: Preview) -> str:
+    factors = [f"{preview.rows} rows"]
+    if preview.accumulation > 1:
+        factors.append(f"{preview.accumulation} accumulated")
+    if preview.world_size > 1:
+        factors.append(f"{preview.world_size} processes")
+    if len(factors) == 1:
+        return f"{preview.effective_batch} rows a step"
+    return f"{' x '.join(factors)} = {preview.effective_batch} rows a step"
+
+
+def _length(preview: Preview) -> str:
+    if preview.max_length is None:
+        return "of any length: the longest decides over memory, here taken for the model's context"
+    packed = "packed to" if preview.is_packed else "cut at"
+    return f"{packed} {preview.max_length} tokens (max_length)"
+
+
+def _memory(found: Estimate) -> Iterator[str]:
+    yield _row("memory", f"{render_bytes(found.total)} estimated for each process")
+    for name, size in found.parts.items():
+        yield _row(f"  {name}", f"{render_bytes(size):>8}")
+    if found.takes_turns:
+        yield _row("", "gradients come as activations go: only the larger of both counts")
+
+
+def _verdict(preview: Preview) -> Iterator[str]:
+    if preview.estimate is None or preview.gpu_bytes is None:
+        return
+    total, there = preview.estimate.total, preview.gpu_bytes
+    if total <= there:
+        yield _row("fits", f"in {render_bytes(there)}, {render_bytes(there - total)} to spare")
+    else:
+        missing = f"{render_bytes(total - there)} more than {render_bytes(there)}"
+        yield _row("does not fit", f"{missing}: {describe(preview.proposal)}")
+
+
+def _row(name: str, words: str) -> str:
+    return f"  {name:<14}{words}".rstrip()
+
+
+def _count(number: int) -> str:
+    for unit, word in ((10**9, "billion"), (10**6, "million")):
+        if number >= unit:
+            return f"{number / unit:.3g} {word}"
+    return f"{number:,}"
+
+
+def _quantity(text: str) -> int:
+    try:
+        return parse_quantity(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a job would do if it were started: world, batch, precision, steps, memory. Pure."""
+
+import math
+from dataclasses import dataclass
+
+from finetune_spec.config import Context, SftConfig
+from finetune_spec.memory import Architecture, Estimate, estimate_memory
+from finetune_spec.memory.fitting import Proposal, propose
+from finetune_spec.memory.sharding import find_sharding
+from finetune_spec.memory.strategy import HALF, Strategy, read_strategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What can be said before anything runs; None where it can't."""
+
+    nodes: int
+    processes_per_node: int
+    rows: int
+    """Of one step of one process."""
+    accumulation: int
+    effective_batch: int
+    max_length: int | None
+    is_packed: bool
+    precision: str
+    method: str
+    """What is trained."""
+    steps: int | None
+    strategy: str
+    """How the processes share the work: `DDP`, `FSDP2`, `ZeRO-3`, `one process`."""
+    estimate: Estimate | None = None
+    gpu_bytes: int | None = None
+    proposal: Proposal | None = None
+    """What to change where it doesn't fit."""
+
+    @property
+    def world_size(self) -> int:
+        return self.nodes * self.processes_per_node
+
+    @property
+    def fits(self) -> bool | None:
+        if self.estimate is None or self.gpu_bytes is None:
+            return None
+        return self.estimate.total <= self.gpu_bytes
+
+
+def preview_run(
+    config: SftConfig,
+    context: Context,
+    *,
+    model: Architecture | None,
+    train_rows: int | None,
+    gpu_bytes: int | None,
+) -> Preview:
+    """The preview of a config that is right."""
+    found = None if model is None else estimate_memory(config, model, context)
+    proposal = None
+    if model is not None and found is not None and gpu_bytes is not None:
+        is_enough = found.total <= gpu_bytes
+        proposal = None if is_enough else propose(config, model, context, gpu_bytes)
+    return Preview(
+        nodes=context.nodes or 1,
+        processes_per_node=context.processes_per_node or 1,
+        rows=config["per_device_train_batch_size"],
+        accumulation=config["gradient_accumulation_steps"],
+        effective_batch=config.effective_batch(context.world_size or 1),
+        max_length=config["max_length"],
+        is_packed=bool(config["packing"]),
+        precision=_precision(config, context, model),
+        method=_method(config),
+        steps=count_steps(config, context, train_rows),
+        strategy=find_sharding(config, context.world_size or 1).name,
+        estimate=found,
+        gpu_bytes=gpu_bytes,
+        proposal=proposal,
+    )
+
+
+def count_steps(config: SftConfig, context: Context, train_rows: int | None) -> int | None:
+    """As transformers counts them: each process takes its batches, the last step may be smaller."""
+    if config["max_steps"] > 0:
+        return int(config["max_steps"])
+    if train_rows is None or config["packing"]:
+        return None
+    rows = config["per_device_train_batch_size"] * (context.world_size or 1)
+    batches = math.ceil(train_rows / rows)
+    updates: int = max(1, math.ceil(batches / config["gradient_accumulation_steps"]))
+    steps: int = math.ceil(config["num_train_epochs"] * updates)
+    return steps
+
+
+def _precision(config: SftConfig, context: Context, model: Architecture | None) -> str:
+    dtype = config["dtype"] or "auto"
+    if dtype == "auto" and model is not None and model.stored_dtype:
+        dtype = f"auto, which is {model.stored_dtype}"
+    weights = f"weights in {dtype}"
+    if config.is_quantized:
+        weights = f"weights in {config.quantization_bits} bits, the rest in {dtype}"
+    if model is None:
+        is_mixed = config.is_mixed(has_gpus=context.gpus_per_node != 0)
+    else:
+        is_mixed = _strategy(config, context, model).compute_bytes == HALF
+    if not is_mixed:
+        return weights
+    return f"{weights}, computed in {'float16' if config['fp16'] else 'bfloat16'}"
+
+
+def _strategy(config: SftConfig, context: Context, model: Architecture) -> Strategy:
+    return read_strategy(
+        config,
+        model,
+        world_size=context.world_size or 1,
+        has_gpus=context.gpus_per_node != 0,
+    )
+
+
+_LAST_LAYER = "the last layer with norm and head"
+
+
+def _method(config: SftConfig) -> str:
+    if (layers := config["num_layers_unfrozen"]) is not None and not config["use_peft"]:
+        return f"the last {layers} layers with norm and head" if layers > 1 else _LAST_LAYER
+    if not config["use_peft"]:
+        return "the whole model"
+    kind = "DoRA" if config["use_dora"] else "LoRA"
+    targets = config["lora_target_modules"]
+    if isinstance(targets, list):
+        targets = ", ".join(targets)
+    return f"{kind} of rank {config['lora_r']} on {targets or 'the modules that PEFT has for it'}"

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `finetune run` shows: progress while it runs, a summary when it is done."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from finetune_cli.terminal import texts
+from finetune_cli.terminal.display import Display, Steps, every_seconds
+from finetune_contract.outcome import Outcome
+from finetune_contract.progress import Progress, TrainerPhase
+from finetune_trainer.progress.progress_line import render_figures
+
+INTERVAL_SECONDS = 0.5
+LINE_SECONDS = 10.0
+"""Between two lines where no bar can be drawn."""
+
+
+class RunDisplay:
+    """Shows the progress of a run on this machine."""
+
+    def __init__(self, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
+        self._display = Display(stream, every_seconds(LINE_SECONDS, now))
+
+    def show(self, progress: Progress) -> None:
+        is_training = progress.phase is TrainerPhase.TRAINING
+        headline = f"{progress.phase.value} ..."
+        self._display.show(headline, _steps(progress), is_training=is_training)
+
+    def close(self) -> None:
+        self._display.close()
+
+
+def _steps(progress: Progress) -> Steps | None:
+    if not progress.total_steps:
+        return None
+    return Steps(
+        step=progress.step or 0,
+        total=progress.total_steps,
+        percent=progress.percent or 0,
+        figures=tuple(render_figures(progress)),
+    )
+
+
+def summary(outcome: Outcome, samples: Sequence[Mapping[str, Any]], report: str) -> str:
+    """What a person wants to know at the end of a run that succeeded."""
+    figures = outcome.figures or {}
+    artifact = outcome.artifact
+    success = texts.Success(
+        step=outcome.step,
+        note=outcome.note,
+        first_loss=figures.get("first_loss"),
+        loss=figures.get("loss"),
+        base_eval_loss=figures.get("base_eval_loss"),
+        eval_loss=figures.get("eval_loss"),
+        artifact=None if artifact is None else artifact.uri,
+        digest=None if artifact is None else artifact.digest,
+    )
+    return "\n".join(
+        [
+            *texts.render_success(success),
+            texts.row("report", f"{report}/report.html"),
+            texts.row("curve", f"{report}/loss.svg"),
+            *texts.render_answers(samples),
+        ]
+    )
+
+
+def failure_text(outcome: Outcome, log: Path | None) -> str:
+    """Why a run did not succeed, and what to do about it."""
+    failure = outcome.failure
+    if failure is None:
+        return ""
+    lines = [*texts.render_failure(failure.reason, failure.message, failure.remedy)]
+    if outcome.checkpoint_step:
+        lines.append(f"  run the same command again to go on from step {outcome.checkpoint_step}")
+    if log is not None:
+        lines.append(f"  log: {log}")
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parsers of both commands. A subcommand's module is imported only when it is named."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from finetune_cli.terminal.exits import EPILOG
+
+DISTRIBUTION = "finetune-cli"
+
+Command = Callable[[argparse.Namespace], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """A subcommand in a module that is named after it.
+
+    The module has `DESCRIPTION`, `add_arguments` and a function of the subcommand's name.
+    """
+
+    name: str
+    explanation: str
+    room: str = "finetune_cli.local"
+
+    def add_to(
+        self,
+        commands: Any,
+        words: Sequence[str],
+        parents: Sequence[argparse.ArgumentParser] = (),
+    ) -> None:
+        """Adds the subcommand; its arguments only if it can be the one that these words name."""
+        if self.name not in words:
+            commands.add_parser(self.name, help=self.explanation)
+            return
+        module = import_module(f"{self.room}.{self.name}")
+        command = commands.add_parser(
+            self.name,
+            help=self.explanation,
+            description=module.DESCRIPTION,
+            epilog=EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=parents,
+        )
+        module.add_arguments(command)
+        command.set_defaults(command=getattr(module, self.name))
+
+
+def new_parser(program: str, description: str) -> argparse.ArgumentParser:
+    """A parser that answers `--version` and lists the exit codes."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show the version of this program and exit"
+    )
+    return parser
+
+
+def version_text(program: str) -> str:
+    """`finetune 0.1.0`, from the metadata of the installed package."""
+    # A fifth of the time in which `--help` answers.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"{program} {version(DISTRIBUTION)}"
+    except PackageNotFoundError:
+        return f"{program}, of unknown version: the package {DISTRIBUTION} is not installed"
+
+
+class _Version(argparse.Action):
+    """argparse's own wants the version before anybody asks for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(version_text(parser.prog))
+        parser.exit()

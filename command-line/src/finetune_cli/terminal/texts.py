@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What both commands print when a run is over. Pure.
+
+A model may answer anything, and a message may quote a row of data: none of it gives a terminal
+orders.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Success:
+    """The figures and the artifact of a run that succeeded; None where they are not known."""
+
+    step: int
+    note: str = ""
+    first_loss: float | None = None
+    loss: float | None = None
+    base_eval_loss: float | None = None
+    eval_loss: float | None = None
+    artifact: str | None = None
+    digest: str | None = None
+
+
+def render_success(success: Success) -> Iterator[str]:
+    """A line for each thing that is known."""
+    note = f": {success.note}" if success.note else ""
+    yield f"Succeeded after {success.step} steps{note}."
+    if success.loss is not None and success.first_loss is not None:
+        yield row("loss", f"{success.first_loss:.4g} -> {success.loss:.4g}")
+    if success.eval_loss is not None:
+        base = "" if success.base_eval_loss is None else f"{success.base_eval_loss:.4g} -> "
+        yield row("eval loss", f"{base}{success.eval_loss:.4g}")
+    if success.artifact is not None:
+        yield row("artifact", success.artifact)
+        yield row("digest", str(success.digest))
+
+
+def render_failure(reason: str, message: str, remedy: str) -> Iterator[str]:
+    """Why a run failed, and what to do about it."""
+    yield without_controls(f"{reason}: {message}")
+    if remedy:
+        yield f"  remedy: {without_controls(remedy)}"
+
+
+def render_answers(answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Held-out prompts, with what the model answered before and after."""
+    for answer in answers:
+        yield row("asked", _on_one_line(answer["prompt"]))
+        for name in ("before", "after"):
+            if name in answer:
+                yield f"    {name + ':':<7} {_answer(answer[name])}"
+
+
+def row(name: str, words: str) -> str:
+    """A name and what is known of it, in columns."""
+    return f"  {name:<9} {words}"
+
+
+def without_controls(text: str) -> str:
+    """The text without control characters; its lines stay."""
+    return "".join(it if it.isprintable() or it == "\n" else " " for it in text)
+
+
+def _answer(text: str | None) -> str:
+    if text is None:
+        return "(not asked for, or not in time)"
+    return _on_one_line(text) or "(nothing)"
+
+
+def _on_one_line(text: str) -> str:
+    return without_controls(text).replace("\n", " ").strip()

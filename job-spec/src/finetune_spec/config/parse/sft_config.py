@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A config as everything after the border reads it: what was written, and what that means.
+
+`read_config` is the only place where a raw mapping is normalised. No I/O here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_spec.config.parse.launch.resolution import Resolved, resolve_launch
+from finetune_spec.config.parse.reading import Reading
+from finetune_spec.config.parse.schema import Schema, load_schema
+from finetune_spec.config.parse.spellings import modernize
+
+MODEL, TEMPLATE, MIXTURE, DATA_FILES, DATA = (
+    *("model_name_or_path", "chat_template_path"),
+    *("datasets", "data_files", "dataset_name"),
+)
+"""The keys that name a source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SftConfig(Reading):
+    """A config that was read once. Its values are by TRL's names, and JSON's 8.0 is 8 in them where
+    that is meant."""
+
+    written: Mapping[str, Any]
+    """By the user, with an attempt's adjustments."""
+    current: Mapping[str, Any]
+    """The same in today's spelling."""
+    older: Mapping[str, str]
+    """Today's spelling -> the older one that was written."""
+    launch: Resolved
+    """The same with the keys that a launch profile stands for."""
+
+    @property
+    def resolved(self) -> Mapping[str, Any]:
+        """What TRL parses, as far as it was written: `values` without any repair."""
+        return self.launch.values
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The environment variables that the config sets itself."""
+        return self.mapping("env")
+
+    @property
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        """Every model, template, data set and data file that is named, with its key."""
+        return tuple(self._find_sources())
+
+    def adjusted(self, settings: Mapping[str, Any]) -> "SftConfig":
+        """The config with settings that go before what was written."""
+        return read_config({**self.written, **settings}, self.schema) if settings else self
+
+    def _find_sources(self) -> Iterator[tuple[str, str]]:
+        model, template = self[MODEL], self[TEMPLATE]
+        if model:
+            yield MODEL, model
+        if template and template != model:
+            yield TEMPLATE, template
+        for part in self.mixture:
+            if part.get("path"):
+                yield MIXTURE, part["path"]
+                yield from ((DATA_FILES, name) for name in _files_in(part.get(DATA_FILES)))
+        # As in TRL's sft.py: a mixture wins over a single data set.
+        if not self[MIXTURE] and (name := self[DATA]):
+            yield DATA, name
+
+
+def read_config(written: Mapping[str, Any], schema: Schema | None = None) -> SftConfig:
+    """Reads a config, right or wrong: the checks look at what was read.
+
+    It never fails, because a job that an older operator accepted goes on with what is in it.
+    """
+    schema = schema or load_schema()
+    current, older = modernize(written)
+    launch = resolve_launch(current)
+    return SftConfig(
+        values={
+            key: int(value) if _is_whole(value) and "number" not in schema.types(key) else value
+            for key, value in launch.values.items()
+            if key in schema.properties
+        },
+        schema=schema,
+        spellings=older | launch.origins,
+        written=written,
+        current=current,
+        older=older,
+        launch=launch,
+    )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+def _files_in(files: Any) -> Iterator[str]:
+    """The names in a `data_files` of whatever form."""
+    if isinstance(files, Mapping):
+        files = list(files.values())
+    if isinstance(files, list | tuple):
+        for each in files:
+            yield from _files_in(each)
+    elif files is not None:
+        yield str(files)

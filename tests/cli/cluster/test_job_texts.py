@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `kubectl finetune` says of a job."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+
+from finetune_cli.cluster import job_texts
+from finetune_cli.cluster.kubectl import read_documents
+from finetune_cli.cluster.watching import WatchDisplay
+
+
+def a_job(phase: str = "Running", *, message: str = "trains", **status: Any) -> dict[str, Any]:
+    ready = {"type": "Ready", "status": "False", "message": message}
+    return {
+        "metadata": {"name": "balloon"},
+        "status": {"phase": phase, "conditions": [ready], **status},
+    }
+
+
+def a_pod(
+    name: str, *, attempt: int = 1, index: int = 0, phase: str = "Running", ended: str | None = None
+) -> dict[str, Any]:
+    labels = {
+        "finetune.dev/attempt": str(attempt),
+        "batch.kubernetes.io/job-completion-index": str(index),
+    }
+    state = {"terminated": {"finishedAt": ended}} if ended else {"running": {}}
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "status": {"phase": phase, "containerStatuses": [{"state": state}]},
+    }
+
+
+def test_a_headline_says_why() -> None:
+    assert job_texts.headline(a_job()) == "Running: trains"
+    assert job_texts.headline(a_job("Retrying", message="in 20 s", attempt=2)) == (
+        "Retrying (attempt 2): in 20 s"
+    )
+
+
+def test_a_job_that_nobody_has_looked_at_says_so() -> None:
+    job = {"metadata": {"name": "new"}, "spec": {}}
+
+    assert job_texts.headline(job) == "Pending: the operator has not looked at it yet"
+
+
+def test_a_success_has_its_figures_and_its_artifact() -> None:
+    job = a_job(
+        "Succeeded",
+        progress={"step": 9, "loss": 0.5, "evalLoss": 0.6, "baseEvalLoss": 3.25},
+        lossHistory=[{"step": 1, "loss": 4}, {"step": 9, "loss": 0.5}],
+        artifact={"uri": "s3://models/balloon/1/adapter", "digest": "sha256:ab"},
+    )
+
+    assert job_texts.ending(job).splitlines() == [
+        "Succeeded after 9 steps.",
+        "  loss      4 -> 0.5",
+        "  eval loss 3.25 -> 0.6",
+        "  artifact  s3://models/balloon/1/adapter",
+        "  digest    sha256:ab",
+    ]
+
+
+def test_a_failure_has_its_remedy() -> None:
+    failure = {"reason": "ModelNotFound", "message": "there is none", "remedy": "correct it"}
+
+    assert job_texts.ending(a_job("Failed", failure=failure)).splitlines() == [
+        "ModelNotFound: there is none",
+        "  remedy: correct it",
+    ]
+
+
+def test_a_failure_that_quotes_data_gives_a_terminal_no_orders() -> None:
+    failure = {"reason": "InvalidRow", "message": "row 3 is\x1b[2J", "remedy": "correct \x07it"}
+
+    assert "\x1b" not in job_texts.ending(a_job("Failed", failure=failure))
+    assert "\x07" not in job_texts.ending(a_job("Failed", failure=failure))
+    assert "\x1b" not in job_texts.headline(a_job(message="waits\x1b[2J"))
+
+
+def test_a_job_that_was_refused_says_what_is_wrong() -> None:
+    assert job_texts.ending(a_job("Failed", message="spec.config: wrong")) == "spec.config: wrong"
+
+
+@pytest.mark.parametrize(
+    ("category", "code"),
+    [
+        ("User", 64),
+        ("Internal", 70),
+        ("Infrastructure", 75),
+        ("OutOfMemory", 77),
+        ("Platform", 78),
+        ("Interruption", 143),
+        ("of a newer operator", 70),
+    ],
+)
+def test_a_failed_job_ends_the_command_as_its_run_would_here(category: str, code: int) -> None:
+    failure = {"reason": "Any", "message": "it failed", "category": category}
+
+    assert job_texts.exit_code(a_job("Failed", failure=failure)) == code
+
+
+def test_a_refused_job_must_be_changed_and_a_running_one_has_not_failed() -> None:
+    assert job_texts.exit_code(a_job("Failed", message="spec.config: wrong")) == 64
+    assert job_texts.exit_code(a_job("Running")) == 0
+    assert job_texts.exit_code(a_job("Succeeded")) == 0
+
+
+def test_each_attempt_says_how_it_ended() -> None:
+    attempts = [
+        {"number": 1, "result": "Interrupted", "reason": "Evicted", "stepsLost": 3},
+        {"number": 2, "result": "Running"},
+    ]
+
+    assert job_texts.attempts(a_job(attempts=attempts)) == [
+        "  1  Interrupted Evicted, 3 steps lost",
+        "  2  Running",
+    ]
+
+
+def test_answers_stand_below_their_prompt_and_give_a_terminal_no_orders() -> None:
+    known = {"prompt": "Name a\ncolour.", "before": "\x1b[2J", "after": "Blue."}
+
+    assert job_texts.answers(a_job(answers=[known, {"prompt": "Why?"}])) == [
+        "  asked     Name a colour.",
+        "    before: [2J",
+        "    after:  Blue.",
+        "  asked     Why?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pods", "attempt", "chosen"),
+    [
+        pytest.param([], 1, None, id="none is left"),
+        pytest.param([a_pod("b", index=1), a_pod("a", index=0)], 1, "a", id="node 0"),
+        pytest.param([a_pod("old"), a_pod("new", attempt=2)], 2, "new", id="the newest attempt"),
+        pytest.param([a_pod("old")], 2, "old", id="only an earlier attempt's is left"),
+        pytest.param(
+            [
+                a_pod("echo", index=0, phase="Failed", ended="2026-01-01T00:00:09Z"),
+                a_pod("first", index=1, phase="Failed", ended="2026-01-01T00:00:08Z"),
+                a_pod("well", index=2),
+            ],
+            1,
+            "first",
+            id="the first that failed",
+        ),
+    ],
+)
+def test_the_log_that_tells_most_is_read(
+    pods: list[dict[str, Any]], attempt: int, chosen: str | None
+) -> None:
+    assert job_texts.pod_to_read(a_job(attempt=attempt), pods) == chosen
+
+
+def test_without_a_terminal_there_is_a_line_for_each_change_and_every_tenth() -> None:
+    stream = StringIO()
+    display = WatchDisplay(stream)
+
+    def at(step: int) -> dict[str, Any]:
+        progress = {"step": step, "totalSteps": 40, "percent": step * 100 // 40, "loss": 1 / step}
+        return a_job(progress=progress | {"eta": "2m", "tokensPerSecond": 1234.5})
+
+    display.show(a_job("Starting", message="the pods start"))
+    for step in (1, 2, 3, 4, 5, 8, 8):
+        display.show(at(step))
+    display.show(a_job("Succeeded", message="done"))
+
+    assert stream.getvalue().splitlines() == [
+        "Starting: the pods start",
+        "Running: trains",
+        "  step 4/40 (10 %)  loss 0.25  1,234 tokens/s  ETA 2m",
+        "  step 8/40 (20 %)  loss 0.125  1,234 tokens/s  ETA 2m",
+        "Succeeded: done",
+    ]
+
+
+def test_kubectls_watch_is_read_document_by_document() -> None:
+    stream = StringIO('{\n    "a": {\n        "b": 1\n    }\n}\n{\n    "a": 2\n}\n{\n    "cut')
+
+    assert list(read_documents(stream)) == [{"a": {"b": 1}}, {"a": 2}]

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pod that brings results: it has the attempt's rights, and nothing of what training takes."""
+
+from typing import Any
+
+from finetune_cli.cluster.results_pod import build_pod
+from finetune_operator.job.manifests import build_attempt
+from support.factories import SETTINGS, a_job
+
+JOB = {
+    "apiVersion": "finetune.dev/v1alpha1",
+    "kind": "FineTuneJob",
+    "metadata": {"name": "balloon", "uid": "uid-of-job"},
+}
+MANY_GPUS = {
+    "resources": {"nodes": 2, "gpusPerNode": 8, "memory": "640Gi"},
+    "output": {"uri": "s3://models/x", "credentialsSecretRef": {"name": "object-store"}},
+    "modelCache": {"claimName": "hub"},
+    "podTemplate": {
+        "spec": {
+            "serviceAccountName": "reads-the-bucket",
+            "nodeSelector": {"pool": "gpu"},
+            "runtimeClassName": "nvidia",
+            "imagePullSecrets": [{"name": "registry"}],
+            "volumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+            "containers": [{"volumeMounts": [{"name": "ca", "mountPath": "/ca"}]}],
+        }
+    },
+}
+
+
+def a_pod(**given: Any) -> dict[str, Any]:
+    """As built from what the operator has made of a job."""
+    *_, batch_job = build_attempt(a_job(**given), 1, SETTINGS)
+    return build_pod(JOB, batch_job)
+
+
+def test_it_can_read_what_the_attempt_could_and_asks_for_no_gpu() -> None:
+    spec = a_pod(**MANY_GPUS)["spec"]
+    (container,) = spec["containers"]
+
+    assert spec["serviceAccountName"] == "reads-the-bucket"
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert {"nodeSelector", "runtimeClassName", "subdomain"}.isdisjoint(spec)
+    assert container["envFrom"] == [{"secretRef": {"name": "object-store"}}]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert "nvidia.com/gpu" not in str(container["resources"])
+
+
+def test_it_mounts_nothing_that_may_be_gone_or_is_large() -> None:
+    spec = a_pod(**MANY_GPUS)["spec"]
+    (container,) = spec["containers"]
+
+    assert [volume["name"] for volume in spec["volumes"]] == ["work", "tmp", "ca"]
+    assert [mount["name"] for mount in container["volumeMounts"]] == ["work", "tmp", "ca"]
+
+
+def test_it_ends_with_its_hour_and_with_its_job() -> None:
+    pod = a_pod()
+    (owner,) = pod["metadata"]["ownerReferences"]
+
+    assert owner["uid"] == "uid-of-job"
+    assert pod["spec"]["activeDeadlineSeconds"] == 3600
+    # Or the operator would take it for one of the attempt's.
+    assert not any("finetune.dev" in label for label in pod["metadata"]["labels"])

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A job file is read as the API server reads it."""
+
+from pathlib import Path
+
+import pytest
+
+from finetune_cli.files.job_file import Job, parse_job, processes_here, run_of
+from finetune_trainer.failures.errors import AttemptFailed
+
+EXAMPLES = [
+    path
+    for path in sorted((Path(__file__).parents[3] / "configs" / "examples").glob("*.yaml"))
+    if "kind: FineTuneJob" in path.read_text()
+]
+
+
+HEAD = "apiVersion: finetune.dev/v1alpha1\nkind: FineTuneJob\nmetadata: {name: balloon}\n"
+CONFIG = "model_name_or_path: s3://models/tiny, dataset_name: s3://datasets/tiny"
+
+
+def parse(config: str = "seed: 1", **sections: str) -> Job:
+    sections = {"output": "{uri: s3://models/balloon}"} | sections
+    spec = "".join(f"  {name}: {text}\n" for name, text in sections.items())
+    return parse_text(f"{HEAD}spec:\n  config: {{{CONFIG}, {config}}}\n{spec}")
+
+
+def parse_text(text: str, output: str | None = None) -> Job:
+    return parse_job(text.encode(), "job.yaml", output=output)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_is_a_job(path: Path) -> None:
+    job = parse_job(path.read_bytes(), path.name)
+
+    assert job.output_uri
+
+
+def test_the_same_job_is_the_same_run_wherever_it_writes() -> None:
+    job = parse("learning_rate: 1e-4")
+
+    here = run_of(job, "file:///here", processes=1, port=1)
+    there = run_of(job, "s3://there", processes=2, port=2)
+
+    assert here.run_id == there.run_id
+
+
+def test_a_run_token_makes_another_run() -> None:
+    first, second = parse(), parse(runToken="again")
+
+    assert (
+        run_of(first, "file:///x", processes=1, port=1).run_id
+        != run_of(second, "file:///x", processes=1, port=1).run_id
+    )
+
+
+@pytest.mark.parametrize(
+    ("gpus_wanted", "gpus_here", "expected"), [(0, 0, 1), (2, 0, 1), (2, 1, 1), (2, 4, 2)]
+)
+def test_one_process_per_gpu_that_is_wanted_and_there(
+    gpus_wanted: int, gpus_here: int, expected: int
+) -> None:
+    job = parse(resources=f"{{gpusPerNode: {gpus_wanted}}}")
+
+    assert processes_here(job, gpus_here) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param("a: [1, 2", "job.yaml:1:4: found \\[ without its end", id="no YAML"),
+        pytest.param("kind: Pod", "holds 0 FineTuneJobs", id="another kind"),
+        pytest.param(f"{HEAD}---\n{HEAD}", "holds 2 FineTuneJobs", id="two"),
+        pytest.param(HEAD, "job.yaml:1:1: spec: missing", id="no spec"),
+        pytest.param(
+            f"{HEAD}spec: {{config: 3}}",
+            "job.yaml:4:8: spec.config: found 3, expected a mapping",
+            id="no config",
+        ),
+        pytest.param(
+            f"{HEAD}spec:\n  output: {{uri: s3://x}}\n  config: {{{CONFIG},\n  learning_rte: 1}}",
+            "job.yaml:7:3: spec.config.learning_rte: .*did you mean learning_rate",
+            id="a typing mistake",
+        ),
+        pytest.param(
+            f"{HEAD}spec:\n  config: {{{CONFIG}}}",
+            "job.yaml:4:1: spec.output: missing",
+            id="no output",
+        ),
+        pytest.param(
+            f"{HEAD}spec:\n  config: {{{CONFIG}}}\n  output: {{}}",
+            "job.yaml:6:3: spec.output.uri: missing",
+            id="no place for the result",
+        ),
+    ],
+)
+def test_what_validate_refuses_is_refused_with_its_line(text: str, sentence: str) -> None:
+    with pytest.raises(AttemptFailed, match=sentence):
+        parse_text(text)
+
+
+def test_a_result_may_go_into_a_folder_of_this_machine() -> None:
+    job = parse(output="{uri: file:///results}")
+
+    assert job.output_uri == "file:///results"
+
+
+def test_a_place_given_here_replaces_that_of_the_job() -> None:
+    job = parse_text(f"{HEAD}spec:\n  config: {{{CONFIG}}}", output="results")
+
+    assert job.output_uri == "results"
+
+
+def test_what_is_seldom_meant_is_kept_with_its_line() -> None:
+    job = parse("max_seq_length: 256")
+
+    assert any("job.yaml:5:" in line and "max_length" in line for line in job.warnings)

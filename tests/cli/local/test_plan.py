@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`finetune plan`: what a job would do and need, without torch, a GPU or a cluster."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from finetune_cli.local.command_line import main
+
+MODEL: Mapping[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+    "vocab_size": 128256,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+}
+"""The numbers of Llama 3.2 1B."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps(MODEL))
+    (tmp_path / "train.jsonl").write_text('{"text": "words"}\n' * 100)
+    return tmp_path
+
+
+def plan(folder: Path, *options: str, gpus: int = 2, **config: Any) -> int:
+    job = {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "balloon"},
+        "spec": {
+            "config": {
+                "model_name_or_path": str(folder / "model"),
+                "dataset_name": str(folder / "train.jsonl"),
+                "learning_rate": 2e-4,
+                "use_peft": True,
+                "num_train_epochs": 2,
+                "per_device_train_batch_size": 4,
+                "gradient_accumulation_steps": 2,
+                **config,
+            },
+            "resources": {"nodes": 1, "gpusPerNode": gpus},
+            "output": {"uri": "s3://models/balloon"},
+        },
+    }
+    (folder / "job.yaml").write_text(yaml.safe_dump(job))
+    return main(["plan", "job.yaml", *options])
+
+
+def planned(folder: Path, capsys: pytest.CaptureFixture[str], **config: Any) -> dict[str, Any]:
+    assert plan(folder, "--output", "json", **config) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_it_says_what_would_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert plan(folder) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "balloon: 1 node x 2 processes"
+    told = {line[2:16].strip(): line[16:] for line in lines[1:] if line[2:16].strip()}
+    assert told["model"].endswith("model (llama, 1.24 billion parameters)")
+    assert told["trains"] == (
+        "LoRA of rank 16 on the modules that PEFT has for it: "
+        "1.7 million parameters (0.14% of the model's)"
+    )
+    assert told["precision"] == "weights in float32, computed in bfloat16"
+    assert told["strategy"] == "DDP over 2 processes"
+    assert told["batch"] == "4 rows x 2 accumulated x 2 processes = 16 rows a step"
+    assert told["rows"] == "cut at 1024 tokens (max_length)"
+    assert told["steps"] == "14"
+    assert told["memory"].endswith("estimated for each process")
+
+
+@pytest.mark.parametrize(
+    ("config", "steps"),
+    [
+        pytest.param({}, 14, id="rows on this disk are counted"),
+        pytest.param({"max_steps": 30}, 30, id="max_steps wins"),
+        pytest.param({"num_train_epochs": 0.5}, 4, id="half an epoch"),
+        pytest.param({"packing": True}, None, id="packing is known when the data is read"),
+        pytest.param({"dataset_name": "s3://data/x"}, None, id="data elsewhere is not read"),
+    ],
+)
+def test_steps_are_counted_where_that_is_cheap(
+    folder: Path, capsys: pytest.CaptureFixture[str], config: Mapping[str, Any], steps: int | None
+) -> None:
+    assert planned(folder, capsys, **config)["steps"] == steps
+
+
+def test_the_last_layers_alone_need_less(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = planned(folder, capsys, use_peft=False)
+    last = planned(folder, capsys, use_peft=False, num_layers_unfrozen=2)
+
+    assert last["method"] == "the last 2 layers with norm and head"
+    assert last["trainableParameters"] < whole["trainableParameters"] == whole["parameters"]
+    for part in ("gradients", "optimizer"):
+        assert last["memory"]["parts"][part] < whole["memory"]["parts"][part] / 3
+    assert last["memory"]["parts"]["weights"] == whole["memory"]["parts"]["weights"]
+
+
+def test_programs_get_every_part_of_the_memory(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory = planned(folder, capsys)["memory"]
+
+    parts = ["weights", "gradients", "optimizer", "activations", "working", "overhead"]
+    assert list(memory["parts"]) == parts
+    assert memory["totalBytes"] == sum(memory["parts"].values())
+
+
+def test_a_job_that_fits_is_told_what_is_left(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan(folder, "--gpu-memory", "80Gi") == 0
+
+    assert "  fits          in 80Gi, " in capsys.readouterr().out
+
+
+def test_a_job_that_does_not_fit_is_told_what_to_set(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan(folder, "--gpu-memory", "6Gi") == 0
+
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "does not fit" in line]
+    assert "more than 6Gi: set dtype: bfloat16 (" in line
+
+
+def test_a_model_out_of_reach_leaves_the_rest_of_the_plan(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan(folder, model_name_or_path=str(folder / "nowhere")) == 0
+
+    told = capsys.readouterr().out
+    assert "  memory        unknown: there is no config.json at " in told
+    assert "16 rows a step" in told
+
+
+def test_a_wrong_job_is_refused_as_validate_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan(folder, learning_rte=1e-4) == 64
+
+    assert "did you mean learning_rate?" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "nothing.yaml"]) == 66
+
+    assert "nothing.yaml cannot be read" in capsys.readouterr().err
+
+
+def test_a_wrong_size_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        plan(folder, "--gpu-memory", "plenty")
+
+    assert "expected an amount of memory such as 24Gi" in capsys.readouterr().err
+
+
+def test_planning_imports_no_torch(folder: Path) -> None:
+    assert plan(folder) == 0
+    script = (
+        "import sys; from finetune_cli.local.command_line import main; "
+        "main(['plan', 'job.yaml']); sys.exit('torch' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True)
+
+    assert done.returncode == 0, done.stderr

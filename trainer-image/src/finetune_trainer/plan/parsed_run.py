@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run as the trainer carries it: the document's config is parsed once, here. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from finetune_contract.run import JobReference, Run, World
+from finetune_spec.config import SftConfig, read_config
+from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedRun:
+    """One attempt at a run."""
+
+    job: JobReference
+    run_id: str
+    attempt: int
+    config: SftConfig
+    """The user's, with what this attempt sets otherwise."""
+    output_uri: str
+    world: World
+    adjustments: Mapping[str, Any]
+    """Those: the report lists them. They are in the config already."""
+
+    def adjusted(self, settings: Mapping[str, Any]) -> "ParsedRun":
+        """The run with more that this attempt sets otherwise."""
+        return replace(
+            self,
+            config=self.config.adjusted(settings),
+            adjustments={**self.adjustments, **settings},
+        )
+
+
+def parse_run(document: Run, trl_version: str = NEWEST) -> ParsedRun:
+    """The run of this document, by the keys of this TRL, or of the newest for one without a schema.
+
+    It is not checked yet.
+    """
+    schema = load_schema(trl_version if trl_version in known_versions() else NEWEST)
+    return ParsedRun(
+        job=document.job,
+        run_id=document.run_id,
+        attempt=document.attempt,
+        config=read_config({**document.config, **document.adjustments}, schema),
+        output_uri=document.output_uri,
+        world=document.world,
+        adjustments=document.adjustments,
+    )
