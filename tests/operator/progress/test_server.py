@@ -234,9 +234,10 @@ def test_an_address_with_too_many_reports_on_their_way_is_told_to_wait(
                 headers = {"Authorization": "Bearer good"}
                 answer = await client.post(PATH.format("balloon"), data=OURS, headers=headers)
                 assert answer.status == 200, "another address is heard"
+                # Before the server is stopped, which would wait for them.
+                for _, writer in opened:
+                    writer.transport.abort()
             for task in waiting:
                 task.cancel()
-            for _, writer in opened:
-                writer.transport.abort()
 
     asyncio.run(scene())
