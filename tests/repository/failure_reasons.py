@@ -58,6 +58,11 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
         "test_a_disk_that_fills_up_is_the_nodes_fault": (Reason.DISK_FULL,),
         "test_a_node_without_memory_for_a_tensor_is_the_nodes_fault": (Reason.HOST_OUT_OF_MEMORY,),
     },
+    "trainer/ranks/test_hostile_checkpoints.py": {
+        "test_a_run_does_not_go_on_from_a_checkpoint_that_would_run_code": (
+            Reason.CHECKPOINT_UNSAFE,
+        ),
+    },
     "trainer/failures/test_hub_failures.py": {
         "test_whose_fault_a_hubs_answer_is": (Reason.REVISION_NOT_FOUND, Reason.HUB_ACCESS_DENIED),
         "test_what_a_hub_objects_to_is_the_users": (Reason.HUB_REFUSED,),

@@ -191,6 +191,9 @@ class Reason(StrEnum):
     WORLD_SIZE_CHANGED = ("WorldSizeChanged", Category.USER,
         "a checkpoint of another number of processes, where the strategy cannot reshard it",
         "the ways out")
+    CHECKPOINT_UNSAFE = ("CheckpointUnsafe", Category.USER,
+        "what a checkpoint names that no trainer saves: it was not loaded, and no code of it ran",
+        "see who can write to the output place; delete the checkpoint")
     DISTRIBUTION_MISMATCH = ("DistributionMismatch", Category.USER,
         "ranks that were told to share the work differently",
         "take out what `env` says otherwise")

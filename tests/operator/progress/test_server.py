@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from finetune_contract.limits import MAX_PROGRESS_BYTES
@@ -14,6 +15,7 @@ from finetune_contract.progress import Progress
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.objects.names import JobKey
+from finetune_operator.progress import server as server_module
 from finetune_operator.progress.authentication import TokenChecker
 from finetune_operator.progress.server import ProgressServer, build_app
 from finetune_operator.progress.writer import ProgressWriter
@@ -179,3 +181,63 @@ def test_report_that_nobody_can_judge_now_may_come_again_later(
 )
 def test_health(path: str, state: dict[str, bool], status: int) -> None:
     assert ask("GET", path, **state)[0] == status
+
+
+def an_app() -> web.Application:
+    api, cache = FakeApi(), ObjectCache()
+    api.review = review
+    cache.remember(Kind.JOB, a_job_body())
+    cache.remember(Kind.TRAINING_JOB, a_training_job())
+    cache.remember(Kind.POD, a_pod())
+    checker = TokenChecker(api, lambda: 0.0)
+    server = ProgressServer(cache, checker, RecordingWriter(api, cache))
+    return build_app(server, is_healthy=lambda: True, is_ready=lambda: True)
+
+
+HALF = (
+    f"POST {PATH.format('balloon')} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n"
+    "Content-Length: 1000\r\n\r\n{"
+).encode()
+
+
+def test_a_report_whose_end_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "BODY_TIMEOUT_SECONDS", 0.05)
+
+    async def scene() -> None:
+        async with TestServer(an_app()) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(HALF)
+            assert b"408" in await reader.readline()
+            writer.close()
+
+    asyncio.run(scene())
+
+
+def test_an_address_with_too_many_reports_on_their_way_is_told_to_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "BODY_TIMEOUT_SECONDS", 3600.0)
+
+    async def scene() -> None:
+        async with TestServer(an_app()) as server:
+            opened = [
+                await asyncio.open_connection("127.0.0.1", server.port, local_addr=("127.0.0.2", 0))
+                for _ in range(server_module.MOST_POSTS_OF_A_PEER + 1)
+            ]
+            for _, writer in opened:
+                writer.write(HALF)
+            told = [asyncio.ensure_future(reader.readline()) for reader, _ in opened]
+            done, waiting = await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
+
+            assert [b"429" in task.result() for task in done] == [True]
+            async with TestClient(server) as client:
+                headers = {"Authorization": "Bearer good"}
+                answer = await client.post(PATH.format("balloon"), data=OURS, headers=headers)
+                assert answer.status == 200, "another address is heard"
+                # Before the server is stopped, which would wait for them.
+                for _, writer in opened:
+                    writer.transport.abort()
+            for task in waiting:
+                task.cancel()
+
+    asyncio.run(scene())

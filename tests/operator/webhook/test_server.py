@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from finetune_operator.objects.raw import Body
+from finetune_operator.webhook import server as server_module
 from finetune_operator.webhook.certificates.x509 import KeyPair, make_self_signed
 from finetune_operator.webhook.server import (
     MAX_BODY_BYTES,
@@ -191,3 +192,30 @@ def test_what_only_the_model_tells_is_refused_before_the_job_is_stored() -> None
 
     assert not response["allowed"]
     assert "512" in response["status"]["message"]
+
+
+def test_half_sent_bodies_keep_no_review_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "BODY_TIMEOUT_SECONDS", 3600.0)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n".encode() + b'{"kind'
+
+    async def scene(server: WebhookServer) -> None:
+        context = ssl.create_default_context(cadata=KEYS.certificates.decode())
+        halves = []
+        for number in range(40):
+            halves.append(
+                await asyncio.open_connection(
+                    "127.0.0.1",
+                    server.port,
+                    ssl=context,
+                    server_hostname=NAME,
+                    local_addr=(f"127.0.1.{number % 8 + 1}", 0),
+                )
+            )
+            halves[-1][1].write(head)
+            await halves[-1][1].drain()
+
+        assert (await Client(server.port, KEYS).review(a_review()))["response"]["allowed"]
+        for _, writer in halves:
+            writer.transport.abort()
+
+    serve(scene)

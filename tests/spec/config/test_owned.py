@@ -32,6 +32,43 @@ def test_a_token_in_the_config_is_led_to_the_secret() -> None:
     assert refusals({"hub_token": "hf_abc"}) == [f"hub_token: {IN_PLAIN_SIGHT}, as HF_TOKEN"]
 
 
+@pytest.mark.parametrize(
+    ("config", "path"),
+    [
+        pytest.param({"model_init_kwargs": {"token": "x1"}}, "model_init_kwargs.token", id="token"),
+        pytest.param(
+            {"model_init_kwargs": '{"token": "x1"}'}, "model_init_kwargs.token", id="JSON as text"
+        ),
+        pytest.param(
+            {"model_init_kwargs": {"a": [{"b": [{"client_secret": "x1"}]}]}},
+            "model_init_kwargs.a[0].b[0].client_secret",
+            id="in lists",
+        ),
+        pytest.param(
+            {"model_init_kwargs": {"storage_options": {"apiKey": "x1"}}},
+            "model_init_kwargs.storage_options.apiKey",
+            id="no underscore",
+        ),
+    ],
+)
+def test_a_secret_below_a_key_is_refused_where_it_stands(config: dict[str, Any], path: str) -> None:
+    assert f"{path}: {IN_PLAIN_SIGHT}" in refusals(config)
+    assert "x1" not in " ".join(refusals(config)), "no message shows a value"
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        pytest.param({"token": True}, id="take it from the environment"),
+        pytest.param({"token": ""}, id="none"),
+        pytest.param({"eos_token": "</s>", "image_token": "<image>"}, id="of a vocabulary"),
+        pytest.param({"max_tokens": "12", "tokenizer": "x"}, id="another word"),
+    ],
+)
+def test_what_is_called_like_a_secret_and_is_none_is_let_through(below: dict[str, Any]) -> None:
+    assert not any(IN_PLAIN_SIGHT in told for told in refusals({"model_init_kwargs": below}))
+
+
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])
 def test_what_the_launcher_tells_the_ranks_is_not_the_configs(name: str) -> None:
     assert refusals({"env": {name: 1}}) == [

@@ -11,6 +11,7 @@ import pytest
 
 from finetune_contract.outcome import Category, Failure
 from finetune_trainer.failures.redaction import Redaction
+from finetune_trainer.publication.report.story import config_text
 from trainer.runs import a_run
 
 ENVIRONMENT = {
@@ -59,6 +60,31 @@ def test_what_a_config_holds_is_hidden_too() -> None:
     told = Redaction.of({}, config).text("given-in-yaml and given-in-env and eos_token")
 
     assert told == "*** and *** and eos_token"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_init_kwargs": {"token": "nested-value"}},
+        {"model_init_kwargs": '{"token": "nested-value"}'},
+        {"datasets": [{"storage_options": {"secret": "nested-value"}}]},
+        {"a": {"b": [[{"api_key": "nested-value"}]]}},
+    ],
+    ids=["a mapping", "JSON as text", "a list", "lists of lists"],
+)
+def test_what_a_config_holds_at_any_depth_is_hidden(config: dict[str, Any]) -> None:
+    assert Redaction.of({}, config).text("got nested-value here") == "got *** here"
+    assert "nested-value" not in Redaction.of({}, config).text(config_text(config))
+
+
+def test_a_report_hides_nested_secrets_that_yaml_would_fold_or_escape() -> None:
+    long = "with spaces and 'quotes' " * 8 + "\x07"
+
+    told = config_text({"model_init_kwargs": {"token": long, "eos_token": "</s>"}, "seed": 1})
+
+    assert "quotes" not in told
+    assert "token: '***'" in told
+    assert "</s>" in told
 
 
 @pytest.mark.parametrize(

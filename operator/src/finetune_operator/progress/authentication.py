@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who posts progress: the pod that a token is bound to, and whether it may speak for a job."""
 
+import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
@@ -20,6 +21,8 @@ VALID_FOR = timedelta(seconds=60)
 """How long a token that was good is taken for good: trainers report every few seconds."""
 INVALID_FOR = timedelta(seconds=10)
 MAX_REMEMBERED = 10_000
+MOST_REVIEWS = 32
+"""On their way at a time: made-up tokens cost the API server too."""
 
 _POD_NAME = "authentication.kubernetes.io/pod-name"
 _POD_UID = "authentication.kubernetes.io/pod-uid"
@@ -42,6 +45,7 @@ class TokenChecker:
         self._monotonic = monotonic
         self._answers: OrderedDict[str, tuple[float, Bearer | None]] = OrderedDict()
         self._is_answered = True
+        self._reviews = asyncio.Semaphore(MOST_REVIEWS)
 
     async def find_bearer(self, token: str, job: Body) -> Bearer | None:
         """Who holds this token, if it is authentic and was made for progress of this job.
@@ -78,15 +82,14 @@ class TokenChecker:
         self._is_answered = error is None
 
     async def _review(self, token: str, audience: str) -> Bearer | None:
-        review = await self._api.create(
-            TOKEN_REVIEWS,
-            {
-                "apiVersion": TOKEN_REVIEWS.api_version,
-                "kind": "TokenReview",
-                "metadata": {},
-                "spec": {"token": token, "audiences": [audience]},
-            },
-        )
+        asked = {
+            "apiVersion": TOKEN_REVIEWS.api_version,
+            "kind": "TokenReview",
+            "metadata": {},
+            "spec": {"token": token, "audiences": [audience]},
+        }
+        async with self._reviews:
+            review = await self._api.create(TOKEN_REVIEWS, asked)
         return parse_review(review.get("status", {}), audience)
 
 

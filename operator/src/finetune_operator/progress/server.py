@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP endpoint of a replica: trainers post progress, the kubelet asks for health."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 from aiohttp import web
@@ -17,6 +19,10 @@ from finetune_operator.progress.writer import ProgressWriter
 from finetune_operator.telemetry.metrics import count_report
 
 RETRY_AFTER_SECONDS = 10
+BODY_TIMEOUT_SECONDS = 5.0
+MOST_POSTS_OF_A_PEER = 16
+"""At a time, each of which may have the API server review a token. A pod sends one after another;
+some networks show all pods of a node under one address."""
 PROGRESS_PATH = f"{FINETUNE_JOBS.path('{namespace}', '{name}')}/progress"
 
 
@@ -27,9 +33,20 @@ class ProgressServer:
         self._cache = cache
         self._checker = checker
         self._writer = writer
+        self._posts_of: Counter[str] = Counter()
 
     async def post_progress(self, request: web.Request) -> web.Response:
-        answer = await self._answer(request)
+        peer = request.remote or ""
+        if self._posts_of[peer] >= MOST_POSTS_OF_A_PEER:
+            answer = _later("this address has as many reports on their way as it may", 429)
+        else:
+            self._posts_of[peer] += 1
+            try:
+                answer = await self._answer(request)
+            finally:
+                self._posts_of[peer] -= 1
+                # None is kept of whoever has gone.
+                self._posts_of += Counter()
         count_report(answer.status)
         return answer
 
@@ -54,7 +71,12 @@ class ProgressServer:
         if speaker.attempt != speaker.current:
             return _refusal(403, _of_earlier_attempt(name, speaker))
         try:
-            progress = Progress.from_body(await request.read())
+            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+                body = await request.read()
+        except TimeoutError:
+            return _refusal(408, f"the body did not come within {BODY_TIMEOUT_SECONDS:g} s")
+        try:
+            progress = Progress.from_body(body)
         except InvalidDocument as invalid:
             return _refusal(400, str(invalid))
         self._writer.report(key, speaker.attempt, progress)
@@ -83,8 +105,8 @@ def _bearer_token(header: str) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-def _later(message: str) -> web.Response:
-    answer = _refusal(503, message)
+def _later(message: str, status: int = 503) -> web.Response:
+    answer = _refusal(status, message)
     answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return answer
 

@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from aiohttp import web
-
+from finetune_operator.inbound.listening import Listener
 from finetune_operator.kube.cache import Kind, ObjectCache, schedule_of
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.jobs import KubeCluster
@@ -70,16 +69,18 @@ class Replica:
         """Returns when the cache is warm; events may come from then on."""
         settings = self._settings
         self._api = await KubeApi.connect(settings.kubeconfig)
+        # Connections of its own: whoever can have tokens reviewed must not make the Lease wait.
+        self._lease_api = await KubeApi.connect(settings.kubeconfig)
         self._writer = ProgressWriter(self._api, self._cache, settings.progress_interval, _now)
         self._server = await self._serve()
         try:
             await self._warm_up()
         except asyncio.CancelledError:
-            await self._server.cleanup()
-            await self._api.close()
+            await self._server.stop()
+            await self._close_clients()
             raise
         clock = Clock(monotonic=time.monotonic, now=_now)
-        lease = KubeLease(self._api, settings.namespace)
+        lease = KubeLease(self._lease_api, settings.namespace)
         leadership = Leadership(lease, settings.identity, Timing(), clock)
         self._leadership = leadership
         self._gauges.expose()
@@ -100,9 +101,9 @@ class Replica:
             task.cancel()
             await asyncio.wait([task])
         self._gauges.withdraw()
-        await self._server.cleanup()
+        await self._server.stop()
         await self._writer.flush()
-        await self._api.close()
+        await self._close_clients()
         self.has_stopped.set()
         say("replica stopped", identity=self._settings.identity)
 
@@ -204,14 +205,17 @@ class Replica:
         # Ends with the replica.
         await asyncio.Event().wait()
 
-    async def _serve(self) -> web.AppRunner:
+    async def _serve(self) -> Listener:
         checker = TokenChecker(self._api, time.monotonic)
         server = ProgressServer(self._cache, checker, self._writer)
         app = build_app(server, is_healthy=self.is_healthy, is_ready=self.is_ready)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, self._settings.listen_address, self._settings.port).start()
-        return runner
+        listener = Listener(app, self._settings.listen_address, self._settings.port)
+        await listener.start()
+        return listener
+
+    async def _close_clients(self) -> None:
+        await self._api.close()
+        await self._lease_api.close()
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

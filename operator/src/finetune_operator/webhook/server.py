@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTPS endpoint that the API server asks about jobs and schedules; every replica has one."""
 
-import asyncio
 import os
 import ssl
 from collections.abc import Mapping
@@ -9,6 +8,8 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from finetune_contract.documents import parse_kept
+from finetune_operator.inbound.bodies import Bodies, BodyGaveWay, BodyTooLarge
+from finetune_operator.inbound.listening import Listener
 from finetune_operator.kube.model_configs import FindModel, knows_no_model
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.settings import Settings
@@ -29,26 +30,25 @@ PATH = "/validate-finetunejob"
 
 MAX_BODY_BYTES = 8 * 2**20
 """A job before and after an update, each of which the API server takes up to 3 MiB of."""
-MAX_BODIES = 4
-"""As many are in memory at a time, whoever sends them: anybody in the cluster can."""
-BODY_TIMEOUT_SECONDS = 5
+MAX_BODY_BYTES_TOGETHER = 4 * MAX_BODY_BYTES
+"""As much is in memory at a time, whoever sends it: anybody in the cluster can."""
+BODY_TIMEOUT_SECONDS = 3.0
+"""The API server waits for 5 for the whole answer."""
 
 
 class WebhookServer:
     """Listens from the first certificate on."""
 
     def __init__(self, app: web.Application, address: str, port: int) -> None:
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
-        self._address = address
-        self._port = port
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._listener = Listener(app, address, port, self._context, shutdown_seconds=2)
         self._shown: KeyPair | None = None
         self._is_listening = False
 
     @property
     def port(self) -> int:
         """The one that it listens on, where any would do (0)."""
-        return int(self._runner.addresses[0][1])
+        return self._listener.port
 
     async def show(self, keys: KeyPair) -> None:
         """From the next connection on, this certificate is shown.
@@ -61,32 +61,33 @@ class WebhookServer:
             _load(keys, self._context)
             self._shown = keys
         if not self._is_listening:
-            await self._listen()
+            await self._listener.start()
+            self._is_listening = True
+            say("webhook serves", port=self.port)
 
     async def stop(self) -> None:
-        await self._runner.cleanup()
-
-    async def _listen(self) -> None:
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._address, self._port, ssl_context=self._context)
-        await site.start()
-        self._is_listening = True
-        say("webhook serves", port=self.port)
+        await self._listener.stop()
 
 
 def build_webhook_app(
     settings: Settings, find_model: FindModel = knows_no_model
 ) -> web.Application:
-    bodies = asyncio.Semaphore(MAX_BODIES)
+    bodies = Bodies(
+        most_bytes=MAX_BODY_BYTES,
+        most_bytes_together=MAX_BODY_BYTES_TOGETHER,
+        seconds=BODY_TIMEOUT_SECONDS,
+    )
 
     async def post_review(request: web.Request) -> web.Response:
-        async with bodies:
-            try:
-                async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                    content = await request.read()
-                asked = parse_review(parse_kept(content, "the review", MAX_BODY_BYTES))
-            except (ValueError, TimeoutError) as error:
-                return web.Response(status=400, text=f"{error}\n")
+        try:
+            async with bodies.reading(request.remote or "", request.content.iter_any()) as body:
+                asked = parse_review(parse_kept(body, "the review", MAX_BODY_BYTES))
+        except BodyTooLarge as error:
+            return web.Response(status=413, text=f"{error}\n")
+        except BodyGaveWay as error:
+            return web.Response(status=503, text=f"{error}\n")
+        except (ValueError, TimeoutError) as error:
+            return web.Response(status=400, text=f"{error}\n")
         return web.json_response(render_review(asked, await answer(asked, settings, find_model)))
 
     app = web.Application(client_max_size=MAX_BODY_BYTES)

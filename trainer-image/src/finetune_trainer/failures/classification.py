@@ -19,9 +19,10 @@ from finetune_trainer.failures.raised import Raised
 def classify(error: BaseException, stage: Stage) -> Failure:
     """Whose mistake an exception is.
 
-    Precedence: a failure that says so itself; memory; disk; a compiler; the device; a lost peer;
-    the hub; then, before training began, what the libraries object to is the user's config, model
-    or data. What only code can get wrong is nobody's but ours and theirs, whatever was being done.
+    Precedence: a failure that says so itself; a checkpoint that is no data; memory; disk; a
+    compiler; the device; a lost peer; the hub; then, before training began, what the libraries
+    object to is the user's config, model or data. What only code can get wrong is nobody's but ours
+    and theirs, whatever was being done.
     """
     found = Raised.of(error, stage)
     for rule in _RULES:
@@ -36,6 +37,28 @@ def classify(error: BaseException, stage: Stage) -> Failure:
 def _says_so_itself(found: Raised) -> Failure | None:
     """Also where a library has wrapped it, as `datasets` does."""
     return next((link.failure for link in found.chain if isinstance(link, AttemptFailed)), None)
+
+
+NO_DATA = "Weights only load failed"
+"""How torch begins to tell that a file is no plain data."""
+
+_NAMED = re.compile(r"[Uu]nsupported (?:global: |class )?(?:GLOBAL )?(\w+(?:\.\w+)+)")
+
+
+def _checkpoint(found: Raised) -> Failure | None:
+    """While training nothing is loaded but checkpoints. torch's own text says how to load it all
+    the same, which is the wrong advice."""
+    if found.stage is not Stage.TRAINING or NO_DATA not in found.text:
+        return None
+    named = _NAMED.search(found.text)
+    what = f"names {named[1]}" if named else "is no plain data"
+    return found.failure(
+        Reason.CHECKPOINT_UNSAFE,
+        "find out who can write to spec.output.uri; then delete the checkpoint that was written "
+        "there, or give the job another output",
+        f"a file of the checkpoint to go on from {what}, which no trainer saves: loading it could "
+        "run somebody's code, so it was not loaded",
+    )
 
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -177,6 +200,7 @@ def _preparation(found: Raised) -> Failure | None:
 
 _RULES: tuple[Callable[[Raised], Failure | None], ...] = (
     _says_so_itself,
+    _checkpoint,
     machine_failures.gpu_memory,
     machine_failures.host_memory,
     machine_failures.data_worker,

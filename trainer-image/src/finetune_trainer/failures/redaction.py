@@ -6,6 +6,7 @@ A secret is known by the name of the variable or config key that holds it, by it
 shape. Only `hide_in_output` changes anything outside of here.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,7 @@ _NAME = re.compile(
 _NO_SECRET = re.compile(
     # Names of places and identities, and what tokens are to a language model.
     r"(_FILE|_PATH|_DIR|_FOLDER|_URL|_URI|_ID|_TTL|_NAME|TOKENIZERS_PARALLELISM|MAX_TOKENS"
-    r"|_TOKENS|KUBEFLOW_TRAINER_SERVER_TOKEN|EOS_TOKEN|PAD_TOKEN|BOS_TOKEN|UNK_TOKEN)$",
+    r"|_TOKENS|KUBEFLOW_TRAINER_SERVER_TOKEN|(EOS|PAD|BOS|UNK|SEP|CLS|MASK|IMAGE|VIDEO|AUDIO|VISION|STOP|START|END)_TOKEN)$",
     re.IGNORECASE,
 )
 _USER_IN_URL = re.compile(r"(?<=://)[^/\s@'\"?#]+(?=@)")
@@ -55,10 +56,8 @@ class Redaction:
     def of(
         cls, environment: Mapping[str, str], config: Mapping[str, Any] | None = None
     ) -> "Redaction":
-        """Those that the environment and the config (its `env` block too) hold."""
+        """Those that the environment and the config hold, at any depth."""
         found = {*_secrets(environment), *_secrets(config or {}), *_in_addresses(config)}
-        if isinstance(block := (config or {}).get("env"), Mapping):
-            found |= {*_secrets(block)}
         # The longer first, where one is a part of another.
         return cls(tuple(sorted(found, key=lambda value: (-len(value), value))))
 
@@ -78,11 +77,35 @@ class Redaction:
         )
 
 
-def _secrets(named: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in named.items():
-        is_secret = _NAME.search(str(name)) and not _NO_SECRET.search(str(name))
-        if is_secret and isinstance(value, str) and len(value) >= SHORTEST:
-            yield value
+def is_secret_name(name: object) -> bool:
+    """Whether what stands under this name is to be hidden."""
+    return _NAME.search(str(name)) is not None and _NO_SECRET.search(str(name)) is None
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    """Those in a mapping, and in all that it holds, JSON written as text too."""
+    if isinstance(value, str):
+        value = _read(value)
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _secrets(item)
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if is_secret_name(name) and isinstance(item, str):
+                if len(item) >= SHORTEST:
+                    yield item
+            else:
+                yield from _secrets(item)
+
+
+def _read(text: str) -> Any:
+    """The mapping or list that a text holds as JSON: TRL takes `model_init_kwargs` so, too."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _in_addresses(value: Any) -> Iterator[str]:

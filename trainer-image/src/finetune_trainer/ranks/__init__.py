@@ -8,6 +8,7 @@ Doors: `launcher` and `rank`, two processes, and `arguments`, for the config's s
 - `training`: what a rank does, from top to bottom.
 - `arguments/`: the config as TRL's parser reads it, and the keys that are ours.
 - `world`: whether as many processes train together as were promised.
+- `unpickling`: a checkpoint holds data and no code, whoever wrote it.
 - `data/`: from what a config names to what TRL trains on.
 - `building`: the trainer, as TRL's `sft.py` builds it.
 - `callbacks/`: what the trainer's loop calls: progress, stopping, handing over checkpoints.

@@ -45,6 +45,7 @@ from finetune_trainer.ranks.sharding import (
     let_go,
     load_whole_from_here_on,
 )
+from finetune_trainer.ranks.unpickling import allow_deepspeed, load_only_data
 from finetune_trainer.ranks.world import (
     require_planned_sharding,
     require_promised_gpus,
@@ -74,6 +75,9 @@ def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult
     with classifying(Stage.CONFIG):
         arguments = read_arguments(workspace.config)
     require_promised_world(arguments.training, settings)
+    load_only_data()
+    if arguments.training.deepspeed_plugin is not None:
+        allow_deepspeed()
     let_fsdp_use_cpus(arguments.training)
     let_deepspeed_use_cpus(arguments.training)
     beat_with_data(heart)

@@ -10,6 +10,7 @@ from typing import Any
 from finetune_spec.config.parse.schema import Schema
 from finetune_spec.config.parse.spellings import OLDER, RETIRED, Retired
 from finetune_spec.config.problem import Problem, quoted, warning
+from finetune_spec.config.suggest.nested_secrets import check_nested_secrets
 from finetune_spec.config.suggest.owned import (
     OPERATOR_OWNED,
     check_environment,
@@ -86,6 +87,7 @@ def check_model_and_data(config: Mapping[str, Any], schema: Schema) -> Iterator[
 KEY_CHECKS = (
     check_unknown_keys,
     check_owned_keys,
+    check_nested_secrets,
     check_environment,
     check_older_spellings,
     check_warmup_ratio,

@@ -17,7 +17,7 @@ OPERATOR_OWNED = {
 
 _SECRET = "spec.output.credentialsSecretRef"
 
-_IN_PLAIN_SIGHT = f"a job can be read by others: put it into the Secret that {_SECRET} names"
+IN_PLAIN_SIGHT = f"a job can be read by others: put it into the Secret that {_SECRET} names"
 
 _LAUNCHER_VARIABLES = (
     "RANK",
@@ -57,7 +57,7 @@ def check_owned_keys(config: Mapping[str, Any], schema: Schema) -> Iterator[Prob
         if key in config and not _is_default(key, config[key], schema):
             yield Problem(path=key, message=f"belongs to the operator: {instead}")
     if config.get("hub_token"):
-        yield Problem(path="hub_token", message=f"{_IN_PLAIN_SIGHT}, as HF_TOKEN")
+        yield Problem(path="hub_token", message=f"{IN_PLAIN_SIGHT}, as HF_TOKEN")
 
 
 def check_environment(config: Mapping[str, Any], schema: Schema) -> Iterator[Problem]:
@@ -70,7 +70,7 @@ def check_environment(config: Mapping[str, Any], schema: Schema) -> Iterator[Pro
             message = "decides what code is loaded: build an image that needs none"
             yield Problem(path=f"env.{name}", message=message)
         elif str(name).upper().endswith(_SECRET_ENDINGS) and value:
-            yield warning(f"env.{name}", _IN_PLAIN_SIGHT)
+            yield warning(f"env.{name}", IN_PLAIN_SIGHT)
 
 
 def warn_of_keys_without_effect(config: Mapping[str, Any], schema: Schema) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from finetune_spec.config.parse.sft_config import DATA, MIXTURE
 from finetune_spec.memory.sharding import find_sharding
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
-from finetune_trainer.failures.redaction import Redaction
+from finetune_trainer.failures.redaction import HIDDEN, Redaction, is_secret_name
 from finetune_trainer.plan.parsed_run import ParsedRun
 
 _KEPT_BACK = ("env", "hub_token", "push_to_hub_token")
@@ -122,5 +122,9 @@ def _shown(value: Any) -> Any:
     if isinstance(value, str):
         return _WITHOUT.text(value)
     if isinstance(value, Mapping):
-        return {key: _shown(item) for key, item in value.items()}
+        return {
+            # Here and not in the text: YAML folds and escapes long values.
+            key: HIDDEN if isinstance(item, str) and is_secret_name(key) else _shown(item)
+            for key, item in value.items()
+        }
     return [_shown(item) for item in value] if isinstance(value, list | tuple) else value
