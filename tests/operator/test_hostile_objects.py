@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.documents import InvalidDocument, parse_kept
+from finetune_contract.documents import InvalidDocument
 from finetune_contract.progress import Progress
 from finetune_operator.job.decide.decision import decide
 from finetune_operator.job.observe.observation import Children, observe
 from finetune_operator.job.spec import parse_job
 from finetune_operator.job.status.progress import report_patch
 from finetune_operator.job.status.status import next_status
+from finetune_operator.kube.shallow import parse_json
 from finetune_operator.objects.errors import InvalidSpec
 from finetune_operator.schedule.spec import parse_schedule
 from finetune_operator.webhook.review import parse_review, review
@@ -136,9 +137,9 @@ def test_a_job_of_any_depth_is_refused_by_webhook_and_operator_with_its_place(le
         f'"operation":"CREATE","object":{job}}}}}'
     )
 
-    request = parse_review(quickly(lambda: parse_kept(text, "review")))
+    request = parse_review(quickly(lambda: parse_json(text.encode())))
     answer = review(request, SETTINGS)
-    accepted = accepted_of(status_after(parse_kept(job, "job")))
+    accepted = accepted_of(status_after(parse_json(job.encode())))
 
     expected = "spec.config.model_init_kwargs"
     assert not answer["allowed"]

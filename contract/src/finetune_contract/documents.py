@@ -3,12 +3,10 @@
 
 import json
 import re
-from contextlib import suppress
 from typing import Any
 
-from finetune_contract.limits import MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_KEPT_DEPTH
+from finetune_contract.limits import MAX_DEPTH, MAX_DOCUMENT_BYTES
 
-_STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -47,27 +45,6 @@ def parse_object(
     return document
 
 
-def parse_kept(text: str | bytes, name: str, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
-    """The JSON value in `text`, where what lies deeper than `MAX_KEPT_DEPTH` is cut to null.
-
-    For objects of the API server, which takes 10,000 levels: one that is too deep must still be
-    seen, to be refused by its name. What is left of it is deeper than any check allows.
-
-    Raises:
-        InvalidDocument: it is not JSON, or too long.
-    """
-    _require_length(text, name, max_bytes)
-    try:
-        written = text if isinstance(text, str) else text.decode()
-        with suppress(RecursionError):
-            document = json.loads(written)
-            if not is_deeper(document, MAX_KEPT_DEPTH):
-                return document
-        return json.loads(_shallow(written))
-    except ValueError as error:
-        raise InvalidDocument(f"{name} is not JSON: {error}") from None
-
-
 def is_deeper(document: Any, depth: int) -> bool:
     """Whether more objects and lists lie within each other; without recursion."""
     level: list[Any] = [[document]]
@@ -103,21 +80,3 @@ def kind_of(value: object) -> str:
 def _require_length(text: str | bytes, name: str, max_bytes: int) -> None:
     if len(text) > max_bytes:
         raise InvalidDocument(f"{name} has {len(text)} bytes, expected {max_bytes} at most")
-
-
-def _shallow(text: str) -> str:
-    """The same JSON with null for what lies too deep."""
-    depth, kept, begin = 0, [], 0
-    for found in _STRUCTURE.finditer(text):
-        match found[0]:
-            case "[" | "{":
-                depth += 1
-                if depth == MAX_KEPT_DEPTH + 1:
-                    kept += [text[begin : found.start()], "null"]
-            case "]" | "}":
-                if depth == MAX_KEPT_DEPTH + 1:
-                    begin = found.end()
-                depth -= 1
-    if depth > MAX_KEPT_DEPTH:
-        raise ValueError("it ends in the middle")
-    return "".join([*kept, text[begin:]])

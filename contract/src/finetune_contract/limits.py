@@ -16,10 +16,6 @@ MAX_COUNT = 2**62
 TEN_YEARS = 10 * 365 * 24 * 3600
 """Seconds. No time that anybody waits for is longer."""
 
-MAX_KEPT_DEPTH = 64
-"""Of what another may have written and must still be looked at: twice what is ever accepted, so
-that what is cut there is refused all the same."""
-
 MAX_OUTCOME_BYTES = 4096
 """The kubelet cuts a termination log there."""
 

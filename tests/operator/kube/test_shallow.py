@@ -68,7 +68,16 @@ def test_what_is_not_deep_is_not_touched(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 5000, "]" * 5000, '"' * 100_001 + "[" * 101, "{" * 101 + '"']
+    "text",
+    [
+        "[" * 5000,
+        "[" * 9000 + "]",
+        "]" * 5000,
+        "{",
+        '{"a": ' * 200,
+        '"' * 100_001 + "[" * 101,
+        "{" * 101 + '"',
+    ],
 )
 def test_what_is_no_json_is_an_error_of_value_soon(text: str) -> None:
     began = time.process_time()

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from finetune_contract.documents import parse_kept
 from finetune_operator.inbound.bodies import Bodies, BodyGaveWay, BodyTooLarge
 from finetune_operator.inbound.listening import Listener
 from finetune_operator.kube.model_configs import FindModel, knows_no_model
+from finetune_operator.kube.shallow import parse_json
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.settings import Settings
 from finetune_operator.telemetry.logs import say, say_error
@@ -81,7 +81,7 @@ def build_webhook_app(
     async def post_review(request: web.Request) -> web.Response:
         try:
             async with bodies.reading(request.remote or "", request.content.iter_any()) as body:
-                asked = parse_review(parse_kept(body, "the review", MAX_BODY_BYTES))
+                asked = parse_review(parse_json(body))
         except BodyTooLarge as error:
             return web.Response(status=413, text=f"{error}\n")
         except BodyGaveWay as error:
