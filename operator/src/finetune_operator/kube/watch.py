@@ -14,10 +14,12 @@ from multidict import CIMultiDict
 
 from finetune_operator.kube.pages import parse_page, shrink_event
 
+WatchSession = aiohttp.ClientSession
 
-def open_session(context: ssl.SSLContext, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+
+def open_session(context: ssl.SSLContext, headers: Mapping[str, str]) -> WatchSession:
     """As many connections as there are watches, and no deep objects."""
-    return aiohttp.ClientSession(
+    return WatchSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=context),
         headers=CIMultiDict(headers),
         response_class=ShallowResponse,

@@ -11,11 +11,10 @@ from itertools import chain, repeat
 from typing import Any
 
 import kopf
-from aiohttp import ClientSession
 
 from finetune_operator.kube.cache import Kind
 from finetune_operator.kube.client import Access, load_access
-from finetune_operator.kube.watch import open_session
+from finetune_operator.kube.watch import WatchSession, open_session
 from finetune_operator.objects.names import GROUP, LABEL_JOB, VERSION
 from finetune_operator.runtime.replica import Replica
 from finetune_operator.settings import Settings
@@ -95,7 +94,7 @@ class WatchAccess(kopf.AiohttpSession):
     """Equal where the same would be refused again: kopf does not try a login twice."""
 
     access: Access
-    aiohttp_session: ClientSession = field(compare=False)
+    aiohttp_session: WatchSession = field(compare=False)
 
 
 def _notice(replica: Replica, kind: Kind, event: kopf.RawEvent) -> None:
