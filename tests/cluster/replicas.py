@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -37,8 +37,12 @@ _CONTAINER = {
 }
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_FIRST_PORT = 18180 + 10 * _WORKER
-"""Of the replicas of this process of pytest: below those that the kernel gives out."""
+
+
+def first_port() -> int:
+    """Of ten for the replicas of this process of pytest: below those that the kernel gives out."""
+    return 18180 + 10 * _WORKER
+
 
 JOBS = "/apis/finetune.dev/v1alpha1/namespaces/{}/finetunejobs"
 
@@ -55,8 +59,10 @@ class Stage:
         self._server, self._credentials = access_of(plane.kubeconfig)
 
     @contextmanager
-    def with_replicas(self, number: int = 2) -> Iterator["Stage"]:
-        """At the end the jobs are gone, and so are the replicas."""
+    def with_replicas(
+        self, number: int = 2, environments: Sequence[Mapping[str, str]] = ()
+    ) -> Iterator["Stage"]:
+        """At the end the jobs are gone, and so are the replicas. Environments: of each, if any."""
         with ExitStack() as stack:
             for index in range(number):
                 name = f"replica-{index}"
@@ -64,7 +70,9 @@ class Stage:
                     self._server, self._credentials, replica=name, audit=self.audit, seed=index
                 )
                 url = stack.enter_context(way.served())
-                self.replicas[name] = Replica(name, way, url, self.folder, _FIRST_PORT + index)
+                port = first_port() + index
+                environment = environments[index] if environments else {}
+                self.replicas[name] = Replica(name, way, url, self.folder, port, environment)
                 stack.callback(self.replicas[name].kill)
             self.ask("DELETE", "/apis/coordination.k8s.io/v1/namespaces/finetune-system/leases")
             for replica in self.replicas.values():
@@ -78,19 +86,26 @@ class Stage:
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Of the API server itself, with every right; None where there is no such object."""
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        request = urllib.request.Request(
-            f"{self._server}{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": kind},
-        )
+        data = None if body is None else json.dumps(body).encode()
+        code, said = self.send(method, path, data, {"Content-Type": kind})
+        if code == 404:
+            return None
+        if code >= 400:
+            raise RuntimeError(f"{method} {path}: {code} {said!r}")
+        return parse_json(said)
+
+    def send(
+        self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """The API server's answer, whatever it is."""
+        url = f"{self._server}{path}"
+        request = urllib.request.Request(url, method=method, data=data, headers=dict(headers))
         try:
-            with urllib.request.urlopen(request, context=self._credentials, timeout=30) as answer:
-                return parse_json(answer.read())
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
-            raise RuntimeError(f"{method} {path}: {error.code} {error.read()!r}") from error
+            with urllib.request.urlopen(request, context=self._credentials, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, refusal.read()
 
     def apply(self, name: str, **given: Any) -> str:
         spec = {
@@ -179,9 +194,18 @@ class Stage:
 class Replica:
     """One process of the operator."""
 
-    def __init__(self, name: str, way: FaultyWay, url: str, folder: Path, port: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        way: FaultyWay,
+        url: str,
+        folder: Path,
+        port: int,
+        environment: Mapping[str, str],
+    ) -> None:
         self.name = name
         self.way = way
+        self._environment = environment
         self._port = port
         self._log = folder / f"{name}.log"
         self._kubeconfig = folder / f"{name}.kubeconfig"
@@ -195,6 +219,7 @@ class Replica:
             "PORT": str(self._port),
             "POD_NAME": self.name,
             "LISTEN_ADDRESS": "127.0.0.1",
+            **self._environment,
         }
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "finetune_operator"]
@@ -221,14 +246,21 @@ class Replica:
 
     def metric(self, name: str, **wanted: str) -> float:
         """The sum of its samples with these labels."""
-        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=5) as answer:
-            families = text_string_to_metric_families(answer.read().decode())
         return sum(
             sample.value
-            for family in families
+            for family in text_string_to_metric_families(self.metrics_text())
             for sample in family.samples
             if sample.name == name and wanted.items() <= sample.labels.items()
         )
+
+    def metrics_text(self) -> str:
+        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def memory_bytes(self) -> int:
+        """What the process holds now."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":
