@@ -23,7 +23,7 @@ from cluster.faulty_api import FaultyWay, Write
 from cluster.test_operator_killed import kubeconfig_of
 from finetune_contract.mounts import progress_audience
 from finetune_contract.progress import Progress
-from finetune_operator.kube.shallow import parse_json
+from finetune_contract.shallow import parse_json
 from finetune_operator.progress.server import PROGRESS_PATH
 from support.factories import a_bad_outcome, a_good_outcome
 from testbed.control_plane import ControlPlane

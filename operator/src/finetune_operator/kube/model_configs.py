@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from finetune_operator.kube.shallow import parse_json
+from finetune_contract.shallow import parse_json
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
 

@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from finetune_operator.kube.shallow import cut_deep, parse_json
+from finetune_contract.shallow import cut_deep, parse_json
 from finetune_operator.objects.packed import PACKED_FROM_BYTES, as_kept, pack
 from finetune_operator.objects.raw import Body
 
