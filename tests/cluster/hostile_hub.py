@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -62,7 +63,7 @@ MODELS: dict[str, bytes] = {
 }
 """By the name of the model."""
 
-WAYS = ("slow", "silent", "a-circle", "zipped", "cut-off", "a-long-header")
+WAYS = ("zipped", "a-circle", "a-long-header", "cut-off", "slow")
 """What a hub does in place of sending a body of which nothing is odd but what it says."""
 
 
@@ -71,6 +72,8 @@ class Hub:
 
     def __init__(self) -> None:
         self.template = ""
+        self.asked: Counter[str] = Counter()
+        """By model."""
         self._ended = threading.Event()
 
     @contextmanager
@@ -99,10 +102,9 @@ class Hub:
             thread.join(timeout=30)
 
     def _answer(self, asked: BaseHTTPRequestHandler) -> None:
-        _, _, model, revision, _ = asked.path.split("/")
-        if model == "silent":
-            self._ended.wait(30)
-        elif model == "a-circle":
+        _, model, revision, _ = asked.path.split("/")
+        self.asked[model] += 1
+        if model == "a-circle":
             asked.send_response(302)
             asked.send_header("Location", asked.path)
             asked.end_headers()

@@ -14,8 +14,14 @@ def nested(levels: int, opening: str = '{"a":', closing: str = "}") -> str:
 
 def a_config(**keys: str) -> str:
     """A spec with these JSON texts as keys of its config; a model that the hub knows."""
-    known = json.dumps({**CONFIG, "model_name_or_path": "known"})[:-1]
-    return f'{{"config": {known}, {", ".join(f"{_q(key)}: {keys[key]}" for key in keys)}}}}}'
+    known = {**CONFIG, "model_name_or_path": "known"}
+    texts = {key: _q(value) for key, value in known.items()} | keys
+    return f'{{"config": {{{", ".join(f"{_q(key)}: {text}" for key, text in texts.items())}}}}}'
+
+
+def a_model(name: str, **keys: str) -> str:
+    """A spec with a model of the hub."""
+    return a_config(**keys).replace('"known"', json.dumps(name), 1)
 
 
 def _q(value: Any) -> str:

@@ -2,6 +2,7 @@
 """mallory, who may only create jobs and schedules, the neighbours, and how they fare meanwhile."""
 
 import json
+import random
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,8 @@ from typing import Any
 
 from cluster import reviewed
 from cluster.hostile_hub import Hub
-from cluster.replicas import JOBS, Replica, Stage, reason_of, wait_until
+from cluster.replica import Replica
+from cluster.replicas import JOBS, Stage, reason_of, wait_until
 from testbed.control_plane import ControlPlane
 
 MOST_MEMORY_BYTES = 400 * 1024 * 1024
@@ -83,10 +85,6 @@ class Tenant:
     def edit(self, name: str, spec: str) -> Answer:
         return self.send("PATCH", f"{self.jobs}/{name}", f'{{"spec": {spec}}}')
 
-    def edit_status(self, name: str, status: Mapping[str, Any]) -> Answer:
-        body = json.dumps({"status": status})
-        return self.send("PATCH", f"{self.jobs}/{name}/status", body)
-
     def schedule(self, name: str, spec: str, **metadata: Any) -> Answer:
         """With this whole spec, as JSON text."""
         text = self._text("FineTuneSchedule", name, spec, metadata)
@@ -145,6 +143,25 @@ class World:
             assert replica.memory_bytes() < MOST_MEMORY_BYTES
             assert len(replica.metrics_text()) < MOST_METRICS_BYTES
 
+    def apply_large(self, name: str) -> int:
+        """A suspended job of 1.3 MB, no two alike, which no webhook sees; the answer's code."""
+        noise = random.Random(name).randbytes(650_000).hex()  # noqa: S311 - nothing is secret
+        spec = f'{{"suspend": true, "config": {json.dumps({**CONFIG, "junk": noise})}}}'
+        return self.tenant.apply(name, spec, labels=UNREVIEWED).code
+
+    def number_told(self) -> int:
+        """Of mallory's jobs those that say what is wrong with them: without their specs."""
+        template = "{range .items[*]}{.status.conditions[0].type}{'\\n'}{end}"
+        listed = self.stage.plane.kubectl(
+            "get", "ftj", "-n", self.stage.namespace, "-o", f"jsonpath={template}"
+        )
+        return len([line for line in listed.splitlines() if line])
+
+    def failures(self) -> float:
+        """Passes over jobs and schedules that ended in an exception."""
+        name = "finetune_operator_reconciles_total"
+        return sum(replica.metric(name, result="failed") for replica in self.replicas)
+
     def lease(self) -> tuple[int, str]:
         """How often it changed hands, and whose it is."""
         spec = self.stage.ask("GET", LEASE)["spec"]
@@ -173,6 +190,7 @@ def a_world(plane: ControlPlane, folder: Path) -> Iterator[World]:
     hostile, others = (Stage(plane, namespace, folder) for namespace in namespaces)
     with Hub().served() as hub:
         asks = {"MODEL_CONFIGS": hub.template, "GPU_MEMORY": "8Gi"}
+        asks["PROGRESS_INTERVAL_SECONDS"] = "1"
         environments = [{**each, **asks} for each in reviewed.environments(folder, 2)]
         with (
             hostile.with_replicas(2, environments) as stage,

@@ -3,28 +3,22 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from http.client import HTTPException
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.api_access import access_of
 from cluster.faulty_api import FaultyWay, Write
-from cluster.test_operator_killed import kubeconfig_of
+from cluster.replica import Replica
 from finetune_contract.mounts import progress_audience
-from finetune_contract.progress import Progress
 from finetune_contract.shallow import parse_json
-from finetune_operator.progress.server import PROGRESS_PATH
+from finetune_operator.objects.names import LABEL_JOB
 from support.factories import a_bad_outcome, a_good_outcome
 from testbed.control_plane import ControlPlane
 
@@ -173,6 +167,19 @@ class Stage:
         why = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
         self._play(pod, {"phase": "Failed", "reason": "Evicted", "conditions": [why]})
 
+    def play_end(self, pod: dict[str, Any], last_words: str) -> None:
+        """What the kubelet says of a pod that has ended well, whatever it has said."""
+        self._play(pod, _ended_well(last_words))
+
+    def pod_of(self, name: str) -> dict[str, Any]:
+        """The one pod of this job, once there is one."""
+
+        def of_job() -> list[dict[str, Any]]:
+            return [it for it in self.pods() if it["metadata"]["labels"].get(LABEL_JOB) == name]
+
+        wait_until(lambda: bool(of_job()), f"{name} has a pod")
+        return of_job()[0]
+
     def _play(self, pod: dict[str, Any], status: dict[str, Any]) -> None:
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}/status"
         self.ask("PATCH", path, {"status": status})
@@ -189,95 +196,6 @@ class Stage:
 
     def other(self, replica: "Replica") -> "Replica":
         return next(it for it in self.replicas.values() if it is not replica)
-
-
-class Replica:
-    """One process of the operator."""
-
-    def __init__(
-        self,
-        name: str,
-        way: FaultyWay,
-        url: str,
-        folder: Path,
-        port: int,
-        environment: Mapping[str, str],
-    ) -> None:
-        self.name = name
-        self.way = way
-        self._environment = environment
-        self._port = port
-        self._log = folder / f"{name}.log"
-        self._kubeconfig = folder / f"{name}.kubeconfig"
-        self._kubeconfig.write_text(json.dumps(kubeconfig_of(url)))
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        environment = os.environ | {
-            "KUBECONFIG": str(self._kubeconfig),
-            "TRAINER_IMAGE": "trainer:1",
-            "PORT": str(self._port),
-            "POD_NAME": self.name,
-            "LISTEN_ADDRESS": "127.0.0.1",
-            **self._environment,
-        }
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "finetune_operator"]
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-
-    @property
-    def address(self) -> str:
-        """Where progress is taken, and metrics are told."""
-        return f"127.0.0.1:{self._port}"
-
-    def is_ready(self) -> bool:
-        return is_served(f"http://{self.address}/readyz")
-
-    def report(self, namespace: str, name: str, token: str, progress: Progress) -> None:
-        """As a trainer does, which takes no notice of an answer."""
-        request = urllib.request.Request(
-            f"http://{self.address}{PROGRESS_PATH.format(namespace=namespace, name=name)}",
-            method="POST",
-            data=progress.to_body(),
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-        )
-        with suppress(OSError), urllib.request.urlopen(request, timeout=5):
-            pass
-
-    def metric(self, name: str, **wanted: str) -> float:
-        """The sum of its samples with these labels."""
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(self.metrics_text())
-            for sample in family.samples
-            if sample.name == name and wanted.items() <= sample.labels.items()
-        )
-
-    def metrics_text(self) -> str:
-        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=5) as answer:
-            return str(answer.read().decode())
-
-    def memory_bytes(self) -> int:
-        """What the process holds now."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
-    @property
-    def process(self) -> "subprocess.Popen[bytes]":
-        assert self._process is not None
-        return self._process
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
 
 
 def install(plane: ControlPlane, repository: Path) -> None:
@@ -299,15 +217,6 @@ def wait_until(is_so: Callable[[], bool], what: str, timeout_seconds: float = 12
         if time.monotonic() > deadline:
             raise TimeoutError(f"After {timeout_seconds:.0f} s still not so: {what}.")
         time.sleep(0.1)
-
-
-def is_served(url: str) -> bool:
-    """Whether anybody answers there, and well."""
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except (OSError, HTTPException):
-        return False
 
 
 def is_begun(stage: Stage, name: str) -> bool:
@@ -335,6 +244,12 @@ def finish(stage: Stage, name: str) -> None:
         return stage.phase(name) == "Succeeded"
 
     wait_until(has_succeeded, f"{name} has succeeded")
+
+
+def _ended_well(last_words: str) -> dict[str, Any]:
+    ended = _ended(a_good_outcome(), is_bad=False)
+    ended["containerStatuses"][0]["state"]["terminated"]["message"] = last_words
+    return ended
 
 
 def _ended(outcome: Any, *, is_bad: bool) -> dict[str, Any]:

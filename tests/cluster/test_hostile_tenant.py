@@ -7,34 +7,15 @@ with it. No node: pods stay Pending.
 """
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from cluster.hostile_specs import METADATA, ODD, SCHEDULES, SPECS, schedule_text
-from cluster.hostile_tenant import LEASE, UNREVIEWED, Answer, World, a_world
+from cluster.hostile_tenant import LEASE, UNREVIEWED, Answer, World
 from cluster.replicas import wait_until
-from testbed.control_plane import ControlPlane
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
-
-
-@pytest.fixture(scope="module")
-def the_world(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(plane, tmp_path_factory.mktemp("hostile")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(the_world: World) -> Iterator[World]:
-    """What must hold whatever was done."""
-    before = the_world.lease()
-    yield the_world
-    the_world.require_neighbours_go_on()
-    the_world.require_all_is_bounded()
-    assert the_world.lease() == before
-    the_world.tenant.clear()
 
 
 def require_told(world: World, answer: Answer, name: str, word: str) -> None:
