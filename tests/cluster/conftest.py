@@ -76,7 +76,6 @@ def world(the_world: World) -> Iterator[World]:
     """The same; what must hold whatever was done holds."""
     lease, failures = the_world.lease(), the_world.failures()
     yield the_world
-    the_world.require_neighbours_go_on()
     the_world.require_all_is_bounded()
     assert the_world.lease() == lease
     assert the_world.failures() == failures

@@ -45,6 +45,10 @@ SPECS: Mapping[str, tuple[str, str]] = {
         f'{{"podTemplate": {{"spec": {{"affinity": {{"nodeAffinity": {nested(3000)}}}}}}}}}',
         "nodeAffinity",
     ),
+    "containers that no job has, 3000 deep": (
+        f'{{"podTemplate": {{"spec": {{"initContainers": {nested(3000, "[", "]")}}}}}}}',
+        "initContainers",
+    ),
     "25,000 letters for a mapping": (a_config(model_init_kwargs=_q("a" * 25_000)), "a mapping"),
     "50,000 letters for a mapping": (a_config(dataset_kwargs=_q("a" * 50_000)), "50000 characters"),
     "25,000 spaces for a mapping": (a_config(model_init_kwargs=_q(" " * 25_000)), "a mapping"),
@@ -54,8 +58,8 @@ SPECS: Mapping[str, tuple[str, str]] = {
     "1e308 epochs": (a_config(num_train_epochs="1e308"), "num_train_epochs"),
     "a million mappings": (a_config(datasets=f"[{','.join(['{}'] * 300_000)}]"), "20000 values"),
     "30,000 keys": (_q({"config": {f"key_{it}": 1 for it in range(30_000)}}), "20000 values"),
-    "5,000 unknown keys": (_q({"config": {f"key_{it}": 1 for it in range(5000)}}), "there may be"),
-    "a text of 1 MiB": (a_config(chat_template_path=_q("x" * 1_060_000)), "characters"),
+    "5,000 unknown keys": (_q({"config": {f"key_{it}": 1 for it in range(5000)}}), "key_"),
+    "a text of 1 MiB": (a_config(chat_template_path=_q("x" * 1_060_000)), "chat_template_path"),
     "1 MiB of short texts": (a_config(env=_q({f"A{it}": "x" * 1000 for it in range(1050)})), "Ki"),
     "an output of 100 kB": ('{"output": {"uri": "s3://a/' + "x" * 100_000 + '"}}', "output.uri"),
     "an image of 100 kB": (_q({"image": "x" * 100_000}), "image"),
@@ -100,9 +104,6 @@ ODD: Mapping[str, str] = {
     "256 long variables": _trainer(
         env=[{"name": f"A{it}", "value": "b" * 3_000} for it in range(256)]
     ),
-    "what the schema does not have": '{"podTemplate": {"spec": {"initContainers": '
-    + nested(3000, "[", "]")
-    + "}}}",
 }
 """Right in form: a job like any other, which may be warned of, and may come to nothing."""
 
