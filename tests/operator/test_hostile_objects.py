@@ -78,6 +78,7 @@ def status_after(body: Mapping[str, Any], children: Children = Children()) -> Ma
 
     status = quickly(look)
     json.dumps(status, allow_nan=False, ensure_ascii=False).encode()
+    require_sayable(status)
     return status
 
 
