@@ -148,11 +148,12 @@ async def _write(
         # After the status: what is told has happened.
         for point in find_turning_points(before, status):
             await cluster.tell(build_event(body, point, status, now))
-    ready = conditions.require(status["conditions"], "Ready")
+    # That of a finished job stays as it is, edited by hand or not.
+    ready = conditions.find(status["conditions"], "Ready") or {}
     return Reconciled(
-        phase=status["phase"],
-        reason=ready["reason"],
-        message=ready["message"],
+        phase=status.get("phase", ""),
+        reason=ready.get("reason", ""),
+        message=ready.get("message", ""),
         has_written=bool(patch),
         check_again_in=check_again_in,
     )
