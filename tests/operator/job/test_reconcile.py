@@ -343,7 +343,7 @@ def records(cluster: FakeCluster) -> Any:
 
 @pytest.mark.parametrize("ended", ["Failed", "Complete"])
 @pytest.mark.parametrize("phase", [{}, {"phase": "Running"}])
-def test_a_job_that_somebody_has_said_to_be_finished_is_left_as_it_is(
+def test_a_job_that_somebody_has_said_to_be_finished_is_finished(
     ended: str, phase: dict[str, str]
 ) -> None:
     """With no other condition: its status was edited by hand."""
@@ -353,5 +353,7 @@ def test_a_job_that_somebody_has_said_to_be_finished_is_left_as_it_is(
 
     settle(cluster)
 
-    assert [it["type"] for it in cluster.status["conditions"]] == [ended]
+    ready = {it["type"]: it["status"] for it in cluster.status["conditions"]}
+    assert ready == {ended: "True", "Ready": str(ended == "Complete")}
+    assert cluster.status["observedGeneration"] == 1
     assert cluster.training_jobs() == []

@@ -148,12 +148,11 @@ async def _write(
         # After the status: what is told has happened.
         for point in find_turning_points(before, status):
             await cluster.tell(build_event(body, point, status, now))
-    # That of a finished job stays as it is, edited by hand or not.
-    ready = conditions.find(status["conditions"], "Ready") or {}
+    ready = conditions.require(status["conditions"], "Ready")
     return Reconciled(
-        phase=status.get("phase", ""),
-        reason=ready.get("reason", ""),
-        message=ready.get("message", ""),
+        phase=status["phase"],
+        reason=ready["reason"],
+        message=ready["message"],
         has_written=bool(patch),
         check_again_in=check_again_in,
     )
