@@ -78,8 +78,7 @@ class Worker:
         if done is None:
             return "unchanged", "Gone"
         if done.has_written:
-            phase = {} if done.phase is None else {"phase": done.phase}
-            say("decided", job=key, **phase, reason=done.reason, message=done.message)
+            say("decided", job=key, phase=done.phase, reason=done.reason, message=done.message)
         if done.check_again_in is not None:
             self._queue.add_after(key, done.check_again_in)
         return "written" if done.has_written else "unchanged", done.reason
