@@ -26,13 +26,15 @@ class StubApi:
 
     def __init__(self) -> None:
         self.lease: dict[str, object] | None = None
-        self.reviews = 0
+        self.lease_peers: set[object] = set()
+        self.other_peers: set[object] = set()
         self.renewed = asyncio.Event()
         self.reviewing = asyncio.Event()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        peers = self.lease_peers if "/leases" in request.path else self.other_peers
+        peers.add(request.transport and request.transport.get_extra_info("peername"))
         if request.path.endswith("/tokenreviews"):
-            self.reviews += 1
             self.reviewing.set()
             await asyncio.Event().wait()
         if "/leases" in request.path:
@@ -66,6 +68,7 @@ def test_a_lease_is_renewed_while_every_review_of_a_token_hangs(tmp_path: Path) 
                 for _ in range(2):
                     api.renewed.clear()
                     await asyncio.wait_for(api.renewed.wait(), 60)
+                assert api.lease_peers.isdisjoint(api.other_peers)
                 assert not any(it.done() and it.result() == 200 for it in posts)
                 for it in posts:
                     it.cancel()
