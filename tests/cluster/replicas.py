@@ -27,6 +27,7 @@ from finetune_operator.kube.shallow import parse_json
 from finetune_operator.progress.server import PROGRESS_PATH
 from support.factories import a_bad_outcome, a_good_outcome
 from testbed.control_plane import ControlPlane
+from testbed.ports import free_ports
 
 _CONTAINER = {
     "name": "trainer",
@@ -35,10 +36,6 @@ _CONTAINER = {
     "ready": False,
     "restartCount": 0,
 }
-
-_FIRST_PORT = 9000 + 10 * (os.getpid() % 100)
-"""Of the replicas of this process of pytest, whatever else is tested on this machine: below those
-that the testbed's object store takes, and those that the kernel gives out."""
 
 JOBS = "/apis/finetune.dev/v1alpha1/namespaces/{}/finetunejobs"
 
@@ -58,13 +55,13 @@ class Stage:
     def with_replicas(self, number: int = 2) -> Iterator["Stage"]:
         """At the end the jobs are gone, and so are the replicas."""
         with ExitStack() as stack:
-            for index in range(number):
+            for index, port in enumerate(free_ports(number)):
                 name = f"replica-{index}"
                 way = FaultyWay(
                     self._server, self._credentials, replica=name, audit=self.audit, seed=index
                 )
                 url = stack.enter_context(way.served())
-                self.replicas[name] = Replica(name, way, url, self.folder, _FIRST_PORT + index)
+                self.replicas[name] = Replica(name, way, url, self.folder, port)
                 stack.callback(self.replicas[name].kill)
             self.ask("DELETE", "/apis/coordination.k8s.io/v1/namespaces/finetune-system/leases")
             for replica in self.replicas.values():
