@@ -21,8 +21,8 @@ LONGEST = frozenset(
     f"test_{name}.py"
     for name in ("demo", "two_supervisors", "training", "resume_together", "mutations", "kills")
 )
-"""Files of few tests that take a minute or more. One worker has all of a file, and would still be at
-it when the others have nothing left: these begin (`--no-loadscope-reorder` leaves them there)."""
+"""Files of few tests that take a minute or more. One worker has all of a file, and would still be
+at it when the other has nothing left: these begin (`--no-loadscope-reorder` leaves them there)."""
 
 # The same examples in every run: what chance finds is for `make soak`. `make test-all` has the long
 # form: --hypothesis-profile=long.

@@ -23,7 +23,6 @@ from cluster.replicas import Stage
 from testbed import requirements
 from testbed.control_plane import ControlPlane
 
-
 BESIDE_THE_FIRST_JOB = frozenset(
     f"test_{name}.py"
     for name in ("api_versions", "explain", "images", "progress_tokens", "schedules")
