@@ -67,7 +67,7 @@ def compared(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "config",
     keeping(
-        ("LoRA with dropout", "packed"),
+        ("LoRA with dropout", "full", "packed", "evaluated"),
         [
             pytest.param({"lora_dropout": 0.1}, id="LoRA with dropout"),
             pytest.param({"use_peft": None, "lora_r": None}, id="full"),

@@ -66,8 +66,10 @@ def weights(trained: Trained) -> bytes:
     keeping(
         (
             "in an epoch's middle",
+            "at the last step",
             "during an evaluation",
             "with the best step long gone by",
+            "packed",
             "a stream's second pass",
         ),
         [

@@ -16,7 +16,7 @@ import yaml
 
 from finetune_spec.config import Context
 from support.config_verdicts import problems_of
-from support.long_form import keeping
+from trainer import imported
 from trainer.runs import a_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -60,6 +60,7 @@ def train(config: Mapping[str, Any], model: Path, data: Path, work: Path) -> Non
     from finetune_trainer.ranks.building import build_trainer
     from finetune_trainer.ranks.data.loading import load_data
 
+    imported.keep()
     resolved = {
         "model_name_or_path": str(model),
         "dataset_name": str(data),
@@ -223,84 +224,67 @@ def test_what_is_refused_trl_refuses_for_that_reason(
         train(config, tiny_model, little_data, tmp_path)
 
 
-SOME_OF_EACH_KIND = (
-    *("the best", "best saved", "evaluates first", "a minimum in JSON", "bf16 on a CPU"),
-    *("4 bits", "a pattern", "the output layer whole", "selected", "packing", "padding-free"),
-    *("a mixture split", "a part that is split off", "steps win"),
-)
-
-
 @pytest.mark.parametrize(
     "config",
-    keeping(
-        SOME_OF_EACH_KIND,
-        [
-            pytest.param(
-                {
-                    "load_best_model_at_end": True,
-                    "save_strategy": "steps",
-                    "save_steps": 1,
-                    **EVALUATES,
-                },
-                id="the best",
-            ),
-            pytest.param({"load_best_model_at_end": True}, id="the best of nothing"),
-            pytest.param({"load_best_model_at_end": True, "save_strategy": "best"}, id="nor saved"),
-            pytest.param(
-                {"save_strategy": "best", "metric_for_best_model": "loss"}, id="never saved"
-            ),
-            pytest.param(
-                {"load_best_model_at_end": True, "save_strategy": "best", **EVALUATES},
-                id="best saved",
-            ),
-            pytest.param({"eval_on_start": True, **EVALUATES}, id="evaluates first"),
-            pytest.param({"lr_scheduler_type": "greedy", **EVALUATES}, id="greedy"),
-            pytest.param({**MIN_LR, "lr_scheduler_kwargs": {"min_lr_rate": 0.1}}, id="a minimum"),
-            pytest.param(
-                {**MIN_LR, "lr_scheduler_kwargs": '{"min_lr": 0}'}, id="a minimum in JSON"
-            ),
-            pytest.param({"bf16": True}, id="bf16 on a CPU"),
-            pytest.param({"fp16": True}, id="fp16 on a CPU"),
-            pytest.param({**LORA, "load_in_4bit": True}, id="4 bits"),
-            pytest.param({**LORA, "load_in_8bit": True}, id="8 bits"),
-            pytest.param({**LORA, "lora_target_modules": ["q_proj", "v_proj"]}, id="two targets"),
-            pytest.param({**LORA, "lora_target_modules": [".*q_proj"]}, id="a pattern"),
-            pytest.param(
-                {**LORA, "lora_modules_to_save": ["lm_head"]}, id="the output layer whole"
-            ),
-            pytest.param({"use_peft": False, "lora_r": 8}, id="LoRA switched off"),
-            pytest.param(SELECTIVE, id="selected"),
-            pytest.param(
-                {**SELECTIVE, "gradient_checkpointing": False, "activation_checkpointing": True},
-                id="the newer key wins",
-            ),
-            pytest.param({"packing": True, "max_length": 64}, id="packing"),
-            pytest.param(
-                {"packing": True, "packing_strategy": "wrapped", "completion_only_loss": True},
-                id="packing with a mask",
-            ),
-            pytest.param({"eval_packing": True, "max_length": None}, id="packs nobody evaluates"),
-            pytest.param({"padding_free": True, "max_length": None}, id="padding-free"),
-            pytest.param({"dataset_streaming": True, "dataset_num_proc": 2}, id="a stream"),
-            pytest.param(
-                {"dataset_streaming": True, "train_sampling_strategy": "group_by_length"},
-                id="a stream by length",
-            ),
-            pytest.param({**MIXTURE, **EVALUATES, "test_split_size": 0.5}, id="a mixture split"),
-            pytest.param({**MIXTURE, **EVALUATES, "dataset_test_split": "train"}, id="known rows"),
-            pytest.param({**MIXTURE, "streaming": True}, id="a mixture as a stream"),
-            pytest.param({"fsdp_config": {"version": 2}}, id="FSDP that is not on"),
-            pytest.param({"streaming": True}, id="a key of a mixture"),
-            pytest.param(
-                {"test_split_size": 0.5, "dataset_test_split": "held_out", **EVALUATES},
-                id="a part that is split off",
-            ),
-            pytest.param({"num_train_epochs": 3, "max_steps": 1}, id="steps win"),
-            pytest.param(
-                {"lr_scheduler_type": "constant", "warmup_steps": 3}, id="a constant that warms up"
-            ),
-        ],
-    ),
+    [
+        pytest.param(
+            {
+                "load_best_model_at_end": True,
+                "save_strategy": "steps",
+                "save_steps": 1,
+                **EVALUATES,
+            },
+            id="the best",
+        ),
+        pytest.param({"load_best_model_at_end": True}, id="the best of nothing"),
+        pytest.param({"load_best_model_at_end": True, "save_strategy": "best"}, id="nor saved"),
+        pytest.param({"save_strategy": "best", "metric_for_best_model": "loss"}, id="never saved"),
+        pytest.param(
+            {"load_best_model_at_end": True, "save_strategy": "best", **EVALUATES}, id="best saved"
+        ),
+        pytest.param({"eval_on_start": True, **EVALUATES}, id="evaluates first"),
+        pytest.param({"lr_scheduler_type": "greedy", **EVALUATES}, id="greedy"),
+        pytest.param({**MIN_LR, "lr_scheduler_kwargs": {"min_lr_rate": 0.1}}, id="a minimum"),
+        pytest.param({**MIN_LR, "lr_scheduler_kwargs": '{"min_lr": 0}'}, id="a minimum in JSON"),
+        pytest.param({"bf16": True}, id="bf16 on a CPU"),
+        pytest.param({"fp16": True}, id="fp16 on a CPU"),
+        pytest.param({**LORA, "load_in_4bit": True}, id="4 bits"),
+        pytest.param({**LORA, "load_in_8bit": True}, id="8 bits"),
+        pytest.param({**LORA, "lora_target_modules": ["q_proj", "v_proj"]}, id="two targets"),
+        pytest.param({**LORA, "lora_target_modules": [".*q_proj"]}, id="a pattern"),
+        pytest.param({**LORA, "lora_modules_to_save": ["lm_head"]}, id="the output layer whole"),
+        pytest.param({"use_peft": False, "lora_r": 8}, id="LoRA switched off"),
+        pytest.param(SELECTIVE, id="selected"),
+        pytest.param(
+            {**SELECTIVE, "gradient_checkpointing": False, "activation_checkpointing": True},
+            id="the newer key wins",
+        ),
+        pytest.param({"packing": True, "max_length": 64}, id="packing"),
+        pytest.param(
+            {"packing": True, "packing_strategy": "wrapped", "completion_only_loss": True},
+            id="packing with a mask",
+        ),
+        pytest.param({"eval_packing": True, "max_length": None}, id="packs nobody evaluates"),
+        pytest.param({"padding_free": True, "max_length": None}, id="padding-free"),
+        pytest.param({"dataset_streaming": True, "dataset_num_proc": 2}, id="a stream"),
+        pytest.param(
+            {"dataset_streaming": True, "train_sampling_strategy": "group_by_length"},
+            id="a stream by length",
+        ),
+        pytest.param({**MIXTURE, **EVALUATES, "test_split_size": 0.5}, id="a mixture split"),
+        pytest.param({**MIXTURE, **EVALUATES, "dataset_test_split": "train"}, id="known rows"),
+        pytest.param({**MIXTURE, "streaming": True}, id="a mixture as a stream"),
+        pytest.param({"fsdp_config": {"version": 2}}, id="FSDP that is not on"),
+        pytest.param({"streaming": True}, id="a key of a mixture"),
+        pytest.param(
+            {"test_split_size": 0.5, "dataset_test_split": "held_out", **EVALUATES},
+            id="a part that is split off",
+        ),
+        pytest.param({"num_train_epochs": 3, "max_steps": 1}, id="steps win"),
+        pytest.param(
+            {"lr_scheduler_type": "constant", "warmup_steps": 3}, id="a constant that warms up"
+        ),
+    ],
 )
 def test_what_is_accepted_trains(
     config: dict[str, Any], tiny_model: Path, little_data: Path, tmp_path: Path

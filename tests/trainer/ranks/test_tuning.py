@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from support.long_form import keeping
 from trainer.in_process import train
 from trainer.published import (
     load_adapter,
@@ -35,24 +34,19 @@ def test_a_whole_model_is_trained_and_published(
 
 @pytest.mark.parametrize(
     ("targets", "adapted", "layers"),
-    keeping(
-        ("every matrix", "a pattern"),
-        [
-            pytest.param(
-                "all-linear",
-                {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
-                {"0", "1"},
-                id="every matrix",
-            ),
-            pytest.param(["q_proj", "down_proj"], {"q_proj", "down_proj"}, {"0", "1"}, id="a list"),
-            pytest.param(
-                r".*\.1\.mlp\.(up|down)_proj", {"up_proj", "down_proj"}, {"1"}, id="a pattern"
-            ),
-            pytest.param(
-                None, {"q_proj", "v_proj"}, {"0", "1"}, id="those that PEFT has for a Llama"
-            ),
-        ],
-    ),
+    [
+        pytest.param(
+            "all-linear",
+            {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+            {"0", "1"},
+            id="every matrix",
+        ),
+        pytest.param(["q_proj", "down_proj"], {"q_proj", "down_proj"}, {"0", "1"}, id="a list"),
+        pytest.param(
+            r".*\.1\.mlp\.(up|down)_proj", {"up_proj", "down_proj"}, {"1"}, id="a pattern"
+        ),
+        pytest.param(None, {"q_proj", "v_proj"}, {"0", "1"}, id="those that PEFT has for a Llama"),
+    ],
 )
 def test_an_adapter_is_on_the_modules_that_were_named(
     tmp_path: Path,

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Category
-from support.long_form import keeping
 from trainer.conftest import DIALOGUES
 from trainer.in_process import train
 
@@ -83,13 +82,7 @@ def test_neftune_shakes_training_and_leaves_evaluation_and_the_artifact_alone(
     assert shaken.outcome.adapter_verified
 
 
-@pytest.mark.parametrize(
-    "use_peft",
-    keeping(
-        ("an adapter",),
-        [pytest.param(True, id="an adapter"), pytest.param(False, id="a whole model")],
-    ),
-)
+@pytest.mark.parametrize("use_peft", [True, False], ids=["an adapter", "a whole model"])
 def test_what_is_computed_again_changes_no_loss(
     tmp_path: Path, tiny_model: Path, dialogues: Path, use_peft: bool
 ) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from finetune_trainer.failures.stopping import StopRequest
-from support.long_form import keeping
 from trainer.in_process import Trained, a_run, carry_out_here, train
 from trainer.interruptions import stopping_at
 from trainer.published import (
@@ -27,9 +26,7 @@ pytestmark = pytest.mark.slow
 
 TOKEN = "<|tool|>"
 _DELTA = "trainable_tokens_delta"
-HEADS = [pytest.param(False, id="a head of its own"), pytest.param(True, id="a tied head")]
-EITHER_HEAD = pytest.mark.parametrize("is_tied", HEADS)
-ONE_HEAD = pytest.mark.parametrize("is_tied", keeping(("a tied head",), HEADS))
+TIED = pytest.mark.parametrize("is_tied", [False, True], ids=["a head of its own", "a tied head"])
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +53,7 @@ def vocabulary(model: Path) -> int:
     return size
 
 
-@ONE_HEAD
+@TIED
 def test_a_whole_model_learns_a_new_token(tmp_path: Path, calls: Path, is_tied: bool) -> None:
     base = a_model(tmp_path / "model", tie_word_embeddings=is_tied)
 
@@ -69,7 +66,7 @@ def test_a_whole_model_learns_a_new_token(tmp_path: Path, calls: Path, is_tied: 
     require_learned(model, base, tokenizer)
 
 
-@EITHER_HEAD
+@TIED
 def test_an_adapter_learns_the_rows_of_a_new_token_and_leaves_all_others(
     tmp_path: Path, calls: Path, is_tied: bool
 ) -> None:
@@ -93,7 +90,7 @@ def test_an_adapter_learns_the_rows_of_a_new_token_and_leaves_all_others(
     assert merged.get_input_embeddings().weight[:-1].equal(before)
 
 
-@ONE_HEAD
+@TIED
 def test_new_tokens_and_those_of_a_cloned_template_go_together(
     tmp_path: Path, calls: Path, is_tied: bool
 ) -> None:
@@ -155,13 +152,7 @@ def test_a_token_that_is_there_already_is_trained_all_the_same(
     require_learned(load_adapter(trained, tiny_model), tiny_model, tokenizer)
 
 
-@pytest.mark.parametrize(
-    "use_peft",
-    keeping(
-        ("an adapter",),
-        [pytest.param(True, id="an adapter"), pytest.param(False, id="a whole model")],
-    ),
-)
+@pytest.mark.parametrize("use_peft", [True, False], ids=["an adapter", "a whole model"])
 def test_a_resumed_run_learns_the_tokens_as_if_it_had_not_been_stopped(
     tmp_path: Path, tiny_model: Path, calls: Path, use_peft: bool
 ) -> None:

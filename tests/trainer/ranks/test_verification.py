@@ -13,7 +13,6 @@ import pytest
 from finetune_contract.outcome import Category
 from finetune_trainer.exchange.history import Record, require_no_worse_than_base
 from finetune_trainer.failures.errors import AttemptFailed
-from support.long_form import keeping
 from trainer.in_process import train
 
 EVALUATED: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2}
@@ -63,10 +62,7 @@ def without_tensors(artifact: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "tuning",
-    keeping(("adapter",), [pytest.param({}, id="adapter"), pytest.param(FULL, id="full")]),
-)
+@pytest.mark.parametrize("tuning", [{}, FULL], ids=["adapter", "full"])
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -100,15 +96,12 @@ def test_an_artifact_that_does_not_load_whole_is_no_success(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "words"),
-    keeping(
-        ("LoRA", "full"),
-        [
-            pytest.param({}, "every lora_B is zero", id="LoRA"),
-            pytest.param({"use_rslora": True}, "every lora_B is zero", id="rsLoRA"),
-            pytest.param({"use_dora": True}, "every lora_B is zero", id="DoRA"),
-            pytest.param(FULL, "no tensor has changed", id="full"),
-        ],
-    ),
+    [
+        pytest.param({}, "every lora_B is zero", id="LoRA"),
+        pytest.param({"use_rslora": True}, "every lora_B is zero", id="rsLoRA"),
+        pytest.param({"use_dora": True}, "every lora_B is zero", id="DoRA"),
+        pytest.param(FULL, "no tensor has changed", id="full"),
+    ],
 )
 def test_weights_that_have_not_moved_are_no_success(
     tmp_path: Path, tiny_model: Path, dialogues: Path, config: dict[str, Any], words: str

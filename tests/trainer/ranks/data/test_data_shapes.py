@@ -13,7 +13,6 @@ from unittest import mock
 import pytest
 import yaml
 
-from support.long_form import keeping
 from trainer.in_process import Trained, train
 from trainer.runs import a_folder
 
@@ -66,14 +65,6 @@ def tokenized() -> Iterator[list[str]]:
         yield texts
 
 
-EACH_SHAPE_ONCE = (
-    *("text", "prompt and completion", "prompt and completion as conversations", "messages"),
-    *("messages of another name, beside a column that would mislead TRL", "templates"),
-    *("pairs with a system message", "question and answer with a system message"),
-    *("Alpaca", "ShareGPT", "ShareGPT as a stream"),
-)
-
-
 def trained(place: Path, model: Path, *rows: Any, **config: Any) -> Trained:
     data = a_folder(place / "data", {"train.jsonl": lines(*rows)})
     return train(place, model, data, **{"max_steps": 1, **config})
@@ -81,113 +72,99 @@ def trained(place: Path, model: Path, *rows: Any, **config: Any) -> Trained:
 
 @pytest.mark.parametrize(
     ("row", "config", "expected"),
-    keeping(
-        EACH_SHAPE_ONCE,
-        [
-            pytest.param({"text": TEXT}, {}, TEXT, id="text"),
-            pytest.param(
-                {"body": TEXT, "id": 3},
-                {"dataset_text_field": "body"},
-                TEXT,
-                id="another text field",
-            ),
-            pytest.param(
-                {"prompt": "When? ", "completion": "At 7."}, {}, TEXT, id="prompt and completion"
-            ),
-            pytest.param(
-                {"prompt": "When? ", "completion": 7}, {}, "When? 7<|im_end|>", id="a number to say"
-            ),
-            pytest.param(
-                {"prompt": [SYSTEM, USER], "completion": [ANSWER]},
-                {},
-                BRIEF + SPOKEN,
-                id="prompt and completion as conversations",
-            ),
-            pytest.param({"messages": [SYSTEM, USER, ANSWER]}, {}, BRIEF + SPOKEN, id="messages"),
-            pytest.param(
-                {"conversations": [SYSTEM, USER, ANSWER]}, {}, BRIEF + SPOKEN, id="conversations"
-            ),
-            pytest.param(
-                {"chat": [SYSTEM, USER, ANSWER], "prompt": "noise"},
-                {"dataset_columns": {"messages": "chat"}},
-                BRIEF + SPOKEN,
-                id="messages of another name, beside a column that would mislead TRL",
-            ),
-            pytest.param(PAIR, {"dataset_format": "pairs"}, "When?At 7.<|im_end|>", id="pairs"),
-            pytest.param(
-                PAIR,
-                {"dataset_format": "pairs", "system_message": "Be brief."},
-                BRIEF + SPOKEN,
-                id="pairs with a system message",
-            ),
-            pytest.param(
-                {"qa": PAIR, "id": 3},
-                {"dataset_format": "pairs", "dataset_columns": {"pair": "qa"}},
-                "When?At 7.<|im_end|>",
-                id="a column of pairs",
-            ),
-            pytest.param(
-                {"question": "When?", "answer": "At 7.", "prompt": "noise"},
-                {"dataset_format": "question_answer", "system_message": "Be brief."},
-                BRIEF + SPOKEN,
-                id="question and answer with a system message",
-            ),
-            pytest.param(
-                {"q": "When?", "a": "At 7."},
-                {
-                    "dataset_columns": {"prompt": "q", "completion": "a"},
-                    "system_message": "Be brief.",
-                },
-                BRIEF + SPOKEN,
-                id="columns with a system message",
-            ),
-            pytest.param(
-                {"q": "When?", "a": "At 7."},
-                {"prompt_template": "Q: {q}\nA: ", "completion_template": "{a}"},
-                "Q: When?\nA: At 7.<|im_end|>",
-                id="templates",
-            ),
-            pytest.param(
-                {"q": "When?", "a": "At 7."},
-                {
-                    "prompt_template": "{q}",
-                    "dataset_columns": {"completion": "a"},
-                    "system_message": "Be brief.",
-                },
-                BRIEF + SPOKEN,
-                id="a template, a column and a system message",
-            ),
-            pytest.param(
-                ALPACA,
-                {"dataset_format": "alpaca", "system_message": "Be brief."},
-                BRIEF
-                + SPOKEN.replace("When?", "Translate.\n\nGuten Tag").replace("At 7.", "Good day"),
-                id="Alpaca",
-            ),
-            pytest.param(
-                SHAREGPT,
-                {"dataset_format": "sharegpt", "system_message": "Be brief."},
-                BRIEF + SPOKEN,
-                id="ShareGPT",
-            ),
-            pytest.param(
-                SHAREGPT,
-                {"dataset_format": "sharegpt", "dataset_streaming": True},
-                None,
-                id="ShareGPT as a stream",
-            ),
-            pytest.param(
-                PAIR,
-                {
-                    "dataset_format": "pairs",
-                    "dataset_streaming": True,
-                    "system_message": "Be brief.",
-                },
-                None,
-                id="pairs as a stream",
-            ),
-        ],
-    ),
+    [
+        pytest.param({"text": TEXT}, {}, TEXT, id="text"),
+        pytest.param(
+            {"body": TEXT, "id": 3}, {"dataset_text_field": "body"}, TEXT, id="another text field"
+        ),
+        pytest.param(
+            {"prompt": "When? ", "completion": "At 7."}, {}, TEXT, id="prompt and completion"
+        ),
+        pytest.param(
+            {"prompt": "When? ", "completion": 7}, {}, "When? 7<|im_end|>", id="a number to say"
+        ),
+        pytest.param(
+            {"prompt": [SYSTEM, USER], "completion": [ANSWER]},
+            {},
+            BRIEF + SPOKEN,
+            id="prompt and completion as conversations",
+        ),
+        pytest.param({"messages": [SYSTEM, USER, ANSWER]}, {}, BRIEF + SPOKEN, id="messages"),
+        pytest.param(
+            {"conversations": [SYSTEM, USER, ANSWER]}, {}, BRIEF + SPOKEN, id="conversations"
+        ),
+        pytest.param(
+            {"chat": [SYSTEM, USER, ANSWER], "prompt": "noise"},
+            {"dataset_columns": {"messages": "chat"}},
+            BRIEF + SPOKEN,
+            id="messages of another name, beside a column that would mislead TRL",
+        ),
+        pytest.param(PAIR, {"dataset_format": "pairs"}, "When?At 7.<|im_end|>", id="pairs"),
+        pytest.param(
+            PAIR,
+            {"dataset_format": "pairs", "system_message": "Be brief."},
+            BRIEF + SPOKEN,
+            id="pairs with a system message",
+        ),
+        pytest.param(
+            {"qa": PAIR, "id": 3},
+            {"dataset_format": "pairs", "dataset_columns": {"pair": "qa"}},
+            "When?At 7.<|im_end|>",
+            id="a column of pairs",
+        ),
+        pytest.param(
+            {"question": "When?", "answer": "At 7.", "prompt": "noise"},
+            {"dataset_format": "question_answer", "system_message": "Be brief."},
+            BRIEF + SPOKEN,
+            id="question and answer with a system message",
+        ),
+        pytest.param(
+            {"q": "When?", "a": "At 7."},
+            {"dataset_columns": {"prompt": "q", "completion": "a"}, "system_message": "Be brief."},
+            BRIEF + SPOKEN,
+            id="columns with a system message",
+        ),
+        pytest.param(
+            {"q": "When?", "a": "At 7."},
+            {"prompt_template": "Q: {q}\nA: ", "completion_template": "{a}"},
+            "Q: When?\nA: At 7.<|im_end|>",
+            id="templates",
+        ),
+        pytest.param(
+            {"q": "When?", "a": "At 7."},
+            {
+                "prompt_template": "{q}",
+                "dataset_columns": {"completion": "a"},
+                "system_message": "Be brief.",
+            },
+            BRIEF + SPOKEN,
+            id="a template, a column and a system message",
+        ),
+        pytest.param(
+            ALPACA,
+            {"dataset_format": "alpaca", "system_message": "Be brief."},
+            BRIEF + SPOKEN.replace("When?", "Translate.\n\nGuten Tag").replace("At 7.", "Good day"),
+            id="Alpaca",
+        ),
+        pytest.param(
+            SHAREGPT,
+            {"dataset_format": "sharegpt", "system_message": "Be brief."},
+            BRIEF + SPOKEN,
+            id="ShareGPT",
+        ),
+        pytest.param(
+            SHAREGPT,
+            {"dataset_format": "sharegpt", "dataset_streaming": True},
+            None,
+            id="ShareGPT as a stream",
+        ),
+        pytest.param(
+            PAIR,
+            {"dataset_format": "pairs", "dataset_streaming": True, "system_message": "Be brief."},
+            None,
+            id="pairs as a stream",
+        ),
+    ],
 )
 def test_a_row_in_this_shape_is_trained_on(
     row: Any,
