@@ -26,6 +26,15 @@ class JobReference:
     namespace: str
     name: str
     uid: str
+    """Empty where there is no such object: a job file that is run without a cluster."""
+    cluster: str = ""
+    """The id of its cluster; empty where the operator does not know it, and without one."""
+    take_over_from: str = ""
+    """The cluster whose job of the same name gives up its output place to this one."""
+
+    @property
+    def is_in_cluster(self) -> bool:
+        return bool(self.uid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
