@@ -123,6 +123,8 @@ def test_a_value_that_is_none_is_refused_by_its_name() -> None:
     [
         "replicas=two",
         "watchNamespaces={team-*}",
+        "trainer.networkPolicy=sometimes",
+        "clusterId=our cluster",
         "guardRails.maxGpus=0",
         "guardRails.outputPrefixes={models}",
         "guardRails.allowedHostPaths={mnt}",
@@ -171,7 +173,10 @@ def test_with_watched_namespaces_the_rights_are_theirs() -> None:
     (cluster_role,) = release.of("ClusterRole")
     jobs = [it for it in release.of("Role") if it["metadata"]["name"] == "finetune-operator-jobs"]
 
-    assert [rule["resources"] for rule in cluster_role["rules"]] == [["tokenreviews"]]
+    assert [rule["resources"] for rule in cluster_role["rules"]] == [
+        ["tokenreviews"],
+        ["namespaces"],
+    ]
     assert [it["metadata"]["namespace"] for it in jobs] == ["team-a", "team-b"]
     whole = _role(render(), "finetune-operator")["rules"]
     assert [it["rules"] for it in jobs] == [
@@ -191,6 +196,60 @@ def test_a_release_for_namespaces_can_do_without_any_right_on_the_cluster() -> N
         "Deployment",
         "PodDisruptionBudget",
     }
+
+
+@pytest.mark.parametrize("way", ["as it comes", "some namespaces"])
+def test_of_namespaces_the_operator_may_read_the_one_that_tells_the_cluster(way: str) -> None:
+    rules = [rule for role in render(*WAYS[way]).of("ClusterRole") for rule in role["rules"]]
+
+    assert [rule for rule in rules if "namespaces" in rule["resources"]] == [
+        {
+            "apiGroups": [""],
+            "resources": ["namespaces"],
+            "resourceNames": ["kube-system"],
+            "verbs": ["get"],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    "way", [("clusterId=prod-1",), WAYS["some namespaces, with no right on the cluster"]]
+)
+def test_where_the_cluster_has_a_name_or_there_are_no_rights_on_it_none_is_read(
+    way: tuple[str, ...],
+) -> None:
+    release = render(*way)
+    rules = [rule for role in release.of("ClusterRole") for rule in role["rules"]]
+
+    assert not [rule for rule in rules if "namespaces" in rule["resources"]]
+    named = "clusterId=prod-1" in way
+    assert Settings.from_env(release.environment).cluster_id == ("prod-1" if named else None)
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_on"),
+    [
+        ((), True),
+        (("trainer.networkPolicy=false",), False),
+        (("trainer.networkPolicy=null",), True),
+    ],
+    ids=["as it comes", "off", "values of an older release"],
+)
+def test_the_right_to_network_policies_goes_with_them(
+    setting: tuple[str, ...], is_on: bool
+) -> None:
+    for watched in ((), ("watchNamespaces={team-a}",)):
+        release = render(*setting, *watched)
+        rules = [
+            rule
+            for kind in ("Role", "ClusterRole")
+            for role in release.of(kind)
+            for rule in role["rules"]
+            if "networkpolicies" in rule["resources"]
+        ]
+
+        assert Settings.from_env(release.environment).has_network_policies is is_on
+        assert [rule["verbs"] for rule in rules] == [["get", "create", "delete"]] * is_on
 
 
 def test_replicas_that_make_their_certificates_may_write_the_one_configuration() -> None:
@@ -323,7 +382,8 @@ def test_one_team_gets_an_operator_without_rights_elsewhere() -> None:
 
     assert {it["metadata"]["namespace"] for it in release.of("Role")} == {"research", NAMESPACE}
     assert [rule["resources"] for rule in release.only("ClusterRole")["rules"]] == [
-        ["tokenreviews"]
+        ["tokenreviews"],
+        ["namespaces"],
     ]
 
 

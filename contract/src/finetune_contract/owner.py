@@ -28,10 +28,10 @@ def is_cluster_id(value: Any) -> bool:
     return isinstance(value, str) and _CLUSTER_ID.fullmatch(value) is not None
 
 
-def take_over_of(annotations: Mapping[str, Any] | None) -> str:
-    """The cluster that these annotations of a job name; empty where they name none."""
-    value = (annotations or {}).get(TAKE_OVER)
-    return value if isinstance(value, str) and is_cluster_id(value) else ""
+def take_over_of(annotations: Mapping[str, Any]) -> str | None:
+    """The cluster that these annotations of a job name."""
+    value = annotations.get(TAKE_OVER)
+    return value if isinstance(value, str) and is_cluster_id(value) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,8 @@ class Owner:
     namespace: Any
     name: Any
     """Of whatever kind in a document that somebody else wrote: it is compared, and shown."""
-    cluster: Any = ""
-    """Empty for a job of an older release, and for a run outside any cluster."""
+    cluster: Any = None
+    """None for a job of an older release, and for a run outside any cluster."""
 
     @classmethod
     def from_json(cls, text: str | bytes, path: str) -> "Owner":
@@ -54,7 +54,7 @@ class Owner:
         return cls(
             namespace=document.get("namespace"),
             name=document.get("name"),
-            cluster=document.get("cluster") or "",
+            cluster=document.get("cluster") or None,
         )
 
     def to_json(self) -> str:

@@ -55,7 +55,7 @@ class Settings:
     """MODEL_CONFIGS: where a model's config.json is, with {model} and {revision} in it."""
     gpu_memory_bytes: int | None = None
     """GPU_MEMORY: what each of the cluster's GPUs has, such as 80Gi."""
-    cluster_id: str = ""
+    cluster_id: str | None = None
     """CLUSTER_ID: by which output places know this cluster; without it the uid of the namespace
     kube-system, if that may be read, or none."""
     has_network_policies: bool = True
@@ -193,9 +193,9 @@ def _switch(env: Mapping[str, str], name: str, *, default: bool = False) -> bool
     return text == "true" if text else default
 
 
-def _cluster_id(env: Mapping[str, str], name: str) -> str:
-    text = env.get(name, "")
-    if text and not is_cluster_id(text):
+def _cluster_id(env: Mapping[str, str], name: str) -> str | None:
+    text = env.get(name) or None
+    if text is not None and not is_cluster_id(text):
         raise ValueError(f"{name} is {text!r}, expected {CLUSTER_ID_FORM}")
     return text
 

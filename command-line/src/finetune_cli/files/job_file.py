@@ -30,7 +30,7 @@ class Job:
     nodes: int
     gpus_per_node: int
     run_token: str | None
-    take_over_from: str = ""
+    take_over_from: str | None = None
     """The cluster whose job of this name gives up its output place."""
     warnings: tuple[str, ...] = ()
     """What of it runs and is seldom meant, with file and line."""

@@ -10,8 +10,8 @@ from finetune_operator.telemetry.logs import say
 _NAMESPACE = "kube-system"
 
 
-async def find_cluster_id(api: KubeApi) -> str:
-    """Empty where it may not be asked for: jobs run without it, and their places name no cluster.
+async def find_cluster_id(api: KubeApi) -> str | None:
+    """None where it may not be asked for: jobs run without it, and their places name no cluster.
 
     Raises:
         ApiError: there was no answer, or one that is none.
@@ -27,5 +27,5 @@ async def find_cluster_id(api: KubeApi) -> str:
             error=error,
             remedy="set clusterId, or let the operator read the namespace kube-system",
         )
-        return ""
+        return None
     return str(found["metadata"]["uid"])

@@ -164,7 +164,7 @@ class Replica:
                 await asyncio.sleep(WARM_UP_PERIOD.total_seconds())
 
     async def _identify_cluster(self) -> None:
-        if not self._settings.cluster_id:
+        if self._settings.cluster_id is None:
             cluster_id = await find_cluster_id(self._api)
             self._settings = replace(self._settings, cluster_id=cluster_id)
 

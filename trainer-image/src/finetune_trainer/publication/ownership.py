@@ -96,11 +96,12 @@ def _refusal(store: Store, owner: Owner, job: JobReference) -> AttemptFailed:
     message = f"{whose} of cluster {_shown(owner.cluster)}; this run is {here}"
     if not is_cluster_id(owner.cluster):
         return attempt_failed(Reason.OUTPUT_OWNED, message, another)
+    again = "delete this job and apply it again" if job.is_in_cluster else "run this file again"
     return attempt_failed(
         Reason.OUTPUT_OWNED,
         message,
-        f"{another}; or, once the job there no longer runs, take the place over: delete this job "
-        f"and apply it again with the annotation {TAKE_OVER}: {owner.cluster}",
+        f"{another}; or, once the job there no longer runs, take the place over: {again} with the "
+        f"annotation {TAKE_OVER}: {owner.cluster}",
     )
 
 

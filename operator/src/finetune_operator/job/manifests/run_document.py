@@ -25,7 +25,7 @@ def build_config_map(job: FineTuneJob, attempt: int, document: str) -> Manifest:
 
 
 def build_run(
-    job: FineTuneJob, attempt: int, adjustments: Mapping[str, Any], cluster_id: str
+    job: FineTuneJob, attempt: int, adjustments: Mapping[str, Any], cluster_id: str | None
 ) -> Run:
     return Run(
         job=JobReference(
