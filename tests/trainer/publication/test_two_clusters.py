@@ -16,6 +16,7 @@ from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.progress.reporting import Reporter
 from finetune_trainer.publication.ownership import claim_output
 from finetune_trainer.storage.folder import FolderStore
+from finetune_trainer.storage.store import Store
 from finetune_trainer.supervision.context import AttemptContext
 from trainer.publication.test_publication import Place
 from trainer.runs import a_parsed_run
@@ -24,7 +25,7 @@ NAMES = {"namespace": "team-a", "name": "balloon"}
 OURS, THEIRS = "8f4e-ours", "51c0-theirs"
 
 
-def claim(store: FolderStore, *, is_first_node: bool = True, **job: Any) -> str | None:
+def claim(store: Store, *, is_first_node: bool = True, **job: Any) -> str | None:
     """What the job is told; None where the place is its own."""
     try:
         assert claim_output(store, a_parsed_run(**job), StopRequest(), is_first_node=is_first_node)
@@ -40,7 +41,7 @@ def owned_by(folder: Path, **owner: Any) -> FolderStore:
     return store
 
 
-def owner_of(store: FolderStore) -> Any:
+def owner_of(store: Store) -> Any:
     return json.loads(store.read("owner.json"))
 
 
