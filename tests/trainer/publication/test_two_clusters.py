@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -14,9 +15,10 @@ from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.progress.reporting import Reporter
+from finetune_trainer.publication import ownership
 from finetune_trainer.publication.ownership import claim_output
 from finetune_trainer.storage.folder import FolderStore
-from finetune_trainer.storage.store import Store
+from finetune_trainer.storage.store import Store, read_if_there
 from finetune_trainer.supervision.context import AttemptContext
 from trainer.publication.test_publication import Place
 from trainer.runs import a_parsed_run
@@ -121,6 +123,42 @@ def test_an_operator_that_does_not_know_its_cluster_keeps_the_places_that_it_had
 
     assert claim(store) is None
     assert owner_of(store) == {**NAMES, "cluster": OURS}
+
+
+def test_of_two_clusters_that_see_a_place_free_the_quicker_one_gets_it(tmp_path: Path) -> None:
+    store, quicker = FolderStore(tmp_path), iter([THEIRS])
+
+    def read_slowly(*arguments: Any) -> bytes | None:
+        body = read_if_there(*arguments)
+        if (cluster := next(quicker, None)) is not None:
+            assert claim(store, cluster=cluster) is None
+        return body
+
+    with mock.patch.object(ownership, "read_if_there", read_slowly):
+        told = claim(store, cluster=OURS)
+
+    assert told is not None
+    assert f"of cluster {THEIRS}" in told
+    assert owner_of(store)["cluster"] == THEIRS
+
+
+@pytest.mark.parametrize("former", [{}, {"cluster": "former"}], ids=["older release", "moved"])
+def test_of_two_clusters_that_take_a_place_over_the_last_one_to_write_gets_it(
+    tmp_path: Path, former: dict[str, str]
+) -> None:
+    store = owned_by(tmp_path, **NAMES, **former)
+    reads = iter(["before", "after"])
+
+    def overtaken(*arguments: Any) -> bytes | None:
+        if next(reads) == "after":
+            owned_by(tmp_path, **NAMES, cluster=THEIRS)
+        return read_if_there(*arguments)
+
+    with mock.patch.object(ownership, "read_if_there", overtaken):
+        told = claim(store, cluster=OURS, take_over_from="former")
+
+    assert told is not None
+    assert f"of cluster {THEIRS}" in told
 
 
 def test_a_file_that_is_run_without_a_cluster_leaves_a_clusters_place_alone(
