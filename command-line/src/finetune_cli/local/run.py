@@ -16,6 +16,7 @@ from finetune_cli.files import job_file, overrides
 from finetune_cli.local import run_texts
 from finetune_cli.local.job_reading import read_job
 from finetune_cli.terminal.exits import Refused
+from finetune_cli.terminal.output import say, tell
 from finetune_contract import layout
 from finetune_contract.outcome import Category, Outcome
 from finetune_contract.run import Run
@@ -106,12 +107,12 @@ def _train(described: Run, workspace: Workspace, hardware: Hardware, stop: StopR
         return _tell(outcome, _kept_log(outcome, workspace))
     samples = json.loads(workspace.samples.read_text()) if workspace.samples.is_file() else []
     report = locations.join(described.output_uri, described.run_id, layout.REPORT)
-    print(run_texts.summary(outcome, samples, report))
+    say(run_texts.summary(outcome, samples, report))
     return int(outcome.exit_code)
 
 
 def _tell(outcome: Outcome, log: Path | None) -> int:
-    print(run_texts.failure_text(outcome, log), file=sys.stderr)
+    tell(run_texts.failure_text(outcome, log))
     return int(outcome.exit_code)
 
 
@@ -136,14 +137,13 @@ def _output_uri(output: str) -> str:
 
 def _announce(job: job_file.Job, described: Run) -> None:
     for line in job.warnings:
-        print(line, file=sys.stderr)
+        tell(line)
     wanted = job.nodes * max(1, job.gpus_per_node)
     if wanted > described.world.size:
-        print(
+        tell(
             f"{job.name} asks for {job.nodes} x {max(1, job.gpus_per_node)} processes; this machine"
             f" is one node and trains with {described.world.size}, so the effective batch is "
-            f"{wanted // described.world.size} times smaller.",
-            file=sys.stderr,
+            f"{wanted // described.world.size} times smaller."
         )
 
 
