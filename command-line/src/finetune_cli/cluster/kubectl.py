@@ -21,8 +21,6 @@ Body = Mapping[str, Any]
 JOBS = "finetunejobs.finetune.dev"
 """As kubectl calls them, whatever else is named so."""
 
-_NO_KUBECTL = "there is no kubectl on the PATH"
-
 _LAST_WORDS_SECONDS = 2.0
 
 _LOG_LINE = re.compile(r"[IWEF]\d{4} ")
@@ -49,8 +47,8 @@ class Kubectl:
                 encoding="utf-8",
                 errors="replace",
             )
-        except FileNotFoundError:
-            raise Refused(_NO_KUBECTL, KUBECTL_FAILED) from None
+        except (FileNotFoundError, ValueError) as error:
+            raise _not_started(error) from None
         if done.returncode:
             raise Refused(_words_of(done.stderr) or done.stdout.strip(), KUBECTL_FAILED)
         return done.stdout
@@ -115,8 +113,8 @@ class Kubectl:
         pipe = subprocess.PIPE
         try:
             process = subprocess.Popen([*self._command, *words], stdout=pipe, stderr=pipe)
-        except FileNotFoundError:
-            raise Refused(_NO_KUBECTL, KUBECTL_FAILED) from None
+        except (FileNotFoundError, ValueError) as error:
+            raise _not_started(error) from None
         listener = Thread(target=_relay, args=(process.stderr, sys.stderr), daemon=True)
         listener.start()
         try:
@@ -126,6 +124,13 @@ class Kubectl:
             process.wait()
             # A program that it has started may hold the other end for longer.
             listener.join(_LAST_WORDS_SECONDS)
+
+
+def _not_started(error: FileNotFoundError | ValueError) -> Refused:
+    if isinstance(error, FileNotFoundError):
+        return Refused("there is no kubectl on the PATH", KUBECTL_FAILED)
+    # A status was edited by hand: a null byte, half of a surrogate pair.
+    return Refused(f"the job names what no command line can hold: {error}", KUBECTL_FAILED)
 
 
 def _relay(source: IO[bytes] | None, stream: TextIO) -> None:

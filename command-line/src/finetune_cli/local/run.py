@@ -23,6 +23,7 @@ from finetune_contract.run import Run
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.failures.log_lines import set_up_log
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.node.gpu_probe import find_hardware
 from finetune_trainer.plan.node.hardware import Hardware
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     """Train one job file here."""
     if find_spec("trl") is None:
         raise Refused(NOT_INSTALLED)
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")
+    set_up_log(logging.ERROR, "%(levelname)s %(message)s")
     stop = StopRequest()
     stop.listen()
     hardware = find_hardware(os.environ)
