@@ -14,6 +14,21 @@ from testbed.control_plane import ControlPlane
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
+MAY_MAKE_NETWORK_POLICIES = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: may-make-network-policies}
+rules: [{apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [create]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: may-make-network-policies}
+roleRef:
+  {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: may-make-network-policies}
+subjects: [{kind: ServiceAccount, namespace: finetune-system, name: finetune-operator}]
+"""
+"""So that it is the policy that refuses, whatever rights the chart gives."""
+
 Change = Callable[[Manifest], object]
 
 
@@ -114,6 +129,52 @@ def test_no_pod_of_a_job_has_more_than_the_operator_gives_it(
     PRIVILEGES[privilege](job)
 
     assert "pods of the operator's Jobs" in refusal_of(as_operator, job)
+
+
+SERVICES: Mapping[str, Manifest] = {
+    "an address of the cluster": {"clusterIP": ""},
+    "another's address": {"externalIPs": ["192.0.2.7"]},
+    "a name elsewhere": {"type": "ExternalName", "externalName": "example.com", "clusterIP": ""},
+    "a port of every node": {"type": "NodePort", "clusterIP": ""},
+}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_service_draws_traffic_of_others(as_operator: Kubectl, team: str, service: str) -> None:
+    made = children_of(team)["Service"]
+    made["spec"] |= SERVICES[service]
+
+    assert "Services are headless" in refusal_of(as_operator, made)
+
+
+def a_network_policy(namespace: str, selector: Manifest) -> Manifest:
+    """One with the owner that an attempt's objects have."""
+    job = children_of(namespace)["Job"]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": job["metadata"],
+        "spec": {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": [{}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "refusal"),
+    [
+        ({"finetune.dev/job": "balloon"}, ""),
+        ({"app": "database"}, "about pods of jobs"),
+        ({}, "about pods of jobs"),
+    ],
+    ids=str,
+)
+def test_no_network_policy_opens_others_pods(
+    as_operator: Kubectl, plane: ControlPlane, team: str, labels: Manifest, refusal: str
+) -> None:
+    plane.kubectl("apply", "-f", "-", input=MAY_MAKE_NETWORK_POLICIES)
+    policy = a_network_policy(team, {"matchLabels": labels})
+
+    found = refusal_of(as_operator, policy)
+    assert refusal in found if refusal else found == ""
 
 
 def test_an_account_that_a_guard_rail_allows_is_let_in(as_operator: Kubectl, team: str) -> None:

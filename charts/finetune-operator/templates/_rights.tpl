@@ -45,6 +45,8 @@ them. A kind that it is given the right to create belongs here, unless it is har
   resources: [jobs]
 - apiGroups: [""]
   resources: [configmaps, services]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
 - apiGroups: [finetune.dev]
   resources: [finetunejobs]
 {{- end }}
