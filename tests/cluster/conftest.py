@@ -18,8 +18,9 @@ from cluster.installation import (
     reasons_for_none,
     wait_for_garbage_collector,
 )
-from cluster.jobs import EXAMPLE, Jobs, Resource
+from cluster.jobs import EXAMPLE, Jobs, Kubectl, Resource
 from cluster.replicas import Stage
+from cluster.stolen_token import kubectl_with, stolen_token
 from testbed import requirements
 from testbed.control_plane import ControlPlane
 
@@ -96,3 +97,15 @@ def stage(plane: ControlPlane, team: str, tmp_path: Path) -> Iterator[Stage]:
         yield stage
     assert {"leases", "jobs", "finetunejobs"} <= {write.resource for write in stage.audit}
     assert find_strangers(stage.audit) == []
+
+
+@pytest.fixture(scope="session")
+def stolen(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A kubeconfig with the token of the operator, whose account the chart's policy bounds."""
+    with stolen_token(plane, tmp_path_factory.mktemp("stolen")) as kubeconfig:
+        yield kubeconfig
+
+
+@pytest.fixture
+def as_operator(stolen: Path) -> Kubectl:
+    return kubectl_with(stolen)

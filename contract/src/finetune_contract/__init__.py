@@ -9,4 +9,5 @@
 - `mounts`: paths and environment variables inside the trainer container.
 - `codec`: dataclasses as JSON objects and back. `documents`: from a text to a JSON object.
 - `limits`: how long a document, and each text in it, may be.
+- `printable`: how such a text is shown in a terminal or a log.
 """

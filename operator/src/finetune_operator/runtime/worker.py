@@ -16,6 +16,7 @@ from finetune_operator.objects.errors import Conflict, Gone, NotLeading
 from finetune_operator.objects.internal_error import with_internal_error
 from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key, ScheduleKey
 from finetune_operator.objects.reconciled import Reconciled
+from finetune_operator.runtime.metric_labels import API_REASONS, REASONS, label
 from finetune_operator.schedule.cluster import ScheduleCluster
 from finetune_operator.schedule.reconcile import reconcile_schedule
 from finetune_operator.settings import Settings
@@ -81,7 +82,7 @@ class Worker:
             say("decided", job=key, phase=done.phase, reason=done.reason, message=done.message)
         if done.check_again_in is not None:
             self._queue.add_after(key, done.check_again_in)
-        return "written" if done.has_written else "unchanged", done.reason
+        return "written" if done.has_written else "unchanged", label(done.reason, REASONS)
 
     def _try_again(self, key: Key, error: Exception) -> tuple[str, str]:
         delay = self._queue.retry(key)
@@ -91,7 +92,7 @@ class Worker:
         if isinstance(error, ApiError):
             # Its own words say it all: a missing right, an outage.
             say("not reconciled", level=logging.WARNING, job=key, error=error, retry_in=delay)
-            return "failed", error.reason or str(error.status)
+            return "failed", label(error.reason, API_REASONS) if error.reason else str(error.status)
         say_error("not reconciled", error, job=key, retry_in=delay)
         return "failed", type(error).__name__
 
