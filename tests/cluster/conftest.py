@@ -10,6 +10,7 @@ import pytest
 
 from cluster import replicas
 from cluster.faulty_api import find_strangers
+from cluster.hostile_tenant import World, a_world
 from cluster.installation import (
     NAMESPACE,
     REPOSITORY,
@@ -88,6 +89,24 @@ def team(plane: ControlPlane) -> str:
     namespace = f"team-{secrets.token_hex(3)}"
     plane.kubectl("create", "namespace", namespace)
     return namespace
+
+
+@pytest.fixture(scope="module")
+def the_world(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two replicas beside a tenant who means harm, for all that a module tries."""
+    with a_world(plane, tmp_path_factory.mktemp("hostile")) as world:
+        yield world
+
+
+@pytest.fixture
+def world(the_world: World) -> Iterator[World]:
+    """The same; what must hold whatever was done holds."""
+    lease, failures = the_world.lease(), the_world.failures()
+    yield the_world
+    the_world.require_all_is_bounded()
+    assert the_world.lease() == lease
+    assert the_world.failures() == failures
+    the_world.tenant.clear()
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from cluster.api_access import server_and_authority_of
-from cluster.replicas import is_served, wait_until
+from cluster.replica import is_served
+from cluster.replicas import wait_until
 from testbed import browser as testbed_browser
 from testbed.control_plane import ControlPlane
 from testbed.ports import free_ports

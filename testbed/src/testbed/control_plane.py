@@ -7,7 +7,7 @@ Pods are made and stay Pending: what a node would say of them is for the test to
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,8 +49,11 @@ class ControlPlane:
                 file=ADMIN,
             )
             try:
-                for component in ("etcd", "kube-apiserver", "kube-controller-manager"):
+                for component in ("etcd", "kube-apiserver"):
                     plane.start(component)
+                plane.wait_until_served()
+                # It waits ten seconds for an API server, and ends.
+                plane.start("kube-controller-manager")
                 plane.wait_until_ready()
                 yield plane
             finally:
@@ -58,18 +61,20 @@ class ControlPlane:
                     plane.kill(component)
 
     def wait_until_ready(self) -> None:
+        """All of it, as `wait_until_served`."""
+        api = Api(self._port, self._folder)
+        self._wait(lambda: api.is_ready() and api.has_service_account(), "the control plane serves")
+
+    def wait_until_served(self) -> None:
         """
         Raises:
-            TimeoutError: it does not get ready.
-            RuntimeError: a part of it has ended.
+            TimeoutError: the API server does not get ready.
+            RuntimeError: a part of the control plane has ended.
         """
-        api = Api(self._port, self._folder)
-        wait_until(
-            lambda: api.is_ready() and api.has_service_account(),
-            what="the control plane serves",
-            timeout_seconds=_TIMEOUT_SECONDS,
-            check=self._fail_if_ended,
-        )
+        self._wait(Api(self._port, self._folder).is_ready, "the API server serves")
+
+    def _wait(self, is_so: Callable[[], bool], what: str) -> None:
+        wait_until(is_so, what=what, timeout_seconds=_TIMEOUT_SECONDS, check=self._fail_if_ended)
 
     def start(self, component: str) -> None:
         """Start a component that does not run. It may need a moment until it serves."""

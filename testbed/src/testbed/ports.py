@@ -11,6 +11,8 @@ import socket
 _ROW = 10
 _FIRST_PORTS = range(11_000, 22_000, _ROW)
 _CHANCE = random.SystemRandom()
+_given: set[int] = set()
+"""First ones, by this process: who was given a row may not listen yet."""
 
 
 def free_ports(number: int, *, offset: int = 0) -> range:
@@ -21,7 +23,8 @@ def free_ports(number: int, *, offset: int = 0) -> range:
     """
     for first in _CHANCE.sample(_FIRST_PORTS, len(_FIRST_PORTS)):
         row = range(first, first + number)
-        if all(_is_free(port) and _is_free(port + offset) for port in row):
+        if first not in _given and all(_is_free(port) and _is_free(port + offset) for port in row):
+            _given.add(first)
             return row
     raise RuntimeError(f"There is no row of {number} free ports on 127.0.0.1.")
 
