@@ -29,6 +29,7 @@ class StubApi:
         self.lease_peers: set[object] = set()
         self.other_peers: set[object] = set()
         self.renewed = asyncio.Event()
+        self.over = asyncio.Event()
         self.reviewing = asyncio.Event()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -36,7 +37,8 @@ class StubApi:
         peers.add(request.transport and request.transport.get_extra_info("peername"))
         if request.path.endswith("/tokenreviews"):
             self.reviewing.set()
-            await asyncio.Event().wait()
+            await self.over.wait()
+            return NOT_FOUND()
         if "/leases" in request.path:
             if request.method != "GET":
                 self.lease = await request.json()
@@ -72,8 +74,7 @@ def test_a_lease_is_renewed_while_every_review_of_a_token_hangs(tmp_path: Path) 
                     await asyncio.wait_for(api.renewed.wait(), 60)
                 assert api.lease_peers.isdisjoint(api.other_peers)
                 assert not any(it.done() and it.result() == 200 for it in posts)
-                for it in posts:
-                    it.cancel()
+                api.over.set()
                 await asyncio.gather(*posts, return_exceptions=True)
             await replica.stop()
 
