@@ -10,6 +10,7 @@ import pytest
 
 from cluster import replicas
 from cluster.faulty_api import find_strangers
+from cluster.hostile_tenant import World, a_world
 from cluster.installation import (
     NAMESPACE,
     REPOSITORY,
@@ -18,8 +19,9 @@ from cluster.installation import (
     reasons_for_none,
     wait_for_garbage_collector,
 )
-from cluster.jobs import EXAMPLE, Jobs, Resource
+from cluster.jobs import EXAMPLE, Jobs, Kubectl, Resource
 from cluster.replicas import Stage
+from cluster.stolen_token import kubectl_with, stolen_token
 from testbed import requirements
 from testbed.control_plane import ControlPlane
 
@@ -89,6 +91,24 @@ def team(plane: ControlPlane) -> str:
     return namespace
 
 
+@pytest.fixture(scope="module")
+def the_world(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two replicas beside a tenant who means harm, for all that a module tries."""
+    with a_world(plane, tmp_path_factory.mktemp("hostile")) as world:
+        yield world
+
+
+@pytest.fixture
+def world(the_world: World) -> Iterator[World]:
+    """The same; what must hold whatever was done holds."""
+    lease, failures = the_world.lease(), the_world.failures()
+    yield the_world
+    the_world.require_all_is_bounded()
+    assert the_world.lease() == lease
+    assert the_world.failures() == failures
+    the_world.tenant.clear()
+
+
 @pytest.fixture
 def stage(plane: ControlPlane, team: str, tmp_path: Path) -> Iterator[Stage]:
     """Two replicas, one of which leads, and an empty namespace."""
@@ -96,3 +116,15 @@ def stage(plane: ControlPlane, team: str, tmp_path: Path) -> Iterator[Stage]:
         yield stage
     assert {"leases", "jobs", "finetunejobs"} <= {write.resource for write in stage.audit}
     assert find_strangers(stage.audit) == []
+
+
+@pytest.fixture(scope="session")
+def stolen(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A kubeconfig with the token of the operator, whose account the chart's policy bounds."""
+    with stolen_token(plane, tmp_path_factory.mktemp("stolen")) as kubeconfig:
+        yield kubeconfig
+
+
+@pytest.fixture
+def as_operator(stolen: Path) -> Kubectl:
+    return kubectl_with(stolen)

@@ -34,7 +34,7 @@ def test_two_nodes_train_like_one_process_with_twice_the_batch(ends: dict[str, R
     assert len(together["attempts"]) == 1
 
 
-def test_a_time_to_live_that_is_set_afterwards_removes_job_service_and_run_document(
+def test_a_time_to_live_that_is_set_afterwards_removes_whatever_the_attempt_was_made_of(
     jobs: Jobs, ends: dict[str, Resource]
 ) -> None:
     two_nodes = "two-nodes"
@@ -44,7 +44,7 @@ def test_a_time_to_live_that_is_set_afterwards_removes_job_service_and_run_docum
 
     jobs.wait_until(two_nodes, lambda it: "cleanupTime" in it, seconds=60, what="a clean up")
 
-    kinds = "jobs.batch,services,configmaps"
+    kinds = "jobs.batch,services,configmaps,networkpolicies"
     selector = f"--selector=finetune.dev/job={two_nodes}"
     assert jobs.run("get", kinds, selector, "--output=name") == ""
     assert jobs.status(two_nodes)["phase"] == "Succeeded"
