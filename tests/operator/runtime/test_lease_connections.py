@@ -45,6 +45,8 @@ class StubApi:
             return NOT_FOUND() if self.lease is None else web.json_response(self.lease)
         if request.path.endswith("/finetunejobs"):
             return web.json_response({"metadata": {}, "items": [a_job_body()]})
+        if request.path.endswith("/namespaces/kube-system"):
+            return web.json_response({"metadata": {"uid": "5f0c"}})
         if request.method == "GET" and not request.path.endswith("balloon"):
             return web.json_response({"metadata": {}, "items": []})
         return NOT_FOUND()
