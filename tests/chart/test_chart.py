@@ -136,6 +136,8 @@ def test_a_value_that_is_none_is_refused_by_its_name() -> None:
         "webhook.timeoutSeconds=60",
         "operator.logLevel=loud",
         "image.digest=latest",
+        "trainer.digest=latest",
+        "admissionPolicy.enabled=maybe",
         "image.pullPolicy=Sometimes",
         "resultsPage.image.digest=latest",
         "resultsPage.image.repository=",

@@ -46,6 +46,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
 {{- end }}
 
+{{/* The reference of the trainer's image, whose value has its tag in it. */}}
+{{- define "finetune-operator.trainerImage" -}}
+{{ if .digest }}{{ regexReplaceAll "(:[^:/@]+)?(@.*)?$" .image "" }}@{{ .digest }}{{ else }}{{ .image }}{{ end }}
+{{- end }}
+
 {{/* The Secret that the webhook's certificate is mounted from; empty where replicas make their own. */}}
 {{- define "finetune-operator.certificateSecret" -}}
 {{- if .Values.webhook.certificate.certManager.enabled -}}

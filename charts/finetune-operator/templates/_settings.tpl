@@ -1,7 +1,7 @@
 {{/* The values that are variables of the operator's environment; what is empty is left out. */}}
 {{- define "finetune-operator.settings" -}}
 {{- $variables := list
-    (list "TRAINER_IMAGE" .Values.trainer.image)
+    (list "TRAINER_IMAGE" (include "finetune-operator.trainerImage" .Values.trainer))
     (list "SHARED_MEMORY" .Values.trainer.sharedMemory)
     (list "TRAINER_NETWORK_POLICY" (ternary "" "false" (ne (include "finetune-operator.hasTrainerPolicies" .) "")))
     (list "CLUSTER_ID" .Values.clusterId)

@@ -18,6 +18,7 @@ from finetune_operator.kube.cache import Kind, ObjectCache, schedule_of
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.cluster_identity import find_cluster_id
 from finetune_operator.kube.jobs import KubeCluster
+from finetune_operator.kube.large import WholeObjects
 from finetune_operator.kube.lease import KubeLease
 from finetune_operator.kube.model_configs import ModelConfigs
 from finetune_operator.kube.relist import fill_cache, forget_vanished, is_defined, take
@@ -170,10 +171,16 @@ class Replica:
 
     async def _lead(self, leadership: Leadership) -> None:
         api, settings = self._api.fenced(leadership.check), self._settings
-        cluster = KubeCluster(api, self._cache, has_policies=settings.has_network_policies)
-        schedules = KubeSchedules(api, self._cache)
-        find_model = self._models.find
-        worker = Worker(self._queue, self._cache, cluster, settings, _now, find_model, schedules)
+        worker = Worker(
+            self._queue,
+            self._cache,
+            KubeCluster(api, self._cache, has_policies=settings.has_network_policies),
+            settings,
+            _now,
+            find_model=self._models.find,
+            schedules=KubeSchedules(api, self._cache),
+            find_whole=WholeObjects(api, self._cache).find,
+        )
         self._queue.begin_waits()
         for key in self._cache.known_keys():
             self._queue.add(key)
