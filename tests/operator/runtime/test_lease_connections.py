@@ -43,6 +43,8 @@ class StubApi:
                 self.lease["metadata"]["resourceVersion"] = "1"  # type: ignore[index]
                 self.renewed.set()
             return NOT_FOUND() if self.lease is None else web.json_response(self.lease)
+        if request.path.endswith("/namespaces/kube-system"):
+            return web.json_response({"metadata": {"uid": "uid-of-cluster"}})
         if request.path.endswith("/finetunejobs"):
             return web.json_response({"metadata": {}, "items": [a_job_body()]})
         if request.path.endswith("/namespaces/kube-system"):
@@ -61,7 +63,7 @@ def test_a_lease_is_renewed_while_every_review_of_a_token_hangs(tmp_path: Path) 
                 SETTINGS, kubeconfig=kubeconfig_of(tmp_path, url), port=0, webhook_port=None
             )
             replica = Replica(settings)
-            await replica.start()
+            await asyncio.wait_for(replica.start(), 60)
             async with ClientSession() as session:
                 path = PROGRESS_PATH.format(namespace="team", name="balloon")
                 where = f"http://127.0.0.1:{replica._server.port}{path}"
