@@ -49,6 +49,8 @@ class StubApi:
             return web.json_response({"metadata": {"uid": "uid-of-cluster"}})
         if request.path.endswith("/finetunejobs"):
             return web.json_response({"metadata": {}, "items": [a_job_body()]})
+        if request.path.endswith("/namespaces/kube-system"):
+            return web.json_response({"metadata": {"uid": "5f0c"}})
         if request.method == "GET" and not request.path.endswith("balloon"):
             return web.json_response({"metadata": {}, "items": []})
         return NOT_FOUND()
