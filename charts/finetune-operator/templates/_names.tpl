@@ -67,6 +67,13 @@ true
 {{- end -}}
 {{- end }}
 
+{{/* "true", or nothing: a release that keeps older values has none for it, which is as good as true. */}}
+{{- define "finetune-operator.hasTrainerPolicies" -}}
+{{- if ne (toString .Values.trainer.networkPolicy) "false" -}}
+true
+{{- end -}}
+{{- end }}
+
 {{/* Where pods run and as whom, the same for all of this chart's. */}}
 {{- define "finetune-operator.pod" -}}
 enableServiceLinks: false

@@ -20,6 +20,12 @@
 - apiGroups: [""]
   resources: [configmaps, services]
   verbs: [get, create, delete]
+{{- if include "finetune-operator.hasTrainerPolicies" . }}
+# Who may reach the nodes of an attempt: its own.
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, create, delete]
+{{- end }}
 - apiGroups: [""]
   resources: [events]
   # Read to tell why a Job has no pods.
@@ -28,6 +34,15 @@
 - apiGroups: [kueue.x-k8s.io]
   resources: [workloads]
   verbs: [list]
+{{- end }}
+
+{{/* Which cluster this is: the uid of one namespace. */}}
+{{- define "finetune-operator.clusterIdRule" -}}
+# Which cluster this is, by the uid of that namespace, for the places that jobs write to.
+- apiGroups: [""]
+  resources: [namespaces]
+  resourceNames: [kube-system]
+  verbs: [get]
 {{- end }}
 
 {{/* Whether a progress report's token is good: asked of the cluster, wherever the pod is. */}}

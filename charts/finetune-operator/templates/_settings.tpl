@@ -3,6 +3,8 @@
 {{- $variables := list
     (list "TRAINER_IMAGE" (include "finetune-operator.trainerImage" .Values.trainer))
     (list "SHARED_MEMORY" .Values.trainer.sharedMemory)
+    (list "TRAINER_NETWORK_POLICY" (ternary "" "false" (ne (include "finetune-operator.hasTrainerPolicies" .) "")))
+    (list "CLUSTER_ID" .Values.clusterId)
     (list "WORKERS" .Values.operator.workers)
     (list "RESYNC_SECONDS" .Values.operator.resyncSeconds)
     (list "PROGRESS_INTERVAL_SECONDS" .Values.operator.progressIntervalSeconds)

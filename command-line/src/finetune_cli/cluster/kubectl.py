@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks the cluster, by the kubectl that has started this plugin: its context, its credentials."""
 
-import json
 import os
 import re
 import subprocess
@@ -15,6 +14,7 @@ from typing import IO, Any, TextIO, cast
 
 from finetune_cli.terminal.exits import KUBECTL_FAILED, Refused
 from finetune_cli.terminal.output import relay
+from finetune_contract.shallow import parse_json
 
 Body = Mapping[str, Any]
 
@@ -55,7 +55,7 @@ class Kubectl:
 
     def get(self, kind: str, *words: str) -> Body:
         """One object, or a list of them."""
-        found: Body = json.loads(self.run("get", kind, *words, "-o", "json"))
+        found: Body = parse_json(self.run("get", kind, *words, "-o", "json").encode())
         return found
 
     def job(self, name: str) -> Body:
@@ -151,11 +151,11 @@ def _words_of(printed: str) -> str:
 
 def read_documents(stream: IO[str]) -> Iterator[Body]:
     """Each JSON document of a stream of several, as soon as its last line has come."""
-    text = ""
+    lines: list[str] = []
     for line in stream:
-        text += line
+        lines.append(line)
         # kubectl indents what lies inside.
         if line.startswith("}"):
-            document: Body = json.loads(text)
-            text = ""
+            document: Body = parse_json("".join(lines).encode())
+            lines.clear()
             yield document
