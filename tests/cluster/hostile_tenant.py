@@ -194,9 +194,10 @@ def a_world(plane: ControlPlane, folder: Path) -> Iterator[World]:
         asks = {"MODEL_CONFIGS": hub.template, "GPU_MEMORY": "8Gi"}
         asks["PROGRESS_INTERVAL_SECONDS"] = "1"
         environments = [{**each, **asks} for each in reviewed.environments(folder, 2)]
+        ports = [each["WEBHOOK_PORT"] for each in environments]
         with (
             hostile.with_replicas(2, environments) as stage,
-            reviewed.reviewing(plane, folder, namespaces),
+            reviewed.reviewing(plane, folder, namespaces, ports),
         ):
             others.replicas = stage.replicas
             world = World(stage, others, hub)

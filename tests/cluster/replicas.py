@@ -2,7 +2,6 @@
 """The operator's replicas as processes, on a control plane without nodes; pods are played."""
 
 import json
-import os
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +20,7 @@ from finetune_contract.shallow import parse_json
 from finetune_operator.objects.names import LABEL_JOB
 from support.factories import a_bad_outcome, a_good_outcome
 from testbed.control_plane import ControlPlane
+from testbed.ports import free_ports
 
 _CONTAINER = {
     "name": "trainer",
@@ -29,14 +29,6 @@ _CONTAINER = {
     "ready": False,
     "restartCount": 0,
 }
-
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-
-
-def first_port() -> int:
-    """Of ten for the replicas of this process of pytest: below those that the kernel gives out."""
-    return 18180 + 10 * _WORKER
-
 
 JOBS = "/apis/finetune.dev/v1alpha1/namespaces/{}/finetunejobs"
 
@@ -58,13 +50,12 @@ class Stage:
     ) -> Iterator["Stage"]:
         """At the end the jobs are gone, and so are the replicas. Environments: of each, if any."""
         with ExitStack() as stack:
-            for index in range(number):
+            for index, port in enumerate(free_ports(number)):
                 name = f"replica-{index}"
                 way = FaultyWay(
                     self._server, self._credentials, replica=name, audit=self.audit, seed=index
                 )
                 url = stack.enter_context(way.served())
-                port = first_port() + index
                 environment = environments[index] if environments else {}
                 self.replicas[name] = Replica(name, way, url, self.folder, port, environment)
                 stack.callback(self.replicas[name].kill)

@@ -3,7 +3,7 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,29 +11,27 @@ from typing import Any
 import yaml
 
 from cluster.installation import REPOSITORY
-from cluster.replicas import first_port
 from finetune_operator.webhook.server import PATH
 from testbed.certificates import Identity, issue
 from testbed.control_plane import ControlPlane
+from testbed.ports import free_ports
 
 _ADDRESS = "127.0.0.1"
-
-
-def ports(number: int) -> list[int]:
-    """Of as many replicas' webhooks."""
-    return [first_port() + 5 + index for index in range(number)]
 
 
 def environments(folder: Path, number: int) -> list[Mapping[str, str]]:
     """What each replica is to be told, for a certificate that is made in this folder."""
     issue(folder, (Identity(file="tls", user="finetune-operator", addresses=(_ADDRESS,)),))
     return [
-        {"WEBHOOK_PORT": str(port), "WEBHOOK_CERTIFICATES": str(folder)} for port in ports(number)
+        {"WEBHOOK_PORT": str(port), "WEBHOOK_CERTIFICATES": str(folder)}
+        for port in free_ports(number)
     ]
 
 
 @contextmanager
-def reviewing(plane: ControlPlane, folder: Path, namespaces: list[str]) -> Iterator[None]:
+def reviewing(
+    plane: ControlPlane, folder: Path, namespaces: list[str], ports: Sequence[str]
+) -> Iterator[None]:
     """Both replicas review each job of these namespaces: the chart's webhook, once for each."""
     name = f"hostile-tenant-{namespaces[0]}"
     configuration = {**_chart_configuration(), "metadata": {"name": name}}
@@ -47,7 +45,7 @@ def reviewing(plane: ControlPlane, folder: Path, namespaces: list[str]) -> Itera
             "namespaceSelector": {"matchExpressions": selector},
             "clientConfig": {"url": f"https://{_ADDRESS}:{port}{PATH}", "caBundle": authority},
         }
-        for index, port in enumerate(ports(2))
+        for index, port in enumerate(ports)
     ]
     plane.kubectl("apply", "-f", "-", input=json.dumps(configuration))
     try:

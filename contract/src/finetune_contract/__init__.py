@@ -10,4 +10,5 @@
 - `codec`: dataclasses as JSON objects and back. `documents`: from a text to a JSON object, which is
   refused where it is too deep. `shallow`: the same for what must be read all the same.
 - `limits`: how long a document, and each text in it, may be.
+- `printable`: how such a text is shown in a terminal or a log.
 """

@@ -5,7 +5,6 @@ Pods are made and stay Pending: what a node would say of them is for the test to
 """
 
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from testbed import binaries
 from testbed.certificates import ADMIN, Identity, issue, write_kubeconfig
 from testbed.cluster import run_kubectl
+from testbed.ports import free_ports
 from testbed.readiness import Api, wait_until
 
 _IDENTITIES = (
@@ -31,7 +31,7 @@ class ControlPlane:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._programs = binaries.cluster_programs()
-        self._etcd, self._etcd_peer, self._port, self._manager = _free_ports(4)
+        self._etcd, self._etcd_peer, self._port, self._manager = free_ports(4)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.kubeconfig = folder / "kubeconfig"
 
@@ -150,13 +150,3 @@ class ControlPlane:
                 "--node-monitor-grace-period=5s",
             ],
         }[component]
-
-
-def _free_ports(number: int) -> list[int]:
-    """Different ones that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    try:
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

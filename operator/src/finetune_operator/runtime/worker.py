@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from finetune_operator.job.cluster import JobCluster
-from finetune_operator.job.reconcile import Reconciled, reconcile
+from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.status.finished import is_finished
 from finetune_operator.kube.cache import ObjectCache
 from finetune_operator.kube.client import ApiError
@@ -19,6 +19,8 @@ from finetune_operator.objects.internal_error import with_internal_error
 from finetune_operator.objects.large import is_outline
 from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key, ScheduleKey
 from finetune_operator.objects.raw import Body
+from finetune_operator.objects.reconciled import Reconciled
+from finetune_operator.runtime.metric_labels import API_REASONS, REASONS, label
 from finetune_operator.schedule.cluster import ScheduleCluster
 from finetune_operator.schedule.reconcile import reconcile_schedule
 from finetune_operator.settings import Settings
@@ -94,7 +96,7 @@ class Worker:
             say("decided", job=key, phase=done.phase, reason=done.reason, message=done.message)
         if done.check_again_in is not None:
             self._queue.add_after(key, done.check_again_in)
-        return "written" if done.has_written else "unchanged", done.reason
+        return "written" if done.has_written else "unchanged", label(done.reason, REASONS)
 
     def _try_again(self, key: Key, error: Exception) -> tuple[str, str]:
         delay = self._queue.retry(key)
@@ -104,7 +106,7 @@ class Worker:
         if isinstance(error, ApiError):
             # Its own words say it all: a missing right, an outage.
             say("not reconciled", level=logging.WARNING, job=key, error=error, retry_in=delay)
-            return "failed", error.reason or str(error.status)
+            return "failed", label(error.reason, API_REASONS) if error.reason else str(error.status)
         say_error("not reconciled", error, job=key, retry_in=delay)
         return "failed", type(error).__name__
 
@@ -112,13 +114,10 @@ class Worker:
         """In the status, once; its event brings one more try, which then changes nothing there."""
         try:
             body = self._find(key)
-            status = None if body is None else with_internal_error(body, error, self._now())
-            if body is None or status is None:
-                return
-            if not isinstance(key, ScheduleKey):
-                await self._cluster.write_status(body, {"conditions": status["conditions"]})
-            elif self._schedules is not None:
-                await self._schedules.write_status(body, status)
+            cluster = self._schedules if isinstance(key, ScheduleKey) else self._cluster
+            told = None if body is None else with_internal_error(body, error, self._now())
+            if body is not None and cluster is not None and told is not None:
+                await cluster.write_status(body, {"conditions": told})
         except (Conflict, Gone, NotLeading):
             # Told at the next try, from the newer version or by another replica.
             return
@@ -156,21 +155,12 @@ class Worker:
     async def _reconcile_schedule(self, body: Body) -> Reconciled | None:
         if self._schedules is None:
             return None
-        done = await reconcile_schedule(
+        return await reconcile_schedule(
             body,
             cluster=self._schedules,
             settings=self._settings,
             now=self._now(),
             model=await self._find_model(body["spec"]["jobTemplate"]),
-        )
-        if done is None:
-            return None
-        return Reconciled(
-            phase=SCHEDULE_KIND,
-            reason=done.reason,
-            message=done.message,
-            has_written=done.has_written,
-            check_again_in=done.check_again_in,
         )
 
 

@@ -98,7 +98,7 @@ def read_facts(store: Store) -> ModelFacts:
 
 def read_fetched_config(name: str | None, paths: Mapping[str, Path]) -> Mapping[str, Any] | None:
     """The `config.json` of a model that has been fetched; None where there is none to read."""
-    if name not in paths:
+    if name is None or name not in paths:
         return None
     try:
         return _facts_of((paths[name] / CONFIG).read_bytes()).config
@@ -141,10 +141,11 @@ def _shape_and_type(name: str, tensor: Any) -> tuple[list[int], str]:
     """
     entry = tensor if isinstance(tensor, Mapping) else {}
     shape, kind = entry.get("shape"), entry.get("dtype")
-    is_shape = isinstance(shape, list) and len(shape) <= _MOST_DIMENSIONS
-    if not is_shape or not all(type(it) is int and 0 <= it < MAX_COUNT for it in shape):
-        raise ValueError(f"{name:.100} has no shape in its file's header")
-    return shape, str(kind)
+    if isinstance(shape, list) and len(shape) <= _MOST_DIMENSIONS:
+        sizes = [it for it in shape if type(it) is int and 0 <= it < MAX_COUNT]
+        if len(sizes) == len(shape):
+            return sizes, str(kind)
+    raise ValueError(f"{name:.100} has no shape in its file's header")
 
 
 def _find_on_hub(name: str, revision: str) -> ModelFacts:

@@ -185,7 +185,7 @@ def _places(folder: Path) -> dict[str, str]:
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     if index.is_file():
         return _places_in(index)
-    place = {}
+    place: dict[str, str] = {}
     for file in sorted(folder.glob(TENSORS)):
         with safe_open(file, framework="pt") as opened:
             place |= dict.fromkeys(opened.keys(), file.name)
