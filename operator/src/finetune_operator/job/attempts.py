@@ -4,6 +4,7 @@
 They are the operator's memory of a job: the Jobs themselves may be long gone.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,6 +22,11 @@ LONGEST_DELAY = timedelta(minutes=5)
 
 BRIEF = timedelta(minutes=10)
 """An attempt that was interrupted sooner than this has hardly got anywhere."""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_LONGEST_NAME = 253
+_HIGHEST = 2**31
+"""No job lives to see so many attempts."""
 
 MAX_INTERRUPTED = 20
 """How many interrupted attempts are kept in the status; counted ones are all kept."""
@@ -81,7 +87,16 @@ class Attempt:
 
 
 def parse_attempts(status: Body) -> tuple[Attempt, ...]:
-    return tuple(_parse(record) for record in status.get("attempts", ()))
+    """The records that an operator may have written.
+
+    A status can be edited by hand: names become part of requests, and numbers are counted on from.
+    """
+    return tuple(_parse(record) for record in status.get("attempts", ()) if _is_record(record))
+
+
+def _is_record(record: Body) -> bool:
+    is_name = len(record["name"]) <= _LONGEST_NAME and _NAME.fullmatch(record["name"])
+    return bool(is_name) and 1 <= record["number"] <= _HIGHEST
 
 
 def render_attempts(attempts: Sequence[Attempt]) -> list[Manifest]:
