@@ -22,6 +22,7 @@ from finetune_operator.job.decide.stops import (
 )
 from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.spec import FineTuneJob
+from finetune_operator.objects.conditions import tell_all
 from finetune_operator.objects.names import JobReason, Phase
 from finetune_operator.objects.times import render_time
 
@@ -123,7 +124,7 @@ def when_rejected(job: FineTuneJob, observed: Observed, now: datetime) -> Decisi
     return Decision(
         phase=_phase_of_running(job, observed) if observed.running else Phase.PENDING,
         reason=JobReason.INVALID_SPEC,
-        message="; ".join(job.mistakes),
+        message=tell_all(job.mistakes),
     )
 
 

@@ -162,7 +162,7 @@ def _claims(
     reason, message = decision.reason, decision.message
     verified = _claim_verified(known, observed)
     if job.is_rejected:
-        return [*_rejected_claims("; ".join(job.mistakes)), *verified]
+        return [*_rejected_claims(conditions.tell_all(job.mistakes)), *verified]
     if reason == JobReason.INVALID_SPEC:
         return _rejected_claims(message)
     claims = [
