@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from finetune_operator.job.cluster import JobCluster
+from finetune_operator.job.cluster import FindModel, JobCluster, knows_no_model
+from finetune_operator.job.known_specs import KnownSpecs
 from finetune_operator.job.reconcile import Reconciled, reconcile
-from finetune_operator.job.status.finished import is_finished
 from finetune_operator.kube.cache import ObjectCache
 from finetune_operator.kube.client import ApiError
-from finetune_operator.kube.model_configs import FindModel, knows_no_model
 from finetune_operator.objects.errors import Conflict, Gone, NotLeading
 from finetune_operator.objects.internal_error import with_internal_error
 from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key, ScheduleKey
@@ -49,6 +48,7 @@ class Worker:
         self._now = now
         self._find_model = find_model
         self._schedules = schedules
+        self._specs = KnownSpecs()
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -126,7 +126,8 @@ class Worker:
             cluster=self._cluster,
             settings=self._settings,
             now=self._now(),
-            model=None if is_finished(body) else await self._find_model(body),
+            find_model=self._find_model,
+            read=self._specs.read,
         )
 
     async def _reconcile_schedule(self, key: ScheduleKey) -> Reconciled | None:
