@@ -8,7 +8,7 @@ PARTS := contract job-spec operator results-page trainer-image command-line test
 SCHEMAS := job-spec/src/finetune_spec/config/parse/schemas
 PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
 SCHEMA := $(SCHEMAS)/trl-$(PINNED).json
-TYPED := contract/src job-spec/src operator/src results-page/src command-line/src testbed/src
+TYPED := $(PARTS:%=%/src)
 # What needs a GPU or a quiet machine: CI runs none of it, so that it calls what there is is checked.
 SELDOM_RUN := tests/gpu tests/benchmarks
 WORKERS ?= 2
@@ -60,7 +60,7 @@ lint: ## ruff, import contracts, Dockerfiles
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile trainer-image/Dockerfile results-page/Dockerfile
 
-types: ## mypy --strict on operator, contract, spec, command line and testbed
+types: ## mypy --strict on every project
 	$(BIN)/mypy $(TYPED) $(SELDOM_RUN)
 
 test-pure: ## the fast tests: no network, no cluster, no training

@@ -36,9 +36,9 @@ _CONTAINER = {
     "restartCount": 0,
 }
 
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_FIRST_PORT = 18180 + 10 * _WORKER
-"""Of the replicas of this process of pytest: below those that the kernel gives out."""
+_FIRST_PORT = 9000 + 10 * (os.getpid() % 100)
+"""Of the replicas of this process of pytest, whatever else is tested on this machine: below those
+that the testbed's object store takes, and those that the kernel gives out."""
 
 JOBS = "/apis/finetune.dev/v1alpha1/namespaces/{}/finetunejobs"
 

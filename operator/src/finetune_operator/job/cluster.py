@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.objects.reconciled import Writing
 
 FindModel = Callable[[Body], Awaitable[Mapping[str, Any] | None]]
 """Gives the `config.json` of a job's model, soon, or None."""
@@ -15,18 +16,11 @@ async def knows_no_model(body: Body) -> None:
     """A `FindModel` for where nobody has said where models are described."""
 
 
-class JobCluster(Protocol):
-    """Eight verbs; `KubeCluster` has the real ones, tests have a fake of a few lines."""
+class JobCluster(Writing, Protocol):
+    """`KubeCluster` has the real verbs, tests have a fake of a few lines."""
 
     async def children_of(self, body: Body) -> Children:
         """The Jobs and pods under this job's name."""
-
-    async def confirm_newest(self, body: Body) -> None:
-        """
-        Raises:
-            Conflict: the API server holds a newer version of the job than this one.
-            Gone: it holds none.
-        """
 
     async def confirm_none_runs(self, body: Body) -> None:
         """
@@ -50,14 +44,3 @@ class JobCluster(Protocol):
 
     async def delete_children(self, body: Body, names: Sequence[str]) -> None:
         """Removes the objects of these attempts that are this job's."""
-
-    async def write_status(self, body: Body, patch: Mapping[str, Any]) -> None:
-        """Merges the patch into the status of exactly this version of the job.
-
-        Raises:
-            Conflict: there is a newer version.
-            Gone: the job is no more.
-        """
-
-    async def tell(self, event: Manifest) -> None:
-        """Records an event, once; that it could not be recorded stops nothing."""

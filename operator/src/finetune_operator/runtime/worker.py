@@ -8,12 +8,13 @@ from datetime import datetime
 
 from finetune_operator.job.cluster import FindModel, JobCluster, knows_no_model
 from finetune_operator.job.known_specs import KnownSpecs
-from finetune_operator.job.reconcile import Reconciled, reconcile
+from finetune_operator.job.reconcile import reconcile
 from finetune_operator.kube.cache import ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.objects.errors import Conflict, Gone, NotLeading
 from finetune_operator.objects.internal_error import with_internal_error
 from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key, ScheduleKey
+from finetune_operator.objects.reconciled import Reconciled
 from finetune_operator.schedule.cluster import ScheduleCluster
 from finetune_operator.schedule.reconcile import reconcile_schedule
 from finetune_operator.settings import Settings
@@ -101,13 +102,10 @@ class Worker:
                 body = self._cache.find_schedule(key)
             else:
                 body = self._cache.find_job(key)
-            status = None if body is None else with_internal_error(body, error, self._now())
-            if body is None or status is None:
-                return
-            if not isinstance(key, ScheduleKey):
-                await self._cluster.write_status(body, {"conditions": status["conditions"]})
-            elif self._schedules is not None:
-                await self._schedules.write_status(body, status)
+            cluster = self._schedules if isinstance(key, ScheduleKey) else self._cluster
+            told = None if body is None else with_internal_error(body, error, self._now())
+            if body is not None and cluster is not None and told is not None:
+                await cluster.write_status(body, {"conditions": told})
         except (Conflict, Gone, NotLeading):
             # Told at the next try, from the newer version or by another replica.
             return
@@ -134,21 +132,12 @@ class Worker:
         body = self._cache.find_schedule(key)
         if body is None or self._schedules is None:
             return None
-        done = await reconcile_schedule(
+        return await reconcile_schedule(
             body,
             cluster=self._schedules,
             settings=self._settings,
             now=self._now(),
             model=await self._find_model(body["spec"]["jobTemplate"]),
-        )
-        if done is None:
-            return None
-        return Reconciled(
-            phase=SCHEDULE_KIND,
-            reason=done.reason,
-            message=done.message,
-            has_written=done.has_written,
-            check_again_in=done.check_again_in,
         )
 
 

@@ -16,8 +16,9 @@ FIELDS = "fields"
 
 
 def say(event: str, /, *, level: int = logging.INFO, **fields: object) -> None:
-    """One line: what happened, to what."""
-    LOGGER.log(level, event, extra={FIELDS: fields})
+    """One line: what happened, to what; a field that is None is left out."""
+    known = {name: value for name, value in fields.items() if value is not None}
+    LOGGER.log(level, event, extra={FIELDS: known})
 
 
 def say_error(event: str, error: BaseException, /, **fields: object) -> None:

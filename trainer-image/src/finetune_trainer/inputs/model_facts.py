@@ -96,7 +96,7 @@ def read_facts(store: Store) -> ModelFacts:
 
 def read_fetched_config(name: str | None, paths: Mapping[str, Path]) -> Mapping[str, Any] | None:
     """The `config.json` of a model that has been fetched; None where there is none to read."""
-    if name not in paths:
+    if name is None or name not in paths:
         return None
     try:
         config = json.loads((paths[name] / CONFIG).read_text(encoding="utf-8"))

@@ -43,7 +43,7 @@ def main(workspace: Workspace, rank: int) -> int:
         config = read_config(yaml.safe_load(workspace.config.read_text()))
         for package in excluded_packages(config, os.environ):
             # As if it were not installed: it would be imported, which takes seconds.
-            sys.modules[package] = None
+            sys.modules[package] = None  # type: ignore[assignment] # import refuses it then
         from finetune_trainer.ranks.training import train
 
         result = train(settings, workspace, rank)
@@ -61,7 +61,7 @@ if __name__ == "__main__":
     hide_in_output(os.environ)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     # The supervisor asks a rank that hangs where it is.
-    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
+    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__ or sys.stderr)
     workspace, rank = Workspace(root=Path(sys.argv[1])), int(os.environ["RANK"])
     exit_code = main(workspace, rank)
     if exit_code == 0:

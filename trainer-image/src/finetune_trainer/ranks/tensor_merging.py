@@ -181,7 +181,7 @@ def _places(folder: Path) -> dict[str, str]:
     if index.is_file():
         found: dict[str, str] = json.loads(index.read_text())["weight_map"]
         return found
-    place = {}
+    place: dict[str, str] = {}
     for file in sorted(folder.glob(TENSORS)):
         with safe_open(file, framework="pt") as opened:
             place |= dict.fromkeys(opened.keys(), file.name)
