@@ -15,7 +15,7 @@ from finetune_operator.job.known_specs import KnownSpecs
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.job.reconcile import reconcile
-from finetune_operator.job.spec import Model, ReadSpec, definition_of, key_of, read_spec
+from finetune_operator.job.spec import KnownModel, ReadSpec, definition_of, key_of, read_spec
 from finetune_operator.job.status.finished import is_finished
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.jobs import KubeCluster
@@ -107,7 +107,7 @@ class World(SimulatedCluster):
                 assert done.check_again_in > timedelta() or done.has_written
                 self.due = now + done.check_again_in
 
-    def _read(self, body: Body, settings: Settings, model: Model = None) -> ReadSpec:
+    def _read(self, body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
         known = self.specs.read(body, settings, model)
         assert known == read_spec(body, settings, model), "what is kept of a spec is not true of it"
         return known

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from finetune_operator.job.known_specs import LARGEST_BYTES, KnownSpecs
-from finetune_operator.job.spec import Model, ReadSpec, parse_job, read_spec
+from finetune_operator.job.spec import KnownModel, ReadSpec, parse_job, read_spec
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
 from support.factories import CONFIG, SETTINGS, a_job_body
@@ -24,7 +24,7 @@ class Reader:
     def __init__(self) -> None:
         self.read: list[Body] = []
 
-    def __call__(self, body: Body, settings: Settings, model: Model = None) -> ReadSpec:
+    def __call__(self, body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
         self.read.append(body)
         return read_spec(body, settings, model)
 
@@ -122,7 +122,9 @@ def test_whatever_a_spec_is_judged_by_is_read_again(
         pytest.param(SETTINGS, {**MODEL, "hidden_size": 128}, id="a model that has changed"),
     ],
 )
-def test_other_settings_or_another_model_are_read_again(settings: Settings, model: Model) -> None:
+def test_other_settings_or_another_model_are_read_again(
+    settings: Settings, model: KnownModel
+) -> None:
     reader = Reader()
     specs, body = KnownSpecs(reader), a_job_body(resources={"nodes": 1, "gpusPerNode": 2})
     specs.read(body, SETTINGS, None if model is None else {**model, "hidden_size": 32})

@@ -9,7 +9,7 @@ get stale: not by a generation, which stays the same where a newer CRD fills in 
 import marshal
 from typing import Any
 
-from finetune_operator.job.spec import Model, ReadSpec, SpecReader, read_spec
+from finetune_operator.job.spec import KnownModel, ReadSpec, SpecReader, read_spec
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
 
@@ -30,7 +30,7 @@ class KnownSpecs:
         self._known: dict[tuple[bytes, Settings], ReadSpec] = {}
         """In the order in which they were asked for last."""
 
-    def read(self, body: Body, settings: Settings, model: Model = None) -> ReadSpec:
+    def read(self, body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
         """A `SpecReader`."""
         content = _content(body, model)
         if len(content) > LARGEST_BYTES:
@@ -48,7 +48,7 @@ class KnownSpecs:
         return known
 
 
-def _content(body: Body, model: Model) -> bytes:
+def _content(body: Body, model: KnownModel) -> bytes:
     """Equal for what is equal to `read_spec`, to the type and the order: 1 is not true there, and
     problems are told in the order of the keys."""
     metadata = body["metadata"]

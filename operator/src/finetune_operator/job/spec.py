@@ -93,10 +93,10 @@ class ReadSpec:
     estimated_memory_bytes: int | None
 
 
-Model = Mapping[str, Any] | None
+KnownModel = Mapping[str, Any] | None
 """The `config.json` of a job's model, where that is known."""
 
-SpecReader = Callable[[Body, Settings, Model], ReadSpec]
+SpecReader = Callable[[Body, Settings, KnownModel], ReadSpec]
 
 
 def key_of(body: Body) -> JobKey:
@@ -144,13 +144,13 @@ def is_redefined(body: Body) -> bool:
     return known is not None and not is_same_definition(known, definition_of(body["spec"]))
 
 
-def check_body(body: Body, settings: Settings, model: Model = None) -> tuple[Problem, ...]:
+def check_body(body: Body, settings: Settings, model: KnownModel = None) -> tuple[Problem, ...]:
     """Everything that is wrong with a raw job, or seldom meant."""
     checked = _check_spec(body, settings, model)
     return (*checked.problems, *_check_rails(body, settings, checked))
 
 
-def _check_spec(body: Body, settings: Settings, model: Model) -> CheckedSpec:
+def _check_spec(body: Body, settings: Settings, model: KnownModel) -> CheckedSpec:
     return check_job(
         body["spec"],
         trainer_image=settings.trainer_image,
@@ -171,7 +171,7 @@ def is_of_open_part(problem: Problem) -> bool:
     return any(problem.path.startswith(f"spec.{part}") for part in OPEN_PARTS)
 
 
-def read_spec(body: Body, settings: Settings, model: Model = None) -> ReadSpec:
+def read_spec(body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
     """By the spec, the annotations, the namespace, the settings and the model; by nothing else."""
     spec = body["spec"]
     checked = _check_spec(body, settings, model)
@@ -191,7 +191,7 @@ def read_spec(body: Body, settings: Settings, model: Model = None) -> ReadSpec:
 def parse_job(
     body: Body,
     settings: Settings,
-    model: Model = None,
+    model: KnownModel = None,
     read: SpecReader = read_spec,
 ) -> FineTuneJob:
     """`read` is `read_spec`, or one that keeps what it has read before."""
