@@ -89,7 +89,7 @@ class KubeApi:
         field_selector: str = "",
         metadata_only: bool = False,
     ) -> AsyncIterator[Body]:
-        """The objects of one namespace or of all, page by page; their metadata is a tenth of them."""
+        """The objects of one namespace or of all, page by page."""
         accept = JSON_METADATA if metadata_only else JSON
         selectors = {"labelSelector": selector, "fieldSelector": field_selector}
         limit, most_items, query = FIRST_PAGE, LARGEST_PAGE, dict(selectors)

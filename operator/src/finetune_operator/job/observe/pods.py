@@ -104,9 +104,9 @@ def _is_on_silent_node(pod: Body) -> bool:
     """The node controller marks the pod as not ready; a kubelet would do so for its containers."""
     found = pod.get("status", {}).get("conditions", ())
     ready = conditions.find(found, "Ready") or {}
-    is_gated = bool(pod.get("spec", {}).get("readinessGates"))
     is_marked = ready.get("status") == "False" and conditions.is_true(found, "ContainersReady")
-    return is_marked and not is_gated
+    # A gate would explain it as well.
+    return is_marked and not pod.get("spec", {}).get("readinessGates")
 
 
 def find_waiting_words(pods: Sequence[Body], complaint: str) -> str:
