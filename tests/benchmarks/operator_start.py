@@ -8,15 +8,12 @@ start, from compiled bytecode as in its image. Prints the rows of docs/benchmark
 """
 
 import asyncio
-import io
 import json
-import os
 import resource
 import socket
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import threading
 import time
@@ -28,10 +25,10 @@ from typing import Any, Self
 
 from aiohttp import web
 
-REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.checkouts import checkouts, environment_of
+
 TURNS = 7
-HERE = "working tree"
-ROOMS = ("operator", "contract", "job-spec", "spec")
 IMPORT = "import finetune_operator.__main__"
 VERBS = ["get", "list", "watch", "create", "update", "patch", "delete"]
 KINDS = {
@@ -46,10 +43,7 @@ KINDS = {
 
 def main(commits: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, EmptyApiServer() as server:
-        trees = {HERE: REPOSITORY}
-        for commit in commits:
-            trees[commit] = Path(folder) / commit
-            _extract(commit, trees[commit])
+        trees = checkouts(commits, Path(folder))
         kubeconfig = Path(folder) / "kubeconfig"
         kubeconfig.write_text(json.dumps(_kubeconfig(server.address)))
         seen: dict[str, list[tuple[float, ...]]] = {name: [] for name in trees}
@@ -65,18 +59,9 @@ def main(commits: list[str]) -> None:
         print(f"| {name} | {' | '.join(f'{figure:.2f}' for figure in medians)} |")
 
 
-def _extract(commit: str, folder: Path) -> None:
-    archive = ["git", "-C", str(REPOSITORY), "archive", commit]
-    packed = subprocess.run(archive, check=True, capture_output=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(packed)) as files:
-        files.extractall(folder, filter="data")
-
-
 def _environment(tree: Path, folder: str, kubeconfig: Path) -> Mapping[str, str]:
-    sources = [str(tree / room / "src") for room in ROOMS]
     return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(sources),
+        **environment_of(tree),
         "PYTHONPYCACHEPREFIX": f"{folder}/bytecode",
         "PYTHONDONTWRITEBYTECODE": "",
         "KUBECONFIG": str(kubeconfig),
