@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from finetune_contract.shallow import parse_json
 from finetune_operator.kube.access import Login, log_in
 from finetune_operator.kube.pages import (
     FIRST_PAGE,
@@ -22,9 +23,8 @@ from finetune_operator.kube.pages import (
     parse_object,
     parse_page,
 )
-from finetune_operator.kube.shallow import parse_json
+from finetune_operator.objects.large import as_kept
 from finetune_operator.objects.names import OPERATOR, Resource
-from finetune_operator.objects.packed import as_kept
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry import metrics
 
