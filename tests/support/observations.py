@@ -16,7 +16,8 @@ from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.observe.observation import Observed
-from finetune_operator.job.spec import FineTuneJob, Resources
+from finetune_operator.job.resources import Resources
+from finetune_operator.job.spec import FineTuneJob
 from finetune_spec.config import read_config
 from support.factories import CONFIG, NOW, a_good_outcome, a_job
 

@@ -10,12 +10,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_operator.job.attempts import parse_attempts
-from finetune_operator.job.cluster import JobCluster
+from finetune_operator.job.cluster import FindModel, JobCluster, knows_no_model
 from finetune_operator.job.decide.decision import Decision, decide
 from finetune_operator.job.definitions import is_whole, read_definition
 from finetune_operator.job.manifests import build_attempt
 from finetune_operator.job.observe.observation import Observed, observe
-from finetune_operator.job.spec import FineTuneJob, definition_of, parse_job
+from finetune_operator.job.spec import (
+    FineTuneJob,
+    SpecReader,
+    definition_of,
+    parse_job,
+    read_spec,
+)
 from finetune_operator.job.status.events import build_job_event, find_turning_points
 from finetune_operator.job.status.finished import (
     acknowledged_status,
@@ -37,11 +43,12 @@ async def reconcile(
     cluster: JobCluster,
     settings: Settings,
     now: datetime,
-    model: Mapping[str, Any] | None = None,
+    find_model: FindModel = knows_no_model,
+    read: SpecReader = read_spec,
 ) -> Reconciled | None:
     """One pass for one job; None where there is nothing to say about it any more.
 
-    `model` is its model's `config.json`, where that is known.
+    `read` is `read_spec`, or one that keeps what it has read before.
 
     Raises:
         Conflict: the job has changed since it was remembered.
@@ -52,7 +59,7 @@ async def reconcile(
         return None
     if is_finished(body):
         return await _look_after_finished(body, cluster=cluster, now=now)
-    job = parse_job(body, settings, model)
+    job = parse_job(body, settings, await find_model(body), read)
     observed = observe(job, body, await cluster.children_of(body), now)
     decision = decide(job, observed, now)
     decision = await _carry_out(job, body, observed, decision, cluster=cluster, settings=settings)

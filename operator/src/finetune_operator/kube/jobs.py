@@ -18,6 +18,7 @@ from finetune_operator.kube.workloads import KubeQueue
 from finetune_operator.kube.writes import (
     create_owned,
     differs,
+    find_or_create_owned,
     has_label_of,
     is_as_made,
     tell_event,
@@ -33,6 +34,7 @@ from finetune_operator.objects.names import (
     RESOURCES_BY_KIND,
     SERVICES,
     TRAINING_JOBS,
+    JobKey,
     Resource,
     job_label,
 )
@@ -93,10 +95,14 @@ class KubeCluster:
 
     async def create(self, manifest: Manifest) -> None:
         resource = RESOURCES_BY_KIND[manifest["kind"]]
-        found = await create_owned(self._api, resource, manifest)
         if resource is TRAINING_JOBS:
+            found = await create_owned(self._api, resource, manifest)
             self._remember_training_job(manifest, found)
-        elif not is_as_made(manifest, found):
+            return
+        # An attempt's Job is made last: where that is known, the rest was made before.
+        make = find_or_create_owned if self._has_training_job(manifest) else create_owned
+        found = await make(self._api, resource, manifest)
+        if not is_as_made(manifest, found):
             await self._replace(resource, manifest, found)
 
     async def delete_training_job(self, namespace: str, name: str) -> None:
@@ -142,6 +148,13 @@ class KubeCluster:
         self._cache.remember(Kind.TRAINING_JOB, found)
         if not is_as_made(manifest, found):
             raise Conflict
+
+    def _has_training_job(self, manifest: Manifest) -> bool:
+        """Whether the Job of the same attempt is known."""
+        key, name = Kind.TRAINING_JOB.key_of(manifest), manifest["metadata"]["name"]
+        known = self._cache.children_of(key).training_jobs if isinstance(key, JobKey) else ()
+        own = (it for it in known if controller_uid(it) == controller_uid(manifest))
+        return any(it["metadata"]["name"] == name for it in own)
 
     async def _replace(self, resource: Resource, manifest: Manifest, found: Body) -> None:
         """An object that an attempt left behind which never got as far as its Job."""

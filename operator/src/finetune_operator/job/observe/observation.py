@@ -33,7 +33,7 @@ from finetune_operator.job.observe.queueing import (
     find_queue_words,
 )
 from finetune_operator.job.observe.verdict import find_outcome, has_ended, judge_failure
-from finetune_operator.job.spec import FineTuneJob, is_accepted
+from finetune_operator.job.spec import FineTuneJob, is_accepted_as
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import (
     ANNOTATION_ADJUSTMENTS,
@@ -114,7 +114,7 @@ class Observed:
 
 def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> Observed:
     """Attempts that are recorded as ended stay as they are; the others as their children show."""
-    accepted, status = is_accepted(body), body.get("status", {})
+    status = body.get("status", {})
     progress = status.get("progress", {})
     own_jobs = {
         found["metadata"]["name"]: found
@@ -142,7 +142,7 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     other = [told.index(it) for it in told if it.definition not in ("", job.definition)]
     changed = max(other, default=-1) + 1
     return Observed(
-        is_accepted=accepted,
+        is_accepted=not job.is_rejected and is_accepted_as(status, job.definition),
         attempts=tuple(told[changed:]),
         earlier=tuple(told[:changed]),
         started=None if is_held and was_admitted else _started(status, told[changed:]),

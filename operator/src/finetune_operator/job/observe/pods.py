@@ -70,11 +70,24 @@ def find_lingering(pods: Sequence[Body], training_job: Body | None) -> tuple[str
     return tuple(sorted(pod["metadata"]["name"] for pod in lingering))
 
 
+_IS_ENDING = ("FailureTarget", "SuccessCriteriaMet")
+"""Conditions of a Job that makes no more pods, and waits for those that it has to end."""
+
+
 def lacks_pods(training_job: Body) -> bool:
-    """Whether fewer pods were made than a Job that was let start asks for."""
+    """Whether fewer pods were made than a Job that was let start asks for.
+
+    Those that end count as made: until they have, nobody tries to make others.
+    """
     status = training_job.get("status", {})
-    made = status.get("active", 0) + status.get("succeeded", 0)
-    return "startTime" in status and made < training_job["spec"].get("parallelism", 1)
+    found = status.get("conditions", ())
+    is_ending = any(conditions.is_true(found, type_) for type_ in _IS_ENDING)
+    if "startTime" not in status or is_ending or "deletionTimestamp" in training_job["metadata"]:
+        return False
+    uncounted = status.get("uncountedTerminatedPods") or {}
+    made = sum(status.get(count) or 0 for count in ("active", "succeeded", "terminating"))
+    made += sum(len(uncounted.get(result) or ()) for result in ("succeeded", "failed"))
+    return bool(made < training_job["spec"].get("parallelism", 1))
 
 
 def find_silent_nodes(pods: Sequence[Body]) -> str:
@@ -91,9 +104,9 @@ def _is_on_silent_node(pod: Body) -> bool:
     """The node controller marks the pod as not ready; a kubelet would do so for its containers."""
     found = pod.get("status", {}).get("conditions", ())
     ready = conditions.find(found, "Ready") or {}
-    is_gated = bool(pod.get("spec", {}).get("readinessGates"))
     is_marked = ready.get("status") == "False" and conditions.is_true(found, "ContainersReady")
-    return is_marked and not is_gated
+    # A gate would explain it as well.
+    return is_marked and not pod.get("spec", {}).get("readinessGates")
 
 
 def find_waiting_words(pods: Sequence[Body], complaint: str) -> str:

@@ -17,9 +17,8 @@ from finetune_operator.objects.times import parse_time
 def is_finished(body: Body) -> bool:
     """Whether what the spec defines has ended for good: nothing is ever created for it again."""
     found = body.get("status", {}).get("conditions", ())
-    if is_redefined(body):
-        return False
-    return conditions.is_true(found, "Complete") or conditions.is_true(found, "Failed")
+    has_ended = conditions.is_true(found, "Complete") or conditions.is_true(found, "Failed")
+    return has_ended and not is_redefined(body)
 
 
 def acknowledged_status(previous: Mapping[str, Any], generation: int, definition: str) -> Manifest:
