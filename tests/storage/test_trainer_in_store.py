@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_contract.outcome import Category
+from finetune_contract.outcome import Category, Outcome
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.checkpoints.checkpoints import Writer
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted
@@ -26,7 +26,7 @@ from finetune_trainer.storage.store import Store, open_store
 from testbed import stock
 from testbed.object_store import ObjectStore
 from trainer.publication.test_ownership import claim, claim_together, require_one_owner
-from trainer.runs import a_folder
+from trainer.runs import a_folder, a_run
 
 pytestmark = pytest.mark.storage
 
@@ -138,6 +138,30 @@ def test_a_wrong_key_is_the_users_and_final(action: str, monkeypatch: pytest.Mon
     assert "signature" in failure.message
     assert "guessed" not in failure.message
     assert len(tries) == 1
+
+
+SUPERVISOR = [sys.executable, "-m", "finetune_trainer.attempt.supervisor"]
+
+
+@pytest.mark.parametrize(
+    "name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"]
+)
+def test_a_newline_after_a_secrets_value_changes_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, f"{os.environ[name]}\n")
+    uri = f"s3://models/newline-{name.lower()}"
+    run = a_run(output=uri, model_name_or_path="s3://models/nowhere")
+    (tmp_path / "run.json").write_text(run.to_json())
+
+    options = ["--run", "run.json", "--work", "work", "--termination-log", "outcome.json"]
+    ended = subprocess.run([*SUPERVISOR, *options], cwd=tmp_path, capture_output=True, text=True)
+
+    # It got as far as the model, through a store that refuses wrong keys.
+    failure = Outcome.from_json((tmp_path / "outcome.json").read_text()).failure
+    assert failure is not None
+    assert failure.reason == "ModelNotFound", ended.stderr
+    assert f"variable trimmed name={name}" in ended.stderr
 
 
 @pytest.mark.parametrize("action", ["sizes", "write"])

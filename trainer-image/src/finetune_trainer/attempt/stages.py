@@ -57,12 +57,12 @@ def carry_out(document: Run, context: AttemptContext) -> Outcome:
     context.reporter.start()
     try:
         outcome = _carry_out(parse_run(document, metadata.version("trl")), context)
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         outcome = _failed(context, None)
-    except AttemptFailed as error:
-        outcome = _failed(context, error.failure)
-    except Exception as error:
-        log.exception("the attempt failed unforeseen")
+    except BaseException as error:
+        # Rust libraries panic by what is no Exception, and others by SystemExit.
+        if not isinstance(error, AttemptFailed):
+            log.exception("the attempt failed unforeseen")
         stage = _STAGES[context.reporter.current().phase]
         outcome = _failed(context, classify(error, stage))
     finally:

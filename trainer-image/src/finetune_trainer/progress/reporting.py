@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from pathlib import Path
 
 from finetune_contract import mounts
@@ -168,7 +169,7 @@ class ProgressPost:
                 request, timeout=POST_TIMEOUT_SECONDS, context=self.context
             ):
                 pass
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             if not self._has_complained:
                 log.warning("progress not delivered url=%s error=%s", self.url, error)
             self._has_complained = True
