@@ -137,8 +137,8 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
         context.reporter.note_answers(artifact.answers_in(context.workspace, told.redaction))
         context.reporter.enter(TrainerPhase.PUBLISHING)
         outcome = artifact.publish(output, store, run, context.workspace, results[0], told, stop)
-    except Interrupted:
-        rank_supervision.save_last_step(run, context, store)
+    except (Interrupted, AttemptFailed) as error:
+        rank_supervision.save_last_step(run, context, store, error)
         raise
     return replace(
         _pushed(run, context, store, outcome),

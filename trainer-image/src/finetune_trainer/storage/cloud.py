@@ -203,9 +203,9 @@ class CloudStore:
             place = locations.join(self.uri, path)
             if refusal_of(read_answer(str(error))) is not None:
                 raise self.explanation.error_for(error, place) from None
-            raise (
-                self.explanation.bucket_missing() if writing else FileNotFoundError(place)
-            ) from None
+            if writing:
+                raise self.explanation.bucket_missing() from None
+            raise FileNotFoundError(place) from None
         except BaseException as error:
             if not isinstance(error, BaseError) and not is_panic(error):
                 raise
