@@ -21,6 +21,7 @@ from finetune_spec.config import Problem, SftConfig
 from finetune_spec.config.bounds import find_beyond
 from finetune_spec.job import CheckedSpec, check_job, estimate_job
 from finetune_spec.pods.devices import DEFAULT_GPU, NO_GPU_RESOURCE
+from finetune_spec.pods.limits import name_in_pods
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class Resources:
     """Size of /dev/shm; the operator's setting without it."""
     claims: tuple[Mapping[str, str], ...] = ()
     """The container's `resources.claims`, as in a pod."""
+    limits: Mapping[str, str] = field(default_factory=dict)
+    """Limits by the names that pods have for them, where they are not those of the requests."""
 
     @property
     def requested_gpus(self) -> Mapping[str, str]:
@@ -239,6 +242,11 @@ def _parse_resources(resources: Mapping[str, Any]) -> Resources:
         ephemeral_storage=_quantity(resources.get("ephemeralStorage")),
         shared_memory=_quantity(resources.get("sharedMemory")),
         claims=tuple(resources.get("claims") or ()),
+        limits={
+            name_in_pods(name): str(value)
+            for name, value in (resources.get("limits") or {}).items()
+            if value is not None
+        },
     )
 
 

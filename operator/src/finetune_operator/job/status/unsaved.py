@@ -32,7 +32,7 @@ def render_unsaved(unsaved: Unsaved | None, now: datetime) -> Manifest | None:
 
 def without_saved(progress: Mapping[str, Any], outcome: Outcome) -> Manifest:
     """The progress of an attempt that has ended: its outcome knows what was saved at last."""
-    step = progress.get("unsaved", {}).get("step", 0)
+    step = (progress.get("unsaved") or {}).get("step", 0)
     is_saved = outcome.artifact is not None or outcome.checkpoint_step >= step
     return {name: it for name, it in progress.items() if name != "unsaved" or not is_saved}
 
