@@ -3,6 +3,7 @@
 {{- $variables := list
     (list "TRAINER_IMAGE" .Values.trainer.image)
     (list "SHARED_MEMORY" .Values.trainer.sharedMemory)
+    (list "TRAINER_PULL_SECRETS" (include "finetune-operator.trainerPullSecrets" .))
     (list "WORKERS" .Values.operator.workers)
     (list "RESYNC_SECONDS" .Values.operator.resyncSeconds)
     (list "PROGRESS_INTERVAL_SECONDS" .Values.operator.progressIntervalSeconds)
@@ -27,4 +28,11 @@
   value: {{ toString . | quote }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* The names of the Secrets that trainer pods pull their image with. */}}
+{{- define "finetune-operator.trainerPullSecrets" -}}
+{{- $names := list }}
+{{- range .Values.trainer.imagePullSecrets }}{{ $names = append $names .name }}{{ end }}
+{{- join "," $names }}
 {{- end }}

@@ -6,7 +6,7 @@ No I/O here.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from finetune_operator.settings import Settings
 from finetune_spec.config import Problem, SftConfig
 from finetune_spec.config.bounds import find_beyond
 from finetune_spec.job import CheckedSpec, check_job, estimate_job
+from finetune_spec.pods import check_passed_on
 from finetune_spec.pods.devices import DEFAULT_GPU, NO_GPU_RESOURCE
 from finetune_spec.pods.limits import name_in_pods
 
@@ -167,13 +168,17 @@ def check_body(
 
 
 def _check_spec(body: Body, settings: Settings, model: Mapping[str, Any] | None) -> CheckedSpec:
-    return check_job(
+    checked = check_job(
         body["spec"],
         trainer_image=settings.trainer_image,
         annotations=body["metadata"].get("annotations"),
         model=model,
         gpu_bytes=settings.gpu_memory_bytes,
     )
+    if not checked.is_bounded:
+        return checked
+    passed_on = check_passed_on(body["metadata"], body["spec"])
+    return replace(checked, problems=(*checked.problems, *passed_on))
 
 
 def _check_rails(body: Body, settings: Settings, checked: CheckedSpec) -> tuple[Problem, ...]:
@@ -184,7 +189,8 @@ def _check_rails(body: Body, settings: Settings, checked: CheckedSpec) -> tuple[
 
 def is_of_open_part(problem: Problem) -> bool:
     """Whether it is about what can be changed in a job that was accepted."""
-    return any(problem.path.startswith(f"spec.{part}") for part in OPEN_PARTS)
+    open_parts = ("metadata.", *(f"spec.{part}" for part in OPEN_PARTS))
+    return problem.path.startswith(open_parts)
 
 
 def parse_job(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -372,3 +373,13 @@ def test_what_policies_demand_besides_can_be_said() -> None:
 
     assert pod["hostUsers"] is False
     assert pod["containers"][0]["imagePullPolicy"] == "Always"
+
+
+def test_the_platforms_pull_secrets_come_before_the_jobs_own() -> None:
+    settings = replace(SETTINGS, pull_secrets=("registry",))
+    own = {"spec": {"imagePullSecrets": [{"name": "mine"}, {"name": "registry"}]}}
+
+    for job, names in ((a_job(), ["registry"]), (a_job(podTemplate=own), ["registry", "mine"])):
+        *_, training_job = build_attempt(job, 1, settings)
+        secrets = training_job["spec"]["template"]["spec"]["imagePullSecrets"]
+        assert [secret["name"] for secret in secrets] == names

@@ -22,6 +22,7 @@ def apply_overlay(template: Manifest, overlay: Mapping[str, Any]) -> Manifest:
     metadata, pod = overlay.get("metadata") or {}, overlay.get("spec") or {}
     spec: Manifest = template["spec"]
     own_users = {"hostUsers": False} if pod.get("hostUsers") is False else {}
+    secrets = _joined(spec.get("imagePullSecrets", ()), pod.get("imagePullSecrets"), "name")
     (ours,) = spec["containers"]
     (theirs,) = pod.get("containers") or ({},)
     return {
@@ -30,6 +31,7 @@ def apply_overlay(template: Manifest, overlay: Mapping[str, Any]) -> Manifest:
             **{name: pod[name] for name in _PASSED_ON if pod.get(name)},
             **own_users,
             **spec,
+            **({"imagePullSecrets": secrets} if secrets else {}),
             "containers": [_with_container(ours, theirs)],
             "volumes": _joined(spec["volumes"], pod.get("volumes"), "name"),
         },

@@ -61,6 +61,8 @@ def build_pod_template(
         # The operator ends the job before. Here it counts for quotas of the scope Terminating, and
         # where no operator is left to end it.
         spec["activeDeadlineSeconds"] = pod_deadline_seconds(job.active_deadline, job)
+    if settings.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in settings.pull_secrets]
     if job.resources.nodes > 1:
         spec["subdomain"] = child_name(job.name, attempt)
     return apply_overlay({"metadata": metadata, "spec": spec}, job.pod_template)
