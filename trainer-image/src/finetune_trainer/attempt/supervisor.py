@@ -18,6 +18,7 @@ from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import Stage
+from finetune_trainer.failures.log_lines import set_up_log
 from finetune_trainer.failures.redaction import hide_in_output
 from finetune_trainer.failures.stopping import StopRequest, end_process
 from finetune_trainer.plan.node.gpu_probe import find_hardware
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     trimmed = variables.trim(os.environ)
     hide_in_output(os.environ)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    set_up_log(logging.INFO, "%(asctime)s %(levelname)s %(message)s")
     for name in trimmed:
         log.warning("variable trimmed name=%s: whitespace around its value was removed", name)
     stop = StopRequest()
