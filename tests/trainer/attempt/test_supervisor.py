@@ -12,7 +12,7 @@ import pytest
 
 from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_contract.run import Run, digest
-from finetune_trainer.attempt import stages, supervisor
+from finetune_trainer.attempt import output_place, supervisor
 from finetune_trainer.failures import stopping
 from trainer.runs import a_run
 
@@ -112,7 +112,7 @@ def test_nothing_that_a_library_raises_costs_the_outcome(
     def give_up(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(stages if place == "claim_output" else supervisor, place, give_up)
+    monkeypatch.setattr(output_place if place == "claim_output" else supervisor, place, give_up)
     monkeypatch.setattr(stopping.signal, "signal", lambda *_: None)
     monkeypatch.setattr(supervisor, "hide_in_output", lambda *_: None)
     (tmp_path / "run.json").write_text(local(tmp_path).to_json())

@@ -203,6 +203,8 @@ def test_an_upload_that_takes_too_long_is_left_half_written(
 
     assert uploads.told == []
     is_over.set()
+    # Its thread must not live on into the next test.
+    uploads.uploader.finish(with_last_step=True)
 
 
 class BrokenStore:

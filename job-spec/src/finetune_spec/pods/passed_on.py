@@ -13,6 +13,8 @@ from finetune_spec.config.problem import Problem, quoted
 PREFIX = "kueue.x-k8s.io/"
 """Of what is passed on."""
 
+_PLACES = tuple(f"metadata.{section}.{PREFIX}" for section in ("labels", "annotations"))
+
 Contradiction = Callable[[str, int], str]
 """From the value and the number of nodes to the sentence; empty where nothing contradicts."""
 
@@ -32,6 +34,11 @@ def check_passed_on(
             if isinstance(value, str) and (sentence := contradiction(value, nodes)):
                 message = f"found {quoted(value)}: {sentence}"
                 yield Problem(path=f"{path}.{section}.{PREFIX}{name}", message=message)
+
+
+def is_of_passed_on(problem: Problem) -> bool:
+    """Whether it is about a label or annotation of the job that is passed on."""
+    return problem.path.startswith(_PLACES)
 
 
 def _fewer_nodes(value: str, nodes: object) -> str:

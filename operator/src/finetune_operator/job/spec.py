@@ -24,6 +24,7 @@ from finetune_spec.job import CheckedSpec, check_job, estimate_job
 from finetune_spec.pods import check_passed_on
 from finetune_spec.pods.devices import DEFAULT_GPU, NO_GPU_RESOURCE
 from finetune_spec.pods.limits import name_in_pods
+from finetune_spec.pods.passed_on import is_of_passed_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,8 +197,8 @@ def _check_rails(body: Body, settings: Settings, checked: CheckedSpec) -> tuple[
 
 def is_of_open_part(problem: Problem) -> bool:
     """Whether it is about what can be changed in a job that was accepted."""
-    open_parts = ("metadata.", *(f"spec.{part}" for part in OPEN_PARTS))
-    return problem.path.startswith(open_parts)
+    open_parts = tuple(f"spec.{part}" for part in OPEN_PARTS)
+    return problem.path.startswith(open_parts) or is_of_passed_on(problem)
 
 
 def parse_job(

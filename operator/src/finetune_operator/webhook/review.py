@@ -14,7 +14,7 @@ from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.schedule.spec import check_schedule_body
 from finetune_operator.settings import Settings
 from finetune_spec.config import Problem
-from finetune_spec.pods.passed_on import PREFIX
+from finetune_spec.pods.passed_on import PREFIX, is_of_passed_on
 
 API_VERSION = "admission.k8s.io/v1"
 
@@ -127,7 +127,7 @@ def _is_of_this_edit(problem: Problem, request: Body) -> bool:
     """Whether it is for the user of an edit to correct, and not what was let through before."""
     before, after = request["oldObject"]["spec"], request["object"]["spec"]
     if _without_suspend(before) == _without_suspend(after):
-        return problem.path.startswith("metadata.")
+        return is_of_passed_on(problem)
     return is_of_open_part(problem) or not is_accepted(_with_old_status(request))
 
 

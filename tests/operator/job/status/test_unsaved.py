@@ -10,7 +10,7 @@ from finetune_contract.progress import Progress, Unsaved
 from finetune_operator.job.attempts import Result
 from finetune_operator.job.decide.decision import Decision
 from finetune_operator.job.observe.observation import Observed
-from finetune_operator.job.status.events import build_event, find_turning_points
+from finetune_operator.job.status.events import build_job_event, find_turning_points
 from finetune_operator.job.status.progress import report_patch, with_outcome
 from finetune_operator.job.status.status import next_status
 from finetune_operator.objects import conditions
@@ -61,7 +61,7 @@ def test_a_job_that_could_not_save_for_the_declared_time_has_a_condition_and_an_
     )
     (point,) = find_turning_points(before, after)
     assert point.is_warning
-    event = build_event(a_job_body(), point, after, NOW)
+    event = build_job_event(a_job_body(), point, after, NOW)
     assert (event["reason"], event["type"]) == ("CheckpointsNotSaved", "Warning")
     assert find_turning_points(after, after) == ()
     assert_fits(after, SCHEMA["status"])
