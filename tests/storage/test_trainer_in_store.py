@@ -17,6 +17,8 @@ import pytest
 from finetune_contract.outcome import Category, Outcome
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.checkpoints.checkpoints import Writer
+from finetune_trainer.checkpoints.upload import CheckpointUploader
+from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs.fetching import fetch
@@ -260,6 +262,36 @@ def test_a_kill_during_upload_leaves_a_whole_checkpoint_or_none(
     assert checkpoint is not None
     fetched = {path.name: path.read_bytes() for path in checkpoint.folder.iterdir()}
     assert fetched == (files if checkpoint.step == 4 else {"optimizer.pt": b"older"})
+
+
+def test_a_checkpoint_waits_for_a_store_that_does_not_take_it(
+    server: ObjectStore, tmp_path: Path
+) -> None:
+    workspace, failures, saved = Workspace(root=tmp_path), list[str](), list[int]()
+    uploader = CheckpointUploader(
+        at("s3://late/run"),
+        workspace,
+        Writer(attempt=1, node=0, nodes=1),
+        keep=None,
+        last_step=lambda: None,
+        on_complete=saved.append,
+        on_failure=lambda step, message: failures.append(message),
+    )
+    a_folder(workspace.saved_checkpoint(4), {"optimizer.pt": b"moments"})
+    uploader.start()
+    deadline = time.monotonic() + 30
+    while not failures and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert failures == ["there is no bucket s3://late"]
+    assert workspace.saved_steps() == [4]
+
+    server.make_bucket("late")
+    uploader.finish(with_last_step=False)
+
+    assert saved == [4]
+    fetched = checkpoints.fetch_newest(at("s3://late/run"), tmp_path / "there", StopRequest())
+    assert fetched is not None
+    assert (fetched.folder / "optimizer.pt").read_bytes() == b"moments"
 
 
 def test_a_model_is_known_from_two_small_reads() -> None:
