@@ -39,7 +39,7 @@ def parse_amount(text: str) -> Fraction | None:
     whole, part = found[1] or "0", found[2] or ""
     number = Fraction(int(whole + part), 10 ** len(part))
     if found["binary"]:
-        return number * 1024 ** ("KMGTPE".index(found["binary"]) + 1)
+        return number * (1 << 10 * ("KMGTPE".index(found["binary"]) + 1))
     power = int(found["exponent"]) if found["exponent"] else _POWERS[found["decimal"] or ""]
     return number * Fraction(10) ** power
 
