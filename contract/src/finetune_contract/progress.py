@@ -151,9 +151,6 @@ def _bounded_figures(progress: Progress) -> Progress:
         InvalidDocument: a count is larger than anything that can be counted.
     """
     require_counts(progress, "progress")
-    require_counts(progress.memory, "progress.memory")
-    if progress.unsaved is not None:
-        require_counts(progress.unsaved, "progress.unsaved")
     figures = {it.name: getattr(progress, it.name) for it in fields(progress)}
     endless = [name for name, it in figures.items() if type(it) is float and not math.isfinite(it)]
     unknown: dict[str, Any] = dict.fromkeys(endless)
