@@ -129,9 +129,11 @@ class CloudStore:
         with self._explaining(path):
             try:
                 return obstore.head(self.bucket, self._key(path))["size"]
-            except BaseError:
-                # An answer to HEAD has no body: the store gives its words to a reader only.
-                obstore.get_range(self.asked_once, self._key(path), start=0, length=1)
+            except BaseError as error:
+                answer = read_answer(str(error))
+                if answer.status is not None and not answer.was_retried:
+                    # An answer to HEAD has no body: the store gives its words to a reader only.
+                    obstore.get_range(self.asked_once, self._key(path), start=0, length=1)
                 raise
 
     def read(self, path: str) -> bytes:
