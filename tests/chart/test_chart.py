@@ -325,6 +325,14 @@ def test_the_values_to_begin_with_render_to_an_operator(file: Path) -> None:
     assert release.deployment["spec"]["replicas"] >= 1
 
 
+def test_a_private_registrys_secrets_are_for_the_operator_and_for_the_trainers() -> None:
+    release = render(values=CHART.parents[1] / "configs" / "helm" / "gpu-cluster.yaml")
+
+    pod = release.deployment["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert Settings.from_env(release.environment).pull_secrets == ("registry",)
+
+
 def test_one_team_gets_an_operator_without_rights_elsewhere() -> None:
     release = render(values=CHART.parents[1] / "configs" / "helm" / "one-team.yaml")
 

@@ -40,6 +40,7 @@ def test_every_variable_is_read() -> None:
             "RESYNC_SECONDS": "60",
             "PROGRESS_INTERVAL_SECONDS": "2",
             "SHARED_MEMORY": "8Gi",
+            "TRAINER_PULL_SECRETS": "registry, mirror",
             "KUBECONFIG": "admin.conf",
             "LOG_LEVEL": "DEBUG",
             "MODEL_CONFIGS": "http://hub/{model}/resolve/{revision}/config.json",
@@ -74,6 +75,7 @@ def test_every_variable_is_read() -> None:
         "resync": timedelta(seconds=60),
         "progress_interval": timedelta(seconds=2),
         "shared_memory": "8Gi",
+        "pull_secrets": ("registry", "mirror"),
         "kubeconfig": "admin.conf",
         "log_level": "DEBUG",
         "model_configs": "http://hub/{model}/resolve/{revision}/config.json",
@@ -110,6 +112,11 @@ def test_restarted_container_is_another_holder() -> None:
     ("env", "words"),
     [
         pytest.param({}, "TRAINER_IMAGE is missing", id="no image"),
+        pytest.param(
+            MINIMAL | {"TRAINER_PULL_SECRETS": "my secret"},
+            "TRAINER_PULL_SECRETS has 'my secret', expected the name of a Secret",
+            id="no name of a Secret",
+        ),
         pytest.param(MINIMAL | {"PORT": "http"}, "PORT is 'http'", id="no number"),
         pytest.param(MINIMAL | {"WORKERS": "0"}, "WORKERS is '0'", id="zero"),
         pytest.param(MINIMAL | {"MAX_GPUS": "-1"}, "MAX_GPUS is '-1'", id="fewer than none"),

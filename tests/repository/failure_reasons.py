@@ -40,6 +40,23 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
         "test_a_missing_bucket_is_named": (Reason.BUCKET_NOT_FOUND,),
         "test_an_unreachable_store_is_nobodys_mistake": (Reason.STORE_UNREACHABLE,),
     },
+    "trainer/storage/test_store_variables.py": {
+        "test_a_value_that_cannot_be_sent_is_refused_with_its_variable_and_never_shown": (
+            Reason.INVALID_CREDENTIALS,
+        ),
+    },
+    "trainer/storage/test_store_refusals.py": {
+        "test_a_refusal_tells_whose_turn_it_is_whatever_was_asked": (
+            Reason.CREDENTIALS_EXPIRED,
+            Reason.STORE_REFUSED,
+            Reason.STORE_FULL,
+            Reason.CLOCK_SKEWED,
+        ),
+        "test_a_wrong_region_is_told_with_the_right_one": (Reason.WRONG_REGION,),
+        "test_a_store_that_cannot_now_is_asked_again_and_named_busy_in_the_end": (
+            Reason.STORE_BUSY,
+        ),
+    },
     "trainer/publication/test_ownership.py": {
         "test_a_place_belongs_to_the_job_that_claimed_it": (Reason.OUTPUT_OWNED,),
     },

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from finetune_trainer.storage.credentials import EXPLICIT_WAYS
+from finetune_trainer.storage.refusals import TABLE
+from repository.store_refusals import PAGE, with_refusals
 
 TEXT = (Path(__file__).parents[2] / "docs" / "object-stores.md").read_text()
 
@@ -17,3 +19,16 @@ def test_each_store_is_listed_with_every_way_of_signing_in(scheme: str) -> None:
     ways = row.split("|")[3].split(";")
 
     assert [tuple(re.findall(r"`(\w+)`", way)) for way in ways] == list(EXPLICIT_WAYS[scheme])
+
+
+def test_the_page_lists_what_each_error_code_means() -> None:
+    page = PAGE.read_text()
+
+    assert page == with_refusals(page)
+    assert all(f"`{code}`" in page for row in TABLE for code in row.codes)
+
+
+def test_no_error_code_means_two_things() -> None:
+    codes = [code for row in TABLE for code in row.codes]
+
+    assert len(codes) == len(set(codes))

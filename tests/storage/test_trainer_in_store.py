@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from finetune_contract.outcome import Category
+from finetune_contract.outcome import Category, Outcome
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.checkpoints.checkpoints import Writer
+from finetune_trainer.checkpoints.upload import CheckpointUploader
+from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs.fetching import fetch
@@ -28,7 +30,7 @@ from testbed.object_store import ObjectStore
 from trainer.publication.test_ownership import claim, claim_together, require_one_owner
 from trainer.publication.test_two_clusters import claim as claim_in_cluster
 from trainer.publication.test_two_clusters import owner_of
-from trainer.runs import a_folder
+from trainer.runs import a_folder, a_run
 
 pytestmark = pytest.mark.storage
 
@@ -153,6 +155,30 @@ def test_a_wrong_key_is_the_users_and_final(action: str, monkeypatch: pytest.Mon
     assert len(tries) == 1
 
 
+SUPERVISOR = [sys.executable, "-m", "finetune_trainer.attempt.supervisor"]
+
+
+@pytest.mark.parametrize(
+    "name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"]
+)
+def test_a_newline_after_a_secrets_value_changes_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, f"{os.environ[name]}\n")
+    uri = f"s3://models/newline-{name.lower()}"
+    run = a_run(output=uri, model_name_or_path="s3://models/nowhere")
+    (tmp_path / "run.json").write_text(run.to_json())
+
+    options = ["--run", "run.json", "--work", "work", "--termination-log", "outcome.json"]
+    ended = subprocess.run([*SUPERVISOR, *options], cwd=tmp_path, capture_output=True, text=True)
+
+    # It got as far as the model, through a store that refuses wrong keys.
+    failure = Outcome.from_json((tmp_path / "outcome.json").read_text()).failure
+    assert failure is not None
+    assert failure.reason == "ModelNotFound", ended.stderr
+    assert f"variable trimmed name={name}" in ended.stderr
+
+
 @pytest.mark.parametrize("action", ["sizes", "write"])
 def test_a_missing_bucket_is_named(action: str) -> None:
     store = at("s3://missing/balloon")
@@ -236,6 +262,36 @@ def test_a_kill_during_upload_leaves_a_whole_checkpoint_or_none(
     assert checkpoint is not None
     fetched = {path.name: path.read_bytes() for path in checkpoint.folder.iterdir()}
     assert fetched == (files if checkpoint.step == 4 else {"optimizer.pt": b"older"})
+
+
+def test_a_checkpoint_waits_for_a_store_that_does_not_take_it(
+    server: ObjectStore, tmp_path: Path
+) -> None:
+    workspace, failures, saved = Workspace(root=tmp_path), list[str](), list[int]()
+    uploader = CheckpointUploader(
+        at("s3://late/run"),
+        workspace,
+        Writer(attempt=1, node=0, nodes=1),
+        keep=None,
+        last_step=lambda: None,
+        on_complete=saved.append,
+        on_failure=lambda step, message: failures.append(message),
+    )
+    a_folder(workspace.saved_checkpoint(4), {"optimizer.pt": b"moments"})
+    uploader.start()
+    deadline = time.monotonic() + 30
+    while not failures and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert failures == ["there is no bucket s3://late"]
+    assert workspace.saved_steps() == [4]
+
+    server.make_bucket("late")
+    uploader.finish(with_last_step=False)
+
+    assert saved == [4]
+    fetched = checkpoints.fetch_newest(at("s3://late/run"), tmp_path / "there", StopRequest())
+    assert fetched is not None
+    assert (fetched.folder / "optimizer.pt").read_bytes() == b"moments"
 
 
 def test_a_model_is_known_from_two_small_reads() -> None:

@@ -3,6 +3,7 @@
 {{- $variables := list
     (list "TRAINER_IMAGE" (include "finetune-operator.trainerImage" .Values.trainer))
     (list "SHARED_MEMORY" .Values.trainer.sharedMemory)
+    (list "TRAINER_PULL_SECRETS" (include "finetune-operator.trainerPullSecrets" .))
     (list "TRAINER_NETWORK_POLICY" (ternary "" "false" (ne (include "finetune-operator.hasTrainerPolicies" .) "")))
     (list "CLUSTER_ID" .Values.clusterId)
     (list "WORKERS" .Values.operator.workers)
@@ -29,4 +30,11 @@
   value: {{ toString . | quote }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* The names of the Secrets that trainer pods pull their image with. */}}
+{{- define "finetune-operator.trainerPullSecrets" -}}
+{{- $names := list }}
+{{- range .Values.trainer.imagePullSecrets }}{{ $names = append $names .name }}{{ end }}
+{{- join "," $names }}
 {{- end }}

@@ -27,6 +27,12 @@ MAX_NOTE = 300
 MAX_HARDWARE = 200
 """Characters."""
 
+MAX_UNSAVED = 300
+"""Characters of why no checkpoint can be uploaded."""
+
+UNSAVED_SECONDS = 15 * 60
+"""For how long no checkpoint may be uploaded before the job has a condition that says so."""
+
 MAX_METRICS = 16
 MAX_METRIC_NAME = 64
 """Characters."""

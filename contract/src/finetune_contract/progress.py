@@ -22,6 +22,7 @@ from finetune_contract.limits import (
     MAX_METRIC_NAME,
     MAX_METRICS,
     MAX_PROGRESS_BYTES,
+    MAX_UNSAVED,
 )
 
 
@@ -48,6 +49,23 @@ class GpuMemory:
     """What the trainer expects."""
     peak_bytes: int | None = None
     """The most that a process had allocated so far."""
+
+
+def _shortened(text: Any) -> Any:
+    return text[:MAX_UNSAVED] if isinstance(text, str) else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsaved:
+    """Checkpoints that could not be uploaded: only those up to `Progress.checkpoint_step` are
+    safe."""
+
+    step: int
+    """Of the newest one."""
+    seconds: int
+    """For how long none could be."""
+    message: str = field(default="", metadata=bounded_by(_shortened))
+    """Why, in words."""
 
 
 def _bounded_as_posted(metrics: Any) -> Any:
@@ -78,6 +96,8 @@ class Progress:
     eta_seconds: int | None = None
     resumed_from_step: int | None = None
     checkpoint_step: int | None = None
+    unsaved: Unsaved | None = None
+    """None as long as every checkpoint was uploaded."""
     world_size: int | None = None
     memory: GpuMemory = GpuMemory()
     answers: tuple[Answer, ...] = field(default=(), metadata=FIRST_ANSWERS)

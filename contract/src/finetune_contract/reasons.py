@@ -69,6 +69,21 @@ class Reason(StrEnum):
     BUCKET_NOT_FOUND = ("BucketNotFound", Category.USER,
         "the bucket that is not there",
         "create it: the trainer makes none")
+    INVALID_CREDENTIALS = ("InvalidCredentials", Category.USER,
+        ("the variable whose value no client can send (a newline within it, quotation marks, an "
+        "address without `http://`); never the value"),
+        "correct that key of the Secret")
+    CREDENTIALS_EXPIRED = ("CredentialsExpired", (Category.USER, Category.INFRASTRUCTURE),
+        ("a token that is no longer valid: the user's turn where it never was in this attempt; one "
+        "that expired while training is retried, since the next pod reads the Secret again"),
+        "renew the token in the Secret, or use a workload identity")
+    WRONG_REGION = ("WrongRegion", Category.USER,
+        "the region of the bucket, as the store names it, and the one that was asked",
+        "set `AWS_REGION` to the bucket's region")
+    STORE_REFUSED = ("StoreRefused", (Category.USER, Category.INFRASTRUCTURE),
+        ("the store's code and words for what it does not do (an archived or locked file, a "
+        "disabled key); a code that is not in the table of docs/object-stores.md is retried"),
+        "change what the store names")
     OUTPUT_OWNED = ("OutputOwned", Category.USER,
         "the job that wrote to this place first, and its cluster where that is another one",
         "choose another place, or [take it over](object-stores.md#whom-a-place-belongs-to)")
@@ -208,6 +223,15 @@ class Reason(StrEnum):
     STORE_UNREACHABLE = ("StoreUnreachable", Category.INFRASTRUCTURE,
         "the place that did not answer, and for how long",
         "check the endpoint")
+    STORE_BUSY = ("StoreBusy", Category.INFRASTRUCTURE,
+        "what the store answered for as long as it was asked: too many requests, or its own error",
+        "wait, run fewer jobs at once, or ask for a higher request rate")
+    STORE_FULL = ("StoreFull", Category.INFRASTRUCTURE,
+        "that the bucket, account or disk of the store has no room left",
+        "delete what is not needed there, or raise its quota")
+    CLOCK_SKEWED = ("ClockSkewed", Category.INFRASTRUCTURE,
+        "that node and store disagree about the time, so that no signature is valid",
+        "synchronize the node's clock")
     DATA_SERVER_UNREACHABLE = ("DataServerUnreachable", Category.INFRASTRUCTURE,
         "the address that did not answer",
         "check it")

@@ -2,6 +2,7 @@
 """Memory and time as Kubernetes writes them: `24Gi`, `2m30s`. No I/O here."""
 
 import re
+from fractions import Fraction
 
 _UNITS = {
     "": 1,
@@ -20,6 +21,27 @@ def parse_quantity(text: str) -> int:
     if found is None or found[2] not in _UNITS or float(found[1]) == 0:
         raise ValueError(f"found {text!r}, expected an amount of memory such as 24Gi")
     return int(float(found[1]) * _UNITS[found[2]])
+
+
+_POWERS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_AMOUNT = re.compile(
+    r"(\d{0,30})(?:\.(\d{0,30}))?(?:(?P<binary>[KMGTPE])i|(?P<decimal>[numkMGTPE])"
+    r"|[eE]\+?(?P<exponent>\d{1,2}))?"
+)
+
+
+def parse_amount(text: str) -> Fraction | None:
+    """Any quantity of Kubernetes' as a number: `500m` is a half. None for what is no amount, or one
+    that nobody can have."""
+    found = _AMOUNT.fullmatch(text.strip())
+    if found is None or not (found[1] or found[2]):
+        return None
+    whole, part = found[1] or "0", found[2] or ""
+    number = Fraction(int(whole + part), 10 ** len(part))
+    if found["binary"]:
+        return number * (1 << 10 * ("KMGTPE".index(found["binary"]) + 1))
+    power = int(found["exponent"]) if found["exponent"] else _POWERS[found["decimal"] or ""]
+    return number * Fraction(10) ** power
 
 
 def render_bytes(number: int) -> str:

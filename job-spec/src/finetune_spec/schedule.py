@@ -19,6 +19,7 @@ from finetune_spec.cron.zones import UTC as DEFAULT_ZONE
 from finetune_spec.cron.zones import find_zone
 from finetune_spec.job import check_job
 from finetune_spec.lost_nulls import LAST_APPLIED
+from finetune_spec.pods import check_passed_on
 
 TEMPLATE = "spec.jobTemplate"
 
@@ -49,7 +50,10 @@ def check_schedule(
         model=model,
         gpu_bytes=gpu_bytes,
     )
-    return (*_check_times(spec), *_check_token(template), *map(in_template, of_job.problems))
+    metadata = spec["jobTemplate"].get("metadata")
+    passed_on = check_passed_on(metadata, template, f"{TEMPLATE}.metadata")
+    of_jobs = (*map(in_template, of_job.problems), *passed_on)
+    return (*_check_times(spec), *_check_token(template), *of_jobs)
 
 
 def in_template(problem: Problem) -> Problem:

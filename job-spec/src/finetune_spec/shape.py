@@ -47,7 +47,11 @@ _HABITS: Mapping[str, Mapping[str, str]] = {
     "spec.resources": {
         **dict.fromkeys(("gpu", "gpus", "num_gpus", "nvidia.com/gpu"), "gpusPerNode"),
         **dict.fromkeys(("num_nodes", "numNodes", "replicas"), "nodes"),
-        **dict.fromkeys(("limits", "requests"), "gpusPerNode, cpu and memory right here"),
+        "requests": "gpusPerNode, cpu and memory right here",
+    },
+    "spec.resources.limits": {
+        **dict.fromkeys(("nvidia.com/gpu", "gpu", "gpus"), "gpusPerNode in spec.resources"),
+        "ephemeral-storage": "ephemeralStorage",
     },
     "spec.output": {
         **dict.fromkeys(("url", "path", "dir", "output_dir", "bucket"), "uri"),

@@ -55,6 +55,9 @@ class Settings:
     """MODEL_CONFIGS: where a model's config.json is, with {model} and {revision} in it."""
     gpu_memory_bytes: int | None = None
     """GPU_MEMORY: what each of the cluster's GPUs has, such as 80Gi."""
+    pull_secrets: tuple[str, ...] = ()
+    """TRAINER_PULL_SECRETS: Secrets of a job's namespace for the registry of its image, in addition
+    to those that the job names itself."""
     cluster_id: str | None = None
     """CLUSTER_ID: by which output places know this cluster; without it the uid of the namespace
     kube-system, if that may be read, or none."""
@@ -118,13 +121,14 @@ class Settings:
                 seconds=_positive_number(env, "PROGRESS_INTERVAL_SECONDS", 10)
             ),
             shared_memory=env.get("SHARED_MEMORY", "1Gi"),
+            pull_secrets=_names(env, "TRAINER_PULL_SECRETS", "a Secret"),
             kubeconfig=env.get("KUBECONFIG") or None,
             log_level=env.get("LOG_LEVEL", "INFO"),
             model_configs=_template(env, "MODEL_CONFIGS"),
             gpu_memory_bytes=_memory(env, "GPU_MEMORY"),
             cluster_id=_cluster_id(env, "CLUSTER_ID"),
             has_network_policies=_switch(env, "TRAINER_NETWORK_POLICY", default=True),
-            watch_namespaces=_names(env, "WATCH_NAMESPACES"),
+            watch_namespaces=_names(env, "WATCH_NAMESPACES", "a namespace"),
             **_guard_rails(env),
         )
 
@@ -161,7 +165,7 @@ def _list(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
 
 
-def _names(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+def _names(env: Mapping[str, str], name: str, what: str) -> tuple[str, ...]:
     """
     Raises:
         ValueError: one is no name but a pattern, for which there are no rights.
@@ -169,7 +173,7 @@ def _names(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     found = _list(env, name)
     for part in found:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", part):
-            raise ValueError(f"{name} has {part!r}, expected the name of a namespace")
+            raise ValueError(f"{name} has {part!r}, expected the name of {what}")
     return found
 
 

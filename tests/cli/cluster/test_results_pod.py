@@ -64,3 +64,17 @@ def test_it_ends_with_its_hour_and_with_its_job() -> None:
     assert pod["spec"]["activeDeadlineSeconds"] == 3600
     # Or the operator would take it for one of the attempt's.
     assert not any("finetune.dev" in label for label in pod["metadata"]["labels"])
+
+
+def test_it_has_limits_of_the_kinds_that_a_quota_demands_of_the_attempt() -> None:
+    limits = {"cpu": "8", "ephemeralStorage": "200Gi"}
+    demanding = {"resources": {"ephemeralStorage": "100Gi", "limits": limits}}
+
+    (container,) = a_pod(**demanding)["spec"]["containers"]
+    (usual,) = a_pod()["spec"]["containers"]
+
+    assert container["resources"] == {
+        "requests": {"cpu": "100m", "memory": "256Mi", "ephemeral-storage": "100Gi"},
+        "limits": {"memory": "1Gi", "cpu": "1", "ephemeral-storage": "200Gi"},
+    }
+    assert set(usual["resources"]["limits"]) == {"memory"}

@@ -96,6 +96,11 @@ def test_a_spec_is_read_once_whatever_else_of_the_job_changes(changed: dict[str,
             ),
             id="what kubectl was given",
         ),
+        pytest.param(
+            a_job_body(),
+            a_job_body(metadata={"labels": {"kueue.x-k8s.io/prebuilt-workload-name": "mine"}}),
+            id="a label that is passed on",
+        ),
         pytest.param(a_job_body(), a_job_body(metadata={"namespace": "other"}), id="the namespace"),
     ],
 )

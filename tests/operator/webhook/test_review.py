@@ -258,3 +258,52 @@ def test_review_is_read() -> None:
     request = a_request()
 
     assert parse_review({"apiVersion": "admission.k8s.io/v1", "request": request}) == request
+
+
+PARTIAL = {"kueue.x-k8s.io/job-min-parallelism": "1"}
+GANG = {"resources": {"nodes": 2}}
+
+
+def annotated(annotations: dict[str, str], **given: Any) -> dict[str, Any]:
+    job = a_job_body(**GANG, **given)
+    return {**job, "metadata": {**job["metadata"], "annotations": annotations}}
+
+
+def test_an_annotation_that_contradicts_the_job_is_refused_at_apply() -> None:
+    response = review(a_request(after=annotated(PARTIAL)), SETTINGS)
+
+    assert not response["allowed"]
+    assert "fewer than the 2 nodes" in response["status"]["message"]
+
+
+@pytest.mark.parametrize("status", [{}, {"runId": "x"}], ids=["not accepted", "accepted"])
+def test_adding_it_later_is_refused_too_and_removing_it_is_not(status: dict[str, Any]) -> None:
+    with_it = {**annotated(PARTIAL), "status": status}
+    without = {**annotated({}), "status": status}
+
+    added = review(a_request("UPDATE", before=without, after=with_it), SETTINGS)
+    removed = review(a_request("UPDATE", before=with_it, after=without), SETTINGS)
+
+    assert not added["allowed"]
+    assert removed == {"allowed": True}
+
+
+def test_kueues_annotations_can_be_edited_on_what_was_let_through_with_a_mistake() -> None:
+    before, after = annotated({}, config=TYPO), annotated({"kueue.x-k8s.io/x": "y"}, config=TYPO)
+
+    assert review(a_request("UPDATE", before=before, after=after), SETTINGS) == {"allowed": True}
+
+
+def test_a_schedules_template_is_checked_alike() -> None:
+    template = {"metadata": {"annotations": PARTIAL}, "spec": a_job_body(**GANG)["spec"]}
+    schedule = {
+        "metadata": {"namespace": "team", "name": "nightly"},
+        "spec": {"schedule": "0 2 * * *", "jobTemplate": template},
+    }
+    kind = {"group": "finetune.dev", "version": "v1alpha1", "kind": "FineTuneSchedule"}
+
+    response = review(a_request(after=schedule, kind=kind), SETTINGS)
+
+    assert not response["allowed"]
+    (cause,) = response["status"]["details"]["causes"]
+    assert cause["field"].startswith("spec.jobTemplate.metadata.annotations.kueue.x-k8s.io/")

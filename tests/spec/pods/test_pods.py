@@ -129,8 +129,18 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
             ),
         ),
         (
+            of_pod(hostUsers=True),
+            (
+                f"{POD}.hostUsers: found true, expected false or nothing: pods meet the restricted "
+                "Pod Security Standard, and nothing can be changed about it"
+            ),
+        ),
+        (
             of_container(ports=[]),
-            f"{TRAINER}.ports: unknown field, expected name, env, envFrom, volumeMounts",
+            (
+                f"{TRAINER}.ports: unknown field, expected name, env, envFrom, volumeMounts, "
+                "imagePullPolicy"
+            ),
         ),
         (
             {"podTemplate": {"metadat": {}}},

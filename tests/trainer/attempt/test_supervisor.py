@@ -12,6 +12,8 @@ import pytest
 
 from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_contract.run import Run, digest
+from finetune_trainer.attempt import output_place, supervisor
+from finetune_trainer.failures import stopping
 from trainer.runs import a_run
 
 
@@ -92,6 +94,39 @@ def test_the_right_run_document_is_carried_out(
     exit_code, _ = supervise(tmp_path, document)
 
     assert exit_code == ExitCode.USER
+
+
+class PanicException(BaseException):
+    """A fake of what Rust libraries raise: its class cannot be imported."""
+
+
+@pytest.mark.parametrize(
+    "error", [PanicException("called unwrap"), SystemExit(2), GeneratorExit(), MemoryError()]
+)
+@pytest.mark.parametrize("place", ["claim_output", "find_hardware"])
+def test_nothing_that_a_library_raises_costs_the_outcome(
+    place: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the attempt, and before it begins."""
+
+    def give_up(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(output_place if place == "claim_output" else supervisor, place, give_up)
+    monkeypatch.setattr(stopping.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(supervisor, "hide_in_output", lambda *_: None)
+    (tmp_path / "run.json").write_text(local(tmp_path).to_json())
+    options = ("--run", "run.json", "--work", "work", "--termination-log", "outcome.json")
+    paths = (it if it.startswith("--") else str(tmp_path / it) for it in options)
+
+    exit_code = supervisor.main(list(paths))
+
+    failure = outcome_of(tmp_path).failure
+    assert exit_code != ExitCode.SUCCEEDED
+    assert failure is not None
+    assert failure.message
+    if not isinstance(error, MemoryError):
+        assert failure.reason == "Internal"
 
 
 def test_the_supervisor_never_imports_torch() -> None:

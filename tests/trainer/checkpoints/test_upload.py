@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uploading what the ranks hand over, while they go on."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -8,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.checkpoints import checkpoints
+from finetune_contract.outcome import Failure
+from finetune_contract.progress import Progress, Unsaved
+from finetune_contract.reasons import Reason
+from finetune_trainer.checkpoints import checkpoints, upload
 from finetune_trainer.checkpoints.checkpoints import Writer
 from finetune_trainer.checkpoints.upload import CheckpointUploader
 from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.progress.reporting import Reporter, silent
 from finetune_trainer.storage.folder import FolderStore
 from trainer.runs import a_folder
 
@@ -30,6 +36,7 @@ class Uploads:
         self.workspace = Workspace(root=place / "work")
         self.store = FolderStore(place / "store")
         self.told: list[int] = []
+        self.failures: list[tuple[int, str]] = []
         self.uploader = CheckpointUploader(
             self.store,
             self.workspace,
@@ -37,6 +44,7 @@ class Uploads:
             keep=None,
             last_step=lambda: 8,
             on_complete=self.told.append,
+            on_failure=lambda step, message: self.failures.append((step, message)),
             also=also,
         )
 
@@ -195,3 +203,160 @@ def test_an_upload_that_takes_too_long_is_left_half_written(
 
     assert uploads.told == []
     is_over.set()
+    # Its thread must not live on into the next test.
+    uploads.uploader.finish(with_last_step=True)
+
+
+class BrokenStore:
+    """A fake: what `checkpoints.write` does while the store is away, and after."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+        self.error: BaseException | None = error
+        self.tries: list[int] = []
+        self._write = checkpoints.write
+        monkeypatch.setattr(checkpoints, "write", self.write)
+
+    def write(self, store: FolderStore, folder: Path, step: int, writer: Writer) -> bool:
+        self.tries.append(step)
+        if self.error is not None:
+            raise self.error
+        return self._write(store, folder, step, writer)
+
+
+class PanicException(BaseException):
+    """A fake of what Rust libraries raise."""
+
+
+ERRORS = [
+    Reason.STORE_BUSY.failure("s3://models: SlowDown", "wait"),
+    OSError("no route to host"),
+    ValueError("unforeseen"),
+    PanicException("called unwrap"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda it: type(it).__name__)
+def test_a_checkpoint_that_cannot_go_up_is_kept_told_and_tried_once_more_at_the_end(
+    error: Failure | BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised = AttemptFailed(error) if isinstance(error, Failure) else error
+    store = BrokenStore(monkeypatch, raised)
+    uploads = Uploads(tmp_path)
+    uploads.save(2)
+    uploads.uploader.start()
+    wait_for(lambda: uploads.failures)
+
+    assert uploads.workspace.saved_steps() == [2]
+    assert uploads.failures[0][0] == 2
+    assert str(raised) in uploads.failures[0][1]
+    assert store.tries == [2]
+    store.error = None
+    uploads.uploader.finish(with_last_step=False)
+
+    assert uploads.told == [2]
+    assert uploads.workspace.saved_steps() == []
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
+
+
+def test_it_is_tried_again_while_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "RETRY_SECONDS", 0.1)
+    store = BrokenStore(monkeypatch, OSError("no route to host"))
+    uploads = Uploads(tmp_path)
+    uploads.save(2)
+    uploads.uploader.start()
+    wait_for(lambda: len(store.tries) >= 2)
+    store.error = None
+
+    wait_until_told(uploads, 2)
+    uploads.uploader.finish(with_last_step=False)
+
+
+def test_a_newer_checkpoint_takes_the_place_of_one_that_cannot_go_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BrokenStore(monkeypatch, OSError("no route to host"))
+    uploads = Uploads(tmp_path)
+    uploads.save(2)
+    uploads.uploader.start()
+    wait_for(lambda: uploads.failures)
+
+    uploads.save(4)
+    wait_for(lambda: len(uploads.failures) == 2)
+
+    assert uploads.workspace.saved_steps() == [4]
+    store.error = None
+    uploads.uploader.finish(with_last_step=False)
+    assert uploads.told == [4]
+
+
+def test_it_is_not_kept_where_the_next_one_would_find_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = shutil.disk_usage(tmp_path)._replace(free=1)
+    monkeypatch.setattr(upload.shutil, "disk_usage", lambda place: full)
+    BrokenStore(monkeypatch, OSError("no route to host"))
+    uploads = Uploads(tmp_path)
+    uploads.save(2)
+    uploads.uploader.start()
+    wait_for(lambda: uploads.failures)
+    uploads.uploader.finish(with_last_step=False)
+
+    assert uploads.workspace.saved_steps() == []
+    assert "no room" in uploads.failures[0][1]
+
+
+def test_of_several_nodes_each_tries_every_checkpoint_once_and_only_the_newest_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BrokenStore(monkeypatch, OSError("no route to host"))
+    uploads = Uploads(tmp_path, node=1, nodes=2)
+    for step in (2, 4):
+        uploads.save(step)
+    uploads.uploader.start()
+    wait_for(lambda: len(uploads.failures) == 2)
+
+    uploads.uploader.finish(with_last_step=False)
+
+    assert store.tries == [2, 4, 4]
+
+
+def test_a_checkpoint_without_the_other_nodes_parts_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "PART_TIMEOUT_SECONDS", 0)
+    uploads = Uploads(tmp_path, node=0, nodes=2)
+    uploads.save(2)
+    uploads.uploader.start()
+    wait_for(lambda: uploads.failures)
+    other = Uploads(tmp_path, node=1, nodes=2)
+    a_folder(tmp_path / "part", {"random.pt": b"1"})
+    monkeypatch.setattr(checkpoints, "MANIFEST_TIMEOUT_SECONDS", 0)
+    checkpoints.write(other.store, tmp_path / "part", 2, Writer(attempt=1, node=1, nodes=2))
+
+    uploads.uploader.finish(with_last_step=False)
+
+    assert uploads.told == [2]
+
+
+def test_the_step_that_is_really_safe_is_reported_until_a_later_one_is_up(tmp_path: Path) -> None:
+    reporter = Reporter(Workspace(root=tmp_path), silent, 1, attempt=1)
+    reporter.note_checkpoint(2)
+    reporter.note_unsaved(4, "the store is busy")
+    reporter.note_unsaved(6, "the store is full")
+
+    told = reporter.current()
+    assert told.checkpoint_step == 2
+    assert told.unsaved == Unsaved(step=6, seconds=0, message="the store is full")
+    assert Progress.from_body(told.to_body()).unsaved == told.unsaved
+    reporter.note_checkpoint(4)
+    assert reporter.current().unsaved is not None
+    reporter.note_checkpoint(6)
+    assert reporter.current().unsaved is None

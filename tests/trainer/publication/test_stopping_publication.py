@@ -16,8 +16,9 @@ from unittest import mock
 
 import pytest
 
-from finetune_contract.outcome import ExitCode
-from finetune_trainer.failures.errors import Interrupted
+from finetune_contract.outcome import Category, ExitCode
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.publication import artifact
 from finetune_trainer.supervision import rank_supervision
@@ -109,6 +110,45 @@ def test_a_stop_while_publishing_saves_the_last_checkpoint_and_the_next_attempt_
     assert resumed.outcome.failure is None, resumed.words()
     assert resumed.outcome.resumed_from_step == 2
     assert (tmp_path / "out" / "latest.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("reason", "category", "is_saved"),
+    [
+        (Reason.STORE_UNREACHABLE, None, True),
+        (Reason.CREDENTIALS_EXPIRED, Category.USER, True),
+        (Reason.ACCESS_DENIED, None, False),
+    ],
+)
+def test_an_artifact_that_the_store_did_not_take_leaves_the_last_checkpoint_behind(
+    reason: Reason,
+    category: Category | None,
+    is_saved: bool,
+    tmp_path: Path,
+    tiny_model: Path,
+    dialogues: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unless the next attempt could not publish it either."""
+    run = a_run(tmp_path, tiny_model, dialogues, save_strategy="steps", save_steps=2)
+    failure = reason.failure("not now", "wait", category=category)
+
+    def refuse(*_: object) -> None:
+        raise AttemptFailed(failure)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(artifact, "publish", refuse)
+        failed = carry_out_here(run, tmp_path)
+
+    assert failed.outcome.failure is not None
+    assert failed.outcome.failure.reason == reason
+    assert failed.outcome.checkpoint_step == (2 if is_saved else 0)
+    if is_saved:
+        assert failed.outcome.failure.category is Category.INFRASTRUCTURE
+        resumed = carry_out_here(replace(run, attempt=2), tmp_path)
+        assert resumed.outcome.failure is None, resumed.words()
+        assert resumed.outcome.resumed_from_step == 2
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ COMMAND = ("python3", "-m", "finetune_cli", "download")
 
 RESOURCES = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
 
+DISK = "ephemeral-storage"
+
 _OF_TRAINING = ("run", "token", "shared-memory", "model-cache")
 """Volumes."""
 
@@ -55,9 +57,21 @@ def _container(trainer: Body) -> dict[str, Any]:
         **{name: value for name, value in trainer.items() if name != "args"},
         "command": ["python3", "-c", f"import time; time.sleep({SECONDS})"],
         "env": [*trainer["env"], {"name": "TMPDIR", "value": work}],
-        "resources": RESOURCES,
+        "resources": _resources(trainer.get("resources", {})),
         "volumeMounts": mounts,
     }
+
+
+def _resources(trainer: Body) -> dict[str, Any]:
+    """Of the same kinds as the trainer's: a quota of the namespace may demand them."""
+    resources = {section: dict(amounts) for section, amounts in RESOURCES.items()}
+    if "cpu" in trainer.get("limits", {}):
+        resources["limits"]["cpu"] = "1"
+    for section in resources:
+        disk = trainer.get(section, {}).get(DISK)
+        if disk is not None:
+            resources[section][DISK] = disk
+    return resources
 
 
 def _without(volumes: Sequence[Body]) -> list[Body]:

@@ -14,6 +14,7 @@ from finetune_spec.config import Problem, SftConfig, parse_config
 from finetune_spec.config.parse.schema import NEWEST, load_schema
 from finetune_spec.config.problem import quoted
 from finetune_spec.job import check_job
+from finetune_spec.pods import check_passed_on
 from finetune_spec.schedule import TEMPLATE, check_schedule
 from finetune_spec.shape import KIND, SCHEDULE_KIND, check_schedule_shape, check_shape, template_of
 
@@ -114,7 +115,8 @@ def _check_job_document(document: Mapping[str, Any]) -> _Checked:
     if not _has_config(sound):
         return _Checked(problems=problems)
     checked = check_job(sound, annotations=_take_over_in(document))
-    return _Checked(problems=(*problems, *checked.problems), config=checked.config)
+    passed_on = check_passed_on(document.get("metadata"), sound)
+    return _Checked(problems=(*problems, *checked.problems, *passed_on), config=checked.config)
 
 
 def _take_over_in(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +138,8 @@ def _check_schedule_document(document: Mapping[str, Any]) -> _Checked:
     if not _has_config(of_jobs):
         return _Checked(problems=problems)
     times = _sound_part(document.get("spec"), problems, "spec")
-    told = check_schedule({**times, "jobTemplate": {"spec": of_jobs}})
+    template = document["spec"]["jobTemplate"]
+    told = check_schedule({**times, "jobTemplate": {**template, "spec": of_jobs}})
     return _Checked(problems=(*problems, *told))
 
 

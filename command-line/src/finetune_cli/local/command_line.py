@@ -34,7 +34,9 @@ def start(command: Command, options: argparse.Namespace) -> NoReturn:
     # Late, like all that `--help` does not need.
     from finetune_trainer.failures.redaction import hide_in_output
     from finetune_trainer.failures.stopping import end_process
+    from finetune_trainer.storage import variables
 
+    variables.trim(os.environ)
     hide_in_output(os.environ)
     show_unforeseen_errors_so()
     end_process(exit_code_of(partial(command, options)))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks what a job says about its pods, beyond what the API server's schema can. No I/O here.
 
-Door: `check_pods`.
+Doors: `check_pods` and `check_passed_on`.
 
 What a pod needs to train is the operator's, and refused here with the place where it is set:
 nothing that a user writes is dropped in silence.
@@ -15,9 +15,11 @@ from finetune_spec.config.problem import Problem
 from finetune_spec.pods.container import check_container
 from finetune_spec.pods.devices import check_devices, gpu_bytes_of
 from finetune_spec.pods.fields import check_fields
+from finetune_spec.pods.limits import check_limits
+from finetune_spec.pods.passed_on import check_passed_on
 from finetune_spec.pods.volumes import check_volumes, find_unmounted
 
-__all__ = ["check_pods", "find_variables", "gpu_bytes_of"]
+__all__ = ["check_passed_on", "check_pods", "find_variables", "gpu_bytes_of"]
 
 MOST_TOLD = 50
 """To look for what each of 20,000 names was meant to be takes seconds."""
@@ -37,6 +39,7 @@ def _check_pods(spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from check_container(container, pod)
     yield from find_unmounted(pod, container)
     yield from check_devices(spec.get("resources") or {}, pod, spec.get("image"))
+    yield from check_limits(spec.get("resources") or {})
 
 
 def find_variables(spec: Mapping[str, Any]) -> frozenset[str] | None:

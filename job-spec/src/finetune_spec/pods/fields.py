@@ -24,7 +24,7 @@ _INSTEAD: Mapping[str, Mapping[str, str]] = {
     },
     POD: {
         **dict.fromkeys(("securityContext", "hostNetwork", "hostPID", "hostIPC"), _SECURITY),
-        **dict.fromkeys(("hostUsers", "shareProcessNamespace"), _SECURITY),
+        "shareProcessNamespace": _SECURITY,
         **dict.fromkeys(("initContainers", "ephemeralContainers"), _ALONE),
         "restartPolicy": "the operator starts a failed attempt again: write spec.retry",
         "terminationGracePeriodSeconds": "write spec.terminationGracePeriodSeconds",
@@ -49,7 +49,6 @@ _INSTEAD: Mapping[str, Mapping[str, str]] = {
             ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"),
             "the trainer notices by itself when it hangs, and when it is to stop",
         ),
-        "imagePullPolicy": "an image is pulled where it is not yet there: change its tag",
     },
 }
 """Place -> field of pods that there is not -> why, or what to write instead."""
@@ -60,9 +59,9 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     POD: (
         *("priorityClassName", "nodeSelector", "tolerations", "affinity", "runtimeClassName"),
         *("topologySpreadConstraints", "schedulerName", "serviceAccountName", "imagePullSecrets"),
-        *("hostAliases", "volumes", "resourceClaims", "containers"),
+        *("hostAliases", "hostUsers", "volumes", "resourceClaims", "containers"),
     ),
-    f"{POD}.containers[0]": ("name", "env", "envFrom", "volumeMounts"),
+    f"{POD}.containers[0]": ("name", "env", "envFrom", "volumeMounts", "imagePullPolicy"),
 }
 """Place -> the fields that there are; a test compares them with the CRD."""
 
@@ -80,6 +79,9 @@ def check_fields(template: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _check_names(pod, POD)
     for container in pod.get("containers") or ():
         yield from _check_names(container, f"{POD}.containers[0]")
+    if pod.get("hostUsers"):
+        message = f"found true, expected false or nothing: {_SECURITY}"
+        yield Problem(path=f"{POD}.hostUsers", message=message)
     for section in ("labels", "annotations"):
         yield from _check_metadata(metadata.get(section) or {}, f"{ROOT}.metadata.{section}")
     labels = metadata.get("labels") or {}

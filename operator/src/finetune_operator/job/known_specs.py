@@ -52,6 +52,7 @@ def _content(body: Body, model: KnownModel) -> bytes:
     """Equal for what is equal to `read_spec`, to the type and the order: 1 is not true there, and
     problems are told in the order of the keys."""
     metadata = body["metadata"]
-    read: Any = (body["spec"], metadata["namespace"], metadata.get("annotations"), model)
+    passed_on = metadata.get("labels"), metadata.get("annotations")
+    read: Any = (body["spec"], metadata["namespace"], *passed_on, model)
     # The format without references, in which equal values have equal bytes.
     return marshal.dumps(read, 0)

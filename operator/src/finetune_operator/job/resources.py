@@ -2,10 +2,11 @@
 """What each node of an attempt asks for, as `spec.resources` says it. No I/O here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from finetune_spec.pods.devices import DEFAULT_GPU, NO_GPU_RESOURCE
+from finetune_spec.pods.limits import name_in_pods
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class Resources:
     """Size of /dev/shm; the operator's setting without it."""
     claims: tuple[Mapping[str, str], ...] = ()
     """The container's `resources.claims`, as in a pod."""
+    limits: Mapping[str, str] = field(default_factory=dict)
+    """Limits by the names that pods have for them, where they are not those of the requests."""
 
     @property
     def requested_gpus(self) -> Mapping[str, str]:
@@ -54,6 +57,11 @@ def parse_resources(resources: Mapping[str, Any]) -> Resources:
         ephemeral_storage=_quantity(resources.get("ephemeralStorage")),
         shared_memory=_quantity(resources.get("sharedMemory")),
         claims=tuple(resources.get("claims") or ()),
+        limits={
+            name_in_pods(name): str(value)
+            for name, value in (resources.get("limits") or {}).items()
+            if value is not None
+        },
     )
 
 

@@ -6,7 +6,7 @@ No I/O here.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +22,8 @@ from finetune_operator.settings import Settings
 from finetune_spec.config import Problem, SftConfig
 from finetune_spec.config.bounds import find_beyond
 from finetune_spec.job import CheckedSpec, check_job, estimate_job
+from finetune_spec.pods import check_passed_on
+from finetune_spec.pods.passed_on import is_of_passed_on
 
 OPEN_PARTS = ("podTemplate", "modelCache")
 """What of a spec defines no run: it can be changed at any time, and holds for later attempts."""
@@ -158,13 +160,17 @@ def check_body(body: Body, settings: Settings, model: KnownModel = None) -> tupl
 
 
 def _check_spec(body: Body, settings: Settings, model: KnownModel) -> CheckedSpec:
-    return check_job(
+    checked = check_job(
         body["spec"],
         trainer_image=settings.trainer_image,
         annotations=body["metadata"].get("annotations"),
         model=model,
         gpu_bytes=settings.gpu_memory_bytes,
     )
+    if not checked.is_bounded:
+        return checked
+    passed_on = check_passed_on(body["metadata"], body["spec"])
+    return replace(checked, problems=(*checked.problems, *passed_on))
 
 
 def _check_rails(body: Body, settings: Settings, checked: CheckedSpec) -> tuple[Problem, ...]:
@@ -175,7 +181,8 @@ def _check_rails(body: Body, settings: Settings, checked: CheckedSpec) -> tuple[
 
 def is_of_open_part(problem: Problem) -> bool:
     """Whether it is about what can be changed in a job that was accepted."""
-    return any(problem.path.startswith(f"spec.{part}") for part in OPEN_PARTS)
+    open_parts = tuple(f"spec.{part}" for part in OPEN_PARTS)
+    return problem.path.startswith(open_parts) or is_of_passed_on(problem)
 
 
 def read_spec(body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:

@@ -118,6 +118,7 @@ class JobReason(StrEnum):
     NODE_NOT_READY = "NodeNotReady"
     PREPARING = "Preparing"
     TRAINING = "Training"
+    CHECKPOINTS_NOT_SAVED = "CheckpointsNotSaved"
     PUBLISHING = "Publishing"
     RETRYING = "Retrying"
     SUCCEEDED = "Succeeded"

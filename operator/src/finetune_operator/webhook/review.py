@@ -14,6 +14,7 @@ from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.schedule.spec import check_schedule_body
 from finetune_operator.settings import Settings
 from finetune_spec.config import Problem
+from finetune_spec.pods.passed_on import PREFIX, is_of_passed_on
 
 API_VERSION = "admission.k8s.io/v1"
 
@@ -61,8 +62,8 @@ def review(request: Body, settings: Settings, model: Mapping[str, Any] | None = 
         return {"allowed": True}
     check = CHECKS[request["kind"]["kind"]]
     problems = check(request["object"], settings, model)
-    if request.get("oldObject") and is_accepted(_with_old_status(request)):
-        problems = tuple(filter(is_of_open_part, problems))
+    if request.get("oldObject"):
+        problems = tuple(problem for problem in problems if _is_of_this_edit(problem, request))
     warnings = [problem for problem in problems if problem.is_warning]
     mistakes = [problem for problem in problems if not problem.is_warning]
     response: Manifest = {"allowed": not mistakes}
@@ -103,11 +104,31 @@ def _is_an_edit(request: Body) -> bool:
     # What is being deleted is only written to so that it can go.
     if "deletionTimestamp" in after["metadata"]:
         return False
+    if _passed_on_in(before) != _passed_on_in(after):
+        return True
     # What was accepted once is locked by the API server; stricter rules of today can't be met.
     if is_accepted(_with_old_status(request)):
         return any(before["spec"].get(part) != after["spec"].get(part) for part in OPEN_PARTS)
     # A label or annotation must be possible on what was let through unchecked, and a halt too.
     return _without_suspend(before["spec"]) != _without_suspend(after["spec"])
+
+
+def _passed_on_in(body: Body) -> list[tuple[str, str, object]]:
+    """The labels and annotations of a job that its pods' Jobs get."""
+    return sorted(
+        (section, name, value)
+        for section in ("labels", "annotations")
+        for name, value in (body["metadata"].get(section) or {}).items()
+        if name.startswith(PREFIX)
+    )
+
+
+def _is_of_this_edit(problem: Problem, request: Body) -> bool:
+    """Whether it is for the user of an edit to correct, and not what was let through before."""
+    before, after = request["oldObject"]["spec"], request["object"]["spec"]
+    if _without_suspend(before) == _without_suspend(after):
+        return is_of_passed_on(problem)
+    return is_of_open_part(problem) or not is_accepted(_with_old_status(request))
 
 
 def _without_suspend(spec: Body) -> Manifest:

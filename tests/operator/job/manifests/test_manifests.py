@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -319,3 +320,67 @@ def test_a_pod_that_asks_for_gpus_leaves_it_to_their_device_plugin_which_it_sees
     ):
         names = {entry["name"] for entry in container_of(build(resources=resources)[-1])["env"]}
         assert "NVIDIA_VISIBLE_DEVICES" not in names
+
+
+def test_limits_stand_beside_the_requests_and_replace_those_that_follow_from_them() -> None:
+    resources = {
+        "gpusPerNode": 2,
+        "cpu": 4,
+        "memory": "64Gi",
+        "ephemeralStorage": "100Gi",
+        "limits": {"cpu": "8", "memory": "96Gi", "ephemeralStorage": "200Gi"},
+    }
+    _, training_job = build(resources=resources)
+    pod = training_job["spec"]["template"]["spec"]
+
+    assert pod["containers"][0]["resources"] == {
+        "requests": {"cpu": "4", "memory": "64Gi", "ephemeral-storage": "100Gi"},
+        "limits": {
+            "cpu": "8",
+            "memory": "96Gi",
+            "ephemeral-storage": "200Gi",
+            "nvidia.com/gpu": "2",
+        },
+    }
+    # Some policies want to see the size at the volume, too.
+    on_disk = {it["name"]: it["emptyDir"] for it in pod["volumes"] if it["name"] in ("work", "tmp")}
+    assert on_disk == {key: {"sizeLimit": "200Gi"} for key in ("work", "tmp")}
+
+
+def test_a_limit_alone_asks_for_nothing_else() -> None:
+    _, training_job = build(resources={"gpusPerNode": 0, "limits": {"cpu": "2"}})
+
+    (container,) = training_job["spec"]["template"]["spec"]["containers"]
+    assert container["resources"] == {"limits": {"cpu": "2"}}
+
+
+def test_a_jobs_deadline_puts_its_pods_into_a_quotas_scope_and_never_comes_first() -> None:
+    _, limited = build(activeDeadlineSeconds=3600, terminationGracePeriodSeconds=600)
+    _, unlimited = build()
+
+    assert limited["spec"]["template"]["spec"]["activeDeadlineSeconds"] == 3600 + 600 + 300
+    assert "activeDeadlineSeconds" not in unlimited["spec"]["template"]["spec"]
+
+
+def test_what_policies_demand_besides_can_be_said() -> None:
+    pod_template = {
+        "spec": {
+            "hostUsers": False,
+            "containers": [{"name": "trainer", "imagePullPolicy": "Always"}],
+        }
+    }
+    _, training_job = build(podTemplate=pod_template)
+    pod = training_job["spec"]["template"]["spec"]
+
+    assert pod["hostUsers"] is False
+    assert pod["containers"][0]["imagePullPolicy"] == "Always"
+
+
+def test_the_platforms_pull_secrets_come_before_the_jobs_own() -> None:
+    settings = replace(SETTINGS, pull_secrets=("registry",))
+    own = {"spec": {"imagePullSecrets": [{"name": "mine"}, {"name": "registry"}]}}
+
+    for job, names in ((a_job(), ["registry"]), (a_job(podTemplate=own), ["registry", "mine"])):
+        *_, training_job = build_attempt(job, 1, settings)
+        secrets = training_job["spec"]["template"]["spec"]["imagePullSecrets"]
+        assert [secret["name"] for secret in secrets] == names

@@ -46,6 +46,7 @@ def test_report_as_users_read_it() -> None:
         "eta": "2m30s",
         "worldSize": 2,
         "checkpointStep": None,
+        "unsaved": None,
         "resumedFromStep": None,
         "updated": "2026-05-04T12:00:00Z",
     }

@@ -56,12 +56,12 @@ def carry_out(document: Run, context: AttemptContext) -> Outcome:
     context.reporter.start()
     try:
         outcome = _carry_out(parse_run(document, metadata.version("trl")), context)
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         outcome = _failed(context, None)
-    except AttemptFailed as error:
-        outcome = _failed(context, error.failure)
-    except Exception as error:
-        log.exception("the attempt failed unforeseen")
+    except BaseException as error:
+        # Rust libraries panic by what is no Exception, and others by SystemExit.
+        if not isinstance(error, AttemptFailed):
+            log.exception("the attempt failed unforeseen")
         stage = _STAGES[context.reporter.current().phase]
         outcome = _failed(context, classify(error, stage))
     finally:
@@ -131,8 +131,8 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
         context.reporter.note_answers(artifact.answers_in(context.workspace, told.redaction))
         context.reporter.enter(TrainerPhase.PUBLISHING)
         outcome = artifact.publish(output, store, run, context.workspace, results[0], told, stop)
-    except Interrupted:
-        rank_supervision.save_last_step(run, context, store)
+    except (Interrupted, AttemptFailed) as error:
+        rank_supervision.save_last_step(run, context, store, error)
         raise
     push(run, context, store, outcome)
     return replace(

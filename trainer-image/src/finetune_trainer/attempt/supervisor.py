@@ -16,6 +16,8 @@ from finetune_contract.reasons import Reason
 from finetune_contract.run import Run, digest
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import Stage
 from finetune_trainer.failures.log_lines import set_up_log
 from finetune_trainer.failures.redaction import hide_in_output
 from finetune_trainer.failures.stopping import StopRequest, end_process
@@ -28,6 +30,7 @@ from finetune_trainer.progress.reporting import (
     both,
     sink_from_environment,
 )
+from finetune_trainer.storage import variables
 from finetune_trainer.supervision.context import AttemptContext
 
 log = logging.getLogger(__name__)
@@ -38,11 +41,19 @@ DEFAULT_GRACE_SECONDS = 30.0
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
+    trimmed = variables.trim(os.environ)
     hide_in_output(os.environ)
     set_up_log(logging.INFO, "%(asctime)s %(levelname)s %(message)s")
+    for name in trimmed:
+        log.warning("variable trimmed name=%s: whitespace around its value was removed", name)
     stop = StopRequest()
     stop.listen()
-    outcome = _supervise(options, stop)
+    try:
+        outcome = _supervise(options, stop)
+    except BaseException as error:
+        # Before the attempt: its own line of defence is `carry_out`.
+        log.exception("the supervisor failed unforeseen")
+        outcome = Outcome(failure=classify(error, Stage.CHECKING))
     _leave(outcome, options.termination_log)
     return int(outcome.exit_code)
 

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uploads checkpoints in a thread while training goes on."""
+"""Uploads checkpoints in a thread while training goes on.
+
+A checkpoint that could not be uploaded is kept and tried again, at longer and longer intervals and
+once more at the end, until a newer one replaces it or the node has no room for both.
+"""
 
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_trainer.checkpoints import checkpoints
@@ -15,6 +21,19 @@ from finetune_trainer.storage.store import Store
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
+RETRY_SECONDS = 60.0
+LONGEST_RETRY_SECONDS = 600.0
+ROOM = 2
+"""A failed checkpoint is kept while the disk has room for so many more of its size: the next one,
+and an artifact."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """When a checkpoint that could not be uploaded is tried again."""
+
+    due: float
+    pause: float
 
 
 class CheckpointUploader:
@@ -34,6 +53,7 @@ class CheckpointUploader:
         keep: int | None,
         last_step: Callable[[], int | None],
         on_complete: Callable[[int], None],
+        on_failure: Callable[[int, str], None] = lambda step, message: None,
         also: Callable[[Path, int], None] = lambda folder, step: None,
     ) -> None:
         self._store = store
@@ -42,6 +62,8 @@ class CheckpointUploader:
         self._keep = keep
         self._last_step = last_step
         self._on_complete = on_complete
+        self._on_failure = on_failure
+        self._failed: dict[int, _Failed] = {}
         self._also = also
         self._closing = threading.Event()
         self._is_last_wanted = False
@@ -68,32 +90,42 @@ class CheckpointUploader:
         try:
             for step in self._pending(with_last_step=with_last_step):
                 self._upload(step)
-        except Exception:
+        except BaseException:
             # Whatever it was: without this thread no later checkpoint would be saved either.
             log.exception("checkpoints not uploaded")
 
     def _pending(self, *, with_last_step: bool) -> list[int]:
-        if self._writer.nodes > 1:
-            # Nodes must not choose differently, so they take every one.
-            return self._workspace.saved_steps()
-        last_step = None if with_last_step else self._last_step()
-        steps = [step for step in self._workspace.saved_steps() if step != last_step]
+        saved = self._workspace.saved_steps()
+        if self._writer.nodes == 1 and not with_last_step:
+            last_step = self._last_step()
+            saved = [step for step in saved if step != last_step]
+        if not any(map(self._is_due, saved)):
+            return []
         # Where uploading lags behind, only the newest is worth it, and the best.
-        wanted = {*steps[-1:], *(self._best_step(step) for step in steps[-1:])}
-        for step in steps:
-            if step not in wanted:
-                shutil.rmtree(self._workspace.saved_checkpoint(step), ignore_errors=True)
-        return [step for step in steps if step in wanted]
+        wanted = {*saved[-1:], *(self._best_step(step) for step in saved[-1:])}
+        for step in saved:
+            # Nodes must not choose differently, so of several each tries every one once.
+            is_untried = self._writer.nodes > 1 and step not in self._failed
+            if step not in wanted and not is_untried:
+                self._remove(step)
+        return [
+            step for step in self._workspace.saved_steps() if step in saved and self._is_due(step)
+        ]
+
+    def _is_due(self, step: int) -> bool:
+        failed = self._failed.get(step)
+        return failed is None or self._closing.is_set() or time.monotonic() >= failed.due
 
     def _best_step(self, step: int) -> int | None:
         return checkpoints.best_step(self._workspace.saved_checkpoint(step))
 
     def _upload(self, step: int) -> None:
         folder = self._workspace.saved_checkpoint(step)
-        try:
-            self._also(folder, step)
-        except OSError as error:
-            log.warning("checkpoint not handed on step=%d error=%s", step, error)
+        if step not in self._failed:
+            try:
+                self._also(folder, step)
+            except OSError as error:
+                log.warning("checkpoint not handed on step=%d error=%s", step, error)
         try:
             is_complete = checkpoints.write(self._store, folder, step, self._writer)
             if is_complete:
@@ -101,8 +133,41 @@ class CheckpointUploader:
             if is_complete and self._writer.node == 0:
                 checkpoints.prune(self._store, self._keep, self._best_step(step))
         except (AttemptFailed, OSError) as error:
-            # Training goes on: the next checkpoint may get through, and publishing will tell.
+            # Training goes on: the next try may get through, and publishing will tell.
             log.warning("checkpoint not uploaded step=%d error=%s", step, error)
+            self._keep_failed(step, str(error))
+        except BaseException as error:
+            log.exception("checkpoint not uploaded step=%d", step)
+            self._keep_failed(step, f"{type(error).__name__}: {error}")
         else:
             log.info("checkpoint uploaded step=%d complete=%s", step, is_complete)
-        shutil.rmtree(folder, ignore_errors=True)
+            if not is_complete and self._writer.node == 0:
+                self._keep_failed(step, "the parts of the other nodes did not arrive in the store")
+            else:
+                self._remove(step)
+
+    def _keep_failed(self, step: int, message: str) -> None:
+        """To be tried again, unless the node has no room for it."""
+        folder = self._workspace.saved_checkpoint(step)
+        if not _has_room(folder):
+            log.warning("checkpoint removed step=%d: the disk has no room to keep it", step)
+            self._remove(step)
+            message = f"{message}; it is not kept, since the node's disk has no room"
+        else:
+            before = self._failed.get(step)
+            pause = RETRY_SECONDS if before is None else before.pause * 2
+            pause = min(pause, LONGEST_RETRY_SECONDS)
+            self._failed[step] = _Failed(time.monotonic() + pause, pause)
+        self._on_failure(step, message)
+
+    def _remove(self, step: int) -> None:
+        self._failed.pop(step, None)
+        shutil.rmtree(self._workspace.saved_checkpoint(step), ignore_errors=True)
+
+
+def _has_room(folder: Path) -> bool:
+    try:
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return shutil.disk_usage(folder).free >= ROOM * size
+    except OSError:
+        return False

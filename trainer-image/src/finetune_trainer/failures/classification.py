@@ -8,8 +8,9 @@ those of torch 2.13, NCCL 2.28, CUDA 13, transformers 5, datasets 5 and huggingf
 import errno
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
-from finetune_contract.outcome import Failure
+from finetune_contract.outcome import Category, Failure
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures import machine_failures, triton_compiler
 from finetune_trainer.failures.errors import AttemptFailed, Stage
@@ -36,7 +37,13 @@ def classify(error: BaseException, stage: Stage) -> Failure:
 
 def _says_so_itself(found: Raised) -> Failure | None:
     """Also where a library has wrapped it, as `datasets` does."""
-    return next((link.failure for link in found.chain if isinstance(link, AttemptFailed)), None)
+    failure = next((it.failure for it in found.chain if isinstance(it, AttemptFailed)), None)
+    if failure is None or found.stage is Stage.FETCHING:
+        return failure
+    if failure.reason == Reason.CREDENTIALS_EXPIRED:
+        # They were valid when the attempt began: the next pod reads the Secret as it is then.
+        return replace(failure, category=Category.INFRASTRUCTURE)
+    return failure
 
 
 NO_DATA = "Weights only load failed"

@@ -10,7 +10,7 @@ by the stage in which it was raised.
 
 from enum import StrEnum
 
-from finetune_contract.outcome import Failure
+from finetune_contract.outcome import Category, Failure
 from finetune_contract.reasons import Reason
 
 
@@ -44,9 +44,12 @@ class Stage(StrEnum):
     PUBLISHING = "publishing"
 
 
-def attempt_failed(reason: Reason, message: str, remedy: str) -> AttemptFailed:
-    """To be raised where an attempt cannot succeed; the reason knows whose mistake it is."""
-    return AttemptFailed(reason.failure(message, remedy))
+def attempt_failed(
+    reason: Reason, message: str, remedy: str, category: Category | None = None
+) -> AttemptFailed:
+    """To be raised where an attempt cannot succeed; the reason knows the responsible party, or
+    `category` says which one of several it is."""
+    return AttemptFailed(reason.failure(message, remedy, category=category))
 
 
 def interruption(step: int, checkpoint_step: int) -> Failure:

@@ -9,12 +9,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from pathlib import Path
 
 from finetune_contract import mounts
 from finetune_contract.answers import Answer
 from finetune_contract.documents import InvalidDocument
-from finetune_contract.progress import GpuMemory, Progress, TrainerPhase
+from finetune_contract.progress import GpuMemory, Progress, TrainerPhase, Unsaved
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.progress.progress_line import render_progress
 
@@ -38,6 +39,8 @@ class Reporter:
         self._sink = sink
         self._interval_seconds = interval_seconds
         self._base = Progress(phase=TrainerPhase.FETCHING, attempt=attempt)
+        self._unsaved: Unsaved | None = None
+        self._unsaved_since = 0.0
         self._phases: list[tuple[TrainerPhase, float]] = []
         self._due = threading.Event()
         self._closing = False
@@ -64,6 +67,15 @@ class Reporter:
 
     def note_checkpoint(self, step: int) -> None:
         self._base = replace(self._base, checkpoint_step=step)
+        if self._unsaved is not None and step >= self._unsaved.step:
+            self._unsaved = None
+        self._due.set()
+
+    def note_unsaved(self, step: int, message: str) -> None:
+        """The checkpoint of this step could not be uploaded; without secrets in its message."""
+        if self._unsaved is None:
+            self._unsaved_since = time.monotonic()
+        self._unsaved = Unsaved(step=step, seconds=0, message=message)
         self._due.set()
 
     def note_memory(self, estimated_bytes: int) -> None:
@@ -81,7 +93,7 @@ class Reporter:
 
     def current(self) -> Progress:
         """Where the attempt stands: rank 0's own account with what only the supervisor knows."""
-        base = self._base
+        base = replace(self._base, unsaved=self._unsaved_for_now())
         try:
             told = Progress.from_body(self._workspace.progress.read_bytes())
         except (FileNotFoundError, InvalidDocument):
@@ -93,9 +105,16 @@ class Reporter:
             attempt=base.attempt,
             resumed_from_step=base.resumed_from_step,
             checkpoint_step=base.checkpoint_step,
+            unsaved=base.unsaved,
             memory=replace(told.memory, estimated_bytes=base.memory.estimated_bytes),
             answers=base.answers,
         )
+
+    def _unsaved_for_now(self) -> Unsaved | None:
+        unsaved = self._unsaved
+        if unsaved is None:
+            return None
+        return replace(unsaved, seconds=int(time.monotonic() - self._unsaved_since))
 
     def _run(self) -> None:
         while True:
@@ -168,7 +187,7 @@ class ProgressPost:
                 request, timeout=POST_TIMEOUT_SECONDS, context=self.context
             ):
                 pass
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             if not self._has_complained:
                 log.warning("progress not delivered url=%s error=%s", self.url, error)
             self._has_complained = True

@@ -6,7 +6,6 @@ aborts at exit now and then, and a finished run would look like a crash.
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,18 +15,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-)
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import from_url
 
 from finetune_contract.reasons import Reason
-from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.storage import locations
-from finetune_trainer.storage.credentials import NO_METADATA_SERVICE, require_explicit_way
+from finetune_trainer.storage.answers import read_answer
+from finetune_trainer.storage.credentials import (
+    NO_METADATA_SERVICE,
+    endpoint_of,
+    require_explicit_way,
+)
+from finetune_trainer.storage.explanation import Explanation, is_panic
+from finetune_trainer.storage.refusals import refusal_of
 
 CHUNK_BYTES = 8 * 1024 * 1024
 CHUNKS_AT_ONCE = 4
@@ -43,14 +44,6 @@ RETRY: Any = {
         "base": 2,
     },
 }
-
-
-ENDPOINTS = {
-    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-    "gs": ("GOOGLE_BASE_URL",),
-    "az": ("AZURE_STORAGE_ENDPOINT",),
-}
-"""Variables that name a store which is not the cloud's own; the first that is set counts."""
 
 
 # For what some stores know nothing of: they say so by an error that looks as if it might pass.
@@ -72,11 +65,9 @@ def open_cloud_store(uri: str, environment: Mapping[str, str]) -> "CloudStore":
     client: Any = {
         "timeout": "120s",
         "connect_timeout": "5s",
-        "allow_http": _endpoint(parts.scheme, environment).startswith("http://"),
+        "allow_http": endpoint_of(parts.scheme, environment).startswith("http://"),
     }
-    config: Any = {}
-    if parts.scheme == "s3" and "AWS_METADATA_ENDPOINT" not in environment:
-        config["metadata_endpoint"] = NO_METADATA_SERVICE
+    config = _s3_config(environment) if parts.scheme == "s3" else {}
     bucket_uri = f"{parts.scheme}://{parts.netloc}"
     try:
         bucket, asked_once = (
@@ -86,14 +77,21 @@ def open_cloud_store(uri: str, environment: Mapping[str, str]) -> "CloudStore":
     except BaseError as error:
         raise attempt_failed(
             Reason.INVALID_URI,
-            f"{uri} cannot be opened: {_summary(error)}",
+            f"{uri} cannot be opened: {read_answer(str(error)).words}",
             "check URI and environment",
         ) from None
-    return CloudStore(bucket_uri, parts.path.strip("/"), bucket, asked_once)
+    explanation = Explanation(bucket_uri, environment, RETRY["retry_timeout"].seconds)
+    return CloudStore(bucket_uri, parts.path.strip("/"), bucket, asked_once, explanation)
 
 
-def _endpoint(scheme: str, environment: Mapping[str, str]) -> str:
-    return next(filter(None, map(environment.get, ENDPOINTS[scheme])), "")
+def _s3_config(environment: Mapping[str, str]) -> Any:
+    config = {}
+    if endpoint := environment.get("AWS_ENDPOINT_URL_S3"):
+        # The client does not read it, and would ask Amazon.
+        config["endpoint"] = endpoint
+    if "AWS_METADATA_ENDPOINT" not in environment:
+        config["metadata_endpoint"] = NO_METADATA_SERVICE
+    return config
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +104,8 @@ class CloudStore:
     """obstore's store of the whole bucket."""
     asked_once: Any
     """The same, which tries nothing again."""
+    explanation: Explanation
+    """Of its errors."""
 
     @property
     def uri(self) -> str:
@@ -127,7 +127,14 @@ class CloudStore:
 
     def size(self, path: str) -> int:
         with self._explaining(path):
-            return obstore.head(self.bucket, self._key(path))["size"]
+            try:
+                return obstore.head(self.bucket, self._key(path))["size"]
+            except BaseError as error:
+                answer = read_answer(str(error))
+                if answer.status is not None and not answer.was_retried:
+                    # An answer to HEAD has no body: the store gives its words to a reader only.
+                    obstore.get_range(self.asked_once, self._key(path), start=0, length=1)
+                raise
 
     def read(self, path: str) -> bytes:
         with self._explaining(path):
@@ -148,7 +155,9 @@ class CloudStore:
         with self._explaining(path, writing=True):
             try:
                 obstore.put(self.asked_once, key, body, mode="create")
-            except AlreadyExistsError:
+            except AlreadyExistsError as error:
+                if refusal_of(read_answer(str(error))) is not None:
+                    raise  # stores tell of a container that is being deleted by the same status
                 return
             except (NotImplementedError, BaseError) as error:
                 if not _knows_no_conditions(error):
@@ -193,52 +202,18 @@ class CloudStore:
         try:
             yield
         except FileNotFoundError as error:
-            if writing or "NoSuchBucket" in str(error):
-                raise self._bucket_missing() from None
-            raise FileNotFoundError(locations.join(self.uri, path)) from None
-        except BaseError as error:
-            if (failure := self._final(error, path)) is not None:
-                raise failure from None
-            raise ConnectionError(f"{locations.join(self.uri, path)}: {_summary(error)}") from None
-
-    def _final(self, error: BaseError, path: str) -> AttemptFailed | None:
-        text = str(error)
-        # Listing raises the same generic error for everything; only its text tells.
-        if "NoSuchBucket" in text:
-            return self._bucket_missing()
-        is_denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
-        if is_denied or "403 Forbidden" in text or "401 Unauthorized" in text:
-            return attempt_failed(
-                Reason.ACCESS_DENIED,
-                f"{locations.join(self.uri, path)}: the object store refused the credentials: "
-                f"{_summary(error)}",
-                "check the keys in the Secret, and that they may list, read and write there",
-            )
-        if "after" in text and "retries" in text:
-            return attempt_failed(
-                Reason.STORE_UNREACHABLE,
-                f"{locations.join(self.uri, path)}: the object store did not answer for "
-                f"{RETRY['retry_timeout'].seconds} s: {_summary(error)}",
-                "check the endpoint and that the store is up",
-            )
-        return None
-
-    def _bucket_missing(self) -> AttemptFailed:
-        return attempt_failed(
-            Reason.BUCKET_NOT_FOUND,
-            f"there is no bucket {self.bucket_uri}",
-            "create it, or correct the URI; the trainer makes no buckets",
-        )
+            place = locations.join(self.uri, path)
+            if refusal_of(read_answer(str(error))) is not None:
+                raise self.explanation.error_for(error, place) from None
+            if writing:
+                raise self.explanation.bucket_missing() from None
+            raise FileNotFoundError(place) from None
+        except BaseException as error:
+            if not isinstance(error, BaseError) and not is_panic(error):
+                raise
+            raise self.explanation.error_for(error, locations.join(self.uri, path)) from None
 
 
 def _knows_no_conditions(error: Exception) -> bool:
     """Whether the store does not do what is to be done only under a condition."""
     return isinstance(error, NotImplementedError) or "501 Not Implemented" in str(error)
-
-
-def _summary(error: BaseError) -> str:
-    """What the store itself said, without the request's innards."""
-    text = str(error).partition("Debug source:")[0]
-    if (found := re.search(r"<Message>(.*?)</Message>", text)) is not None:
-        return found.group(1)
-    return " ".join(text.split())[:300]

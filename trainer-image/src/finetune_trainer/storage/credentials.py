@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which explicit way of signing the environment gives. No I/O here.
+"""Which explicit way of signing the environment gives, and whether it can be sent. No I/O here.
 
 Left to itself, a cloud's library falls back to the node's metadata service: a pod would then act
 with the node's rights, or hang where there is no such service. So one way must be named.
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import attempt_failed
+from finetune_trainer.storage.variables import problem_in
 
 EXPLICIT_WAYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "s3": (
@@ -39,12 +40,38 @@ EXPLICIT_WAYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 NO_METADATA_SERVICE = "http://127.0.0.1:1"
 """Nothing listens there: asking it fails at once instead of finding the node's own rights."""
 
+ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "gs": ("GOOGLE_BASE_URL",),
+    "az": ("AZURE_STORAGE_ENDPOINT",),
+}
+"""Variables that name a store which is not the cloud's own; the first that is set counts."""
+
+DEFAULT_REGION = "us-east-1"
+"""The client's own, where no variable names one."""
+
+
+def endpoint_of(scheme: str, environment: Mapping[str, str]) -> str:
+    """The store's address; empty for the cloud's own."""
+    return next(filter(None, map(environment.get, ENDPOINTS[scheme])), "")
+
+
+def region_of(environment: Mapping[str, str]) -> str:
+    """The region that requests to S3 are signed for."""
+    return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
+
 
 def require_explicit_way(scheme: str, uri: str, environment: Mapping[str, str]) -> None:
     """
     Raises:
-        AttemptFailed: the environment has none of the ways.
+        AttemptFailed: the environment has none of the ways, or a value that cannot be sent.
     """
+    if problem := problem_in(scheme, environment):
+        raise attempt_failed(
+            Reason.INVALID_CREDENTIALS,
+            f"{uri} cannot be asked for anything: {problem}",
+            "correct the value in the Secret; kubectl create secret --from-literal adds no newline",
+        )
     ways = EXPLICIT_WAYS[scheme]
     if any(all(environment.get(name) for name in way) for way in ways):
         return

@@ -5,9 +5,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from finetune_contract.outcome import Failure
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.storage import locations
+
+
+class StoreNotReady(ConnectionError):
+    """The store answered that it cannot now: the same may succeed later."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        """What it is in the end, if it does not pass."""
 
 
 class Store(Protocol):

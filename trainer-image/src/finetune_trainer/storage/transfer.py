@@ -6,14 +6,15 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from finetune_contract.reasons import Reason
-from finetune_trainer.failures.errors import attempt_failed
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.failures.stopping import POLL_SECONDS, StopRequest
 from finetune_trainer.storage.manifest import File
-from finetune_trainer.storage.store import Store
+from finetune_trainer.storage.store import Store, StoreNotReady
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +99,7 @@ def retrying(action: Callable[[], Result], what: str, stop: StopRequest | None =
         except ConnectionError as error:
             log.warning("store error path=%s try=%d error=%s", what, attempt, error)
             if attempt == TRIES or time.monotonic() - began > GIVE_UP_SECONDS:
-                raise attempt_failed(
-                    Reason.STORE_UNREACHABLE,
-                    f"the object store failed {attempt} times: {error}",
-                    "check that the store is up and has room",
-                ) from None
+                raise _gave_up(attempt, error) from None
         pause = 2.0**attempt
         if stop is None:
             time.sleep(pause)
@@ -110,6 +107,15 @@ def retrying(action: Callable[[], Result], what: str, stop: StopRequest | None =
             stop.wait(pause)
             stop.check()
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _gave_up(tries: int, error: ConnectionError) -> AttemptFailed:
+    message = f"the object store failed {tries} times: {error}"
+    if isinstance(error, StoreNotReady):
+        return AttemptFailed(replace(error.failure, message=message))
+    return attempt_failed(
+        Reason.STORE_UNREACHABLE, message, "check that the store is up and has room"
+    )
 
 
 def _at_once(

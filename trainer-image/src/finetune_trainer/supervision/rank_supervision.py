@@ -7,12 +7,14 @@ Also knows how a grace period is shared between what they do and what is to be u
 import logging
 from dataclasses import replace
 
-from finetune_contract.outcome import Category
+from finetune_contract.outcome import Category, Failure
+from finetune_contract.reasons import Reason
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.checkpoints.upload import CheckpointUploader
 from finetune_trainer.exchange import heartbeats
 from finetune_trainer.exchange.rank_results import RankEnding, RankResult, cause_of_failure
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted
+from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan import trackers, training_plan
 from finetune_trainer.plan.memory_remedies import memory_remedy
@@ -84,12 +86,22 @@ def stop_after_training(context: AttemptContext) -> StopRequest:
     return context.stop.after(context.grace_seconds * share)
 
 
-def save_last_step(run: ParsedRun, context: AttemptContext, store: Store) -> None:
-    """Upload the checkpoint that was held back for an artifact that is not published in time."""
+def save_last_step(
+    run: ParsedRun, context: AttemptContext, store: Store, error: Interrupted | AttemptFailed
+) -> None:
+    """Upload the checkpoint that was held back for an artifact that is not published in time, or
+    that the store did not take: unless the next attempt cannot publish it either."""
+    if isinstance(error, AttemptFailed) and not _may_pass(error.failure):
+        return
     to_no_hub = CheckpointPusher(None, context.workspace.hub, "")
     uploader = _uploader(run, context, store, to_no_hub)
     uploader.start()
     uploader.finish(with_last_step=True, is_late=lambda: _is_late(context))
+
+
+def _may_pass(failure: Failure) -> bool:
+    is_expired = failure.reason == Reason.CREDENTIALS_EXPIRED
+    return is_expired or failure.category is Category.INFRASTRUCTURE
 
 
 def _is_late(context: AttemptContext) -> bool:
@@ -102,6 +114,7 @@ def _uploader(
     store: Store,
     pushes: CheckpointPusher,
 ) -> CheckpointUploader:
+    redaction = Redaction.of(context.environment, run.config.written)
     return CheckpointUploader(
         store,
         context.workspace,
@@ -114,6 +127,9 @@ def _uploader(
         keep=run.config["save_total_limit"],
         last_step=lambda: context.reporter.current().total_steps,
         on_complete=context.reporter.note_checkpoint,
+        on_failure=lambda step, message: context.reporter.note_unsaved(
+            step, redaction.text(message)
+        ),
         also=pushes.offer,
     )
 

@@ -21,13 +21,17 @@ def apply_overlay(template: Manifest, overlay: Mapping[str, Any]) -> Manifest:
     """The pod template with the labels, fields, volumes, variables and mounts of the overlay."""
     metadata, pod = overlay.get("metadata") or {}, overlay.get("spec") or {}
     spec: Manifest = template["spec"]
+    own_users = {"hostUsers": False} if pod.get("hostUsers") is False else {}
+    secrets = _joined(spec.get("imagePullSecrets", ()), pod.get("imagePullSecrets"), "name")
     (ours,) = spec["containers"]
     (theirs,) = pod.get("containers") or ({},)
     return {
         "metadata": _with_metadata(template["metadata"], metadata),
         "spec": {
             **{name: pod[name] for name in _PASSED_ON if pod.get(name)},
+            **own_users,
             **spec,
+            **({"imagePullSecrets": secrets} if secrets else {}),
             "containers": [_with_container(ours, theirs)],
             "volumes": _joined(spec["volumes"], pod.get("volumes"), "name"),
         },
@@ -54,6 +58,8 @@ def _with_container(ours: Manifest, theirs: Mapping[str, Any]) -> Manifest:
         "env": _joined(ours["env"], theirs.get("env"), "name"),
         "volumeMounts": _joined(ours["volumeMounts"], theirs.get("volumeMounts"), "mountPath"),
     }
+    if policy := theirs.get("imagePullPolicy"):
+        container["imagePullPolicy"] = policy
     # Of two sources of a variable the last one counts: the job's credentials.
     if sources := [*(theirs.get("envFrom") or ()), *ours.get("envFrom", ())]:
         container["envFrom"] = sources

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pod template of an attempt: meets the `restricted` Pod Security Standard. No I/O here."""
 
+from datetime import timedelta
+
 from finetune_contract.mounts import (
     COMPILED_CACHES,
     ENV_GRACE_SECONDS,
@@ -27,6 +29,9 @@ TRAINER_UID = 65532
 
 TOKEN_SECONDS = 3600
 
+DEADLINE_MARGIN = timedelta(minutes=5)
+"""How much later than the job's deadline, and its grace period, a pod ends by itself."""
+
 
 def build_pod_template(
     job: FineTuneJob, attempt: int, settings: Settings, run_digest: str
@@ -52,6 +57,12 @@ def build_pod_template(
         "containers": [_build_container(job, settings, run_digest)],
         "volumes": _build_volumes(job, attempt, settings),
     }
+    if job.active_deadline is not None:
+        # The operator ends the job before. Here it counts for quotas of the scope Terminating, and
+        # where no operator is left to end it.
+        spec["activeDeadlineSeconds"] = pod_deadline_seconds(job.active_deadline, job)
+    if settings.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in settings.pull_secrets]
     if job.resources.nodes > 1:
         spec["subdomain"] = child_name(job.name, attempt)
     return apply_overlay({"metadata": metadata, "spec": spec}, job.pod_template)
@@ -123,6 +134,10 @@ def grace_seconds(job: FineTuneJob) -> int:
     return int(job.grace_period.total_seconds())
 
 
+def pod_deadline_seconds(deadline: timedelta, job: FineTuneJob) -> int:
+    return int((deadline + job.grace_period + DEADLINE_MARGIN).total_seconds())
+
+
 def progress_url(job: FineTuneJob, settings: Settings) -> str:
     return f"{settings.progress_url}{FINETUNE_JOBS.path(job.namespace, job.name)}/progress"
 
@@ -131,17 +146,25 @@ def _build_resources(job: FineTuneJob) -> Manifest:
     requests: dict[str, str] = {}
     limits: dict[str, str] = {}
     if job.resources.cpu is not None:
-        # No limit on the CPU: being throttled helps nobody where the node has time to spare.
+        # No limit on the CPU unless the job names one: being throttled helps nobody where the node
+        # has time to spare.
         requests["cpu"] = job.resources.cpu
     if job.resources.memory is not None:
         requests["memory"] = limits["memory"] = job.resources.memory
     if job.resources.ephemeral_storage is not None:
         requests["ephemeral-storage"] = job.resources.ephemeral_storage
         limits["ephemeral-storage"] = job.resources.ephemeral_storage
+    limits.update(job.resources.limits)
     limits.update(job.resources.requested_gpus)
     claims = [dict(claim) for claim in job.resources.claims]
     sections = (("requests", requests), ("limits", limits), ("claims", claims))
     return {name: entries for name, entries in sections if entries}
+
+
+def _folder_on_disk(job: FineTuneJob) -> Manifest:
+    """No larger than all that the pod may write, which some policies want to see at the volume."""
+    limit = job.resources.limits.get("ephemeral-storage") or job.resources.ephemeral_storage
+    return {} if limit is None else {"sizeLimit": limit}
 
 
 def _build_volumes(job: FineTuneJob, attempt: int, settings: Settings) -> list[Manifest]:
@@ -153,8 +176,8 @@ def _build_volumes(job: FineTuneJob, attempt: int, settings: Settings) -> list[M
     volumes: list[Manifest] = [
         {"name": "run", "configMap": {"name": child_name(job.name, attempt)}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
-        {"name": "work", "emptyDir": {}},
-        {"name": "tmp", "emptyDir": {}},
+        {"name": "work", "emptyDir": _folder_on_disk(job)},
+        {"name": "tmp", "emptyDir": _folder_on_disk(job)},
         # The container runtime's own 64 MiB are too few for data loader workers.
         {
             "name": "shared-memory",

@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from finetune_operator.job.observe.policy_hints import hint_for
 from finetune_operator.job.observe.verdict import has_ended, is_to_be_replaced
 from finetune_operator.objects import conditions
 from finetune_operator.objects.raw import Body
@@ -123,4 +124,4 @@ def find_waiting_words(pods: Sequence[Body], complaint: str) -> str:
                     f"pod {pod['metadata']['name']} does not start: "
                     f"{waiting.get('reason')}: {waiting['message']}"
                 )
-    return f"a pod could not be made: {complaint}" if complaint else ""
+    return f"a pod could not be made: {complaint}{hint_for(complaint)}" if complaint else ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from finetune_operator.job.status.unsaved import CONDITION
 from finetune_operator.objects import conditions
 from finetune_operator.objects.events import TurningPoint, build_event
 from finetune_operator.objects.names import KIND, JobReason, Phase
@@ -75,6 +76,13 @@ def _when_admitted(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turni
     return TurningPoint(reason=JobReason.ADMITTED, message="the queue lets the job start")
 
 
+def _when_unsaved(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
+    unsaved = conditions.find(after["conditions"], CONDITION)
+    if unsaved is None or conditions.find(before.get("conditions", ()), CONDITION) is not None:
+        return None
+    return TurningPoint(is_warning=True, reason=unsaved["reason"], message=unsaved["message"])
+
+
 def _when_phase_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
     phase, ready = after["phase"], conditions.require(after["conditions"], "Ready")
     if phase == before.get("phase") or phase not in _TOLD_PHASES:
@@ -102,6 +110,7 @@ _RULES = (
     _when_resumed,
     _when_started,
     _when_admitted,
+    _when_unsaved,
     _when_phase_changed,
 )
 

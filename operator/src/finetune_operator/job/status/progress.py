@@ -10,6 +10,7 @@ from finetune_contract.limits import TEN_YEARS
 from finetune_contract.outcome import Outcome
 from finetune_contract.progress import Progress, TrainerPhase, bounded
 from finetune_operator.job.status.loss_history import resumed_from, with_point
+from finetune_operator.job.status.unsaved import render_unsaved, without_saved
 from finetune_operator.objects.raw import Manifest
 from finetune_operator.objects.times import parse_time, render_time
 from finetune_spec.quantities import render_bytes, render_duration
@@ -41,6 +42,7 @@ def render_progress(progress: Progress, attempt: int, now: datetime) -> Manifest
         "eta": None if eta is None else render_duration(eta),
         "worldSize": progress.world_size,
         "checkpointStep": progress.checkpoint_step,
+        "unsaved": render_unsaved(progress.unsaved, now),
         "resumedFromStep": progress.resumed_from_step,
         "updated": render_time(now),
     }
@@ -73,7 +75,8 @@ def with_outcome(previous: Mapping[str, Any], outcome: Outcome, attempt: int) ->
         "checkpointStep": outcome.checkpoint_step,
         "resumedFromStep": outcome.resumed_from_step,
     }
-    return {**reported, **{name: value for name, value in known.items() if value is not None}}
+    told = {**reported, **{name: value for name, value in known.items() if value is not None}}
+    return without_saved(told, outcome)
 
 
 def without_eta(progress: Mapping[str, Any]) -> Manifest:

@@ -23,6 +23,7 @@ from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.job.status.gpu_hours import next_gpu_hours
 from finetune_operator.job.status.limit import within_limit
 from finetune_operator.job.status.progress import render_memory, with_outcome, without_eta
+from finetune_operator.job.status.unsaved import claim_unsaved
 from finetune_operator.objects import conditions
 from finetune_operator.objects.conditions import Claim
 from finetune_operator.objects.names import JobReason, Phase, child_name
@@ -90,7 +91,10 @@ def next_status(
         "gpuHours": next_gpu_hours(gpu_hours, told, records),
         "attempts": records or None,
         "conditions": conditions.merge(
-            known, _claims(known, job, observed, decision), job.generation, now
+            known,
+            [*_claims(known, job, observed, decision), *claim_unsaved(progress, newest, now)],
+            job.generation,
+            now,
         ),
     }
     told_now = {name: value for name, value in status.items() if value is not None}

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an error of the store's client to the one that the trainer raises in its place.
+
+Whatever the client does, what leaves here is an `AttemptFailed`, or an error that may pass. Its
+panics are no `Exception`: Rust code that meets a value it cannot send ends so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
+from finetune_trainer.storage import credentials
+from finetune_trainer.storage.answers import Answer, read_answer
+from finetune_trainer.storage.bucket_region import find_region
+from finetune_trainer.storage.refusals import REGION, Refusal, refusal_of
+from finetune_trainer.storage.store import StoreNotReady
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is known of the store that was asked."""
+
+    bucket_uri: str
+    environment: Mapping[str, str]
+    gives_up_seconds: int
+    """For how long the client tries again what may pass."""
+
+    def error_for(self, error: BaseException, place: str) -> Exception:
+        """What to raise instead of an error of the client's about this place."""
+        if is_panic(error):
+            return self._panic(error, place)
+        answer = read_answer(str(error))
+        refusal = refusal_of(answer)
+        if refusal is None:
+            if not answer.was_retried:
+                return ConnectionError(f"{place}: {answer.words}")
+            return attempt_failed(
+                Reason.STORE_UNREACHABLE,
+                f"{place}: the object store did not answer for {self.gives_up_seconds} s: "
+                f"{answer.words}",
+                "check the endpoint and that the store is up",
+            )
+        if refusal is REGION:
+            return self._wrong_region(answer, place)
+        failure = refusal.reason.failure(
+            self._sentence(refusal, answer, place), refusal.remedy, category=refusal.category
+        )
+        if refusal.may_pass and not answer.was_retried:
+            return StoreNotReady(failure)
+        return attempt_failed(refusal.reason, failure.message, failure.remedy, refusal.category)
+
+    def bucket_missing(self) -> Exception:
+        return attempt_failed(
+            Reason.BUCKET_NOT_FOUND,
+            f"there is no bucket {self.bucket_uri}",
+            "create it, or correct the URI; the trainer makes no buckets",
+        )
+
+    def _sentence(self, refusal: Refusal, answer: Answer, place: str) -> str:
+        if refusal.reason is Reason.BUCKET_NOT_FOUND:
+            return f"there is no bucket {self.bucket_uri}"
+        code = f"{answer.code}: " if answer.code and answer.code not in answer.words else ""
+        return f"{place}: {refusal.what}: {code}{answer.words}"
+
+    def _wrong_region(self, answer: Answer, place: str) -> Exception:
+        configured = credentials.region_of(self.environment)
+        right = answer.region or find_region(
+            credentials.endpoint_of("s3", self.environment)
+            or f"https://s3.{configured}.amazonaws.com",
+            self.bucket_uri.rpartition("/")[2],
+        )
+        where = f"is in region {right}" if right else "is in another region"
+        return attempt_failed(
+            Reason.WRONG_REGION,
+            f"{place}: {self.bucket_uri} {where}, but the request was made for {configured}: "
+            f"{answer.words}",
+            f"set AWS_REGION to {right} in the Secret" if right else REGION.remedy,
+        )
+
+    def _panic(self, error: BaseException, place: str) -> Exception:
+        words = " ".join(str(error).split())[:300]
+        if "InvalidHeaderValue" in words or "InvalidUri" in words:
+            return attempt_failed(
+                Reason.INVALID_CREDENTIALS,
+                f"{place}: a key, region or endpoint holds characters that cannot be sent: {words}",
+                "check the values of the Secret for newlines, spaces and missing schemes",
+            )
+        return attempt_failed(
+            Reason.INTERNAL,
+            f"{place}: the object store's client broke off: {words}",
+            "report it; the trainer's log has the client's own words",
+        )
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether Rust code gave up. The class cannot be imported: each library makes its own."""
+    return type(error).__name__ == "PanicException"
