@@ -8,6 +8,7 @@ what is in the data.
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.parquet
 from finetune_contract.reasons import Reason
 from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
+from finetune_trainer.ranks.data.readers.tables import broken_in
 
 LINES = (".jsonl", ".ndjson")
 TABLES = {".csv": ",", ".tsv": "\t"}
@@ -66,6 +68,22 @@ def why_unreadable(local: Path, files: Sequence[Path], error: Exception) -> Atte
                 remedy = "set dataset_format to pairs, if each row is a prompt and its completion"
             return attempt_failed(Reason.INVALID_DATASET, f"{file.name}{problem}", remedy)
     return _different_columns(files)
+
+
+@contextmanager
+def telling_what_is_broken() -> Iterator[None]:
+    """
+    Raises:
+        AttemptFailed: a reader has found a file, or a row, that it can't read as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (broken := broken_in(error)) is None:
+            raise
+        raise attempt_failed(
+            Reason.INVALID_DATASET, str(broken), "give all rows the same columns and types"
+        ) from error
 
 
 def _no_data(local: Path) -> AttemptFailed:

@@ -115,6 +115,17 @@ class _Rows:
         return {**kept, **spoken}
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns of the data whose values are texts, or conversations."""
+        if self.templates is not None:
+            targets = self.templates.columns
+        elif self.format is not None:
+            targets = tuple(name for name in self.taken if name not in KEPT_COLUMNS)
+        else:
+            targets = (*shapes.SPOKEN, self.text_field)
+        return tuple(self.taken.get(name, name) for name in targets)
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         if self.format is None and self.templates is None:
             return tuple(self.taken)
@@ -133,7 +144,8 @@ class _Rows:
             if is_text or isinstance(source, Value | Json):
                 is_spoken = self.speaks and name != self.text_field
                 return _TURNS if is_spoken else _TEXT
-        return source
+        has_parts = name in shapes.SPOKEN and "image" not in given and "images" not in given
+        return _CALLING_TURNS if has_parts and _has_parts(source) else source
 
 
 def _declared(shaping: Shaping, first: Mapping[str, Any]) -> _Rows:
@@ -167,6 +179,10 @@ def _shape(data: Any, rows: _Rows, split: str, processes: int | None) -> Shaped:
     given = data.features
     data = undecoded(data)
     if given is not None:
+        kinds = {name: given.get(name) for name in rows.texts}
+        columns.require_texts(
+            {name: kind.dtype for name, kind in kinds.items() if isinstance(kind, Value)}, split
+        )
         typed = {name: rows.feature(name, given) for name in rows.outputs}
         options["features"] = Features({**typed, WHY: _TEXT})
     if not isinstance(data, Dataset):
@@ -185,6 +201,12 @@ def _shape(data: Any, rows: _Rows, split: str, processes: int | None) -> Shaped:
     if dropped:
         shaped = shaped.select(pc.is_null(reasons).to_numpy().nonzero()[0])
     return Shaped(data=shaped.remove_columns(WHY), dropped=dropped)
+
+
+def _has_parts(kind: Any) -> bool:
+    """Whether a column has conversations whose content is no text, but a list of parts."""
+    turn = getattr(kind, "feature", None)
+    return isinstance(turn, Mapping) and isinstance(turn.get("content"), List)
 
 
 def _is_fit(row: Mapping[str, Any]) -> bool:
@@ -231,7 +253,7 @@ def _may_be_empty(kind: Any, column: Any) -> bool:
     if pc.any(pc.equal(pc.list_value_length(column), 0)).as_py():
         return True
     contents = [name for name in ("content", "value") if name in turn]
-    if any(isinstance(turn[name], Json) for name in contents):
+    if any(turn[name] != _TEXT for name in contents):
         return True
     flat = pc.list_flatten(column)
     speakers = [name for name in ("role", "from") if name in turn]

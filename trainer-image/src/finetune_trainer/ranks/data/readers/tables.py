@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a reader raises, and how the columns of a table are called. Pure."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+
+class Broken(ValueError):
+    """A file, or a row of one, that is not what its name says."""
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Say in which file it was."""
+    try:
+        yield
+    except Broken as broken:
+        name = place.rsplit("::", 1)[-1].rsplit("/", 1)[-1]
+        raise Broken(f"{name}: {broken}") from broken
+
+
+def broken_in(error: BaseException | None) -> Broken | None:
+    """What a reader has raised, where `datasets` has put an error of its own around it."""
+    while error is not None:
+        if isinstance(error, Broken):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def column_names(header: Sequence[str]) -> list[str]:
+    """The names in a header; a column without one has the name that pandas gives it.
+
+    Raises:
+        Broken: there is none, or one name is there twice.
+    """
+    if not any(header):
+        raise Broken("there is no header")
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise Broken(f"the header names {twice} twice")
+    return names
