@@ -182,3 +182,13 @@ def test_kubectls_watch_is_read_document_by_document() -> None:
     stream = StringIO('{\n    "a": {\n        "b": 1\n    }\n}\n{\n    "a": 2\n}\n{\n    "cut')
 
     assert list(read_documents(stream)) == [{"a": {"b": 1}}, {"a": 2}]
+
+
+def test_a_success_ends_with_what_its_user_should_know() -> None:
+    left_out = {"severity": "Warning", "reason": "RowsLeftOut", "message": "2 of 8 rows\n\x1b[2J"}
+    job = a_job("Succeeded", progress={"step": 9}, notes=[left_out])
+
+    assert job_texts.ending(job).splitlines() == [
+        "Succeeded after 9 steps.",
+        "  warning   2 of 8 rows  [2J",
+    ]

@@ -7,6 +7,7 @@ As many series as there are jobs that have not ended, up to a limit; all else is
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from finetune_contract.notes import NoteReason
 from finetune_operator.objects import conditions
 from finetune_operator.objects.internal_error import has_internal_error
 from finetune_operator.objects.names import FINETUNE_JOBS, Phase
@@ -17,6 +18,9 @@ from finetune_operator.telemetry.metrics import Sample
 
 MAX_JOBS = 1000
 """So many jobs have series of their own, the newest."""
+
+KNOWN_NOTES = frozenset(reason.value for reason in NoteReason)
+OTHER_NOTES = "Other"
 
 FIGURES = {
     "step": "finetune_job_step",
@@ -58,6 +62,7 @@ def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:
     phases: Counter[tuple[str, ...]] = Counter()
     failures: Counter[tuple[str, ...]] = Counter()
     hours: Counter[tuple[str, ...]] = Counter()
+    notes: Counter[tuple[str, ...]] = Counter()
     for body in bodies:
         namespace, status = body["metadata"]["namespace"], body.get("status", {})
         phases[namespace, status.get("phase", Phase.PENDING)] += 1
@@ -65,12 +70,22 @@ def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:
             failures[namespace, status.get("failure", {}).get("reason", "")] += 1
         for use in ("used", "wasted"):
             hours[namespace, use] += status.get("gpuHours", {}).get(use, 0)
+        notes.update((namespace, *kind) for kind in _kinds_of_notes(status))
     for labels, count in phases.items():
         yield Sample("finetune_jobs", count, labels)
     for labels, count in failures.items():
         yield Sample("finetune_jobs_failed", count, labels)
+    for labels, count in notes.items():
+        yield Sample("finetune_job_notes", count, labels)
     for labels, spent in hours.items():
         yield Sample("finetune_gpu_seconds", spent * 3600, labels)
+
+
+def _kinds_of_notes(status: Body) -> Iterator[tuple[str, str]]:
+    """Their severity and reason: as many as the trainer knows, since a pod may make up others."""
+    for note in status.get("notes", ()):
+        reason = note.get("reason", "")
+        yield note.get("severity", ""), reason if reason in KNOWN_NOTES else OTHER_NOTES
 
 
 def _figures(body: Body) -> Iterator[Sample]:

@@ -13,10 +13,13 @@ from typing import Any
 
 import yaml
 
+from finetune_contract.notes import bounded
 from finetune_contract.outcome import Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
+from finetune_trainer.attempt.completed import notes_of_completed
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
+from finetune_trainer.attempt.precision import notes_of_precision
 from finetune_trainer.attempt.run_facts import run_facts_of
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.exchange.rank_results import RankResult
@@ -107,7 +110,11 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
         if context.node == 0 and outcome.artifact is not None:
             # The attempt that completed it may have been stopped before its last write.
             artifact.point_to(output, run, outcome.artifact.digest, context.stop)
-        return _pushed(run, context, store, outcome)
+        outcome = _pushed(run, context, store, outcome)
+        notes = notes_of_completed(run, context, store) if context.node == 0 else ()
+        for note in notes:
+            log.info("%s: %s", note.reason, note.message)
+        return replace(outcome, notes=bounded((*notes, *outcome.notes)))
     hub = open_hub(run, context.environment, context.stop) if context.node == 0 else None
     fetched = _fetch(run, context, store)
     run = fetched.run
@@ -124,7 +131,8 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     if context.node != 0:
         step, total_steps = results[0].step, results[0].total_steps
         return Outcome(step=step, total_steps=total_steps, world_size=run.world.size)
-    results = [_with_notes(results[0], run, context), *results[1:]]
+    base = read_fetched_config(base_model, fetched.paths)
+    results = [_with_notes(results[0], run, context, base), *results[1:]]
     told = _tell(run, context, planned, origins, hub)
     # Not at once: to finish is the shortest way to losing nothing.
     stop = rank_supervision.stop_after_training(context)
@@ -208,8 +216,17 @@ def _tell(
     )
 
 
-def _with_notes(result: RankResult, run: ParsedRun, context: AttemptContext) -> RankResult:
-    """The first rank's result with what is to be known of the GPUs that it trained on."""
+def _with_notes(
+    result: RankResult, run: ParsedRun, context: AttemptContext, base: Mapping[str, Any] | None
+) -> RankResult:
+    """The first rank's result with what is to be known of the GPUs that it trained on, and of what
+    is published."""
+    published = (context.workspace.artifact, context.workspace.merged)
+    result = result.telling(*notes_of_precision(base, published))
+    # A reason may quote a row, and goes where everybody looks.
+    hide = Redaction.of(context.environment, run.config.written).text
+    shown = tuple(replace(note, message=hide(note.message)) for note in result.notes)
+    result = replace(result, notes=shown)
     notes = [*gpu_notes(run.config, context.hardware)]
     if nccl_log.SOCKETS in nccl_log.read_transports(context.workspace.nccl):
         notes.append(nccl_log.OVER_SOCKETS)

@@ -81,9 +81,7 @@ def telling_what_is_broken() -> Iterator[None]:
     except Exception as error:
         if (broken := broken_in(error)) is None:
             raise
-        raise attempt_failed(
-            Reason.INVALID_DATASET, str(broken), "give all rows the same columns and types"
-        ) from error
+        raise attempt_failed(Reason.INVALID_DATASET, str(broken), broken.remedy) from error
 
 
 def _no_data(local: Path) -> AttemptFailed:
@@ -157,6 +155,8 @@ def _problems_of_row(row: Any, place: str) -> Iterator[str]:
         yield f"{place} is a list"
     elif not isinstance(row, dict):
         yield f"{place} is {_kind(row)}, expected an object with columns"
+    elif half := _half_of_a_character(row):
+        yield f"{place} has half of a character: the surrogate {half} without its other half"
 
 
 def _problems_of_table(file: Path, separator: str) -> Iterator[str]:
@@ -214,6 +214,14 @@ def _objection(error: ValueError) -> str:
     message = getattr(error, "msg", "") or str(error)
     column = getattr(error, "colno", None)
     return message if column is None else f"{message} at column {column}"
+
+
+def _half_of_a_character(row: Any) -> str:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(error.object[error.start]):04x}"
+    return ""
 
 
 def _kind(value: Any) -> str:

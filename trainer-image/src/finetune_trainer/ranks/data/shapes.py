@@ -160,7 +160,9 @@ def _prompt_completion(prompt: str, completion: str) -> dict[str, Any]:
 
 def _fill(template: str, row: Row) -> str:
     """The template with the row's values; nothing where none of its columns has one."""
-    values = {name: text_for_template(row.get(name), name) for name in columns_of_template(template)}
+    values = {
+        name: text_for_template(row.get(name), name) for name in columns_of_template(template)
+    }
     return fill_template(template, values) if any(values.values()) else ""
 
 
@@ -255,4 +257,3 @@ def nearest_role(role: str) -> str:
     word = role.strip().lower()
     near = difflib.get_close_matches(word, (USER, ASSISTANT, SYSTEM, TOOL), n=1, cutoff=0.8)
     return near[0] if near else ""
-

@@ -80,7 +80,8 @@ class Csv(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         plain = CsvConfig()
         known = (*_HONOURED, *_HONOURED_TOO, *_OF_ANY_DATA_SET)
         return any(
-            value != getattr(plain, name) for name, value in vars(self.config).items()
+            value != getattr(plain, name)
+            for name, value in vars(self.config).items()
             if name not in known
         )
 

@@ -93,7 +93,9 @@ def _list_of(found: Any, *, is_alone: bool) -> Sequence[Any]:
     if isinstance(found, list):
         return [{"text": each} if isinstance(each, str) else each for each in found]
     if is_alone and isinstance(found, dict) and _is_of_columns(found):
-        return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+        return [
+            dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)
+        ]
     return [found]
 
 
@@ -121,7 +123,7 @@ def spelled(value: Any) -> str | None:
         return value if value is None else str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    raise Broken("a list or an object where other rows have a text")
+    raise Broken("a list or an object where other rows have a text", "give all rows a text there")
 
 
 def plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from finetune_trainer.ranks.data.readers.json_rows import Row, Spelled, plain, s
 from finetune_trainer.ranks.data.readers.tables import Broken
 
 TEXT = Value("string")
+_ALIKE = "give all rows the same columns, with values of the same kind; null where one has none"
 _INTEGERS = range(-(2**63), 2**63)
 _EXACT = 2**53
 """Up to here each whole number is one that a float can be."""
@@ -36,7 +37,7 @@ def table_of(rows: Sequence[Row], features: Features | None) -> pa.Table:
     if features is None:
         features = Features({name: type_of_column(values) for name, values in columns.items()})
     if surplus := next((name for name in columns if name not in features), None):
-        raise Broken(f"a row has the column {surplus}, which the rows before it lack")
+        raise Broken(f"a row has the column {surplus}, which the rows before it lack", _ALIKE)
     absent = [None] * len(rows)
     arrays = {
         name: _array(columns.get(name, absent), feature, name) for name, feature in features.items()
@@ -110,9 +111,11 @@ def _array(values: Sequence[Any], feature: Any, name: str) -> pa.Array:
             return pa.array([plain(value) for value in values])
         return pa.array([_stored(value, feature) for value in values], kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise Broken(f"{name} has not the same type in all rows ({error})") from error
+        raise Broken(f"{name} has not the same type in all rows ({error})", _ALIKE) from error
     except UnicodeEncodeError as error:
-        raise Broken(f"{name} has half of a character: a surrogate without its other half") from error
+        raise Broken(
+            f"{name} has half of a character: a surrogate without its other half"
+        ) from error
 
 
 def _storage(feature: Any) -> pa.DataType | None:
@@ -139,7 +142,7 @@ def _stored(value: Any, feature: Any) -> Any:
         return json.dumps(plain(value), ensure_ascii=False)
     if isinstance(feature, List | LargeList):
         if not isinstance(value, list):
-            raise Broken("a value where other rows have a list")
+            raise Broken("a value where other rows have a list", _ALIKE)
         return [_stored(each, feature.feature) for each in value]
     if isinstance(feature, dict):
         return _stored_object(value, feature)
@@ -150,9 +153,9 @@ def _stored(value: Any, feature: Any) -> Any:
 
 def _stored_object(value: Any, feature: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Broken("a value where other rows have an object")
+        raise Broken("a value where other rows have an object", _ALIKE)
     if surplus := next((name for name in value if name not in feature), None):
-        raise Broken(f"an object has {surplus}, which those of the rows before it lack")
+        raise Broken(f"an object has {surplus}, which those of the rows before it lack", _ALIKE)
     return {name: _stored(value.get(name), inner) for name, inner in feature.items()}
 
 

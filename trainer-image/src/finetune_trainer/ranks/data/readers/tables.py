@@ -8,6 +8,10 @@ from contextlib import contextmanager
 class Broken(ValueError):
     """A file, or a row of one, that is not what its name says."""
 
+    def __init__(self, message: str, remedy: str = "correct the file") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
 
 @contextmanager
 def naming(place: str) -> Iterator[None]:
@@ -16,7 +20,7 @@ def naming(place: str) -> Iterator[None]:
         yield
     except Broken as broken:
         name = place.rsplit("::", 1)[-1].rsplit("/", 1)[-1]
-        raise Broken(f"{name}: {broken}") from broken
+        raise Broken(f"{name}: {broken}", broken.remedy) from broken
 
 
 def broken_in(error: BaseException | None) -> Broken | None:

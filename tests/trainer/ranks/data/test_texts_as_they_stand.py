@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The text in the file is the text that is trained on: whatever it looks like, wherever it is.
+
+Seen in what a trainer's token ids decode to, with SmolLM2's own tokenizer.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.prepared_data import prepare
+from trainer.ranks.data.test_data_shapes import arguments
+
+pytestmark = pytest.mark.slow  # importing datasets and torch
+
+Pair = tuple[str, str]
+Pairs = Sequence[Pair]
+
+END = "<|im_end|>"
+LOOKS_LIKE_SOMETHING_ELSE = (
+    *("None", "NA", "N/A", "n/a", "nan", "NaN", "null", "NULL", "<NA>", "-", "#N/A", "nil"),
+    *("007", "1e5", "+5", "1.10", "-0", "0x1F", "1_000", "1,5", "1e999", "Infinity", "٣", "½"),
+    *("True", "true", "FALSE", "yes", "on"),
+    *("2024-01-01", "2024-01-01T10:00:00Z", "2024-01-01 10:00:00", "12:30", "1 day"),
+    *("b'x'", "[1, 2]", '{"a": 1}', '"quoted"', "'", '"', "a,b", "a\tb", "a\nb", "a\r\nb", "\\N"),
+    *(
+        " blank before",
+        "blank behind ",
+        "é",
+        "e\u0301",
+        "a\u2028b",
+        "\ufeff",
+        "🚢",
+        "\x00",
+        "\\u0041",
+    ),
+)
+TEXTS = st.one_of(
+    st.sampled_from(LOOKS_LIKE_SOMETHING_ELSE),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),
+).filter(str.strip)
+TABLES = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8)
+
+
+def table(pairs: Pairs, *, separator: str = ",", quoting: Any = csv.QUOTE_MINIMAL) -> bytes:
+    written = io.StringIO()
+    writer = csv.writer(written, delimiter=separator, quoting=quoting, lineterminator="\r\n")
+    writer.writerows([("prompt", "completion"), *pairs])
+    return written.getvalue().encode()
+
+
+def rows(pairs: Pairs) -> list[dict[str, str]]:
+    return [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]
+
+
+def lines(made: Sequence[Any]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made).encode()
+
+
+def spoken(pairs: Pairs) -> list[Any]:
+    roles = ("user", "assistant")
+    return [
+        {"messages": [{"role": r, "content": c} for r, c in zip(roles, pair, strict=True)]}
+        for pair in pairs
+    ]
+
+
+def in_parts(pairs: Pairs) -> list[Any]:
+    turns = spoken(pairs)
+    for row in turns:
+        for turn in row["messages"]:
+            words = turn["content"]
+            parts = (words[:1], words[1:])
+            turn["content"] = [{"type": "text", "text": part} for part in parts]
+    return turns
+
+
+def parquet(pairs: Pairs) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    written = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows(pairs)), written)
+    return written.getvalue()
+
+
+def zstandard(pairs: Pairs) -> bytes:
+    import pyarrow as pa
+
+    written = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(written, "zstd") as stream:
+        stream.write(table(pairs))
+    return bytes(written.getvalue())
+
+
+FILES: Mapping[str, tuple[str, Callable[[Pairs], bytes]]] = {
+    "CSV": ("train.csv", table),
+    "CSV, all in quotes": ("train.csv", lambda pairs: table(pairs, quoting=csv.QUOTE_ALL)),
+    "tab-separated": ("train.tsv", lambda pairs: table(pairs, separator="\t")),
+    "JSON lines": ("train.jsonl", lambda pairs: lines(rows(pairs))),
+    "a JSON list": ("train.json", lambda pairs: json.dumps(rows(pairs), indent=1).encode()),
+    "Parquet": ("train.parquet", parquet),
+    "Zstandard": ("train.csv.zst", zstandard),
+}
+SHAPES: Mapping[str, Mapping[str, Any]] = {
+    "as TRL has it": {},
+    "by templates": {"prompt_template": "{prompt}", "completion_template": "{completion}"},
+    "by columns": {"dataset_columns": {"prompt": "prompt", "completion": "completion"}},
+}
+PLACES = ("on disk", "as a stream", "in a mixture")
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Callable[..., list[str]]:
+    """What a trainer's token ids decode to, for a file and what the config says of it."""
+    from finetune_trainer.ranks.data import prepare_data
+
+    place = tmp_path_factory.mktemp("texts")
+    trainer = prepare(place, tiny_model, rows([("When?", "At 7.")])).trainer
+    tokenizer = trainer.processing_class
+    numbers = count()
+
+    def texts(name: str, body: bytes, **config: Any) -> list[str]:
+        folder = place / str(next(numbers))
+        folder.mkdir()
+        file = folder / name
+        file.write_bytes(body)
+        config = {key: value(file) if callable(value) else value for key, value in config.items()}
+        data = prepare_data(arguments(folder, file, **config)).dataset["train"]
+        tokens = trainer._prepare_dataset(data, tokenizer, trainer.args, False, None, "train")
+        return [
+            tokenizer.decode(row["input_ids"], clean_up_tokenization_spaces=False) for row in tokens
+        ]
+
+    return texts
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", FILES)
+def test_every_text_that_looks_like_something_else_is_trained_on_as_it_stands(
+    kind: str, shape: str, place: str, read: Callable[..., list[str]]
+) -> None:
+    name, write = FILES[kind]
+    words = LOOKS_LIKE_SOMETHING_ELSE
+    pairs = [(f"{word}?", word) for word in words] + [(word, f"{word}.") for word in words]
+
+    found = read(name, write(pairs), **SHAPES[shape], **_where(place))
+
+    assert found == [f"{prompt}{completion}{END}" for prompt, completion in pairs]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@given(pairs=TABLES, kind=st.sampled_from(list(FILES)), shape=st.sampled_from(list(SHAPES)))
+def test_for_any_table_of_texts_what_token_ids_decode_to_is_what_stands_in_the_file(
+    place: str, read: Callable[..., list[str]], pairs: list[Pair], kind: str, shape: str
+) -> None:
+    name, write = FILES[kind]
+
+    found = read(name, write(pairs), **SHAPES[shape], **_where(place))
+
+    assert found == [f"{prompt}{completion}{END}" for prompt, completion in pairs]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("write", [spoken, in_parts], ids=["as texts", "in parts"])
+@given(pairs=TABLES)
+def test_for_any_conversation_every_turn_is_what_stands_in_the_file(
+    place: str, write: Callable[[Pairs], list[Any]], read: Callable[..., list[str]], pairs: Pairs
+) -> None:
+    found = read("train.jsonl", lines(write(pairs)), **_where(place))
+
+    turns = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n{}<|im_end|>\n"
+    system = (
+        "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
+    )
+    assert found == [f"{system}{END}\n{turns.format(*pair)}" for pair in pairs]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(b'{"prompt": "a", "completion": 1.10}', "a1.10", id="a number"),
+        pytest.param(b'{"prompt": "a", "completion": 1E5}', "a1E5", id="a number with an exponent"),
+        pytest.param(b'{"prompt": -0, "completion": true}', "-0true", id="zero, and a truth value"),
+        pytest.param(
+            b'{"prompt": 123456789012345678901234567890, "completion": "a"}',
+            "123456789012345678901234567890a",
+            id="a number that is too large for a machine",
+        ),
+        pytest.param(
+            b'{"prompt": "1.10", "completion": 2.50}\n{"prompt": 3.0, "completion": "007"}',
+            "1.102.50",
+            id="numbers among texts",
+        ),
+    ],
+)
+def test_a_value_of_json_is_trained_on_as_the_file_spells_it(
+    body: bytes, expected: str, read: Callable[..., list[str]]
+) -> None:
+    assert read("train.jsonl", body + b"\n")[0] == f"{expected}{END}"
+
+
+def test_an_argument_of_a_call_keeps_all_its_digits(tmp_path: Path) -> None:
+    from finetune_trainer.ranks.data import prepare_data
+
+    arguments_of_call = {"x": 52.520008123456789, "y": 1e-12, "n": 12345678901234567890123}
+    calls = [{"type": "function", "function": {"name": "f", "arguments": arguments_of_call}}]
+    turns = [{"role": "user", "content": "Where?"}, {"role": "assistant", "tool_calls": calls}]
+    file = tmp_path / "train.jsonl"
+    file.write_bytes(lines([{"messages": turns}]))
+
+    (row,) = prepare_data(arguments(tmp_path, file)).dataset["train"]
+
+    assert row["messages"][1]["tool_calls"] == calls
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["on disk", "as a stream"])
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        pytest.param("timestamps", "timestamp[us]", id="dates and times"),
+        pytest.param("dates", "date32", id="dates"),
+        pytest.param("bytes", "binary", id="bytes"),
+        pytest.param("floats", "float64", id="numbers with a fraction"),
+        pytest.param("booleans", "bool", id="truth values"),
+        pytest.param("decimals", "decimal128(3, 2)", id="decimals"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_its_column_and_type(
+    values: str, kind: str, streaming: bool, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    from finetune_trainer.failures.errors import AttemptFailed
+    from finetune_trainer.ranks.data import prepare_data
+
+    file = tmp_path / "train.parquet"
+    pq.write_table(_typed(values), file)
+
+    with pytest.raises(AttemptFailed) as caught:
+        prepare_data(arguments(tmp_path, file, dataset_streaming=streaming, max_steps=1))
+
+    failure = caught.value.failure
+    assert f"the column completion of train is of the type {kind}" in failure.message
+    assert "write completion as text" in failure.remedy
+
+
+def test_whole_numbers_of_parquet_are_the_texts_that_they_are(
+    read: Callable[..., list[str]],
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    written = io.BytesIO()
+    pq.write_table(pa.table({"prompt": ["a", "b"], "completion": [7, 2**60]}), written)
+
+    assert read("train.parquet", written.getvalue()) == [f"a7{END}", f"b{2**60}{END}"]
+
+
+@pytest.mark.parametrize(
+    ("turn", "why"),
+    [
+        pytest.param({"content": 7}, "a number", id="a number"),
+        pytest.param({"content": 1.5}, "a number with a fraction", id="a fraction"),
+        pytest.param({"content": True}, "a truth value", id="a truth value"),
+    ],
+)
+def test_a_turn_that_says_no_text_is_left_out_with_the_reason(
+    turn: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    from finetune_trainer.ranks.data import prepare_data
+
+    good = spoken([("When?", "At 7.")])
+    bad = {"messages": [good[0]["messages"][0], {"role": "assistant", **turn}]}
+    file = tmp_path / "train.jsonl"
+    file.write_bytes(lines([*good, bad]))
+
+    loaded = prepare_data(arguments(tmp_path, file))
+
+    reason = f"messages has a turn whose content is {why}, expected a text"
+    assert loaded.dropped == {"train": {reason: 1}}
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["on disk", "as a stream"])
+@pytest.mark.parametrize(
+    ("name", "body", "sentence"),
+    [
+        pytest.param(
+            "train.jsonl",
+            b'{"text": "a"}\n{"text": "b \\ud83d"}\n',
+            "train.jsonl, line 2 has half of a character: the surrogate \\ud83d",
+            id="half of a character",
+        ),
+        pytest.param(
+            "train.csv", b"text,text\na,b\n", "train.csv: the header names text twice", id="twice"
+        ),
+        pytest.param(
+            "train.jsonl",
+            b'{"text": ' + b"[" * 20_000 + b"]" * 20_000 + b"}\n",
+            "nested too deep",
+            id="too deep",
+        ),
+    ],
+)
+def test_a_file_that_has_no_one_text_is_told(
+    name: str, body: bytes, sentence: str, streaming: bool, tmp_path: Path
+) -> None:
+    from finetune_trainer.failures.errors import AttemptFailed
+    from finetune_trainer.ranks.data import prepare_data
+    from finetune_trainer.ranks.data.streams import naming_broken_lines
+
+    file = tmp_path / name
+    file.write_bytes(body)
+    given = arguments(tmp_path, file, dataset_streaming=streaming, max_steps=1)
+
+    with pytest.raises(AttemptFailed) as caught, naming_broken_lines(given):
+        list(prepare_data(given).dataset["train"])
+
+    assert sentence in caught.value.failure.message
+
+
+def _typed(values: str) -> Any:
+    import datetime
+    from decimal import Decimal
+
+    import pyarrow as pa
+
+    day = datetime.date(2024, 1, 1)
+    columns = {
+        "timestamps": pa.array([datetime.datetime(2024, 1, 1, 10)], pa.timestamp("us")),  # noqa: DTZ001
+        "dates": pa.array([day]),
+        "bytes": pa.array([b"At 7."]),
+        "floats": pa.array([1.5]),
+        "booleans": pa.array([True]),
+        "decimals": pa.array([Decimal("1.10")], pa.decimal128(3, 2)),
+    }
+    return pa.table({"prompt": ["When?"], "completion": columns[values]})
+
+
+def _where(place: str) -> Mapping[str, Any]:
+    """The keys for a place, of which the path is filled in by who writes the file."""
+    match place:
+        case "as a stream":
+            return {"dataset_streaming": True, "max_steps": 1}
+        case "in a mixture":
+            return {"dataset_name": None, "datasets": lambda file: [{"path": str(file)}]}
+    return {}
