@@ -29,7 +29,7 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
         "test_nodes_that_would_go_on_from_different_steps_do_not_begin": (Reason.RESUME_MISMATCH,),
     },
     "trainer/attempt/test_notes.py": {
-        "test_a_run_that_would_leave_out_too_many_rows_fails_before_training_unless_it_is_allowed": (
+        "test_a_run_that_would_leave_out_too_many_rows_fails_before_training": (
             Reason.TOO_MANY_ROWS_LEFT_OUT,
         ),
     },

@@ -84,7 +84,7 @@ def test_rows_of_a_stream_are_said_not_to_be_counted(tmp_path: Path, tiny_model:
         pytest.param({"max_rows_left_out": 1}, False, id="all may be"),
     ],
 )
-def test_a_run_that_would_leave_out_too_many_rows_fails_before_training_unless_it_is_allowed(
+def test_a_run_that_would_leave_out_too_many_rows_fails_before_training(
     config: dict[str, Any], is_refused: bool, tmp_path: Path, tiny_model: Path
 ) -> None:
     rows = [{**row, "completion": None} if place < 6 else row for place, row in enumerate(GOOD)]

@@ -89,8 +89,8 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Note]:
             is_now = f"{_short(found)} now" if found else "not there now"
             yield warning(
                 NoteReason.INPUTS_CHANGED,
-                f"nothing was trained: this run was complete already, and {what} has changed since: "
-                f"{file} was sha256:{_short(digest)}, and is {is_now}; {AGAIN}",
+                f"nothing was trained: this run was complete already, and {what} has changed "
+                f"since: {file} was sha256:{_short(digest)}, and is {is_now}; {AGAIN}",
             )
             break
         else:

@@ -65,6 +65,8 @@ class RankResult:
     def to_json(self) -> str:
         document = document_of(self)
         del document["signal"]
+        if not self.notes:
+            del document["notes"]
         return json.dumps(document)
 
     @classmethod

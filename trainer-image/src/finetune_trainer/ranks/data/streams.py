@@ -20,7 +20,7 @@ from finetune_trainer.ranks.data import diagnosis
 from finetune_trainer.ranks.data.readers.tables import Broken
 
 _READERS = ("packaged_modules", "finetune_trainer/ranks/data/readers")
-"""Where what reads files is, `datasets`' and ours, which a worker's error tells in its text alone."""
+"""Where what reads files is, `datasets`' and ours: a worker's error tells it in its text alone."""
 
 
 @contextmanager

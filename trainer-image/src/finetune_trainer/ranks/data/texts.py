@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which values are texts: what stands in the file, or nothing. Pure.
 
-Readers keep each value of a CSV or JSON file as the text that it is there. Files with types, such as
-Parquet, have values that are no text: a whole number has one spelling, all else has several, or none.
+Readers keep each value of a CSV or JSON file as the text that it is there. Files with types, such
+as Parquet, have values that are no text: a whole number has one spelling, all else has several, or
+none.
 """
 
 import json

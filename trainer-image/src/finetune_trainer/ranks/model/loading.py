@@ -60,8 +60,8 @@ def require_complete(missing: Collection[str]) -> None:
         raise attempt_failed(
             Reason.MODEL_DAMAGED,
             f"the model's files lack {_named(missing)}: they would be drawn at random",
-            "upload the whole model as save_pretrained writes it; a file of an encoder, or one whose "
-            "tensors have a prefix such as _orig_mod., is no such model",
+            "upload the whole model as save_pretrained writes it: a language model with its head, "
+            "and tensors without a prefix such as _orig_mod.",
         )
 
 
@@ -69,8 +69,8 @@ def notes_of_unused(unexpected: Collection[str]) -> Iterator[Note]:
     if unexpected:
         yield warning(
             NoteReason.WEIGHTS_UNUSED,
-            f"the model's files have {_named(unexpected)}, for which its architecture has no place: "
-            "they are not in what is trained and published",
+            f"the model's files have {_named(unexpected)}, for which its architecture has no "
+            "place: they are not in what is trained and published",
         )
 
 

@@ -86,9 +86,9 @@ def _type_of_scalars(values: Sequence[Any], *, in_object: bool) -> Any:
         return TEXT
     if kinds == {bool}:
         return Value("bool")
-    if kinds == {Spelled}:
-        if (kind := _type_of_numbers([plain(value) for value in values])) is not None:
-            return kind
+    numbers = [plain(value) for value in values] if kinds == {Spelled} else []
+    if numbers and (kind := _type_of_numbers(numbers)) is not None:
+        return kind
     if in_object or str not in kinds:
         raise _DifferentTypes
     # A prompt and its completion, of which one is a number.
