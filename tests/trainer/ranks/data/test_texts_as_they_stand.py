@@ -7,7 +7,8 @@ Seen in what a trainer's token ids decode to, with SmolLM2's own tokenizer.
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -118,36 +119,53 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 PLACES = ("on disk", "as a stream", "in a mixture")
 
 
-@pytest.fixture(scope="module")
-def read(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Callable[..., list[str]]:
+@dataclass(frozen=True)
+class Reader:
     """What a trainer's token ids decode to, for a file and what the config says of it."""
-    from finetune_trainer.ranks.data import prepare_data
 
-    place = tmp_path_factory.mktemp("texts")
-    trainer = prepare(place, tiny_model, rows([("When?", "At 7.")])).trainer
-    tokenizer = trainer.processing_class
-    numbers = count()
+    place: Path
+    trainer: Any
+    numbers: Iterator[int] = field(default_factory=count)
 
-    def texts(name: str, body: bytes, **config: Any) -> list[str]:
-        folder = place / str(next(numbers))
+    def __call__(self, name: str, body: bytes, **config: Any) -> list[str]:
+        from finetune_trainer.ranks.data import prepare_data
+
+        folder = self.place / str(next(self.numbers))
         folder.mkdir()
         file = folder / name
         file.write_bytes(body)
-        config = {key: value(file) if callable(value) else value for key, value in config.items()}
-        data = prepare_data(arguments(folder, file, **config)).dataset["train"]
+        given = {key: value(file) if callable(value) else value for key, value in config.items()}
+        data = prepare_data(arguments(folder, file, **given)).dataset["train"]
+        trainer, tokenizer = self.trainer, self.trainer.processing_class
         tokens = trainer._prepare_dataset(data, tokenizer, trainer.args, False, None, "train")
-        return [
-            tokenizer.decode(row["input_ids"], clean_up_tokenization_spaces=False) for row in tokens
-        ]
+        return [self._decoded(row["input_ids"]) for row in tokens]
 
-    return texts
+    def through(self, text: str) -> str:
+        """The text as the tokenizer has it: some bytes are not in SmolLM2's vocabulary."""
+        return self._decoded(self.trainer.processing_class(text)["input_ids"])
+
+    def _decoded(self, tokens: list[int]) -> str:
+        tokenizer = self.trainer.processing_class
+        text: str = tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+        return text
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("kind", FILES)
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Reader:
+    place = tmp_path_factory.mktemp("texts")
+    return Reader(place, prepare(place, tiny_model, rows([("When?", "At 7.")])).trainer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "place"),
+    [
+        *((kind, "as TRL has it", "on disk") for kind in FILES),
+        *(("CSV", shape, "on disk") for shape in SHAPES if shape != "as TRL has it"),
+        *((kind, "as TRL has it", place) for kind in ("CSV", "JSON lines") for place in PLACES[1:]),
+    ],
+)
 def test_every_text_that_looks_like_something_else_is_trained_on_as_it_stands(
-    kind: str, shape: str, place: str, read: Callable[..., list[str]]
+    kind: str, shape: str, place: str, read: Reader
 ) -> None:
     name, write = FILES[kind]
     words = LOOKS_LIKE_SOMETHING_ELSE
@@ -161,20 +179,20 @@ def test_every_text_that_looks_like_something_else_is_trained_on_as_it_stands(
 @pytest.mark.parametrize("place", PLACES)
 @given(pairs=TABLES, kind=st.sampled_from(list(FILES)), shape=st.sampled_from(list(SHAPES)))
 def test_for_any_table_of_texts_what_token_ids_decode_to_is_what_stands_in_the_file(
-    place: str, read: Callable[..., list[str]], pairs: list[Pair], kind: str, shape: str
+    place: str, read: Reader, pairs: list[Pair], kind: str, shape: str
 ) -> None:
     name, write = FILES[kind]
 
     found = read(name, write(pairs), **SHAPES[shape], **_where(place))
 
-    assert found == [f"{prompt}{completion}{END}" for prompt, completion in pairs]
+    assert found == [read.through(f"{prompt}{completion}{END}") for prompt, completion in pairs]
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("write", [spoken, in_parts], ids=["as texts", "in parts"])
 @given(pairs=TABLES)
 def test_for_any_conversation_every_turn_is_what_stands_in_the_file(
-    place: str, write: Callable[[Pairs], list[Any]], read: Callable[..., list[str]], pairs: Pairs
+    place: str, write: Callable[[Pairs], list[Any]], read: Reader, pairs: Pairs
 ) -> None:
     found = read("train.jsonl", lines(write(pairs)), **_where(place))
 
@@ -182,7 +200,8 @@ def test_for_any_conversation_every_turn_is_what_stands_in_the_file(
     system = (
         "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
     )
-    assert found == [f"{system}{END}\n{turns.format(*pair)}" for pair in pairs]
+    whole = [f"{system}{END}\n{turns.format(*pair)}" for pair in pairs]
+    assert found == [read.through(text) for text in whole]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +223,7 @@ def test_for_any_conversation_every_turn_is_what_stands_in_the_file(
     ],
 )
 def test_a_value_of_json_is_trained_on_as_the_file_spells_it(
-    body: bytes, expected: str, read: Callable[..., list[str]]
+    body: bytes, expected: str, read: Reader
 ) -> None:
     assert read("train.jsonl", body + b"\n")[0] == f"{expected}{END}"
 
@@ -255,7 +274,7 @@ def test_what_is_no_text_is_refused_with_its_column_and_type(
 
 
 def test_whole_numbers_of_parquet_are_the_texts_that_they_are(
-    read: Callable[..., list[str]],
+    read: Reader,
 ) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

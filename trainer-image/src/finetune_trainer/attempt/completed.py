@@ -66,7 +66,8 @@ def _digests_now(run: ParsedRun, context: AttemptContext) -> Mapping[str, Any]:
             continue
         if found is not None:
             paths[name] = found
-    return Origins(names, paths, run.config["model_revision"]).digests()
+    known = [(key, name) for key, name in names if name in paths]
+    return Origins(known, paths, run.config["model_revision"]).digests()
 
 
 def _is_small(name: str, context: AttemptContext) -> bool:
@@ -113,14 +114,12 @@ def _pairs(
     then: Mapping[str, Any], now: Mapping[str, Any]
 ) -> Iterator[tuple[str, Mapping[str, str], Mapping[str, str]]]:
     """What is known of both times, by the digests of its files; the data first."""
-    data = list(zip(then.get("data") or (), now.get("data") or (), strict=False))
-    for what, (before, after) in (*(("the data", pair) for pair in data), _models(then, now)):
+    data = {entry["name"]: entry for entry in now.get("data") or ()}
+    both = [("the data", entry, data.get(entry["name"])) for entry in then.get("data") or ()]
+    both.append(("the base model", then.get("model"), now.get("model")))
+    for what, before, after in both:
         if (before or {}).get("files") and (after or {}).get("files"):
             yield what, before["files"], after["files"]
-
-
-def _models(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, tuple[Any, Any]]:
-    return "the base model", (then.get("model"), now.get("model"))
 
 
 def _short(digest: str) -> str:

@@ -60,7 +60,7 @@ def why_unreadable(local: Path, files: Sequence[Path], error: Exception) -> Atte
             problem = next(_problems(file), None)
         except UnicodeDecodeError as mistake:
             problem = f" is not UTF-8: there is the byte 0x{mistake.object[mistake.start]:02x}"
-        except (OSError, csv.Error):
+        except (OSError, csv.Error, RecursionError):
             continue  # compressed, or what no reader of text can tell of
         if problem is not None:
             remedy = "correct the file"
@@ -205,7 +205,7 @@ def _columns(file: Path) -> list[str]:
             return list(pyarrow.parquet.read_schema(file).names)
         if suffix == ".txt":
             return ["text"]
-    except (OSError, ValueError, StopIteration, csv.Error):
+    except (OSError, ValueError, StopIteration, csv.Error, RecursionError):
         return []
     return []
 

@@ -23,14 +23,17 @@ def take_over() -> None:
 
     It has no public way to replace one: the table of its readers is read by `load_dataset` alone.
     """
+    from datasets import arrow_writer
     from datasets.features import features
     from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES as READERS
+    from datasets.utils import json as own_json
 
     edition = f"finetune-{_EDITION}-{metadata.version('datasets')}"
     for name, module in _MODULES.items():
         READERS[name] = (f"{__name__}.{module}", edition)
     # Its own JSON rounds numbers to ten digits, and has none of more than 19.
-    features.ujson_loads, features.ujson_dumps = json.loads, _dumps
+    for module in (features, arrow_writer, own_json):
+        module.ujson_loads, module.ujson_dumps = json.loads, _dumps
 
 
 def _dumps(value: Any) -> str:

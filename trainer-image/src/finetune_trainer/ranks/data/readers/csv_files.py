@@ -23,7 +23,7 @@ _HONOURED_TOO = ("skipinitialspace", "encoding", "chunksize")
 _OF_ANY_DATA_SET = ("name", "version", "data_dir", "data_files", "description", "features")
 
 
-class Csv(datasets.ArrowBasedBuilder):  # type: ignore[misc]
+class Csv(datasets.ArrowBasedBuilder):
     BUILDER_CONFIG_CLASS = CsvConfig
 
     def _info(self) -> Any:

@@ -15,7 +15,7 @@ from finetune_trainer.ranks.data.readers.splits import split_generators, unpacke
 from finetune_trainer.ranks.data.readers.tables import Broken, naming
 
 
-class Json(datasets.ArrowBasedBuilder):  # type: ignore[misc]
+class Json(datasets.ArrowBasedBuilder):
     BUILDER_CONFIG_CLASS = JsonConfig
 
     def _info(self) -> Any:

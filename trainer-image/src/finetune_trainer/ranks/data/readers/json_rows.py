@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from finetune_trainer.ranks.data.readers.tables import Broken
@@ -37,10 +38,16 @@ def loads(text: str) -> Any:
     Raises:
         ValueError: it is not JSON.
     """
-    try:
+    with _of_any_depth():
         return _DECODER.decode(text)
+
+
+@contextmanager
+def _of_any_depth() -> Iterator[None]:
+    try:
+        yield
     except RecursionError:
-        raise Broken("it is nested too deep") from None
+        raise Broken("its lists and objects are nested too deep") from None
 
 
 def numbered_rows(lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
@@ -76,7 +83,8 @@ def _object_of(line: str) -> Row | None:
 def _rows_of(text: str) -> Iterator[Row]:
     place, rows = _after_space(text, 0), 0
     while place < len(text):
-        found, end = _DECODER.raw_decode(text, place)
+        with _of_any_depth():
+            found, end = _DECODER.raw_decode(text, place)
         place = _after_space(text, end)
         is_alone = place == len(text) and not rows
         for row in _list_of(found, is_alone=is_alone):

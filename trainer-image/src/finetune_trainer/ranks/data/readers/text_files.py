@@ -16,7 +16,7 @@ from finetune_trainer.ranks.data.readers.splits import split_generators, unpacke
 _AT_ONCE = 10_000
 
 
-class Text(datasets.ArrowBasedBuilder):  # type: ignore[misc]
+class Text(datasets.ArrowBasedBuilder):
     BUILDER_CONFIG_CLASS = TextConfig
 
     def _info(self) -> Any:
