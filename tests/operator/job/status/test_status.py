@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.notes import Note, NoteReason, warning
 from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Result
 from finetune_operator.job.decide.decision import Decision, decide
@@ -388,35 +387,3 @@ def test_memory_is_told_as_well_as_it_is_known(
     status = next_status({"memory": previous}, job, observed, decision, NOW)
 
     assert status.get("memory") == memory
-
-
-LEFT_OUT = warning(NoteReason.ROWS_LEFT_OUT, "2 of 8 rows of train are left out: text is null (2)")
-LEFT_OUT_DOCUMENT = {
-    "severity": "Warning",
-    "reason": "RowsLeftOut",
-    "message": "2 of 8 rows of train are left out: text is null (2)",
-}
-
-
-def ended_with(*notes: Note) -> dict[str, Any]:
-    attempt = an_attempt(1, Result.SUCCEEDED)
-    return {"attempts": (attempt,), "outcome": replace(a_good_outcome(), notes=notes)}
-
-
-def test_what_a_trainer_notes_is_in_the_status() -> None:
-    assert tell(Phase.SUCCEEDED, **ended_with(LEFT_OUT))["notes"] == [LEFT_OUT_DOCUMENT]
-    assert "notes" not in tell(Phase.SUCCEEDED, **ended_with())
-
-
-def test_notes_outlive_the_pod_that_told_them() -> None:
-    told = tell(Phase.SUCCEEDED, **ended_with(LEFT_OUT))
-
-    later = tell(Phase.SUCCEEDED, previous=told, attempts=(an_attempt(1, Result.SUCCEEDED),))
-
-    assert later["notes"] == [LEFT_OUT_DOCUMENT]
-
-
-def test_notes_of_another_run_are_gone_with_it() -> None:
-    told = tell(Phase.SUCCEEDED, **ended_with(LEFT_OUT))
-
-    assert "notes" not in tell(Phase.PENDING, previous={**told, "definitionDigest": "0" * 64})

@@ -5,13 +5,10 @@ Each rule looks at the first row and the config, and gives a sentence, or nothin
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from finetune_contract.notes import Note, NoteReason, warning
 from finetune_trainer.ranks.arguments import Arguments
-from finetune_trainer.ranks.data.shapes import SPOKEN
-
-Row = Mapping[str, Any]
+from finetune_trainer.ranks.data.shapes import SPOKEN, Row
 
 
 def notes_of(row: Row, arguments: Arguments, *, is_chat: bool) -> Iterator[Note]:

@@ -200,7 +200,7 @@ def _calls(content: str) -> Turn:
     """A function call written as JSON -> the turn in which the assistant calls it."""
     try:
         calls = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unfit("a function_call is not JSON") from None
     calls = calls if isinstance(calls, list) else [calls]
     if not all(isinstance(call, Mapping) and "name" in call for call in calls):
@@ -216,7 +216,7 @@ def _calls(content: str) -> Turn:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -17,7 +17,7 @@ from pyarrow import ArrowException
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.data import diagnosis
-from finetune_trainer.ranks.data.readers.tables import Broken
+from finetune_trainer.ranks.data.readers.tables import BrokenData
 
 _READERS = ("packaged_modules", "finetune_trainer/ranks/data/readers")
 """Where what reads files is, `datasets`' and ours: a worker's error tells it in its text alone."""
@@ -46,7 +46,14 @@ def naming_broken_lines(arguments: Arguments) -> Iterator[None]:
 
 
 def _is_of_reading(error: BaseException) -> bool:
-    kinds = (ArrowException, DatasetsError, UnicodeDecodeError, JSONDecodeError, csv.Error, Broken)
+    kinds = (
+        ArrowException,
+        DatasetsError,
+        UnicodeDecodeError,
+        JSONDecodeError,
+        csv.Error,
+        BrokenData,
+    )
     is_of_tables = type(error).__name__ == "ParserError"  # pandas'
     in_worker = any(place in str(error) for place in _READERS)
     return isinstance(error, kinds) or is_of_tables or in_worker

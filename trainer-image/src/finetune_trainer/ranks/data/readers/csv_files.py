@@ -16,7 +16,7 @@ from datasets.packaged_modules.csv.csv import CsvConfig
 from datasets.table import table_cast
 
 from finetune_trainer.ranks.data.readers.splits import split_generators, unpacked
-from finetune_trainer.ranks.data.readers.tables import Broken, column_names, naming
+from finetune_trainer.ranks.data.readers.tables import BrokenData, column_names, naming
 
 _HONOURED = ("sep", "delimiter", "names", "column_names", "quotechar", "escapechar", "doublequote")
 _HONOURED_TOO = ("skipinitialspace", "encoding", "chunksize")
@@ -96,13 +96,13 @@ def _values(rows: Any, width: int) -> Iterator[list[str]]:
     """The rows in their width; blank lines are none.
 
     Raises:
-        Broken: one has more values than the header has names.
+        BrokenData: one has more values than the header has names.
     """
     for row in rows:
         if not row:
             continue
         if len(row) > width:
-            raise Broken(f"line {rows.line_num} has {len(row)} values for {width} columns")
+            raise BrokenData(f"line {rows.line_num} has {len(row)} values for {width} columns")
         yield row + [""] * (width - len(row))
 
 

@@ -9,10 +9,10 @@ import datasets
 from datasets.builder import Key
 from datasets.packaged_modules.json.json import JsonConfig
 
-from finetune_trainer.ranks.data.readers.json_rows import Row, numbered_rows
+from finetune_trainer.ranks.data.readers.json_rows import JsonRow, numbered_rows
 from finetune_trainer.ranks.data.readers.json_types import table_of
 from finetune_trainer.ranks.data.readers.splits import split_generators, unpacked
-from finetune_trainer.ranks.data.readers.tables import Broken, naming
+from finetune_trainer.ranks.data.readers.tables import BrokenData, naming
 
 
 class Json(datasets.ArrowBasedBuilder):
@@ -50,9 +50,9 @@ class Json(datasets.ArrowBasedBuilder):
                             yield Key(shard, batch), table_of(rows, self.info.features)
                             batch += 1
 
-    def _batches(self, lines: io.TextIOWrapper) -> Iterator[list[Row]]:
+    def _batches(self, lines: io.TextIOWrapper) -> Iterator[list[JsonRow]]:
         counted = _Counted(lines)
-        rows: list[Row] = []
+        rows: list[JsonRow] = []
         for number, row in numbered_rows(counted):
             found = row if self.config.field is None else self._field_of(row, number)
             rows.extend(found if isinstance(found, list) else [found])
@@ -63,10 +63,10 @@ class Json(datasets.ArrowBasedBuilder):
         if rows:
             yield rows
 
-    def _field_of(self, row: Row, number: int) -> Any:
+    def _field_of(self, row: JsonRow, number: int) -> Any:
         field = row.get(self.config.field)
         if not isinstance(field, list) or not all(isinstance(each, dict) for each in field):
-            raise Broken(f"line {number} has no list of rows in {self.config.field}")
+            raise BrokenData(f"line {number} has no list of rows in {self.config.field}")
         return field
 
 

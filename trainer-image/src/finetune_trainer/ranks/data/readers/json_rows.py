@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from finetune_trainer.ranks.data.readers.tables import Broken
+from finetune_trainer.ranks.data.readers.tables import BrokenData
 
-Row = dict[str, Any]
+JsonRow = dict[str, Any]
 
 
 class Spelled(str):
@@ -47,10 +47,10 @@ def _of_any_depth() -> Iterator[None]:
     try:
         yield
     except RecursionError:
-        raise Broken("its lists and objects are nested too deep") from None
+        raise BrokenData("its lists and objects are nested too deep") from None
 
 
-def numbered_rows(lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
+def numbered_rows(lines: Iterable[str]) -> Iterator[tuple[int, JsonRow]]:
     """The rows of JSON lines, of a list, or of objects one after the other, with their places.
 
     Raises:
@@ -71,7 +71,7 @@ def numbered_rows(lines: Iterable[str]) -> Iterator[tuple[int, Row]]:
         yield number, _row(loads(line), f"line {number}")
 
 
-def _object_of(line: str) -> Row | None:
+def _object_of(line: str) -> JsonRow | None:
     """The object that a line is by itself; None where it is a part of one, or broken."""
     try:
         found = loads(line)
@@ -80,7 +80,7 @@ def _object_of(line: str) -> Row | None:
     return _row(found, "line 1")
 
 
-def _rows_of(text: str) -> Iterator[Row]:
+def _rows_of(text: str) -> Iterator[JsonRow]:
     place, rows = _after_space(text, 0), 0
     while place < len(text):
         with _of_any_depth():
@@ -115,9 +115,9 @@ def _is_of_columns(found: Mapping[str, Any]) -> bool:
     return len({len(value) for value in values}) == 1 and "messages" not in found
 
 
-def _row(value: Any, place: str) -> Row:
+def _row(value: Any, place: str) -> JsonRow:
     if not isinstance(value, dict):
-        raise Broken(f"{place} is no object")
+        raise BrokenData(f"{place} is no object")
     return value
 
 
@@ -125,13 +125,15 @@ def spelled(value: Any) -> str | None:
     """A value by itself as the text that stands in the file.
 
     Raises:
-        Broken: it is a list or an object.
+        BrokenData: it is a list or an object.
     """
     if value is None or isinstance(value, str):
         return value if value is None else str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    raise Broken("a list or an object where other rows have a text", "give all rows a text there")
+    raise BrokenData(
+        "a list or an object where other rows have a text", "give all rows a text there"
+    )
 
 
 def plain(value: Any) -> Any:

@@ -13,8 +13,8 @@ import pyarrow as pa
 from datasets import Features, Json, LargeList, List, Value
 from datasets.table import table_cast
 
-from finetune_trainer.ranks.data.readers.json_rows import Row, Spelled, plain, spelled
-from finetune_trainer.ranks.data.readers.tables import Broken
+from finetune_trainer.ranks.data.readers.json_rows import JsonRow, Spelled, plain, spelled
+from finetune_trainer.ranks.data.readers.tables import BrokenData
 
 TEXT = Value("string")
 _ALIKE = "give all rows the same columns, with values of the same kind; null where one has none"
@@ -27,17 +27,17 @@ class _DifferentTypes(Exception):
     """Of values that no type of Arrow holds as they are."""
 
 
-def table_of(rows: Sequence[Row], features: Features | None) -> pa.Table:
+def table_of(rows: Sequence[JsonRow], features: Features | None) -> pa.Table:
     """The rows as a table with these types, or where there are none yet, with their own.
 
     Raises:
-        Broken: they have other columns, or something that the types don't hold.
+        BrokenData: they have other columns, or something that the types don't hold.
     """
     columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(_names(rows))}
     if features is None:
         features = Features({name: type_of_column(values) for name, values in columns.items()})
     if surplus := next((name for name in columns if name not in features), None):
-        raise Broken(f"a row has the column {surplus}, which the rows before it lack", _ALIKE)
+        raise BrokenData(f"a row has the column {surplus}, which the rows before it lack", _ALIKE)
     absent = [None] * len(rows)
     arrays = {
         name: _array(columns.get(name, absent), feature, name) for name, feature in features.items()
@@ -68,7 +68,7 @@ def _type_of(values: Sequence[Any], *, in_object: bool = False) -> Any:
     return _type_of_scalars(present, in_object=in_object)
 
 
-def _type_of_objects(objects: Sequence[Row]) -> Any:
+def _type_of_objects(objects: Sequence[JsonRow]) -> Any:
     names = set(objects[0])
     if not names or any(set(each) != names for each in objects):
         return Json()
@@ -111,9 +111,9 @@ def _array(values: Sequence[Any], feature: Any, name: str) -> pa.Array:
             return pa.array([plain(value) for value in values])
         return pa.array([_stored(value, feature) for value in values], kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise Broken(f"{name} has not the same type in all rows ({error})", _ALIKE) from error
+        raise BrokenData(f"{name} has not the same type in all rows ({error})", _ALIKE) from error
     except UnicodeEncodeError as error:
-        raise Broken(
+        raise BrokenData(
             f"{name} has half of a character: a surrogate without its other half"
         ) from error
 
@@ -142,7 +142,7 @@ def _stored(value: Any, feature: Any) -> Any:
         return json.dumps(plain(value), ensure_ascii=False)
     if isinstance(feature, List | LargeList):
         if not isinstance(value, list):
-            raise Broken("a value where other rows have a list", _ALIKE)
+            raise BrokenData("a value where other rows have a list", _ALIKE)
         return [_stored(each, feature.feature) for each in value]
     if isinstance(feature, dict):
         return _stored_object(value, feature)
@@ -153,11 +153,11 @@ def _stored(value: Any, feature: Any) -> Any:
 
 def _stored_object(value: Any, feature: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Broken("a value where other rows have an object", _ALIKE)
+        raise BrokenData("a value where other rows have an object", _ALIKE)
     if surplus := next((name for name in value if name not in feature), None):
-        raise Broken(f"an object has {surplus}, which those of the rows before it lack", _ALIKE)
+        raise BrokenData(f"an object has {surplus}, which those of the rows before it lack", _ALIKE)
     return {name: _stored(value.get(name), inner) for name, inner in feature.items()}
 
 
-def _names(rows: Iterable[Row]) -> Iterable[str]:
+def _names(rows: Iterable[JsonRow]) -> Iterable[str]:
     return (name for row in rows for name in row)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
-class Broken(ValueError):
+class BrokenData(ValueError):
     """A file, or a row of one, that is not what its name says."""
 
     def __init__(self, message: str, remedy: str = "correct the file") -> None:
@@ -18,15 +18,15 @@ def naming(place: str) -> Iterator[None]:
     """Say in which file it was."""
     try:
         yield
-    except Broken as broken:
+    except BrokenData as broken:
         name = place.rsplit("::", 1)[-1].rsplit("/", 1)[-1]
-        raise Broken(f"{name}: {broken}", broken.remedy) from broken
+        raise BrokenData(f"{name}: {broken}", broken.remedy) from broken
 
 
-def broken_in(error: BaseException | None) -> Broken | None:
+def broken_in(error: BaseException | None) -> BrokenData | None:
     """What a reader has raised, where `datasets` has put an error of its own around it."""
     while error is not None:
-        if isinstance(error, Broken):
+        if isinstance(error, BrokenData):
             return error
         error = error.__cause__ or error.__context__
     return None
@@ -36,11 +36,11 @@ def column_names(header: Sequence[str]) -> list[str]:
     """The names in a header; a column without one has the name that pandas gives it.
 
     Raises:
-        Broken: there is none, or one name is there twice.
+        BrokenData: there is none, or one name is there twice.
     """
     if not any(header):
-        raise Broken("there is no header")
+        raise BrokenData("there is no header")
     names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise Broken(f"the header names {twice} twice")
+        raise BrokenData(f"the header names {twice} twice")
     return names
