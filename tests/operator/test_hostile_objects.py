@@ -10,12 +10,12 @@ import pytest
 
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.progress import Progress
+from finetune_contract.shallow import parse_json
 from finetune_operator.job.decide.decision import decide
 from finetune_operator.job.observe.observation import Children, observe
 from finetune_operator.job.spec import parse_job
 from finetune_operator.job.status.progress import report_patch
 from finetune_operator.job.status.status import next_status
-from finetune_operator.kube.shallow import parse_json
 from finetune_operator.objects.errors import InvalidSpec
 from finetune_operator.schedule.spec import parse_schedule
 from finetune_operator.webhook.review import parse_review, review

@@ -11,6 +11,7 @@ from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.job.spec import key_of
+from finetune_operator.objects.large import as_kept
 from finetune_operator.objects.names import (
     FINETUNE_JOBS,
     FINETUNE_SCHEDULES,
@@ -27,7 +28,6 @@ from finetune_operator.objects.names import (
     job_key,
     job_label,
 )
-from finetune_operator.objects.packed import as_kept
 from finetune_operator.objects.raw import Body
 
 

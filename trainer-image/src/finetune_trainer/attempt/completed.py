@@ -8,11 +8,13 @@ what the run was trained on is compared with what is there now, where that costs
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from finetune_contract import layout
-from finetune_contract.notes import Note, NoteReason, info, warning
+from finetune_contract.notes import Note, NoteReason, bounded, info, warning
+from finetune_contract.outcome import Outcome
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.inputs import fetching
 from finetune_trainer.inputs.origins import Origins
@@ -30,6 +32,18 @@ MOST_BYTES = 1024**3
 
 _DIGITS = 12
 AGAIN = "to train again, give spec.runToken another value"
+
+
+def telling_what_changed(
+    run: ParsedRun, context: AttemptContext, store: Store, outcome: Outcome
+) -> Outcome:
+    """The outcome of a complete run, with what this attempt found besides."""
+    if context.node != 0:
+        return outcome
+    notes = notes_of_completed(run, context, store)
+    for note in notes:
+        log.info("%s: %s", note.reason, note.message)
+    return replace(outcome, notes=bounded((*notes, *outcome.notes)))
 
 
 def notes_of_completed(run: ParsedRun, context: AttemptContext, store: Store) -> tuple[Note, ...]:
