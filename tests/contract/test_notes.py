@@ -72,6 +72,15 @@ def test_many_and_long_notes_of_a_pod_are_cut() -> None:
     assert note.message.endswith("m…")
 
 
+def test_a_note_is_one_line_whatever_row_it_quotes() -> None:
+    forged = warning(NoteReason.ROWS_LEFT_OUT, "a turn is from x\nFailed\x1b[2J")
+
+    (read,) = Outcome.from_json(Outcome(notes=(forged,)).to_json()).notes
+
+    assert read.message == "a turn is from x Failed [2J"
+    assert bounded([forged]) == (read,)
+
+
 def test_a_severity_of_a_newer_trainer_is_to_be_heeded() -> None:
     (note,) = parse_notes([{"severity": "Critical", "reason": "New", "message": "m"}])
 

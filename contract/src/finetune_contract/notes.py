@@ -11,6 +11,7 @@ from typing import Any
 
 from finetune_contract.codec import bounded_by, document_of, read_object
 from finetune_contract.limits import MAX_NOTE_REASON, MAX_NOTE_TEXT, MAX_NOTES
+from finetune_contract.printable import on_one_line
 
 
 class Severity(StrEnum):
@@ -49,8 +50,11 @@ class NoteReason(StrEnum):
 
 def _cut(length: int) -> Any:
     def cut(text: Any) -> Any:
-        is_long = isinstance(text, str) and len(text) > length
-        return f"{text[: length - 1]}…" if is_long else text
+        if not isinstance(text, str):
+            return text
+        # A note may quote a row, and is a part of a line wherever it is shown.
+        line = on_one_line(text)
+        return f"{line[: length - 1]}…" if len(line) > length else line
 
     return cut
 

@@ -41,7 +41,7 @@ def render_success(success: Success) -> Iterator[str]:
         yield row("artifact", success.artifact)
         yield row("digest", str(success.digest))
     for severity, message in success.notes:
-        yield row(severity.lower(), _on_one_line(message))
+        yield row(severity.lower(), message)
 
 
 def render_failure(reason: str, message: str, remedy: str) -> Iterator[str]:
