@@ -28,7 +28,7 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
 """What others call a column, the likeliest first."""
 
 _TEXTS = ("content", "body", "document", "article", "passage")
-_TEXTS_OF_ARROW = ("string", "large_string", "null")
+_TEXTS_OF_ARROW = ("string", "large_string", "string_view", "null")
 _WHOLE_NUMBERS = ("int", "uint")
 """The only values besides texts that have one spelling."""
 

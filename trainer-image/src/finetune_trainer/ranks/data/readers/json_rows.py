@@ -98,7 +98,7 @@ def _after_space(text: str, place: int) -> int:
 
 
 def _list_of(found: Any, *, is_alone: bool) -> Sequence[Any]:
-    if isinstance(found, list):
+    if isinstance(found, list) and is_alone:
         return [{"text": each} if isinstance(each, str) else each for each in found]
     if is_alone and isinstance(found, dict) and _is_of_columns(found):
         return [
