@@ -14,25 +14,10 @@ from testbed.control_plane import ControlPlane
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
-MAY_MAKE_NETWORK_POLICIES = """
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: may-make-network-policies}
-rules: [{apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [create]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: may-make-network-policies}
-roleRef:
-  {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: may-make-network-policies}
-subjects: [{kind: ServiceAccount, namespace: finetune-system, name: finetune-operator}]
-"""
-"""So that it is the policy that refuses, whatever rights the chart gives."""
-
 Change = Callable[[Manifest], object]
 
 
-KINDS = ("Job", "ConfigMap", "Service")
+KINDS = ("Job", "ConfigMap", "Service", "NetworkPolicy")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -168,9 +153,8 @@ def a_network_policy(namespace: str, selector: Manifest) -> Manifest:
     ids=str,
 )
 def test_no_network_policy_opens_others_pods(
-    as_operator: Kubectl, plane: ControlPlane, team: str, labels: Manifest, refusal: str
+    as_operator: Kubectl, team: str, labels: Manifest, refusal: str
 ) -> None:
-    plane.kubectl("apply", "-f", "-", input=MAY_MAKE_NETWORK_POLICIES)
     policy = a_network_policy(team, {"matchLabels": labels})
 
     found = refusal_of(as_operator, policy)

@@ -15,7 +15,7 @@ from cluster.hostile_hub import MODELS, WAYS
 from cluster.hostile_specs import a_model, nested
 from cluster.hostile_tenant import UNREVIEWED, World
 from cluster.replica import Replica
-from cluster.replicas import wait_until
+from cluster.replicas import message_of, wait_until
 from finetune_contract.limits import MAX_PROGRESS_BYTES
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_operator.progress.server import PROGRESS_PATH
@@ -67,7 +67,7 @@ def test_whatever_a_pod_posts_its_next_report_is_heard(world: World) -> None:
     world.tenant.apply("reporting")
     pod = world.stage.pod_of("reporting")
     world.stage.play_running(pod)
-    wait_until(lambda: world.stage.phase("reporting") == "Running", "it runs")
+    wait_until(lambda: "the pods run" in message_of(world.stage, "reporting"), "it runs")
     token = world.stage.token_of(pod, "reporting")
 
     for kind, text in REPORTS.items():
@@ -136,26 +136,31 @@ def test_whatever_a_termination_log_says_the_job_ends(world: World) -> None:
         )
 
 
-ATTEMPT = {"number": 1, "name": "edited-a1", "result": "Running", "definition": "0123456789"}
+BEGAN = "2026-01-01T00:00:00Z"
+ATTEMPT = {"number": 1, "name": "edited-1", "result": "Running", "startTime": BEGAN}
+CONDITION = {"status": "True", "reason": "Edited", "lastTransitionTime": BEGAN}
+
+
+def attempts(*given: Mapping[str, object]) -> str:
+    return json.dumps({"attempts": [{**ATTEMPT, **it} for it in given]})
+
 
 STATUSES: Mapping[str, str] = {
     "no status": "null",
-    "a name of 300 kB": json.dumps({"attempts": [{**ATTEMPT, "name": "x" * 300_000}]}),
-    "attempt 2^63-1": json.dumps({"attempt": 2**63 - 1, "attempts": [{"number": 2**63 - 1}]}),
-    "200 attempts of another age": json.dumps(
-        {
-            "attempts": [
-                {"number": it, "name": f"a{it}", "startTime": "0001-01-01T00:00:00Z"}
-                for it in range(200)
-            ]
-        }
+    "a name of 300 kB": attempts({"name": "x" * 300_000}),
+    "attempt 2^63-1": attempts({"number": 2**63 - 1, "lastStep": 2**63 - 1}),
+    "attempts below nothing": attempts({"number": -(2**63), "gpus": -(2**63)}),
+    "200 attempts of another age": attempts(
+        *({"number": it, "startTime": "0001-01-01T00:00:00Z"} for it in range(200))
     ),
-    "attempts below nothing": json.dumps({"attempts": [{**ATTEMPT, "number": -(2**63)}]}),
+    "an attempt that ended before time began": attempts(
+        {"result": "Failed", "endTime": "0000-01-01T00:00:00Z", "gpus": 64}
+    ),
+    "200 attempts of one number": attempts(*[{"result": "Interrupted"}] * 200),
     "times of other ages": json.dumps(
         {"startTime": "0001-01-01T00:00:00Z", "cleanupTime": "9999-12-31T23:59:59-12:00"}
     ),
     "a run of 1 MB": json.dumps({"runId": "x" * 1_000_000}),
-    "a phase of 300 kB": json.dumps({"phase": "x" * 300_000}),
     "figures of 1e308": json.dumps(
         {
             "gpuHours": {"used": 1e308, "wasted": -1e308},
@@ -163,12 +168,14 @@ STATUSES: Mapping[str, str] = {
             "lossHistory": [{"step": -1, "loss": 1e308}] * 64,
         }
     ),
-    "adjustments 3,000 deep": f'{{"attempts": [{{"number": 1, "adjustments": {nested(3000)}}}]}}',
-    "adjustments to nothing": json.dumps(
-        {"attempts": [{**ATTEMPT, "adjustments": {"per_device_train_batch_size": 0}}]}
+    "adjustments 3,000 deep": attempts({"adjustments": "DEEP"}).replace('"DEEP"', nested(3000)),
+    "adjustments to nothing": attempts({"adjustments": {"per_device_train_batch_size": 0}}),
+    "adjustments without end": attempts({"adjustments": {"a": [{}] * 100_000}}),
+    "16 long conditions": json.dumps(
+        {"conditions": [{**CONDITION, "type": f"C{it}", "message": "?" * 9000} for it in range(16)]}
     ),
-    "16 conditions": json.dumps(
-        {"conditions": [{"type": f"C{it}", "status": "?" * 1000} for it in range(16)]}
+    "it has failed and is complete": json.dumps(
+        {"conditions": [{**CONDITION, "type": it, "message": ""} for it in ("Failed", "Complete")]}
     ),
     "a definition of its own": json.dumps(
         {"definition": "\u0000" * 100, "definitionDigest": "x" * 100_000}

@@ -19,7 +19,8 @@ import yaml
 
 from chart.releases import render
 from cluster.jobs import Kubectl
-from cluster.replicas import Stage, finish, is_begun, is_served, wait_until
+from cluster.replica import is_served
+from cluster.replicas import Stage, finish, is_begun, wait_until
 from cluster.stolen_token import Manifest
 from testbed.control_plane import ControlPlane
 

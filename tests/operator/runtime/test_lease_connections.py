@@ -29,6 +29,7 @@ class StubApi:
         self.lease_peers: set[object] = set()
         self.other_peers: set[object] = set()
         self.renewed = asyncio.Event()
+        self.over = asyncio.Event()
         self.reviewing = asyncio.Event()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -36,15 +37,20 @@ class StubApi:
         peers.add(request.transport and request.transport.get_extra_info("peername"))
         if request.path.endswith("/tokenreviews"):
             self.reviewing.set()
-            await asyncio.Event().wait()
+            await self.over.wait()
+            return NOT_FOUND()
         if "/leases" in request.path:
             if request.method != "GET":
                 self.lease = await request.json()
                 self.lease["metadata"]["resourceVersion"] = "1"  # type: ignore[index]
                 self.renewed.set()
             return NOT_FOUND() if self.lease is None else web.json_response(self.lease)
+        if request.path.endswith("/namespaces/kube-system"):
+            return web.json_response({"metadata": {"uid": "uid-of-cluster"}})
         if request.path.endswith("/finetunejobs"):
             return web.json_response({"metadata": {}, "items": [a_job_body()]})
+        if request.path.endswith("/namespaces/kube-system"):
+            return web.json_response({"metadata": {"uid": "5f0c"}})
         if request.method == "GET" and not request.path.endswith("balloon"):
             return web.json_response({"metadata": {}, "items": []})
         return NOT_FOUND()
@@ -59,7 +65,7 @@ def test_a_lease_is_renewed_while_every_review_of_a_token_hangs(tmp_path: Path) 
                 SETTINGS, kubeconfig=kubeconfig_of(tmp_path, url), port=0, webhook_port=None
             )
             replica = Replica(settings)
-            await replica.start()
+            await asyncio.wait_for(replica.start(), 60)
             async with ClientSession() as session:
                 path = PROGRESS_PATH.format(namespace="team", name="balloon")
                 where = f"http://127.0.0.1:{replica._server.port}{path}"
@@ -70,8 +76,7 @@ def test_a_lease_is_renewed_while_every_review_of_a_token_hangs(tmp_path: Path) 
                     await asyncio.wait_for(api.renewed.wait(), 60)
                 assert api.lease_peers.isdisjoint(api.other_peers)
                 assert not any(it.done() and it.result() == 200 for it in posts)
-                for it in posts:
-                    it.cancel()
+                api.over.set()
                 await asyncio.gather(*posts, return_exceptions=True)
             await replica.stop()
 

@@ -13,7 +13,7 @@ from finetune_cli.cluster.kubectl import JOBS, Kubectl
 from finetune_cli.local.command_line import start
 from finetune_cli.terminal.commands import Deferred, new_parser
 from finetune_cli.terminal.exits import EPILOG, NO_INPUT, Refused, exit_code_of
-from finetune_cli.terminal.output import draw, say
+from finetune_cli.terminal.output import draw, say, show_unforeseen_errors_so
 
 ClusterCommand = Callable[[Kubectl, argparse.Namespace], int]
 
@@ -27,6 +27,7 @@ PLAN = Deferred(
 
 def main() -> None:
     """What `kubectl finetune` starts."""
+    show_unforeseen_errors_so()
     words = sys.argv[1:]
     options = _parser(words).parse_args(words)
     if options.command not in COMMANDS.values():

@@ -4,9 +4,10 @@
 import codecs
 import sys
 from io import BufferedReader, IncrementalNewlineDecoder
+from types import TracebackType
 from typing import TextIO
 
-from finetune_contract.printable import printable
+from finetune_contract.printable import indented, printable
 
 _PART_BYTES = 64 * 1024
 
@@ -31,6 +32,20 @@ def draw(picture: str, stream: TextIO) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(picture.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
+
+
+def show_unforeseen_errors_so() -> None:
+    """A traceback quotes what could not be handled, which may be anybody's text too."""
+    sys.excepthook = _tell_unforeseen
+
+
+def _tell_unforeseen(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    # Late: it is seldom needed.
+    import traceback
+
+    tell(indented("".join(traceback.format_exception(kind, error, trace)).strip()))
 
 
 def relay(source: BufferedReader, stream: TextIO) -> None:

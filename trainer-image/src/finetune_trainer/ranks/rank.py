@@ -6,6 +6,7 @@ Imports torch only inside `main`, so that even a broken installation ends in a r
 
 import atexit
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -47,6 +48,9 @@ def main(workspace: Workspace, rank: int) -> int:
             sys.modules[package] = None  # type: ignore[assignment] # import refuses it then
         from finetune_trainer.ranks.training import train
 
+        # torch and what comes with it never go, and each collection of garbage, between steps too,
+        # would look through them for half a second.
+        gc.freeze()
         result = train(settings, workspace, rank)
     except BaseException as error:
         failure = classify(error, Stage.TRAINING)
