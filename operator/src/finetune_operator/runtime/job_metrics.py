@@ -8,13 +8,12 @@ tenant writes a label but by the names of jobs, and no namespace's jobs take the
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from finetune_contract.notes import NoteReason
 from finetune_operator.objects import conditions
 from finetune_operator.objects.internal_error import has_internal_error
 from finetune_operator.objects.names import FINETUNE_JOBS, Phase
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
-from finetune_operator.runtime.metric_labels import PHASES, REASONS, label
+from finetune_operator.runtime.metric_labels import NOTE_REASONS, PHASES, REASONS, SEVERITIES, label
 from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.metrics import Sample
 
@@ -26,9 +25,6 @@ MAX_BYTES = 768 * 1024
 
 _BESIDE_NAMES = 64
 """Bytes of a line for its labels' names and its value."""
-
-KNOWN_NOTES = frozenset(reason.value for reason in NoteReason)
-OTHER_NOTES = "Other"
 
 FIGURES = {
     "step": "finetune_job_step",
@@ -101,7 +97,9 @@ def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:
             failures[namespace, label(reason, REASONS)] += 1
         for use in ("used", "wasted"):
             hours[namespace, use] += status.get("gpuHours", {}).get(use, 0)
-        notes.update((namespace, *kind) for kind in _kinds_of_notes(status))
+        for note in status.get("notes", ()):
+            severity = label(note.get("severity"), SEVERITIES)
+            notes[namespace, severity, label(note.get("reason"), NOTE_REASONS)] += 1
     for labels, count in phases.items():
         yield Sample("finetune_jobs", count, labels)
     for labels, count in failures.items():
@@ -110,13 +108,6 @@ def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:
         yield Sample("finetune_job_notes", count, labels)
     for labels, spent in hours.items():
         yield Sample("finetune_gpu_seconds", spent * 3600, labels)
-
-
-def _kinds_of_notes(status: Body) -> Iterator[tuple[str, str]]:
-    """Their severity and reason: as many as the trainer knows, since a pod may make up others."""
-    for note in status.get("notes", ()):
-        reason = note.get("reason", "")
-        yield note.get("severity", ""), reason if reason in KNOWN_NOTES else OTHER_NOTES
 
 
 def _figures(body: Body) -> Iterator[Sample]:
