@@ -28,6 +28,11 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
         "test_a_first_node_that_has_no_name_yet_is_told_in_the_end": (Reason.MASTER_NOT_FOUND,),
         "test_nodes_that_would_go_on_from_different_steps_do_not_begin": (Reason.RESUME_MISMATCH,),
     },
+    "trainer/attempt/test_notes.py": {
+        "test_a_run_that_would_leave_out_too_many_rows_fails_before_training": (
+            Reason.TOO_MANY_ROWS_LEFT_OUT,
+        ),
+    },
     "trainer/inputs/test_fetching.py": {
         "test_a_store_without_credentials_is_told_in_a_sentence": (Reason.CREDENTIALS_MISSING,),
         "test_a_folder_without_a_model_says_what_it_holds": (Reason.MODEL_NOT_FOUND,),

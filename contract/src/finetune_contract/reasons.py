@@ -193,6 +193,10 @@ class Reason(StrEnum):
     NOTHING_TRAINED = ("NothingTrained", Category.USER,
         "no token counts for the loss, or no weight has moved",
         "raise `max_length` or `learning_rate`")
+    TOO_MANY_ROWS_LEFT_OUT = ("TooManyRowsLeftOut", Category.USER,
+        ("how many rows can't be trained on, and why, where they are more than "
+        "`max_rows_left_out` allows"),
+        "correct the rows, or raise `max_rows_left_out`")
     WEIGHTS_UNMOVED = ("WeightsUnmoved", Category.USER,
         ("which of the trained tensors are still the base model's, although the gradient of the "
         "loss came through their layers; what was trained is kept"),

@@ -37,6 +37,7 @@ _OF_ATTEMPTS = frozenset(
         "attempt",
         "progress",
         "artifact",
+        "notes",
         "gpuHours",
         "attempts",
         "conditions",
@@ -87,6 +88,7 @@ def next_status(
         "answers": previous.get("answers"),
         "memory": _next_memory(previous.get("memory", {}), job, observed) or None,
         "artifact": artifact,
+        "notes": _next_notes(previous, observed),
         "failure": None if failure is None else _render_failure(failure, newest),
         "gpuHours": next_gpu_hours(gpu_hours, told, records),
         "attempts": records or None,
@@ -148,6 +150,17 @@ def _next_progress(previous: Mapping[str, Any], observed: Observed) -> Mapping[s
     if observed.outcome is None or observed.running is not None:
         return without_eta(previous)
     return without_eta(with_outcome(previous, observed.outcome, newest.number))
+
+
+def _next_notes(previous: Mapping[str, Any], observed: Observed) -> list[Manifest] | None:
+    """As the newest outcome says, or as was known before; those of an attempt that failed, or of
+    one that is over, are no longer about what is there."""
+    newest = observed.newest
+    if newest is None:
+        return None
+    if observed.outcome is None or newest.end is None:
+        return previous.get("notes")
+    return [note.to_document() for note in observed.outcome.notes] or None
 
 
 def _next_memory(
