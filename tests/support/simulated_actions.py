@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from finetune_contract.outcome import Category
-from finetune_operator.job.observe.verdict import has_ended
+from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.kube.cache import Kind
 from finetune_operator.objects.names import FINETUNE_JOBS, PODS, TRAINING_JOBS
 from support.factories import CONFIG, a_bad_outcome, a_good_outcome

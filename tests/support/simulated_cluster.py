@@ -5,8 +5,8 @@ import copy
 from typing import Any
 
 from finetune_contract.outcome import Category, Outcome
+from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.job.observe.pods import controller_uid
-from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import (
     CONFIG_MAPS,

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_contract.outcome import Category
+from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.job.observe.pods import controller_uid
-from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.spec import definition_of, key_of
 from finetune_operator.job.status.finished import is_finished

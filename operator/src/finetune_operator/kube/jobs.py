@@ -7,9 +7,9 @@ from itertools import product
 from typing import Any
 
 from finetune_operator.job.attempts import Result, parse_attempts
+from finetune_operator.job.observe.endings import has_ended, is_over
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid, lacks_pods
-from finetune_operator.job.observe.verdict import has_ended, is_over
 from finetune_operator.job.spec import key_of
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi

@@ -15,6 +15,7 @@ from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Attempt, Result, began_at, parse_attempts
 from finetune_operator.job.definitions import is_same_definition
+from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.job.observe.pods import (
     controller_uid,
     current_pods,
@@ -32,7 +33,7 @@ from finetune_operator.job.observe.queueing import (
     find_queue,
     find_queue_words,
 )
-from finetune_operator.job.observe.verdict import find_outcome, has_ended, judge_failure
+from finetune_operator.job.observe.verdict import find_outcome, judge_failure
 from finetune_operator.job.spec import FineTuneJob, is_accepted
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import (

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from finetune_operator.job.observe.verdict import has_ended, is_to_be_replaced
+from finetune_operator.job.observe.endings import has_ended, is_to_be_replaced
 from finetune_operator.objects import conditions
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time

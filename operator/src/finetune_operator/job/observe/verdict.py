@@ -19,17 +19,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import (
     Category,
-    ExitCode,
     Failure,
     Outcome,
     category_of_exit_code,
 )
 from finetune_contract.reasons import Reason
-from finetune_operator.objects.conditions import find, is_true
-from finetune_operator.objects.names import CONTAINER
+from finetune_operator.job.observe.endings import (
+    Ending,
+    find_ending,
+    is_to_be_replaced,
+    who_stopped,
+)
+from finetune_operator.objects.conditions import find
 from finetune_operator.objects.raw import Body
 
 # The Job controller's words: "Container trainer for pod ns/name failed with exit code 64 matching".
@@ -49,37 +52,9 @@ class Verdict:
     outcome: Outcome | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ending:
-    """How one pod ended."""
-
-    pod: Body
-    terminated: Body
-    outcome: Outcome | None
-
-    @property
-    def exit_code(self) -> int:
-        exit_code: int = self.terminated["exitCode"]
-        return exit_code
-
-    @property
-    def order(self) -> tuple[bool, str, bool, bool, str]:
-        """The smallest is heard."""
-        failure = self.outcome.failure if self.outcome else None
-        is_echo = failure is not None and failure.reason == Reason.PEER_LOST
-        names_culprit = failure is not None and failure.rank is not None and not is_echo
-        return (
-            not names_culprit,
-            self.terminated.get("finishedAt") or "",
-            self.outcome is not None,
-            is_echo,
-            self.pod["metadata"]["name"],
-        )
-
-
 def judge_failure(training_job: Body, pods: Sequence[Body]) -> Verdict:
     """The verdict on an attempt whose Job has failed."""
-    endings = [ending for ending in map(_find_ending, pods) if ending is not None]
+    endings = [ending for ending in map(find_ending, pods) if ending is not None]
     failed = [ending for ending in endings if ending.exit_code != 0]
     if training_job["spec"].get("completionMode") != "Indexed":
         failed = [ending for ending in failed if not is_to_be_replaced(ending.pod)] or failed
@@ -94,51 +69,14 @@ def find_outcome(pods: Sequence[Body]) -> Outcome | None:
     """What a succeeded attempt reported: the outcome with an artifact, else any."""
     outcomes = [
         ending.outcome
-        for ending in map(_find_ending, pods)
+        for ending in map(find_ending, pods)
         if ending is not None and ending.outcome is not None and ending.exit_code == 0
     ]
     with_artifact = [outcome for outcome in outcomes if outcome.artifact is not None]
     return next(iter(with_artifact + outcomes), None)
 
 
-def has_ended(pod: Body) -> bool:
-    """Whether nothing runs in this pod any more."""
-    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-
-
-def is_to_be_replaced(pod: Body) -> bool:
-    """Whether this pod has ended in a way that a single node's Job does not count as a failure:
-    as its podFailurePolicy has it."""
-    if pod.get("status", {}).get("phase") != "Failed":
-        return False
-    ending = _find_ending(pod)
-    is_interrupted = ending is not None and ending.exit_code == ExitCode.INTERRUPTED
-    return is_interrupted or _find_disruption(pod) is not None
-
-
-def is_over(training_job: Body) -> bool:
-    """Whether a Job has ended, and has no more pods."""
-    found = training_job.get("status", {}).get("conditions", ())
-    return is_true(found, "Complete") or is_true(found, "Failed")
-
-
-def _find_ending(pod: Body) -> _Ending | None:
-    for status in pod.get("status", {}).get("containerStatuses", ()):
-        terminated = status.get("state", {}).get("terminated")
-        if status.get("name") == CONTAINER and terminated is not None:
-            outcome = _read_outcome(terminated.get("message") or "")
-            return _Ending(pod=pod, terminated=terminated, outcome=outcome)
-    return None
-
-
-def _read_outcome(message: str) -> Outcome | None:
-    try:
-        return Outcome.from_json(message)
-    except InvalidDocument:
-        return None
-
-
-def _judge_ending(ending: _Ending) -> Verdict:
+def _judge_ending(ending: Ending) -> Verdict:
     outcome, exit_code = ending.outcome, ending.exit_code
     if outcome is not None and outcome.failure is not None:
         return Verdict(failure=outcome.failure, exit_code=exit_code, outcome=outcome)
@@ -147,7 +85,7 @@ def _judge_ending(ending: _Ending) -> Verdict:
             "the trainer was killed because the pod used more memory than its limit", MEMORY_REMEDY
         )
         return Verdict(failure=failure, exit_code=exit_code)
-    if stopped := _who_stopped(ending.pod):
+    if stopped := who_stopped(ending.pod):
         failure = Reason.POD_STOPPED.failure(
             f"the pod was stopped and could not finish saving: {stopped}",
             "raise spec.terminationGracePeriodSeconds if this happens again",
@@ -159,24 +97,11 @@ def _judge_ending(ending: _Ending) -> Verdict:
 
 
 def _judge_lost_pod(pod: Body) -> Verdict:
-    status, stopped = pod["status"], _who_stopped(pod)
+    status, stopped = pod["status"], who_stopped(pod)
     words = status.get("message") or stopped or "the pod failed and left no word"
     category = Category.INTERRUPTION if stopped else Category.INFRASTRUCTURE
     failure = Reason.POD_FAILED.failure(words, category=category)
     return Verdict(failure=_with_reason_of_kubernetes(failure, status))
-
-
-def _who_stopped(pod: Body) -> str | None:
-    """What stopped this pod from outside, or None where nobody did."""
-    if disruption := _find_disruption(pod):
-        return disruption.get("message") or disruption.get("reason") or "it was disrupted"
-    return "it was deleted" if "deletionTimestamp" in pod["metadata"] else None
-
-
-def _find_disruption(pod: Body) -> Body | None:
-    conditions = pod.get("status", {}).get("conditions", ())
-    disruption = find(conditions, "DisruptionTarget")
-    return disruption if disruption and disruption.get("status") == "True" else None
 
 
 def _judge_training_job(training_job: Body) -> Verdict:
