@@ -73,6 +73,8 @@ ANNOTATION_DIGEST = f"{GROUP}/definition-digest"
 ANNOTATION_ADJUSTMENTS = f"{GROUP}/adjustments"
 ANNOTATION_CONTENT = f"{GROUP}/content"
 """The sha256 of a child as the operator made it: by its name alone an older one is taken for it."""
+ANNOTATION_INDEX = "batch.kubernetes.io/job-completion-index"
+"""The Job controller's, on each pod of several nodes: which one it is."""
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 KUEUE_PREFIX = "kueue.x-k8s.io/"

@@ -24,6 +24,10 @@ QUOTED = (
     "at index 1"
 )
 
+EVICTED = {"reason": "Evicted", "message": "low on disk"}
+RUNNING = {"containerStatuses": [{"name": "trainer", "state": {"running": {}}}]}
+"""The last that a kubelet said, which can't say any more how it ended."""
+
 
 def words(category: Category = Category.INFRASTRUCTURE, **given: Any) -> str:
     return a_bad_outcome(category, **given).to_json()
@@ -94,7 +98,7 @@ def test_outcome_is_believed() -> None:
             id="deleted and too slow",
         ),
         pytest.param(
-            a_pod(phase="Failed", status={"reason": "Evicted", "message": "low on disk"}),
+            a_pod(phase="Failed", status={**EVICTED, **RUNNING}),
             Category.INFRASTRUCTURE,
             "Evicted",
             "low on disk",

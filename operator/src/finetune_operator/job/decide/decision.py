@@ -14,6 +14,7 @@ from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Result, count_failed, next_start
 from finetune_operator.job.decide.adjustments import adjustments_for_next, ran_out_of_memory
+from finetune_operator.job.decide.release import release_time
 from finetune_operator.job.decide.stops import (
     active_deadline,
     deadline_exceeded,
@@ -21,6 +22,7 @@ from finetune_operator.job.decide.stops import (
     find_stop,
 )
 from finetune_operator.job.observe.observation import Observed
+from finetune_operator.job.observe.waiting import WaitsOn
 from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.objects.names import JobReason, Phase
 from finetune_operator.objects.times import render_time
@@ -58,7 +60,7 @@ class Decision:
     stop: Failure | None = None
     """Why the attempt under way is to end: recorded now, carried out in the next pass."""
     job_to_delete: str | None = None
-    """The Job of an attempt that is to end, whose reason is recorded."""
+    """The Job of an attempt that is to end or has ended; the reason is recorded."""
     is_repaired: bool = False
     """Whether what the pods need is made again, where it is missing."""
     check_again_in: timedelta | None = None
@@ -68,9 +70,25 @@ class Decision:
 def decide(job: FineTuneJob, observed: Observed, now: datetime) -> Decision:
     """The first rule that has something to say; asked again when time alone is a reason to stop."""
     found = (decision for rule in RULES if (decision := rule(job, observed, now)) is not None)
-    decision, due = next(found), find_next_stop(job, observed, now)
-    is_over = decision.phase in FINISHED
-    if due is None or is_over or decision.check_again_in == timedelta():
+    decision = next(found)
+    if decision.phase in FINISHED or decision.check_again_in == timedelta():
+        return decision
+    return _not_later(
+        _with_release(decision, observed, now), find_next_stop(job, observed, now), now
+    )
+
+
+def _with_release(decision: Decision, observed: Observed, now: datetime) -> Decision:
+    """With the end of a Job whose attempt has ended, and whose pods still hold GPUs."""
+    if observed.held is None or decision.job_to_delete is not None:
+        return decision
+    if now < (due := release_time(observed.held)):
+        return _not_later(decision, due, now)
+    return replace(decision, job_to_delete=observed.held.job_name)
+
+
+def _not_later(decision: Decision, due: datetime | None, now: datetime) -> Decision:
+    if due is None:
         return decision
     wait = due - now
     return replace(decision, check_again_in=min(decision.check_again_in or wait, wait))
@@ -135,7 +153,9 @@ def when_succeeded(job: FineTuneJob, observed: Observed, now: datetime) -> Decis
     return Decision(
         phase=Phase.SUCCEEDED,
         reason=JobReason.SUCCEEDED,
-        message=f"attempt {newest.number} finished the run{note and f': {note}'}",
+        message=_joined(
+            f"attempt {newest.number} finished the run{note and f': {note}'}", observed.companions
+        ),
     )
 
 
@@ -154,7 +174,7 @@ def when_failed_for_good(job: FineTuneJob, observed: Observed, now: datetime) ->
     return Decision(
         phase=Phase.FAILED,
         reason=failure.reason,
-        message=f"{failure.message}{tried}{remedy}",
+        message=_joined(f"{failure.message}{tried}{remedy}", observed.companions),
         failure=failure,
     )
 
@@ -194,9 +214,10 @@ def when_retry_is_not_due(job: FineTuneJob, observed: Observed, now: datetime) -
     return Decision(
         phase=Phase.RETRYING,
         reason=failure.reason,
-        message=(
+        message=_joined(
             f"attempt {newest.number} {ended} ({failure.message}); "
-            f"attempt {newest.number + 1} starts at {render_time(start)}"
+            f"attempt {newest.number + 1} starts at {render_time(start)}",
+            observed.companions,
         ),
         check_again_in=start - now,
     )
@@ -206,7 +227,10 @@ def when_old_pods_linger(job: FineTuneJob, observed: Observed, now: datetime) ->
     """Two trainers at a time would write checkpoints of the same run."""
     if not observed.lingering_pods or observed.running is not None:
         return None
-    waiting = f"waiting for earlier pods to save and end: {', '.join(observed.lingering_pods)}"
+    waiting = _joined(
+        f"waiting for earlier pods to save and end: {', '.join(observed.lingering_pods)}",
+        observed.companions,
+    )
     return Decision(
         phase=Phase.PENDING if observed.newest is None else Phase.RETRYING,
         reason=JobReason.NODE_NOT_READY if observed.silent_nodes else JobReason.WAITING,
@@ -257,12 +281,14 @@ def when_pods_do_not_run(job: FineTuneJob, observed: Observed, now: datetime) ->
     if observed.started_pods >= job.resources.nodes:
         return None
     since = observed.waiting_since
+    is_long = since is not None and now >= since + REPAIR
+    may_lack_ours = observed.waits_on is WaitsOn.MISSING_VOLUME
     return Decision(
         phase=Phase.STARTING,
         reason=JobReason.PODS_NOT_RUNNING,
-        message=observed.waiting_for or _count_pods(observed.started_pods, job),
+        message=observed.waiting_for or _tell_standing(job, observed, is_long),
         # A Service or ConfigMap that somebody deleted: no pod starts without.
-        is_repaired=not observed.waiting_for and since is not None and now >= since + REPAIR,
+        is_repaired=is_long and (not observed.waiting_for or may_lack_ours),
         # Seldom and more seldom: thousands of jobs may wait for hours.
         check_again_in=(
             None if since is None else min(max(REPAIR, now - since), LONGEST_REPAIR_PERIOD)
@@ -324,6 +350,15 @@ def _with_silence(message: str, observed: Observed) -> str:
     advice = "the job goes on by itself when the node is back; if it never will be, its Node object"
     told = f"{observed.silent_nodes}; {advice} is to be deleted"
     return f"{message}; {told}" if message else told
+
+
+def _tell_standing(job: FineTuneJob, observed: Observed, is_long: bool) -> str:
+    """How far pods have got is of interest only where they take long."""
+    return _joined(_count_pods(observed.started_pods, job), observed.standing if is_long else "")
+
+
+def _joined(message: str, more: str) -> str:
+    return f"{message}; {more}" if more else message
 
 
 def _count_pods(started: int, job: FineTuneJob) -> str:

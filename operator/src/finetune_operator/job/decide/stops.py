@@ -77,12 +77,12 @@ def when_pods_did_not_start(job: FineTuneJob, observed: Observed, now: datetime)
     deadline = start_deadline(job, observed)
     if job.start_deadline is None or deadline is None or now < deadline:
         return None
-    words = observed.waiting_for or "no pod was made: see the events of its Job"
+    words = observed.waiting_for or observed.standing or "no pod was made: see the Job's events"
     return Reason.PODS_NOT_STARTED.failure(
         f"{observed.started_pods} of {job.resources.nodes} pods ran after "
         f"{render_duration(job.start_deadline.total_seconds())}: {words}",
-        "ask for less, let a queue hold the job back until there is room, or raise "
-        "spec.startDeadlineSeconds",
+        observed.waits_on.remedy,
+        category=observed.waits_on.category,
     )
 
 

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a pod is read: whether and how its trainer ended, and who stopped it. No I/O here.
 
-The one reader of a pod's container states; what they mean for the attempt is `verdict`'s.
+What that means for the attempt is `verdict`'s.
 """
 
 from dataclasses import dataclass
 
 from finetune_contract.documents import InvalidDocument
-from finetune_contract.outcome import ExitCode, Outcome
+from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_contract.reasons import Reason
+from finetune_operator.job.observe.containers import read_containers
 from finetune_operator.objects.conditions import find, is_true
-from finetune_operator.objects.names import CONTAINER
+from finetune_operator.objects.names import ANNOTATION_INDEX
 from finetune_operator.objects.raw import Body
 
 
@@ -28,6 +29,30 @@ class Ending:
         return exit_code
 
     @property
+    def is_good(self) -> bool:
+        """An outcome that can be read decides, whatever came after it; else the exit code does."""
+        return self.exit_code == 0 if self.outcome is None else self.outcome.failure is None
+
+    @property
+    def end(self) -> str:
+        return self.terminated.get("finishedAt") or ""
+
+    @property
+    def index(self) -> str:
+        """Of its node among several; a single one has none."""
+        metadata = self.pod["metadata"]
+        named = metadata.get("annotations", {}).get(ANNOTATION_INDEX)
+        return named or metadata.get("labels", {}).get(ANNOTATION_INDEX) or metadata["name"]
+
+    @property
+    def was_asked_to_stop(self) -> bool:
+        """Whether it ended only because somebody ended it."""
+        failure = self.outcome.failure if self.outcome else None
+        if failure is not None:
+            return failure.category is Category.INTERRUPTION
+        return self.exit_code == ExitCode.INTERRUPTED or who_stopped(self.pod) is not None
+
+    @property
     def order(self) -> tuple[bool, str, bool, bool, str]:
         """The smallest is heard."""
         failure = self.outcome.failure if self.outcome else None
@@ -35,7 +60,7 @@ class Ending:
         names_culprit = failure is not None and failure.rank is not None and not is_echo
         return (
             not names_culprit,
-            self.terminated.get("finishedAt") or "",
+            self.end,
             self.outcome is not None,
             is_echo,
             self.pod["metadata"]["name"],
@@ -63,13 +88,19 @@ def is_over(training_job: Body) -> bool:
     return is_true(found, "Complete") or is_true(found, "Failed")
 
 
+def is_kept(pod: Body) -> bool:
+    """Whether others keep this pod, whose trainer has ended, and nobody has begun to end it."""
+    is_going = "deletionTimestamp" in pod["metadata"]
+    return not has_ended(pod) and not is_going
+
+
 def find_ending(pod: Body) -> Ending | None:
-    for status in pod.get("status", {}).get("containerStatuses", ()):
-        terminated = status.get("state", {}).get("terminated")
-        if status.get("name") == CONTAINER and terminated is not None:
-            outcome = _read_outcome(terminated.get("message") or "")
-            return Ending(pod=pod, terminated=terminated, outcome=outcome)
-    return None
+    """How the trainer of this pod ended; None where it has not, or nobody knows."""
+    trainer = next((found for found in read_containers(pod) if found.is_trainer), None)
+    if trainer is None or trainer.terminated is None or not trainer.has_run:
+        return None
+    outcome = _read_outcome(trainer.terminated.get("message") or "")
+    return Ending(pod=pod, terminated=trainer.terminated, outcome=outcome)
 
 
 def _read_outcome(message: str) -> Outcome | None:
