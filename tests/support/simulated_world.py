@@ -48,7 +48,7 @@ class World(SimulatedCluster):
         self.cache = ObjectCache()
         self.api = SimulatedApi(self.etcd, self.stamp)
         self.api.on_create = self._check_creation
-        self.cluster = KubeCluster(self.api, self.cache)
+        self.cluster = KubeCluster(self.api, self.cache, lambda: self.clock + self.skew)
         self.heard = dict.fromkeys(Kind, len(self.etcd.events))
         asyncio.run(fill_cache(self.api, self.cache))
         self.is_due, self.due = True, None

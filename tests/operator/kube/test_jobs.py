@@ -19,7 +19,7 @@ from finetune_operator.objects.names import (
     TRAINING_JOBS,
     JobKey,
 )
-from support.factories import SETTINGS, a_job, a_job_body, a_pod, a_training_job, an_attempt
+from support.factories import NOW, SETTINGS, a_job, a_job_body, a_pod, a_training_job, an_attempt
 from support.fake_api import FakeApi
 
 KEY = JobKey(namespace="team", label="balloon")
@@ -30,7 +30,7 @@ Answer = TypeVar("Answer")
 class World:
     def __init__(self) -> None:
         self.api, self.cache = FakeApi(), ObjectCache()
-        self.cluster = KubeCluster(self.api, self.cache)
+        self.cluster = KubeCluster(self.api, self.cache, lambda: NOW)
 
     def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         return asyncio.run(work)

@@ -162,7 +162,7 @@ class Replica:
 
     async def _lead(self, leadership: Leadership) -> None:
         api = self._api.fenced(leadership.check)
-        cluster = KubeCluster(api, self._cache)
+        cluster = KubeCluster(api, self._cache, _now)
         schedules = KubeSchedules(api, self._cache)
         find_model = self._models.find
         worker = Worker(
