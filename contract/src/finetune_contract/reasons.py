@@ -322,6 +322,10 @@ class Reason(StrEnum):
     CONTAINER_START_FAILED = ("ContainerStartFailed", Category.INFRASTRUCTURE,
         "why the container runtime could not start the trainer, in its words",
         "look at `spec.image`, and at the container runtime of the node")
+    INTERRUPTED_TOO_OFTEN = ("InterruptedTooOften", (Category.USER, Category.PLATFORM),
+        ("how often one cause has ended the pods in a row without a step gained (5 evictions, 10 "
+        "others), and the last one's words"),
+        "what that cause asks for: more disk or memory, a higher priority, a checkpoint in time")
     POD_STOPPED = ("PodStopped", Category.INTERRUPTION,
         "what stopped the pod before it had saved",
         "raise `spec.terminationGracePeriodSeconds` if this happens again")

@@ -112,6 +112,7 @@ class JobReason(StrEnum):
     ADMITTED = "Admitted"
     RESUMED = "Resumed"
     STOPPING = "Stopping"
+    INTERRUPTED = "Interrupted"
     ATTEMPT_STARTED = "AttemptStarted"
     PODS_NOT_RUNNING = "PodsNotRunning"
     NODE_NOT_READY = "NodeNotReady"

@@ -12,7 +12,13 @@ from typing import Any
 from finetune_contract.outcome import Category, Failure
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
-from finetune_operator.job.attempts import Result, count_failed, next_start
+from finetune_operator.job.attempts import (
+    Result,
+    count_failed,
+    interruptions_at_end,
+    next_start,
+    refused_since,
+)
 from finetune_operator.job.decide.adjustments import adjustments_for_next, ran_out_of_memory
 from finetune_operator.job.decide.release import release_time
 from finetune_operator.job.decide.stops import (
@@ -20,7 +26,9 @@ from finetune_operator.job.decide.stops import (
     deadline_exceeded,
     find_next_stop,
     find_stop,
+    not_started,
 )
+from finetune_operator.job.interruptions import judge_in_vain
 from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.observe.waiting import WaitsOn
 from finetune_operator.job.spec import FineTuneJob
@@ -179,18 +187,44 @@ def when_failed_for_good(job: FineTuneJob, observed: Observed, now: datetime) ->
     )
 
 
+def when_interrupted_in_vain(
+    job: FineTuneJob, observed: Observed, now: datetime
+) -> Decision | None:
+    """Between two attempts; one that runs is ended first."""
+    failure = judge_in_vain(interruptions_at_end(observed.attempts))
+    if observed.newest is None or observed.running is not None or failure is None:
+        return None
+    return _failed_for(failure, observed)
+
+
+def when_refused_for_too_long(
+    job: FineTuneJob, observed: Observed, now: datetime
+) -> Decision | None:
+    """As for pods that wait: a node that refuses them does not start them either."""
+    since, newest = refused_since(observed.attempts), observed.newest
+    is_over = (
+        since is not None and job.start_deadline is not None and (now >= since + job.start_deadline)
+    )
+    if newest is None or newest.failure is None or observed.running is not None or not is_over:
+        return None
+    return _failed_for(not_started(job, newest.failure.message, 0, WaitsOn.NODE), observed)
+
+
+def _failed_for(failure: Failure, observed: Observed) -> Decision:
+    return Decision(
+        phase=Phase.FAILED,
+        reason=failure.reason,
+        message=_joined(f"{failure.message}. Remedy: {failure.remedy}", observed.companions),
+        failure=failure,
+    )
+
+
 def when_time_is_up(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
     """Between two attempts; one that runs is ended first."""
     deadline = active_deadline(job, observed)
     if observed.running is not None or deadline is None or now < deadline:
         return None
-    failure = deadline_exceeded(job)
-    return Decision(
-        phase=Phase.FAILED,
-        reason=failure.reason,
-        message=f"{failure.message}. Remedy: {failure.remedy}",
-        failure=failure,
-    )
+    return _failed_for(deadline_exceeded(job), observed)
 
 
 def when_suspended(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
@@ -211,6 +245,8 @@ def when_retry_is_not_due(job: FineTuneJob, observed: Observed, now: datetime) -
         return None
     failure = newest.failure or UNEXPLAINED
     ended = "was interrupted" if newest.result is Result.INTERRUPTED else "failed"
+    if newest.never_started:
+        ended = "did not start"
     return Decision(
         phase=Phase.RETRYING,
         reason=failure.reason,
@@ -354,7 +390,10 @@ def _with_silence(message: str, observed: Observed) -> str:
 
 def _tell_standing(job: FineTuneJob, observed: Observed, is_long: bool) -> str:
     """How far pods have got is of interest only where they take long."""
-    return _joined(_count_pods(observed.started_pods, job), observed.standing if is_long else "")
+    last = observed.running.interruptions[-1:] if observed.running is not None else ()
+    interrupted = "; ".join(f"pod {it.pod} was interrupted by {it.words}" for it in last)
+    counted = _joined(_count_pods(observed.started_pods, job), interrupted)
+    return _joined(counted, observed.standing if is_long else "")
 
 
 def _joined(message: str, more: str) -> str:
@@ -372,6 +411,8 @@ RULES = (
     when_rejected,
     when_succeeded,
     when_failed_for_good,
+    when_interrupted_in_vain,
+    when_refused_for_too_long,
     when_time_is_up,
     when_suspended,
     when_retry_is_not_due,

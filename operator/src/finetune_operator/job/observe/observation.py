@@ -12,11 +12,12 @@ from typing import Any
 from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_contract.outcome import Outcome
 from finetune_contract.progress import TrainerPhase
-from finetune_operator.job.attempts import Attempt, began_at, parse_attempts
+from finetune_operator.job.attempts import Attempt, began_at, parse_attempts, refused_since
 from finetune_operator.job.definitions import is_same_definition
 from finetune_operator.job.observe.attempt_end import bring_up_to_date
 from finetune_operator.job.observe.containers import has_trainer_started, tell_companions
 from finetune_operator.job.observe.endings import is_over
+from finetune_operator.job.observe.interrupted_pods import with_interruptions
 from finetune_operator.job.observe.pods import (
     controller_uid,
     current_pods,
@@ -144,7 +145,11 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
         if seen.gpus is None and seen.definition == job.definition:
             # Its record was never written (a crash), nor was that of an older operator.
             seen = replace(seen, gpus=job.resources.gpus)
-        attempts.append(_with_progress(seen, progress, outcome))
+        seen = _with_progress(seen, progress, outcome)
+        if known.end is None:
+            own = [] if training_job is None else pods_of(training_job, children.pods)
+            seen = with_interruptions(seen, training_job, own, progress)
+        attempts.append(seen)
     last = attempts[-1] if attempts else None
     is_running = last is not None and last.end is None
     current_job = own_jobs.get(last.name) if last is not None and is_running else None
@@ -152,6 +157,9 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     # The time that a further attempt waits for its first turn is the job's own.
     was_admitted = last is not None and last.admitted is not None
     wanted = current_pods(current_job, children.pods)
+    waits_since = waiting_since(
+        current_job, wanted, has_run=last is not None and last.pods_started is not None
+    )
     wait = find_wait(wanted, children.complaint, children.pod_events)
     told = _with_steps_lost(attempts)
     other = [told.index(it) for it in told if it.definition not in ("", job.definition)]
@@ -167,9 +175,7 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
         queue=find_queue(current_job),
         queue_words=find_queue_words(children.workload),
         is_going=bool(current_job and "deletionTimestamp" in current_job["metadata"]),
-        waiting_since=waiting_since(
-            current_job, wanted, has_run=last is not None and last.pods_started is not None
-        ),
+        waiting_since=waits_since and (refused_since(attempts[:-1]) or waits_since),
         started_pods=sum(map(has_trainer_started, wanted)),
         waiting_for=wait.complaint,
         waits_on=wait.on,
