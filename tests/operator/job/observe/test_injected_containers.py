@@ -155,21 +155,22 @@ class TestSeveralNodes:
 
         assert tell(watch(*pods, nodes=2))[:2] == (Phase.FAILED, "ModelNotFound")
 
-    def test_a_sidecar_that_fails_on_one_node_and_so_ends_the_others_is_named(self) -> None:
-        saved = a_bad_outcome(Category.INTERRUPTION, reason="Interrupted").to_json()
-        pods = [
-            a_node(0, ended(143, saved), a_sidecar(ended(0)), metadata=GOING),
-            a_node(1, ended(0), a_sidecar(ended(1, "no route to the control plane"))),
-        ]
-        job = a_training_job(ended="Failed", message="Job has reached the backoff limit", nodes=2)
 
-        observed = watch(*pods, training_job=job, nodes=2)
+def test_a_sidecar_that_fails_on_one_node_and_so_ends_the_others_is_named() -> None:
+    saved = a_bad_outcome(Category.INTERRUPTION, reason="Interrupted").to_json()
+    pods = [
+        a_node(0, ended(143, saved), a_sidecar(ended(0)), metadata=GOING),
+        a_node(1, ended(0), a_sidecar(ended(1, "no route to the control plane"))),
+    ]
+    job = a_training_job(ended="Failed", message="Job has reached the backoff limit", nodes=2)
 
-        assert observed.newest is not None
-        assert observed.newest.failure is not None
-        assert observed.newest.failure.reason == "SidecarFailed"
-        assert "istio-proxy of pod balloon-1-1 ended" in observed.newest.failure.message
-        assert "no route to the control plane" in observed.newest.failure.message
+    observed = watch(*pods, training_job=job, nodes=2)
+
+    assert observed.newest is not None
+    assert observed.newest.failure is not None
+    assert observed.newest.failure.reason == "SidecarFailed"
+    assert "istio-proxy of pod balloon-1-1 ended" in observed.newest.failure.message
+    assert "no route to the control plane" in observed.newest.failure.message
 
 
 def a_node(index: int, state: Any, *others: Any, metadata: Any = None) -> Body:
