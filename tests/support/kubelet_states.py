@@ -160,7 +160,15 @@ def scenes(draw: st.DrawFn) -> Scene:
     else:
         made = draw(st.integers(0, nodes))
         found = [draw(pods(f"balloon-1-{index}", index)) for index in range(made)]
-    return Scene(nodes=nodes, training_job=_job(draw, nodes, found), pods=tuple(found))
+    job = _job(draw, nodes, found)
+    if job["status"]["conditions"]:
+        # It ends what is left before it says so.
+        found = [pod if has_ended(pod) else _going(pod) for pod in found]
+    return Scene(nodes=nodes, training_job=job, pods=tuple(found))
+
+
+def _going(pod: Body) -> Body:
+    return {**pod, "metadata": {**pod["metadata"], **GOING}}
 
 
 def _replaced(draw: st.DrawFn) -> list[Body]:

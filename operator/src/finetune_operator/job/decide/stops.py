@@ -80,7 +80,7 @@ def when_pods_did_not_start(job: FineTuneJob, observed: Observed, now: datetime)
     deadline = start_deadline(job, observed)
     if job.start_deadline is None or deadline is None or now < deadline:
         return None
-    words = observed.waiting_for or observed.standing or "no pod was made: see the Job's events"
+    words = observed.waiting_for or observed.standing or "nobody says why"
     return not_started(job, words, observed.started_pods, observed.waits_on)
 
 

@@ -93,7 +93,7 @@ def has_trainer_started(pod: Body) -> bool:
     trainers = [found for found in read_containers(pod) if found.is_trainer]
     if trainers:
         return any(trainer.has_run for trainer in trainers)
-    return pod.get("status", {}).get("phase", "Pending") != "Pending"
+    return pod.get("status", {}).get("phase") in ("Running", "Succeeded", "Unknown")
 
 
 def has_anything_run(pod: Body) -> bool:

@@ -160,7 +160,9 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     waits_since = waiting_since(
         current_job, wanted, has_run=last is not None and last.pods_started is not None
     )
-    wait = find_wait(wanted, children.complaint, children.pod_events)
+    parallelism = current_job["spec"].get("parallelism", 1) if current_job and waits_since else 0
+    missing = max(0, parallelism - len(wanted))
+    wait = find_wait(wanted, missing, children.complaint, children.pod_events)
     told = _with_steps_lost(attempts)
     other = [told.index(it) for it in told if it.definition not in ("", job.definition)]
     changed = max(other, default=-1) + 1

@@ -72,14 +72,21 @@ def needs_events(pod: Body) -> bool:
     return is_waiting(pod) and is_bound and next(_complaints(pod), None) is None
 
 
-def find_wait(pods: Sequence[Body], refusal: str, events: Words) -> Wait:
-    """The first complaint about a pod, or that one could not be made; else where the first is."""
+def find_wait(pods: Sequence[Body], missing: int, refusal: str, events: Words) -> Wait:
+    """The first complaint about a pod, or that one could not be made; else where the first is.
+
+    `missing` is how many pods are to be made yet.
+    """
     waiting = [pod for pod in pods if is_waiting(pod)]
     for pod in waiting:
         if (wait := _find_complaint(pod, events)) is not None:
             return wait
     if refusal:
         return Wait(complaint=f"a pod could not be made: {refusal}", on=WaitsOn.PERMISSION)
+    if missing and not waiting:
+        made = f"{len(pods)} of {len(pods) + missing} pods were made"
+        words = made if pods else "no pod was made"
+        return Wait(standing=f"{words}: see the events of the Job", on=WaitsOn.PERMISSION)
     return _find_standing(waiting[0]) if waiting else Wait()
 
 
