@@ -153,10 +153,11 @@ class Stage:
         status = {"phase": "Running", "conditions": well, "containerStatuses": [container]}
         self._play(pod, status)
 
-    def evict(self, pod: dict[str, Any]) -> None:
+    def evict(self, pod: dict[str, Any], message: str = "") -> None:
         """As the kubelet does under pressure."""
         why = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
-        self._play(pod, {"phase": "Failed", "reason": "Evicted", "conditions": [why]})
+        status = {"phase": "Failed", "reason": "Evicted", "message": message, "conditions": [why]}
+        self._play(pod, status)
 
     def _play(self, pod: dict[str, Any], status: dict[str, Any]) -> None:
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}/status"
