@@ -46,12 +46,12 @@ class Seen:
         """Whether the containers after it can't start yet."""
         if self.is_native_sidecar:
             return not self.is_started
-        return self.state.get("terminated", {}).get("exitCode") != 0
+        return bool(self.state.get("terminated", {}).get("exitCode") != 0)
 
     @property
     def has_failed(self) -> bool:
         is_bad = self.state.get("terminated", {}).get("exitCode", 0) != 0
-        return is_bad and not self.is_native_sidecar
+        return bool(is_bad and not self.is_native_sidecar)
 
     def render(self) -> dict[str, Any]:
         has_run = "waiting" not in self.state

@@ -8,7 +8,8 @@ import pytest
 
 from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Attempt, Result, parse_attempts, render_attempts
-from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.decide.next_step import Decision
 from finetune_operator.job.interruptions import Interruption
 from finetune_operator.job.observe.observation import Children, Observed, observe
 from finetune_operator.job.status.events import build_event, find_turning_points

@@ -14,7 +14,8 @@ from finetune_operator.job.attempts import (
     next_start,
     render_attempts,
 )
-from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.decide.next_step import Decision
 from finetune_operator.job.observe.observation import Children, Observed, observe
 from finetune_operator.objects.names import Phase
 from finetune_operator.objects.raw import Body

@@ -11,7 +11,8 @@ from typing import Any
 
 from finetune_operator.job.attempts import parse_attempts
 from finetune_operator.job.cluster import JobCluster
-from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.decide.next_step import Decision
 from finetune_operator.job.decide.release import release_time
 from finetune_operator.job.definitions import is_whole, read_definition
 from finetune_operator.job.manifests import build_attempt

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from finetune_operator.job.observe.pods import pods_of
-from finetune_operator.job.observe.waiting import Words, needs_events
+from finetune_operator.job.observe.waiting import PodWords, needs_events
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import EVENTS
@@ -24,7 +24,7 @@ MOST_WORDS = 3
 
 async def find_pod_words(
     api: KubeApi, training_job: Body, pods: Sequence[Body], now: datetime
-) -> Words:
+) -> PodWords:
     """What Events say of the Job's pods that wait without a word in their status."""
     silent = [pod for pod in pods_of(training_job, pods) if needs_events(pod)]
     late = [pod for pod in silent if now >= _bound_since(pod) + ORDINARY]

@@ -38,7 +38,10 @@ def test_there_is_always_one_decision_the_first_that_a_rule_makes(
 
     found = [rule(job, observed, now) for rule in RULES]
     first = next(made for made in found if made is not None)
-    assert replace(decision, check_again_in=first.check_again_in) == first
+    same = {"check_again_in": first.check_again_in, "job_to_delete": first.job_to_delete}
+    assert replace(decision, **same) == first
+    held = observed.held.job_name if observed.held is not None else None
+    assert decision.job_to_delete in (first.job_to_delete, held)
     assert decision.message
     assert decision.reason
 

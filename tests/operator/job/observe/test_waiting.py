@@ -7,7 +7,8 @@ import pytest
 
 from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import render_attempts
-from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.decide.next_step import Decision
 from finetune_operator.job.observe.observation import Children, observe
 from finetune_operator.objects.names import Phase
 from finetune_operator.objects.raw import Body

@@ -4,31 +4,29 @@
 A new behaviour is one rule, one entry, one test table.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from finetune_contract.outcome import Category, Failure
+from finetune_contract.outcome import Category
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import (
     Result,
     count_failed,
-    interruptions_at_end,
     next_start,
-    refused_since,
 )
 from finetune_operator.job.decide.adjustments import adjustments_for_next, ran_out_of_memory
+from finetune_operator.job.decide.giving_up import (
+    when_interrupted_in_vain,
+    when_refused_for_too_long,
+    when_time_is_up,
+)
+from finetune_operator.job.decide.next_step import Decision, joined
 from finetune_operator.job.decide.release import release_time
 from finetune_operator.job.decide.stops import (
-    active_deadline,
-    deadline_exceeded,
     find_next_stop,
     find_stop,
-    not_started,
 )
-from finetune_operator.job.interruptions import judge_in_vain
 from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.observe.waiting import WaitsOn
 from finetune_operator.job.spec import FineTuneJob
@@ -51,28 +49,6 @@ REPAIR = timedelta(seconds=20)
 """How long pods may take to start before it is looked after what they need."""
 
 LONGEST_REPAIR_PERIOD = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What a job is said to be doing, and what is done about it."""
-
-    phase: Phase
-    reason: str
-    message: str
-    attempt_to_start: int | None = None
-    adjustments: Mapping[str, Any] = field(default_factory=dict)
-    """What that attempt sets otherwise than the config."""
-    failure: Failure | None = None
-    """Why the job has failed for good."""
-    stop: Failure | None = None
-    """Why the attempt under way is to end: recorded now, carried out in the next pass."""
-    job_to_delete: str | None = None
-    """The Job of an attempt that is to end or has ended; the reason is recorded."""
-    is_repaired: bool = False
-    """Whether what the pods need is made again, where it is missing."""
-    check_again_in: timedelta | None = None
-    """When something is due that no event will tell of."""
 
 
 def decide(job: FineTuneJob, observed: Observed, now: datetime) -> Decision:
@@ -161,7 +137,7 @@ def when_succeeded(job: FineTuneJob, observed: Observed, now: datetime) -> Decis
     return Decision(
         phase=Phase.SUCCEEDED,
         reason=JobReason.SUCCEEDED,
-        message=_joined(
+        message=joined(
             f"attempt {newest.number} finished the run{note and f': {note}'}", observed.companions
         ),
     )
@@ -182,49 +158,9 @@ def when_failed_for_good(job: FineTuneJob, observed: Observed, now: datetime) ->
     return Decision(
         phase=Phase.FAILED,
         reason=failure.reason,
-        message=_joined(f"{failure.message}{tried}{remedy}", observed.companions),
+        message=joined(f"{failure.message}{tried}{remedy}", observed.companions),
         failure=failure,
     )
-
-
-def when_interrupted_in_vain(
-    job: FineTuneJob, observed: Observed, now: datetime
-) -> Decision | None:
-    """Between two attempts; one that runs is ended first."""
-    failure = judge_in_vain(interruptions_at_end(observed.attempts))
-    if observed.newest is None or observed.running is not None or failure is None:
-        return None
-    return _failed_for(failure, observed)
-
-
-def when_refused_for_too_long(
-    job: FineTuneJob, observed: Observed, now: datetime
-) -> Decision | None:
-    """As for pods that wait: a node that refuses them does not start them either."""
-    since, newest = refused_since(observed.attempts), observed.newest
-    is_over = (
-        since is not None and job.start_deadline is not None and (now >= since + job.start_deadline)
-    )
-    if newest is None or newest.failure is None or observed.running is not None or not is_over:
-        return None
-    return _failed_for(not_started(job, newest.failure.message, 0, WaitsOn.NODE), observed)
-
-
-def _failed_for(failure: Failure, observed: Observed) -> Decision:
-    return Decision(
-        phase=Phase.FAILED,
-        reason=failure.reason,
-        message=_joined(f"{failure.message}. Remedy: {failure.remedy}", observed.companions),
-        failure=failure,
-    )
-
-
-def when_time_is_up(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
-    """Between two attempts; one that runs is ended first."""
-    deadline = active_deadline(job, observed)
-    if observed.running is not None or deadline is None or now < deadline:
-        return None
-    return _failed_for(deadline_exceeded(job), observed)
 
 
 def when_suspended(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
@@ -250,7 +186,7 @@ def when_retry_is_not_due(job: FineTuneJob, observed: Observed, now: datetime) -
     return Decision(
         phase=Phase.RETRYING,
         reason=failure.reason,
-        message=_joined(
+        message=joined(
             f"attempt {newest.number} {ended} ({failure.message}); "
             f"attempt {newest.number + 1} starts at {render_time(start)}",
             observed.companions,
@@ -263,7 +199,7 @@ def when_old_pods_linger(job: FineTuneJob, observed: Observed, now: datetime) ->
     """Two trainers at a time would write checkpoints of the same run."""
     if not observed.lingering_pods or observed.running is not None:
         return None
-    waiting = _joined(
+    waiting = joined(
         f"waiting for earlier pods to save and end: {', '.join(observed.lingering_pods)}",
         observed.companions,
     )
@@ -392,12 +328,8 @@ def _tell_standing(job: FineTuneJob, observed: Observed, is_long: bool) -> str:
     """How far pods have got is of interest only where they take long."""
     last = observed.running.interruptions[-1:] if observed.running is not None else ()
     interrupted = "; ".join(f"pod {it.pod} was interrupted by {it.words}" for it in last)
-    counted = _joined(_count_pods(observed.started_pods, job), interrupted)
-    return _joined(counted, observed.standing if is_long else "")
-
-
-def _joined(message: str, more: str) -> str:
-    return f"{message}; {more}" if more else message
+    counted = joined(_count_pods(observed.started_pods, job), interrupted)
+    return joined(counted, observed.standing if is_long else "")
 
 
 def _count_pods(started: int, job: FineTuneJob) -> str:

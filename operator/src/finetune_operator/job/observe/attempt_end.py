@@ -12,7 +12,7 @@ from finetune_contract.outcome import Category, Failure, Outcome
 from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Attempt, Result
 from finetune_operator.job.observe.pods import first_start, pods_of, start_time
-from finetune_operator.job.observe.verdict import Success, Verdict, judge
+from finetune_operator.job.observe.verdict import Succeeded, Verdict, judge
 from finetune_operator.objects import conditions
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
@@ -42,7 +42,7 @@ def bring_up_to_date(
     if verdict is None:
         return attempt, None
     end = _end_of(training_job, verdict, now)
-    if isinstance(verdict, Success):
+    if isinstance(verdict, Succeeded):
         return _succeeded(attempt, end), verdict.outcome
     ended = _failed(attempt, _failure_of(attempt, training_job, verdict), end)
     if verdict.outcome is not None:
@@ -51,7 +51,7 @@ def bring_up_to_date(
     return replace(ended, exit_code=verdict.exit_code), verdict.outcome
 
 
-def _end_of(training_job: Body, verdict: Success | Verdict, now: datetime) -> datetime:
+def _end_of(training_job: Body, verdict: Succeeded | Verdict, now: datetime) -> datetime:
     """The Job's own time where it has ended; else the trainer's, where the Job goes on."""
     found = training_job.get("status", {}).get("conditions", ())
     for type_ in ("Complete", "Failed"):

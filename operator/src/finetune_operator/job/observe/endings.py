@@ -35,14 +35,15 @@ class Ending:
 
     @property
     def end(self) -> str:
-        return self.terminated.get("finishedAt") or ""
+        """When; empty where the kubelet does not know."""
+        return str(self.terminated.get("finishedAt") or "")
 
     @property
     def index(self) -> str:
         """Of its node among several; a single one has none."""
         metadata = self.pod["metadata"]
         named = metadata.get("annotations", {}).get(ANNOTATION_INDEX)
-        return named or metadata.get("labels", {}).get(ANNOTATION_INDEX) or metadata["name"]
+        return str(named or metadata["name"])
 
     @property
     def was_asked_to_stop(self) -> bool:

@@ -32,7 +32,7 @@ from finetune_operator.job.observe.queueing import (
     find_queue,
     find_queue_words,
 )
-from finetune_operator.job.observe.waiting import WaitsOn, Words, find_wait
+from finetune_operator.job.observe.waiting import PodWords, WaitsOn, find_wait
 from finetune_operator.job.spec import FineTuneJob, is_accepted
 from finetune_operator.objects.names import (
     ANNOTATION_ADJUSTMENTS,
@@ -54,7 +54,7 @@ class Children:
     """What Kueue keeps of the newest Job while that is suspended."""
     complaint: str = ""
     """Why the Job controller could not make the pods of the newest Job, in its words."""
-    pod_events: Words = field(default_factory=dict)
+    pod_events: PodWords = field(default_factory=dict)
     """What Events say of pods that do not start without a word in their status."""
 
 

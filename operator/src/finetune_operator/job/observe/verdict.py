@@ -66,7 +66,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Success:
+class Succeeded:
     """The trainer ended well; nobody may have said how."""
 
     outcome: Outcome | None = None
@@ -74,16 +74,16 @@ class Success:
     """When the last trainer ended; empty where nobody knows."""
 
 
-def judge(training_job: Body, pods: Sequence[Body]) -> Success | Verdict | None:
+def judge(training_job: Body, pods: Sequence[Body]) -> Succeeded | Verdict | None:
     """None while the attempt goes on."""
     endings, found = _find_endings(pods), training_job.get("status", {}).get("conditions", ())
     if _has_succeeded(training_job, pods, endings):
         end = max((ending.end for ending in endings), default="")
-        return Success(outcome=find_outcome(pods), end=end)
+        return Succeeded(outcome=find_outcome(pods), end=end)
     if is_true(found, "Complete"):
         # An outcome that can be read knows better than an exit code of 0.
         is_denied = endings and not any(ending.is_good for ending in endings)
-        return judge_failure(training_job, pods) if is_denied else Success()
+        return judge_failure(training_job, pods) if is_denied else Succeeded()
     is_going = "deletionTimestamp" in training_job["metadata"]
     is_empty = is_going and pods and all(map(has_ended, pods))
     # As if all its containers had ended: the Job controller would end the other nodes at once.

@@ -57,7 +57,7 @@ class Wait:
     on: WaitsOn = WaitsOn.NOTHING
 
 
-Words = Mapping[str, Sequence[str]]
+PodWords = Mapping[str, Sequence[str]]
 """What Events say of pods, by their uid: of volumes and sandboxes nothing else tells."""
 
 
@@ -72,7 +72,7 @@ def needs_events(pod: Body) -> bool:
     return is_waiting(pod) and is_bound and next(_complaints(pod), None) is None
 
 
-def find_wait(pods: Sequence[Body], missing: int, refusal: str, events: Words) -> Wait:
+def find_wait(pods: Sequence[Body], missing: int, refusal: str, events: PodWords) -> Wait:
     """The first complaint about a pod, or that one could not be made; else where the first is.
 
     `missing` is how many pods are to be made yet.
@@ -90,7 +90,7 @@ def find_wait(pods: Sequence[Body], missing: int, refusal: str, events: Words) -
     return _find_standing(waiting[0]) if waiting else Wait()
 
 
-def _find_complaint(pod: Body, events: Words) -> Wait | None:
+def _find_complaint(pod: Body, events: PodWords) -> Wait | None:
     metadata = pod["metadata"]
     scheduled = conditions.find(pod.get("status", {}).get("conditions", ()), "PodScheduled")
     if scheduled and scheduled.get("status") == "False" and scheduled.get("message"):
