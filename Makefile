@@ -8,7 +8,7 @@ PARTS := contract job-spec operator results-page trainer-image command-line test
 SCHEMAS := job-spec/src/finetune_spec/config/parse/schemas
 PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
 SCHEMA := $(SCHEMAS)/trl-$(PINNED).json
-TYPED := contract/src job-spec/src operator/src results-page/src command-line/src testbed/src
+TYPED := $(PARTS:%=%/src)
 # What needs a GPU or a quiet machine: CI runs none of it, so that it calls what there is is checked.
 SELDOM_RUN := tests/gpu tests/benchmarks
 WORKERS ?= 2
@@ -22,8 +22,8 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/build/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types test-pure test-slow test-cluster test-control-plane kueue \
-	test-all test-all-pure test-all-slow test-all-cluster test-gpu soak generate schema compare lock \
+.PHONY: help setup demo test check lint types test-pure prepare test-slow test-cluster test-control-plane \
+	kueue test-all test-all-pure test-all-slow test-all-cluster test-gpu soak generate schema compare lock \
 	images sbom cluster cluster-down bench clean
 
 help: ## list the targets
@@ -46,7 +46,8 @@ demo: setup ## fine-tune a real model here, without a cluster, GPU or hub
 	$(BIN)/python -m testbed demo
 
 test: setup check ## what CI runs: check, then real clusters side by side, then real trainings
-	MAKE="$(MAKE)" $(BIN)/python tests/support/side_by_side.py test-cluster test-control-plane kueue
+	MAKE="$(MAKE)" $(BIN)/python tests/support/side_by_side.py prepare kueue
+	MAKE="$(MAKE)" $(BIN)/python tests/support/side_by_side.py test-cluster test-control-plane
 	@$(MAKE) --no-print-directory test-slow
 	@echo "Not run: the long forms of these tests (make test-all), of the fault tests (make soak), and what"
 	@echo "needs a GPU (make test-gpu). make help says what each part of test-all adds."
@@ -60,7 +61,7 @@ lint: ## ruff, import contracts, Dockerfiles
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile trainer-image/Dockerfile results-page/Dockerfile
 
-types: ## mypy --strict on operator, contract, spec, command line and testbed
+types: ## mypy --strict on every project
 	$(BIN)/mypy $(TYPED) $(SELDOM_RUN)
 
 test-pure: ## the fast tests: no network, no cluster, no training
@@ -69,11 +70,16 @@ test-pure: ## the fast tests: no network, no cluster, no training
 PURE := not slow and not storage and not cluster and not gpu and not soak
 
 # They compute, and let those that wait for a cluster go first.
-SLOW := OMP_NUM_THREADS=1 nice $(PYTEST) -n $(WORKERS) --dist loadfile
+SLOW := OMP_NUM_THREADS=1 nice $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 TRAINS := (slow or storage) and not cluster and not soak
 # Each worker has a control plane of its own, and waits most of the time.
 REPLICAS := $(PYTEST) -n 2 --dist worksteal
 ON_NODES := cluster and not control_plane and not own_cluster and not soak
+
+# Before the tests: what writes gigabytes keeps an API server's store waiting for the disk.
+prepare: setup ## fetch and build what the tests of cluster and control plane need, unless the cache has it
+	$(BIN)/python -m testbed prepare cluster
+	$(BIN)/python -m testbed prepare control-plane
 
 test-slow: setup ## real training and a real object store on this machine
 	$(SLOW) -m "$(TRAINS) and not long"

@@ -17,6 +17,13 @@ ALL_SLOW = re.compile(
 """The line of a module without a fast test: to import it would cost the fast ones more than some of
 them take, and some import torch."""
 
+LONGEST = frozenset(
+    f"test_{name}.py"
+    for name in ("demo", "two_supervisors", "training", "resume_together", "mutations", "kills")
+)
+"""Files of few tests that take a minute or more. One worker has all of a file, and would still be
+at it when the other has nothing left: these begin (`--no-loadscope-reorder` leaves them there)."""
+
 # The same examples in every run: what chance finds is for `make soak`. `make test-all` has the long
 # form: --hypothesis-profile=long.
 settings.register_profile("short", max_examples=20, derandomize=True, deadline=None, database=None)
@@ -35,6 +42,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path.suffix != ".py" or not _wants_none_slow(config):
         return None
     return True if ALL_SLOW.search(collection_path.read_text()) else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

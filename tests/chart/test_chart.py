@@ -123,6 +123,8 @@ def test_a_value_that_is_none_is_refused_by_its_name() -> None:
     [
         "replicas=two",
         "watchNamespaces={team-*}",
+        "trainer.networkPolicy=sometimes",
+        "clusterId=our cluster",
         "guardRails.maxGpus=0",
         "guardRails.outputPrefixes={models}",
         "guardRails.allowedHostPaths={mnt}",
@@ -134,6 +136,8 @@ def test_a_value_that_is_none_is_refused_by_its_name() -> None:
         "webhook.timeoutSeconds=60",
         "operator.logLevel=loud",
         "image.digest=latest",
+        "trainer.digest=latest",
+        "admissionPolicy.enabled=maybe",
         "image.pullPolicy=Sometimes",
         "resultsPage.image.digest=latest",
         "resultsPage.image.repository=",
@@ -171,7 +175,10 @@ def test_with_watched_namespaces_the_rights_are_theirs() -> None:
     (cluster_role,) = release.of("ClusterRole")
     jobs = [it for it in release.of("Role") if it["metadata"]["name"] == "finetune-operator-jobs"]
 
-    assert [rule["resources"] for rule in cluster_role["rules"]] == [["tokenreviews"]]
+    assert [rule["resources"] for rule in cluster_role["rules"]] == [
+        ["tokenreviews"],
+        ["namespaces"],
+    ]
     assert [it["metadata"]["namespace"] for it in jobs] == ["team-a", "team-b"]
     whole = _role(render(), "finetune-operator")["rules"]
     assert [it["rules"] for it in jobs] == [
@@ -323,7 +330,8 @@ def test_one_team_gets_an_operator_without_rights_elsewhere() -> None:
 
     assert {it["metadata"]["namespace"] for it in release.of("Role")} == {"research", NAMESPACE}
     assert [rule["resources"] for rule in release.only("ClusterRole")["rules"]] == [
-        ["tokenreviews"]
+        ["tokenreviews"],
+        ["namespaces"],
     ]
 
 

@@ -123,20 +123,23 @@ def install() -> Iterator[Installation]:
         with step("Install the chart"):
             installation.install_release()
         installation.make_namespace(NAMESPACE)
-        with step("Wait for the garbage collector"):
-            _wait_for_garbage_collector(installation.kubectl)
         stock.fill(installation.store, REPOSITORY / "configs")
         yield installation
         installation.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
-def _wait_for_garbage_collector(kubectl: Kubectl) -> None:
+def wait_for_garbage_collector(kubectl: Kubectl) -> None:
     """Of a new kind of object it hears within half a minute; what a deleted one of that kind owns
     stays until then.
 
     Raises:
         TimeoutError: it does not hear of it.
     """
+    with step("Wait for the garbage collector"):
+        _wait_for_garbage_collector(kubectl)
+
+
+def _wait_for_garbage_collector(kubectl: Kubectl) -> None:
     owner = a_job("is-collected")
     owner["metadata"]["namespace"] = NAMESPACE
     owner["spec"]["suspend"] = True

@@ -2,31 +2,25 @@
 """The operator's replicas as processes, on a control plane without nodes; pods are played."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from http.client import HTTPException
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.api_access import access_of
 from cluster.faulty_api import FaultyWay, Write
-from cluster.test_operator_killed import kubeconfig_of
+from cluster.replica import Replica
 from finetune_contract.mounts import progress_audience
-from finetune_contract.progress import Progress
-from finetune_operator.kube.shallow import parse_json
-from finetune_operator.progress.server import PROGRESS_PATH
+from finetune_contract.shallow import parse_json
+from finetune_operator.objects.names import LABEL_JOB
 from support.factories import a_bad_outcome, a_good_outcome
 from testbed.control_plane import ControlPlane
+from testbed.ports import free_ports
 
 _CONTAINER = {
     "name": "trainer",
@@ -35,10 +29,6 @@ _CONTAINER = {
     "ready": False,
     "restartCount": 0,
 }
-
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_FIRST_PORT = 18180 + 10 * _WORKER
-"""Of the replicas of this process of pytest: below those that the kernel gives out."""
 
 JOBS = "/apis/finetune.dev/v1alpha1/namespaces/{}/finetunejobs"
 
@@ -55,16 +45,19 @@ class Stage:
         self._server, self._credentials = access_of(plane.kubeconfig)
 
     @contextmanager
-    def with_replicas(self, number: int = 2) -> Iterator["Stage"]:
-        """At the end the jobs are gone, and so are the replicas."""
+    def with_replicas(
+        self, number: int = 2, environments: Sequence[Mapping[str, str]] = ()
+    ) -> Iterator["Stage"]:
+        """At the end the jobs are gone, and so are the replicas. Environments: of each, if any."""
         with ExitStack() as stack:
-            for index in range(number):
+            for index, port in enumerate(free_ports(number)):
                 name = f"replica-{index}"
                 way = FaultyWay(
                     self._server, self._credentials, replica=name, audit=self.audit, seed=index
                 )
                 url = stack.enter_context(way.served())
-                self.replicas[name] = Replica(name, way, url, self.folder, _FIRST_PORT + index)
+                environment = environments[index] if environments else {}
+                self.replicas[name] = Replica(name, way, url, self.folder, port, environment)
                 stack.callback(self.replicas[name].kill)
             self.ask("DELETE", "/apis/coordination.k8s.io/v1/namespaces/finetune-system/leases")
             for replica in self.replicas.values():
@@ -78,19 +71,26 @@ class Stage:
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Of the API server itself, with every right; None where there is no such object."""
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        request = urllib.request.Request(
-            f"{self._server}{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": kind},
-        )
+        data = None if body is None else json.dumps(body).encode()
+        code, said = self.send(method, path, data, {"Content-Type": kind})
+        if code == 404:
+            return None
+        if code >= 400:
+            raise RuntimeError(f"{method} {path}: {code} {said!r}")
+        return parse_json(said)
+
+    def send(
+        self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """The API server's answer, whatever it is."""
+        url = f"{self._server}{path}"
+        request = urllib.request.Request(url, method=method, data=data, headers=dict(headers))
         try:
-            with urllib.request.urlopen(request, context=self._credentials, timeout=30) as answer:
-                return parse_json(answer.read())
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
-            raise RuntimeError(f"{method} {path}: {error.code} {error.read()!r}") from error
+            with urllib.request.urlopen(request, context=self._credentials, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, refusal.read()
 
     def apply(self, name: str, **given: Any) -> str:
         spec = {
@@ -159,6 +159,19 @@ class Stage:
         status = {"phase": "Failed", "reason": "Evicted", "message": message, "conditions": [why]}
         self._play(pod, status)
 
+    def play_end(self, pod: dict[str, Any], last_words: str) -> None:
+        """What the kubelet says of a pod that has ended well, whatever it has said."""
+        self._play(pod, _ended_well(last_words))
+
+    def pod_of(self, name: str) -> dict[str, Any]:
+        """The one pod of this job, once there is one."""
+
+        def of_job() -> list[dict[str, Any]]:
+            return [it for it in self.pods() if it["metadata"]["labels"].get(LABEL_JOB) == name]
+
+        wait_until(lambda: bool(of_job()), f"{name} has a pod")
+        return of_job()[0]
+
     def _play(self, pod: dict[str, Any], status: dict[str, Any]) -> None:
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}/status"
         self.ask("PATCH", path, {"status": status})
@@ -175,78 +188,6 @@ class Stage:
 
     def other(self, replica: "Replica") -> "Replica":
         return next(it for it in self.replicas.values() if it is not replica)
-
-
-class Replica:
-    """One process of the operator."""
-
-    def __init__(self, name: str, way: FaultyWay, url: str, folder: Path, port: int) -> None:
-        self.name = name
-        self.way = way
-        self._port = port
-        self._log = folder / f"{name}.log"
-        self._kubeconfig = folder / f"{name}.kubeconfig"
-        self._kubeconfig.write_text(json.dumps(kubeconfig_of(url)))
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        environment = os.environ | {
-            "KUBECONFIG": str(self._kubeconfig),
-            "TRAINER_IMAGE": "trainer:1",
-            "PORT": str(self._port),
-            "POD_NAME": self.name,
-            "LISTEN_ADDRESS": "127.0.0.1",
-        }
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "finetune_operator"]
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-
-    @property
-    def address(self) -> str:
-        """Where progress is taken, and metrics are told."""
-        return f"127.0.0.1:{self._port}"
-
-    def is_ready(self) -> bool:
-        return is_served(f"http://{self.address}/readyz")
-
-    def report(self, namespace: str, name: str, token: str, progress: Progress) -> None:
-        """As a trainer does, which takes no notice of an answer."""
-        request = urllib.request.Request(
-            f"http://{self.address}{PROGRESS_PATH.format(namespace=namespace, name=name)}",
-            method="POST",
-            data=progress.to_body(),
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-        )
-        with suppress(OSError), urllib.request.urlopen(request, timeout=5):
-            pass
-
-    def metric(self, name: str, **wanted: str) -> float:
-        """The sum of its samples with these labels."""
-        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=5) as answer:
-            families = text_string_to_metric_families(answer.read().decode())
-        return sum(
-            sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == name and wanted.items() <= sample.labels.items()
-        )
-
-    @property
-    def process(self) -> "subprocess.Popen[bytes]":
-        assert self._process is not None
-        return self._process
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
 
 
 def install(plane: ControlPlane, repository: Path) -> None:
@@ -268,15 +209,6 @@ def wait_until(is_so: Callable[[], bool], what: str, timeout_seconds: float = 12
         if time.monotonic() > deadline:
             raise TimeoutError(f"After {timeout_seconds:.0f} s still not so: {what}.")
         time.sleep(0.1)
-
-
-def is_served(url: str) -> bool:
-    """Whether anybody answers there, and well."""
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except (OSError, HTTPException):
-        return False
 
 
 def is_begun(stage: Stage, name: str) -> bool:
@@ -304,6 +236,12 @@ def finish(stage: Stage, name: str) -> None:
         return stage.phase(name) == "Succeeded"
 
     wait_until(has_succeeded, f"{name} has succeeded")
+
+
+def _ended_well(last_words: str) -> dict[str, Any]:
+    ended = _ended(a_good_outcome(), is_bad=False)
+    ended["containerStatuses"][0]["state"]["terminated"]["message"] = last_words
+    return ended
 
 
 def _ended(outcome: Any, *, is_bad: bool) -> dict[str, Any]:

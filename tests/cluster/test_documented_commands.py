@@ -152,6 +152,7 @@ def _put_model(installation: Installation) -> None:
     Bucket.of(store, stock.MODELS).upload(base_model.folder(), base_model.NAME)
 
 
+@pytest.mark.long
 def test_the_first_hour_of_a_platform_team_works(
     reader: Reader, installation: Installation, tmp_path: Path
 ) -> None:

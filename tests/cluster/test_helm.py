@@ -16,7 +16,8 @@ from chart import releases
 from cluster import rights
 from cluster.installation import CHART, DEPLOYMENT, RELEASE, REPOSITORY, Installation
 from cluster.jobs import Jobs, Resource, a_job, a_short_job
-from cluster.replicas import is_served, wait_until
+from cluster.replica import is_served
+from cluster.replicas import wait_until
 
 pytestmark = pytest.mark.cluster
 

@@ -14,7 +14,8 @@ import pytest
 
 from cluster.faulty_api import WatchFault
 from cluster.installation import REPOSITORY
-from cluster.replicas import JOBS, Replica, Stage, finish, is_begun, message_of, wait_until
+from cluster.replica import Replica
+from cluster.replicas import JOBS, Stage, finish, is_begun, message_of, wait_until
 from finetune_contract.progress import Progress
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]

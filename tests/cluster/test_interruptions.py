@@ -13,9 +13,40 @@ STEPS = 40
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(jobs: Jobs) -> Resource:
-    """The status of a job that nothing happened to."""
-    return jobs.wait_for_end(jobs.apply(a_short_job("uninterrupted", steps=STEPS)))
+def ends(installation: Installation, jobs: Jobs) -> dict[str, Resource]:
+    """The last statuses of three jobs of the same steps: nothing happens to the first, the second's
+    container is killed, the third's pod is deleted. They run at the same time, and wait together.
+    """
+    jobs.apply(a_small_job("uninterrupted"))
+    if installation.cluster is not None:
+        jobs.apply(a_small_job("killed", save_strategy="steps", save_steps=5))
+    jobs.apply(a_small_job("evicted"))
+    names = ["uninterrupted", "evicted"]
+    if installation.cluster is not None:
+        jobs.wait_until(
+            "killed",
+            lambda status: status.get("progress", {}).get("checkpointStep", 0) > 0,
+            seconds=300,
+            what="a checkpoint",
+        )
+        installation.cluster.kill_container(jobs.container_of(pod_of(jobs, "killed")))
+        names.append("killed")
+    jobs.wait_for_step("evicted", 3)
+    jobs.run("delete", "pod", pod_of(jobs, "evicted")["metadata"]["name"], "--wait=false")
+    return {name: jobs.wait_for_end(name) for name in names}
+
+
+def a_small_job(name: str, **config: str | int) -> Resource:
+    """Three of them have room beside each other."""
+    job = a_short_job(name, steps=STEPS, **config)
+    job["spec"]["resources"]["memory"] = "4Gi"
+    return job
+
+
+def pod_of(jobs: Jobs, name: str) -> Resource:
+    pod = jobs.running_pod(name)
+    assert pod is not None, f"{name} has no running pod"
+    return pod
 
 
 def assert_same_end(status: Resource, reference: Resource) -> None:
@@ -26,44 +57,27 @@ def assert_same_end(status: Resource, reference: Resource) -> None:
 
 
 def test_a_killed_pod_is_followed_by_an_attempt_from_the_newest_checkpoint(
-    installation: Installation, jobs: Jobs, uninterrupted: Resource
+    ends: dict[str, Resource],
 ) -> None:
-    if installation.cluster is None:
+    if "killed" not in ends:
         pytest.skip("A container can be killed from outside only in the tests' own cluster.")
-    name = jobs.apply(a_short_job("killed", steps=STEPS, save_strategy="steps", save_steps=5))
-    jobs.wait_until(
-        name,
-        lambda status: status.get("progress", {}).get("checkpointStep", 0) > 0,
-        seconds=300,
-        what="a checkpoint",
-    )
-    pod = jobs.running_pod(name)
-    assert pod is not None
-
-    installation.cluster.kill_container(jobs.container_of(pod))
-    status = jobs.wait_for_end(name)
+    status = ends["killed"]
 
     first, second = status["attempts"]
     assert first["result"] == "Failed"
     assert first["exitCode"] == 137
     assert second["resumedFromStep"] > 0
     assert first["stepsLost"] >= 0
-    assert_same_end(status, uninterrupted)
+    assert_same_end(status, ends["uninterrupted"])
 
 
-def test_a_deleted_pod_saves_first_and_loses_no_step(jobs: Jobs, uninterrupted: Resource) -> None:
-    name = jobs.apply(a_short_job("evicted", steps=STEPS))
-    jobs.wait_for_step(name, 3)
-    pod = jobs.running_pod(name)
-    assert pod is not None
-
-    jobs.run("delete", "pod", pod["metadata"]["name"], "--wait=false")
-    status = jobs.wait_for_end(name)
+def test_a_deleted_pod_saves_first_and_loses_no_step(ends: dict[str, Resource]) -> None:
+    status = ends["evicted"]
 
     (attempt,) = status["attempts"]
     assert attempt["resumedFromStep"] >= 3
     assert attempt["stepsLost"] == 0
-    assert_same_end(status, uninterrupted)
+    assert_same_end(status, ends["uninterrupted"])
 
 
 @pytest.mark.long

@@ -172,6 +172,7 @@ def test_a_job_that_takes_too_long_saves_and_fails(jobs: Jobs) -> None:
     assert attempt["stepsLost"] == 0
 
 
+@pytest.mark.long
 def test_a_quota_that_is_used_up_is_told_in_the_api_servers_words(jobs: Jobs) -> None:
     quota = {
         "apiVersion": "v1",

@@ -9,8 +9,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from socket import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,9 +17,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from cluster.api_access import server_and_authority_of
-from cluster.replicas import is_served, wait_until
+from cluster.replica import is_served
+from cluster.replicas import wait_until
 from testbed import browser as testbed_browser
 from testbed.control_plane import ControlPlane
+from testbed.ports import free_ports
 from testbed.requirements import Missing
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
@@ -85,9 +85,7 @@ def url(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("page")
     server, authority = server_and_authority_of(plane.kubeconfig)
     (folder / "ca.crt").write_text(authority)
-    with closing(socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     environment = os.environ | {
         "API_SERVER": server,
         "API_SERVER_CA": str(folder / "ca.crt"),

@@ -16,16 +16,15 @@ def a_job_on(nodes: int, name: str, *, batch: int, steps: int = 4, **config: obj
 
 
 @pytest.fixture(scope="module")
-def two_nodes(jobs: Jobs) -> str:
-    """A job that two nodes have trained."""
-    name = jobs.apply(a_job_on(2, "two-nodes", batch=1))
-    jobs.wait_for_end(name)
-    return name
-
-
-def test_two_nodes_train_like_one_process_with_twice_the_batch(jobs: Jobs, two_nodes: str) -> None:
+def ends(jobs: Jobs) -> dict[str, Resource]:
+    """The last statuses of a job of one node and of one of two, which run at the same time."""
     one = jobs.apply(a_job_on(1, "one-node", batch=2))
-    alone, together = jobs.wait_for_end(one), jobs.status(two_nodes)
+    two = jobs.apply(a_job_on(2, "two-nodes", batch=1))
+    return {name: jobs.wait_for_end(name) for name in (one, two)}
+
+
+def test_two_nodes_train_like_one_process_with_twice_the_batch(ends: dict[str, Resource]) -> None:
+    alone, together = ends["one-node"], ends["two-nodes"]
 
     assert alone["phase"] == together["phase"] == "Succeeded", together
     assert alone["worldSize"] == {"wanted": 1, "seen": 1}
@@ -35,15 +34,17 @@ def test_two_nodes_train_like_one_process_with_twice_the_batch(jobs: Jobs, two_n
     assert len(together["attempts"]) == 1
 
 
-def test_a_time_to_live_that_is_set_afterwards_removes_job_service_and_run_document(
-    jobs: Jobs, two_nodes: str
+def test_a_time_to_live_that_is_set_afterwards_removes_whatever_the_attempt_was_made_of(
+    jobs: Jobs, ends: dict[str, Resource]
 ) -> None:
+    two_nodes = "two-nodes"
+    assert ends[two_nodes]["phase"] == "Succeeded"
     patch = '{"spec": {"ttlSecondsAfterFinished": 0}}'
     jobs.run("patch", "ftj", two_nodes, "--type=merge", "-p", patch)
 
     jobs.wait_until(two_nodes, lambda it: "cleanupTime" in it, seconds=60, what="a clean up")
 
-    kinds = "jobs.batch,services,configmaps"
+    kinds = "jobs.batch,services,configmaps,networkpolicies"
     selector = f"--selector=finetune.dev/job={two_nodes}"
     assert jobs.run("get", kinds, selector, "--output=name") == ""
     assert jobs.status(two_nodes)["phase"] == "Succeeded"

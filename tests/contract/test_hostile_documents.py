@@ -58,6 +58,8 @@ def test_a_stock_trainer_counts_no_steps_beyond_any_count(status: dict[str, Any]
         f'{{"version":1,"step":{10**400}}}',
         f'{{"version":1,"checkpointStep":{-(10**19)}}}',
         '{"version":1,"figures":' + '{"a":' * 800,
+        f'{{"version":1,"artifact":{{"uri":"s3://a/b","digest":"x","sizeBytes":{2**63}}}}}',
+        f'{{"version":1,"failure":{{"rank":{10**19}}}}}',
         '{"version":1e999}',
         "\x00",
         '{"version":1,"note":{}}',

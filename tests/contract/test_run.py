@@ -2,6 +2,7 @@
 """The run document: what the operator writes is what the trainer reads."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,27 @@ RUN = Run(
 
 def test_what_the_operator_writes_is_what_the_trainer_reads() -> None:
     assert Run.from_json(RUN.to_json()) == RUN
+
+
+def test_a_jobs_cluster_is_in_the_document_where_it_is_known() -> None:
+    job = replace(RUN.job, cluster="5f0c", take_over_from="51c0")
+
+    text = replace(RUN, job=job).to_json()
+
+    assert json.loads(text)["job"] == {
+        "namespace": "team-a",
+        "name": "balloon",
+        "uid": "uid-1",
+        "cluster": "5f0c",
+        "takeOverFrom": "51c0",
+    }
+    assert Run.from_json(text).job == job
+    assert not {"cluster", "takeOverFrom"} & set(json.loads(RUN.to_json())["job"])
+
+
+def test_a_job_without_an_object_is_in_no_cluster() -> None:
+    assert RUN.job.is_in_cluster
+    assert not replace(RUN.job, uid="").is_in_cluster
 
 
 def test_world_size_is_nodes_times_processes() -> None:

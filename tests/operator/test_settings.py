@@ -21,6 +21,7 @@ def test_only_the_trainer_image_must_be_given() -> None:
     assert (settings.allow_trust_remote_code, settings.max_gpus) == (False, None)
     assert settings.allowed_host_paths == ()
     assert settings.allowed_service_accounts == ("default",)
+    assert (settings.cluster_id, settings.has_network_policies) == (None, True)
 
 
 def test_every_variable_is_read() -> None:
@@ -43,6 +44,8 @@ def test_every_variable_is_read() -> None:
             "LOG_LEVEL": "DEBUG",
             "MODEL_CONFIGS": "http://hub/{model}/resolve/{revision}/config.json",
             "GPU_MEMORY": "80Gi",
+            "CLUSTER_ID": "prod/eu-1",
+            "TRAINER_NETWORK_POLICY": "false",
             "WATCH_NAMESPACES": "team-a, team-b",
             "NAMESPACES": "team-*, research",
             "ALLOWED_IMAGES": "registry.example.com/ml/*",
@@ -75,6 +78,8 @@ def test_every_variable_is_read() -> None:
         "log_level": "DEBUG",
         "model_configs": "http://hub/{model}/resolve/{revision}/config.json",
         "gpu_memory_bytes": 80 * 1024**3,
+        "cluster_id": "prod/eu-1",
+        "has_network_policies": False,
         "watch_namespaces": ("team-a", "team-b"),
         "namespaces": ("team-*", "research"),
         "allowed_images": ("registry.example.com/ml/*",),
@@ -112,6 +117,16 @@ def test_restarted_container_is_another_holder() -> None:
             MINIMAL | {"ALLOW_TRUST_REMOTE_CODE": "yes"},
             "ALLOW_TRUST_REMOTE_CODE is 'yes', expected true or false",
             id="another word for true",
+        ),
+        pytest.param(
+            MINIMAL | {"TRAINER_NETWORK_POLICY": "off"},
+            "TRAINER_NETWORK_POLICY is 'off', expected true or false",
+            id="another word for false",
+        ),
+        pytest.param(
+            MINIMAL | {"CLUSTER_ID": "our cluster"},
+            "CLUSTER_ID is 'our cluster', expected the id of a cluster",
+            id="an id with a space",
         ),
         pytest.param(
             MINIMAL | {"OUTPUT_PREFIXES": "models"},

@@ -41,6 +41,7 @@ def files() -> dict[Path, str]:
         readme: _TABLE.sub(rf"\1{values_table()}", readme.read_text()),
         DEPLOY / "operator.yaml": _plain(OPERATOR_TEMPLATES),
         DEPLOY / "webhook.yaml": _plain(("webhook",)),
+        DEPLOY / "admissionpolicy.yaml": _plain(("admissionpolicy",)),
     }
 
 

@@ -26,6 +26,8 @@ from finetune_trainer.storage.store import Store, open_store
 from testbed import stock
 from testbed.object_store import ObjectStore
 from trainer.publication.test_ownership import claim, claim_together, require_one_owner
+from trainer.publication.test_two_clusters import claim as claim_in_cluster
+from trainer.publication.test_two_clusters import owner_of
 from trainer.runs import a_folder
 
 pytestmark = pytest.mark.storage
@@ -70,6 +72,17 @@ def test_a_folder_goes_up_and_comes_down_byte_for_byte(tmp_path: Path) -> None:
 def test_of_two_jobs_that_claim_a_place_at_the_same_moment_one_gets_it() -> None:
     for number in range(20):
         require_one_owner(claim_together(at(f"s3://models/claimed-{number}")))
+
+
+def test_a_place_is_taken_over_from_another_cluster() -> None:
+    store = at("s3://models/taken-over")
+    assert claim_in_cluster(store, cluster="51c0-theirs") is None
+    assert claim_in_cluster(store, cluster="8f4e-ours") is not None
+
+    assert claim_in_cluster(store, cluster="8f4e-ours", take_over_from="51c0-theirs") is None
+
+    assert owner_of(store)["cluster"] == "8f4e-ours"
+    assert claim_in_cluster(store, cluster="51c0-theirs") is not None
 
 
 def test_a_store_that_can_be_told_of_no_conditions_is_claimed_all_the_same(

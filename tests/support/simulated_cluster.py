@@ -11,6 +11,7 @@ from finetune_operator.objects import conditions
 from finetune_operator.objects.names import (
     CONFIG_MAPS,
     FINETUNE_JOBS,
+    NETWORK_POLICIES,
     PODS,
     SERVICES,
     TRAINING_JOBS,
@@ -182,7 +183,7 @@ class SimulatedCluster:
         """What has no owner any more goes; an owner that waits for what it owns goes after it."""
         uids = {found["metadata"]["uid"] for found in self.etcd.objects.values()}
         has_changed = False
-        for resource in (TRAINING_JOBS, CONFIG_MAPS, SERVICES):
+        for resource in (TRAINING_JOBS, CONFIG_MAPS, SERVICES, NETWORK_POLICIES):
             for found in self.etcd.all(resource):
                 if controller_uid(found) not in uids:
                     self.etcd.remove(resource, found["metadata"]["name"])

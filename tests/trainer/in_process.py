@@ -30,6 +30,7 @@ from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter, silent
 from finetune_trainer.supervision import launching
 from finetune_trainer.supervision.context import AttemptContext
+from trainer import imported
 
 USUAL: Mapping[str, Any] = {
     "use_peft": True,
@@ -123,6 +124,7 @@ def _one_rank_here(launch: launching.Launch, stop: StopRequest) -> list[RankResu
     sys.modules.setdefault(DEEPSPEED, None)
     from finetune_trainer.ranks.training import train as train_rank
 
+    imported.keep()
     del stop
     settings = RankSettings.from_json(launch.workspace.rank_settings.read_text())
     with _environment(launch.environment):

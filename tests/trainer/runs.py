@@ -21,10 +21,15 @@ def a_run(
     world: World | None = None,
     adjustments: Mapping[str, Any] | None = None,
     name: str = "balloon",
+    uid: str = "uid-1",
+    cluster: str | None = None,
+    take_over_from: str | None = None,
     **config: Any,
 ) -> Run:
     return Run(
-        job=JobReference(namespace="team-a", name=name, uid="uid-1"),
+        job=JobReference(
+            namespace="team-a", name=name, uid=uid, cluster=cluster, take_over_from=take_over_from
+        ),
         run_id="0123456789",
         attempt=1,
         config={**CONFIG, **config},

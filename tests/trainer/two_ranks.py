@@ -31,6 +31,7 @@ from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter, silent
 from finetune_trainer.supervision import launching
 from finetune_trainer.supervision.context import AttemptContext
+from trainer import imported
 from trainer.in_process import Trained
 
 MOST = 2
@@ -124,6 +125,7 @@ def _serve(connection: "Connection[Any, Any]") -> None:
     # What takes long to import, and nothing of ours: our modules ask for their rank.
     import trl.trainer.sft_trainer  # noqa: F401
 
+    imported.keep()
     while (tasks := connection.recv()) is not None:
         children = [_fork(*task) for task in tasks]
         for child in children:

@@ -34,7 +34,9 @@ def serve(address: str) -> None:
     for package in excluded_packages(read_config({}), {}):
         sys.modules[package] = None  # as a rank does
     import finetune_trainer.ranks.training  # noqa: F401
+    from trainer import imported
 
+    imported.keep()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)

@@ -46,6 +46,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
 {{- end }}
 
+{{/* The reference of the trainer's image, whose value has its tag in it. */}}
+{{- define "finetune-operator.trainerImage" -}}
+{{ if .digest }}{{ regexReplaceAll "(:[^:/@]+)?(@.*)?$" .image "" }}@{{ .digest }}{{ else }}{{ .image }}{{ end }}
+{{- end }}
+
 {{/* The Secret that the webhook's certificate is mounted from; empty where replicas make their own. */}}
 {{- define "finetune-operator.certificateSecret" -}}
 {{- if .Values.webhook.certificate.certManager.enabled -}}
@@ -58,6 +63,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{/* "true", or nothing. */}}
 {{- define "finetune-operator.hasWebhook" -}}
 {{- if and .Values.webhook.enabled (or (not .Values.watchNamespaces) (include "finetune-operator.certificateSecret" .)) -}}
+true
+{{- end -}}
+{{- end }}
+
+{{/* "true", or nothing: a release that keeps older values has none for it, which is as good as true. */}}
+{{- define "finetune-operator.hasTrainerPolicies" -}}
+{{- if ne (toString .Values.trainer.networkPolicy) "false" -}}
 true
 {{- end -}}
 {{- end }}

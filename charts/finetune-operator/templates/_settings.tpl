@@ -1,8 +1,10 @@
 {{/* The values that are variables of the operator's environment; what is empty is left out. */}}
 {{- define "finetune-operator.settings" -}}
 {{- $variables := list
-    (list "TRAINER_IMAGE" .Values.trainer.image)
+    (list "TRAINER_IMAGE" (include "finetune-operator.trainerImage" .Values.trainer))
     (list "SHARED_MEMORY" .Values.trainer.sharedMemory)
+    (list "TRAINER_NETWORK_POLICY" (ternary "" "false" (ne (include "finetune-operator.hasTrainerPolicies" .) "")))
+    (list "CLUSTER_ID" .Values.clusterId)
     (list "WORKERS" .Values.operator.workers)
     (list "RESYNC_SECONDS" .Values.operator.resyncSeconds)
     (list "PROGRESS_INTERVAL_SECONDS" .Values.operator.progressIntervalSeconds)

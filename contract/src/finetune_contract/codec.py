@@ -71,13 +71,16 @@ def read_object(
 def require_counts(value: Any, path: str = "") -> None:
     """
     Raises:
-        InvalidDocument: a whole number among the fields is too large for an int64, or nearly.
+        InvalidDocument: a whole number among the fields, or those of a part, is too large for an
+            int64, or nearly.
     """
     for field in fields(value):
-        count = getattr(value, field.name)
-        if type(count) is int and not -MAX_COUNT < count <= MAX_COUNT:
-            place = f"{path}.{camel_case(field.name)}".removeprefix(".")
-            raise InvalidDocument(f"{place} is {str(count)[:60]}, expected at most 2^62")
+        found, place = getattr(value, field.name), f"{path}.{camel_case(field.name)}"
+        if is_dataclass(found):
+            require_counts(found, place)
+        elif type(found) is int and not -MAX_COUNT < found <= MAX_COUNT:
+            named = place.removeprefix(".")
+            raise InvalidDocument(f"{named} is {str(found)[:60]}, expected at most 2^62")
 
 
 def document_of(value: Any, *, nulls: bool = True) -> dict[str, Any]:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a text to the JSON object in it, neither too long nor too deep. No I/O here."""
+"""From a text to the JSON in it, refused where it is too long or too deep. No I/O here.
+
+The one reader of what a tenant, a hub or a bucket can write; `shallow` is that of what must be read
+all the same.
+"""
 
 import json
 import re
@@ -22,6 +26,18 @@ def parse_object(
     Raises:
         InvalidDocument: it is not JSON, or not an object, or too long or too deep.
     """
+    document = parse_value(text, name, max_bytes)
+    if not isinstance(document, dict):
+        raise InvalidDocument(f"{name} is {kind_of(document)}, expected an object")
+    return document
+
+
+def parse_value(text: str | bytes, name: str, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
+    """Whatever JSON `text` is.
+
+    Raises:
+        InvalidDocument: it is none, or too long or too deep.
+    """
     _require_length(text, name, max_bytes)
     try:
         written = text if isinstance(text, str) else text.decode()
@@ -40,8 +56,6 @@ def parse_object(
         is_deep = True
     if is_deep:
         raise InvalidDocument(f"{name} is nested more than {MAX_DEPTH} deep")
-    if not isinstance(document, dict):
-        raise InvalidDocument(f"{name} is {kind_of(document)}, expected an object")
     return document
 
 

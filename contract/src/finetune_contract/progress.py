@@ -131,7 +131,6 @@ def _bounded_figures(progress: Progress) -> Progress:
         InvalidDocument: a count is larger than anything that can be counted.
     """
     require_counts(progress, "progress")
-    require_counts(progress.memory, "progress.memory")
     figures = {it.name: getattr(progress, it.name) for it in fields(progress)}
     endless = [name for name, it in figures.items() if type(it) is float and not math.isfinite(it)]
     unknown: dict[str, Any] = dict.fromkeys(endless)

@@ -70,8 +70,8 @@ class Reason(StrEnum):
         "the bucket that is not there",
         "create it: the trainer makes none")
     OUTPUT_OWNED = ("OutputOwned", Category.USER,
-        "the job that wrote to this place first",
-        "choose another place")
+        "the job that wrote to this place first, and its cluster where that is another one",
+        "choose another place, or [take it over](object-stores.md#whom-a-place-belongs-to)")
     MODEL_NOT_FOUND = ("ModelNotFound", Category.USER,
         "where it looked for the model, and what lies there instead",
         "correct `model_name_or_path`")

@@ -26,6 +26,15 @@ class JobReference:
     namespace: str
     name: str
     uid: str
+    """Empty where there is no such object: a job file that is run without a cluster."""
+    cluster: str | None = None
+    """The id of its cluster, where the operator knows it; None without a cluster."""
+    take_over_from: str | None = None
+    """The cluster whose job of the same name gives up its output place to this one."""
+
+    @property
+    def is_in_cluster(self) -> bool:
+        return bool(self.uid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +73,9 @@ class Run:
     """Config keys that this attempt sets otherwise than the user did: a smaller micro-batch."""
 
     def to_json(self) -> str:
-        document = {"version": RUN_VERSION, **document_of(self)}
+        # Without what is not known: the document is then the one that older operators wrote.
+        job = document_of(self.job, nulls=False)
+        document = {"version": RUN_VERSION, **document_of(self), "job": job}
         return json.dumps(document, indent=2, sort_keys=True)
 
     @classmethod

@@ -5,14 +5,15 @@ Webhook, operator and `finetune validate` call this; the trainer checks its run'
 same table (`finetune_spec.config`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from finetune_contract.owner import CLUSTER_ID_FORM, TAKE_OVER, is_cluster_id
 from finetune_spec.config import Context, Problem, SftConfig, parse_config, read_config
 from finetune_spec.config.bounds import find_beyond
 from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema, version_of_image
-from finetune_spec.config.problem import warning
+from finetune_spec.config.problem import quoted, warning
 from finetune_spec.lost_nulls import find_lost_nulls
 from finetune_spec.pods import check_pods, find_variables, gpu_bytes_of
 
@@ -42,8 +43,8 @@ def check_job(
     """Everything that is wrong with a spec of the right shape, with its config read.
 
     `trainer_image` is the one that a job without an image of its own gets; `annotations` are the
-    job's, by which kubectl tells what it was given; `model` is its model's `config.json` and
-    `gpu_bytes` what each GPU has, where they are known.
+    job's, which hold what kubectl was given and which cluster's place is taken over; `model` is its
+    model's `config.json` and `gpu_bytes` what each GPU has, where they are known.
     """
     if (beyond := find_beyond(spec, "spec")) is not None:
         context = Context()
@@ -62,7 +63,8 @@ def check_job(
         problems = (*problems, *_check_memory(config, context, problems, gpu_bytes))
     else:
         config, problems = read_config(spec["config"], context.schema), (_unknown(version),)
-    return CheckedSpec(config=config, context=context, problems=(*problems, *check_pods(spec)))
+    problems = (*problems, *check_pods(spec), *_check_take_over(annotations or {}))
+    return CheckedSpec(config=config, context=context, problems=problems)
 
 
 def estimate_job(job: CheckedSpec) -> int | None:
@@ -87,6 +89,12 @@ def _check_memory(
     from finetune_spec.memory.fitting import advise_on_memory
 
     return advise_on_memory(CONFIG_PATH, config, context, gpu_bytes)
+
+
+def _check_take_over(annotations: Mapping[str, Any]) -> Iterator[Problem]:
+    if TAKE_OVER in annotations and not is_cluster_id(value := annotations[TAKE_OVER]):
+        message = f"found {quoted(value)}, expected {CLUSTER_ID_FORM}"
+        yield Problem(path=f"metadata.annotations.{TAKE_OVER}", message=message)
 
 
 def _unknown(version: str) -> Problem:

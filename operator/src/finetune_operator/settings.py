@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from finetune_contract.owner import CLUSTER_ID_FORM, is_cluster_id
 from finetune_spec.quantities import parse_quantity
 
 
@@ -54,6 +55,12 @@ class Settings:
     """MODEL_CONFIGS: where a model's config.json is, with {model} and {revision} in it."""
     gpu_memory_bytes: int | None = None
     """GPU_MEMORY: what each of the cluster's GPUs has, such as 80Gi."""
+    cluster_id: str | None = None
+    """CLUSTER_ID: by which output places know this cluster; without it the uid of the namespace
+    kube-system, if that may be read, or none."""
+    has_network_policies: bool = True
+    """TRAINER_NETWORK_POLICY: whether an attempt of several nodes gets a NetworkPolicy that lets
+    only its own pods reach them; `true`, as without it, or `false`."""
     watch_namespaces: tuple[str, ...] = ()
     """WATCH_NAMESPACES: the namespaces whose jobs are run, by name; without it all of the cluster.
     Nothing else is read, so that rights in these namespaces are enough."""
@@ -115,6 +122,8 @@ class Settings:
             log_level=env.get("LOG_LEVEL", "INFO"),
             model_configs=_template(env, "MODEL_CONFIGS"),
             gpu_memory_bytes=_memory(env, "GPU_MEMORY"),
+            cluster_id=_cluster_id(env, "CLUSTER_ID"),
+            has_network_policies=_switch(env, "TRAINER_NETWORK_POLICY", default=True),
             watch_namespaces=_names(env, "WATCH_NAMESPACES"),
             **_guard_rails(env),
         )
@@ -177,11 +186,18 @@ def _prefixes(env: Mapping[str, str], name: str, sign: str) -> tuple[str, ...]:
     return found
 
 
-def _switch(env: Mapping[str, str], name: str) -> bool:
+def _switch(env: Mapping[str, str], name: str, *, default: bool = False) -> bool:
     text = env.get(name, "").strip().lower()
     if text not in ("", "true", "false"):
         raise ValueError(f"{name} is {env[name]!r}, expected true or false")
-    return text == "true"
+    return text == "true" if text else default
+
+
+def _cluster_id(env: Mapping[str, str], name: str) -> str | None:
+    text = env.get(name) or None
+    if text is not None and not is_cluster_id(text):
+        raise ValueError(f"{name} is {text!r}, expected {CLUSTER_ID_FORM}")
+    return text
 
 
 def _template(env: Mapping[str, str], name: str) -> str | None:

@@ -26,7 +26,9 @@ class OneLine(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         told = "".join(f" {name}={json.dumps(str(value))}" for name, value in fields.items())
-        message = record.getMessage().replace("\n", " ")
+        # What others log may hold any character; nothing of it begins a line, or gives a terminal
+        # orders.
+        message = "".join(it if it.isprintable() else " " for it in record.getMessage())
         return f"{moment}.{int(record.msecs):03d}Z {record.levelname} {message}{told}"
 
 

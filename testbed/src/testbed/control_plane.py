@@ -5,16 +5,16 @@ Pods are made and stay Pending: what a node would say of them is for the test to
 """
 
 import signal
-import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from testbed import binaries
 from testbed.certificates import ADMIN, Identity, issue, write_kubeconfig
 from testbed.cluster import run_kubectl
+from testbed.ports import free_ports
 from testbed.readiness import Api, wait_until
 
 _IDENTITIES = (
@@ -31,7 +31,7 @@ class ControlPlane:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._programs = binaries.cluster_programs()
-        self._etcd, self._etcd_peer, self._port, self._manager = _free_ports(4)
+        self._etcd, self._etcd_peer, self._port, self._manager = free_ports(4)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.kubeconfig = folder / "kubeconfig"
 
@@ -49,8 +49,11 @@ class ControlPlane:
                 file=ADMIN,
             )
             try:
-                for component in ("etcd", "kube-apiserver", "kube-controller-manager"):
+                for component in ("etcd", "kube-apiserver"):
                     plane.start(component)
+                plane.wait_until_served()
+                # It waits ten seconds for an API server, and ends.
+                plane.start("kube-controller-manager")
                 plane.wait_until_ready()
                 yield plane
             finally:
@@ -58,18 +61,20 @@ class ControlPlane:
                     plane.kill(component)
 
     def wait_until_ready(self) -> None:
+        """All of it, as `wait_until_served`."""
+        api = Api(self._port, self._folder)
+        self._wait(lambda: api.is_ready() and api.has_service_account(), "the control plane serves")
+
+    def wait_until_served(self) -> None:
         """
         Raises:
-            TimeoutError: it does not get ready.
-            RuntimeError: a part of it has ended.
+            TimeoutError: the API server does not get ready.
+            RuntimeError: a part of the control plane has ended.
         """
-        api = Api(self._port, self._folder)
-        wait_until(
-            lambda: api.is_ready() and api.has_service_account(),
-            what="the control plane serves",
-            timeout_seconds=_TIMEOUT_SECONDS,
-            check=self._fail_if_ended,
-        )
+        self._wait(Api(self._port, self._folder).is_ready, "the API server serves")
+
+    def _wait(self, is_so: Callable[[], bool], what: str) -> None:
+        wait_until(is_so, what=what, timeout_seconds=_TIMEOUT_SECONDS, check=self._fail_if_ended)
 
     def start(self, component: str) -> None:
         """Start a component that does not run. It may need a moment until it serves."""
@@ -145,13 +150,3 @@ class ControlPlane:
                 "--node-monitor-grace-period=5s",
             ],
         }[component]
-
-
-def _free_ports(number: int) -> list[int]:
-    """Different ones that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    try:
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

@@ -7,11 +7,9 @@ every flag below matters.
 
 import http.client
 import json
-import random
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sysconfig
 import tempfile
@@ -23,6 +21,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from testbed.ports import free_ports
 from testbed.requirements import Missing
 
 REGION = "us-east-1"
@@ -30,8 +29,6 @@ REGION = "us-east-1"
 _SERVERS = ("master", "volume", "filer", "s3", "admin")
 _GRPC_OFFSET = 10_000
 """SeaweedFS looks for a server's gRPC this far above its HTTP port."""
-_FIRST_PORTS = range(11_000, 22_000, len(_SERVERS))
-"""With the offset still below the range from which the kernel takes ports for connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +48,11 @@ class StoreSettings:
         with suppress(FileNotFoundError):
             return cls(folder=folder, **json.loads(file.read_text()))
         folder.mkdir(parents=True, exist_ok=True)
-        settings = cls(folder=folder, address=address, first_port=_free_ports())
+        settings = cls(
+            folder=folder,
+            address=address,
+            first_port=free_ports(len(_SERVERS), offset=_GRPC_OFFSET)[0],
+        )
         kept = {key: value for key, value in asdict(settings).items() if key != "folder"}
         file.write_text(json.dumps(kept))
         file.chmod(0o600)
@@ -230,21 +231,3 @@ def weed() -> Path:
 def _ending_with_us() -> list[str]:
     """A prefix to a command by which it does not outlive us, where the system can do that."""
     return ["setpriv", "--pdeathsig=KILL"] if shutil.which("setpriv") else []
-
-
-def _free_ports() -> int:
-    """The first of a row of ports that nobody uses."""
-    for first in random.sample(_FIRST_PORTS, len(_FIRST_PORTS)):
-        row = range(first, first + _FIRST_PORTS.step)
-        if all(_is_free(port) and _is_free(port + _GRPC_OFFSET) for port in row):
-            return first
-    raise RuntimeError("There is no row of free ports on 127.0.0.1.")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as candidate:
-        try:
-            candidate.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

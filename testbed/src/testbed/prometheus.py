@@ -2,7 +2,6 @@
 """A real Prometheus, out of Debian's package: to check rules, and to ask it about real metrics."""
 
 import json
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -14,6 +13,7 @@ from typing import Any
 
 from testbed.cache import build_once, root
 from testbed.narration import step
+from testbed.ports import free_ports
 from testbed.requirements import download_package
 
 START_SECONDS = 60
@@ -73,7 +73,7 @@ def scraping(targets: Sequence[str], folder: Path) -> Iterator[Prometheus]:
     configuration = {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}
     file = folder / "prometheus.json"
     file.write_text(json.dumps(configuration))
-    port = _free_port()
+    (port,) = free_ports(1)
     command = [
         str(_program("prometheus")),
         f"--config.file={file}",
@@ -102,12 +102,6 @@ def _wait_until_up(prometheus: Prometheus, targets: int, log: Path) -> None:
             pass
         time.sleep(0.2)
     raise TimeoutError(f"Prometheus did not scrape {targets} targets:\n{log.read_text()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def fetch() -> None:

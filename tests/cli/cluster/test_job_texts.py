@@ -2,12 +2,13 @@
 """What `kubectl finetune` says of a job."""
 
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from finetune_cli.cluster import job_texts
-from finetune_cli.cluster.kubectl import read_documents
+from finetune_cli.cluster.kubectl import Kubectl, read_documents
 from finetune_cli.cluster.watching import WatchDisplay
 
 
@@ -182,3 +183,18 @@ def test_kubectls_watch_is_read_document_by_document() -> None:
     stream = StringIO('{\n    "a": {\n        "b": 1\n    }\n}\n{\n    "a": 2\n}\n{\n    "cut')
 
     assert list(read_documents(stream)) == [{"a": {"b": 1}}, {"a": 2}]
+
+
+def test_a_neighbours_job_of_any_depth_hides_nobodys_jobs(tmp_path: Path) -> None:
+    """A stand-in for kubectl prints what the API server would."""
+    deep = '{"a":' * 9_000 + "1" + "}" * 9_000
+    (tmp_path / "jobs.json").write_text(f'{{"items": [{{"spec": {deep}}}, {{"name": "own"}}]}}')
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f"#!/bin/sh\ncat {tmp_path}/jobs.json\n")
+    kubectl.chmod(0o755)
+
+    found = Kubectl((), str(kubectl)).get("ftj")
+    (followed,) = read_documents(StringIO(f'{{"spec": {deep}, "name": "own"\n}}\n'))
+
+    assert found["items"][1] == {"name": "own"}
+    assert followed["name"] == "own"

@@ -105,6 +105,39 @@ def test_a_result_may_go_into_a_folder_of_this_machine() -> None:
     assert job.output_uri == "file:///results"
 
 
+def test_a_file_names_the_cluster_whose_place_it_takes_over() -> None:
+    run = run_of(parse_text(annotated("51c0")), "s3://x", processes=1, port=1)
+
+    assert run.job.take_over_from == "51c0"
+    assert run.job.cluster is None
+    assert not run.job.is_in_cluster
+
+
+@pytest.mark.parametrize("value", ["of the old cluster", "$(id)", "[a]", "7", '""'])
+def test_what_names_no_cluster_to_take_over_from_is_refused_with_its_line(value: str) -> None:
+    place = "metadata.annotations.finetune.dev/take-over-from"
+    sentence = f"job.yaml:5:17: {place}: found .*, expected the id of a cluster"
+
+    with pytest.raises(AttemptFailed, match=sentence):
+        parse_text(annotated(value))
+
+
+@pytest.mark.parametrize("annotations", ["null", "[]", "a", "{note: mine}"])
+def test_without_the_annotation_nothing_is_taken_over(annotations: str) -> None:
+    text = f"metadata: {{name: balloon, annotations: {annotations}}}\n"
+    head = HEAD.replace("metadata: {name: balloon}\n", text)
+
+    job = parse_text(f"{head}spec: {{config: {{{CONFIG}}}, output: {{uri: s3://x}}}}")
+
+    assert job.take_over_from is None
+
+
+def annotated(value: str) -> str:
+    head = HEAD.replace("{name: balloon}", "\n  name: balloon")
+    note = f"  annotations: {{finetune.dev/take-over-from: {value}}}\n"
+    return f"{head}{note}spec: {{config: {{{CONFIG}}}, output: {{uri: s3://x}}}}"
+
+
 def test_a_place_given_here_replaces_that_of_the_job() -> None:
     job = parse_text(f"{HEAD}spec:\n  config: {{{CONFIG}}}", output="results")
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from finetune_operator.job.definitions import is_same_definition
-from finetune_operator.job.reconcile import Reconciled, reconcile
+from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.spec import definition_of, is_accepted
+from finetune_operator.objects.reconciled import Reconciled
 from support.factories import CONFIG, NOW, SETTINGS, a_good_outcome, a_job_body, a_pod, an_ended_pod
 from support.fake_cluster import FakeCluster
 

@@ -12,7 +12,7 @@ from finetune_operator.job.decide.decision import decide
 from finetune_operator.job.decide.next_step import Decision
 from finetune_operator.job.interruptions import Interruption
 from finetune_operator.job.observe.observation import Children, Observed, observe
-from finetune_operator.job.status.events import build_event, find_turning_points
+from finetune_operator.job.status.events import build_job_event, find_turning_points
 from finetune_operator.job.status.status import next_status
 from finetune_operator.objects.names import Phase
 from finetune_operator.objects.raw import Body
@@ -112,7 +112,7 @@ def test_each_has_an_event_of_its_own() -> None:
         if point.reason == "Interrupted"
     ]
 
-    told = [build_event(body, point, statuses[-1], NOW) for point in points]
+    told = [build_job_event(body, point, statuses[-1], NOW) for point in points]
     assert points[0].message == (
         f"attempt 1: pod balloon-1-1 on node gpu-1 was interrupted by Evicted: {DISK}"
     )

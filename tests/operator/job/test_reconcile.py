@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Category, ExitCode, Outcome
-from finetune_operator.job.reconcile import Reconciled, reconcile
+from finetune_operator.job.reconcile import reconcile
 from finetune_operator.objects.errors import Conflict
+from finetune_operator.objects.reconciled import Reconciled
 from finetune_operator.objects.times import render_time
 from support.factories import (
     CONFIG,

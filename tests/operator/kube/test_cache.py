@@ -152,6 +152,20 @@ def test_a_job_of_a_long_name_has_its_children(is_older: bool, is_pod_first: boo
     assert cache.remember(Kind.POD, pod) == key
 
 
+@pytest.mark.parametrize("is_pod_first", [False, True], ids=["Job first", "pod first"])
+def test_of_a_job_of_a_long_name_nothing_is_left_when_all_of_it_is_gone(is_pod_first: bool) -> None:
+    cache = ObjectCache()
+    training_job, pod = of_long_name(is_older=True)
+    told = [(Kind.TRAINING_JOB, training_job), (Kind.POD, pod)]
+    keys = {cache.remember(kind, body) for kind, body in told}
+
+    for number, (kind, body) in enumerate(reversed(told) if is_pod_first else told):
+        assert {cache.remember(Kind.POD, pod)} == keys, f"with {number} of two gone"
+        cache.forget(kind, body)
+
+    assert (cache._renamed, cache._labelled) == ({}, {})
+
+
 def test_a_pod_of_another_job_with_the_same_label_is_not_this_jobs() -> None:
     """Ten digits that match are found in minutes."""
     cache = ObjectCache()

@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from support.fake_api import FakeApi
 
 NODES = {"resources": {"nodes": 2, "gpusPerNode": 1}}
 EDITED = {"config": {**CONFIG, "learning_rate": 1e-3}}
-KINDS = ("ConfigMap", "Service")
+KINDS = ("ConfigMap", "Service", "NetworkPolicy")
 
 
 def children(**spec: Any) -> dict[str, dict[str, Any]]:
@@ -91,6 +92,19 @@ def test_nothing_is_taken_from_a_job_that_runs_while_the_operator_is_upgraded(ki
     world = World(without_digest(OLD[kind]), without_digest(OLD["Job"]))
 
     world.create(WANTED[kind])
+
+    assert world.found(kind)["metadata"]["uid"] == f"uid-of-{kind}"
+    assert not [call for call in world.api.calls if call.startswith("delete")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_taken_from_a_job_that_runs_when_its_cluster_becomes_known(kind: str) -> None:
+    """Run documents name the cluster: those of the attempts before did not."""
+    settings = replace(SETTINGS, cluster_id="5f0c")
+    known = {it["kind"]: it for it in build_attempt(a_job(**NODES), 1, settings)}
+    world = World(OLD[kind], OLD["Job"])
+
+    world.create(known[kind])
 
     assert world.found(kind)["metadata"]["uid"] == f"uid-of-{kind}"
     assert not [call for call in world.api.calls if call.startswith("delete")]

@@ -15,7 +15,9 @@ from finetune_operator.objects.names import (
     CONFIG_MAPS,
     EVENTS,
     FINETUNE_JOBS,
+    NETWORK_POLICIES,
     PODS,
+    RESOURCES_BY_KIND,
     TRAINING_JOBS,
     JobKey,
 )
@@ -120,6 +122,29 @@ def test_status_is_written_against_the_version_it_was_computed_from(world: World
     assert remembered["status"]["phase"] == "Running"
     with pytest.raises(Conflict):
         world.run(world.cluster.write_status(known, {"phase": "Failed"}))
+
+
+def test_what_an_attempt_of_several_nodes_was_made_of_goes_with_it(world: World) -> None:
+    job = a_job(resources={"nodes": 2, "gpusPerNode": 1})
+    for manifest in build_attempt(job, 1, SETTINGS):
+        world.api.put(RESOURCES_BY_KIND[manifest["kind"]], made(manifest))
+    theirs = made(build_attempt(a_job(uid="of another job"), 2, SETTINGS)[0])
+    world.api.put(CONFIG_MAPS, theirs)
+
+    world.run(world.cluster.delete_children(a_job_body(), ["balloon-1", "balloon-2"]))
+
+    assert [name for _, _, name in world.api.objects] == ["balloon-2"]
+
+
+def test_where_there_are_no_network_policies_nothing_is_asked_about_them(world: World) -> None:
+    """The right to is not given then, and a refusal would end the clean-up."""
+    cluster = KubeCluster(world.api, world.cache, lambda: NOW, has_policies=False)
+    world.api.put(TRAINING_JOBS, made(TRAINING_JOB))
+
+    world.run(cluster.delete_children(a_job_body(), ["balloon-1"]))
+
+    assert not [call for call in world.api.calls if NETWORK_POLICIES.plural in call]
+    assert world.api.objects == {}
 
 
 def test_status_of_a_deleted_job_is_not_written(world: World) -> None:

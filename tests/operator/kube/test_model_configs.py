@@ -2,6 +2,8 @@
 """What is told of a job's memory before any GPU is asked for, with a hub on 127.0.0.1."""
 
 import asyncio
+import gzip
+import tracemalloc
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -168,6 +170,45 @@ def test_a_hub_that_fails_is_asked_for_no_model_for_a_while() -> None:
         assert await hub.models.find(a_body("acme/two")) is None
 
     assert len(play(scene, lambda _: web.Response(status=503)).asked) == 2
+
+
+def redirected(path: str) -> web.Response:
+    return web.Response(status=302, headers={"Location": path})
+
+
+BOMB = gzip.compress(b" " * 200 * 1024**2)
+
+
+def zipped(path: str) -> web.Response:
+    body = BOMB
+    return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        pytest.param(redirected, id="redirects without end"),
+        pytest.param(zipped, id="200 MiB in a few bytes"),
+        pytest.param(lambda _: web.Response(body=b"[" * 10**6), id="a million lists"),
+        pytest.param(lambda _: web.Response(body=b"[]"), id="a list"),
+        pytest.param(lambda _: web.Response(body=b"\xff" * 99), id="no text"),
+    ],
+)
+def test_a_model_of_which_nothing_can_be_read_keeps_no_other_from_being_known(
+    hostile: Answer,
+) -> None:
+    def answer(path: str) -> web.Response:
+        return hostile(path) if "evil" in path else found(path)
+
+    async def scene(hub: Hub) -> None:
+        tracemalloc.start()
+        assert await hub.models.find(a_body("evil/model")) is None
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert await hub.models.find(a_body()) == LLAMA
+        assert peak < 20 * 1024**2
+
+    play(scene, answer)
 
 
 def test_what_was_known_is_kept_while_the_hub_is_away() -> None:

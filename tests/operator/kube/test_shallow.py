@@ -14,8 +14,8 @@ from kopf._cogs.clients import api, auth
 from kopf._cogs.structs.credentials import Vault, VaultKey
 from kubernetes.aio import client
 
+from finetune_contract.shallow import DEEPEST, cut_deep, parse_json
 from finetune_operator.kube.client import KubeApi
-from finetune_operator.kube.shallow import DEEPEST, cut_deep, parse_json
 from finetune_operator.kube.watch import ShallowResponse
 from finetune_operator.objects.names import FINETUNE_JOBS
 from support.factories import a_job_body

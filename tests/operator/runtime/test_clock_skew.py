@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from finetune_contract.outcome import Outcome
-from finetune_operator.job.reconcile import Reconciled, reconcile
+from finetune_operator.job.reconcile import reconcile
+from finetune_operator.objects.reconciled import Reconciled
 from support.factories import (
     NOW,
     SETTINGS,

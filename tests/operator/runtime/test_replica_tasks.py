@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from finetune_operator.runtime.replica import Replica
-from finetune_operator.telemetry.logs import OneLine
+from finetune_operator.telemetry.logs import LOGGER, OneLine
 from support.factories import SETTINGS
 
 
@@ -41,7 +41,8 @@ def test_a_task_that_ends_ends_the_process_and_says_why(
 
     asyncio.run(scene())
 
-    (line,) = [OneLine().format(record) for record in caplog.records]
+    ours = [record for record in caplog.records if record.name == LOGGER.name]
+    (line,) = [OneLine().format(record) for record in ours]
     assert "replica failed task=progress" in line
     assert counted() == before + 1
 
@@ -52,6 +53,7 @@ def test_a_task_that_ends_with_the_replica_is_no_failure() -> None:
         replica._is_stopping = True
         task = replica._spawn("progress", raises())
         await asyncio.wait([task])
+        assert isinstance(task.exception(), KeyError)
         assert not replica.has_failed.is_set()
 
     asyncio.run(scene())

@@ -4,6 +4,7 @@ import logging
 import pytest
 
 from finetune_operator.telemetry.logs import FIELDS, OneLine
+from support.terminal_orders import ALL_ORDERS, ORDERS, orders_in
 
 
 def line(message: str, *, error: BaseException | None = None, **fields: object) -> str:
@@ -28,3 +29,38 @@ def test_traceback_is_in_the_same_line() -> None:
 
     assert "\n" not in logged
     assert "ZeroDivisionError" in logged
+
+
+FORGED = "2026-01-01T00:00:00.000Z INFO decided job=team/other phase=Succeeded"
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+def test_a_value_gives_a_terminal_no_orders_and_begins_no_line(kind: str) -> None:
+    logged = line("decided", job=f"a{ORDERS[kind]}\n{FORGED}", bare=ORDERS[kind])
+
+    assert orders_in(logged, allowed="") == []
+    assert len(logged.splitlines()) == 1
+    assert logged.startswith("1970-01-01T00:00:00.123Z INFO decided job=")
+
+
+def test_what_a_library_logs_begins_no_line_either() -> None:
+    logged = line(f"watching{ALL_ORDERS}\n{FORGED}")
+
+    assert orders_in(logged, allowed="") == []
+    assert len(logged.splitlines()) == 1
+
+
+def test_a_tracebacks_message_begins_no_line() -> None:
+    with pytest.raises(ValueError, match="INFO") as raised:
+        raise ValueError(f"{ALL_ORDERS}\n{FORGED}")
+
+    logged = line("failed", error=raised.value)
+
+    assert orders_in(logged, allowed="") == []
+    assert len(logged.splitlines()) == 1
+
+
+def test_a_value_cannot_pretend_to_be_another_field() -> None:
+    assert line("decided", job="a phase=Succeeded") == (
+        '1970-01-01T00:00:00.123Z INFO decided job="a phase=Succeeded"'
+    )

@@ -129,6 +129,21 @@ def test_next_certificate_is_shown_without_a_new_start() -> None:
     serve(scene)
 
 
+def test_a_connection_that_has_ended_counts_no_longer() -> None:
+    """The API server's all come from one address."""
+    reported: list[Any] = []
+
+    async def scene(server: WebhookServer) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(told))
+        for _ in range(10):
+            # Each client has a connection of its own.
+            await Client(server.port, KEYS).review(a_review())
+
+    serve(scene)
+
+    assert reported == []
+
+
 def test_certificate_that_does_not_fit_its_key_changes_nothing() -> None:
     torn = KeyPair(certificates=NEXT_KEYS.certificates, private_key=KEYS.private_key)
 

@@ -29,9 +29,9 @@ from trainer.config_fuzz.text_values import VALUES
 
 SCHEMA = load_schema()
 SEED = 16
-PARSED = 1500
+PARSED = [500, pytest.param(1500, marks=pytest.mark.long)]
 PARSED_IN_SOAK = 10_000
-TRAINED = 100
+TRAINED = [35, pytest.param(100, marks=pytest.mark.long)]
 TRAINED_IN_SOAK = 3000
 
 NOT_TRAINED_HERE = OURS | {
@@ -87,8 +87,9 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_the_check_agrees_with_the_trainers_parser(tmp_path: Path, quiet: None) -> None:
-    _compare_with_parser(tmp_path, PARSED)
+@pytest.mark.parametrize("count", PARSED)
+def test_the_check_agrees_with_the_trainers_parser(tmp_path: Path, quiet: None, count: int) -> None:
+    _compare_with_parser(tmp_path, count)
 
 
 @pytest.mark.soak
@@ -121,10 +122,11 @@ def _compare_with_parser(place: Path, count: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("count", TRAINED)
 def test_what_the_check_accepts_trains_and_what_it_says_would_stop_stops(
-    tmp_path: Path, quiet: None
+    tmp_path: Path, quiet: None, count: int
 ) -> None:
-    _compare_with_training(tmp_path, TRAINED)
+    _compare_with_training(tmp_path, count)
 
 
 @pytest.mark.soak

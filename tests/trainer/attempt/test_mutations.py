@@ -22,9 +22,9 @@ from trainer.mutations.data_files import DataFile, data_files
 SEED = 2026
 Spoiled = TypeVar("Spoiled")
 
-IN_CI = 30
 IN_SOAK = 1000
 """Of each kind."""
+SOME = pytest.mark.parametrize("count", [10, pytest.param(30, marks=pytest.mark.long)])
 
 
 @pytest.fixture(autouse=True)
@@ -45,15 +45,17 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.slow
+@SOME
 def test_no_spoiled_config_gives_a_traceback_or_is_trained_with_in_silence(
-    tiny_model: Path, dialogues: Path
+    tiny_model: Path, dialogues: Path, count: int
 ) -> None:
-    _spoil_configs(tiny_model, dialogues, IN_CI)
+    _spoil_configs(tiny_model, dialogues, count)
 
 
 @pytest.mark.slow
-def test_no_spoiled_data_file_is_trained_on_in_silence(tiny_model: Path) -> None:
-    _spoil_files(tiny_model, IN_CI)
+@SOME
+def test_no_spoiled_data_file_is_trained_on_in_silence(tiny_model: Path, count: int) -> None:
+    _spoil_files(tiny_model, count)
 
 
 @pytest.mark.soak

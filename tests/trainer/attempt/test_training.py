@@ -179,6 +179,7 @@ def test_a_stopped_run_goes_on_and_ends_like_an_uninterrupted_one(
     assert losses(tmp_path / "out") == pytest.approx(losses(uninterrupted[0]), rel=1e-4)
 
 
+@pytest.mark.long
 def test_two_processes_train_like_one_with_twice_the_batch(
     uninterrupted: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:

@@ -183,6 +183,7 @@ def test_they_leave_one_artifact_and_one_manifest(story: Story) -> None:
     assert story.finished[0].adapter_verified
 
 
+@pytest.mark.long
 def test_they_learn_what_one_process_learns_of_twice_the_batch(
     story: Story, tiny_model: Path, dialogues: Path, tmp_path: Path
 ) -> None:

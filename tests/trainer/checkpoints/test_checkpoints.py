@@ -87,6 +87,40 @@ def test_an_unreadable_manifest_is_none(store: FolderStore, tmp_path: Path) -> N
     assert fetch(store, tmp_path) is None
 
 
+@pytest.mark.parametrize("name", ["trainer_state.json", "unlogged.json", "unlogged_3.json"])
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b'{"a":' * 9000 + b"1" + b"}" * 9000, b"[]", b"{", b"\xff\xfe", b"null"],
+    ids=["100,000 lists", "9,000 mappings", "a list", "cut short", "no text", "nothing"],
+)
+def test_a_state_that_somebody_has_made_up_gives_way_to_an_older_checkpoint(
+    store: FolderStore, tmp_path: Path, name: str, body: bytes
+) -> None:
+    write(store, tmp_path, 2)
+    made_up = a_folder(tmp_path / "made-up", {**FILES, name: body})
+    checkpoints.write(store, made_up, 4, FIRST)
+
+    checkpoint = fetch(store, tmp_path)
+
+    assert checkpoint is not None
+    assert checkpoint.step == 2
+
+
+@pytest.mark.parametrize("best", ["../../etc", [2], {"a": 2}, 2.5, True, -2, 0, None])
+def test_what_is_no_step_is_not_the_best_one(
+    store: FolderStore, tmp_path: Path, best: object
+) -> None:
+    state = json.dumps({"best_global_step": best}).encode()
+    folder = a_folder(tmp_path / "made-up", {**FILES, "trainer_state.json": state})
+    checkpoints.write(store, folder, 4, FIRST)
+
+    checkpoint = checkpoints.fetch_newest(store, tmp_path / "resume", StopRequest(), with_best=True)
+
+    assert checkpoint is not None
+    assert checkpoints.best_step(checkpoint.folder) is None
+    assert [it.name for it in (tmp_path / "resume").iterdir()] == ["checkpoint-4"]
+
+
 def test_several_nodes_make_one_checkpoint_of_all_their_files(
     store: FolderStore, tmp_path: Path
 ) -> None:

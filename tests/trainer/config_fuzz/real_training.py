@@ -4,7 +4,6 @@
 Imports TRL, and torch with it.
 """
 
-import gc
 import io
 import json
 import signal
@@ -23,6 +22,7 @@ from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.building import build_trainer
 from finetune_trainer.ranks.data.loading import load_data
 from finetune_trainer.ranks.training import run_training
+from trainer import imported
 from trainer.config_fuzz.draws import Fuzzed
 from trainer.config_fuzz.real_parser import Answer, Verdict, node, parse, plan_of, verdict_on
 from trainer.config_fuzz.text_values import VALUES
@@ -70,9 +70,7 @@ def open_workshop(place: Path) -> Workshop:
     }
     paths = {name: path for key, path in models_and_data.items() for name in VALUES[key].typical}
     mixed = {part["path"] for parts in VALUES["datasets"].typical for part in parts}
-    gc.collect()
-    # transformers collects garbage after each training, and TRL alone is a million objects.
-    gc.freeze()
+    imported.keep()
     return Workshop(
         place=place, local_paths=paths | dict.fromkeys(mixed, models_and_data["dataset_name"])
     )

@@ -2,10 +2,12 @@
 """A hub that refuses, fails or is not there: real answers of a server on this machine."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,6 +48,15 @@ def a_hub_that_answers(status: int, headers: dict[str, str] | None = None) -> It
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client tries as often as ever, and waits none of its 23 s in between."""
+    from huggingface_hub.utils import _http
+
+    without_pauses = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None})
+    monkeypatch.setattr(_http, "time", without_pauses)
 
 
 def load_model(endpoint: str, place: Path) -> Any:

@@ -41,6 +41,10 @@ def a_header(file: Path, **tensors: tuple[str, list[int]]) -> None:
     file.write_bytes(len(header).to_bytes(8, "little") + header + b"weights")
 
 
+def with_length(header: bytes) -> bytes:
+    return len(header).to_bytes(8, "little") + header
+
+
 def test_the_config_alone_counts_a_known_architecture(tmp_path: Path) -> None:
     facts = find_facts(str(a_model(tmp_path)), "main", {})
 
@@ -73,7 +77,22 @@ def test_a_head_that_is_the_embedding_is_counted_once(tmp_path: Path) -> None:
     [
         pytest.param(b"", id="an empty file"),
         pytest.param(b"\xff" * 8, id="a length beyond all bounds"),
-        pytest.param((3).to_bytes(8, "little") + b"{{{", id="no JSON"),
+        pytest.param(with_length(b"{{{"), id="no JSON"),
+        pytest.param(with_length(b"[" * 100_000), id="100,000 lists"),
+        pytest.param(with_length(b"[]"), id="a list"),
+        pytest.param(with_length(b'{"a":1}'), id="a number for a tensor"),
+        pytest.param(with_length(b'{"a":{"dtype":"F32"}}'), id="no shape"),
+        pytest.param(with_length(b'{"a":{"dtype":"F32","shape":7}}'), id="a number for a shape"),
+        pytest.param(with_length(b'{"a":{"dtype":"F32","shape":["x"]}}'), id="texts for a shape"),
+        pytest.param(with_length(b'{"a":{"dtype":"F32","shape":[-4]}}'), id="less than nothing"),
+        pytest.param(
+            with_length(b'{"a":{"dtype":"F32","shape":[%s]}}' % b",".join([b"9" * 18] * 9_000)),
+            id="9,000 dimensions",
+        ),
+        pytest.param(
+            with_length(b'{"a":{"dtype":"F32","shape":[%d,%d]}}' % (2**61, 2**61)),
+            id="more than all parameters of the world",
+        ),
     ],
 )
 def test_a_broken_file_leaves_the_config_to_count(tmp_path: Path, content: bytes) -> None:
@@ -107,11 +126,22 @@ def test_what_cannot_be_read_is_unknown_for_a_reason(
         find_facts(name, "main", {})
 
 
-def test_a_config_that_is_none_is_told(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("[]")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "it is list, expected an object"),
+        ("[" * 100_000, "it is n"),
+        ('{"a":' * 9_000 + "1" + "}" * 9_000, "it is nested more than 32 deep"),
+        ('{"a": 1' + "0" * 5_000 + "}", "it is not JSON"),
+    ],
+    ids=["a list", "100,000 lists", "9,000 mappings", "a number of 5,000 digits"],
+)
+def test_a_config_that_is_none_is_told(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "config.json").write_text(text)
 
-    with pytest.raises(ModelUnknown, match="it is no JSON object"):
+    with pytest.raises(ModelUnknown, match=message):
         find_facts(str(tmp_path), "main", {})
+    assert read_fetched_config("a", {"a": tmp_path}) is None
 
 
 def test_a_config_without_numbers_is_told(tmp_path: Path) -> None:

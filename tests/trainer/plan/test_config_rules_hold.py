@@ -16,6 +16,7 @@ import yaml
 
 from finetune_spec.config import Context
 from support.config_verdicts import problems_of
+from trainer import imported
 from trainer.runs import a_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -59,6 +60,7 @@ def train(config: Mapping[str, Any], model: Path, data: Path, work: Path) -> Non
     from finetune_trainer.ranks.building import build_trainer
     from finetune_trainer.ranks.data.loading import load_data
 
+    imported.keep()
     resolved = {
         "model_name_or_path": str(model),
         "dataset_name": str(data),

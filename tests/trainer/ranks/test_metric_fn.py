@@ -220,6 +220,7 @@ def test_a_module_of_the_image_may_judge_but_none_of_the_working_folder(
     assert caught.value.failure.reason == "MetricNotFound"
 
 
+@pytest.mark.long
 def test_all_ranks_get_the_values_that_one_of_them_found(
     tmp_path: Path, tiny_model: Path, data: Path
 ) -> None:

@@ -24,7 +24,7 @@ def score(prompts, answers, references):
 @pytest.mark.parametrize(
     ("profile", "what"),
     keeping(
-        ("fsdp2, adapter", "zero3, whole"),
+        ("zero3, whole",),
         [
             pytest.param(profile, config, id=f"{profile}, {what}")
             for profile in ("fsdp2", "zero2", "zero3", "zero3-offload")
@@ -75,7 +75,7 @@ TOKENS = {"added_tokens": ["<|tool|>"]}
 @pytest.mark.parametrize(
     ("profile", "config"),
     keeping(
-        ("FSDP2, a token more, whole", "ZeRO-2 in bf16, adapter"),
+        ("FSDP2, a token more, whole",),
         [
             pytest.param("fsdp2", WHOLE | TOKENS, id="FSDP2, a token more, whole"),
             pytest.param("zero2", ADAPTER | TOKENS, id="ZeRO-2, a token more, adapter"),

@@ -13,6 +13,7 @@ from finetune_cli.cluster.kubectl import JOBS, Kubectl
 from finetune_cli.local.command_line import start
 from finetune_cli.terminal.commands import Deferred, new_parser
 from finetune_cli.terminal.exits import EPILOG, NO_INPUT, Refused, exit_code_of
+from finetune_cli.terminal.output import draw, say, show_unforeseen_errors_so
 
 ClusterCommand = Callable[[Kubectl, argparse.Namespace], int]
 
@@ -26,6 +27,7 @@ PLAN = Deferred(
 
 def main() -> None:
     """What `kubectl finetune` starts."""
+    show_unforeseen_errors_so()
     words = sys.argv[1:]
     options = _parser(words).parse_args(words)
     if options.command not in COMMANDS.values():
@@ -73,9 +75,10 @@ def plot(kubectl: Kubectl, options: argparse.Namespace) -> int:
     try:
         height = max(10, min(size.lines - 2, 30))
         is_coloured = sys.stdout.isatty()
-        print(curves.draw(jobs, width=size.columns, height=height, is_coloured=is_coloured))
+        picture = curves.draw(jobs, width=size.columns, height=height, is_coloured=is_coloured)
     except ValueError as error:
         raise Refused(str(error)) from None
+    draw(f"{picture}\n", sys.stdout)
     return 0
 
 
@@ -83,25 +86,24 @@ def results(kubectl: Kubectl, options: argparse.Namespace) -> int:
     """What came of a job: figures, artifact and answers, or the failure; and every attempt."""
     job = kubectl.job(options.name)
     over = job_texts.is_over(job)
-    print(job_texts.ending(job) if over else job_texts.headline(job))
+    say(job_texts.ending(job) if over else job_texts.headline(job))
     for line in job_texts.answers(job):
-        print(line)
+        say(line)
     for line in job_texts.attempts(job):
-        print(f"  attempt {line}")
+        say(f"  attempt {line}")
     if options.download is not None:
         # Late: few ask for it.
         from finetune_cli.cluster import downloading
 
         downloading.download(kubectl, job, options.download)
-        print(f"  here      {options.download}")
+        say(f"  here      {options.download}")
     return job_texts.exit_code(job)
 
 
 def validate(kubectl: Kubectl, options: argparse.Namespace) -> int:
     """Ask the cluster what it would say, without starting anything."""
-    print(
-        kubectl.run("apply", "--server-side", "--dry-run=server", "-f", str(options.file)), end=""
-    )
+    words = ("apply", "--server-side", "--dry-run=server", "-f", str(options.file))
+    say(kubectl.run(*words), end="")
     return 0
 
 
@@ -120,7 +122,7 @@ def diff(kubectl: Kubectl, options: argparse.Namespace) -> int:
     # Late: it needs YAML.
     from finetune_cli.cluster import comparison
 
-    print(comparison.compare(kubectl.job(options.one), kubectl.job(options.other)))
+    say(comparison.compare(kubectl.job(options.one), kubectl.job(options.other)))
     return 0
 
 
@@ -141,7 +143,7 @@ def _watch(kubectl: Kubectl, name: str) -> int:
     from finetune_cli.cluster import watching
 
     job = watching.watch(kubectl, name)
-    print(job_texts.ending(job))
+    say(job_texts.ending(job))
     return job_texts.exit_code(job)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from finetune_contract.printable import on_one_line
+
 Body = Mapping[str, Any]
 
 FIGURES = {
@@ -31,6 +33,7 @@ def compare(one: Body, other: Body) -> str:
     hours = [_status(job).get("gpuHours", {}).get("used") for job in (one, other)]
     if any(hours):
         rows.append(("GPU hours", *(_number(value) for value in hours)))
+    rows = [tuple(map(on_one_line, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(
         f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}".rstrip() for row in rows

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from finetune_cli.cluster.command_line import COMMANDS, PLAN
 from finetune_cli.cluster.kubectl import JOBS, Kubectl
 from finetune_cli.terminal.exits import Refused
+from finetune_cli.terminal.output import say
 
 FILES, NO_FILES = ":0", ":4"
 """cobra's directives: whether the shell may go on with names of files."""
@@ -18,7 +19,7 @@ OF_CLUSTER = ("-n", "--namespace", "--context", "--kubeconfig")
 
 
 def main() -> None:
-    print("\n".join(complete(sys.argv[1:], Kubectl)))
+    say("\n".join(complete(sys.argv[1:], Kubectl)))
 
 
 def complete(words: Sequence[str], connect: Callable[[Sequence[str]], Kubectl]) -> list[str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import plotext
 
+from finetune_contract.printable import on_one_line
+
 WIDTH, HEIGHT = 80, 20
 MARKERS = ("braille", "o", "x", "+", "*")
 """By which curves are told apart where there are no colours."""
@@ -35,7 +37,8 @@ def draw(
     plotext.theme("pro" if is_coloured else "clear")
     for (name, history), marker in zip(curves.items(), cycle(MARKERS), strict=False):
         steps, losses = ([point[key] for point in history] for key in ("step", "loss"))
-        plotext.plot(steps, losses, label=name, marker="braille" if is_coloured else marker)
+        label = on_one_line(name)
+        plotext.plot(steps, losses, label=label, marker="braille" if is_coloured else marker)
     plotext.xlabel("step")
     plotext.ylabel("loss")
     picture: str = plotext.build()

@@ -10,6 +10,7 @@ from finetune_cli.cluster.kubectl import Kubectl
 from finetune_cli.cluster.results_pod import Body
 from finetune_cli.terminal.exits import KUBECTL_FAILED, NO_INPUT, Refused
 from finetune_cli.terminal.new_folder import require_new
+from finetune_contract.shallow import parse_json
 
 PATIENCE = "10m"
 """A node that has not run the trainer's image fetches some gigabytes first."""
@@ -43,7 +44,7 @@ def _newest_batch_job(kubectl: Kubectl, job: Body) -> Body | None:
     """A job that has published something has had an attempt."""
     *_, newest = job_texts.batch_jobs(job)
     printed = kubectl.run("get", "jobs.batch", newest, "--ignore-not-found", "-o", "json")
-    found: Body | None = json.loads(printed) if printed else None
+    found: Body | None = parse_json(printed.encode()) if printed else None
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from finetune_cli.terminal import texts
 from finetune_cli.terminal.display import Steps
 from finetune_contract.outcome import Category, ExitCode
+from finetune_contract.printable import indented, on_one_line
 from finetune_trainer.progress.progress_line import render_known
 
 Body = Mapping[str, Any]
@@ -31,7 +32,7 @@ def why(job: Body) -> str:
     """What the condition Ready says: what is going on, or what is waited for."""
     for condition in status_of(job).get("conditions", ()):
         if condition["type"] == "Ready":
-            return texts.without_controls(str(condition["message"]))
+            return str(condition["message"])
     return "the operator has not looked at it yet"
 
 
@@ -39,7 +40,7 @@ def headline(job: Body) -> str:
     """One line: phase, and why."""
     attempt = status_of(job).get("attempt", 0)
     number = f" (attempt {attempt})" if attempt > 1 else ""
-    return f"{phase_of(job)}{number}: {why(job)}"
+    return on_one_line(f"{phase_of(job)}{number}: {why(job)}")
 
 
 def steps_of(job: Body) -> Steps | None:
@@ -82,7 +83,7 @@ def failure(job: Body) -> str:
     """Why it failed, or its last attempt did, and what to do about it."""
     told = status_of(job).get("failure")
     if not told:
-        return why(job)
+        return indented(why(job))
     return "\n".join(texts.render_failure(told["reason"], told["message"], told.get("remedy", "")))
 
 
@@ -107,7 +108,8 @@ def attempts(job: Body) -> list[str]:
     for attempt in status_of(job).get("attempts", ()):
         reason = f" {attempt['reason']}" if attempt.get("reason") else ""
         lost = f", {attempt['stepsLost']} steps lost" if attempt.get("stepsLost") else ""
-        lines.append(f"{attempt['number']:>3}  {attempt['result']}{reason}{lost}")
+        told = on_one_line(f"{attempt['result']}{reason}{lost}")
+        lines.append(f"{attempt['number']:>3}  {told}")
     return lines
 
 

@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks the cluster, by the kubectl that has started this plugin: its context, its credentials."""
 
-import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import IO, Any
+from io import BufferedReader
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any, TextIO, cast
 
 from finetune_cli.terminal.exits import KUBECTL_FAILED, Refused
+from finetune_cli.terminal.output import relay
+from finetune_contract.shallow import parse_json
 
 Body = Mapping[str, Any]
 
 JOBS = "finetunejobs.finetune.dev"
 """As kubectl calls them, whatever else is named so."""
+
+_LAST_WORDS_SECONDS = 2.0
 
 _LOG_LINE = re.compile(r"[IWEF]\d{4} ")
 """What kubectl's libraries log beside what it says itself."""
@@ -34,17 +41,21 @@ class Kubectl:
         """
         try:
             done = subprocess.run(
-                [*self._command, *words], input=given, capture_output=True, text=True
+                [*self._command, *words],
+                input=given,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
             )
-        except FileNotFoundError:
-            raise Refused("there is no kubectl on the PATH", KUBECTL_FAILED) from None
+        except (FileNotFoundError, ValueError) as error:
+            raise _not_started(error) from None
         if done.returncode:
             raise Refused(_words_of(done.stderr) or done.stdout.strip(), KUBECTL_FAILED)
         return done.stdout
 
     def get(self, kind: str, *words: str) -> Body:
         """One object, or a list of them."""
-        found: Body = json.loads(self.run("get", kind, *words, "-o", "json"))
+        found: Body = parse_json(self.run("get", kind, *words, "-o", "json").encode())
         return found
 
     def job(self, name: str) -> Body:
@@ -54,7 +65,11 @@ class Kubectl:
         """The job as it is, and whenever it changes; ends when the API server ends the watch."""
         words = ("get", JOBS, name, "--watch", "-o", "json")
         process = subprocess.Popen(
-            [*self._command, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [*self._command, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
         )
         try:
             if process.stdout is not None:
@@ -71,16 +86,12 @@ class Kubectl:
         Raises:
             Refused: it failed, when all was read.
         """
-        process = subprocess.Popen([*self._command, *words], stdout=subprocess.PIPE)
-        try:
+        with self._running(*words) as process:
             if process.stdout is not None:
                 with process.stdout as printed:
                     yield printed
             if code := process.wait():
                 raise Refused(f"kubectl {words[0]} ended with exit code {code}", KUBECTL_FAILED)
-        finally:
-            process.kill()
-            process.wait()
 
     def pass_through(self, *words: str) -> int:
         """Lets it speak for itself, warnings and refusals too; gives its exit code.
@@ -88,10 +99,49 @@ class Kubectl:
         Raises:
             Refused: there is no kubectl.
         """
+        with self._running(*words) as process:
+            _relay(process.stdout, sys.stdout)
+            return process.wait()
+
+    @contextmanager
+    def _running(self, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """Killed at the end, if it still runs. What it says on standard error is shown at once.
+
+        Raises:
+            Refused: there is no kubectl.
+        """
+        pipe = subprocess.PIPE
         try:
-            return subprocess.run([*self._command, *words]).returncode
-        except FileNotFoundError:
-            raise Refused("there is no kubectl on the PATH", KUBECTL_FAILED) from None
+            process = subprocess.Popen([*self._command, *words], stdout=pipe, stderr=pipe)
+        except (FileNotFoundError, ValueError) as error:
+            raise _not_started(error) from None
+        listener = Thread(target=_relay, args=(process.stderr, sys.stderr), daemon=True)
+        listener.start()
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            # A program that it has started may hold the other end for longer.
+            listener.join(_LAST_WORDS_SECONDS)
+
+
+def _not_started(error: FileNotFoundError | ValueError) -> Refused:
+    if isinstance(error, FileNotFoundError):
+        return Refused("there is no kubectl on the PATH", KUBECTL_FAILED)
+    # A status was edited by hand: a null byte, half of a surrogate pair.
+    return Refused(f"the job names what no command line can hold: {error}", KUBECTL_FAILED)
+
+
+def _relay(source: IO[bytes] | None, stream: TextIO) -> None:
+    """Until it ends, or nobody reads it any more: `| head`."""
+    with closing(cast("BufferedReader", source)) as printed:
+        try:
+            relay(printed, stream)
+        except BrokenPipeError:
+            # Nor is what is left in our buffers at the end.
+            with Path(os.devnull).open("wb") as nothing:
+                os.dup2(nothing.fileno(), stream.fileno())
 
 
 def _words_of(printed: str) -> str:
@@ -101,11 +151,11 @@ def _words_of(printed: str) -> str:
 
 def read_documents(stream: IO[str]) -> Iterator[Body]:
     """Each JSON document of a stream of several, as soon as its last line has come."""
-    text = ""
+    lines: list[str] = []
     for line in stream:
-        text += line
+        lines.append(line)
         # kubectl indents what lies inside.
         if line.startswith("}"):
-            document: Body = json.loads(text)
-            text = ""
+            document: Body = parse_json("".join(lines).encode())
+            lines.clear()
             yield document

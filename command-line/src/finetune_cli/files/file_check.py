@@ -9,6 +9,7 @@ from typing import Any
 from finetune_cli.files.overrides import Override, apply_overrides
 from finetune_cli.files.yaml.source_lines import Document, read_documents
 from finetune_cli.files.yaml.tree import Found, Position
+from finetune_contract.owner import TAKE_OVER
 from finetune_spec.config import Problem, SftConfig, parse_config
 from finetune_spec.config.parse.schema import NEWEST, load_schema
 from finetune_spec.config.problem import quoted
@@ -112,8 +113,20 @@ def _check_job_document(document: Mapping[str, Any]) -> _Checked:
     sound = _sound_part(document.get("spec"), problems, "spec")
     if not _has_config(sound):
         return _Checked(problems=problems)
-    checked = check_job(sound)
+    checked = check_job(sound, annotations=_take_over_in(document))
     return _Checked(problems=(*problems, *checked.problems), config=checked.config)
+
+
+def _take_over_in(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The one annotation of ours. What others hold is of a cluster, and none is asked here."""
+    annotations = annotations_of(document)
+    return {TAKE_OVER: annotations[TAKE_OVER]} if TAKE_OVER in annotations else {}
+
+
+def annotations_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = document.get("metadata")
+    found = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _check_schedule_document(document: Mapping[str, Any]) -> _Checked:

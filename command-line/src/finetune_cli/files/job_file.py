@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_cli.files.file_check import kind_of, parse_document
+from finetune_cli.files.file_check import annotations_of, kind_of, parse_document
 from finetune_cli.files.overrides import Override, apply_overrides
 from finetune_cli.files.yaml.source_lines import read_documents
 from finetune_cli.files.yaml.tree import Found
+from finetune_contract.owner import take_over_of
 from finetune_contract.reasons import Reason
 from finetune_contract.run import JobReference, Run, World, run_id
 from finetune_spec.config import SftConfig
@@ -29,6 +30,8 @@ class Job:
     nodes: int
     gpus_per_node: int
     run_token: str | None
+    take_over_from: str | None = None
+    """The cluster whose job of this name gives up its output place."""
     warnings: tuple[str, ...] = ()
     """What of it runs and is seldom meant, with file and line."""
 
@@ -72,6 +75,7 @@ def parse_job(
         nodes=resources.get("nodes") or 1,
         gpus_per_node=resources.get("gpusPerNode", 1),
         run_token=spec.get("runToken"),
+        take_over_from=take_over_of(annotations_of(document.value)),
         warnings=tuple(one.told_in(name) for one in found if one.problem.is_warning),
     )
 
@@ -79,7 +83,9 @@ def parse_job(
 def run_of(job: Job, output_uri: str, *, processes: int, port: int, gpus: int = 0) -> Run:
     """The run of this job on this machine, on so many of its GPUs."""
     return Run(
-        job=JobReference(namespace=job.namespace, name=job.name, uid=""),
+        job=JobReference(
+            namespace=job.namespace, name=job.name, uid="", take_over_from=job.take_over_from
+        ),
         run_id=run_id(job.config.written, job.run_token),
         attempt=1,
         config=job.config.written,

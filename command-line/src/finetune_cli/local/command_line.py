@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from finetune_cli.terminal.commands import Command, Deferred, new_parser
 from finetune_cli.terminal.exits import exit_code_of
+from finetune_cli.terminal.output import show_unforeseen_errors_so
 
 DESCRIPTION = """\
 Fine-tunes a language model from a FineTuneJob file: the file that `kubectl apply` takes.
@@ -35,6 +36,7 @@ def start(command: Command, options: argparse.Namespace) -> NoReturn:
     from finetune_trainer.failures.stopping import end_process
 
     hide_in_output(os.environ)
+    show_unforeseen_errors_so()
     end_process(exit_code_of(partial(command, options)))
 
 

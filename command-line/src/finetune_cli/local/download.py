@@ -12,10 +12,12 @@ from typing import IO
 
 from finetune_cli.terminal.exits import NO_INPUT, Refused
 from finetune_cli.terminal.new_folder import require_new
+from finetune_cli.terminal.output import tell
 from finetune_contract import layout
 from finetune_contract.codec import read
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import ExitCode
+from finetune_contract.printable import on_one_line
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.manifest import ArtifactManifest, Pointer
 from finetune_trainer.storage.store import Store, open_store, read_if_there
@@ -61,7 +63,7 @@ def download(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         message = f"stopped: {options.folder} is not complete"
         raise Refused(message, ExitCode.INTERRUPTED) from None
-    print(f"{store.uri}: {len(manifest.files)} files, {manifest.digest}", file=sys.stderr)
+    tell(f"{on_one_line(store.uri)}: {len(manifest.files)} files, {on_one_line(manifest.digest)}")
     return int(ExitCode.SUCCEEDED)
 
 

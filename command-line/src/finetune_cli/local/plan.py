@@ -4,7 +4,6 @@
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ from typing import Any
 from finetune_cli.files import overrides
 from finetune_cli.local.job_reading import read_job
 from finetune_cli.local.preview import Preview, preview_run
+from finetune_cli.terminal.output import say, tell
 from finetune_contract.outcome import ExitCode
+from finetune_contract.printable import on_one_line
 from finetune_spec.config import Context
 from finetune_spec.memory import Architecture, Estimate
 from finetune_spec.memory.fitting import describe
@@ -56,7 +57,7 @@ def plan(options: argparse.Namespace) -> int:
     """
     job = read_job(options.job, options.settings)
     for warning in job.warnings:
-        print(warning, file=sys.stderr)
+        tell(warning)
     context = Context(
         nodes=job.nodes,
         processes_per_node=max(1, job.gpus_per_node),
@@ -72,9 +73,9 @@ def plan(options: argparse.Namespace) -> int:
         gpu_bytes=options.gpu_memory,
     )
     if options.output == "json":
-        print(json.dumps(render_json(job.name, name, preview, reason), indent=2))
+        say(json.dumps(render_json(job.name, name, preview, reason), indent=2))
     else:
-        print("\n".join(render_text(job.name, name, preview, model, reason)))
+        say("\n".join(render_text(job.name, name, preview, model, reason)))
     return int(ExitCode.SUCCEEDED)
 
 
@@ -82,7 +83,7 @@ def render_text(
     job: str, name: str, preview: Preview, model: Architecture | None, reason: str
 ) -> Iterator[str]:
     """A table of words and figures, for people."""
-    yield f"{job}: {_world(preview)}"
+    yield on_one_line(f"{job}: {_world(preview)}")
     yield _row("model", name if model is None else f"{name} ({_model(model)})")
     yield _row("trains", f"{preview.method}{_trainable(preview.estimate)}")
     yield _row("precision", preview.precision)
@@ -197,7 +198,7 @@ def _verdict(preview: Preview) -> Iterator[str]:
 
 
 def _row(name: str, words: str) -> str:
-    return f"  {name:<14}{words}".rstrip()
+    return f"  {name:<14}{on_one_line(words)}".rstrip()
 
 
 def _count(number: int) -> str:

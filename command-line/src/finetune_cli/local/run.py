@@ -16,12 +16,14 @@ from finetune_cli.files import job_file, overrides
 from finetune_cli.local import run_texts
 from finetune_cli.local.job_reading import read_job
 from finetune_cli.terminal.exits import Refused
+from finetune_cli.terminal.output import say, tell
 from finetune_contract import layout
 from finetune_contract.outcome import Category, Outcome
 from finetune_contract.run import Run
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.failures.log_lines import set_up_log
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.node.gpu_probe import find_hardware
 from finetune_trainer.plan.node.hardware import Hardware
@@ -62,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     """Train one job file here."""
     if find_spec("trl") is None:
         raise Refused(NOT_INSTALLED)
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(message)s")
+    set_up_log(logging.ERROR, "%(levelname)s %(message)s")
     stop = StopRequest()
     stop.listen()
     hardware = find_hardware(os.environ)
@@ -106,12 +108,12 @@ def _train(described: Run, workspace: Workspace, hardware: Hardware, stop: StopR
         return _tell(outcome, _kept_log(outcome, workspace))
     samples = json.loads(workspace.samples.read_text()) if workspace.samples.is_file() else []
     report = locations.join(described.output_uri, described.run_id, layout.REPORT)
-    print(run_texts.summary(outcome, samples, report))
+    say(run_texts.summary(outcome, samples, report))
     return int(outcome.exit_code)
 
 
 def _tell(outcome: Outcome, log: Path | None) -> int:
-    print(run_texts.failure_text(outcome, log), file=sys.stderr)
+    tell(run_texts.failure_text(outcome, log))
     return int(outcome.exit_code)
 
 
@@ -136,14 +138,13 @@ def _output_uri(output: str) -> str:
 
 def _announce(job: job_file.Job, described: Run) -> None:
     for line in job.warnings:
-        print(line, file=sys.stderr)
+        tell(line)
     wanted = job.nodes * max(1, job.gpus_per_node)
     if wanted > described.world.size:
-        print(
+        tell(
             f"{job.name} asks for {job.nodes} x {max(1, job.gpus_per_node)} processes; this machine"
             f" is one node and trains with {described.world.size}, so the effective batch is "
-            f"{wanted // described.world.size} times smaller.",
-            file=sys.stderr,
+            f"{wanted // described.world.size} times smaller."
         )
 
 

@@ -12,6 +12,7 @@ from finetune_cli.files import overrides
 from finetune_cli.files.file_check import CheckedFile, check_file
 from finetune_cli.files.yaml.tree import Found
 from finetune_cli.terminal.exits import NO_INPUT, Refused
+from finetune_cli.terminal.output import say
 from finetune_contract.outcome import ExitCode
 
 DESCRIPTION = """\
@@ -62,7 +63,7 @@ def validate(options: argparse.Namespace) -> int:
             sources += list(_read(name, settings))
         except OSError as error:
             unreadable.append(f"{name} cannot be read: {error.strerror}")
-    print(_RENDERERS[options.output](sources))
+    say(_RENDERERS[options.output](sources))
     if unreadable:
         raise Refused("\n".join(unreadable), NO_INPUT)
     if not any(source.checked.checked for source in sources):
@@ -133,7 +134,7 @@ def render_json(sources: Sequence[CheckedSource]) -> str:
         }
         for name, found in _all(sources)
     ]
-    return json.dumps(problems, indent=2, ensure_ascii=False)
+    return json.dumps(problems, indent=2)
 
 
 def render_github(sources: Sequence[CheckedSource]) -> str:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from finetune_cli.terminal.exits import EPILOG
+from finetune_cli.terminal.output import say
 
 DISTRIBUTION = "finetune-cli"
 
@@ -77,5 +78,5 @@ class _Version(argparse.Action):
     """argparse's own wants the version before anybody asks for it."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(version_text(parser.prog))
+        say(version_text(parser.prog))
         parser.exit()

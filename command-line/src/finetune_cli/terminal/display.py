@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from finetune_cli.terminal.output import show
+from finetune_contract.printable import on_one_line
 from finetune_trainer.progress.progress_line import render_steps
 
 BAR = "{percentage:3.0f}% |{bar}| step {n_fmt}/{total_fmt}{postfix}"
@@ -70,7 +72,7 @@ class Display:
             if steps is not None and self._was_training and not is_training:
                 self._show_steps(steps, is_last=True)
             self.close()
-            print(headline, file=self._stream, flush=True)
+            show(f"{headline}\n", self._stream)
         if steps is not None and is_training:
             self._show_steps(steps, is_last=False)
         self._headline, self._was_training = headline, is_training
@@ -85,7 +87,7 @@ class Display:
             self._draw(steps)
         elif steps.step and steps.step != self._printed_step and (is_last or self._is_due(steps)):
             line = "  ".join((render_steps(steps.step, steps.total, steps.percent), *steps.figures))
-            print(f"  {line}", file=self._stream, flush=True)
+            show(f"  {line}\n", self._stream)
             self._printed_step = steps.step
 
     def _draw(self, steps: Steps) -> None:
@@ -97,5 +99,5 @@ class Display:
             total=steps.total, file=self._stream, dynamic_ncols=True, bar_format=BAR
         )
         bar.n = steps.step
-        bar.set_postfix_str("  ".join(steps.figures), refresh=False)
+        bar.set_postfix_str(on_one_line("  ".join(steps.figures)), refresh=False)
         bar.refresh()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exit codes of both commands, and the one place where an error becomes one."""
 
-import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from finetune_cli.terminal.output import tell
 from finetune_contract.outcome import ExitCode
 from finetune_trainer.failures.errors import AttemptFailed
 
@@ -63,5 +63,5 @@ def exit_code_of(command: Callable[[], int], *, left: str = "stopped") -> int:
 
 def refuse(message: str, exit_code: int) -> int:
     """Prints a message on standard error, and returns the exit code."""
-    print(message, file=sys.stderr)
+    tell(message)
     return int(exit_code)

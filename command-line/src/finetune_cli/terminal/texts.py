@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What both commands print when a run is over. Pure.
 
-A model may answer anything, and a message may quote a row of data: none of it gives a terminal
-orders.
+A model may answer anything, and a message may quote a row of data: no word of it makes a line that
+looks like one of ours.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from finetune_contract.printable import indented, on_one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class Success:
 
 def render_success(success: Success) -> Iterator[str]:
     """A line for each thing that is known."""
-    note = f": {success.note}" if success.note else ""
+    note = f": {on_one_line(success.note)}" if success.note else ""
     yield f"Succeeded after {success.step} steps{note}."
     if success.loss is not None and success.first_loss is not None:
         yield row("loss", f"{success.first_loss:.4g} -> {success.loss:.4g}")
@@ -40,15 +42,15 @@ def render_success(success: Success) -> Iterator[str]:
 
 def render_failure(reason: str, message: str, remedy: str) -> Iterator[str]:
     """Why a run failed, and what to do about it."""
-    yield without_controls(f"{reason}: {message}")
+    yield indented(f"{reason}: {message}")
     if remedy:
-        yield f"  remedy: {without_controls(remedy)}"
+        yield f"  remedy: {indented(remedy)}"
 
 
 def render_answers(answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Held-out prompts, with what the model answered before and after."""
     for answer in answers:
-        yield row("asked", _on_one_line(answer["prompt"]))
+        yield row("asked", answer["prompt"].strip())
         for name in ("before", "after"):
             if name in answer:
                 yield f"    {name + ':':<7} {_answer(answer[name])}"
@@ -56,19 +58,10 @@ def render_answers(answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def row(name: str, words: str) -> str:
     """A name and what is known of it, in columns."""
-    return f"  {name:<9} {words}"
-
-
-def without_controls(text: str) -> str:
-    """The text without control characters; its lines stay."""
-    return "".join(it if it.isprintable() or it == "\n" else " " for it in text)
+    return f"  {name:<9} {on_one_line(words)}"
 
 
 def _answer(text: str | None) -> str:
     if text is None:
         return "(not asked for, or not in time)"
-    return _on_one_line(text) or "(nothing)"
-
-
-def _on_one_line(text: str) -> str:
-    return without_controls(text).replace("\n", " ").strip()
+    return on_one_line(text).strip() or "(nothing)"

@@ -33,6 +33,8 @@ class Connections:
         self._most_of_a_peer = most_of_a_peer
         self._most = most
         self._peers: defaultdict[str, list[asyncio.Transport]] = defaultdict(list)
+        self._peer_of: dict[asyncio.BaseTransport, str] = {}
+        """As it was at the beginning: with TLS, a connection that has ended no longer knows."""
         self._waiting: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
 
     def __call__(self) -> asyncio.Protocol:
@@ -45,7 +47,8 @@ class Connections:
 
     def open(self, transport: asyncio.Transport) -> None:
         loop = asyncio.get_running_loop()
-        ours = self._peers[_peer_of(transport)]
+        peer = self._peer_of[transport] = _peer_of(transport)
+        ours = self._peers[peer]
         ours.append(transport)
         self._waiting[transport] = loop.call_later(self._headers_seconds, transport.abort)
         if len(ours) > self._most_of_a_peer:
@@ -56,7 +59,7 @@ class Connections:
 
     def close(self, transport: asyncio.Transport) -> None:
         self.note_request(transport)
-        peer = _peer_of(transport)
+        peer = self._peer_of.pop(transport)
         self._peers[peer].remove(transport)
         if not self._peers[peer]:
             del self._peers[peer]

@@ -1,25 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The outside world as `reconcile` sees it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.objects.reconciled import Writing
 
 
-class JobCluster(Protocol):
-    """Eight verbs; `KubeCluster` has the real ones, tests have a fake of a few lines."""
+class JobCluster(Writing, Protocol):
+    """`KubeCluster` has the real verbs, tests have a fake of a few lines."""
 
     async def children_of(self, body: Body) -> Children:
         """The Jobs and pods under this job's name."""
-
-    async def confirm_newest(self, body: Body) -> None:
-        """
-        Raises:
-            Conflict: the API server holds a newer version of the job than this one.
-            Gone: it holds none.
-        """
 
     async def confirm_none_runs(self, body: Body) -> None:
         """
@@ -43,14 +37,3 @@ class JobCluster(Protocol):
 
     async def delete_children(self, body: Body, names: Sequence[str]) -> None:
         """Removes the objects of these attempts that are this job's."""
-
-    async def write_status(self, body: Body, patch: Mapping[str, Any]) -> None:
-        """Merges the patch into the status of exactly this version of the job.
-
-        Raises:
-            Conflict: there is a newer version.
-            Gone: the job is no more.
-        """
-
-    async def tell(self, event: Manifest) -> None:
-        """Records an event, once; that it could not be recorded stops nothing."""

@@ -12,6 +12,7 @@ attempt that is under way goes to its end: who wants it gone suspends or deletes
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -164,12 +165,7 @@ def _variables(spec: Spec) -> Iterator[tuple[str, str]]:
 
 def _find_kernels(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
     """Attention from a repository of the hub, for the model or for a part of it."""
-    kwargs = config.get("model_init_kwargs")
-    if isinstance(kwargs, str):
-        try:
-            kwargs = parse_object(kwargs, "it")
-        except InvalidDocument:
-            kwargs = None
+    kwargs = _as_read(config.get("model_init_kwargs"))
     if isinstance(kwargs, Mapping):
         yield from _find_kernels(kwargs, f"{path}.model_init_kwargs")
     for key, value in config.items():
@@ -183,15 +179,12 @@ def _find_kernels(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, s
 
 def _find_remote_code(value: Any, path: str) -> Iterator[str]:
     """Where `trust_remote_code` is on, however deep: `model_init_kwargs` takes it too."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        # TRL reads such a text as the mapping that it spells, whatever it escapes.
-        try:
-            value = parse_object(value, path)
-        except InvalidDocument:
-            if any(key in value for key in _CODE_KEYS):
-                yield path
-            return
-    if isinstance(value, Mapping):
+    value = _as_read(value)
+    if isinstance(value, str) and _begins_a_mapping(value):
+        # Nobody here can read it; what TRL makes of it is not known.
+        if any(key in value for key in _CODE_KEYS):
+            yield path
+    elif isinstance(value, Mapping):
         for key, item in value.items():
             if str(key).lstrip("-").replace("-", "_") in _CODE_KEYS and _is_on(item):
                 yield f"{path}.{key}"
@@ -200,6 +193,18 @@ def _find_remote_code(value: Any, path: str) -> Iterator[str]:
     elif isinstance(value, list):
         for place, item in enumerate(value):
             yield from _find_remote_code(item, f"{path}[{place}]")
+
+
+def _as_read(value: Any) -> Any:
+    """TRL reads a text as the mapping that it spells, whatever it escapes; others stay texts."""
+    if isinstance(value, str) and _begins_a_mapping(value):
+        with suppress(InvalidDocument):
+            return parse_object(value, "it")
+    return value
+
+
+def _begins_a_mapping(text: str) -> bool:
+    return text.lstrip().startswith("{")
 
 
 def _is_on(value: Any) -> bool:

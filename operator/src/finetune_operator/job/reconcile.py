@@ -5,7 +5,7 @@ parse_job -> observe -> decide -> build_attempt -> carry out -> next_status -> p
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,30 +18,19 @@ from finetune_operator.job.definitions import is_whole, read_definition
 from finetune_operator.job.manifests import build_attempt
 from finetune_operator.job.observe.observation import Observed, find_held, observe
 from finetune_operator.job.spec import FineTuneJob, definition_of, parse_job
-from finetune_operator.job.status.events import build_event, find_turning_points
+from finetune_operator.job.status.events import build_job_event, find_turning_points
 from finetune_operator.job.status.finished import (
     acknowledged_status,
     find_cleanup,
     is_finished,
 )
-from finetune_operator.job.status.status import next_status, status_patch
-from finetune_operator.objects import conditions
+from finetune_operator.job.status.status import next_status
 from finetune_operator.objects.errors import NotYet
 from finetune_operator.objects.names import JobReason, Phase
 from finetune_operator.objects.raw import Body
+from finetune_operator.objects.reconciled import Reconciled, write
 from finetune_operator.objects.times import render_time
 from finetune_operator.settings import Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reconciled:
-    """What came of it, for the log and the work queue."""
-
-    phase: str
-    reason: str
-    message: str
-    has_written: bool
-    check_again_in: timedelta | None = None
 
 
 async def reconcile(
@@ -157,18 +146,6 @@ async def _write(
     cluster: JobCluster,
     now: datetime,
 ) -> Reconciled:
-    before = body.get("status", {})
-    patch = status_patch(before, status)
-    if patch:
-        await cluster.write_status(body, patch)
-        # After the status: what is told has happened.
-        for point in find_turning_points(before, status):
-            await cluster.tell(build_event(body, point, status, now))
-    ready = conditions.require(status["conditions"], "Ready")
-    return Reconciled(
-        phase=status["phase"],
-        reason=ready["reason"],
-        message=ready["message"],
-        has_written=bool(patch),
-        check_again_in=check_again_in,
-    )
+    points = find_turning_points(body.get("status", {}), status)
+    events = [build_job_event(body, point, status, now) for point in points]
+    return await write(body, status, events, check_again_in, cluster=cluster)

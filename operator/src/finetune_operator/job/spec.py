@@ -14,6 +14,7 @@ from finetune_contract.limits import TEN_YEARS
 from finetune_contract.run import fingerprint, run_id
 from finetune_operator.job.definitions import is_same_definition, read_definition
 from finetune_operator.job.guard_rails import check_guard_rails
+from finetune_operator.objects.large import is_outline
 from finetune_operator.objects.names import JobKey, job_key
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
@@ -150,7 +151,13 @@ def is_accepted(body: Body) -> bool:
 
 
 def is_redefined(body: Body) -> bool:
-    """Whether the spec was changed to define something else than what the status speaks of."""
+    """Whether the spec was changed to define something else than what the status speaks of.
+
+    Of an outline: whether it was changed at all since it was looked at.
+    """
+    if is_outline(body):
+        seen = body.get("status", {}).get("observedGeneration")
+        return bool(body["metadata"]["generation"] != seen)
     known = read_definition(body.get("status", {}))
     return known is not None and not is_same_definition(known, definition_of(body["spec"]))
 

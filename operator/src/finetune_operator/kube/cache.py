@@ -11,6 +11,7 @@ from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid
 from finetune_operator.job.spec import key_of
+from finetune_operator.objects.large import as_kept
 from finetune_operator.objects.names import (
     FINETUNE_JOBS,
     FINETUNE_SCHEDULES,
@@ -27,7 +28,6 @@ from finetune_operator.objects.names import (
     job_key,
     job_label,
 )
-from finetune_operator.objects.packed import as_kept
 from finetune_operator.objects.raw import Body
 
 
@@ -69,6 +69,8 @@ def _key_by_owner(metadata: Body) -> str | None:
     return None
 
 
+_CHILDREN = (Kind.TRAINING_JOB, Kind.POD)
+
 MOST_GONE = 20_000
 """So many deletions are remembered, the newest: answers that they have overtaken come soon."""
 
@@ -88,6 +90,8 @@ class ObjectCache:
 
         self._renamed: dict[Key, Key] = {}
         """Label -> key of the Job that has it: of long names that an older operator started."""
+        self._labelled: dict[Key, Key] = {}
+        """The same the other way round; both as long as there are a Job or pods."""
 
     def remember(self, kind: Kind, body: Body) -> Key:
         """Keeps this version, unless a newer one is known already, or that it is gone."""
@@ -116,7 +120,16 @@ class ObjectCache:
             for pod in list(self._find(Kind.POD, key)):
                 if controller_uid(pod) == uid and pod["metadata"]["uid"] in self._departed:
                     self._drop(Kind.POD, pod["metadata"]["uid"])
+        self._forget_label(key)
         return key
+
+    def _forget_label(self, key: Key) -> None:
+        """When nothing is left that has it."""
+        if key in self._labelled and not any(key in self._bodies[kind] for kind in _CHILDREN):
+            label = self._labelled.pop(key)
+            # Another job's, where two have one label.
+            if self._renamed.get(label) == key:
+                del self._renamed[label]
 
     def key_of(self, uid: str) -> Key | None:
         """The job or schedule that this object belonged to when it was seen last."""
@@ -138,6 +151,7 @@ class ObjectCache:
 
     def _move_pods(self, before: JobKey, key: Key) -> None:
         self._renamed[before] = key
+        self._labelled[key] = before
         moved = self._bodies[Kind.POD].pop(before, {})
         if moved:
             self._bodies[Kind.POD].setdefault(key, {}).update(moved)

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from kubernetes.aio import client, config
 
+from finetune_contract.shallow import parse_json
 from finetune_operator.kube.pages import (
     FIRST_PAGE,
     LARGEST_PAGE,
@@ -20,9 +21,8 @@ from finetune_operator.kube.pages import (
     parse_object,
     parse_page,
 )
-from finetune_operator.kube.shallow import parse_json
+from finetune_operator.objects.large import as_kept
 from finetune_operator.objects.names import OPERATOR, Resource
-from finetune_operator.objects.packed import as_kept
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry import metrics
 

@@ -30,6 +30,7 @@ from finetune_operator.objects.names import (
     CONFIG_MAPS,
     FINETUNE_JOBS,
     LABEL_JOB,
+    NETWORK_POLICIES,
     PODS,
     RESOURCES_BY_KIND,
     SERVICES,
@@ -44,9 +45,20 @@ from finetune_operator.telemetry.logs import say
 class KubeCluster:
     """Every answer of the API server to a write is remembered at once: what was written is read."""
 
-    def __init__(self, api: KubeApi, cache: ObjectCache, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        cache: ObjectCache,
+        now: Callable[[], datetime],
+        *,
+        has_policies: bool = True,
+    ) -> None:
+        """Without `has_policies` nothing is asked about NetworkPolicies: there may be no right."""
         self._api = api
         self._now = now
+        policies = (NETWORK_POLICIES,) if has_policies else ()
+        # The Job last: while it is there, the rest is looked for again.
+        self._children = (CONFIG_MAPS, SERVICES, *policies, TRAINING_JOBS)
         self._queue = KubeQueue(api)
         self._cache = cache
 
@@ -112,8 +124,7 @@ class KubeCluster:
 
     async def delete_children(self, body: Body, names: Sequence[str]) -> None:
         namespace = body["metadata"]["namespace"]
-        # The Job last: while it is there, the rest is looked for again.
-        for name, resource in product(names, (CONFIG_MAPS, SERVICES, TRAINING_JOBS)):
+        for name, resource in product(names, self._children):
             try:
                 found = await self._api.get(resource, namespace, name)
                 if controller_uid(found) == body["metadata"]["uid"]:

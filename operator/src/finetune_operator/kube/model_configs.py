@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from finetune_operator.kube.shallow import parse_json
+from finetune_contract.shallow import parse_json
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
 
@@ -117,7 +117,7 @@ class ModelConfigs:
         try:
             config = await _fetch(model.url(template))
             lasts = KNOWN_FOR_SECONDS if config is not None else MISSING_FOR_SECONDS
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (_HubFails, aiohttp.ClientConnectionError, TimeoutError) as error:
             self._silent_until = self._monotonic() + SILENT_FOR_SECONDS
             say("hub does not answer", model=model.name, error=error)
             return None
@@ -137,21 +137,29 @@ class ModelConfigs:
             self._facts -= self._answers.pop(next(iter(self._answers))).facts
 
 
+class _HubFails(Exception):
+    """In its own words; not over one model, as far as is known."""
+
+
 async def _fetch(url: str) -> Config | None:
     """None where the hub has no such model, or does not show it.
 
     Raises:
-        ClientError: there is no answer.
+        _HubFails: it says that it can't answer.
+        ClientConnectionError: it does not answer.
         TimeoutError: it takes too long.
+        ClientError: the answer is none, such as redirects without end.
         ValueError: the answer is no config.
     """
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    # Unpacked, a few bytes can be any number of them.
+    headers = {"Accept-Encoding": "identity"}
     async with (
-        aiohttp.ClientSession(timeout=timeout) as session,
+        aiohttp.ClientSession(timeout=timeout, headers=headers, auto_decompress=False) as session,
         session.get(url, max_redirects=3) as response,
     ):
         if response.status >= 500:
-            response.raise_for_status()
+            raise _HubFails(f"{response.status} {response.reason}")
         if response.status != 200:
             return None
         content = await response.content.read(LARGEST_BYTES)

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parses what the API server answers: objects, pages of lists and watch events, large or deep.
 
-Items are parsed one at a time, and large ones packed at once: a page of 1 MB jobs must not take
-twenty times its size. No I/O here.
+Items are parsed one at a time, and of large ones an outline is left at once: a page of 1 MB jobs
+must not take twenty times its size. No I/O here.
 """
 
 import json
 import re
 from typing import Any
 
-from finetune_operator.kube.shallow import cut_deep, parse_json
-from finetune_operator.objects.packed import PACKED_FROM_BYTES, as_kept, pack
+from finetune_contract.shallow import cut_deep, parse_json
+from finetune_operator.objects.large import LARGE_BYTES, LargeBody, outline_of
 from finetune_operator.objects.raw import Body
 
 MOST_PAGE_BYTES = 16 * 1024 * 1024
@@ -26,23 +26,23 @@ _DECODER = json.JSONDecoder()
 
 
 def parse_object(content: bytes) -> Body:
-    """One object, or any other answer.
+    """One object, whole, or any other answer.
 
     Raises:
         ValueError: it is no JSON.
     """
     body: Body = parse_json(content)
     is_object = isinstance(body, dict) and isinstance(body.get("metadata"), dict)
-    return as_kept(pack(body)) if is_object and len(content) > PACKED_FROM_BYTES else body
+    return LargeBody(body) if is_object and len(content) > LARGE_BYTES else body
 
 
 def parse_page(content: bytes) -> dict[str, Any]:
-    """A list; its large items are plain dicts with a packed spec (`as_kept`).
+    """A list; of its large items there are outlines.
 
     Raises:
         ValueError: it is no JSON.
     """
-    if len(content) <= PACKED_FROM_BYTES:
+    if len(content) <= LARGE_BYTES:
         small: dict[str, Any] = parse_json(content)
         return small
     text = cut_deep(content).decode()
@@ -55,20 +55,21 @@ def parse_page(content: bytes) -> dict[str, Any]:
     items, at = [], _skip(text, begin.end())
     while text[at] != "]":
         item, end = _DECODER.raw_decode(text, at)
-        items.append(pack(item) if end - at > PACKED_FROM_BYTES else item)
+        items.append(outline_of(item) if end - at > LARGE_BYTES else item)
         at = _skip(text, end)
     page = json.loads(text[: begin.end()] + text[at:])
     return {**page, "items": items}
 
 
 def shrink_event(line: bytes) -> bytes:
-    """The line of a watch event, shallow, its object packed where it is large."""
-    if len(line) <= PACKED_FROM_BYTES:
-        return cut_deep(line)
-    event = parse_json(line)
+    """The line of a watch event, shallow, and of a large object the outline."""
+    shallow = cut_deep(line)
+    if len(line) <= LARGE_BYTES:
+        return shallow
+    event = json.loads(shallow)
     if "metadata" not in event["object"]:
-        return line
-    return json.dumps({**event, "object": pack(event["object"])}).encode()
+        return shallow
+    return json.dumps({**event, "object": outline_of(event["object"])}).encode()
 
 
 def next_limit(limit: int, content_bytes: int, items: int) -> int:

@@ -2,12 +2,9 @@
 """KubeSchedules: the outside world of schedules for real: reads the cache, writes to the API."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from finetune_operator.job.observe.pods import controller_uid
-from finetune_operator.job.status.events import render_event
-from finetune_operator.job.status.status import status_patch
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.writes import create_owned, tell_event, translated
@@ -16,12 +13,9 @@ from finetune_operator.objects.names import (
     FINETUNE_JOBS,
     FINETUNE_SCHEDULES,
     LABEL_SCHEDULE,
-    SCHEDULE_KIND,
-    event_name,
     job_label,
 )
 from finetune_operator.objects.raw import Body, Manifest
-from finetune_operator.schedule.events import Told
 
 
 class KubeSchedules:
@@ -82,26 +76,14 @@ class KubeSchedules:
         self._cache.forget(Kind.JOB, gone)
         return True
 
-    async def write_status(self, body: Body, status: Mapping[str, Any]) -> None:
-        patch = status_patch(body.get("status", {}), status)
+    async def write_status(self, body: Body, patch: Mapping[str, Any]) -> None:
         try:
             written = await self._api.patch_status(FINETUNE_SCHEDULES, body, patch)
         except ApiError as error:
             raise translated(error) from error
         self._cache.remember(Kind.SCHEDULE, written)
 
-    async def tell(self, body: Body, told: Told, now: datetime) -> None:
-        metadata = body["metadata"]
-        name = event_name(metadata["name"], metadata["uid"], told.reason, told.about)
-        event = render_event(
-            body,
-            SCHEDULE_KIND,
-            name=name,
-            is_warning=told.is_warning,
-            reason=told.reason,
-            message=told.message,
-            now=now,
-        )
+    async def tell(self, event: Manifest) -> None:
         await tell_event(self._api, event)
 
     async def _fetch(self, namespace: str, name: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The status of an object that the operator itself fails to handle. No I/O here.
+"""The conditions of an object that the operator itself fails to handle. No I/O here.
 
 Reads the generation and the conditions, and nothing of the spec: whatever the operator stumbles
 over there, its user is told.
@@ -18,13 +18,14 @@ LONGEST_LINE = 300
 """Characters of the exception's own words."""
 
 
-def with_internal_error(body: Body, error: Exception, now: datetime) -> dict[str, Any] | None:
-    """The status with conditions that name the exception; None where it is told already, or where
+def with_internal_error(
+    body: Body, error: Exception, now: datetime
+) -> list[Mapping[str, Any]] | None:
+    """The conditions with those that name the exception; None where it is told already, or where
     the job has ended and its result stands.
 
     Once for each edit: an exception whose words are never the same must not be written for ever.
     """
-    status = body.get("status") or {}
     known = _known_conditions(body)
     if conditions.is_true(known, "Complete") or conditions.is_true(known, "Failed"):
         return None
@@ -42,8 +43,7 @@ def with_internal_error(body: Body, error: Exception, now: datetime) -> dict[str
     ]
     replaced = {claim.type for claim in claims} | {"Stalled"}
     others = [dict(it) for it in known if it.get("type") not in replaced]
-    told = conditions.merge(known, claims, generation, now)
-    return {**status, "conditions": [*others, *told]}
+    return [*others, *conditions.merge(known, claims, generation, now)]
 
 
 def has_internal_error(body: Body) -> bool:

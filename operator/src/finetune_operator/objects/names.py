@@ -38,6 +38,8 @@ TRAINING_JOBS = Resource(api_version="batch/v1", plural="jobs")
 PODS = Resource(api_version="v1", plural="pods")
 CONFIG_MAPS = Resource(api_version="v1", plural="configmaps")
 SERVICES = Resource(api_version="v1", plural="services")
+NETWORK_POLICIES = Resource(api_version="networking.k8s.io/v1", plural="networkpolicies")
+NAMESPACES = Resource(api_version="v1", plural="namespaces")
 EVENTS = Resource(api_version="v1", plural="events")
 LEASES = Resource(api_version="coordination.k8s.io/v1", plural="leases")
 WEBHOOK_CONFIGURATIONS = Resource(
@@ -53,6 +55,7 @@ TOKEN_REVIEWS = Resource(api_version="authentication.k8s.io/v1", plural="tokenre
 RESOURCES_BY_KIND = {
     "ConfigMap": CONFIG_MAPS,
     "Service": SERVICES,
+    "NetworkPolicy": NETWORK_POLICIES,
     "Job": TRAINING_JOBS,
     "Event": EVENTS,
 }

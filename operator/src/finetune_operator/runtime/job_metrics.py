@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """measure_jobs: what the jobs of a cluster amount to, for Prometheus. No I/O here.
 
-As many series as there are jobs that have not ended, up to a limit; all else is summed up.
+As many series as there are jobs that have not ended, up to a limit; all else is summed up. No
+tenant writes a label but by the names of jobs, and no namespace's jobs take the place of another's.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from finetune_operator.objects import conditions
@@ -12,11 +13,18 @@ from finetune_operator.objects.internal_error import has_internal_error
 from finetune_operator.objects.names import FINETUNE_JOBS, Phase
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
+from finetune_operator.runtime.metric_labels import PHASES, REASONS, label
 from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.metrics import Sample
 
 MAX_JOBS = 1000
-"""So many jobs have series of their own, the newest."""
+"""So many jobs have series of their own: the newest of each namespace, in turn."""
+
+MAX_BYTES = 768 * 1024
+"""Of all series of single jobs: names may be long, and every replica is asked every few seconds."""
+
+_BESIDE_NAMES = 64
+"""Bytes of a line for its labels' names and its value."""
 
 FIGURES = {
     "step": "finetune_job_step",
@@ -31,14 +39,18 @@ def measure_jobs(jobs: Iterable[Body]) -> Iterator[Sample]:
     """All jobs by phase and reason, their GPU time, and the figures of those that go on."""
     bodies = list(jobs)
     yield from _sums(bodies)
-    going_on = [body for body in bodies if not _has_ended(body)]
-    going_on.sort(key=lambda body: str(body["metadata"]["creationTimestamp"]), reverse=True)
-    for body in going_on[:MAX_JOBS]:
+    left = MAX_BYTES
+    for body in _in_turn(body for body in bodies if not _has_ended(body))[:MAX_JOBS]:
         try:
-            yield from list(_figures(body))
+            figures = list(_figures(body))
         except (ValueError, TypeError, ArithmeticError):
             # A status may be edited by hand; the series of all others are not lost over it.
             metrics.count_skipped(FINETUNE_JOBS.plural, "metrics")
+            continue
+        left -= sum(map(_size_of, figures))
+        if left < 0:
+            return
+        yield from figures
 
 
 def measure_internal_errors(kind: str, bodies: Iterable[Body]) -> Iterator[Sample]:
@@ -46,6 +58,24 @@ def measure_internal_errors(kind: str, bodies: Iterable[Body]) -> Iterator[Sampl
     failing = Counter(it["metadata"]["namespace"] for it in bodies if has_internal_error(it))
     for namespace, count in failing.items():
         yield Sample("finetune_internal_errors", count, (namespace, kind))
+
+
+def _in_turn(bodies: Iterable[Body]) -> list[Body]:
+    """The newest job of each namespace, then the second of each: a thousand jobs of one tenant
+    hide no other's."""
+    newest = sorted(bodies, key=lambda it: str(it["metadata"]["creationTimestamp"]), reverse=True)
+    ranks: dict[str, int] = defaultdict(int)
+    turns = []
+    for body in newest:
+        namespace = body["metadata"]["namespace"]
+        turns.append((ranks[namespace], body))
+        ranks[namespace] += 1
+    return [body for _, body in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _size_of(sample: Sample) -> int:
+    """About the bytes of its line."""
+    return len(sample.gauge) + sum(map(len, sample.labels)) + _BESIDE_NAMES
 
 
 def _has_ended(body: Body) -> bool:
@@ -60,9 +90,10 @@ def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:
     hours: Counter[tuple[str, ...]] = Counter()
     for body in bodies:
         namespace, status = body["metadata"]["namespace"], body.get("status", {})
-        phases[namespace, status.get("phase", Phase.PENDING)] += 1
+        phases[namespace, label(status.get("phase", Phase.PENDING), PHASES)] += 1
         if status.get("phase") == Phase.FAILED:
-            failures[namespace, status.get("failure", {}).get("reason", "")] += 1
+            reason = status.get("failure", {}).get("reason", "")
+            failures[namespace, label(reason, REASONS)] += 1
         for use in ("used", "wasted"):
             hours[namespace, use] += status.get("gpuHours", {}).get(use, 0)
     for labels, count in phases.items():

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 from finetune_operator.inbound.listening import Listener
 from finetune_operator.kube.cache import Kind, ObjectCache, schedule_of
 from finetune_operator.kube.client import ApiError, KubeApi
+from finetune_operator.kube.cluster_identity import find_cluster_id
 from finetune_operator.kube.jobs import KubeCluster
+from finetune_operator.kube.large import WholeObjects
 from finetune_operator.kube.lease import KubeLease
 from finetune_operator.kube.model_configs import ModelConfigs
 from finetune_operator.kube.relist import fill_cache, forget_vanished, is_defined, take
@@ -155,24 +158,34 @@ class Replica:
                 namespaces = self._settings.watch_namespaces
                 self._has_schedules = await is_defined(self._api, Kind.SCHEDULE, namespaces)
                 await fill_cache(self._api, self._cache, namespaces)
+                await self._identify_cluster()
                 self._is_warm = True
             except Exception as error:  # noqa: BLE001 - the API server, or the CRD, may come later
                 say("waiting for the API server", error=error, server=self._api.server)
                 await asyncio.sleep(WARM_UP_PERIOD.total_seconds())
 
+    async def _identify_cluster(self) -> None:
+        if self._settings.cluster_id is None:
+            cluster_id = await find_cluster_id(self._api)
+            self._settings = replace(self._settings, cluster_id=cluster_id)
+
     async def _lead(self, leadership: Leadership) -> None:
-        api = self._api.fenced(leadership.check)
-        cluster = KubeCluster(api, self._cache, _now)
-        schedules = KubeSchedules(api, self._cache)
-        find_model = self._models.find
+        api, settings = self._api.fenced(leadership.check), self._settings
         worker = Worker(
-            self._queue, self._cache, cluster, self._settings, _now, find_model, schedules
+            self._queue,
+            self._cache,
+            KubeCluster(api, self._cache, _now, has_policies=settings.has_network_policies),
+            settings,
+            _now,
+            find_model=self._models.find,
+            schedules=KubeSchedules(api, self._cache),
+            find_whole=WholeObjects(api, self._cache).find,
         )
         self._queue.begin_waits()
         for key in self._cache.known_keys():
             self._queue.add(key)
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._settings.workers):
+            for _ in range(settings.workers):
                 group.create_task(worker.run())
 
     async def _relist_now_and_then(self) -> None:

@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker takes a key from the queue, reconciles what it names, and says what happens next."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from finetune_operator.job.cluster import JobCluster
-from finetune_operator.job.reconcile import Reconciled, reconcile
+from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.status.finished import is_finished
 from finetune_operator.kube.cache import ObjectCache
 from finetune_operator.kube.client import ApiError
+from finetune_operator.kube.large import FindWhole, already_whole
 from finetune_operator.kube.model_configs import FindModel, knows_no_model
 from finetune_operator.objects.errors import Conflict, Gone, NotLeading
 from finetune_operator.objects.internal_error import with_internal_error
+from finetune_operator.objects.large import is_outline
 from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key, ScheduleKey
+from finetune_operator.objects.raw import Body
+from finetune_operator.objects.reconciled import Reconciled
+from finetune_operator.runtime.metric_labels import API_REASONS, REASONS, label
 from finetune_operator.schedule.cluster import ScheduleCluster
 from finetune_operator.schedule.reconcile import reconcile_schedule
 from finetune_operator.settings import Settings
@@ -24,6 +30,9 @@ from finetune_operator.work_queue import WorkQueue
 
 FEW_TRIES = 3
 """So often an unforeseen error may happen before the object's user is told of it."""
+
+LARGE_WAITS = timedelta(seconds=0.5)
+"""Until a large object is tried again while another one is looked at."""
 
 _REFUSALS_OF_OURS = (400, 413, 422)
 """Codes of a write that is wrong in itself: as it is, no later try will succeed."""
@@ -41,6 +50,7 @@ class Worker:
         now: Callable[[], datetime],
         find_model: FindModel = knows_no_model,
         schedules: ScheduleCluster | None = None,
+        find_whole: FindWhole = already_whole,
     ) -> None:
         self._queue = queue
         self._cache = cache
@@ -49,6 +59,9 @@ class Worker:
         self._now = now
         self._find_model = find_model
         self._schedules = schedules
+        self._find_whole = find_whole
+        self._large = asyncio.Lock()
+        """One large object is in memory at a time, and no worker waits for it: others are small."""
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -68,6 +81,9 @@ class Worker:
             done = await self._reconcile(key)
         except Gone:
             done = None
+        except _OthersFirst:
+            self._queue.add_after(key, LARGE_WAITS)
+            return "postponed", "Large"
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             told = self._try_again(key, error)
             if _is_ours(error) and self._queue.failures(key) >= FEW_TRIES:
@@ -80,7 +96,7 @@ class Worker:
             say("decided", job=key, phase=done.phase, reason=done.reason, message=done.message)
         if done.check_again_in is not None:
             self._queue.add_after(key, done.check_again_in)
-        return "written" if done.has_written else "unchanged", done.reason
+        return "written" if done.has_written else "unchanged", label(done.reason, REASONS)
 
     def _try_again(self, key: Key, error: Exception) -> tuple[str, str]:
         delay = self._queue.retry(key)
@@ -90,24 +106,18 @@ class Worker:
         if isinstance(error, ApiError):
             # Its own words say it all: a missing right, an outage.
             say("not reconciled", level=logging.WARNING, job=key, error=error, retry_in=delay)
-            return "failed", error.reason or str(error.status)
+            return "failed", label(error.reason, API_REASONS) if error.reason else str(error.status)
         say_error("not reconciled", error, job=key, retry_in=delay)
         return "failed", type(error).__name__
 
     async def _tell_internal_error(self, key: Key, error: Exception) -> None:
         """In the status, once; its event brings one more try, which then changes nothing there."""
         try:
-            if isinstance(key, ScheduleKey):
-                body = self._cache.find_schedule(key)
-            else:
-                body = self._cache.find_job(key)
-            status = None if body is None else with_internal_error(body, error, self._now())
-            if body is None or status is None:
-                return
-            if not isinstance(key, ScheduleKey):
-                await self._cluster.write_status(body, {"conditions": status["conditions"]})
-            elif self._schedules is not None:
-                await self._schedules.write_status(body, status)
+            body = self._find(key)
+            cluster = self._schedules if isinstance(key, ScheduleKey) else self._cluster
+            told = None if body is None else with_internal_error(body, error, self._now())
+            if body is not None and cluster is not None and told is not None:
+                await cluster.write_status(body, {"conditions": told})
         except (Conflict, Gone, NotLeading):
             # Told at the next try, from the newer version or by another replica.
             return
@@ -116,11 +126,24 @@ class Worker:
 
     async def _reconcile(self, key: Key) -> Reconciled | None:
         """None where there is nothing to say about it any more."""
-        if isinstance(key, ScheduleKey):
-            return await self._reconcile_schedule(key)
-        body = self._cache.find_job(key)
+        body = self._find(key)
         if body is None:
             return None
+        if not is_outline(body):
+            return await self._reconcile_body(key, body)
+        if self._large.locked():
+            raise _OthersFirst
+        async with self._large:
+            return await self._reconcile_body(key, await self._find_whole(body))
+
+    def _find(self, key: Key) -> Body | None:
+        if isinstance(key, ScheduleKey):
+            return self._cache.find_schedule(key)
+        return self._cache.find_job(key)
+
+    async def _reconcile_body(self, key: Key, body: Body) -> Reconciled | None:
+        if isinstance(key, ScheduleKey):
+            return await self._reconcile_schedule(body)
         return await reconcile(
             body,
             cluster=self._cluster,
@@ -129,26 +152,20 @@ class Worker:
             model=None if is_finished(body) else await self._find_model(body),
         )
 
-    async def _reconcile_schedule(self, key: ScheduleKey) -> Reconciled | None:
-        body = self._cache.find_schedule(key)
-        if body is None or self._schedules is None:
+    async def _reconcile_schedule(self, body: Body) -> Reconciled | None:
+        if self._schedules is None:
             return None
-        done = await reconcile_schedule(
+        return await reconcile_schedule(
             body,
             cluster=self._schedules,
             settings=self._settings,
             now=self._now(),
             model=await self._find_model(body["spec"]["jobTemplate"]),
         )
-        if done is None:
-            return None
-        return Reconciled(
-            phase=SCHEDULE_KIND,
-            reason=done.reason,
-            message=done.message,
-            has_written=done.has_written,
-            check_again_in=done.check_again_in,
-        )
+
+
+class _OthersFirst(Exception):
+    """Another large object is being looked at."""
 
 
 def _is_ours(error: Exception) -> bool:

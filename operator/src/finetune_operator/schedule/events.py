@@ -2,63 +2,56 @@
 """Events at a schedule's turning points, with a CronJob's reasons. No I/O here."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from finetune_operator.objects import conditions
-from finetune_operator.objects.names import JobReason, ScheduleReason
+from finetune_operator.objects.events import TurningPoint, build_event
+from finetune_operator.objects.names import SCHEDULE_KIND, JobReason, ScheduleReason
+from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.schedule.decision import ScheduleDecision
 from finetune_operator.schedule.observation import Child, ObservedSchedule
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """Something that a reader of the schedule's history wants to know of."""
-
-    is_warning: bool = False
-    reason: str
-    message: str
-    about: str
-    """Tells it from others with the same reason: what is told twice is told once."""
-
-
-def find_told(
+def find_turning_points(
     before: Mapping[str, Any], after: Mapping[str, Any], observed: ObservedSchedule
-) -> Iterator[Told]:
+) -> Iterator[TurningPoint]:
     """What two states of a status, and the jobs seen in between, have to tell."""
     yield from _tell_ended(before, observed)
     yield from _tell_conditions(before, after)
     missed = after.get("lastMissedTime")
     if missed is not None and missed != before.get("lastMissedTime"):
         message = f"Missed scheduled time to start a job: {missed}"
-        yield Told(
+        yield TurningPoint(
             is_warning=True, reason=ScheduleReason.MISS_SCHEDULE, message=message, about=missed
         )
 
 
-def tell_created(child: Child, decision: ScheduleDecision) -> Iterator[Told]:
+def tell_created(child: Child, decision: ScheduleDecision) -> Iterator[TurningPoint]:
     if decision.has_missed_many:
-        yield Told(
+        yield TurningPoint(
             is_warning=True,
             reason=ScheduleReason.TOO_MANY_MISSED_TIMES,
             message="too many missed start times. Set or decrease .spec.startingDeadlineSeconds "
             "or check clock skew",
             about=child.uid,
         )
-    yield Told(
+    yield TurningPoint(
         reason=ScheduleReason.SUCCESSFUL_CREATE,
         message=f"Created job {child.name}",
         about=child.uid,
     )
 
 
-def tell_deleted(children: Sequence[Child]) -> Iterator[Told]:
+def tell_deleted(children: Sequence[Child]) -> Iterator[TurningPoint]:
     for child in children:
         message = f"Deleted job {child.name}"
-        yield Told(reason=ScheduleReason.SUCCESSFUL_DELETE, message=message, about=child.uid)
+        yield TurningPoint(
+            reason=ScheduleReason.SUCCESSFUL_DELETE, message=message, about=child.uid
+        )
 
 
-def _tell_ended(before: Mapping[str, Any], observed: ObservedSchedule) -> Iterator[Told]:
+def _tell_ended(before: Mapping[str, Any], observed: ObservedSchedule) -> Iterator[TurningPoint]:
     """Of the jobs that ran when the status was last written."""
     known = {child.uid: child for child in observed.children}
     for reference in before.get("active", ()):
@@ -66,10 +59,10 @@ def _tell_ended(before: Mapping[str, Any], observed: ObservedSchedule) -> Iterat
         child = known.get(uid)
         if child is None:
             message = f"Active job went missing: {name}"
-            yield Told(reason=ScheduleReason.MISSING_JOB, message=message, about=uid)
+            yield TurningPoint(reason=ScheduleReason.MISSING_JOB, message=message, about=uid)
         elif child.ending is not None:
             message = f"Saw completed job: {name}, condition: {child.ending}"
-            yield Told(reason=ScheduleReason.SAW_COMPLETED_JOB, message=message, about=uid)
+            yield TurningPoint(reason=ScheduleReason.SAW_COMPLETED_JOB, message=message, about=uid)
 
 
 _TOLD_REASONS = {
@@ -80,9 +73,16 @@ _TOLD_REASONS = {
 """Whether it is a warning."""
 
 
-def _tell_conditions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Told]:
+def _tell_conditions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[TurningPoint]:
     ready = conditions.require(after["conditions"], "Ready")
     was_ready = conditions.find(before.get("conditions", ()), "Ready") or {}
     reason, message = ready["reason"], ready["message"]
     if reason in _TOLD_REASONS and message != was_ready.get("message"):
-        yield Told(is_warning=_TOLD_REASONS[reason], reason=reason, message=message, about=message)
+        yield TurningPoint(
+            is_warning=_TOLD_REASONS[reason], reason=reason, message=message, about=message
+        )
+
+
+def build_schedule_event(body: Body, point: TurningPoint, now: datetime) -> Manifest:
+    """The Event that tells of it; told twice, it has the same name, so that one remains."""
+    return build_event(body, SCHEDULE_KIND, point, now, point.reason, point.about)

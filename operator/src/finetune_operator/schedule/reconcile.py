@@ -11,13 +11,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from finetune_operator.objects import conditions
 from finetune_operator.objects.errors import InvalidSpec, NotYet
+from finetune_operator.objects.events import TurningPoint
 from finetune_operator.objects.raw import Body
+from finetune_operator.objects.reconciled import Reconciled, write
 from finetune_operator.schedule.child import build_child
 from finetune_operator.schedule.cluster import ScheduleCluster
 from finetune_operator.schedule.decision import ScheduleDecision, decide
-from finetune_operator.schedule.events import Told, find_told, tell_created, tell_deleted
+from finetune_operator.schedule.events import (
+    build_schedule_event,
+    find_turning_points,
+    tell_created,
+    tell_deleted,
+)
 from finetune_operator.schedule.observation import (
     ObservedSchedule,
     observe,
@@ -31,22 +37,12 @@ from finetune_operator.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulePass:
-    """What came of it, for the log and the work queue."""
-
-    reason: str
-    message: str
-    has_written: bool
-    check_again_in: timedelta | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Done:
     """A decision as it turned out."""
 
     decision: ScheduleDecision
     observed: ObservedSchedule
-    told: tuple[Told, ...] = ()
+    points: tuple[TurningPoint, ...] = ()
     refusal: NotYet | None = None
 
 
@@ -57,7 +53,7 @@ async def reconcile_schedule(
     settings: Settings,
     now: datetime,
     model: Mapping[str, Any] | None = None,
-) -> SchedulePass | None:
+) -> Reconciled | None:
     """One pass for one schedule; None where there is nothing to say about it any more.
 
     Raises:
@@ -83,12 +79,12 @@ async def reconcile_schedule(
     status = next_status(body, schedule, done.observed, done.decision, done.refusal, now)
     wait = done.decision.check_again_in
     # As observed before it was carried out: what was deleted on purpose is not missing.
-    reconciled = await _write(body, status, observed, done.told, wait, cluster=cluster, now=now)
+    reconciled = await _write(body, status, observed, done.points, wait, cluster=cluster, now=now)
     deleted = [
         child for child in decision.surplus if await cluster.delete_job(body, child.name, child.uid)
     ]
-    for told in tell_deleted(deleted):
-        await cluster.tell(body, told, now)
+    for point in tell_deleted(deleted):
+        await cluster.tell(build_schedule_event(body, point, now))
     return reconciled
 
 
@@ -113,14 +109,14 @@ async def _carry_out(
         return _Done(
             decision=replace(decision, start=None, check_again_in=again),
             observed=remaining,
-            told=deleted,
+            points=deleted,
             refusal=refusal,
         )
     made = observe_child(created, schedule.name)
     return _Done(
         decision=decision,
         observed=with_started(remaining, made, decision.start),
-        told=(*deleted, *tell_created(made, decision)),
+        points=(*deleted, *tell_created(made, decision)),
     )
 
 
@@ -128,23 +124,13 @@ async def _write(
     body: Body,
     status: Mapping[str, Any],
     observed: ObservedSchedule,
-    told: tuple[Told, ...],
+    points: tuple[TurningPoint, ...],
     check_again_in: timedelta | None,
     *,
     cluster: ScheduleCluster,
     now: datetime,
-) -> SchedulePass:
+) -> Reconciled:
     before = body.get("status", {})
-    is_changed = before != status
-    if is_changed:
-        await cluster.write_status(body, status)
-    # After the status: what is told has happened.
-    for one in (*told, *(find_told(before, status, observed) if is_changed else ())):
-        await cluster.tell(body, one, now)
-    ready = conditions.require(status["conditions"], "Ready")
-    return SchedulePass(
-        reason=ready["reason"],
-        message=ready["message"],
-        has_written=is_changed,
-        check_again_in=check_again_in,
-    )
+    found = () if before == status else find_turning_points(before, status, observed)
+    events = [build_schedule_event(body, point, now) for point in (*points, *found)]
+    return await write(body, status, events, check_again_in, cluster=cluster)

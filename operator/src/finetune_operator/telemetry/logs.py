@@ -8,6 +8,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
+from finetune_contract.printable import on_one_line
 from finetune_operator.telemetry.metrics import WatchErrors
 
 LOGGER = logging.getLogger("finetune_operator")
@@ -16,8 +17,9 @@ FIELDS = "fields"
 
 
 def say(event: str, /, *, level: int = logging.INFO, **fields: object) -> None:
-    """One line: what happened, to what."""
-    LOGGER.log(level, event, extra={FIELDS: fields})
+    """One line: what happened, to what; a field that is None is left out."""
+    known = {name: value for name, value in fields.items() if value is not None}
+    LOGGER.log(level, event, extra={FIELDS: known})
 
 
 def say_error(event: str, error: BaseException, /, **fields: object) -> None:
@@ -35,7 +37,7 @@ class OneLine(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         told = "".join(f" {name}={_render(value)}" for name, value in fields.items())
-        message = record.getMessage().replace("\n", " ")
+        message = on_one_line(record.getMessage())
         return f"{moment}.{int(record.msecs):03d}Z {record.levelname} {message}{told}"
 
 
@@ -52,5 +54,7 @@ def set_up_logs(level: str) -> None:
 
 def _render(value: object) -> str:
     text = str(value)
-    is_plain = text and not any(character in text for character in ' "=\n\t')
+    # What is quoted has an escape for whatever is no ASCII: a value begins no line, and gives a
+    # terminal no orders.
+    is_plain = text.isprintable() and text and not any(it in text for it in ' "=')
     return text if is_plain else json.dumps(text)

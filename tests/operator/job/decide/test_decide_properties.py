@@ -20,9 +20,10 @@ from finetune_operator.job.decide.adjustments import adjustments_for_next
 from finetune_operator.job.decide.decision import FINISHED, RULES, decide
 from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.spec import FineTuneJob
-from finetune_operator.job.status.status import next_status, status_patch
+from finetune_operator.job.status.status import next_status
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import JobReason, Phase
+from finetune_operator.objects.reconciled import status_patch
 from support.factories import NOW, a_failure, a_job
 from support.observations import histories, jobs, moments, observations
 from support.resource_schema import SCHEMA, assert_fits

@@ -40,6 +40,7 @@ def test_job_comes_last() -> None:
     assert [made["kind"] for made in build(resources={"nodes": 2})] == [
         "ConfigMap",
         "Service",
+        "NetworkPolicy",
         "Job",
     ]
 
@@ -82,7 +83,7 @@ def test_run_document_is_what_the_trainer_reads() -> None:
 
 
 def test_nodes_find_each_other_through_the_headless_service() -> None:
-    config_map, service, training_job = build(resources={"nodes": 2, "gpusPerNode": 4})
+    config_map, service, _, training_job = build(resources={"nodes": 2, "gpusPerNode": 4})
 
     world = Run.from_json(config_map["data"]["run.json"]).world
 
@@ -300,15 +301,15 @@ def test_what_a_child_is_made_of_is_in_its_digest() -> None:
         return [made["metadata"]["annotations"]["finetune.dev/content"] for made in build(**given)]
 
     nodes = {"nodes": 2, "gpusPerNode": 1}
-    config_map, service, training_job = contents(resources=nodes)
+    config_map, service, policy, training_job = contents(resources=nodes)
     edited = contents(resources=nodes, config=CONFIG | {"learning_rate": 1e-3})
     moved = contents(resources=nodes, podTemplate={"spec": {"priorityClassName": "low"}})
 
-    assert contents(resources=nodes) == [config_map, service, training_job]
+    assert contents(resources=nodes) == [config_map, service, policy, training_job]
     assert edited[0] != config_map
-    assert edited[2] != training_job
-    assert moved[:2] == [config_map, service]
-    assert moved[2] != training_job
+    assert edited[3] != training_job
+    assert moved[:3] == [config_map, service, policy]
+    assert moved[3] != training_job
 
 
 def test_a_pod_that_asks_for_gpus_leaves_it_to_their_device_plugin_which_it_sees() -> None:

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.job.status.events import TurningPoint, build_event, find_turning_points
+from finetune_operator.job.status.events import build_job_event, find_turning_points
+from finetune_operator.objects.events import TurningPoint
 from support.factories import NOW, a_job_body
 
 
@@ -109,7 +110,7 @@ def test_the_same_turning_point_has_the_same_name() -> None:
 
     def told_of(attempt: int, admitted: str = "", **metadata: str) -> dict[str, Any]:
         status = {"attempt": attempt, "attempts": [{"admittedTime": admitted}]}
-        return build_event(a_job_body(metadata=metadata), point, status, NOW)
+        return build_job_event(a_job_body(metadata=metadata), point, status, NOW)
 
     event, again = told_of(1), told_of(1, resourceVersion="9")
     next_one, let_go_on = told_of(2), told_of(1, admitted="2026-05-04T12:00:00Z")
@@ -125,7 +126,7 @@ def test_the_same_turning_point_has_the_same_name() -> None:
 def test_each_reason_for_which_a_job_is_refused_is_told() -> None:
     def name_of(message: str, reason: str) -> str:
         point = TurningPoint(is_warning=True, reason=reason, message=message)
-        return str(build_event(a_job_body(), point, {}, NOW)["metadata"]["name"])
+        return str(build_job_event(a_job_body(), point, {}, NOW)["metadata"]["name"])
 
     assert name_of("quota", "CreateRefused") != name_of("policy", "CreateRefused")
     assert name_of("used: 3", "CreateRefused") == name_of("used: 4", "CreateRefused")

@@ -15,9 +15,10 @@ from finetune_operator.job.status.finished import (
     find_cleanup,
     is_finished,
 )
-from finetune_operator.job.status.status import next_status, status_patch
+from finetune_operator.job.status.status import next_status
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import Phase
+from finetune_operator.objects.reconciled import status_patch
 from finetune_operator.objects.times import render_time
 from support.factories import (
     CONFIG,

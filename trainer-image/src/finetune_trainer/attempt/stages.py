@@ -17,6 +17,7 @@ from finetune_contract.outcome import Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
+from finetune_trainer.attempt.output_place import enter_output, push
 from finetune_trainer.attempt.run_facts import run_facts_of
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.exchange.rank_results import RankResult
@@ -39,11 +40,9 @@ from finetune_trainer.plan.topology import go_on, require_deepspeed, topology_of
 from finetune_trainer.publication import artifact
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
 from finetune_trainer.publication.hub.client import HubClient
-from finetune_trainer.publication.hub.publishing import open_hub, push_complete
-from finetune_trainer.publication.ownership import claim_output
+from finetune_trainer.publication.hub.publishing import open_hub
 from finetune_trainer.publication.report.story import RunFacts
-from finetune_trainer.storage import locations
-from finetune_trainer.storage.store import Store, open_store
+from finetune_trainer.storage.store import Store
 from finetune_trainer.supervision import launching, rank_supervision
 from finetune_trainer.supervision.context import AttemptContext
 
@@ -99,15 +98,10 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     require_deepspeed(run.config)
     require_compiler(run.config, on_gpu=context.hardware.has_cuda)
     require_triton_compiler(run.config, context.environment, on_gpu=context.hardware.has_cuda)
-    output = open_store(run.output_uri, context.environment)
-    claim_output(output, run, context.stop, is_first_node=context.node == 0)
-    store = open_store(locations.join(run.output_uri, run.run_id), context.environment)
-    if (outcome := artifact.published_outcome(store, context.stop)) is not None:
-        log.info("the run is complete already uri=%s", store.uri)
-        if context.node == 0 and outcome.artifact is not None:
-            # The attempt that completed it may have been stopped before its last write.
-            artifact.point_to(output, run, outcome.artifact.digest, context.stop)
-        return _pushed(run, context, store, outcome)
+    place = enter_output(run, context)
+    if place.completed is not None:
+        return place.completed
+    output, store = place.output, place.store
     hub = open_hub(run, context.environment, context.stop) if context.node == 0 else None
     fetched = _fetch(run, context, store)
     run = fetched.run
@@ -140,8 +134,9 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     except Interrupted:
         rank_supervision.save_last_step(run, context, store)
         raise
+    push(run, context, store, outcome)
     return replace(
-        _pushed(run, context, store, outcome),
+        outcome,
         resumed_from_step=fetched.resume_step,
         checkpoint_step=context.reporter.current().checkpoint_step or 0,
     )
@@ -222,13 +217,6 @@ def _hardware(context: AttemptContext) -> str:
         return ""
     transports = " and ".join(nccl_log.read_transports(context.workspace.nccl))
     return f"{context.hardware.found}{transports and f', NCCL over {transports}'}"
-
-
-def _pushed(run: ParsedRun, context: AttemptContext, store: Store, outcome: Outcome) -> Outcome:
-    """The outcome of a complete run, once it is on the hub too where it is to be there."""
-    if context.node == 0:
-        push_complete(run, context.environment, store, outcome, context.workspace, context.stop)
-    return outcome
 
 
 def _check(run: ParsedRun, context: AttemptContext, *, model: Mapping[str, Any] | None) -> None:

@@ -16,6 +16,7 @@ from finetune_contract.reasons import Reason
 from finetune_contract.run import Run, digest
 from finetune_trainer.attempt.stages import carry_out
 from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.log_lines import set_up_log
 from finetune_trainer.failures.redaction import hide_in_output
 from finetune_trainer.failures.stopping import StopRequest, end_process
 from finetune_trainer.plan.node.gpu_probe import find_hardware
@@ -38,7 +39,7 @@ DEFAULT_GRACE_SECONDS = 30.0
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     hide_in_output(os.environ)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    set_up_log(logging.INFO, "%(asctime)s %(levelname)s %(message)s")
     stop = StopRequest()
     stop.listen()
     outcome = _supervise(options, stop)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_contract import layout
-from finetune_contract.documents import InvalidDocument
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_trainer.exchange.workspace import write_atomically
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.storage import transfer
@@ -28,6 +28,12 @@ from finetune_trainer.storage.store import Store, read_if_there
 log = logging.getLogger(__name__)
 
 TRAINER_STATE = "trainer_state.json"
+UNLOGGED = "unlogged*.json"
+"""What the ranks leave there themselves."""
+
+_LARGEST_STATE = 2**30
+"""Bytes: it has a record of every step that was logged."""
+
 PART_TIMEOUT_SECONDS = 120
 MANIFEST_TIMEOUT_SECONDS = 30
 POLL_SECONDS = 0.5
@@ -95,7 +101,8 @@ def fetch_newest(
     sizes = transfer.ask(lambda: store.sizes(layout.CHECKPOINTS), layout.CHECKPOINTS, stop)
     for step in complete_steps(sizes):
         folder = _folder(target, step)
-        if (manifest := _fetch(store, step, sizes, folder, stop)) is not None:
+        manifest = _fetch(store, step, sizes, folder, stop)
+        if manifest is not None and _can_be_read(folder):
             best = best_step(folder)
             if with_best and best is not None and best != step:
                 _fetch(store, best, sizes, _folder(target, best), stop)
@@ -109,7 +116,19 @@ def fetch_newest(
 def best_step(folder: Path) -> int | None:
     """The step that the Trainer knew as the best when it saved this checkpoint."""
     best = _trainer_state(folder).get("best_global_step")
-    return best or None
+    return best if type(best) is int and best > 0 else None
+
+
+def _can_be_read(folder: Path) -> bool:
+    """Whoever can write to the output place has written it, and may have made up its digests."""
+    try:
+        _trainer_state(folder)
+        for file in folder.glob(UNLOGGED):
+            parse_object(file.read_bytes(), file.name)
+    except InvalidDocument as invalid:
+        log.warning("checkpoint cannot be read error=%s", invalid)
+        return False
+    return True
 
 
 def _tell_where_best_is(folder: Path) -> None:
@@ -124,7 +143,7 @@ def _tell_where_best_is(folder: Path) -> None:
 
 def _trainer_state(folder: Path) -> dict[str, Any]:
     path = folder / TRAINER_STATE
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return parse_object(path.read_bytes(), path.name, _LARGEST_STATE) if path.is_file() else {}
 
 
 def _folder(target: Path, step: int) -> Path:

@@ -96,7 +96,7 @@ def require_no_worse_than_base(
         return
     if _finite(tuned[-1]) is None:
         raise diverged(f"{metric} is {tuned[-1]} after training")
-    if _finite(base) is None:
+    if base is None or _finite(base) is None:
         return
     loss_by = base - tuned[-1] if is_greater_better else tuned[-1] - base
     if loss_by > TOLERANCE * abs(base):

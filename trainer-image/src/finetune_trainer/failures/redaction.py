@@ -6,7 +6,6 @@ A secret is known by the name of the variable or config key that holds it, by it
 shape. Only `hide_in_output` changes anything outside of here.
 """
 
-import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TextIO
 from urllib.parse import unquote
 
+from finetune_contract.documents import InvalidDocument, parse_value
 from finetune_contract.outcome import Failure
 
 HIDDEN = "***"
@@ -103,8 +103,8 @@ def _read(text: str) -> Any:
     if text.lstrip()[:1] not in ("{", "["):
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_value(text, "it")
+    except InvalidDocument:
         return None
 
 

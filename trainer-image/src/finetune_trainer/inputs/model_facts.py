@@ -4,7 +4,6 @@
 Nothing else of it is read, so a model of any size costs a few requests. No torch here.
 """
 
-import json
 import math
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from finetune_contract.documents import parse_object
+from finetune_contract.limits import MAX_COUNT
 from finetune_spec.memory import Architecture, UnreadableModel, parse_model, with_parameters
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.storage import locations, transfer
@@ -22,6 +23,7 @@ WEIGHTS = ".safetensors"
 
 _LENGTH_BYTES = 8
 _LARGEST_HEADER = 64 * 1024**2
+_MOST_DIMENSIONS = 16
 _WHOLE_TYPES = ("F64", "F32", "F16", "BF16")
 """Where each number is a parameter: a quantized file packs several into one."""
 
@@ -96,13 +98,12 @@ def read_facts(store: Store) -> ModelFacts:
 
 def read_fetched_config(name: str | None, paths: Mapping[str, Path]) -> Mapping[str, Any] | None:
     """The `config.json` of a model that has been fetched; None where there is none to read."""
-    if name not in paths:
+    if name is None or name not in paths:
         return None
     try:
-        config = json.loads((paths[name] / CONFIG).read_text(encoding="utf-8"))
+        return _facts_of((paths[name] / CONFIG).read_bytes()).config
     except (OSError, ValueError):
         return None  # transformers will say what it lacks
-    return config if isinstance(config, dict) else None
 
 
 def _headers(store: Store, names: Iterable[str]) -> Iterator[Mapping[str, Any]]:
@@ -112,20 +113,39 @@ def _headers(store: Store, names: Iterable[str]) -> Iterator[Mapping[str, Any]]:
         length = int.from_bytes(first, "little")
         if len(first) < _LENGTH_BYTES or length > _LARGEST_HEADER:
             raise ValueError(f"{name} is not a safetensors file")
-        yield json.loads(store.read_range(name, _LENGTH_BYTES, length))
+        yield parse_object(store.read_range(name, _LENGTH_BYTES, length), f"the header of {name}")
 
 
 def _count(headers: Iterable[Mapping[str, Any]], *, is_tied: bool) -> int | None:
-    """The parameters, or None where the files don't tell them."""
+    """The parameters, or None where the files don't tell them.
+
+    Raises:
+        ValueError: a header is none.
+    """
     total = 0
     for header in headers:
         for name, tensor in header.items():
             if name == "__metadata__" or (is_tied and name == "lm_head.weight"):
                 continue
-            if tensor["dtype"] not in _WHOLE_TYPES:
+            shape, kind = _shape_and_type(name, tensor)
+            if kind not in _WHOLE_TYPES:
                 return None
-            total += math.prod(tensor["shape"])
-    return total or None
+            total += math.prod(shape)
+    return total if 0 < total < MAX_COUNT else None
+
+
+def _shape_and_type(name: str, tensor: Any) -> tuple[list[int], str]:
+    """
+    Raises:
+        ValueError: it is no tensor's entry.
+    """
+    entry = tensor if isinstance(tensor, Mapping) else {}
+    shape, kind = entry.get("shape"), entry.get("dtype")
+    if isinstance(shape, list) and len(shape) <= _MOST_DIMENSIONS:
+        sizes = [it for it in shape if type(it) is int and 0 <= it < MAX_COUNT]
+        if len(sizes) == len(shape):
+            return sizes, str(kind)
+    raise ValueError(f"{name:.100} has no shape in its file's header")
 
 
 def _find_on_hub(name: str, revision: str) -> ModelFacts:
@@ -154,9 +174,6 @@ def _find_on_hub(name: str, revision: str) -> ModelFacts:
 def _facts_of(content: bytes) -> ModelFacts:
     """
     Raises:
-        ValueError: it is no JSON object.
+        ValueError: it is no JSON object, or too large or too deep.
     """
-    config = json.loads(content)
-    if not isinstance(config, dict):
-        raise ValueError("it is no JSON object")
-    return ModelFacts(config=config)
+    return ModelFacts(config=parse_object(content, "it", _LARGEST_CONFIG))

@@ -15,7 +15,7 @@ from typing import Any
 from finetune_contract import layout
 from finetune_contract.answers import Answer, parse_answers
 from finetune_contract.codec import document_of
-from finetune_contract.documents import InvalidDocument
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_contract.outcome import Artifact, Outcome
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
@@ -140,7 +140,7 @@ def name_base_model(folder: Path, base_model: str) -> None:
     path = folder / ADAPTER_CONFIG
     if not path.is_file():
         return
-    config = json.loads(path.read_text())
+    config = parse_object(path.read_bytes(), path.name)
     config["base_model_name_or_path"] = base_model
     # The file may be a link to a checkpoint's, which stays as it is.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -207,7 +207,7 @@ def _story(run: ParsedRun, workspace: Workspace, result: RankResult, run_facts: 
 
 def _adapter_config(workspace: Workspace) -> Mapping[str, Any]:
     path = workspace.artifact / ADAPTER_CONFIG
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return parse_object(path.read_bytes(), path.name) if path.is_file() else {}
 
 
 def _read_account(workspace: Workspace) -> DataAccount | None:

@@ -1,41 +1,110 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whom an output place belongs to: the job that wrote `owner.json` there first."""
+"""Whom an output place belongs to: the job that wrote `owner.json` there first.
 
-import json
+Two clusters may have jobs of the same namespace and name. Only one of them writes to the place: the
+one whose cluster it names. The other one may read what is complete there.
+"""
+
+import logging
 
 from finetune_contract import layout
-from finetune_contract.documents import parse_object
+from finetune_contract.owner import TAKE_OVER, Owner, is_cluster_id
 from finetune_contract.reasons import Reason
-from finetune_trainer.failures.errors import attempt_failed
+from finetune_contract.run import JobReference
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.store import Store, read_if_there
 
+log = logging.getLogger(__name__)
 
-def claim_output(store: Store, run: ParsedRun, stop: StopRequest, *, is_first_node: bool) -> None:
-    """Make the output place this job's, unless it is another's.
+_SHOWN = 100
+"""Characters of what stands in a document that anybody may have written."""
+
+
+def claim_output(
+    store: Store,
+    run: ParsedRun,
+    stop: StopRequest,
+    *,
+    is_first_node: bool,
+    is_complete: bool = False,
+) -> bool:
+    """Make the output place this job's, unless it is another's; whether it is this job's.
+
+    False only where another cluster's job of the same name has it and the run `is_complete`: then
+    the run is read, and nothing is written.
 
     Raises:
         AttemptFailed: it belongs to another job.
     """
-    ours = {"namespace": run.job.namespace, "name": run.job.name}
-    body = _read(store, stop)
-    if body is None and is_first_node:
-        claim = json.dumps(ours).encode()
+    job = run.job
+    ours = Owner(namespace=job.namespace, name=job.name, cluster=job.cluster)
+    owner = _read(store, stop)
+    if owner is None and is_first_node:
+        claim = ours.to_json().encode()
         transfer.ask(lambda: store.create(layout.OWNER, claim), layout.OWNER, stop)
         # Another job's, if that was quicker.
-        body = _read(store, stop)
-    if body is None:
-        return
-    owner = parse_object(body, layout.OWNER)
-    if {key: owner.get(key) for key in ours} != ours:
-        raise attempt_failed(
-            Reason.OUTPUT_OWNED,
-            f"{store.uri} belongs to the job {owner.get('namespace')}/{owner.get('name')}",
-            f"give this job another spec.output.uri, e.g. {locations.join(store.uri, 'v2')}",
-        )
+        owner = _read(store, stop)
+    if owner is None:
+        return True
+    if not _gives_way(owner, job):
+        if is_complete and owner.is_namesake_of(ours):
+            return False
+        raise _refusal(store, owner, job)
+    if is_first_node and job.cluster and owner.cluster != job.cluster:
+        _take_over(store, owner, ours, run, stop)
+    return True
 
 
-def _read(store: Store, stop: StopRequest) -> bytes | None:
-    return transfer.ask(lambda: read_if_there(store, layout.OWNER), layout.OWNER, stop)
+def _gives_way(owner: Owner, job: JobReference) -> bool:
+    """Whether the place is this job's, or may become so."""
+    if not owner.is_namesake_of(Owner(namespace=job.namespace, name=job.name)):
+        return False
+    # Of an older release, or of a run outside any cluster: nothing but its names is known.
+    is_unnamed = not owner.cluster
+    # An operator that may not ask for its cluster's id must not lose the places that it had.
+    is_ours_unknown = job.is_in_cluster and not job.cluster
+    return is_unnamed or is_ours_unknown or owner.cluster in (job.cluster, job.take_over_from)
+
+
+def _take_over(store: Store, owner: Owner, ours: Owner, run: ParsedRun, stop: StopRequest) -> None:
+    """
+    Raises:
+        AttemptFailed: a job of yet another cluster did the same at the same moment.
+    """
+    log.info("output taken over uri=%s from=%s", store.uri, owner.cluster or "(no cluster)")
+    claim = ours.to_json().encode()
+    transfer.ask(lambda: store.write(layout.OWNER, claim), layout.OWNER, stop)
+    written = _read(store, stop)
+    if written != ours:
+        raise _refusal(store, written or owner, run.job)
+
+
+def _read(store: Store, stop: StopRequest) -> Owner | None:
+    body = transfer.ask(lambda: read_if_there(store, layout.OWNER), layout.OWNER, stop)
+    return None if body is None else Owner.from_json(body, layout.OWNER)
+
+
+def _refusal(store: Store, owner: Owner, job: JobReference) -> AttemptFailed:
+    another = f"give this job another spec.output.uri, e.g. {locations.join(store.uri, 'v2')}"
+    whose = f"{store.uri} belongs to the job {_shown(owner.namespace)}/{_shown(owner.name)}"
+    if not owner.is_namesake_of(Owner(namespace=job.namespace, name=job.name)):
+        return attempt_failed(Reason.OUTPUT_OWNED, whose, another)
+    here = f"in cluster {job.cluster}" if job.cluster else "outside any cluster"
+    message = f"{whose} of cluster {_shown(owner.cluster)}; this run is {here}"
+    if not is_cluster_id(owner.cluster):
+        return attempt_failed(Reason.OUTPUT_OWNED, message, another)
+    again = "delete this job and apply it again" if job.is_in_cluster else "run this file again"
+    return attempt_failed(
+        Reason.OUTPUT_OWNED,
+        message,
+        f"{another}; or, once the job there no longer runs, take the place over: {again} with the "
+        f"annotation {TAKE_OVER}: {owner.cluster}",
+    )
+
+
+def _shown(value: object) -> str:
+    """As it is, where it may be pasted anywhere; quoted otherwise."""
+    return str(value) if value is None or is_cluster_id(value) else repr(value)[:_SHOWN]

@@ -101,7 +101,7 @@ def bits_of(arguments: Arguments) -> int | None:
     return 8 if arguments.model.load_in_8bit else None
 
 
-def _sizes(model: Any, bits: int | None) -> dict[str, float]:
+def _sizes(model: Any, bits: int | None) -> dict[str, int]:
     """Bytes of each parameter and buffer; tied ones count once."""
     quantized: set[str] = set()
     if bits is not None:

@@ -55,7 +55,7 @@ def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> Trainer:
         # transformers would set up `nn.DataParallel`, which TRL refuses.
         training._n_gpu = 1
     processor = load_processor(arguments)
-    row = next(iter(train), {})
+    row: Mapping[str, Any] = next(iter(train), {})
     settle_template(processor, training, row, tuning.added_tokens or ())
     model = load_model(arguments)
     added = tokens.add_tokens(model, processor, tuning.added_tokens or ())

@@ -6,6 +6,7 @@ Imports torch only inside `main`, so that even a broken installation ends in a r
 
 import atexit
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -23,6 +24,7 @@ from finetune_trainer.exchange.rank_settings import LAUNCHER_VARIABLES, RankSett
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import Stage
+from finetune_trainer.failures.log_lines import set_up_log
 from finetune_trainer.failures.redaction import hide_in_output
 from finetune_trainer.failures.stopping import end_process
 from finetune_trainer.plan.exclusions import excluded_packages
@@ -43,9 +45,12 @@ def main(workspace: Workspace, rank: int) -> int:
         config = read_config(yaml.safe_load(workspace.config.read_text()))
         for package in excluded_packages(config, os.environ):
             # As if it were not installed: it would be imported, which takes seconds.
-            sys.modules[package] = None
+            sys.modules[package] = None  # type: ignore[assignment] # import refuses it then
         from finetune_trainer.ranks.training import train
 
+        # torch and what comes with it never go, and each collection of garbage, between steps too,
+        # would look through them for half a second.
+        gc.freeze()
         result = train(settings, workspace, rank)
     except BaseException as error:
         failure = classify(error, Stage.TRAINING)
@@ -59,9 +64,9 @@ def main(workspace: Workspace, rank: int) -> int:
 if __name__ == "__main__":
     # The config's `env` block is in the environment already.
     hide_in_output(os.environ)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    set_up_log(logging.INFO, "%(levelname)s %(name)s %(message)s")
     # The supervisor asks a rank that hangs where it is.
-    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
+    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__ or sys.stderr)
     workspace, rank = Workspace(root=Path(sys.argv[1])), int(os.environ["RANK"])
     exit_code = main(workspace, rank)
     if exit_code == 0:

@@ -19,6 +19,7 @@ from transformers.trainer_callback import TrainerCallback, TrainerState
 from transformers.trainer_utils import IntervalStrategy, has_length
 from trl import SFTTrainer
 
+from finetune_contract.documents import parse_object
 from finetune_trainer.ranks.callbacks.boundary import StepBoundary, StoppedInEvaluation
 
 STATE_FILE = "trainer_state.json"
@@ -259,8 +260,7 @@ def read_unlogged(checkpoint: Path, rank: int) -> Mapping[str, Any] | None:
     names = (f"unlogged_{rank}.json", "unlogged.json", "unlogged_0.json")
     for name in names:
         if (path := checkpoint / name).is_file():
-            found: Mapping[str, Any] = json.loads(path.read_text())
-            return found
+            return parse_object(path.read_bytes(), name)
     return None
 
 
@@ -268,5 +268,5 @@ def state_of_end(checkpoint: str) -> TrainerState | None:
     """The state in a checkpoint after whose step nothing is left to train; None before that."""
     state = TrainerState.load_from_json(str(Path(checkpoint) / STATE_FILE))
     unlogged = read_unlogged(Path(checkpoint), 0)
-    is_over = unlogged is not None and unlogged["is_over"]
+    is_over = unlogged is not None and bool(unlogged.get("is_over"))
     return state if is_over or 0 < state.max_steps <= state.global_step else None

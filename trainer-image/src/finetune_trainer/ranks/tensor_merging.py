@@ -22,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.ranks.soundness import TENSORS
 
@@ -176,16 +177,33 @@ def _require_places(changes: Mapping[str, Change], base: Path, places: Mapping[s
 
 
 def _places(folder: Path) -> dict[str, str]:
-    """The file of each tensor: as the index says, where there is one."""
+    """The file of each tensor: as the index says, where there is one.
+
+    Raises:
+        CannotMerge: the index is none.
+    """
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     if index.is_file():
-        found: dict[str, str] = json.loads(index.read_text())["weight_map"]
-        return found
-    place = {}
+        return _places_in(index)
+    place: dict[str, str] = {}
     for file in sorted(folder.glob(TENSORS)):
         with safe_open(file, framework="pt") as opened:
             place |= dict.fromkeys(opened.keys(), file.name)
     return place
+
+
+def _places_in(index: Path) -> dict[str, str]:
+    """Of files beside it only, whoever has written it."""
+    try:
+        found = parse_object(index.read_bytes(), index.name).get("weight_map")
+    except InvalidDocument as invalid:
+        raise CannotMerge(f"the base model's {invalid}") from None
+    if not isinstance(found, dict):
+        raise CannotMerge(f"the base model's {index.name} has no weight_map")
+    for name, file in found.items():
+        if not isinstance(file, str) or Path(file).name != file:
+            raise CannotMerge(f"the base model's {index.name} has no file for {name:.100}")
+    return found
 
 
 def _shape(file: Path, name: str) -> tuple[tuple[int, ...], torch.dtype, bool]:

@@ -208,7 +208,7 @@ def _require_moved(artifact: Path, arguments: Arguments, movement: Account) -> N
         if weights is not None and not fits_host(weights, room_here([])):
             log.warning("not compared with the base model: it does not fit into host memory")
             return {}
-        return create_model_from_path(base, **options).state_dict()  # type: ignore[no-any-return]
+        return create_model_from_path(base, **options).state_dict()
 
     revision = arguments.model.model_revision
     soundness.require_moved(artifact, base, revision, load, movement.published)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts the ranks, several of them through torch's elastic launcher, and waits for them."""
 
-import json
 import logging
 import socket
 import subprocess
@@ -12,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from finetune_contract.documents import InvalidDocument
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_contract.progress import Progress, TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_contract.run import World
@@ -176,10 +175,10 @@ def _completed(result: RankResult, hung: Hung | None, ends: Mapping[int, int]) -
 def _ends(workspace: Workspace) -> dict[int, int]:
     """The exit codes that the elastic launcher saw, by rank; a signal's are below zero."""
     try:
-        seen = json.loads(workspace.ends.read_bytes())
-    except (FileNotFoundError, ValueError):
+        seen = parse_object(workspace.ends.read_bytes(), workspace.ends.name)
+        return {int(rank): int(code) for rank, code in seen.items()}
+    except (FileNotFoundError, ValueError, TypeError):
         return {}
-    return {int(rank): int(code) for rank, code in seen.items()}
 
 
 def _has_to_lose(workspace: Workspace) -> bool:

@@ -16,6 +16,7 @@ from yaml.events import (
 )
 
 from finetune_cli.files.yaml.scalars import TAG_PREFIX, UnreadableScalar, value_of
+from finetune_contract.printable import on_one_line
 from finetune_spec.config import Problem
 
 MAX_DEPTH = 100
@@ -47,9 +48,8 @@ class Found:
     def told_in(self, file: str) -> str:
         """The line that compilers made a convention of, and editors jump to."""
         severity = "warning: " if self.problem.is_warning else ""
-        if self.place.origin:
-            return f"{self.place.origin}: {severity}{self.sentence}"
-        return f"{file}:{self.place.line}:{self.place.column}: {severity}{self.sentence}"
+        where = self.place.origin or f"{file}:{self.place.line}:{self.place.column}"
+        return on_one_line(f"{where}: {severity}{self.sentence}")
 
 
 @dataclass(slots=True, kw_only=True)

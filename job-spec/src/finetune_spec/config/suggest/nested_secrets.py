@@ -4,17 +4,16 @@
 Whoever may read the job reads them. No I/O here, and no message shows a value.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from finetune_contract.documents import InvalidDocument, parse_value
 from finetune_spec.config.parse.schema import Schema
 from finetune_spec.config.problem import Problem
 from finetune_spec.config.suggest.owned import IN_PLAIN_SIGHT
 
 DEEPEST = 32
-LONGEST_TEXT = 10_000
 
 _NAME = re.compile(
     r"(^|_)(token|api_?key|secret|secret_?access_?key|access_?key|account_?key|sas_?key|password"
@@ -57,9 +56,9 @@ def _is_secret(name: str) -> bool:
 
 def _read(text: str) -> Any:
     """The mapping or list that a text holds as JSON, as TRL's own parser would read it."""
-    if text.lstrip()[:1] not in ("{", "[") or len(text) > LONGEST_TEXT:
+    if text.lstrip()[:1] not in ("{", "["):
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_value(text, "it")
+    except InvalidDocument:
         return None

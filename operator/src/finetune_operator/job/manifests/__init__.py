@@ -11,6 +11,7 @@ from typing import Any
 
 from finetune_contract.run import digest
 from finetune_operator.job.manifests.metadata import with_content
+from finetune_operator.job.manifests.network_policy import build_network_policy
 from finetune_operator.job.manifests.run_document import build_config_map, build_run
 from finetune_operator.job.manifests.service import build_service
 from finetune_operator.job.manifests.training_job import build_training_job
@@ -32,8 +33,18 @@ def build_attempt(
 
     The Job is last: once it is there, whatever its pods need is there.
     """
-    document = build_run(job, attempt, adjustments).to_json()
+    document = build_run(job, attempt, adjustments, settings.cluster_id).to_json()
     config_map = build_config_map(job, attempt, document)
     training_job = build_training_job(job, attempt, settings, adjustments, digest(document))
-    services = () if job.resources.nodes == 1 else (build_service(job, attempt),)
-    return tuple(map(with_content, (config_map, *services, training_job)))
+    network = _build_network(job, attempt, settings)
+    return tuple(map(with_content, (config_map, *network, training_job)))
+
+
+def _build_network(job: FineTuneJob, attempt: int, settings: Settings) -> tuple[Manifest, ...]:
+    """What the nodes of an attempt need to reach each other, and nobody else."""
+    if job.resources.nodes == 1:
+        return ()
+    service = build_service(job, attempt)
+    if not settings.has_network_policies:
+        return (service,)
+    return (service, build_network_policy(job, attempt))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from finetune_contract.mounts import RUN_FILE
+from finetune_contract.owner import take_over_of
 from finetune_contract.run import JobReference, Run, World
 from finetune_operator.job.manifests.metadata import build_metadata
 from finetune_operator.job.spec import FineTuneJob
@@ -23,9 +24,17 @@ def build_config_map(job: FineTuneJob, attempt: int, document: str) -> Manifest:
     }
 
 
-def build_run(job: FineTuneJob, attempt: int, adjustments: Mapping[str, Any]) -> Run:
+def build_run(
+    job: FineTuneJob, attempt: int, adjustments: Mapping[str, Any], cluster_id: str | None
+) -> Run:
     return Run(
-        job=JobReference(namespace=job.namespace, name=job.name, uid=job.uid),
+        job=JobReference(
+            namespace=job.namespace,
+            name=job.name,
+            uid=job.uid,
+            cluster=cluster_id,
+            take_over_from=take_over_of(job.annotations),
+        ),
         run_id=job.run_id,
         attempt=attempt,
         config=job.config.written,

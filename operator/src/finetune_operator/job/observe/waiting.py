@@ -5,7 +5,7 @@ Every container of the pod and every volume is looked at, the injected ones too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from finetune_contract.outcome import Category
@@ -17,6 +17,9 @@ from finetune_operator.job.observe.containers import (
 from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.objects import conditions
 from finetune_operator.objects.raw import Body
+
+MAX_WORDS = 1024
+"""Of one complaint: kubelets quote whole answers of registries and drivers."""
 
 _MORE_TIME = "or raise spec.startDeadlineSeconds"
 _LESS = f"ask for less, let a queue hold the job back until there is room, {_MORE_TIME}"
@@ -80,7 +83,7 @@ def find_wait(pods: Sequence[Body], missing: int, refusal: str, events: PodWords
     waiting = [pod for pod in pods if is_waiting(pod)]
     for pod in waiting:
         if (wait := _find_complaint(pod, events)) is not None:
-            return wait
+            return replace(wait, complaint=wait.complaint[:MAX_WORDS])
     if refusal:
         return Wait(complaint=f"a pod could not be made: {refusal}", on=WaitsOn.PERMISSION)
     if missing and not waiting:

@@ -3,33 +3,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from finetune_operator.objects import conditions
-from finetune_operator.objects.names import (
-    API_VERSION,
-    KIND,
-    OPERATOR,
-    JobReason,
-    Phase,
-    event_name,
-)
+from finetune_operator.objects.events import TurningPoint, build_event
+from finetune_operator.objects.names import KIND, JobReason, Phase
 from finetune_operator.objects.raw import Body, Manifest
-from finetune_operator.objects.times import render_time
-
-MAX_MESSAGE = 1024
-"""The API server refuses longer ones."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurningPoint:
-    """Something that a reader of the job's history wants to know of."""
-
-    is_warning: bool
-    reason: str
-    message: str
 
 
 def find_turning_points(
@@ -72,7 +52,7 @@ def _when_stopped(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turnin
     if not newest.get("stopping") or newest["number"] in known:
         return None
     message = f"attempt {newest['number']} is to save and end: {newest.get('message', '')}"
-    return TurningPoint(is_warning=False, reason=JobReason.STOPPING, message=message)
+    return TurningPoint(reason=JobReason.STOPPING, message=message)
 
 
 def _when_interrupted(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
@@ -99,25 +79,21 @@ def _newest_interruption(status: Mapping[str, Any]) -> tuple[int, Body] | None:
 def _when_resumed(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
     if before.get("phase") != Phase.SUSPENDED or after["phase"] == Phase.SUSPENDED:
         return None
-    return TurningPoint(
-        is_warning=False, reason=JobReason.RESUMED, message="the job is no longer suspended"
-    )
+    return TurningPoint(reason=JobReason.RESUMED, message="the job is no longer suspended")
 
 
 def _when_started(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
     if after.get("attempt") == before.get("attempt") or "attempts" not in after:
         return None
     message = _tell_start(after["attempts"])
-    return TurningPoint(is_warning=False, reason=JobReason.ATTEMPT_STARTED, message=message)
+    return TurningPoint(reason=JobReason.ATTEMPT_STARTED, message=message)
 
 
 def _when_admitted(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
     is_of_same = after.get("attempt") == before.get("attempt")
     if before.get("phase") != Phase.QUEUED or after["phase"] not in _UNDER_WAY or not is_of_same:
         return None
-    return TurningPoint(
-        is_warning=False, reason=JobReason.ADMITTED, message="the queue lets the job start"
-    )
+    return TurningPoint(reason=JobReason.ADMITTED, message="the queue lets the job start")
 
 
 def _when_phase_changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
@@ -162,7 +138,7 @@ def _tell_start(attempts: Sequence[Body]) -> str:
     return f"{started}; attempt {last['number']}: {last['result']} ({last.get('message', '')})"
 
 
-def build_event(
+def build_job_event(
     body: Body, point: TurningPoint, status: Mapping[str, Any], now: datetime
 ) -> Manifest:
     """The Event that tells of it; told twice, it has the same name, so that one remains.
@@ -170,26 +146,15 @@ def build_event(
     `status` is the one that it is a turning point of: a queue may let the same attempt start, and
     take its turn away again, more than once.
     """
-    metadata = body["metadata"]
     newest: Mapping[str, Any] = next(iter(status.get("attempts", ())[-1:]), {})
-    name = event_name(
-        metadata["name"],
-        metadata["uid"],
-        str(metadata["generation"]),
+    occasion = (
+        str(body["metadata"]["generation"]),
         str(status.get("attempt")),
         str(newest.get("admittedTime")),
         point.reason,
         _distinguishing(point),
     )
-    return render_event(
-        body,
-        KIND,
-        name=name,
-        is_warning=point.is_warning,
-        reason=point.reason,
-        message=point.message,
-        now=now,
-    )
+    return build_event(body, KIND, point, now, *occasion)
 
 
 def _distinguishing(point: TurningPoint) -> str:
@@ -198,37 +163,3 @@ def _distinguishing(point: TurningPoint) -> str:
     if point.reason == JobReason.CREATE_REFUSED:
         return _gist(point.message)
     return point.message if point.reason == JobReason.INTERRUPTED else ""
-
-
-def render_event(
-    body: Body,
-    kind: str,
-    *,
-    name: str,
-    is_warning: bool,
-    reason: str,
-    message: str,
-    now: datetime,
-) -> Manifest:
-    """An Event about a job or schedule."""
-    metadata = body["metadata"]
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"namespace": metadata["namespace"], "name": name},
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": kind,
-            "namespace": metadata["namespace"],
-            "name": metadata["name"],
-            "uid": metadata["uid"],
-        },
-        "type": "Warning" if is_warning else "Normal",
-        "reason": reason,
-        "message": message[:MAX_MESSAGE],
-        "source": {"component": OPERATOR},
-        "reportingComponent": OPERATOR,
-        "firstTimestamp": render_time(now),
-        "lastTimestamp": render_time(now),
-        "count": 1,
-    }

@@ -5,6 +5,7 @@ The one place where anything is cut for the sake of the whole; the oldest goes f
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ MAX_BYTES = 64 * 1024
 RESERVED = 16 * 1024
 """For what a trainer's report adds to a status between two passes: figures, metrics, the curve,
 answers."""
+
+_LARGEST = 2**63 - 1
+_MANY_DIGITS = re.compile(r"\d{19}")
 
 SHORT = 80
 """Characters of an old attempt's message that tell what it was about."""
@@ -34,21 +38,41 @@ _ESSENTIAL = frozenset(
 def within_limit(status: Mapping[str, Any]) -> Manifest:
     """The same status where it fits; else with less of what is oldest, until it does.
 
+    What was counted on from a number that somebody wrote by hand stays an int64: the API server
+    would refuse it for ever.
+
     First the messages of old attempts are shortened, then those of conditions, then the figures of
     old attempts go, then records of attempts that nothing is counted from, at last the curve
     and the answers.
     """
     cut: Manifest = dict(status)
+    text = _text_of(cut)
+    if _MANY_DIGITS.search(text):
+        cut = _with_int64s(cut)
+    size = len(text.encode())
     for step in _STEPS:
-        if (size := size_of(cut)) <= MAX_BYTES - RESERVED:
+        if size <= MAX_BYTES - RESERVED:
             return cut
         step(cut, size - (MAX_BYTES - RESERVED))
+        size = size_of(cut)
     return cut
 
 
 def size_of(document: object) -> int:
     """Bytes as JSON; a character beyond ASCII as the API server stores it."""
-    return len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+    return len(_text_of(document).encode())
+
+
+def _text_of(document: object) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def _with_int64s(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _with_int64s(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_int64s(item) for item in value]
+    return max(-_LARGEST, min(value, _LARGEST)) if type(value) is int else value
 
 
 def _shorten_attempts(status: Manifest, excess: int) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""next_status and status_patch: everything that users read in `.status`. No I/O here.
+"""next_status: everything that users read in `.status`. No I/O here.
 
 The status is computed whole each time; only the difference is written.
 """
@@ -99,20 +99,6 @@ def next_status(
         followed = {name: value for name, value in told_now.items() if name in _OF_ATTEMPTS}
         told_now = {**previous, **followed}
     return within_limit(told_now)
-
-
-def status_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> Manifest:
-    """The merge patch that turns `before` into `after`; empty when they are equal."""
-    patch: Manifest = {name: None for name in before if name not in after}
-    for name, value in after.items():
-        old = before.get(name)
-        if old == value:
-            continue
-        if isinstance(old, Mapping) and isinstance(value, Mapping):
-            patch[name] = status_patch(old, value)
-        else:
-            patch[name] = value
-    return patch
 
 
 def _of_another_definition(previous: Mapping[str, Any]) -> Mapping[str, Any]:

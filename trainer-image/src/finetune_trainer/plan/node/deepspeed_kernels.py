@@ -4,13 +4,13 @@
 None of our profiles wants any of it: with torch's optimizers ZeRO is torch alone.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from finetune_contract.documents import parse_object
 from finetune_contract.reasons import Reason
 from finetune_spec.config import SftConfig
 from finetune_trainer.failures.errors import attempt_failed
@@ -71,7 +71,7 @@ def _options(profile: Any) -> Mapping[str, Any]:
     """DeepSpeed's config, from the file where it is in one; a wrong file is told of later."""
     if isinstance(profile, str):
         try:
-            profile = json.loads(Path(profile).read_bytes())
+            profile = parse_object(Path(profile).read_bytes(), profile)
         except (OSError, ValueError):
             return {}
     return profile if isinstance(profile, Mapping) else {}

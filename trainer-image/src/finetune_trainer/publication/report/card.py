@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The README of an artifact: front matter for the hub, and what its user must know. Pure."""
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -151,7 +152,7 @@ def _licence(story: Story) -> str:
     return "Unknown: the base model's own card does not say. Look there before you pass this on."
 
 
-def _table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = ["| " + " | ".join(headers) + " |", "|" + " --- |" * len(headers)]
     lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines) + "\n"

@@ -118,7 +118,7 @@ class _Rows:
     def outputs(self) -> tuple[str, ...]:
         if self.format is None and self.templates is None:
             return tuple(self.taken)
-        made = ("prompt", "completion")
+        made: tuple[str, ...] = ("prompt", "completion")
         if self.templates is None and self.format != "pairs":
             made = ("messages",)
         return (*made, *(name for name in KEPT_COLUMNS if name in self.taken))

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from datasets import Dataset, DatasetDict, IterableDatasetDict, load_dataset, load_from_disk
 
@@ -15,7 +15,7 @@ from finetune_trainer.ranks.data import damage, diagnosis, list_rows
 from finetune_trainer.ranks.data.images import decode_images
 from finetune_trainer.storage import locations
 
-Data = DatasetDict | IterableDatasetDict
+Data: TypeAlias = DatasetDict | IterableDatasetDict
 
 _READERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ".jsonl": ("json", {}),

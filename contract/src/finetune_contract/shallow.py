@@ -2,8 +2,8 @@
 """Reads JSON of any depth: what is nested deeper than `DEEPEST` becomes null before it is parsed.
 
 The API server takes objects of 10,000 levels, and Python's parser ends with a RecursionError long
-before, for the whole page or watch event. Nothing that a job may say is so deep: what was cut is
-refused later by a rule of the spec, in a sentence. No I/O here.
+before, for the whole list or watch event. Nothing that a job may say is so deep: what was cut is
+refused by a rule of the spec, in a sentence. No I/O here.
 """
 
 import json

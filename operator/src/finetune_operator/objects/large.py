@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Of a large object only an outline is kept, and it is asked for anew when it is looked at.
+
+A parsed JSON text takes up to twenty times its size, and a replica keeps every job: what is kept of
+one is bounded whatever its text. No job that a person writes is large. No I/O here.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from finetune_operator.objects.names import API_VERSION, GROUP
+from finetune_operator.objects.raw import Body
+
+LARGE_BYTES = 32 * 1024
+"""Objects of a larger text are large."""
+
+MOST_STATUS_BYTES = 64 * 1024
+"""The operator itself writes no larger status."""
+
+OUTLINE = "isOutline"
+"""The key that tells an outline from the object."""
+
+_MOST_NAMES = 64
+_LONGEST_VALUE = 1024
+_KNOWN_PREFIXES = (f"{GROUP}/", "batch.kubernetes.io/", "kueue.x-k8s.io/")
+_METADATA = (
+    "namespace",
+    "name",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+)
+
+
+class LargeBody(dict[str, Any]):
+    """A whole object, of which only the outline may be kept."""
+
+
+def is_outline(body: Body) -> bool:
+    """Whether the spec was left out, and more: whoever looks at the object asks for it first."""
+    return OUTLINE in body
+
+
+def outline_of(body: Body) -> dict[str, Any]:
+    """The object without what nobody reads of it between two passes: as large as a small one.
+
+    Of children the plain fields of the spec are left, of jobs and schedules nothing.
+    """
+    kept = {name: body[name] for name in ("apiVersion", "kind") if name in body}
+    kept |= {OUTLINE: True, "metadata": _metadata_of(body["metadata"])}
+    if body.get("apiVersion") != API_VERSION:
+        kept["spec"] = _plain_fields(body.get("spec") or {})
+    if len(json.dumps(status := body.get("status", {}))) <= MOST_STATUS_BYTES:
+        kept["status"] = status
+    return kept
+
+
+def as_kept(body: Body) -> Body:
+    """What is kept of an object as it was answered."""
+    if is_outline(body):
+        return body
+    return outline_of(body) if isinstance(body, LargeBody) else without_managed_fields(body)
+
+
+def without_managed_fields(body: Body) -> dict[str, Any]:
+    """Half of an object's size, and nobody here reads it."""
+    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    return {**body, "metadata": metadata}
+
+
+def _metadata_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: metadata[name] for name in _METADATA if name in metadata}
+    # The API server lets an object have one controller at most.
+    owners = [it for it in metadata.get("ownerReferences", ()) if it.get("controller")][:1]
+    texts = {name: _known(metadata[name]) for name in ("labels", "annotations") if name in metadata}
+    return {**kept, **texts, **({"ownerReferences": owners} if owners else {})}
+
+
+def _known(texts: Mapping[str, str]) -> dict[str, str]:
+    names = [name for name in texts if name.startswith(_KNOWN_PREFIXES)]
+    return {it: texts[it] for it in names[:_MOST_NAMES] if len(texts[it]) <= _LONGEST_VALUE}
+
+
+def _plain_fields(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A child's: how many pods a Job wants, whether it is held, what a pod waits for."""
+    plain = {name: value for name, value in spec.items() if not isinstance(value, dict | list)}
+    return {**plain, **({"readinessGates": [{}]} if spec.get("readinessGates") else {})}

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the chart's releases give the operator to know its cluster, and to close gangs to others."""
+
+import pytest
+
+from chart.releases import WAYS, render
+from finetune_operator.settings import Settings
+
+
+@pytest.mark.parametrize("way", ["as it comes", "some namespaces"])
+def test_of_namespaces_the_operator_may_read_the_one_that_tells_the_cluster(way: str) -> None:
+    rules = [rule for role in render(*WAYS[way]).of("ClusterRole") for rule in role["rules"]]
+
+    assert [rule for rule in rules if "namespaces" in rule["resources"]] == [
+        {
+            "apiGroups": [""],
+            "resources": ["namespaces"],
+            "resourceNames": ["kube-system"],
+            "verbs": ["get"],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    "way", [("clusterId=prod-1",), WAYS["some namespaces, with no right on the cluster"]]
+)
+def test_where_the_cluster_has_a_name_or_there_are_no_rights_on_it_none_is_read(
+    way: tuple[str, ...],
+) -> None:
+    release = render(*way)
+    rules = [rule for role in release.of("ClusterRole") for rule in role["rules"]]
+
+    assert not [rule for rule in rules if "namespaces" in rule["resources"]]
+    named = "clusterId=prod-1" in way
+    assert Settings.from_env(release.environment).cluster_id == ("prod-1" if named else None)
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_on"),
+    [
+        ((), True),
+        (("trainer.networkPolicy=false",), False),
+        (("trainer.networkPolicy=null",), True),
+    ],
+    ids=["as it comes", "off", "values of an older release"],
+)
+def test_the_right_to_network_policies_goes_with_them(
+    setting: tuple[str, ...], is_on: bool
+) -> None:
+    for watched in ((), ("watchNamespaces={team-a}",)):
+        release = render(*setting, *watched)
+        rules = [
+            rule
+            for kind in ("Role", "ClusterRole")
+            for role in release.of(kind)
+            for rule in role["rules"]
+            if "networkpolicies" in rule["resources"]
+        ]
+
+        assert Settings.from_env(release.environment).has_network_policies is is_on
+        assert [rule["verbs"] for rule in rules] == [["get", "create", "delete"]] * is_on

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Somebody has the operator's token: what the real API server lets them write under the chart's
+admission policy.
+"""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from cluster.jobs import Kubectl
+from cluster.replicas import Stage
+from cluster.stolen_token import Manifest, a_bare_job, children_of, refusal_of, without_owner
+from testbed.control_plane import ControlPlane
+
+pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
+
+Change = Callable[[Manifest], object]
+
+
+KINDS = ("Job", "ConfigMap", "Service", "NetworkPolicy")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_operator_makes_for_a_job_is_let_in(
+    as_operator: Kubectl, team: str, kind: str
+) -> None:
+    assert refusal_of(as_operator, children_of(team)[kind]) == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_object_of_no_job_is_refused(as_operator: Kubectl, team: str, kind: str) -> None:
+    refusal = refusal_of(as_operator, without_owner(children_of(team)[kind]))
+
+    assert "makes, changes and deletes only" in refusal
+    assert "that a FineTuneJob controls" in refusal
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease"])
+def test_nothing_is_made_in_namespaces_of_kubernetes(
+    as_operator: Kubectl, kind: str, namespace: str
+) -> None:
+    owned = children_of(namespace)[kind]
+
+    assert "kube-*" in refusal_of(as_operator, owned)
+    assert refusal_of(as_operator, without_owner(owned)) != ""
+
+
+OWNERS: Mapping[str, list[Manifest]] = {
+    "none is listed": [],
+    "another kind": [{"apiVersion": "apps/v1", "kind": "Deployment", "controller": True}],
+    "the kind of another group": [
+        {"apiVersion": "example.com/v1", "kind": "FineTuneJob", "controller": True}
+    ],
+    "a group that begins alike": [
+        {"apiVersion": "finetune.dev.example.com/v1", "kind": "FineTuneJob", "controller": True}
+    ],
+    "an owner that does not control": [
+        {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneJob", "controller": False}
+    ],
+    "an owner that says nothing of that": [
+        {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneJob"}
+    ],
+    "a schedule": [
+        {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneSchedule", "controller": True}
+    ],
+}
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_no_other_owner_will_do(as_operator: Kubectl, team: str, owner: str) -> None:
+    references = [{"name": "x", "uid": "1", **it} for it in OWNERS[owner]]
+    job = children_of(team)["Job"]
+    job["metadata"]["ownerReferences"] = references
+
+    assert "that a FineTuneJob controls" in refusal_of(as_operator, job)
+
+
+def _pod(job: Manifest) -> Manifest:
+    pod: Manifest = job["spec"]["template"]["spec"]
+    return pod
+
+
+def _security(job: Manifest) -> Manifest:
+    security: Manifest = _pod(job)["containers"][0]["securityContext"]
+    return security
+
+
+PRIVILEGES: Mapping[str, Change] = {
+    "escalation": lambda it: _security(it).update(allowPrivilegeEscalation=True),
+    "escalation by default": lambda it: _security(it).pop("allowPrivilegeEscalation"),
+    "a container that says nothing": lambda it: _pod(it)["containers"][0].pop("securityContext"),
+    "a capability": lambda it: _security(it).update(capabilities={"add": ["SYS_ADMIN"]}),
+    "another container": lambda it: _pod(it)["containers"].append({"name": "x", "image": "x"}),
+    "an init container": lambda it: _pod(it).update(initContainers=[{"name": "x", "image": "x"}]),
+    "root": lambda it: _pod(it)["securityContext"].update(runAsNonRoot=False),
+    "nobody in particular": lambda it: _pod(it).pop("securityContext"),
+    "the node's network": lambda it: _pod(it).update(hostNetwork=True),
+    "the node's processes": lambda it: _pod(it).update(hostPID=True),
+    "the node's memory": lambda it: _pod(it).update(hostIPC=True),
+    "the node's disk": lambda it: _pod(it)["volumes"].append(
+        {"name": "root", "hostPath": {"path": "/"}}
+    ),
+    "another account": lambda it: _pod(it).update(serviceAccountName="builder"),
+    "an account that ends alike": lambda it: _pod(it).update(serviceAccountName="my-trainer-a"),
+}
+
+
+@pytest.mark.parametrize("privilege", PRIVILEGES)
+def test_no_pod_of_a_job_has_more_than_the_operator_gives_it(
+    as_operator: Kubectl, team: str, privilege: str
+) -> None:
+    job = children_of(team)["Job"]
+    PRIVILEGES[privilege](job)
+
+    assert "pods of the operator's Jobs" in refusal_of(as_operator, job)
+
+
+SERVICES: Mapping[str, Manifest] = {
+    "an address of the cluster": {"clusterIP": ""},
+    "another's address": {"externalIPs": ["192.0.2.7"]},
+    "a name elsewhere": {"type": "ExternalName", "externalName": "example.com", "clusterIP": ""},
+    "a port of every node": {"type": "NodePort", "clusterIP": ""},
+}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_service_draws_traffic_of_others(as_operator: Kubectl, team: str, service: str) -> None:
+    made = children_of(team)["Service"]
+    made["spec"] |= SERVICES[service]
+
+    assert "Services are headless" in refusal_of(as_operator, made)
+
+
+def a_network_policy(namespace: str, selector: Manifest) -> Manifest:
+    """One with the owner that an attempt's objects have."""
+    job = children_of(namespace)["Job"]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": job["metadata"],
+        "spec": {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": [{}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "refusal"),
+    [
+        ({"finetune.dev/job": "balloon"}, ""),
+        ({"app": "database"}, "about pods of jobs"),
+        ({}, "about pods of jobs"),
+    ],
+    ids=str,
+)
+def test_no_network_policy_opens_others_pods(
+    as_operator: Kubectl, team: str, labels: Manifest, refusal: str
+) -> None:
+    policy = a_network_policy(team, {"matchLabels": labels})
+
+    found = refusal_of(as_operator, policy)
+    assert refusal in found if refusal else found == ""
+
+
+def test_an_account_that_a_guard_rail_allows_is_let_in(as_operator: Kubectl, team: str) -> None:
+    overlay = {"spec": {"serviceAccountName": "trainer-a"}}
+
+    assert refusal_of(as_operator, children_of(team, podTemplate=overlay)["Job"]) == ""
+
+
+def test_what_is_somebody_elses_is_not_deleted(
+    plane: ControlPlane, as_operator: Kubectl, team: str
+) -> None:
+    plane.kubectl("create", "configmap", "theirs", "-n", team)
+
+    with pytest.raises(RuntimeError, match="makes, changes and deletes only configmaps"):
+        as_operator("delete", "configmap", "theirs", "-n", team)
+    with pytest.raises(RuntimeError, match=r"kube-\*"):
+        as_operator(*("delete", "configmap", "-n", "kube-system"), _a_configmap_of_kube(plane))
+    assert "theirs" in plane.kubectl("get", "configmap", "theirs", "-n", team, "-o", "name")
+
+
+def _a_configmap_of_kube(plane: ControlPlane) -> str:
+    found = plane.kubectl("get", "configmaps", "-n", "kube-system", "-o", "name").split()
+    return found[0].partition("/")[2]
+
+
+def test_a_job_without_a_schedule_is_neither_made_nor_deleted(
+    stage: Stage, as_operator: Kubectl
+) -> None:
+    stage.apply("theirs")
+    stray = stage.job("theirs") or {}
+    stray = {**stray, "metadata": {"name": "stray", "namespace": stage.namespace}, "status": {}}
+
+    assert "that a FineTuneSchedule controls" in refusal_of(as_operator, stray)
+    with pytest.raises(RuntimeError, match="that a FineTuneSchedule controls"):
+        as_operator("delete", "finetunejob", "theirs", "-n", stage.namespace)
+
+
+def test_everybody_else_writes_what_they_like(plane: ControlPlane, team: str) -> None:
+    assert refusal_of(plane.kubectl, a_bare_job(team)) == ""

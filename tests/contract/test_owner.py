@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`owner.json`, as releases with and without a cluster in it write and read it."""
+
+import json
+
+import pytest
+
+from finetune_contract.documents import InvalidDocument
+from finetune_contract.owner import TAKE_OVER, Owner, is_cluster_id, take_over_of
+
+OWNER = Owner(namespace="team-a", name="balloon", cluster="5f0c")
+
+
+def test_what_is_written_is_what_is_read() -> None:
+    assert Owner.from_json(OWNER.to_json(), "owner.json") == OWNER
+
+
+def test_older_releases_find_the_names_that_they_compare() -> None:
+    written = json.loads(OWNER.to_json())
+
+    assert (written["namespace"], written["name"]) == ("team-a", "balloon")
+
+
+@pytest.mark.parametrize("text", ['{"namespace": "a", "name": "b"}', b'{"cluster": null}', "{}"])
+def test_a_document_of_an_older_release_names_no_cluster(text: str | bytes) -> None:
+    assert Owner.from_json(text, "owner.json").cluster is None
+
+
+def test_without_a_cluster_the_document_is_that_of_an_older_release() -> None:
+    assert Owner(namespace="a", name="b").to_json() == '{"namespace": "a", "name": "b"}'
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 9000, "null", b"\xff"])
+def test_what_is_no_object_is_refused(text: str | bytes) -> None:
+    with pytest.raises(InvalidDocument, match=r"owner\.json"):
+        Owner.from_json(text, "owner.json")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "5f0c6a0e-7a5e-4f5e-9d59-0c8b6d3f7a11",
+        "prod-1",
+        "arn:aws:eks:eu-west-1:111122223333:cluster/prod",
+        "a" * 253,
+    ],
+)
+def test_ids_of_clusters(value: str) -> None:
+    assert is_cluster_id(value)
+    assert take_over_of({TAKE_OVER: value}) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", " ", "a b", "a\n", "-a", "$(id)", "a'b", 'a"b', "a" * 254, "a" * 200_000, 7, None, ["a"]],
+)
+def test_what_is_no_id_of_a_cluster_is_taken_over_from_by_nobody(value: object) -> None:
+    assert not is_cluster_id(value)
+    assert take_over_of({TAKE_OVER: value}) is None

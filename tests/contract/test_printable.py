@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is shown of a text that somebody else wrote."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finetune_contract.printable import indented, on_one_line, printable
+from support.terminal_orders import ORDERS, orders_in
+
+RULES = (printable, on_one_line, indented)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("kind", ORDERS)
+def test_nothing_of_a_text_gives_a_terminal_orders(rule: Callable[[str], str], kind: str) -> None:
+    shown = rule(f"a{ORDERS[kind]}z")
+
+    assert orders_in(shown) == []
+    assert shown[0] + shown[-1] == "az"
+    shown.encode()
+
+
+@given(st.text())
+@pytest.mark.parametrize("rule", RULES)
+def test_no_text_at_all_gives_orders(rule: Callable[[str], str], text: str) -> None:
+    assert orders_in(rule(text), allowed="\n\t") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "plain", "Größe, 大きさ, حجم", "naïve café", "2 ≤ 3 → ok", "🎈"]
+)
+def test_what_prints_in_any_script_stays(text: str) -> None:
+    assert [rule(text) for rule in RULES] == [text] * 3
+
+
+def test_lines_and_tabs_stay_where_there_may_be_lines() -> None:
+    assert printable("a\tb\nc") == "a\tb\nc"
+
+
+@given(st.text())
+def test_a_part_of_a_line_begins_no_other(text: str) -> None:
+    assert on_one_line(text).splitlines() in ([], [on_one_line(text)])
+
+
+def test_a_later_line_of_a_text_begins_where_no_line_of_ours_begins() -> None:
+    assert indented("failed\nSucceeded after 3 steps.\n  artifact  s3://x").splitlines() == [
+        "failed",
+        "    Succeeded after 3 steps.",
+        "      artifact  s3://x",
+    ]

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Enters the output place: opens it, claims it, and sees whether its run is complete already."""
+
+import logging
+from dataclasses import dataclass
+
+from finetune_contract.outcome import Outcome
+from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.publication import artifact
+from finetune_trainer.publication.hub.publishing import push_complete
+from finetune_trainer.publication.ownership import claim_output
+from finetune_trainer.storage import locations
+from finetune_trainer.storage.store import Store, open_store
+from finetune_trainer.supervision.context import AttemptContext
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPlace:
+    """Where an attempt writes."""
+
+    output: Store
+    """The job's: all its runs."""
+    store: Store
+    """The run's."""
+    completed: Outcome | None
+    """Of a run that an earlier attempt completed; nothing is left to do."""
+
+
+def enter_output(run: ParsedRun, context: AttemptContext) -> OutputPlace:
+    """
+    Raises:
+        AttemptFailed: the place is another job's.
+    """
+    output = open_store(run.output_uri, context.environment)
+    store = open_store(locations.join(run.output_uri, run.run_id), context.environment)
+    completed = artifact.published_outcome(store, context.stop)
+    is_ours = claim_output(
+        output,
+        run,
+        context.stop,
+        is_first_node=context.node == 0,
+        is_complete=completed is not None,
+    )
+    if completed is not None:
+        log.info("the run is complete already uri=%s", store.uri)
+        if is_ours:
+            _finish(run, context, output, store, completed)
+    return OutputPlace(output=output, store=store, completed=completed)
+
+
+def push(run: ParsedRun, context: AttemptContext, store: Store, outcome: Outcome) -> None:
+    """Bring a complete run to the hub too, where it is to be there."""
+    if context.node == 0:
+        push_complete(run, context.environment, store, outcome, context.workspace, context.stop)
+
+
+def _finish(
+    run: ParsedRun, context: AttemptContext, output: Store, store: Store, outcome: Outcome
+) -> None:
+    """The attempt that completed the run may have been stopped before its last writes."""
+    if context.node == 0 and outcome.artifact is not None:
+        artifact.point_to(output, run, outcome.artifact.digest, context.stop)
+    push(run, context, store, outcome)
