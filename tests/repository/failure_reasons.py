@@ -245,7 +245,28 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
             Reason.POD_FAILED,
             Reason.POD_STOPPED,
         ),
+        "test_what_the_kubelet_says_of_a_trainer_without_an_outcome_is_kept": (
+            Reason.CONTAINER_START_FAILED,
+        ),
         "test_a_job_that_failed_without_a_reason_of_its_own": (Reason.TRAINING_JOB_FAILED,),
+    },
+    "operator/job/observe/test_injected_containers.py": {
+        "test_an_init_container_that_fails_is_named_with_its_words": (
+            Reason.INIT_CONTAINER_FAILED,
+        ),
+        "test_a_sidecar_that_fails_on_one_node_and_so_ends_the_others_is_named": (
+            Reason.SIDECAR_FAILED,
+        ),
+    },
+    "operator/job/test_never_started.py": {
+        "test_a_pod_that_its_node_refuses_uses_up_no_attempt_and_the_node_is_named": (
+            Reason.POD_REJECTED,
+        ),
+    },
+    "operator/job/test_interruptions.py": {
+        "test_evictions_that_gain_no_step_end_the_job_with_what_to_change": (
+            Reason.INTERRUPTED_TOO_OFTEN,
+        ),
     },
     "operator/job/observe/test_observation.py": {
         "test_deleted_job_is_an_interruption_that_ends_now": (Reason.TRAINING_JOB_DELETED,),

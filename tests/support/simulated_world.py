@@ -12,8 +12,8 @@ from typing import Any
 
 from finetune_contract.outcome import Category
 from finetune_operator.job.known_specs import KnownSpecs
+from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.job.observe.pods import controller_uid
-from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.job.reconcile import reconcile
 from finetune_operator.job.spec import KnownModel, ReadSpec, definition_of, key_of, read_spec
 from finetune_operator.job.status.finished import is_finished
@@ -51,7 +51,7 @@ class World(SimulatedCluster):
         self.specs = KnownSpecs()
         self.api = SimulatedApi(self.etcd, self.stamp)
         self.api.on_create = self._check_creation
-        self.cluster = KubeCluster(self.api, self.cache)
+        self.cluster = KubeCluster(self.api, self.cache, lambda: self.clock + self.skew)
         self.heard = dict.fromkeys(Kind, len(self.etcd.events))
         asyncio.run(fill_cache(self.api, self.cache))
         self.is_due, self.due = True, None

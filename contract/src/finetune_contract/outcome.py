@@ -89,6 +89,10 @@ class Failure:
     rank: int | None = None
     """The first failing rank, where one failed."""
 
+    def with_reason(self, reason: str | None) -> "Failure":
+        """With a reason of Kubernetes' own, such as `Evicted`, where there is one."""
+        return replace(self, reason=reason or self.reason)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:

@@ -21,7 +21,7 @@ from finetune_operator.objects.names import (
     TRAINING_JOBS,
     JobKey,
 )
-from support.factories import CONFIG, SETTINGS, a_job
+from support.factories import CONFIG, NOW, SETTINGS, a_job
 from support.fake_api import FakeApi
 
 NODES = {"resources": {"nodes": 2, "gpusPerNode": 1}}
@@ -39,7 +39,7 @@ OLD, WANTED = children(), children(**EDITED)
 class World:
     def __init__(self, *there: Mapping[str, Any]) -> None:
         self.api, self.cache = FakeApi(), ObjectCache()
-        self.cluster = KubeCluster(self.api, self.cache)
+        self.cluster = KubeCluster(self.api, self.cache, lambda: NOW)
         for manifest in there:
             metadata = {**manifest["metadata"], "uid": f"uid-of-{manifest['kind']}"}
             self.api.put(RESOURCES_BY_KIND[manifest["kind"]], {**manifest, "metadata": metadata})
@@ -143,7 +143,7 @@ def test_a_child_that_somebody_keeps_from_going_is_waited_for() -> None:
 
     world = World()
     world.api = Kept()
-    world.cluster = KubeCluster(world.api, world.cache)
+    world.cluster = KubeCluster(world.api, world.cache, lambda: NOW)
     world.api.put(
         CONFIG_MAPS, {**OLD["ConfigMap"], "metadata": OLD["ConfigMap"]["metadata"] | {"uid": "x"}}
     )

@@ -4,17 +4,19 @@
 parse_job -> observe -> decide -> build_attempt -> carry out -> next_status -> patch -> event
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_operator.job.attempts import parse_attempts
 from finetune_operator.job.cluster import FindModel, JobCluster, knows_no_model
-from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.decide.next_step import Decision
+from finetune_operator.job.decide.release import release_time
 from finetune_operator.job.definitions import is_whole, read_definition
 from finetune_operator.job.manifests import build_attempt
-from finetune_operator.job.observe.observation import Observed, observe
+from finetune_operator.job.observe.observation import Observed, find_held, observe
 from finetune_operator.job.spec import (
     FineTuneJob,
     SpecReader,
@@ -68,24 +70,38 @@ async def reconcile(
 
 
 async def _look_after_finished(body: Body, *, cluster: JobCluster, now: datetime) -> Reconciled:
-    """An edit is seen; the children go when their time has come."""
+    """An edit is seen; pods that others keep are ended; children go when their time has come."""
     previous, spec = body["status"], body["spec"]
     definition = read_definition(previous) or ""
     if not is_whole(definition):
         # An older operator recorded no more; what is finished defines the same.
         definition = definition_of(spec)
     seen = acknowledged_status(previous, body["metadata"]["generation"], definition)
+    jobs = (await cluster.children_of(body)).training_jobs
+    release = await _release(body, jobs, cluster=cluster, now=now)
     due = find_cleanup(previous, spec)
     if due is None or due > now:
-        wait = None if due is None else due - now
-        return await _write(body, seen, wait, cluster=cluster, now=now)
+        waits = [moment - now for moment in (due, release) if moment is not None]
+        return await _write(body, seen, min(waits, default=None), cluster=cluster, now=now)
     await cluster.confirm_newest(body)
     # Those of attempts whose records were dropped long ago, too.
-    jobs = (await cluster.children_of(body)).training_jobs
     names = {it.name for it in parse_attempts(previous)} | {it["metadata"]["name"] for it in jobs}
     await cluster.delete_children(body, sorted(names))
     cleaned = {**seen, "cleanupTime": render_time(now)}
     return await _write(body, cleaned, None, cluster=cluster, now=now)
+
+
+async def _release(
+    body: Body, jobs: Sequence[Body], *, cluster: JobCluster, now: datetime
+) -> datetime | None:
+    """Ends a Job whose pods outlive their trainer; when that is due, where it is not yet."""
+    metadata = body["metadata"]
+    held = find_held(parse_attempts(body["status"]), jobs, metadata["uid"])
+    if held is None or release_time(held) > now:
+        return None if held is None else release_time(held)
+    await cluster.confirm_newest(body)
+    await cluster.delete_training_job(metadata["namespace"], held.job_name)
+    return None
 
 
 async def _carry_out(

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """KubeCluster: the outside world of `reconcile` for real: reads the cache, writes to the API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import product
 from typing import Any
 
 from finetune_operator.job.attempts import Result, parse_attempts
+from finetune_operator.job.observe.endings import has_ended, is_over
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid, lacks_pods
-from finetune_operator.job.observe.verdict import has_ended, is_over
 from finetune_operator.job.spec import key_of
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.failed_creates import find_complaint
+from finetune_operator.kube.pod_events import find_pod_words
 from finetune_operator.kube.workloads import KubeQueue
 from finetune_operator.kube.writes import (
     create_owned,
@@ -45,9 +47,17 @@ from finetune_operator.telemetry.logs import say
 class KubeCluster:
     """Every answer of the API server to a write is remembered at once: what was written is read."""
 
-    def __init__(self, api: KubeApi, cache: ObjectCache, *, has_policies: bool = True) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        cache: ObjectCache,
+        now: Callable[[], datetime],
+        *,
+        has_policies: bool = True,
+    ) -> None:
         """Without `has_policies` nothing is asked about NetworkPolicies: there may be no right."""
         self._api = api
+        self._now = now
         policies = (NETWORK_POLICIES,) if has_policies else ()
         # The Job last: while it is there, the rest is looked for again.
         self._children = (CONFIG_MAPS, SERVICES, *policies, TRAINING_JOBS)
@@ -69,8 +79,11 @@ class KubeCluster:
                 continue
             if found["spec"].get("suspend"):
                 return replace(children, workload=await self._queue.find_workload(found))
-            if lacks_pods(found):
-                return replace(children, complaint=await find_complaint(self._api, found))
+            words = await find_pod_words(self._api, found, children.pods, self._now())
+            refused = lacks_pods(found)
+            complaint = await find_complaint(self._api, found) if refused else ""
+            if words or complaint:
+                return replace(children, pod_events=words, complaint=complaint)
         return children
 
     async def confirm_newest(self, body: Body) -> None:

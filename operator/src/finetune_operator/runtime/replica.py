@@ -172,7 +172,7 @@ class Replica:
         worker = Worker(
             self._queue,
             self._cache,
-            KubeCluster(api, self._cache, has_policies=settings.has_network_policies),
+            KubeCluster(api, self._cache, _now, has_policies=settings.has_network_policies),
             settings,
             _now,
             find_model=self._models.find,

@@ -132,8 +132,9 @@ def _pairs(
     both = [("the data", entry, data.get(entry["name"])) for entry in then.get("data") or ()]
     both.append(("the base model", then.get("model"), now.get("model")))
     for what, before, after in both:
-        if (before or {}).get("files") and (after or {}).get("files"):
-            yield what, before["files"], after["files"]
+        then_files, now_files = (before or {}).get("files"), (after or {}).get("files")
+        if then_files and now_files:
+            yield what, then_files, now_files
 
 
 def _short(digest: str) -> str:

@@ -4,8 +4,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from finetune_operator.job.observe.policy_hints import hint_for
-from finetune_operator.job.observe.verdict import has_ended, is_to_be_replaced
+from finetune_operator.job.observe.endings import has_ended, is_to_be_replaced
+from finetune_operator.job.observe.lost_pods import was_rejected
+from finetune_operator.job.observe.waiting import is_waiting
 from finetune_operator.objects import conditions
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
@@ -44,19 +45,21 @@ def start_time(training_job: Body) -> datetime | None:
 
 
 def first_start(pods: Sequence[Body]) -> datetime | None:
-    """When the first of these pods started on its node."""
-    starts = [pod.get("status", {}).get("startTime") for pod in pods]
+    """When the first of these pods started on its node; one that the node refused did not."""
+    starts = [pod.get("status", {}).get("startTime") for pod in pods if not was_rejected(pod)]
     return min((parse_time(start) for start in starts if start), default=None)
 
 
-def find_wait(training_job: Body | None, pods: Sequence[Body], *, has_run: bool) -> datetime | None:
+def waiting_since(
+    training_job: Body | None, pods: Sequence[Body], *, has_run: bool
+) -> datetime | None:
     """Since when a pod is wanted that does not run yet, or was not even made (a quota).
 
     Nobody knows since when one is missing that is to replace another, which a single node's may.
     """
     if training_job is None or training_job["spec"].get("suspend"):
         return None
-    waiting = [pod for pod in pods if pod.get("status", {}).get("phase", "Pending") == "Pending"]
+    waiting = [pod for pod in pods if is_waiting(pod)]
     if waiting:
         return min(parse_time(pod["metadata"]["creationTimestamp"]) for pod in waiting)
     is_short = len(pods) < training_job["spec"].get("parallelism", 1)
@@ -108,20 +111,3 @@ def _is_on_silent_node(pod: Body) -> bool:
     is_marked = ready.get("status") == "False" and conditions.is_true(found, "ContainersReady")
     # A gate would explain it as well.
     return is_marked and not pod.get("spec", {}).get("readinessGates")
-
-
-def find_waiting_words(pods: Sequence[Body], complaint: str) -> str:
-    """The first complaint about a pod, in the words of whoever is to start it, or to make it."""
-    for pod in pods:
-        status = pod.get("status", {})
-        scheduled = conditions.find(status.get("conditions", ()), "PodScheduled")
-        if scheduled and scheduled.get("status") == "False" and scheduled.get("message"):
-            return f"pod {pod['metadata']['name']} is not scheduled: {scheduled['message']}"
-        for container in status.get("containerStatuses", ()):
-            waiting = container.get("state", {}).get("waiting", {})
-            if waiting.get("message"):
-                return (
-                    f"pod {pod['metadata']['name']} does not start: "
-                    f"{waiting.get('reason')}: {waiting['message']}"
-                )
-    return f"a pod could not be made: {complaint}{hint_for(complaint)}" if complaint else ""

@@ -12,7 +12,8 @@ from typing import Any
 from finetune_contract.outcome import Artifact, Failure
 from finetune_contract.progress import TrainerPhase
 from finetune_operator.job.attempts import Attempt, render_attempts
-from finetune_operator.job.decide.decision import FINISHED, NEVER_RETRIED, Decision
+from finetune_operator.job.decide.decision import FINISHED, NEVER_RETRIED
+from finetune_operator.job.decide.next_step import Decision
 from finetune_operator.job.definitions import (
     is_same_definition,
     read_definition,

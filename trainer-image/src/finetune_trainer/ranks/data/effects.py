@@ -4,7 +4,8 @@
 Each rule looks at the first row and the config, and gives a sentence, or nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from finetune_contract.notes import Note, NoteReason, warning
 from finetune_trainer.ranks.arguments import Arguments
@@ -19,7 +20,8 @@ def notes_of(row: Row, arguments: Arguments, *, is_chat: bool) -> Iterator[Note]
 
 
 def _weights_of_turns(row: Row, arguments: Arguments, is_chat: bool) -> str:
-    turns = next((row[name] for name in SPOKEN if isinstance(row.get(name), list)), [])
+    spoken = (row[name] for name in SPOKEN if isinstance(row.get(name), list))
+    turns: Sequence[Any] = next(spoken, ())
     if not any(isinstance(turn, Mapping) and turn.get("weight") is not None for turn in turns):
         return ""
     return (
