@@ -53,6 +53,7 @@ NUMBERS: Mapping[str, Numbers] = {
     "lora_r": _count(8, 64),
     "max_grad_norm": Numbers(typical=(1.0, 0.3), boundary=(0.0,), outside=(-1.0,)),
     "max_length": Numbers(typical=(512, 2048), boundary=(16,), outside=(0, -5)),
+    "max_rows_left_out": Numbers(typical=(0.5, 0.1), boundary=(0.0, 1.0), outside=(-0.1, 1.5)),
     "max_steps": Numbers(typical=(2, 100, -1), boundary=(1,), outside=(0, -5)),
     "neftune_noise_alpha": Numbers(typical=(5.0, 15), outside=(-5.0,)),
     "num_eval_samples": Numbers(typical=(3, 10), boundary=(0,), outside=(-1,)),

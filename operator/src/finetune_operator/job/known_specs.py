@@ -12,6 +12,7 @@ from typing import Any
 from finetune_operator.job.spec import KnownModel, ReadSpec, SpecReader, read_spec
 from finetune_operator.objects.raw import Body
 from finetune_operator.settings import Settings
+from finetune_spec.pods.passed_on import PREFIX as PASSED_ON
 
 MOST_BYTES = 2 * 1024 * 1024
 """Of all that is kept, as text: more than a thousand jobs as people write them."""
@@ -52,7 +53,13 @@ def _content(body: Body, model: KnownModel) -> bytes:
     """Equal for what is equal to `read_spec`, to the type and the order: 1 is not true there, and
     problems are told in the order of the keys."""
     metadata = body["metadata"]
-    passed_on = metadata.get("labels"), metadata.get("annotations")
-    read: Any = (body["spec"], metadata["namespace"], *passed_on, model)
+    labels = [it for it in (metadata.get("labels") or {}).items() if it[0].startswith(PASSED_ON)]
+    read: Any = (
+        body["spec"],
+        metadata["namespace"],
+        metadata.get("annotations"),
+        labels,
+        model,
+    )
     # The format without references, in which equal values have equal bytes.
     return marshal.dumps(read, 0)
