@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.storage import credentials
-from finetune_trainer.storage.answers import Answer, read_answer
 from finetune_trainer.storage.bucket_region import find_region
 from finetune_trainer.storage.refusals import REGION, Refusal, refusal_of
 from finetune_trainer.storage.store import StoreNotReady
+from finetune_trainer.storage.store_answers import StoreAnswer, read_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,13 @@ class Explanation:
             "create it, or correct the URI; the trainer makes no buckets",
         )
 
-    def _sentence(self, refusal: Refusal, answer: Answer, place: str) -> str:
+    def _sentence(self, refusal: Refusal, answer: StoreAnswer, place: str) -> str:
         if refusal.reason is Reason.BUCKET_NOT_FOUND:
             return f"there is no bucket {self.bucket_uri}"
         code = f"{answer.code}: " if answer.code and answer.code not in answer.words else ""
         return f"{place}: {refusal.what}: {code}{answer.words}"
 
-    def _wrong_region(self, answer: Answer, place: str) -> Exception:
+    def _wrong_region(self, answer: StoreAnswer, place: str) -> Exception:
         configured = credentials.region_of(self.environment)
         right = answer.region or find_region(
             credentials.endpoint_of("s3", self.environment)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from finetune_contract.outcome import Category
 from finetune_contract.reasons import Reason
-from finetune_trainer.storage.answers import REDIRECTED, Answer
+from finetune_trainer.storage.store_answers import REDIRECTED, StoreAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +166,7 @@ _TOO_GENERAL = DENIED.codes | {"InvalidRequest", "InvalidArgument", ""}
 _PASSING = frozenset({408, 425, 429})
 
 
-def refusal_of(answer: Answer) -> Refusal | None:
+def refusal_of(answer: StoreAnswer) -> Refusal | None:
     """What the answer means; None where it is no refusal that a store has spoken."""
     if answer.region or REDIRECTED in answer.words:
         return REGION

@@ -22,7 +22,7 @@ REDIRECTED = "Received redirect without LOCATION"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class StoreAnswer:
     """A refusal, as far as its text tells."""
 
     status: int | None = None
@@ -37,11 +37,11 @@ class Answer:
     """Whether the client has tried again for as long as it may."""
 
 
-def read_answer(text: str) -> Answer:
+def read_answer(text: str) -> StoreAnswer:
     """The answer in the text of an error."""
     told = text.partition("Debug source:")[0]
     status = _STATUS.search(told)
-    return Answer(
+    return StoreAnswer(
         status=int(status[1]) if status else None,
         code=_first(_CODE, told) or _first(_ENTRA_CODE, told) or _first(_JSON_CODE, told),
         words=_words(told),
