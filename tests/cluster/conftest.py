@@ -102,11 +102,13 @@ def the_world(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> 
 def world(the_world: World) -> Iterator[World]:
     """The same; what must hold whatever was done holds."""
     lease, failures = the_world.lease(), the_world.failures()
-    yield the_world
-    the_world.require_all_is_bounded()
-    assert the_world.lease() == lease
-    assert the_world.failures() == failures
-    the_world.tenant.clear()
+    try:
+        yield the_world
+        the_world.require_all_is_bounded()
+        assert the_world.lease() == lease
+        assert the_world.failures() == failures
+    finally:
+        the_world.tenant.clear()
 
 
 @pytest.fixture

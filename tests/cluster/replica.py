@@ -86,6 +86,12 @@ class Replica:
         with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=5) as answer:
             return str(answer.read().decode())
 
+    def cpu_seconds(self) -> float:
+        """What it has computed since it began."""
+        # After its name, which may have spaces.
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory_bytes(self) -> int:
         """What the process holds now."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])

@@ -153,10 +153,11 @@ class Stage:
         status = {"phase": "Running", "conditions": well, "containerStatuses": [container]}
         self._play(pod, status)
 
-    def evict(self, pod: dict[str, Any]) -> None:
+    def evict(self, pod: dict[str, Any], message: str = "") -> None:
         """As the kubelet does under pressure."""
         why = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
-        self._play(pod, {"phase": "Failed", "reason": "Evicted", "conditions": [why]})
+        status = {"phase": "Failed", "reason": "Evicted", "message": message, "conditions": [why]}
+        self._play(pod, status)
 
     def play_end(self, pod: dict[str, Any], last_words: str) -> None:
         """What the kubelet says of a pod that has ended well, whatever it has said."""

@@ -5,6 +5,7 @@ The node is an object that nobody keeps alive, as one whose kubelet has died; wh
 pods before that is played.
 """
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -39,6 +40,41 @@ def test_pods_that_a_quota_refuses_are_told_in_the_api_servers_words(
     stage.ask("DELETE", f"{path}/none")
     finish(stage, name)
     assert len(stage.status(name)["attempts"]) == 1
+
+
+def test_evictions_leave_a_trace_and_without_a_step_gained_they_have_an_end(stage: Stage) -> None:
+    name = stage.apply("evicted-again")
+    message = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi."
+    for number in range(1, 6):
+        # The Job controller takes longer for each replacement.
+        wait_until(lambda: len(alive(stage)) == 1, "its pod is made", 300)
+        stage.evict(alive(stage)[0], message)
+        wait_until(partial(has_recorded, stage, name, number), "it is recorded")
+
+    wait_until(lambda: stage.phase(name) == "Failed", "the job has failed")
+
+    status = stage.status(name)
+    assert status["failure"]["reason"] == "InterruptedTooOften"
+    assert message in status["failure"]["message"]
+    assert "spec.resources.ephemeralStorage" in status["failure"]["remedy"]
+    assert {it["reason"] for it in interruptions(stage, name)} == {"Evicted"}
+    events = stage.ask("GET", f"/api/v1/namespaces/{stage.namespace}/events")["items"]
+    assert len([it for it in events if it["reason"] == "Interrupted"]) == 5
+    wait_until(lambda: not alive(stage), "nothing runs")
+
+
+def alive(stage: Stage) -> list[dict[str, Any]]:
+    return [it for it in stage.pods() if it["status"].get("phase") not in ("Failed", "Succeeded")]
+
+
+def has_recorded(stage: Stage, name: str, number: int) -> bool:
+    return len(interruptions(stage, name)) == number
+
+
+def interruptions(stage: Stage, name: str) -> list[dict[str, Any]]:
+    (attempt,) = stage.status(name).get("attempts") or ({},)
+    found: list[dict[str, Any]] = attempt.get("interruptions", [])
+    return found
 
 
 def test_a_lost_node_is_named_and_its_pod_is_replaced_when_the_node_is_deleted(

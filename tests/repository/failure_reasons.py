@@ -28,6 +28,11 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
         "test_a_first_node_that_has_no_name_yet_is_told_in_the_end": (Reason.MASTER_NOT_FOUND,),
         "test_nodes_that_would_go_on_from_different_steps_do_not_begin": (Reason.RESUME_MISMATCH,),
     },
+    "trainer/attempt/test_notes.py": {
+        "test_a_run_that_would_leave_out_too_many_rows_fails_before_training": (
+            Reason.TOO_MANY_ROWS_LEFT_OUT,
+        ),
+    },
     "trainer/inputs/test_fetching.py": {
         "test_a_store_without_credentials_is_told_in_a_sentence": (Reason.CREDENTIALS_MISSING,),
         "test_a_folder_without_a_model_says_what_it_holds": (Reason.MODEL_NOT_FOUND,),
@@ -240,7 +245,28 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
             Reason.POD_FAILED,
             Reason.POD_STOPPED,
         ),
+        "test_what_the_kubelet_says_of_a_trainer_without_an_outcome_is_kept": (
+            Reason.CONTAINER_START_FAILED,
+        ),
         "test_a_job_that_failed_without_a_reason_of_its_own": (Reason.TRAINING_JOB_FAILED,),
+    },
+    "operator/job/observe/test_injected_containers.py": {
+        "test_an_init_container_that_fails_is_named_with_its_words": (
+            Reason.INIT_CONTAINER_FAILED,
+        ),
+        "test_a_sidecar_that_fails_on_one_node_and_so_ends_the_others_is_named": (
+            Reason.SIDECAR_FAILED,
+        ),
+    },
+    "operator/job/test_never_started.py": {
+        "test_a_pod_that_its_node_refuses_uses_up_no_attempt_and_the_node_is_named": (
+            Reason.POD_REJECTED,
+        ),
+    },
+    "operator/job/test_interruptions.py": {
+        "test_evictions_that_gain_no_step_end_the_job_with_what_to_change": (
+            Reason.INTERRUPTED_TOO_OFTEN,
+        ),
     },
     "operator/job/observe/test_observation.py": {
         "test_deleted_job_is_an_interruption_that_ends_now": (Reason.TRAINING_JOB_DELETED,),

@@ -114,6 +114,7 @@ def a_training_job(
             "ownerReferences": [{"uid": owner, "controller": True}],
         },
         "spec": {
+            "completions": nodes,
             "completionMode": "Indexed" if nodes > 1 else "NonIndexed",
             "suspend": suspended,
         },

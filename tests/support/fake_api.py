@@ -51,13 +51,15 @@ class FakeApi(KubeApi):
         namespace: str | None = None,
         *,
         field_selector: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[Body]:
         self._note(f"list {resource.plural}")
         if resource in self.fail_list:
             raise self.fail_list[resource]
         for (kind, place, _), found in list(self.objects.items()):
             if kind == resource and namespace in (None, place):
-                yield copy.deepcopy(found)
+                kept = {"metadata": found["metadata"]} if metadata_only else found
+                yield copy.deepcopy(kept)
 
     async def create(self, resource: Resource, body: Body) -> Body:
         self._note(f"create {resource.plural}")

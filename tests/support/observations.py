@@ -15,8 +15,11 @@ from finetune_contract.outcome import Category, Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_operator.job.attempts import Attempt, Result
-from finetune_operator.job.observe.observation import Observed
-from finetune_operator.job.spec import FineTuneJob, Resources
+from finetune_operator.job.interruptions import Interruption
+from finetune_operator.job.observe.observation import Held, Observed
+from finetune_operator.job.observe.waiting import WaitsOn
+from finetune_operator.job.resources import Resources
+from finetune_operator.job.spec import FineTuneJob
 from finetune_spec.config import read_config
 from support.factories import CONFIG, NOW, a_good_outcome, a_job
 
@@ -29,6 +32,8 @@ REASONS = (
     Reason.SPEC_CHANGED,
     Reason.DEADLINE_EXCEEDED,
     Reason.PODS_NOT_STARTED,
+    Reason.POD_REJECTED,
+    Reason.INTERRUPTED_TOO_OFTEN,
 )
 """One of the trainer's, and those for which the operator itself ends an attempt."""
 
@@ -111,7 +116,22 @@ def attempts(number: int, definitions: tuple[str, ...] = ("",)) -> st.SearchStra
             st.integers(1, 8),
         ),
         admitted=st.none() | moments(),
+        interruptions=st.lists(interruptions(), max_size=2).map(tuple),
         is_stopping=st.booleans(),
+    )
+
+
+@cache
+def interruptions() -> st.SearchStrategy[Interruption]:
+    return st.builds(
+        Interruption,
+        time=moments(),
+        reason=st.sampled_from(["Evicted", "PreemptionByScheduler", Reason.TRAINING_JOB_DELETED]),
+        message=st.sampled_from(["", "exceeds its ephemeral storage", "node is low on memory"]),
+        pod=st.sampled_from(["", "balloon-1-abcde"]),
+        node=st.sampled_from(["", "gpu-1"]),
+        start=st.none() | moments(),
+        step=st.none() | st.integers(0, 3),
     )
 
 
@@ -150,5 +170,9 @@ def observations(draw: st.DrawFn) -> Observed:
         started_pods=draw(st.integers(0, 4)),
         waiting_for=draw(st.sampled_from(["", "0/1 nodes are available"])),
         silent_nodes=draw(st.sampled_from(["", "node n does not answer"])),
+        companions=draw(st.sampled_from(["", "container proxy did not end with the trainer"])),
+        held=draw(st.none() | st.builds(Held, job_name=st.just("held-1"), since=moments())),
+        waits_on=draw(st.sampled_from(WaitsOn)),
+        standing=draw(st.sampled_from(["", "no pod was made"])),
         lingering_pods=draw(st.sampled_from([(), ("old-1-abcde",)])),
     )

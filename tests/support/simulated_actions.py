@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from finetune_contract.outcome import Category
-from finetune_operator.job.observe.verdict import has_ended
+from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.kube.cache import Kind
 from finetune_operator.objects.names import FINETUNE_JOBS, PODS, TRAINING_JOBS
 from support.factories import CONFIG, a_bad_outcome, a_good_outcome
@@ -112,6 +112,18 @@ def queue_jobs(world: World, number: int) -> None:
     world.hold(is_held=world.is_queued)
 
 
+def inject_sidecars(world: World, number: int) -> None:
+    world.has_sidecars = bool(number % 2)
+
+
+def refuse_pods(world: World, number: int) -> None:
+    """Their node does, before anything of them runs."""
+    for pod in world.pods():
+        if pod["status"]["phase"] == "Pending" and "deletionTimestamp" not in pod["metadata"]:
+            pod["status"] = {"phase": "Failed", "reason": "UnexpectedAdmissionError"}
+            world.etcd.touch(PODS, pod)
+
+
 ACTIONS: tuple[Action, ...] = (
     lambda world, number: world.work(),
     lambda world, number: world.work(),
@@ -139,4 +151,6 @@ ACTIONS: tuple[Action, ...] = (
     make_the_job_again,
     report_progress,
     queue_jobs,
+    inject_sidecars,
+    refuse_pods,
 )

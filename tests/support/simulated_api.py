@@ -95,9 +95,10 @@ class SimulatedApi(KubeApi):
         namespace: str | None = None,
         *,
         field_selector: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[Body]:
         for found in self._etcd.all(resource):
-            yield copy.deepcopy(found)
+            yield copy.deepcopy({"metadata": found["metadata"]} if metadata_only else found)
 
     async def create(self, resource: Resource, body: Body) -> Body:
         def carry_out() -> Any:

@@ -5,8 +5,8 @@ import copy
 from typing import Any
 
 from finetune_contract.outcome import Category, Outcome
+from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.job.observe.pods import controller_uid
-from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.objects import conditions
 from finetune_operator.objects.names import (
     CONFIG_MAPS,
@@ -32,6 +32,8 @@ class SimulatedCluster:
     def __init__(self, **spec: Any) -> None:
         self.clock = NOW
         self.etcd = Etcd()
+        self.has_sidecars = False
+        """Whether something injects a container that never ends by itself into new pods."""
         self.is_queued = False
         """Whether a queue holds new Jobs back."""
         self._spec = spec
@@ -122,6 +124,7 @@ class SimulatedCluster:
                 "ownerReferences": [owner],
             },
             "status": {"phase": "Pending"},
+            "spec": {"sidecar": self.has_sidecars},
         }
         self.etcd.create(PODS, body, self.stamp())
 
@@ -147,6 +150,9 @@ class SimulatedCluster:
         elif phase == "Pending":
             pod["status"]["phase"] = "Running"
             self.etcd.touch(PODS, pod)
+        elif phase == "Running" and _is_kept(pod):
+            # By a sidecar, which ends only when it is told to.
+            return is_going and self._end_sidecar(pod)
         elif phase == "Running":
             self._end_pod(pod, STOPPED if is_going else outcome)
         else:
@@ -159,11 +165,19 @@ class SimulatedCluster:
             "message": outcome.to_json(),
             "finishedAt": self.stamp(),
         }
-        pod["status"] |= {
-            "phase": "Failed" if outcome.exit_code else "Succeeded",
-            "containerStatuses": [{"name": "trainer", "state": {"terminated": terminated}}],
-        }
+        found = [{"name": "trainer", "state": {"terminated": terminated}}]
+        if pod["spec"]["sidecar"]:
+            found.append({"name": "proxy", "state": {"running": {}}})
+        else:
+            pod["status"]["phase"] = "Failed" if outcome.exit_code else "Succeeded"
+        pod["status"]["containerStatuses"] = found
         self.etcd.touch(PODS, pod)
+
+    def _end_sidecar(self, pod: Any) -> bool:
+        pod["status"]["containerStatuses"][1]["state"] = {"terminated": {"exitCode": 143}}
+        pod["status"]["phase"] = "Failed"
+        self.etcd.touch(PODS, pod)
+        return True
 
     def collect_garbage(self) -> bool:
         """What has no owner any more goes; an owner that waits for what it owns goes after it."""
@@ -202,6 +216,10 @@ class SimulatedCluster:
             self.etcd.touch(TRAINING_JOBS, training_job)
             changed = True
         return changed
+
+
+def _is_kept(pod: Body) -> bool:
+    return bool(pod["spec"]["sidecar"] and pod["status"].get("containerStatuses"))
 
 
 def _was_disrupted(pod: Body) -> bool:

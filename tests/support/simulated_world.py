@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_contract.outcome import Category
+from finetune_operator.job.known_specs import KnownSpecs
+from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.job.observe.pods import controller_uid
-from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.job.reconcile import reconcile
-from finetune_operator.job.spec import definition_of, key_of
+from finetune_operator.job.spec import KnownModel, ReadSpec, definition_of, key_of, read_spec
 from finetune_operator.job.status.finished import is_finished
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.jobs import KubeCluster
@@ -23,6 +24,7 @@ from finetune_operator.objects import conditions
 from finetune_operator.objects.errors import Conflict, Gone
 from finetune_operator.objects.names import LABEL_ATTEMPT, TRAINING_JOBS, Resource
 from finetune_operator.objects.raw import Body
+from finetune_operator.settings import Settings
 from support.factories import SETTINGS, a_good_outcome, a_job_body
 from support.simulated_api import Killed, SimulatedApi
 from support.simulated_cluster import NAME, SimulatedCluster
@@ -46,9 +48,10 @@ class World(SimulatedCluster):
 
     def start_operator(self) -> None:
         self.cache = ObjectCache()
+        self.specs = KnownSpecs()
         self.api = SimulatedApi(self.etcd, self.stamp)
         self.api.on_create = self._check_creation
-        self.cluster = KubeCluster(self.api, self.cache)
+        self.cluster = KubeCluster(self.api, self.cache, lambda: self.clock + self.skew)
         self.heard = dict.fromkeys(Kind, len(self.etcd.events))
         asyncio.run(fill_cache(self.api, self.cache))
         self.is_due, self.due = True, None
@@ -91,7 +94,9 @@ class World(SimulatedCluster):
 
     async def _reconcile(self, body: Body, now: datetime) -> None:
         try:
-            done = await reconcile(body, cluster=self.cluster, settings=SETTINGS, now=now)
+            done = await reconcile(
+                body, cluster=self.cluster, settings=SETTINGS, now=now, read=self._read
+            )
         except Conflict:
             self.is_due = True
         except Gone:
@@ -101,6 +106,11 @@ class World(SimulatedCluster):
                 # Whoever has nothing new to say waits for something.
                 assert done.check_again_in > timedelta() or done.has_written
                 self.due = now + done.check_again_in
+
+    def _read(self, body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
+        known = self.specs.read(body, settings, model)
+        assert known == read_spec(body, settings, model), "what is kept of a spec is not true of it"
+        return known
 
     def _notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
         (self.cache.forget if is_gone else self.cache.remember)(kind, body)

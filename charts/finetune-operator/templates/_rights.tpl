@@ -28,7 +28,7 @@
 {{- end }}
 - apiGroups: [""]
   resources: [events]
-  # Read to tell why a Job has no pods.
+  # Read to tell why a Job has no pods, or why a pod does not start.
   verbs: [create, list]
 # Why a job waits in a queue of Kueue's, if there is Kueue.
 - apiGroups: [kueue.x-k8s.io]

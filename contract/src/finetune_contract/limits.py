@@ -24,6 +24,12 @@ MAX_PROGRESS_BYTES = 64 * 1024
 MAX_NOTE = 300
 """Characters."""
 
+MAX_NOTES = 8
+MAX_NOTE_TEXT = 240
+"""Characters of each of them."""
+MAX_NOTE_REASON = 48
+"""Characters."""
+
 MAX_HARDWARE = 200
 """Characters."""
 

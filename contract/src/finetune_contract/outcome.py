@@ -10,10 +10,11 @@ from enum import IntEnum, StrEnum
 from finetune_contract.codec import document_of, formerly, read_object, require_counts
 from finetune_contract.documents import InvalidDocument, parse_object, version_of
 from finetune_contract.limits import MAX_HARDWARE, MAX_NOTE, MAX_OUTCOME_BYTES
+from finetune_contract.notes import FIRST_NOTES, Note, bounded
 
 OUTCOME_VERSION = 1
 
-_MOSTLY_EMPTY = ("note", "hardware", "failure", "artifact")
+_MOSTLY_EMPTY = ("note", "notes", "hardware", "failure", "artifact")
 """Fields of an outcome that are left out where they say nothing."""
 
 
@@ -88,6 +89,10 @@ class Failure:
     rank: int | None = None
     """The first failing rank, where one failed."""
 
+    def with_reason(self, reason: str | None) -> "Failure":
+        """With a reason of Kubernetes' own, such as `Evicted`, where there is one."""
+        return replace(self, reason=reason or self.reason)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
@@ -119,6 +124,8 @@ class Outcome:
     """Final figures by TRL's own names (`loss`, `eval_loss`, `mean_token_accuracy` ...)."""
     note: str = ""
     """What is to be known of a success, such as that it stopped early. Short, and mostly empty."""
+    notes: tuple[Note, ...] = field(default=(), metadata=FIRST_NOTES)
+    """What its user should know besides, such as rows that were left out: warnings first."""
     hardware: str = ""
     """The GPUs, driver and NCCL transport that the attempt ran on, in words; empty on CPUs."""
     failure: Failure | None = None
@@ -129,18 +136,25 @@ class Outcome:
         return ExitCode.of(self.failure.category if self.failure else None)
 
     def to_json(self) -> str:
-        """At most `MAX_OUTCOME_BYTES` bytes; a message too long for that loses its middle."""
-        failure = self.failure
-        while len((text := self._render(failure)).encode()) > MAX_OUTCOME_BYTES and failure:
-            failure = _shortened(failure)
+        """At most `MAX_OUTCOME_BYTES` bytes: the last notes go where they have no room, and then a
+        message too long for that loses its middle."""
+        failure, notes = self.failure, bounded(self.notes)
+        while len((text := self._render(failure, notes)).encode()) > MAX_OUTCOME_BYTES:
+            if notes:
+                notes = notes[:-1]
+            elif failure:
+                failure = _shortened(failure)
+            else:
+                break
         return text
 
-    def _render(self, failure: Failure | None) -> str:
+    def _render(self, failure: Failure | None, notes: tuple[Note, ...]) -> str:
         document = {"version": OUTCOME_VERSION} | document_of(self)
         figures = document["figures"] or {}
         document |= {
             "figures": {name: value for name, value in figures.items() if math.isfinite(value)},
             "note": self.note[:MAX_NOTE],
+            "notes": [note.to_document() for note in notes],
             "hardware": self.hardware[:MAX_HARDWARE],
             "failure": failure and document_of(failure),
         }

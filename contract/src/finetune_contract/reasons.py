@@ -193,6 +193,10 @@ class Reason(StrEnum):
     NOTHING_TRAINED = ("NothingTrained", Category.USER,
         "no token counts for the loss, or no weight has moved",
         "raise `max_length` or `learning_rate`")
+    TOO_MANY_ROWS_LEFT_OUT = ("TooManyRowsLeftOut", Category.USER,
+        ("how many rows can't be trained on, and why, where they are more than "
+        "`max_rows_left_out` allows"),
+        "correct the rows, or raise `max_rows_left_out`")
     WEIGHTS_UNMOVED = ("WeightsUnmoved", Category.USER,
         ("which of the trained tensors are still the base model's, although the gradient of the "
         "loss came through their layers; what was trained is kept"),
@@ -332,6 +336,24 @@ class Reason(StrEnum):
     POD_FAILED = ("PodFailed", (Category.INTERRUPTION, Category.INFRASTRUCTURE),
         "why the pod failed before its container could end; an interruption if it was disrupted",
         "look at the pod's node")
+    POD_REJECTED = ("PodRejected", Category.INTERRUPTION,
+        ("the node that did not start the pod, and the kubelet's reason and words; no attempt is "
+        "used up, and the next try comes after minutes"),
+        "nothing, if the node recovers; else cordon it, and look at its kubelet and its devices")
+    INIT_CONTAINER_FAILED = ("InitContainerFailed", Category.INFRASTRUCTURE,
+        "the init container that ended badly before the trainer could start, and its last words",
+        "look at what it does and needs; if it is injected, ask who injects it")
+    SIDECAR_FAILED = ("SidecarFailed", Category.INFRASTRUCTURE,
+        ("the other container that ended badly on one of several nodes, and the training of the "
+        "other nodes with it"),
+        "look at what it does and needs; if it is injected, ask who injects it")
+    CONTAINER_START_FAILED = ("ContainerStartFailed", Category.INFRASTRUCTURE,
+        "why the container runtime could not start the trainer, in its words",
+        "look at `spec.image`, and at the container runtime of the node")
+    INTERRUPTED_TOO_OFTEN = ("InterruptedTooOften", (Category.USER, Category.PLATFORM),
+        ("how often one cause has ended the pods in a row without a step gained (5 evictions, 10 "
+        "others), and the last one's words"),
+        "what that cause asks for: more disk or memory, a higher priority, a checkpoint in time")
     POD_STOPPED = ("PodStopped", Category.INTERRUPTION,
         "what stopped the pod before it had saved",
         "raise `spec.terminationGracePeriodSeconds` if this happens again")
@@ -353,7 +375,8 @@ class Reason(StrEnum):
     DEADLINE_EXCEEDED = ("DeadlineExceeded", Category.USER,
         "the job took longer than its `spec.activeDeadlineSeconds`",
         "raise it, and apply the job again: its last checkpoint is kept")
-    PODS_NOT_STARTED = ("PodsNotStarted", Category.USER,
-        "how many pods ran by `spec.startDeadlineSeconds`, and what the others wait for",
-        "ask for less, use a queue, or raise `spec.startDeadlineSeconds`")
+    PODS_NOT_STARTED = ("PodsNotStarted", (Category.USER, Category.PLATFORM),
+        ("how many pods ran by `spec.startDeadlineSeconds`, and what the others wait for, which "
+        "may be an injected container or a volume; that decides whose turn it is"),
+        "what was waited for, or raise `spec.startDeadlineSeconds`")
     # fmt: on

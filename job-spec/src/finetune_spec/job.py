@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune_contract.owner import CLUSTER_ID_FORM, TAKE_OVER, is_cluster_id
-from finetune_spec.config import Context, Problem, SftConfig, parse_config, read_config
+from finetune_spec.config import Context, Problem, SftConfig, check_config, read_config
 from finetune_spec.config.bounds import find_beyond
 from finetune_spec.config.parse.schema import NEWEST, known_versions, load_schema, version_of_image
 from finetune_spec.config.problem import quoted, warning
@@ -54,7 +54,9 @@ def check_job(
     is_known = version in known_versions()
     context = build_context(spec, version if is_known else NEWEST, model)
     if is_known:
-        config, told = parse_config(spec["config"], context)
+        # Its bounds were asked with those of the whole spec.
+        config = read_config(spec["config"], context.schema)
+        told = check_config(config, context)
         lost = find_lost_nulls(spec["config"], annotations or {}, context.schema)
         problems = tuple(
             replace(problem, path=f"{CONFIG_PATH}.{problem.path}") for problem in (*told, *lost)

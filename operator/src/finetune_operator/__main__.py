@@ -6,9 +6,8 @@ import logging
 import os
 import sys
 
-import kopf
-
 from finetune_operator.runtime.handlers import build_kopf_settings, build_registry
+from finetune_operator.runtime.kopf_alone import kopf
 from finetune_operator.runtime.replica import Replica
 from finetune_operator.settings import Settings
 from finetune_operator.telemetry.logs import say, say_error, set_up_logs

@@ -185,6 +185,16 @@ def test_kubectls_watch_is_read_document_by_document() -> None:
     assert list(read_documents(stream)) == [{"a": {"b": 1}}, {"a": 2}]
 
 
+def test_a_success_ends_with_what_its_user_should_know() -> None:
+    left_out = {"severity": "Warning", "reason": "RowsLeftOut", "message": "2 of 8 rows\n\x1b[2J"}
+    job = a_job("Succeeded", progress={"step": 9}, notes=[left_out])
+
+    assert job_texts.ending(job).splitlines() == [
+        "Succeeded after 9 steps.",
+        "  warning   2 of 8 rows  [2J",
+    ]
+
+
 def test_a_neighbours_job_of_any_depth_hides_nobodys_jobs(tmp_path: Path) -> None:
     """A stand-in for kubectl prints what the API server would."""
     deep = '{"a":' * 9_000 + "1" + "}" * 9_000

@@ -2,6 +2,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -150,3 +151,28 @@ def test_the_longest_history_is_no_larger_than_a_status_may_be() -> None:
     assert len(json.dumps(rendered)) < 60 * 1024
     assert render_attempts(parse_attempts({"attempts": rendered})) == rendered
     assert rendered[-1]["message"]
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"name": "../../../../../api/v1/namespaces/kube-system/secrets/a"},
+        {"name": "x" * 300_000},
+        {"name": "a/b"},
+        {"name": "a?b"},
+        {"name": "\u00e9"},
+        {"name": ""},
+        {"name": "a\nb"},
+        {"number": 2**63 - 1},
+        {"number": 0},
+        {"number": -(2**63)},
+    ],
+    ids=repr,
+)
+def test_a_record_that_no_operator_has_written_is_no_attempt(edited: dict[str, Any]) -> None:
+    """Its name becomes part of requests, and the next number is counted from its number."""
+    right = {"number": 1, "name": "a-1", "startTime": "2026-01-01T00:00:00Z", "result": "Running"}
+
+    found = parse_attempts({"attempts": [right, {**right, **edited}]})
+
+    assert [it.name for it in found] == ["a-1"]

@@ -340,3 +340,21 @@ def records(cluster: FakeCluster) -> Any:
             for record in cluster.status["attempts"]
         ],
     )
+
+
+@pytest.mark.parametrize("ended", ["Failed", "Complete"])
+@pytest.mark.parametrize("phase", [{}, {"phase": "Running"}])
+def test_a_job_that_somebody_has_said_to_be_finished_is_finished(
+    ended: str, phase: dict[str, str]
+) -> None:
+    """With no other condition: its status was edited by hand."""
+    condition = {"type": ended, "status": "True", "reason": "Edited", "message": ""}
+    status = {**phase, "conditions": [{**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    cluster = FakeCluster(a_job_body(status=status))
+
+    settle(cluster)
+
+    ready = {it["type"]: it["status"] for it in cluster.status["conditions"]}
+    assert ready == {ended: "True", "Ready": str(ended == "Complete")}
+    assert cluster.status["observedGeneration"] == 1
+    assert cluster.training_jobs() == []

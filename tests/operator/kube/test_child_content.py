@@ -10,7 +10,7 @@ import pytest
 
 from finetune_contract.run import Run, digest
 from finetune_operator.job.manifests import build_attempt
-from finetune_operator.kube.cache import ObjectCache
+from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.kube.jobs import KubeCluster
 from finetune_operator.objects.errors import Conflict, NotYet
@@ -21,7 +21,7 @@ from finetune_operator.objects.names import (
     TRAINING_JOBS,
     JobKey,
 )
-from support.factories import CONFIG, SETTINGS, a_job
+from support.factories import CONFIG, NOW, SETTINGS, a_job
 from support.fake_api import FakeApi
 
 NODES = {"resources": {"nodes": 2, "gpusPerNode": 1}}
@@ -39,7 +39,7 @@ OLD, WANTED = children(), children(**EDITED)
 class World:
     def __init__(self, *there: Mapping[str, Any]) -> None:
         self.api, self.cache = FakeApi(), ObjectCache()
-        self.cluster = KubeCluster(self.api, self.cache)
+        self.cluster = KubeCluster(self.api, self.cache, lambda: NOW)
         for manifest in there:
             metadata = {**manifest["metadata"], "uid": f"uid-of-{manifest['kind']}"}
             self.api.put(RESOURCES_BY_KIND[manifest["kind"]], {**manifest, "metadata": metadata})
@@ -143,7 +143,7 @@ def test_a_child_that_somebody_keeps_from_going_is_waited_for() -> None:
 
     world = World()
     world.api = Kept()
-    world.cluster = KubeCluster(world.api, world.cache)
+    world.cluster = KubeCluster(world.api, world.cache, lambda: NOW)
     world.api.put(
         CONFIG_MAPS, {**OLD["ConfigMap"], "metadata": OLD["ConfigMap"]["metadata"] | {"uid": "x"}}
     )
@@ -176,3 +176,33 @@ def test_a_deletion_that_is_refused_is_told() -> None:
         world.create(WANTED["Service"])
     assert SERVICES in {resource for resource, _, _ in world.api.objects}
     assert TRAINING_JOBS not in {resource for resource, _, _ in world.api.objects}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_job_that_is_known_was_made_with_is_looked_for_and_not_made_again(kind: str) -> None:
+    world = World(*WANTED.values())
+    world.cache.remember(Kind.TRAINING_JOB, world.found("Job"))
+
+    world.create(WANTED[kind])
+
+    resource = RESOURCES_BY_KIND[kind].plural
+    assert world.api.calls == [f"get {resource}"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_somebody_deleted_under_a_job_that_is_known_is_made_again(kind: str) -> None:
+    world = World(WANTED["Job"])
+    world.cache.remember(Kind.TRAINING_JOB, world.found("Job"))
+
+    world.create(WANTED[kind])
+
+    assert world.found(kind)["metadata"]["name"] == "balloon-1"
+
+
+def test_a_namesake_under_a_job_that_is_known_is_waited_for() -> None:
+    world = World(WANTED["Job"], WANTED["ConfigMap"])
+    world.cache.remember(Kind.TRAINING_JOB, world.found("Job"))
+    world.found("ConfigMap")["metadata"]["ownerReferences"] = []
+
+    with pytest.raises(NotYet, match="belongs to something else"):
+        world.create(WANTED["ConfigMap"])

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.errors import NotLeading
 from finetune_operator.objects.names import FINETUNE_JOBS
 from support.factories import a_job_body
+from support.served import a_login, served
 
 NOBODY_LISTENS = "http://127.0.0.1:1"
 
@@ -66,3 +68,25 @@ def test_fenced_api_still_reads_but_writes_only_where_it_may(kubeconfig: str) ->
             await api.close()
 
     asyncio.run(scene())
+
+
+def test_a_list_of_metadata_asks_for_nothing_else() -> None:
+    asked: list[str] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        asked.append(request.headers["Accept"])
+        token = "more" if len(asked) == 1 else ""
+        items = [{"metadata": {"uid": f"uid-{len(asked)}", "managedFields": []}}]
+        return web.json_response({"metadata": {"continue": token}, "items": items})
+
+    async def scene(server: str) -> None:
+        api = KubeApi(a_login(server))
+        listed = [it async for it in api.list_all(FINETUNE_JOBS, "", metadata_only=True)]
+        assert listed == [{"metadata": {"uid": "uid-1"}}, {"metadata": {"uid": "uid-2"}}]
+        assert [it async for it in api.list_all(FINETUNE_JOBS, "")]
+        await api.close()
+
+    asyncio.run(served(handle, scene))
+    partial = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    assert asked[:2] == [f"{partial},application/json"] * 2
+    assert asked[2:] == ["application/json"]

@@ -21,7 +21,7 @@ from finetune_operator.objects.names import (
     TRAINING_JOBS,
     JobKey,
 )
-from support.factories import SETTINGS, a_job, a_job_body, a_pod, a_training_job, an_attempt
+from support.factories import NOW, SETTINGS, a_job, a_job_body, a_pod, a_training_job, an_attempt
 from support.fake_api import FakeApi
 
 KEY = JobKey(namespace="team", label="balloon")
@@ -32,7 +32,7 @@ Answer = TypeVar("Answer")
 class World:
     def __init__(self) -> None:
         self.api, self.cache = FakeApi(), ObjectCache()
-        self.cluster = KubeCluster(self.api, self.cache)
+        self.cluster = KubeCluster(self.api, self.cache, lambda: NOW)
 
     def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         return asyncio.run(work)
@@ -138,7 +138,7 @@ def test_what_an_attempt_of_several_nodes_was_made_of_goes_with_it(world: World)
 
 def test_where_there_are_no_network_policies_nothing_is_asked_about_them(world: World) -> None:
     """The right to is not given then, and a refusal would end the clean-up."""
-    cluster = KubeCluster(world.api, world.cache, has_policies=False)
+    cluster = KubeCluster(world.api, world.cache, lambda: NOW, has_policies=False)
     world.api.put(TRAINING_JOBS, made(TRAINING_JOB))
 
     world.run(cluster.delete_children(a_job_body(), ["balloon-1"]))

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from kubernetes.aio import client
 
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import KubeApi
@@ -32,7 +31,7 @@ from finetune_operator.objects.large import (
 )
 from finetune_operator.objects.names import FINETUNE_JOBS
 from support.factories import CONFIG, a_job_body, a_training_job
-from support.served import served
+from support.served import a_login, served
 
 MIB = 1024 * 1024
 LARGE = {
@@ -214,9 +213,7 @@ def test_a_list_of_large_jobs_after_many_small_ones_has_all_of_them_in_small_pag
         return web.Response(text=text, content_type="application/json")
 
     async def scene(server: str) -> None:
-        configuration: Any = client.Configuration()
-        configuration.host = server
-        api = KubeApi(configuration)
+        api = KubeApi(a_login(server))
         names = [it["metadata"]["name"] async for it in api.list_all(FINETUNE_JOBS, "")]
         await api.close()
         assert names == [job["metadata"]["name"] for job in jobs]

@@ -231,7 +231,11 @@ def test_without_a_url_nothing_is_asked() -> None:
 def status_of(body: dict[str, Any], model: Mapping[str, Any] | None, gpu: int | None) -> Any:
     cluster = FakeCluster(body)
     settings = replace(SETTINGS, gpu_memory_bytes=gpu)
-    asyncio.run(reconcile(body, cluster=cluster, settings=settings, now=NOW, model=model))
+
+    async def find_model(_: Any) -> Mapping[str, Any] | None:
+        return model
+
+    asyncio.run(reconcile(body, cluster=cluster, settings=settings, now=NOW, find_model=find_model))
     return cluster.job["status"]
 
 

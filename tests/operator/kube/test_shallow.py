@@ -12,14 +12,13 @@ import pytest
 from aiohttp import ClientSession, web
 from kopf._cogs.clients import api, auth
 from kopf._cogs.structs.credentials import Vault, VaultKey
-from kubernetes.aio import client
 
 from finetune_contract.shallow import DEEPEST, cut_deep, parse_json
 from finetune_operator.kube.client import KubeApi
 from finetune_operator.kube.watch import ShallowResponse
 from finetune_operator.objects.names import FINETUNE_JOBS
 from support.factories import a_job_body
-from support.served import served
+from support.served import a_login, served
 
 KINDS = {
     "mappings": lambda levels: '{"a":' * levels + "1" + "}" * levels,
@@ -102,9 +101,7 @@ def test_a_list_with_a_deep_job_has_all_its_jobs(levels: int) -> None:
         return web.Response(text=text, content_type="application/json")
 
     async def scene(server: str) -> None:
-        configuration: Any = client.Configuration()
-        configuration.host = server
-        kube = KubeApi(configuration)
+        kube = KubeApi(a_login(server))
         names = [it["metadata"]["name"] async for it in kube.list_all(FINETUNE_JOBS, "")]
         await kube.close()
         assert names == ["hostile", "balloon"]

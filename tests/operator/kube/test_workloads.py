@@ -9,7 +9,7 @@ from finetune_operator.kube.client import ApiError
 from finetune_operator.kube.jobs import KubeCluster
 from finetune_operator.kube.workloads import KubeQueue
 from finetune_operator.objects.names import WORKLOADS
-from support.factories import a_job_body, a_training_job
+from support.factories import NOW, a_job_body, a_training_job
 from support.fake_api import FakeApi
 
 WORKLOAD = {"metadata": {"namespace": "team", "name": "job-balloon-1"}, "spec": {}, "status": {}}
@@ -89,7 +89,7 @@ def test_kueue_is_asked_only_for_a_job_that_waits(
     training_job = a_training_job(suspended=suspended, ended=ended, owner=owner)
     cache.remember(Kind.TRAINING_JOB, training_job)
 
-    children = asyncio.run(KubeCluster(api, cache).children_of(a_job_body()))
+    children = asyncio.run(KubeCluster(api, cache, lambda: NOW).children_of(a_job_body()))
 
     assert (children.workload is not None) is is_asked
     assert bool(api.calls) is is_asked

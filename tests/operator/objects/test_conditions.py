@@ -47,3 +47,10 @@ def test_condition_that_nobody_claims_disappears() -> None:
     assert [condition["type"] for condition in after] == ["Ready"]
     assert conditions.is_true(after, "Ready")
     assert not conditions.is_true(after, "Reconciling")
+
+
+def test_of_very_many_mistakes_the_first_are_told_and_how_many_more_there_are() -> None:
+    few, many = ["a is wrong", "b is wrong"], [f"key_{number} is unknown" for number in range(5000)]
+
+    assert conditions.tell_all(few) == "a is wrong; b is wrong"
+    assert conditions.tell_all(many).endswith("; key_19 is unknown; and 4980 more")

@@ -65,6 +65,10 @@ HOSTILE: dict[str, dict[str, Any]] = {
         "phase": "Running",
         "conditions": [{"type": "Ready", "status": "False", "reason": "Reason{}"}],
     },
+    "notes": {
+        "phase": "Succeeded",
+        "notes": [{"severity": "Severity{}", "reason": "Reason{}", "message": "m"}],
+    },
     "figures": {
         "phase": "Running",
         "gpus": 8,
@@ -157,7 +161,8 @@ KNOWN_LABELS = {
     "namespace": "made by administrators",
     "finetunejob": "bounded by number and by bytes, in turn of namespaces",
     "phase": "PHASES",
-    "reason": "REASONS, API_REASONS, or the name of a class of ours",
+    "reason": "REASONS, API_REASONS, NOTE_REASONS, or the name of a class of ours",
+    "severity": "SEVERITIES",
     "kind": "constants, `other`",
     "use": "constants",
     "name": "constants",

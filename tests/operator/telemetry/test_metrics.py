@@ -81,6 +81,25 @@ def test_jobs_are_counted_by_phase_and_failures_by_reason() -> None:
     assert figures["finetune_jobs_failed", "team", "OutOfMemory"] == 1
 
 
+def test_notes_are_counted_by_severity_and_reason_and_a_pod_makes_up_no_series() -> None:
+    def noted(name: str, *reasons: str) -> dict[str, Any]:
+        notes = [{"severity": "Warning", "reason": it, "message": "m"} for it in reasons]
+        return a_known_job(name, status={"phase": "Succeeded", "notes": notes})
+
+    jobs = [
+        noted("one", "RowsLeftOut", "Made"),
+        noted("two", "RowsLeftOut", "Up"),
+        a_known_job("three", status=TRAINING),
+    ]
+
+    figures = told(measure_jobs(jobs))
+
+    assert {key: value for key, value in figures.items() if key[0] == "finetune_job_notes"} == {
+        ("finetune_job_notes", "team", "Warning", "RowsLeftOut"): 2,
+        ("finetune_job_notes", "team", "Warning", "Other"): 2,
+    }
+
+
 def test_gpu_time_is_summed_up_for_each_namespace() -> None:
     jobs = [a_known_job("one", status=TRAINING), a_known_job("two", status=FAILED)]
 

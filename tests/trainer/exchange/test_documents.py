@@ -63,6 +63,7 @@ ACCOUNT_TEXT = """{
         "empty after tokenization": 1
       },
       "truncated": null,
+      "answers_cut": null,
       "tokens_cut": 3,
       "tokens": null,
       "trained_tokens": null,

@@ -98,6 +98,7 @@ def _success(job: Body) -> str:
         eval_loss=progress.get("evalLoss"),
         artifact=artifact.get("uri"),
         digest=artifact.get("digest"),
+        notes=[(note["severity"], note["message"]) for note in status_of(job).get("notes", ())],
     )
     return "\n".join(texts.render_success(success))
 

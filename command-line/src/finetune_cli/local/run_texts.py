@@ -56,6 +56,7 @@ def summary(outcome: Outcome, samples: Sequence[Mapping[str, Any]], report: str)
         eval_loss=figures.get("eval_loss"),
         artifact=None if artifact is None else artifact.uri,
         digest=None if artifact is None else artifact.digest,
+        notes=[(note.severity.value, note.message) for note in outcome.notes],
     )
     return "\n".join(
         [

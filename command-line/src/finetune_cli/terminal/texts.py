@@ -24,6 +24,8 @@ class Success:
     eval_loss: float | None = None
     artifact: str | None = None
     digest: str | None = None
+    notes: Sequence[tuple[str, str]] = ()
+    """Severity and sentence of what its user should know, warnings first."""
 
 
 def render_success(success: Success) -> Iterator[str]:
@@ -38,6 +40,8 @@ def render_success(success: Success) -> Iterator[str]:
     if success.artifact is not None:
         yield row("artifact", success.artifact)
         yield row("digest", str(success.digest))
+    for severity, message in success.notes:
+        yield row(severity.lower(), message)
 
 
 def render_failure(reason: str, message: str, remedy: str) -> Iterator[str]:

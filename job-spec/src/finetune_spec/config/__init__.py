@@ -118,8 +118,11 @@ def _meant_elsewhere(config: Mapping[str, Any], schema: Schema) -> frozenset[str
 
 def check_value(key: str, name: str, value: Any, schema: Schema) -> tuple[Problem, ...]:
     """What the first check says that has something to say: what is amiss is told once."""
-    said = (tuple(islice(check(key, name, value, schema), MOST_PROBLEMS)) for check in VALUE_TABLE)
-    return next((problems for problems in said if problems), ())
+    for check in VALUE_TABLE:
+        problems = check(key, name, value, schema)
+        for first in problems:
+            return (first, *islice(problems, MOST_PROBLEMS - 1))
+    return ()
 
 
 def _say(

@@ -32,12 +32,23 @@ _INDENT = 2
 _PUNCTUATION = 4
 """What each value takes beside itself."""
 
+_FEW_CHARACTERS = 16 * 1024
+"""So much JSON holds neither too many values nor a text that is too long, whatever it says."""
+
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_SUSPICIOUS = (b"\\u", b"e+", b"0" * len(str(MAX_NUMBER)))
+"""In JSON whose digits are all zeros: what may be half of a character, or too large a number."""
+
+_encode = json.JSONEncoder(allow_nan=False).encode
+
 KeyPath = tuple[Any, ...]
 """A key or index, and the place of what holds it: written out only where there is a problem."""
 
 
 def find_beyond(value: Any, path: str) -> Problem | None:
     """The first thing in a value that is beyond the bounds; without recursion."""
+    if _is_plainly_within(value):
+        return None
     size = count = 0
     waiting: list[tuple[Any, KeyPath, int]] = [(value, (), 0)]
     while waiting:
@@ -57,6 +68,18 @@ def find_beyond(value: Any, path: str) -> Problem | None:
             size += _length(name)
             waiting.append((held, (name, place), depth + 1))
     return None
+
+
+def _is_plainly_within(value: Any) -> bool:
+    """Whether its text as a whole shows that nothing can be beyond: that of most specs does, in a
+    tenth of the time that it takes to look at each of their values."""
+    try:
+        text = _encode(value).encode().translate(_DIGITS)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    holders = text.count(b"{") + text.count(b"[")
+    is_small = len(text) <= _FEW_CHARACTERS and holders <= MAX_DEPTH
+    return is_small and not any(part in text for part in _SUSPICIOUS)
 
 
 _TOO_DEEP = f"is nested more than {MAX_DEPTH} deep"

@@ -4,23 +4,37 @@
 They are the operator's memory of a job: the Jobs themselves may be long gone.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from finetune_contract.outcome import Category, Failure
 from finetune_contract.reasons import Reason
 from finetune_operator.job.definitions import read_definition, render_definition
+from finetune_operator.job.interruptions import (
+    MAX_KEPT,
+    Interruption,
+    parse_interruptions,
+    render_interruptions,
+)
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import parse_time, render_time
 
 FIRST_DELAY = timedelta(seconds=10)
+FIRST_DELAY_OF_REFUSED = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(minutes=5)
 
 BRIEF = timedelta(minutes=10)
 """An attempt that was interrupted sooner than this has hardly got anywhere."""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_LONGEST_NAME = 253
+_HIGHEST = 2**31
+"""No job lives to see so many attempts."""
 
 MAX_INTERRUPTED = 20
 """How many interrupted attempts are kept in the status; counted ones are all kept."""
@@ -66,6 +80,8 @@ class Attempt:
     """When its first pod started on a node: from then on it has GPUs."""
     gpus: int | None = None
     """Of all its nodes together."""
+    interruptions: tuple[Interruption, ...] = ()
+    """Its pods that were ended from outside, as far as they are kept."""
     is_stopping: bool = False
     """Whether the operator is ending it, for the reason that stands in `failure` already."""
 
@@ -76,12 +92,26 @@ class Attempt:
         return self.result is Result.FAILED and not is_on_ladder
 
     @property
+    def never_started(self) -> bool:
+        """Whether its node refused a pod before anything ran: no attempt is used up by that."""
+        return self.failure is not None and self.failure.reason == Reason.POD_REJECTED
+
+    @property
     def was_suspended(self) -> bool:
         return self.failure is not None and self.failure.reason == Reason.SUSPENDED
 
 
 def parse_attempts(status: Body) -> tuple[Attempt, ...]:
-    return tuple(_parse(record) for record in status.get("attempts", ()))
+    """The records that an operator may have written.
+
+    A status can be edited by hand: names become part of requests, and numbers are counted on from.
+    """
+    return tuple(_parse(record) for record in status.get("attempts", ()) if _is_record(record))
+
+
+def _is_record(record: Body) -> bool:
+    is_name = len(record["name"]) <= _LONGEST_NAME and _NAME.fullmatch(record["name"])
+    return bool(is_name) and 1 <= record["number"] <= _HIGHEST
 
 
 def render_attempts(attempts: Sequence[Attempt]) -> list[Manifest]:
@@ -95,6 +125,7 @@ def render_attempts(attempts: Sequence[Attempt]) -> list[Manifest]:
     too_old = (*interrupted[:-MAX_INTERRUPTED], *earlier[:-MAX_EARLIER])
     dropped = {attempt.number for attempt in too_old}
     kept = [attempt for attempt in attempts if attempt.number not in dropped]
+    kept = _with_newest_interruptions(kept)
     unexplained = [_without_words(attempt) for attempt in kept[:-MAX_EXPLAINED]]
     return [_render(attempt) for attempt in (*unexplained, *kept[-MAX_EXPLAINED:])]
 
@@ -103,6 +134,38 @@ def _without_words(attempt: Attempt) -> Attempt:
     if attempt.failure is None:
         return attempt
     return replace(attempt, failure=replace(attempt.failure, message="", remedy=""))
+
+
+def _with_newest_interruptions(attempts: Sequence[Attempt]) -> list[Attempt]:
+    left, kept = MAX_KEPT, []
+    for attempt in reversed(attempts):
+        newest = attempt.interruptions[-left:] if left else ()
+        left -= len(newest)
+        kept.append(replace(attempt, interruptions=newest))
+    return kept[::-1]
+
+
+def interruptions_at_end(attempts: Sequence[Attempt]) -> tuple[Interruption, ...]:
+    """In their order: those after the last attempt that failed, or that its user suspended."""
+    found: tuple[Interruption, ...] = ()
+    for attempt in reversed(attempts):
+        is_broken = attempt.result in (Result.FAILED, Result.SUCCEEDED) or attempt.was_suspended
+        if is_broken:
+            break
+        found = (*attempt.interruptions, *found)
+    return found
+
+
+def refused_since(attempts: Sequence[Attempt]) -> datetime | None:
+    """Since when nodes have refused every pod; None where the last attempt was not refused."""
+    since = None
+    for attempt in reversed(attempts):
+        if attempt.end is None:
+            continue
+        if not attempt.never_started:
+            break
+        since = attempt.start
+    return since
 
 
 def count_failed(attempts: Sequence[Attempt]) -> int:
@@ -123,7 +186,8 @@ def next_start(attempts: Sequence[Attempt]) -> datetime | None:
     """When the next attempt may start, from recorded times alone: a restart changes nothing.
 
     10 s after the first counted failure, then twice as long each time, at most 5 minutes. After an
-    interruption at once, unless brief interrupted attempts follow one another.
+    interruption at once, unless brief interrupted attempts follow one another. Where a node refused
+    the pod, after 1 minute, then twice as long each time: nodes take minutes to recover.
     """
     last = attempts[-1] if attempts else None
     if last is None or last.end is None:
@@ -132,6 +196,8 @@ def next_start(attempts: Sequence[Attempt]) -> datetime | None:
         return last.end + _delay(count_failed(attempts))
     if last.result is Result.FAILED or last.was_suspended:
         return last.end
+    if last.never_started:
+        return last.end + _delay_of_refused(_count_refused_at_end(attempts))
     return last.end + _delay(_count_brief_at_end(attempts) - 1)
 
 
@@ -141,6 +207,15 @@ def _delay(failures: int) -> timedelta:
     # The exponent is bounded, or a long history would overflow.
     doublings: int = min(failures - 1, 10)
     return min(FIRST_DELAY * (1 << doublings), LONGEST_DELAY)
+
+
+def _delay_of_refused(refused: int) -> timedelta:
+    doublings: int = min(refused - 1, 10)
+    return min(FIRST_DELAY_OF_REFUSED * (1 << doublings), LONGEST_DELAY)
+
+
+def _count_refused_at_end(attempts: Sequence[Attempt]) -> int:
+    return len(list(takewhile(lambda attempt: attempt.never_started, reversed(attempts))))
 
 
 def _count_brief_at_end(attempts: Sequence[Attempt]) -> int:
@@ -180,6 +255,7 @@ def _parse(record: Body) -> Attempt:
         admitted=parse_time(record["admittedTime"]) if "admittedTime" in record else None,
         pods_started=parse_time(record["podsStartTime"]) if "podsStartTime" in record else None,
         gpus=record.get("gpus"),
+        interruptions=parse_interruptions(record),
         is_stopping=record.get("stopping", False),
     )
 
@@ -217,6 +293,7 @@ def _render(attempt: Attempt) -> Manifest:
         "admittedTime": None if attempt.admitted is None else render_time(attempt.admitted),
         "podsStartTime": attempt.pods_started and render_time(attempt.pods_started),
         "gpus": attempt.gpus,
+        "interruptions": render_interruptions(attempt.interruptions) or None,
         "stopping": attempt.is_stopping or None,
     }
     if attempt.failure is not None:

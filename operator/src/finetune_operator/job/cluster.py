@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The outside world as `reconcile` sees it."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.reconciled import Writing
+
+FindModel = Callable[[Body], Awaitable[Mapping[str, Any] | None]]
+"""Gives the `config.json` of a job's model, soon, or None."""
+
+
+async def knows_no_model(body: Body) -> None:
+    """A `FindModel` for where nobody has said where models are described."""
 
 
 class JobCluster(Writing, Protocol):

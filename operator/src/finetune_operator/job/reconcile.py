@@ -4,18 +4,26 @@
 parse_job -> observe -> decide -> build_attempt -> carry out -> next_status -> patch -> event
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_operator.job.attempts import parse_attempts
-from finetune_operator.job.cluster import JobCluster
-from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.cluster import FindModel, JobCluster, knows_no_model
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.decide.next_step import Decision
+from finetune_operator.job.decide.release import release_time
 from finetune_operator.job.definitions import is_whole, read_definition
 from finetune_operator.job.manifests import build_attempt
-from finetune_operator.job.observe.observation import Observed, observe
-from finetune_operator.job.spec import FineTuneJob, definition_of, parse_job
+from finetune_operator.job.observe.observation import Observed, find_held, observe
+from finetune_operator.job.spec import (
+    FineTuneJob,
+    SpecReader,
+    definition_of,
+    parse_job,
+    read_spec,
+)
 from finetune_operator.job.status.events import build_job_event, find_turning_points
 from finetune_operator.job.status.finished import (
     acknowledged_status,
@@ -37,11 +45,12 @@ async def reconcile(
     cluster: JobCluster,
     settings: Settings,
     now: datetime,
-    model: Mapping[str, Any] | None = None,
+    find_model: FindModel = knows_no_model,
+    read: SpecReader = read_spec,
 ) -> Reconciled | None:
     """One pass for one job; None where there is nothing to say about it any more.
 
-    `model` is its model's `config.json`, where that is known.
+    `read` is `read_spec`, or one that keeps what it has read before.
 
     Raises:
         Conflict: the job has changed since it was remembered.
@@ -52,7 +61,7 @@ async def reconcile(
         return None
     if is_finished(body):
         return await _look_after_finished(body, cluster=cluster, now=now)
-    job = parse_job(body, settings, model)
+    job = parse_job(body, settings, await find_model(body), read)
     observed = observe(job, body, await cluster.children_of(body), now)
     decision = decide(job, observed, now)
     decision = await _carry_out(job, body, observed, decision, cluster=cluster, settings=settings)
@@ -61,24 +70,38 @@ async def reconcile(
 
 
 async def _look_after_finished(body: Body, *, cluster: JobCluster, now: datetime) -> Reconciled:
-    """An edit is seen; the children go when their time has come."""
+    """An edit is seen; pods that others keep are ended; children go when their time has come."""
     previous, spec = body["status"], body["spec"]
     definition = read_definition(previous) or ""
     if not is_whole(definition):
         # An older operator recorded no more; what is finished defines the same.
         definition = definition_of(spec)
     seen = acknowledged_status(previous, body["metadata"]["generation"], definition)
+    jobs = (await cluster.children_of(body)).training_jobs
+    release = await _release(body, jobs, cluster=cluster, now=now)
     due = find_cleanup(previous, spec)
     if due is None or due > now:
-        wait = None if due is None else due - now
-        return await _write(body, seen, wait, cluster=cluster, now=now)
+        waits = [moment - now for moment in (due, release) if moment is not None]
+        return await _write(body, seen, min(waits, default=None), cluster=cluster, now=now)
     await cluster.confirm_newest(body)
     # Those of attempts whose records were dropped long ago, too.
-    jobs = (await cluster.children_of(body)).training_jobs
     names = {it.name for it in parse_attempts(previous)} | {it["metadata"]["name"] for it in jobs}
     await cluster.delete_children(body, sorted(names))
     cleaned = {**seen, "cleanupTime": render_time(now)}
     return await _write(body, cleaned, None, cluster=cluster, now=now)
+
+
+async def _release(
+    body: Body, jobs: Sequence[Body], *, cluster: JobCluster, now: datetime
+) -> datetime | None:
+    """Ends a Job whose pods outlive their trainer; when that is due, where it is not yet."""
+    metadata = body["metadata"]
+    held = find_held(parse_attempts(body["status"]), jobs, metadata["uid"])
+    if held is None or release_time(held) > now:
+        return None if held is None else release_time(held)
+    await cluster.confirm_newest(body)
+    await cluster.delete_training_job(metadata["namespace"], held.job_name)
+    return None
 
 
 async def _carry_out(

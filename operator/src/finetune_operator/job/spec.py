@@ -5,7 +5,7 @@ Shape and defaults are the API server's business (CRD schema); here is what a sc
 No I/O here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from finetune_contract.limits import TEN_YEARS
 from finetune_contract.run import fingerprint, run_id
 from finetune_operator.job.definitions import is_same_definition, read_definition
 from finetune_operator.job.guard_rails import check_guard_rails
+from finetune_operator.job.resources import DEFAULT_RESOURCES, Resources, parse_resources
 from finetune_operator.objects.large import is_outline
 from finetune_operator.objects.names import JobKey, job_key
 from finetune_operator.objects.raw import Body
@@ -22,47 +23,7 @@ from finetune_spec.config import Problem, SftConfig
 from finetune_spec.config.bounds import find_beyond
 from finetune_spec.job import CheckedSpec, check_job, estimate_job
 from finetune_spec.pods import check_passed_on
-from finetune_spec.pods.devices import DEFAULT_GPU, NO_GPU_RESOURCE
-from finetune_spec.pods.limits import name_in_pods
 from finetune_spec.pods.passed_on import is_of_passed_on
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
-    """What each node of an attempt asks for."""
-
-    nodes: int = 1
-    gpus_per_node: int = 1
-    cpu: str | None = None
-    memory: str | None = None
-    gpu_resource: str = DEFAULT_GPU
-    """What the cluster calls its GPUs; `none` where they come by claims."""
-    ephemeral_storage: str | None = None
-    shared_memory: str | None = None
-    """Size of /dev/shm; the operator's setting without it."""
-    claims: tuple[Mapping[str, str], ...] = ()
-    """The container's `resources.claims`, as in a pod."""
-    limits: Mapping[str, str] = field(default_factory=dict)
-    """Limits by the names that pods have for them, where they are not those of the requests."""
-
-    @property
-    def requested_gpus(self) -> Mapping[str, str]:
-        """The limit that asks for them; empty where there is none to set."""
-        if self.gpus_per_node == 0 or self.gpu_resource == NO_GPU_RESOURCE:
-            return {}
-        return {self.gpu_resource: str(self.gpus_per_node)}
-
-    @property
-    def processes_per_node(self) -> int:
-        """One process for each GPU; one on the CPU where there is none."""
-        return max(1, self.gpus_per_node)
-
-    @property
-    def gpus(self) -> int:
-        return self.nodes * self.gpus_per_node
-
-
-_DEFAULT_RESOURCES = Resources()
 
 OPEN_PARTS = ("podTemplate", "modelCache")
 """What of a spec defines no run: it can be changed at any time, and holds for later attempts."""
@@ -94,6 +55,7 @@ class FineTuneJob:
     max_attempts: int
     """How many attempts may fail without anybody having interrupted them."""
     run_token: str | None
+    run_id: str
     grace_period: timedelta
     """How long a pod that is told to stop may save and upload."""
     definition: str
@@ -118,9 +80,26 @@ class FineTuneJob:
     estimated_memory_bytes: int | None = None
     """What each process needs on its GPU, where the model's config.json is known here."""
 
-    @property
-    def run_id(self) -> str:
-        return run_id(self.config.written, self.run_token)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSpec:
+    """All of a spec that takes time to find out, whatever its job's status says."""
+
+    config: SftConfig
+    run_id: str
+    definition: str
+    problems: tuple[Problem, ...]
+    """What is wrong with the spec itself, or seldom meant."""
+    refused: tuple[Problem, ...]
+    """What the platform team does not allow."""
+    is_bounded: bool
+    estimated_memory_bytes: int | None
+
+
+KnownModel = Mapping[str, Any] | None
+"""The `config.json` of a job's model, where that is known."""
+
+SpecReader = Callable[[Body, Settings, KnownModel], ReadSpec]
 
 
 def key_of(body: Body) -> JobKey:
@@ -135,14 +114,16 @@ def definition_of(spec: Mapping[str, Any]) -> str:
     A default that a newer CRD fills in must not change it, or its coming would restart every job.
     One that is beyond the bounds defines nothing, and so never what was accepted.
     """
-    if find_beyond(spec, "spec") is not None:
-        return ""
+    return "" if find_beyond(spec, "spec") is not None else _hash_definition(spec)
+
+
+def _hash_definition(spec: Mapping[str, Any]) -> str:
     output = {name: value for name, value in spec["output"].items() if value}
-    asked = _parse_resources(spec.get("resources", {}))
+    asked = parse_resources(spec.get("resources", {}))
     resources = {
         name: value
         for name, value in asdict(asked).items()
-        if value != getattr(_DEFAULT_RESOURCES, name)
+        if value != getattr(DEFAULT_RESOURCES, name)
     }
     image, token = spec.get("image") or "", spec.get("runToken") or ""
     return fingerprint([spec["config"], output, resources, image, token])
@@ -151,8 +132,13 @@ def definition_of(spec: Mapping[str, Any]) -> str:
 def is_accepted(body: Body) -> bool:
     """Whether the status says that this spec was found valid; it locks the spec (CEL in the CRD)
     unless that says `onChange: Rerun`."""
-    status = body.get("status", {})
-    return "runId" in status and not is_redefined(body)
+    return "runId" in body.get("status", {}) and not is_redefined(body)
+
+
+def is_accepted_as(status: Mapping[str, Any], definition: str) -> bool:
+    """The same of a spec whose definition is known."""
+    known = read_definition(status)
+    return "runId" in status and (known is None or is_same_definition(known, definition))
 
 
 def is_redefined(body: Body) -> bool:
@@ -167,15 +153,13 @@ def is_redefined(body: Body) -> bool:
     return known is not None and not is_same_definition(known, definition_of(body["spec"]))
 
 
-def check_body(
-    body: Body, settings: Settings, model: Mapping[str, Any] | None = None
-) -> tuple[Problem, ...]:
-    """Everything that is wrong with a raw job, or seldom meant; `model` is its `config.json`."""
+def check_body(body: Body, settings: Settings, model: KnownModel = None) -> tuple[Problem, ...]:
+    """Everything that is wrong with a raw job, or seldom meant."""
     checked = _check_spec(body, settings, model)
     return (*checked.problems, *_check_rails(body, settings, checked))
 
 
-def _check_spec(body: Body, settings: Settings, model: Mapping[str, Any] | None) -> CheckedSpec:
+def _check_spec(body: Body, settings: Settings, model: KnownModel) -> CheckedSpec:
     checked = check_job(
         body["spec"],
         trainer_image=settings.trainer_image,
@@ -201,22 +185,40 @@ def is_of_open_part(problem: Problem) -> bool:
     return problem.path.startswith(open_parts) or is_of_passed_on(problem)
 
 
-def parse_job(
-    body: Body, settings: Settings, model: Mapping[str, Any] | None = None
-) -> FineTuneJob:
-    """`model` is its `config.json`, where that is known."""
-    metadata, spec, output = body["metadata"], body["spec"], body["spec"]["output"]
+def read_spec(body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
+    """By the spec, the annotations, the namespace, the settings and the model; by nothing else."""
+    spec = body["spec"]
     checked = _check_spec(body, settings, model)
     refused = _check_rails(body, settings, checked)
-    wrong = [problem for problem in checked.problems if not problem.is_warning]
-    mistakes = [*wrong, *refused]
-    is_rejected = bool(mistakes) and not is_accepted(body)
+    is_right = not refused and all(problem.is_warning for problem in checked.problems)
+    return ReadSpec(
+        config=checked.config,
+        run_id=run_id(checked.config.written, spec.get("runToken")),
+        definition=_hash_definition(spec) if checked.is_bounded else "",
+        problems=checked.problems,
+        refused=refused,
+        is_bounded=checked.is_bounded,
+        estimated_memory_bytes=estimate_job(checked) if is_right else None,
+    )
+
+
+def parse_job(
+    body: Body,
+    settings: Settings,
+    model: KnownModel = None,
+    read: SpecReader = read_spec,
+) -> FineTuneJob:
+    """`read` is `read_spec`, or one that keeps what it has read before."""
+    metadata, spec, output = body["metadata"], body["spec"], body["spec"]["output"]
+    said, status = read(body, settings, model), body.get("status", {})
+    wrong = [problem for problem in said.problems if not problem.is_warning]
+    mistakes = [*wrong, *said.refused]
+    is_rejected = bool(mistakes) and not is_accepted_as(status, said.definition)
     # What was accepted once stays so: the API server locks it, and a newer operator's stricter
     # checks must not stop a run that is under way. What is not locked is looked at again, and the
     # guard rails hold for whatever is about to start.
     still_wrong = [each for each in wrong if is_of_open_part(each)]
-    told = mistakes if is_rejected else [*still_wrong, *refused]
-    known = read_definition(body.get("status", {})) or ""
+    told = mistakes if is_rejected else [*still_wrong, *said.refused]
     return FineTuneJob(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -224,43 +226,26 @@ def parse_job(
         generation=metadata["generation"],
         labels=metadata.get("labels", {}),
         annotations=metadata.get("annotations", {}),
-        config=checked.config,
+        config=said.config,
         image=spec.get("image") or settings.trainer_image,
-        resources=_parse_resources(spec.get("resources", {})),
+        resources=parse_resources(spec.get("resources", {})),
         output_uri=output["uri"],
         credentials_secret=output.get("credentialsSecretRef", {}).get("name"),
         max_attempts=spec.get("retry", {}).get("maxAttempts", 3),
         run_token=spec.get("runToken"),
+        run_id=said.run_id,
         grace_period=timedelta(seconds=spec.get("terminationGracePeriodSeconds", 600)),
-        definition=known if is_rejected else definition_of(spec),
+        definition=(read_definition(status) or "") if is_rejected else said.definition,
         model_cache=_parse_model_cache(spec.get("modelCache")),
-        pod_template=(spec.get("podTemplate") or {}) if checked.is_bounded else {},
+        pod_template=(spec.get("podTemplate") or {}) if said.is_bounded else {},
         mistakes=tuple(map(str, told)),
         is_rejected=is_rejected,
         is_suspended=spec.get("suspend", False),
         active_deadline=_seconds(spec.get("activeDeadlineSeconds")),
         start_deadline=_seconds(spec.get("startDeadlineSeconds")),
         time_to_live=_seconds(spec.get("ttlSecondsAfterFinished")),
-        warnings=tuple(str(problem) for problem in checked.problems if problem.is_warning),
-        estimated_memory_bytes=None if mistakes else estimate_job(checked),
-    )
-
-
-def _parse_resources(resources: Mapping[str, Any]) -> Resources:
-    return Resources(
-        nodes=resources.get("nodes", 1),
-        gpus_per_node=resources.get("gpusPerNode", 1),
-        cpu=_quantity(resources.get("cpu")),
-        memory=_quantity(resources.get("memory")),
-        gpu_resource=resources.get("gpuResource", DEFAULT_GPU),
-        ephemeral_storage=_quantity(resources.get("ephemeralStorage")),
-        shared_memory=_quantity(resources.get("sharedMemory")),
-        claims=tuple(resources.get("claims") or ()),
-        limits={
-            name_in_pods(name): str(value)
-            for name, value in (resources.get("limits") or {}).items()
-            if value is not None
-        },
+        warnings=tuple(str(problem) for problem in said.problems if problem.is_warning),
+        estimated_memory_bytes=said.estimated_memory_bytes,
     )
 
 
@@ -273,7 +258,3 @@ def _parse_model_cache(cache: Mapping[str, Any] | None) -> ModelCache | None:
 def _seconds(value: int | None) -> timedelta | None:
     """Objects from before the CRD had a maximum may say any number."""
     return None if value is None else timedelta(seconds=min(value, TEN_YEARS))
-
-
-def _quantity(value: int | str | None) -> str | None:
-    return None if value is None else str(value)

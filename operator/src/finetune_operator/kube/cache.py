@@ -7,9 +7,9 @@ Everything users see about children is computed from here. No I/O here.
 from collections.abc import Iterable
 from enum import Enum
 
+from finetune_operator.job.observe.endings import has_ended
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid
-from finetune_operator.job.observe.verdict import has_ended
 from finetune_operator.job.spec import key_of
 from finetune_operator.objects.large import as_kept
 from finetune_operator.objects.names import (

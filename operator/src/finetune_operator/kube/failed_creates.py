@@ -2,6 +2,7 @@
 """Asks why a Job has no pods: only an Event tells of a quota or a policy that refuses them."""
 
 from finetune_operator.kube.client import ApiError, KubeApi
+from finetune_operator.kube.pod_events import last_seen
 from finetune_operator.objects.names import EVENTS
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
@@ -20,9 +21,5 @@ async def find_complaint(api: KubeApi, training_job: Body) -> str:
     except ApiError as error:
         say("events not readable", job=metadata["name"], error=error)
         return ""
-    newest = max(events, key=_last_seen, default=None)
+    newest = max(events, key=last_seen, default=None)
     return "" if newest is None else str(newest.get("message", ""))
-
-
-def _last_seen(event: Body) -> str:
-    return str(event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """KubeCluster: the outside world of `reconcile` for real: reads the cache, writes to the API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import product
 from typing import Any
 
 from finetune_operator.job.attempts import Result, parse_attempts
+from finetune_operator.job.observe.endings import has_ended, is_over
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid, lacks_pods
-from finetune_operator.job.observe.verdict import has_ended, is_over
 from finetune_operator.job.spec import key_of
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.failed_creates import find_complaint
+from finetune_operator.kube.pod_events import find_pod_words
 from finetune_operator.kube.workloads import KubeQueue
 from finetune_operator.kube.writes import (
     create_owned,
     differs,
+    find_or_create_owned,
     has_label_of,
     is_as_made,
     tell_event,
@@ -33,6 +36,7 @@ from finetune_operator.objects.names import (
     RESOURCES_BY_KIND,
     SERVICES,
     TRAINING_JOBS,
+    JobKey,
     Resource,
     job_label,
 )
@@ -43,9 +47,17 @@ from finetune_operator.telemetry.logs import say
 class KubeCluster:
     """Every answer of the API server to a write is remembered at once: what was written is read."""
 
-    def __init__(self, api: KubeApi, cache: ObjectCache, *, has_policies: bool = True) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        cache: ObjectCache,
+        now: Callable[[], datetime],
+        *,
+        has_policies: bool = True,
+    ) -> None:
         """Without `has_policies` nothing is asked about NetworkPolicies: there may be no right."""
         self._api = api
+        self._now = now
         policies = (NETWORK_POLICIES,) if has_policies else ()
         # The Job last: while it is there, the rest is looked for again.
         self._children = (CONFIG_MAPS, SERVICES, *policies, TRAINING_JOBS)
@@ -67,8 +79,11 @@ class KubeCluster:
                 continue
             if found["spec"].get("suspend"):
                 return replace(children, workload=await self._queue.find_workload(found))
-            if lacks_pods(found):
-                return replace(children, complaint=await find_complaint(self._api, found))
+            words = await find_pod_words(self._api, found, children.pods, self._now())
+            refused = lacks_pods(found)
+            complaint = await find_complaint(self._api, found) if refused else ""
+            if words or complaint:
+                return replace(children, pod_events=words, complaint=complaint)
         return children
 
     async def confirm_newest(self, body: Body) -> None:
@@ -93,10 +108,14 @@ class KubeCluster:
 
     async def create(self, manifest: Manifest) -> None:
         resource = RESOURCES_BY_KIND[manifest["kind"]]
-        found = await create_owned(self._api, resource, manifest)
         if resource is TRAINING_JOBS:
+            found = await create_owned(self._api, resource, manifest)
             self._remember_training_job(manifest, found)
-        elif not is_as_made(manifest, found):
+            return
+        # An attempt's Job is made last: where that is known, the rest was made before.
+        make = find_or_create_owned if self._has_training_job(manifest) else create_owned
+        found = await make(self._api, resource, manifest)
+        if not is_as_made(manifest, found):
             await self._replace(resource, manifest, found)
 
     async def delete_training_job(self, namespace: str, name: str) -> None:
@@ -142,6 +161,13 @@ class KubeCluster:
         self._cache.remember(Kind.TRAINING_JOB, found)
         if not is_as_made(manifest, found):
             raise Conflict
+
+    def _has_training_job(self, manifest: Manifest) -> bool:
+        """Whether the Job of the same attempt is known."""
+        key, name = Kind.TRAINING_JOB.key_of(manifest), manifest["metadata"]["name"]
+        known = self._cache.children_of(key).training_jobs if isinstance(key, JobKey) else ()
+        own = (it for it in known if controller_uid(it) == controller_uid(manifest))
+        return any(it["metadata"]["name"] == name for it in own)
 
     async def _replace(self, resource: Resource, manifest: Manifest, found: Body) -> None:
         """An object that an attempt left behind which never got as far as its Job."""

@@ -7,7 +7,7 @@ does not answer, changes nothing else and holds nobody up. Nothing is asked wher
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -39,9 +39,6 @@ LONGEST_LIST = 50
 
 Config = Mapping[str, Any]
 
-FindModel = Callable[[Body], Awaitable[Config | None]]
-"""Gives the `config.json` of a job's model, soon, or None."""
-
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _HUB_NAME = re.compile(rf"{_PART}(/{_PART})?")
 
@@ -67,10 +64,6 @@ class _Answer:
     @property
     def facts(self) -> int:
         return _number_of_facts(self.config)
-
-
-async def knows_no_model(body: Body) -> None:
-    """A `FindModel` for where nobody has said where models are described."""
 
 
 def model_of(body: Body) -> Model | None:

@@ -44,7 +44,7 @@ async def forget_vanished(
     for kind in Kind:
         # What is made from here on may miss the list and is not meant.
         known = {body["metadata"]["uid"]: body for body in cache.present(kind)}
-        async for body in _list(api, kind, namespaces):
+        async for body in _list(api, kind, namespaces, metadata_only=True):
             known.pop(body["metadata"]["uid"], None)
         # With the version that was known: what has changed during the list is there.
         concerned |= {cache.forget(kind, body) for body in known.values()}
@@ -67,10 +67,14 @@ async def is_defined(api: KubeApi, kind: Kind, namespaces: Sequence[str] = ()) -
     return True
 
 
-async def _list(api: KubeApi, kind: Kind, namespaces: Sequence[str]) -> AsyncIterator[Body]:
+async def _list(
+    api: KubeApi, kind: Kind, namespaces: Sequence[str], *, metadata_only: bool = False
+) -> AsyncIterator[Body]:
+    resource, selector = kind.resource, kind.selector
     try:
         for namespace in namespaces or (None,):
-            async for body in api.list_all(kind.resource, kind.selector, namespace):
+            listed = api.list_all(resource, selector, namespace, metadata_only=metadata_only)
+            async for body in listed:
                 yield body
     except ApiError as error:
         # Jobs must not wait for an upgrade that has not brought the definition of schedules yet.

@@ -5,23 +5,23 @@ The runtime parses lists and watch events itself, where one job that is nested t
 the watch of all.
 """
 
-import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-from multidict import CIMultiDict
 
+from finetune_operator.kube.access import Access
 from finetune_operator.kube.pages import parse_page, shrink_event
 
 WatchSession = aiohttp.ClientSession
 
 
-def open_session(context: ssl.SSLContext, headers: Mapping[str, str]) -> WatchSession:
+def open_session(access: Access) -> WatchSession:
     """As many connections as there are watches, and no deep objects."""
     return WatchSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=context),
-        headers=CIMultiDict(headers),
+        connector=aiohttp.TCPConnector(limit=0, ssl=access.ssl_context()),
+        headers={"Authorization": f"Bearer {access.token}"} if access.token else None,
+        proxy=access.proxy,
         response_class=ShallowResponse,
     )
 

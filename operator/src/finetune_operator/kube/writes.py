@@ -40,6 +40,23 @@ async def create_owned(api: KubeApi, resource: Resource, manifest: Manifest) -> 
         return await _find_own(api, resource, manifest, not_found=_refused(manifest, error))
 
 
+async def find_or_create_owned(api: KubeApi, resource: Resource, manifest: Manifest) -> Body:
+    """The same where it was made before, as far as is known: it is looked for first.
+
+    Raises:
+        NotYet: as above.
+        Gone: as above.
+    """
+    metadata = manifest["metadata"]
+    try:
+        found = await api.get(resource, metadata["namespace"], metadata["name"])
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return await create_owned(api, resource, manifest)
+    return _own(manifest, found)
+
+
 def is_as_made(manifest: Manifest, found: Body) -> bool:
     """Whether what was found has the content that the operator would give it now.
 
@@ -92,25 +109,36 @@ async def _find_own(
     Raises:
         NotYet: something else has the name, or `not_found` where nothing has.
     """
-    kind, metadata = manifest["kind"], manifest["metadata"]
-    namespace, name = metadata["namespace"], metadata["name"]
-    taken = NotYet(
-        f"{kind} {name} exists already and belongs to something else: waiting until it is gone",
-        after=NAME_TAKEN_DELAY,
-    )
+    metadata = manifest["metadata"]
     try:
-        found = await api.get(resource, namespace, name)
+        found = await api.get(resource, metadata["namespace"], metadata["name"])
     except ApiError as error:
         if not_found is not None:
             # Also where it may not even be looked for.
             raise not_found from error
         if error.status != 404:
             raise
-        raise taken from error
+        raise _taken(manifest) from error
+    return _own(manifest, found)
+
+
+def _own(manifest: Manifest, found: Body) -> Body:
+    """
+    Raises:
+        NotYet: what was found belongs to something else, or goes.
+    """
     is_going = "deletionTimestamp" in found["metadata"]
     if controller_uid(found) != controller_uid(manifest) or is_going:
-        raise taken
+        raise _taken(manifest)
     return found
+
+
+def _taken(manifest: Manifest) -> NotYet:
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    return NotYet(
+        f"{kind} {name} exists already and belongs to something else: waiting until it is gone",
+        after=NAME_TAKEN_DELAY,
+    )
 
 
 def _is_refusal(error: ApiError) -> bool:

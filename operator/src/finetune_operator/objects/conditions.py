@@ -14,6 +14,10 @@ MAX_MESSAGE = 32768
 """A longer one is refused by the API server, and the whole status with it."""
 
 
+MOST_SENTENCES = 20
+"""Of a message: whoever mends these sees the next ones."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """What a condition is to say now; when it began to is found out by `merge`."""
@@ -22,6 +26,13 @@ class Claim:
     is_true: bool
     reason: str
     message: str
+
+
+def tell_all(sentences: Sequence[str]) -> str:
+    """One message; of very many sentences the first ones, and how many more there are."""
+    more = len(sentences) - MOST_SENTENCES
+    told = list(sentences[:MOST_SENTENCES])
+    return "; ".join(told if more <= 0 else [*told, f"and {more} more"])
 
 
 def find(conditions: Sequence[Condition], type_: str) -> Condition | None:

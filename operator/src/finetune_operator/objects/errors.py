@@ -12,6 +12,7 @@ anything else retried with backoff, logged and counted
 from collections.abc import Sequence
 from datetime import timedelta
 
+from finetune_operator.objects.conditions import tell_all
 from finetune_spec.config import Problem
 
 
@@ -19,7 +20,7 @@ class InvalidSpec(Exception):
     """What the user must change, every problem at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(str(problem) for problem in problems))
+        super().__init__(tell_all([str(problem) for problem in problems]))
         self.problems = tuple(problems)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetune_operator.objects.names import API_VERSION, GROUP
+from finetune_operator.objects.packed import PackedBody, pack
 from finetune_operator.objects.raw import Body
 
 LARGE_BYTES = 32 * 1024
@@ -60,9 +61,9 @@ def outline_of(body: Body) -> dict[str, Any]:
 
 def as_kept(body: Body) -> Body:
     """What is kept of an object as it was answered."""
-    if is_outline(body):
+    if is_outline(body) or isinstance(body, PackedBody):
         return body
-    return outline_of(body) if isinstance(body, LargeBody) else without_managed_fields(body)
+    return outline_of(body) if isinstance(body, LargeBody) else pack(without_managed_fields(body))
 
 
 def without_managed_fields(body: Body) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kopf's handlers: each body is one call. Only this file and `__main__` import kopf.
+"""kopf's handlers: each body is one call. Only this file and `__main__` know kopf.
 
 `on.event` only: remember the object, enqueue the key. kopf stores nothing, retries nothing, posts
 nothing and adds no finalizer.
@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any
 
-import kopf
-
+from finetune_operator.kube import access as api_access
 from finetune_operator.kube.cache import Kind
-from finetune_operator.kube.client import Access, load_access
 from finetune_operator.kube.watch import WatchSession, open_session
 from finetune_operator.objects.names import GROUP, LABEL_JOB, VERSION
+from finetune_operator.runtime.kopf_alone import kopf
 from finetune_operator.runtime.replica import Replica
 from finetune_operator.settings import Settings
 
@@ -25,17 +24,8 @@ def build_registry(replica: Replica, settings: Settings) -> kopf.OperatorRegistr
 
     @kopf.on.login(registry=registry)
     async def log_in(**_: Any) -> "WatchAccess":
-        access = await load_access(settings.kubeconfig)
-        known = kopf.ConnectionInfo(
-            server=access.server,
-            ca_path=access.ca_path,
-            insecure=access.is_insecure,
-            certificate_path=access.certificate_path,
-            private_key_path=access.private_key_path,
-            scheme="Bearer" if access.token else None,
-            token=access.token,
-        )
-        session = open_session(known.as_ssl_context(), known.as_http_headers())
+        access = (await api_access.log_in(settings.kubeconfig)).access
+        session = open_session(access)
         return WatchAccess(server=access.server, access=access, aiohttp_session=session)
 
     @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
@@ -93,7 +83,7 @@ def build_kopf_settings() -> kopf.OperatorSettings:
 class WatchAccess(kopf.AiohttpSession):
     """Equal where the same would be refused again: kopf does not try a login twice."""
 
-    access: Access
+    access: api_access.Access
     aiohttp_session: WatchSession = field(compare=False)
 
 

@@ -13,7 +13,7 @@ from finetune_operator.objects.internal_error import has_internal_error
 from finetune_operator.objects.names import FINETUNE_JOBS, Phase
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
-from finetune_operator.runtime.metric_labels import PHASES, REASONS, label
+from finetune_operator.runtime.metric_labels import NOTE_REASONS, PHASES, REASONS, SEVERITIES, label
 from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.metrics import Sample
 
@@ -88,6 +88,7 @@ def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:
     phases: Counter[tuple[str, ...]] = Counter()
     failures: Counter[tuple[str, ...]] = Counter()
     hours: Counter[tuple[str, ...]] = Counter()
+    notes: Counter[tuple[str, ...]] = Counter()
     for body in bodies:
         namespace, status = body["metadata"]["namespace"], body.get("status", {})
         phases[namespace, label(status.get("phase", Phase.PENDING), PHASES)] += 1
@@ -96,10 +97,15 @@ def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:
             failures[namespace, label(reason, REASONS)] += 1
         for use in ("used", "wasted"):
             hours[namespace, use] += status.get("gpuHours", {}).get(use, 0)
+        for note in status.get("notes", ()):
+            severity = label(note.get("severity"), SEVERITIES)
+            notes[namespace, severity, label(note.get("reason"), NOTE_REASONS)] += 1
     for labels, count in phases.items():
         yield Sample("finetune_jobs", count, labels)
     for labels, count in failures.items():
         yield Sample("finetune_jobs_failed", count, labels)
+    for labels, count in notes.items():
+        yield Sample("finetune_job_notes", count, labels)
     for labels, spent in hours.items():
         yield Sample("finetune_gpu_seconds", spent * 3600, labels)
 

@@ -7,6 +7,7 @@ what is not known here is counted as `Other`.
 
 from collections.abc import Collection
 
+from finetune_contract.notes import NoteReason, Severity
 from finetune_contract.reasons import Reason
 from finetune_operator.objects.names import JobReason, Phase, ScheduleReason
 
@@ -25,6 +26,9 @@ _OF_KUBERNETES = {
 
 REASONS = frozenset({*Reason, *JobReason, *ScheduleReason, *_OF_KUBERNETES, _NONE})
 """Why a job or schedule is as it is."""
+
+NOTE_REASONS = frozenset(NoteReason)
+SEVERITIES = frozenset(Severity)
 
 PHASES = frozenset(Phase)
 

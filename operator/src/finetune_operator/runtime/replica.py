@@ -30,6 +30,7 @@ from finetune_operator.progress.server import ProgressServer, build_app
 from finetune_operator.progress.writer import ProgressWriter
 from finetune_operator.runtime.job_metrics import measure_internal_errors, measure_jobs
 from finetune_operator.runtime.leadership import Clock, Leadership, Timing
+from finetune_operator.runtime.relisting import Relisting
 from finetune_operator.runtime.worker import Worker
 from finetune_operator.settings import Settings
 from finetune_operator.telemetry import metrics
@@ -40,9 +41,6 @@ from finetune_operator.work_queue import WorkQueue
 
 STUCK_AFTER = timedelta(minutes=5)
 """Every request has a timeout far below this: a worker this slow will not come back."""
-
-LISTING_LASTS = timedelta(seconds=5)
-"""So long a watch that begins anew may take to tell of all that there is."""
 
 WARM_UP_PERIOD = timedelta(seconds=2)
 LOOK_FOR_SCHEDULES = timedelta(seconds=10)
@@ -60,7 +58,7 @@ class Replica:
         self._is_warm = False
         self._has_schedules = True
         self._webhook: Webhook | None = None
-        self._was_relisted = asyncio.Event()
+        self._relisting = Relisting()
         self._leadership: Leadership | None = None
         self._gauges = Gauges(self._measure)
         self._is_stopping = False
@@ -126,7 +124,7 @@ class Replica:
 
     def notice_relisting(self) -> None:
         """A watch had to begin anew: of what vanished meanwhile it will never tell."""
-        self._was_relisted.set()
+        self._relisting.note()
 
     def is_healthy(self) -> bool:
         """Whether all parts live; that this gets an answer shows that the event loop does."""
@@ -174,7 +172,7 @@ class Replica:
         worker = Worker(
             self._queue,
             self._cache,
-            KubeCluster(api, self._cache, has_policies=settings.has_network_policies),
+            KubeCluster(api, self._cache, _now, has_policies=settings.has_network_policies),
             settings,
             _now,
             find_model=self._models.find,
@@ -192,9 +190,7 @@ class Replica:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.resync.total_seconds()):
-                    await self._was_relisted.wait()
-                    await asyncio.sleep(LISTING_LASTS.total_seconds())
-            self._was_relisted.clear()
+                    await self._relisting.wait_for_end()
             try:
                 namespaces = self._settings.watch_namespaces
                 for key in await forget_vanished(self._api, self._cache, namespaces):

@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from finetune_operator.job.cluster import JobCluster
+from finetune_operator.job.cluster import FindModel, JobCluster, knows_no_model
+from finetune_operator.job.known_specs import KnownSpecs
 from finetune_operator.job.reconcile import reconcile
-from finetune_operator.job.status.finished import is_finished
 from finetune_operator.kube.cache import ObjectCache
 from finetune_operator.kube.client import ApiError
 from finetune_operator.kube.large import FindWhole, already_whole
-from finetune_operator.kube.model_configs import FindModel, knows_no_model
 from finetune_operator.objects.errors import Conflict, Gone, NotLeading
 from finetune_operator.objects.internal_error import with_internal_error
 from finetune_operator.objects.large import is_outline
@@ -59,6 +58,7 @@ class Worker:
         self._now = now
         self._find_model = find_model
         self._schedules = schedules
+        self._specs = KnownSpecs()
         self._find_whole = find_whole
         self._large = asyncio.Lock()
         """One large object is in memory at a time, and no worker waits for it: others are small."""
@@ -149,7 +149,8 @@ class Worker:
             cluster=self._cluster,
             settings=self._settings,
             now=self._now(),
-            model=None if is_finished(body) else await self._find_model(body),
+            find_model=self._find_model,
+            read=self._specs.read,
         )
 
     async def _reconcile_schedule(self, body: Body) -> Reconciled | None:

@@ -92,6 +92,10 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "finetune_jobs": ("FineTuneJobs by phase.", ("namespace", "phase")),
     "finetune_jobs_failed": ("Failed FineTuneJobs by reason.", ("namespace", "reason")),
+    "finetune_job_notes": (
+        "Notes in the status of FineTuneJobs, such as of rows left out, by severity and reason.",
+        ("namespace", "severity", "reason"),
+    ),
     "finetune_gpu_seconds": (
         "GPU time of the ended attempts of all jobs, as used, and the wasted part of it.",
         ("namespace", "use"),

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from finetune_operator.job.cluster import FindModel, knows_no_model
 from finetune_operator.kube.client import KubeApi
-from finetune_operator.kube.model_configs import FindModel, knows_no_model
 from finetune_operator.objects.names import OPERATOR
 from finetune_operator.settings import Settings
 from finetune_operator.telemetry.logs import say_error

@@ -10,7 +10,7 @@ from aiohttp import web
 from finetune_contract.shallow import parse_json
 from finetune_operator.inbound.bodies import Bodies, BodyGaveWay, BodyTooLarge
 from finetune_operator.inbound.listening import Listener
-from finetune_operator.kube.model_configs import FindModel, knows_no_model
+from finetune_operator.job.cluster import FindModel, knows_no_model
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.settings import Settings
 from finetune_operator.telemetry.logs import say, say_error

@@ -9,7 +9,8 @@ import pytest
 from finetune_contract.outcome import Category
 from finetune_contract.progress import TrainerPhase
 from finetune_operator.job.attempts import Attempt, Result
-from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.decide.next_step import Decision
 from finetune_operator.job.observe.observation import Observed
 from finetune_operator.objects.names import Phase
 from support.factories import NOW, a_failure, a_good_outcome, a_job, an_attempt, seconds

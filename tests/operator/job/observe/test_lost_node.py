@@ -5,7 +5,8 @@ from typing import Any
 
 from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Attempt, Result
-from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.decide.next_step import Decision
 from finetune_operator.job.observe.observation import Observed
 from support.factories import NOW, a_failure, a_job, an_attempt, seconds
 

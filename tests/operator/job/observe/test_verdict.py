@@ -24,6 +24,14 @@ QUOTED = (
     "at index 1"
 )
 
+EVICTED = {"reason": "Evicted", "message": "low on disk"}
+RUNNING = {"containerStatuses": [{"name": "trainer", "state": {"running": {}}}]}
+"""The last that a kubelet said, which can't say any more how it ended."""
+
+
+def with_status(pod: dict[str, Any], **status: str) -> dict[str, Any]:
+    return {**pod, "status": {**pod["status"], **status}}
+
 
 def words(category: Category = Category.INFRASTRUCTURE, **given: Any) -> str:
     return a_bad_outcome(category, **given).to_json()
@@ -94,7 +102,7 @@ def test_outcome_is_believed() -> None:
             id="deleted and too slow",
         ),
         pytest.param(
-            a_pod(phase="Failed", status={"reason": "Evicted", "message": "low on disk"}),
+            a_pod(phase="Failed", status={**EVICTED, **RUNNING}),
             Category.INFRASTRUCTURE,
             "Evicted",
             "low on disk",
@@ -110,6 +118,41 @@ def test_outcome_is_believed() -> None:
     ],
 )
 def test_pod_without_an_outcome(
+    pod: dict[str, Any], category: Category, reason: str, message: str
+) -> None:
+    failure = judge(pod).failure
+
+    assert (failure.category, failure.reason) == (category, reason)
+    assert message in failure.message
+
+
+@pytest.mark.parametrize(
+    ("pod", "category", "reason", "message"),
+    [
+        pytest.param(
+            an_ended_pod(128, reason="StartError", message='exec: "train": not found'),
+            Category.INFRASTRUCTURE,
+            "ContainerStartFailed",
+            'could not be started: exec: "train": not found',
+            id="its program is missing",
+        ),
+        pytest.param(
+            with_status(an_ended_pod(137), reason="DeadlineExceeded", message="Pod was active"),
+            Category.INFRASTRUCTURE,
+            "DeadlineExceeded",
+            "Pod was active",
+            id="the pod had a deadline of its own",
+        ),
+        pytest.param(
+            with_status(an_ended_pod(137), **EVICTED),
+            Category.INFRASTRUCTURE,
+            "Evicted",
+            "low on disk",
+            id="evicted by a kubelet that marks nothing",
+        ),
+    ],
+)
+def test_what_the_kubelet_says_of_a_trainer_without_an_outcome_is_kept(
     pod: dict[str, Any], category: Category, reason: str, message: str
 ) -> None:
     failure = judge(pod).failure

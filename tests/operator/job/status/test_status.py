@@ -7,7 +7,8 @@ import pytest
 
 from finetune_contract.outcome import Category
 from finetune_operator.job.attempts import Result
-from finetune_operator.job.decide.decision import Decision, decide
+from finetune_operator.job.decide.decision import decide
+from finetune_operator.job.decide.next_step import Decision
 from finetune_operator.job.observe.observation import Observed
 from finetune_operator.job.status.finished import (
     acknowledged_status,

@@ -16,8 +16,10 @@ import yaml
 from finetune_contract.outcome import Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
+from finetune_trainer.attempt.completed import telling_what_changed
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
 from finetune_trainer.attempt.output_place import enter_output, push
+from finetune_trainer.attempt.precision import notes_of_precision
 from finetune_trainer.attempt.run_facts import run_facts_of
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.exchange.rank_results import RankResult
@@ -100,7 +102,7 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     require_triton_compiler(run.config, context.environment, on_gpu=context.hardware.has_cuda)
     place = enter_output(run, context)
     if place.completed is not None:
-        return place.completed
+        return telling_what_changed(run, context, place.store, place.completed)
     output, store = place.output, place.store
     hub = open_hub(run, context.environment, context.stop) if context.node == 0 else None
     fetched = _fetch(run, context, store)
@@ -118,7 +120,8 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     if context.node != 0:
         step, total_steps = results[0].step, results[0].total_steps
         return Outcome(step=step, total_steps=total_steps, world_size=run.world.size)
-    results = [_with_notes(results[0], run, context), *results[1:]]
+    base = read_fetched_config(base_model, fetched.paths)
+    results = [_with_notes(results[0], run, context, base), *results[1:]]
     told = _tell(run, context, planned, origins, hub)
     # Not at once: to finish is the shortest way to losing nothing.
     stop = rank_supervision.stop_after_training(context)
@@ -203,8 +206,17 @@ def _tell(
     )
 
 
-def _with_notes(result: RankResult, run: ParsedRun, context: AttemptContext) -> RankResult:
-    """The first rank's result with what is to be known of the GPUs that it trained on."""
+def _with_notes(
+    result: RankResult, run: ParsedRun, context: AttemptContext, base: Mapping[str, Any] | None
+) -> RankResult:
+    """The first rank's result with what is to be known of the GPUs that it trained on, and of what
+    is published."""
+    published = (context.workspace.artifact, context.workspace.merged)
+    result = result.telling(*notes_of_precision(base, published))
+    # A reason may quote a row, and goes where everybody looks.
+    hide = Redaction.of(context.environment, run.config.written).text
+    shown = tuple(replace(note, message=hide(note.message)) for note in result.notes)
+    result = replace(result, notes=shown)
     notes = [*gpu_notes(run.config, context.hardware)]
     if nccl_log.SOCKETS in nccl_log.read_transports(context.workspace.nccl):
         notes.append(nccl_log.OVER_SOCKETS)

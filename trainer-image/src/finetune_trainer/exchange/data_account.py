@@ -6,11 +6,12 @@ Measured by a rank, written to `workspace.data_account`, published as `report/da
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from finetune_contract.codec import read
+from finetune_contract.notes import Note, NoteReason, info, warning
 
 MOST_BUCKETS = 32
 _ROUND = (1, 2, 5)
@@ -61,6 +62,8 @@ class SplitAccount:
     missing value."""
     truncated: int | None = None
     """Rows that were cut at max_length."""
+    answers_cut: int | None = None
+    """Rows among them that lose a part of what counts for the loss."""
     tokens_cut: int | None = None
     tokens: int | None = None
     """What one epoch consists of, after dropping and cutting."""
@@ -130,6 +133,33 @@ def warnings_of(name: str, account: SplitAccount, max_length: int | None) -> tup
             f"{account.lengths.maximum if account.lengths else 'more'}"
         )
     return tuple(warnings)
+
+
+def notes_of(name: str, account: SplitAccount, max_length: int | None) -> Iterator[Note]:
+    """The same, for those who read no log: one note about rows left out, one about those cut."""
+    if count := account.rows_dropped:
+        reasons = ", ".join(
+            f"{reason} ({rows})" for reason, rows in account.dropped.items() if rows
+        )
+        yield warning(
+            NoteReason.ROWS_LEFT_OUT,
+            f"{count} of {account.rows} rows of {name} are left out: {reasons}",
+        )
+    if account.rows is None:
+        yield info(NoteReason.NOT_KNOWN, f"rows of {name} that are left out or cut are not counted")
+    if account.answers_cut:
+        yield warning(
+            NoteReason.ANSWERS_CUT,
+            f"{account.answers_cut} of {account.rows_used} rows of {name} lose the end of what is "
+            f"learnt from them: they are longer than max_length ({max_length}); the longest row "
+            f"has {account.lengths.maximum if account.lengths else 'more'} tokens",
+        )
+    elif account.truncated:
+        yield info(
+            NoteReason.ROWS_CUT,
+            f"{account.truncated} of {account.rows_used} rows of {name} are cut at max_length "
+            f"({max_length}): nothing that counts for the loss is lost",
+        )
 
 
 def measure_lengths(lengths: Sequence[int], counts: Sequence[int]) -> Lengths | None:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from finetune_contract.codec import document_of, read
+from finetune_contract.notes import Note
 from finetune_contract.outcome import Failure
 from finetune_contract.reasons import Reason
 
@@ -50,6 +51,12 @@ class RankResult:
     """What killed it, where the supervisor knows: a killed rank says nothing itself."""
     note: str = ""
     """What is to be known of a success, such as that it stopped early."""
+    notes: tuple[Note, ...] = ()
+    """What its user should know besides, such as rows that were left out."""
+
+    def telling(self, *notes: Note) -> "RankResult":
+        """The same with these notes after its own."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def noting(self, *notes: str) -> "RankResult":
         """The same with these notes after its own; empty ones add nothing."""
@@ -58,6 +65,8 @@ class RankResult:
     def to_json(self) -> str:
         document = document_of(self)
         del document["signal"]
+        if not self.notes:
+            del document["notes"]
         return json.dumps(document)
 
     @classmethod

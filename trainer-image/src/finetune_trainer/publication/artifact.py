@@ -16,6 +16,7 @@ from finetune_contract import layout
 from finetune_contract.answers import Answer, parse_answers
 from finetune_contract.codec import document_of
 from finetune_contract.documents import InvalidDocument, parse_object
+from finetune_contract.notes import bounded, parse_notes
 from finetune_contract.outcome import Artifact, Outcome
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
@@ -201,6 +202,7 @@ def _story(run: ParsedRun, workspace: Workspace, result: RankResult, run_facts: 
         trains_token_rows=bool(_adapter_config(workspace).get("trainable_token_indices")),
         account=_read_account(workspace),
         note=result.note,
+        notes=bounded(result.notes),
         run_facts=run_facts,
     )
 
@@ -259,6 +261,7 @@ def _facts(run: ParsedRun, story: Story, result: RankResult, kind: str) -> Mappi
             "verified": result.verified,
             "figures": dict(result.figures),
             "note": result.note,
+            "notes": [note.to_document() for note in bounded(result.notes)],
         },
     }
 
@@ -278,6 +281,7 @@ def _outcome(store: Store, manifest: ArtifactManifest) -> Outcome:
         figures=result["figures"],
         # Of runs that were published before there were notes.
         note=result.get("note", ""),
+        notes=parse_notes(result.get("notes", ())),
     )
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 from transformers import AutoProcessor
 
+from finetune_contract.notes import Note
 from finetune_trainer.failures.errors import Stage
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.chat import is_chat
 from finetune_trainer.ranks.chat.ends import settle_ending
 from finetune_trainer.ranks.chat.template import settle_template
 from finetune_trainer.ranks.classifying import classifying
+from finetune_trainer.ranks.data import effects
 from finetune_trainer.ranks.data.preparation import AccountingTrainer
 from finetune_trainer.ranks.evaluation.judging import JudgingTrainer
 from finetune_trainer.ranks.model import adapter, freezing, recomputation, tokens
@@ -27,6 +29,8 @@ class Trainer(JudgingTrainer, AccountingTrainer, WatchedTrainer, ResumableTraine
 
     is_chat = False
     """Whether it learns from conversations."""
+    notes: tuple[Note, ...] = ()
+    """What its user should know of the model that was loaded, and of keys without effect."""
 
     def create_optimizer(self, *options: Any, **named: Any) -> Any:
         """As the config says, so that what does not fit is the config's mistake."""
@@ -58,6 +62,8 @@ def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> Trainer:
     row: Mapping[str, Any] = next(iter(train), {})
     settle_template(processor, training, row, tuning.added_tokens or ())
     model = load_model(arguments)
+    # Here, and not later: PEFT puts another model around it.
+    loading_notes = model.loading_notes
     added = tokens.add_tokens(model, processor, tuning.added_tokens or ())
     if arguments.model.use_peft and tokens.clones_template(training) and freezing.is_tied(model):
         added += tokens.clone_template(model, processor, training)
@@ -74,6 +80,7 @@ def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> Trainer:
     )
     adapter.fit_token_rows(trainer.model, is_sharded=bool(training.fsdp))
     trainer.is_chat = is_chat(row)
+    trainer.notes = (*loading_notes, *effects.notes_of(row, arguments, is_chat=trainer.is_chat))
     settle_ending(trainer, is_chat=trainer.is_chat)
     return trainer
 

@@ -103,6 +103,7 @@ def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult
     figures = ending.figures | accounting.figures_of(setup.account, arguments) | _peak_memory()
     result = RankResult(rank=rank, time=0, ending=RankEnding.FINISHED, figures=figures, **steps)
     result = result.noting(ending.note, fates.note_of(movement))
+    result = result.telling(*accounting.notes(setup.account, arguments), *trainer.notes)
     end_trackers()
     # Its memory is wanted for the model that is loaded from what was saved. Not `trainer.end()`
     # before: of a process group that is taken down the last owner would be the trainer, whose end
@@ -147,6 +148,7 @@ def set_up(
         account = accounting.account_for(trainer.accounts, data.dropped, arguments)
         if trainer.is_world_process_zero():
             accounting.tell(account, workspace)
+        accounting.require_rows_enough(account, arguments)
         # The supervisor tells of progress: a record per step would fill a pod's log.
         trainer.remove_callback(PrinterCallback)
         for callback in (

@@ -67,7 +67,7 @@ def open_cloud_store(uri: str, environment: Mapping[str, str]) -> "CloudStore":
         "connect_timeout": "5s",
         "allow_http": endpoint_of(parts.scheme, environment).startswith("http://"),
     }
-    config = _s3_config(environment) if parts.scheme == "s3" else {}
+    config: Any = _s3_config(environment) if parts.scheme == "s3" else {}
     bucket_uri = f"{parts.scheme}://{parts.netloc}"
     try:
         bucket, asked_once = (

@@ -94,6 +94,7 @@ RANGES: Mapping[str, Range] = {
     "lora_dropout": Range(words="at least 0 and below 1", minimum=0, below=1),
     "lora_r": AT_LEAST_ONE,
     "max_length": Range(words="at least 1, or null for no limit", minimum=1),
+    "max_rows_left_out": Range(words="a share of the rows from 0 to 1", minimum=0, maximum=1),
     "neftune_noise_alpha": NOT_NEGATIVE,
     "num_eval_samples": NOT_NEGATIVE,
     "num_layers_unfrozen": AT_LEAST_ONE,

@@ -4,24 +4,33 @@
 A new behaviour is one rule, one entry, one test table.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from finetune_contract.outcome import Category, Failure
+from finetune_contract.outcome import Category
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
-from finetune_operator.job.attempts import Result, count_failed, next_start
+from finetune_operator.job.attempts import (
+    Result,
+    count_failed,
+    next_start,
+)
 from finetune_operator.job.decide.adjustments import adjustments_for_next, ran_out_of_memory
+from finetune_operator.job.decide.giving_up import (
+    when_interrupted_in_vain,
+    when_refused_for_too_long,
+    when_time_is_up,
+)
+from finetune_operator.job.decide.next_step import Decision, joined
+from finetune_operator.job.decide.release import release_time
 from finetune_operator.job.decide.stops import (
-    active_deadline,
-    deadline_exceeded,
     find_next_stop,
     find_stop,
 )
 from finetune_operator.job.observe.observation import Observed
+from finetune_operator.job.observe.waiting import WaitsOn
 from finetune_operator.job.spec import FineTuneJob
+from finetune_operator.objects.conditions import tell_all
 from finetune_operator.objects.names import JobReason, Phase
 from finetune_operator.objects.times import render_time
 
@@ -43,34 +52,28 @@ REPAIR = timedelta(seconds=20)
 LONGEST_REPAIR_PERIOD = timedelta(minutes=5)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What a job is said to be doing, and what is done about it."""
-
-    phase: Phase
-    reason: str
-    message: str
-    attempt_to_start: int | None = None
-    adjustments: Mapping[str, Any] = field(default_factory=dict)
-    """What that attempt sets otherwise than the config."""
-    failure: Failure | None = None
-    """Why the job has failed for good."""
-    stop: Failure | None = None
-    """Why the attempt under way is to end: recorded now, carried out in the next pass."""
-    job_to_delete: str | None = None
-    """The Job of an attempt that is to end, whose reason is recorded."""
-    is_repaired: bool = False
-    """Whether what the pods need is made again, where it is missing."""
-    check_again_in: timedelta | None = None
-    """When something is due that no event will tell of."""
-
-
 def decide(job: FineTuneJob, observed: Observed, now: datetime) -> Decision:
     """The first rule that has something to say; asked again when time alone is a reason to stop."""
     found = (decision for rule in RULES if (decision := rule(job, observed, now)) is not None)
-    decision, due = next(found), find_next_stop(job, observed, now)
-    is_over = decision.phase in FINISHED
-    if due is None or is_over or decision.check_again_in == timedelta():
+    decision = next(found)
+    if decision.phase in FINISHED or decision.check_again_in == timedelta():
+        return decision
+    return _not_later(
+        _with_release(decision, observed, now), find_next_stop(job, observed, now), now
+    )
+
+
+def _with_release(decision: Decision, observed: Observed, now: datetime) -> Decision:
+    """With the end of a Job whose attempt has ended, and whose pods still hold GPUs."""
+    if observed.held is None or decision.job_to_delete is not None:
+        return decision
+    if now < (due := release_time(observed.held)):
+        return _not_later(decision, due, now)
+    return replace(decision, job_to_delete=observed.held.job_name)
+
+
+def _not_later(decision: Decision, due: datetime | None, now: datetime) -> Decision:
+    if due is None:
         return decision
     wait = due - now
     return replace(decision, check_again_in=min(decision.check_again_in or wait, wait))
@@ -123,7 +126,7 @@ def when_rejected(job: FineTuneJob, observed: Observed, now: datetime) -> Decisi
     return Decision(
         phase=_phase_of_running(job, observed) if observed.running else Phase.PENDING,
         reason=JobReason.INVALID_SPEC,
-        message="; ".join(job.mistakes),
+        message=tell_all(job.mistakes),
     )
 
 
@@ -135,7 +138,9 @@ def when_succeeded(job: FineTuneJob, observed: Observed, now: datetime) -> Decis
     return Decision(
         phase=Phase.SUCCEEDED,
         reason=JobReason.SUCCEEDED,
-        message=f"attempt {newest.number} finished the run{note and f': {note}'}",
+        message=joined(
+            f"attempt {newest.number} finished the run{note and f': {note}'}", observed.companions
+        ),
     )
 
 
@@ -154,21 +159,7 @@ def when_failed_for_good(job: FineTuneJob, observed: Observed, now: datetime) ->
     return Decision(
         phase=Phase.FAILED,
         reason=failure.reason,
-        message=f"{failure.message}{tried}{remedy}",
-        failure=failure,
-    )
-
-
-def when_time_is_up(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
-    """Between two attempts; one that runs is ended first."""
-    deadline = active_deadline(job, observed)
-    if observed.running is not None or deadline is None or now < deadline:
-        return None
-    failure = deadline_exceeded(job)
-    return Decision(
-        phase=Phase.FAILED,
-        reason=failure.reason,
-        message=f"{failure.message}. Remedy: {failure.remedy}",
+        message=joined(f"{failure.message}{tried}{remedy}", observed.companions),
         failure=failure,
     )
 
@@ -191,12 +182,15 @@ def when_retry_is_not_due(job: FineTuneJob, observed: Observed, now: datetime) -
         return None
     failure = newest.failure or UNEXPLAINED
     ended = "was interrupted" if newest.result is Result.INTERRUPTED else "failed"
+    if newest.never_started:
+        ended = "did not start"
     return Decision(
         phase=Phase.RETRYING,
         reason=failure.reason,
-        message=(
+        message=joined(
             f"attempt {newest.number} {ended} ({failure.message}); "
-            f"attempt {newest.number + 1} starts at {render_time(start)}"
+            f"attempt {newest.number + 1} starts at {render_time(start)}",
+            observed.companions,
         ),
         check_again_in=start - now,
     )
@@ -206,7 +200,10 @@ def when_old_pods_linger(job: FineTuneJob, observed: Observed, now: datetime) ->
     """Two trainers at a time would write checkpoints of the same run."""
     if not observed.lingering_pods or observed.running is not None:
         return None
-    waiting = f"waiting for earlier pods to save and end: {', '.join(observed.lingering_pods)}"
+    waiting = joined(
+        f"waiting for earlier pods to save and end: {', '.join(observed.lingering_pods)}",
+        observed.companions,
+    )
     return Decision(
         phase=Phase.PENDING if observed.newest is None else Phase.RETRYING,
         reason=JobReason.NODE_NOT_READY if observed.silent_nodes else JobReason.WAITING,
@@ -257,12 +254,14 @@ def when_pods_do_not_run(job: FineTuneJob, observed: Observed, now: datetime) ->
     if observed.started_pods >= job.resources.nodes:
         return None
     since = observed.waiting_since
+    is_long = since is not None and now >= since + REPAIR
+    may_lack_ours = observed.waits_on is WaitsOn.MISSING_VOLUME
     return Decision(
         phase=Phase.STARTING,
         reason=JobReason.PODS_NOT_RUNNING,
-        message=observed.waiting_for or _count_pods(observed.started_pods, job),
+        message=observed.waiting_for or _tell_standing(job, observed, is_long),
         # A Service or ConfigMap that somebody deleted: no pod starts without.
-        is_repaired=not observed.waiting_for and since is not None and now >= since + REPAIR,
+        is_repaired=is_long and (not observed.waiting_for or may_lack_ours),
         # Seldom and more seldom: thousands of jobs may wait for hours.
         check_again_in=(
             None if since is None else min(max(REPAIR, now - since), LONGEST_REPAIR_PERIOD)
@@ -326,6 +325,14 @@ def _with_silence(message: str, observed: Observed) -> str:
     return f"{message}; {told}" if message else told
 
 
+def _tell_standing(job: FineTuneJob, observed: Observed, is_long: bool) -> str:
+    """How far pods have got is of interest only where they take long."""
+    last = observed.running.interruptions[-1:] if observed.running is not None else ()
+    interrupted = "; ".join(f"pod {it.pod} was interrupted by {it.words}" for it in last)
+    counted = joined(_count_pods(observed.started_pods, job), interrupted)
+    return joined(counted, observed.standing if is_long else "")
+
+
 def _count_pods(started: int, job: FineTuneJob) -> str:
     return f"{started} of {job.resources.nodes} pods run"
 
@@ -337,6 +344,8 @@ RULES = (
     when_rejected,
     when_succeeded,
     when_failed_for_good,
+    when_interrupted_in_vain,
+    when_refused_for_too_long,
     when_time_is_up,
     when_suspended,
     when_retry_is_not_due,

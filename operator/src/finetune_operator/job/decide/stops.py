@@ -10,7 +10,10 @@ from datetime import datetime
 
 from finetune_contract.outcome import Failure
 from finetune_contract.reasons import Reason
+from finetune_operator.job.attempts import interruptions_at_end
+from finetune_operator.job.interruptions import judge_in_vain
 from finetune_operator.job.observe.observation import Observed
+from finetune_operator.job.observe.waiting import WaitsOn
 from finetune_operator.job.spec import FineTuneJob
 from finetune_spec.quantities import render_duration
 
@@ -77,13 +80,27 @@ def when_pods_did_not_start(job: FineTuneJob, observed: Observed, now: datetime)
     deadline = start_deadline(job, observed)
     if job.start_deadline is None or deadline is None or now < deadline:
         return None
-    words = observed.waiting_for or "no pod was made: see the events of its Job"
+    words = observed.waiting_for or observed.standing or "nobody says why"
+    return not_started(job, words, observed.started_pods, observed.waits_on)
+
+
+def not_started(job: FineTuneJob, words: str, started: int, waits_on: WaitsOn) -> Failure:
+    limit = job.start_deadline
+    allowed = "" if limit is None else render_duration(limit.total_seconds())
     return Reason.PODS_NOT_STARTED.failure(
-        f"{observed.started_pods} of {job.resources.nodes} pods ran after "
-        f"{render_duration(job.start_deadline.total_seconds())}: {words}",
-        "ask for less, let a queue hold the job back until there is room, or raise "
-        "spec.startDeadlineSeconds",
+        f"{started} of {job.resources.nodes} pods ran after {allowed}: {words}",
+        waits_on.remedy,
+        category=waits_on.category,
     )
+
+
+def when_interrupted_again_and_again(
+    job: FineTuneJob, observed: Observed, now: datetime
+) -> Failure | None:
+    running = observed.running
+    if running is None or not running.interruptions:
+        return None
+    return judge_in_vain(interruptions_at_end(observed.attempts))
 
 
 STOPS: tuple[Stop, ...] = (
@@ -91,4 +108,5 @@ STOPS: tuple[Stop, ...] = (
     when_job_is_suspended,
     when_deadline_has_passed,
     when_pods_did_not_start,
+    when_interrupted_again_and_again,
 )

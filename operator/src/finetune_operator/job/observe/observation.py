@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """observe: what the children show, on top of what the status remembers. No I/O here.
 
-The last place where raw children are read, with `verdict`, which explains failures for it.
+The last place where raw children are read, with `attempt_end`, which ends attempts for it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from finetune_contract.documents import InvalidDocument, parse_object
-from finetune_contract.outcome import Category, Failure, Outcome
+from finetune_contract.outcome import Outcome
 from finetune_contract.progress import TrainerPhase
-from finetune_contract.reasons import Reason
-from finetune_operator.job.attempts import Attempt, Result, began_at, parse_attempts
+from finetune_operator.job.attempts import Attempt, began_at, parse_attempts, refused_since
 from finetune_operator.job.definitions import is_same_definition
+from finetune_operator.job.observe.attempt_end import bring_up_to_date
+from finetune_operator.job.observe.containers import has_trainer_started, tell_companions
+from finetune_operator.job.observe.endings import is_over
+from finetune_operator.job.observe.interrupted_pods import with_interruptions
 from finetune_operator.job.observe.pods import (
     controller_uid,
     current_pods,
     find_lingering,
     find_silent_nodes,
-    find_wait,
-    find_waiting_words,
-    first_start,
     pods_of,
-    start_time,
+    waiting_since,
 )
 from finetune_operator.job.observe.queueing import (
     NO_WORDS,
@@ -32,9 +32,8 @@ from finetune_operator.job.observe.queueing import (
     find_queue,
     find_queue_words,
 )
-from finetune_operator.job.observe.verdict import find_outcome, has_ended, judge_failure
-from finetune_operator.job.spec import FineTuneJob, is_accepted
-from finetune_operator.objects import conditions
+from finetune_operator.job.observe.waiting import PodWords, WaitsOn, find_wait
+from finetune_operator.job.spec import FineTuneJob, is_accepted_as
 from finetune_operator.objects.names import (
     ANNOTATION_ADJUSTMENTS,
     ANNOTATION_DEFINITION,
@@ -43,9 +42,6 @@ from finetune_operator.objects.names import (
 )
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
-
-MAX_MESSAGE = 1024
-"""Longer words of a failure are cut: they are in the status twice, and in events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +54,17 @@ class Children:
     """What Kueue keeps of the newest Job while that is suspended."""
     complaint: str = ""
     """Why the Job controller could not make the pods of the newest Job, in its words."""
+    pod_events: PodWords = field(default_factory=dict)
+    """What Events say of pods that do not start without a word in their status."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A Job that goes on although its attempt is recorded as ended: others keep its pods."""
+
+    job_name: str
+    since: datetime
+    """When the attempt ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +98,16 @@ class Observed:
     """How many pods of the running attempt have got as far as running."""
     waiting_for: str = ""
     """Why a pod of the running attempt does not run, in the words of whoever is to start it."""
+    waits_on: WaitsOn = WaitsOn.NOTHING
+    """Whose turn it is meanwhile."""
+    standing: str = ""
+    """How far a pod that does not run yet has got, where nobody complains."""
     silent_nodes: str = ""
     """Which nodes with pods that have not ended do not answer any more."""
+    companions: str = ""
+    """What other containers did where the newest attempt's trainer has ended."""
+    held: Held | None = None
+    """The Job of an ended attempt that still has pods."""
     lingering_pods: tuple[str, ...] = ()
     """Pods of ended attempts, or of an earlier job of this name, that still run."""
 
@@ -114,7 +129,7 @@ class Observed:
 
 def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> Observed:
     """Attempts that are recorded as ended stay as they are; the others as their children show."""
-    accepted, status = is_accepted(body), body.get("status", {})
+    status = body.get("status", {})
     progress = status.get("progress", {})
     own_jobs = {
         found["metadata"]["name"]: found
@@ -126,11 +141,15 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     for known in _known_attempts(status, own_jobs, job.definition):
         # Not only the newest: a crash may have come between its start and the record of the last.
         training_job = own_jobs.get(known.name)
-        seen, outcome = _bring_up_to_date(known, training_job, children.pods, now)
+        seen, outcome = bring_up_to_date(known, training_job, children.pods, now)
         if seen.gpus is None and seen.definition == job.definition:
             # Its record was never written (a crash), nor was that of an older operator.
             seen = replace(seen, gpus=job.resources.gpus)
-        attempts.append(_with_progress(seen, progress, outcome))
+        seen = _with_progress(seen, progress, outcome)
+        if known.end is None:
+            own = [] if training_job is None else pods_of(training_job, children.pods)
+            seen = with_interruptions(seen, training_job, own, progress)
+        attempts.append(seen)
     last = attempts[-1] if attempts else None
     is_running = last is not None and last.end is None
     current_job = own_jobs.get(last.name) if last is not None and is_running else None
@@ -138,11 +157,17 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     # The time that a further attempt waits for its first turn is the job's own.
     was_admitted = last is not None and last.admitted is not None
     wanted = current_pods(current_job, children.pods)
+    waits_since = waiting_since(
+        current_job, wanted, has_run=last is not None and last.pods_started is not None
+    )
+    parallelism = current_job["spec"].get("parallelism", 1) if current_job and waits_since else 0
+    missing = max(0, parallelism - len(wanted))
+    wait = find_wait(wanted, missing, children.complaint, children.pod_events)
     told = _with_steps_lost(attempts)
     other = [told.index(it) for it in told if it.definition not in ("", job.definition)]
     changed = max(other, default=-1) + 1
     return Observed(
-        is_accepted=accepted,
+        is_accepted=not job.is_rejected and is_accepted_as(status, job.definition),
         attempts=tuple(told[changed:]),
         earlier=tuple(told[:changed]),
         started=None if is_held and was_admitted else _started(status, told[changed:]),
@@ -152,16 +177,35 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
         queue=find_queue(current_job),
         queue_words=find_queue_words(children.workload),
         is_going=bool(current_job and "deletionTimestamp" in current_job["metadata"]),
-        waiting_since=find_wait(
-            current_job, wanted, has_run=last is not None and last.pods_started is not None
-        ),
-        started_pods=sum(
-            pod.get("status", {}).get("phase", "Pending") != "Pending" for pod in wanted
-        ),
-        waiting_for=find_waiting_words(wanted, children.complaint),
+        waiting_since=waits_since and (refused_since(attempts[:-1]) or waits_since),
+        started_pods=sum(map(has_trainer_started, wanted)),
+        waiting_for=wait.complaint,
+        waits_on=wait.on,
+        standing=wait.standing,
         silent_nodes=find_silent_nodes(children.pods),
+        companions="" if is_running else _companions_of(last, own_jobs, children.pods),
+        held=find_held(parse_attempts(status), children.training_jobs, job.uid),
         lingering_pods=find_lingering(children.pods, current_job),
     )
+
+
+def find_held(attempts: Sequence[Attempt], jobs: Sequence[Body], owner: str) -> Held | None:
+    """By what is recorded: a Job is ended only when nobody can forget how its attempt ended."""
+    ended = {it.name: it.end for it in attempts if it.end is not None}
+    for found in jobs:
+        metadata = found["metadata"]
+        end = ended.get(metadata["name"])
+        is_done = is_over(found) or "deletionTimestamp" in metadata
+        if end is not None and not is_done and controller_uid(found) == owner:
+            return Held(job_name=metadata["name"], since=end)
+    return None
+
+
+def _companions_of(
+    attempt: Attempt | None, own_jobs: Mapping[str, Body], pods: Sequence[Body]
+) -> str:
+    found = None if attempt is None else own_jobs.get(attempt.name)
+    return "" if found is None else tell_companions(pods_of(found, pods))
 
 
 def _started(status: Body, attempts: Sequence[Attempt]) -> datetime | None:
@@ -208,74 +252,6 @@ def _adjustments_of(annotations: Mapping[str, str]) -> Mapping[str, Any]:
         return {}
 
 
-def _bring_up_to_date(
-    attempt: Attempt, training_job: Body | None, all_pods: Sequence[Body], now: datetime
-) -> tuple[Attempt, Outcome | None]:
-    if attempt.end is not None:
-        return attempt, None
-    if training_job is None:
-        return _failed(attempt, _why_deleted(attempt), now), None
-    pods = pods_of(training_job, all_pods)
-    attempt = replace(
-        attempt,
-        admitted=start_time(training_job) or attempt.admitted,
-        # A pod that was replaced may be gone by now.
-        pods_started=attempt.pods_started or first_start(pods),
-    )
-    found = training_job.get("status", {}).get("conditions", ())
-    is_going = "deletionTimestamp" in training_job["metadata"]
-    if conditions.is_true(found, "Complete"):
-        return _succeeded(attempt, _condition_time(found, "Complete")), find_outcome(pods)
-    if conditions.is_true(found, "Failed"):
-        end, verdict = _condition_time(found, "Failed"), judge_failure(training_job, pods)
-        failure = attempt.failure if attempt.is_stopping else None
-    elif is_going and pods and all(map(has_ended, pods)):
-        # While its pods are waited for, they can still be read.
-        if (outcome := find_outcome(pods)) is not None:
-            return _succeeded(attempt, now), outcome
-        end, verdict, failure = now, judge_failure(training_job, pods), _why_deleted(attempt)
-    else:
-        return attempt, None
-    ended = _failed(attempt, failure or verdict.failure, end)
-    if verdict.outcome is not None:
-        lost = max(0, verdict.outcome.step - verdict.outcome.checkpoint_step)
-        ended = replace(ended, steps_lost=lost)
-    return replace(ended, exit_code=verdict.exit_code), verdict.outcome
-
-
-def _succeeded(attempt: Attempt, end: datetime) -> Attempt:
-    """Also one that was to be stopped and was done before that."""
-    return replace(
-        attempt,
-        end=end,
-        result=Result.SUCCEEDED,
-        exit_code=0,
-        steps_lost=0,
-        failure=None,
-        is_stopping=False,
-    )
-
-
-def _failed(attempt: Attempt, failure: Failure, end: datetime) -> Attempt:
-    is_interruption = failure.category is Category.INTERRUPTION
-    return replace(
-        attempt,
-        end=end,
-        result=Result.INTERRUPTED if is_interruption else Result.FAILED,
-        failure=replace(failure, message=failure.message[:MAX_MESSAGE]),
-        is_stopping=False,
-    )
-
-
-def _why_deleted(attempt: Attempt) -> Failure:
-    """By us, for the reason that was recorded before; or by somebody else."""
-    if attempt.is_stopping and attempt.failure is not None:
-        return attempt.failure
-    return Reason.TRAINING_JOB_DELETED.failure(
-        f"Job {attempt.name} was deleted", "delete the FineTuneJob, not its Job, to end the run"
-    )
-
-
 def _with_progress(
     attempt: Attempt, progress: Mapping[str, Any], outcome: Outcome | None
 ) -> Attempt:
@@ -307,7 +283,3 @@ def _with_steps_lost(attempts: Sequence[Attempt]) -> list[Attempt]:
 def _trainer_phase(progress: Mapping[str, Any], newest: Attempt | None) -> TrainerPhase | None:
     is_of_newest = newest is not None and progress.get("attempt") == newest.number
     return TrainerPhase.named(progress.get("phase")) if is_of_newest else None
-
-
-def _condition_time(found: Sequence[Body], type_: str) -> datetime:
-    return parse_time(conditions.require(found, type_)["lastTransitionTime"])

@@ -4,8 +4,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from finetune_operator.job.observe.policy_hints import hint_for
-from finetune_operator.job.observe.verdict import has_ended, is_to_be_replaced
+from finetune_operator.job.observe.endings import has_ended, is_to_be_replaced
+from finetune_operator.job.observe.lost_pods import was_rejected
+from finetune_operator.job.observe.waiting import is_waiting
 from finetune_operator.objects import conditions
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
@@ -44,19 +45,21 @@ def start_time(training_job: Body) -> datetime | None:
 
 
 def first_start(pods: Sequence[Body]) -> datetime | None:
-    """When the first of these pods started on its node."""
-    starts = [pod.get("status", {}).get("startTime") for pod in pods]
+    """When the first of these pods started on its node; one that the node refused did not."""
+    starts = [pod.get("status", {}).get("startTime") for pod in pods if not was_rejected(pod)]
     return min((parse_time(start) for start in starts if start), default=None)
 
 
-def find_wait(training_job: Body | None, pods: Sequence[Body], *, has_run: bool) -> datetime | None:
+def waiting_since(
+    training_job: Body | None, pods: Sequence[Body], *, has_run: bool
+) -> datetime | None:
     """Since when a pod is wanted that does not run yet, or was not even made (a quota).
 
     Nobody knows since when one is missing that is to replace another, which a single node's may.
     """
     if training_job is None or training_job["spec"].get("suspend"):
         return None
-    waiting = [pod for pod in pods if pod.get("status", {}).get("phase", "Pending") == "Pending"]
+    waiting = [pod for pod in pods if is_waiting(pod)]
     if waiting:
         return min(parse_time(pod["metadata"]["creationTimestamp"]) for pod in waiting)
     is_short = len(pods) < training_job["spec"].get("parallelism", 1)
@@ -71,11 +74,24 @@ def find_lingering(pods: Sequence[Body], training_job: Body | None) -> tuple[str
     return tuple(sorted(pod["metadata"]["name"] for pod in lingering))
 
 
+_IS_ENDING = ("FailureTarget", "SuccessCriteriaMet")
+"""Conditions of a Job that makes no more pods, and waits for those that it has to end."""
+
+
 def lacks_pods(training_job: Body) -> bool:
-    """Whether fewer pods were made than a Job that was let start asks for."""
+    """Whether fewer pods were made than a Job that was let start asks for.
+
+    Those that end count as made: until they have, nobody tries to make others.
+    """
     status = training_job.get("status", {})
-    made = status.get("active", 0) + status.get("succeeded", 0)
-    return "startTime" in status and made < training_job["spec"].get("parallelism", 1)
+    found = status.get("conditions", ())
+    is_ending = any(conditions.is_true(found, type_) for type_ in _IS_ENDING)
+    if "startTime" not in status or is_ending or "deletionTimestamp" in training_job["metadata"]:
+        return False
+    uncounted = status.get("uncountedTerminatedPods") or {}
+    made = sum(status.get(count) or 0 for count in ("active", "succeeded", "terminating"))
+    made += sum(len(uncounted.get(result) or ()) for result in ("succeeded", "failed"))
+    return bool(made < training_job["spec"].get("parallelism", 1))
 
 
 def find_silent_nodes(pods: Sequence[Body]) -> str:
@@ -92,23 +108,6 @@ def _is_on_silent_node(pod: Body) -> bool:
     """The node controller marks the pod as not ready; a kubelet would do so for its containers."""
     found = pod.get("status", {}).get("conditions", ())
     ready = conditions.find(found, "Ready") or {}
-    is_gated = bool(pod.get("spec", {}).get("readinessGates"))
     is_marked = ready.get("status") == "False" and conditions.is_true(found, "ContainersReady")
-    return is_marked and not is_gated
-
-
-def find_waiting_words(pods: Sequence[Body], complaint: str) -> str:
-    """The first complaint about a pod, in the words of whoever is to start it, or to make it."""
-    for pod in pods:
-        status = pod.get("status", {})
-        scheduled = conditions.find(status.get("conditions", ()), "PodScheduled")
-        if scheduled and scheduled.get("status") == "False" and scheduled.get("message"):
-            return f"pod {pod['metadata']['name']} is not scheduled: {scheduled['message']}"
-        for container in status.get("containerStatuses", ()):
-            waiting = container.get("state", {}).get("waiting", {})
-            if waiting.get("message"):
-                return (
-                    f"pod {pod['metadata']['name']} does not start: "
-                    f"{waiting.get('reason')}: {waiting['message']}"
-                )
-    return f"a pod could not be made: {complaint}{hint_for(complaint)}" if complaint else ""
+    # A gate would explain it as well.
+    return is_marked and not pod.get("spec", {}).get("readinessGates")

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why an attempt did not succeed: from its pods' last words and its Job's condition. No I/O here.
+"""Whether an attempt has ended, how, and why: from its pods' last words, then from its Job. No I/O.
 
-Precedence, from the best witness to the poorest:
+The trainer's own end decides. It succeeded where every node's trainer ended well, or one of them
+left the outcome of a published artifact, whatever became of other containers and of the Job. Why it
+failed is told by, from the best witness to the poorest:
 
 1. an outcome that names the rank that failed, unless that only lost a peer (earliest of several);
-2. of the other pods that ended badly the earliest: its outcome where it left one, else how its
+2. of the other trainers that ended badly the earliest: its outcome where it left one, else how its
    container ended. Times are in seconds; within one, a pod without an outcome goes first, since a
-   killed trainer says nothing, and one that lost a peer goes last;
-3. a pod that failed before its container could end (evicted, its node lost);
+   killed trainer says nothing, and one that lost a peer goes last. Where all of them were only
+   asked to stop, what comes next is heard first: it is why they were;
+3. a pod that failed without an end of its trainer (refused, an init container, its node lost);
 4. the exit code that the Job's Failed condition quotes, when all pods are gone;
 5. the Job's Failed condition itself.
 
@@ -19,21 +22,32 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import (
     Category,
-    ExitCode,
     Failure,
     Outcome,
     category_of_exit_code,
 )
 from finetune_contract.reasons import Reason
+from finetune_operator.job.observe.containers import has_anything_run, has_trainer_started
+from finetune_operator.job.observe.endings import (
+    Ending,
+    find_ending,
+    has_ended,
+    is_kept,
+    is_over,
+    is_to_be_replaced,
+    who_stopped,
+)
+from finetune_operator.job.observe.lost_pods import judge_lost_pod
 from finetune_operator.objects.conditions import find, is_true
-from finetune_operator.objects.names import CONTAINER
 from finetune_operator.objects.raw import Body
 
 # The Job controller's words: "Container trainer for pod ns/name failed with exit code 64 matching".
 _QUOTED_EXIT_CODE = re.compile(r"failed with exit code (\d{1,9})")
+
+_NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
+"""The container runtime's reasons where no process came to be."""
 
 MEMORY_REMEDY = (
     "raise spec.resources.memory, or let the job need less: shorter max_length, smaller batches"
@@ -47,98 +61,95 @@ class Verdict:
     failure: Failure
     exit_code: int | None = None
     outcome: Outcome | None = None
+    end: str = ""
+    """When that witness ended; empty where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ending:
-    """How one pod ended."""
+class Succeeded:
+    """The trainer ended well; nobody may have said how."""
 
-    pod: Body
-    terminated: Body
-    outcome: Outcome | None
+    outcome: Outcome | None = None
+    end: str = ""
+    """When the last trainer ended; empty where nobody knows."""
 
-    @property
-    def exit_code(self) -> int:
-        exit_code: int = self.terminated["exitCode"]
-        return exit_code
 
-    @property
-    def order(self) -> tuple[bool, str, bool, bool, str]:
-        """The smallest is heard."""
-        failure = self.outcome.failure if self.outcome else None
-        is_echo = failure is not None and failure.reason == Reason.PEER_LOST
-        names_culprit = failure is not None and failure.rank is not None and not is_echo
-        return (
-            not names_culprit,
-            self.terminated.get("finishedAt") or "",
-            self.outcome is not None,
-            is_echo,
-            self.pod["metadata"]["name"],
-        )
+def judge(training_job: Body, pods: Sequence[Body]) -> Succeeded | Verdict | None:
+    """None while the attempt goes on."""
+    endings, found = _find_endings(pods), training_job.get("status", {}).get("conditions", ())
+    if _has_succeeded(training_job, pods, endings):
+        end = max((ending.end for ending in endings), default="")
+        return Succeeded(outcome=find_outcome(pods), end=end)
+    if is_true(found, "Complete"):
+        # An outcome that can be read knows better than an exit code of 0.
+        is_denied = endings and not any(ending.is_good for ending in endings)
+        return judge_failure(training_job, pods) if is_denied else Succeeded()
+    is_going = "deletionTimestamp" in training_job["metadata"]
+    is_empty = is_going and pods and all(map(has_ended, pods))
+    # As if all its containers had ended: the Job controller would end the other nodes at once.
+    is_held = any(is_kept(ending.pod) and not ending.is_good for ending in endings)
+    if is_true(found, "Failed") or is_empty or is_held:
+        return judge_failure(training_job, pods)
+    return None
+
+
+def _has_succeeded(training_job: Body, pods: Sequence[Body], endings: Sequence[Ending]) -> bool:
+    good = [ending for ending in endings if ending.is_good]
+    spec = training_job["spec"]
+    is_whole = len({ending.index for ending in good}) >= spec.get("completions", 1)
+    is_published = any(ending.outcome and ending.outcome.artifact for ending in good)
+    if is_over(training_job) or "deletionTimestamp" in training_job["metadata"]:
+        return bool(good) and (is_whole or is_published)
+    # A pod that ended well in all its containers is the Job controller's to count.
+    is_miscounted = any(ending.pod["status"].get("phase") != "Succeeded" for ending in good)
+    is_still_training = any(
+        has_trainer_started(pod) and not has_ended(pod) and find_ending(pod) is None for pod in pods
+    )
+    return is_miscounted and (is_whole or (is_published and not is_still_training))
 
 
 def judge_failure(training_job: Body, pods: Sequence[Body]) -> Verdict:
-    """The verdict on an attempt whose Job has failed."""
-    endings = [ending for ending in map(_find_ending, pods) if ending is not None]
-    failed = [ending for ending in endings if ending.exit_code != 0]
+    """The verdict on an attempt that has not succeeded."""
+    failed = [ending for ending in _find_endings(pods) if not ending.is_good]
     if training_job["spec"].get("completionMode") != "Indexed":
         failed = [ending for ending in failed if not is_to_be_replaced(ending.pod)] or failed
+    lost = [pod for pod in pods if _is_lost(pod)]
+    if lost and all(ending.was_asked_to_stop for ending in failed):
+        return Verdict(failure=judge_lost_pod(_first_cause(lost)))
     if failed:
-        return _judge_ending(min(failed, key=lambda ending: ending.order))
-    if lost := [pod for pod in pods if pod.get("status", {}).get("phase") == "Failed"]:
-        return _judge_lost_pod(lost[0])
+        first = min(failed, key=lambda ending: ending.order)
+        return replace(_judge_ending(first), end=first.end)
     return _judge_training_job(training_job)
+
+
+def _find_endings(pods: Sequence[Body]) -> list[Ending]:
+    return [ending for ending in map(find_ending, pods) if ending is not None]
+
+
+def _is_lost(pod: Body) -> bool:
+    """Whether it failed by something else than its trainer's end."""
+    ending = find_ending(pod)
+    is_failed = pod.get("status", {}).get("phase") == "Failed"
+    return is_failed and (ending is None or ending.is_good or not has_anything_run(pod))
+
+
+def _first_cause(lost: Sequence[Body]) -> Body:
+    """One that nobody stopped, where there is one: the others may have been stopped for it."""
+    return min(lost, key=lambda pod: (who_stopped(pod) is not None, pod["metadata"]["name"]))
 
 
 def find_outcome(pods: Sequence[Body]) -> Outcome | None:
     """What a succeeded attempt reported: the outcome with an artifact, else any."""
     outcomes = [
         ending.outcome
-        for ending in map(_find_ending, pods)
-        if ending is not None and ending.outcome is not None and ending.exit_code == 0
+        for ending in _find_endings(pods)
+        if ending.outcome is not None and ending.is_good
     ]
     with_artifact = [outcome for outcome in outcomes if outcome.artifact is not None]
     return next(iter(with_artifact + outcomes), None)
 
 
-def has_ended(pod: Body) -> bool:
-    """Whether nothing runs in this pod any more."""
-    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-
-
-def is_to_be_replaced(pod: Body) -> bool:
-    """Whether this pod has ended in a way that a single node's Job does not count as a failure:
-    as its podFailurePolicy has it."""
-    if pod.get("status", {}).get("phase") != "Failed":
-        return False
-    ending = _find_ending(pod)
-    is_interrupted = ending is not None and ending.exit_code == ExitCode.INTERRUPTED
-    return is_interrupted or _find_disruption(pod) is not None
-
-
-def is_over(training_job: Body) -> bool:
-    """Whether a Job has ended, and has no more pods."""
-    found = training_job.get("status", {}).get("conditions", ())
-    return is_true(found, "Complete") or is_true(found, "Failed")
-
-
-def _find_ending(pod: Body) -> _Ending | None:
-    for status in pod.get("status", {}).get("containerStatuses", ()):
-        terminated = status.get("state", {}).get("terminated")
-        if status.get("name") == CONTAINER and terminated is not None:
-            outcome = _read_outcome(terminated.get("message") or "")
-            return _Ending(pod=pod, terminated=terminated, outcome=outcome)
-    return None
-
-
-def _read_outcome(message: str) -> Outcome | None:
-    try:
-        return Outcome.from_json(message)
-    except InvalidDocument:
-        return None
-
-
-def _judge_ending(ending: _Ending) -> Verdict:
+def _judge_ending(ending: Ending) -> Verdict:
     outcome, exit_code = ending.outcome, ending.exit_code
     if outcome is not None and outcome.failure is not None:
         return Verdict(failure=outcome.failure, exit_code=exit_code, outcome=outcome)
@@ -147,36 +158,27 @@ def _judge_ending(ending: _Ending) -> Verdict:
             "the trainer was killed because the pod used more memory than its limit", MEMORY_REMEDY
         )
         return Verdict(failure=failure, exit_code=exit_code)
-    if stopped := _who_stopped(ending.pod):
+    if stopped := who_stopped(ending.pod):
         failure = Reason.POD_STOPPED.failure(
             f"the pod was stopped and could not finish saving: {stopped}",
             "raise spec.terminationGracePeriodSeconds if this happens again",
         )
         return Verdict(failure=failure, exit_code=exit_code)
+    status = ending.pod["status"]
+    if status.get("reason"):
+        # Not by itself: the kubelet ended the whole pod (a deadline, an eviction).
+        told = status.get("message") or f"the pod failed: {status['reason']}"
+        failure = Reason.POD_FAILED.failure(told, category=Category.INFRASTRUCTURE)
+        return Verdict(failure=failure.with_reason(status["reason"]), exit_code=exit_code)
     # Without an outcome the kubelet puts the log's last lines there (FallbackToLogsOnError).
     words = (ending.terminated.get("message") or "").strip()
+    if ending.terminated.get("reason") in _NOT_STARTED:
+        failure = Reason.CONTAINER_START_FAILED.failure(
+            f"the trainer's container could not be started: {words}",
+            "look at spec.image, and at the container runtime of the node",
+        )
+        return Verdict(failure=failure, exit_code=exit_code)
     return Verdict(failure=_failure_of_exit_code(exit_code, words), exit_code=exit_code)
-
-
-def _judge_lost_pod(pod: Body) -> Verdict:
-    status, stopped = pod["status"], _who_stopped(pod)
-    words = status.get("message") or stopped or "the pod failed and left no word"
-    category = Category.INTERRUPTION if stopped else Category.INFRASTRUCTURE
-    failure = Reason.POD_FAILED.failure(words, category=category)
-    return Verdict(failure=_with_reason_of_kubernetes(failure, status))
-
-
-def _who_stopped(pod: Body) -> str | None:
-    """What stopped this pod from outside, or None where nobody did."""
-    if disruption := _find_disruption(pod):
-        return disruption.get("message") or disruption.get("reason") or "it was disrupted"
-    return "it was deleted" if "deletionTimestamp" in pod["metadata"] else None
-
-
-def _find_disruption(pod: Body) -> Body | None:
-    conditions = pod.get("status", {}).get("conditions", ())
-    disruption = find(conditions, "DisruptionTarget")
-    return disruption if disruption and disruption.get("status") == "True" else None
 
 
 def _judge_training_job(training_job: Body) -> Verdict:
@@ -187,12 +189,7 @@ def _judge_training_job(training_job: Body) -> Verdict:
         exit_code = int(quoted.group(1))
         return Verdict(failure=_failure_of_exit_code(exit_code, ""), exit_code=exit_code)
     failure = Reason.TRAINING_JOB_FAILED.failure(words)
-    return Verdict(failure=_with_reason_of_kubernetes(failure, failed))
-
-
-def _with_reason_of_kubernetes(failure: Failure, source: Body) -> Failure:
-    """With the kubelet's or the Job controller's own reason, such as `Evicted`, if it has one."""
-    return replace(failure, reason=source.get("reason") or failure.reason)
+    return Verdict(failure=failure.with_reason(failed.get("reason")))
 
 
 def _failure_of_exit_code(exit_code: int, words: str) -> Failure:

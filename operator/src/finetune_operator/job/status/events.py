@@ -56,6 +56,27 @@ def _when_stopped(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turnin
     return TurningPoint(reason=JobReason.STOPPING, message=message)
 
 
+def _when_interrupted(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
+    """Also where its pod is replaced within the attempt, and nothing else changes."""
+    newest, earlier = _newest_interruption(after), _newest_interruption(before)
+    if newest is None or newest == earlier:
+        return None
+    number, found = newest
+    where = f" on node {found['node']}" if "node" in found else ""
+    what = f"pod {found['pod']}{where}" if "pod" in found else "its Job"
+    words = ": ".join(filter(None, (found["reason"], found.get("message"))))
+    message = f"attempt {number}: {what} was interrupted by {words}"
+    return TurningPoint(is_warning=True, reason=JobReason.INTERRUPTED, message=message)
+
+
+def _newest_interruption(status: Mapping[str, Any]) -> tuple[int, Body] | None:
+    """With the number of its attempt."""
+    for record in reversed(status.get("attempts", ())):
+        for found in reversed(record.get("interruptions", ())):
+            return record["number"], found
+    return None
+
+
 def _when_resumed(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
     if before.get("phase") != Phase.SUSPENDED or after["phase"] == Phase.SUSPENDED:
         return None
@@ -107,6 +128,7 @@ _RULES = (
     _when_rejected,
     _when_warned,
     _when_stopped,
+    _when_interrupted,
     _when_resumed,
     _when_started,
     _when_admitted,
@@ -139,7 +161,14 @@ def build_job_event(
         str(status.get("attempt")),
         str(newest.get("admittedTime")),
         point.reason,
-        # The API server may refuse the same thing for one reason after the other.
-        _gist(point.message) if point.reason == JobReason.CREATE_REFUSED else "",
+        _distinguishing(point),
     )
     return build_event(body, KIND, point, now, *occasion)
+
+
+def _distinguishing(point: TurningPoint) -> str:
+    """The API server may refuse the same thing for one reason after the other, and pods of one
+    attempt may be interrupted one after the other."""
+    if point.reason == JobReason.CREATE_REFUSED:
+        return _gist(point.message)
+    return point.message if point.reason == JobReason.INTERRUPTED else ""

@@ -9,6 +9,7 @@ from finetune_contract.limits import TEN_YEARS
 from finetune_operator.job.definitions import render_definition
 from finetune_operator.job.spec import is_redefined
 from finetune_operator.objects import conditions
+from finetune_operator.objects.names import Phase
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import parse_time
 
@@ -16,9 +17,8 @@ from finetune_operator.objects.times import parse_time
 def is_finished(body: Body) -> bool:
     """Whether what the spec defines has ended for good: nothing is ever created for it again."""
     found = body.get("status", {}).get("conditions", ())
-    if is_redefined(body):
-        return False
-    return conditions.is_true(found, "Complete") or conditions.is_true(found, "Failed")
+    has_ended = conditions.is_true(found, "Complete") or conditions.is_true(found, "Failed")
+    return has_ended and not is_redefined(body)
 
 
 def acknowledged_status(previous: Mapping[str, Any], generation: int, definition: str) -> Manifest:
@@ -28,7 +28,18 @@ def acknowledged_status(previous: Mapping[str, Any], generation: int, definition
     """
     seen = [{**condition, "observedGeneration": generation} for condition in previous["conditions"]]
     recorded = render_definition(definition) if "definition" in previous else {}
-    return {**previous, **recorded, "observedGeneration": generation, "conditions": seen}
+    is_complete = conditions.is_true(seen, "Complete")
+    if conditions.find(seen, "Ready") is None:
+        # Somebody has edited it by hand: all others read it.
+        ended = conditions.require(seen, "Complete" if is_complete else "Failed")
+        seen.append({**ended, "type": "Ready", "status": str(is_complete)})
+    return {
+        "phase": Phase.SUCCEEDED if is_complete else Phase.FAILED,
+        **previous,
+        **recorded,
+        "observedGeneration": generation,
+        "conditions": seen,
+    }
 
 
 def find_cleanup(status: Mapping[str, Any], spec: Mapping[str, Any]) -> datetime | None:

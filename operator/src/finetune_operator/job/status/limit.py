@@ -42,8 +42,8 @@ def within_limit(status: Mapping[str, Any]) -> Manifest:
     would refuse it for ever.
 
     First the messages of old attempts are shortened, then those of conditions, then the figures of
-    old attempts go, then records of attempts that nothing is counted from, at last the curve
-    and the answers.
+    old attempts go, then records of attempts that nothing is counted from, at last the curve,
+    the answers and the notes.
     """
     cut: Manifest = dict(status)
     text = _text_of(cut)
@@ -126,6 +126,7 @@ def _shorten_conditions(status: Manifest, excess: int) -> None:
 def _drop_curve(status: Manifest, excess: int) -> None:
     status.pop("lossHistory", None)
     status.pop("answers", None)
+    status.pop("notes", None)
 
 
 def shortened(text: str, length: int) -> str:

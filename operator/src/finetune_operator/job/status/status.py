@@ -12,7 +12,8 @@ from typing import Any
 from finetune_contract.outcome import Artifact, Failure
 from finetune_contract.progress import TrainerPhase
 from finetune_operator.job.attempts import Attempt, render_attempts
-from finetune_operator.job.decide.decision import FINISHED, NEVER_RETRIED, Decision
+from finetune_operator.job.decide.decision import FINISHED, NEVER_RETRIED
+from finetune_operator.job.decide.next_step import Decision
 from finetune_operator.job.definitions import (
     is_same_definition,
     read_definition,
@@ -37,6 +38,7 @@ _OF_ATTEMPTS = frozenset(
         "attempt",
         "progress",
         "artifact",
+        "notes",
         "gpuHours",
         "attempts",
         "conditions",
@@ -87,6 +89,7 @@ def next_status(
         "answers": previous.get("answers"),
         "memory": _next_memory(previous.get("memory", {}), job, observed) or None,
         "artifact": artifact,
+        "notes": _next_notes(previous, observed),
         "failure": None if failure is None else _render_failure(failure, newest),
         "gpuHours": next_gpu_hours(gpu_hours, told, records),
         "attempts": records or None,
@@ -150,6 +153,17 @@ def _next_progress(previous: Mapping[str, Any], observed: Observed) -> Mapping[s
     return without_eta(with_outcome(previous, observed.outcome, newest.number))
 
 
+def _next_notes(previous: Mapping[str, Any], observed: Observed) -> list[Manifest] | None:
+    """As the newest outcome says, or as was known before; those of an attempt that failed, or of
+    one that is over, are no longer about what is there."""
+    newest = observed.newest
+    if newest is None:
+        return None
+    if observed.outcome is None or newest.end is None:
+        return previous.get("notes")
+    return [note.to_document() for note in observed.outcome.notes] or None
+
+
 def _next_memory(
     previous: Mapping[str, Any], job: FineTuneJob, observed: Observed
 ) -> Mapping[str, Any]:
@@ -166,7 +180,7 @@ def _claims(
     reason, message = decision.reason, decision.message
     verified = _claim_verified(known, observed)
     if job.is_rejected:
-        return [*_rejected_claims("; ".join(job.mistakes)), *verified]
+        return [*_rejected_claims(conditions.tell_all(job.mistakes)), *verified]
     if reason == JobReason.INVALID_SPEC:
         return _rejected_claims(message)
     claims = [

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The README of an artifact: front matter for the hub, and what its user must know. Pure."""
 
+import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -30,6 +31,7 @@ def model_card(story: Story, kind: str) -> str:
         f"{_added_tokens(story, is_adapter=is_adapter)}"
         f"## Figures\n\n{_figures(story)}\n"
         f"## Data\n\n{_data(story)}\n"
+        f"{_notes(story)}"
         f"## Licence\n\n{_licence(story)}\n\n"
         f"## Config\n\n```yaml\n{config_text(story.run.config.resolved)}```\n\n"
         f"## Versions\n\n{_table(('Package', 'Version'), list(story.versions.items()))}"
@@ -144,6 +146,20 @@ def _data(story: Story) -> str:
         for name, split in story.account.splits.items()
     ]
     return f"{sources}\n{_table(('Split', 'Rows', 'Left out', 'Cut at max_length'), rows)}"
+
+
+def _notes(story: Story) -> str:
+    if not story.notes:
+        return ""
+    lines = "".join(
+        f"- {_in_markdown(f'{note.severity}: {note.message}')}\n" for note in story.notes
+    )
+    return f"## Notes\n\n{lines}\n"
+
+
+def _in_markdown(text: str) -> str:
+    """A message may quote data: it is words there, neither a link nor a tag."""
+    return re.sub(r"([\\`*_\[\]<>|#!])", r"\\\1", text)
 
 
 def _licence(story: Story) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from finetune_contract.notes import Note
 from finetune_spec.config.parse.sft_config import DATA, MIXTURE
 from finetune_spec.memory.sharding import find_sharding
 from finetune_trainer.exchange.data_account import DataAccount
@@ -69,6 +70,8 @@ class Story:
     account: DataAccount | None = None
     note: str = ""
     """What is to be known of a success, such as what was not verified; mostly empty."""
+    notes: Sequence[Note] = ()
+    """What its user should know besides, warnings first."""
     run_facts: RunFacts = field(default_factory=RunFacts)
 
     @property

@@ -45,3 +45,10 @@ class DataArguments:
             "braces, e.g. '{answer}'. Needs prompt_template."
         },
     )
+    max_rows_left_out: float = field(
+        default=0.5,
+        metadata={
+            "help": "The share of the training rows that may be left out because they can't be "
+            "trained on, from 0 to 1; where more would be, the run fails before its first step."
+        },
+    )

@@ -3,9 +3,11 @@
 
 - `loading`: which data, and which split of it (`sources` opens one, `mixtures` puts several
   together, `list_rows` reads what `datasets` can't, `diagnosis` tells why a file can't be read).
-- `shaping`: rows in shapes of their own become TRL's (`shapes` one row, `columns` which are there,
-  `images`), and `system_message` goes before them.
+- `readers`: what files hold, as the texts that they hold, in place of the readers of `datasets`.
+- `shaping`: rows in shapes of their own become TRL's (`shapes` one row, `texts` what is a text,
+  `columns` which are there, `images`), and `system_message` goes before them.
 - `preparation`: tokenized rows are measured, and those that teach nothing left out.
+- `effects`: which keys have none.
 """
 
 from dataclasses import replace

@@ -5,8 +5,17 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from finetune_trainer.exchange.data_account import DataAccount, SplitAccount, describe, warnings_of
+from finetune_contract.notes import Note
+from finetune_contract.reasons import Reason
+from finetune_trainer.exchange.data_account import (
+    DataAccount,
+    SplitAccount,
+    describe,
+    notes_of,
+    warnings_of,
+)
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
 
 log = logging.getLogger(__name__)
@@ -44,6 +53,32 @@ def tell(account: DataAccount, workspace: Workspace) -> None:
     for warning in account.warnings:
         log.warning(warning)
     write_atomically(workspace.data_account, account.to_json())
+
+
+def notes(account: DataAccount, arguments: Arguments) -> list[Note]:
+    """What its user should know of the rows, wherever they look."""
+    length = arguments.training.max_length
+    return [
+        note for name, split in account.splits.items() for note in notes_of(name, split, length)
+    ]
+
+
+def require_rows_enough(account: DataAccount, arguments: Arguments) -> None:
+    """
+    Raises:
+        AttemptFailed: more of what was to be trained on is left out than the config allows.
+    """
+    name, most = arguments.script.dataset_train_split, arguments.data.max_rows_left_out
+    train = account.splits.get(name)
+    if train is None or not train.rows or train.rows_dropped <= most * train.rows:
+        return
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in train.dropped.items() if count)
+    raise attempt_failed(
+        Reason.TOO_MANY_ROWS_LEFT_OUT,
+        f"{train.rows_dropped} of {train.rows} rows of {name} would be left out: {reasons}",
+        "correct the rows, or the keys that say how they are shaped; to train on the others all "
+        f"the same, raise max_rows_left_out, the share that may be left out (now {most:g})",
+    )
 
 
 def figures_of(account: DataAccount, arguments: Arguments) -> dict[str, float]:

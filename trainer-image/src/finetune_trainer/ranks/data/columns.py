@@ -28,6 +28,10 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
 """What others call a column, the likeliest first."""
 
 _TEXTS = ("content", "body", "document", "article", "passage")
+_TEXTS_OF_ARROW = ("string", "large_string", "string_view", "null")
+_WHOLE_NUMBERS = ("int", "uint")
+"""The only values besides texts that have one spelling."""
+
 _SPEAKERS = (USER, ASSISTANT, SYSTEM, TOOL, "developer")
 
 
@@ -94,6 +98,23 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
         f"and completion, or on {text_field}{_maybe_no_header(columns)}",
         proposal(row),
     )
+
+
+def require_texts(types: Mapping[str, str], split: str) -> None:
+    """Whether columns that are trained on can be texts; `types` has those with one type each.
+
+    Raises:
+        AttemptFailed: one has values that are spelled in several ways, or in none.
+    """
+    for name, kind in types.items():
+        if kind in _TEXTS_OF_ARROW or kind.startswith(_WHOLE_NUMBERS):
+            continue
+        raise attempt_failed(
+            Reason.INVALID_DATASET,
+            f"the column {name} of {split} is of the type {kind}, and a text is wanted there: "
+            "there is no text in the file that could be trained on",
+            f"write {name} as text into the file, as it is to be learnt",
+        )
 
 
 def proposal(row: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ what is in the data.
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.parquet
 from finetune_contract.reasons import Reason
 from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
+from finetune_trainer.ranks.data.readers.tables import broken_in
 
 LINES = (".jsonl", ".ndjson")
 TABLES = {".csv": ",", ".tsv": "\t"}
@@ -58,7 +60,7 @@ def why_unreadable(local: Path, files: Sequence[Path], error: Exception) -> Atte
             problem = next(_problems(file), None)
         except UnicodeDecodeError as mistake:
             problem = f" is not UTF-8: there is the byte 0x{mistake.object[mistake.start]:02x}"
-        except (OSError, csv.Error):
+        except (OSError, csv.Error, RecursionError):
             continue  # compressed, or what no reader of text can tell of
         if problem is not None:
             remedy = "correct the file"
@@ -66,6 +68,20 @@ def why_unreadable(local: Path, files: Sequence[Path], error: Exception) -> Atte
                 remedy = "set dataset_format to pairs, if each row is a prompt and its completion"
             return attempt_failed(Reason.INVALID_DATASET, f"{file.name}{problem}", remedy)
     return _different_columns(files)
+
+
+@contextmanager
+def telling_what_is_broken() -> Iterator[None]:
+    """
+    Raises:
+        AttemptFailed: a reader has found a file, or a row, that it can't read as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (broken := broken_in(error)) is None:
+            raise
+        raise attempt_failed(Reason.INVALID_DATASET, str(broken), broken.remedy) from error
 
 
 def _no_data(local: Path) -> AttemptFailed:
@@ -139,6 +155,8 @@ def _problems_of_row(row: Any, place: str) -> Iterator[str]:
         yield f"{place} is a list"
     elif not isinstance(row, dict):
         yield f"{place} is {_kind(row)}, expected an object with columns"
+    elif half := _half_of_a_character(row):
+        yield f"{place} has half of a character: the surrogate {half} without its other half"
 
 
 def _problems_of_table(file: Path, separator: str) -> Iterator[str]:
@@ -187,7 +205,7 @@ def _columns(file: Path) -> list[str]:
             return list(pyarrow.parquet.read_schema(file).names)
         if suffix == ".txt":
             return ["text"]
-    except (OSError, ValueError, StopIteration, csv.Error):
+    except (OSError, ValueError, StopIteration, csv.Error, RecursionError):
         return []
     return []
 
@@ -196,6 +214,14 @@ def _objection(error: ValueError) -> str:
     message = getattr(error, "msg", "") or str(error)
     column = getattr(error, "colno", None)
     return message if column is None else f"{message} at column {column}"
+
+
+def _half_of_a_character(row: Any) -> str:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(error.object[error.start]):04x}"
+    return ""
 
 
 def _kind(value: Any) -> str:

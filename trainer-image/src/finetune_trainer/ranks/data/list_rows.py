@@ -4,7 +4,6 @@
 Each becomes a row with one column, `pair`.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from datasets import Dataset, DatasetDict, Features, IterableDataset, IterableDa
 from datasets.data_files import DataFilesDict, get_data_patterns, sanitize_patterns
 
 from finetune_spec.config.parse.data_formats import suffix_of
+from finetune_trainer.ranks.data.readers.json_rows import loads, spelled
 
 COLUMN = "pair"
 _FEATURES = Features({COLUMN: Json()})
@@ -39,13 +39,13 @@ def rows_of(file: Path) -> Iterator[Any]:
         if suffix_of(file.name) == ".json":
             text = lines.read()
             try:
-                whole = json.loads(text)
+                whole = loads(text)
             except ValueError:
-                yield from (json.loads(line) for line in text.splitlines() if line.strip())
+                yield from (loads(line) for line in text.splitlines() if line.strip())
             else:
                 yield from whole if isinstance(whole, list) else [whole]
             return
-        yield from (json.loads(line) for line in lines if line.strip())
+        yield from (loads(line) for line in lines if line.strip())
 
 
 def load(
@@ -88,7 +88,12 @@ def _splits(local: Path, data_files: Any, train_split: str) -> Mapping[str, list
 def _pairs(files: list[str], states: Any = None) -> Iterator[dict[str, Any]]:
     for file in files:
         for row in rows_of(Path(file)):
-            yield {COLUMN: row}
+            yield {COLUMN: [_text(part) for part in row] if isinstance(row, list) else row}
+
+
+def _text(part: Any) -> Any:
+    """What stands in the file, also of a number; a list or an object is left for who shapes it."""
+    return part if isinstance(part, list | dict) else spelled(part)
 
 
 def _state(file: str) -> tuple[float, int]:

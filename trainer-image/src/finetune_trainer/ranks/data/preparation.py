@@ -161,6 +161,7 @@ def _account(rows: int, measured: Measured, packs: Dataset | None, args: SFTConf
         rows=rows,
         dropped=dropped,
         truncated=int((kept < lengths).sum()),
+        answers_cut=int((measured.trained < measured.trained_uncut)[is_useful].sum()),
         tokens_cut=int((lengths - kept).sum()),
         tokens=tokens,
         trained_tokens=trained,

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_spec.config.parse.data_formats import columns_of_template, fill_template
+from finetune_trainer.ranks.data.texts import Row as Row
+from finetune_trainer.ranks.data.texts import Unfit as Unfit
+from finetune_trainer.ranks.data.texts import joined, kind_of, needed, text_for_template, text_of
 
-Row = Mapping[str, Any]
 Turn = dict[str, Any]
 
 USER, ASSISTANT, SYSTEM, TOOL = "user", "assistant", "system", "tool"
@@ -42,10 +44,6 @@ SPOKEN = ("prompt", "completion", "messages", "conversations")
 """The columns beside the text that TRL makes tokens of."""
 
 
-class Unfit(Exception):
-    """The row is left out; the message is why, and the same for all rows with that reason."""
-
-
 def question_answer(row: Row) -> dict[str, Any]:
     return {
         "messages": [
@@ -57,7 +55,8 @@ def question_answer(row: Row) -> dict[str, Any]:
 
 
 def alpaca(row: Row) -> dict[str, Any]:
-    asked = [part for name in ("instruction", "input") if (part := text_of(row.get(name))).strip()]
+    texts = [text_of(row.get(name), name) for name in ("instruction", "input")]
+    asked = [text for text in texts if text.strip()]
     if not asked:
         raise Unfit("instruction is empty")
     return {
@@ -83,8 +82,7 @@ def pairs(row: Row) -> dict[str, Any]:
     pair = row.get("pair")
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
         raise Unfit("a pair is not a list of two")
-    prompt, completion = (text_of(part) for part in pair)
-    return _prompt_completion(prompt, completion)
+    return _prompt_completion(text_of(pair[0], "prompt"), text_of(pair[1], "completion"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +92,17 @@ class Templates:
     prompt: str
     completion: str | None
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        named = (columns_of_template(text) for text in (self.prompt, self.completion or ""))
+        own = () if self.completion is not None else ("completion",)
+        return (*own, *(name for names in named for name in names))
+
     def __call__(self, row: Row) -> dict[str, Any]:
         if self.completion is not None:
             completion = _fill(self.completion, row)
         else:
-            completion = text_of(row.get("completion"))
+            completion = text_of(row.get("completion"), "completion")
         return _prompt_completion(_fill(self.prompt, row), completion)
 
 
@@ -137,30 +141,14 @@ def sound(row: Row, text_field: str) -> dict[str, Any]:
         if isinstance(value, Mapping):
             raise Unfit(f"{name} is an object, neither a text nor turns")
         if not isinstance(value, list):
-            changed[name] = text_of(value)
+            changed[name] = text_of(value, name)
         elif not value:
             raise Unfit(f"{name} is empty")
         elif why := next(filter(None, map(_why_no_turn, value)), ""):
             raise Unfit(f"{name} has {why}")
+        elif "image" not in row and "images" not in row:
+            changed[name] = [_in_one(turn) for turn in value]
     return changed
-
-
-def text_of(value: Any) -> str:
-    """A value as it stands in a text; nothing for null."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def needed(row: Row, column: str) -> str:
-    """
-    Raises:
-        Unfit: there is nothing in this column.
-    """
-    text = text_of(row.get(column))
-    if not text.strip():
-        raise Unfit(f"{column} is empty")
-    return text
 
 
 def _prompt_completion(prompt: str, completion: str) -> dict[str, Any]:
@@ -172,7 +160,9 @@ def _prompt_completion(prompt: str, completion: str) -> dict[str, Any]:
 
 def _fill(template: str, row: Row) -> str:
     """The template with the row's values; nothing where none of its columns has one."""
-    values = {name: text_of(row.get(name)) for name in columns_of_template(template)}
+    values = {
+        name: text_for_template(row.get(name), name) for name in columns_of_template(template)
+    }
     return fill_template(template, values) if any(values.values()) else ""
 
 
@@ -181,7 +171,7 @@ def _turn(role: str, content: str) -> Turn:
 
 
 def _system(row: Row) -> Iterator[Turn]:
-    if (message := text_of(row.get("system"))).strip():
+    if (message := text_of(row.get("system"), "system")).strip():
         yield _turn(SYSTEM, message)
 
 
@@ -189,18 +179,18 @@ def _history(turns: Any) -> Iterator[Turn]:
     for turn in turns or ():
         if not isinstance(turn, Sequence) or isinstance(turn, str) or len(turn) != 2:
             raise Unfit("history is no list of question and answer")
-        yield _turn(USER, text_of(turn[0]))
-        yield _turn(ASSISTANT, text_of(turn[1]))
+        yield _turn(USER, text_of(turn[0], "history"))
+        yield _turn(ASSISTANT, text_of(turn[1], "history"))
 
 
 def _turn_of_sharegpt(turn: Any) -> Turn:
     if not isinstance(turn, Mapping):
         raise Unfit("a turn has no from and value")
-    speaker = text_of(turn.get("from", turn.get("role")))
+    speaker = text_of(turn.get("from", turn.get("role")), "the speaker of a turn")
     role = ROLES.get(speaker.strip().lower())
     if role is None:
         raise Unfit(f"a turn is from {speaker!r}, which is no role that is known")
-    content = text_of(turn.get("value", turn.get("content")))
+    content = text_of(joined(turn.get("value", turn.get("content"))), "a turn")
     if not content.strip() and role != SYSTEM:
         raise Unfit("a turn is empty")
     return _turn(role, content) if role != FUNCTION_CALL else _calls(content)
@@ -210,7 +200,7 @@ def _calls(content: str) -> Turn:
     """A function call written as JSON -> the turn in which the assistant calls it."""
     try:
         calls = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unfit("a function_call is not JSON") from None
     calls = calls if isinstance(calls, list) else [calls]
     if not all(isinstance(call, Mapping) and "name" in call for call in calls):
@@ -226,7 +216,7 @@ def _calls(content: str) -> Turn:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -234,7 +224,7 @@ def _is_json(text: str) -> bool:
 def _why_no_turn(turn: Any) -> str:
     """What is wrong with one turn; empty where a chat template can say it."""
     if not isinstance(turn, Mapping):
-        return f"{_kind(turn)} where a turn with role and content belongs"
+        return f"{kind_of(turn)} where a turn with role and content belongs"
     role = turn.get("role", turn.get("from"))
     if not isinstance(role, str):
         return "a turn without a role"
@@ -246,9 +236,17 @@ def _why_no_turn(turn: Any) -> str:
         return "a turn without content"
     if isinstance(content, Mapping):
         return "a turn whose content is an object"
-    if isinstance(content, list) and not all(isinstance(block, Mapping) for block in content):
-        return "a turn whose content is a list of something else than blocks"
+    if isinstance(content, list):
+        if not all(isinstance(block, Mapping) for block in content):
+            return "a turn whose content is a list of something else than blocks"
+    elif content is not None and not isinstance(content, str):
+        return f"a turn whose content is {kind_of(content)}, expected a text"
     return ""
+
+
+def _in_one(turn: Turn) -> Turn:
+    """The turn with its content as a text, where it is given in parts that are all texts."""
+    return turn if "content" not in turn else {**turn, "content": joined(turn["content"])}
 
 
 KNOWN_ROLES = frozenset({*ROLES, *ROLES.values(), "function", "ipython"})
@@ -259,7 +257,3 @@ def nearest_role(role: str) -> str:
     word = role.strip().lower()
     near = difflib.get_close_matches(word, (USER, ASSISTANT, SYSTEM, TOOL), n=1, cutoff=0.8)
     return near[0] if near else ""
-
-
-def _kind(value: Any) -> str:
-    return {str: "a text", list: "a list", type(None): "null"}.get(type(value), "a number")

@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow.compute as pc
@@ -16,6 +16,7 @@ from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.ranks.arguments.data import DataArguments
 from finetune_trainer.ranks.data import columns, shapes
 from finetune_trainer.ranks.data.images import undecoded
+from finetune_trainer.ranks.data.texts import kind_of
 
 WHY = "why it is left out"
 """A column that is there while rows are shaped."""
@@ -95,6 +96,9 @@ class _Rows:
     templates: shapes.Templates | None = None
     speaks: bool = False
     """Whether a prompt and its completion become turns, for a system message before them."""
+    mixed: Mapping[str, bool] = field(default_factory=dict)
+    """Columns with texts in some rows and conversations in others, and whether the first row's is
+    one: only rows like it are kept, since TRL reads all rows alike."""
 
     def __call__(self, row: shapes.Row) -> dict[str, Any]:
         try:
@@ -111,8 +115,22 @@ class _Rows:
             shaped = shapes.FORMATS[self.format](named)
         else:
             shaped = shapes.sound(named, self.text_field)
+            for name, has_turns in self.mixed.items():
+                if isinstance(shaped.get(name), list) is not has_turns:
+                    raise shapes.Unfit(f"{name} is {kind_of(shaped[name])}, unlike the first row's")
         spoken = shapes.as_turns(shaped) if self.speaks else shaped
         return {**kept, **spoken}
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns of the data whose values are texts, or conversations."""
+        if self.templates is not None:
+            targets = self.templates.columns
+        elif self.format is not None:
+            targets = tuple(name for name in self.taken if name not in KEPT_COLUMNS)
+        else:
+            targets = (*shapes.SPOKEN, self.text_field)
+        return tuple(self.taken.get(name, name) for name in targets)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -128,12 +146,15 @@ class _Rows:
         if self.format is not None and name == "messages":
             return _CALLING_TURNS if self.format == "sharegpt" else _TURNS
         source = given.get(self.taken.get(name, ""))
+        if self.mixed.get(name):
+            return _CALLING_TURNS
         if name in ("prompt", "completion", self.text_field):
             is_text = self.format is not None or self.templates is not None
             if is_text or isinstance(source, Value | Json):
                 is_spoken = self.speaks and name != self.text_field
                 return _TURNS if is_spoken else _TEXT
-        return source
+        has_parts = name in shapes.SPOKEN and "image" not in given and "images" not in given
+        return _CALLING_TURNS if has_parts and _has_parts(source) else source
 
 
 def _declared(shaping: Shaping, first: Mapping[str, Any]) -> _Rows:
@@ -167,6 +188,11 @@ def _shape(data: Any, rows: _Rows, split: str, processes: int | None) -> Shaped:
     given = data.features
     data = undecoded(data)
     if given is not None:
+        kinds = {name: given.get(name) for name in rows.texts}
+        columns.require_texts(
+            {name: kind.dtype for name, kind in kinds.items() if isinstance(kind, Value)}, split
+        )
+        rows = replace(rows, mixed=_mixed(rows, given, next(iter(data))))
         typed = {name: rows.feature(name, given) for name in rows.outputs}
         options["features"] = Features({**typed, WHY: _TEXT})
     if not isinstance(data, Dataset):
@@ -185,6 +211,23 @@ def _shape(data: Any, rows: _Rows, split: str, processes: int | None) -> Shaped:
     if dropped:
         shaped = shaped.select(pc.is_null(reasons).to_numpy().nonzero()[0])
     return Shaped(data=shaped.remove_columns(WHY), dropped=dropped)
+
+
+def _mixed(rows: _Rows, given: Features, first: Mapping[str, Any]) -> Mapping[str, bool]:
+    if rows.format is not None or rows.templates is not None:
+        return {}
+    sources = {name: rows.taken.get(name, "") for name in (*shapes.SPOKEN, rows.text_field)}
+    return {
+        name: isinstance(first.get(source), list)
+        for name, source in sources.items()
+        if isinstance(given.get(source), Json)
+    }
+
+
+def _has_parts(kind: Any) -> bool:
+    """Whether a column has conversations whose content is no text, but a list of parts."""
+    turn = getattr(kind, "feature", None)
+    return isinstance(turn, Mapping) and isinstance(turn.get("content"), List)
 
 
 def _is_fit(row: Mapping[str, Any]) -> bool:
@@ -231,7 +274,7 @@ def _may_be_empty(kind: Any, column: Any) -> bool:
     if pc.any(pc.equal(pc.list_value_length(column), 0)).as_py():
         return True
     contents = [name for name in ("content", "value") if name in turn]
-    if any(isinstance(turn[name], Json) for name in contents):
+    if any(turn[name] != _TEXT for name in contents):
         return True
     flat = pc.list_flatten(column)
     speakers = [name for name in ("role", "from") if name in turn]

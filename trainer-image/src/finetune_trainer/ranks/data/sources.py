@@ -11,7 +11,7 @@ from datasets import Dataset, DatasetDict, IterableDatasetDict, load_dataset, lo
 from finetune_contract.reasons import Reason
 from finetune_spec.config.parse.data_formats import suffix_of
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
-from finetune_trainer.ranks.data import damage, diagnosis, list_rows
+from finetune_trainer.ranks.data import damage, diagnosis, list_rows, readers
 from finetune_trainer.ranks.data.images import decode_images
 from finetune_trainer.storage import locations
 
@@ -63,7 +63,8 @@ def open_source(source: DataSource) -> Data:
     """
     local = source.local
     if local is None:
-        return _load(_on_hub(source))
+        with diagnosis.telling_what_is_broken():
+            return _load(_on_hub(source))
     if local.is_dir() and any((local / name).is_file() for name in _SAVED):
         return _load_saved(local, source)
     files = diagnosis.data_files(local)
@@ -82,10 +83,12 @@ def open_source(source: DataSource) -> Data:
         # The libraries tell where in their code it happened, not where in the data.
         if (reason := diagnosis.why_unreadable(local, files, error)) is not None:
             raise reason from error
-        raise
+        with diagnosis.telling_what_is_broken():
+            raise
 
 
 def _load(source: DataSource) -> Data:
+    readers.take_over()
     return load_dataset(
         source.path,
         name=source.name,

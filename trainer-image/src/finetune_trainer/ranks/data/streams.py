@@ -4,8 +4,10 @@
 Data on disk are read whole before anything else; of a stream only the beginning is.
 """
 
+import csv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from pyarrow import ArrowException
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.data import diagnosis
+from finetune_trainer.ranks.data.readers.tables import BrokenData
 
-_READERS = "packaged_modules"
-"""Where `datasets` keeps what reads files, which a worker's error tells in its text alone."""
+_READERS = ("packaged_modules", "finetune_trainer/ranks/data/readers")
+"""Where what reads files is, `datasets`' and ours: a worker's error tells it in its text alone."""
 
 
 @contextmanager
@@ -38,13 +41,22 @@ def naming_broken_lines(arguments: Arguments) -> Iterator[None]:
             files = diagnosis.data_files(place)
             if files and (reason := diagnosis.why_unreadable(place, files, ValueError())):
                 raise reason from cause
-        raise
+        with diagnosis.telling_what_is_broken():
+            raise
 
 
 def _is_of_reading(error: BaseException) -> bool:
-    kinds = (ArrowException, DatasetsError, UnicodeDecodeError)
+    kinds = (
+        ArrowException,
+        DatasetsError,
+        UnicodeDecodeError,
+        JSONDecodeError,
+        csv.Error,
+        BrokenData,
+    )
     is_of_tables = type(error).__name__ == "ParserError"  # pandas'
-    return isinstance(error, kinds) or is_of_tables or _READERS in str(error)
+    in_worker = any(place in str(error) for place in _READERS)
+    return isinstance(error, kinds) or is_of_tables or in_worker
 
 
 def _places(arguments: Arguments) -> list[Path]:

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads a model as `SFTTrainer` does when it is given a name."""
 
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from transformers import set_seed
 from trl import get_quantization_config
 from trl.trainer.utils import create_model_from_path
 
+from finetune_contract.notes import Note, NoteReason, warning
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.model.devices import device_map_of, require_present
+
+_NAMES_SHOWN = 3
 
 
 def load_model(arguments: Arguments) -> Any:
@@ -36,9 +42,42 @@ def load_model(arguments: Arguments) -> Any:
         )
     # TRL's own choice for one process is "auto": what does not fit is offloaded without a word.
     options["device_map"] = device_map_of(arguments.training)
-    model = create_model_from_path(str(arguments.model.model_name_or_path), **options)
+    model, report = create_model_from_path(
+        str(arguments.model.model_name_or_path), output_loading_info=True, **options
+    )
     require_present(model, arguments.training)
+    require_complete(report.get("missing_keys", ()))
+    model.loading_notes = tuple(notes_of_unused(report.get("unexpected_keys", ())))
     return model
+
+
+def require_complete(missing: Collection[str]) -> None:
+    """
+    Raises:
+        AttemptFailed: the files lack these tensors, which transformers has drawn at random.
+    """
+    if missing:
+        raise attempt_failed(
+            Reason.MODEL_DAMAGED,
+            f"the model's files lack {_named(missing)}: they would be drawn at random",
+            "upload the whole model as save_pretrained writes it: a language model with its head, "
+            "and tensors without a prefix such as _orig_mod.",
+        )
+
+
+def notes_of_unused(unexpected: Collection[str]) -> Iterator[Note]:
+    if unexpected:
+        yield warning(
+            NoteReason.WEIGHTS_UNUSED,
+            f"the model's files have {_named(unexpected)}, for which its architecture has no "
+            "place: they are not in what is trained and published",
+        )
+
+
+def _named(tensors: Collection[str]) -> str:
+    first = sorted(tensors)[:_NAMES_SHOWN]
+    more = "" if len(tensors) <= _NAMES_SHOWN else f" and {len(tensors) - _NAMES_SHOWN} more"
+    return f"{len(tensors)} tensor{'s' * (len(tensors) > 1)} ({', '.join(first)}{more})"
 
 
 def model_init_kwargs(arguments: Arguments) -> dict[str, Any]:

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the API server is reached, and as whom: by the pod's own account, or by a kubeconfig.
+
+Found out once, at the start; only tokens are read again, since they are replaced while this runs.
+The Kubernetes client takes as long to import as all else together, and knows one thing that nothing
+here does: every way to sign in that a kubeconfig may name. Nothing else is asked of it.
+"""
+
+import os
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""What a pod has of its account."""
+
+TOKEN_LASTS_SECONDS = 60.0
+"""The kubelet replaces the file long before the token in it expires."""
+
+FindToken = Callable[[], Awaitable[str | None]]
+"""The token that is valid now; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How the API server is reached; the runtime's watches use the same."""
+
+    server: str
+    ca: str | None = None
+    """PEM, as the other two."""
+    certificate: str | None = None
+    private_key: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    """As it was at the start."""
+    is_insecure: bool = False
+    server_name: str | None = None
+    """That its certificate is for, where that is not the one in its address."""
+    proxy: str | None = None
+    """What stands between here and the server."""
+
+    def ssl_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=self.ca)
+        if self.certificate and self.private_key:
+            # Read from files only.
+            with NamedTemporaryFile("w") as both:
+                both.write(f"{self.certificate}\n{self.private_key}\n")
+                both.flush()
+                context.load_cert_chain(both.name)
+        if self.is_insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Access with whatever keeps its token valid."""
+
+    access: Access
+    find_token: FindToken
+
+
+async def log_in(kubeconfig: str | None) -> Login:
+    """To the cluster of this kubeconfig, or to the one around this pod.
+
+    Raises:
+        ValueError: neither is there; or, in the client's own words, the kubeconfig is wrong.
+    """
+    if kubeconfig is None:
+        return log_in_as_pod()
+    # Late: a pod has none.
+    from finetune_operator.kube.kubeconfig import read_kubeconfig
+
+    access = read_kubeconfig(kubeconfig)
+    login = await log_in_by_client(kubeconfig) if access is None else _as_it_stands(access)
+    proxy = login.access.proxy or find_proxy(login.access.server)
+    return replace(login, access=replace(login.access, proxy=proxy))
+
+
+def find_proxy(server: str) -> str | None:
+    """What HTTPS_PROXY or HTTP_PROXY name for this server, unless NO_PROXY lists its host.
+
+    aiohttp would ask that for every request, in a thread of its own.
+    """
+    address = urlsplit(server)
+    if proxy_bypass(address.hostname or ""):
+        return None
+    proxy = getproxies().get(address.scheme)
+    # Others cannot be spoken to: as if none was named, as aiohttp has it.
+    return proxy if proxy is not None and urlsplit(proxy).scheme == "http" else None
+
+
+def log_in_as_pod(environment: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Login:
+    host = environment.get("KUBERNETES_SERVICE_HOST")
+    port = environment.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        raise ValueError(
+            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set, as they are in pods: "
+            "outside a cluster set KUBECONFIG"
+        )
+    server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
+    find_token = _MountedToken(account / "token")
+    access = Access(
+        server=server,
+        ca=(account / "ca.crt").read_text(),
+        token=find_token.read(),
+        proxy=find_proxy(server),
+    )
+    return Login(access=access, find_token=find_token)
+
+
+class _MountedToken:
+    """A token in a file that is replaced now and then."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._token = ""
+        self._good_until = float("-inf")
+
+    async def __call__(self) -> str:
+        return self.read()
+
+    def read(self) -> str:
+        if (now := time.monotonic()) >= self._good_until:
+            self._token = self._path.read_text().strip()
+            self._good_until = now + TOKEN_LASTS_SECONDS
+        return self._token
+
+
+def _as_it_stands(access: Access) -> Login:
+    async def find_token() -> str | None:
+        return access.token
+
+    return Login(access=access, find_token=find_token)
+
+
+async def log_in_by_client(path: str) -> Login:
+    """By whatever means a kubeconfig may name."""
+    # Late: it takes as long to import as all else together.
+    from kubernetes.aio import client, config
+
+    # The package's typing is partial: what has no types counts as Any.
+    loader: Any = config
+    loaded: Any = client.Configuration()
+    await loader.load_kube_config(path, client_configuration=loaded)
+
+    async def find_token() -> str | None:
+        header = await loaded.get_api_key_with_prefix("BearerToken")
+        return header.split(" ", 1)[1] if header else None
+
+    access = Access(
+        server=loaded.host,
+        ca=_read(loaded.ssl_ca_cert),
+        certificate=_read(loaded.cert_file),
+        private_key=_read(loaded.key_file),
+        token=await find_token(),
+        is_insecure=not loaded.verify_ssl,
+        server_name=loaded.tls_server_name,
+        proxy=loaded.proxy,
+    )
+    return Login(access=access, find_token=find_token)
+
+
+def _read(path: str | None) -> str | None:
+    return Path(path).read_text() if path else None

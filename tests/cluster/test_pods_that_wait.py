@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pods that their node does not start: volumes, Secrets and accounts that are missing, refusals.
+
+The trainer ends at once; all else is real. What is missing is told, and the job goes on when it is
+there.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cluster import ending_trainer
+from cluster.ending_trainer import TAG, a_job
+from cluster.installation import Installation
+from cluster.jobs import Jobs, Resource
+
+pytestmark = pytest.mark.cluster
+
+CERTIFICATES = [{"name": "ca", "configMap": {"name": "company-ca"}}]
+MOUNTED = {"volumeMounts": [{"name": "ca", "mountPath": "/certificates"}]}
+WITH_VOLUME = {"spec": {"volumes": CERTIFICATES, "containers": [{"name": "trainer", **MOUNTED}]}}
+CA = {"kind": "ConfigMap", "metadata": {"name": "company-ca"}, "data": {"ca.crt": ""}}
+SECRET = {"kind": "Secret", "metadata": {"name": "not-there-yet"}, "stringData": {"A": "b"}}
+ACCOUNT = {"kind": "ServiceAccount", "metadata": {"name": "not-there-yet"}}
+
+WAITS: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None]] = {
+    "volume-missing": ({"podTemplate": WITH_VOLUME}, 'configmap "company-ca" not found', CA),
+    "claim-missing": (
+        {"modelCache": {"claimName": "hub-cache"}},
+        'persistentvolumeclaim "hub-cache" not found',
+        None,
+    ),
+    "secret-missing": (
+        {"output": {"uri": "s3://m/x", "credentialsSecretRef": {"name": "not-there-yet"}}},
+        'secret "not-there-yet" not found',
+        SECRET,
+    ),
+    "account-missing": (
+        {"podTemplate": {"spec": {"serviceAccountName": "not-there-yet"}}},
+        'serviceaccount "not-there-yet" not found',
+        ACCOUNT,
+    ),
+}
+"""A job's spec, the words that its status shows, and what it goes on with."""
+
+
+@pytest.fixture(scope="module")
+def waiting(installation: Installation, jobs: Jobs) -> Iterator[Jobs]:
+    if installation.cluster is None:
+        pytest.skip("Another image can be loaded in the tests' own cluster only.")
+    ending_trainer.build()
+    installation.cluster.load(TAG)
+    for name, (spec, _, _) in WAITS.items():
+        jobs.apply(a_job(name, jobs.namespace, **spec))
+    yield jobs
+    jobs.run("delete", "ftj", *WAITS, "--ignore-not-found", "--wait=false")
+
+
+def message_of(status: Resource) -> str:
+    found = [it for it in status.get("conditions", ()) if it["type"] == "Ready"]
+    return str(found[0]["message"]) if found else ""
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_what_a_pod_waits_for_is_told_in_the_clusters_words(waiting: Jobs, name: str) -> None:
+    _, words, missing = WAITS[name]
+
+    status = waiting.wait_until(name, lambda s: words in message_of(s), seconds=150, what=words)
+
+    assert status["phase"] == "Starting"
+    if missing is not None:
+        waiting.run("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", **missing}))
+        done = waiting.wait_for_end(name, seconds=300)
+        assert (done["phase"], len(done["attempts"])) == ("Succeeded", 1)
+
+
+def test_a_pod_that_its_node_refuses_uses_up_no_attempt(waiting: Jobs) -> None:
+    """The scheduler would not choose this node: we do, and the kubelet finds that it may not."""
+    name = "refused"
+    waiting.apply(
+        a_job(name, waiting.namespace, podTemplate={"spec": {"nodeSelector": {"no": "such"}}})
+    )
+    waiting.wait_until(
+        name, lambda s: "is not scheduled" in message_of(s), seconds=60, what="a pod that waits"
+    )
+    (pod,) = waiting.pods(name)
+    node = json.loads(waiting.run("get", "nodes", "-o", "json"))["items"][0]["metadata"]["name"]
+    bind(waiting, pod["metadata"]["name"], node)
+
+    status = waiting.wait_until(
+        name, lambda s: s.get("phase") == "Retrying", seconds=60, what="the refusal"
+    )
+
+    (attempt,) = status["attempts"]
+    assert (attempt["result"], attempt["reason"]) == ("Interrupted", "PodRejected")
+    assert f"node {node}: NodeAffinity" in attempt["message"]
+    assert "attempt 1 did not start" in message_of(status)
+    waiting.apply(a_job(name, waiting.namespace))
+    done = waiting.wait_for_end(name, seconds=180)
+    assert done["phase"] == "Succeeded"
+
+
+def bind(jobs: Jobs, pod: str, node: str) -> None:
+    target = {"apiVersion": "v1", "kind": "Node", "name": node}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
+    path = f"/api/v1/namespaces/{jobs.namespace}/pods/{pod}/binding"
+    jobs.run("create", "--raw", path, "-f", "-", input=json.dumps(binding))

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A success hides nothing: what its user would have wanted to see is noted, in one list.
+
+Seen in the outcome, which status and terminal are made of, and in what is published.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_cli.local.run_texts import summary
+from trainer.in_process import Trained, a_run, carry_out_here, train
+from trainer.runs import a_folder
+from trainer.tiny_models import a_model
+
+pytestmark = pytest.mark.slow  # importing datasets and torch
+
+GOOD = [{"prompt": f"Where is boat {n}? ", "completion": f"At pier {n}."} for n in range(8)]
+WHOLE = {"use_peft": False, "lora_r": None}
+
+
+def data(place: Path, rows: Sequence[Any], name: str = "train.jsonl") -> Path:
+    folder = a_folder(
+        place / "data", {name: b"".join(json.dumps(r).encode() + b"\n" for r in rows)}
+    )
+    return folder / name
+
+
+def noted(trained: Trained) -> dict[str, str]:
+    """The message of each note, by severity and reason."""
+    assert trained.outcome.failure is None
+    notes = trained.outcome.notes
+    return {f"{note.severity} {note.reason}": note.message for note in notes}
+
+
+def test_a_run_of_which_nothing_is_to_be_known_has_no_notes(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    assert noted(train(tmp_path, tiny_model, data(tmp_path, GOOD))) == {}
+
+
+def test_rows_left_out_are_noted_wherever_a_user_looks(tmp_path: Path, tiny_model: Path) -> None:
+    rows = [*GOOD, {"prompt": "Where?", "completion": None}, {"prompt": None, "completion": "x"}]
+
+    done = train(tmp_path, tiny_model, data(tmp_path, rows))
+
+    message = "2 of 10 rows of train are left out: completion is null (1), prompt is null (1)"
+    assert noted(done) == {"Warning RowsLeftOut": message}
+    assert f"  warning   {message}" in summary(done.outcome, [], "r").splitlines()
+    assert message in (done.report / "report.html").read_text()
+    assert (
+        "2 of 10 rows of train are left out" in (done.published / "adapter/README.md").read_text()
+    )
+
+
+def test_answers_that_are_cut_are_noted(tmp_path: Path, tiny_model: Path) -> None:
+    rows = [{"prompt": "Where? ", "completion": "At pier 9, " * 20} for _ in range(8)]
+
+    notes = noted(train(tmp_path, tiny_model, data(tmp_path, rows), max_length=32))
+
+    assert list(notes) == ["Warning AnswersCut"]
+    assert notes["Warning AnswersCut"].startswith(
+        "8 of 8 rows of train lose the end of what is learnt from them: they are longer than "
+        "max_length (32)"
+    )
+
+
+def test_rows_of_a_stream_are_said_not_to_be_counted(tmp_path: Path, tiny_model: Path) -> None:
+    notes = noted(train(tmp_path, tiny_model, data(tmp_path, GOOD), dataset_streaming=True))
+
+    assert list(notes) == ["Info NotKnown"]
+
+
+@pytest.mark.parametrize(
+    ("config", "is_refused"),
+    [
+        pytest.param({}, True, id="more than half, which is the default"),
+        pytest.param({"max_rows_left_out": 0.7}, True, id="more than is allowed"),
+        pytest.param({"max_rows_left_out": 0.75}, False, id="as many as are allowed"),
+        pytest.param({"max_rows_left_out": 1}, False, id="all may be"),
+    ],
+)
+def test_a_run_that_would_leave_out_too_many_rows_fails_before_training(
+    config: dict[str, Any], is_refused: bool, tmp_path: Path, tiny_model: Path
+) -> None:
+    rows = [{**row, "completion": None} if place < 6 else row for place, row in enumerate(GOOD)]
+
+    done = train(tmp_path, tiny_model, data(tmp_path, rows), **config)
+
+    assert (done.outcome.failure is not None) is is_refused
+    assert done.outcome.step == (0 if is_refused else 2)
+    if is_refused:
+        assert done.words().startswith(
+            "TooManyRowsLeftOut: 6 of 8 rows of train would be left out: completion is null (6)"
+        )
+        assert "raise max_rows_left_out" in done.words()
+
+
+def test_a_run_that_was_complete_already_says_that_nothing_was_trained(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    rows = data(tmp_path, GOOD)
+    train(tmp_path, tiny_model, rows)
+
+    again = train(tmp_path, tiny_model, rows)
+
+    notes = noted(again)
+    assert list(notes) == ["Info NothingTrained"]
+    assert "the data (sha256:" in notes["Info NothingTrained"]
+    assert "is what it was trained on" in notes["Info NothingTrained"]
+    assert "spec.runToken" in notes["Info NothingTrained"]
+
+
+def test_a_data_file_that_was_corrected_since_is_named_with_both_digests(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    from hashlib import sha256
+
+    rows = data(tmp_path, GOOD)
+    first = sha256(rows.read_bytes()).hexdigest()[:12]
+    train(tmp_path, tiny_model, rows)
+    rows.write_bytes(rows.read_bytes().replace(b"pier", b"quay"))
+    second = sha256(rows.read_bytes()).hexdigest()[:12]
+
+    again = train(tmp_path, tiny_model, rows)
+
+    notes = noted(again)
+    assert list(notes) == ["Warning InputsChanged"]
+    assert f"train.jsonl was sha256:{first}, and is {second} now" in notes["Warning InputsChanged"]
+    assert "to train again, give spec.runToken another value" in notes["Warning InputsChanged"]
+    assert again.outcome.artifact is not None
+
+
+def test_a_model_that_was_replaced_since_is_named(tmp_path: Path) -> None:
+    model, rows = a_model(tmp_path / "model"), data(tmp_path, GOOD)
+    train(tmp_path, model, rows)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "rope_theta": 7.0}))
+
+    notes = noted(train(tmp_path, model, rows))
+
+    assert "the base model has changed since: config.json" in notes["Warning InputsChanged"]
+
+
+def test_data_that_is_gone_since_harms_no_complete_run(tmp_path: Path, tiny_model: Path) -> None:
+    rows = data(tmp_path, GOOD)
+    train(tmp_path, tiny_model, rows)
+    rows.unlink()
+
+    again = train(tmp_path, tiny_model, rows)
+
+    assert list(noted(again)) == ["Info NothingTrained"]
+
+
+def test_notes_of_the_training_are_kept_for_who_asks_again(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    rows = data(tmp_path, [*GOOD, {"prompt": "Where?", "completion": None}])
+    train(tmp_path, tiny_model, rows)
+
+    assert list(noted(train(tmp_path, tiny_model, rows))) == [
+        "Warning RowsLeftOut",
+        "Info NothingTrained",
+    ]
+
+
+def test_weights_that_the_files_lack_are_refused_by_name(tmp_path: Path) -> None:
+    model = _without(a_model(tmp_path / "model", tie_word_embeddings=False), "lm_head.weight")
+
+    done = train(tmp_path, model, data(tmp_path, GOOD))
+
+    assert done.words().startswith(
+        "ModelDamaged: the model's files lack 1 tensor (lm_head.weight): they would be drawn at "
+        "random"
+    )
+    assert done.outcome.step == 0
+
+
+def test_weights_that_the_architecture_has_no_place_for_are_noted(tmp_path: Path) -> None:
+    model = _with_more(a_model(tmp_path / "model"), "model.layers.7.extra.weight")
+
+    notes = noted(train(tmp_path, model, data(tmp_path, GOOD)))
+
+    assert list(notes) == ["Warning WeightsUnused"]
+    assert "1 tensor (model.layers.7.extra.weight)" in notes["Warning WeightsUnused"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [
+        pytest.param(
+            None,
+            "the base model is in bfloat16, and what is published is in float32: set dtype: "
+            "bfloat16",
+            id="as TRL loads it",
+        ),
+        pytest.param("bfloat16", "", id="as the base is"),
+    ],
+)
+def test_a_whole_model_in_another_precision_than_its_base_is_noted(
+    dtype: str | None, message: str, tmp_path: Path
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    place = a_model(tmp_path / "model")
+    AutoModelForCausalLM.from_pretrained(place, dtype=torch.bfloat16).save_pretrained(place)
+
+    notes = noted(train(tmp_path, place, data(tmp_path, GOOD), **WHOLE, dtype=dtype))
+
+    assert notes.get("Warning OtherPrecision", "").startswith(message)
+    assert bool(notes) is bool(message)
+
+
+@pytest.mark.parametrize(
+    ("rows", "config", "message"),
+    [
+        pytest.param(
+            [
+                {
+                    "messages": [
+                        {"role": "user", "content": "Hi"},
+                        {"role": "assistant", "content": "WRONG", "weight": 0},
+                    ]
+                }
+            ],
+            {},
+            "the key weight of turns has no effect",
+            id="OpenAI's weight",
+        ),
+        pytest.param(
+            [{**row, "text": "x"} for row in GOOD],
+            {"dataset_text_field": "body"},
+            "dataset_text_field (body) has no effect: the data has prompt",
+            id="a text field beside prompts",
+        ),
+        pytest.param(
+            GOOD,
+            {"chat_template_path": "chatml"},
+            "chat_template_path has no effect",
+            id="a chat template for texts",
+        ),
+    ],
+)
+def test_a_key_that_has_no_effect_is_noted(
+    rows: list[Any], config: dict[str, Any], message: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    notes = noted(train(tmp_path, tiny_model, data(tmp_path, rows * 2), **config))
+
+    assert notes["Warning NoEffect"].startswith(message)
+
+
+def test_a_secret_in_a_row_is_in_no_note(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "correct-horse-battery")
+    turns = [{"from": "correct-horse-battery", "value": "x"}, {"from": "gpt", "value": "y"}]
+    good = [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]
+    rows = [{"conversations": it} for it in (good, good, turns)]
+
+    run = a_run(tmp_path, tiny_model, data(tmp_path, rows), dataset_format="sharegpt")
+    done = carry_out_here(replace(run), tmp_path)
+
+    assert "RowsLeftOut" in {note.reason for note in done.outcome.notes}
+    assert "correct-horse-battery" not in str(done.outcome.notes)
+    assert "correct-horse-battery" not in (done.published / "manifest.json").read_text()
+
+
+def _without(model: Path, name: str) -> Path:
+    return _rewritten(model, lambda tensors: tensors.pop(name))
+
+
+def _with_more(model: Path, name: str) -> Path:
+    import torch
+
+    return _rewritten(model, lambda tensors: tensors.update({name: torch.zeros(2)}))
+
+
+def _rewritten(model: Path, change: Any) -> Path:
+    from safetensors.torch import load_file, save_file
+
+    file = model / "model.safetensors"
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+    return model

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is told of a run that was complete before this attempt began: nothing was trained.
+
+A run is known by its config, and the same config may name a file that has been corrected since. So
+what the run was trained on is compared with what is there now, where that costs little.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from finetune_contract import layout
+from finetune_contract.notes import Note, NoteReason, bounded, info, warning
+from finetune_contract.outcome import Outcome
+from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.inputs import fetching
+from finetune_trainer.inputs.origins import Origins
+from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.plan.training_plan import names_to_fetch
+from finetune_trainer.storage import locations, transfer
+from finetune_trainer.storage.store import Store, open_store, read_if_there
+from finetune_trainer.supervision.context import AttemptContext
+
+log = logging.getLogger(__name__)
+
+VERSIONS = f"{layout.REPORT}/versions.json"
+MOST_BYTES = 1024**3
+"""Of what is read again to be compared; beyond that it takes too long for who waits."""
+
+_DIGITS = 12
+AGAIN = "to train again, give spec.runToken another value"
+
+
+def telling_what_changed(
+    run: ParsedRun, context: AttemptContext, store: Store, outcome: Outcome
+) -> Outcome:
+    """The outcome of a complete run, with what this attempt found besides."""
+    if context.node != 0:
+        return outcome
+    notes = notes_of_completed(run, context, store)
+    for note in notes:
+        log.info("%s: %s", note.reason, note.message)
+    return replace(outcome, notes=bounded((*notes, *outcome.notes)))
+
+
+def notes_of_completed(run: ParsedRun, context: AttemptContext, store: Store) -> tuple[Note, ...]:
+    """What changed since, one note each; or that nothing has."""
+    body = transfer.ask(lambda: read_if_there(store, VERSIONS), VERSIONS, context.stop)
+    then = {} if body is None else json.loads(body)
+    now = _digests_now(run, context)
+    changes = tuple(_changes(then, now))
+    if changes:
+        return changes
+    same = ", ".join(_compared(then, now))
+    known = f"; {same} is what it was trained on" if same else ""
+    return (
+        info(
+            NoteReason.NOTHING_TRAINED,
+            f"nothing was trained: this run was complete already{known}; {AGAIN}",
+        ),
+    )
+
+
+def _digests_now(run: ParsedRun, context: AttemptContext) -> Mapping[str, Any]:
+    """As `Origins` has them, of what can be had cheaply."""
+    names = list(names_to_fetch(run.config))
+    paths: dict[str, Path] = {}
+    for place, (key, name) in enumerate(names):
+        try:
+            if not _is_small(name, context):
+                continue
+            folder = context.workspace.inputs / f"{place}-{key}"
+            found = fetching.fetch(key, name, folder, context.environment, context.stop)
+        except AttemptFailed as error:
+            # The run is complete all the same.
+            log.warning("not compared %s because=%s", key, error)
+            continue
+        if found is not None:
+            paths[name] = found
+    known = [(key, name) for key, name in names if name in paths]
+    return Origins(known, paths, run.config["model_revision"]).digests()
+
+
+def _is_small(name: str, context: AttemptContext) -> bool:
+    if locations.is_in_store(name):
+        store = open_store(name, context.environment)
+        sizes = transfer.ask(store.sizes, name, context.stop)
+        return sum(sizes.values()) <= MOST_BYTES
+    path = locations.path_of(name)
+    if path is None:
+        return False
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files) <= MOST_BYTES
+
+
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Note]:
+    for what, before, after in _pairs(then, now):
+        for file, digest in before.items():
+            if (found := after.get(file)) == digest:
+                continue
+            is_now = f"{_short(found)} now" if found else "not there now"
+            yield warning(
+                NoteReason.INPUTS_CHANGED,
+                f"nothing was trained: this run was complete already, and {what} has changed "
+                f"since: {file} was sha256:{_short(digest)}, and is {is_now}; {AGAIN}",
+            )
+            break
+        else:
+            if added := next((file for file in after if file not in before), None):
+                yield warning(
+                    NoteReason.INPUTS_CHANGED,
+                    f"nothing was trained: this run was complete already, and {what} has a file "
+                    f"more since: {added}; {AGAIN}",
+                )
+
+
+def _compared(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for what, before, _ in _pairs(then, now):
+        digest = next(iter(before.values()), None)
+        if digest is not None:
+            yield f"{what} (sha256:{_short(digest)})"
+
+
+def _pairs(
+    then: Mapping[str, Any], now: Mapping[str, Any]
+) -> Iterator[tuple[str, Mapping[str, str], Mapping[str, str]]]:
+    """What is known of both times, by the digests of its files; the data first."""
+    data = {entry["name"]: entry for entry in now.get("data") or ()}
+    both = [("the data", entry, data.get(entry["name"])) for entry in then.get("data") or ()]
+    both.append(("the base model", then.get("model"), now.get("model")))
+    for what, before, after in both:
+        then_files, now_files = (before or {}).get("files"), (after or {}).get("files")
+        if then_files and now_files:
+            yield what, then_files, now_files
+
+
+def _short(digest: str) -> str:
+    return digest[:_DIGITS]

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a whole model is published in another precision than its base has. Pure but for reading.
+
+TRL loads in float32 where the config says nothing: what was trained from a base in bfloat16 is then
+twice as large, and nobody asked for it.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune_contract.notes import Note, NoteReason, warning
+
+CONFIG = "config.json"
+_KEYS = ("dtype", "torch_dtype")
+
+
+def notes_of_precision(base: Mapping[str, Any] | None, folders: tuple[Path, ...]) -> Iterator[Note]:
+    """One note about the first of the published models that differs; adapters have no precision."""
+    wanted = dtype_of(base or {})
+    for folder in folders:
+        published = dtype_of(_read(folder / CONFIG))
+        if wanted is None or published is None or published == wanted:
+            continue
+        yield warning(
+            NoteReason.OTHER_PRECISION,
+            f"the base model is in {wanted}, and what is published is in {published}: set dtype: "
+            f"{wanted} to publish it as the base is, or dtype: {published} if that is meant",
+        )
+        return
+
+
+def dtype_of(config: Mapping[str, Any]) -> str | None:
+    """As a `config.json` says it; None where it doesn't, or where it is quantized."""
+    if config.get("quantization_config"):
+        return None
+    texts = config.get("text_config")
+    for part in (config, texts if isinstance(texts, Mapping) else {}):
+        for key in _KEYS:
+            if isinstance(part.get(key), str):
+                return str(part[key]).removeprefix("torch.")
+    return None
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

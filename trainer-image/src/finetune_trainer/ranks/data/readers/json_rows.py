@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of JSON with their numbers as they are spelled. Pure: texts in, values out.
+
+A value by itself in a column, a number or a truth value too, is the text that the file has: 1.10
+stays 1.10. Within lists and objects numbers are numbers, as token ids and the arguments of a
+tool's call are.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from finetune_trainer.ranks.data.readers.tables import BrokenData
+
+JsonRow = dict[str, Any]
+
+
+class Spelled(str):
+    """A number as the file spells it."""
+
+    __slots__ = ()
+
+
+def _constant(word: str) -> Spelled | None:
+    # What Python writes for a missing number.
+    return None if word == "NaN" else Spelled(word)
+
+
+_DECODER = json.JSONDecoder(parse_float=Spelled, parse_int=Spelled, parse_constant=_constant)
+_SPACE = re.compile(r"\s*")
+
+
+def loads(text: str) -> Any:
+    """
+    Raises:
+        ValueError: it is not JSON.
+    """
+    with _of_any_depth():
+        return _DECODER.decode(text)
+
+
+@contextmanager
+def _of_any_depth() -> Iterator[None]:
+    try:
+        yield
+    except RecursionError:
+        raise BrokenData("its lists and objects are nested too deep") from None
+
+
+def numbered_rows(lines: Iterable[str]) -> Iterator[tuple[int, JsonRow]]:
+    """The rows of JSON lines, of a list, or of objects one after the other, with their places.
+
+    Raises:
+        ValueError: there is something else.
+    """
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    number, first = next(numbered, (0, ""))
+    first = first.removeprefix("\ufeff")
+    if not first.strip():
+        return
+    row = None if first.lstrip().startswith("[") else _object_of(first)
+    if row is None:
+        whole = first + "".join(line for _, line in numbered)
+        yield from enumerate(_rows_of(whole), start=1)
+        return
+    yield number, row
+    for number, line in numbered:
+        yield number, _row(loads(line), f"line {number}")
+
+
+def _object_of(line: str) -> JsonRow | None:
+    """The object that a line is by itself; None where it is a part of one, or broken."""
+    try:
+        found = loads(line)
+    except ValueError:
+        return None
+    return _row(found, "line 1")
+
+
+def _rows_of(text: str) -> Iterator[JsonRow]:
+    place, rows = _after_space(text, 0), 0
+    while place < len(text):
+        with _of_any_depth():
+            found, end = _DECODER.raw_decode(text, place)
+        place = _after_space(text, end)
+        is_alone = place == len(text) and not rows
+        for row in _list_of(found, is_alone=is_alone):
+            rows += 1
+            yield _row(row, f"row {rows}")
+
+
+def _after_space(text: str, place: int) -> int:
+    found = _SPACE.match(text, place)
+    return place if found is None else found.end()
+
+
+def _list_of(found: Any, *, is_alone: bool) -> Sequence[Any]:
+    if isinstance(found, list) and is_alone:
+        return [{"text": each} if isinstance(each, str) else each for each in found]
+    if is_alone and isinstance(found, dict) and _is_of_columns(found):
+        return [
+            dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)
+        ]
+    return [found]
+
+
+def _is_of_columns(found: Mapping[str, Any]) -> bool:
+    """Whether an object has its columns as lists, as `to_json` of pandas can write them."""
+    values = list(found.values())
+    if len(values) < 2 or not all(isinstance(value, list) for value in values):
+        return False
+    return len({len(value) for value in values}) == 1 and "messages" not in found
+
+
+def _row(value: Any, place: str) -> JsonRow:
+    if not isinstance(value, dict):
+        raise BrokenData(f"{place} is no object")
+    return value
+
+
+def spelled(value: Any) -> str | None:
+    """A value by itself as the text that stands in the file.
+
+    Raises:
+        BrokenData: it is a list or an object.
+    """
+    if value is None or isinstance(value, str):
+        return value if value is None else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    raise BrokenData(
+        "a list or an object where other rows have a text", "give all rows a text there"
+    )
+
+
+def plain(value: Any) -> Any:
+    """The value with its numbers as numbers."""
+    if isinstance(value, Spelled):
+        return _number(value)
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    return value
+
+
+def _number(text: Spelled) -> int | float | str:
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+    # JSON has no infinity: 1e999 is only too large to be a number here.
+    return number if math.isfinite(number) else str(text)

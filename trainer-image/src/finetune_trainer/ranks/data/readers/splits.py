@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files make which split, downloaded and unpacked; what all readers here have in common."""
+
+import io
+from typing import IO, Any
+
+import datasets
+import pyarrow as pa
+
+ZSTANDARD = ".zst"
+"""Unpacked by Arrow: `datasets` wants a package for it that few images have."""
+
+
+def split_generators(data_files: Any, manager: Any) -> list[Any]:
+    """For each split the files, as `_generate_tables` of a reader gets them."""
+    if not data_files:
+        raise ValueError(f"no data files: {data_files}")
+    manager.download_config.extract_on_the_fly = True
+    splits = []
+    for split, names in data_files.items():
+        files = []
+        for name, file in zip(names, manager.download(list(names)), strict=True):
+            is_ours = str(name).lower().endswith(ZSTANDARD)
+            files.append([file] if is_ours else manager.iter_files(manager.extract(file)))
+        arguments = {"files": files, "names": [str(name) for name in names]}
+        splits.append(datasets.SplitGenerator(name=split, gen_kwargs=arguments))
+    return splits
+
+
+def unpacked(opened: IO[bytes], name: str) -> IO[bytes]:
+    """The file's own bytes, where it is compressed in a way that only Arrow knows."""
+    if not name.lower().endswith(ZSTANDARD):
+        return opened
+    stream = pa.CompressedInputStream(pa.PythonFile(opened, mode="r"), "zstd")
+    return io.BufferedReader(stream)

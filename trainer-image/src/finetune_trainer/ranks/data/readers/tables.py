@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a reader raises, and how the columns of a table are called. Pure."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+
+class BrokenData(ValueError):
+    """A file, or a row of one, that is not what its name says."""
+
+    def __init__(self, message: str, remedy: str = "correct the file") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Say in which file it was."""
+    try:
+        yield
+    except BrokenData as broken:
+        name = place.rsplit("::", 1)[-1].rsplit("/", 1)[-1]
+        raise BrokenData(f"{name}: {broken}", broken.remedy) from broken
+
+
+def broken_in(error: BaseException | None) -> BrokenData | None:
+    """What a reader has raised, where `datasets` has put an error of its own around it."""
+    while error is not None:
+        if isinstance(error, BrokenData):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def column_names(header: Sequence[str]) -> list[str]:
+    """The names in a header; a column without one has the name that pandas gives it.
+
+    Raises:
+        BrokenData: there is none, or one name is there twice.
+    """
+    if not any(header):
+        raise BrokenData("there is no header")
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise BrokenData(f"the header names {twice} twice")
+    return names

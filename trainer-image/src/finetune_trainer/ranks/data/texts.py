@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which values are texts: what stands in the file, or nothing. Pure.
+
+Readers keep each value of a CSV or JSON file as the text that it is there. Files with types, such
+as Parquet, have values that are no text: a whole number has one spelling, all else has several, or
+none.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+class Unfit(Exception):
+    """The row is left out; the message is why, and the same for all rows with that reason."""
+
+
+def text_of(value: Any, name: str) -> str:
+    """A value as the text that it is; nothing for null.
+
+    Raises:
+        Unfit: it is no text.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise Unfit(f"{name} is {kind_of(value)}, expected a text")
+
+
+def text_for_template(value: Any, name: str) -> str:
+    """A value as a template has it: lists and objects as JSON.
+
+    Raises:
+        Unfit: it is, or holds, what is neither text nor JSON.
+    """
+    if not isinstance(value, Mapping | list):
+        return text_of(value, name)
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        raise Unfit(f"{name} holds what is neither text nor JSON, such as a date") from None
+
+
+def needed(row: Row, column: str) -> str:
+    """
+    Raises:
+        Unfit: there is nothing in this column, or no text.
+    """
+    text = text_of(row.get(column), column)
+    if not text.strip():
+        raise Unfit(f"{column} is empty")
+    return text
+
+
+def joined(content: Any) -> Any:
+    """Content in parts that are all texts, as one text; anything else as it is."""
+    if not isinstance(content, list) or not content:
+        return content
+    if not all(_is_text_part(part) for part in content):
+        return content
+    return "".join(part["text"] for part in content)
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words."""
+    for kind, words in _KINDS:
+        if isinstance(value, kind):
+            return words
+    return f"a {type(value).__name__}"
+
+
+_KINDS: Sequence[tuple[Any, str]] = (
+    (type(None), "null"),
+    (str, "a text"),
+    (bool, "a truth value"),
+    (int, "a number"),
+    (float, "a number with a fraction"),
+    (bytes, "bytes"),
+    (Mapping, "an object"),
+    (Sequence, "a list"),
+)
+
+
+def _is_text_part(part: Any) -> bool:
+    return (
+        isinstance(part, Mapping)
+        and part.get("type") == "text"
+        and isinstance(part.get("text"), str)
+        and not any(value for name, value in part.items() if name not in ("type", "text"))
+    )
