@@ -8,8 +8,8 @@ Doors: `store.open_store` and `locations`.
 - `cloud`: `s3://`, `gs://` and `az://` by obstore. The only module that imports it.
 - `credentials`: which explicit way of signing the environment gives; `variables`: whether its
   values can be sent.
-- `answers`, `refusals`, `explanation`: what a store's refusal says, what it means (the table), and
-  what is raised for it. `bucket_region` asks for a region that a redirect does not name.
+- `store_answers`, `refusals`, `explanation`: what a store's refusal says, what it means (the
+  table), and what is raised for it. `bucket_region` asks for the region that a redirect lacks.
 - `folder`: `file://`, written so that a crash leaves no half file.
 - `web`: single files by `https://`.
 - `transfer`: many files at once, with a second try for each.

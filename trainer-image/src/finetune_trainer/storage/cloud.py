@@ -21,7 +21,6 @@ from obstore.store import from_url
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.storage import locations
-from finetune_trainer.storage.answers import read_answer
 from finetune_trainer.storage.credentials import (
     NO_METADATA_SERVICE,
     endpoint_of,
@@ -29,6 +28,7 @@ from finetune_trainer.storage.credentials import (
 )
 from finetune_trainer.storage.explanation import Explanation, is_panic
 from finetune_trainer.storage.refusals import refusal_of
+from finetune_trainer.storage.store_answers import read_answer
 
 CHUNK_BYTES = 8 * 1024 * 1024
 CHUNKS_AT_ONCE = 4

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.storage import credentials
-from finetune_trainer.storage.answers import StoreAnswer, read_answer
 from finetune_trainer.storage.bucket_region import find_region
 from finetune_trainer.storage.refusals import REGION, Refusal, refusal_of
 from finetune_trainer.storage.store import StoreNotReady
+from finetune_trainer.storage.store_answers import StoreAnswer, read_answer
 
 
 @dataclass(frozen=True, slots=True)

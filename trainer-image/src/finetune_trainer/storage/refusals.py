@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from finetune_contract.outcome import Category
 from finetune_contract.reasons import Reason
-from finetune_trainer.storage.answers import REDIRECTED, StoreAnswer
+from finetune_trainer.storage.store_answers import REDIRECTED, StoreAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
