@@ -5,7 +5,6 @@ A run is known by its config, and the same config may name a file that has been 
 what the run was trained on is compared with what is there now, where that costs little.
 """
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_contract import layout
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_contract.notes import Note, NoteReason, bounded, info, warning
 from finetune_contract.outcome import Outcome
 from finetune_trainer.failures.errors import AttemptFailed
@@ -49,7 +49,7 @@ def telling_what_changed(
 def notes_of_completed(run: ParsedRun, context: AttemptContext, store: Store) -> tuple[Note, ...]:
     """What changed since, one note each; or that nothing has."""
     body = transfer.ask(lambda: read_if_there(store, VERSIONS), VERSIONS, context.stop)
-    then = {} if body is None else json.loads(body)
+    then = _read_versions(body)
     now = _digests_now(run, context)
     changes = tuple(_changes(then, now))
     if changes:
@@ -62,6 +62,17 @@ def notes_of_completed(run: ParsedRun, context: AttemptContext, store: Store) ->
             f"nothing was trained: this run was complete already{known}; {AGAIN}",
         ),
     )
+
+
+def _read_versions(body: bytes | None) -> Mapping[str, Any]:
+    """What the run was trained on, by its report; nothing where that is none."""
+    if body is None:
+        return {}
+    try:
+        return parse_object(body, VERSIONS)
+    except InvalidDocument as error:
+        log.warning("not compared with what it was trained on because=%s", error)
+        return {}
 
 
 def _digests_now(run: ParsedRun, context: AttemptContext) -> Mapping[str, Any]:
@@ -129,12 +140,24 @@ def _pairs(
 ) -> Iterator[tuple[str, Mapping[str, str], Mapping[str, str]]]:
     """What is known of both times, by the digests of its files; the data first."""
     data = {entry["name"]: entry for entry in now.get("data") or ()}
-    both = [("the data", entry, data.get(entry["name"])) for entry in then.get("data") or ()]
+    known = then.get("data")
+    # Whoever may write to the place may have written these.
+    entries = [it for it in known if isinstance(it, Mapping)] if isinstance(known, list) else []
+    both: list[tuple[str, Any, Any]] = [
+        ("the data", entry, data.get(str(entry.get("name")))) for entry in entries
+    ]
     both.append(("the base model", then.get("model"), now.get("model")))
     for what, before, after in both:
-        then_files, now_files = (before or {}).get("files"), (after or {}).get("files")
+        then_files, now_files = _files_of(before), _files_of(after)
         if then_files and now_files:
             yield what, then_files, now_files
+
+
+def _files_of(entry: Any) -> Mapping[str, str]:
+    """The digest of each file, as far as it is one."""
+    files = entry.get("files") if isinstance(entry, Mapping) else None
+    found = files.items() if isinstance(files, Mapping) else ()
+    return {name: digest for name, digest in found if isinstance(digest, str)}
 
 
 def _short(digest: str) -> str:

@@ -5,11 +5,11 @@ TRL loads in float32 where the config says nothing: what was trained from a base
 twice as large, and nobody asked for it.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_contract.notes import Note, NoteReason, warning
 
 CONFIG = "config.json"
@@ -45,7 +45,6 @@ def dtype_of(config: Mapping[str, Any]) -> str | None:
 
 def _read(file: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return parse_object(file.read_bytes(), file.name)
+    except (OSError, InvalidDocument):
         return {}
-    return found if isinstance(found, dict) else {}
