@@ -3,8 +3,8 @@
 
 import pytest
 
-from finetune_operator.job.observe.pods import find_waiting_words
 from finetune_operator.job.observe.policy_hints import hint_for
+from finetune_operator.job.observe.waiting import find_wait
 
 FORBIDDEN = 'Error creating: pods "balloon-1-x" is forbidden: '
 
@@ -48,7 +48,7 @@ FORBIDDEN = 'Error creating: pods "balloon-1-x" is forbidden: '
     ],
 )
 def test_a_policys_demand_names_the_field_of_the_job(words: str, fields: list[str]) -> None:
-    told = find_waiting_words([], FORBIDDEN + words)
+    told = find_wait([], 1, FORBIDDEN + words, {}).complaint
 
     named = " and ".join(f"spec.resources.{field}" for field in fields)
     assert told == f"a pod could not be made: {FORBIDDEN}{words} (set {named} in the job)"
