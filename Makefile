@@ -146,7 +146,8 @@ compare: build/schema.json ## fail where a generated file differs from its sourc
 	@cmp -s build/schema.json $(SCHEMA) || { diff -u $(SCHEMA) build/schema.json | head -40; \
 		echo "$(SCHEMA) is not what the pinned TRL says: run make generate"; exit 1; }
 
-build/schema.json: requirements/trainer.txt trainer-image/src/finetune_trainer/config_schema.py
+build/schema.json: requirements/trainer.txt trainer-image/src/finetune_trainer/config_schema.py \
+		$(wildcard trainer-image/src/finetune_trainer/ranks/arguments/*.py)
 	mkdir -p build
 	$(BIN)/python -m finetune_trainer.config_schema > build/schema.unfinished
 	mv build/schema.unfinished $@
