@@ -75,9 +75,9 @@ def offload(layer: str) -> Any:
     create = loading.create_model_from_path
 
     def created(*args: Any, **options: Any) -> Any:
-        model = create(*args, **options)
+        model, report = create(*args, **options)
         cpu_offload(model.get_submodule(layer), execution_device="cpu")
-        return model
+        return model, report
 
     return mock.patch.object(loading, "create_model_from_path", created)
 

@@ -84,6 +84,7 @@ OURS = frozenset(
         "early_stopping_threshold",
         "eval_sample_max_tokens",
         "eval_sample_seconds",
+        "max_rows_left_out",
         "merge_adapter",
         "metric_fn",
         "num_eval_samples",

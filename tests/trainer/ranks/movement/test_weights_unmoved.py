@@ -195,16 +195,21 @@ def test_a_model_is_loaded_onto_its_process_s_own_gpu_and_nowhere_else(
 
     told: dict[str, Any] = {}
     training = a_rank(device, seed=1, trust_remote_code=False, model_init_kwargs=None, **how)
-    monkeypatch.setattr(loading, "create_model_from_path", lambda _, **options: told | options)
+
+    def load(_: str, **options: Any) -> Any:
+        told.update(options)
+        return SimpleNamespace(), {}
+
+    monkeypatch.setattr(loading, "create_model_from_path", load)
     monkeypatch.setattr(loading, "require_present", lambda *_: None)
     monkeypatch.setattr(loading, "get_quantization_config", lambda _: None)
     model = SimpleNamespace(
         model_name_or_path="m", model_revision=None, attn_implementation=None, dtype="bfloat16"
     )
 
-    options = loading.load_model(SimpleNamespace(training=training, model=model))
+    loading.load_model(SimpleNamespace(training=training, model=model))
 
-    assert options["device_map"] == expected
+    assert told["device_map"] == expected
 
 
 def test_a_device_map_that_no_check_has_seen_is_refused_by_the_rank() -> None:
