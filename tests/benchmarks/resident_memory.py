@@ -16,7 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.checkouts import HERE, checkouts, environment_of
-from benchmarks.reconcile_pass_timer import TYPICAL, WRITTEN
+from benchmarks.reconcile_pass_timer import WRITTEN
+from benchmarks.typical_config import TYPICAL
 from finetune_operator.job.attempts import Result
 from finetune_operator.job.decide.decision import decide
 from finetune_operator.job.manifests import build_attempt

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune_contract.codec import bounded_by, document_of, read_object
+from finetune_contract.codec import bounded_by, document_of, first_of, read_object
 from finetune_contract.limits import MAX_ANSWERS, MAX_TEXT
 
 
@@ -17,11 +17,7 @@ def _cut(text: Any) -> Any:
     return f"{text[: MAX_TEXT - 1]}…" if is_long else text
 
 
-def _first(answers: Any) -> Any:
-    return answers[:MAX_ANSWERS] if isinstance(answers, list) else answers
-
-
-FIRST_ANSWERS = bounded_by(_first)
+FIRST_ANSWERS = first_of(MAX_ANSWERS)
 """The metadata of a field with answers: the first of them, as many as there may be."""
 
 

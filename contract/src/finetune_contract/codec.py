@@ -39,6 +39,11 @@ def bounded_by(bound: Read) -> dict[str, Read]:
     return {"bound": bound}
 
 
+def first_of(count: int) -> dict[str, Read]:
+    """Field metadata: of a list the first, as many as there may be."""
+    return bounded_by(lambda value: value[:count] if isinstance(value, list) else value)
+
+
 def formerly(name: str) -> dict[str, str]:
     """Field metadata: the field's name on the wire in documents of an older writer."""
     return {"formerly": name}
@@ -63,7 +68,7 @@ def read_object(
     """
     hint: Any = kind
     try:
-        return _reader(hint, spell)(document)  # type: ignore[no-any-return]
+        return _reader(hint, spell)(document)  # type: ignore[no-any-return] # of `kind`, as its reader is built
     except InvalidDocument as error:
         raise InvalidDocument(f"{path}{error}".removeprefix(".")) from None
 

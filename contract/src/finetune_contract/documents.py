@@ -59,6 +59,19 @@ def parse_value(text: str | bytes, name: str, max_bytes: int = MAX_DOCUMENT_BYTE
     return document
 
 
+def value_in(text: str) -> Any:
+    """The mapping or list that a text holds as JSON, as TRL's own parser would read it; else None.
+
+    What is too long or too deep to be read is none.
+    """
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return parse_value(text, "it")
+    except InvalidDocument:
+        return None
+
+
 def is_deeper(document: Any, depth: int) -> bool:
     """Whether more objects and lists lie within each other; without recursion."""
     level: list[Any] = [[document]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from finetune_contract.codec import bounded_by, document_of, read_object
+from finetune_contract.codec import bounded_by, document_of, first_of, read_object
 from finetune_contract.limits import MAX_NOTE_REASON, MAX_NOTE_TEXT, MAX_NOTES
 from finetune_contract.printable import on_one_line
 
@@ -36,8 +36,6 @@ class NoteReason(StrEnum):
     """The run was complete already, so that this attempt trained nothing."""
     INPUTS_CHANGED = "InputsChanged"
     """The run was complete already, and data or model are other ones since."""
-    WEIGHTS_DRAWN = "WeightsDrawn"
-    """Weights that the model's files lack were drawn at random."""
     WEIGHTS_UNUSED = "WeightsUnused"
     """The model's files have weights that the architecture has no place for."""
     NO_EFFECT = "NoEffect"
@@ -67,11 +65,7 @@ def _known(severity: Any) -> Any:
     )
 
 
-def _first(notes: Any) -> Any:
-    return notes[:MAX_NOTES] if isinstance(notes, list) else notes
-
-
-FIRST_NOTES = bounded_by(_first)
+FIRST_NOTES = first_of(MAX_NOTES)
 """The metadata of a field with notes: the first of them, as many as there may be."""
 
 

@@ -31,7 +31,7 @@ class ShallowResponse(aiohttp.ClientResponse):
 
     async def start(self, connection: Any) -> "ShallowResponse":
         await super().start(connection)
-        self.content = ShallowLines(self.content)  # type: ignore[assignment]
+        self.content = ShallowLines(self.content)  # type: ignore[assignment] # what is read of it is there
         return self
 
     async def json(self, **_: Any) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TextIO
 from urllib.parse import unquote
 
-from finetune_contract.documents import InvalidDocument, parse_value
+from finetune_contract.documents import value_in
 from finetune_contract.outcome import Failure
 
 HIDDEN = "***"
@@ -85,7 +85,7 @@ def is_secret_name(name: object) -> bool:
 def _secrets(value: Any) -> Iterator[str]:
     """Those in a mapping, and in all that it holds, JSON written as text too."""
     if isinstance(value, str):
-        value = _read(value)
+        value = value_in(value)
     if isinstance(value, list | tuple):
         for item in value:
             yield from _secrets(item)
@@ -96,16 +96,6 @@ def _secrets(value: Any) -> Iterator[str]:
                     yield item
             else:
                 yield from _secrets(item)
-
-
-def _read(text: str) -> Any:
-    """The mapping or list that a text holds as JSON: TRL takes `model_init_kwargs` so, too."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return None
-    try:
-        return parse_value(text, "it")
-    except InvalidDocument:
-        return None
 
 
 def _in_addresses(value: Any) -> Iterator[str]:

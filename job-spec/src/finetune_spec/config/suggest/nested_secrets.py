@@ -8,12 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from finetune_contract.documents import InvalidDocument, parse_value
+from finetune_contract.documents import value_in
+from finetune_contract.limits import MAX_DEPTH
 from finetune_spec.config.parse.schema import Schema
 from finetune_spec.config.problem import Problem
 from finetune_spec.config.suggest.owned import IN_PLAIN_SIGHT
-
-DEEPEST = 32
 
 _NAME = re.compile(
     r"(^|_)(token|api_?key|secret|secret_?access_?key|access_?key|account_?key|sas_?key|password"
@@ -34,10 +33,10 @@ def check_nested_secrets(config: Mapping[str, Any], schema: Schema) -> Iterator[
 
 
 def _below(path: str, value: Any, depth: int) -> Iterator[Problem]:
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         return
     if isinstance(value, str):
-        value = _read(value)
+        value = value_in(value)
     if isinstance(value, list | tuple):
         for place, item in enumerate(value):
             yield from _below(f"{path}[{place}]", item, depth + 1)
@@ -52,13 +51,3 @@ def _below(path: str, value: Any, depth: int) -> Iterator[Problem]:
 
 def _is_secret(name: str) -> bool:
     return _NAME.search(name) is not None and _VOCABULARY.search(name) is None
-
-
-def _read(text: str) -> Any:
-    """The mapping or list that a text holds as JSON, as TRL's own parser would read it."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return None
-    try:
-        return parse_value(text, "it")
-    except InvalidDocument:
-        return None
