@@ -35,7 +35,8 @@ BY_KERNEL = Attention(
 ONE_BY_ONE = Attention(
     name=VARLEN, words="rows are flat, so torch's sdpa is given one sequence after the other"
 )
-PADDED = Attention(name=SDPA, words="rows are padded, or packs are of one piece")
+PADDED = Attention(name=SDPA, words="rows are padded; packing: true would make them flat")
+WRAPPED = Attention(name=SDPA, words="a pack is one piece, so nothing is kept apart in it")
 
 
 def capped(model: str) -> Attention:
@@ -62,5 +63,5 @@ def expected_attention(
     if softcaps:
         return capped("the model")
     if not config.has_flat_rows:
-        return PADDED
+        return WRAPPED if config["packing"] else PADDED
     return BY_KERNEL if has_gpus else ONE_BY_ONE

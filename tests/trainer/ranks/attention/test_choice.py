@@ -47,13 +47,11 @@ def test_flat_rows_go_by_their_borders(named: str | None, rows: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("named", [None, "sdpa", "flash_attention_2"])
-@pytest.mark.parametrize(
-    "rows", [{}, {"packing": True, "packing_strategy": "wrapped"}], ids=["padded", "wrapped"]
-)
-def test_other_rows_have_sdpa(named: str | None, rows: dict[str, Any]) -> None:
-    from finetune_spec.attention import PADDED
+def test_other_rows_have_sdpa(named: str | None) -> None:
+    from finetune_spec.attention import PADDED, WRAPPED
 
-    assert chosen(named=named, **rows) == PADDED
+    assert chosen(named=named) == PADDED
+    assert chosen(named=named, packing=True, packing_strategy="wrapped") == WRAPPED
 
 
 @pytest.mark.parametrize("named", [None, "sdpa", "flash_attention_2"])

@@ -92,6 +92,42 @@ def test_result_and_gradients_are_those_of_64_bits(
         torch.testing.assert_close(one.grad.double(), other.grad, rtol=1e-4, atol=1e-4)
 
 
+def played_kernel(query: Any, key: Any, value: Any, borders: Any, *rest: Any, **how: Any) -> Any:
+    """A stand-in for torch's kernel, by its documentation: tokens before heads, the window as what
+    is seen to the left and to the right."""
+    import torch
+
+    assert torch.equal(borders, rest[0])
+    assert rest[1:] == (max(LENGTHS), max(LENGTHS))
+    assert how["enable_gqa"] is (query.shape[1] != key.shape[1])
+    left, right = how["window_size"]
+    assert right == 0
+    flat = (each.transpose(0, 1)[None] for each in (query, key, value))
+    window = None if left == -1 else left + 1
+    return by_hand(*flat, borders.diff().tolist(), window=window, scale=how["scale"])[0]
+
+
+@pytest.mark.parametrize("window", [None, 1, 4])
+def test_the_kernel_is_handed_what_its_documentation_asks_for(window: int | None) -> None:
+    import torch
+    from torch.nn.attention.varlen import varlen_attn
+
+    from finetune_trainer.ranks.attention import varlen
+
+    torch.manual_seed(0)
+    tensors = [torch.randn(1, number, sum(LENGTHS), 16).double() for number in (6, 2, 2)]
+    borders = torch.tensor([0, *LENGTHS]).cumsum(0).to(torch.int32)
+    kernel = mock.create_autospec(varlen_attn, side_effect=played_kernel)
+    with mock.patch.object(varlen, "_kernel_for", return_value=kernel):
+        found, _ = varlen.attend(
+            torch.nn.Module(), *tensors, None, scaling=0.3, sliding_window=window,
+            cu_seq_lens_q=borders, max_length_q=max(LENGTHS),
+        )  # fmt: skip
+
+    assert kernel.call_count == 1
+    torch.testing.assert_close(found, by_hand(*tensors, LENGTHS, window=window, scale=0.3))
+
+
 def a_model(kind: str, **sizes: Any) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -120,13 +156,8 @@ def a_batch(lengths: Sequence[int] = LENGTHS) -> dict[str, Any]:
 def arguments(**given: Any) -> Any:
     from trl import SFTConfig
 
-    return SFTConfig(
-        output_dir="nowhere",
-        use_cpu=True,
-        bf16=False,
-        report_to="none",
-        **{"packing": True} | given,
-    )
+    usual = {"output_dir": "nowhere", "use_cpu": True, "bf16": False, "report_to": "none"}
+    return SFTConfig(**{**usual, "packing": True, **given})
 
 
 def loss_and_gradients(model: Any, batch: dict[str, Any]) -> tuple[float, dict[str, Any]]:
@@ -137,7 +168,7 @@ def loss_and_gradients(model: Any, batch: dict[str, Any]) -> tuple[float, dict[s
         loss = model(**batch, use_cache=False).loss
     loss.backward()  # not within: what is computed again there has the borders, and no batch
     grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    return float(loss), {name: grad.clone() for name, grad in grads.items()}
+    return float(loss.detach()), {name: grad.clone() for name, grad in grads.items()}
 
 
 @pytest.mark.parametrize("recomputes", [False, True], ids=["kept", "recomputed"])
