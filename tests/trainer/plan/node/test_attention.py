@@ -7,7 +7,6 @@ from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.attention import PACKAGES, require_attention
 from trainer.runs import a_parsed_run
 
-
 ONLY_AS_PACKAGES = sorted({*PACKAGES} - {"flash_attention_2"})
 
 
