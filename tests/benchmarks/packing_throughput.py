@@ -25,15 +25,15 @@ from unittest import mock
 import yaml
 
 ROUNDS = 3
-STEPS = 3
+STEPS = 2
 """The first doesn't count."""
-LENGTH = 512
-WORDS = (8, 300)
+LENGTH = 256
+WORDS = (8, 150)
 """Of the shortest and the longest row; evenly many of each length between them."""
 PADDED, MASKED, BORDERS = "padded, sdpa", "packed, mask of all pairs", "packed, by borders"
 CONFIG: Mapping[str, Any] = {
     "max_steps": STEPS,
-    "per_device_train_batch_size": 8,
+    "per_device_train_batch_size": 6,
     "max_length": LENGTH,
     "activation_checkpointing": False,
     "learning_rate": 1e-5,

@@ -17,7 +17,7 @@ WITHIN = {"bfloat16": 2e-2, "float16": 3e-3}
 def in_64_bits(tensors: Any, window: int | None) -> Any:
     """Each row alone, its keys and values repeated, with a mask."""
     import torch
-    import torch.nn.functional as F
+    from torch.nn.functional import scaled_dot_product_attention
 
     query, key, value = tensors
     groups = query.shape[1] // key.shape[1]
@@ -27,8 +27,8 @@ def in_64_bits(tensors: Any, window: int | None) -> Any:
         token = torch.arange(end - begin, device=query.device)
         distance = token[:, None] - token[None, :]
         sees = (distance >= 0) & (distance < (window or end))
-        row = (each[:, :, begin:end] for each in (query, key, value))
-        found.append(F.scaled_dot_product_attention(*row, attn_mask=sees))
+        q, k, v = (each[:, :, begin:end] for each in (query, key, value))
+        found.append(scaled_dot_product_attention(q, k, v, attn_mask=sees))
     return torch.cat(found, 2).transpose(1, 2)
 
 
@@ -54,10 +54,10 @@ def test_result_and_gradients_are_those_of_64_bits(
 
     torch.manual_seed(0)
     number = getattr(torch, dtype)
-    tensors = [
+    tensors = query, key, value = tuple(
         torch.randn(1, n, sum(LENGTHS), size, device="cuda", dtype=number, requires_grad=True)
         for n in (heads, groups, groups)
-    ]
+    )
     exact = [each.detach().double().requires_grad_() for each in tensors]
     module = torch.nn.Module()
     module.num_key_value_groups = heads // groups
@@ -65,7 +65,9 @@ def test_result_and_gradients_are_those_of_64_bits(
 
     found, _ = varlen.attend(
         module,
-        *tensors,
+        query,
+        key,
+        value,
         None,
         scaling=size**-0.5,
         sliding_window=window,
@@ -77,7 +79,7 @@ def test_result_and_gradients_are_those_of_64_bits(
     found.backward(weights)
     wanted.backward(weights.double())
 
-    assert (varlen._kernel_for(*tensors, 0.0) is not None) is is_kernel
+    assert (varlen._kernel_for(query, key, value, 0.0) is not None) is is_kernel
     assert float((found.double() - wanted).norm() / wanted.norm()) < WITHIN[dtype]
     for one, other in zip(tensors, exact, strict=True):
         assert float((one.grad.double() - other.grad).norm() / other.grad.norm()) < WITHIN[dtype]
@@ -89,11 +91,14 @@ def test_autocast_of_32_bits_goes_to_the_kernels() -> None:
     from finetune_trainer.ranks.attention import varlen
 
     module = torch.nn.Module()
-    tensors = [torch.randn(1, 4, 64, 64, device="cuda") for _ in range(3)]
-    borders = torch.tensor([0, 30, 64], dtype=torch.int32, device="cuda")
-    alone, _ = varlen.attend(module, *tensors, None, cu_seq_lens_q=borders, max_length_q=34)
+    query, key, value = (torch.randn(1, 4, 64, 64, device="cuda") for _ in range(3))
+    how: dict[str, Any] = {
+        "cu_seq_lens_q": torch.tensor([0, 30, 64], dtype=torch.int32, device="cuda"),
+        "max_length_q": 34,
+    }
+    alone, _ = varlen.attend(module, query, key, value, None, **how)
     with torch.autocast("cuda", torch.bfloat16):
-        cast, _ = varlen.attend(module, *tensors, None, cu_seq_lens_q=borders, max_length_q=34)
+        cast, _ = varlen.attend(module, query, key, value, None, **how)
 
     assert (alone.dtype, cast.dtype) == (torch.float32, torch.bfloat16)
     assert torch.allclose(alone, cast.float(), atol=2e-2)
