@@ -2,7 +2,6 @@
 """What this machine can't show is taken out and told, never skipped as if it had been shown."""
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ LACKING: list[str] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take out the tests that want more GPUs, or a package, than there are."""
+    """Take out the tests that want more GPUs than there are."""
     if config.getoption("markexpr") != "gpu":
         return  # they aren't asked for, and what the machine has is known to torch alone
     wanting = [item for item in items if _lacks(item)]
@@ -32,8 +31,6 @@ def _lacks(item: pytest.Item) -> str:
     wanted = getattr(getattr(item, "callspec", None), "params", {})
     if wanted.get("gpus", 1) > there:
         return f"wants {wanted['gpus']} GPUs, there is {there}"
-    if wanted.get("attention") == "flash_attention_2" and find_spec("flash_attn") is None:
-        return "wants the package flash-attn, which must be compiled for the GPU and its torch"
     return ""
 
 

@@ -79,11 +79,36 @@ def test_it_says_what_would_run(folder: Path, capsys: pytest.CaptureFixture[str]
         "1.7 million parameters (0.14% of the model's)"
     )
     assert told["precision"] == "weights in float32, computed in bfloat16"
+    assert told["attention"] == "sdpa: rows are padded; packing: true would make them flat"
     assert told["strategy"] == "DDP over 2 processes"
     assert told["batch"] == "4 rows x 2 accumulated x 2 processes = 16 rows a step"
     assert told["rows"] == "cut at 1024 tokens (max_length)"
     assert told["steps"] == "14"
     assert told["memory"].endswith("estimated for each process")
+
+
+@pytest.mark.parametrize("named", [None, "sdpa", "flash_attention_2"])
+def test_it_says_which_attention_is_taken(
+    folder: Path, capsys: pytest.CaptureFixture[str], named: str | None
+) -> None:
+    assert plan(folder, packing=True, attn_implementation=named) == 0
+
+    taken = "rows are flat, so torch's FlashAttention-2 kernels for them are taken"
+    assert f"  attention     torch_varlen: {taken}\n" in capsys.readouterr().out
+    assert planned(folder, capsys, attn_implementation=named)["attention"] == "sdpa"
+    assert planned(folder, capsys, packing=True, attn_implementation="eager")["attention"] == (
+        "eager"
+    )
+
+
+def test_attention_that_the_trainer_image_lacks_is_told_before_the_pod_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan(folder, attn_implementation="flash_attention_3") == 0
+
+    told = capsys.readouterr()
+    assert "is a package that the trainer image lacks" in told.err
+    assert "attention     flash_attention_3: as attn_implementation says" in told.out
 
 
 @pytest.mark.parametrize(

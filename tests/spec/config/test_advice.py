@@ -116,6 +116,12 @@ STREAM = {"dataset_streaming": True, "max_steps": 100}
             "bnb_4bit_quant_storage and dtype both to bfloat16",
             id="4 bits whole",
         ),
+        pytest.param(
+            {"attn_implementation": "flash_attention_3"},
+            'attn_implementation: "flash_attention_3" is a package that the trainer image lacks: '
+            "the job would fail unless spec.image has it; flash_attention_2 needs none",
+            id="attention in a package",
+        ),
     ],
 )
 def test_what_is_seldom_meant_gets_advice(config: dict[str, Any], sentence: str) -> None:
@@ -150,6 +156,7 @@ def test_shards_of_one_get_advice() -> None:
     "config",
     [
         pytest.param({}, id="nothing said"),
+        pytest.param({"attn_implementation": "flash_attention_2"}, id="attention in torch"),
         pytest.param(
             {
                 "dtype": "bfloat16",

@@ -180,9 +180,9 @@ def test_a_schedule_that_can_be_kept_is_accepted(config: dict[str, Any]) -> None
             id="flash attention in float32",
         ),
         pytest.param(
-            {"attn_implementation": "flash_attention_2"},
+            {"attn_implementation": "flash_attention_3"},
             0,
-            'attn_implementation: found "flash_attention_2" in a job without GPUs: remove it, or '
+            'attn_implementation: found "flash_attention_3" in a job without GPUs: remove it, or '
             "ask for GPUs in spec.resources.gpusPerNode",
             id="flash attention on CPUs",
         ),
@@ -242,6 +242,7 @@ def test_what_the_hardware_cannot_do_is_refused(
             id="flash attention in bfloat16",
         ),
         pytest.param({"attn_implementation": "sdpa"}, 0, id="sdpa on CPUs"),
+        pytest.param({"attn_implementation": "flash_attention_2"}, 0, id="its stand-in on CPUs"),
         pytest.param({"tf32": True, "activation_offloading": True}, 1, id="a GPU's options"),
         pytest.param({"tf32": True, "activation_offloading": True}, None, id="nobody knows"),
         pytest.param({"use_cpu": True}, 0, id="CPU on CPUs"),

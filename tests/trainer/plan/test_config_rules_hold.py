@@ -135,7 +135,7 @@ def refusals(config: Mapping[str, Any]) -> list[str]:
         ),
         pytest.param({"tf32": True}, "tf32 requires", id="tf32 on a CPU"),
         pytest.param({"bf16": True, "use_cpu": False}, "doesn't support bf16", id="no device"),
-        pytest.param({"attn_implementation": "flash_attention_2"}, "FlashAttention", id="flash"),
+        pytest.param({"attn_implementation": "flash_attention_3"}, "FlashAttention", id="flash"),
         pytest.param({**LORA, "load_in_4bit": True, "load_in_8bit": True}, "8 bit and 4", id="12"),
         pytest.param({"load_in_4bit": True}, "purely quantized", id="4 bits, full tuning"),
         pytest.param({"load_in_8bit": True}, "purely quantized", id="8 bits, full tuning"),
@@ -266,6 +266,11 @@ def test_what_is_refused_trl_refuses_for_that_reason(
         ),
         pytest.param({"eval_packing": True, "max_length": None}, id="packs nobody evaluates"),
         pytest.param({"padding_free": True, "max_length": None}, id="padding-free"),
+        pytest.param({"attn_implementation": "flash_attention_2"}, id="flash attention's name"),
+        pytest.param(
+            {"attn_implementation": "flash_attention_2", "packing": True, "max_length": 64},
+            id="flash attention's name, packed",
+        ),
         pytest.param({"dataset_streaming": True, "dataset_num_proc": 2}, id="a stream"),
         pytest.param(
             {"dataset_streaming": True, "train_sampling_strategy": "group_by_length"},

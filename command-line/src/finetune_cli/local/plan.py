@@ -87,6 +87,7 @@ def render_text(
     yield _row("model", name if model is None else f"{name} ({_model(model)})")
     yield _row("trains", f"{preview.method}{_trainable(preview.estimate)}")
     yield _row("precision", preview.precision)
+    yield _row("attention", str(preview.attention))
     if preview.world_size > 1:
         yield _row("strategy", f"{preview.strategy} over {preview.world_size} processes")
     yield _row("batch", _batch(preview))
@@ -123,6 +124,7 @@ def render_json(job: str, name: str, preview: Preview, reason: str) -> Mapping[s
         "maxLength": preview.max_length,
         "packing": preview.is_packed,
         "precision": preview.precision,
+        "attention": preview.attention.name,
         "method": preview.method,
         "parameters": found and found.parameters,
         "trainableParameters": found and found.trainable,

@@ -4,6 +4,7 @@
 import math
 from dataclasses import dataclass
 
+from finetune_spec.attention import Attention, expected_attention
 from finetune_spec.config import Context, SftConfig
 from finetune_spec.memory import Architecture, Estimate, estimate_memory
 from finetune_spec.memory.fitting import Proposal, propose
@@ -24,6 +25,8 @@ class Preview:
     max_length: int | None
     is_packed: bool
     precision: str
+    attention: Attention
+    """What the trainer image takes."""
     method: str
     """What is trained."""
     steps: int | None
@@ -68,6 +71,11 @@ def preview_run(
         max_length=config["max_length"],
         is_packed=bool(config["packing"]),
         precision=_precision(config, context, model),
+        attention=expected_attention(
+            config,
+            softcaps=model is not None and model.softcaps_attention,
+            has_gpus=context.gpus_per_node != 0,
+        ),
         method=_method(config),
         steps=count_steps(config, context, train_rows),
         strategy=find_sharding(config, context.world_size or 1).name,

@@ -8,6 +8,7 @@ LoRA in 32 bits except beside quantized weights, where TRL casts it to bfloat16.
 
 from dataclasses import dataclass
 
+from finetune_spec.attention import EAGER, VARLEN, expected_attention
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.memory.architecture import Architecture
 from finetune_spec.memory.sharding import Sharding, find_sharding
@@ -79,10 +80,10 @@ def read_strategy(
         weight_bytes = HALF  # DeepSpeed casts the model itself
     rows = config["per_device_train_batch_size"]
     length = config["max_length"] or model.context or 1024
-    is_flat = bool(config["packing"] and config["packing_strategy"] != "wrapped") or bool(
-        config["padding_free"]
-    )
-    attention = _attention(config)
+    is_flat = config.has_flat_rows
+    attention = expected_attention(
+        config, softcaps=model.softcaps_attention, has_gpus=has_gpus
+    ).name
     return Strategy(
         weight_bytes=weight_bytes,
         # bitsandbytes gives back what it was given, so autocast changes nothing behind it.
@@ -94,8 +95,8 @@ def read_strategy(
         rows=rows,
         row_tokens=rows * length if is_flat else length,
         tokens=rows * length,
-        has_mask=(is_flat or rows > 1) and "flash" not in attention,
-        writes_attention=attention == "eager",
+        has_mask=(is_flat or rows > 1) and attention != VARLEN and "flash" not in attention,
+        writes_attention=attention == EAGER,
         checkpoint_every=_checkpoint_every(config),
         is_offloading=bool(config["activation_offloading"]) or _offloads_checkpoints(config),
         has_full_logits=bool(config["label_smoothing_factor"]),
@@ -112,11 +113,6 @@ def _weight_bytes(config: SftConfig, model: Architecture) -> int:
     if given in (None, "auto"):
         given = model.stored_dtype
     return _DTYPES.get(str(given).removeprefix("torch."), FLOAT32)
-
-
-def _attention(config: SftConfig) -> str:
-    given = config.mapping("model_init_kwargs").get("attn_implementation")
-    return str(given or config["attn_implementation"] or "sdpa")
 
 
 def _checkpoint_every(config: SftConfig) -> int | None:

@@ -7,8 +7,10 @@ from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.plan.node.attention import PACKAGES, require_attention
 from trainer.runs import a_parsed_run
 
+ONLY_AS_PACKAGES = sorted({*PACKAGES} - {"flash_attention_2"})
 
-@pytest.mark.parametrize("named", PACKAGES)
+
+@pytest.mark.parametrize("named", ONLY_AS_PACKAGES)
 def test_flash_attention_that_is_not_in_the_image_is_told_before_anything_is_fetched(
     named: str,
 ) -> None:
@@ -23,7 +25,15 @@ def test_flash_attention_that_is_not_in_the_image_is_told_before_anything_is_fet
     require_attention(config, lambda package: package == "kernels")
 
 
-@pytest.mark.parametrize("named", ["sdpa", "eager", None])
+@pytest.mark.parametrize("named", ONLY_AS_PACKAGES)
+def test_what_model_init_kwargs_name_is_looked_for_too(named: str) -> None:
+    config = a_parsed_run(model_init_kwargs={"attn_implementation": named}).config
+
+    with pytest.raises(AttemptFailed, match=f"lacks the package {PACKAGES[named]}"):
+        require_attention(config, lambda package: False)
+
+
+@pytest.mark.parametrize("named", ["sdpa", "eager", "flash_attention_2", None])
 def test_torchs_own_attention_is_always_there(named: str | None) -> None:
     config = {} if named is None else {"attn_implementation": named}
 

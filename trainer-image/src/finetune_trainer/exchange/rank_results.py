@@ -53,6 +53,8 @@ class RankResult:
     """What is to be known of a success, such as that it stopped early."""
     notes: tuple[Note, ...] = ()
     """What its user should know besides, such as rows that were left out."""
+    attention: str = ""
+    """Which one was taken, and why; empty until the model is trained."""
 
     def telling(self, *notes: Note) -> "RankResult":
         """The same with these notes after its own."""
@@ -65,8 +67,9 @@ class RankResult:
     def to_json(self) -> str:
         document = document_of(self)
         del document["signal"]
-        if not self.notes:
-            del document["notes"]
+        for key in ("notes", "attention"):
+            if not document[key]:
+                del document[key]
         return json.dumps(document)
 
     @classmethod

@@ -201,6 +201,7 @@ def _story(run: ParsedRun, workspace: Workspace, result: RankResult, run_facts: 
         added_tokens=tuple(run.config["added_tokens"] or ()),
         trains_token_rows=bool(_adapter_config(workspace).get("trainable_token_indices")),
         account=_read_account(workspace),
+        attention=result.attention,
         note=result.note,
         notes=bounded(result.notes),
         run_facts=run_facts,

@@ -8,8 +8,11 @@ from typing import Any
 from transformers import AutoProcessor
 
 from finetune_contract.notes import Note
+from finetune_spec.attention import Attention
 from finetune_trainer.failures.errors import Stage
 from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.attention.choice import settle_attention
+from finetune_trainer.ranks.attention.trainer import FlatTrainer
 from finetune_trainer.ranks.chat import is_chat
 from finetune_trainer.ranks.chat.ends import settle_ending
 from finetune_trainer.ranks.chat.template import settle_template
@@ -18,17 +21,18 @@ from finetune_trainer.ranks.data import effects
 from finetune_trainer.ranks.data.preparation import AccountingTrainer
 from finetune_trainer.ranks.evaluation.judging import JudgingTrainer
 from finetune_trainer.ranks.model import adapter, freezing, recomputation, tokens
-from finetune_trainer.ranks.model.loading import load_model
+from finetune_trainer.ranks.model.loading import attention_named, load_model
 from finetune_trainer.ranks.movement.trainer import WatchedTrainer
 from finetune_trainer.ranks.resumption import ResumableTrainer
 
 
-class Trainer(JudgingTrainer, AccountingTrainer, WatchedTrainer, ResumableTrainer):
+class Trainer(JudgingTrainer, AccountingTrainer, WatchedTrainer, FlatTrainer, ResumableTrainer):
     """TRL's own, with an account of its data and of what has moved, that can be resumed exactly,
     and judges answers."""
 
     is_chat = False
     """Whether it learns from conversations."""
+    attention: Attention
     notes: tuple[Note, ...] = ()
     """What its user should know of the model that was loaded, and of keys without effect."""
 
@@ -68,6 +72,7 @@ def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> Trainer:
     if arguments.model.use_peft and tokens.clones_template(training) and freezing.is_tied(model):
         added += tokens.clone_template(model, processor, training)
     recomputation.settle_recomputation(model, training)
+    attention = settle_attention(model, training, attention_named(arguments))
     if tuning.num_layers_unfrozen is not None:
         freezing.freeze_all_but_last(model, tuning.num_layers_unfrozen)
     trainer = Trainer(
@@ -79,6 +84,7 @@ def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> Trainer:
         peft_config=adapter.adapter_config(arguments, model, added),
     )
     adapter.fit_token_rows(trainer.model, is_sharded=bool(training.fsdp))
+    trainer.attention = attention
     trainer.is_chat = is_chat(row)
     trainer.notes = (*loading_notes, *effects.notes_of(row, arguments, is_chat=trainer.is_chat))
     settle_ending(trainer, is_chat=trainer.is_chat)

@@ -102,6 +102,7 @@ def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult
     is_chat, ending = trainer.is_chat, ended(trainer)
     figures = ending.figures | accounting.figures_of(setup.account, arguments) | _peak_memory()
     result = RankResult(rank=rank, time=0, ending=RankEnding.FINISHED, figures=figures, **steps)
+    result = replace(result, attention=str(trainer.attention))
     result = result.noting(ending.note, fates.note_of(movement))
     result = result.telling(*accounting.notes(setup.account, arguments), *trainer.notes)
     end_trackers()

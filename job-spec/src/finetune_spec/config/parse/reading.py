@@ -101,6 +101,19 @@ class Reading:
         return self.recomputes_by_trl or self.recomputes_by_fsdp
 
     @property
+    def attention(self) -> str | None:
+        """What `attn_implementation` says; `sft.py` lets `model_init_kwargs` go before the key."""
+        nested = self.mapping("model_init_kwargs")
+        named = nested.get("attn_implementation", self["attn_implementation"])
+        return None if named is None else str(named)
+
+    @property
+    def has_flat_rows(self) -> bool:
+        """Whether a batch is one row without padding, whose sequences don't see each other."""
+        is_packed = self["packing"] and self["packing_strategy"] != "wrapped"
+        return bool(is_packed or self["padding_free"])
+
+    @property
     def quantization_bits(self) -> int | None:
         """Of the weights, as this config asks for it: a model may come quantized by itself."""
         return 4 if self["load_in_4bit"] else 8 if self["load_in_8bit"] else None

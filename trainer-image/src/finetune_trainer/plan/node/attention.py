@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether this image has the kernels that `attn_implementation` names. Only looked for here."""
+"""Whether this image has the kernels that `attn_implementation` names. Only looked for here.
+
+`flash_attention_2` is always there: where its package isn't, torch's own attention is taken.
+"""
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from finetune_contract.reasons import Reason
+from finetune_spec.attention import FLASH_2
 from finetune_spec.config import SftConfig
 from finetune_trainer.failures.errors import attempt_failed
 
@@ -25,18 +29,23 @@ def is_installed(package: str) -> bool:
     return True
 
 
+def has_flash_attention(name: str, has: Callable[[str], bool] = is_installed) -> bool:
+    """Whether transformers finds this one itself, as a package or by fetching it."""
+    return has(PACKAGES[name]) or has(FROM_HUB)
+
+
 def require_attention(config: SftConfig, has: Callable[[str], bool] = is_installed) -> None:
     """
     Raises:
         AttemptFailed: the config names flash attention, and this image is without it.
     """
-    named = config["attn_implementation"]
-    package = PACKAGES.get(str(named))
-    if package is None or has(package) or has(FROM_HUB):
+    named = str(config.attention)
+    package = PACKAGES.get(named)
+    if package is None or named == FLASH_2 or has_flash_attention(named, has):
         return
     raise attempt_failed(
         Reason.ATTENTION_NOT_INSTALLED,
         f'attn_implementation: found "{named}", and this trainer image lacks the package {package}',
-        f"leave attn_implementation out: torch's own attention (sdpa) is nearly as fast; or set "
+        f"leave attn_implementation out, or set it to {FLASH_2}, whose kernels torch has; or set "
         f"spec.image to an image that has {package}, or {FROM_HUB}, beside",
     )

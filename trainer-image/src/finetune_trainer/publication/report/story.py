@@ -68,6 +68,8 @@ class Story:
     """Whether the adapter holds rows of the vocabulary: of tokens that were added, or that came
     with a template."""
     account: DataAccount | None = None
+    attention: str = ""
+    """Which one was taken, and why; empty where that is not known."""
     note: str = ""
     """What is to be known of a success, such as what was not verified; mostly empty."""
     notes: Sequence[Note] = ()

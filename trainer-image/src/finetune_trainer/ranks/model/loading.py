@@ -12,6 +12,7 @@ from finetune_contract.notes import Note, NoteReason, warning
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.attention.choice import name_to_load
 from finetune_trainer.ranks.model.devices import device_map_of, require_present
 
 _NAMES_SHOWN = 3
@@ -86,7 +87,16 @@ def model_init_kwargs(arguments: Arguments) -> dict[str, Any]:
     return {
         "revision": model.model_revision,
         "trust_remote_code": arguments.training.trust_remote_code,
-        "attn_implementation": model.attn_implementation,
         "dtype": model.dtype,
         **(arguments.training.model_init_kwargs or {}),
+        "attn_implementation": name_to_load(attention_named(arguments)),
     }
+
+
+def attention_named(arguments: Arguments) -> str | None:
+    """What the config says of it; `sft.py` lets `model_init_kwargs` go before its own key."""
+    given = {"attn_implementation": arguments.model.attn_implementation}
+    named: str | None = (given | (arguments.training.model_init_kwargs or {}))[
+        "attn_implementation"
+    ]
+    return named

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.config.problem import Problem, quoted
 
-FLASH_ATTENTION = ("flash_attention_2", "flash_attention_3", "flash_attention_4")
+ONLY_AS_PACKAGES = ("flash_attention_3", "flash_attention_4")
+"""For `flash_attention_2` torch's own attention is taken where there is none."""
+FLASH_ATTENTION = ("flash_attention_2", *ONLY_AS_PACKAGES)
 _HAS_NONE = "in a job without GPUs: remove it, or ask for GPUs in spec.resources.gpusPerNode"
 
 
@@ -52,12 +54,12 @@ def check_flash_attention(config: Reading, context: Context) -> Iterator[Problem
 
 def check_without_gpu(config: Reading, context: Context) -> Iterator[Problem]:
     """On CPUs `TrainingArguments` raises for tf32 and, without `use_cpu`, for bf16; transformers
-    for the flash attention that isn't there; TRL's offloading looks for a GPU, and Liger's kernels
-    are Triton's, which has none for CPUs.
+    for flash attention that has no stand-in, as `flash_attention_2` has; TRL's offloading looks for
+    a GPU, and Liger's kernels are Triton's, which has none for CPUs.
     """
     if context.gpus_per_node != 0:
         return
-    if config["attn_implementation"] in FLASH_ATTENTION:
+    if config["attn_implementation"] in ONLY_AS_PACKAGES:
         found = quoted(config["attn_implementation"])
         yield Problem(path=config.name("attn_implementation"), message=f"found {found} {_HAS_NONE}")
     for key in ("tf32", "activation_offloading", "use_liger_kernel"):

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which attention a config gets: one name for each, and the words for it. No I/O here.
+
+`expected_attention` says it before the model is loaded, for `finetune plan` and the estimate of
+memory. The ranks decide by the loaded model, in the same words
+(`finetune_trainer.ranks.attention`).
+"""
+
+from dataclasses import dataclass
+
+from finetune_spec.config.parse.reading import Reading
+
+VARLEN, SDPA, EAGER, FLASH_2 = "torch_varlen", "sdpa", "eager", "flash_attention_2"
+"""The first without `flash` in it: transformers would look for a package of that name."""
+
+TORCHS_OWN = (None, SDPA, FLASH_2)
+"""The values of `attn_implementation` for which torch's own attention is taken, whichever of its
+forms is right for the rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """An attention, and the sentence about it that logs, plan and report have."""
+
+    name: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.words}"
+
+
+BY_KERNEL = Attention(
+    name=VARLEN, words="rows are flat, so torch's FlashAttention-2 kernels for them are taken"
+)
+ONE_BY_ONE = Attention(
+    name=VARLEN, words="rows are flat, so torch's sdpa is given one sequence after the other"
+)
+PADDED = Attention(name=SDPA, words="rows are padded; packing: true would make them flat")
+WRAPPED = Attention(name=SDPA, words="a pack is one piece, so nothing is kept apart in it")
+
+
+def capped(model: str) -> Attention:
+    """Where the scores go through a function that only transformers' own code has."""
+    return Attention(
+        name=EAGER, words=f"{model} has attention that neither sdpa nor torch's kernels compute"
+    )
+
+
+def as_named(name: str) -> Attention:
+    return Attention(name=name, words="as attn_implementation says")
+
+
+def expected_attention(
+    config: Reading, *, softcaps: bool = False, has_gpus: bool = True
+) -> Attention:
+    """What the trainer image takes, as far as the config tells.
+
+    `softcaps` says whether the model caps its attention scores, as Gemma 2 does.
+    """
+    named = config.attention
+    if named not in TORCHS_OWN:
+        return as_named(str(named))
+    if softcaps:
+        return capped("the model")
+    if not config.has_flat_rows:
+        return WRAPPED if config["packing"] else PADDED
+    return BY_KERNEL if has_gpus else ONE_BY_ONE

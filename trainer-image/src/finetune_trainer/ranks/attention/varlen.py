@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention by the borders of flat rows, for transformers to call by its name.
+
+A mask is left out only while a flat batch is computed (`flat_batch`), so that everything else, such
+as generation, evaluation by a user's function and padded rows, goes by sdpa as it would without us.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from finetune_spec.attention import VARLEN
+
+Kernel = Callable[..., torch.Tensor]
+
+_LARGEST_HEAD = 256
+_HEADS_OF_SMALL_GPUS = range(193, 225)
+"""Head sizes whose gradients the kernels don't compute on GPUs with little shared memory."""
+_SMALL_GPUS = ((8, 6), (8, 9), (12, 0), (12, 1))
+_UNKNOWN_HERE = ("softcap", "s_aux", "position_bias")
+"""What some models hand to their attention, and neither the kernels nor sdpa compute."""
+
+
+class _Batch:
+    """What is being computed. Not a context variable: torch's compiler can't look into one."""
+
+    is_flat = False
+
+
+@contextmanager
+def flat_batch(*, is_flat: bool) -> Iterator[None]:
+    """Within it no mask is made: the borders tell which tokens see each other."""
+    before, _Batch.is_flat = _Batch.is_flat, is_flat
+    try:
+        yield
+    finally:
+        _Batch.is_flat = before
+
+
+def register() -> None:
+    """Let transformers know of it by its name. Twice does no harm."""
+    AttentionInterface.register(VARLEN, attend)
+    AttentionMaskInterface.register(VARLEN, build_mask)
+
+
+def build_mask(*, attention_mask: torch.Tensor | None = None, **rest: Any) -> torch.Tensor | None:
+    """No mask for one flat row that sees only what came before; else what sdpa gets."""
+    is_plain = attention_mask is None and not rest.get("use_vmap")
+    is_causal = "allow_is_bidirectional_skip" not in rest
+    is_whole = rest["batch_size"] == 1 and rest["q_length"] == rest["kv_length"]
+    if _Batch.is_flat and is_plain and is_causal and is_whole:
+        return None
+    return sdpa_mask(attention_mask=attention_mask, **rest)
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int | None = None,
+    **rest: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention as transformers calls it: (batch, heads, tokens, size) in, tokens before heads out.
+
+    Raises:
+        RuntimeError: the model hands its attention what can't be computed without a mask.
+    """
+    is_whole = query.shape[0] == 1 and query.shape[2] == key.shape[2]
+    lies_flat = attention_mask is None and is_whole and _is_causal(module, rest.get("is_causal"))
+    if not lies_flat or (cu_seq_lens_q is None and not _Batch.is_flat):
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout, scaling, **rest
+        )
+    unknown = [name for name in _UNKNOWN_HERE if rest.get(name) is not None]
+    if cu_seq_lens_q is None or unknown:
+        what = f"uses {' and '.join(unknown)}" if unknown else "is not told the borders of its rows"
+        raise RuntimeError(
+            f"the attention of {type(module).__name__} {what}: set attn_implementation to eager"
+        )
+    query, key, value = _cast((query, key, value))
+    if (kernel := _kernel_for(query, key, value, dropout)) is not None:
+        longest = max_length_q or int(cu_seq_lens_q.diff().max())
+        options = {
+            "scale": scaling,
+            "window_size": (sliding_window - 1 if sliding_window else -1, 0),
+        }
+        return _by_kernel(kernel, (query, key, value), cu_seq_lens_q, longest, options), None
+    lengths = cu_seq_lens_q.diff().tolist()
+    # Split once: of slices each would have a gradient as large as the whole.
+    pieces = zip(*(each.split(lengths, dim=2) for each in (query, key, value)), strict=True)
+    found = [
+        sdpa_attention_forward(
+            *(module, *piece, _window(piece[0], sliding_window), dropout, scaling),
+            is_causal=True,
+        )[0]
+        for piece in pieces
+    ]
+    return torch.cat(found, dim=1), None
+
+
+def _is_causal(module: torch.nn.Module, said: bool | None) -> bool:
+    return bool(getattr(module, "is_causal", True) if said is None else said)
+
+
+def _cast(tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """As autocast does for sdpa; it knows nothing of the kernels."""
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device) or tensors[0].dtype == torch.float64:
+        return tensors
+    return tuple(each.to(torch.get_autocast_dtype(device)) for each in tensors)
+
+
+def _window(query: torch.Tensor, size: int | None) -> torch.Tensor | None:
+    """The mask of one sequence that is longer than what each of its tokens sees."""
+    length = query.shape[2]
+    if not size or length <= size:
+        return None
+    tokens = torch.arange(length, device=query.device)
+    distance = tokens[:, None] - tokens[None, :]
+    return ((distance >= 0) & (distance < size))[None, None]
+
+
+def _by_kernel(
+    kernel: Kernel,
+    tensors: tuple[torch.Tensor, ...],
+    borders: torch.Tensor,
+    longest: int,
+    options: Mapping[str, Any],
+) -> torch.Tensor:
+    query, key, value = (each[0].transpose(0, 1) for each in tensors)
+    found = kernel(
+        *(query, key, value, borders, borders, longest, longest),
+        **options,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return found[None]
+
+
+def _kernel_for(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float
+) -> Kernel | None:
+    """The kernel, where it computes this; it knows neither 32 bits nor dropout."""
+    if not query.is_cuda or dropout:
+        return None
+    size = query.shape[-1]
+    is_half = query.dtype in (torch.float16, torch.bfloat16)
+    is_same = query.dtype == key.dtype == value.dtype and size == key.shape[-1] == value.shape[-1]
+    fits = is_half and is_same and takes_heads(size, _capability(query.device))
+    return find_kernel() if fits else None
+
+
+def takes_heads(size: int, capability: tuple[int, int]) -> bool:
+    """Whether the kernels compute heads of this size, and their gradients, on such a GPU."""
+    if capability < (8, 0) or size > _LARGEST_HEAD or size % 8:
+        return False
+    return not (capability in _SMALL_GPUS and size in _HEADS_OF_SMALL_GPUS)
+
+
+@cache
+def find_kernel() -> Kernel | None:
+    """torch's own, of which an image of the user's may have an older one, or none."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn
+
+
+@cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
