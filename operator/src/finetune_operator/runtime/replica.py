@@ -180,7 +180,7 @@ class Replica:
             find_whole=WholeObjects(api, self._cache).find,
         )
         self._queue.begin_waits()
-        for key in self._cache.known_keys():
+        for key in (*self._cache.known_keys(), *self._cache.keys_without_job()):
             self._queue.add(key)
         async with asyncio.TaskGroup() as group:
             for _ in range(settings.workers):

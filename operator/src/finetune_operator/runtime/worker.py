@@ -16,7 +16,7 @@ from finetune_operator.kube.large import FindWhole, already_whole
 from finetune_operator.objects.errors import Conflict, Gone, NotLeading
 from finetune_operator.objects.internal_error import with_internal_error
 from finetune_operator.objects.large import is_outline
-from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key, ScheduleKey
+from finetune_operator.objects.names import KIND, SCHEDULE_KIND, JobKey, Key, ScheduleKey
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.reconciled import Reconciled
 from finetune_operator.runtime.metric_labels import API_REASONS, REASONS, label
@@ -128,6 +128,8 @@ class Worker:
         """None where there is nothing to say about it any more."""
         body = self._find(key)
         if body is None:
+            if isinstance(key, JobKey):
+                await self._cluster.end_bare_pods(key)
             return None
         if not is_outline(body):
             return await self._reconcile_body(key, body)
