@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs that come back without an owner: nobody has to help, and no attempt is trained twice at once."""
+"""Jobs that come back without an owner: nobody has to help, and nothing is trained twice."""
 
 import copy
 from typing import Any
@@ -211,8 +211,12 @@ OWNER = {"kind": "FineTuneJob", "name": NAME, "uid": "gone"}
     [
         pytest.param({}, True, id="a restored one"),
         pytest.param({"ownerReferences": []}, True, id="an orphaned one"),
-        pytest.param({"ownerReferences": [OWNER]}, True, id="one that others keep, without managing"),
-        pytest.param({"ownerReferences": [{**OWNER, "controller": True}]}, False, id="an owned one"),
+        pytest.param(
+            {"ownerReferences": [OWNER]}, True, id="one that others keep, without managing"
+        ),
+        pytest.param(
+            {"ownerReferences": [{**OWNER, "controller": True}]}, False, id="an owned one"
+        ),
         pytest.param({"labels": None}, False, id="one without labels"),
         pytest.param({"labels": {"finetune.dev/job": NAME}}, False, id="one with the label alone"),
     ],
