@@ -32,6 +32,7 @@ from finetune_operator.job.status.finished import (
     is_finished,
 )
 from finetune_operator.job.status.status import next_status
+from finetune_operator.job.status.tally import find_tally
 from finetune_operator.objects.errors import NotYet
 from finetune_operator.objects.names import JobReason, Phase
 from finetune_operator.objects.raw import Body
@@ -168,4 +169,6 @@ async def _write(
 ) -> Reconciled:
     points = find_turning_points(body.get("status", {}), status)
     events = [build_job_event(body, point, status, now) for point in points]
-    return await write(body, status, events, check_again_in, cluster=cluster)
+    done = await write(body, status, events, check_again_in, cluster=cluster)
+    # Counted when it is recorded, so that no pass counts it twice.
+    return replace(done, tally=find_tally(body.get("status", {}), status))
