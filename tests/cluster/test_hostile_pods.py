@@ -168,7 +168,7 @@ STATUSES: Mapping[str, str] = {
             "lossHistory": [{"step": -1, "loss": 1e308}] * 64,
         }
     ),
-    "adjustments 3,000 deep": attempts({"adjustments": "DEEP"}).replace('"DEEP"', nested(3000)),
+    "adjustments 1,100 deep": attempts({"adjustments": "DEEP"}).replace('"DEEP"', nested(1100)),
     "adjustments to nothing": attempts({"adjustments": {"per_device_train_batch_size": 0}}),
     "adjustments without end": attempts({"adjustments": {"a": [{}] * 100_000}}),
     "16 long conditions": json.dumps(

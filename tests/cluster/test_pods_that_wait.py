@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pods that their node does not start: volumes, Secrets and accounts that are missing, refusals.
+"""Pods that their node does not start: volumes and Secrets that are missing, refusals.
 
 The trainer ends at once; all else is real. What is missing is told, and the job goes on when it is
 there.
@@ -23,7 +23,6 @@ MOUNTED = {"volumeMounts": [{"name": "ca", "mountPath": "/certificates"}]}
 WITH_VOLUME = {"spec": {"volumes": CERTIFICATES, "containers": [{"name": "trainer", **MOUNTED}]}}
 CA = {"kind": "ConfigMap", "metadata": {"name": "company-ca"}, "data": {"ca.crt": ""}}
 SECRET = {"kind": "Secret", "metadata": {"name": "not-there-yet"}, "stringData": {"A": "b"}}
-ACCOUNT = {"kind": "ServiceAccount", "metadata": {"name": "not-there-yet"}}
 
 WAITS: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None]] = {
     "volume-missing": ({"podTemplate": WITH_VOLUME}, 'configmap "company-ca" not found', CA),
@@ -36,11 +35,6 @@ WAITS: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None]] = {
         {"output": {"uri": "s3://m/x", "credentialsSecretRef": {"name": "not-there-yet"}}},
         'secret "not-there-yet" not found',
         SECRET,
-    ),
-    "account-missing": (
-        {"podTemplate": {"spec": {"serviceAccountName": "not-there-yet"}}},
-        'serviceaccount "not-there-yet" not found',
-        ACCOUNT,
     ),
 }
 """A job's spec, the words that its status shows, and what it goes on with."""

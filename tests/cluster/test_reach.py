@@ -15,6 +15,7 @@ import pytest
 
 from cluster.replicas import JOBS, Stage, finish, wait_until
 from finetune_contract.run import Run
+from testbed.control_plane import ControlPlane
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
@@ -123,7 +124,7 @@ def test_a_trainer_is_told_the_cluster_by_the_uid_of_its_system_namespace(stage:
     ],
 )
 def test_of_namespaces_the_operator_may_read_one(
-    stage: Stage, verb: str, name: str, is_allowed: bool
+    plane: ControlPlane, verb: str, name: str, is_allowed: bool
 ) -> None:
     asked = {"resource": "namespaces", "version": "v1", "verb": verb, "name": name}
     review = {
@@ -132,6 +133,6 @@ def test_of_namespaces_the_operator_may_read_one(
         "spec": {"user": ACCOUNT, "resourceAttributes": asked},
     }
 
-    answer = stage.ask("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    answer = json.loads(plane.kubectl("create", "-o", "json", "-f", "-", input=json.dumps(review)))
 
     assert answer["status"]["allowed"] is is_allowed, json.dumps(answer["status"])

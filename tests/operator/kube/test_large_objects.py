@@ -161,6 +161,12 @@ def test_a_large_answer_that_is_no_list_is_read_too(answer: dict[str, Any]) -> N
     assert parse_page(json.dumps(answer).encode()) == answer
 
 
+def test_an_empty_list_of_metadata_has_no_items() -> None:
+    page = parse_page(b'{"kind":"PartialObjectMetadataList","metadata":{},"items":null}')
+
+    assert page["items"] == []
+
+
 def test_a_page_without_an_end_is_an_error_of_value() -> None:
     text = '{"items":[' + json.dumps(a_large_job("a", "x" * MIB))
     for end in ("", ",", ",{"):

@@ -44,6 +44,9 @@ def parse_page(content: bytes) -> dict[str, Any]:
     """
     if len(content) <= LARGE_BYTES:
         small: dict[str, Any] = parse_json(content)
+        if "items" in small and small["items"] is None:
+            # The API server's words for an empty list of metadata.
+            small["items"] = []
         return small
     text = cut_deep(content).decode()
     # The first is the list's own: only versions, kind and the token of the next page come before.
