@@ -180,6 +180,23 @@ def test_what_is_somebody_elses_is_not_deleted(
     assert "theirs" in plane.kubectl("get", "configmap", "theirs", "-n", team, "-o", "name")
 
 
+@pytest.mark.parametrize(
+    ("name", "namespace", "refusal"),
+    [
+        ("finetune-operator-totals", "finetune-system", ""),
+        ("finetune-operator-totals", "default", "deletes only configmaps"),
+        ("another", "finetune-system", "deletes only configmaps"),
+    ],
+)
+def test_its_counters_are_the_one_object_without_an_owner_that_it_makes(
+    as_operator: Kubectl, name: str, namespace: str, refusal: str
+) -> None:
+    metadata = {"name": name, "namespace": namespace}
+    found = refusal_of(as_operator, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+
+    assert refusal in found if refusal else found == ""
+
+
 STRAYS: Mapping[str, tuple[Manifest, str]] = {
     "what a backup brought back": ({}, ""),
     "another tool's": ({"app.kubernetes.io/managed-by": "helm"}, "deletes only"),
@@ -213,7 +230,12 @@ def test_of_pods_it_deletes_those_that_nothing_owns(
     pod = {"apiVersion": "v1", "kind": "Pod", **job["spec"]["template"]}
     pod["metadata"] = {**pod["metadata"], "name": "balloon-1-abcde", "namespace": team}
     if is_controlled:
-        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "balloon-1", "uid": "1"}
+        # Anything that is there: the garbage collector would take the pod of a Job that is not.
+        plane.kubectl("create", "configmap", "owner", "-n", team)
+        uid = plane.kubectl(
+            *("get", "configmap", "owner", "-n", team, "-o", "jsonpath={.metadata.uid}")
+        )
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}
         pod["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
     plane.kubectl("create", "-f", "-", input=json.dumps(pod))
     deletion = ("delete", "pod", "balloon-1-abcde", "-n", team, "--dry-run=server")

@@ -186,11 +186,11 @@ class QueueMetrics:
         _QUEUE_WORK.labels(name=WORK_QUEUE).observe(worked)
 
 
-Family = GaugeMetricFamily | CounterMetricFamily
+Exposed = GaugeMetricFamily | CounterMetricFamily
 
 
-def _families() -> dict[str, Family]:
-    families: dict[str, Family] = {}
+def _families() -> dict[str, Exposed]:
+    families: dict[str, Exposed] = {}
     for name, (text, labels) in GAUGES.items():
         families[name] = GaugeMetricFamily(name, text, labels=labels)
     for name, (text, labels) in COUNTERS.items():
@@ -212,11 +212,11 @@ class Gauges(Collector):
         with suppress(KeyError):
             REGISTRY.unregister(self)
 
-    def describe(self) -> Iterator[Family]:
+    def describe(self) -> Iterator[Exposed]:
         """Their names, for which nothing is measured."""
         yield from _families().values()
 
-    def collect(self) -> Iterator[Family]:
+    def collect(self) -> Iterator[Exposed]:
         families = _families()
         for sample in self._measure():
             families[sample.gauge].add_metric(sample.labels, sample.value)
