@@ -167,8 +167,11 @@ async def _write(
     cluster: JobCluster,
     now: datetime,
 ) -> Reconciled:
-    points = find_turning_points(body.get("status", {}), status)
+    before = body.get("status", {})
+    points = find_turning_points(before, status)
     events = [build_job_event(body, point, status, now) for point in points]
     done = await write(body, status, events, check_again_in, cluster=cluster)
+    if not done.has_written:
+        return done
     # Counted when it is recorded, so that no pass counts it twice.
-    return replace(done, tally=find_tally(body.get("status", {}), status))
+    return replace(done, tally=find_tally(before, status))
