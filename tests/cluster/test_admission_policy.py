@@ -3,6 +3,7 @@
 admission policy.
 """
 
+import json
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -177,6 +178,73 @@ def test_what_is_somebody_elses_is_not_deleted(
     with pytest.raises(RuntimeError, match=r"kube-\*"):
         as_operator(*("delete", "configmap", "-n", "kube-system"), _a_configmap_of_kube(plane))
     assert "theirs" in plane.kubectl("get", "configmap", "theirs", "-n", team, "-o", "name")
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace", "refusal"),
+    [
+        ("finetune-operator-totals", "finetune-system", ""),
+        ("finetune-operator-totals", "default", "deletes only configmaps"),
+        ("another", "finetune-system", "deletes only configmaps"),
+    ],
+)
+def test_its_counters_are_the_one_object_without_an_owner_that_it_makes(
+    as_operator: Kubectl, name: str, namespace: str, refusal: str
+) -> None:
+    metadata = {"name": name, "namespace": namespace}
+    found = refusal_of(as_operator, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+
+    assert refusal in found if refusal else found == ""
+
+
+STRAYS: Mapping[str, tuple[Manifest, str]] = {
+    "what a backup brought back": ({}, ""),
+    "another tool's": ({"app.kubernetes.io/managed-by": "helm"}, "deletes only"),
+    "one with the name of a job alone": ({"finetune.dev/attempt": None}, "deletes only"),
+}
+
+
+@pytest.mark.parametrize("stray", STRAYS)
+def test_what_it_made_and_nothing_owns_it_may_delete(
+    plane: ControlPlane, as_operator: Kubectl, team: str, stray: str
+) -> None:
+    labels, refusal = STRAYS[stray]
+    made = without_owner(children_of(team)["ConfigMap"])
+    merged = {**made["metadata"]["labels"], **labels}
+    made["metadata"]["labels"] = {key: it for key, it in merged.items() if it is not None}
+    plane.kubectl("apply", "-f", "-", input=json.dumps(made))
+    deletion = ("delete", "configmap", made["metadata"]["name"], "-n", team, "--dry-run=server")
+
+    if refusal:
+        with pytest.raises(RuntimeError, match=refusal):
+            as_operator(*deletion)
+    else:
+        as_operator(*deletion)
+
+
+@pytest.mark.parametrize("is_controlled", [True, False])
+def test_of_pods_it_deletes_those_that_nothing_owns(
+    plane: ControlPlane, as_operator: Kubectl, team: str, *, is_controlled: bool
+) -> None:
+    job = children_of(team)["Job"]
+    pod = {"apiVersion": "v1", "kind": "Pod", **job["spec"]["template"]}
+    pod["metadata"] = {**pod["metadata"], "name": "balloon-1-abcde", "namespace": team}
+    if is_controlled:
+        # Anything that is there: the garbage collector would take the pod of a Job that is not.
+        plane.kubectl("create", "configmap", "owner", "-n", team)
+        uid = plane.kubectl(
+            *("get", "configmap", "owner", "-n", team, "-o", "jsonpath={.metadata.uid}")
+        )
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}
+        pod["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
+    plane.kubectl("create", "-f", "-", input=json.dumps(pod))
+    deletion = ("delete", "pod", "balloon-1-abcde", "-n", team, "--dry-run=server")
+
+    if is_controlled:
+        with pytest.raises(RuntimeError, match="deletes only pods"):
+            as_operator(*deletion)
+    else:
+        as_operator(*deletion)
 
 
 def _a_configmap_of_kube(plane: ControlPlane) -> str:

@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from cluster.installation import CHART
 from cluster.replicas import Stage, is_begun, wait_until
 from finetune_contract.progress import Progress, TrainerPhase
+from finetune_operator.objects.times import render_time
 from testbed import prometheus, requirements
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
@@ -101,6 +103,100 @@ def test_a_replica_that_does_not_lead_has_nothing_waiting(scraped: prometheus.Pr
         return [float(it["value"][1]) for it in waiting] == [0]
 
     wait_until(at_rest, "one replica tells that nothing waits")
+
+
+NIGHT = timedelta(hours=8)
+
+FAILED_COUNT = 'max by (namespace) (finetune_jobs_finished_total{{namespace="{}",result="Failed"}})'
+USED = 'max by (namespace, use) (finetune_gpu_seconds_total{{namespace="{}"}})'
+TOTALS = "/api/v1/namespaces/finetune-system/configmaps/finetune-operator-totals"
+
+
+def a_night_that_fails(stage: Stage, name: str) -> None:
+    """A GPU for eight hours, a failure, and a job that is deleted: as by a schedule's limit."""
+    stage.apply(name, resources={"gpusPerNode": 1}, retry={"maxAttempts": 1})
+    pod = stage.pod_of(name)
+    path = f"/api/v1/namespaces/{stage.namespace}/pods/{pod['metadata']['name']}/status"
+    began = render_time(datetime.now(UTC) - NIGHT)
+    stage.ask("PATCH", path, {"status": {"startTime": began}})
+
+    def has_failed() -> bool:
+        stage.play_pods(failing=lambda _: True)
+        return stage.phase(name) == "Failed"
+
+    wait_until(has_failed, f"{name} has failed")
+    stage.plane.kubectl("--namespace", stage.namespace, "delete", "ftj", name, "--wait=true")
+
+
+def values(scraping: prometheus.Prometheus, query: str) -> set[float]:
+    return {float(it["value"][1]) for it in scraping.query(query)}
+
+
+def test_two_failing_nights_are_counted_though_their_jobs_are_gone_and_the_leader_was_killed(
+    stage: Stage, tmp_path: Path
+) -> None:
+    team = stage.namespace
+    addresses = [replica.address for replica in stage.replicas.values()]
+    with prometheus.scraping(addresses, tmp_path) as scraping:
+        a_night_that_fails(stage, "first-night")
+        wait_until(lambda: values(scraping, FAILED_COUNT.format(team)) == {1}, "one is counted")
+        wait_until(lambda: team in json.dumps(stage.ask("GET", TOTALS)), "it is kept")
+        killed = stage.leader()
+        killed.kill()
+        wait_until(lambda: stage.find_leader() is stage.other(killed), "the other one leads")
+        a_night_that_fails(stage, "second-night")
+
+        wait_until(lambda: values(scraping, FAILED_COUNT.format(team)) == {2}, "two are counted")
+
+        used = 2 * NIGHT.total_seconds()
+        # Of seven steps two are in no checkpoint.
+        assert sorted(values(scraping, USED.format(team))) == pytest.approx(
+            [used * 2 / 7, used], rel=0.02
+        )
+        killed.start()
+
+
+def test_a_schedule_whose_job_failed_and_is_gone_makes_its_alert_true(
+    stage: Stage, tmp_path: Path
+) -> None:
+    rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+    (alert,) = [it["expr"] for it in rules if it["alert"] == "FinetuneScheduleFails"]
+    addresses = [replica.address for replica in stage.replicas.values()]
+    path = f"/apis/finetune.dev/v1alpha1/namespaces/{stage.namespace}/finetuneschedules"
+    stage.ask("POST", path, a_failing_schedule(stage.namespace))
+    with prometheus.scraping(addresses, tmp_path) as scraping:
+
+        def is_true() -> bool:
+            stage.play_pods(failing=lambda _: True)
+            told = [it["metric"] for it in scraping.query(alert)]
+            return any(it["namespace"] == stage.namespace for it in told)
+
+        wait_until(is_true, "its job has failed")
+
+    stage.ask("DELETE", f"{path}/nightly")
+
+
+def a_failing_schedule(namespace: str) -> dict[str, Any]:
+    """Of each minute; of the jobs that failed it keeps none."""
+    return {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneSchedule",
+        "metadata": {"namespace": namespace, "name": "nightly"},
+        "spec": {
+            "schedule": "* * * * *",
+            "failedJobsHistoryLimit": 0,
+            "jobTemplate": {
+                "spec": {
+                    "config": {
+                        "model_name_or_path": "s3://models/tiny",
+                        "dataset_name": "s3://datasets/tiny",
+                    },
+                    "output": {"uri": "s3://models/nightly"},
+                    "retry": {"maxAttempts": 1},
+                }
+            },
+        },
+    }
 
 
 def queries() -> Iterator[tuple[str, str]]:

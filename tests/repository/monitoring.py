@@ -31,7 +31,7 @@ def _metrics() -> Iterator[str]:
             (family,) = counted.describe()
             suffix = "_total" if family.type == "counter" else ""
             yield _metric(f"{family.name}{suffix}", counted._labelnames, family.documentation)
-    for name, (text, labels) in metrics.GAUGES.items():
+    for name, (text, labels) in (metrics.GAUGES | metrics.COUNTERS).items():
         yield _metric(name, labels, text)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid
+from finetune_operator.job.observe.strays import Strays
 from finetune_operator.objects.errors import Conflict, Gone, NotYet
+from finetune_operator.objects.names import JobKey
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import render_time
 from support.factories import NOW
@@ -56,6 +58,14 @@ class FakeCluster:
     async def delete_training_job(self, namespace: str, name: str) -> None:
         self._write(f"delete {name}", lambda: self._begin_deletion(name))
 
+    async def end_strays(self, strays: Strays) -> None:
+        for stray in (*strays.training_jobs, *strays.pods):
+            name = stray["metadata"]["name"]
+            self._write(f"end stray {name}", partial(self._begin_deletion, name))
+
+    async def end_bare_pods(self, key: JobKey) -> None:
+        """It holds a job at all times."""
+
     async def delete_children(self, body: Body, names: Sequence[str]) -> None:
         for kind, name in [*self.objects]:
             if name in names:
@@ -76,8 +86,9 @@ class FakeCluster:
 
     def _begin_deletion(self, name: str) -> None:
         """In the foreground: it goes when its pods have gone."""
-        found = self.objects.get(("Job", name))
-        if found is not None:
+        for found in (self.objects.get(("Job", name)), self.objects.get(("Pod", name))):
+            if found is None:
+                continue
             found["metadata"]["deletionTimestamp"] = render_time(NOW)
 
     def _create(self, manifest: Manifest) -> None:

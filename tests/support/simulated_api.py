@@ -12,7 +12,7 @@ from typing import Any
 
 from finetune_operator.kube.cache import Kind
 from finetune_operator.kube.client import KubeApi
-from finetune_operator.objects.names import Resource
+from finetune_operator.objects.names import PODS, Resource
 from finetune_operator.objects.raw import Body
 from support.fake_api import CONFLICT, EXISTS, NOT_FOUND
 
@@ -117,9 +117,12 @@ class SimulatedApi(KubeApi):
             found = self._find(resource, name)
             if found["metadata"]["uid"] != uid:
                 raise CONFLICT
-            if policy == "Foreground":
-                found["metadata"].setdefault("deletionTimestamp", self._now())
-                self._etcd.touch(resource, found)
+            # A pod has its grace period, whatever becomes of what it owns.
+            if policy == "Foreground" or resource is PODS:
+                # What goes already is not changed by that.
+                if "deletionTimestamp" not in found["metadata"]:
+                    found["metadata"]["deletionTimestamp"] = self._now()
+                    self._etcd.touch(resource, found)
             else:
                 self._etcd.remove(resource, name)
 

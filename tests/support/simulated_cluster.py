@@ -185,7 +185,7 @@ class SimulatedCluster:
         has_changed = False
         for resource in (TRAINING_JOBS, CONFIG_MAPS, SERVICES, NETWORK_POLICIES):
             for found in self.etcd.all(resource):
-                if controller_uid(found) not in uids:
+                if not _is_owned(found, uids):
                     self.etcd.remove(resource, found["metadata"]["name"])
                     has_changed = True
         for training_job in self.training_jobs():
@@ -196,8 +196,10 @@ class SimulatedCluster:
                 else:
                     self.etcd.remove(TRAINING_JOBS, training_job["metadata"]["name"])
                     has_changed = True
-        orphans = [pod for pod in self.pods() if controller_uid(pod) not in uids]
-        return self._remove_ended(orphans) or self._stop(orphans) or has_changed
+        orphans = [pod for pod in self.pods() if not _is_owned(pod, uids)]
+        bare = [pod for pod in self.pods() if controller_uid(pod) is None]
+        going = [pod for pod in bare if "deletionTimestamp" in pod["metadata"]]
+        return self._remove_ended([*orphans, *going]) or self._stop(orphans) or has_changed
 
     def _remove_ended(self, pods: list[Any]) -> bool:
         ended = [pod for pod in pods if has_ended(pod)]
@@ -216,6 +218,12 @@ class SimulatedCluster:
             self.etcd.touch(TRAINING_JOBS, training_job)
             changed = True
         return changed
+
+
+def _is_owned(found: Body, uids: set[str]) -> bool:
+    """Whether the garbage collector leaves it alone; also what never had an owner."""
+    owner = controller_uid(found)
+    return owner is None or owner in uids
 
 
 def _is_kept(pod: Body) -> bool:

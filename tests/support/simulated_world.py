@@ -85,6 +85,7 @@ class World(SimulatedCluster):
         body = self.cache.find_job(key_of(self.job or a_job_body(NAME)))
         self.is_due, self.due = False, None
         if body is None:
+            asyncio.run(self.cluster.end_bare_pods(key_of(a_job_body(NAME))))
             return False
         try:
             asyncio.run(self._reconcile(body, now))

@@ -15,7 +15,8 @@
   verbs: [get, list, watch, create, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  # Deleted where nothing owns them any more, as after a restored backup.
+  verbs: [list, watch, delete]
 # Read to find out whose an object is: whose name is taken, or that is to go.
 - apiGroups: [""]
   resources: [configmaps, services]
@@ -59,7 +60,7 @@ them. A kind that it is given the right to create belongs here, unless it is har
 - apiGroups: [batch]
   resources: [jobs]
 - apiGroups: [""]
-  resources: [configmaps, services]
+  resources: [configmaps, services, pods]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
 - apiGroups: [finetune.dev]

@@ -97,8 +97,8 @@ def _wait_until_up(prometheus: Prometheus, targets: int, log: Path) -> None:
         try:
             if prometheus.targets_up() == targets:
                 return
-        except OSError:
-            # It does not listen yet.
+        except (OSError, json.JSONDecodeError):
+            # It does not listen yet, or says in plain words that it is not ready.
             pass
         time.sleep(0.2)
     raise TimeoutError(f"Prometheus did not scrape {targets} targets:\n{log.read_text()}")

@@ -13,7 +13,7 @@ from finetune_operator.objects.names import Phase
 from finetune_operator.runtime.job_metrics import measure_internal_errors, measure_jobs
 from finetune_operator.runtime.metric_labels import REASONS
 from finetune_operator.telemetry import metrics
-from finetune_operator.telemetry.metrics import GAUGES, Gauges, Sample
+from finetune_operator.telemetry.metrics import COUNTERS, GAUGES, Gauges, Sample
 from support.factories import a_job_body
 from support.fake_cluster import FakeCluster
 from support.operator_passes import failing_with, work_on
@@ -160,6 +160,7 @@ def _ended_for(reason: str) -> dict[str, Any]:
 KNOWN_LABELS = {
     "namespace": "made by administrators",
     "finetunejob": "bounded by number and by bytes, in turn of namespaces",
+    "finetuneschedule": "bounded by number, in turn of namespaces",
     "phase": "PHASES",
     "reason": "REASONS, API_REASONS, NOTE_REASONS, or the name of a class of ours",
     "severity": "SEVERITIES",
@@ -170,7 +171,7 @@ KNOWN_LABELS = {
     "task": "constants",
     "method": "constants",
     "resource": "constants",
-    "result": "constants",
+    "result": "constants, RESULTS",
     "verdict": "constants",
     "code": "HTTP's codes",
 }
@@ -180,7 +181,7 @@ KNOWN_LABELS = {
 def test_every_label_is_bounded_by_something() -> None:
     counted = [it for it in vars(metrics).values() if hasattr(it, "_labelnames")]
     labels = {label for it in counted for label in it._labelnames}
-    labels |= {label for _, names in GAUGES.values() for label in names}
+    labels |= {label for _, names in (GAUGES | COUNTERS).values() for label in names}
 
     assert labels == set(KNOWN_LABELS)
     assert all(isinstance(reason, str) and len(reason) < 40 for reason in REASONS)

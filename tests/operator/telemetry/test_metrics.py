@@ -100,15 +100,6 @@ def test_notes_are_counted_by_severity_and_reason_and_a_pod_makes_up_no_series()
     }
 
 
-def test_gpu_time_is_summed_up_for_each_namespace() -> None:
-    jobs = [a_known_job("one", status=TRAINING), a_known_job("two", status=FAILED)]
-
-    figures = told(measure_jobs(jobs))
-
-    assert figures["finetune_gpu_seconds", "team", "used"] == 1.5 * 3600
-    assert figures["finetune_gpu_seconds", "team", "wasted"] == 1.25 * 3600
-
-
 def test_a_job_that_has_ended_has_no_series_of_its_own() -> None:
     figures = told(measure_jobs([a_known_job("ended", status=FAILED)]))
 

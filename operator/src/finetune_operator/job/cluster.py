@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from finetune_operator.job.observe.observation import Children
+from finetune_operator.job.observe.strays import Strays
+from finetune_operator.objects.names import JobKey
 from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.reconciled import Writing
 
@@ -41,6 +43,13 @@ class JobCluster(Writing, Protocol):
     async def delete_training_job(self, namespace: str, name: str) -> None:
         """Begins to end an attempt: its Job goes after its pods, which may save; that it is gone
         already, or another's, is no error."""
+
+    async def end_strays(self, strays: Strays) -> None:
+        """Begins to end them, so that their trainers may save; that they are gone is no error."""
+
+    async def end_bare_pods(self, key: JobKey) -> None:
+        """The same with pods that no Job has, where there is no FineTuneJob: a backup brings pods
+        before what they belong to."""
 
     async def delete_children(self, body: Body, names: Sequence[str]) -> None:
         """Removes the objects of these attempts that are this job's."""

@@ -16,7 +16,8 @@ from finetune_operator.job.decide.next_step import Decision
 from finetune_operator.job.decide.release import release_time
 from finetune_operator.job.definitions import is_whole, read_definition
 from finetune_operator.job.manifests import build_attempt
-from finetune_operator.job.observe.observation import Observed, find_held, observe
+from finetune_operator.job.observe.observation import Children, Observed, find_held, observe
+from finetune_operator.job.observe.strays import find_strays
 from finetune_operator.job.spec import (
     FineTuneJob,
     SpecReader,
@@ -31,6 +32,7 @@ from finetune_operator.job.status.finished import (
     is_finished,
 )
 from finetune_operator.job.status.status import next_status
+from finetune_operator.job.status.tally import find_tally
 from finetune_operator.objects.errors import NotYet
 from finetune_operator.objects.names import JobReason, Phase
 from finetune_operator.objects.raw import Body
@@ -59,17 +61,30 @@ async def reconcile(
     if "deletionTimestamp" in body["metadata"]:
         # The garbage collector deletes the children; their pods get the grace period to save.
         return None
+    children = await cluster.children_of(body)
+    await _end_strays(body, children, cluster=cluster)
     if is_finished(body):
-        return await _look_after_finished(body, cluster=cluster, now=now)
+        jobs = children.training_jobs
+        return await _look_after_finished(body, jobs, cluster=cluster, now=now)
     job = parse_job(body, settings, await find_model(body), read)
-    observed = observe(job, body, await cluster.children_of(body), now)
+    observed = observe(job, body, children, now)
     decision = decide(job, observed, now)
     decision = await _carry_out(job, body, observed, decision, cluster=cluster, settings=settings)
     status = next_status(body.get("status", {}), job, observed, decision, now)
     return await _write(body, status, decision.check_again_in, cluster=cluster, now=now)
 
 
-async def _look_after_finished(body: Body, *, cluster: JobCluster, now: datetime) -> Reconciled:
+async def _end_strays(body: Body, children: Children, *, cluster: JobCluster) -> None:
+    """In any state of the job: a pod that nobody owns may train what is trained already."""
+    if strays := find_strays(children.training_jobs, children.pods):
+        # Whoever deletes the job with --cascade=orphan wants them to go on.
+        await cluster.confirm_newest(body)
+        await cluster.end_strays(strays)
+
+
+async def _look_after_finished(
+    body: Body, jobs: Sequence[Body], *, cluster: JobCluster, now: datetime
+) -> Reconciled:
     """An edit is seen; pods that others keep are ended; children go when their time has come."""
     previous, spec = body["status"], body["spec"]
     definition = read_definition(previous) or ""
@@ -77,7 +92,6 @@ async def _look_after_finished(body: Body, *, cluster: JobCluster, now: datetime
         # An older operator recorded no more; what is finished defines the same.
         definition = definition_of(spec)
     seen = acknowledged_status(previous, body["metadata"]["generation"], definition)
-    jobs = (await cluster.children_of(body)).training_jobs
     release = await _release(body, jobs, cluster=cluster, now=now)
     due = find_cleanup(previous, spec)
     if due is None or due > now:
@@ -153,6 +167,11 @@ async def _write(
     cluster: JobCluster,
     now: datetime,
 ) -> Reconciled:
-    points = find_turning_points(body.get("status", {}), status)
+    before = body.get("status", {})
+    points = find_turning_points(before, status)
     events = [build_job_event(body, point, status, now) for point in points]
-    return await write(body, status, events, check_again_in, cluster=cluster)
+    done = await write(body, status, events, check_again_in, cluster=cluster)
+    if not done.has_written:
+        return done
+    # Counted when it is recorded, so that no pass counts it twice.
+    return replace(done, tally=find_tally(before, status))

@@ -181,6 +181,10 @@ class ObjectCache:
         """Of all jobs and schedules."""
         return (*self._bodies[Kind.JOB], *self._bodies[Kind.SCHEDULE])
 
+    def keys_without_job(self) -> tuple[Key, ...]:
+        """Of pods that no job is known of."""
+        return tuple(it for it in self._bodies[Kind.POD] if it not in self._bodies[Kind.JOB])
+
     def present(self, kind: Kind) -> tuple[Body, ...]:
         """All objects that are not known to be gone."""
         return tuple(

@@ -11,6 +11,7 @@ from finetune_operator.job.attempts import Result, parse_attempts
 from finetune_operator.job.observe.endings import has_ended, is_over
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid, lacks_pods
+from finetune_operator.job.observe.strays import Strays, find_strays, is_stray
 from finetune_operator.job.spec import key_of
 from finetune_operator.kube.cache import Kind, ObjectCache
 from finetune_operator.kube.client import ApiError, KubeApi
@@ -18,6 +19,7 @@ from finetune_operator.kube.failed_creates import find_complaint
 from finetune_operator.kube.pod_events import find_pod_words
 from finetune_operator.kube.workloads import KubeQueue
 from finetune_operator.kube.writes import (
+    Ownerless,
     create_owned,
     differs,
     find_or_create_owned,
@@ -41,6 +43,7 @@ from finetune_operator.objects.names import (
     job_label,
 )
 from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.objects.times import render_time
 from finetune_operator.telemetry.logs import say
 
 
@@ -109,12 +112,20 @@ class KubeCluster:
     async def create(self, manifest: Manifest) -> None:
         resource = RESOURCES_BY_KIND[manifest["kind"]]
         if resource is TRAINING_JOBS:
-            found = await create_owned(self._api, resource, manifest)
+            try:
+                found = await create_owned(self._api, resource, manifest)
+            except Ownerless as stray:
+                # The next pass ends it, and waits for its pods.
+                self._cache.remember(Kind.TRAINING_JOB, stray.found)
+                raise
             self._remember_training_job(manifest, found)
             return
         # An attempt's Job is made last: where that is known, the rest was made before.
         make = find_or_create_owned if self._has_training_job(manifest) else create_owned
-        found = await make(self._api, resource, manifest)
+        try:
+            found = await make(self._api, resource, manifest)
+        except Ownerless as stray:
+            found = await self._create_instead_of(stray, resource, manifest)
         if not is_as_made(manifest, found):
             await self._replace(resource, manifest, found)
 
@@ -128,12 +139,21 @@ class KubeCluster:
             if error.status not in (404, 409):
                 raise
 
+    async def end_strays(self, strays: Strays) -> None:
+        for training_job in strays.training_jobs:
+            await self._end_stray(Kind.TRAINING_JOB, training_job, policy="Foreground")
+        for pod in strays.pods:
+            await self._end_stray(Kind.POD, pod, policy="Background")
+
+    async def end_bare_pods(self, key: JobKey) -> None:
+        await self.end_strays(find_strays((), self._cache.children_of(key).pods))
+
     async def delete_children(self, body: Body, names: Sequence[str]) -> None:
         namespace = body["metadata"]["namespace"]
         for name, resource in product(names, self._children):
             try:
                 found = await self._api.get(resource, namespace, name)
-                if controller_uid(found) == body["metadata"]["uid"]:
+                if controller_uid(found) == body["metadata"]["uid"] or is_stray(found):
                     uid = found["metadata"]["uid"]
                     await self._api.delete(resource, namespace, name, uid, policy="Background")
             except ApiError as error:
@@ -168,6 +188,40 @@ class KubeCluster:
         known = self._cache.children_of(key).training_jobs if isinstance(key, JobKey) else ()
         own = (it for it in known if controller_uid(it) == controller_uid(manifest))
         return any(it["metadata"]["name"] == name for it in own)
+
+    async def _end_stray(self, kind: Kind, stray: Body, *, policy: str) -> None:
+        metadata = stray["metadata"]
+        namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+        say("stray ended", kind=kind.resource.plural, name=name, namespace=namespace)
+        try:
+            await self._api.delete(kind.resource, namespace, name, uid, policy=policy)
+        except ApiError as error:
+            # Without the right to delete pods, as in an older release: waited for.
+            if error.status not in (403, 404, 409):
+                raise
+        else:
+            going = {**metadata, "deletionTimestamp": render_time(self._now())}
+            self._cache.remember(kind, {**stray, "metadata": going})
+
+    async def _create_instead_of(
+        self, stray: Ownerless, resource: Resource, manifest: Manifest
+    ) -> Body:
+        """In the place of what a backup or an orphaned attempt has left there.
+
+        Raises:
+            NotYet: its Job is there still, and its pods may read it.
+        """
+        metadata = stray.found["metadata"]
+        namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+        if await self._fetch_training_job(namespace, name):
+            raise stray
+        say("stray replaced", kind=manifest["kind"], name=name, namespace=namespace)
+        try:
+            await self._api.delete(resource, namespace, name, uid, policy="Background")
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+        return await create_owned(self._api, resource, manifest)
 
     async def _replace(self, resource: Resource, manifest: Manifest, found: Body) -> None:
         """An object that an attempt left behind which never got as far as its Job."""

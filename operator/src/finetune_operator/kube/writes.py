@@ -4,6 +4,7 @@
 from datetime import timedelta
 
 from finetune_operator.job.observe.pods import controller_uid
+from finetune_operator.job.observe.strays import is_stray
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.errors import Conflict, Gone, NotYet
 from finetune_operator.objects.names import (
@@ -18,6 +19,14 @@ from finetune_operator.telemetry.logs import say
 
 NAME_TAKEN_DELAY = timedelta(seconds=5)
 REFUSED_DELAY = timedelta(seconds=30)
+
+
+class Ownerless(NotYet):
+    """A stray has the name: one of the same job, made by the operator, that nothing owns now."""
+
+    def __init__(self, found: Body, taken: NotYet) -> None:
+        super().__init__(str(taken), after=taken.after, reason=taken.reason)
+        self.found = found
 
 
 async def create_owned(api: KubeApi, resource: Resource, manifest: Manifest) -> Body:
@@ -125,9 +134,11 @@ async def _find_own(
 def _own(manifest: Manifest, found: Body) -> Body:
     """
     Raises:
-        NotYet: what was found belongs to something else, or goes.
+        NotYet: what was found belongs to something else, or goes; `Ownerless` where it is a stray.
     """
     is_going = "deletionTimestamp" in found["metadata"]
+    if not is_going and is_stray(found) and has_label_of(manifest, found):
+        raise Ownerless(found, _taken(manifest))
     if controller_uid(found) != controller_uid(manifest) or is_going:
         raise _taken(manifest)
     return found

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_operator.objects.names import API_VERSION, GROUP
+from finetune_operator.objects.names import API_VERSION, GROUP, LABEL_MANAGED_BY
 from finetune_operator.objects.packed import PackedBody, pack
 from finetune_operator.objects.raw import Body
 
@@ -24,7 +24,7 @@ OUTLINE = "isOutline"
 
 _MOST_NAMES = 64
 _LONGEST_VALUE = 1024
-_KNOWN_PREFIXES = (f"{GROUP}/", "batch.kubernetes.io/", "kueue.x-k8s.io/")
+_KNOWN_PREFIXES = (f"{GROUP}/", "batch.kubernetes.io/", "kueue.x-k8s.io/", LABEL_MANAGED_BY)
 _METADATA = (
     "namespace",
     "name",

@@ -62,6 +62,8 @@ RESOURCES_BY_KIND = {
 
 OPERATOR = "finetune-operator"
 """Lease, Service, webhook configuration, field manager, reporting component."""
+TOTALS = f"{OPERATOR}-totals"
+"""The ConfigMap that keeps the counters of a leader for the next."""
 PROGRESS_FIELD_MANAGER = "finetune-progress"
 
 LABEL_JOB = f"{GROUP}/job"

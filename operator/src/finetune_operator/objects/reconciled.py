@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from finetune_operator.objects import conditions
 from finetune_operator.objects.raw import Body, Manifest
+from finetune_operator.objects.tally import NOTHING, Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class Reconciled:
     message: str
     has_written: bool
     check_again_in: timedelta | None = None
+    tally: Tally = NOTHING
+    """What the counters are to grow by."""
 
 
 class Writing(Protocol):

@@ -5,7 +5,7 @@ As many series as there are jobs that have not ended, up to a limit; all else is
 tenant writes a label but by the names of jobs, and no namespace's jobs take the place of another's.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from finetune_operator.objects import conditions
@@ -13,6 +13,7 @@ from finetune_operator.objects.internal_error import has_internal_error
 from finetune_operator.objects.names import FINETUNE_JOBS, Phase
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
+from finetune_operator.runtime.fair_turns import in_turn
 from finetune_operator.runtime.metric_labels import NOTE_REASONS, PHASES, REASONS, SEVERITIES, label
 from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.metrics import Sample
@@ -36,11 +37,11 @@ FIGURES = {
 
 
 def measure_jobs(jobs: Iterable[Body]) -> Iterator[Sample]:
-    """All jobs by phase and reason, their GPU time, and the figures of those that go on."""
+    """All jobs by phase and reason, and the figures of those that go on."""
     bodies = list(jobs)
     yield from _sums(bodies)
     left = MAX_BYTES
-    for body in _in_turn(body for body in bodies if not _has_ended(body))[:MAX_JOBS]:
+    for body in in_turn(body for body in bodies if not _has_ended(body))[:MAX_JOBS]:
         try:
             figures = list(_figures(body))
         except (ValueError, TypeError, ArithmeticError):
@@ -60,19 +61,6 @@ def measure_internal_errors(kind: str, bodies: Iterable[Body]) -> Iterator[Sampl
         yield Sample("finetune_internal_errors", count, (namespace, kind))
 
 
-def _in_turn(bodies: Iterable[Body]) -> list[Body]:
-    """The newest job of each namespace, then the second of each: a thousand jobs of one tenant
-    hide no other's."""
-    newest = sorted(bodies, key=lambda it: str(it["metadata"]["creationTimestamp"]), reverse=True)
-    ranks: dict[str, int] = defaultdict(int)
-    turns = []
-    for body in newest:
-        namespace = body["metadata"]["namespace"]
-        turns.append((ranks[namespace], body))
-        ranks[namespace] += 1
-    return [body for _, body in sorted(turns, key=lambda turn: turn[0])]
-
-
 def _size_of(sample: Sample) -> int:
     """About the bytes of its line."""
     return len(sample.gauge) + sum(map(len, sample.labels)) + _BESIDE_NAMES
@@ -87,7 +75,6 @@ def _has_ended(body: Body) -> bool:
 def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:
     phases: Counter[tuple[str, ...]] = Counter()
     failures: Counter[tuple[str, ...]] = Counter()
-    hours: Counter[tuple[str, ...]] = Counter()
     notes: Counter[tuple[str, ...]] = Counter()
     for body in bodies:
         namespace, status = body["metadata"]["namespace"], body.get("status", {})
@@ -95,8 +82,6 @@ def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:
         if status.get("phase") == Phase.FAILED:
             reason = status.get("failure", {}).get("reason", "")
             failures[namespace, label(reason, REASONS)] += 1
-        for use in ("used", "wasted"):
-            hours[namespace, use] += status.get("gpuHours", {}).get(use, 0)
         for note in status.get("notes", ()):
             severity = label(note.get("severity"), SEVERITIES)
             notes[namespace, severity, label(note.get("reason"), NOTE_REASONS)] += 1
@@ -106,8 +91,6 @@ def _sums(bodies: Iterable[Body]) -> Iterator[Sample]:
         yield Sample("finetune_jobs_failed", count, labels)
     for labels, count in notes.items():
         yield Sample("finetune_job_notes", count, labels)
-    for labels, spent in hours.items():
-        yield Sample("finetune_gpu_seconds", spent * 3600, labels)
 
 
 def _figures(body: Body) -> Iterator[Sample]:

@@ -30,6 +30,9 @@ REASONS = frozenset({*Reason, *JobReason, *ScheduleReason, *_OF_KUBERNETES, _NON
 NOTE_REASONS = frozenset(NoteReason)
 SEVERITIES = frozenset(Severity)
 
+RESULTS = frozenset({Phase.SUCCEEDED, Phase.FAILED, "Deleted"})
+"""How a job has ended; the last one before it did."""
+
 PHASES = frozenset(Phase)
 
 API_REASONS = frozenset(

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from finetune_operator.inbound.listening import Listener
+from finetune_operator.job.status.tally import find_tally_of_deletion
 from finetune_operator.kube.cache import Kind, ObjectCache, schedule_of
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.cluster_identity import find_cluster_id
@@ -23,6 +24,7 @@ from finetune_operator.kube.lease import KubeLease
 from finetune_operator.kube.model_configs import ModelConfigs
 from finetune_operator.kube.relist import fill_cache, forget_vanished, is_defined, take
 from finetune_operator.kube.schedules import KubeSchedules
+from finetune_operator.kube.totals import KubeTotals
 from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key
 from finetune_operator.objects.raw import Body
 from finetune_operator.progress.authentication import TokenChecker
@@ -31,6 +33,8 @@ from finetune_operator.progress.writer import ProgressWriter
 from finetune_operator.runtime.job_metrics import measure_internal_errors, measure_jobs
 from finetune_operator.runtime.leadership import Clock, Leadership, Timing
 from finetune_operator.runtime.relisting import Relisting
+from finetune_operator.runtime.schedule_metrics import measure_schedules
+from finetune_operator.runtime.totals import Totals
 from finetune_operator.runtime.worker import Worker
 from finetune_operator.settings import Settings
 from finetune_operator.telemetry import metrics
@@ -60,6 +64,7 @@ class Replica:
         self._webhook: Webhook | None = None
         self._relisting = Relisting()
         self._leadership: Leadership | None = None
+        self._totals = Totals()
         self._gauges = Gauges(self._measure)
         self._is_stopping = False
         self.has_failed = asyncio.Event()
@@ -114,9 +119,24 @@ class Replica:
             # Before and after: an edited label or owner concerns two.
             if known is not None and kind is Kind.JOB:
                 self._enqueue(schedule_of(known))
+        if is_gone and kind is Kind.JOB:
+            self._count_deletion(body)
         before = self._cache.key_of(body["metadata"]["uid"])
         self._enqueue(before)
         self._enqueue(take(self._cache, kind, body, "watch", is_gone=is_gone))
+
+    def _count_deletion(self, body: Body) -> None:
+        """By the last status that was seen, once: then it is forgotten. Only the leader counts."""
+        known = self._cache.find_known(Kind.JOB, body["metadata"]["uid"])
+        if known is None or self._leadership is None or not self._leadership.is_held:
+            return
+        try:
+            tally = find_tally_of_deletion(known, _now())
+        except (ValueError, TypeError, ArithmeticError, KeyError):
+            # A status may be edited by hand.
+            metrics.count_skipped(Kind.JOB.resource.plural, "metrics")
+        else:
+            self._totals.count(body["metadata"]["namespace"], tally)
 
     def _enqueue(self, key: Key | None) -> None:
         if key is not None:
@@ -146,6 +166,8 @@ class Replica:
             yield from measure_internal_errors(KIND, jobs)
             yield from measure_internal_errors(SCHEDULE_KIND, schedules)
             yield from measure_jobs(jobs)
+            yield from measure_schedules(schedules)
+            yield from self._totals.measure({it["metadata"]["namespace"] for it in jobs})
 
     def is_ready(self) -> bool:
         return self._is_warm and (self._webhook is None or self._webhook.is_settled)
@@ -178,11 +200,13 @@ class Replica:
             find_model=self._models.find,
             schedules=KubeSchedules(api, self._cache),
             find_whole=WholeObjects(api, self._cache).find,
+            count=self._totals.count,
         )
         self._queue.begin_waits()
-        for key in self._cache.known_keys():
+        for key in (*self._cache.known_keys(), *self._cache.keys_without_job()):
             self._queue.add(key)
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._totals.keep(KubeTotals(api, settings.namespace)))
             for _ in range(settings.workers):
                 group.create_task(worker.run())
 

@@ -16,9 +16,10 @@ from finetune_operator.kube.large import FindWhole, already_whole
 from finetune_operator.objects.errors import Conflict, Gone, NotLeading
 from finetune_operator.objects.internal_error import with_internal_error
 from finetune_operator.objects.large import is_outline
-from finetune_operator.objects.names import KIND, SCHEDULE_KIND, Key, ScheduleKey
+from finetune_operator.objects.names import KIND, SCHEDULE_KIND, JobKey, Key, ScheduleKey
 from finetune_operator.objects.raw import Body
 from finetune_operator.objects.reconciled import Reconciled
+from finetune_operator.objects.tally import Tally
 from finetune_operator.runtime.metric_labels import API_REASONS, REASONS, label
 from finetune_operator.schedule.cluster import ScheduleCluster
 from finetune_operator.schedule.reconcile import reconcile_schedule
@@ -37,6 +38,14 @@ _REFUSALS_OF_OURS = (400, 413, 422)
 """Codes of a write that is wrong in itself: as it is, no later try will succeed."""
 
 
+Count = Callable[[str, Tally], None]
+"""Adds what came of a job to the counters of its namespace."""
+
+
+def count_nothing(namespace: str, tally: Tally) -> None:
+    """A `Count` for where there are no counters."""
+
+
 class Worker:
     """Several of its `run` may go on at a time: the queue keeps them apart."""
 
@@ -50,6 +59,7 @@ class Worker:
         find_model: FindModel = knows_no_model,
         schedules: ScheduleCluster | None = None,
         find_whole: FindWhole = already_whole,
+        count: Count = count_nothing,
     ) -> None:
         self._queue = queue
         self._cache = cache
@@ -60,6 +70,7 @@ class Worker:
         self._schedules = schedules
         self._specs = KnownSpecs()
         self._find_whole = find_whole
+        self._count = count
         self._large = asyncio.Lock()
         """One large object is in memory at a time, and no worker waits for it: others are small."""
 
@@ -92,6 +103,7 @@ class Worker:
         self._queue.forget_failures(key)
         if done is None:
             return "unchanged", "Gone"
+        self._count(key.namespace, done.tally)
         if done.has_written:
             say("decided", job=key, phase=done.phase, reason=done.reason, message=done.message)
         if done.check_again_in is not None:
@@ -128,6 +140,8 @@ class Worker:
         """None where there is nothing to say about it any more."""
         body = self._find(key)
         if body is None:
+            if isinstance(key, JobKey):
+                await self._cluster.end_bare_pods(key)
             return None
         if not is_outline(body):
             return await self._reconcile_body(key, body)

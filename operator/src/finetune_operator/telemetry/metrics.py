@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from prometheus_client import REGISTRY, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 _REQUESTS = Counter(
@@ -74,6 +74,7 @@ _QUEUE_WORK = Histogram(
 )
 
 _PER_JOB = ("namespace", "finetunejob")
+_PER_SCHEDULE = ("namespace", "finetuneschedule")
 
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "finetune_operator_leader": ("Whether this replica leads.", ()),
@@ -96,10 +97,6 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
         "Notes in the status of FineTuneJobs, such as of rows left out, by severity and reason.",
         ("namespace", "severity", "reason"),
     ),
-    "finetune_gpu_seconds": (
-        "GPU time of the ended attempts of all jobs, as used, and the wasted part of it.",
-        ("namespace", "use"),
-    ),
     "finetune_job_gpus": ("GPUs of a job that has not ended.", _PER_JOB),
     "finetune_job_attempt": ("Its attempt.", _PER_JOB),
     "finetune_job_step": ("The optimizer step that it is at.", _PER_JOB),
@@ -107,13 +104,41 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "finetune_job_loss": ("Its training loss.", _PER_JOB),
     "finetune_job_tokens_per_second": ("How many tokens it trains on per second.", _PER_JOB),
     "finetune_job_progress_timestamp_seconds": ("When it was last heard of.", _PER_JOB),
+    "finetune_schedule_active_jobs": ("Jobs of a schedule that have not ended.", _PER_SCHEDULE),
+    "finetune_schedule_last_schedule_timestamp_seconds": (
+        "The newest time that it started a job for; 0 before the first.",
+        _PER_SCHEDULE,
+    ),
+    "finetune_schedule_last_success_timestamp_seconds": (
+        "When one of its jobs last succeeded; 0 before the first.",
+        _PER_SCHEDULE,
+    ),
+    "finetune_schedule_last_missed_timestamp_seconds": (
+        "The newest time that passed without a job; 0 where none did.",
+        _PER_SCHEDULE,
+    ),
 }
 """Each gauge with its help and labels."""
+
+GPU_SECONDS = "finetune_gpu_seconds_total"
+JOBS_FINISHED = "finetune_jobs_finished_total"
+
+COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    GPU_SECONDS: (
+        "GPU time of ended attempts, as used, and the wasted part of it; jobs may be deleted.",
+        ("namespace", "use"),
+    ),
+    JOBS_FINISHED: (
+        "Jobs that have ended, by result (Deleted: before they had one) and reason of failures.",
+        ("namespace", "result", "reason"),
+    ),
+}
+"""The same of counters that the leader keeps in the cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of a gauge, with its labels in the gauge's order."""
+    """One value of a gauge or counter, with its labels in that one's order."""
 
     gauge: str
     value: float
@@ -161,6 +186,18 @@ class QueueMetrics:
         _QUEUE_WORK.labels(name=WORK_QUEUE).observe(worked)
 
 
+Exposed = GaugeMetricFamily | CounterMetricFamily
+
+
+def _families() -> dict[str, Exposed]:
+    families: dict[str, Exposed] = {}
+    for name, (text, labels) in GAUGES.items():
+        families[name] = GaugeMetricFamily(name, text, labels=labels)
+    for name, (text, labels) in COUNTERS.items():
+        families[name] = CounterMetricFamily(name, text, labels=labels)
+    return families
+
+
 class Gauges(Collector):
     """Measured when they are asked for, from when they are exposed until they are withdrawn."""
 
@@ -175,13 +212,12 @@ class Gauges(Collector):
         with suppress(KeyError):
             REGISTRY.unregister(self)
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
+    def describe(self) -> Iterator[Exposed]:
         """Their names, for which nothing is measured."""
-        for name, (text, labels) in GAUGES.items():
-            yield GaugeMetricFamily(name, text, labels=labels)
+        yield from _families().values()
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        families = {family.name: family for family in self.describe()}
+    def collect(self) -> Iterator[Exposed]:
+        families = _families()
         for sample in self._measure():
             families[sample.gauge].add_metric(sample.labels, sample.value)
         yield from families.values()

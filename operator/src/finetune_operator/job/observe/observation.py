@@ -32,6 +32,7 @@ from finetune_operator.job.observe.queueing import (
     find_queue,
     find_queue_words,
 )
+from finetune_operator.job.observe.strays import names_of_strays
 from finetune_operator.job.observe.waiting import PodWords, WaitsOn, find_wait
 from finetune_operator.job.spec import FineTuneJob, is_accepted_as
 from finetune_operator.objects.names import (
@@ -109,7 +110,8 @@ class Observed:
     held: Held | None = None
     """The Job of an ended attempt that still has pods."""
     lingering_pods: tuple[str, ...] = ()
-    """Pods of ended attempts, or of an earlier job of this name, that still run."""
+    """Pods of ended attempts, or of an earlier job of this name, that still run; and Jobs without
+    an owner, which are to be gone first."""
 
     @property
     def newest(self) -> Attempt | None:
@@ -185,7 +187,10 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
         silent_nodes=find_silent_nodes(children.pods),
         companions="" if is_running else _companions_of(last, own_jobs, children.pods),
         held=find_held(parse_attempts(status), children.training_jobs, job.uid),
-        lingering_pods=find_lingering(children.pods, current_job),
+        lingering_pods=(
+            *find_lingering(children.pods, current_job),
+            *names_of_strays(children.training_jobs),
+        ),
     )
 
 

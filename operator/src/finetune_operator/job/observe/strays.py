@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strays: children of the operator's making that nothing owns any more. No I/O here.
+
+A restored backup has no owner references, and `kubectl delete --cascade=orphan` takes them away.
+Nobody can tell which job a stray was made for, or whether another copy of it runs: it is ended, and
+the job's next attempt resumes from the checkpoint that it leaves.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from finetune_operator.job.observe.endings import has_ended
+from finetune_operator.job.observe.pods import controller_uid
+from finetune_operator.objects.names import LABEL_ATTEMPT, LABEL_JOB, LABEL_MANAGED_BY, OPERATOR
+from finetune_operator.objects.raw import Body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strays:
+    """Those that are to be ended now."""
+
+    training_jobs: tuple[Body, ...] = ()
+    pods: tuple[Body, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.training_jobs or self.pods)
+
+
+def is_stray(child: Body) -> bool:
+    """Whether the operator made this object, and nothing manages it."""
+    labels = child["metadata"].get("labels") or {}
+    is_ours = labels.get(LABEL_MANAGED_BY) == OPERATOR
+    is_child = LABEL_JOB in labels and LABEL_ATTEMPT in labels
+    return is_ours and is_child and controller_uid(child) is None
+
+
+def find_strays(training_jobs: Iterable[Body], pods: Iterable[Body]) -> Strays:
+    """Jobs, also those that have ended, since their names are needed; pods that may still run."""
+    return Strays(
+        training_jobs=tuple(it for it in training_jobs if is_stray(it) and not _is_going(it)),
+        pods=tuple(it for it in pods if is_stray(it) and not _is_going(it) and not has_ended(it)),
+    )
+
+
+def names_of_strays(training_jobs: Iterable[Body]) -> tuple[str, ...]:
+    """Jobs that must be gone, and their pods with them, before an attempt may start."""
+    names = (it["metadata"]["name"] for it in training_jobs if is_stray(it))
+    return tuple(f"Job {name}" for name in sorted(names))
+
+
+def _is_going(child: Body) -> bool:
+    return "deletionTimestamp" in child["metadata"]

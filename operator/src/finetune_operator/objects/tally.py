@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one change of a job adds to counters that outlive the job. No I/O here."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Nothing of it is ever negative: counters only grow."""
+
+    used_seconds: float = 0.0
+    """GPU time of attempts that have ended."""
+    wasted_seconds: float = 0.0
+    """The part of it that came to nothing, as soon as that is certain."""
+    result: str = ""
+    """How the job ended, if it did now: Succeeded, Failed or Deleted."""
+    reason: str = ""
+    """Why it failed."""
+
+    def __bool__(self) -> bool:
+        return bool(self.used_seconds or self.wasted_seconds or self.result)
+
+
+NOTHING = Tally()
