@@ -49,6 +49,12 @@ def a_short_job(name: str, *, steps: int, **config: Any) -> Resource:
     return a_job(name, **short | config)
 
 
+def message_of(status: Resource) -> str:
+    """What a status says of the job as a whole; empty before the operator has looked at it."""
+    conditions = status.get("conditions", ())
+    return next((str(it["message"]) for it in conditions if it["type"] == "Ready"), "")
+
+
 def unreviewed(job: Resource) -> Resource:
     """The same job, stored without the admission webhook having been asked."""
     labels = {"finetune.dev/admission": "ignore"}

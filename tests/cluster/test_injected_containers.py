@@ -14,7 +14,7 @@ from cluster import ending_trainer
 from cluster.ending_trainer import TAG, a_job
 from cluster.injecting_webhook import Containers, injecting
 from cluster.installation import Installation
-from cluster.jobs import Jobs, Resource
+from cluster.jobs import Jobs, message_of
 
 pytestmark = pytest.mark.cluster
 
@@ -71,11 +71,6 @@ def started(
             ends_as = ENDINGS.get(name, "succeeded")
             jobs.apply(a_job(name, jobs.namespace, ends_as, **limit))
         yield jobs
-
-
-def message_of(status: Resource) -> str:
-    found = [it for it in status.get("conditions", ()) if it["type"] == "Ready"]
-    return str(found[0]["message"]) if found else ""
 
 
 def wait_for_no_pods(jobs: Jobs, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cluster.installation import Installation
-from cluster.jobs import Jobs, Resource, a_short_job
+from cluster.jobs import Jobs, Resource, a_short_job, message_of
 
 pytestmark = pytest.mark.cluster
 
@@ -19,11 +19,6 @@ SAVING = {"save_strategy": "steps", "save_steps": 5}
 def apply(jobs: Jobs, job: Resource, **spec: Any) -> str:
     job["spec"] |= spec
     return jobs.apply(job)
-
-
-def message_of(status: Resource) -> str:
-    (ready,) = [found for found in status["conditions"] if found["type"] == "Ready"]
-    return str(ready["message"])
 
 
 def wait_for_no_children(jobs: Jobs, name: str) -> None:
@@ -186,7 +181,7 @@ def test_a_quota_that_is_used_up_is_told_in_the_api_servers_words(jobs: Jobs) ->
         name = jobs.apply(a_short_job("poor", steps=2))
         status = jobs.wait_until(
             name,
-            lambda found: "exceeded quota" in message_of(found) if found else False,
+            lambda found: "exceeded quota" in message_of(found),
             seconds=60,
             what="word of the quota",
         )

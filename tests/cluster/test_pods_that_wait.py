@@ -14,7 +14,7 @@ import pytest
 from cluster import ending_trainer
 from cluster.ending_trainer import TAG, a_job
 from cluster.installation import Installation
-from cluster.jobs import Jobs, Resource
+from cluster.jobs import Jobs, message_of
 
 pytestmark = pytest.mark.cluster
 
@@ -50,11 +50,6 @@ def waiting(installation: Installation, jobs: Jobs) -> Iterator[Jobs]:
         jobs.apply(a_job(name, jobs.namespace, **spec))
     yield jobs
     jobs.run("delete", "ftj", *WAITS, "--ignore-not-found", "--wait=false")
-
-
-def message_of(status: Resource) -> str:
-    found = [it for it in status.get("conditions", ()) if it["type"] == "Ready"]
-    return str(found[0]["message"]) if found else ""
 
 
 @pytest.mark.parametrize("name", WAITS)
