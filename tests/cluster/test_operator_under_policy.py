@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chart.releases import render
+from chart.releases import CHART, render
 from cluster.jobs import Kubectl
 from cluster.replica import is_served
 from cluster.replicas import Stage, finish, is_begun, wait_until
 from cluster.stolen_token import Manifest
+from testbed import helm
 from testbed.control_plane import ControlPlane
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
@@ -96,6 +97,16 @@ def test_the_ca_of_its_webhook_it_may_change(
     _hook(webhook)["clientConfig"]["caBundle"] = base64.b64encode(authority).decode()
 
     as_operator("replace", "-f", "-", input=json.dumps(webhook))
+
+
+def test_helm_finds_out_that_this_api_server_has_such_policies(plane: ControlPlane) -> None:
+    would_be = helm.run(
+        *("install", "finetune-operator", CHART, "--namespace", "finetune-system"),
+        *("--dry-run=server", "--take-ownership", "--set", "crds.install=false"),
+        kubeconfig=plane.kubeconfig,
+    )
+
+    assert would_be.count("kind: ValidatingAdmissionPolicy\n") == 2
 
 
 @contextmanager
