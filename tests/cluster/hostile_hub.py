@@ -90,7 +90,7 @@ class Hub:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         self.template = f"http://127.0.0.1:{server.server_port}/{{model}}/{{revision}}/config.json"
         try:

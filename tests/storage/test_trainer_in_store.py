@@ -114,7 +114,7 @@ def test_a_store_that_refuses_conditions_is_written_without_one(
 
     statuses: list[int] = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as refusing:
-        threading.Thread(target=refusing.serve_forever, daemon=True).start()
+        threading.Thread(target=refusing.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{refusing.server_port}")
 
         at("s3://models/claimed").create("owner.json", b"{}")

@@ -34,6 +34,18 @@ def _transfers_end_with_their_test() -> Iterator[None]:
             thread.join()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _what_is_looked_at_in_turn_is_looked_at_sooner() -> Iterator[None]:
+    from finetune_trainer.checkpoints import checkpoints, upload
+    from finetune_trainer.publication.hub import checkpoints as of_a_hub
+    from finetune_trainer.supervision import launching
+
+    with pytest.MonkeyPatch.context() as changed:
+        for module in (checkpoints, upload, of_a_hub, launching):
+            changed.setattr(module, "POLL_SECONDS", 0.05)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of a few random weights, with SmolLM2's own tokenizer and chat template.

@@ -80,7 +80,7 @@ def server() -> Iterator[Server]:
     handler = type("Telling", (Handler,), {"told": told})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
         told.url = f"http://127.0.0.1:{http_server.server_port}"
-        thread = threading.Thread(target=http_server.serve_forever)
+        thread = threading.Thread(target=http_server.serve_forever, args=(0.01,))
         thread.start()
         yield told
         told.answers.set()

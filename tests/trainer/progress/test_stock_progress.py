@@ -34,7 +34,7 @@ def posted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[dic
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     (tmp_path / "token").write_text("a-token")
     url = f"http://127.0.0.1:{server.server_port}/progress"
     monkeypatch.setenv(mounts.ENV_PROGRESS_URL, url)

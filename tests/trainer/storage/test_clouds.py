@@ -58,7 +58,7 @@ def google() -> Iterator[tuple[str, list[tuple[str, str]]]]:
             """Nothing of it is wanted."""
 
     server = HTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"127.0.0.1:{server.server_port}", asked
     server.shutdown()
     server.server_close()
