@@ -155,18 +155,20 @@ build/schema.json: requirements/trainer.txt trainer-image/src/finetune_trainer/c
 lock: setup ## resolve the requirement locks again
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
-		--extra train requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
+		$(EXTRAS) requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		operator/pyproject.toml -o requirements/operator.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		results-page/pyproject.toml -o requirements/results-page.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
-		--extra train trainer-image/pyproject.toml -o requirements/trainer.txt
+		$(EXTRAS) trainer-image/pyproject.toml -o requirements/trainer.txt
 	cp requirements/trainer.txt requirements/trainer-cuda12.txt # uv keeps what it can of it
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
 		--override requirements/trainer-cuda12.in \
-		--extra train trainer-image/pyproject.toml -o requirements/trainer-cuda12.txt
+		$(EXTRAS) trainer-image/pyproject.toml -o requirements/trainer-cuda12.txt
 
+# What the image and the tests have of the trainer; a laptop may have less.
+EXTRAS := --extra train --extra deepspeed --extra trackers
 LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator --no-emit-package finetune-results-page \
 	--no-emit-package finetune-trainer --no-emit-package finetune-cli --no-emit-package testbed
 
