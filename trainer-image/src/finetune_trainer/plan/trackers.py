@@ -80,11 +80,11 @@ def _instead(there: tuple[str, ...], package: str) -> tuple[str, str]:
             f"it has what {', '.join(there)} need",
             f"name one of them, or set spec.image to an image that has {package} beside",
         )
-    return (
-        "no tracker is installed",
+    remedy = (
         f"install {package} (the extra trackers of finetune-cli has the most common ones), "
-        "or set report_to to none",
+        "or set report_to to none"
     )
+    return "no tracker is installed", remedy
 
 
 def not_named_in(config: SftConfig) -> tuple[str, ...]:
