@@ -55,11 +55,12 @@ test: setup check ## what CI runs: check, then real clusters side by side, then 
 check: setup ## lint, types, pure tests, generated files: side by side, within two minutes on two cores
 	@$(MAKE) $(SIDE_BY_SIDE) lint types test-pure compare
 
-lint: ## ruff, import contracts, Dockerfiles
+lint: ## ruff, import contracts, Dockerfiles, the language of what users read
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile trainer-image/Dockerfile results-page/Dockerfile
+	cd tests && ../$(BIN)/python -m repository.language
 
 types: ## mypy --strict on every project
 	$(BIN)/mypy $(TYPED) $(SELDOM_RUN)
