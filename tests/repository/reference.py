@@ -36,8 +36,7 @@ def files() -> dict[Path, str]:
     ]
     keys = [
         "# Every key of `spec.config`\n",
-        f"{_MADE}They are the keys of TRL's SFT trainer with TRL's own descriptions, and some "
-        "additional keys.\n",
+        f"{_MADE}These are the keys and descriptions of TRL's SFT trainer, and some other keys.\n",
         _table(_key_row(name, key) for name, key in config["properties"].items()),
     ]
     return {
