@@ -25,9 +25,7 @@ _GENERATED_KEYS = re.compile(r"^ *# Generated from TRL's.*?^ *# End of what is g
 _GENERATED_BLOCK = re.compile(r"^<!-- \S+ -->$.*?^<!-- end -->$", _LINES)
 
 LATER = (
-    "docs/memory.md",
     "docs/situations.md",
-    "docs/threat-model.md",
     "docs/training.md",
 )
 """Pages that still have such wordings. The list only gets shorter: a page without any leaves it."""
