@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types test-pure prepare test-slow test-cluster test-control-plane \
 	kueue test-all test-all-pure test-all-slow test-all-cluster test-gpu soak generate schema compare lock \
-	images sbom cluster cluster-down bench clean
+	images sbom release cluster cluster-down bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -182,6 +182,9 @@ sbom: setup ## write down what Python packages each image has: build/sbom/*.cdx.
 	$(BILL) requirements/trainer.txt --pyproject trainer-image/pyproject.toml -o build/sbom/trainer.cdx.json
 	$(BILL) requirements/results-page.txt --pyproject results-page/pyproject.toml \
 		-o build/sbom/results-page.cdx.json
+
+release: sbom ## write the files of a release but for its images: build/release (VERSION=0.2.0)
+	cd tests && ../$(BIN)/python -m repository.release "$(VERSION)"
 
 BILL := $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --of JSON
 

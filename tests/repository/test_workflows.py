@@ -39,8 +39,17 @@ def test_a_workflow_calls_targets_that_exist(workflow: Path) -> None:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
-def test_a_workflow_has_no_rights_that_it_does_not_name(workflow: Path) -> None:
-    assert yaml.safe_load(workflow.read_text())["permissions"] == {"contents": "read"}
+def test_a_workflow_may_write_nothing_but_the_draft_of_a_release(workflow: Path) -> None:
+    declared = yaml.safe_load(workflow.read_text())
+    rights = [job["permissions"] for job in declared["jobs"].values() if "permissions" in job]
+
+    assert declared["permissions"] == {"contents": "read"}
+    assert rights == ([{"contents": "write"}] if workflow.stem == "release" else [])
+    assert all(
+        step["with"]["persist-credentials"] is False
+        for step in steps_of(workflow)
+        if step.get("uses", "").startswith("actions/checkout@")
+    )
 
 
 def test_updates_are_as_old_as_the_projects_own_policy_asks() -> None:
