@@ -2,9 +2,13 @@
 """The language of what users read: wordings of language.toml that a text contains, with their line.
 
 `make lint` runs it. It reads the descriptions of the CRDs, the comments of the chart's values, the
-chart's notes, and the prose of the pages. Code, links and TRL's own help texts are left out.
+chart's notes, the prose of the pages, and `--help` of every command. Code, links and TRL's own help
+texts are left out.
 """
 
+import argparse
+import contextlib
+import io
 import re
 import sys
 import tomllib
@@ -12,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune_cli.cluster import command_line as cluster
+from finetune_cli.local import command_line as local
 from repository.tracked import ROOT, tracked_files
 
 TABLE = Path(__file__).with_name("language.toml")
@@ -97,10 +103,22 @@ def texts() -> Iterator[Path]:
             yield file
 
 
+def help_texts() -> Iterator[tuple[str, str]]:
+    """Both programs and each of their commands, with what `--help` prints."""
+    for words in ([], *([command.name] for command in local.COMMANDS)):
+        yield " ".join(["finetune", *words]), _help_of(local.parser_of(words), words)
+    for words in ([], ["plan"], *([name] for name in cluster.COMMANDS)):
+        yield " ".join(["kubectl finetune", *words]), _help_of(cluster.parser_of(words), words)
+
+
 def problems() -> list[str]:
     """A line for each wording, and for each page that need not be listed in LATER any more."""
     table = wordings()
-    found = []
+    found = [
+        f"{command} --help: '{each.words}': write {each.instead}"
+        for command, text in help_texts()
+        for each in findings_in(text, table)
+    ]
     for file in texts():
         name = file.relative_to(ROOT).as_posix()
         findings = findings_in(prose_of(file), table)
@@ -110,6 +128,13 @@ def problems() -> list[str]:
             continue
         found += [f"{name}:{each.line}: '{each.words}': write {each.instead}" for each in findings]
     return found
+
+
+def _help_of(parser: argparse.ArgumentParser, words: list[str]) -> str:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        parser.parse_args([*words, "--help"])
+    return printed.getvalue()
 
 
 def _descriptions(text: str) -> str:

@@ -93,6 +93,16 @@ def test_of_the_charts_values_the_comments_are_read(tmp_path: Path) -> None:
     ]
 
 
+def test_the_help_of_every_command_is_read() -> None:
+    texts = dict(language.help_texts())
+
+    assert {"finetune", "finetune validate", "kubectl finetune", "kubectl finetune plan"} <= set(
+        texts
+    )
+    assert all(text.startswith(f"usage: {command} ") for command, text in texts.items())
+    assert len(texts) > 14
+
+
 def test_every_text_is_free_of_these_wordings_but_for_the_pages_that_come_later() -> None:
     assert language.problems() == []
 
