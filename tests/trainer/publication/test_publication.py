@@ -15,6 +15,7 @@ from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.training_plan import plan_training
 from finetune_trainer.publication import artifact
+from finetune_trainer.publication.merged import publish_merged
 from finetune_trainer.publication.report.story import RunFacts
 from finetune_trainer.storage.folder import FolderStore
 from finetune_trainer.storage.manifest import ArtifactManifest
@@ -110,18 +111,25 @@ def test_answers_in_the_status_hold_no_secret_either(place: Place) -> None:
 
 
 def test_a_merged_model_lies_beside_the_adapter_which_stays_the_artifact(place: Place) -> None:
+    place.run = place.run.adjusted({"merge_adapter": True})
+    outcome = place.publish()
+    assert outcome.artifact is not None
     a_folder(place.workspace.merged, {"model.safetensors": b"merged", "config.json": b"{}"})
 
-    outcome = place.publish()
+    publish_merged(place.store, place.workspace, outcome.artifact.digest, StopRequest())
 
-    assert outcome.artifact is not None
     assert outcome.artifact.uri == f"{place.store.uri}/adapter"
     sizes = place.store.sizes("adapter")
     assert outcome.artifact.size_bytes == sum(sizes.values())
-    manifest = ArtifactManifest.from_json(place.store.read("manifest.json"))
-    listed = {file.path for file in manifest.files}
+    assert artifact.published_outcome(place.store, StopRequest()) == outcome
+    manifests = [
+        ArtifactManifest.from_json(place.store.read(name))
+        for name in ("manifest.json", "merged.json")
+    ]
+    listed = {file.path for manifest in manifests for file in manifest.files}
     assert {"model/model.safetensors", "model/README.md", "adapter/README.md"} <= listed
     assert b"PeftModel" not in place.store.read("model/README.md")
+    assert b"With the adapter merged into it" in place.store.read("model/README.md")
 
 
 def test_what_trackers_kept_here_is_published_with_the_report(place: Place) -> None:

@@ -25,6 +25,7 @@ from finetune_trainer.exchange.workspace import TRAINING_ARGUMENTS, Workspace
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.publication.merged import CARD_FILE
 from finetune_trainer.publication.report.card import model_card
 from finetune_trainer.publication.report.curves import loss_curve
 from finetune_trainer.publication.report.page import report_page
@@ -77,6 +78,9 @@ def publish(
     story = _story(run, workspace, result, run_facts or RunFacts())
     _finish_artifact(workspace, story)
     _write_report(workspace, story)
+    if story.is_to_be_merged:
+        card = story.run_facts.redaction.text(model_card(story, layout.MODEL))
+        (workspace.report / CARD_FILE).write_text(card)
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
     files = tuple(
         file
@@ -164,8 +168,6 @@ def versions() -> dict[str, str]:
 def _folders(workspace: Workspace, story: Story, kind: str) -> dict[str, Path]:
     """What is uploaded: its place in the store, and here."""
     folders = {kind: workspace.artifact, layout.REPORT: workspace.report}
-    if story.is_merged:
-        folders[layout.MODEL] = workspace.merged
     for name in story.run_facts.local_trackers:
         folders[f"{layout.REPORT}/{name}"] = workspace.trackers / name
     return folders
@@ -188,6 +190,7 @@ def _samples_in(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _story(run: ParsedRun, workspace: Workspace, result: RankResult, run_facts: RunFacts) -> Story:
+    is_adapter = (workspace.artifact / ADAPTER_CONFIG).is_file()
     return Story(
         run=run,
         history=read_history(workspace),
@@ -196,8 +199,8 @@ def _story(run: ParsedRun, workspace: Workspace, result: RankResult, run_facts: 
         step=result.step,
         world_size=run.world.size,
         versions=versions(),
-        is_adapter=(workspace.artifact / ADAPTER_CONFIG).is_file(),
-        is_merged=workspace.merged.is_dir(),
+        is_adapter=is_adapter,
+        is_to_be_merged=is_adapter and bool(run.config["merge_adapter"]),
         added_tokens=tuple(run.config["added_tokens"] or ()),
         trains_token_rows=bool(_adapter_config(workspace).get("trainable_token_indices")),
         account=_read_account(workspace),
@@ -225,8 +228,6 @@ def _finish_artifact(workspace: Workspace, story: Story) -> None:
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
     redact = story.run_facts.redaction.text
     (workspace.artifact / CARD).write_text(redact(model_card(story, kind)))
-    if story.is_merged:
-        (workspace.merged / CARD).write_text(redact(model_card(story, layout.MODEL)))
 
 
 def _write_report(workspace: Workspace, story: Story) -> None:
@@ -253,7 +254,6 @@ def _facts(run: ParsedRun, story: Story, result: RankResult, kind: str) -> Mappi
         "runId": run.run_id,
         "job": {"namespace": run.job.namespace, "name": run.job.name},
         "artifact": kind,
-        "merged": story.is_merged,
         "baseModel": story.base_model,
         "result": {
             "step": result.step,

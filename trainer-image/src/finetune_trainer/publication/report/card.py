@@ -40,7 +40,7 @@ def model_card(story: Story, kind: str) -> str:
 
 def _is_beside(story: Story, kind: str) -> bool:
     """Whether this is the merged model, which is not what the hub gets."""
-    return story.is_merged and kind == MODEL
+    return story.is_to_be_merged and kind == MODEL
 
 
 def _front_matter(story: Story, *, is_adapter: bool) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def is_hub_name(name: str) -> bool:
 
 def _introduction(story: Story, *, is_adapter: bool) -> str:
     kind = "A LoRA adapter for" if is_adapter else "Made from"
-    if story.is_merged and not is_adapter:
+    if story.is_to_be_merged and not is_adapter:
         kind = "With the adapter merged into it:"
     data = " and ".join(f"`{name}`" for name in story.data_sets) or "a mixture"
     loss = story.figures.get("loss")

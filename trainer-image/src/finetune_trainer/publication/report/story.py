@@ -61,8 +61,8 @@ class Story:
     world_size: int
     versions: Mapping[str, str]
     is_adapter: bool
-    is_merged: bool = False
-    """Whether the whole model is published beside the adapter."""
+    is_to_be_merged: bool = False
+    """Whether a whole model is to be made of the adapter, once that is published."""
     added_tokens: Sequence[str] = ()
     trains_token_rows: bool = False
     """Whether the adapter holds rows of the vocabulary: of tokens that were added, or that came

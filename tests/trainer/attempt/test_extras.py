@@ -1,0 +1,426 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked for besides the artifact: whatever becomes of it, the artifact is complete, and
+what is missing is made without training.
+
+The process that merges is a fake here (`Merging`): `ranks/test_merging.py` has the real one.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import yaml
+
+from finetune_contract.notes import NoteReason, Severity
+from finetune_contract.outcome import Category, Failure, Outcome
+from finetune_contract.reasons import Reason
+from finetune_trainer.attempt.extras import with_extras
+from finetune_trainer.exchange.heartbeats import Hung
+from finetune_trainer.exchange.rank_results import RankEnding, RankResult
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.inputs.origins import Origins
+from finetune_trainer.plan.node.hardware import Hardware
+from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.progress.reporting import Reporter, silent
+from finetune_trainer.publication import artifact
+from finetune_trainer.publication.report.story import RunFacts
+from finetune_trainer.storage.folder import FolderStore
+from finetune_trainer.supervision import launching
+from finetune_trainer.supervision.context import AttemptContext
+from trainer.hub_stub import TOKEN, HubStub
+from trainer.runs import a_folder, a_parsed_run
+
+AGAIN = "; the same job, run again, does not train but only merges"
+BASE = {"config.json": b'{"model_type": "llama"}', "model.safetensors": b"base"}
+RESULT = RankResult(rank=0, time=0, ending=RankEnding.FINISHED, step=4, total_steps=4)
+
+
+@dataclass
+class Merging:
+    """A fake of the process that merges: writes what it is told to, or ends as it is told to."""
+
+    failure: Failure | None = None
+    ended: launching.Ended = field(default_factory=lambda: launching.Ended(exit_code=0))
+    is_silent: bool = False
+    """It is gone before it could say how it ended."""
+    also: Callable[[], None] = lambda: None
+    """What happens meanwhile."""
+    configs: list[dict[str, Any]] = field(default_factory=list)
+    """What each such process was told."""
+
+    def __call__(self, launch: launching.Launch, module: str, stop: StopRequest) -> launching.Ended:
+        workspace = launch.workspace
+        self.configs.append(yaml.safe_load(workspace.merging_config.read_text()))
+        self.also()
+        result = RankResult(rank=0, time=time.time(), ending=RankEnding.RUNNING)
+        if not self.is_silent and self.ended.exit_code == 0:
+            ending = RankEnding.FAILED if self.failure else RankEnding.FINISHED
+            result = RankResult(rank=0, time=0, ending=ending, failure=self.failure)
+        if not self.is_silent:
+            workspace.merging_result.write_text(result.to_json())
+        if result.ending is RankEnding.FINISHED:
+            a_folder(workspace.merged, {"model.safetensors": b"merged", "config.json": b"{}"})
+        return self.ended
+
+
+class Job:
+    """A job that asks for a merge, whose adapter is complete in its place."""
+
+    def __init__(self, place: Path, **config: Any) -> None:
+        self.base = a_folder(place / "base", BASE)
+        self.output = FolderStore(place / "out")
+        self.environment: dict[str, str] = {}
+        self.run: ParsedRun = a_parsed_run(
+            output=self.output.uri,
+            **{"merge_adapter": True, "model_name_or_path": str(self.base), **config},
+        )
+        self.store = FolderStore(place / "out" / self.run.run_id)
+        self.place = place
+        self.attempts = 0
+        workspace = self.new_pod()
+        a_folder(workspace.artifact, {"adapter_config.json": b"{}", "a.safetensors": b"adapter"})
+        told = RunFacts(digests={"model": self._base_entry()})
+        self.published: Outcome = artifact.publish(
+            self.output, self.store, self.run, workspace, RESULT, told
+        )
+        self.workspace = workspace
+
+    def _base_entry(self) -> Any:
+        """The base model, as the report tells it."""
+        name = self.run.config["model_name_or_path"]
+        if name == str(self.base):
+            return Origins([("model_name_or_path", name)], {name: self.base}).digests()["model"]
+        return {"name": name, "revision": "c0ffee"}
+
+    def new_pod(self) -> Workspace:
+        """Another work folder, in which nothing is left of the ones before."""
+        self.attempts += 1
+        root = self.place / f"pod-{self.attempts}"
+        root.mkdir()
+        return Workspace(root=root)
+
+    def carry_on(self, merging: Merging, stop: StopRequest | None = None) -> Outcome:
+        """What comes after publication, in the attempt that has trained."""
+        return self._extras(self.workspace, merging, stop, {str(self.base): self.base})
+
+    def run_again(self, merging: Merging) -> Outcome:
+        """An attempt that finds the run complete."""
+        return self._extras(self.new_pod(), merging, None, None)
+
+    def _extras(
+        self,
+        workspace: Workspace,
+        merging: Merging,
+        stop: StopRequest | None,
+        paths: dict[str, Path] | None,
+    ) -> Outcome:
+        found = artifact.published_outcome(self.store, StopRequest())
+        assert found is not None
+        context = AttemptContext(
+            workspace=workspace,
+            environment=self.environment,
+            hardware=Hardware(gpus=0, cpus=2),
+            stop=stop or StopRequest(),
+            reporter=Reporter(workspace, silent, 5.0, attempt=1),
+            grace_seconds=30.0,
+        )
+        with mock.patch.object(launching, "run_alone", merging):
+            return with_extras(self.run, context, self.store, found, paths)
+
+    @property
+    def is_merged(self) -> bool:
+        return {"model/model.safetensors", "merged.json"} <= set(self.store.sizes())
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    job = Job(tmp_path)
+    yield job
+    # Whatever a test has done: what was trained is complete, and never another one.
+    assert artifact.published_outcome(job.store, StopRequest()) == job.published
+
+
+def failing(reason: Reason, message: str, remedy: str = "") -> Merging:
+    return Merging(failure=reason.failure(message, remedy))
+
+
+FAILURES = [
+    pytest.param(
+        failing(Reason.MERGE_DIFFERS, "it computes something else", "report this"),
+        "not merged: it computes something else; report this",
+        id="it computes something else",
+    ),
+    pytest.param(
+        failing(Reason.INTERNAL, "KeyError: 'q_proj'"), "not merged: KeyError: 'q_proj'", id="a bug"
+    ),
+    pytest.param(
+        failing(Reason.DISK_FULL, "no space left on device", "more room"),
+        "not merged: no space left on device; more room",
+        id="no room on the disk",
+    ),
+    pytest.param(
+        Merging(ended=launching.Ended(exit_code=-9)),
+        "not merged: merging was killed by a signal (SIGKILL), most often because the node's "
+        "memory ran out; raise spec.resources.memory",
+        id="killed by the kernel",
+    ),
+    pytest.param(
+        Merging(ended=launching.Ended(exit_code=1), is_silent=True),
+        "not merged: merging ended with exit code 1 without a result",
+        id="gone without a word",
+    ),
+    pytest.param(
+        Merging(
+            ended=launching.Ended(
+                exit_code=-9, hung=Hung(rank=0, seconds=1800, doing="merging lm_head.weight")
+            )
+        ),
+        "not merged: merging did not get on for 1800 s; it was merging lm_head.weight",
+        id="hung",
+    ),
+]
+
+
+@pytest.mark.parametrize(("merging", "message"), FAILURES)
+def test_a_merge_that_fails_is_told_and_the_run_is_a_success(
+    job: Job, merging: Merging, message: str
+) -> None:
+    outcome = job.carry_on(merging)
+
+    assert outcome.failure is None
+    assert outcome.artifact == job.published.artifact
+    (note,) = outcome.notes
+    assert (note.severity, note.reason) == (Severity.WARNING, NoteReason.EXTRA_MISSING)
+    assert note.message.startswith(message)
+    assert note.message.endswith(AGAIN)
+    assert not job.is_merged
+
+
+@pytest.mark.parametrize(("merging", "message"), FAILURES)
+def test_the_same_job_run_again_only_merges(job: Job, merging: Merging, message: str) -> None:
+    job.carry_on(merging)
+
+    outcome = job.run_again(Merging())
+
+    assert job.is_merged
+    (note,) = outcome.notes
+    assert (note.severity, note.reason) == (Severity.INFO, NoteReason.EXTRA_MADE)
+    assert note.message.startswith(f"merged now, into {job.store.uri}/model")
+    assert b"With the adapter merged into it" in job.store.read("model/README.md")
+
+
+def test_what_to_do_about_it_is_told_however_long_the_reason_is(job: Job) -> None:
+    outcome = job.carry_on(failing(Reason.INTERNAL, "x" * 5000))
+
+    (note,) = Outcome.from_json(outcome.to_json()).notes
+    assert note.message.endswith(f"x…{AGAIN}")
+
+
+def test_a_note_about_a_merge_holds_no_secret(job: Job) -> None:
+    job.environment = {"API_KEY": "s3cret-of-a-pod"}
+
+    outcome = job.carry_on(failing(Reason.INTERNAL, "no such model: s3cret-of-a-pod"))
+
+    assert "s3cret" not in outcome.notes[0].message
+
+
+def test_what_is_merged_is_not_merged_again(job: Job) -> None:
+    merging = Merging()
+    job.carry_on(merging)
+
+    outcome = job.run_again(merging)
+
+    assert len(merging.configs) == 1
+    assert outcome.notes == ()
+
+
+def test_a_merged_model_that_somebody_has_deleted_is_made_again_without_training(job: Job) -> None:
+    job.carry_on(Merging())
+    job.store.delete(["model/model.safetensors"])
+
+    job.run_again(Merging())
+
+    assert job.is_merged
+
+
+@pytest.mark.parametrize("manifest", [b"{", b'{"version": 99}', b'{"version": 1, "files": []}'])
+def test_a_manifest_of_a_merged_model_that_is_none_counts_for_nothing(
+    job: Job, manifest: bytes
+) -> None:
+    job.store.write("merged.json", manifest)
+
+    job.run_again(Merging())
+
+    assert job.is_merged
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        pytest.param(
+            Reason.HUB_UNREACHABLE.failure("no route to the hub"),
+            Reason.HUB_UNREACHABLE,
+            id="the base model's hub is away",
+        ),
+        pytest.param(
+            Reason.STORE_BUSY.failure("503: slow down"), Reason.STORE_BUSY, id="a busy store"
+        ),
+    ],
+)
+def test_what_may_pass_is_for_the_next_attempt_which_only_merges(
+    job: Job, failure: Failure, reason: Reason
+) -> None:
+    with pytest.raises(AttemptFailed, match="training is done") as caught:
+        job.carry_on(Merging(failure=failure))
+
+    assert caught.value.failure.reason == reason
+    assert caught.value.failure.category is Category.INFRASTRUCTURE
+    assert job.published.artifact is not None
+    assert job.published.artifact.uri in caught.value.failure.message
+
+    job.run_again(Merging())
+    assert job.is_merged
+
+
+@pytest.mark.parametrize(
+    ("reason", "category", "is_retried"),
+    [
+        (Reason.STORE_UNREACHABLE, None, True),
+        (Reason.CREDENTIALS_EXPIRED, Category.USER, True),
+        (Reason.ACCESS_DENIED, None, False),
+        (Reason.STORE_FULL, None, False),
+    ],
+)
+def test_a_store_that_does_not_take_the_merged_model_has_the_adapter(
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: Reason,
+    category: Category | None,
+    is_retried: bool,
+) -> None:
+    failure = reason.failure("the store says no", "wait", category=category)
+
+    def refuse(*_: object) -> None:
+        raise AttemptFailed(failure)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("finetune_trainer.attempt.merging.publish_merged", refuse)
+        if is_retried:
+            with pytest.raises(AttemptFailed, match="training is done") as caught:
+                job.carry_on(Merging())
+            assert caught.value.failure.category is Category.INFRASTRUCTURE
+        else:
+            assert job.carry_on(Merging()).notes[0].reason == NoteReason.EXTRA_MISSING
+    assert not job.is_merged
+
+    job.run_again(Merging())
+    assert job.is_merged
+
+
+def test_a_stop_ends_a_merge_and_the_next_attempt_makes_up_for_it(job: Job) -> None:
+    stop = StopRequest()
+
+    with pytest.raises(Interrupted):
+        job.carry_on(Merging(also=stop.request, ended=launching.Ended(exit_code=-9)), stop)
+
+    assert not job.is_merged
+    job.run_again(Merging())
+    assert job.is_merged
+
+
+def test_a_base_model_that_has_changed_is_not_merged_into(job: Job) -> None:
+    (job.base / "model.safetensors").write_bytes(b"another base")
+    merging = Merging()
+
+    outcome = job.run_again(merging)
+
+    assert merging.configs == []
+    assert outcome.notes[0].message == (
+        f"not merged: model.safetensors of the base model has changed since the training{AGAIN}"
+    )
+
+
+def test_a_base_model_that_is_gone_is_told_and_the_run_stays_a_success(job: Job) -> None:
+    (job.base / "config.json").unlink()
+
+    outcome = job.run_again(Merging())
+
+    assert outcome.failure is None
+    assert outcome.notes[0].reason == NoteReason.EXTRA_MISSING
+    assert str(job.base) in outcome.notes[0].message
+
+
+def test_a_base_of_the_hub_is_merged_into_as_it_was_for_the_training(tmp_path: Path) -> None:
+    job = Job(tmp_path, model_name_or_path="org/base")
+    merging = Merging()
+
+    job.run_again(merging)
+
+    assert merging.configs[0]["model_name_or_path"] == "org/base"
+    assert merging.configs[0]["model_revision"] == "c0ffee"
+
+
+def test_merging_is_one_process_whatever_shared_the_training(tmp_path: Path) -> None:
+    job = Job(tmp_path, accelerate_config="zero3", attn_implementation="flash_attention_2")
+    merging = Merging()
+
+    job.carry_on(merging)
+
+    (config,) = merging.configs
+    assert config["use_cpu"] is True
+    assert not {"deepspeed", "fsdp", "attn_implementation", "dataset_name"} & set(config)
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_of_several_nodes_the_first_one_makes_extras(job: Job, node: int) -> None:
+    merging = Merging()
+    context: Any = mock.Mock(spec=AttemptContext, node=node)
+    if node != 0:
+        with mock.patch.object(launching, "run_alone", merging):
+            assert with_extras(job.run, context, job.store, job.published) == job.published
+    else:
+        job.carry_on(merging)
+
+    assert len(merging.configs) == (1 if node == 0 else 0)
+
+
+@pytest.fixture
+def pushed(tmp_path: Path, hub: HubStub) -> Job:
+    """A job that asks for a push, too."""
+    job = Job(tmp_path, push_to_hub=True)
+    job.environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN}
+    return job
+
+
+def test_a_push_that_fails_keeps_nobody_from_the_merged_model(pushed: Job, hub: HubStub) -> None:
+    pushed.environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_revoked"}
+
+    with pytest.raises(AttemptFailed, match="training is done") as caught:
+        pushed.carry_on(Merging())
+
+    assert caught.value.failure.reason == Reason.HUB_TOKEN_INVALID
+    assert caught.value.failure.category is Category.USER
+    assert pushed.is_merged
+
+
+def test_a_merge_that_fails_keeps_nobody_from_the_hub(pushed: Job, hub: HubStub) -> None:
+    outcome = pushed.carry_on(failing(Reason.MERGE_DIFFERS, "it computes something else"))
+
+    assert outcome.notes[0].reason == NoteReason.EXTRA_MISSING
+    assert hub.files["main"]["a.safetensors"] == b"adapter"
+
+
+def test_to_make_up_for_a_merge_pushes_nothing_again(pushed: Job, hub: HubStub) -> None:
+    pushed.carry_on(failing(Reason.MERGE_DIFFERS, "it computes something else"))
+    commits = hub.asked("/commit/")
+
+    pushed.run_again(Merging())
+
+    assert pushed.is_merged
+    assert hub.asked("/commit/") == commits == 1
