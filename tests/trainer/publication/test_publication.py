@@ -86,11 +86,22 @@ def test_artifact_report_manifest_and_pointer_are_there(place: Place) -> None:
     }
 
 
-def test_the_adapter_names_the_base_model_as_the_user_does(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [("org/base", "org/base"), ("/models/base", "/models/base"), ("s3://models/tiny", None)],
+)
+def test_the_adapter_names_a_base_model_that_can_be_loaded_or_none(
+    place: Place, name: str, named: str | None
+) -> None:
+    place.run = place.run.adjusted({"model_name_or_path": name})
+
     place.publish()
 
     config = json.loads(place.store.read("adapter/adapter_config.json"))
-    assert config["base_model_name_or_path"] == "s3://models/tiny"
+    assert config["base_model_name_or_path"] == named
+    assert f"`{name}`" in place.store.read("adapter/README.md").decode()
+    manifest = ArtifactManifest.from_json(place.store.read("manifest.json"))
+    assert manifest.facts["baseModel"] == name
 
 
 def test_nothing_published_holds_the_configs_environment(place: Place) -> None:

@@ -22,7 +22,7 @@ from finetune_trainer.attempt.extras import with_extras
 from finetune_trainer.attempt.fetching import fetch_inputs
 from finetune_trainer.attempt.output_place import enter_output
 from finetune_trainer.attempt.precision import notes_of_precision
-from finetune_trainer.attempt.run_facts import run_facts_of
+from finetune_trainer.attempt.run_facts import is_folder_here, run_facts_of
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.exchange.rank_results import RankResult
 from finetune_trainer.exchange.rank_settings import RankSettings
@@ -41,6 +41,7 @@ from finetune_trainer.plan.node.torch_build import find_torch_build
 from finetune_trainer.plan.parsed_run import ParsedRun, parse_run
 from finetune_trainer.plan.topology import go_on, require_deepspeed, topology_of
 from finetune_trainer.publication import artifact
+from finetune_trainer.publication.base_model import BaseModel
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
 from finetune_trainer.publication.hub.client import HubClient
 from finetune_trainer.publication.hub.publishing import open_hub
@@ -119,7 +120,10 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
 
     context.reporter.enter(TrainerPhase.TRAINING)
     base_model = str(run.config["model_name_or_path"])
-    pushes = CheckpointPusher(hub, context.workspace.hub, base_model)
+    named = BaseModel.of(
+        base_model, run.config["model_revision"], is_folder=is_folder_here(base_model)
+    )
+    pushes = CheckpointPusher(hub, context.workspace.hub, named)
     results = rank_supervision.train(run, context, store, planned, pushes)
     if context.node != 0:
         step, total_steps = results[0].step, results[0].total_steps

@@ -25,6 +25,7 @@ from finetune_trainer.exchange.workspace import TRAINING_ARGUMENTS, Workspace
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.publication.base_model import BaseModel
 from finetune_trainer.publication.merged import CARD_FILE
 from finetune_trainer.publication.report.card import model_card
 from finetune_trainer.publication.report.curves import loss_curve
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 ADAPTER_CONFIG = "adapter_config.json"
 CARD = "README.md"
+PROCESSOR = "processor_config.json"
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
 
@@ -139,14 +141,14 @@ def fetch_artifact(store: Store, workspace: Workspace, stop: StopRequest) -> Pat
     return workspace.artifact
 
 
-def name_base_model(folder: Path, base_model: str) -> None:
-    """Let an adapter name its base model as the user does. What PEFT writes is where the model lay
-    in this work folder, which nobody else has."""
+def name_base_model(folder: Path, base: BaseModel) -> None:
+    """Let an adapter name its base model so that it can be loaded, or not at all. What PEFT writes
+    is where the model lay in this work folder, which nobody else has."""
     path = folder / ADAPTER_CONFIG
     if not path.is_file():
         return
     config = parse_object(path.read_bytes(), path.name)
-    config["base_model_name_or_path"] = base_model
+    config |= {"base_model_name_or_path": base.loads_as, "revision": base.revision}
     # The file may be a link to a checkpoint's, which stays as it is.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(config, indent=2, sort_keys=True))
@@ -200,6 +202,7 @@ def _story(run: ParsedRun, workspace: Workspace, result: RankResult, run_facts: 
         world_size=run.world.size,
         versions=versions(),
         is_adapter=is_adapter,
+        has_processor=(workspace.artifact / PROCESSOR).is_file(),
         is_to_be_merged=is_adapter and bool(run.config["merge_adapter"]),
         added_tokens=tuple(run.config["added_tokens"] or ()),
         trains_token_rows=bool(_adapter_config(workspace).get("trainable_token_indices")),
@@ -224,7 +227,7 @@ def _read_account(workspace: Workspace) -> DataAccount | None:
 
 def _finish_artifact(workspace: Workspace, story: Story) -> None:
     (workspace.artifact / TRAINING_ARGUMENTS).unlink(missing_ok=True)
-    name_base_model(workspace.artifact, story.base_model)
+    name_base_model(workspace.artifact, story.base)
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
     redact = story.run_facts.redaction.text
     (workspace.artifact / CARD).write_text(redact(model_card(story, kind)))
