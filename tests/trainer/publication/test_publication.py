@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune_contract.notes import NoteReason, Severity
 from finetune_contract.outcome import Outcome
 from finetune_trainer.attempt.run_facts import resolved_config
 from finetune_trainer.exchange.rank_results import RankEnding, RankResult
@@ -102,6 +103,38 @@ def test_the_adapter_names_a_base_model_that_can_be_loaded_or_none(
     assert f"`{name}`" in place.store.read("adapter/README.md").decode()
     manifest = ArtifactManifest.from_json(place.store.read("manifest.json"))
     assert manifest.facts["baseModel"] == name
+
+
+@pytest.mark.parametrize(
+    ("made_by", "missing"),
+    [
+        ("report.files.report_page", {"report/report.html"}),
+        ("report.files.loss_curve", {"report/loss.svg"}),
+        ("report.files.config_text", {"report/config.yaml", "report/resolved_config.yaml"}),
+        ("artifact.model_card", {"adapter/README.md"}),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_told_and_loses_no_adapter(
+    place: Place, monkeypatch: pytest.MonkeyPatch, made_by: str, missing: set[str]
+) -> None:
+    place.publish()
+    usual = set(place.store.sizes())
+    place.store.delete(sorted(usual))
+    for folder in (place.workspace.report, place.workspace.artifact):
+        for file in missing:
+            (folder / Path(file).name).unlink(missing_ok=True)
+
+    def fail(*_: object) -> str:
+        raise ZeroDivisionError("a curve of one point")
+
+    monkeypatch.setattr(f"finetune_trainer.publication.{made_by}", fail)
+    outcome = place.publish()
+
+    assert usual - set(place.store.sizes()) == missing
+    assert artifact.published_outcome(place.store, StopRequest()) == outcome
+    (note,) = outcome.notes
+    assert (note.severity, note.reason) == (Severity.WARNING, NoteReason.EXTRA_MISSING)
+    assert all(Path(file).name in note.message for file in missing)
 
 
 def test_nothing_published_holds_the_configs_environment(place: Place) -> None:

@@ -16,7 +16,7 @@ from finetune_contract import layout
 from finetune_contract.answers import Answer, parse_answers
 from finetune_contract.codec import document_of
 from finetune_contract.documents import InvalidDocument, parse_object
-from finetune_contract.notes import bounded, parse_notes
+from finetune_contract.notes import Note, NoteReason, bounded, parse_notes, warning
 from finetune_contract.outcome import Artifact, Outcome
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
@@ -28,9 +28,8 @@ from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.publication.base_model import BaseModel
 from finetune_trainer.publication.merged import CARD_FILE
 from finetune_trainer.publication.report.card import model_card
-from finetune_trainer.publication.report.curves import loss_curve
-from finetune_trainer.publication.report.page import report_page
-from finetune_trainer.publication.report.story import RunFacts, Story, config_text
+from finetune_trainer.publication.report.files import report_texts, write_texts
+from finetune_trainer.publication.report.story import RunFacts, Story
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.manifest import ArtifactManifest, File, Pointer
 from finetune_trainer.storage.store import Store, read_if_there
@@ -78,11 +77,9 @@ def publish(
         Interrupted: a stop was requested; the run may be complete all the same.
     """
     story = _story(run, workspace, result, run_facts or RunFacts())
-    _finish_artifact(workspace, story)
-    _write_report(workspace, story)
-    if story.is_to_be_merged:
-        card = story.run_facts.redaction.text(model_card(story, layout.MODEL))
-        (workspace.report / CARD_FILE).write_text(card)
+    missing = (*_finish_artifact(workspace, story), *_write_report(workspace, story))
+    if missing:
+        result = result.telling(_note_of_missing(missing))
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
     files = tuple(
         file
@@ -225,31 +222,29 @@ def _read_account(workspace: Workspace) -> DataAccount | None:
     return DataAccount.from_json(workspace.data_account.read_bytes())
 
 
-def _finish_artifact(workspace: Workspace, story: Story) -> None:
+def _note_of_missing(names: tuple[str, ...]) -> Note:
+    return warning(
+        NoteReason.EXTRA_MISSING,
+        f"{', '.join(names)} could not be written, for a reason that the trainer's log tells; "
+        "what was trained is complete without",
+    )
+
+
+def _finish_artifact(workspace: Workspace, story: Story) -> tuple[str, ...]:
+    """Gives the names of what could not be written."""
     (workspace.artifact / TRAINING_ARGUMENTS).unlink(missing_ok=True)
     name_base_model(workspace.artifact, story.base)
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
-    redact = story.run_facts.redaction.text
-    (workspace.artifact / CARD).write_text(redact(model_card(story, kind)))
+    card = {CARD: lambda: model_card(story, kind)}
+    return write_texts(workspace.artifact, card, story.run_facts.redaction)
 
 
-def _write_report(workspace: Workspace, story: Story) -> None:
-    workspace.report.mkdir(parents=True, exist_ok=True)
-    lines = "".join(f"{json.dumps(record)}\n" for record in story.history)
-    versions = {"packages": dict(story.versions), **story.run_facts.digests}
-    texts = {
-        "metrics.jsonl": lines,
-        "report.html": report_page(story),
-        "loss.svg": loss_curve(story),
-        "config.yaml": config_text(story.run.config.resolved),
-        "resolved_config.yaml": config_text(story.run_facts.resolved_config),
-        "versions.json": json.dumps(versions, indent=2, sort_keys=True),
-        "samples.json": json.dumps(list(story.samples), indent=2),
-    }
-    if story.account is not None:
-        texts["data.json"] = story.account.to_json()
-    for name, text in texts.items():
-        (workspace.report / name).write_text(story.run_facts.redaction.text(text))
+def _write_report(workspace: Workspace, story: Story) -> tuple[str, ...]:
+    """Gives the names of what could not be written."""
+    texts = dict(report_texts(story))
+    if story.is_to_be_merged:
+        texts[CARD_FILE] = lambda: model_card(story, layout.MODEL)
+    return write_texts(workspace.report, texts, story.run_facts.redaction)
 
 
 def _facts(run: ParsedRun, story: Story, result: RankResult, kind: str) -> Mapping[str, Any]:
