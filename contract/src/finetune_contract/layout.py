@@ -11,6 +11,7 @@
 <output uri>/<run id>/manifest.json          written last: the run is complete
 <output uri>/<run id>/model/                 beside adapter/: the merged model, made after it
 <output uri>/<run id>/merged.json            its manifest, written last
+<output uri>/<run id>/merging.json           the attempt that merges, while it does
 <output uri>/<run id>/hub.json               where on the hub the artifact is, once it is there
 """
 
@@ -24,6 +25,7 @@ REJECTED = "rejected"
 """Artifact and report of a run that was trained to its end and is not fit for use."""
 CHECKPOINTS = "checkpoints"
 HUB = "hub.json"
+MERGING = "merging.json"
 MERGED = "merged.json"
 """Lists the files of a merged model; the manifest's own stay as they were."""
 

@@ -7,7 +7,8 @@ The process that merges is a fake here (`Merging`): `ranks/test_merging.py` has 
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -29,6 +30,7 @@ from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.progress.reporting import Reporter, silent
 from finetune_trainer.publication import artifact
+from finetune_trainer.publication.merged import begin
 from finetune_trainer.publication.report.story import RunFacts
 from finetune_trainer.storage.folder import FolderStore
 from finetune_trainer.supervision import launching
@@ -331,6 +333,60 @@ def test_a_stop_ends_a_merge_and_the_next_attempt_makes_up_for_it(job: Job) -> N
 
     assert not job.is_merged
     job.run_again(Merging())
+    assert job.is_merged
+
+
+@pytest.mark.parametrize(
+    "merging",
+    [
+        Merging(),
+        failing(Reason.INTERNAL, "a bug"),
+        Merging(ended=launching.Ended(exit_code=-9)),
+        failing(Reason.STORE_BUSY, "503"),
+    ],
+    ids=["done", "failed", "killed", "to be tried again"],
+)
+def test_that_an_attempt_merges_is_noted_while_it_does(job: Job, merging: Merging) -> None:
+    seen: list[list[str]] = []
+    merging.also = lambda: seen.append(job.store.names())
+
+    with suppress(AttemptFailed):
+        job.carry_on(merging)
+
+    assert ["merging.json" in names for names in seen] == [True]
+    assert "merging.json" not in job.store.names()
+
+
+def test_a_stop_leaves_no_note_of_a_merge_that_is_under_way(job: Job) -> None:
+    stop = StopRequest()
+
+    with pytest.raises(Interrupted):
+        job.carry_on(Merging(also=stop.request, ended=launching.Ended(exit_code=-9)), stop)
+
+    assert "merging.json" not in job.store.names()
+
+
+def test_a_merge_that_took_the_whole_pod_with_it_is_told_by_the_next_attempt(job: Job) -> None:
+    """Where the kernel kills all of a container for its memory, nobody is left to tell it."""
+    begin(job.store, 1, StopRequest())
+    job.run, merging = replace(job.run, attempt=2), Merging()
+
+    outcome = job.run_again(merging)
+
+    assert merging.configs == []
+    assert outcome.failure is None
+    assert outcome.notes[0].message.startswith("not merged: attempt 1 was killed while it merged")
+    assert outcome.notes[0].message.endswith(f"raise spec.resources.memory{AGAIN}")
+
+
+@pytest.mark.parametrize("note", [b'{"attempt": 1}', b'{"attempt": 3}', b"{", b'{"attempt": "x"}'])
+def test_a_job_that_is_created_again_merges_though_an_earlier_one_was_killed(
+    job: Job, note: bytes
+) -> None:
+    job.store.write("merging.json", note)
+
+    job.run_again(Merging())
+
     assert job.is_merged
 
 

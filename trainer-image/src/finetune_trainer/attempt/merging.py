@@ -26,7 +26,13 @@ from finetune_trainer.plan.merging_plan import merging_config, merging_environme
 from finetune_trainer.plan.training_plan import plan_training
 from finetune_trainer.publication.artifact import fetch_artifact
 from finetune_trainer.publication.complete import complete_all_the_same
-from finetune_trainer.publication.merged import is_published, publish_merged
+from finetune_trainer.publication.merged import (
+    begin,
+    end,
+    is_published,
+    killed_attempt,
+    publish_merged,
+)
 from finetune_trainer.supervision import merging as supervision
 
 log = logging.getLogger(__name__)
@@ -39,6 +45,9 @@ MAY_PASS = frozenset(
 )
 """What another attempt may find otherwise: it is worth a pod that only merges. Whatever else failed
 would fail again, and then the job would end as failed although its artifact is complete."""
+
+NOTING_SECONDS = 5.0
+"""How long a stop waits for the note that merging is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +86,24 @@ def merge(published: Published) -> tuple[Note, ...]:
 
 
 def _merge(published: Published) -> Iterator[Note]:
-    context, workspace = published.context, published.context.workspace
+    """Merge, unless it is known that it would be in vain."""
+    attempt, stop = published.run.attempt, published.context.stop
+    if (killed := killed_attempt(published.store, attempt, stop)) is not None:
+        yield not_merged(
+            f"attempt {killed} was killed while it merged, most often because memory or disk ran "
+            "out; raise spec.resources.memory"
+        )
+        return
     base = _find_base(published)
     if base.changed is not None:
         yield not_merged(f"{base.changed} of the base model has changed since the training")
         return
-    fetch_artifact(published.store, workspace, context.stop)
+    yield from _merge_into(base, published)
+
+
+def _merge_into(base: _Base, published: Published) -> Iterator[Note]:
+    context, workspace, store = published.context, published.context.workspace, published.store
+    fetch_artifact(store, workspace, context.stop)
     # Of an earlier try, in a work folder that is used again.
     shutil.rmtree(workspace.merged, ignore_errors=True)
     planned = plan_training(
@@ -93,14 +114,18 @@ def _merge(published: Published) -> Iterator[Note]:
         resume=None,
     )
     config = merging_config(planned.config, base.revision)
-    yield from supervision.merge(context, config, merging_environment(planned.environment))
+    begin(store, published.run.attempt, context.stop)
+    try:
+        yield from supervision.merge(context, config, merging_environment(planned.environment))
+    finally:
+        end(store, context.stop.after(NOTING_SECONDS))
     if not workspace.merged.is_dir():
         return
-    publish_merged(published.store, workspace, published.artifact.digest, context.stop)
+    publish_merged(store, workspace, published.artifact.digest, context.stop)
     name = published.run.config[MODEL_KEY]
     yield from notes_of_precision(read_fetched_config(name, base.paths), workspace.merged)
     if published.paths is None:
-        yield merged(f"now, into {published.store.uri}/{layout.MODEL}; nothing else was missing")
+        yield merged(f"now, into {store.uri}/{layout.MODEL}; nothing else was missing")
 
 
 def _find_base(published: Published) -> _Base:

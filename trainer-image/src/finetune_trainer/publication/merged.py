@@ -4,11 +4,13 @@
 The adapter is complete before, and its manifest and digest stay as they are.
 """
 
+import json
 import logging
 
 from finetune_contract import layout
 from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.storage import transfer
 from finetune_trainer.storage.manifest import ArtifactManifest
@@ -51,6 +53,31 @@ def publish_merged(store: Store, workspace: Workspace, digest: str, stop: StopRe
     body = manifest.to_json().encode()
     transfer.ask(lambda: store.write(layout.MERGED, body), layout.MERGED, stop)
     log.info("published merged model uri=%s digest=%s", store.uri, manifest.digest)
+
+
+def begin(store: Store, attempt: int, stop: StopRequest) -> None:
+    """Note that this attempt merges: if its whole pod is killed for that, the next one sees it."""
+    body = json.dumps({"attempt": attempt}).encode()
+    transfer.ask(lambda: store.write(layout.MERGING, body), layout.MERGING, stop)
+
+
+def end(store: Store, stop: StopRequest) -> None:
+    """Note that it is over, whatever came of it. If that can't be noted, nothing else is lost."""
+    try:
+        transfer.ask(lambda: store.delete([layout.MERGING]), layout.MERGING, stop)
+    except (AttemptFailed, Interrupted) as error:
+        log.warning("not noted that merging is over error=%s", error)
+
+
+def killed_attempt(store: Store, attempt: int, stop: StopRequest) -> int | None:
+    """An earlier attempt than this one that never came to the end of merging. That of a job with
+    the same run, which was created again, is none: its user may have given it more memory."""
+    body = transfer.ask(lambda: read_if_there(store, layout.MERGING), layout.MERGING, stop)
+    try:
+        before = None if body is None else parse_object(body, layout.MERGING).get("attempt")
+    except InvalidDocument:
+        return None
+    return before if isinstance(before, int) and before < attempt else None
 
 
 def _is_in_manifest(store: Store, stop: StopRequest) -> bool:
