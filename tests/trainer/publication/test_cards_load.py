@@ -25,6 +25,7 @@ AZ_BELOW = (
     "az storage blob download-batch --source models --pattern 'bases/tiny/*' "
     "--destination . && mv bases/tiny base"
 )
+WHOLE: dict[str, Any] = {"use_peft": None, "lora_r": None}
 NAMED = {"folder": None, "store": STORE, "hub": HUB}
 
 
@@ -73,10 +74,10 @@ def a_copy(place: Path, model: Path) -> Copy:
             id="a store, merged, with added tokens",
         ),
         pytest.param("hub", {"model_revision": "v1"}, {"adapter"}, id="the hub, a branch of it"),
-        pytest.param("store", {"use_peft": None}, {"model"}, id="a store, whole model"),
+        pytest.param("store", WHOLE, {"model"}, id="a store, whole model"),
         pytest.param(
             "hub",
-            {"use_peft": None, "added_tokens": ["<|tool|>"], "model_revision": "v1"},
+            {**WHOLE, "added_tokens": ["<|tool|>"], "model_revision": "v1"},
             {"model"},
             id="the hub, whole model with added tokens",
         ),
