@@ -82,6 +82,11 @@ class Copy:
         shutil.copytree(folder, place / "snapshots" / COMMIT)
         (place / "refs").mkdir()
         (place / "refs" / revision).write_text(COMMIT)
+        if not (folder / "config.json").exists():
+            # The client notes as well what was asked for in vain.
+            absent = place / ".no_exist" / COMMIT / "config.json"
+            absent.parent.mkdir(parents=True)
+            absent.touch()
 
     def run(self, cards: Mapping[str, str]) -> dict[str, list[float]]:
         """The logits of each model that its card's own words load, in a fresh interpreter. Of a
