@@ -352,6 +352,21 @@ def test_a_push_that_fails_keeps_nobody_from_the_merged_model(pushed: Job, hub: 
     assert pushed.is_merged
 
 
+def test_a_push_that_nobody_foresaw_to_fail_keeps_nobody_from_the_merged_model(
+    pushed: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("finetune_trainer.attempt.extras.push_complete", fail)
+
+    with pytest.raises(AttemptFailed, match="training is done") as caught:
+        pushed.carry_on(Merging())
+
+    assert caught.value.failure.reason == Reason.INTERNAL
+    assert pushed.is_merged
+
+
 def test_a_merge_that_fails_keeps_nobody_from_the_hub(pushed: Job, hub: HubStub) -> None:
     outcome = pushed.carry_on(failing(Reason.MERGE_DIFFERS, "it computes something else"))
 

@@ -8,6 +8,7 @@ What comes of an extra that fails is the extra's own choice:
     a failure    another attempt may make it, or its user must act first; it makes only that
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,16 @@ from finetune_contract.notes import Note, bounded
 from finetune_contract.outcome import Outcome
 from finetune_trainer.attempt.merging import merge
 from finetune_trainer.attempt.published import Published
-from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted, Stage
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.publication.complete import complete_all_the_same
 from finetune_trainer.publication.hub.publishing import push_complete
 from finetune_trainer.storage.store import Store
 from finetune_trainer.supervision.context import AttemptContext
+
+log = logging.getLogger(__name__)
 
 
 def push(published: Published) -> tuple[Note, ...]:
@@ -59,8 +64,14 @@ def with_extras(
     for make in EXTRAS:
         try:
             notes += make(published)
+        except Interrupted:
+            raise
         except AttemptFailed as error:
             failures.append(error)
+        except Exception as error:
+            log.exception("an extra failed unforeseen")
+            unforeseen = AttemptFailed(classify(error, Stage.PUBLISHING))
+            failures.append(complete_all_the_same(unforeseen, artifact.uri))
     if failures:
         raise failures[0]
     hide = Redaction.of(context.environment, run.config.written).text
