@@ -9,7 +9,7 @@ publication into a folder. Launching has tests of its own.
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.exclusions import DEEPSPEED
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter, silent
-from finetune_trainer.supervision import launching
+from finetune_trainer.supervision import launching, merging
 from finetune_trainer.supervision.context import AttemptContext
 from trainer import imported
 
@@ -104,7 +104,13 @@ def train(place: Path, model: Path, data: Path | str, /, **config: Any) -> Train
     return carry_out_here(a_run(place, model, data, **config), place)
 
 
-def carry_out_here(run: Run, place: Path, stop: StopRequest | None = None) -> Trained:
+def carry_out_here(
+    run: Run,
+    place: Path,
+    stop: StopRequest | None = None,
+    merge: Callable[..., launching.Ended] | None = None,
+) -> Trained:
+    """Carry out an attempt; `merge` is what merges, unless that is to be done here, too."""
     workspace = Workspace(root=place / "work")
     workspace.root.mkdir(parents=True, exist_ok=True)
     context = AttemptContext(
@@ -115,7 +121,10 @@ def carry_out_here(run: Run, place: Path, stop: StopRequest | None = None) -> Tr
         reporter=Reporter(workspace, silent, 5.0, attempt=run.attempt),
         grace_seconds=30.0,
     )
-    with mock.patch.object(launching, "run_ranks", _one_rank_here):
+    with (
+        mock.patch.object(launching, "run_ranks", _one_rank_here),
+        mock.patch.object(launching, "run_alone", merge or _merge_here),
+    ):
         return Trained(outcome=carry_out(run, context), workspace=workspace, run=run)
 
 
@@ -134,6 +143,18 @@ def _one_rank_here(launch: launching.Launch, stop: StopRequest) -> list[RankResu
             failure = classify(error, Stage.TRAINING)
             result = RankResult(rank=0, time=0, ending=RankEnding.FAILED, failure=failure)
     return [replace(result, time=1.0)]
+
+
+def _merge_here(launch: launching.Launch, module: str, stop: StopRequest) -> launching.Ended:
+    """What `ranks.merge` does, without a process of its own."""
+    assert module == merging.PROCESS
+    sys.modules.setdefault(DEEPSPEED, None)
+    from finetune_trainer.ranks.merge import main
+
+    imported.keep()
+    del stop
+    with _environment(launch.environment):
+        return launching.Ended(exit_code=main(launch.workspace))
 
 
 @contextmanager

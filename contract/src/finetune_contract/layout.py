@@ -3,12 +3,15 @@
 
 <output uri>/owner.json                      the job that owns this prefix
 <output uri>/latest.json                     points at the newest complete run
-<output uri>/<run id>/adapter/ | model/      the artifact; both with merge_adapter: model/ is merged
+<output uri>/<run id>/adapter/ | model/      the artifact
 <output uri>/<run id>/report/                metrics.jsonl, report, resolved config, trackers' files
 <output uri>/<run id>/checkpoints/step-NNNNNNNN/attempt-N/    a checkpoint's files
 <output uri>/<run id>/checkpoints/step-NNNNNNNN/manifest.json complete only with this
 <output uri>/<run id>/rejected/              artifact and report of a run that failed verification
 <output uri>/<run id>/manifest.json          written last: the run is complete
+<output uri>/<run id>/model/                 beside adapter/: the merged model, made after it
+<output uri>/<run id>/merged.json            its manifest, written last
+<output uri>/<run id>/merging.json           the attempt that merges, while it does
 <output uri>/<run id>/hub.json               where on the hub the artifact is, once it is there
 """
 
@@ -22,6 +25,9 @@ REJECTED = "rejected"
 """Artifact and report of a run that was trained to its end and is not fit for use."""
 CHECKPOINTS = "checkpoints"
 HUB = "hub.json"
+MERGING = "merging.json"
+MERGED = "merged.json"
+"""Lists the files of a merged model; the manifest's own stay as they were."""
 
 
 def checkpoint_prefix(step: int) -> str:

@@ -42,6 +42,10 @@ class NoteReason(StrEnum):
     """A key of the config, or of the data, has had no effect."""
     OTHER_PRECISION = "OtherPrecision"
     """What is published has another precision than its base model."""
+    EXTRA_MISSING = "ExtraMissing"
+    """What was asked for besides the artifact, such as a merged model, was not made."""
+    EXTRA_MADE = "ExtraMade"
+    """It was made, in this way or by this attempt."""
     NOT_KNOWN = "NotKnown"
     """Something could not be counted or checked."""
 

@@ -315,7 +315,8 @@ class Reason(StrEnum):
         "a trainer that saved no tensors",
         "look at the log")
     MERGE_DIFFERS = ("MergeDiffers", Category.INTERNAL,
-        "a merged model that computes something else",
+        ("a merged model that computes something else: told in a note, and the run succeeds "
+        "without it"),
         "report it")
     CUDA_ERROR = ("CudaError", Category.INTERNAL,
         "CUDA's sentence: an illegal access, an assertion in a kernel",

@@ -58,6 +58,48 @@ def test_an_output_place_a_run_or_an_artifact_will_do(
     assert f"/{run}: 2 files, sha256:" in capsys.readouterr().err
 
 
+MERGED = {"model/config.json": b"{}", "model/model.safetensors": b"merged"}
+
+
+def merge(run: Path, adapter: str | None = None) -> Path:
+    """A merged model beside a complete run, of this adapter."""
+    a_folder(run, MERGED)
+    files = tuple(
+        File(path=path, size=len(body), sha256=hashlib.sha256(body).hexdigest())
+        for path, body in MERGED.items()
+    )
+    of = adapter or ArtifactManifest.from_json((run / "manifest.json").read_bytes()).digest
+    manifest = ArtifactManifest(files=files, facts={"adapter": of})
+    (run / "merged.json").write_text(manifest.to_json())
+    return run
+
+
+def test_a_merged_model_comes_along(
+    output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    merge(output / "second")
+
+    code = main(["download", f"{output.as_uri()}/second/model", str(tmp_path / "here")])
+
+    assert code == 0
+    assert set(files_in(tmp_path / "here")) == {*FILES, *MERGED, "manifest.json", "merged.json"}
+    assert "/second: 4 files, sha256:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["half deleted", "of another adapter"])
+def test_a_merged_model_that_is_not_complete_keeps_nobody_from_the_adapter(
+    output: Path, tmp_path: Path, damage: str
+) -> None:
+    merge(output / "second", "sha256:other" if damage == "of another adapter" else None)
+    if damage == "half deleted":
+        (output / "second" / "model" / "model.safetensors").unlink()
+
+    code = main(["download", str(output), str(tmp_path / "here")])
+
+    assert code == 0
+    assert set(files_in(tmp_path / "here")) == {*FILES, "manifest.json"}
+
+
 def test_it_comes_as_an_archive_too(
     output: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune_contract.notes import NoteReason, Severity
 from finetune_contract.outcome import Outcome
 from finetune_trainer.attempt.run_facts import resolved_config
 from finetune_trainer.exchange.rank_results import RankEnding, RankResult
@@ -15,6 +16,7 @@ from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.training_plan import plan_training
 from finetune_trainer.publication import artifact
+from finetune_trainer.publication.merged import publish_merged
 from finetune_trainer.publication.report.story import RunFacts
 from finetune_trainer.storage.folder import FolderStore
 from finetune_trainer.storage.manifest import ArtifactManifest
@@ -85,11 +87,54 @@ def test_artifact_report_manifest_and_pointer_are_there(place: Place) -> None:
     }
 
 
-def test_the_adapter_names_the_base_model_as_the_user_does(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [("org/base", "org/base"), ("/models/base", "/models/base"), ("s3://models/tiny", None)],
+)
+def test_the_adapter_names_a_base_model_that_can_be_loaded_or_none(
+    place: Place, name: str, named: str | None
+) -> None:
+    place.run = place.run.adjusted({"model_name_or_path": name})
+
     place.publish()
 
     config = json.loads(place.store.read("adapter/adapter_config.json"))
-    assert config["base_model_name_or_path"] == "s3://models/tiny"
+    assert config["base_model_name_or_path"] == named
+    assert f"`{name}`" in place.store.read("adapter/README.md").decode()
+    manifest = ArtifactManifest.from_json(place.store.read("manifest.json"))
+    assert manifest.facts["baseModel"] == name
+
+
+@pytest.mark.parametrize(
+    ("made_by", "missing"),
+    [
+        ("report.files.report_page", {"report/report.html"}),
+        ("report.files.loss_curve", {"report/loss.svg"}),
+        ("report.files.config_text", {"report/config.yaml", "report/resolved_config.yaml"}),
+        ("artifact.model_card", {"adapter/README.md"}),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_told_and_loses_no_adapter(
+    place: Place, monkeypatch: pytest.MonkeyPatch, made_by: str, missing: set[str]
+) -> None:
+    place.publish()
+    usual = set(place.store.sizes())
+    place.store.delete(sorted(usual))
+    for folder in (place.workspace.report, place.workspace.artifact):
+        for file in missing:
+            (folder / Path(file).name).unlink(missing_ok=True)
+
+    def fail(*_: object) -> str:
+        raise ZeroDivisionError("a curve of one point")
+
+    monkeypatch.setattr(f"finetune_trainer.publication.{made_by}", fail)
+    outcome = place.publish()
+
+    assert usual - set(place.store.sizes()) == missing
+    assert artifact.published_outcome(place.store, StopRequest()) == outcome
+    (note,) = outcome.notes
+    assert (note.severity, note.reason) == (Severity.WARNING, NoteReason.EXTRA_MISSING)
+    assert all(Path(file).name in note.message for file in missing)
 
 
 def test_nothing_published_holds_the_configs_environment(place: Place) -> None:
@@ -110,18 +155,25 @@ def test_answers_in_the_status_hold_no_secret_either(place: Place) -> None:
 
 
 def test_a_merged_model_lies_beside_the_adapter_which_stays_the_artifact(place: Place) -> None:
+    place.run = place.run.adjusted({"merge_adapter": True})
+    outcome = place.publish()
+    assert outcome.artifact is not None
     a_folder(place.workspace.merged, {"model.safetensors": b"merged", "config.json": b"{}"})
 
-    outcome = place.publish()
+    publish_merged(place.store, place.workspace, outcome.artifact.digest, StopRequest())
 
-    assert outcome.artifact is not None
     assert outcome.artifact.uri == f"{place.store.uri}/adapter"
     sizes = place.store.sizes("adapter")
     assert outcome.artifact.size_bytes == sum(sizes.values())
-    manifest = ArtifactManifest.from_json(place.store.read("manifest.json"))
-    listed = {file.path for file in manifest.files}
+    assert artifact.published_outcome(place.store, StopRequest()) == outcome
+    manifests = [
+        ArtifactManifest.from_json(place.store.read(name))
+        for name in ("manifest.json", "merged.json")
+    ]
+    listed = {file.path for manifest in manifests for file in manifest.files}
     assert {"model/model.safetensors", "model/README.md", "adapter/README.md"} <= listed
     assert b"PeftModel" not in place.store.read("model/README.md")
+    assert b"With the adapter merged into it" in place.store.read("model/README.md")
 
 
 def test_what_trackers_kept_here_is_published_with_the_report(place: Place) -> None:

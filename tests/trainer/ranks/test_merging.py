@@ -4,10 +4,13 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from trainer.in_process import Trained, train
+from finetune_contract.notes import NoteReason, Severity
+from finetune_trainer.supervision import launching
+from trainer.in_process import Trained, carry_out_here, train
 
 pytestmark = [pytest.mark.slow]
 
@@ -41,16 +44,20 @@ def test_the_merged_model_loads_alone_and_answers_as_base_and_adapter_do(
     assert (tuned - untuned).abs().max() > 100 * (alone - tuned).abs().max()
 
 
-def test_the_artifact_stays_the_adapter_and_the_manifest_lists_both(merged: Trained) -> None:
+def test_the_artifact_stays_the_adapter_and_each_has_a_manifest(merged: Trained) -> None:
     artifact = merged.outcome.artifact
-    manifest = json.loads((merged.published / "manifest.json").read_text())
-    listed = {file["path"] for file in manifest["files"]}
+    manifests = [
+        json.loads((merged.published / name).read_text())
+        for name in ("manifest.json", "merged.json")
+    ]
+    listed, beside = ({file["path"] for file in each["files"]} for each in manifests)
 
     assert artifact is not None
     assert artifact.uri.endswith("/adapter")
-    assert {"adapter/adapter_model.safetensors", "model/model.safetensors"} <= listed
-    assert {"model/tokenizer.json", "model/chat_template.jinja", "model/README.md"} <= listed
-    assert manifest["facts"]["merged"] is True
+    assert "adapter/adapter_model.safetensors" in listed
+    assert {"model/model.safetensors", "model/tokenizer.json"} <= beside
+    assert {"model/chat_template.jinja", "model/README.md"} <= beside
+    assert manifests[1]["facts"] == {"adapter": artifact.digest}
 
 
 def test_nothing_that_is_published_names_the_work_folder(merged: Trained) -> None:
@@ -80,6 +87,47 @@ def test_a_model_that_computes_something_else_is_not_published(
         # Its adapter was lost on the way.
         require_equal_logits(tiny_model, expected, expected.dtype, size)
     assert caught.value.failure.reason == "MergeDiffers"
+
+
+def test_a_merge_that_fails_loses_nothing_and_a_process_of_its_own_makes_up_for_it(
+    tmp_path: Path, tiny_model: Path, dialogues: Path
+) -> None:
+    from finetune_trainer.ranks import merging
+
+    broken = mock.patch.object(merging, "_merge_whole", side_effect=KeyError("q_proj"))
+    with broken:
+        failed = train(tmp_path, tiny_model, dialogues, merge_adapter=True)
+
+    assert failed.outcome.failure is None, failed.words()
+    assert failed.outcome.adapter_verified
+    (note,) = failed.outcome.notes
+    assert (note.severity, note.reason) == (Severity.WARNING, NoteReason.EXTRA_MISSING)
+    assert note.message.startswith("not merged: while merging: there is no 'q_proj'")
+    assert not (failed.published / "model").exists()
+
+    again = carry_out_here(failed.run, tmp_path, merge=launching.run_alone)
+
+    assert again.outcome.failure is None, again.words()
+    assert again.outcome.artifact == failed.outcome.artifact
+    assert not again.workspace.metrics.exists()
+    assert {note.reason for note in again.outcome.notes} == {
+        NoteReason.NOTHING_TRAINED,
+        NoteReason.EXTRA_MADE,
+    }
+    alone = again.published / "model"
+    assert logits(loaded(alone)).sub(logits(tuned(again, tiny_model))).abs().max() < 1e-4
+
+
+def loaded(folder: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder)
+
+
+def tuned(trained: Trained, base: Path) -> Any:
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(loaded(base), trained.published / "adapter")
 
 
 def test_tokens_that_were_added_are_in_the_merged_model(

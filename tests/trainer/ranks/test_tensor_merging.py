@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 
+from finetune_contract.notes import NoteReason, Severity
 from trainer.in_process import train
 from trainer.tiny_models import a_model
 
@@ -146,8 +147,10 @@ def test_a_run_whose_base_does_not_fit_into_host_memory_has_the_same_merged_mode
         small = train(tmp_path / "small", base, dialogues, merge_adapter=True)
 
     assert small.outcome.failure is None, small.words()
-    assert small.outcome.note.startswith("merged by tensors: the base model needs ")
-    assert small.outcome.note.endswith(" and this node has 1 for it")
+    (note,) = small.outcome.notes
+    assert (note.severity, note.reason) == (Severity.INFO, NoteReason.EXTRA_MADE)
+    assert note.message.startswith("merged by tensors: the base model needs ")
+    assert note.message.endswith(" and this node has 1 for it")
     expected = loaded(usual.published / "model", torch.float32).state_dict()
     found = loaded(small.published / "model", torch.float32).state_dict()
     assert set(found) == set(expected)
@@ -167,7 +170,10 @@ def test_a_run_that_cannot_be_merged_in_this_memory_succeeds_with_its_adapter(
 
     assert done.outcome.failure is None, done.words()
     assert done.outcome.adapter_verified
-    assert done.outcome.note.startswith("not merged: the adapter has use_dora, which only PEFT")
+    (note,) = done.outcome.notes
+    assert (note.severity, note.reason) == (Severity.WARNING, NoteReason.EXTRA_MISSING)
+    assert note.message.startswith("not merged: the adapter has use_dora, which only PEFT")
+    assert note.message.endswith("; the same job, run again, does not train but only merges")
     assert (done.published / "adapter").is_dir()
     assert not (done.published / "model").exists()
 
@@ -186,7 +192,9 @@ def test_memory_that_runs_out_while_merging_is_no_failure_of_the_run(
         done = train(tmp_path, tiny_model, dialogues, merge_adapter=True)
 
     assert done.outcome.failure is None, done.words()
-    assert "loading it ran out of memory" in done.outcome.note
+    (note,) = done.outcome.notes
+    assert note.reason == NoteReason.EXTRA_MADE
+    assert "loading it ran out of memory" in note.message
     assert (done.published / "model" / "model.safetensors").is_file()
 
 

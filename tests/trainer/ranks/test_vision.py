@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from testbed import base_model
+from trainer.cards import Copy, apart
 from trainer.in_process import Trained, train
 from trainer.ranks.data.test_data_shapes import arguments, lines
 
@@ -194,3 +195,17 @@ def test_a_merged_model_that_sees_loads_alone_with_its_processor(
     assert AutoProcessor.from_pretrained(merged).image_processor is not None
     model = AutoModelForImageTextToText.from_pretrained(merged)
     assert type(model).__name__ == "LlavaForConditionalGeneration"
+
+
+def test_what_stands_in_the_cards_of_a_model_that_sees_loads_it(
+    tmp_path: Path, seeing_model: Path
+) -> None:
+    data = with_embedded_images(tmp_path, SAID)
+    trained = train_on(tmp_path, seeing_model, data, merge_adapter=True)
+    assert trained.outcome.failure is None, trained.outcome
+    copy = Copy(tmp_path / "user").download(trained.published)
+
+    found = copy.run(copy.cards())
+
+    assert set(found) == {"adapter", "model"}
+    assert apart(found["adapter"], found["model"]) < 1e-4

@@ -7,6 +7,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +20,7 @@ from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import ExitCode
 from finetune_contract.printable import on_one_line
 from finetune_trainer.storage import locations, transfer
-from finetune_trainer.storage.manifest import ArtifactManifest, Pointer
+from finetune_trainer.storage.manifest import ArtifactManifest, File, Pointer, merged
 from finetune_trainer.storage.store import Store, open_store, read_if_there
 
 STANDARD_OUTPUT = "-"
@@ -57,17 +58,17 @@ def download(options: argparse.Namespace) -> int:
         found = _find_run(_uri(options.uri), os.environ)
         if found is None:
             raise Refused(f"{options.uri} has no complete run", NO_INPUT)
-        store, manifest = found
         if is_archive:
-            _write_archive(store, manifest, sys.stdout.buffer)
+            _write_archive(found, sys.stdout.buffer)
         else:
-            _fill_folder(store, manifest, folder)
+            _fill_folder(found, folder)
     except InvalidDocument as error:
         raise Refused(f"{options.uri}: {error}", ExitCode.INFRASTRUCTURE) from None
     except KeyboardInterrupt:
         message = f"stopped: {options.folder} is not complete"
         raise Refused(message, ExitCode.INTERRUPTED) from None
-    tell(f"{on_one_line(store.uri)}: {len(manifest.files)} files, {on_one_line(manifest.digest)}")
+    uri, digest = on_one_line(found.store.uri), on_one_line(found.manifest.digest)
+    tell(f"{uri}: {len(found.files)} files, {digest}")
     return int(ExitCode.SUCCEEDED)
 
 
@@ -76,45 +77,81 @@ def _uri(given: str) -> str:
     return Path(given).expanduser().absolute().as_uri() if is_path else given.rstrip("/")
 
 
-def _find_run(uri: str, environment: Mapping[str, str]) -> tuple[Store, ArtifactManifest] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Published:
+    """A complete run."""
+
+    store: Store
+    manifest: ArtifactManifest
+    merged: ArtifactManifest | None
+    """Of the merged model, where one is complete beside the adapter."""
+
+    @property
+    def manifests(self) -> Mapping[str, ArtifactManifest]:
+        """By their places in the run; the run's own last."""
+        others = {} if self.merged is None else {layout.MERGED: self.merged}
+        return {**others, layout.MANIFEST: self.manifest}
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        return merged(self.manifests.values())
+
+
+def _find_run(uri: str, environment: Mapping[str, str]) -> _Published | None:
     """The complete run at this place, or whose artifact that is; else the newest below it."""
     parent, _, name = uri.rpartition("/")
     places = [parent] if name in (layout.ADAPTER, layout.MODEL) else []
     for place in (uri, *places):
-        store = open_store(place, environment)
-        if (body := _ask_for(store, layout.MANIFEST)) is not None:
-            return store, ArtifactManifest.from_json(body)
+        if (found := _read_run(open_store(place, environment))) is not None:
+            return found
     pointer = _ask_for(open_store(uri, environment), layout.LATEST)
     if pointer is None:
         return None
     run_id = read(Pointer, pointer, layout.LATEST).run_id
-    newest = open_store(locations.join(uri, run_id), environment)
-    body = _ask_for(newest, layout.MANIFEST)
-    return None if body is None else (newest, ArtifactManifest.from_json(body))
+    return _read_run(open_store(locations.join(uri, run_id), environment))
+
+
+def _read_run(store: Store) -> _Published | None:
+    if (body := _ask_for(store, layout.MANIFEST)) is None:
+        return None
+    manifest = ArtifactManifest.from_json(body)
+    return _Published(store=store, manifest=manifest, merged=_read_merged(store, manifest))
+
+
+def _read_merged(store: Store, adapter: ArtifactManifest) -> ArtifactManifest | None:
+    """None as well where somebody has deleted files of it since, or it is another adapter's."""
+    if (body := _ask_for(store, layout.MERGED)) is None:
+        return None
+    found = ArtifactManifest.from_json(body)
+    is_whole = found.is_complete(transfer.ask(store.sizes, store.uri))
+    return found if is_whole and found.facts.get("adapter") == adapter.digest else None
 
 
 def _ask_for(store: Store, path: str) -> bytes | None:
     return transfer.ask(lambda: read_if_there(store, path), path)
 
 
-def _fill_folder(store: Store, manifest: ArtifactManifest, folder: Path) -> None:
-    found = transfer.download(store, {file.path: folder / file.path for file in manifest.files})
-    transfer.require_intact(store, {file.path: file.sha256 for file in manifest.files}, found)
+def _fill_folder(run: _Published, folder: Path) -> None:
+    digests = {file.path: file.sha256 for file in run.files}
+    found = transfer.download(run.store, {path: folder / path for path in digests})
+    transfer.require_intact(run.store, digests, found)
     # Last, as in the store: a folder that has one is complete.
-    (folder / layout.MANIFEST).write_text(manifest.to_json())
+    for place, manifest in run.manifests.items():
+        (folder / place).write_text(manifest.to_json())
 
 
-def _write_archive(store: Store, manifest: ArtifactManifest, stream: IO[bytes]) -> None:
+def _write_archive(run: _Published, stream: IO[bytes]) -> None:
     """One file after the other, so that there need not be room for all of them."""
     with (
         tempfile.TemporaryDirectory() as folder,
         tarfile.open(fileobj=stream, mode="w|") as archive,
     ):
-        for file in manifest.files:
+        for file in run.files:
             target = Path(folder) / "file"
-            found = transfer.download(store, {file.path: target})
-            transfer.require_intact(store, {file.path: file.sha256}, found)
+            found = transfer.download(run.store, {file.path: target})
+            transfer.require_intact(run.store, {file.path: file.sha256}, found)
             archive.add(target, arcname=file.path)
-        target = Path(folder) / layout.MANIFEST
-        target.write_text(manifest.to_json())
-        archive.add(target, arcname=layout.MANIFEST)
+        for place, manifest in run.manifests.items():
+            target = Path(folder) / "manifest"
+            target.write_text(manifest.to_json())
+            archive.add(target, arcname=place)

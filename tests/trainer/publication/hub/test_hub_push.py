@@ -16,6 +16,7 @@ from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.publication import artifact
+from finetune_trainer.publication.base_model import BaseModel
 from finetune_trainer.publication.hub import client, publishing
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
 from finetune_trainer.publication.hub.client import HubClient
@@ -34,6 +35,9 @@ CHECKPOINT = {
     "trainer_state.json": b"{}",
     "README.md": b"base_model: /work/inputs/0",
 }
+
+
+BASE = BaseModel.of("org/base")
 
 
 def variables(hub: HubStub, token: str = TOKEN) -> dict[str, str]:
@@ -79,7 +83,8 @@ def test_the_verified_artifact_is_pushed_under_the_jobs_name(
     assert list(hub.repositories) == ["team/balloon"]
     assert pushed["adapter_model.safetensors"] == b"weights"
     config = json.loads(pushed["adapter_config.json"])
-    assert config["base_model_name_or_path"] == "s3://models/tiny"
+    assert config["base_model_name_or_path"] is None
+    assert b"`s3://models/tiny`" in pushed["README.md"]
     assert b"# balloon" in pushed["README.md"]
     assert hub.messages == ["Fine-tuned in 4 steps"]
 
@@ -273,7 +278,7 @@ def test_checkpoints_are_pushed_as_hub_strategy_says(
     hub: HubStub, tmp_path: Path, strategy: str, below: str | None
 ) -> None:
     checkpoint = a_folder(tmp_path / "checkpoint", CHECKPOINT)
-    pusher = CheckpointPusher(a_client(hub, hub_strategy=strategy), tmp_path / "hub", "org/base")
+    pusher = CheckpointPusher(a_client(hub, hub_strategy=strategy), tmp_path / "hub", BASE)
 
     pusher.offer(checkpoint, 2)
     pusher.finish()
@@ -292,7 +297,7 @@ def test_checkpoints_are_pushed_as_hub_strategy_says(
 def test_a_checkpoint_that_cannot_be_pushed_disturbs_nothing(hub: HubStub, tmp_path: Path) -> None:
     hub.failures["commit"] = [500] * 99
     checkpoint = a_folder(tmp_path / "checkpoint", CHECKPOINT)
-    pusher = CheckpointPusher(a_client(hub), tmp_path / "hub", "org/base")
+    pusher = CheckpointPusher(a_client(hub), tmp_path / "hub", BASE)
 
     pusher.offer(checkpoint, 2)
     pusher.finish()

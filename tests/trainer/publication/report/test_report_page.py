@@ -258,7 +258,8 @@ def test_the_card_tells_data_figures_versions_and_how_to_load() -> None:
     card = model_card(a_story(), "adapter")
 
     assert 'PeftModel.from_pretrained(base, "adapter")' in card
-    assert 'from_pretrained("s3://models/tiny")' in card
+    assert 'from_pretrained("base")' in card
+    assert "aws s3 cp --recursive s3://models/tiny base" in card
     assert "| train | 1,200 | 7 | 31 |" in card
     assert "| eval loss of the base model | 3 |" in card
     assert "| eval loss after training | 1.5 |" in card

@@ -16,6 +16,7 @@ from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_contract.notes import Note, NoteReason, bounded, info, warning
 from finetune_contract.outcome import Outcome
 from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs import fetching
 from finetune_trainer.inputs.origins import Origins
 from finetune_trainer.plan.parsed_run import ParsedRun
@@ -48,8 +49,7 @@ def telling_what_changed(
 
 def notes_of_completed(run: ParsedRun, context: AttemptContext, store: Store) -> tuple[Note, ...]:
     """What changed since, one note each; or that nothing has."""
-    body = transfer.ask(lambda: read_if_there(store, VERSIONS), VERSIONS, context.stop)
-    then = _read_versions(body)
+    then = read_versions(store, context.stop)
     now = _digests_now(run, context)
     changes = tuple(_changes(then, now))
     if changes:
@@ -64,8 +64,9 @@ def notes_of_completed(run: ParsedRun, context: AttemptContext, store: Store) ->
     )
 
 
-def _read_versions(body: bytes | None) -> Mapping[str, Any]:
+def read_versions(store: Store, stop: StopRequest) -> Mapping[str, Any]:
     """What the run was trained on, by its report; nothing where that is none."""
+    body = transfer.ask(lambda: read_if_there(store, VERSIONS), VERSIONS, stop)
     if body is None:
         return {}
     try:
@@ -73,6 +74,15 @@ def _read_versions(body: bytes | None) -> Mapping[str, Any]:
     except InvalidDocument as error:
         log.warning("not compared with what it was trained on because=%s", error)
         return {}
+
+
+def changed_file(before: Any, after: Any) -> str | None:
+    """A file that was there and is another one, by the entries of two times; None where all are as
+    they were, or where nothing is known of one of the times."""
+    then, now = _files_of(before), _files_of(after)
+    if not then or not now:
+        return None
+    return next((file for file, digest in then.items() if now.get(file) != digest), None)
 
 
 def _digests_now(run: ParsedRun, context: AttemptContext) -> Mapping[str, Any]:

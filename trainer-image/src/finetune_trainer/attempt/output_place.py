@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from finetune_contract.outcome import Outcome
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.publication import artifact
-from finetune_trainer.publication.hub.publishing import push_complete
 from finetune_trainer.publication.ownership import claim_output
 from finetune_trainer.storage import locations
 from finetune_trainer.storage.store import Store, open_store
@@ -25,7 +24,9 @@ class OutputPlace:
     store: Store
     """The run's."""
     completed: Outcome | None
-    """Of a run that an earlier attempt completed; nothing is left to do."""
+    """Of a run that an earlier attempt completed; at most extras are left to do."""
+    is_ours: bool
+    """Whether this attempt may write there."""
 
 
 def enter_output(run: ParsedRun, context: AttemptContext) -> OutputPlace:
@@ -45,21 +46,7 @@ def enter_output(run: ParsedRun, context: AttemptContext) -> OutputPlace:
     )
     if completed is not None:
         log.info("the run is complete already uri=%s", store.uri)
-        if is_ours:
-            _finish(run, context, output, store, completed)
-    return OutputPlace(output=output, store=store, completed=completed)
-
-
-def push(run: ParsedRun, context: AttemptContext, store: Store, outcome: Outcome) -> None:
-    """Bring a complete run to the hub too, where it is to be there."""
-    if context.node == 0:
-        push_complete(run, context.environment, store, outcome, context.workspace, context.stop)
-
-
-def _finish(
-    run: ParsedRun, context: AttemptContext, output: Store, store: Store, outcome: Outcome
-) -> None:
-    """The attempt that completed the run may have been stopped before its last writes."""
-    if context.node == 0 and outcome.artifact is not None:
-        artifact.point_to(output, run, outcome.artifact.digest, context.stop)
-    push(run, context, store, outcome)
+        if is_ours and context.node == 0 and completed.artifact is not None:
+            # The attempt that completed the run may have been stopped before that.
+            artifact.point_to(output, run, completed.artifact.digest, context.stop)
+    return OutputPlace(output=output, store=store, completed=completed, is_ours=is_ours)

@@ -16,19 +16,17 @@ CONFIG = "config.json"
 _KEYS = ("dtype", "torch_dtype")
 
 
-def notes_of_precision(base: Mapping[str, Any] | None, folders: tuple[Path, ...]) -> Iterator[Note]:
-    """One note about the first of the published models that differs; adapters have no precision."""
+def notes_of_precision(base: Mapping[str, Any] | None, folder: Path) -> Iterator[Note]:
+    """A note where the model in the folder differs; adapters have no precision."""
     wanted = dtype_of(base or {})
-    for folder in folders:
-        published = dtype_of(_read(folder / CONFIG))
-        if wanted is None or published is None or published == wanted:
-            continue
-        yield warning(
-            NoteReason.OTHER_PRECISION,
-            f"the base model is in {wanted}, and what is published is in {published}: set dtype: "
-            f"{wanted} to publish it as the base is, or dtype: {published} if that is meant",
-        )
+    published = dtype_of(_read(folder / CONFIG))
+    if wanted is None or published is None or published == wanted:
         return
+    yield warning(
+        NoteReason.OTHER_PRECISION,
+        f"the base model is in {wanted}, and what is published is in {published}: set dtype: "
+        f"{wanted} to publish it as the base is, or dtype: {published} if that is meant",
+    )
 
 
 def dtype_of(config: Mapping[str, Any]) -> str | None:

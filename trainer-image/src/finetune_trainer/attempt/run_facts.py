@@ -2,6 +2,7 @@
 """Gathers how an attempt went, for those who will read its report. I/O: a look into folders."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from finetune_contract.progress import TrainerPhase
@@ -12,6 +13,7 @@ from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.plan.training_plan import TrainingPlan
 from finetune_trainer.progress.reporting import Reporter
 from finetune_trainer.publication.report.story import RunFacts
+from finetune_trainer.storage import locations
 
 _NOT_THE_USERS = ("output_dir", "resume_from_checkpoint", "push_to_hub")
 """Places of the work folder, and what the supervisor does itself."""
@@ -32,6 +34,7 @@ def run_facts_of(
     # It has only begun.
     seconds.pop(TrainerPhase.PUBLISHING.value, None)
     return RunFacts(
+        base_is_folder=is_folder_here(str(run.config["model_name_or_path"])),
         resumed_from_step=progress.resumed_from_step or 0,
         phase_seconds=seconds,
         estimated_memory_bytes=progress.memory.estimated_bytes,
@@ -41,6 +44,12 @@ def run_facts_of(
         local_trackers=trackers.kept_here(run.config, workspace.trackers, variables),
         redaction=Redaction.of(variables, run.config.written),
     )
+
+
+def is_folder_here(name: str) -> bool:
+    """Whether a name that may be one of the hub's is one of a folder: transformers, too, looks for
+    that first."""
+    return locations.scheme_of(name) is None and Path(name).is_dir()
 
 
 def resolved_config(planned: TrainingPlan, run: ParsedRun) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
 from finetune_trainer.attempt.completed import telling_what_changed
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
-from finetune_trainer.attempt.output_place import enter_output, push
+from finetune_trainer.attempt.extras import with_extras
+from finetune_trainer.attempt.fetching import fetch_inputs
+from finetune_trainer.attempt.output_place import enter_output
 from finetune_trainer.attempt.precision import notes_of_precision
-from finetune_trainer.attempt.run_facts import run_facts_of
+from finetune_trainer.attempt.run_facts import is_folder_here, run_facts_of
 from finetune_trainer.checkpoints import checkpoints
 from finetune_trainer.exchange.rank_results import RankResult
 from finetune_trainer.exchange.rank_settings import RankSettings
@@ -28,7 +30,6 @@ from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted, Stage, interruption
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.triton_compiler import require_triton_compiler
-from finetune_trainer.inputs import fetching
 from finetune_trainer.inputs.model_facts import read_fetched_config
 from finetune_trainer.inputs.origins import Origins
 from finetune_trainer.plan import trackers, training_plan
@@ -40,6 +41,7 @@ from finetune_trainer.plan.node.torch_build import find_torch_build
 from finetune_trainer.plan.parsed_run import ParsedRun, parse_run
 from finetune_trainer.plan.topology import go_on, require_deepspeed, topology_of
 from finetune_trainer.publication import artifact
+from finetune_trainer.publication.base_model import BaseModel
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
 from finetune_trainer.publication.hub.client import HubClient
 from finetune_trainer.publication.hub.publishing import open_hub
@@ -102,7 +104,10 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     require_triton_compiler(run.config, context.environment, on_gpu=context.hardware.has_cuda)
     place = enter_output(run, context)
     if place.completed is not None:
-        return telling_what_changed(run, context, place.store, place.completed)
+        found = telling_what_changed(run, context, place.store, place.completed)
+        if not place.is_ours:
+            return found
+        return with_extras(run, context, place.store, found)
     output, store = place.output, place.store
     hub = open_hub(run, context.environment, context.stop) if context.node == 0 else None
     fetched = _fetch(run, context, store)
@@ -115,7 +120,10 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
 
     context.reporter.enter(TrainerPhase.TRAINING)
     base_model = str(run.config["model_name_or_path"])
-    pushes = CheckpointPusher(hub, context.workspace.hub, base_model)
+    named = BaseModel.of(
+        base_model, run.config["model_revision"], is_folder=is_folder_here(base_model)
+    )
+    pushes = CheckpointPusher(hub, context.workspace.hub, named)
     results = rank_supervision.train(run, context, store, planned, pushes)
     if context.node != 0:
         step, total_steps = results[0].step, results[0].total_steps
@@ -137,7 +145,7 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     except (Interrupted, AttemptFailed) as error:
         rank_supervision.save_last_step(run, context, store, error)
         raise
-    push(run, context, store, outcome)
+    outcome = with_extras(run, context, store, outcome, fetched.paths)
     return replace(
         outcome,
         resumed_from_step=fetched.resume_step,
@@ -147,7 +155,7 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
 
 def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
     """Bring model, data and the newest checkpoint here."""
-    paths = _fetch_inputs(run, context)
+    paths = fetch_inputs(run, context)
     # Into the trainer's own folder: it looks there for the best one, and removes what it may.
     checkpoint = checkpoints.fetch_newest(
         store,
@@ -211,8 +219,7 @@ def _with_notes(
 ) -> RankResult:
     """The first rank's result with what is to be known of the GPUs that it trained on, and of what
     is published."""
-    published = (context.workspace.artifact, context.workspace.merged)
-    result = result.telling(*notes_of_precision(base, published))
+    result = result.telling(*notes_of_precision(base, context.workspace.artifact))
     # A reason may quote a row, and goes where everybody looks.
     hide = Redaction.of(context.environment, run.config.written).text
     shown = tuple(replace(note, message=hide(note.message)) for note in result.notes)
@@ -239,17 +246,6 @@ def _check(run: ParsedRun, context: AttemptContext, *, model: Mapping[str, Any] 
         variables=context.environment if context.has_whole_environment else None,
         model=model,
     )
-
-
-def _fetch_inputs(run: ParsedRun, context: AttemptContext) -> dict[str, Path]:
-    """Where each model and data set of the config is now, hub names left out."""
-    paths: dict[str, Path] = {}
-    for place, (key, name) in enumerate(training_plan.names_to_fetch(run.config)):
-        folder = context.workspace.inputs / f"{place}-{key}"
-        found = fetching.fetch(key, name, folder, context.environment, context.stop)
-        if found is not None:
-            paths[name] = found
-    return paths
 
 
 def _write_rank_settings(

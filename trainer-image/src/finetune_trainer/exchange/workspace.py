@@ -88,6 +88,16 @@ class Workspace:
         return self.root / "merged"
 
     @property
+    def merging_config(self) -> Path:
+        """What merging is told of the base model."""
+        return self.root / "merging.yaml"
+
+    @property
+    def merging_result(self) -> Path:
+        """How merging ended."""
+        return self.root / "merging.json"
+
+    @property
     def nccl(self) -> Path:
         """What NCCL says when it connects the ranks, a file for each of them."""
         return self.root / "nccl"
@@ -117,7 +127,7 @@ class Workspace:
         for folder in (*made, self.trackers, self.nccl, self.hub):
             shutil.rmtree(folder, ignore_errors=True)
         files = (self.stop, self.progress, self.metrics, self.samples, self.data_account, self.log)
-        for file in (*files, self.movement):
+        for file in (*files, self.movement, self.merging_config, self.merging_result):
             file.unlink(missing_ok=True)
 
     def result(self, rank: int) -> Path:

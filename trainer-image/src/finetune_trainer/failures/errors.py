@@ -40,6 +40,7 @@ class Stage(StrEnum):
     MODEL = "preparing model and data"
     TRAINING = "training"
     SAVING = "saving"
+    MERGING = "merging"
     VERIFYING = "verifying"
     PUBLISHING = "publishing"
 

@@ -16,7 +16,7 @@ from finetune_contract import layout
 from finetune_contract.answers import Answer, parse_answers
 from finetune_contract.codec import document_of
 from finetune_contract.documents import InvalidDocument, parse_object
-from finetune_contract.notes import bounded, parse_notes
+from finetune_contract.notes import Note, NoteReason, bounded, parse_notes, warning
 from finetune_contract.outcome import Artifact, Outcome
 from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
@@ -25,10 +25,11 @@ from finetune_trainer.exchange.workspace import TRAINING_ARGUMENTS, Workspace
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.publication.base_model import BaseModel
+from finetune_trainer.publication.merged import CARD_FILE
 from finetune_trainer.publication.report.card import model_card
-from finetune_trainer.publication.report.curves import loss_curve
-from finetune_trainer.publication.report.page import report_page
-from finetune_trainer.publication.report.story import RunFacts, Story, config_text
+from finetune_trainer.publication.report.files import report_texts, write_texts
+from finetune_trainer.publication.report.story import RunFacts, Story
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.manifest import ArtifactManifest, File, Pointer
 from finetune_trainer.storage.store import Store, read_if_there
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 ADAPTER_CONFIG = "adapter_config.json"
 CARD = "README.md"
+PROCESSOR = "processor_config.json"
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
 
@@ -75,8 +77,9 @@ def publish(
         Interrupted: a stop was requested; the run may be complete all the same.
     """
     story = _story(run, workspace, result, run_facts or RunFacts())
-    _finish_artifact(workspace, story)
-    _write_report(workspace, story)
+    missing = (*_finish_artifact(workspace, story), *_write_report(workspace, story))
+    if missing:
+        result = result.telling(_note_of_missing(missing))
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
     files = tuple(
         file
@@ -135,14 +138,14 @@ def fetch_artifact(store: Store, workspace: Workspace, stop: StopRequest) -> Pat
     return workspace.artifact
 
 
-def name_base_model(folder: Path, base_model: str) -> None:
-    """Let an adapter name its base model as the user does. What PEFT writes is where the model lay
-    in this work folder, which nobody else has."""
+def name_base_model(folder: Path, base: BaseModel) -> None:
+    """Let an adapter name its base model so that it can be loaded, or not at all. What PEFT writes
+    is where the model lay in this work folder, which nobody else has."""
     path = folder / ADAPTER_CONFIG
     if not path.is_file():
         return
     config = parse_object(path.read_bytes(), path.name)
-    config["base_model_name_or_path"] = base_model
+    config |= {"base_model_name_or_path": base.loads_as, "revision": base.revision}
     # The file may be a link to a checkpoint's, which stays as it is.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(config, indent=2, sort_keys=True))
@@ -164,8 +167,6 @@ def versions() -> dict[str, str]:
 def _folders(workspace: Workspace, story: Story, kind: str) -> dict[str, Path]:
     """What is uploaded: its place in the store, and here."""
     folders = {kind: workspace.artifact, layout.REPORT: workspace.report}
-    if story.is_merged:
-        folders[layout.MODEL] = workspace.merged
     for name in story.run_facts.local_trackers:
         folders[f"{layout.REPORT}/{name}"] = workspace.trackers / name
     return folders
@@ -188,6 +189,7 @@ def _samples_in(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _story(run: ParsedRun, workspace: Workspace, result: RankResult, run_facts: RunFacts) -> Story:
+    is_adapter = (workspace.artifact / ADAPTER_CONFIG).is_file()
     return Story(
         run=run,
         history=read_history(workspace),
@@ -196,8 +198,9 @@ def _story(run: ParsedRun, workspace: Workspace, result: RankResult, run_facts: 
         step=result.step,
         world_size=run.world.size,
         versions=versions(),
-        is_adapter=(workspace.artifact / ADAPTER_CONFIG).is_file(),
-        is_merged=workspace.merged.is_dir(),
+        is_adapter=is_adapter,
+        has_processor=(workspace.artifact / PROCESSOR).is_file(),
+        is_to_be_merged=is_adapter and bool(run.config["merge_adapter"]),
         added_tokens=tuple(run.config["added_tokens"] or ()),
         trains_token_rows=bool(_adapter_config(workspace).get("trainable_token_indices")),
         account=_read_account(workspace),
@@ -219,33 +222,29 @@ def _read_account(workspace: Workspace) -> DataAccount | None:
     return DataAccount.from_json(workspace.data_account.read_bytes())
 
 
-def _finish_artifact(workspace: Workspace, story: Story) -> None:
+def _note_of_missing(names: tuple[str, ...]) -> Note:
+    return warning(
+        NoteReason.EXTRA_MISSING,
+        f"{', '.join(names)} could not be written, for a reason that the trainer's log tells; "
+        "what was trained is complete without",
+    )
+
+
+def _finish_artifact(workspace: Workspace, story: Story) -> tuple[str, ...]:
+    """Gives the names of what could not be written."""
     (workspace.artifact / TRAINING_ARGUMENTS).unlink(missing_ok=True)
-    name_base_model(workspace.artifact, story.base_model)
+    name_base_model(workspace.artifact, story.base)
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
-    redact = story.run_facts.redaction.text
-    (workspace.artifact / CARD).write_text(redact(model_card(story, kind)))
-    if story.is_merged:
-        (workspace.merged / CARD).write_text(redact(model_card(story, layout.MODEL)))
+    card = {CARD: lambda: model_card(story, kind)}
+    return write_texts(workspace.artifact, card, story.run_facts.redaction)
 
 
-def _write_report(workspace: Workspace, story: Story) -> None:
-    workspace.report.mkdir(parents=True, exist_ok=True)
-    lines = "".join(f"{json.dumps(record)}\n" for record in story.history)
-    versions = {"packages": dict(story.versions), **story.run_facts.digests}
-    texts = {
-        "metrics.jsonl": lines,
-        "report.html": report_page(story),
-        "loss.svg": loss_curve(story),
-        "config.yaml": config_text(story.run.config.resolved),
-        "resolved_config.yaml": config_text(story.run_facts.resolved_config),
-        "versions.json": json.dumps(versions, indent=2, sort_keys=True),
-        "samples.json": json.dumps(list(story.samples), indent=2),
-    }
-    if story.account is not None:
-        texts["data.json"] = story.account.to_json()
-    for name, text in texts.items():
-        (workspace.report / name).write_text(story.run_facts.redaction.text(text))
+def _write_report(workspace: Workspace, story: Story) -> tuple[str, ...]:
+    """Gives the names of what could not be written."""
+    texts = dict(report_texts(story))
+    if story.is_to_be_merged:
+        texts[CARD_FILE] = lambda: model_card(story, layout.MODEL)
+    return write_texts(workspace.report, texts, story.run_facts.redaction)
 
 
 def _facts(run: ParsedRun, story: Story, result: RankResult, kind: str) -> Mapping[str, Any]:
@@ -253,7 +252,6 @@ def _facts(run: ParsedRun, story: Story, result: RankResult, kind: str) -> Mappi
         "runId": run.run_id,
         "job": {"namespace": run.job.namespace, "name": run.job.name},
         "artifact": kind,
-        "merged": story.is_merged,
         "baseModel": story.base_model,
         "result": {
             "step": result.step,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What runs in the ranks: the only part that imports torch, and nothing else imports it.
 
-Doors: `launcher` and `rank`, two processes, and `arguments`, for the config's schema.
+Doors: `launcher`, `rank` and `merge`, three processes, and `arguments`, for the config's schema.
 
 - `launcher`: torch's elastic launcher, tied to the supervisor's life.
 - `rank`: one rank's `main`: every ending becomes a result file.
@@ -14,4 +14,5 @@ Doors: `launcher` and `rank`, two processes, and `arguments`, for the config's s
 - `callbacks/`: what the trainer's loop calls: progress, stopping, handing over checkpoints.
 - `evaluation/`: how good the model is while it trains.
 - `verification`: what was saved is loaded again and must answer.
+- `merge`: the process that merges an adapter into its base, once it is published.
 """

@@ -19,7 +19,9 @@ from transformers import AutoProcessor
 from transformers.utils import GENERATION_CONFIG_NAME
 from trl.trainer.utils import create_model_from_path
 
+from finetune_contract.notes import Note
 from finetune_contract.reasons import Reason
+from finetune_trainer.exchange.extras import merged, not_merged
 from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import attempt_failed
@@ -44,13 +46,13 @@ MOST_APART_OTHERWISE = 6e-2
 PROBE_TOKENS = 32
 
 
-def merge_adapter(workspace: Workspace, arguments: Arguments) -> str:
+def merge_adapter(workspace: Workspace, arguments: Arguments) -> tuple[Note, ...]:
     """Write the merged model, with its tokenizer or processor, to `workspace.merged`.
 
-    The adapter is published in any case, so a merge that memory does not suffice for is no failure.
+    The adapter is published already, so a merge that memory does not suffice for is no failure.
 
     Returns:
-        What is to be known of it: that there is none, and why, or how it was checked.
+        What is to be known of it: that there is none, and why, or how it was made.
 
     Raises:
         AttemptFailed: what was saved does not compute what base and adapter do.
@@ -70,7 +72,7 @@ def merge_adapter(workspace: Workspace, arguments: Arguments) -> str:
                     raise
                 log.warning("merging the whole model ran out of memory")
             else:
-                return ""
+                return ()
             release_unused()
         return _merge_by_tensors(workspace, arguments, processing, tokenizer, weights, room)
 
@@ -80,11 +82,11 @@ def _merge_whole(
 ) -> None:
     tuned = _load_adapter(workspace.artifact, arguments, tokenizer)
     expected = logits_of(tuned, len(tokenizer))
-    merged = tuned.merge_and_unload(safe_merge=True)
-    merged.save_pretrained(workspace.merged)
+    model = tuned.merge_and_unload(safe_merge=True)
+    model.save_pretrained(workspace.merged)
     _save_beside(workspace, processing)
-    dtype = merged.dtype
-    del tuned, merged
+    dtype = model.dtype
+    del tuned, model
     release_unused()
     require_equal_logits(workspace.merged, expected, dtype, len(tokenizer))
     release_unused()
@@ -97,7 +99,7 @@ def _merge_by_tensors(
     tokenizer: Any,
     weights: Weights | None,
     room: Room,
-) -> str:
+) -> tuple[Note, ...]:
     """What is to be known of the merge."""
     shutil.rmtree(workspace.merged, ignore_errors=True)
     try:
@@ -105,7 +107,7 @@ def _merge_by_tensors(
             raise CannotMerge("the base model can't be built from its config alone")
         _write_by_tensors(workspace, arguments, tokenizer)
         _save_beside(workspace, processing)
-        return f"merged by tensors: {placed.shortage(weights, room)}"
+        return (merged(f"by tensors: {placed.shortage(weights, room)}"),)
     except CannotMerge as reason:
         cause = str(reason)
     except Exception as error:
@@ -114,9 +116,9 @@ def _merge_by_tensors(
         cause = "memory ran out"
     # What it holds is not whole; without the folder nothing is published as merged.
     shutil.rmtree(workspace.merged, ignore_errors=True)
-    note = f"not merged: {cause}; {placed.shortage(weights, room)}"
-    log.warning("%s", note)
-    return note
+    note = not_merged(f"{cause}; {placed.shortage(weights, room)}")
+    log.warning("%s", note.message)
+    return (note,)
 
 
 def _write_by_tensors(workspace: Workspace, arguments: Arguments, tokenizer: Any) -> None:
@@ -174,6 +176,8 @@ def _options(arguments: Arguments) -> dict[str, Any]:
         # The type that it was computed in, where the config names one.
         options["dtype"] = options["dtype"] or "bfloat16"
     options["device_map"] = None
+    # Kernels such as FlashAttention's compute on GPUs only.
+    options["attn_implementation"] = None
     return options
 
 

@@ -34,7 +34,6 @@ from finetune_trainer.ranks.data.masking import require_tokens_that_count
 from finetune_trainer.ranks.data.streams import naming_broken_lines
 from finetune_trainer.ranks.evaluation.ending import ended
 from finetune_trainer.ranks.evaluation.judging import Judge, build_judge
-from finetune_trainer.ranks.merging import merge_adapter
 from finetune_trainer.ranks.movement import fates
 from finetune_trainer.ranks.movement.telling import tell as tell_movement
 from finetune_trainer.ranks.resumption import ResumableTrainer, RunIsOver, state_of_end
@@ -127,11 +126,7 @@ def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult
             ending.require_no_worse_than_base()
     except AttemptFailed as error:
         return rejected(result, error)
-    result = result.noting(verified.note)
-    if arguments.output.merge_adapter:
-        with classifying(Stage.SAVING):
-            result = result.noting(merge_adapter(workspace, arguments))
-    return replace(result, verified=True)
+    return replace(result.noting(verified.note), verified=True)
 
 
 def set_up(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,6 +78,23 @@ def run_ranks(launch: Launch, stop: StopRequest) -> list[RankResult]:
     return [_completed(result, hung, ends) for result in results]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a process ended that is no rank."""
+
+    exit_code: int
+    """A signal's is below zero."""
+    hung: Hung | None = None
+
+
+def run_alone(launch: Launch, module: str, stop: StopRequest) -> Ended:
+    """Run one process of the ranks' code by itself, with the work folder as its argument."""
+    command = [sys.executable, "-m", module, str(launch.workspace.root)]
+    process = _open(command, launch.environment, launch.output)
+    hung = _wait(process, launch, stop)
+    return Ended(exit_code=process.returncode, hung=hung)
+
+
 def _start(launch: Launch) -> "subprocess.Popen[bytes]":
     environment = dict(launch.environment)
     rank = ["finetune_trainer.ranks.rank", str(launch.workspace.root)]
@@ -88,10 +105,16 @@ def _start(launch: Launch) -> "subprocess.Popen[bytes]":
     else:
         command = [sys.executable, *_elastic_launcher(launch.world, launch.node), "-m", *rank]
     log.info("launching ranks=%d node=%d", launch.world.processes_per_node, launch.node)
+    return _open(command, environment, launch.output)
+
+
+def _open(
+    command: Sequence[str], environment: Mapping[str, str], output: Path | None
+) -> "subprocess.Popen[bytes]":
     # A session of its own: Ctrl-C in a terminal must reach the supervisor alone.
-    if launch.output is None:
+    if output is None:
         return subprocess.Popen(command, env=environment, start_new_session=True)
-    with launch.output.open("ab") as file:
+    with output.open("ab") as file:
         return subprocess.Popen(
             command, env=environment, start_new_session=True, stdout=file, stderr=file
         )

@@ -22,6 +22,7 @@ from finetune_trainer.plan.node import nccl_log
 from finetune_trainer.plan.node.gpu_check import visible_devices
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.plan.topology import topology_of
+from finetune_trainer.publication.base_model import BaseModel
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
 from finetune_trainer.storage.store import Store
 from finetune_trainer.supervision import launching
@@ -93,7 +94,7 @@ def save_last_step(
     that the store did not take: unless the next attempt cannot publish it either."""
     if isinstance(error, AttemptFailed) and not _may_pass(error.failure):
         return
-    to_no_hub = CheckpointPusher(None, context.workspace.hub, "")
+    to_no_hub = CheckpointPusher(None, context.workspace.hub, BaseModel(loads_as=None))
     uploader = _uploader(run, context, store, to_no_hub)
     uploader.start()
     uploader.finish(with_last_step=True, is_late=lambda: _is_late(context))

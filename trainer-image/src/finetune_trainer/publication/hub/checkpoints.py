@@ -16,6 +16,7 @@ from pathlib import Path
 from finetune_trainer.exchange.workspace import TRAINING_ARGUMENTS
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted
 from finetune_trainer.publication.artifact import name_base_model
+from finetune_trainer.publication.base_model import BaseModel
 from finetune_trainer.publication.hub import destination
 from finetune_trainer.publication.hub.client import HubClient
 
@@ -36,11 +37,11 @@ NEVER = (TRAINING_ARGUMENTS, "README.md")
 class CheckpointPusher:
     """Pushes what it is given from a thread of its own, so that nothing waits for the hub."""
 
-    def __init__(self, hub: HubClient | None, folder: Path, base_model: str) -> None:
+    def __init__(self, hub: HubClient | None, folder: Path, base: BaseModel) -> None:
         """`hub` is None where nothing is to be pushed; links are made in `folder`."""
         self._hub = hub
         self._folder = folder
-        self._base_model = base_model
+        self._base = base
         self._pushes: list[threading.Thread] = []
 
     def offer(self, checkpoint: Path, step: int) -> None:
@@ -54,7 +55,7 @@ class CheckpointPusher:
         shutil.rmtree(copy, ignore_errors=True)
         # Links outlive the checkpoint, which is deleted once it is in the object store.
         shutil.copytree(checkpoint, copy, copy_function=os.link)
-        name_base_model(copy, self._base_model)
+        name_base_model(copy, self._base)
         push = threading.Thread(target=self._push, args=(hub, copy, step), name="hub", daemon=True)
         push.start()
         self._pushes.append(push)

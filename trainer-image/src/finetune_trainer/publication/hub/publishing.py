@@ -7,7 +7,6 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 
 from finetune_contract import layout
 from finetune_contract.documents import InvalidDocument, parse_object
@@ -17,6 +16,7 @@ from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.publication import artifact as publication
+from finetune_trainer.publication.complete import complete_all_the_same
 from finetune_trainer.publication.hub.client import HubClient
 from finetune_trainer.publication.hub.destination import destination_of
 from finetune_trainer.storage import transfer
@@ -64,7 +64,7 @@ def push_complete(
         hub = HubClient(destination, stop)
         commit = hub.push(folder, f"Fine-tuned in {outcome.step} steps")
     except AttemptFailed as error:
-        raise _with_consolation(error, artifact.uri) from error
+        raise complete_all_the_same(error, artifact.uri) from error
     pushed = {
         "repository": destination.repository,
         "revision": destination.revision or "main",
@@ -81,10 +81,3 @@ def _pushed_digest(store: Store, stop: StopRequest) -> str | None:
         return None if body is None else str(parse_object(body, layout.HUB).get("digest"))
     except InvalidDocument:
         return None
-
-
-def _with_consolation(error: AttemptFailed, uri: str) -> AttemptFailed:
-    """The same failure, and that nothing is lost."""
-    failure = error.failure
-    message = f"{failure.message}; training is done, and the artifact is complete at {uri}"
-    return AttemptFailed(replace(failure, message=message))

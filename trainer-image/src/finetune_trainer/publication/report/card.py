@@ -10,6 +10,7 @@ import yaml
 
 from finetune_trainer.exchange.history import BASE_EVAL_LOSS
 from finetune_trainer.publication.report.curves import EVAL_LOSS
+from finetune_trainer.publication.report.loading import how_to_load
 from finetune_trainer.publication.report.story import Story, config_text
 from finetune_trainer.storage import locations
 
@@ -27,7 +28,7 @@ def model_card(story: Story, kind: str) -> str:
     return (
         f"---\n{yaml.safe_dump(_front_matter(story, is_adapter=is_adapter), sort_keys=True)}---\n\n"
         f"# {story.run.job.name}\n\n{_introduction(story, is_adapter=is_adapter)}\n\n"
-        f"## How to load it\n\n```python\n{_loading(story, name, is_adapter=is_adapter)}```\n\n"
+        f"## How to load it\n\n{how_to_load(story, name, is_adapter=is_adapter)}\n\n"
         f"{_added_tokens(story, is_adapter=is_adapter)}"
         f"## Figures\n\n{_figures(story)}\n"
         f"## Data\n\n{_data(story)}\n"
@@ -40,18 +41,18 @@ def model_card(story: Story, kind: str) -> str:
 
 def _is_beside(story: Story, kind: str) -> bool:
     """Whether this is the merged model, which is not what the hub gets."""
-    return story.is_merged and kind == MODEL
+    return story.is_to_be_merged and kind == MODEL
 
 
 def _front_matter(story: Story, *, is_adapter: bool) -> dict[str, Any]:
     matter: dict[str, Any] = {
         "library_name": "peft" if is_adapter else "transformers",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": "image-text-to-text" if story.has_processor else "text-generation",
         "tags": ["trl", "sft", "finetune-operator", *(["lora"] if is_adapter else [])],
     }
     # The hub links these, and refuses what is no name of its own.
-    if is_hub_name(story.base_model):
-        matter["base_model"] = locations.hub_name(story.base_model)
+    if story.base.is_on_hub and is_hub_name(story.base_model):
+        matter["base_model"] = story.base.loads_as
         matter["base_model_relation"] = "adapter" if is_adapter else "finetune"
     if sets := [locations.hub_name(name) for name in story.data_sets if is_hub_name(name)]:
         matter["datasets"] = sets
@@ -70,7 +71,7 @@ def is_hub_name(name: str) -> bool:
 
 def _introduction(story: Story, *, is_adapter: bool) -> str:
     kind = "A LoRA adapter for" if is_adapter else "Made from"
-    if story.is_merged and not is_adapter:
+    if story.is_to_be_merged and not is_adapter:
         kind = "With the adapter merged into it:"
     data = " and ".join(f"`{name}`" for name in story.data_sets) or "a mixture"
     loss = story.figures.get("loss")
@@ -79,35 +80,6 @@ def _introduction(story: Story, *, is_adapter: bool) -> str:
         f"{kind} `{story.base_model}`, fine-tuned with TRL's SFT on {data} in {story.step} steps"
         f"{result}. Run `{story.run.run_id}`; its report lies beside this folder, in `report/`."
     )
-
-
-def _loading(story: Story, name: str, *, is_adapter: bool) -> str:
-    if not is_adapter:
-        return _LOAD_MODEL.format(name=name)
-    resize = _RESIZE if story.added_tokens or story.trains_token_rows else ""
-    return _LOAD_ADAPTER.format(base=locations.hub_name(story.base_model), name=name, resize=resize)
-
-
-_LOAD_ADAPTER = """\
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("{name}")
-base = AutoModelForCausalLM.from_pretrained("{base}")
-{resize}model = PeftModel.from_pretrained(base, "{name}")
-"""
-
-_RESIZE = """\
-rows = max(len(tokenizer), base.get_input_embeddings().num_embeddings)
-base.resize_token_embeddings(rows)  # for the tokens that were added
-"""
-
-_LOAD_MODEL = """\
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained("{name}")
-tokenizer = AutoTokenizer.from_pretrained("{name}")
-"""
 
 
 def _added_tokens(story: Story, *, is_adapter: bool) -> str:

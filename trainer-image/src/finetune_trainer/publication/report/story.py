@@ -14,6 +14,7 @@ from finetune_trainer.exchange.data_account import DataAccount
 from finetune_trainer.exchange.history import Record
 from finetune_trainer.failures.redaction import HIDDEN, Redaction, is_secret_name
 from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.publication.base_model import BaseModel
 
 _KEPT_BACK = ("env", "hub_token", "push_to_hub_token")
 """What may hold secrets."""
@@ -34,6 +35,8 @@ class RunFacts:
     """Over the newest records; the mean is worked out here."""
     hardware: str = ""
     """The GPUs, their driver and how NCCL connected them, in words."""
+    base_is_folder: bool = False
+    """Whether the base model's name is one of a folder here, though it may be one of the hub's."""
     repository: str | None = None
     """On the hub, where the artifact is pushed."""
     resolved_config: Mapping[str, Any] = field(default_factory=dict)
@@ -61,8 +64,10 @@ class Story:
     world_size: int
     versions: Mapping[str, str]
     is_adapter: bool
-    is_merged: bool = False
-    """Whether the whole model is published beside the adapter."""
+    is_to_be_merged: bool = False
+    """Whether a whole model is to be made of the adapter, once that is published."""
+    has_processor: bool = False
+    """Whether what reads for the model is more than a tokenizer, since it reads images too."""
     added_tokens: Sequence[str] = ()
     trains_token_rows: bool = False
     """Whether the adapter holds rows of the vocabulary: of tokens that were added, or that came
@@ -78,7 +83,18 @@ class Story:
 
     @property
     def base_model(self) -> str:
+        """As the user named it."""
         return _WITHOUT.text(str(self.run.config["model_name_or_path"]))
+
+    @property
+    def base(self) -> BaseModel:
+        """How it is loaded."""
+        config = self.run.config
+        return BaseModel.of(
+            str(config["model_name_or_path"]),
+            config["model_revision"],
+            is_folder=self.run_facts.base_is_folder,
+        )
 
     @property
     def data_sets(self) -> tuple[str, ...]:

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked for besides the artifact: whatever becomes of it, the artifact is complete, and
+what is missing is made without training.
+
+The process that merges is a fake here (`Merging`); `ranks/test_merging.py` has the real one.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from finetune_contract.notes import NoteReason, Severity
+from finetune_contract.outcome import Category, Failure, Outcome
+from finetune_contract.reasons import Reason
+from finetune_trainer.attempt.extras import with_extras
+from finetune_trainer.exchange.heartbeats import Hung
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.publication import artifact
+from finetune_trainer.publication.merged import begin
+from finetune_trainer.supervision import launching
+from finetune_trainer.supervision.context import AttemptContext
+from trainer.extras import Job, Merging, failing
+from trainer.hub_stub import TOKEN, HubStub
+
+AGAIN = "; the same job, run again, does not train but only merges"
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    job = Job(tmp_path)
+    yield job
+    # Whatever a test has done: what was trained is complete, and never another one.
+    assert artifact.published_outcome(job.store, StopRequest()) == job.published
+
+
+FAILURES = [
+    pytest.param(
+        failing(Reason.MERGE_DIFFERS, "it computes something else", "report this"),
+        "not merged: it computes something else; report this",
+        id="it computes something else",
+    ),
+    pytest.param(
+        failing(Reason.INTERNAL, "KeyError: 'q_proj'"), "not merged: KeyError: 'q_proj'", id="a bug"
+    ),
+    pytest.param(
+        failing(Reason.DISK_FULL, "no space left on device", "more room"),
+        "not merged: no space left on device; more room",
+        id="no room on the disk",
+    ),
+    pytest.param(
+        Merging(ended=launching.Ended(exit_code=-9)),
+        "not merged: merging was killed by a signal (SIGKILL), most often because the node's "
+        "memory ran out; raise spec.resources.memory",
+        id="killed by the kernel",
+    ),
+    pytest.param(
+        Merging(ended=launching.Ended(exit_code=1), is_silent=True),
+        "not merged: merging ended with exit code 1 without a result",
+        id="gone without a word",
+    ),
+    pytest.param(
+        Merging(
+            ended=launching.Ended(
+                exit_code=-9, hung=Hung(rank=0, seconds=1800, doing="merging lm_head.weight")
+            )
+        ),
+        "not merged: merging did not get on for 1800 s; it was merging lm_head.weight",
+        id="hung",
+    ),
+]
+
+
+@pytest.mark.parametrize(("merging", "message"), FAILURES)
+def test_a_merge_that_fails_is_told_and_the_run_is_a_success(
+    job: Job, merging: Merging, message: str
+) -> None:
+    outcome = job.carry_on(merging)
+
+    assert outcome.failure is None
+    assert outcome.artifact == job.published.artifact
+    (note,) = outcome.notes
+    assert (note.severity, note.reason) == (Severity.WARNING, NoteReason.EXTRA_MISSING)
+    assert note.message.startswith(message)
+    assert note.message.endswith(AGAIN)
+    assert not job.is_merged
+
+
+@pytest.mark.parametrize(("merging", "message"), FAILURES)
+def test_the_same_job_run_again_only_merges(job: Job, merging: Merging, message: str) -> None:
+    job.carry_on(merging)
+
+    outcome = job.run_again(Merging())
+
+    assert job.is_merged
+    (note,) = outcome.notes
+    assert (note.severity, note.reason) == (Severity.INFO, NoteReason.EXTRA_MADE)
+    assert note.message.startswith(f"merged now, into {job.store.uri}/model")
+    assert b"With the adapter merged into it" in job.store.read("model/README.md")
+
+
+def test_what_to_do_about_it_is_told_however_long_the_reason_is(job: Job) -> None:
+    outcome = job.carry_on(failing(Reason.INTERNAL, "x" * 5000))
+
+    (note,) = Outcome.from_json(outcome.to_json()).notes
+    assert note.message.endswith(f"x…{AGAIN}")
+
+
+def test_a_note_about_a_merge_holds_no_secret(job: Job) -> None:
+    job.environment = {"API_KEY": "s3cret-of-a-pod"}
+
+    outcome = job.carry_on(failing(Reason.INTERNAL, "no such model: s3cret-of-a-pod"))
+
+    assert "s3cret" not in outcome.notes[0].message
+
+
+def test_what_is_merged_is_not_merged_again(job: Job) -> None:
+    merging = Merging()
+    job.carry_on(merging)
+
+    outcome = job.run_again(merging)
+
+    assert len(merging.configs) == 1
+    assert outcome.notes == ()
+
+
+def test_a_merged_model_that_somebody_has_deleted_is_made_again_without_training(job: Job) -> None:
+    job.carry_on(Merging())
+    job.store.delete(["model/model.safetensors"])
+
+    job.run_again(Merging())
+
+    assert job.is_merged
+
+
+@pytest.mark.parametrize("manifest", [b"{", b'{"version": 99}', b'{"version": 1, "files": []}'])
+def test_a_manifest_of_a_merged_model_that_is_none_counts_for_nothing(
+    job: Job, manifest: bytes
+) -> None:
+    job.store.write("merged.json", manifest)
+
+    job.run_again(Merging())
+
+    assert job.is_merged
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        pytest.param(
+            Reason.HUB_UNREACHABLE.failure("no route to the hub"),
+            Reason.HUB_UNREACHABLE,
+            id="the base model's hub is away",
+        ),
+        pytest.param(
+            Reason.STORE_BUSY.failure("503: slow down"), Reason.STORE_BUSY, id="a busy store"
+        ),
+    ],
+)
+def test_what_may_pass_is_for_the_next_attempt_which_only_merges(
+    job: Job, failure: Failure, reason: Reason
+) -> None:
+    with pytest.raises(AttemptFailed, match="training is done") as caught:
+        job.carry_on(Merging(failure=failure))
+
+    assert caught.value.failure.reason == reason
+    assert caught.value.failure.category is Category.INFRASTRUCTURE
+    assert job.published.artifact is not None
+    assert job.published.artifact.uri in caught.value.failure.message
+
+    job.run_again(Merging())
+    assert job.is_merged
+
+
+@pytest.mark.parametrize(
+    ("reason", "category", "is_retried"),
+    [
+        (Reason.STORE_UNREACHABLE, None, True),
+        (Reason.CREDENTIALS_EXPIRED, Category.USER, True),
+        (Reason.ACCESS_DENIED, None, False),
+        (Reason.STORE_FULL, None, False),
+    ],
+)
+def test_a_store_that_does_not_take_the_merged_model_has_the_adapter(
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: Reason,
+    category: Category | None,
+    is_retried: bool,
+) -> None:
+    failure = reason.failure("the store says no", "wait", category=category)
+
+    def refuse(*_: object) -> None:
+        raise AttemptFailed(failure)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("finetune_trainer.attempt.merging.publish_merged", refuse)
+        if is_retried:
+            with pytest.raises(AttemptFailed, match="training is done") as caught:
+                job.carry_on(Merging())
+            assert caught.value.failure.category is Category.INFRASTRUCTURE
+        else:
+            assert job.carry_on(Merging()).notes[0].reason == NoteReason.EXTRA_MISSING
+    assert not job.is_merged
+
+    job.run_again(Merging())
+    assert job.is_merged
+
+
+def test_a_stop_ends_a_merge_and_the_next_attempt_makes_up_for_it(job: Job) -> None:
+    stop = StopRequest()
+
+    with pytest.raises(Interrupted):
+        job.carry_on(Merging(also=stop.request, ended=launching.Ended(exit_code=-9)), stop)
+
+    assert not job.is_merged
+    job.run_again(Merging())
+    assert job.is_merged
+
+
+@pytest.mark.parametrize(
+    "merging",
+    [
+        Merging(),
+        failing(Reason.INTERNAL, "a bug"),
+        Merging(ended=launching.Ended(exit_code=-9)),
+        failing(Reason.STORE_BUSY, "503"),
+    ],
+    ids=["done", "failed", "killed", "to be tried again"],
+)
+def test_that_an_attempt_merges_is_noted_while_it_does(job: Job, merging: Merging) -> None:
+    seen: list[list[str]] = []
+    merging.also = lambda: seen.append(job.store.names())
+
+    with suppress(AttemptFailed):
+        job.carry_on(merging)
+
+    assert ["merging.json" in names for names in seen] == [True]
+    assert "merging.json" not in job.store.names()
+
+
+def test_a_stop_leaves_no_note_of_a_merge_that_is_under_way(job: Job) -> None:
+    stop = StopRequest()
+
+    with pytest.raises(Interrupted):
+        job.carry_on(Merging(also=stop.request, ended=launching.Ended(exit_code=-9)), stop)
+
+    assert "merging.json" not in job.store.names()
+
+
+def test_a_merge_that_took_the_whole_pod_with_it_is_told_by_the_next_attempt(job: Job) -> None:
+    """Where the kernel kills all of a container for its memory, nobody is left to tell it."""
+    begin(job.store, 1, StopRequest())
+    job.run, merging = replace(job.run, attempt=2), Merging()
+
+    outcome = job.run_again(merging)
+
+    assert merging.configs == []
+    assert outcome.failure is None
+    assert outcome.notes[0].message.startswith("not merged: attempt 1 was killed while it merged")
+    assert outcome.notes[0].message.endswith(f"raise spec.resources.memory{AGAIN}")
+
+
+@pytest.mark.parametrize("note", [b'{"attempt": 1}', b'{"attempt": 3}', b"{", b'{"attempt": "x"}'])
+def test_a_job_that_is_created_again_merges_though_an_earlier_one_was_killed(
+    job: Job, note: bytes
+) -> None:
+    job.store.write("merging.json", note)
+
+    job.run_again(Merging())
+
+    assert job.is_merged
+
+
+def test_a_base_model_that_has_changed_is_not_merged_into(job: Job) -> None:
+    (job.base / "model.safetensors").write_bytes(b"another base")
+    merging = Merging()
+
+    outcome = job.run_again(merging)
+
+    assert merging.configs == []
+    assert outcome.notes[0].message == (
+        f"not merged: model.safetensors of the base model has changed since the training{AGAIN}"
+    )
+
+
+def test_a_base_model_that_is_gone_is_told_and_the_run_stays_a_success(job: Job) -> None:
+    (job.base / "config.json").unlink()
+
+    outcome = job.run_again(Merging())
+
+    assert outcome.failure is None
+    assert outcome.notes[0].reason == NoteReason.EXTRA_MISSING
+    assert str(job.base) in outcome.notes[0].message
+
+
+def test_a_base_of_the_hub_is_merged_into_as_it_was_for_the_training(tmp_path: Path) -> None:
+    job = Job(tmp_path, model_name_or_path="org/base")
+    merging = Merging()
+
+    job.run_again(merging)
+
+    assert merging.configs[0]["model_name_or_path"] == "org/base"
+    assert merging.configs[0]["model_revision"] == "c0ffee"
+
+
+def test_merging_is_one_process_whatever_shared_the_training(tmp_path: Path) -> None:
+    job = Job(tmp_path, accelerate_config="zero3", attn_implementation="flash_attention_2")
+    merging = Merging()
+
+    job.carry_on(merging)
+
+    (config,) = merging.configs
+    assert config["use_cpu"] is True
+    assert not {"deepspeed", "fsdp", "attn_implementation", "dataset_name"} & set(config)
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_of_several_nodes_the_first_one_makes_extras(job: Job, node: int) -> None:
+    merging = Merging()
+    context: Any = mock.Mock(spec=AttemptContext, node=node)
+    if node != 0:
+        with mock.patch.object(launching, "run_alone", merging):
+            assert with_extras(job.run, context, job.store, job.published) == job.published
+    else:
+        job.carry_on(merging)
+
+    assert len(merging.configs) == (1 if node == 0 else 0)
+
+
+@pytest.fixture
+def pushed(tmp_path: Path, hub: HubStub) -> Job:
+    """A job that asks for a push, too."""
+    job = Job(tmp_path, push_to_hub=True)
+    job.environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN}
+    return job
+
+
+def test_a_push_that_fails_keeps_nobody_from_the_merged_model(pushed: Job, hub: HubStub) -> None:
+    pushed.environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_revoked"}
+
+    with pytest.raises(AttemptFailed, match="training is done") as caught:
+        pushed.carry_on(Merging())
+
+    assert caught.value.failure.reason == Reason.HUB_TOKEN_INVALID
+    assert caught.value.failure.category is Category.USER
+    assert pushed.is_merged
+
+
+def test_a_push_that_nobody_foresaw_to_fail_keeps_nobody_from_the_merged_model(
+    pushed: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("finetune_trainer.attempt.extras.push_complete", fail)
+
+    with pytest.raises(AttemptFailed, match="training is done") as caught:
+        pushed.carry_on(Merging())
+
+    assert caught.value.failure.reason == Reason.INTERNAL
+    assert pushed.is_merged
+
+
+def test_a_merge_that_fails_keeps_nobody_from_the_hub(pushed: Job, hub: HubStub) -> None:
+    outcome = pushed.carry_on(failing(Reason.MERGE_DIFFERS, "it computes something else"))
+
+    assert outcome.notes[0].reason == NoteReason.EXTRA_MISSING
+    assert hub.files["main"]["a.safetensors"] == b"adapter"
+
+
+def test_to_make_up_for_a_merge_pushes_nothing_again(pushed: Job, hub: HubStub) -> None:
+    pushed.carry_on(failing(Reason.MERGE_DIFFERS, "it computes something else"))
+    commits = hub.asked("/commit/")
+
+    pushed.run_again(Merging())
+
+    assert pushed.is_merged
+    assert hub.asked("/commit/") == commits == 1

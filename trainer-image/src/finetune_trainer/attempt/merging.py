@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The extra that `merge_adapter` asks for: the base model with the adapter merged into it."""
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune_contract import layout
+from finetune_contract.notes import Note
+from finetune_contract.outcome import Failure
+from finetune_contract.progress import TrainerPhase
+from finetune_contract.reasons import Reason
+from finetune_trainer.attempt.completed import changed_file, read_versions
+from finetune_trainer.attempt.fetching import fetch_inputs
+from finetune_trainer.attempt.precision import notes_of_precision
+from finetune_trainer.attempt.published import Published
+from finetune_trainer.exchange.extras import merged, not_merged
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted, Stage
+from finetune_trainer.inputs.model_facts import read_fetched_config
+from finetune_trainer.inputs.origins import MODEL_KEY, Origins
+from finetune_trainer.plan.merging_plan import merging_config, merging_environment
+from finetune_trainer.plan.training_plan import plan_training
+from finetune_trainer.publication.artifact import fetch_artifact
+from finetune_trainer.publication.complete import complete_all_the_same
+from finetune_trainer.publication.merged import (
+    begin,
+    end,
+    is_published,
+    killed_attempt,
+    publish_merged,
+)
+from finetune_trainer.supervision import merging as supervision
+
+log = logging.getLogger(__name__)
+
+MAY_PASS = frozenset(
+    {
+        *(Reason.STORE_UNREACHABLE, Reason.STORE_BUSY, Reason.HUB_UNREACHABLE),
+        *(Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEWED),
+    }
+)
+"""What another attempt may find otherwise: it is worth a pod that only merges. Whatever else failed
+would fail again, and then the job would end as failed although its artifact is complete."""
+
+NOTING_SECONDS = 5.0
+"""How long a stop waits for the note that merging is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """The base model as it is merged into."""
+
+    paths: Mapping[str, Path]
+    revision: str | None = None
+    """On the hub, where the run was trained from that; None for the config's."""
+    changed: str | None = None
+    """A file that is another one than the run was trained from."""
+
+
+def merge(published: Published) -> tuple[Note, ...]:
+    """
+    Raises:
+        AttemptFailed: another attempt may merge.
+        Interrupted: a stop was requested.
+    """
+    context, store = published.context, published.store
+    is_wanted = published.run.config["merge_adapter"] and _is_adapter(published)
+    if not is_wanted or is_published(store, published.artifact.digest, context.stop):
+        return ()
+    context.reporter.enter(TrainerPhase.PUBLISHING)
+    try:
+        return tuple(_merge(published))
+    except Interrupted:
+        raise
+    except Exception as error:
+        if not isinstance(error, AttemptFailed):
+            log.exception("merging failed unforeseen")
+        failure = classify(error, Stage.PUBLISHING)
+        if failure.reason in MAY_PASS:
+            raise complete_all_the_same(AttemptFailed(failure), published.artifact.uri) from error
+        return (_told(failure),)
+
+
+def _merge(published: Published) -> Iterator[Note]:
+    """Merge, unless it is known that it would be in vain."""
+    attempt, stop = published.run.attempt, published.context.stop
+    if (killed := killed_attempt(published.store, attempt, stop)) is not None:
+        yield not_merged(
+            f"attempt {killed} was killed while it merged, most often because memory or disk ran "
+            "out; raise spec.resources.memory"
+        )
+        return
+    base = _find_base(published)
+    if base.changed is not None:
+        yield not_merged(f"{base.changed} of the base model has changed since the training")
+        return
+    yield from _merge_into(base, published)
+
+
+def _merge_into(base: _Base, published: Published) -> Iterator[Note]:
+    context, workspace, store = published.context, published.context.workspace, published.store
+    fetch_artifact(store, workspace, context.stop)
+    # Of an earlier try, in a work folder that is used again.
+    shutil.rmtree(workspace.merged, ignore_errors=True)
+    planned = plan_training(
+        published.run,
+        context.hardware,
+        local_paths=base.paths,
+        output=workspace.training,
+        resume=None,
+    )
+    config = merging_config(planned.config, base.revision)
+    begin(store, published.run.attempt, context.stop)
+    try:
+        yield from supervision.merge(context, config, merging_environment(planned.environment))
+    finally:
+        end(store, context.stop.after(NOTING_SECONDS))
+    if not workspace.merged.is_dir():
+        return
+    publish_merged(store, workspace, published.artifact.digest, context.stop)
+    name = published.run.config[MODEL_KEY]
+    yield from notes_of_precision(read_fetched_config(name, base.paths), workspace.merged)
+    if published.paths is None:
+        yield merged(f"now, into {store.uri}/{layout.MODEL}; nothing else was missing")
+
+
+def _find_base(published: Published) -> _Base:
+    """The base model, fetched where this attempt has not done that: as it was for the training."""
+    if published.paths is not None:
+        return _Base(paths=published.paths)
+    run, context = published.run, published.context
+    paths = fetch_inputs(run, context, only=MODEL_KEY)
+    then: Any = read_versions(published.store, context.stop).get("model")
+    name = run.config[MODEL_KEY]
+    if name in paths:
+        now = Origins([(MODEL_KEY, name)], paths).digests()["model"]
+        return _Base(paths=paths, changed=changed_file(then, now))
+    revision = then.get("revision") if isinstance(then, Mapping) else None
+    return _Base(paths=paths, revision=revision if isinstance(revision, str) else None)
+
+
+def _is_adapter(published: Published) -> bool:
+    return published.artifact.uri.endswith(f"/{layout.ADAPTER}")
+
+
+def _told(failure: Failure) -> Note:
+    return not_merged("; ".join(filter(None, (failure.message, failure.remedy))))

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Publishes the merged model beside its adapter: files first, a manifest of its own last.
+
+The adapter is complete before, and its manifest and digest stay as they are.
+"""
+
+import json
+import logging
+
+from finetune_contract import layout
+from finetune_contract.documents import InvalidDocument, parse_object
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.storage import transfer
+from finetune_trainer.storage.manifest import ArtifactManifest
+from finetune_trainer.storage.store import Store, read_if_there
+
+log = logging.getLogger(__name__)
+
+CARD = "README.md"
+CARD_FILE = "merged_model_card.md"
+CARD_TO_COME = f"{layout.REPORT}/{CARD_FILE}"
+"""Written with the report, by whoever has trained: who merges later knows less of the training."""
+
+
+def is_published(store: Store, digest: str, stop: StopRequest) -> bool:
+    """Whether the model is complete that was made from the adapter with this digest."""
+    body = transfer.ask(lambda: read_if_there(store, layout.MERGED), layout.MERGED, stop)
+    if body is None:
+        return _is_in_manifest(store, stop)
+    try:
+        manifest = ArtifactManifest.from_json(body)
+    except InvalidDocument as error:
+        log.warning("manifest of the merged model unreadable error=%s", error)
+        return False
+    is_whole = manifest.is_complete(transfer.ask(store.sizes, store.uri, stop))
+    return is_whole and manifest.facts.get("adapter") == digest
+
+
+def publish_merged(store: Store, workspace: Workspace, digest: str, stop: StopRequest) -> None:
+    """Upload `workspace.merged`, made from the adapter with this digest, and complete it.
+
+    Raises:
+        AttemptFailed: the store does not take it.
+        Interrupted: a stop was requested; the next attempt begins again.
+    """
+    card = transfer.ask(lambda: read_if_there(store, CARD_TO_COME), CARD_TO_COME, stop)
+    if card is not None:
+        (workspace.merged / CARD).write_bytes(card)
+    files = transfer.upload(store, workspace.merged, layout.MODEL, stop)
+    manifest = ArtifactManifest(files=files, facts={"adapter": digest})
+    body = manifest.to_json().encode()
+    transfer.ask(lambda: store.write(layout.MERGED, body), layout.MERGED, stop)
+    log.info("published merged model uri=%s digest=%s", store.uri, manifest.digest)
+
+
+def begin(store: Store, attempt: int, stop: StopRequest) -> None:
+    """Note that this attempt merges: if its whole pod is killed for that, the next one sees it."""
+    body = json.dumps({"attempt": attempt}).encode()
+    transfer.ask(lambda: store.write(layout.MERGING, body), layout.MERGING, stop)
+
+
+def end(store: Store, stop: StopRequest) -> None:
+    """Note that it is over, whatever came of it. If that can't be noted, nothing else is lost."""
+    try:
+        transfer.ask(lambda: store.delete([layout.MERGING]), layout.MERGING, stop)
+    except (AttemptFailed, Interrupted) as error:
+        log.warning("not noted that merging is over error=%s", error)
+
+
+def killed_attempt(store: Store, attempt: int, stop: StopRequest) -> int | None:
+    """An earlier attempt than this one that never came to the end of merging. That of a job with
+    the same run, which was created again, is none: its user may have given it more memory."""
+    body = transfer.ask(lambda: read_if_there(store, layout.MERGING), layout.MERGING, stop)
+    try:
+        before = None if body is None else parse_object(body, layout.MERGING).get("attempt")
+    except InvalidDocument:
+        return None
+    return before if isinstance(before, int) and before < attempt else None
+
+
+def _is_in_manifest(store: Store, stop: StopRequest) -> bool:
+    """As releases up to 0.1 published it: with the adapter, by one manifest."""
+    body = transfer.ask(lambda: read_if_there(store, layout.MANIFEST), layout.MANIFEST, stop)
+    try:
+        facts = {} if body is None else parse_object(body, layout.MANIFEST).get("facts")
+    except InvalidDocument:
+        return False
+    return isinstance(facts, dict) and bool(facts.get("merged"))
