@@ -20,12 +20,8 @@ from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.callbacks.boundary import StepBoundary
 from finetune_trainer.ranks.evaluation import samples
 from finetune_trainer.ranks.evaluation.answer_book import AnswerBook
-from finetune_trainer.ranks.evaluation.metric_function import (
-    OF_TRL,
-    PREFIX,
-    MetricFunction,
-    find_metric_function,
-)
+from finetune_trainer.ranks.evaluation.metric_function import MetricFunction, find_metric_function
+from finetune_trainer.ranks.evaluation.metric_values import OF_TRL, PREFIX
 from finetune_trainer.ranks.evaluation.random_states import keep_random_states
 from finetune_trainer.ranks.world import strategy_of
 
@@ -186,7 +182,7 @@ def build_judge(
     function = None
     if ours.metric_fn is not None and arguments.training.eval_strategy != "no":
         function = find_metric_function(ours.metric_fn, data_folders(arguments))
-        _require_prompts(prompts, ours.metric_fn, arguments)
+        _require_prompts(prompts, function, arguments)
     budget = samples.Budget(
         max_tokens=ours.eval_sample_max_tokens,
         seconds=ours.eval_sample_seconds,
@@ -234,19 +230,27 @@ def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> Non
 
 
 def _require_prompts(
-    prompts: Sequence[samples.Prompt], metric_fn: str, arguments: Arguments
+    prompts: Sequence[samples.Prompt], function: MetricFunction, arguments: Arguments
 ) -> None:
     training = arguments.training
     if not can_answer(training):
         raise attempt_failed(
             Reason.NOTHING_TO_JUDGE,
-            f"metric_fn is {metric_fn}, and a model under FSDP 1 cannot answer while it trains",
+            f"metric_fn is {function.name}, and a model under FSDP 1 cannot answer while it trains",
             "write accelerate_config: fsdp2, or leave metric_fn out",
         )
+    rows = f"the first {arguments.evaluation.num_eval_samples} rows of "
+    rows += str(arguments.script.dataset_test_split)
     if not prompts:
         raise attempt_failed(
             Reason.NOTHING_TO_JUDGE,
-            f"metric_fn is {metric_fn}, and the first {arguments.evaluation.num_eval_samples} rows "
-            f"of {arguments.script.dataset_test_split} hold no prompt with an answer",
-            "give rows with prompt and completion, or with messages, and set num_eval_samples",
+            f"metric_fn is {function.name}, and {rows} hold no prompt",
+            "give rows with a prompt, or with messages, and set num_eval_samples",
+        )
+    if function.binding.needs_references and all(prompt.expected is None for prompt in prompts):
+        raise attempt_failed(
+            Reason.NOTHING_TO_JUDGE,
+            f"metric_fn is {function.name}, which takes the answers of the data, and {rows} have "
+            "none",
+            "add the answers, or leave that parameter out of the function",
         )
