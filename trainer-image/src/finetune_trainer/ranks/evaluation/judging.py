@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from datasets import Dataset
+from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTConfig, SFTTrainer
 
 from finetune_contract.outcome import Failure
@@ -18,6 +20,7 @@ from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.callbacks.boundary import StepBoundary
+from finetune_trainer.ranks.data.loading import Loaded
 from finetune_trainer.ranks.evaluation import samples
 from finetune_trainer.ranks.evaluation.answer_book import AnswerBook
 from finetune_trainer.ranks.evaluation.metric_function import MetricFunction, find_metric_function
@@ -160,22 +163,29 @@ class JudgingTrainer(SFTTrainer):
         return super().evaluate(*args, **options)
 
     def evaluation_loop(self, *args: Any, **options: Any) -> Any:
-        output = super().evaluation_loop(*args, **options)
+        if isinstance(self.eval_dataset, Dataset) and not len(self.eval_dataset):
+            # All rows only ask: what the model answers is judged, and there is no loss.
+            output = EvalLoopOutput(predictions=None, label_ids=None, metrics={}, num_samples=0)
+        else:
+            output = super().evaluation_loop(*args, **options)
         if self.judge is not None and options.get("metric_key_prefix", "eval") == "eval":
             output.metrics.update(self.judge.values(self))
         return output
 
 
-def build_judge(
-    arguments: Arguments, dataset: Mapping[str, Any], stop: StepBoundary, stop_file: Path
-) -> Judge:
+def build_judge(arguments: Arguments, data: Loaded, stop: StepBoundary, stop_file: Path) -> Judge:
     """The judge that the config asks for.
 
     Raises:
         AttemptFailed: the config's `metric_fn` is not there, or there is nothing to judge.
     """
     ours, script = arguments.evaluation, arguments.script
-    prompts = samples.held_out(dataset, script.dataset_test_split, ours.num_eval_samples)
+    dataset, test = data.dataset, script.dataset_test_split
+    prompts = samples.held_out(dataset, test, ours.num_eval_samples)
+    prompts += [samples.Prompt(content=question) for question in data.questions]
+    prompts = prompts[: ours.num_eval_samples]
+    if test in dataset and isinstance(dataset[test], Dataset) and not len(dataset[test]):
+        _require_metric_without_loss(arguments)
     training = arguments.training
     if prompts and not can_answer(training) and training.process_index == 0:
         log.warning("held-out prompts are not answered while training: a model under FSDP 1 cannot")
@@ -226,6 +236,23 @@ def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> Non
             Reason.METRIC_NOT_FOUND,
             f"metric_for_best_model is {wanted}, and metric_fn returns {', '.join(values)}",
             "set metric_for_best_model to one of them, or to eval_loss",
+        )
+
+
+def _require_metric_without_loss(arguments: Arguments) -> None:
+    """
+    Raises:
+        AttemptFailed: by something that needs answers it is decided which checkpoint is the best.
+    """
+    wanted = arguments.training.metric_for_best_model
+    if wanted is None and arguments.evaluation.early_stopping_patience is not None:
+        wanted = "loss"
+    if wanted is not None and wanted.removeprefix(PREFIX) in OF_TRL:
+        raise attempt_failed(
+            Reason.METRIC_NOT_FOUND,
+            f"the best model is chosen by {PREFIX}{wanted.removeprefix(PREFIX)}, and the rows of "
+            f"{arguments.script.dataset_test_split} have no answers, by which alone it is known",
+            "set metric_for_best_model to a name that metric_fn returns, or add the answers",
         )
 
 
