@@ -132,7 +132,7 @@ class Reason(StrEnum):
         "sign it again, or open it")
     UNKNOWN_FILE_TYPE = ("UnknownFileType", Category.USER,
         "a file of no type that can be data",
-        "name it by its type")
+        "name it by its type, or save it as CSV or JSON lines")
     INVALID_DATASET = ("InvalidDataset", Category.USER,
         "file and line that cannot be read, and why",
         "correct the line")
@@ -151,6 +151,9 @@ class Reason(StrEnum):
     SPLIT_NOT_FOUND = ("SplitNotFound", Category.USER,
         "the split that is not there, and those that are",
         "name one of them")
+    DATASET_CONFIG_NOT_FOUND = ("DatasetConfigNotFound", Category.USER,
+        "the configurations that a data set has, where none is chosen or one that is not there",
+        "set `dataset_config` to one of them")
     SPLIT_EXISTS = ("SplitExists", Category.USER,
         "a split to be made that is there already",
         "use it")

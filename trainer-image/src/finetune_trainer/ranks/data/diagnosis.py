@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet
 
 from finetune_contract.reasons import Reason
-from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
+from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of, why_not_read
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.data.readers.tables import broken_in
 
@@ -86,12 +86,17 @@ def telling_what_is_broken() -> Iterator[None]:
 
 def _no_data(local: Path) -> AttemptFailed:
     names = sorted(entry.name for entry in local.iterdir()) if local.is_dir() else [local.name]
+    kinds = ", ".join(DATA_SUFFIXES)
+    remedy = f"upload files of one of the kinds {kinds}, e.g. train.jsonl and test.jsonl"
+    known = next(((name, why) for name in names if (why := why_not_read(name)) is not None), None)
+    if known is not None:
+        name, (what, way_out) = known
+        remedy = f"{name} is {what}: {way_out}"
     return attempt_failed(
         Reason.DATASET_NOT_FOUND,
         "the data set holds no data files: there is only "
         f"{', '.join(names[:_NAMES_SHOWN]) or 'nothing'}",
-        f"upload files of one of the kinds {', '.join(DATA_SUFFIXES)}, e.g. train.jsonl and "
-        "test.jsonl",
+        remedy,
     )
 
 

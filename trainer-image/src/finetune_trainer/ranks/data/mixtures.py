@@ -45,6 +45,7 @@ def _load_part(part: Any, shaping: Shaping, *, streaming: bool) -> Shaped:
     source = DataSource(
         path=part.path,
         name=part.name,
+        name_key="name",
         data_dir=part.data_dir,
         data_files=part.data_files,
         train_split=re.split(r"[\[(+]", part.split)[0].strip(),
