@@ -66,7 +66,10 @@ class Json(datasets.ArrowBasedBuilder):
     def _field_of(self, row: JsonRow, number: int) -> Any:
         field = row.get(self.config.field)
         if not isinstance(field, list) or not all(isinstance(each, dict) for each in field):
-            raise BrokenData(f"line {number} has no list of rows in {self.config.field}")
+            raise BrokenData(
+                f"line {number} has no list of rows in {self.config.field}",
+                f"give it a list of objects by the name {self.config.field}",
+            )
         return field
 
 

@@ -32,6 +32,7 @@ def _constant(word: str) -> Spelled | None:
 
 
 _DECODER = json.JSONDecoder(parse_float=Spelled, parse_int=Spelled, parse_constant=_constant)
+_AN_OBJECT = 'write each row as an object, such as {"text": "..."}'
 _SPACE = re.compile(r"\s*")
 
 
@@ -49,7 +50,10 @@ def _of_any_depth() -> Iterator[None]:
     try:
         yield
     except RecursionError:
-        raise BrokenData("its lists and objects are nested too deep") from None
+        raise BrokenData(
+            "its lists and objects are nested too deep",
+            "leave out the column that is nested, or write it as text",
+        ) from None
 
 
 def numbered_rows(
@@ -117,7 +121,7 @@ def _list_of(found: Any, *, is_alone: bool, looks_inside: bool) -> Sequence[Any]
 
 def _row(value: Any, place: str) -> JsonRow:
     if not isinstance(value, dict):
-        raise BrokenData(f"{place} is no object")
+        raise BrokenData(f"{place} is no object", _AN_OBJECT)
     return value
 
 
