@@ -239,7 +239,8 @@ def _nothing_left(split: str, dropped: Mapping[str, int]) -> Exception:
     return attempt_failed(
         Reason.EMPTY_DATASET,
         f"no row of {split} can be trained on: {reasons}",
-        "correct the data, or the keys that say how it is shaped",
+        "correct the data where these reasons say so, or name the columns that are meant in "
+        "dataset_columns",
     )
 
 
