@@ -111,6 +111,10 @@ class Reason(StrEnum):
     TRACKER_NOT_INSTALLED = ("TrackerNotInstalled", Category.USER,
         "the tracker that the image lacks, and those that it has",
         "name one of them, or bring an image")
+    PACKAGE_NOT_INSTALLED = ("PackageNotInstalled", Category.USER,
+        ("the package that an optimizer, a kernel of the hub, or the model's own files need, and "
+        "that the image lacks"),
+        "what needs none, which the remedy names, or `spec.image` with one that has it")
     ATTENTION_NOT_INSTALLED = ("AttentionNotInstalled", Category.USER,
         "flash attention that the image lacks, and the package",
         "leave `attn_implementation` out, or bring an image")

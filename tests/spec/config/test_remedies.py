@@ -26,8 +26,8 @@ def told(config: Mapping[str, Any]) -> str:
         ),
         pytest.param(
             {"dataset_name": "./boats.xlsx"},
-            'dataset_name: found "./boats.xlsx", a spreadsheet: save each sheet as a CSV file with "
-            "header, and name that",
+            'dataset_name: found "./boats.xlsx", a spreadsheet: save each sheet as a CSV file '
+            "with a header, and name that",
             {"dataset_name": "./boats.csv"},
             id="a spreadsheet",
         ),
