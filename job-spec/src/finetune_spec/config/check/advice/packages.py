@@ -37,13 +37,17 @@ def advise_on_models_packages(config: Reading, context: Context) -> Iterator[Pro
     """What is known of the model from its config.json."""
     if context.has_own_image or context.model is None:
         return
-    for method, need in needs_of_storage(context.model):
-        if not need.is_met_by_stock:
-            yield warning(
-                config.name("model_name_or_path"),
-                f"its weights are stored as {method}, for which the package {need.package} is "
-                f"needed, which {_LACKS}; {need.instead}",
-            )
+    found = needs_of_storage(context.model)
+    missing = [(method, need) for method, need in found if not need.is_met_by_stock]
+    if missing:
+        method, need = missing[0]
+        names = " and ".join(each.package for _, each in missing)
+        are = f"package {names} is" if len(missing) == 1 else f"packages {names} are"
+        yield warning(
+            config.name("model_name_or_path"),
+            f"its weights are stored as {method}, for which the {are} needed, which {_LACKS}; "
+            f"{need.instead}",
+        )
     if context.model.get("model_type") in LINEAR_FAMILIES and context.gpus_per_node != 0:
         yield warning(
             config.name("model_name_or_path"),
