@@ -4,7 +4,7 @@
 trlX's `eval_prompts` are such rows. TRL can't read them, so they are taken out before it does.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -40,7 +40,7 @@ def questions_in(data: Any, shaping: Shaping, count: int) -> tuple[Question, ...
 
 def only_asks(data: Any, shaping: Shaping) -> bool:
     """Whether no row of a split can have an answer."""
-    names = data.column_names or next(iter(data), {})
+    names: Iterable[str] = data.column_names or next(iter(data), {})
     return not set(answer_columns(shaping)) & set(names)
 
 

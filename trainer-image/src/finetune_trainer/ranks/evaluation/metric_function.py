@@ -11,7 +11,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ class MetricFunction:
         Raises:
             AttemptFailed: it raised, or gave something else than numbers.
         """
-        given = {
+        given: Mapping[str, Sequence[Any]] = {
             PROMPTS: [prompt.content for prompt in prompts],
             OUTPUTS: list(answers),
             REFERENCES: [prompt.expected for prompt in prompts],
