@@ -41,7 +41,8 @@ def require_packages(config: SftConfig, has: Callable[[str], bool] = is_importab
         AttemptFailed: a value of the config needs a package that is not in this image.
     """
     for key, value in ((OPTIMIZER, config[OPTIMIZER]), (ATTENTION, config.attention)):
-        need = None if value in BY_KEY[ATTENTION] else need_of(key, value)
+        # Those of flash attention have a check and a reason of their own.
+        need = None if str(value) in BY_KEY[ATTENTION] else need_of(key, value)
         if need is not None and not _is_met(need, has):
             name = config.name(key)
             raise _missing(f'{name}: found "{value}", which needs the package {need.package}', need)

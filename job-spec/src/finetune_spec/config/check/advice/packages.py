@@ -48,7 +48,8 @@ def advise_on_models_packages(config: Reading, context: Context) -> Iterator[Pro
             f"its weights are stored as {method}, for which the {are} needed, which {_LACKS}; "
             f"{need.instead}",
         )
-    if context.model.get("model_type") in LINEAR_FAMILIES and context.gpus_per_node != 0:
+    family = context.model.get("model_type")
+    if isinstance(family, str) and family in LINEAR_FAMILIES and context.gpus_per_node != 0:
         yield warning(
             config.name("model_name_or_path"),
             "it trains several times faster with the package causal-conv1d, which the trainer "
