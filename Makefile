@@ -129,6 +129,7 @@ generate: setup build/schema.json ## make the files that are derived from others
 	cd tests && ../$(BIN)/python -m repository.reference
 	cd tests && ../$(BIN)/python -m repository.migration
 	cd tests && ../$(BIN)/python -m repository.monitoring
+	cd tests && ../$(BIN)/python -m repository.packages_page
 	cd tests && ../$(BIN)/python -m repository.rooms_page
 
 schema: setup ## add the schema of a TRL that other images have: TRL=1.15.0 TRANSFORMERS=5.19.0

@@ -100,6 +100,16 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
             Reason.TRACKER_NOT_INSTALLED,
         ),
     },
+    "trainer/plan/test_packages.py": {
+        "test_an_optimizer_that_is_not_in_the_image_is_told_before_anything_is_fetched": (
+            Reason.PACKAGE_NOT_INSTALLED,
+        ),
+    },
+    "trainer/ranks/data/test_remedies_fix.py": {
+        "test_a_configuration_that_is_not_there_is_told_with_those_that_are": (
+            Reason.DATASET_CONFIG_NOT_FOUND,
+        ),
+    },
     "trainer/plan/node/test_attention.py": {
         "test_flash_attention_that_is_not_in_the_image_is_told_before_anything_is_fetched": (
             Reason.ATTENTION_NOT_INSTALLED,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repository import chart_files, migration, monitoring, reference, rooms_page
+from repository import chart_files, migration, monitoring, packages_page, reference, rooms_page
 from repository.locks import pinned
 from repository.tracked import ROOT, tracked_files
 
@@ -96,6 +96,12 @@ def test_the_tables_for_those_who_come_from_elsewhere_are_what_the_check_says() 
 
     assert page == migration.with_tables(page), "run make generate"
     assert page.count("| the same |") > 10
+
+
+def test_the_page_on_packages_is_the_table_that_checks_and_trainer_have() -> None:
+    page = packages_page.PAGE.read_text()
+
+    assert page == packages_page.with_tables(page), "run make generate"
 
 
 def test_the_page_on_monitoring_has_every_metric_and_every_alert() -> None:

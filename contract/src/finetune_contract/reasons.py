@@ -111,6 +111,10 @@ class Reason(StrEnum):
     TRACKER_NOT_INSTALLED = ("TrackerNotInstalled", Category.USER,
         "the tracker that the image lacks, and those that it has",
         "name one of them, or bring an image")
+    PACKAGE_NOT_INSTALLED = ("PackageNotInstalled", Category.USER,
+        ("the package that an optimizer, a kernel of the hub, or the model's own files need, and "
+        "that the image lacks"),
+        "what needs none, which the remedy names, or `spec.image` with one that has it")
     ATTENTION_NOT_INSTALLED = ("AttentionNotInstalled", Category.USER,
         "flash attention that the image lacks, and the package",
         "leave `attn_implementation` out, or bring an image")
@@ -132,7 +136,7 @@ class Reason(StrEnum):
         "sign it again, or open it")
     UNKNOWN_FILE_TYPE = ("UnknownFileType", Category.USER,
         "a file of no type that can be data",
-        "name it by its type")
+        "name it by its type, or save it as CSV or JSON lines")
     INVALID_DATASET = ("InvalidDataset", Category.USER,
         "file and line that cannot be read, and why",
         "correct the line")
@@ -151,6 +155,9 @@ class Reason(StrEnum):
     SPLIT_NOT_FOUND = ("SplitNotFound", Category.USER,
         "the split that is not there, and those that are",
         "name one of them")
+    DATASET_CONFIG_NOT_FOUND = ("DatasetConfigNotFound", Category.USER,
+        "the configurations that a data set has, where none is chosen or one that is not there",
+        "set `dataset_config` to one of them")
     SPLIT_EXISTS = ("SplitExists", Category.USER,
         "a split to be made that is there already",
         "use it")

@@ -119,5 +119,6 @@ def build_context(
         processes_per_node=max(1, gpus),
         gpus_per_node=gpus,
         model=model,
+        has_own_image=bool(spec.get("image")),
         environment=find_variables(spec),
     )

@@ -122,7 +122,7 @@ def test_a_resumed_run_is_judged_like_one_that_was_not_stopped(
     [
         pytest.param(
             "juge.py:score",
-            {"judge.py": "def score(p, a, r): ..."},
+            {"judge.py": "def score(outputs): ..."},
             "beside the data there is no juge.py; there is judge.py | correct metric_fn: did you "
             "mean judge.py?",
             id="no such file",
@@ -148,8 +148,9 @@ def test_a_resumed_run_is_judged_like_one_that_was_not_stopped(
         ),
         pytest.param(
             "judge.py:score",
-            {"judge.py": "def score(answers): ..."},
-            "judge.py:score takes (answers), expected three parameters",
+            {"judge.py": "def score(texts): ..."},
+            "judge.py:score has the parameter texts, and a metric function is given lists by the "
+            "names prompts, ",
             id="other parameters",
         ),
         pytest.param(
@@ -188,7 +189,7 @@ def test_what_cannot_be_found_is_told(
     ],
 )
 def test_what_is_no_mapping_of_numbers_is_told(tmp_path: Path, returned: str, words: str) -> None:
-    (tmp_path / "judge.py").write_text(f"def score(p, a, r):\n    return {returned}\n")
+    (tmp_path / "judge.py").write_text(f"def score(outputs):\n    return {returned}\n")
 
     with pytest.raises(AttemptFailed) as caught:
         find("judge.py:score", tmp_path).values([], [])
@@ -200,7 +201,7 @@ def test_what_is_no_mapping_of_numbers_is_told(tmp_path: Path, returned: str, wo
 def test_a_module_beside_the_data_may_use_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "scales.py").write_text("def high():\n    return 9\n")
     (tmp_path / "judge.py").write_text(
-        "import scales\ndef score(p, a, r):\n    return {'height': scales.high()}\n"
+        "import scales\ndef score(outputs):\n    return {'height': scales.high()}\n"
     )
 
     assert find("judge:score", tmp_path).values([], []) == {"eval_height": 9.0}
@@ -209,12 +210,15 @@ def test_a_module_beside_the_data_may_use_its_neighbours(tmp_path: Path) -> None
 def test_a_module_of_the_image_may_judge_but_none_of_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "lying_about.py").write_text("def score(p, a, r):\n    return {'a': 1}\n")
+    (tmp_path / "lying_about.py").write_text("def score(outputs):\n    return {'a': 1}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend("")
+    image = tmp_path / "image"
+    image.mkdir()
+    (image / "house_metrics.py").write_text("def score(outputs):\n    return {'a': 1}\n")
+    monkeypatch.syspath_prepend(image)
 
-    of_the_image = "difflib:get_close_matches"
-    assert find(of_the_image, tmp_path / "data").name == of_the_image
+    assert find("house_metrics:score", tmp_path / "data").values([], []) == {"eval_a": 1.0}
     with pytest.raises(AttemptFailed) as caught:
         find("lying_about:score", tmp_path / "data")
     assert caught.value.failure.reason == "MetricNotFound"
@@ -231,7 +235,7 @@ def test_all_ranks_get_the_values_that_one_of_them_found(
     ranks = TwoRanks()
     try:
         done = ranks.train(a_run(tmp_path, tiny_model, data, **config), tmp_path, processes=2)
-        (data / "judge.py").write_text("def score(p, a, r):\n    return 1\n")
+        (data / "judge.py").write_text("def score(outputs):\n    return 1\n")
         (tmp_path / "again").mkdir()
         failed = ranks.train(
             a_run(tmp_path / "again", tiny_model, data, **config), tmp_path / "again", processes=2

@@ -167,31 +167,31 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
         pytest.param(
             {"train.jsonl": b'{"text": "a"}\n\n{"text": "b"\n'},
             "InvalidDataset: train.jsonl, line 3 is not JSON: Expecting ',' delimiter",
-            "correct the file",
+            "write JSON there, as json.dumps does",
             id="a broken line",
         ),
         pytest.param(
             {"train.jsonl": b'{"text": "a"}\n', "train-2.jsonl": b'"a"\n'},
             "train-2.jsonl, line 1 is a text, expected an object with columns",
-            "correct the file",
+            "write each row as an object, such as",
             id="a line that is no row",
         ),
         pytest.param(
             {"train.jsonl": b'\n null\n{"text": "a"}\n'},
             "train.jsonl, line 2 is null, expected an object with columns",
-            "correct the file",
+            "take the line out, or write an object",
             id="a line that Arrow crashes of",
         ),
         pytest.param(
             {"train.json": b'{"text": "a"}\nnull\n'},
             "train.json, line 2 is null, expected an object with columns",
-            "correct the file",
+            "take the line out, or write an object",
             id="null for a row",
         ),
         pytest.param(
             {"train.json": b'[{"text": "a"}, {"text": "b"]'},
             "train.json is not JSON: Expecting ',' delimiter at column 29, line 1",
-            "correct the file",
+            "write JSON there, as json.dumps does",
             id="a broken list",
         ),
         pytest.param(
@@ -200,7 +200,7 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
         pytest.param(
             {"train.jsonl": b"\n \n"},
             "train.jsonl has no rows: its lines are blank",
-            "correct the file",
+            "add rows, or remove the file",
             id="blank lines",
         ),
         pytest.param({"train.json": b"[]"}, "has no rows", "", id="an empty list"),
@@ -211,7 +211,7 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
             {"train.csv": b"prompt,completion\na,b\nWhen, and where?,At 7.\n"},
             "train.csv, line 3 has 3 values, and the header names 2 columns: put values with a "
             "comma in quotes",
-            "correct the file",
+            "put values with a comma in quotes",
             id="a comma too many",
         ),
         pytest.param(
@@ -230,13 +230,13 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
         pytest.param(
             {"train.csv": "text\nschön\n".encode("latin-1")},
             "train.csv is not UTF-8: there is the byte 0xf6",
-            "correct the file",
+            "save the file as UTF-8",
             id="another encoding",
         ),
         pytest.param(
             {"train.parquet": b"PAR1 and no more"},
             "train.parquet is no Parquet file, or only a part of one",
-            "correct the file",
+            "write the file again, and upload the whole of it",
             id="half a Parquet file",
         ),
         pytest.param(
@@ -248,6 +248,12 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
         pytest.param(
             {"notes.docx": b"PK"},
             "DatasetNotFound: the data set holds no data files: there is only notes.docx",
+            "notes.docx is a document: write its text as .txt",
+            id="a document",
+        ),
+        pytest.param(
+            {"notes.rst": b"PK"},
+            "DatasetNotFound: the data set holds no data files: there is only notes.rst",
             "upload files of one of the kinds .jsonl,",
             id="no data file",
         ),

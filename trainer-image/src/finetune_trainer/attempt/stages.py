@@ -38,6 +38,7 @@ from finetune_trainer.plan.node.attention import require_attention
 from finetune_trainer.plan.node.deepspeed_kernels import require_compiler
 from finetune_trainer.plan.node.gpu_check import for_world, gpu_notes, require_gpus, require_memory
 from finetune_trainer.plan.node.torch_build import find_torch_build
+from finetune_trainer.plan.packages import require_model_packages, require_packages
 from finetune_trainer.plan.parsed_run import ParsedRun, parse_run
 from finetune_trainer.plan.topology import go_on, require_deepspeed, topology_of
 from finetune_trainer.publication import artifact
@@ -99,6 +100,7 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     require_gpus(run.world, context.hardware.found, find_torch_build(), context.environment)
     trackers.require_installed(run.config)
     require_attention(run.config)
+    require_packages(run.config)
     require_deepspeed(run.config)
     require_compiler(run.config, on_gpu=context.hardware.has_cuda)
     require_triton_compiler(run.config, context.environment, on_gpu=context.hardware.has_cuda)
@@ -174,7 +176,10 @@ def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingP
     """Settle what the ranks are started with, and write it where they read it."""
     run, paths, checkpoint = fetched.run, fetched.paths, fetched.checkpoint
     # Checked again for what only the model tells, such as its context length.
-    _check(run, context, model=read_fetched_config(run.config["model_name_or_path"], paths))
+    base_model = str(run.config["model_name_or_path"])
+    model = read_fetched_config(base_model, paths)
+    _check(run, context, model=model)
+    require_model_packages(model, paths.get(base_model))
     expected = expect_memory(run, context.hardware, paths, context.environment)
     if expected is not None:
         context.reporter.note_memory(expected.total)

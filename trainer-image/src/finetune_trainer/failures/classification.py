@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from finetune_contract.outcome import Category, Failure
 from finetune_contract.reasons import Reason
-from finetune_trainer.failures import machine_failures, triton_compiler
+from finetune_trainer.failures import machine_failures, remedies, triton_compiler
 from finetune_trainer.failures.errors import AttemptFailed, Stage
 from finetune_trainer.failures.raised import Raised
 
@@ -128,9 +128,13 @@ def _status(error: BaseException) -> int | None:
 def _config(found: Raised) -> Failure | None:
     if found.stage is not Stage.CONFIG:
         return None
-    return found.failure(
-        Reason.INVALID_CONFIG, "correct the config: the message quotes TRL's objection"
-    )
+    return found.failure(Reason.INVALID_CONFIG, remedies.remedy_for(found.text))
+
+
+_AS_JSON_LINES = (
+    "write the rows as JSON lines, one object in each, such as "
+    '{"prompt": "...", "completion": "..."}: these are read as they are'
+)
 
 
 def _data(found: Raised) -> Failure | None:
@@ -147,9 +151,7 @@ def _data(found: Raised) -> Failure | None:
         )
     if not _kinds(_unwrapped(found.error)) & _OF_DATA:
         return None
-    return found.failure(
-        Reason.INVALID_DATASET, "the data set cannot be read as it is: correct its files"
-    )
+    return found.failure(Reason.INVALID_DATASET, _AS_JSON_LINES)
 
 
 def _unwrapped(error: BaseException) -> BaseException:
@@ -167,9 +169,7 @@ def _stream(found: Raised) -> Failure | None:
     """Streams are read while they are trained on."""
     if found.stage is not Stage.TRAINING or not found.names & {"ArrowInvalid", "CastError"}:
         return None
-    return found.failure(
-        Reason.INVALID_DATASET, "the data set cannot be read as it is: correct its files"
-    )
+    return found.failure(Reason.INVALID_DATASET, _AS_JSON_LINES)
 
 
 _OBJECTIONS = frozenset(
@@ -199,9 +199,7 @@ def _preparation(found: Raised) -> Failure | None:
             Reason.MODEL_DAMAGED, "the model's weights cannot be read: upload its files again"
         )
     if found.names & _OBJECTIONS:
-        return found.failure(
-            Reason.INVALID_CONFIG, "change the config or the data: one does not fit the other"
-        )
+        return found.failure(Reason.INVALID_CONFIG, remedies.remedy_for(found.text))
     return None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from finetune_contract.reasons import Reason
-from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
+from finetune_spec.config.parse.data_formats import suffix_of, unknown_file
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs import chat_templates
@@ -108,11 +108,8 @@ def _require_data_file(key: str, file: Path) -> None:
     """As soon as it is there, and before torch is imported."""
     # Beside `data_files` stands what reads them, whatever they are called.
     if suffix_of(file.name) is None and key != FILES_KEY:
-        raise attempt_failed(
-            Reason.UNKNOWN_FILE_TYPE,
-            f"{key}: {file.name} is no kind of data file that is known",
-            f"name it by what is in it: {', '.join(DATA_SUFFIXES)}",
-        )
+        message, remedy = unknown_file(file.name)
+        raise attempt_failed(Reason.UNKNOWN_FILE_TYPE, f"{key}: {message}", remedy)
     if file.stat().st_size == 0:
         raise attempt_failed(
             Reason.EMPTY_DATASET,

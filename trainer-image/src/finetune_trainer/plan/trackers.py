@@ -10,25 +10,16 @@ from pathlib import Path
 
 from finetune_contract.reasons import Reason
 from finetune_spec.config import SftConfig
+from finetune_spec.packages import BY_KEY, TRACKERS
+from finetune_spec.packages import PACKAGES as OPTIONAL
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.plan.parsed_run import ParsedRun
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "azure_ml": ("azureml",),
-    "clearml": ("clearml",),
-    "codecarbon": ("codecarbon",),
-    "comet_ml": ("comet_ml",),
-    "dagshub": ("dagshub",),
-    "dvclive": ("dvclive",),
-    "flyte": ("flytekit",),
-    "mlflow": ("mlflow",),
-    "neptune": ("neptune",),
-    "swanlab": ("swanlab",),
-    "tensorboard": ("tensorboard", "tensorboardX"),
-    "trackio": ("trackio",),
-    "wandb": ("wandb",),
+    tracker: tuple(OPTIONAL[name].module for name in need.packages)
+    for tracker, need in BY_KEY[TRACKERS].items()
 }
-"""The packages that transformers' integration of each looks for; any one of them will do."""
+"""The modules that transformers' integration of each looks for; any one of them will do."""
 
 SLOW_TO_IMPORT = ("wandb",)
 """What TRL imports in every rank where it finds it, whether `report_to` names it or not."""

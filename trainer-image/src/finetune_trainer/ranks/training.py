@@ -136,7 +136,7 @@ def set_up(
     with classifying(Stage.DATA):
         data = prepare_data(arguments)
         stop = StepBoundary(workspace.stop, arguments.output.save_minutes)
-        judge = build_judge(arguments, data.dataset, stop, workspace.stop)
+        judge = build_judge(arguments, data, stop, workspace.stop)
     with classifying(Stage.MODEL):
         trainer = build_trainer(arguments, data.dataset)
         require_planned_sharding(trainer, settings)

@@ -4,7 +4,7 @@
 import re
 from collections.abc import Iterator
 
-from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of
+from finetune_spec.config.parse.data_formats import DATA_SUFFIXES, suffix_of, why_not_read
 from finetune_spec.config.problem import Problem, did_you_mean, quoted, warning
 from finetune_spec.config.suggest.misreadings import NULL_WORDS
 
@@ -43,12 +43,19 @@ def _as_folder(text: str) -> str:
 def check_data_place(name: str, text: str) -> Iterator[Problem]:
     """A data set: what a model may be, or the web address of one file."""
     scheme, has_scheme, _ = text.partition("://")
-    if not has_scheme or scheme.lower() not in WEB_SCHEMES or text != text.strip():
+    is_of_web = has_scheme and scheme.lower() in WEB_SCHEMES and text == text.strip()
+    if not is_of_web and (why := why_not_read(text)) is not None and _is_file(text):
+        yield Problem(path=name, message=f"found {quoted(text)}, {why[0]}: {why[1]}")
+        return
+    if not is_of_web:
         yield from check_place(name, text)
         return
     # What follows may be a secret: no message shows it.
     address = text.split("?")[0].split("#")[0]
     if suffix_of(address) is not None:
+        return
+    if (why := why_not_read(address)) is not None:
+        yield Problem(path=name, message=f"found a web address of {why[0]}: {why[1]}")
         return
     if "@" not in address and _WEB_ADDRESS.fullmatch(address):
         yield from check_place(name, address)
@@ -58,6 +65,11 @@ def check_data_place(name: str, text: str) -> Iterator[Problem]:
             message="found a web address of no data file, expected one that ends in "
             f"{', '.join(DATA_SUFFIXES)}",
         )
+
+
+def _is_file(text: str) -> bool:
+    """Whether a name with a suffix means a file, and no data set of the hub."""
+    return "://" in text or text.startswith(_PATH_BEGINNINGS) or "/" not in text
 
 
 def _wrong_place(text: str, scheme: str) -> str:

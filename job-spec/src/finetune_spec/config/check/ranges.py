@@ -97,7 +97,9 @@ RANGES: Mapping[str, Range] = {
     "max_rows_left_out": Range(words="a share of the rows from 0 to 1", minimum=0, maximum=1),
     "neftune_noise_alpha": NOT_NEGATIVE,
     "num_eval_samples": NOT_NEGATIVE,
-    "num_layers_unfrozen": AT_LEAST_ONE,
+    "num_layers_unfrozen": Range(
+        words="at least 1: leave the key out to train all layers, as -1 does in trlX", minimum=1
+    ),
     "pad_to_multiple_of": AT_LEAST_ONE,
     "per_device_eval_batch_size": AT_LEAST_ONE,
     "per_device_train_batch_size": AT_LEAST_ONE,

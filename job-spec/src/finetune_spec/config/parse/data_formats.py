@@ -12,7 +12,35 @@ from string import Formatter
 DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt", ".arrow")
 """Kinds of files that the trainer reads; JSON lines, CSV and text also compressed."""
 
+_NEVER_COMPRESSED = (".parquet", ".arrow")
+"""They are compressed inside."""
+
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+
+_AS_CSV = "save each sheet as a CSV file with a header, and name that"
+_UNPACKED = "unpack it, and name the folder or the file that is in it"
+_COMPRESSED = "unpack it, or compress it with gzip, bzip2, xz or zstandard"
+_AS_LINES = "write its rows as JSON lines, a file that ends in .jsonl"
+_AS_TEXT = "write its text as .txt, one line for each row, or as JSON lines"
+
+OTHER_FILES: Mapping[str, tuple[str, str]] = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), ("a spreadsheet", _AS_CSV)),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar"), ("an archive", _UNPACKED)),
+    **dict.fromkeys((".docx", ".doc", ".pdf", ".html", ".md"), ("a document", _AS_TEXT)),
+    **dict.fromkeys((".pkl", ".pickle", ".pt"), ("a pickle, which may run code", _AS_LINES)),
+    **dict.fromkeys((".db", ".sqlite", ".sqlite3", ".duckdb"), ("a database", _AS_LINES)),
+    **dict.fromkeys((".yaml", ".yml", ".toml", ".xml"), ("no table of rows", _AS_LINES)),
+    **dict.fromkeys((".avro", ".orc", ".feather", ".h5", ".hdf5", ".npy", ".npz", ".tfrecord"),
+                    ("a kind of table that is not read", _AS_LINES)),
+    **dict.fromkeys((".lz4", ".br", ".snappy", ".lzma", ".z"),
+                    ("compressed in a way that is not read", _COMPRESSED)),
+    **dict.fromkeys(
+        tuple(f"{kind}{packed}" for kind in (".parquet", ".arrow") for packed in COMPRESSIONS),
+        ("a compressed table of a kind that is read only as it is", _UNPACKED)),
+    **dict.fromkeys((".bin", ".idx"), ("data that another trainer has tokenized", _AS_LINES)),
+}  # fmt: skip
+"""Suffixes of files in which people have data and that are not read -> what such a file is, and the
+way out."""
 
 TRL_COLUMNS = ("messages", "prompt", "completion", "text", "tools", "image", "images")
 """What `dataset_columns` may give where no `dataset_format` is set: TRL's own columns."""
@@ -86,4 +114,22 @@ def suffix_of(name: str) -> str | None:
     low = name.lower()
     for compression in COMPRESSIONS:
         low = low.removesuffix(compression)
-    return next((suffix for suffix in DATA_SUFFIXES if low.endswith(suffix)), None)
+    found = next((suffix for suffix in DATA_SUFFIXES if low.endswith(suffix)), None)
+    return found if found not in _NEVER_COMPRESSED or name.lower().endswith(found) else None
+
+
+def why_not_read(name: str) -> tuple[str, str] | None:
+    """What a file is that is not read, and the way out; None where it may well be read."""
+    if suffix_of(name) is not None:
+        return None
+    low = name.lower()
+    suffixes = sorted(OTHER_FILES, key=len, reverse=True)
+    return next((OTHER_FILES[suffix] for suffix in suffixes if low.endswith(suffix)), None)
+
+
+def unknown_file(name: str) -> tuple[str, str]:
+    """What is told of a file that no reader is for: the sentence, and the way out."""
+    sentence = f"{name} is no kind of data file that is known"
+    if (known := why_not_read(name)) is not None:
+        return f"{sentence}: it is {known[0]}", known[1]
+    return sentence, f"name it by what is in it: {', '.join(DATA_SUFFIXES)}"

@@ -19,6 +19,8 @@ class Context:
     """0 for a job on CPUs."""
     model: Mapping[str, Any] | None = None
     """The model's own `config.json`."""
+    has_own_image: bool = False
+    """Whether the job names an image of its own, which may have any package."""
     environment: Collection[str] | None = None
     """The names of the trainer's environment variables, beside those of `env` in the config."""
 

@@ -12,9 +12,11 @@ class EvaluationArguments:
         default=None,
         metadata={
             "help": "A function of yours that judges generated answers at each evaluation, as "
-            "module:function or file.py:function, looked for beside the data and in the image. It "
-            "is called with lists of prompts, answers and references and returns a mapping of "
-            "names to numbers, which metric_for_best_model may name."
+            "module:function or file.py:function, looked for beside the data and in the image. By "
+            "the names of its parameters it gets lists: prompts, outputs (the model's answers), "
+            "references (those of the data) or samples (prompt and output in one). It returns a "
+            "mapping of names to numbers, or to a number for each output, which are averaged; "
+            "metric_for_best_model may name one."
         },
     )
     num_eval_samples: int = field(

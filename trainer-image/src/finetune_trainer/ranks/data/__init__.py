@@ -6,6 +6,7 @@
 - `readers`: what files hold, as the texts that they hold, in place of the readers of `datasets`.
 - `shaping`: rows in shapes of their own become TRL's (`shapes` one row, `texts` what is a text,
   `columns` which are there, `images`), and `system_message` goes before them.
+- `questions`: held-out rows without an answer, which are asked and not evaluated on.
 - `preparation`: tokenized rows are measured, and those that teach nothing left out.
 - `effects`: which keys have none.
 """
@@ -14,7 +15,7 @@ from dataclasses import replace
 
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.data.loading import Loaded, load_data
-from finetune_trainer.ranks.data.system_message import add_system_message
+from finetune_trainer.ranks.data.system_message import add_system_message, with_system_message
 
 
 def prepare_data(arguments: Arguments) -> Loaded:
@@ -26,5 +27,6 @@ def prepare_data(arguments: Arguments) -> Loaded:
     loaded = load_data(arguments)
     if message := arguments.data.system_message:
         dataset = add_system_message(loaded.dataset, message, list(loaded.dataset))
-        loaded = replace(loaded, dataset=dataset)
+        questions = tuple(with_system_message(each, message) for each in loaded.questions)
+        loaded = replace(loaded, dataset=dataset, questions=questions)
     return loaded

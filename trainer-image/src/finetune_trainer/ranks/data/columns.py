@@ -4,7 +4,7 @@
 Pure: names and one row in, a failure out.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetune_contract.reasons import Reason
@@ -12,22 +12,9 @@ from finetune_spec.config.parse.data_formats import FORMATS, columns_of_template
 from finetune_spec.config.problem import did_you_mean
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments.data import DataArguments
+from finetune_trainer.ranks.data.proposals import named, proposal
 from finetune_trainer.ranks.data.shapes import ASSISTANT, SYSTEM, TOOL, USER
 
-_ALIASES: Mapping[str, tuple[str, ...]] = {
-    "instruction": ("prompt", "question", "query", "task"),
-    "input": ("context",),
-    "output": ("response", "answer", "completion", "target"),
-    "question": ("query", "prompt", "instruction", "problem", "input", "user", "human"),
-    "answer": ("response", "answers", "output", "completion", "solution", "assistant", "target"),
-    "conversations": ("conversation", "messages", "dialog", "dialogue", "chat"),
-    "messages": ("conversation", "conversations", "dialog", "dialogue", "chat"),
-    "prompt": ("question", "query", "instruction", "input", "problem", "source"),
-    "completion": ("response", "answer", "output", "solution", "target", "chosen"),
-}
-"""What others call a column, the likeliest first."""
-
-_TEXTS = ("content", "body", "document", "article", "passage")
 _TEXTS_OF_ARROW = ("string", "large_string", "string_view", "null")
 _WHOLE_NUMBERS = ("int", "uint")
 """The only values besides texts that have one spelling."""
@@ -84,7 +71,7 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
         other = next((name for name in ("messages", text_field) if name in columns), None)
         remedy = f"set dataset_columns: {{{other}: {other}}}, which leaves the prompt out"
         if other is None:
-            remedy = proposal(row)
+            remedy = proposal(row, text_field)
         raise attempt_failed(
             Reason.DATASET_COLUMN_MISSING,
             f"the data set has the columns {', '.join(columns)}: TRL reads prompt with completion",
@@ -96,7 +83,7 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
         Reason.DATASET_COLUMN_MISSING,
         f"the data set has the columns {', '.join(columns)}; TRL trains on messages, on prompt "
         f"and completion, or on {text_field}{_maybe_no_header(columns)}",
-        proposal(row),
+        proposal(row, text_field),
     )
 
 
@@ -117,36 +104,6 @@ def require_texts(types: Mapping[str, str], split: str) -> None:
         )
 
 
-def proposal(row: Mapping[str, Any]) -> str:
-    """The key that would shape rows like this one."""
-    return next(_proposals(row)) + ", or rename the columns"
-
-
-def _proposals(row: Mapping[str, Any]) -> Iterator[str]:
-    columns = list(row)
-    for name, shape in FORMATS.items():
-        if set(shape.needed) <= set(columns):
-            yield f"set dataset_format: {name}"
-    for name in ("messages", "conversations"):
-        for alias in _ALIASES[name]:
-            turns = row.get(alias)
-            if isinstance(turns, list) and turns and isinstance(turns[0], Mapping):
-                if "from" in turns[0]:
-                    columns_key = f"dataset_columns: {{conversations: {alias}}}"
-                    yield f"set dataset_format: sharegpt and {columns_key}"
-                yield f"set dataset_columns: {{messages: {alias}}}"
-    if len(columns) == 1 and isinstance(row[columns[0]], list) and len(row[columns[0]]) == 2:
-        yield "set dataset_format: pairs"
-    prompt = _alias("prompt", columns) if "prompt" not in columns else "prompt"
-    completion = _alias("completion", [name for name in columns if name != prompt])
-    if prompt and completion:
-        yield f"set dataset_columns: {{prompt: {prompt}, completion: {completion}}}"
-    texts = [name for name in columns if isinstance(row[name], str)]
-    for name in texts if len(texts) == 1 else [name for name in _TEXTS if name in texts]:
-        yield f"set dataset_text_field: {name}"
-    yield "set dataset_columns, such as {prompt: ..., completion: ...}, or prompt_template"
-
-
 def _unknown_speaker(row: Mapping[str, Any]) -> str:
     """As whom somebody speaks in the first conversation, whom TRL would take at their word."""
     turns = row.get("conversations")
@@ -162,7 +119,7 @@ def _missing(
     hint = did_you_mean(column, columns).removeprefix(", ").removesuffix("?")
     if hint and asked_for is not None:
         remedy = f"correct it: {hint}?"
-    elif (alias := _alias(column, columns)) is not None:
+    elif (alias := named(column, columns)) is not None:
         remedy = f"set dataset_columns: {{{column}: {alias}}}"
     elif asked_for is None:
         remedy = f"set dataset_columns: {{{column}: ...}} to the column that is meant"
@@ -174,10 +131,6 @@ def _missing(
         f"{_maybe_no_header(columns)}",
         remedy,
     )
-
-
-def _alias(column: str, columns: Collection[str]) -> str | None:
-    return next((alias for alias in _ALIASES.get(column, ()) if alias in columns), None)
 
 
 def _is_single_pair(column: str, columns: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import attempt_failed
-from finetune_trainer.ranks.data.diagnosis import LINES, TABLES
+from finetune_trainer.ranks.data.faults import LINES, TABLES
 
 _NULL_ROW = re.compile(rb"^[ \t]*null[ \t\r]*$", re.MULTILINE)
 
@@ -35,7 +35,7 @@ def require_no_null_rows(files: Sequence[Path]) -> None:
             raise attempt_failed(
                 Reason.INVALID_DATASET,
                 f"{file.name}, line {line} is null, expected an object with columns",
-                "correct the file",
+                "take the line out, or write an object with columns",
             )
 
 

@@ -14,6 +14,7 @@ from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.data.mixtures import load_mixture
+from finetune_trainer.ranks.data.questions import NO_ROWS, Question, only_asks, questions_in
 from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split
 from finetune_trainer.ranks.data.sources import Data, DataSource, open_source
 
@@ -33,6 +34,8 @@ class Loaded:
     dataset: Data
     dropped: Drops = field(default_factory=dict)
     """Rows left out before anything was split off."""
+    questions: tuple[Question, ...] = ()
+    """What held-out rows ask without an answer."""
 
 
 def load_data(arguments: Arguments) -> Loaded:
@@ -47,12 +50,13 @@ def load_data(arguments: Arguments) -> Loaded:
         processes=arguments.training.dataset_num_proc,
     )
     train, test = arguments.script.dataset_train_split, arguments.script.dataset_test_split
+    questions: tuple[Question, ...] = ()
     if arguments.mixture.datasets:
         names = MIXTURE_SPLITS
         shaped = {names[0]: load_mixture(arguments.mixture, shaping)}
     else:
         names = (train, test)
-        shaped = _load_single(arguments, shaping)
+        shaped, questions = _load_single(arguments, shaping)
     splits = {name: split.data for name, split in shaped.items()}
     size = arguments.mixture.test_split_size
     if size is not None:
@@ -63,11 +67,15 @@ def load_data(arguments: Arguments) -> Loaded:
         _require_split("dataset_test_split", test, splits)
     kind = DatasetDict if isinstance(splits[names[0]], Dataset) else IterableDatasetDict
     return Loaded(
-        dataset=kind(splits), dropped={name: split.dropped for name, split in shaped.items()}
+        dataset=kind(splits),
+        dropped={name: split.dropped for name, split in shaped.items()},
+        questions=questions,
     )
 
 
-def _load_single(arguments: Arguments, shaping: Shaping) -> dict[str, Shaped]:
+def _load_single(
+    arguments: Arguments, shaping: Shaping
+) -> tuple[dict[str, Shaped], tuple[Question, ...]]:
     script = arguments.script
     train, test = script.dataset_train_split, script.dataset_test_split
     source = DataSource(
@@ -83,15 +91,25 @@ def _load_single(arguments: Arguments, shaping: Shaping) -> dict[str, Shaped]:
     if is_evaluated and arguments.mixture.test_split_size is None:
         _require_split("dataset_test_split", test, found)
     shaped = {train: shape_split(found[train], shaping, train)}
-    if test in found and test != train:
-        try:
-            shaped[test] = shape_split(found[test], shaping, test)
-        except AttemptFailed as failed:
-            if is_evaluated:
-                raise
+    if test not in found or test == train:
+        return shaped, ()
+    # Without a function that judges answers an evaluation is for its loss, which needs them.
+    may_ask = arguments.evaluation.metric_fn is not None or not is_evaluated
+    count = arguments.evaluation.num_eval_samples if may_ask else 0
+    questions = questions_in(found[test], shaping, count)
+    if questions and only_asks(found[test], shaping):
+        return {**shaped, test: Shaped(data=NO_ROWS)}, questions
+    try:
+        shaped[test] = shape_split(found[test], shaping, test)
+    except AttemptFailed as failed:
+        if questions and failed.failure.reason == Reason.EMPTY_DATASET:
+            shaped[test] = Shaped(data=NO_ROWS)
+        elif is_evaluated:
+            raise
+        else:
             # Only the answers shown to a reader would come from it.
             log.warning("left out split=%s because=%s", test, failed)
-    return shaped
+    return shaped, questions
 
 
 def _require_split(key: str, split: str, found: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from datasets import Dataset, Features, Json, List, ReadInstruction, concatenate
 from trl import DatasetMixtureConfig
 
 from finetune_contract.reasons import Reason
+from finetune_spec.config.problem import did_you_mean
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.data.shapes import SPOKEN
 from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split
@@ -45,6 +46,7 @@ def _load_part(part: Any, shaping: Shaping, *, streaming: bool) -> Shaped:
     source = DataSource(
         path=part.path,
         name=part.name,
+        name_key="name",
         data_dir=part.data_dir,
         data_files=part.data_files,
         train_split=re.split(r"[\[(+]", part.split)[0].strip(),
@@ -58,7 +60,7 @@ def _load_part(part: Any, shaping: Shaping, *, streaming: bool) -> Shaped:
             raise attempt_failed(
                 Reason.DATASET_COLUMN_MISSING,
                 f"columns has {missing[0]}, and the data set has {', '.join(data.column_names)}",
-                "correct columns",
+                f"take {missing[0]} out of columns{did_you_mean(missing[0], data.column_names)}",
             )
         data = data.select_columns(part.columns)
     return shape_split(data, shaping, part.split)

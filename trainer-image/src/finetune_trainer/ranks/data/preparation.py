@@ -59,6 +59,9 @@ class AccountingTrainer(SFTTrainer):
                 dataset = _only_useful(prepare(dataset, _uncut(args), packs=False), cut)
             return prepare(dataset, args, packs=packing)
         rows = len(dataset)
+        if not rows:  # all that it had are questions without an answer
+            self.accounts.setdefault(dataset_name, SplitAccount(rows=0))
+            return dataset
         with _saying_who_is_silent():
             answered = _with_answers(dataset) if args.assistant_only_loss else dataset
             tokenized = prepare(answered, _uncut(args), packs=False)

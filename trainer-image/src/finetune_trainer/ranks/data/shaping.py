@@ -72,7 +72,7 @@ def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
     first = {name: first.get(name) for name in names}
     if shaping.is_declared:
         columns.require_declared(names, shaping.data, shaping.columns)
-        return _shape(data, _declared(shaping, first), split, shaping.processes)
+        return _shape(data, declared(shaping, first), split, shaping.processes)
     columns.require_readable(first, shaping.text_field)
     if "input_ids" in names:
         return Shaped(data=data)
@@ -82,11 +82,11 @@ def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
     if isinstance(data, Dataset) and not _needs_care(data, shaping.text_field):
         return Shaped(data=data)
     same = {name: name for name in names}
-    return _shape(data, _Rows(taken=same, text_field=shaping.text_field), split, shaping.processes)
+    return _shape(data, Rows(taken=same, text_field=shaping.text_field), split, shaping.processes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
+class Rows:
     """What becomes of each row. A value, so that `datasets` knows it again in its cache."""
 
     taken: Mapping[str, str]
@@ -157,7 +157,7 @@ class _Rows:
         return _CALLING_TURNS if has_parts and _has_parts(source) else source
 
 
-def _declared(shaping: Shaping, first: Mapping[str, Any]) -> _Rows:
+def declared(shaping: Shaping, first: Mapping[str, Any]) -> Rows:
     data, mapping = shaping.data, shaping.columns
     kept = {name: name for name in KEPT_COLUMNS if name in first}
     speaks = bool(data.system_message)
@@ -166,23 +166,23 @@ def _declared(shaping: Shaping, first: Mapping[str, Any]) -> _Rows:
             prompt=data.prompt_template, completion=data.completion_template
         )
         own = {"completion": "completion"} if "completion" in first else {}
-        return _Rows(taken={**kept, **own, **mapping}, templates=templates, speaks=speaks)
+        return Rows(taken={**kept, **own, **mapping}, templates=templates, speaks=speaks)
     if data.dataset_format is not None:
         shape = FORMATS[data.dataset_format]
         own = {name: name for name in shape.columns if name in first}
         if data.dataset_format == "pairs" and not own:
             own = {"pair": next(iter(first))}
         taken = {**kept, **own, **mapping}
-        return _Rows(taken=taken, format=data.dataset_format, speaks=speaks)
+        return Rows(taken=taken, format=data.dataset_format, speaks=speaks)
     wanted = set(mapping) - set(KEPT_COLUMNS)
     family = next((names for names in _FAMILIES if wanted & set(names)), tuple(wanted))
     if not wanted:
         family = tuple(first)
     own = {name: name for name in family if name in first}
-    return _Rows(taken={**kept, **own, **mapping}, text_field=shaping.text_field, speaks=speaks)
+    return Rows(taken={**kept, **own, **mapping}, text_field=shaping.text_field, speaks=speaks)
 
 
-def _shape(data: Any, rows: _Rows, split: str, processes: int | None) -> Shaped:
+def _shape(data: Any, rows: Rows, split: str, processes: int | None) -> Shaped:
     names = list(data.column_names or next(iter(data)))
     options: dict[str, Any] = {"remove_columns": names}
     given = data.features
@@ -213,7 +213,7 @@ def _shape(data: Any, rows: _Rows, split: str, processes: int | None) -> Shaped:
     return Shaped(data=shaped.remove_columns(WHY), dropped=dropped)
 
 
-def _mixed(rows: _Rows, given: Features, first: Mapping[str, Any]) -> Mapping[str, bool]:
+def _mixed(rows: Rows, given: Features, first: Mapping[str, Any]) -> Mapping[str, bool]:
     if rows.format is not None or rows.templates is not None:
         return {}
     sources = {name: rows.taken.get(name, "") for name in (*shapes.SPOKEN, rows.text_field)}
@@ -239,7 +239,8 @@ def _nothing_left(split: str, dropped: Mapping[str, int]) -> Exception:
     return attempt_failed(
         Reason.EMPTY_DATASET,
         f"no row of {split} can be trained on: {reasons}",
-        "correct the data, or the keys that say how it is shaped",
+        "correct the data where these reasons say so, or name the columns that are meant in "
+        "dataset_columns",
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 from datasets import Dataset, DatasetDict, IterableDatasetDict, load_dataset, load_from_disk
 
 from finetune_contract.reasons import Reason
-from finetune_spec.config.parse.data_formats import suffix_of
+from finetune_spec.config.parse.data_formats import suffix_of, unknown_file
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
-from finetune_trainer.ranks.data import damage, diagnosis, list_rows, readers
+from finetune_trainer.ranks.data import configurations, damage, diagnosis, list_rows, readers
 from finetune_trainer.ranks.data.images import decode_images
 from finetune_trainer.storage import locations
 
@@ -44,6 +44,8 @@ class DataSource:
     train_split: str = "train"
     """The name of the split that a single file becomes."""
     streaming: bool = False
+    name_key: str = "dataset_config"
+    """What the config calls `name`."""
     has_list_rows: bool = False
     """Whether rows of JSON are lists of two."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -63,7 +65,7 @@ def open_source(source: DataSource) -> Data:
     """
     local = source.local
     if local is None:
-        with diagnosis.telling_what_is_broken():
+        with diagnosis.telling_what_is_broken(), configurations.telling_which(source.name_key):
             return _load(_on_hub(source))
     if local.is_dir() and any((local / name).is_file() for name in _SAVED):
         return _load_saved(local, source)
@@ -74,7 +76,8 @@ def open_source(source: DataSource) -> Data:
     try:
         if source.has_list_rows and list_rows.are_lists(files):
             return list_rows.load(local, source.data_files, source.train_split, source.streaming)
-        found = _load(_of_file(source, local) if local.is_file() else source)
+        with configurations.telling_which(source.name_key):
+            found = _load(_of_file(source, local) if local.is_file() else source)
         folder = local if local.is_dir() else local.parent
         return type(found)({name: decode_images(data, folder) for name, data in found.items()})
     except AttemptFailed:
@@ -115,11 +118,8 @@ def _of_file(source: DataSource, file: Path) -> DataSource:
 
 def _reading(source: DataSource, place: str, suffix: str | None) -> DataSource:
     if suffix is None:
-        raise attempt_failed(
-            Reason.UNKNOWN_FILE_TYPE,
-            f"{place.rsplit('/', 1)[-1]} is no kind of data file that is known",
-            f"name it by what is in it: {', '.join(_READERS)}",
-        )
+        message, remedy = unknown_file(place.rsplit("/", 1)[-1])
+        raise attempt_failed(Reason.UNKNOWN_FILE_TYPE, message, remedy)
     reader, options = _READERS[suffix]
     return DataSource(
         path=reader,

@@ -30,6 +30,13 @@ def add_system_message(
     return type(dataset)({**dataset, **changed})
 
 
+def with_system_message(question: Any, message: str) -> Any:
+    """A conversation that only asks, with the system message; a text as it is."""
+    if not _is_conversation(question):
+        return question
+    return _begin_with_system({"prompt": question}, "prompt", message)["prompt"]
+
+
 def _add_to_split(data: Any, message: str, split: str) -> Any:
     first = next(iter(data), None)
     if first is None:

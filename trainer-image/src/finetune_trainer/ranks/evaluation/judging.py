@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from datasets import Dataset
+from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTConfig, SFTTrainer
 
 from finetune_contract.outcome import Failure
@@ -18,14 +20,11 @@ from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.callbacks.boundary import StepBoundary
+from finetune_trainer.ranks.data.loading import Loaded
 from finetune_trainer.ranks.evaluation import samples
 from finetune_trainer.ranks.evaluation.answer_book import AnswerBook
-from finetune_trainer.ranks.evaluation.metric_function import (
-    OF_TRL,
-    PREFIX,
-    MetricFunction,
-    find_metric_function,
-)
+from finetune_trainer.ranks.evaluation.metric_function import MetricFunction, find_metric_function
+from finetune_trainer.ranks.evaluation.metric_values import OF_TRL, PREFIX
 from finetune_trainer.ranks.evaluation.random_states import keep_random_states
 from finetune_trainer.ranks.world import strategy_of
 
@@ -164,29 +163,36 @@ class JudgingTrainer(SFTTrainer):
         return super().evaluate(*args, **options)
 
     def evaluation_loop(self, *args: Any, **options: Any) -> Any:
-        output = super().evaluation_loop(*args, **options)
+        if isinstance(self.eval_dataset, Dataset) and not len(self.eval_dataset):
+            # All rows only ask: what the model answers is judged, and there is no loss.
+            output = EvalLoopOutput(predictions=None, label_ids=None, metrics={}, num_samples=0)
+        else:
+            output = super().evaluation_loop(*args, **options)
         if self.judge is not None and options.get("metric_key_prefix", "eval") == "eval":
             output.metrics.update(self.judge.values(self))
         return output
 
 
-def build_judge(
-    arguments: Arguments, dataset: Mapping[str, Any], stop: StepBoundary, stop_file: Path
-) -> Judge:
+def build_judge(arguments: Arguments, data: Loaded, stop: StepBoundary, stop_file: Path) -> Judge:
     """The judge that the config asks for.
 
     Raises:
         AttemptFailed: the config's `metric_fn` is not there, or there is nothing to judge.
     """
     ours, script = arguments.evaluation, arguments.script
-    prompts = samples.held_out(dataset, script.dataset_test_split, ours.num_eval_samples)
+    dataset, test = data.dataset, script.dataset_test_split
+    prompts = samples.held_out(dataset, test, ours.num_eval_samples)
+    prompts += [samples.Prompt(content=question) for question in data.questions]
+    prompts = prompts[: ours.num_eval_samples]
+    if test in dataset and isinstance(dataset[test], Dataset) and not len(dataset[test]):
+        _require_metric_without_loss(arguments)
     training = arguments.training
     if prompts and not can_answer(training) and training.process_index == 0:
         log.warning("held-out prompts are not answered while training: a model under FSDP 1 cannot")
     function = None
     if ours.metric_fn is not None and arguments.training.eval_strategy != "no":
         function = find_metric_function(ours.metric_fn, data_folders(arguments))
-        _require_prompts(prompts, ours.metric_fn, arguments)
+        _require_prompts(prompts, function, arguments)
     budget = samples.Budget(
         max_tokens=ours.eval_sample_max_tokens,
         seconds=ours.eval_sample_seconds,
@@ -233,20 +239,45 @@ def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> Non
         )
 
 
+def _require_metric_without_loss(arguments: Arguments) -> None:
+    """
+    Raises:
+        AttemptFailed: by something that needs answers it is decided which checkpoint is the best.
+    """
+    wanted = arguments.training.metric_for_best_model
+    if wanted is None and arguments.evaluation.early_stopping_patience is not None:
+        wanted = "loss"
+    if wanted is not None and wanted.removeprefix(PREFIX) in OF_TRL:
+        raise attempt_failed(
+            Reason.METRIC_NOT_FOUND,
+            f"the best model is chosen by {PREFIX}{wanted.removeprefix(PREFIX)}, and the rows of "
+            f"{arguments.script.dataset_test_split} have no answers, by which alone it is known",
+            "set metric_for_best_model to a name that metric_fn returns, or add the answers",
+        )
+
+
 def _require_prompts(
-    prompts: Sequence[samples.Prompt], metric_fn: str, arguments: Arguments
+    prompts: Sequence[samples.Prompt], function: MetricFunction, arguments: Arguments
 ) -> None:
     training = arguments.training
     if not can_answer(training):
         raise attempt_failed(
             Reason.NOTHING_TO_JUDGE,
-            f"metric_fn is {metric_fn}, and a model under FSDP 1 cannot answer while it trains",
+            f"metric_fn is {function.name}, and a model under FSDP 1 cannot answer while it trains",
             "write accelerate_config: fsdp2, or leave metric_fn out",
         )
+    rows = f"the first {arguments.evaluation.num_eval_samples} rows of "
+    rows += str(arguments.script.dataset_test_split)
     if not prompts:
         raise attempt_failed(
             Reason.NOTHING_TO_JUDGE,
-            f"metric_fn is {metric_fn}, and the first {arguments.evaluation.num_eval_samples} rows "
-            f"of {arguments.script.dataset_test_split} hold no prompt with an answer",
-            "give rows with prompt and completion, or with messages, and set num_eval_samples",
+            f"metric_fn is {function.name}, and {rows} hold no prompt",
+            "give rows with a prompt, or with messages, and set num_eval_samples",
+        )
+    if function.binding.needs_references and all(prompt.expected is None for prompt in prompts):
+        raise attempt_failed(
+            Reason.NOTHING_TO_JUDGE,
+            f"metric_fn is {function.name}, which takes the answers of the data, and {rows} have "
+            "none",
+            "add the answers, or leave that parameter out of the function",
         )

@@ -8,7 +8,6 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-import math
 import os
 import sys
 import traceback
@@ -21,18 +20,20 @@ from typing import Any
 
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
+from finetune_trainer.ranks.evaluation.metric_binding import (
+    OUTPUTS,
+    PROMPTS,
+    REFERENCES,
+    SAMPLES,
+    Binding,
+    UnknownParameters,
+    bind,
+)
+from finetune_trainer.ranks.evaluation.metric_values import Unusable, described, read_values
 from finetune_trainer.ranks.evaluation.random_states import keep_random_states
 from finetune_trainer.ranks.evaluation.samples import Prompt
 
-PREFIX = "eval_"
 SUFFIX = ".py"
-OF_TRL = frozenset(
-    {
-        *("loss", "mean_token_accuracy", "entropy", "num_tokens", "aux_loss", "runtime"),
-        *("samples_per_second", "steps_per_second", "model_preparation_time"),
-    }
-)
-"""What an evaluation tells by itself."""
 
 _SHOWN = 8
 """Names, of those that are there."""
@@ -44,6 +45,7 @@ class MetricFunction:
 
     name: str
     call: Callable[..., Any]
+    binding: Binding
 
     def values(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> dict[str, float]:
         """What it says of these answers, by the names that `metric_for_best_model` takes.
@@ -51,14 +53,23 @@ class MetricFunction:
         Raises:
             AttemptFailed: it raised, or gave something else than numbers.
         """
-        contents = [prompt.content for prompt in prompts]
-        references = [prompt.expected for prompt in prompts]
+        given: Mapping[str, Sequence[Any]] = {
+            PROMPTS: [prompt.content for prompt in prompts],
+            OUTPUTS: list(answers),
+            REFERENCES: [prompt.expected for prompt in prompts],
+            SAMPLES: [
+                prompt.answered(answer) for prompt, answer in zip(prompts, answers, strict=True)
+            ],
+        }
         try:
             with keep_random_states():
-                returned = self.call(contents, list(answers), references)
+                returned = self.binding.call(self.call, given)
         except Exception as error:
             raise _failed(f"{self.name} raised {_first_line(error)}{_line(error)}") from error
-        return _checked(self.name, returned)
+        try:
+            return read_values(returned, len(answers))
+        except Unusable as unusable:
+            raise _failed(f"{self.name} {unusable}") from None
 
 
 def find_metric_function(name: str, folders: Sequence[Path]) -> MetricFunction:
@@ -77,9 +88,14 @@ def find_metric_function(name: str, folders: Sequence[Path]) -> MetricFunction:
     if call is None:
         raise _missing(f"{source} has no function {function}", function, there, f"{source}:")
     if not callable(call):
-        raise _failed(f"{name} is no function but {_described(call)}")
-    _require_three_parameters(name, call)
-    return MetricFunction(name=name, call=call)
+        raise _failed(f"{name} is no function but {described(call)}")
+    try:
+        binding = bind(call)
+    except UnknownParameters as unknown:
+        raise attempt_failed(
+            Reason.METRIC_FAILED, f"metric_fn: {name} {unknown}", unknown.remedy
+        ) from None
+    return MetricFunction(name=name, call=call, binding=binding)
 
 
 def _load(name: str, source: str, folders: Sequence[Path]) -> ModuleType:
@@ -136,57 +152,9 @@ def _without_working_folder() -> Iterator[None]:
         sys.path = before
 
 
-def _require_three_parameters(name: str, call: Callable[..., Any]) -> None:
-    try:
-        signature = inspect.signature(call)
-    except (TypeError, ValueError):
-        return  # written in C: the first call will tell
-    try:
-        signature.bind([], [], [])
-    except TypeError:
-        raise _failed(
-            f"{name} takes {signature}, expected three parameters: prompts, answers, references"
-        ) from None
-
-
-def _checked(name: str, returned: Any) -> dict[str, float]:
-    if not isinstance(returned, Mapping) or not returned:
-        found = _described(returned) if not isinstance(returned, Mapping) else "an empty mapping"
-        raise _failed(f"{name} returned {found}, expected a mapping of names to numbers")
-    values: dict[str, float] = {}
-    for key, value in returned.items():
-        if not isinstance(key, str) or not key.removeprefix(PREFIX):
-            raise _failed(f"{name} returned a value named {key!r:.60}, expected a text")
-        bare = key.removeprefix(PREFIX)
-        if bare in OF_TRL:
-            raise _failed(f"{name} returned a value named {key}, which every evaluation has itself")
-        number = _number(value)
-        if number is None:
-            raise _failed(f"{name} returned {_described(value)} for {key}, expected a number")
-        values[PREFIX + bare] = number
-    return values
-
-
-def _number(value: Any) -> float | None:
-    """Also NumPy's and torch's numbers; None for what is no number, or not finite."""
-    if isinstance(value, bool | str | bytes) or not hasattr(value, "__float__"):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _is_function_of(module: ModuleType, value: Any) -> bool:
     is_own = getattr(value, "__module__", None) == module.__name__
     return inspect.isfunction(value) and is_own and not value.__name__.startswith("_")
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, int | float | str) or value is None:
-        return f"{value!r:.60}"
-    return f"a {type(value).__name__}"
 
 
 def _first_line(error: BaseException) -> str:
@@ -199,7 +167,8 @@ def _line(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return ""  # it says so itself
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith("<")][1:]
+    ours = str(Path(__file__).parent)
+    own = [frame for frame in frames if not frame.filename.startswith(("<", ours))]
     if not own:
         return ""
     first = Path(own[0].filename)
@@ -222,6 +191,5 @@ def _failed(message: str) -> AttemptFailed:
     return attempt_failed(
         Reason.METRIC_FAILED,
         f"metric_fn: {message}",
-        "correct the function, and try it where you wrote it: it gets three lists, of prompts, "
-        "answers and references",
+        "correct the function, and try it where you wrote it: it is called once, with lists",
     )

@@ -22,7 +22,8 @@ class Prompt:
     """A prompt that training does not see, and the answer that the data gives."""
 
     content: str | Messages
-    expected: str
+    expected: str | None = None
+    """None where the data only asks."""
 
     @property
     def question(self) -> str:
@@ -30,6 +31,12 @@ class Prompt:
         if isinstance(self.content, str):
             return self.content
         return str(self.content[-1].get("content", ""))
+
+    def answered(self, answer: str) -> str | Messages:
+        """The prompt with this answer behind it: a text, or a conversation."""
+        if isinstance(self.content, str):
+            return self.content + answer
+        return [*self.content, {"role": "assistant", "content": answer}]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +63,7 @@ def held_out(dataset: Mapping[str, Any], split: str, count: int) -> list[Prompt]
 
 
 def prompt_of(row: Mapping[str, Any]) -> Prompt | None:
-    """The prompt and its answer in one row of the shapes that TRL trains on."""
+    """The prompt and its answer, if it has one, in a row of the shapes that TRL trains on."""
     if "image" in row or "images" in row:
         return None
     match row:
@@ -66,6 +73,8 @@ def prompt_of(row: Mapping[str, Any]) -> Prompt | None:
             return Prompt(content=question, expected=answer)
         case {"prompt": [*context], "completion": [{"content": str(answer)}, *_]} if context:
             return Prompt(content=context, expected=answer)
+        case {"messages": [*context, {"role": "user"} as last]}:
+            return Prompt(content=[*context, last])
     return None
 
 

@@ -7,8 +7,15 @@ idle           keys that TRL ignores because of other keys
 learning       how fast, how long and on how much is learnt
 evaluation     what evaluations run, and what they leave out
 running        what a run leaves behind, shows, and spends its time on
+packages       what the stock trainer image lacks
 """
 
-from finetune_spec.config.check.advice import evaluation, idle, learning, running
+from finetune_spec.config.check.advice import evaluation, idle, learning, packages, running
 
-ADVICE = (*idle.ADVICE, *learning.ADVICE, *evaluation.ADVICE, *running.ADVICE)
+ADVICE = (
+    *idle.ADVICE,
+    *learning.ADVICE,
+    *evaluation.ADVICE,
+    *running.ADVICE,
+    *packages.ADVICE,
+)

@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator
 
-from finetune_spec.config.check.rules.precision import ONLY_AS_PACKAGES
 from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.config.problem import Problem, quoted, warning
 
@@ -93,17 +92,6 @@ def advise_on_whole_quantized_weights(config: Reading, context: Context) -> Iter
         )
 
 
-def advise_on_attention_in_packages(config: Reading, context: Context) -> Iterator[Problem]:
-    """The trainer image has none of them: `AttentionNotInstalled` would say so in the pod."""
-    named = config["attn_implementation"]
-    if named in ONLY_AS_PACKAGES and context.gpus_per_node != 0:
-        yield warning(
-            config.name("attn_implementation"),
-            f"{quoted(named)} is a package that the trainer image lacks: the job would fail unless "
-            "spec.image has it; flash_attention_2 needs none",
-        )
-
-
 ADVICE = (
     advise_on_late_checkpoints,
     advise_on_late_evaluation,
@@ -113,5 +101,4 @@ ADVICE = (
     advise_on_worst_checkpoint,
     advise_on_lone_shards,
     advise_on_whole_quantized_weights,
-    advise_on_attention_in_packages,
 )

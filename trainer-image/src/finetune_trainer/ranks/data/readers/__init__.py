@@ -11,7 +11,7 @@ import json
 from importlib import metadata
 from typing import Any
 
-_EDITION = "1"
+_EDITION = "2"
 """Another number whenever the same file is read as another table: `datasets` keeps what it read."""
 
 _MODULES = {"csv": "csv_files", "json": "json_files", "text": "text_files"}

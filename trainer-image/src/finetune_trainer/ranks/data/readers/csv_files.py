@@ -102,7 +102,10 @@ def _values(rows: Any, width: int) -> Iterator[list[str]]:
         if not row:
             continue
         if len(row) > width:
-            raise BrokenData(f"line {rows.line_num} has {len(row)} values for {width} columns")
+            raise BrokenData(
+                f"line {rows.line_num} has {len(row)} values for {width} columns",
+                'put values with the separator in quotes, with "" for each quote in them',
+            )
         yield row + [""] * (width - len(row))
 
 

@@ -51,10 +51,10 @@ class Json(datasets.ArrowBasedBuilder):
                             batch += 1
 
     def _batches(self, lines: io.TextIOWrapper) -> Iterator[list[JsonRow]]:
-        counted = _Counted(lines)
+        counted, field = _Counted(lines), self.config.field
         rows: list[JsonRow] = []
-        for number, row in numbered_rows(counted):
-            found = row if self.config.field is None else self._field_of(row, number)
+        for number, row in numbered_rows(counted, looks_inside=field is None):
+            found = row if field is None else self._field_of(row, number)
             rows.extend(found if isinstance(found, list) else [found])
             # A file that is one list is in memory already: all of it decides about its types.
             if counted.size > self.config.chunksize and not counted.is_over:
@@ -66,7 +66,10 @@ class Json(datasets.ArrowBasedBuilder):
     def _field_of(self, row: JsonRow, number: int) -> Any:
         field = row.get(self.config.field)
         if not isinstance(field, list) or not all(isinstance(each, dict) for each in field):
-            raise BrokenData(f"line {number} has no list of rows in {self.config.field}")
+            raise BrokenData(
+                f"line {number} has no list of rows in {self.config.field}",
+                f"give it a list of objects by the name {self.config.field}",
+            )
         return field
 
 

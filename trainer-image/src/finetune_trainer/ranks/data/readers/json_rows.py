@@ -9,10 +9,12 @@ tool's call are.
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
+from finetune_trainer.ranks.data.readers.json_layout import rows_in
 from finetune_trainer.ranks.data.readers.tables import BrokenData
 
 JsonRow = dict[str, Any]
@@ -30,6 +32,7 @@ def _constant(word: str) -> Spelled | None:
 
 
 _DECODER = json.JSONDecoder(parse_float=Spelled, parse_int=Spelled, parse_constant=_constant)
+_AN_OBJECT = 'write each row as an object, such as {"text": "..."}'
 _SPACE = re.compile(r"\s*")
 
 
@@ -47,11 +50,17 @@ def _of_any_depth() -> Iterator[None]:
     try:
         yield
     except RecursionError:
-        raise BrokenData("its lists and objects are nested too deep") from None
+        raise BrokenData(
+            "its lists and objects are nested too deep",
+            "leave out the column that is nested, or write it as text",
+        ) from None
 
 
-def numbered_rows(lines: Iterable[str]) -> Iterator[tuple[int, JsonRow]]:
-    """The rows of JSON lines, of a list, or of objects one after the other, with their places.
+def numbered_rows(
+    lines: Iterable[str], *, looks_inside: bool = True
+) -> Iterator[tuple[int, JsonRow]]:
+    """The rows of JSON lines, of a list, of objects one after the other, or of an object that has
+    them, with their places. Who says where in an object they are doesn't want it looked for.
 
     Raises:
         ValueError: there is something else.
@@ -64,10 +73,15 @@ def numbered_rows(lines: Iterable[str]) -> Iterator[tuple[int, JsonRow]]:
     row = None if first.lstrip().startswith("[") else _object_of(first)
     if row is None:
         whole = first + "".join(line for _, line in numbered)
-        yield from enumerate(_rows_of(whole), start=1)
+        yield from enumerate(_rows_of(whole, looks_inside=looks_inside), start=1)
+        return
+    second = next(numbered, None)
+    if second is None:
+        for found in rows_in(row) if looks_inside else [row]:
+            yield number, _row(found, f"line {number}")
         return
     yield number, row
-    for number, line in numbered:
+    for number, line in chain([second], numbered):
         yield number, _row(loads(line), f"line {number}")
 
 
@@ -80,14 +94,14 @@ def _object_of(line: str) -> JsonRow | None:
     return _row(found, "line 1")
 
 
-def _rows_of(text: str) -> Iterator[JsonRow]:
+def _rows_of(text: str, *, looks_inside: bool) -> Iterator[JsonRow]:
     place, rows = _after_space(text, 0), 0
     while place < len(text):
         with _of_any_depth():
             found, end = _DECODER.raw_decode(text, place)
         place = _after_space(text, end)
         is_alone = place == len(text) and not rows
-        for row in _list_of(found, is_alone=is_alone):
+        for row in _list_of(found, is_alone=is_alone, looks_inside=looks_inside):
             rows += 1
             yield _row(row, f"row {rows}")
 
@@ -97,27 +111,17 @@ def _after_space(text: str, place: int) -> int:
     return place if found is None else found.end()
 
 
-def _list_of(found: Any, *, is_alone: bool) -> Sequence[Any]:
+def _list_of(found: Any, *, is_alone: bool, looks_inside: bool) -> Sequence[Any]:
     if isinstance(found, list) and is_alone:
         return [{"text": each} if isinstance(each, str) else each for each in found]
-    if is_alone and isinstance(found, dict) and _is_of_columns(found):
-        return [
-            dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)
-        ]
+    if is_alone and looks_inside and isinstance(found, dict):
+        return rows_in(found)
     return [found]
-
-
-def _is_of_columns(found: Mapping[str, Any]) -> bool:
-    """Whether an object has its columns as lists, as `to_json` of pandas can write them."""
-    values = list(found.values())
-    if len(values) < 2 or not all(isinstance(value, list) for value in values):
-        return False
-    return len({len(value) for value in values}) == 1 and "messages" not in found
 
 
 def _row(value: Any, place: str) -> JsonRow:
     if not isinstance(value, dict):
-        raise BrokenData(f"{place} is no object")
+        raise BrokenData(f"{place} is no object", _AN_OBJECT)
     return value
 
 

@@ -114,7 +114,8 @@ def _array(values: Sequence[Any], feature: Any, name: str) -> pa.Array:
         raise BrokenData(f"{name} has not the same type in all rows ({error})", _ALIKE) from error
     except UnicodeEncodeError as error:
         raise BrokenData(
-            f"{name} has half of a character: a surrogate without its other half"
+            f"{name} has half of a character: a surrogate without its other half",
+            "write the whole character, or take it out",
         ) from error
 
 

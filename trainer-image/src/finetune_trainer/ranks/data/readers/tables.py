@@ -8,7 +8,7 @@ from contextlib import contextmanager
 class BrokenData(ValueError):
     """A file, or a row of one, that is not what its name says."""
 
-    def __init__(self, message: str, remedy: str = "correct the file") -> None:
+    def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
         self.remedy = remedy
 
@@ -39,8 +39,8 @@ def column_names(header: Sequence[str]) -> list[str]:
         BrokenData: there is none, or one name is there twice.
     """
     if not any(header):
-        raise BrokenData("there is no header")
+        raise BrokenData("there is no header", "write the names of the columns into the first line")
     names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise BrokenData(f"the header names {twice} twice")
+        raise BrokenData(f"the header names {twice} twice", "give each column a name of its own")
     return names

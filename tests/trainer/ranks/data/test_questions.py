@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Held-out rows without an answer: asked in the shape that the config gives to all others."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from datasets import Dataset
+
+from finetune_trainer.ranks.arguments.data import DataArguments
+from finetune_trainer.ranks.data.questions import only_asks, questions_in
+from finetune_trainer.ranks.data.shaping import Shaping
+
+Rows = Sequence[Mapping[str, Any]]
+TURNS = [{"role": "user", "content": "Where is boat 1?"}]
+
+
+def asked(rows: Rows, count: int = 3, **data: Any) -> list[Any]:
+    shaping = Shaping(data=DataArguments(**data), text_field="text")
+    return list(questions_in(Dataset.from_list(list(rows)), shaping, count))
+
+
+@pytest.mark.parametrize(
+    ("rows", "data", "questions"),
+    [
+        pytest.param([{"prompt": "a"}, {"prompt": "b"}], {}, ["a", "b"], id="texts"),
+        pytest.param([{"prompt": TURNS}], {}, [TURNS], id="turns"),
+        pytest.param(
+            [{"prompt": "a", "completion": "x"}, {"prompt": "b", "completion": None}],
+            {},
+            ["b"],
+            id="some without an answer",
+        ),
+        pytest.param(
+            [{"prompt": "a", "completion": " "}], {}, ["a"], id="an answer that says nothing"
+        ),
+        pytest.param(
+            [{"question": "a"}],
+            {"dataset_columns": {"prompt": "question", "completion": "answer"}},
+            ["a"],
+            id="columns that are called otherwise",
+        ),
+        pytest.param(
+            [{"question": "a"}],
+            {"prompt_template": "Q: {question}", "completion_template": "{answer}"},
+            ["Q: a"],
+            id="by templates",
+        ),
+        pytest.param(
+            [{"instruction": "Add.", "input": "1 2", "output": ""}],
+            {"dataset_format": "alpaca"},
+            [[{"role": "user", "content": "Add.\n\n1 2"}]],
+            id="alpaca",
+        ),
+        pytest.param(
+            [{"question": "a", "system": "Be short."}],
+            {"dataset_format": "question_answer"},
+            [[{"role": "system", "content": "Be short."}, {"role": "user", "content": "a"}]],
+            id="questions with a system message",
+        ),
+        pytest.param([{"text": "a"}], {}, [], id="texts to learn ask nothing"),
+        pytest.param([{"prompt": ""}, {"prompt": "b"}], {}, ["b"], id="an empty question"),
+    ],
+)
+def test_what_is_asked_without_an_answer(rows: Rows, data: Any, questions: list[Any]) -> None:
+    assert asked(rows, **data) == questions
+
+
+def test_only_as_many_as_are_wanted_are_looked_at() -> None:
+    rows = [{"prompt": str(n)} for n in range(9)]
+
+    assert asked(rows, count=2) == ["0", "1"]
+    assert asked(rows, count=0) == []
+
+
+def test_a_split_with_a_column_for_answers_does_not_only_ask() -> None:
+    shaping = Shaping(data=DataArguments(), text_field="text")
+
+    assert only_asks(Dataset.from_list([{"prompt": "a"}]), shaping)
+    assert not only_asks(Dataset.from_list([{"prompt": "a", "completion": None}]), shaping)

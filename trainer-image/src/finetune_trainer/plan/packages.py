@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether this image has the packages that a config or its model needs. Only looked for here.
+
+Trackers and flash attention have checks of their own, by the same table.
+"""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune_contract.reasons import Reason
+from finetune_spec.config import SftConfig
+from finetune_spec.packages import (
+    ATTENTION,
+    BY_KEY,
+    BY_TOKENIZER,
+    OPTIMIZER,
+    PACKAGES,
+    Need,
+    need_of,
+    needs_of_storage,
+)
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
+
+MODEL = "model_name_or_path"
+TOKENIZER = "tokenizer.json"
+
+
+def is_importable(module: str) -> bool:
+    """Whether Python would find it; nothing but its parents is imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def require_packages(config: SftConfig, has: Callable[[str], bool] = is_importable) -> None:
+    """
+    Raises:
+        AttemptFailed: a value of the config needs a package that is not in this image.
+    """
+    for key, value in ((OPTIMIZER, config[OPTIMIZER]), (ATTENTION, config.attention)):
+        # Those of flash attention have a check and a reason of their own.
+        need = None if str(value) in BY_KEY[ATTENTION] else need_of(key, value)
+        if need is not None and not _is_met(need, has):
+            name = config.name(key)
+            raise _missing(f'{name}: found "{value}", which needs the package {need.package}', need)
+
+
+def require_model_packages(
+    model: Mapping[str, Any] | None,
+    folder: Path | None,
+    has: Callable[[str], bool] = is_importable,
+) -> None:
+    """What the model's files need, as soon as they are here.
+
+    Raises:
+        AttemptFailed: its weights or its tokenizer need a package that is not in this image.
+    """
+    for method, need in needs_of_storage(model or {}):
+        if not _is_met(need, has):
+            words = f"{MODEL}: its weights are stored as {method}, which needs the package "
+            raise _missing(f"{words}{need.package}", need)
+    if folder is None or not folder.is_dir() or (folder / TOKENIZER).exists():
+        return
+    for file, need in BY_TOKENIZER.items():
+        if (folder / file).exists() and not _is_met(need, has):
+            words = f"{MODEL}: its tokenizer is {file} alone, which needs the package "
+            raise _missing(f"{words}{need.package}", need)
+
+
+def _is_met(need: Need, has: Callable[[str], bool]) -> bool:
+    return any(has(PACKAGES[name].module) for name in need.packages)
+
+
+def _missing(message: str, need: Need) -> AttemptFailed:
+    return attempt_failed(
+        Reason.PACKAGE_NOT_INSTALLED,
+        f"{message}, and this trainer image lacks it",
+        f"{need.instead}; or set spec.image to an image that has {need.package} beside",
+    )

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Held-out rows that only ask: the model answers them, and nothing is there to compute a loss of.
+
+trlX's `eval_prompts` are such rows. TRL can't read them, so they are taken out before it does.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeAlias
+
+from datasets import Dataset
+
+from finetune_spec.config.parse.data_formats import columns_of_template
+from finetune_trainer.ranks.data.shapes import ASSISTANT
+from finetune_trainer.ranks.data.shaping import WHY, Rows, Shaping, declared
+
+Question: TypeAlias = str | list[Any]
+"""A text, or the turns of a conversation."""
+
+NO_ROWS = Dataset.from_dict({"input_ids": [], "labels": []})
+"""Of a split in which every row only asks, this is left for the loss."""
+
+_ANSWERS = {"alpaca": "output", "question_answer": "answer", None: "completion"}
+"""The column with the answer, by `dataset_format`; other formats have both in one column."""
+
+_PLACEHOLDER = "."
+
+
+def questions_in(data: Any, shaping: Shaping, count: int) -> tuple[Question, ...]:
+    """What is asked without an answer in the first rows, as many as `count`."""
+    first: Mapping[str, Any] = next(iter(data), {})
+    answers = answer_columns(shaping)
+    if not first or not answers:
+        return ()
+    rows = _rows(shaping, {**first, **dict.fromkeys(answers)})
+    if rows is None:
+        return ()
+    return tuple(_asked(islice(data, count), rows, answers))
+
+
+def only_asks(data: Any, shaping: Shaping) -> bool:
+    """Whether no row of a split can have an answer."""
+    names: Iterable[str] = data.column_names or next(iter(data), {})
+    return not set(answer_columns(shaping)) & set(names)
+
+
+def answer_columns(shaping: Shaping) -> tuple[str, ...]:
+    """The columns of the data that only an answer has."""
+    given, mapping = shaping.data, shaping.columns
+    if given.prompt_template and given.completion_template:
+        asked = columns_of_template(given.prompt_template)
+        named = columns_of_template(given.completion_template)
+        targets = tuple(name for name in named if name not in asked)
+    else:
+        column = _ANSWERS.get(given.dataset_format)
+        targets = () if column is None else (column,)
+    return tuple(mapping.get(name, name) for name in targets)
+
+
+def _rows(shaping: Shaping, first: Mapping[str, Any]) -> Rows | None:
+    """What becomes of such rows; None where they don't ask."""
+    if shaping.is_declared:
+        return declared(shaping, first)
+    if first.get("prompt") is None:
+        return None
+    return Rows(taken={name: name for name in first}, text_field=shaping.text_field)
+
+
+def _asked(
+    data: Iterator[Mapping[str, Any]], rows: Rows, answers: tuple[str, ...]
+) -> Iterator[Question]:
+    for row in data:
+        if any(_says_something(row.get(name)) for name in answers):
+            continue
+        shaped = rows({**row, **dict.fromkeys(answers, _PLACEHOLDER)})
+        if shaped[WHY] is not None:
+            continue
+        turns = shaped.get("messages")
+        if isinstance(turns, list) and turns and turns[-1].get("role") == ASSISTANT:
+            yield turns[:-1]
+        elif isinstance(prompt := shaped.get("prompt"), str | list) and prompt:
+            yield prompt
+
+
+def _says_something(value: Any) -> bool:
+    return bool(value.strip() if isinstance(value, str) else value)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user's metric function is given, by the names of its parameters.
+
+Functions are written for many trainers, and each of these has an order of its own: trlX calls
+`metric_fn(samples, prompts, outputs)`, MLflow `eval_fn(predictions, targets)`. Names say what is
+meant; an order doesn't. Pure: a signature and lists in, arguments out.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter
+from typing import Any
+
+PROMPTS, OUTPUTS, REFERENCES, SAMPLES = "prompts", "outputs", "references", "samples"
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    PROMPTS: ("prompts", "questions", "inputs", "queries"),
+    OUTPUTS: ("outputs", "answers", "predictions", "responses", "completions", "generations"),
+    REFERENCES: ("references", "labels", "targets", "expected", "ground_truths"),
+    SAMPLES: ("samples",),
+}
+"""What there is to give -> the names that a parameter for it may have."""
+
+_MEANINGS: Mapping[str, str] = {
+    PROMPTS: "the prompts",
+    OUTPUTS: "the model's answers",
+    REFERENCES: "the answers of the data",
+    SAMPLES: "each prompt with the model's answer behind it",
+}
+
+_MEANING_OF: Mapping[str, str] = {name: given for given, names in NAMES.items() for name in names}
+
+
+class UnknownParameters(Exception):
+    """A function that can't be called by name; the message goes on from the function's name."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """Which of a function's parameters get what."""
+
+    positional: tuple[str, ...]
+    """What is given without a name, in this order: parameters before a `/`."""
+    named: Mapping[str, str]
+    """Parameter -> what it is given."""
+    takes_the_rest: bool
+    """Whether there is a `**` parameter, as trlX's functions have for what is added later."""
+
+    needs_references: bool
+    """Whether the function can't do without the answers of the data."""
+
+    def call(self, function: Callable[..., Any], given: Mapping[str, Sequence[Any]]) -> Any:
+        """The function's own answer, of lists of its own."""
+        first = [list(given[name]) for name in self.positional]
+        named = {parameter: list(given[name]) for parameter, name in self.named.items()}
+        if self.takes_the_rest:
+            taken = {*self.positional, *self.named.values()}
+            named |= {name: list(lists) for name, lists in given.items() if name not in taken}
+        return function(*first, **named)
+
+
+def bind(function: Callable[..., Any]) -> Binding:
+    """What each parameter of this function is given.
+
+    Raises:
+        UnknownParameters: it needs one that means nothing here, two of one meaning, or takes none.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        raise UnknownParameters(
+            "does not tell the names of its parameters",
+            f"call it in a function of yours: {_names()}",
+        ) from None
+    unknown = [each.name for each in parameters if _is_unknown(each)]
+    if unknown:
+        raise UnknownParameters(
+            f"has the parameter{'s' * (len(unknown) > 1)} {', '.join(unknown)}, and a metric "
+            f"function is given lists by the names {_all_names()}",
+            _nearest(unknown) or _names(),
+        )
+    known = [each for each in parameters if each.name in _MEANING_OF and not _is_variadic(each)]
+    takes_the_rest = any(each.kind is Parameter.VAR_KEYWORD for each in parameters)
+    if not known and not takes_the_rest:
+        raise UnknownParameters("takes nothing that it could judge", _names())
+    _require_distinct([each.name for each in known])
+    is_positional = [each.kind is Parameter.POSITIONAL_ONLY for each in known]
+    return Binding(
+        positional=tuple(
+            _MEANING_OF[each.name]
+            for each, is_first in zip(known, is_positional, strict=True)
+            if is_first
+        ),
+        named={
+            each.name: _MEANING_OF[each.name]
+            for each, is_first in zip(known, is_positional, strict=True)
+            if not is_first
+        },
+        takes_the_rest=takes_the_rest,
+        needs_references=any(
+            _MEANING_OF[each.name] == REFERENCES and each.default is Parameter.empty
+            for each in known
+        ),
+    )
+
+
+def _is_variadic(parameter: Parameter) -> bool:
+    return parameter.kind in (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL)
+
+
+def _is_unknown(parameter: Parameter) -> bool:
+    """Whether it must be given and nobody knows what. `*args` would silently get nothing."""
+    if parameter.kind is Parameter.VAR_POSITIONAL:
+        return True
+    is_needed = parameter.default is Parameter.empty and not _is_variadic(parameter)
+    return is_needed and parameter.name not in _MEANING_OF
+
+
+def _require_distinct(names: Sequence[str]) -> None:
+    for meaning, spellings in NAMES.items():
+        twice = [name for name in names if name in spellings]
+        if len(twice) > 1:
+            raise UnknownParameters(
+                f"has the parameters {' and '.join(twice)}, which are both {_MEANINGS[meaning]}",
+                f"name the one that is not: {_names()}",
+            )
+
+
+def _nearest(unknown: Sequence[str]) -> str:
+    """The names that were meant, where all of them are nearly right."""
+    found = [difflib.get_close_matches(name, _MEANING_OF, n=1, cutoff=0.75) for name in unknown]
+    if not all(found):
+        return ""
+    renamed = ", ".join(
+        f"{name} to {near[0]} ({_MEANINGS[_MEANING_OF[near[0]]]}, a list)"
+        for name, near in zip(unknown, found, strict=True)
+    )
+    return f"rename {renamed}: it is called once, with all of them"
+
+
+def _names() -> str:
+    told = [f"{name} for {meaning}" for name, meaning in _MEANINGS.items()]
+    return f"name its parameters {', '.join(told[:-1])}, or {told[-1]}"
+
+
+def _all_names() -> str:
+    return ", ".join(name for names in NAMES.values() for name in names)
