@@ -80,8 +80,10 @@ def _describe(name: str, model_type: str, *, is_both: bool) -> tuple[str, str] |
     if name.endswith(_CLASSIFIERS):
         return (
             "a classifier, which writes no text",
-            "name the language model that it was made from, whose architectures in config.json "
-            "end in ForCausalLM",
+            (
+                "name the language model that it was made from, whose architectures in config.json "
+                "end in ForCausalLM"
+            ),
         )
     if is_both or model_type in SEQUENCE_TO_SEQUENCE:
         return "an encoder with a decoder (sequence to sequence), which SFT can't train", _DECODER
@@ -90,7 +92,9 @@ def _describe(name: str, model_type: str, *, is_both: bool) -> tuple[str, str] |
     if name.endswith("Model") and "Head" not in name:
         return (
             "a decoder without its output head",
-            "name the whole language model, whose architectures in config.json end in "
-            "ForCausalLM; it may be the model that this one was taken from",
+            (
+                "name the whole language model, whose architectures in config.json end in "
+                "ForCausalLM; it may be the model that this one was taken from"
+            ),
         )
     return None
