@@ -245,10 +245,10 @@ def test_weights_stored_in_few_bits(
             id="single layers",
         ),
         pytest.param(
-            {**LORA, "lora_target_modules": r".*\.(q|v)_proj"}, LLAMA, [], id="an expression"
+            {**LORA, "lora_target_modules": r".*\.(q|v)_proj"}, LLAMA, "", id="an expression"
         ),
         pytest.param(
-            {**LORA, "lora_target_modules": ["embed_tokens", "q_proj"]}, LLAMA, [], id="embeddings"
+            {**LORA, "lora_target_modules": ["embed_tokens", "q_proj"]}, LLAMA, "", id="embeddings"
         ),
         pytest.param(
             {**LORA, "lora_target_modules": ["in_proj", "x_proj"]},
