@@ -14,6 +14,7 @@ from typing import Any
 from finetune_contract.reasons import Reason
 from finetune_spec.base_model import tensors
 from finetune_spec.base_model.damage import Damage, listed
+from finetune_spec.base_model.kinds import is_of_another_kind
 from finetune_spec.config.problem import quoted
 
 CONFIG = "config.json"
@@ -147,7 +148,10 @@ def when_broken(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
 
 
 def when_tensors(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
-    return tensors.find_damage(files.shapes, config) if files.shapes else None
+    # A classifier lacks a head for good reason: what it is is told instead.
+    if not files.shapes or is_of_another_kind(config):
+        return None
+    return tensors.find_damage(files.shapes, config)
 
 
 RULES: tuple[Rule, ...] = (

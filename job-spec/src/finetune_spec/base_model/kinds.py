@@ -48,16 +48,17 @@ _DECODER = "name a decoder: a model whose architectures in config.json end in Fo
 
 def check_kind(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]:
     """The model's class is known by its name; one that brings its own code is left to it."""
-    name, model_type = architecture_of(model), type_of(model)
-    own_code = model.get("auto_map")
-    if isinstance(own_code, Mapping) and any(each in own_code for each in _REMOTE_CLASSES):
-        return
-    if found := _describe(name, model_type, is_both=model.get("is_encoder_decoder") is True):
+    if found := _describe(model):
         what, remedy = found
-        shown = name or f"model_type {model_type}"
+        shown = architecture_of(model) or f"model_type {type_of(model)}"
         yield Problem(
             path=config.name(MODEL), message=f"the model is {what} ({shown:.{_SHOWN}}): {remedy}"
         )
+
+
+def is_of_another_kind(model: Mapping[str, Any]) -> bool:
+    """Whether it is no decoder that writes text."""
+    return _describe(model) is not None
 
 
 def architecture_of(model: Mapping[str, Any]) -> str:
@@ -73,8 +74,12 @@ def type_of(model: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _describe(name: str, model_type: str, *, is_both: bool) -> tuple[str, str] | None:
+def _describe(model: Mapping[str, Any]) -> tuple[str, str] | None:
     """What it is instead of a decoder that writes, and what to name; None for such a decoder."""
+    name, model_type = architecture_of(model), type_of(model)
+    own_code = model.get("auto_map")
+    if isinstance(own_code, Mapping) and any(each in own_code for each in _REMOTE_CLASSES):
+        return None
     if name.endswith(_WRITERS):
         return None
     if name.endswith(_CLASSIFIERS):
@@ -85,7 +90,7 @@ def _describe(name: str, model_type: str, *, is_both: bool) -> tuple[str, str] |
                 "end in ForCausalLM"
             ),
         )
-    if is_both or model_type in SEQUENCE_TO_SEQUENCE:
+    if model.get("is_encoder_decoder") is True or model_type in SEQUENCE_TO_SEQUENCE:
         return "an encoder with a decoder (sequence to sequence), which SFT can't train", _DECODER
     if model_type in ENCODERS or name.endswith(("ForMaskedLM", "EncoderModel")):
         return "an encoder, which writes no text", _DECODER
