@@ -60,7 +60,7 @@ def of(model_type: str, *architectures: str, **more: Any) -> Callable[[Path], ob
         pytest.param(
             of("tomorrow", "TomorrowForCausalLM"),
             {"use_peft": True},
-            'has no default targets for models of type "tomorrow": set lora_target_modules: all-linear',
+            'no default targets for models of type "tomorrow": set lora_target_modules: all-linear',
             id="no default targets",
         ),
         pytest.param(
