@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.outcome import Category, Outcome
-from finetune_trainer.attempt import supervisor
+from finetune_trainer.attempt import base_model, supervisor
 from support.model_folders import LLAMA, POINTER, a_model
 from trainer.runs import a_run
 
@@ -19,8 +19,7 @@ def ending(tmp_path: Path, model: str, **config: object) -> Outcome:
     run = a_run(
         output=(tmp_path / "out").as_uri(),
         model_name_or_path=model,
-        dataset_name=str(data),
-        **config,
+        **{"dataset_name": str(data), **config},
     )
     (tmp_path / "run.json").write_text(run.to_json())
     supervisor.main(
@@ -50,7 +49,7 @@ def ending(tmp_path: Path, model: str, **config: object) -> Outcome:
         pytest.param(
             lambda folder: (folder / "adapter_config.json").write_text("{}"),
             "ModelNotFound",
-            "it holds an adapter (adapter_config.json), which is no model by itself",
+            "the folder holds an adapter (adapter_config.json), which is no model by itself",
             id="an adapter",
         ),
     ],
@@ -69,6 +68,32 @@ def test_it_is_the_users_turn_and_the_way_out_is_told(
     assert failure.remedy
     assert failure.phase == "Fetching"
     assert not [*(tmp_path / "work").rglob("config.yaml")]
+
+
+def test_a_tokenizer_that_this_image_cannot_read_is_told_with_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_model, "find_spec", lambda name: None)
+    model = a_model(tmp_path / "model")
+    (model / "tokenizer.json").rename(model / "tokenizer.model")
+
+    failure = ending(tmp_path, str(model)).failure
+
+    assert failure is not None
+    assert failure.category is Category.USER
+    assert "is in SentencePiece's format alone (tokenizer.model)" in failure.message
+    assert "tokenizer.json" in failure.remedy
+
+
+def test_data_that_are_a_pointer_are_told_as_one(tmp_path: Path) -> None:
+    model = a_model(tmp_path / "model")
+    (tmp_path / "rows.jsonl").write_text(POINTER)
+
+    failure = ending(tmp_path, str(model), dataset_name=str(tmp_path / "rows.jsonl")).failure
+
+    assert failure is not None
+    assert failure.reason == "InvalidDataset"
+    assert "rows.jsonl is a Git LFS pointer and not the data" in failure.message
 
 
 def test_a_model_in_a_store_is_looked_at_before_it_is_downloaded(

@@ -129,33 +129,34 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         ),
         pytest.param(
             only_an_adapter,
-            'ModelNotFound: it holds an adapter of "meta-llama/Llama-3.1-8B" (adapter_config.json)',
+            'ModelNotFound: the folder holds an adapter of "meta-llama/Llama-3.1-8B" (adapter_config',
             "name the base model to train a new adapter; to go on from this one, publish it with "
             "merge_adapter: true, or merge it with PEFT, and name the merged model",
             id="what an earlier job has published",
         ),
         pytest.param(
             an_adapter,
-            'ModelNotFound: it holds an adapter of "meta-llama/Llama-3.1-8B"',
+            'ModelNotFound: the folder holds an adapter of "meta-llama/Llama-3.1-8B"',
             "merge_adapter: true",
             id="an adapter beside a whole model",
         ),
         pytest.param(
             lambda folder: (folder / "adapter_config.json").write_text("{"),
-            "ModelNotFound: it holds an adapter (adapter_config.json)",
+            "ModelNotFound: the folder holds an adapter (adapter_config.json)",
             "name the base model",
             id="an adapter that does not say of what",
         ),
         pytest.param(
             only("tiny-Q4_K_M.gguf"),
-            "ModelNotFound: its weights (tiny-Q4_K_M.gguf) are in GGUF, which is for inference, "
+            "ModelNotFound: the model's weights (tiny-Q4_K_M.gguf) are in GGUF, which is for "
+            "inference, "
             "and can't be trained",
             "name the model that they were made from, as transformers saves it",
             id="for llama.cpp",
         ),
         pytest.param(
             only("tf_model.h5"),
-            "ModelNotFound: its weights (tf_model.h5) are in TensorFlow's",
+            "ModelNotFound: the model's weights (tf_model.h5) are in TensorFlow's",
             "as transformers saves it",
             id="TensorFlow",
         ),
@@ -189,7 +190,8 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
                 shards(folder, there=2, of=2),
                 (folder / "model.safetensors.index.json").unlink(),
             ),
-            "ModelDamaged: it has 2 weights files such as model-00001-of-00002.safetensors, and "
+            "ModelDamaged: the model has 2 weights files such as model-00001-of-00002.safetensors, "
+            "and "
             "the index model.safetensors.index.json is missing",
             "upload the whole folder, with the index",
             id="*.safetensors were copied, and the index wasn't",
@@ -214,7 +216,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         ),
         pytest.param(
             renamed(lambda name: f"_orig_mod.{name}"),
-            "ModelDamaged: the names of 21 of its tensors have _orig_mod in them, such as "
+            "ModelDamaged: the names of 21 of the model's tensors have _orig_mod in them, such as "
             "_orig_mod.lm_head.weight: it was saved wrapped in torch.compile, and these tensors "
             "would be left out and drawn at random",
             "save model._orig_mod instead, and upload the folder again",
@@ -222,45 +224,49 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         ),
         pytest.param(
             renamed(lambda name: name.replace("self_attn", "_checkpoint_wrapped_module.self_attn")),
-            "ModelDamaged: the names of 8 of its tensors have _checkpoint_wrapped_module in them",
+            "ModelDamaged: the names of 8 of the model's tensors have _checkpoint_wrapped_module "
+            "in them",
             "save the model inside",
             id="saved with activation checkpointing around its layers",
         ),
         pytest.param(
             renamed(lambda name: f"module.{name}"),
-            "ModelDamaged: the names of 21 of its tensors have module in them",
+            "ModelDamaged: the names of 21 of the model's tensors have module in them",
             "save model.module instead",
             id="saved in DataParallel",
         ),
         pytest.param(
             renamed(lambda name: f"base_model.model.{name}".replace("q_proj", "q_proj.base_layer")),
-            "ModelDamaged: the names of 2 of its tensors have base_layer in them",
+            "ModelDamaged: the names of 2 of the model's tensors have base_layer in them",
             "save what merge_and_unload() returns",
             id="saved with an adapter in it",
         ),
         pytest.param(
             without("lm_head"),
-            "ModelDamaged: its files lack 1 tensor (lm_head.weight), which would be drawn at",
+            "ModelDamaged: the model's files lack 1 tensor (lm_head.weight): they would be drawn "
+            "at",
             "upload the whole model as save_pretrained writes it: all layers, and the head",
             id="without the head",
         ),
         pytest.param(
             without("layers.1."),
-            "ModelDamaged: its files lack 7 tensors (model.layers.1.self_attn.q_proj.weight, "
+            "ModelDamaged: the model's files lack 7 tensors "
+            "(model.layers.1.self_attn.q_proj.weight, "
             "model.layers.1.self_attn.k_proj.weight, model.layers.1.self_attn.v_proj.weight and 4 "
-            "more), which would be drawn at random",
+            "more): they would be drawn at random",
             "all layers",
             id="without a layer",
         ),
         pytest.param(
             without("embed_tokens"),
-            "ModelDamaged: its files lack 1 tensor (the embedding)",
+            "ModelDamaged: the model's files lack 1 tensor (the embedding)",
             "upload the whole model",
             id="without the embedding",
         ),
         pytest.param(
             a_shape("model.embed_tokens.weight", 102, 16),
-            "ModelDamaged: its embedding has 102 rows, and vocab_size in config.json is 100",
+            "ModelDamaged: the model's embedding has 102 rows, and vocab_size in config.json is "
+            "100",
             "save the model again after resize_token_embeddings",
             id="the embedding of another config.json",
         ),
@@ -374,3 +380,27 @@ def test_a_header_of_anything_is_a_damaged_file(tmp_path: Path, header: bytes) -
     (a_model(tmp_path) / "model.safetensors").write_bytes(content)
 
     assert told(tmp_path).startswith("ModelDamaged: model.safetensors is no safetensors file")
+
+
+@pytest.mark.parametrize(
+    ("names", "is_needed"),
+    [
+        (["tokenizer.model"], True),
+        (["tokenizer.model", "tokenizer.json"], False),
+        (["tokenizer.model", "tekken.json"], False),
+        (["tokenizer.json"], False),
+        (["vocab.json", "merges.txt"], False),
+    ],
+    ids=["Llama 2 as Meta gives it", "both", "Mistral", "as transformers saves it", "GPT-2"],
+)
+def test_which_tokenizers_need_sentencepiece(
+    tmp_path: Path, names: list[str], *, is_needed: bool
+) -> None:
+    (a_model(tmp_path) / "tokenizer.json").unlink()
+    for name in names:
+        (tmp_path / name).write_text("{}")
+
+    files = look_at_model(str(tmp_path), "main", {}).files
+
+    assert files is not None
+    assert files.needs_sentencepiece is is_needed

@@ -5,13 +5,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import torch
 from peft.utils import transformers_weight_conversion as conversion
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from transformers.models.auto import modeling_auto
 
-from finetune_spec.base_model import experts, kinds
+from finetune_spec.base_model import experts, kinds, tensors
 from finetune_spec.config import read_config
+from finetune_spec.memory import parse_model
 from finetune_spec.memory.adapter import DEFAULT_EXPRESSIONS, DEFAULT_TARGETS
+from finetune_spec.memory.families import FAMILIES
 
 pytestmark = pytest.mark.slow
 
@@ -88,3 +92,23 @@ def test_the_mixtures_whose_targets_peft_converts_are_pefts() -> None:
         for model_type, pattern in conversion._MODEL_TO_CONVERSION_PATTERN.items()
         if pattern in conversion._MOE_FUSED_TARGETS
     }
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_tensors_of_every_known_family_are_expected_by_name(family: str) -> None:
+    """What a family's model holds is whole, and without a matrix or the embedding it isn't."""
+    config = CONFIG_MAPPING[family]()
+    config.num_hidden_layers = 2
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    tied: set[str] = set() if config.tie_word_embeddings is False else {"lm_head.weight"}
+    state = model.state_dict()
+    shapes = {name: tuple(it.shape) for name, it in state.items() if name not in tied}
+    said = config.to_dict()
+    name = parse_model(said).layer_of(1, parse_model(said).linears[0])
+
+    assert tensors.find_damage(shapes, said) is None
+    del shapes[f"{name}.weight"]
+    damage = tensors.find_damage(shapes, said)
+    assert damage is not None
+    assert damage.message.startswith(f"the model's files lack 1 tensor ({name}.weight)")

@@ -27,7 +27,7 @@ def check_model(
     files = seen.files
     if files is not None and (damage := find_damage(files, seen.config)) is not None:
         path = f"{CONFIG_PATH}.{config.name(_KEY)}"
-        raise attempt_failed(damage.reason, f"{path}: {name}: {damage.message}", damage.remedy)
+        raise attempt_failed(damage.reason, f"{path}: {damage.message} ({name})", damage.remedy)
     context = replace(context, model=seen.config)
     found = (*_mistakes(check_config(config, context)), *_of_model(config, context, seen))
     problems = tuple(replace(it, path=f"{CONFIG_PATH}.{it.path}") for it in found)

@@ -15,7 +15,7 @@ class Damage:
 
     reason: Reason
     message: str
-    """What was found, without the model's name."""
+    """What was found; the model's name is told behind it."""
     remedy: str
 
 

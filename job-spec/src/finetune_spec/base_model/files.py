@@ -26,6 +26,8 @@ PICKLED_INDEX = "pytorch_model.bin.index.json"
 TOKENIZER = "tokenizer.json"
 SENTENCEPIECE = "tokenizer.model"
 
+_VOCABULARIES = (TOKENIZER, "vocab.json", "vocab.txt", "tekken.json")
+
 LOADED = (SAFETENSORS, INDEX, PICKLED, PICKLED_INDEX)
 """One of these is in every folder that transformers loads weights from."""
 
@@ -64,6 +66,11 @@ class ModelFiles:
     """What the tokenizer has besides its vocabulary, each with its id."""
 
     @property
+    def needs_sentencepiece(self) -> bool:
+        """Whether its tokenizer is in SentencePiece's own format alone."""
+        return SENTENCEPIECE in self.names and not any(it in self.names for it in _VOCABULARIES)
+
+    @property
     def modules(self) -> tuple[str, ...]:
         """The names of its matrices."""
         return tensors.modules_in(self.shapes)
@@ -98,7 +105,8 @@ def when_adapter(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
     base = f" of {quoted(files.adapter_base)}" if files.adapter_base else ""
     return Damage(
         reason=Reason.MODEL_NOT_FOUND,
-        message=f"it holds an adapter{base} ({ADAPTER_CONFIG}), which is no model by itself",
+        message=f"the folder holds an adapter{base} ({ADAPTER_CONFIG}), which is no model by "
+        "itself",
         remedy="name the base model to train a new adapter; to go on from this one, publish it "
         "with merge_adapter: true, or merge it with PEFT, and name the merged model",
     )
@@ -110,15 +118,16 @@ def when_other_format(files: ModelFiles, config: Mapping[str, Any]) -> Damage | 
     if shards := [name for name in files.names if _SHARD.fullmatch(name)]:
         return Damage(
             reason=Reason.MODEL_DAMAGED,
-            message=f"it has {len(shards)} weights files such as {min(shards)}, and the index "
-            f"{INDEX} is missing",
+            message=f"the model has {len(shards)} weights files such as {min(shards)}, and the "
+            f"index {INDEX} is missing",
             remedy="upload the whole folder, with the index",
         )
     for ending, words in _OTHER_FORMATS.items():
         if found := sorted(name for name in files.names if name.endswith(ending)):
             return Damage(
                 reason=Reason.MODEL_NOT_FOUND,
-                message=f"its weights ({listed(found)}) are in {words}, and can't be trained",
+                message=f"the model's weights ({listed(found)}) are in {words}, and can't be "
+                "trained",
                 remedy="name the model that they were made from, as transformers saves it "
                 f"({SAFETENSORS})",
             )

@@ -70,7 +70,7 @@ def _saved_wrapped(names: list[str], part: str, words: str) -> Damage:
     wrapper, _, remedy = words.partition(": ")
     return Damage(
         reason=Reason.MODEL_DAMAGED,
-        message=f"the names of {len(names)} of its tensors have {part} in them, such as "
+        message=f"the names of {len(names)} of the model's tensors have {part} in them, such as "
         f"{min(names):.100}: it was saved wrapped in {wrapper}, and these tensors would be left "
         "out and drawn at random",
         remedy=f"{remedy}, and upload the folder again",
@@ -92,8 +92,8 @@ def _unfit(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
         plural = "s" * (len(missing) > 1)
         return Damage(
             reason=Reason.MODEL_DAMAGED,
-            message=f"its files lack {len(missing)} tensor{plural} ({listed(missing)}), which "
-            "would be drawn at random",
+            message=f"the model's files lack {len(missing)} tensor{plural} ({listed(missing)}): "
+            "they would be drawn at random",
             remedy="upload the whole model as save_pretrained writes it: all layers, and the head "
             "of the language model",
         )
@@ -102,7 +102,7 @@ def _unfit(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
         return None
     return Damage(
         reason=Reason.MODEL_DAMAGED,
-        message=f"its embedding has {rows} rows, and vocab_size in config.json is "
+        message=f"the model's embedding has {rows} rows, and vocab_size in config.json is "
         f"{model.vocabulary}",
         remedy="save the model again after resize_token_embeddings, so that its config.json fits",
     )

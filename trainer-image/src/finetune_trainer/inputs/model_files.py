@@ -27,7 +27,7 @@ from finetune_spec.base_model.files import (
 WEIGHTS = ".safetensors"
 
 _LENGTH_BYTES = 8
-_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _LARGEST_HEADER = 64 * 1024**2
 _LARGEST_HEADERS = 256 * 1024**2
 """Of all files of a model together."""
@@ -139,7 +139,7 @@ def _others(names: list[str]) -> Iterator[str]:
 
 
 def _is_pointer(place: Place, name: str) -> bool:
-    return place.read_range(name, 0, len(_POINTER)) == _POINTER
+    return place.read_range(name, 0, len(LFS_POINTER)) == LFS_POINTER
 
 
 def _read_header(place: Place, name: str, found: _Headers) -> None:
