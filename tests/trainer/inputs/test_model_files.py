@@ -129,7 +129,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         ),
         pytest.param(
             only_an_adapter,
-            'ModelNotFound: the folder holds an adapter of "meta-llama/Llama-3.1-8B" (adapter_config',
+            'ModelNotFound: the folder holds an adapter of "meta-llama/Llama-3.1-8B" (adapter',
             "name the base model to train a new adapter; to go on from this one, publish it with "
             "merge_adapter: true, or merge it with PEFT, and name the merged model",
             id="what an earlier job has published",
