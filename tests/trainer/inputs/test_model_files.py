@@ -38,6 +38,11 @@ def shards(folder: Path, *, there: int, of: int, named: str = "model") -> None:
     write_index(folder, {key: names[place % of] for place, (key, _) in enumerate(tensors)})
 
 
+def shards_without_an_index(folder: Path) -> None:
+    shards(folder, there=2, of=2)
+    (folder / "model.safetensors.index.json").unlink()
+
+
 def as_pointers(*names: str) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         for name in names:
@@ -186,10 +191,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
             id="a download that was broken off between files",
         ),
         pytest.param(
-            lambda folder: (
-                shards(folder, there=2, of=2),
-                (folder / "model.safetensors.index.json").unlink(),
-            ),
+            shards_without_an_index,
             "ModelDamaged: the model has 2 weights files such as model-00001-of-00002.safetensors, "
             "and "
             "the index model.safetensors.index.json is missing",
