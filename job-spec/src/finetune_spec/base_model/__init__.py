@@ -22,9 +22,9 @@ from finetune_spec.config.parse.reading import Context, UnreadableValue
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.config.problem import Problem
 
-Rule = Callable[[SftConfig, Mapping[str, Any]], Iterator[Problem]]
+ModelRule = Callable[[SftConfig, Mapping[str, Any]], Iterator[Problem]]
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[ModelRule, ...] = (
     kinds.check_kind,
     quantized.check_stored_bits,
     targets.check_default_targets,
@@ -55,7 +55,7 @@ def check_base_model(
     return ()
 
 
-def _say(rule: Rule, config: SftConfig, model: Mapping[str, Any]) -> tuple[Problem, ...]:
+def _say(rule: ModelRule, config: SftConfig, model: Mapping[str, Any]) -> tuple[Problem, ...]:
     try:
         return tuple(rule(config, model))
     except UnreadableValue:

@@ -76,7 +76,7 @@ class ModelFiles:
         return tensors.modules_in(self.shapes)
 
 
-Rule = Callable[[ModelFiles, Mapping[str, Any]], Damage | None]
+FileRule = Callable[[ModelFiles, Mapping[str, Any]], Damage | None]
 
 
 def find_damage(files: ModelFiles, config: Mapping[str, Any] | None) -> Damage | None:
@@ -163,7 +163,7 @@ def when_tensors(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
     return tensors.find_damage(files.shapes, config)
 
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[FileRule, ...] = (
     when_pointers,
     when_adapter,
     when_other_format,
