@@ -43,7 +43,7 @@ _WHOLE_TYPES = ("F64", "F32", "F16", "BF16")
 """Where each number is a parameter: a quantized file packs several into one."""
 
 
-class Place(Protocol):
+class ModelFolder(Protocol):
     """What a store, or a hub, can be asked for."""
 
     def names(self) -> list[str]: ...
@@ -72,7 +72,7 @@ class SeenFiles:
     """Whether all weights are tensors whose numbers are parameters."""
 
 
-def look_at(place: Place) -> SeenFiles:
+def look_at(place: ModelFolder) -> SeenFiles:
     """What is in this folder.
 
     Raises:
@@ -103,7 +103,7 @@ def look_at(place: Place) -> SeenFiles:
     return SeenFiles(files=files, has_parameters=is_complete and headers.is_whole)
 
 
-def _index_of(place: Place, names: list[str]) -> tuple[str, tuple[str, ...]]:
+def _index_of(place: ModelFolder, names: list[str]) -> tuple[str, tuple[str, ...]]:
     """The index that transformers would follow, and the files that it names."""
     if SAFETENSORS in names:
         return "", ()  # it goes before an index
@@ -138,11 +138,11 @@ def _others(names: list[str]) -> Iterator[str]:
     yield from (it for it in (CONFIG, TOKENIZER, SENTENCEPIECE) if it in names)
 
 
-def _is_pointer(place: Place, name: str) -> bool:
+def _is_pointer(place: ModelFolder, name: str) -> bool:
     return place.read_range(name, 0, len(LFS_POINTER)) == LFS_POINTER
 
 
-def _read_header(place: Place, name: str, found: _Headers) -> None:
+def _read_header(place: ModelFolder, name: str, found: _Headers) -> None:
     """The JSON at the beginning: https://github.com/huggingface/safetensors#format.
 
     Raises:
@@ -191,7 +191,7 @@ def _described(name: str, tensor: Any) -> tuple[tuple[int, ...], str, int]:
     raise ValueError(f"is no safetensors file: {name:.100} has no shape in its header")
 
 
-def _adapter_base(place: Place, names: list[str]) -> str | None:
+def _adapter_base(place: ModelFolder, names: list[str]) -> str | None:
     """The base model that an adapter names, or "" where it names none."""
     if ADAPTER_CONFIG not in names:
         return None
@@ -203,7 +203,7 @@ def _adapter_base(place: Place, names: list[str]) -> str | None:
     return base if isinstance(base, str) else ""
 
 
-def _added_tokens(place: Place, names: list[str]) -> dict[str, int]:
+def _added_tokens(place: ModelFolder, names: list[str]) -> dict[str, int]:
     """From the beginning of a tokenizer.json; nothing where they aren't there."""
     if TOKENIZER not in names:
         return {}
