@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a model from its folder: weights, matrices, tokens and its tokenizer's format."""
+"""What is known of a model from its folder: weights, matrices, tokens, its tokenizer's format."""
 
 from pathlib import Path
 
