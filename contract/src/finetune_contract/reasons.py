@@ -91,8 +91,9 @@ class Reason(StrEnum):
         "where it looked for the model, and what lies there instead",
         "correct `model_name_or_path`")
     MODEL_DAMAGED = ("ModelDamaged", Category.USER,
-        "weights that cannot be read",
-        "upload the model again")
+        ("what is wrong with the model's files: Git LFS pointers, files that are missing or cut "
+        "short, tensors that are missing or named by a wrapper; or weights that cannot be read"),
+        "upload the whole model, as the message says")
     REVISION_NOT_FOUND = ("RevisionNotFound", Category.USER,
         "the branch, tag or commit that the hub does not have",
         "correct `model_revision`")

@@ -62,7 +62,7 @@ def check_job(
             replace(problem, path=f"{CONFIG_PATH}.{problem.path}") for problem in (*told, *lost)
         )
         gpu_bytes = gpu_bytes_of(spec.get("resources") or {}, gpu_bytes)
-        problems = (*problems, *_check_memory(config, context, problems, gpu_bytes))
+        problems = (*problems, *_check_model(config, context, problems, gpu_bytes))
     else:
         config, problems = read_config(spec["config"], context.schema), (_unknown(version),)
     problems = (*problems, *check_pods(spec), *_check_take_over(annotations or {}))
@@ -82,15 +82,20 @@ def estimate_job(job: CheckedSpec) -> int | None:
         return None
 
 
-def _check_memory(
+def _check_model(
     config: SftConfig, context: Context, problems: Iterable[Problem], gpu_bytes: int | None
-) -> Iterable[Problem]:
+) -> Iterator[Problem]:
+    """What is wrong with the config for this model; whether it fits, where nothing is."""
     if context.model is None or any(not problem.is_warning for problem in problems):
-        return ()
+        return
     # Late: only who knows a model waits for it.
+    from finetune_spec.base_model import check_base_model
     from finetune_spec.memory.fitting import advise_on_memory
 
-    return advise_on_memory(CONFIG_PATH, config, context, gpu_bytes)
+    found = check_base_model(config, context)
+    yield from (replace(it, path=f"{CONFIG_PATH}.{it.path}") for it in found)
+    if all(problem.is_warning for problem in found):
+        yield from advise_on_memory(CONFIG_PATH, config, context, gpu_bytes)
 
 
 def _check_take_over(annotations: Mapping[str, Any]) -> Iterator[Problem]:

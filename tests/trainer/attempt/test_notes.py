@@ -168,10 +168,12 @@ def test_notes_of_the_training_are_kept_for_who_asks_again(
     ]
 
 
-def test_weights_that_the_files_lack_are_refused_by_name(tmp_path: Path) -> None:
-    model = _without(a_model(tmp_path / "model", tie_word_embeddings=False), "lm_head.weight")
+@pytest.mark.parametrize("model_type", ["llama", "olmo"], ids=["known", "known when loaded"])
+def test_weights_that_the_files_lack_are_refused_by_name(tmp_path: Path, model_type: str) -> None:
+    whole = a_model(tmp_path / "model", model_type, tie_word_embeddings=False)
+    model = _without(whole, "lm_head.weight")
 
-    done = train(tmp_path, model, data(tmp_path, GOOD))
+    done = train(tmp_path, model, data(tmp_path, GOOD), lora_target_modules="all-linear")
 
     assert done.words().startswith(
         "ModelDamaged: the model's files lack 1 tensor (lm_head.weight): they would be drawn at "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_cli.files import overrides
+from finetune_cli.local.base_model import check_model
 from finetune_cli.local.job_reading import read_job
 from finetune_cli.local.preview import Preview, preview_run
 from finetune_cli.terminal.output import say, tell
@@ -18,7 +19,7 @@ from finetune_spec.config import Context
 from finetune_spec.memory import Architecture, Estimate
 from finetune_spec.memory.fitting import describe
 from finetune_spec.quantities import parse_quantity, render_bytes
-from finetune_trainer.inputs.model_facts import ModelUnknown, find_facts
+from finetune_trainer.inputs.model_facts import ModelUnknown, SeenModel, look_at_model
 from finetune_trainer.inputs.train_rows import count_train_rows
 
 DESCRIPTION = """\
@@ -67,7 +68,10 @@ def plan(options: argparse.Namespace) -> int:
         gpus_per_node=job.gpus_per_node,
     )
     name = job.config["model_name_or_path"]
-    model, reason = _find_model(name, job.config["model_revision"])
+    seen = _look_at(name, job.config["model_revision"])
+    for problem in check_model(name, job.config, context, seen):
+        tell(str(problem))
+    model, reason = _architecture_of(seen)
     preview = preview_run(
         job.config,
         context,
@@ -130,16 +134,23 @@ def render_json(job: str, name: str, preview: Preview, reason: str) -> Mapping[s
         "attention": preview.attention.name,
         "method": preview.method,
         "parameters": found and found.parameters,
-        "trainableParameters": found and found.trainable,
+        "trainableParameters": (found and found.trainable) or None,
         "steps": preview.steps,
         "memory": memory,
     }
 
 
-def _find_model(name: str, revision: str | None) -> tuple[Architecture | None, str]:
-    """The model, or why nothing is known of it."""
+def _look_at(name: str, revision: str | None) -> SeenModel:
     try:
-        return find_facts(name, revision or "main", os.environ).architecture(), ""
+        return look_at_model(name, revision or "main", os.environ)
+    except ModelUnknown as unknown:
+        return SeenModel(unknown=str(unknown))
+
+
+def _architecture_of(seen: SeenModel) -> tuple[Architecture | None, str]:
+    """The model's, or why nothing is known of it."""
+    try:
+        return seen.require_facts().architecture(), ""
     except ModelUnknown as unknown:
         return None, str(unknown)
 
@@ -161,6 +172,8 @@ def _model(model: Architecture) -> str:
 def _trainable(found: Estimate | None) -> str:
     if found is None or found.trainable == found.parameters:
         return ""
+    if not found.trainable:
+        return ": how many parameters is known once the model is loaded"
     share = found.trainable / found.parameters
     return f": {_count(found.trainable)} parameters ({share:.2%} of the model's)"
 

@@ -10,26 +10,34 @@ from finetune_spec.memory.strategy import Lora
 
 ALL_LINEAR = "all-linear"
 
+_QUERY_AND_VALUE = ("q_proj", "v_proj")
+
 DEFAULT_TARGETS: Mapping[str, tuple[str, ...]] = {
-    "bloom": ("query_key_value",),
-    "falcon": ("query_key_value",),
-    "gemma": ("q_proj", "v_proj"),
-    "gemma2": ("q_proj", "v_proj"),
-    "gemma3_text": ("q_proj", "v_proj"),
-    "gpt2": ("c_attn",),
-    "gpt_neox": ("query_key_value",),
-    "llama": ("q_proj", "v_proj"),
-    "mistral": ("q_proj", "v_proj"),
-    "mixtral": ("q_proj", "v_proj"),
-    "opt": ("q_proj", "v_proj"),
+    **dict.fromkeys(("bart", "gemma", "gemma2", "gemma3_text", "gptj"), _QUERY_AND_VALUE),
+    **dict.fromkeys(("gpt_neo", "llama", "llama4", "mistral", "mixtral"), _QUERY_AND_VALUE),
+    **dict.fromkeys(("opt", "qwen2", "qwen3", "stablelm"), _QUERY_AND_VALUE),
+    **dict.fromkeys(("bert", "electra", "layoutlm", "roberta", "xlm-roberta"), ("query", "value")),
+    **dict.fromkeys(("bloom", "chatglm", "falcon", "gpt_neox"), ("query_key_value",)),
+    **dict.fromkeys(("RefinedWeb", "RefinedWebModel"), ("query_key_value",)),
+    **dict.fromkeys(("gpt2", "gpt_bigcode"), ("c_attn",)),
+    **dict.fromkeys(("mt5", "t5"), ("q", "v")),
+    "blip-2": ("q", "v", "q_proj", "v_proj"),
+    "btlm": ("c_proj", "c_attn"),
+    "codegen": ("qkv_proj",),
+    "deberta": ("in_proj",),
+    "deberta-v2": ("query_proj", "value_proj"),
+    "mpt": ("Wqkv",),
+    "nemotron_h": ("q_proj", "k_proj", "v_proj", "o_proj"),
     "phi": ("q_proj", "v_proj", "fc1", "fc2"),
-    "qwen2": ("q_proj", "v_proj"),
-    "qwen3": ("q_proj", "v_proj"),
-    "stablelm": ("q_proj", "v_proj"),
+    "rwkv": ("key", "value", "receptance", "output"),
+    "rwkv7": ("r_proj", "k_proj", "v_proj", "o_proj", "key", "value"),
 }
 """PEFT's own, by the model's type; for another type it asks for `lora_target_modules`."""
 
-_EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in")
+DEFAULT_EXPRESSIONS = frozenset({"gemma4"})
+"""Types for which PEFT has an expression instead."""
+
+EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embed_in")
 _HEAD = "lm_head"
 
 
@@ -84,7 +92,7 @@ def _module_sizes(model: Architecture, names: tuple[str, ...]) -> Iterator[int]:
     for name in names:
         if name == _HEAD:
             yield model.head or model.vocabulary * model.hidden
-        elif name in _EMBEDDINGS:
+        elif name in EMBEDDINGS:
             yield model.vocabulary * model.hidden
         else:
             yield from (

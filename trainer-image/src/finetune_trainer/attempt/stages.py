@@ -16,6 +16,8 @@ import yaml
 from finetune_contract.outcome import Failure, Outcome
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
+from finetune_trainer.attempt.base_model import is_on_the_hub, require_base_model
+from finetune_trainer.attempt.checking import check
 from finetune_trainer.attempt.completed import telling_what_changed
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
 from finetune_trainer.attempt.extras import with_extras
@@ -96,7 +98,7 @@ class _Fetched:
 def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     context.reporter.enter(TrainerPhase.FETCHING)
     # What can be seen to be wrong is told before anything is downloaded for it.
-    _check(run, context, model=None)
+    check(run, context, model=None)
     require_gpus(run.world, context.hardware.found, find_torch_build(), context.environment)
     trackers.require_installed(run.config)
     require_attention(run.config)
@@ -157,6 +159,8 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
 
 def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
     """Bring model, data and the newest checkpoint here."""
+    if not is_on_the_hub(str(run.config["model_name_or_path"])):
+        require_base_model(run, context)
     paths = fetch_inputs(run, context)
     # Into the trainer's own folder: it looks there for the best one, and removes what it may.
     checkpoint = checkpoints.fetch_newest(
@@ -175,10 +179,13 @@ def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
 def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingPlan:
     """Settle what the ranks are started with, and write it where they read it."""
     run, paths, checkpoint = fetched.run, fetched.paths, fetched.checkpoint
+    if is_on_the_hub(str(run.config["model_name_or_path"])):
+        # Not before: a hub that does not answer would be waited for in vain.
+        require_base_model(run, context)
     # Checked again for what only the model tells, such as its context length.
     base_model = str(run.config["model_name_or_path"])
     model = read_fetched_config(base_model, paths)
-    _check(run, context, model=model)
+    check(run, context, model=model)
     require_model_packages(model, paths.get(base_model))
     expected = expect_memory(run, context.hardware, paths, context.environment)
     if expected is not None:
@@ -241,16 +248,6 @@ def _hardware(context: AttemptContext) -> str:
         return ""
     transports = " and ".join(nccl_log.read_transports(context.workspace.nccl))
     return f"{context.hardware.found}{transports and f', NCCL over {transports}'}"
-
-
-def _check(run: ParsedRun, context: AttemptContext, *, model: Mapping[str, Any] | None) -> None:
-    training_plan.check_run(
-        run,
-        context.hardware,
-        trl_version=metadata.version("trl"),
-        variables=context.environment if context.has_whole_environment else None,
-        model=model,
-    )
 
 
 def _write_rank_settings(

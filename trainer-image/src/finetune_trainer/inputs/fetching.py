@@ -15,6 +15,7 @@ from finetune_spec.config.parse.data_formats import suffix_of, unknown_file
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.inputs import chat_templates
+from finetune_trainer.inputs.model_files import LFS_POINTER
 from finetune_trainer.storage import locations, transfer, web
 from finetune_trainer.storage.store import Store, open_store
 
@@ -115,6 +116,15 @@ def _require_data_file(key: str, file: Path) -> None:
             Reason.EMPTY_DATASET,
             f"{key}: {file.name} is empty",
             "upload the file again, with its rows",
+        )
+    with file.open("rb") as opened:
+        is_pointer = opened.read(len(LFS_POINTER)) == LFS_POINTER
+    if is_pointer:
+        raise attempt_failed(
+            Reason.INVALID_DATASET,
+            f"{key}: {file.name} is a Git LFS pointer and not the data: the repository was cloned "
+            "without Git LFS",
+            "run git lfs install and git lfs pull in the clone, and upload the file again",
         )
 
 

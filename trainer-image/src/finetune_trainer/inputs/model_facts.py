@@ -6,26 +6,19 @@ Nothing else of it is read, so a model of any size costs a few requests. No torc
 
 import math
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from finetune_contract.documents import parse_object
 from finetune_contract.limits import MAX_COUNT
+from finetune_spec.base_model.files import CONFIG, ModelFiles
 from finetune_spec.memory import Architecture, UnreadableModel, parse_model, with_parameters
 from finetune_trainer.failures.errors import AttemptFailed
+from finetune_trainer.inputs.model_files import SeenFiles, look_at
 from finetune_trainer.storage import locations, transfer
 from finetune_trainer.storage.store import Store, open_store
-
-CONFIG = "config.json"
-WEIGHTS = ".safetensors"
-
-_LENGTH_BYTES = 8
-_LARGEST_HEADER = 64 * 1024**2
-_MOST_DIMENSIONS = 16
-_WHOLE_TYPES = ("F64", "F32", "F16", "BF16")
-"""Where each number is a parameter: a quantized file packs several into one."""
 
 _HUB_SECONDS = 5.0
 _LARGEST_CONFIG = 16 * 1024**2
@@ -56,44 +49,86 @@ class ModelFacts:
         return model if self.parameters is None else with_parameters(model, self.parameters)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenModel:
+    """A model as it was looked at, complete or not."""
+
+    facts: ModelFacts | None = None
+    files: ModelFiles | None = None
+    """None for a hub's."""
+    unknown: str = ""
+    """Why there are no facts."""
+
+    @property
+    def config(self) -> Mapping[str, Any] | None:
+        """Its `config.json`."""
+        return None if self.facts is None else self.facts.config
+
+    def require_facts(self) -> ModelFacts:
+        """
+        Raises:
+            ModelUnknown: there is no config.json, or it is none.
+        """
+        if self.facts is None:
+            raise ModelUnknown(self.unknown)
+        return self.facts
+
+
 def find_facts(name: str, revision: str, environment: Mapping[str, str]) -> ModelFacts:
     """What is known about the model of this name in a config.
 
     Raises:
         ModelUnknown: it can't be read from here.
     """
+    return look_at_model(name, revision, environment).require_facts()
+
+
+def look_at_model(name: str, revision: str, environment: Mapping[str, str]) -> SeenModel:
+    """The model of this name in a config: its config.json and its files, as far as they are there.
+
+    Raises:
+        ModelUnknown: nothing of it can be read from here.
+    """
     try:
         if locations.is_in_store(name):
-            return read_facts(open_store(name, environment))
+            return read_model(open_store(name, environment))
         if (path := locations.path_of(name)) is not None:
-            return read_facts(open_store(path.absolute().as_uri(), environment))
+            return read_model(open_store(path.absolute().as_uri(), environment))
     except AttemptFailed as error:
         raise ModelUnknown(error.failure.message) from None
     if Path(name).is_dir():  # transformers looks for a folder first, too
-        return read_facts(open_store(Path(name).absolute().as_uri(), environment))
-    return _find_on_hub(locations.hub_name(name), revision)
+        return read_model(open_store(Path(name).absolute().as_uri(), environment))
+    return SeenModel(facts=_find_on_hub(locations.hub_name(name), revision))
 
 
-def read_facts(store: Store) -> ModelFacts:
+def read_model(store: Store) -> SeenModel:
     """What the files of this folder say.
 
     Raises:
-        ModelUnknown: there is no config.json, or it is none.
         AttemptFailed: the store can't be read.
     """
+    seen = transfer.ask(lambda: _look_at(store), store.uri)
+    files = None if seen is None else seen.files
     try:
         facts = _facts_of(transfer.ask(lambda: store.read(CONFIG), store.uri))
     except FileNotFoundError:
-        raise ModelUnknown(f"there is no {CONFIG} at {store.uri}") from None
+        return SeenModel(files=files, unknown=f"there is no {CONFIG} at {store.uri}")
     except ValueError as error:
-        raise ModelUnknown(f"{CONFIG} at {store.uri} can't be read: {error}") from None
-    is_tied = bool(facts.config.get("tie_word_embeddings"))
-    names = sorted(name for name in transfer.ask(store.names, store.uri) if name.endswith(WEIGHTS))
+        return SeenModel(files=files, unknown=f"{CONFIG} at {store.uri} can't be read: {error}")
+    if seen is not None and seen.has_parameters:
+        is_tied = bool(facts.config.get("tie_word_embeddings"))
+        facts = replace(facts, parameters=_count(seen.files.shapes, is_tied=is_tied))
+    return SeenModel(facts=facts, files=files)
+
+
+def _look_at(store: Store) -> SeenFiles | None:
+    """None where its files can't be read one by one: what is fetched is looked at again."""
     try:
-        parameters = _count(_headers(store, names), is_tied=is_tied)
-    except (ValueError, OSError):
-        return facts  # the config alone says nearly as much
-    return replace(facts, parameters=parameters)
+        return look_at(store)
+    except ConnectionError:
+        raise  # it may pass
+    except OSError:
+        return None
 
 
 def read_fetched_config(name: str | None, paths: Mapping[str, Path]) -> Mapping[str, Any] | None:
@@ -106,46 +141,15 @@ def read_fetched_config(name: str | None, paths: Mapping[str, Path]) -> Mapping[
         return None  # transformers will say what it lacks
 
 
-def _headers(store: Store, names: Iterable[str]) -> Iterator[Mapping[str, Any]]:
-    """The JSON at the beginning of each file: https://github.com/huggingface/safetensors#format."""
-    for name in names:
-        first = store.read_range(name, 0, _LENGTH_BYTES)
-        length = int.from_bytes(first, "little")
-        if len(first) < _LENGTH_BYTES or length > _LARGEST_HEADER:
-            raise ValueError(f"{name} is not a safetensors file")
-        yield parse_object(store.read_range(name, _LENGTH_BYTES, length), f"the header of {name}")
-
-
-def _count(headers: Iterable[Mapping[str, Any]], *, is_tied: bool) -> int | None:
-    """The parameters, or None where the files don't tell them.
-
-    Raises:
-        ValueError: a header is none.
-    """
-    total = 0
-    for header in headers:
-        for name, tensor in header.items():
-            if name == "__metadata__" or (is_tied and name == "lm_head.weight"):
-                continue
-            shape, kind = _shape_and_type(name, tensor)
-            if kind not in _WHOLE_TYPES:
-                return None
-            total += math.prod(shape)
+def _count(shapes: Mapping[str, tuple[int, ...]], *, is_tied: bool) -> int | None:
+    """The parameters, or None where there are none, or more than there can be."""
+    counted = (
+        math.prod(shape)
+        for name, shape in shapes.items()
+        if not (is_tied and name == "lm_head.weight")
+    )
+    total = sum(counted)
     return total if 0 < total < MAX_COUNT else None
-
-
-def _shape_and_type(name: str, tensor: Any) -> tuple[list[int], str]:
-    """
-    Raises:
-        ValueError: it is no tensor's entry.
-    """
-    entry = tensor if isinstance(tensor, Mapping) else {}
-    shape, kind = entry.get("shape"), entry.get("dtype")
-    if isinstance(shape, list) and len(shape) <= _MOST_DIMENSIONS:
-        sizes = [it for it in shape if type(it) is int and 0 <= it < MAX_COUNT]
-        if len(sizes) == len(shape):
-            return sizes, str(kind)
-    raise ValueError(f"{name:.100} has no shape in its file's header")
 
 
 def _find_on_hub(name: str, revision: str) -> ModelFacts:

@@ -5,13 +5,14 @@ Pure: values in, values out. Where the user says nothing, TRL's own `sft.py` dec
 here otherwise has its reason beside it.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from finetune_contract.reasons import Reason
-from finetune_spec.config import Context, SftConfig, check_config
+from finetune_spec.base_model import check_base_model
+from finetune_spec.config import Context, Problem, SftConfig, check_config
 from finetune_spec.config.parse.schema import NEWEST, known_versions
 from finetune_spec.config.parse.sft_config import DATA_FILES
 from finetune_trainer.failures.errors import attempt_failed
@@ -41,26 +42,32 @@ def check_run(
     trl_version: str = NEWEST,
     variables: Collection[str] | None = None,
     model: Mapping[str, Any] | None = None,
+    modules: Collection[str] = (),
 ) -> None:
     """Check the run against the TRL that is installed; one without a schema checks by itself.
 
     `variables` are the names of the environment's, None where a login may lie elsewhere; `model` is
-    its `config.json`, where that is there already.
+    its `config.json` and `modules` the names of its matrices, where these are known.
 
     Raises:
         AttemptFailed: the config is wrong.
     """
-    mistakes = []
+    mistakes: list[Problem] = []
     if trl_version in known_versions():
         context = replace(context_of(run, hardware), environment=variables, model=model)
-        problems = check_config(run.config, context)
-        mistakes = [problem for problem in problems if not problem.is_warning]
+        mistakes = _mistakes(check_config(run.config, context))
+        # Its rules read a config that is right.
+        mistakes = mistakes or _mistakes(check_base_model(run.config, context, modules))
     if mistakes:
         raise attempt_failed(
             Reason.INVALID_CONFIG,
             "; ".join(str(problem) for problem in mistakes),
             f"correct {', '.join(dict.fromkeys(problem.key for problem in mistakes))}",
         )
+
+
+def _mistakes(problems: Iterable[Problem]) -> list[Problem]:
+    return [problem for problem in problems if not problem.is_warning]
 
 
 def context_of(run: ParsedRun, hardware: Hardware) -> Context:

@@ -32,8 +32,10 @@ from finetune_trainer.ranks.classifying import classifying
 from finetune_trainer.ranks.data import accounting, prepare_data
 from finetune_trainer.ranks.data.masking import require_tokens_that_count
 from finetune_trainer.ranks.data.streams import naming_broken_lines
+from finetune_trainer.ranks.data.vocabulary import require_rows_of_embedding
 from finetune_trainer.ranks.evaluation.ending import ended
 from finetune_trainer.ranks.evaluation.judging import Judge, build_judge
+from finetune_trainer.ranks.model.tokens import tokenizer_of
 from finetune_trainer.ranks.movement import fates
 from finetune_trainer.ranks.movement.telling import tell as tell_movement
 from finetune_trainer.ranks.resumption import ResumableTrainer, RunIsOver, state_of_end
@@ -141,6 +143,7 @@ def set_up(
         trainer = build_trainer(arguments, data.dataset)
         require_planned_sharding(trainer, settings)
         require_tokens_that_count(trainer.train_dataset)
+        _require_rows_of_embedding(trainer)
         account = accounting.account_for(trainer.accounts, data.dropped, arguments)
         if trainer.is_world_process_zero():
             accounting.tell(account, workspace)
@@ -161,6 +164,14 @@ def set_up(
             trainer.add_callback(callback)
         trainer.judge, trainer.measures_base = judge, settings.measures_base
     return Setup(trainer=trainer, stop=stop, judge=judge, account=account)
+
+
+def _require_rows_of_embedding(trainer: Trainer) -> None:
+    tokenizer = tokenizer_of(trainer.processing_class)
+    evaluated = trainer.eval_dataset
+    parts = evaluated.values() if isinstance(evaluated, dict) else [evaluated]
+    for data in (trainer.train_dataset, *parts):
+        require_rows_of_embedding(data, trainer.model, tokenizer)
 
 
 def save(trainer: Trainer, workspace: Workspace) -> None:

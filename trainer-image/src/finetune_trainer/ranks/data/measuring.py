@@ -71,7 +71,7 @@ class Measured:
 
 def measure(dataset: Dataset, cut: Cut | None) -> Measured:
     """The rows of a data set that has `input_ids` and `labels`."""
-    parts = [_measure_batch(labels, cut) for labels in _lists(dataset, "labels")]
+    parts = [_measure_batch(labels, cut) for labels in lists_of(dataset, "labels")]
     columns = zip(*parts, strict=True) if parts else [[np.zeros(0, dtype=np.int64)]] * 4
     lengths, kept, trained, trained_uncut = (np.concatenate(list(column)) for column in columns)
     return Measured(lengths=lengths, kept=kept, trained=trained, trained_uncut=trained_uncut)
@@ -81,8 +81,8 @@ def count_in_packs(packs: Dataset) -> tuple[int, int]:
     """Tokens in all, and those that count for the loss: not the first of each row in a pack."""
     tokens = trained = 0
     has_rows = "seq_lengths" in packs.column_names
-    lengths = _lists(packs, "seq_lengths") if has_rows else None
-    for labels in _lists(packs, "labels"):
+    lengths = lists_of(packs, "seq_lengths") if has_rows else None
+    for labels in lists_of(packs, "labels"):
         is_counted = _flat(labels) != MASKED
         sizes = _flat(next(lengths)) if lengths is not None else _sizes(labels)
         starts = (np.cumsum(sizes) - sizes)[sizes > 0]
@@ -96,7 +96,7 @@ def has_assistant_turn(dataset: Dataset, columns: list[str]) -> Any:
     found = np.zeros(len(dataset), dtype=bool)
     for column in columns:
         place = 0
-        for turns in _lists(dataset, column):
+        for turns in lists_of(dataset, column):
             roles = pc.struct_field(turns.flatten(), "role")
             is_answer = pc.fill_null(pc.equal(roles, "assistant"), False).to_numpy(False)
             found[place : place + len(turns)] |= _sums(is_answer, _sizes(turns)) > 0
@@ -117,7 +117,7 @@ def _measure_batch(labels: pa.Array, cut: Cut | None) -> tuple[Any, Any, Any, An
     return sizes, end - begin, counted(begin, end), counted(starts, ends)
 
 
-def _lists(dataset: Dataset, column: str) -> Iterator[Any]:
+def lists_of(dataset: Dataset, column: str) -> Iterator[Any]:
     """The column in batches, each one Arrow array of lists."""
     for table in dataset.select_columns([column]).with_format("arrow").iter(batch_size=_BATCH):
         yield table[column].combine_chunks()

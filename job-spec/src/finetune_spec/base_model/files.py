@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is in a model's folder, and why it can't be trained. No I/O here.
+
+The trainer reads a folder, or a place in a store, in a few small reads: names, the first bytes of
+files, the index, the headers of safetensors files. The rules are asked in their order, and the
+first that has something to say is heard.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from finetune_contract.reasons import Reason
+from finetune_spec.base_model import tensors
+from finetune_spec.base_model.damage import Damage, listed
+from finetune_spec.base_model.kinds import is_of_another_kind
+from finetune_spec.config.problem import quoted
+
+CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
+SAFETENSORS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLED = "pytorch_model.bin"
+PICKLED_INDEX = "pytorch_model.bin.index.json"
+TOKENIZER = "tokenizer.json"
+SENTENCEPIECE = "tokenizer.model"
+
+_VOCABULARIES = (TOKENIZER, "vocab.json", "vocab.txt", "tekken.json")
+
+LOADED = (SAFETENSORS, INDEX, PICKLED, PICKLED_INDEX)
+"""One of these is in every folder that transformers loads weights from."""
+
+_OTHER_FORMATS: Mapping[str, str] = {
+    ".gguf": "GGUF, which is for inference",
+    ".ggml": "GGML, which is for inference",
+    ".onnx": "ONNX, which is for inference",
+    ".h5": "TensorFlow's",
+    ".msgpack": "Flax's",
+    ".pth": "the format of its authors' own code",
+    ".pt": "the format of its authors' own code",
+    ".safetensors": "another layout than transformers'",
+}
+_SHARD = re.compile(r"(model)-\d{5}-of-\d{5}\.safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFiles:
+    """What could be read of a folder; what was not read is empty."""
+
+    names: Collection[str]
+    """Of the files and folders directly in it."""
+    pointers: Collection[str] = ()
+    """Files that hold a Git LFS pointer instead of their content."""
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Weights that can't be read, each with what is wrong."""
+    index: str = ""
+    """The name of the index, where there is one that could be read."""
+    indexed: Collection[str] = ()
+    """The files that it names."""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Every tensor by its name; empty where not all headers could be read."""
+    adapter_base: str | None = None
+    """The base model in an adapter's config; None where the folder holds no adapter."""
+    added_tokens: Mapping[str, int] = field(default_factory=dict)
+    """What the tokenizer has besides its vocabulary, each with its id."""
+
+    @property
+    def needs_sentencepiece(self) -> bool:
+        """Whether its tokenizer is in SentencePiece's own format alone."""
+        return SENTENCEPIECE in self.names and not any(it in self.names for it in _VOCABULARIES)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The names of its matrices."""
+        return tensors.modules_in(self.shapes)
+
+
+FileRule = Callable[[ModelFiles, Mapping[str, Any]], Damage | None]
+
+
+def find_damage(files: ModelFiles, config: Mapping[str, Any] | None) -> Damage | None:
+    """Why these files can't be trained; `config` is their config.json, None where none is known."""
+    return next((found for rule in RULES if (found := rule(files, config or {}))), None)
+
+
+def when_pointers(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
+    """A clone without Git LFS; the weights' library speaks of an invalid header."""
+    if not files.pointers:
+        return None
+    names = sorted(files.pointers)
+    are = "is a Git LFS pointer" if len(names) == 1 else "are Git LFS pointers"
+    return Damage(
+        reason=Reason.MODEL_DAMAGED,
+        message=f"{listed(names)} {are} and not the content: the repository was cloned without Git "
+        "LFS",
+        remedy="run git lfs install and git lfs pull in the clone, and upload the folder again",
+    )
+
+
+def when_adapter(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
+    """Also beside a config.json: transformers would load the adapter's base instead."""
+    if files.adapter_base is None:
+        return None
+    base = f" of {quoted(files.adapter_base)}" if files.adapter_base else ""
+    return Damage(
+        reason=Reason.MODEL_NOT_FOUND,
+        message=f"the folder holds an adapter{base} ({ADAPTER_CONFIG}), which is no model by "
+        "itself",
+        remedy="name the base model to train a new adapter; to go on from this one, publish it "
+        "with merge_adapter: true, or merge it with PEFT, and name the merged model",
+    )
+
+
+def when_other_format(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
+    if any(name in files.names for name in LOADED) or config.get("transformers_weights"):
+        return None
+    if shards := [name for name in files.names if _SHARD.fullmatch(name)]:
+        return Damage(
+            reason=Reason.MODEL_DAMAGED,
+            message=f"the model has {len(shards)} weights files such as {min(shards)}, and the "
+            f"index {INDEX} is missing",
+            remedy="upload the whole folder, with the index",
+        )
+    for ending, words in _OTHER_FORMATS.items():
+        if found := sorted(name for name in files.names if name.endswith(ending)):
+            return Damage(
+                reason=Reason.MODEL_NOT_FOUND,
+                message=f"the model's weights ({listed(found)}) are in {words}, and can't be "
+                "trained",
+                remedy="name the model that they were made from, as transformers saves it "
+                f"({SAFETENSORS})",
+            )
+    return None
+
+
+def when_shards_missing(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
+    missing = sorted(name for name in files.indexed if name not in files.names)
+    if not missing:
+        return None
+    return Damage(
+        reason=Reason.MODEL_DAMAGED,
+        message=f"{len(missing)} of the {len(files.indexed)} files that {files.index} names are "
+        f"missing: {listed(missing)}",
+        remedy="upload the whole folder again",
+    )
+
+
+def when_broken(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
+    for name, why in sorted(files.broken.items()):
+        return Damage(
+            reason=Reason.MODEL_DAMAGED,
+            message=f"{name:.100} {why}",
+            remedy="upload this file again",
+        )
+    return None
+
+
+def when_tensors(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
+    # A classifier lacks a head for good reason: what it is is told instead.
+    if not files.shapes or is_of_another_kind(config):
+        return None
+    return tensors.find_damage(files.shapes, config)
+
+
+RULES: tuple[FileRule, ...] = (
+    when_pointers,
+    when_adapter,
+    when_other_format,
+    when_shards_missing,
+    when_broken,
+    when_tensors,
+)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What kind of model a `config.json` describes: TRL trains decoders that write text. No I/O here.
+
+TRL loads the class that `architectures` names; without an output head, or with one for something
+else, the first forward pass fails, and that is after the GPUs have been waited for.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from finetune_spec.config.parse.sft_config import MODEL, SftConfig
+from finetune_spec.config.problem import Problem
+
+_SHOWN = 80
+
+ENCODERS = frozenset(
+    {
+        *("albert", "bert", "big_bird", "camembert", "convbert", "deberta", "deberta-v2"),
+        *("distilbert", "electra", "ernie", "esm", "eurobert", "flaubert", "fnet", "funnel"),
+        *("gte", "ibert", "layoutlm", "longformer", "luke", "mobilebert", "modernbert", "mpnet"),
+        *("mra", "nomic_bert", "nystromformer", "rembert", "roberta", "roformer", "squeezebert"),
+        *("tapas", "xlm-roberta", "xlm-roberta-xl", "yoso"),
+    }
+)
+"""The `model_type` of encoders, for a config.json whose `architectures` don't say it."""
+
+SEQUENCE_TO_SEQUENCE = frozenset(
+    {
+        *("bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "encoder-decoder", "fsmt"),
+        *("led", "longt5", "m2m_100", "marian", "mbart", "mt5", "mvp", "nllb-moe", "pegasus"),
+        *("pegasus_x", "plbart", "prophetnet", "switch_transformers", "t5", "t5gemma", "umt5"),
+        "whisper",
+    }
+)
+
+_WRITERS = ("ForCausalLM", "LMHeadModel")
+"""How the classes end whose output is the next token, whatever else their config says."""
+
+_CLASSIFIERS = (
+    *("ForSequenceClassification", "ForTokenClassification", "ForImageClassification"),
+    *("ForAudioClassification", "ForQuestionAnswering", "ForMultipleChoice"),
+    *("ForQuestionAnsweringSimple", "ForNextSentencePrediction", "ForRegression", "RewardModel"),
+)
+_REMOTE_CLASSES = ("AutoModelForCausalLM", "AutoModelForImageTextToText")
+
+_DECODER = "name a decoder: a model whose architectures in config.json end in ForCausalLM"
+
+
+def check_kind(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]:
+    """The model's class is known by its name; one that brings its own code is left to it."""
+    if found := _describe(model):
+        what, remedy = found
+        shown = architecture_of(model) or f"model_type {type_of(model)}"
+        yield Problem(
+            path=config.name(MODEL), message=f"the model is {what} ({shown:.{_SHOWN}}): {remedy}"
+        )
+
+
+def is_of_another_kind(model: Mapping[str, Any]) -> bool:
+    """Whether it is no decoder that writes text."""
+    return _describe(model) is not None
+
+
+def architecture_of(model: Mapping[str, Any]) -> str:
+    """The class that TRL loads; empty where config.json names none."""
+    named = model.get("architectures")
+    first = named[0] if isinstance(named, list) and named else None
+    return first if isinstance(first, str) else ""
+
+
+def type_of(model: Mapping[str, Any]) -> str:
+    """The `model_type` of the whole model, as PEFT asks for it; empty where there is none."""
+    found = model.get("model_type")
+    return found if isinstance(found, str) else ""
+
+
+def _describe(model: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What it is instead of a decoder that writes, and what to name; None for such a decoder."""
+    name, model_type = architecture_of(model), type_of(model)
+    own_code = model.get("auto_map")
+    if isinstance(own_code, Mapping) and any(each in own_code for each in _REMOTE_CLASSES):
+        return None
+    if name.endswith(_WRITERS):
+        return None
+    if name.endswith(_CLASSIFIERS):
+        return (
+            "a classifier, which writes no text",
+            (
+                "name the language model that it was made from, whose architectures in config.json "
+                "end in ForCausalLM"
+            ),
+        )
+    if model.get("is_encoder_decoder") is True or model_type in SEQUENCE_TO_SEQUENCE:
+        return "an encoder with a decoder (sequence to sequence), which SFT can't train", _DECODER
+    if model_type in ENCODERS or name.endswith(("ForMaskedLM", "EncoderModel")):
+        return "an encoder, which writes no text", _DECODER
+    if name.endswith("Model") and "Head" not in name:
+        return (
+            "a decoder without its output head",
+            (
+                "name the whole language model, whose architectures in config.json end in "
+                "ForCausalLM; it may be the model that this one was taken from"
+            ),
+        )
+    return None

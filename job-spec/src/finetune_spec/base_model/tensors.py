@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the headers of a model's files list: wrapped, missing and misshapen tensors. No I/O here.
+
+transformers draws at random what the files lack and passes over what the architecture has no place
+for: a base whose names all have a prefix is trained from nothing. Which tensors are expected is
+known for the families of `memory.families`; for others transformers tells once it has loaded them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from finetune_contract.reasons import Reason
+from finetune_spec.base_model.damage import Damage, listed
+from finetune_spec.base_model.quantized import method_of
+from finetune_spec.memory import Architecture, UnreadableModel, parse_model
+from finetune_spec.memory.adapter import EMBEDDINGS
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_MATRIX = re.compile(r"(.+)\.q?weight")
+_IN_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d{1,6})\.(.+)")
+_HEADS = ("lm_head.weight", "embed_out.weight")
+
+_WRAPPERS: Mapping[str, str] = {
+    "_orig_mod": "torch.compile: save model._orig_mod instead",
+    "_fsdp_wrapped_module": "FSDP: save the full state dict of the model inside",
+    "_checkpoint_wrapped_module": "activation checkpointing: save the model inside",
+    "base_layer": "PEFT, with the adapter in it: save what merge_and_unload() returns",
+}
+"""A part of a tensor's name -> what the model was wrapped in when it was saved."""
+
+_PREFIXES: Mapping[str, str] = {
+    "module.": "DataParallel: save model.module instead",
+    "base_model.model.": "PEFT: save what merge_and_unload() returns",
+}
+"""The same for what every name begins with."""
+
+
+def find_damage(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
+    """Why a model of these tensors would be trained from something else than what was saved."""
+    return _wrapped(shapes) or _unfit(shapes, config)
+
+
+def modules_in(shapes: Shapes) -> tuple[str, ...]:
+    """The names of the modules that have a matrix."""
+    found = (_MATRIX.fullmatch(name) for name, shape in shapes.items() if len(shape) > 1)
+    return tuple(match[1] for match in found if match is not None)
+
+
+def embedding_rows(shapes: Shapes) -> int | None:
+    """How many tokens the embedding has rows for; None where it isn't among these tensors."""
+    ends = tuple(f"{name}.weight" for name in EMBEDDINGS)
+    rows = [shape[0] for name, shape in shapes.items() if len(shape) == 2 and name.endswith(ends)]
+    return rows[0] if len(rows) == 1 else None
+
+
+def _wrapped(shapes: Shapes) -> Damage | None:
+    for part, words in _WRAPPERS.items():
+        wrapped = [name for name in shapes if part in name.split(".")]
+        if wrapped:
+            return _saved_wrapped(wrapped, part, words)
+    for prefix, words in _PREFIXES.items():
+        if all(name.startswith(prefix) for name in shapes):
+            return _saved_wrapped(list(shapes), prefix.rstrip("."), words)
+    return None
+
+
+def _saved_wrapped(names: list[str], part: str, words: str) -> Damage:
+    wrapper, _, remedy = words.partition(": ")
+    return Damage(
+        reason=Reason.MODEL_DAMAGED,
+        message=f"the names of {len(names)} of the model's tensors have {part} in them, such as "
+        f"{min(names):.100}: it was saved wrapped in {wrapper}, and these tensors would be left "
+        "out and drawn at random",
+        remedy=f"{remedy}, and upload the folder again",
+    )
+
+
+def _unfit(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
+    """For a known family of texts only, whose files are not quantized."""
+    if isinstance(config.get("text_config"), Mapping) or method_of(config) is not None:
+        return None
+    try:
+        model = parse_model(config)
+    except UnreadableModel:
+        return None
+    if not model.is_known:
+        return None
+    missing = [*_missing(shapes, model)]
+    if missing:
+        plural = "s" * (len(missing) > 1)
+        return Damage(
+            reason=Reason.MODEL_DAMAGED,
+            message=f"the model's files lack {len(missing)} tensor{plural} ({listed(missing)}): "
+            "they would be drawn at random",
+            remedy="upload the whole model as save_pretrained writes it: all layers, and the head "
+            "of the language model",
+        )
+    rows = embedding_rows(shapes)
+    if rows is None or rows == model.vocabulary:
+        return None
+    return Damage(
+        reason=Reason.MODEL_DAMAGED,
+        message=f"the model's embedding has {rows} rows, and vocab_size in config.json is "
+        f"{model.vocabulary}",
+        remedy="save the model again after resize_token_embeddings, so that its config.json fits",
+    )
+
+
+def _missing(shapes: Shapes, model: Architecture) -> Iterator[str]:
+    """By the ends of their names: what stands before `layers` differs between releases."""
+    there = {
+        (int(match[1]), match[2])
+        for name in shapes
+        if (match := _IN_LAYER.search(name)) is not None
+    }
+    if not any(name.endswith(f"{end}.weight") for name in shapes for end in EMBEDDINGS):
+        yield "the embedding"
+    for number in range(model.layers):
+        for linear in model.linears:
+            if (number, f"{linear.name}.weight") not in there:
+                yield f"{model.layer_of(number, linear)}.weight"
+    if model.head and not any(name.endswith(_HEADS) for name in shapes):
+        yield "lm_head.weight"

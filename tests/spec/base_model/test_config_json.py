@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a model's config.json says is told before a GPU is asked for, with what to change.
+
+Each base model is given as its config.json on the hub is; a hub names many more of each kind.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from finetune_spec.base_model import check_base_model
+from finetune_spec.config import Context, read_config
+from finetune_spec.job import check_job
+
+LLAMA: Mapping[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "vocab_size": 1000,
+    "tie_word_embeddings": False,
+}
+LORA = {"use_peft": True}
+BNB = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+
+
+def told(config: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
+    """Mistakes as their user reads them; warnings begin with a word that says so."""
+    context = Context(model=model)
+    read = read_config({"model_name_or_path": "acme/base", **config}, context.schema)
+    return [
+        f"{'warning: ' * problem.is_warning}{problem}"
+        for problem in check_base_model(read, context)
+    ]
+
+
+def of(model_type: str, *architectures: str, **more: Any) -> dict[str, Any]:
+    return {**LLAMA, "model_type": model_type, "architectures": list(architectures), **more}
+
+
+ENCODER = "model_name_or_path: the model is an encoder, which writes no text"
+CLASSIFIER = "model_name_or_path: the model is a classifier, which writes no text"
+TRANSLATOR = "model_name_or_path: the model is an encoder with a decoder (sequence to sequence)"
+HEADLESS = "model_name_or_path: the model is a decoder without its output head"
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        pytest.param(of("bert", "BertForMaskedLM"), ENCODER, id="bert-base"),
+        pytest.param(of("bert", "BertModel"), ENCODER, id="a sentence embedder"),
+        pytest.param(of("modernbert", "ModernBertForMaskedLM"), ENCODER, id="ModernBERT"),
+        pytest.param(of("xlm-roberta", "XLMRobertaModel"), ENCODER, id="bge-m3"),
+        pytest.param(of("distilbert"), ENCODER, id="an encoder of which only the type is known"),
+        pytest.param(of("newbert", "NewBertForMaskedLM"), ENCODER, id="an encoder of tomorrow"),
+        pytest.param(of("t5", "T5EncoderModel"), TRANSLATOR, id="half of T5"),
+        pytest.param(
+            of("t5", "T5ForConditionalGeneration", is_encoder_decoder=True),
+            TRANSLATOR,
+            id="flan-t5",
+        ),
+        pytest.param(
+            of("bart", "BartForConditionalGeneration", is_encoder_decoder=True),
+            TRANSLATOR,
+            id="bart-large",
+        ),
+        pytest.param(
+            of("newt5", "NewT5ForConditionalGeneration", is_encoder_decoder=True),
+            TRANSLATOR,
+            id="a translator of tomorrow",
+        ),
+        pytest.param(of("llama", "LlamaForSequenceClassification"), CLASSIFIER, id="a classifier"),
+        pytest.param(of("qwen2", "Qwen2ForRewardModel"), CLASSIFIER, id="a reward model"),
+        pytest.param(of("bert", "BertForTokenClassification"), CLASSIFIER, id="entities"),
+        pytest.param(of("roberta", "RobertaForQuestionAnswering"), CLASSIFIER, id="SQuAD"),
+        pytest.param(of("llama", "LlamaModel"), HEADLESS, id="a Llama without its head"),
+        pytest.param(of("mistral", "MistralModel"), HEADLESS, id="e5-mistral, an embedder"),
+    ],
+)
+@pytest.mark.parametrize("config", [{}, LORA], ids=["whole", "LoRA"])
+def test_a_model_that_writes_no_text_is_refused_and_a_decoder_is_asked_for(
+    model: Mapping[str, Any], sentence: str, config: Mapping[str, Any]
+) -> None:
+    (found,) = told(config, model)
+
+    assert found.startswith(sentence)
+    assert "end in ForCausalLM" in found
+    assert (model["architectures"] or [model["model_type"]])[0] in found
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(LLAMA, id="Llama"),
+        pytest.param(of("gpt2", "GPT2LMHeadModel"), id="GPT-2"),
+        pytest.param(of("gpt2", "GPT2DoubleHeadsModel"), id="GPT-2 with two heads"),
+        pytest.param(of("llava", "LlavaForConditionalGeneration"), id="a model that sees"),
+        pytest.param(of("gemma3", "Gemma3ForConditionalGeneration"), id="Gemma 3"),
+        pytest.param(of("bert", "BertLMHeadModel"), id="BERT as a decoder"),
+        pytest.param(of("bart", "BartForCausalLM", is_encoder_decoder=True), id="half of BART"),
+        pytest.param(
+            of("chatglm", "ChatGLMModel", auto_map={"AutoModelForCausalLM": "modeling.ChatGLM"}),
+            id="its own code",
+        ),
+        pytest.param({"hidden_size": 64}, id="a config that says next to nothing"),
+        pytest.param(of("tomorrow", "TomorrowForEverything"), id="nobody knows yet"),
+    ],
+)
+def test_a_model_that_writes_or_may_write_is_left_to_transformers(model: Mapping[str, Any]) -> None:
+    assert told({}, model) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "model", "sentences"),
+    [
+        pytest.param(
+            {**LORA, "merge_adapter": True},
+            {**LLAMA, "quantization_config": BNB},
+            "merge_adapter: found true, and the model's weights are stored quantized "
+            "(bitsandbytes), into which an adapter can't be merged: leave merge_adapter out, "
+            "or name the model that it was quantized from, with load_in_4bit: true",
+            id="merging into 4 bits",
+        ),
+        pytest.param(
+            {**LORA, "merge_adapter": True, "load_in_4bit": True},
+            {**LLAMA, "quantization_config": {"load_in_8bit": True}},
+            "merge_adapter: found true, and the model's weights are stored quantized "
+            "(bitsandbytes), into which an adapter can't be merged: leave merge_adapter out, "
+            "or name the model that it was quantized from, with load_in_4bit: true",
+            id="merging into 8 bits, of an older file",
+        ),
+        pytest.param(
+            {},
+            {**LLAMA, "quantization_config": {"quant_method": "gptq", "bits": 4}},
+            "use_peft: found false, and the model's weights are stored quantized (gptq), which "
+            "can't be trained, only an adapter on them: set use_peft to true, or name the "
+            "model that it was quantized from",
+            id="training 4 bits whole",
+        ),
+        pytest.param(
+            {**LORA, "load_in_4bit": True},
+            {**LLAMA, "quantization_config": {"quant_method": "awq"}},
+            "load_in_4bit: found true, and the model's weights are stored quantized (awq): "
+            "remove load_in_4bit, or name the model that it was quantized from",
+            id="quantizing what is quantized",
+        ),
+        pytest.param(LORA, {**LLAMA, "quantization_config": BNB}, "", id="QLoRA on 4 bits"),
+        pytest.param(
+            {**LORA, "load_in_4bit": True},
+            {**LLAMA, "quantization_config": BNB},
+            "",
+            id="4 bits, twice by the same method",
+        ),
+        pytest.param(
+            {**LORA, "merge_adapter": True},
+            {**LLAMA, "quantization_config": {"quant_method": "mxfp4"}},
+            "",
+            id="mxfp4, which is dequantized",
+        ),
+        pytest.param({}, {**LLAMA, "quantization_config": "4 bits, please"}, "", id="a text"),
+        pytest.param({**LORA, "merge_adapter": True}, LLAMA, "", id="merging into 16 bits"),
+    ],
+)
+def test_weights_stored_in_few_bits(
+    config: Mapping[str, Any], model: Mapping[str, Any], sentences: str
+) -> None:
+    assert "\n".join(told(config, model)) == sentences
+
+
+@pytest.mark.parametrize(
+    ("config", "model", "sentences"),
+    [
+        pytest.param(
+            LORA,
+            of("phi3", "Phi3ForCausalLM"),
+            "use_peft: found true without lora_target_modules, and PEFT has no default targets "
+            'for models of type "phi3": set lora_target_modules: all-linear',
+            id="Phi-3 has no default",
+        ),
+        pytest.param(
+            LORA,
+            of("qwen3_moe", "Qwen3MoeForCausalLM"),
+            "use_peft: found true without lora_target_modules, and PEFT has no default targets "
+            'for models of type "qwen3_moe": set lora_target_modules: all-linear',
+            id="a mixture has none",
+        ),
+        pytest.param(
+            LORA,
+            of("mixtral", "MixtralForCausalLM"),
+            "use_peft: found true without lora_target_modules, and PEFT has no default targets "
+            'for models of type "mixtral": set lora_target_modules: all-linear',
+            id="PEFT converts Mixtral's away",
+        ),
+        pytest.param(LORA, LLAMA, "", id="Llama has"),
+        pytest.param(LORA, of("gemma4", "Gemma4ForConditionalGeneration"), "", id="an expression"),
+        pytest.param({}, of("phi3", "Phi3ForCausalLM"), "", id="trained whole"),
+        pytest.param(
+            {**LORA, "lora_target_parameters": ["experts.down_proj"], "lora_dropout": 0},
+            of("gpt_oss", "GptOssForCausalLM"),
+            "",
+            id="parameters instead of modules",
+        ),
+        pytest.param(
+            {**LORA, "lora_target_modules": ["query", "value"]},
+            LLAMA,
+            "lora_target_modules: the model has none of query, value: it has q_proj, k_proj, "
+            "v_proj, o_proj, gate_proj, up_proj, down_proj; all-linear takes every linear layer",
+            id="BERT's targets on Llama",
+        ),
+        pytest.param(
+            {**LORA, "lora_target_modules": ["q_proj", "v_proj"]},
+            of("gpt2", "GPT2LMHeadModel"),
+            "lora_target_modules: the model has none of q_proj, v_proj: it has c_attn, c_proj, "
+            "c_fc; all-linear takes every linear layer",
+            id="Llama's targets on GPT-2",
+        ),
+        pytest.param(
+            {**LORA, "lora_target_modules": ["q_proj", "up_projj", "W_pack"]},
+            LLAMA,
+            "warning: lora_target_modules: the model has no up_projj, which is left untrained, "
+            "did you mean up_proj?\n"
+            "warning: lora_target_modules: the model has no W_pack, which is left untrained: "
+            "it has q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj",
+            id="two of three aren't there",
+        ),
+        pytest.param(
+            {**LORA, "lora_target_modules": r".*\.query_key_value"},
+            LLAMA,
+            'lora_target_modules: the expression ".*\\\\.query_key_value" matches no module of '
+            "the model, whose whole names are such as model.layers.0.self_attn.q_proj: set it "
+            "to all-linear, or to a list of q_proj, k_proj, v_proj, o_proj, gate_proj, "
+            "up_proj, down_proj",
+            id="an expression that matches nothing",
+        ),
+        pytest.param(
+            {
+                **LORA,
+                "lora_target_modules": [r"model.layers.2.self_attn.q_proj", "layers.0.mlp.up_proj"],
+            },
+            LLAMA,
+            "",
+            id="single layers",
+        ),
+        pytest.param(
+            {**LORA, "lora_target_modules": r".*\.(q|v)_proj"}, LLAMA, "", id="an expression"
+        ),
+        pytest.param(
+            {**LORA, "lora_target_modules": ["embed_tokens", "q_proj"]}, LLAMA, "", id="embeddings"
+        ),
+        pytest.param(
+            {**LORA, "lora_target_modules": ["in_proj", "x_proj"]},
+            of("mamba", "MambaForCausalLM"),
+            "",
+            id="an architecture that isn't known here",
+        ),
+    ],
+)
+def test_targets_of_an_adapter(
+    config: Mapping[str, Any], model: Mapping[str, Any], sentences: str
+) -> None:
+    assert "\n".join(told(config, model)) == sentences
+
+
+@pytest.mark.parametrize(
+    ("changes", "model", "sentences"),
+    [
+        pytest.param(
+            {"lora_target_modules": "all-linear"},
+            of("qwen3_moe", "Qwen3MoeForCausalLM"),
+            "lora_dropout: found 0.05, and lora_target_modules (all-linear) takes the experts "
+            "of this mixture in, for which PEFT has no dropout: set lora_dropout: 0, or name "
+            "only the matrices of the attention",
+            id="TRL's own dropout on all-linear",
+        ),
+        pytest.param(
+            {"lora_target_modules": ["q_proj", "w1", "w2", "w3"], "lora_dropout": 0.1},
+            of("mixtral", "MixtralForCausalLM"),
+            "lora_dropout: found 0.1, and lora_target_modules (w1, w2, w3) takes the experts "
+            "of this mixture in, for which PEFT has no dropout: set lora_dropout: 0, or name "
+            "only the matrices of the attention",
+            id="Mixtral's experts by name",
+        ),
+        pytest.param(
+            {"lora_target_modules": ["q_proj", "gate_proj"], "lora_dropout": 0},
+            of("olmoe", "OlmoeForCausalLM"),
+            "lora_target_modules: found gate_proj without up_proj, and in the experts of this "
+            "mixture the two are one parameter: add up_proj",
+            id="half of what is one parameter",
+        ),
+        pytest.param(
+            {"lora_target_modules": "all-linear", "lora_dropout": 0},
+            of("qwen3_moe", "Qwen3MoeForCausalLM"),
+            "",
+            id="without dropout",
+        ),
+        pytest.param(
+            {"lora_target_modules": ["q_proj", "v_proj"]},
+            of("qwen3_moe", "Qwen3MoeForCausalLM"),
+            "",
+            id="the attention alone",
+        ),
+        pytest.param(
+            {"lora_target_modules": "all-linear"},
+            of("gpt_oss", "GptOssForCausalLM"),
+            "",
+            id="a mixture whose experts PEFT leaves alone",
+        ),
+        pytest.param({"lora_target_modules": "all-linear"}, LLAMA, "", id="no mixture"),
+    ],
+)
+def test_experts_and_dropout(
+    changes: Mapping[str, Any], model: Mapping[str, Any], sentences: str
+) -> None:
+    assert "\n".join(told({**LORA, **changes}, model)) == sentences
+
+
+TIED = {**LLAMA, "tie_word_embeddings": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "model", "is_refused"),
+    [
+        pytest.param({"merge_adapter": True}, TIED, True, id="merged"),
+        pytest.param({"merge_adapter": True}, of("gpt2", "GPT2LMHeadModel"), False, id="not tied"),
+        pytest.param({}, TIED, False, id="published as an adapter"),
+        pytest.param({"merge_adapter": True}, LLAMA, False, id="a head of its own"),
+    ],
+)
+def test_an_adapter_on_an_embedding_that_is_the_head_is_not_merged(
+    changes: Mapping[str, Any], model: Mapping[str, Any], *, is_refused: bool
+) -> None:
+    targets = ["c_attn" if model["model_type"] == "gpt2" else "q_proj", "model.embed_tokens"]
+
+    found = told({**LORA, "lora_target_modules": targets, **changes}, model)
+
+    refusal = "".join(it for it in found if not it.startswith("warning"))
+    assert refusal == is_refused * (
+        "lora_target_modules: found model.embed_tokens beside merge_adapter: true, and the "
+        "model's output head is its embedding, so that a merge would change both: leave "
+        "merge_adapter out, or move model.embed_tokens to lora_modules_to_save"
+    )
+
+
+def test_a_job_is_refused_at_apply_where_its_model_is_known() -> None:
+    spec = {"config": {"model_name_or_path": "google-bert/bert-base", "dataset_name": "acme/rows"}}
+
+    checked = check_job(spec, model=of("bert", "BertForMaskedLM"))
+
+    (mistake,) = [problem for problem in checked.problems if not problem.is_warning]
+    assert str(mistake).startswith(f"spec.config.{ENCODER}")
+
+
+def test_a_config_that_is_wrong_by_itself_is_told_of_that_alone() -> None:
+    spec = {"config": {"model_name_or_path": "acme/bert", "learning_rte": 1e-4}}
+
+    mistakes = check_job(spec, model=of("bert", "BertModel")).problems
+
+    assert not any("encoder" in str(mistake) for mistake in mistakes)
+
+
+NOTHING: list[Any] = [None, 0, -1, 10**30, "text", [], [None], [[]], {}, {"a": {}}, True]
+
+
+@pytest.mark.parametrize("key", [*LLAMA, "text_config", "quantization_config", "auto_map"])
+@pytest.mark.parametrize("value", NOTHING, ids=str)
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        LORA,
+        {**LORA, "lora_target_modules": ["a", "b"], "merge_adapter": True},
+        {**LORA, "lora_target_modules": ".*q_proj", "load_in_4bit": True},
+    ],
+    ids=["whole", "LoRA", "named targets", "an expression"],
+)
+def test_whatever_a_hub_writes_into_config_json_is_survived(
+    key: str, value: Any, config: Mapping[str, Any]
+) -> None:
+    assert all(len(found) < 2_000 for found in told(config, {**LLAMA, key: value}))

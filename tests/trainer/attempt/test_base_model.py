@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A base model that can't be trained is refused by the supervisor: nothing imports torch for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finetune_contract.outcome import Category, Outcome
+from finetune_trainer.attempt import base_model, supervisor
+from support.model_folders import LLAMA, POINTER, a_model
+from trainer.runs import a_run
+
+
+def ending(tmp_path: Path, model: str, **config: object) -> Outcome:
+    """The outcome of an attempt in this process."""
+    data = tmp_path / "train.jsonl"
+    data.write_text('{"text": "words"}\n')
+    run = a_run(
+        output=(tmp_path / "out").as_uri(),
+        model_name_or_path=model,
+        **{"dataset_name": str(data), **config},
+    )
+    (tmp_path / "run.json").write_text(run.to_json())
+    supervisor.main(
+        [
+            *("--run", str(tmp_path / "run.json"), "--work", str(tmp_path / "work")),
+            *("--termination-log", str(tmp_path / "outcome.json")),
+        ]
+    )
+    return Outcome.from_json((tmp_path / "outcome.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason", "sentence"),
+    [
+        pytest.param(
+            lambda folder: a_model(folder, {**LLAMA, "architectures": ["LlamaModel"]}),
+            "InvalidConfig",
+            "model_name_or_path: the model is a decoder without its output head (LlamaModel)",
+            id="no head in config.json",
+        ),
+        pytest.param(
+            lambda folder: (folder / "model.safetensors").write_text(POINTER),
+            "ModelDamaged",
+            "model.safetensors is a Git LFS pointer and not the content",
+            id="a pointer",
+        ),
+        pytest.param(
+            lambda folder: (folder / "adapter_config.json").write_text("{}"),
+            "ModelNotFound",
+            "the folder holds an adapter (adapter_config.json), which is no model by itself",
+            id="an adapter",
+        ),
+    ],
+)
+def test_it_is_the_users_turn_and_the_way_out_is_told(
+    tmp_path: Path, spoil: Callable[[Path], object], reason: str, sentence: str
+) -> None:
+    spoil(a_model(tmp_path / "model"))
+
+    failure = ending(tmp_path, str(tmp_path / "model")).failure
+
+    assert failure is not None
+    assert failure.category is Category.USER
+    assert failure.reason == reason
+    assert sentence in failure.message
+    assert failure.remedy
+    assert failure.phase == "Fetching"
+    assert not [*(tmp_path / "work").rglob("config.yaml")]
+
+
+def test_a_tokenizer_that_this_image_cannot_read_is_told_with_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_model, "find_spec", lambda name: None)
+    model = a_model(tmp_path / "model")
+    (model / "tokenizer.json").rename(model / "tokenizer.model")
+
+    failure = ending(tmp_path, str(model)).failure
+
+    assert failure is not None
+    assert failure.category is Category.USER
+    assert "is in SentencePiece's format alone (tokenizer.model)" in failure.message
+    assert "tokenizer.json" in failure.remedy
+
+
+def test_data_that_are_a_pointer_are_told_as_one(tmp_path: Path) -> None:
+    model = a_model(tmp_path / "model")
+    (tmp_path / "rows.jsonl").write_text(POINTER)
+
+    failure = ending(tmp_path, str(model), dataset_name=str(tmp_path / "rows.jsonl")).failure
+
+    assert failure is not None
+    assert failure.reason == "InvalidDataset"
+    assert "rows.jsonl is a Git LFS pointer and not the data" in failure.message
+
+
+def test_a_model_in_a_store_is_looked_at_before_it_is_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is a folder here, which is told apart by its scheme alone."""
+    from finetune_trainer.inputs import fetching
+
+    (a_model(tmp_path / "model") / "model.safetensors").write_text(POINTER)
+    fetched: list[str] = []
+    monkeypatch.setattr(fetching, "fetch", lambda *asked: fetched.append(asked[0]))
+
+    failure = ending(tmp_path, (tmp_path / "model").as_uri()).failure
+
+    assert failure is not None
+    assert failure.reason == "ModelDamaged"
+    assert fetched == []

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks an attempt's run against what is known where it trains."""
+
+from collections.abc import Collection, Mapping
+from importlib import metadata
+from typing import Any
+
+from finetune_trainer.plan import training_plan
+from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.supervision.context import AttemptContext
+
+
+def check(
+    run: ParsedRun,
+    context: AttemptContext,
+    *,
+    model: Mapping[str, Any] | None,
+    modules: Collection[str] = (),
+) -> None:
+    """`model` is the base model's config.json and `modules` are the names of its matrices, where
+    they are known.
+
+    Raises:
+        AttemptFailed: the config is wrong.
+    """
+    training_plan.check_run(
+        run,
+        context.hardware,
+        trl_version=metadata.version("trl"),
+        variables=context.environment if context.has_whole_environment else None,
+        model=model,
+        modules=modules,
+    )

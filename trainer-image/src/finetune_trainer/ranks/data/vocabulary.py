@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens that the embedding has no row for: an IndexError on a CPU, a device-side assert on a GPU.
+
+Some published tokenizers have such tokens, and nothing is wrong as long as no text holds one.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from datasets import Dataset
+
+from finetune_contract.reasons import Reason
+from finetune_trainer.failures.errors import attempt_failed
+from finetune_trainer.ranks.data.measuring import lists_of
+
+_NAMED = 5
+
+
+def require_rows_of_embedding(data: Any, model: Any, tokenizer: Any) -> None:
+    """Look at tokenized data; a stream, and data that are tokenized batch by batch, can't be.
+
+    Raises:
+        AttemptFailed: they hold a token without a row.
+    """
+    if not isinstance(data, Dataset) or "input_ids" not in data.column_names:
+        return
+    rows = model.config.get_text_config().vocab_size
+    beyond = sorted({token for tokens in _beyond(data, rows) for token in tokens})
+    if not beyond:
+        return
+    words = [repr(word) for word in tokenizer.convert_ids_to_tokens(beyond[:_NAMED])]
+    more = f" and {len(beyond) - _NAMED} more" if len(beyond) > _NAMED else ""
+    raise attempt_failed(
+        Reason.INVALID_CONFIG,
+        f"model_name_or_path: the data holds {', '.join(words)}{more}, for which the tokenizer has "
+        f"ids from {beyond[0]} on and the model's embedding has only {rows} rows",
+        "list these tokens in added_tokens, so that the embedding grows; or name a model that was "
+        "saved after resize_token_embeddings",
+    )
+
+
+def _beyond(data: Dataset, rows: int) -> Iterator[list[int]]:
+    for lists in lists_of(data, "input_ids"):
+        tokens = lists.flatten()
+        if len(tokens) and pc.max(tokens).as_py() >= rows:
+            yield np.unique(tokens.filter(pc.greater_equal(tokens, rows)).to_numpy(False)).tolist()
