@@ -10,6 +10,7 @@ from accelerate import PartialState
 from datasets import Dataset, DatasetDict, IterableDatasetDict
 from trl import SFTConfig
 
+from finetune_contract.notes import Note
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
@@ -32,7 +33,9 @@ class Loaded:
 
     dataset: Data
     dropped: Drops = field(default_factory=dict)
-    """Rows left out before anything was split off."""
+    """Rows left out, most of them before anything was split off."""
+    notes: tuple[Note, ...] = ()
+    """What its user should know of what a chat template makes of them."""
 
 
 def load_data(arguments: Arguments) -> Loaded:
