@@ -17,7 +17,12 @@ LLAMA = {
     "max_position_embeddings": 256,
 }
 
-_ENDINGS = ("<end_of_turn>", "<|eot_id|>", "<|END_OF_TURN_TOKEN|>", "<｜end▁of▁sentence｜>")
+_ENDINGS = (
+    "<end_of_turn>",
+    "<|eot_id|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+)
 
 
 def a_model(place: Path, model_type: str = "llama", **sizes: Any) -> Path:

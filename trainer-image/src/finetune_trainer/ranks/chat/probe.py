@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A conversation whose words are sentinels: one that a template does not write is left out. Pure."""
+"""A conversation with sentinels for words: one that is not written was left out. Pure."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -61,6 +61,12 @@ def probe_of(conversation: Conversation) -> Probe:
         tools = tools[0] if tools else None
     probe = replace(short, turns=turns, tools=tools)
     return Probe(conversation=probe, sentinels=words.sentinels)
+
+
+def marked(turn: Turn) -> tuple[Turn, list[str]]:
+    """The turn with sentinels in place of its words, and these in the order of its keys."""
+    words = _Words()
+    return words.turn(turn, is_last=True), list(words.sentinels)
 
 
 @dataclass(slots=True)

@@ -110,11 +110,36 @@ def structure_of(value: Any, key: str = "") -> Any:
         return tuple((name, structure_of(value[name], name)) for name in sorted(value))
     if isinstance(value, list):
         return ("list", *_without_repeats([structure_of(each, key) for each in value], _same))
+    if key == "weight" and value is not None:
+        return _known_weight(value)
     if isinstance(value, str):
         return _structure_of_text(value, key)
     if value is None or isinstance(value, bool):
         return value
     return "number"
+
+
+def is_learnt(turn: Turn) -> bool:
+    """Whether a turn is to be learnt: `weight` is 0 for one that is not.
+
+    Raises:
+        ValueError: it is neither 0 nor 1.
+    """
+    if (weight := turn.get("weight")) is None:
+        return True
+    known = _known_weight(weight)
+    if known is None:
+        raise ValueError(f"{weight!r}")
+    return bool(known)
+
+
+def _known_weight(weight: Any) -> int | None:
+    """0 or 1; a table of texts has it as one."""
+    try:
+        number = float(weight)
+    except (TypeError, ValueError):
+        return None
+    return int(number) if number in (0, 1) else None
 
 
 def _structure_of_text(text: str, key: str) -> Any:

@@ -13,6 +13,7 @@ from finetune_spec.config.problem import did_you_mean
 from finetune_trainer.ranks.chat.probe import CONTENT, Part, Probe, probe_of
 from finetune_trainer.ranks.chat.structure import Conversation
 from finetune_trainer.ranks.chat.suspects import SUSPECTS, Suspect
+from finetune_trainer.ranks.chat.weights import NotFound, spans_of, unlearnt
 
 Write = Callable[[Conversation], str]
 """Writes a conversation as TRL does, and raises whatever the template does."""
@@ -84,6 +85,8 @@ class Template:
             written = self.write(probe.conversation)
         except Exception as error:  # noqa: BLE001 - a template may raise anything, and TRL would
             return Verdict(refusal=self._refusal(conversation, probe, error))
+        if refusal := self._unknown_weight(conversation):
+            return Verdict(refusal=refusal)
         return Verdict(
             lost=probe.lost(written), writes_none=self._writes_none(probe.conversation, written)
         )
@@ -103,6 +106,23 @@ class Template:
                 remedy="correct the role, or set chat_template_path to a template that names it; "
                 "dataset_format: sharegpt reads human and gpt",
                 is_of_role=True,
+            )
+        return None
+
+    def _unknown_weight(self, conversation: Conversation) -> Refusal | None:
+        try:
+            spans_of(conversation, unlearnt(conversation), self.write, ())
+        except ValueError as error:
+            return Refusal(
+                why=f"the weight {_short(str(error))} of a turn, expected 0 or 1",
+                remedy="give weight 0 to turns that are not to be learnt, and 1 to others",
+            )
+        except NotFound:
+            return Refusal(
+                why="a turn of weight 0, whose words cannot be told from others in what the chat "
+                "template writes",
+                remedy="end the conversations before such turns, or set chat_template_path to "
+                "another template",
             )
         return None
 

@@ -6,6 +6,7 @@
 - `readers`: what files hold, as the texts that they hold, in place of the readers of `datasets`.
 - `shaping`: rows in shapes of their own become TRL's (`shapes` one row, `texts` what is a text,
   `columns` which are there, `images`), and `system_message` goes before them.
+- `fitting`: rows that the chat template cannot write are left out (`refusals` says why).
 - `preparation`: tokenized rows are measured, and those that teach nothing left out.
 - `effects`: which keys have none.
 """
@@ -14,7 +15,7 @@ from dataclasses import replace
 
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.data.loading import Loaded, load_data
-from finetune_trainer.ranks.data.system_message import add_system_message
+from finetune_trainer.ranks.data.system_message import add_system_message, merge_system_messages
 
 
 def prepare_data(arguments: Arguments) -> Loaded:
@@ -27,4 +28,6 @@ def prepare_data(arguments: Arguments) -> Loaded:
     if message := arguments.data.system_message:
         dataset = add_system_message(loaded.dataset, message, list(loaded.dataset))
         loaded = replace(loaded, dataset=dataset)
+    if arguments.data.merge_system_message:
+        loaded = replace(loaded, dataset=merge_system_messages(loaded.dataset))
     return loaded

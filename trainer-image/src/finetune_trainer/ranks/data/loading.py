@@ -48,6 +48,7 @@ def load_data(arguments: Arguments) -> Loaded:
         data=arguments.data,
         text_field=arguments.training.dataset_text_field,
         processes=arguments.training.dataset_num_proc,
+        wants_turns=arguments.training.chat_template_path is not None,
     )
     train, test = arguments.script.dataset_train_split, arguments.script.dataset_test_split
     if arguments.mixture.datasets:

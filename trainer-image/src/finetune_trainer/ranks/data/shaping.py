@@ -46,6 +46,8 @@ class Shaping:
     data: DataArguments
     text_field: str
     processes: int | None = None
+    wants_turns: bool = False
+    """Whether a chat template is asked for: prompts and completions become turns for it."""
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -95,7 +97,7 @@ class _Rows:
     format: str | None = None
     templates: shapes.Templates | None = None
     speaks: bool = False
-    """Whether a prompt and its completion become turns, for a system message before them."""
+    """Whether a prompt and its completion become turns, for a chat template or a system message."""
     mixed: Mapping[str, bool] = field(default_factory=dict)
     """Columns with texts in some rows and conversations in others, and whether the first row's is
     one: only rows like it are kept, since TRL reads all rows alike."""
@@ -160,7 +162,7 @@ class _Rows:
 def _declared(shaping: Shaping, first: Mapping[str, Any]) -> _Rows:
     data, mapping = shaping.data, shaping.columns
     kept = {name: name for name in KEPT_COLUMNS if name in first}
-    speaks = bool(data.system_message)
+    speaks = bool(data.system_message) or shaping.wants_turns
     if data.prompt_template is not None:
         templates = shapes.Templates(
             prompt=data.prompt_template, completion=data.completion_template
