@@ -220,17 +220,10 @@ def test_a_whole_model_in_another_precision_than_its_base_is_noted(
     ("rows", "config", "message"),
     [
         pytest.param(
-            [
-                {
-                    "messages": [
-                        {"role": "user", "content": "Hi"},
-                        {"role": "assistant", "content": "WRONG", "weight": 0},
-                    ]
-                }
-            ],
-            {},
-            "the key weight of turns has no effect",
-            id="OpenAI's weight",
+            GOOD,
+            {"merge_system_message": True},
+            "merge_system_message has no effect",
+            id="system messages of texts",
         ),
         pytest.param(
             [{**row, "text": "x"} for row in GOOD],

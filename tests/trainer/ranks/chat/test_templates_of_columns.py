@@ -83,3 +83,12 @@ def test_of_prompts_that_nothing_declares_it_is_said_that_the_template_has_no_ef
 
     (note,) = prepared.trainer.notes
     assert note.message.startswith("chat_template_path has no effect")
+
+
+def test_columns_that_a_format_does_not_read_are_named(tmp_path: Path, tiny_model: Path) -> None:
+    prepared = prepare(tmp_path, tiny_model, [ROW], dataset_format="question_answer")
+
+    assert prepared.notes() == {
+        "Info NoEffect": "dataset_format: question_answer does not read the column reasoning; "
+        "prompt_template and completion_template read any column"
+    }

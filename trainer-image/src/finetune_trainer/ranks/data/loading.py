@@ -2,7 +2,7 @@
 """The splits that a config names, in a shape that TRL reads; split off where one lacks."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from accelerate import PartialState
 from datasets import Dataset, DatasetDict, IterableDatasetDict
 from trl import SFTConfig
 
-from finetune_contract.notes import Note
+from finetune_contract.notes import Note, NoteReason, info
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 Drops = Mapping[str, Mapping[str, int]]
 """How many rows of a split are left out, by split and reason."""
+
+_COLUMNS_SHOWN = 5
 
 MIXTURE_SPLITS = ("train", "test")
 """What TRL calls the splits of a mixture."""
@@ -35,7 +37,7 @@ class Loaded:
     dropped: Drops = field(default_factory=dict)
     """Rows left out, most of them before anything was split off."""
     notes: tuple[Note, ...] = ()
-    """What its user should know of what a chat template makes of them."""
+    """What its user should know of columns that are not read, and of the chat template."""
 
 
 def load_data(arguments: Arguments) -> Loaded:
@@ -67,8 +69,22 @@ def load_data(arguments: Arguments) -> Loaded:
         _require_split("dataset_test_split", test, splits)
     kind = DatasetDict if isinstance(splits[names[0]], Dataset) else IterableDatasetDict
     return Loaded(
-        dataset=kind(splits), dropped={name: split.dropped for name, split in shaped.items()}
+        dataset=kind(splits),
+        dropped={name: split.dropped for name, split in shaped.items()},
+        notes=tuple(_notes_of(shaped[names[0]].unread, arguments)),
     )
+
+
+def _notes_of(unread: Sequence[str], arguments: Arguments) -> Iterator[Note]:
+    if unread:
+        shown = ", ".join(unread[:_COLUMNS_SHOWN])
+        more = f" and {len(unread) - _COLUMNS_SHOWN} more" if len(unread) > _COLUMNS_SHOWN else ""
+        yield info(
+            NoteReason.NO_EFFECT,
+            f"dataset_format: {arguments.data.dataset_format} does not read the "
+            f"{'column' if len(unread) == 1 else 'columns'} {shown}"
+            f"{more}; prompt_template and completion_template read any column",
+        )
 
 
 def _load_single(arguments: Arguments, shaping: Shaping) -> dict[str, Shaped]:

@@ -13,12 +13,14 @@ from typing import Any
 
 from accelerate import PartialState
 from datasets import Dataset, IterableDataset
+from jinja2 import TemplateError
 from trl import SFTConfig, SFTTrainer
 
 from finetune_trainer.exchange.data_account import Dropped, Packing, SplitAccount
 from finetune_trainer.ranks.data import measuring, unlearnt
 from finetune_trainer.ranks.data.masking import marks_are_empty, nothing_counts, nothing_is_answered
 from finetune_trainer.ranks.data.measuring import MASKED, Cut, Measured
+from finetune_trainer.ranks.data.refusals import refused
 
 STREAM = "a stream: nobody knows its rows before they are read"
 NOT_PREPARED = (
@@ -67,7 +69,7 @@ class AccountingTrainer(SFTTrainer):
                 dataset = _only_useful(tokenize(dataset), cut)
             return prepare(dataset, args, packs=packing)
         rows = len(dataset)
-        with _saying_who_is_silent():
+        with _in_a_sentence():
             answered = _with_answers(dataset) if args.assistant_only_loss else dataset
             tokenized = tokenize(answered)
         measured = measuring.measure(tokenized, cut)
@@ -92,10 +94,13 @@ class AccountingTrainer(SFTTrainer):
 
 
 @contextmanager
-def _saying_who_is_silent() -> Iterator[None]:
-    """TRL gives up at the first conversation in which it finds no word of the assistant's."""
+def _in_a_sentence() -> Iterator[None]:
+    """TRL gives up at the first conversation in which it finds no word of the assistant's, or that
+    the chat template refuses: rows of too many structures are not all tried before."""
     try:
         yield
+    except TemplateError as error:
+        raise refused(str(error)) from None
     except RuntimeError as error:
         if "no assistant tokens" not in str(error):
             raise

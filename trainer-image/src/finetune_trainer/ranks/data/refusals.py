@@ -13,6 +13,16 @@ _REASONS_KEPT = 10
 """Hostile data may have one for each row."""
 _OTHER = "the chat template refuses them for other reasons"
 _REMEDIES_SHOWN = 2
+_SAID_CHARACTERS = 200
+
+
+def refused(said: str) -> AttemptFailed:
+    """The chat template has refused a row that was not tried before."""
+    return attempt_failed(
+        Reason.CONVERSATIONS_REFUSED,
+        f'the chat template refuses a row: "{said[:_SAID_CHARACTERS]}"',
+        "correct the rows, or set chat_template_path to a template that can write them",
+    )
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 """Rows in shapes of their own -> rows that TRL reads, for data on disk and for streams alike."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +37,8 @@ class Shaped:
     data: Dataset | IterableDataset
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Rows that were left out, by reason; of a stream nobody knows."""
+    unread: tuple[str, ...] = ()
+    """Columns of the data that `dataset_format` does not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,9 @@ def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
     first = {name: first.get(name) for name in names}
     if shaping.is_declared:
         columns.require_declared(names, shaping.data, shaping.columns)
-        return _shape(data, _declared(shaping, first), split, shaping.processes)
+        rows = _declared(shaping, first)
+        shaped = _shape(data, rows, split, shaping.processes)
+        return replace(shaped, unread=_unread(rows, names))
     columns.require_readable(first, shaping.text_field)
     if "input_ids" in names:
         return Shaped(data=data)
@@ -182,6 +186,11 @@ def _declared(shaping: Shaping, first: Mapping[str, Any]) -> _Rows:
         family = tuple(first)
     own = {name: name for name in family if name in first}
     return _Rows(taken={**kept, **own, **mapping}, text_field=shaping.text_field, speaks=speaks)
+
+
+def _unread(rows: _Rows, names: Sequence[str]) -> tuple[str, ...]:
+    """A template names what it wants; a format is a name for what somebody else wants."""
+    return () if rows.format is None else tuple(sorted(set(names) - set(rows.taken.values())))
 
 
 def _shape(data: Any, rows: _Rows, split: str, processes: int | None) -> Shaped:
