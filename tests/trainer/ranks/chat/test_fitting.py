@@ -207,7 +207,8 @@ def test_reasoning_that_only_the_template_for_training_keeps_is_not_said_to_be_l
 
     prepared = prepared_with("qwen3", [row], assistant_only_loss=True)
 
-    assert prepared.texts()[0].count("hm") == (2 if prepared.notes() == {} else 1)
+    assert prepared.texts()[0].count("hm") == 2
+    assert prepared.notes() == {}
 
 
 def test_keys_of_turns_that_nothing_writes_are_listed(prepared_with: Any) -> None:
@@ -263,9 +264,12 @@ def test_each_structure_is_tried_once_however_many_rows_have_it(
     from finetune_trainer.ranks.chat.trial import Template
 
     tried, try_on = [], Template.try_on
-    monkeypatch.setattr(
-        Template, "try_on", lambda self, row: tried.append(row) or try_on(self, row)
-    )
+
+    def counted(self: Template, conversation: Any) -> Any:
+        tried.append(conversation)
+        return try_on(self, conversation)
+
+    monkeypatch.setattr(Template, "try_on", counted)
     long = said(*[f"turn {n}" for n in range(40)])
     rows = [said(f"Where is boat {n}?", f"At pier {n}.") for n in range(300)] + [long] * 20
 

@@ -57,9 +57,8 @@ def probe_of(conversation: Conversation) -> Probe:
     last = places[-1] if places else None
     turns = [words.turn(turn, is_last=place == last) for place, turn in enumerate(short.turns)]
     tools = [words.tool(tool) for tool in listed(short.tools)]
-    if not isinstance(short.tools, list):
-        tools = tools[0] if tools else None
-    probe = replace(short, turns=turns, tools=tools)
+    is_list = isinstance(short.tools, list)
+    probe = replace(short, turns=turns, tools=tools if is_list else next(iter(tools), None))
     return Probe(conversation=probe, sentinels=words.sentinels)
 
 
