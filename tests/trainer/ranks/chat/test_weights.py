@@ -154,9 +154,10 @@ def test_where_every_answer_has_weight_0_nothing_could_be_learnt(
 def test_a_turn_that_cannot_be_found_again_is_not_trained_on_in_silence(
     tmp_path: Path, tiny_model: Path
 ) -> None:
-    template = tmp_path / "shouting.jinja"
+    template = tmp_path / "echo.jinja"
     template.write_text(
-        "{% for turn in messages %}{{ turn.role }}:{{ turn.content | upper }}<|im_end|>{% endfor %}"
+        "{% for turn in messages %}{{ turn.role }}:{{ turn.content }} ({{ turn.content }})"
+        "<|im_end|>{% endfor %}"
     )
 
     prepared = prepare(tmp_path, tiny_model, [TALK, ROW], chat_template_path=str(template))

@@ -31,7 +31,7 @@ from finetune_trainer.ranks.chat.ends import save_ending
 from finetune_trainer.ranks.classifying import classifying
 from finetune_trainer.ranks.data import accounting, prepare_data
 from finetune_trainer.ranks.data.fitting import fit_to_template
-from finetune_trainer.ranks.data.masking import require_tokens_that_count
+from finetune_trainer.ranks.data.masking import require_a_batch, require_tokens_that_count
 from finetune_trainer.ranks.data.streams import naming_broken_lines
 from finetune_trainer.ranks.evaluation.ending import ended
 from finetune_trainer.ranks.evaluation.judging import Judge, build_judge
@@ -151,6 +151,7 @@ def set_up(
         trainer.notes = (*data.notes, *trainer.notes)
         require_planned_sharding(trainer, settings)
         require_tokens_that_count(trainer.train_dataset)
+        require_a_batch(trainer)
         account = accounting.account_for(trainer.accounts, data.dropped, arguments)
         if trainer.is_world_process_zero():
             accounting.tell(account, workspace)

@@ -14,6 +14,7 @@
 from dataclasses import replace
 
 from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.data.images import read_null_as_none
 from finetune_trainer.ranks.data.loading import Loaded, load_data
 from finetune_trainer.ranks.data.system_message import add_system_message, merge_system_messages
 
@@ -30,4 +31,5 @@ def prepare_data(arguments: Arguments) -> Loaded:
         loaded = replace(loaded, dataset=dataset)
     if arguments.data.merge_system_message:
         loaded = replace(loaded, dataset=merge_system_messages(loaded.dataset))
-    return loaded
+    splits = {name: read_null_as_none(data) for name, data in loaded.dataset.items()}
+    return replace(loaded, dataset=type(loaded.dataset)(splits))
