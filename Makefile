@@ -52,7 +52,7 @@ test: setup check ## what CI runs: check, then real clusters side by side, then 
 	@echo "Not run: the long forms of these tests (make test-all), of the fault tests (make soak), and what"
 	@echo "needs a GPU (make test-gpu). make help says what each part of test-all adds."
 
-check: setup ## lint, types, pure tests, generated files: side by side, within two minutes on two cores
+check: setup ## lint, types, pure tests, generated files: side by side, within a minute on two cores
 	@$(MAKE) $(SIDE_BY_SIDE) lint types test-pure compare
 
 lint: ## ruff, import contracts, Dockerfiles
