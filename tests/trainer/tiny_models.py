@@ -73,3 +73,19 @@ def with_template(model: Path, place: Path, name: str) -> Path:
     tokenizer.chat_template = text
     tokenizer.save_pretrained(place)
     return place
+
+
+def with_beginning(model: Path, place: Path, token: str) -> Path:
+    """The model in a place of its own, whose tokenizer puts this token before every text."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    shutil.copytree(model, place, dirs_exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(place, bos_token=token)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{token} $A",
+        pair=f"{token} $A {token} $B",
+        special_tokens=[(token, tokenizer.convert_tokens_to_ids(token))],
+    )
+    tokenizer.save_pretrained(place)
+    return place

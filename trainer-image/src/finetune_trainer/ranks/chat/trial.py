@@ -85,7 +85,7 @@ class Template:
             written = self.write(probe.conversation)
         except Exception as error:  # noqa: BLE001 - a template may raise anything, and TRL would
             return Verdict(refusal=self._refusal(conversation, probe, error))
-        if refusal := self._unknown_weight(conversation):
+        if refusal := self._refused_weight(conversation):
             return Verdict(refusal=refusal)
         return Verdict(
             lost=probe.lost(written), writes_none=self._writes_none(probe.conversation, written)
@@ -109,9 +109,10 @@ class Template:
             )
         return None
 
-    def _unknown_weight(self, conversation: Conversation) -> Refusal | None:
+    def _refused_weight(self, conversation: Conversation) -> Refusal | None:
         try:
-            spans_of(conversation, unlearnt(conversation), self.write, ())
+            if places := unlearnt(conversation):
+                spans_of(conversation, places, self.write, ())
         except ValueError as error:
             return Refusal(
                 why=f"the weight {_short(str(error))} of a turn, expected 0 or 1",

@@ -38,7 +38,10 @@ def spans_of(
     Raises:
         NotFound: of one of them it cannot be told.
     """
-    text = write(conversation)
+    try:
+        text = write(conversation)
+    except Exception:  # noqa: BLE001 - a template may raise anything
+        raise NotFound from None
     return [_span_of(conversation, place, write, text, closing) for place in places]
 
 

@@ -9,7 +9,7 @@ import copy
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -22,10 +22,12 @@ from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.chat import is_chat
 from finetune_trainer.ranks.chat.losses import Losses
+from finetune_trainer.ranks.chat.rendering import tokenizer_of
 from finetune_trainer.ranks.chat.structure import conversation_of, digest_of
 from finetune_trainer.ranks.chat.template import settle_template
 from finetune_trainer.ranks.chat.trial import Template, Verdict
 from finetune_trainer.ranks.chat.writing import template_of
+from finetune_trainer.ranks.data.beginnings import begin_once
 from finetune_trainer.ranks.data.loading import Loaded
 from finetune_trainer.ranks.data.refusals import Refusals
 
@@ -52,6 +54,12 @@ def fit_to_template(loaded: Loaded, arguments: Arguments, processor: Any) -> Loa
     added = arguments.tuning.added_tokens or ()
     source = settle_template(processor, training, row, added)
     if not is_chat(row):
+        tokenizer, text_field = tokenizer_of(processor), training.dataset_text_field
+        begun = {
+            name: begin_once(data, tokenizer, text_field) for name, data in loaded.dataset.items()
+        }
+        return replace(loaded, dataset=type(loaded.dataset)(begun))
+    if conversation_of(row) is None:
         return loaded
     template = template_of(source, marks_answers=bool(training.assistant_only_loss))
     drawn = arguments.mixture.test_split_size is not None
