@@ -177,7 +177,7 @@ def test_marks_around_nothing_are_told_and_no_traceback(tmp_path: Path, tiny_mod
             id="to evaluate on",
         ),
         pytest.param(
-            {"per_device_train_batch_size": 2, "packing": True, "max_length": 64},
+            {"per_device_train_batch_size": 2, "packing": True, "max_length": 256},
             "the train data has 1 packs, fewer than one batch (2)",
             id="packs",
         ),
