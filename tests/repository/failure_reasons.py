@@ -151,7 +151,6 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
         "test_a_template_that_refuses_all_rows_ends_the_run_with_what_it_refuses": (
             Reason.CONVERSATIONS_REFUSED,
         ),
-        "test_a_role_that_nobody_knows_is_refused_with_the_known_ones": (Reason.UNKNOWN_ROLE,),
     },
     "trainer/ranks/data/test_system_message.py": {
         "test_data_without_conversations_is_the_users_mistake": (Reason.NOT_CONVERSATIONAL,),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from finetune_contract.notes import Note, NoteReason, warning
 from finetune_trainer.ranks.chat.probe import CONTENT, TOOL_CALLS, TOOLS, Part
-from finetune_trainer.ranks.chat.trial import Verdict
+from finetune_trainer.ranks.chat.trial import TrialResult
 
 _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 _OTHER_TEMPLATE = "set chat_template_path to a template that writes"
@@ -23,15 +23,15 @@ class Losses:
     _found: Counter[str] = field(default_factory=Counter)
     _keys: Counter[str] = field(default_factory=Counter)
 
-    def note(self, verdict: Verdict, rows: int) -> None:
+    def note(self, result: TrialResult, rows: int) -> None:
         """Count rows of one structure."""
-        if verdict.writes_none:
+        if result.writes_none:
             self._found[
                 'content that is null is written as the word None in {rows}: write "" in its place'
             ] += rows
-        sentences = {sentence for part in verdict.lost if (sentence := _sentence(part, verdict))}
+        sentences = {sentence for part in result.lost if (sentence := _sentence(part, result))}
         self._found.update(dict.fromkeys(sentences, rows))
-        keys = {part.key for part in verdict.lost if not _sentence(part, verdict)}
+        keys = {part.key for part in result.lost if not _sentence(part, result)}
         self._keys.update(dict.fromkeys(keys, rows))
 
     def notes(self) -> Iterator[Note]:
@@ -46,7 +46,7 @@ class Losses:
             )
 
 
-def _sentence(part: Part, verdict: Verdict) -> str:
+def _sentence(part: Part, result: TrialResult) -> str:
     """What is told of a part, with {rows} in it; nothing of keys that are only listed."""
     if part.key == TOOL_CALLS:
         return (
@@ -56,7 +56,7 @@ def _sentence(part: Part, verdict: Verdict) -> str:
     if part.key == TOOLS:
         return f"the chat template leaves out the column tools in {{rows}}; {_OTHER_TEMPLATE} it"
     if part.is_reasoning or part.key in _REASONING_KEYS:
-        return _of_reasoning(part, verdict)
+        return _of_reasoning(part, result)
     if part.key == CONTENT:
         role = part.role[:40].replace("{", "").replace("}", "")
         return (
@@ -66,11 +66,11 @@ def _sentence(part: Part, verdict: Verdict) -> str:
     return ""
 
 
-def _of_reasoning(part: Part, verdict: Verdict) -> str:
+def _of_reasoning(part: Part, result: TrialResult) -> str:
     name = f"the key {part.key}" if part.key in _REASONING_KEYS else "reasoning (<think>)"
     of_last = any(
         other.is_last
-        for other in verdict.lost
+        for other in result.lost
         if (other.key, other.is_reasoning) == (part.key, part.is_reasoning)
     )
     if of_last:

@@ -8,8 +8,8 @@ from typing import Any
 
 from finetune_trainer.ranks.chat.structure import (
     COMPARED,
+    ChatTurn,
     Conversation,
-    Turn,
     is_mark,
     listed,
     segments_of,
@@ -62,7 +62,7 @@ def probe_of(conversation: Conversation) -> Probe:
     return Probe(conversation=probe, sentinels=words.sentinels)
 
 
-def marked(turn: Turn) -> tuple[Turn, list[str]]:
+def marked(turn: ChatTurn) -> tuple[ChatTurn, list[str]]:
     """The turn with sentinels in place of its words, and these in the order of its keys."""
     words = _Words()
     return words.turn(turn, is_last=True), list(words.sentinels)
@@ -74,7 +74,7 @@ class _Words:
 
     sentinels: dict[str, Part] = field(default_factory=dict)
 
-    def turn(self, turn: Turn, *, is_last: bool) -> Turn:
+    def turn(self, turn: ChatTurn, *, is_last: bool) -> ChatTurn:
         role = str(turn.get("role"))
         return {
             name: value

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
-Turn = Mapping[str, Any]
+ChatTurn = Mapping[str, Any]
 
 COMPARED = frozenset({"id", "tool_call_id", "type"})
 """Keys whose values templates compare with others, or whose length they check."""
@@ -30,14 +30,14 @@ _ROLE_CHARACTERS = 64
 class Conversation:
     """What a chat template is given of a row."""
 
-    turns: Sequence[Turn]
+    turns: Sequence[ChatTurn]
     prompt_turns: int = 0
     """How many of them are the prompt, where prompt and completion are columns of their own."""
     tools: Any = None
     options: Any = field(default_factory=dict)
     """`chat_template_kwargs`."""
 
-    def with_turns(self, turns: Sequence[Turn]) -> "Conversation":
+    def with_turns(self, turns: Sequence[ChatTurn]) -> "Conversation":
         """The same with other turns; a prompt, if there is one, is all but the last of them."""
         prompt = max(len(turns) - 1, 0) if self.prompt_turns else 0
         return replace(self, turns=turns, prompt_turns=prompt)
@@ -65,7 +65,7 @@ def conversation_of(row: Mapping[str, Any]) -> Conversation | None:
     )
 
 
-def _of_roles(turn: Turn) -> Turn:
+def _of_roles(turn: ChatTurn) -> ChatTurn:
     """As TRL has it, before it writes a row."""
     names = {"from": "role", "value": "content"}
     return {names.get(name, name): value for name, value in turn.items()}
@@ -119,7 +119,7 @@ def structure_of(value: Any, key: str = "") -> Any:
     return "number"
 
 
-def is_learnt(turn: Turn) -> bool:
+def is_learnt(turn: ChatTurn) -> bool:
     """Whether a turn is to be learnt: `weight` is 0 for one that is not.
 
     Raises:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import dropwhile
 from typing import Any
 
-from finetune_trainer.ranks.chat.structure import Conversation, Turn
+from finetune_trainer.ranks.chat.structure import ChatTurn, Conversation
 
 SYSTEM_ROLES = ("system", "developer")
 _OTHER_TEMPLATE = "set chat_template_path to a template that has them"
@@ -24,7 +24,7 @@ class Suspect:
     """The conversation without it; None where it hasn't it."""
     what: str
     remedy: str
-    is_it: Callable[[int, Turn], bool] | None = None
+    is_it: Callable[[int, ChatTurn], bool] | None = None
     """Whether it is this turn, at this place, that shows it."""
 
     def named(self, conversation: Conversation) -> tuple[str, int | None]:
@@ -38,19 +38,23 @@ class Suspect:
         return self.what.format(role=role, keys=_other_keys(conversation)), place
 
 
-def _only(conversation: Conversation, is_kept: Callable[[int, Turn], bool]) -> Conversation | None:
+def _only(
+    conversation: Conversation, is_kept: Callable[[int, ChatTurn], bool]
+) -> Conversation | None:
     turns = [turn for place, turn in enumerate(conversation.turns) if is_kept(place, turn)]
     if not turns or len(turns) == len(conversation.turns):
         return None
     return conversation.with_turns(turns)
 
 
-def _changed(conversation: Conversation, change: Callable[[Turn], Turn]) -> Conversation | None:
+def _changed(
+    conversation: Conversation, change: Callable[[ChatTurn], ChatTurn]
+) -> Conversation | None:
     turns = [change(turn) for turn in conversation.turns]
     return None if turns == list(conversation.turns) else replace(conversation, turns=turns)
 
 
-def _is_system(turn: Turn) -> bool:
+def _is_system(turn: ChatTurn) -> bool:
     return turn.get("role") in SYSTEM_ROLES
 
 
@@ -67,28 +71,28 @@ def _without_tools(conversation: Conversation) -> Conversation | None:
 
 
 def _without_calls(conversation: Conversation) -> Conversation | None:
-    def is_kept(_: int, turn: Turn) -> bool:
+    def is_kept(_: int, turn: ChatTurn) -> bool:
         return turn.get("role") not in _TOOL_ROLES and not turn.get("tool_calls")
 
     return _only(replace(conversation, tools=None), is_kept)
 
 
 def _without_null(conversation: Conversation) -> Conversation | None:
-    def change(turn: Turn) -> Turn:
+    def change(turn: ChatTurn) -> ChatTurn:
         return {**turn, "content": ""} if turn.get("content", "") is None else turn
 
     return _changed(conversation, change)
 
 
 def _without_parts(conversation: Conversation) -> Conversation | None:
-    def change(turn: Turn) -> Turn:
+    def change(turn: ChatTurn) -> ChatTurn:
         return {**turn, "content": "x"} if isinstance(turn.get("content"), list) else turn
 
     return _changed(conversation, change)
 
 
 def _with_parts(conversation: Conversation) -> Conversation | None:
-    def change(turn: Turn) -> Turn:
+    def change(turn: ChatTurn) -> ChatTurn:
         content = turn.get("content")
         parts = [{"type": "text", "text": content}]
         return {**turn, "content": parts} if isinstance(content, str) else turn
@@ -97,7 +101,7 @@ def _with_parts(conversation: Conversation) -> Conversation | None:
 
 
 def _without_other_keys(conversation: Conversation) -> Conversation | None:
-    def change(turn: Turn) -> Turn:
+    def change(turn: ChatTurn) -> ChatTurn:
         return {name: value for name, value in turn.items() if name in ("role", "content")}
 
     return _changed(conversation, change)

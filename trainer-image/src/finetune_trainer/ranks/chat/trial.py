@@ -39,7 +39,7 @@ _KNOWN_SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class TemplateRefusal:
     """Why a conversation cannot be written."""
 
     why: str
@@ -51,10 +51,10 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class TrialResult:
     """What becomes of all conversations of one structure."""
 
-    refusal: Refusal | None = None
+    refusal: TemplateRefusal | None = None
     lost: frozenset[Part] = frozenset()
     writes_none: bool = False
     """Whether content that is null is written as the word None."""
@@ -76,22 +76,22 @@ class Template:
         named = {word for _, word in _QUOTED.findall(self.source)}
         return (*ROLES, *sorted(named - set(ROLES)))
 
-    def try_on(self, conversation: Conversation) -> Verdict:
+    def try_on(self, conversation: Conversation) -> TrialResult:
         """What becomes of conversations like this one."""
         if refusal := self._unknown_role(conversation):
-            return Verdict(refusal=refusal)
+            return TrialResult(refusal=refusal)
         probe = probe_of(conversation)
         try:
             written = self.write(probe.conversation)
         except Exception as error:  # noqa: BLE001 - a template may raise anything, and TRL would
-            return Verdict(refusal=self._refusal(conversation, probe, error))
+            return TrialResult(refusal=self._refusal(conversation, probe, error))
         if refusal := self._refused_weight(conversation):
-            return Verdict(refusal=refusal)
-        return Verdict(
+            return TrialResult(refusal=refusal)
+        return TrialResult(
             lost=probe.lost(written), writes_none=self._writes_none(probe.conversation, written)
         )
 
-    def _unknown_role(self, conversation: Conversation) -> Refusal | None:
+    def _unknown_role(self, conversation: Conversation) -> TemplateRefusal | None:
         known = self.roles
         for place, turn in enumerate(conversation.turns, start=1):
             role = turn.get("role")
@@ -100,7 +100,7 @@ class Template:
             meant = _OTHERS.get(str(role).strip().lower())
             hint = f", did you mean {meant}?" if meant else did_you_mean(str(role), ROLES)
             named = ", ".join(ROLES[:_KNOWN_SHOWN])
-            return Refusal(
+            return TemplateRefusal(
                 why=f"the role {_short(repr(role))}, expected one of {named}{hint}",
                 turn=place,
                 remedy="correct the role, or set chat_template_path to a template that names it; "
@@ -109,17 +109,17 @@ class Template:
             )
         return None
 
-    def _refused_weight(self, conversation: Conversation) -> Refusal | None:
+    def _refused_weight(self, conversation: Conversation) -> TemplateRefusal | None:
         try:
             if places := unlearnt(conversation):
                 spans_of(conversation, places, self.write, ())
         except ValueError as error:
-            return Refusal(
+            return TemplateRefusal(
                 why=f"the weight {_short(str(error))} of a turn, expected 0 or 1",
                 remedy="give weight 0 to turns that are not to be learnt, and 1 to others",
             )
         except NotFound:
-            return Refusal(
+            return TemplateRefusal(
                 why="a turn of weight 0, whose words cannot be told from others in what the chat "
                 "template writes",
                 remedy="end the conversations before such turns, or set chat_template_path to "
@@ -127,14 +127,16 @@ class Template:
             )
         return None
 
-    def _refusal(self, conversation: Conversation, probe: Probe, error: Exception) -> Refusal:
+    def _refusal(
+        self, conversation: Conversation, probe: Probe, error: Exception
+    ) -> TemplateRefusal:
         said = f'("{_short(_message(error))}")'
         if suspect := self._suspect(probe.conversation):
             what, turn = suspect.named(conversation)
             why = f"the chat template refuses {what} {said}"
-            return Refusal(why=why, remedy=suspect.remedy, turn=turn)
+            return TemplateRefusal(why=why, remedy=suspect.remedy, turn=turn)
         roles = _short(", ".join(str(turn.get("role")) for turn in conversation.turns))
-        return Refusal(
+        return TemplateRefusal(
             why=f"the chat template refuses turns of {roles} {said}",
             remedy="correct the rows, or set chat_template_path to a template that has such turns",
         )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import takewhile
 
 from finetune_trainer.ranks.chat.probe import CONTENT, marked
-from finetune_trainer.ranks.chat.structure import Conversation, Turn, is_learnt
+from finetune_trainer.ranks.chat.structure import ChatTurn, Conversation, is_learnt
 
 Span = tuple[int, int]
 Write = Callable[[Conversation], str]
@@ -98,6 +98,6 @@ def _around(
     return written[: min(found)[0]], written[max(end for _, end in found) :]
 
 
-def _with(conversation: Conversation, place: int, turn: Turn) -> Conversation:
+def _with(conversation: Conversation, place: int, turn: ChatTurn) -> Conversation:
     turns = [*conversation.turns[:place], turn, *conversation.turns[place + 1 :]]
     return replace(conversation, turns=turns)

@@ -20,10 +20,12 @@ def template_of(processor: Any, *, marks_answers: bool) -> Template:
     if marks_answers and not has_generation_markers(own):
         text = get_training_chat_template(processor)
     sources = list(own.values()) if isinstance(own, Mapping) else [own]
-    return Template(write=Writer(processor, text), source="\n".join(filter(None, [text, *sources])))
+    return Template(
+        write=TemplateWriter(processor, text), source="\n".join(filter(None, [text, *sources]))
+    )
 
 
-class Writer:
+class TemplateWriter:
     """A value that a stream's workers can be sent."""
 
     def __init__(self, processor: Any, template: str | None) -> None:

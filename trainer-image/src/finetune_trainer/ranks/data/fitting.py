@@ -25,7 +25,7 @@ from finetune_trainer.ranks.chat.losses import Losses
 from finetune_trainer.ranks.chat.rendering import tokenizer_of
 from finetune_trainer.ranks.chat.structure import conversation_of, digest_of
 from finetune_trainer.ranks.chat.template import settle_template
-from finetune_trainer.ranks.chat.trial import Template, Verdict
+from finetune_trainer.ranks.chat.trial import Template, TrialResult
 from finetune_trainer.ranks.chat.writing import template_of
 from finetune_trainer.ranks.data.beginnings import begin_once
 from finetune_trainer.ranks.data.loading import Loaded
@@ -106,12 +106,12 @@ def fit_split(data: Any, template: Template, split: str, *, are_numbered: bool =
     refused = []
     for kind in order[:MOST_STRUCTURES]:
         first, rows = int(firsts[kind]), int(counts[kind])
-        verdict = _try_row(data[first], template)
-        if verdict.refusal is None:
-            losses.note(verdict, rows)
+        result = _try_row(data[first], template)
+        if result.refusal is None:
+            losses.note(result, rows)
         else:
             refused.append(kind)
-            refusals.note(verdict.refusal, rows, first)
+            refusals.note(result.refusal, rows, first)
     if len(refused) == len(counts):
         raise refusals.failure(split)
     notes = [*refusals.notes(split), *losses.notes()]
@@ -140,9 +140,9 @@ def _digest(row: Mapping[str, Any]) -> dict[str, int]:
     return {_DIGEST: 0 if conversation is None else digest_of(conversation)}
 
 
-def _try_row(row: Mapping[str, Any], template: Template) -> Verdict:
+def _try_row(row: Mapping[str, Any], template: Template) -> TrialResult:
     conversation = conversation_of(row)
-    return Verdict() if conversation is None else template.try_on(conversation)
+    return TrialResult() if conversation is None else template.try_on(conversation)
 
 
 class _Fits:
@@ -165,18 +165,18 @@ def _fit_stream(data: Any, template: Template, split: str) -> Fitted:
     rows = list(islice(data, MOST_OF_STREAM))
     refusals = Refusals(are_numbered=True)
     losses = Losses(split=f"the beginning of {split}", rows=len(rows))
-    known: dict[int, Verdict] = {}
+    known: dict[int, TrialResult] = {}
     fitting = 0
     for place, row in enumerate(rows):
         digest = _digest(row)[_DIGEST]
         if digest not in known:
             known[digest] = _try_row(row, template)
-        verdict = known[digest]
-        if verdict.refusal is None:
+        result = known[digest]
+        if result.refusal is None:
             fitting += 1
-            losses.note(verdict, 1)
+            losses.note(result, 1)
         else:
-            refusals.note(verdict.refusal, 1, place)
+            refusals.note(result.refusal, 1, place)
     if rows and not fitting:
         raise refusals.failure(split)
     notes = (*refusals.notes(split), *losses.notes())

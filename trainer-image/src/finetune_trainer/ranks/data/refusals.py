@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from finetune_contract.notes import Note, NoteReason, warning
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
-from finetune_trainer.ranks.chat.trial import Refusal
+from finetune_trainer.ranks.chat.trial import TemplateRefusal
 
 _REASONS_KEPT = 10
 """Hostile data may have one for each row."""
@@ -38,10 +38,10 @@ class Refusals:
 
     are_numbered: bool
     """Whether a row is where it is in the user's file."""
-    _found: dict[Refusal, _Rows] = field(default_factory=dict)
+    _found: dict[TemplateRefusal, _Rows] = field(default_factory=dict)
     _others: int = 0
 
-    def note(self, refusal: Refusal, count: int, first: int) -> None:
+    def note(self, refusal: TemplateRefusal, count: int, first: int) -> None:
         """Count rows with one reason, of which `first` is the first, counted from 0."""
         known = self._found.get(refusal)
         if known is None and len(self._found) >= _REASONS_KEPT:
@@ -79,7 +79,7 @@ class Refusals:
             worst.remedy,
         )
 
-    def _named(self, refusal: Refusal, rows: _Rows) -> str:
+    def _named(self, refusal: TemplateRefusal, rows: _Rows) -> str:
         if not self.are_numbered:
             return refusal.why
         turn = "" if rows.turn is None else f"turn {rows.turn} of "

@@ -10,7 +10,7 @@ from datasets import Dataset, Json, List
 from finetune_trainer.ranks.chat.rendering import closing_of, tokenizer_of
 from finetune_trainer.ranks.chat.structure import conversation_of
 from finetune_trainer.ranks.chat.weights import NotFound, Span, spans_of, unlearnt
-from finetune_trainer.ranks.chat.writing import Writer
+from finetune_trainer.ranks.chat.writing import TemplateWriter
 from finetune_trainer.ranks.data.measuring import MASKED
 
 COLUMNS = ("messages", "conversations", "prompt", "completion")
@@ -42,7 +42,7 @@ class Mask:
 
     def __init__(self, processor: Any, template: str | None, *, by_answer: bool) -> None:
         self._tokenizer = tokenizer_of(processor)
-        self._write = Writer(processor, template)
+        self._write = TemplateWriter(processor, template)
         self._closing = closing_of(processor).tokens
         self._by_answer = by_answer
 
