@@ -157,6 +157,11 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
             Reason.UNKNOWN_ROLE,
         ),
     },
+    "trainer/ranks/chat/test_fitting.py": {
+        "test_a_template_that_refuses_all_rows_ends_the_run_with_what_it_refuses": (
+            Reason.CONVERSATIONS_REFUSED,
+        ),
+    },
     "trainer/ranks/data/test_system_message.py": {
         "test_data_without_conversations_is_the_users_mistake": (Reason.NOT_CONVERSATIONAL,),
     },

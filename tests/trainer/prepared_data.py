@@ -19,6 +19,12 @@ class Prepared:
     """A trainer that is ready to train."""
 
     trainer: Any
+    loaded: Any
+    """The data as the trainer is given them, with what is left out and what is to be known."""
+
+    def notes(self) -> dict[str, str]:
+        """The message of each note on the data, by severity and reason."""
+        return {f"{note.severity} {note.reason}": note.message for note in self.loaded.notes}
 
     def tokens(self) -> list[list[int]]:
         return [row["input_ids"] for row in self.trainer.train_dataset]
@@ -56,8 +62,9 @@ def prepare(place: Path, model: Path, rows: Rows, **config: Any) -> Prepared:
         AttemptFailed: as in a rank.
     """
     from finetune_trainer.ranks.arguments import read_arguments
-    from finetune_trainer.ranks.building import build_trainer
+    from finetune_trainer.ranks.building import build_trainer, load_processor
     from finetune_trainer.ranks.data import prepare_data
+    from finetune_trainer.ranks.data.fitting import fit_to_template
 
     settings = {
         "model_name_or_path": str(model),
@@ -70,7 +77,8 @@ def prepare(place: Path, model: Path, rows: Rows, **config: Any) -> Prepared:
     }
     (place / "config.yaml").write_text(yaml.safe_dump(settings))
     arguments = read_arguments(place / "config.yaml")
-    return Prepared(trainer=build_trainer(arguments, prepare_data(arguments).dataset))
+    loaded = fit_to_template(prepare_data(arguments), arguments, load_processor(arguments))
+    return Prepared(trainer=build_trainer(arguments, loaded.dataset), loaded=loaded)
 
 
 def said(*turns: str) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models of a few random weights for tests, with SmolLM2's own tokenizer and chat template."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+from finetune_trainer.inputs.chat_templates import file_of
 from testbed import base_model
 
 LLAMA = {
@@ -14,6 +16,13 @@ LLAMA = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
 }
+
+_ENDINGS = (
+    "<end_of_turn>",
+    "<|eot_id|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+)
 
 
 def a_model(place: Path, model_type: str = "llama", **sizes: Any) -> Path:
@@ -43,5 +52,40 @@ def a_tokenizer(place: Path, token: str) -> Path:
 
     tokenizer = AutoTokenizer.from_pretrained(base_model.folder())
     tokenizer.add_tokens([token])
+    tokenizer.save_pretrained(place)
+    return place
+
+
+def with_template(model: Path, place: Path, name: str) -> Path:
+    """The model in a place of its own, with one of TRL's templates as the model's own.
+
+    Turns end by a token that the model has: an answer whose end is spelt out is refused.
+    """
+    from transformers import AutoTokenizer
+
+    template = file_of(name)
+    assert template is not None, name
+    text = template.read_text()
+    for ending in _ENDINGS:
+        text = text.replace(ending, "<|im_end|>")
+    shutil.copytree(model, place, dirs_exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(place)
+    tokenizer.chat_template = text
+    tokenizer.save_pretrained(place)
+    return place
+
+
+def with_beginning(model: Path, place: Path, token: str) -> Path:
+    """The model in a place of its own, whose tokenizer puts this token before every text."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    shutil.copytree(model, place, dirs_exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(place, bos_token=token)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{token} $A",
+        pair=f"{token} $A {token} $B",
+        special_tokens=[(token, tokenizer.convert_tokens_to_ids(token))],
+    )
     tokenizer.save_pretrained(place)
     return place

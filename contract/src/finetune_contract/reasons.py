@@ -148,7 +148,7 @@ class Reason(StrEnum):
         "the columns that are there, and what TRL trains on",
         "rename them, or set `dataset_columns`")
     UNKNOWN_ROLE = ("UnknownRole", Category.USER,
-        "the role that no chat template knows",
+        "the role that no chat template knows, and those that they do",
         "correct the role")
     NOT_CONVERSATIONAL = ("NotConversational", Category.USER,
         "`system_message` for data without conversations",
@@ -180,6 +180,9 @@ class Reason(StrEnum):
     INVALID_CHAT_TEMPLATE = ("InvalidChatTemplate", Category.USER,
         "what jinja objects to, with the line",
         "correct the template")
+    CONVERSATIONS_REFUSED = ("ConversationsRefused", Category.USER,
+        "what the chat template refuses in all rows, with turn and row, and its own words",
+        "`merge_system_message`, another `chat_template_path`, or correct the rows")
     CHAT_TEMPLATE_TOKENS_MISSING = ("ChatTemplateTokensMissing", Category.USER,
         "tokens of the template that the model does not know",
         "set `added_tokens`")

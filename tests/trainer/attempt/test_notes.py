@@ -15,7 +15,7 @@ import pytest
 from finetune_cli.local.run_texts import summary
 from trainer.in_process import Trained, a_run, carry_out_here, train
 from trainer.runs import a_folder
-from trainer.tiny_models import a_model
+from trainer.tiny_models import a_model, with_template
 
 pytestmark = pytest.mark.slow  # importing datasets and torch
 
@@ -67,6 +67,43 @@ def test_answers_that_are_cut_are_noted(tmp_path: Path, tiny_model: Path) -> Non
         "8 of 8 rows of train lose the end of what is learnt from them: they are longer than "
         "max_length (32)"
     )
+
+
+def test_tool_calls_that_the_chat_template_leaves_out_are_noted(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    call = {"type": "function", "function": {"name": "find", "arguments": {"boat": 0}}}
+    turns = [
+        {"role": "user", "content": "Where is boat 0?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "pier 1"},
+        {"role": "assistant", "content": "At pier 1."},
+    ]
+
+    notes = noted(train(tmp_path, tiny_model, data(tmp_path, [{"messages": turns}] * 4)))
+
+    assert notes == {
+        "Warning TemplateLeavesOut": "the chat template leaves out tool_calls in 4 of 4 rows of "
+        "train: the turns that call are trained without their calls; set chat_template_path to a "
+        "template that writes them"
+    }
+
+
+def test_a_row_that_the_chat_template_refuses_is_counted_and_the_way_out_noted(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    model = with_template(tiny_model, tmp_path / "model", "gemma")
+    talk = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "There."}]
+    system = {"role": "system", "content": "You are terse."}
+    rows = [{"messages": talk}] * 7 + [{"messages": [system, *talk]}]
+
+    notes = noted(train(tmp_path, model, data(tmp_path, rows)))
+
+    assert notes["Warning RowsLeftOut"] == (
+        "1 of 8 rows of train are left out: the chat template refuses the role system "
+        '("System role not supported"), as in turn 1 of row 8 (1)'
+    )
+    assert "set merge_system_message: true" in notes["Warning TemplateRefuses"]
 
 
 def test_rows_of_a_stream_are_said_not_to_be_counted(tmp_path: Path, tiny_model: Path) -> None:
@@ -222,17 +259,10 @@ def test_a_whole_model_in_another_precision_than_its_base_is_noted(
     ("rows", "config", "message"),
     [
         pytest.param(
-            [
-                {
-                    "messages": [
-                        {"role": "user", "content": "Hi"},
-                        {"role": "assistant", "content": "WRONG", "weight": 0},
-                    ]
-                }
-            ],
-            {},
-            "the key weight of turns has no effect",
-            id="OpenAI's weight",
+            GOOD,
+            {"merge_system_message": True},
+            "merge_system_message has no effect",
+            id="system messages of texts",
         ),
         pytest.param(
             [{**row, "text": "x"} for row in GOOD],

@@ -86,6 +86,7 @@ OURS = frozenset(
         "eval_sample_seconds",
         "max_rows_left_out",
         "merge_adapter",
+        "merge_system_message",
         "metric_fn",
         "num_eval_samples",
         "num_layers_unfrozen",

@@ -209,3 +209,20 @@ def test_what_stands_in_the_cards_of_a_model_that_sees_loads_it(
 
     assert set(found) == {"adapter", "model"}
     assert apart(found["adapter"], found["model"]) < 1e-4
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["an image", "a list of images"])
+def test_null_in_place_of_an_image_is_no_image(
+    many: bool, tmp_path: Path, seeing_model: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    a_picture(data)
+    seen = {**SAID, **({"images": ["red.png"]} if many else {"image": "red.png"})}
+    unseen = {**SAID, **({"images": None} if many else {"image": None})}
+    (data / "train.jsonl").write_bytes(lines(seen, unseen, seen, unseen))
+
+    done = train_on(tmp_path, seeing_model, data, per_device_train_batch_size=4)
+
+    assert done.outcome.failure is None, done.words()
+    assert done.outcome.step == 1

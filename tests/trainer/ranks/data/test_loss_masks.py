@@ -156,3 +156,40 @@ def test_marks_around_nothing_are_told_and_no_traceback(tmp_path: Path, tiny_mod
             assistant_only_loss=True,
             chat_template_path=str(tmp_path / "empty.jinja"),
         )
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        pytest.param(
+            {"per_device_train_batch_size": 4},
+            "the train data has 3 rows, fewer than one batch (4)",
+            id="to train on",
+        ),
+        pytest.param(
+            {
+                "per_device_train_batch_size": 1,
+                "per_device_eval_batch_size": 2,
+                "eval_strategy": "steps",
+                "test_split_size": 1,
+            },
+            "the eval data has 1 rows, fewer than one batch (2)",
+            id="to evaluate on",
+        ),
+        pytest.param(
+            {"per_device_train_batch_size": 2, "packing": True, "max_length": 256},
+            "the train data has 1 packs, fewer than one batch (2)",
+            id="packs",
+        ),
+    ],
+)
+def test_fewer_rows_than_a_batch_that_would_all_be_dropped_end_the_run_before_its_first_step(
+    config: dict[str, Any], message: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    data = data_of(tmp_path, [TALK] * 3)
+
+    trained = train(tmp_path, tiny_model, data, dataloader_drop_last=True, **config)
+
+    assert trained.words().startswith("NothingTrained: dataloader_drop_last is set")
+    assert message in trained.words()
+    assert trained.outcome.step == 0

@@ -10,7 +10,9 @@ import yaml
 
 from finetune_contract.outcome import Category
 from finetune_trainer.failures.errors import AttemptFailed
+from trainer.prepared_data import prepare
 from trainer.runs import a_folder
+from trainer.tiny_models import with_template
 
 pytestmark = pytest.mark.slow  # importing datasets and torch
 
@@ -147,3 +149,108 @@ def test_the_config_says_so(tmp_path: Path) -> None:
     loaded = prepare_data(read_arguments(tmp_path / "config.yaml"))
 
     assert loaded.dataset["train"][0] == {"messages": [SYSTEM, USER, ANSWER]}
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        pytest.param(
+            [OWN, USER, ANSWER],
+            [{"role": "user", "content": "Another one.\n\nWhen?"}, ANSWER],
+            id="a system message",
+        ),
+        pytest.param(
+            [OWN, {"role": "developer", "content": "Two."}, USER],
+            [{"role": "user", "content": "Another one.\n\nTwo.\n\nWhen?"}],
+            id="two at the head",
+        ),
+        pytest.param([USER, ANSWER], [USER, ANSWER], id="none"),
+        pytest.param(
+            [OWN, ANSWER, USER],
+            [ANSWER, {"role": "user", "content": "Another one.\n\nWhen?"}],
+            id="an assistant that speaks first",
+        ),
+        pytest.param(
+            [OWN, ANSWER],
+            [{"role": "user", "content": "Another one."}, ANSWER],
+            id="no user at all",
+        ),
+        pytest.param(
+            [{"role": "system", "content": ""}, USER], [USER], id="an empty system message"
+        ),
+        pytest.param(
+            [{"from": "system", "value": "Brief."}, {"from": "human", "value": "When?"}],
+            [{"from": "human", "value": "Brief.\n\nWhen?"}],
+            id="ShareGPT",
+        ),
+        pytest.param(
+            [OWN, {"role": "user", "content": [{"type": "text", "text": "When?"}]}],
+            [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "Another one."},
+                        {"type": "text", "text": "\n\n"},
+                        {"type": "text", "text": "When?"},
+                    ],
+                }
+            ],
+            id="content in parts",
+        ),
+        pytest.param(
+            [USER, ANSWER, OWN, USER], [USER, ANSWER, OWN, USER], id="one in the middle stays"
+        ),
+    ],
+)
+def test_system_messages_are_merged_into_what_the_user_says_first(
+    turns: list[Any], expected: list[Any]
+) -> None:
+    from finetune_trainer.ranks.data.system_message import merged
+
+    given = json.dumps(turns)
+
+    assert merged(turns) == expected
+    assert json.dumps(turns) == given
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_template_without_system_turns_writes_them_where_the_config_merges_them(
+    streaming: bool, tmp_path: Path, tiny_model: Path
+) -> None:
+    model = with_template(tiny_model, tmp_path / "model", "gemma")
+    rows = [{"messages": [USER, ANSWER]}, {"messages": [OWN, USER, ANSWER]}]
+
+    prepared = prepare(
+        tmp_path,
+        model,
+        rows,
+        merge_system_message=True,
+        dataset_streaming=streaming,
+        max_steps=1,
+    )
+
+    assert ["Another one.\n\nWhen?" in text for text in prepared.texts()] == [False, True]
+    assert prepared.notes() == {}
+
+
+def test_a_message_of_the_configs_own_is_merged_too(tmp_path: Path, tiny_model: Path) -> None:
+    model = with_template(tiny_model, tmp_path / "model", "gemma")
+
+    prepared = prepare(
+        tmp_path,
+        model,
+        [{"messages": [USER, ANSWER]}],
+        system_message=MESSAGE,
+        merge_system_message=True,
+    )
+
+    assert f"{MESSAGE}\n\nWhen?" in prepared.texts()[0]
+
+
+def test_of_texts_it_is_said_that_there_is_nothing_to_merge(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    prepared = prepare(tmp_path, tiny_model, [{"text": "At 7."}], merge_system_message=True)
+
+    (note,) = prepared.trainer.notes
+    assert note.message.startswith("merge_system_message has no effect")

@@ -18,7 +18,7 @@ from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.failures.errors import AttemptFailed, Stage
 from finetune_trainer.ranks import verification
 from finetune_trainer.ranks.arguments import Arguments, read_arguments
-from finetune_trainer.ranks.building import Trainer, build_trainer
+from finetune_trainer.ranks.building import Trainer, build_trainer, load_processor
 from finetune_trainer.ranks.callbacks.boundary import StepBoundary, StoppedInEvaluation
 from finetune_trainer.ranks.callbacks.early_stopping import early_stopping
 from finetune_trainer.ranks.callbacks.handover import CheckpointHandover
@@ -30,7 +30,8 @@ from finetune_trainer.ranks.callbacks.transport import TransportReport
 from finetune_trainer.ranks.chat.ends import save_ending
 from finetune_trainer.ranks.classifying import classifying
 from finetune_trainer.ranks.data import accounting, prepare_data
-from finetune_trainer.ranks.data.masking import require_tokens_that_count
+from finetune_trainer.ranks.data.fitting import fit_to_template
+from finetune_trainer.ranks.data.masking import require_a_batch, require_tokens_that_count
 from finetune_trainer.ranks.data.streams import naming_broken_lines
 from finetune_trainer.ranks.data.vocabulary import require_rows_of_embedding
 from finetune_trainer.ranks.evaluation.ending import ended
@@ -137,13 +138,18 @@ def set_up(
     """Data and model, in a trainer that reports, stops, hands over and judges."""
     with classifying(Stage.DATA):
         data = prepare_data(arguments)
+    with classifying(Stage.MODEL):
+        data = fit_to_template(data, arguments, load_processor(arguments))
+    with classifying(Stage.DATA):
         stop = StepBoundary(workspace.stop, arguments.output.save_minutes)
         judge = build_judge(arguments, data, stop, workspace.stop)
     with classifying(Stage.MODEL):
         trainer = build_trainer(arguments, data.dataset)
+        trainer.notes = (*data.notes, *trainer.notes)
         require_planned_sharding(trainer, settings)
         require_tokens_that_count(trainer.train_dataset)
         _require_rows_of_embedding(trainer)
+        require_a_batch(trainer)
         account = accounting.account_for(trainer.accounts, data.dropped, arguments)
         if trainer.is_world_process_zero():
             accounting.tell(account, workspace)

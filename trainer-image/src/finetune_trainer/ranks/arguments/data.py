@@ -16,6 +16,13 @@ class DataArguments:
             "For conversational data only, and for prompts that are conversations."
         },
     )
+    merge_system_message: bool = field(
+        default=False,
+        metadata={
+            "help": "Put the system message of each conversation in front of its first user turn, "
+            "for chat templates that have no system role, such as Gemma's."
+        },
+    )
     dataset_format: Literal["alpaca", "sharegpt", "question_answer", "pairs"] | None = field(
         default=None,
         metadata={

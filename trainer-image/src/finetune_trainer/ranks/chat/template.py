@@ -31,10 +31,11 @@ _WAY_OUT = (
 
 def settle_template(
     processor: Any, training: SFTConfig, row: Mapping[str, Any], added_tokens: Collection[str] = ()
-) -> None:
+) -> Any:
     """Give the processor the template that the config names, and see that the data fit it.
 
-    A file's text is taken here; a tokenizer brings tokens too, and is left to TRL.
+    A file's text is taken here; a tokenizer brings tokens too, and is left to TRL. Whichever has
+    the template in the end is returned.
 
     Raises:
         AttemptFailed: conversations could not be trained with it.
@@ -43,7 +44,7 @@ def settle_template(
     if source is processor and training.chat_template_path is not None:
         training.chat_template_path = None
     if not is_chat(row):
-        return
+        return source
     _require_rendering(source, row)
     if training.assistant_only_loss:
         _require_generation_marks(source)
@@ -53,6 +54,7 @@ def settle_template(
         lacking = [mark for mark in closing.foreign if mark not in added_tokens]
         if len(lacking) == len(closing.foreign):
             raise _spelt_out(lacking[0], source)
+    return source
 
 
 def _source_of_template(processor: Any, training: SFTConfig) -> Any:

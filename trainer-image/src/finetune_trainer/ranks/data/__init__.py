@@ -7,6 +7,7 @@
 - `shaping`: rows in shapes of their own become TRL's (`shapes` one row, `texts` what is a text,
   `columns` which are there, `images`), and `system_message` goes before them.
 - `questions`: held-out rows without an answer, which are asked and not evaluated on.
+- `fitting`: rows that the chat template cannot write are left out (`refusals` says why).
 - `preparation`: tokenized rows are measured, and those that teach nothing left out.
 - `effects`: which keys have none.
 """
@@ -14,8 +15,14 @@
 from dataclasses import replace
 
 from finetune_trainer.ranks.arguments import Arguments
+from finetune_trainer.ranks.data.images import read_null_as_none
 from finetune_trainer.ranks.data.loading import Loaded, load_data
-from finetune_trainer.ranks.data.system_message import add_system_message, with_system_message
+from finetune_trainer.ranks.data.system_message import (
+    add_system_message,
+    merge_in_question,
+    merge_system_messages,
+    with_system_message,
+)
 
 
 def prepare_data(arguments: Arguments) -> Loaded:
@@ -29,4 +36,9 @@ def prepare_data(arguments: Arguments) -> Loaded:
         dataset = add_system_message(loaded.dataset, message, list(loaded.dataset))
         questions = tuple(with_system_message(each, message) for each in loaded.questions)
         loaded = replace(loaded, dataset=dataset, questions=questions)
-    return loaded
+    if arguments.data.merge_system_message:
+        questions = tuple(merge_in_question(each) for each in loaded.questions)
+        dataset = merge_system_messages(loaded.dataset)
+        loaded = replace(loaded, dataset=dataset, questions=questions)
+    splits = {name: read_null_as_none(data) for name, data in loaded.dataset.items()}
+    return replace(loaded, dataset=type(loaded.dataset)(splits))

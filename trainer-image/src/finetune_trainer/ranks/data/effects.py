@@ -20,13 +20,15 @@ def notes_of(row: Row, arguments: Arguments, *, is_chat: bool) -> Iterator[Note]
 
 
 def _weights_of_turns(row: Row, arguments: Arguments, is_chat: bool) -> str:
+    if "image" not in row and "images" not in row:
+        return ""  # there they are masked
     spoken = (row[name] for name in SPOKEN if isinstance(row.get(name), list))
     turns: Sequence[Any] = next(spoken, ())
     if not any(isinstance(turn, Mapping) and turn.get("weight") is not None for turn in turns):
         return ""
     return (
-        "the key weight of turns has no effect: answers of weight 0 are trained on as all others "
-        "are; leave them out of the data, or end the conversation before them"
+        "the key weight of turns has no effect beside images: answers of weight 0 are trained on "
+        "as all others are; leave them out of the data, or end the conversation before them"
     )
 
 
@@ -37,6 +39,12 @@ def _template_without_turns(row: Row, arguments: Arguments, is_chat: bool) -> st
         "chat_template_path has no effect on what is trained: the data has texts, and no "
         "conversations"
     )
+
+
+def _merges_no_turns(row: Row, arguments: Arguments, is_chat: bool) -> str:
+    if is_chat or not arguments.data.merge_system_message:
+        return ""
+    return "merge_system_message has no effect: the data has texts, and no conversations"
 
 
 def _text_field_unread(row: Row, arguments: Arguments, is_chat: bool) -> str:
@@ -50,5 +58,6 @@ def _text_field_unread(row: Row, arguments: Arguments, is_chat: bool) -> str:
 _RULES: tuple[Callable[[Row, Arguments, bool], str], ...] = (
     _weights_of_turns,
     _template_without_turns,
+    _merges_no_turns,
     _text_field_unread,
 )

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from accelerate import PartialState
-from datasets import Dataset, Image, List, Value
+from datasets import Dataset, Features, Image, List, Value
 
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import attempt_failed
@@ -45,6 +47,38 @@ def undecoded(data: Any) -> Any:
             raw = Image(decode=False)
             data = data.cast_column(name, List(raw) if isinstance(kind, List) else raw)
     return data
+
+
+def read_null_as_none(data: Any) -> Any:
+    """The split, in whose rows null in place of an image is no image, as an empty list is.
+
+    Such a split has a column `images`. Of a stream nobody knows whether there is null in it.
+    """
+    features = data.features or {}
+    name = next((name for name in COLUMNS if name in features and _is_image(features[name])), None)
+    if name is None or (isinstance(data, Dataset) and not _has_null(data.data.column(name))):
+        return data
+    raw = undecoded(data)
+    kinds = {other: kind for other, kind in raw.features.items() if other != name}
+    with PartialState().main_process_first():
+        listed = raw.map(
+            _without_null,
+            fn_kwargs={"name": name},
+            remove_columns=[] if name == "images" else [name],
+            features=Features({**kinds, "images": List(Image(decode=False))}),
+        )
+    return listed.cast_column("images", List(Image()))
+
+
+def _without_null(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = row[name] if isinstance(row[name], list) else [row[name]]
+    return {"images": [image for image in found if image and any(image.values())]}
+
+
+def _has_null(column: Any) -> bool:
+    if column.null_count or not pa.types.is_list(column.type):
+        return bool(column.null_count)
+    return bool(pc.list_flatten(column).null_count)
 
 
 def _is_image(kind: Any) -> bool:

@@ -2,7 +2,7 @@
 """The splits that a config names, in a shape that TRL reads; split off where one lacks."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from accelerate import PartialState
 from datasets import Dataset, DatasetDict, IterableDatasetDict
 from trl import SFTConfig
 
+from finetune_contract.notes import Note, NoteReason, info
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 Drops = Mapping[str, Mapping[str, int]]
 """How many rows of a split are left out, by split and reason."""
 
+_COLUMNS_SHOWN = 5
+
 MIXTURE_SPLITS = ("train", "test")
 """What TRL calls the splits of a mixture."""
 
@@ -33,9 +36,11 @@ class Loaded:
 
     dataset: Data
     dropped: Drops = field(default_factory=dict)
-    """Rows left out before anything was split off."""
+    """Rows left out, most of them before anything was split off."""
     questions: tuple[Question, ...] = ()
     """What held-out rows ask without an answer."""
+    notes: tuple[Note, ...] = ()
+    """What its user should know of columns that are not read, and of the chat template."""
 
 
 def load_data(arguments: Arguments) -> Loaded:
@@ -48,6 +53,7 @@ def load_data(arguments: Arguments) -> Loaded:
         data=arguments.data,
         text_field=arguments.training.dataset_text_field,
         processes=arguments.training.dataset_num_proc,
+        wants_turns=arguments.training.chat_template_path is not None,
     )
     train, test = arguments.script.dataset_train_split, arguments.script.dataset_test_split
     questions: tuple[Question, ...] = ()
@@ -70,7 +76,20 @@ def load_data(arguments: Arguments) -> Loaded:
         dataset=kind(splits),
         dropped={name: split.dropped for name, split in shaped.items()},
         questions=questions,
+        notes=tuple(_notes_of(shaped[names[0]].unread, arguments)),
     )
+
+
+def _notes_of(unread: Sequence[str], arguments: Arguments) -> Iterator[Note]:
+    if unread:
+        shown = ", ".join(unread[:_COLUMNS_SHOWN])
+        more = f" and {len(unread) - _COLUMNS_SHOWN} more" if len(unread) > _COLUMNS_SHOWN else ""
+        yield info(
+            NoteReason.NO_EFFECT,
+            f"dataset_format: {arguments.data.dataset_format} does not read the "
+            f"{'column' if len(unread) == 1 else 'columns'} {shown}"
+            f"{more}; prompt_template and completion_template read any column",
+        )
 
 
 def _load_single(

@@ -79,3 +79,26 @@ def require_tokens_that_count(train: Any) -> None:
             "no token of the data counts for the loss: every label is -100",
             "give the tokens of the answers their own ids as labels",
         )
+
+
+def require_a_batch(trainer: Any) -> None:
+    """See that `dataloader_drop_last` leaves a batch of each split.
+
+    Raises:
+        AttemptFailed: all rows together are fewer than the batch of all processes.
+    """
+    args = trainer.args
+    if not args.dataloader_drop_last:
+        return
+    splits = {"train": trainer.train_dataset, "eval": trainer.eval_dataset}
+    for name, data in splits.items():
+        size = getattr(args, f"per_device_{name}_batch_size") * args.world_size
+        if not isinstance(data, Dataset) or len(data) >= size:
+            continue
+        what = "packs" if args.packing and name == "train" else "rows"
+        raise attempt_failed(
+            Reason.NOTHING_TRAINED,
+            f"dataloader_drop_last is set, and the {name} data has {len(data)} {what}, fewer than "
+            f"one batch ({size}): all of them would be dropped",
+            f"lower per_device_{name}_batch_size, or leave dataloader_drop_last out",
+        )

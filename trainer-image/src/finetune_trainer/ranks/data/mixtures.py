@@ -31,15 +31,18 @@ def load_mixture(mixture: DatasetMixtureConfig, shaping: Shaping) -> Shaped:
     """
     parts = []
     dropped: Counter[str] = Counter()
+    unread: set[str] = set()
     for place, part in enumerate(mixture.datasets):
         with _naming(place):
             shaped = _load_part(part, shaping, streaming=mixture.streaming)
         dropped.update(shaped.dropped)
+        unread.update(shaped.unread)
         parts.append(shaped.data)
     fractions = [part.fraction for part in mixture.datasets]
     if any(fraction is not None for fraction in fractions):
         parts = _shares(parts, fractions)
-    return Shaped(data=_together(parts, shaping.text_field), dropped=dict(dropped))
+    together = _together(parts, shaping.text_field)
+    return Shaped(data=together, dropped=dict(dropped), unread=tuple(sorted(unread)))
 
 
 def _load_part(part: Any, shaping: Shaping, *, streaming: bool) -> Shaped:

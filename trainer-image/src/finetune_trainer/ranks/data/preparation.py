@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from accelerate import PartialState
 from datasets import Dataset, IterableDataset
+from jinja2 import TemplateError
 from trl import SFTConfig, SFTTrainer
 
 from finetune_trainer.exchange.data_account import Dropped, Packing, SplitAccount
-from finetune_trainer.ranks.data import measuring
+from finetune_trainer.ranks.data import measuring, unlearnt
 from finetune_trainer.ranks.data.masking import marks_are_empty, nothing_counts, nothing_is_answered
 from finetune_trainer.ranks.data.measuring import MASKED, Cut, Measured
+from finetune_trainer.ranks.data.refusals import refused
 
 STREAM = "a stream: nobody knows its rows before they are read"
 NOT_PREPARED = (
@@ -51,20 +54,27 @@ class AccountingTrainer(SFTTrainer):
                 data, processing_class, options, packs, formatting_func, dataset_name
             )
 
+        def tokenize(data: Any) -> Any:
+            weighs = unlearnt.has_weights(data)
+            tokenized = prepare(data, _uncut(args), packs=False)
+            return (
+                self._without_unlearnt(tokenized, processing_class, args) if weighs else tokenized
+            )
+
         cut = _cut_of(args, packing=packing)
         if not isinstance(dataset, Dataset):
             self.accounts.setdefault(dataset_name, SplitAccount(note=STREAM))
-            if packing:
-                # Unpacked, TRL leaves them out by itself.
-                dataset = _only_useful(prepare(dataset, _uncut(args), packs=False), cut)
+            if packing or unlearnt.has_weights(dataset):
+                # Otherwise TRL leaves them out by itself.
+                dataset = _only_useful(tokenize(dataset), cut)
             return prepare(dataset, args, packs=packing)
         rows = len(dataset)
         if not rows:  # all that it had are questions without an answer
             self.accounts.setdefault(dataset_name, SplitAccount(rows=0))
             return dataset
-        with _saying_who_is_silent():
+        with _in_a_sentence():
             answered = _with_answers(dataset) if args.assistant_only_loss else dataset
-            tokenized = prepare(answered, _uncut(args), packs=False)
+            tokenized = tokenize(answered)
         measured = measuring.measure(tokenized, cut)
         if not measured.is_useful.any():
             raise nothing_counts(dataset_name, measured, args)
@@ -76,12 +86,24 @@ class AccountingTrainer(SFTTrainer):
         self.accounts.setdefault(dataset_name, account)
         return prepared
 
+    def _without_unlearnt(self, tokenized: Any, processor: Any, args: SFTConfig) -> Any:
+        mask = unlearnt.Mask(processor, self.chat_template, by_answer=args.assistant_only_loss)
+        if not isinstance(tokenized, Dataset):
+            return tokenized.map(mask)
+        with PartialState().main_process_first():
+            return tokenized.map(
+                mask, num_proc=args.dataset_num_proc, desc="Masking turns of weight 0"
+            )
+
 
 @contextmanager
-def _saying_who_is_silent() -> Iterator[None]:
-    """TRL gives up at the first conversation in which it finds no word of the assistant's."""
+def _in_a_sentence() -> Iterator[None]:
+    """TRL gives up at the first conversation in which it finds no word of the assistant's, or that
+    the chat template refuses: rows of too many structures are not all tried before."""
     try:
         yield
+    except TemplateError as error:
+        raise refused(str(error)) from None
     except RuntimeError as error:
         if "no assistant tokens" not in str(error):
             raise

@@ -193,7 +193,9 @@ def _turn_of_sharegpt(turn: Any) -> Turn:
     content = text_of(joined(turn.get("value", turn.get("content"))), "a turn")
     if not content.strip() and role != SYSTEM:
         raise Unfit("a turn is empty")
-    return _turn(role, content) if role != FUNCTION_CALL else _calls(content)
+    said = _turn(role, content) if role != FUNCTION_CALL else _calls(content)
+    weight = turn.get("weight")
+    return said if weight is None else {**said, "weight": weight}
 
 
 def _calls(content: str) -> Turn:

@@ -2,7 +2,7 @@
 """Rows in shapes of their own -> rows that TRL reads, for data on disk and for streams alike."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +37,8 @@ class Shaped:
     data: Dataset | IterableDataset
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Rows that were left out, by reason; of a stream nobody knows."""
+    unread: tuple[str, ...] = ()
+    """Columns of the data that `dataset_format` does not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class Shaping:
     data: DataArguments
     text_field: str
     processes: int | None = None
+    wants_turns: bool = False
+    """Whether a chat template is asked for: prompts and completions become turns for it."""
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -72,7 +76,9 @@ def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
     first = {name: first.get(name) for name in names}
     if shaping.is_declared:
         columns.require_declared(names, shaping.data, shaping.columns)
-        return _shape(data, declared(shaping, first), split, shaping.processes)
+        rows = declared(shaping, first)
+        shaped = _shape(data, rows, split, shaping.processes)
+        return replace(shaped, unread=_unread(rows, names))
     columns.require_readable(first, shaping.text_field)
     if "input_ids" in names:
         return Shaped(data=data)
@@ -95,7 +101,7 @@ class Rows:
     format: str | None = None
     templates: shapes.Templates | None = None
     speaks: bool = False
-    """Whether a prompt and its completion become turns, for a system message before them."""
+    """Whether a prompt and its completion become turns, for a chat template or a system message."""
     mixed: Mapping[str, bool] = field(default_factory=dict)
     """Columns with texts in some rows and conversations in others, and whether the first row's is
     one: only rows like it are kept, since TRL reads all rows alike."""
@@ -160,7 +166,7 @@ class Rows:
 def declared(shaping: Shaping, first: Mapping[str, Any]) -> Rows:
     data, mapping = shaping.data, shaping.columns
     kept = {name: name for name in KEPT_COLUMNS if name in first}
-    speaks = bool(data.system_message)
+    speaks = bool(data.system_message) or shaping.wants_turns
     if data.prompt_template is not None:
         templates = shapes.Templates(
             prompt=data.prompt_template, completion=data.completion_template
@@ -180,6 +186,11 @@ def declared(shaping: Shaping, first: Mapping[str, Any]) -> Rows:
         family = tuple(first)
     own = {name: name for name in family if name in first}
     return Rows(taken={**kept, **own, **mapping}, text_field=shaping.text_field, speaks=speaks)
+
+
+def _unread(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
+    """A template names what it wants; a format is a name for what somebody else wants."""
+    return () if rows.format is None else tuple(sorted(set(names) - set(rows.taken.values())))
 
 
 def _shape(data: Any, rows: Rows, split: str, processes: int | None) -> Shaped:

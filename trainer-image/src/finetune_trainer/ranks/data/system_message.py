@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the config's `system_message` in front of the conversations that have none."""
+"""Puts the config's `system_message` in front of the conversations that have none, and system
+messages into the user's first turn where `merge_system_message` asks for it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from accelerate import PartialState
@@ -14,6 +15,8 @@ COLUMNS = ("prompt", "messages", "conversations")
 """Where TRL looks for a conversation; the first that a row has counts."""
 
 SYSTEM_ROLES = ("system", "developer")
+_USER_ROLES = ("user", "human")
+_BETWEEN = "\n\n"
 
 
 def add_system_message(
@@ -37,12 +40,17 @@ def with_system_message(question: Any, message: str) -> Any:
     return _begin_with_system({"prompt": question}, "prompt", message)["prompt"]
 
 
+def merge_in_question(question: Any) -> Any:
+    """A conversation that only asks, merged alike; a text as it is."""
+    return merged(question) if _is_conversation(question) else question
+
+
 def _add_to_split(data: Any, message: str, split: str) -> Any:
     first = next(iter(data), None)
     if first is None:
         return data
-    column = next((name for name in COLUMNS if name in first), None)
-    if column is None or not _is_conversation(first[column]):
+    column = _spoken_column(first)
+    if column is None:
         raise attempt_failed(
             Reason.NOT_CONVERSATIONAL,
             f"system_message is set, and the split {split} holds no conversations: it has the "
@@ -50,14 +58,81 @@ def _add_to_split(data: Any, message: str, split: str) -> Any:
             "leave system_message out, or give every row a column messages: a list of turns with "
             "role and content",
         )
+    return _map(data, _begin_with_system, {"column": column, "message": message}, split)
+
+
+def merge_system_messages(
+    dataset: DatasetDict | IterableDatasetDict,
+) -> DatasetDict | IterableDatasetDict:
+    """The data set, in which system messages stand in front of what the user says first.
+
+    Splits without conversations stay as they are.
+    """
+    return type(dataset)({split: _merge_in_split(data, split) for split, data in dataset.items()})
+
+
+def _merge_in_split(data: Any, split: str) -> Any:
+    first = next(iter(data), None)
+    column = None if first is None else _spoken_column(first)
+    return data if column is None else _map(data, _merge_in_row, {"column": column}, split)
+
+
+def _map(data: Any, change: Any, given: Mapping[str, Any], split: str) -> Any:
     # The types stay as they are, also where a batch alone would let guess at others.
     options: dict[str, Any] = {"features": data.features}
     if isinstance(data, Dataset):
-        options["desc"] = f"Adding the system message to {split}"
+        options["desc"] = f"Placing system messages in {split}"
     with PartialState().main_process_first():
-        return data.map(
-            _begin_with_system, fn_kwargs={"column": column, "message": message}, **options
-        )
+        return data.map(change, fn_kwargs=given, **options)
+
+
+def _merge_in_row(row: Mapping[str, Any], column: str) -> dict[str, Any]:
+    return {column: merged(row[column])}
+
+
+def merged(turns: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The turns, with the system messages at their head in front of what the user says first.
+
+    A conversation in which no user follows has a turn of the user's with them instead.
+    """
+    head = 0
+    while head < len(turns) and _speaker(turns[head]) in SYSTEM_ROLES:
+        head += 1
+    if not head:
+        return list(turns)
+    rest = [dict(turn) for turn in turns[head:]]
+    place = next((n for n, turn in enumerate(rest) if _speaker(turn) in _USER_ROLES), None)
+    is_of_values = "from" in turns[0]
+    role, content = ("from", "value") if is_of_values else ("role", "content")
+    if place is None:
+        rest.insert(0, {**turns[0], role: _USER_ROLES[is_of_values], content: None})
+        place = 0
+    said = [turn.get(content) for turn in (*turns[:head], rest[place])]
+    rest[place][content] = _together([each for each in said if each])
+    return rest
+
+
+def _together(contents: Sequence[Any]) -> Any:
+    """Texts as one text; with parts among them, as parts."""
+    if not any(isinstance(content, list) for content in contents):
+        return _BETWEEN.join(contents)
+    like = next(part for content in contents if isinstance(content, list) for part in content)
+    parts: list[Any] = []
+    for content in contents:
+        if parts:
+            parts.append(dict.fromkeys(like) | {"type": "text", "text": _BETWEEN})
+        is_text = isinstance(content, str)
+        parts += [dict.fromkeys(like) | {"type": "text", "text": content}] if is_text else content
+    return parts
+
+
+def _speaker(turn: Mapping[str, Any]) -> Any:
+    return turn.get("role", turn.get("from"))
+
+
+def _spoken_column(row: Mapping[str, Any]) -> str | None:
+    column = next((name for name in COLUMNS if name in row), None)
+    return column if column is not None and _is_conversation(row[column]) else None
 
 
 def _begin_with_system(row: Mapping[str, Any], column: str, message: str) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A text that begins with the token which the tokenizer adds is trained on with one of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.prepared_data import prepare
+from trainer.tiny_models import with_beginning
+
+pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+
+TOKEN = "<|endoftext|>"
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        pytest.param({"text": f"{TOKEN}Ahoy."}, f"{TOKEN}Ahoy.<|im_end|>", id="a text"),
+        pytest.param({"text": "Ahoy."}, f"{TOKEN}Ahoy.<|im_end|>", id="a text without it"),
+        pytest.param(
+            {"text": f"Ahoy.{TOKEN}Soup."},
+            f"{TOKEN}Ahoy.{TOKEN}Soup.<|im_end|>",
+            id="one in the middle stays",
+        ),
+        pytest.param(
+            {"prompt": f"{TOKEN}Hi?", "completion": " Ahoy."},
+            f"{TOKEN}Hi? Ahoy.<|im_end|>",
+            id="a prompt",
+        ),
+    ],
+)
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_text_has_one_beginning(
+    row: dict[str, Any], expected: str, streaming: bool, tmp_path: Path, tiny_model: Path
+) -> None:
+    model = with_beginning(tiny_model, tmp_path / "model", TOKEN)
+
+    prepared = prepare(tmp_path, model, [row], dataset_streaming=streaming, max_steps=1)
+
+    assert prepared.texts() == [expected]
+
+
+def test_a_tokenizer_that_adds_none_leaves_texts_as_they_are(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    (text,) = prepare(tmp_path, tiny_model, [{"text": "<|im_start|>Ahoy."}]).texts()
+
+    assert text == "<|im_start|>Ahoy.<|im_end|>"
