@@ -18,6 +18,7 @@ from finetune_contract.progress import TrainerPhase
 from finetune_contract.run import Run
 from finetune_trainer.attempt.completed import telling_what_changed
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
+from finetune_trainer.attempt.inputs_here import InputsHere, fetch_inputs
 from finetune_trainer.attempt.output_place import enter_output, push
 from finetune_trainer.attempt.precision import notes_of_precision
 from finetune_trainer.attempt.run_facts import run_facts_of
@@ -28,7 +29,6 @@ from finetune_trainer.failures.classification import classify
 from finetune_trainer.failures.errors import AttemptFailed, Interrupted, Stage, interruption
 from finetune_trainer.failures.redaction import Redaction
 from finetune_trainer.failures.triton_compiler import require_triton_compiler
-from finetune_trainer.inputs import fetching
 from finetune_trainer.inputs.model_facts import read_fetched_config
 from finetune_trainer.inputs.origins import Origins
 from finetune_trainer.plan import trackers, training_plan
@@ -81,9 +81,12 @@ class _Fetched:
 
     run: ParsedRun
     """As it was asked for, or as the checkpoint wants it gone on with."""
-    paths: Mapping[str, Path]
-    """Where each model and data set of the config is now, by its name there; no hub names."""
+    inputs: InputsHere
     checkpoint: checkpoints.Checkpoint | None
+
+    @property
+    def paths(self) -> Mapping[str, Path]:
+        return self.inputs.paths
 
     @property
     def resume_step(self) -> int:
@@ -110,7 +113,7 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
 
     context.reporter.enter(TrainerPhase.CHECKING)
     planned = _plan(fetched, context)
-    origins = Origins.of(run.config, fetched.paths)
+    origins = Origins.of(run.config, fetched.inputs.stored)
     launching.wait_for_master(run.world, context.stop)
 
     context.reporter.enter(TrainerPhase.TRAINING)
@@ -147,7 +150,7 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
 
 def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
     """Bring model, data and the newest checkpoint here."""
-    paths = _fetch_inputs(run, context)
+    inputs = fetch_inputs(run, context)
     # Into the trainer's own folder: it looks there for the best one, and removes what it may.
     checkpoint = checkpoints.fetch_newest(
         store,
@@ -157,7 +160,7 @@ def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
     )
     if checkpoint is not None:
         run = go_on(run, checkpoint)
-    fetched = _Fetched(run=run, paths=paths, checkpoint=checkpoint)
+    fetched = _Fetched(run=run, inputs=inputs, checkpoint=checkpoint)
     context.reporter.note_resumed(fetched.resume_step)
     return fetched
 
@@ -239,17 +242,6 @@ def _check(run: ParsedRun, context: AttemptContext, *, model: Mapping[str, Any] 
         variables=context.environment if context.has_whole_environment else None,
         model=model,
     )
-
-
-def _fetch_inputs(run: ParsedRun, context: AttemptContext) -> dict[str, Path]:
-    """Where each model and data set of the config is now, hub names left out."""
-    paths: dict[str, Path] = {}
-    for place, (key, name) in enumerate(training_plan.names_to_fetch(run.config)):
-        folder = context.workspace.inputs / f"{place}-{key}"
-        found = fetching.fetch(key, name, folder, context.environment, context.stop)
-        if found is not None:
-            paths[name] = found
-    return paths
 
 
 def _write_rank_settings(

@@ -15,6 +15,7 @@ from finetune_spec.config import Context, SftConfig, check_config
 from finetune_spec.config.parse.schema import NEWEST, known_versions
 from finetune_spec.config.parse.sft_config import DATA_FILES
 from finetune_trainer.failures.errors import attempt_failed
+from finetune_trainer.plan.hub_use import without_hub
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.storage import locations
@@ -103,7 +104,10 @@ def plan_training(
     environment = {str(key): str(value) for key, value in run.config.variables.items()}
     return TrainingPlan(
         config=config,
-        environment=_environment(run, hardware) | _loading(run.config) | environment,
+        environment=_environment(run, hardware)
+        | _loading(run.config)
+        | without_hub(run.config, local_paths)
+        | environment,
         measures_base=bool(config.get("eval_on_start")) and not run.config["eval_on_start"],
         is_distributed=run.world.size > 1 or any(run.config[key] for key in _GROUPED),
     )
