@@ -28,6 +28,7 @@ def wait_for(workspace: Workspace, script: str, stop_seconds: float) -> int:
         workspace=workspace,
         environment={},
         output=None,
+        start_seconds=60.0,
         stop_seconds=stop_seconds,
         watch=HeartWatch(workspace=workspace, ranks=range(1), bound_seconds=0),
     )

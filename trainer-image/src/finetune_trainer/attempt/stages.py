@@ -114,7 +114,7 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     context.reporter.enter(TrainerPhase.CHECKING)
     planned = _plan(fetched, context)
     origins = Origins.of(run.config, fetched.inputs.stored)
-    launching.wait_for_master(run.world, context.stop)
+    launching.wait_for_master(run.world, context.start_seconds, context.stop)
 
     context.reporter.enter(TrainerPhase.TRAINING)
     base_model = str(run.config["model_name_or_path"])

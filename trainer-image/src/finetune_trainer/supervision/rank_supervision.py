@@ -158,6 +158,7 @@ def _launch(
         ),
         output=context.rank_output,
         stop_seconds=context.grace_seconds * RANKS_SHARE_OF_GRACE,
+        start_seconds=context.start_seconds,
         watch=heartbeats.HeartWatch(
             workspace=context.workspace,
             ranks=launching.ranks_of_node(run.world, context.node),

@@ -9,6 +9,7 @@ from finetune_contract.mounts import (
     ENV_PROGRESS_TOKEN,
     ENV_PROGRESS_URL,
     ENV_RUN_DIGEST,
+    ENV_START_SECONDS,
     MODEL_CACHE_FOLDER,
     RUN_FOLDER,
     TOKEN_FILE,
@@ -83,6 +84,7 @@ def _build_container(job: FineTuneJob, settings: Settings, run_digest: str) -> M
             # Here they win over what a Secret or ConfigMap brings under these names.
             *({"name": name, "value": ""} for name in BLANK),
             *_without_devices(job),
+            *_waiting_for_nodes(job),
         ],
         "resources": _build_resources(job),
         "securityContext": {
@@ -110,6 +112,15 @@ def _build_container(job: FineTuneJob, settings: Settings, run_digest: str) -> M
     if job.credentials_secret is not None:
         container["envFrom"] = [{"secretRef": {"name": job.credentials_secret}}]
     return container
+
+
+def _waiting_for_nodes(job: FineTuneJob) -> list[Manifest]:
+    """One node may have its model long before another: they wait as long as the job may wait for
+    its pods."""
+    if job.resources.nodes == 1 or job.start_deadline is None:
+        return []
+    seconds = int(job.start_deadline.total_seconds())
+    return [{"name": ENV_START_SECONDS, "value": str(seconds)}]
 
 
 def _without_devices(job: FineTuneJob) -> list[Manifest]:
