@@ -4,7 +4,6 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def a_launch(place: Path, *, node: int, start_seconds: float, port: int = 29500)
 
 
 @pytest.fixture
-def hours(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def hours(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that goes on by the seconds that are waited for."""
     now = [0.0]
 
@@ -44,7 +43,7 @@ def hours(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
     monkeypatch.setattr(launching.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(StopRequest, "wait", wait)
-    yield now
+    return now
 
 
 def test_a_first_node_that_comes_after_hours_is_waited_for(
@@ -133,5 +132,5 @@ def test_a_node_that_never_comes_is_given_up_when_the_jobs_deadline_has_passed(
 ) -> None:
     alone = rendezvous(a_launch(tmp_path, node=0, start_seconds=1, port=free_port()))
 
-    with pytest.raises(Exception, match="[Tt]imed out|timeout"):
+    with pytest.raises(Exception, match=r"[Tt]imed out|timeout"):
         alone.next_rendezvous()
