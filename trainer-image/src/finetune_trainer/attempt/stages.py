@@ -257,6 +257,7 @@ def _write_rank_settings(
         is_distributed=planned.is_distributed,
         resume_step=resume_step,
         gpus=gpus,
+        cpus=context.hardware.cpus,
         measures_base=planned.measures_base,
     )
     workspace.rank_settings.write_text(settings.to_json())

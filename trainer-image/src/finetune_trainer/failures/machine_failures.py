@@ -45,6 +45,8 @@ def host_memory(found: Raised) -> Failure | None:
 
 _WORKER = re.compile(
     r"DataLoader worker \(pid\S* [^)]*\) (is killed by signal|exited unexpectedly)"
+    # What `datasets` says of a process that prepares rows.
+    r"|One of the subprocesses has abruptly died"
 )
 
 
@@ -53,7 +55,7 @@ def data_worker(found: Raised) -> Failure | None:
         return None
     return found.failure(
         Reason.DATA_WORKER_KILLED,
-        "raise spec.resources.memory, or lower dataloader_num_workers",
+        "raise spec.resources.memory, or lower dataloader_num_workers and dataset_num_proc",
     )
 
 

@@ -74,7 +74,7 @@ class Launch:
 def run_ranks(launch: Launch, stop: StopRequest) -> list[RankResult]:
     """Run this node's ranks to their end, however they end; what each says about itself."""
     process = _start(launch)
-    hung = _wait(process, launch, stop)
+    hung = wait(process, launch, stop)
     results = _read_results(launch.workspace, launch.world, launch.node)
     ends = _ends(launch.workspace) or {0: process.returncode}
     return [_completed(result, hung, ends) for result in results]
@@ -127,7 +127,7 @@ def _variables_of_one_rank(world: World) -> dict[str, str]:
     }
 
 
-def _wait(process: "subprocess.Popen[bytes]", launch: Launch, stop: StopRequest) -> Hung | None:
+def wait(process: "subprocess.Popen[bytes]", launch: Launch, stop: StopRequest) -> Hung | None:
     """Wait for the ranks to end, or end them where they hang: the rank that did then.
 
     Once asked to stop, no longer than `stop_seconds`, and not at all while killing them loses
@@ -135,12 +135,12 @@ def _wait(process: "subprocess.Popen[bytes]", launch: Launch, stop: StopRequest)
     """
     has_ended = threading.Event()
 
-    def wait() -> None:
+    def wait_for_it() -> None:
         process.wait()
         has_ended.set()
 
     # In a thread, since `Popen.wait` with a timeout looks 20 times a second, beside busy ranks.
-    threading.Thread(target=wait, name="ranks", daemon=True).start()
+    threading.Thread(target=wait_for_it, name="ranks", daemon=True).start()
     while not has_ended.wait(POLL_SECONDS):
         if stop.is_requested:
             launch.workspace.stop.touch()

@@ -16,6 +16,7 @@ from finetune_trainer.ranks.arguments import Arguments
 from finetune_trainer.ranks.data.mixtures import load_mixture
 from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split
 from finetune_trainer.ranks.data.sources import Data, DataSource, open_source
+from finetune_trainer.ranks.data.workers import workers
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def load_data(arguments: Arguments) -> Loaded:
     shaping = Shaping(
         data=arguments.data,
         text_field=arguments.training.dataset_text_field,
-        processes=arguments.training.dataset_num_proc,
+        workers=workers(arguments.training.dataset_num_proc, arguments.cpus),
     )
     train, test = arguments.script.dataset_train_split, arguments.script.dataset_test_split
     if arguments.mixture.datasets:

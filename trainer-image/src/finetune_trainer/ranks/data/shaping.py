@@ -17,6 +17,7 @@ from finetune_trainer.ranks.arguments.data import DataArguments
 from finetune_trainer.ranks.data import columns, shapes
 from finetune_trainer.ranks.data.images import undecoded
 from finetune_trainer.ranks.data.texts import kind_of
+from finetune_trainer.ranks.data.workers import Workers, workers
 
 WHY = "why it is left out"
 """A column that is there while rows are shaped."""
@@ -45,7 +46,7 @@ class Shaping:
 
     data: DataArguments
     text_field: str
-    processes: int | None = None
+    workers: Workers = workers(None, 1)
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -72,7 +73,7 @@ def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
     first = {name: first.get(name) for name in names}
     if shaping.is_declared:
         columns.require_declared(names, shaping.data, shaping.columns)
-        return _shape(data, _declared(shaping, first), split, shaping.processes)
+        return _shape(data, _declared(shaping, first), split, shaping.workers)
     columns.require_readable(first, shaping.text_field)
     if "input_ids" in names:
         return Shaped(data=data)
@@ -82,7 +83,7 @@ def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
     if isinstance(data, Dataset) and not _needs_care(data, shaping.text_field):
         return Shaped(data=data)
     same = {name: name for name in names}
-    return _shape(data, _Rows(taken=same, text_field=shaping.text_field), split, shaping.processes)
+    return _shape(data, _Rows(taken=same, text_field=shaping.text_field), split, shaping.workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +183,7 @@ def _declared(shaping: Shaping, first: Mapping[str, Any]) -> _Rows:
     return _Rows(taken={**kept, **own, **mapping}, text_field=shaping.text_field, speaks=speaks)
 
 
-def _shape(data: Any, rows: _Rows, split: str, processes: int | None) -> Shaped:
+def _shape(data: Any, rows: _Rows, split: str, workers_for: Workers) -> Shaped:
     names = list(data.column_names or next(iter(data)))
     options: dict[str, Any] = {"remove_columns": names}
     given = data.features
@@ -199,7 +200,9 @@ def _shape(data: Any, rows: _Rows, split: str, processes: int | None) -> Shaped:
         shaped = data.map(rows, **options)
         return Shaped(data=shaped.filter(_is_fit).remove_columns(WHY))
     with PartialState().main_process_first():
-        shaped = data.map(rows, desc=f"Shaping {split}", num_proc=processes, **options)
+        shaped = data.map(
+            rows, desc=f"Shaping {split}", num_proc=workers_for(len(data)), **options
+        )
     reasons = shaped.data.column(WHY)
     dropped = {
         str(each["values"]): each["counts"].as_py()

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Has a node's data prepared before its ranks start: a process group that has formed gives up on a
+rank that prepares a million rows while the others wait."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.supervision.launching import Launch, ranks_of_node, wait
+
+log = logging.getLogger(__name__)
+
+LEAST_BYTES = 2 * 1024**2
+"""Less is tokenized before another process has imported torch."""
+
+
+def prepare_ahead(launch: Launch, config: Mapping[str, Any], stop: StopRequest) -> None:
+    """Fill the cache of `datasets`, where the ranks find what is prepared. What goes wrong is theirs
+    to find out again, and to tell.
+
+    Raises:
+        Interrupted: a stop was requested.
+    """
+    if launch.world.size == 1 or not is_worth_it(config):
+        return
+    log.info("preparing the data before the ranks start")
+    first = ranks_of_node(launch.world, launch.node)[0]
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "finetune_trainer.ranks.prepare"),
+            *(str(launch.workspace.root), str(first)),
+        ],
+        env=dict(launch.environment),
+        stdout=None if launch.output is None else launch.output.open("ab"),
+        stderr=None if launch.output is None else subprocess.STDOUT,
+        start_new_session=True,
+    )
+    wait(process, launch, stop)
+    launch.workspace.heartbeat(first).unlink(missing_ok=True)
+    stop.check()
+    if process.returncode != 0:
+        log.warning("the data was not prepared ahead: the ranks prepare it")
+
+
+def is_worth_it(config: Mapping[str, Any]) -> bool:
+    """Whether there is much to prepare, by the files that were fetched; a data set of the hub may
+    hold anything. The config is the plan's."""
+    if config.get("dataset_streaming") or config.get("streaming"):
+        return False
+    sizes = [_bytes_at(Path(name)) for name in _places(config)]
+    return None in sizes or sum(it or 0 for it in sizes) >= LEAST_BYTES
+
+
+def _places(config: Mapping[str, Any]) -> Iterator[str]:
+    parts = config.get("datasets") or [{"path": config.get("dataset_name")}]
+    for part in parts:
+        if isinstance(part, Mapping) and part.get("path"):
+            yield str(part["path"])
+
+
+def _bytes_at(place: Path) -> int | None:
+    if place.is_dir():
+        return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+    return place.stat().st_size if place.is_file() else None
