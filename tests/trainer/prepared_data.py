@@ -49,9 +49,7 @@ def data_of(place: Path, rows: Rows) -> Path:
     return a_folder(place / "data", {"train.jsonl": text.encode()})
 
 
-def prepare(
-    place: Path, model: Path, rows: Rows, /, *, cpus: int = 1, **config: Any
-) -> Prepared:
+def prepare(place: Path, model: Path, rows: Rows, /, *, cpus: int = 1, **config: Any) -> Prepared:
     """The trainer for a config, as a rank builds it.
 
     Raises:

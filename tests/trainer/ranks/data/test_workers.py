@@ -149,8 +149,6 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
         yield from map_rows(*args, **options)
 
     monkeypatch.setattr(Dataset, "_map_single", staticmethod(spied))
-    # The data lies where it lay, as it lay.
-    (place / "data" / "train.jsonl").touch
     prepared = prepare_again(place, {**settings, **config, "fsdp": ""})
 
     assert done.returncode == 0, done.stderr

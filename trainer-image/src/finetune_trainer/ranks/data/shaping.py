@@ -17,7 +17,7 @@ from finetune_trainer.ranks.arguments.data import DataArguments
 from finetune_trainer.ranks.data import columns, shapes
 from finetune_trainer.ranks.data.images import undecoded
 from finetune_trainer.ranks.data.texts import kind_of
-from finetune_trainer.ranks.data.workers import Workers, workers
+from finetune_trainer.ranks.data.workers import Workers, alone
 
 WHY = "why it is left out"
 """A column that is there while rows are shaped."""
@@ -46,7 +46,7 @@ class Shaping:
 
     data: DataArguments
     text_field: str
-    workers: Workers = workers(None, 1)
+    workers: Workers = alone
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -200,9 +200,7 @@ def _shape(data: Any, rows: _Rows, split: str, workers_for: Workers) -> Shaped:
         shaped = data.map(rows, **options)
         return Shaped(data=shaped.filter(_is_fit).remove_columns(WHY))
     with PartialState().main_process_first():
-        shaped = data.map(
-            rows, desc=f"Shaping {split}", num_proc=workers_for(len(data)), **options
-        )
+        shaped = data.map(rows, desc=f"Shaping {split}", num_proc=workers_for(len(data)), **options)
     reasons = shaped.data.column(WHY)
     dropped = {
         str(each["values"]): each["counts"].as_py()

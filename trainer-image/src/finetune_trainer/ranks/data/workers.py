@@ -10,6 +10,12 @@ Workers = Callable[[int], int | None]
 """The processes for so many rows; None for the one that asks."""
 
 
+def alone(rows: int) -> int | None:
+    """The process that asks, however many there are."""
+    del rows
+    return None
+
+
 def workers(given: int | None, cpus: int) -> Workers:
     """As many as `dataset_num_proc` says, or as the node has CPUs and the rows are worth."""
 
