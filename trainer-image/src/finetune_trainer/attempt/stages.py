@@ -38,6 +38,7 @@ from finetune_trainer.plan.node.deepspeed_kernels import require_compiler
 from finetune_trainer.plan.node.gpu_check import for_world, gpu_notes, require_gpus, require_memory
 from finetune_trainer.plan.node.torch_build import find_torch_build
 from finetune_trainer.plan.parsed_run import ParsedRun, parse_run
+from finetune_trainer.plan.saved_state import SavedState
 from finetune_trainer.plan.topology import go_on, require_deepspeed, topology_of
 from finetune_trainer.publication import artifact
 from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
@@ -187,6 +188,10 @@ def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingP
         local_paths=paths,
         output=context.workspace.training,
         resume=checkpoint.folder if checkpoint else None,
+        state=SavedState(
+            optimizer_bytes=expected.parts["optimizer"] * run.world.size if expected else 0,
+            was_in_parts=checkpoint.is_in_parts if checkpoint else None,
+        ),
     )
     _write_rank_settings(run, context, planned, fetched.resume_step)
     return planned

@@ -18,6 +18,7 @@ from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.plan.hub_use import without_hub
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.plan.saved_state import SavedState, with_parts
 from finetune_trainer.storage import locations
 
 
@@ -89,6 +90,7 @@ def plan_training(
     local_paths: Mapping[str, Path],
     output: Path,
     resume: Path | None,
+    state: SavedState = SavedState(),  # noqa: B008 - it is frozen
 ) -> TrainingPlan:
     """The plan for a checked run.
 
@@ -96,6 +98,7 @@ def plan_training(
     """
     config = _with_local_names(_with_right_numbers(run.config), local_paths)
     config |= _defaults(hardware, run.config) | _whole_at_end(run.config)
+    config |= with_parts(run.config, state)
     config["output_dir"] = str(output)
     # The supervisor pushes: what is verified, and while no GPU waits for the hub.
     config["push_to_hub"] = False

@@ -19,8 +19,8 @@ LEAST_BYTES = 2 * 1024**2
 
 
 def prepare_ahead(launch: Launch, config: Mapping[str, Any], stop: StopRequest) -> None:
-    """Fill the cache of `datasets`, where the ranks find what is prepared. What goes wrong is theirs
-    to find out again, and to tell.
+    """Fill the cache of `datasets`, where the ranks find what is prepared. What goes wrong they
+    find out again, and tell.
 
     Raises:
         Interrupted: a stop was requested.
