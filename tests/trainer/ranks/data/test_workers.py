@@ -161,7 +161,7 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
 
 
 def prepare_again(place: Path, settings: dict[str, Any]) -> Prepared:
-    """As `prepare`, of files that are there."""
+    """As `prepare`, of files that are there already."""
     from finetune_trainer.ranks.arguments import read_arguments
     from finetune_trainer.ranks.building import build_trainer
     from finetune_trainer.ranks.data import prepare_data
