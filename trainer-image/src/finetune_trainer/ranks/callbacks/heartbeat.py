@@ -47,14 +47,14 @@ def beat_with_data(heart: Heart, tell: Callable[[str], None] | None = None) -> N
 
     def make(self: Any, *args: Any, **options: Any) -> None:
         # A bar that is not shown forgets its words, and does not count.
-        self.ours = (str(options.get("desc") or ""), options.get("total"))
+        self.what, self.whole = str(options.get("desc") or ""), options.get("total")
         self.count = options.get("initial") or 0
         _MADE(self, *args, **options)
 
     def update(self: Any, n: float | None = 1) -> bool | None:
         heart.beat("preparing the data")
         self.count += n or 0
-        if tell is not None and (words := _how_far(*self.ours, self.count)):
+        if tell is not None and (words := _how_far(self.what, self.whole, self.count)):
             tell(words)
         return super(bar, self).update(n)
 
