@@ -3,15 +3,16 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 import yaml
-from datasets import Dataset
 
 from finetune_contract.progress import Progress
 from finetune_trainer.exchange.rank_settings import RankSettings
@@ -115,10 +116,12 @@ def test_as_many_work_as_there_are_cpus_and_the_rows_are_worth(
 def test_a_rank_finds_what_was_prepared_before_it_started(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process prepares, as in a job of several GPUs; the rank itself maps no row."""
+    """Another process prepares, as in a job of several GPUs; the rank itself prepares nothing."""
     place = tmp_path / "rank"
     place.mkdir()
-    rows = [a_conversation(number) for number in range(ROWS)]
+    monkeypatch.setattr(workers, "ROWS_PER_WORKER", 1000)  # as in the other process
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    rows = [a_conversation(number) for number in range(2000)]
     config = {"max_length": 64, "packing": True, "fsdp": "full_shard", "system_message": "Brief."}
     workspace = Workspace(root=tmp_path / "work")
     workspace.root.mkdir()
@@ -134,30 +137,33 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
     workspace.config.write_text(yaml.safe_dump({**settings, **config}))
     workspace.rank_settings.write_text(RankSettings(world_size=2, cpus=CPUS).to_json())
 
+    of_a_rank = {"RANK": "0", "WORLD_SIZE": "2", "TQDM_DISABLE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "finetune_trainer.ranks.prepare", str(workspace.root), "0"],
-        env={**os.environ, "RANK": "0", "WORLD_SIZE": "2", "TQDM_DISABLE": "1"},
+        env={**os.environ, **of_a_rank, "HF_DATASETS_CACHE": str(tmp_path / "cache")},
         capture_output=True,
         text=True,
         check=False,
     )
-    mapped: list[str] = []
-    map_rows = Dataset._map_single
-
-    def spied(*args: Any, **options: Any) -> Any:
-        mapped.append(str(options.get("desc")))
-        yield from map_rows(*args, **options)
-
-    monkeypatch.setattr(Dataset, "_map_single", staticmethod(spied))
-    prepared = prepare_again(place, {**settings, **config, "fsdp": ""})
-
     assert done.returncode == 0, done.stderr
+    before = cached()
+    assert before
+    prepared = prepare_again(place, {**settings, **config, "fsdp": ""})
+    after = cached()
+    prepare_again(place, {**settings, **config, "fsdp": "", "system_message": "At length."})
+
     assert "the data is prepared" in done.stderr
-    assert mapped == []
+    assert after == before
+    assert cached() > after  # what was not prepared ahead is prepared here
     assert len(rows_of(prepared)) > 0
     told = Progress.from_body(workspace.progress.read_bytes())
     assert told.doing
-    assert told.doing.endswith((" of 90", " of 2"))
+    assert re.search(r": [\d,]+ of [\d,]+$", told.doing)
+
+
+def cached() -> set[Path]:
+    """What `datasets` has prepared so far."""
+    return {*Path(datasets.config.HF_DATASETS_CACHE).rglob("*.arrow")}
 
 
 def prepare_again(place: Path, settings: dict[str, Any]) -> Prepared:
