@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types test-pure prepare test-slow test-cluster test-control-plane \
 	kueue test-all test-all-pure test-all-slow test-all-cluster test-gpu soak generate schema compare lock \
-	images sbom cluster cluster-down bench clean
+	images sbom release cluster cluster-down bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,14 +52,15 @@ test: setup check ## what CI runs: check, then real clusters side by side, then 
 	@echo "Not run: the long forms of these tests (make test-all), of the fault tests (make soak), and what"
 	@echo "needs a GPU (make test-gpu). make help says what each part of test-all adds."
 
-check: setup ## lint, types, pure tests, generated files: side by side, within two minutes on two cores
+check: setup ## lint, types, pure tests, generated files: side by side, within a minute on two cores
 	@$(MAKE) $(SIDE_BY_SIDE) lint types test-pure compare
 
-lint: ## ruff, import contracts, Dockerfiles
+lint: ## ruff, import contracts, Dockerfiles, the language of what users read
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile trainer-image/Dockerfile results-page/Dockerfile
+	cd tests && ../$(BIN)/python -m repository.language
 
 types: ## mypy --strict on every project
 	$(BIN)/mypy $(TYPED) $(SELDOM_RUN)
@@ -155,18 +156,20 @@ build/schema.json: requirements/trainer.txt trainer-image/src/finetune_trainer/c
 lock: setup ## resolve the requirement locks again
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
-		--extra train requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
+		$(EXTRAS) requirements/dev.in $(PARTS:%=%/pyproject.toml) -o requirements/dev.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		operator/pyproject.toml -o requirements/operator.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		results-page/pyproject.toml -o requirements/results-page.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
-		--extra train trainer-image/pyproject.toml -o requirements/trainer.txt
+		$(EXTRAS) trainer-image/pyproject.toml -o requirements/trainer.txt
 	cp requirements/trainer.txt requirements/trainer-cuda12.txt # uv keeps what it can of it
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
 		--override requirements/trainer-cuda12.in \
-		--extra train trainer-image/pyproject.toml -o requirements/trainer-cuda12.txt
+		$(EXTRAS) trainer-image/pyproject.toml -o requirements/trainer-cuda12.txt
 
+# What the image and the tests have of the trainer; a laptop may have less.
+EXTRAS := --extra train --extra deepspeed --extra trackers
 LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator --no-emit-package finetune-results-page \
 	--no-emit-package finetune-trainer --no-emit-package finetune-cli --no-emit-package testbed
 
@@ -179,6 +182,9 @@ sbom: setup ## write down what Python packages each image has: build/sbom/*.cdx.
 	$(BILL) requirements/trainer.txt --pyproject trainer-image/pyproject.toml -o build/sbom/trainer.cdx.json
 	$(BILL) requirements/results-page.txt --pyproject results-page/pyproject.toml \
 		-o build/sbom/results-page.cdx.json
+
+release: sbom ## write the files of a release but for its images: build/release (VERSION=0.2.0)
+	cd tests && ../$(BIN)/python -m repository.release "$(VERSION)"
 
 BILL := $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --of JSON
 

@@ -11,7 +11,7 @@ from repository import chart_files, migration, monitoring, reference, rooms_page
 from repository.locks import pinned
 from repository.tracked import ROOT, tracked_files
 
-README = ROOT / "README.md"
+DIRECTORIES = ROOT / "docs" / "contributing.md"
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
@@ -69,11 +69,11 @@ def test_every_target_of_the_makefile_has_a_line_of_help() -> None:
     assert without_help == []
 
 
-def test_readme_has_every_folder() -> None:
-    readme = README.read_text()
+def test_the_page_for_contributors_has_every_folder() -> None:
+    page = DIRECTORIES.read_text()
     folders = {file.relative_to(ROOT).parts[0] for file in tracked_files() if file.parent != ROOT}
 
-    assert [f for f in sorted(folders) if not f.startswith(".") and f"`{f}/`" not in readme] == []
+    assert [f for f in sorted(folders) if not f.startswith(".") and f"`{f}/`" not in page] == []
 
 
 def test_the_page_on_architecture_has_every_room_with_its_law() -> None:

@@ -38,10 +38,12 @@ def _transfers_end_with_their_test() -> Iterator[None]:
 def _what_is_looked_at_in_turn_is_looked_at_sooner() -> Iterator[None]:
     from finetune_trainer.checkpoints import checkpoints, upload
     from finetune_trainer.publication.hub import checkpoints as of_a_hub
+    from finetune_trainer.publication.hub import client
+    from finetune_trainer.storage import transfer
     from finetune_trainer.supervision import launching
 
     with pytest.MonkeyPatch.context() as changed:
-        for module in (checkpoints, upload, of_a_hub, launching):
+        for module in (checkpoints, upload, of_a_hub, client, transfer, launching):
             changed.setattr(module, "POLL_SECONDS", 0.05)
         yield
 

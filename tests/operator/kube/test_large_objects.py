@@ -174,7 +174,13 @@ def test_a_page_without_an_end_is_an_error_of_value() -> None:
             parse_page((text + end).encode())
 
 
-@pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(value, id=name, marks=[] if name == "empty mappings" else [pytest.mark.long])
+        for name, value in LARGE.items()
+    ],
+)
 def test_the_cache_of_many_large_jobs_takes_no_more_than_that_of_small_ones(value: Any) -> None:
     lines = [
         json.dumps({"type": "ADDED", "object": a_large_job(f"large-{number}", value)}).encode()

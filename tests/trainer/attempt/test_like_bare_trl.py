@@ -96,5 +96,8 @@ def test_every_figure_of_every_step_is_that_of_a_bare_trl_sft(
     ours = train(tmp_path, tiny_model, dialogues, **SAVED, **config)
 
     assert ours.outcome.failure is None
-    assert compared(ours.records()) == compared(bare)
+    # Where rows lie in one, attention adds each row's figures up by itself: in another order.
+    tolerance = 1e-6 if config.get("packing") else 0.0
+    expected = [pytest.approx(it, rel=tolerance, abs=0.0) for it in compared(bare)]
+    assert compared(ours.records()) == expected
     assert len(compared(bare)) == STEPS

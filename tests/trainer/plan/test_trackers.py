@@ -45,6 +45,19 @@ def test_a_tracker_that_the_image_lacks_is_told_with_those_that_it_has(
     )
 
 
+def test_without_any_tracker_the_message_names_the_extra_that_has_them() -> None:
+    with pytest.raises(AttemptFailed) as caught:
+        trackers.require_installed(read_config({"report_to": "wandb"}), lambda _: False)
+
+    failure = caught.value.failure
+    assert failure.message == (
+        'report_to: found "wandb", and this trainer image lacks the package wandb; '
+        "no tracker is installed"
+    )
+    assert "the extra trackers of finetune-cli" in failure.remedy
+    assert "or set report_to to none" in failure.remedy
+
+
 @pytest.mark.parametrize("value", ["none", "all", [], None, "wandb", ["tensorboard"], "kubeflow"])
 def test_what_the_image_has_is_no_mistake(value: object) -> None:
     trackers.require_installed(read_config({"report_to": value}), has_few)

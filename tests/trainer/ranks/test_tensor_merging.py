@@ -188,3 +188,26 @@ def test_memory_that_runs_out_while_merging_is_no_failure_of_the_run(
     assert done.outcome.failure is None, done.words()
     assert "loading it ran out of memory" in done.outcome.note
     assert (done.published / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pytest.param(
+            '{"weight_map": {"lm_head.weight": "../other/model.safetensors"}}', id="above"
+        ),
+        pytest.param('{"weight_map": {"lm_head.weight": "/etc/model.safetensors"}}', id="absolute"),
+        pytest.param('{"weight_map": {"lm_head.weight": "deep/model.safetensors"}}', id="below"),
+        pytest.param('{"weight_map": {"lm_head.weight": ["model.safetensors"]}}', id="no name"),
+        pytest.param('{"weight_map": ["model.safetensors"]}', id="no map"),
+        pytest.param("[" * 9000, id="9,000 levels"),
+        pytest.param("\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), id="no JSON"),
+    ],
+)
+def test_an_index_names_files_beside_it_or_is_refused(index: str, tmp_path: Path) -> None:
+    from finetune_trainer.ranks.tensor_merging import CannotMerge, place_of_tensors
+
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+
+    with pytest.raises(CannotMerge, match=r"index\.json"):
+        place_of_tensors(tmp_path)

@@ -21,7 +21,7 @@ DESCRIPTION = "Run, watch, plot, compare and stop FineTuneJobs."
 
 PLAN = Deferred(
     name="plan",
-    explanation="what a file would do, and how much GPU memory it needs; no cluster is asked",
+    explanation="show what a file would do, and how much GPU memory it needs, without a cluster",
 )
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     """What `kubectl finetune` starts."""
     show_unforeseen_errors_so()
     words = sys.argv[1:]
-    options = _parser(words).parse_args(words)
+    options = parser_of(words).parse_args(words)
     if options.command not in COMMANDS.values():
         # `plan` is a command of `finetune`.
         start(options.command, options)
@@ -182,12 +182,15 @@ def _cluster_options(options: argparse.Namespace) -> list[str]:
     return [f"--{name}={value}" for name, value in given.items() if value is not None]
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for a command line of these words."""
     parser = new_parser("kubectl finetune", DESCRIPTION)
     cluster = argparse.ArgumentParser(add_help=False)
-    cluster.add_argument("-n", "--namespace", help="instead of that of the current context")
-    cluster.add_argument("--context", help="of the kubeconfig, instead of the current one")
-    cluster.add_argument("--kubeconfig", help="instead of KUBECONFIG")
+    cluster.add_argument(
+        "-n", "--namespace", help="namespace of the job; defaults to that of the current context"
+    )
+    cluster.add_argument("--context", help="context of the kubeconfig; defaults to the current one")
+    cluster.add_argument("--kubeconfig", help="kubeconfig file; defaults to KUBECONFIG")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, explanation: str, *arguments: str) -> argparse.ArgumentParser:
@@ -205,31 +208,33 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         return command
 
     for name, explanation in (
-        ("run", "apply a file, and watch its job to the end"),
-        ("validate", "ask the cluster what it would say of a file; nothing is started"),
+        ("run", "apply a file, and watch its job until it ends"),
+        ("validate", "check a file with the API server, without starting anything"),
     ):
         add(name, explanation).add_argument("file", type=Path, metavar="JOB.yaml")
     PLAN.add_to(commands, words, parents=[cluster])
     commands.choices["run"].add_argument(
-        "--no-wait", action="store_true", help="apply it only, as kubectl apply does"
+        "--no-wait", action="store_true", help="apply the file and exit, as kubectl apply does"
     )
-    add("watch", "show a job until it is over", "name")
-    read = add("logs", "the log of the rank that failed first, or of the first rank", "name")
-    read.add_argument("-f", "--follow", action="store_true", help="go on with what is said next")
-    read.add_argument("--tail", type=int, default=-1, help="only so many of its last lines")
-    add("plot", "the loss in the terminal, of one job or of several").add_argument(
+    add("watch", "watch a job until it ends", "name")
+    read = add("logs", "print the log of the rank that failed first, or of the first rank", "name")
+    read.add_argument(
+        "-f", "--follow", action="store_true", help="print new lines as they are written"
+    )
+    read.add_argument("--tail", type=int, default=-1, help="print only this number of last lines")
+    add("plot", "plot the loss of one or several jobs in the terminal").add_argument(
         "names", nargs="+", metavar="NAME"
     )
-    found = add("results", "figures and artifact of a job, or why it failed", "name")
+    found = add("results", "show the results of a job, or why it failed", "name")
     found.add_argument(
         "--download",
         type=Path,
         metavar="FOLDER",
-        help="bring adapter and report here, through a pod that has the job's credentials",
+        help="download adapter and report, through a pod with the job's credentials",
     )
-    add("stop", "let a job save, and let go of its GPUs", "name")
-    add("resume", "let a stopped job go on where it was", "name")
-    add("diff", "what two jobs were told differently, and what came of it", "one", "other")
+    add("stop", "save a checkpoint, and release the GPUs of a job", "name")
+    add("resume", "resume a stopped job from its checkpoint", "name")
+    add("diff", "compare the configs and results of two jobs", "one", "other")
     return parser
 
 

@@ -43,7 +43,7 @@ def add_option(command: argparse.ArgumentParser) -> None:
         dest="settings",
         metavar="KEY=VALUE",
         help="set a key of the config (learning_rate=1e-4) or of the job "
-        "(spec.resources.gpusPerNode=0) instead of what the file says; can be repeated",
+        "(spec.resources.gpusPerNode=0) instead of the value in the file; can be repeated",
     )
 
 

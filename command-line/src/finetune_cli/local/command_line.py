@@ -4,6 +4,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
@@ -12,20 +13,20 @@ from finetune_cli.terminal.exits import exit_code_of
 from finetune_cli.terminal.output import show_unforeseen_errors_so
 
 DESCRIPTION = """\
-Fine-tunes a language model from a FineTuneJob file: the file that `kubectl apply` takes.
+Fine-tunes a language model from a FineTuneJob file, the same file that `kubectl apply` reads.
 """
 
 COMMANDS = (
     Deferred(name="run", explanation="train a job file on this machine, without a cluster"),
-    Deferred(name="validate", explanation="say what is wrong with job files, and in which line"),
-    Deferred(name="plan", explanation="say what a job would do, and how much GPU memory it needs"),
-    Deferred(name="download", explanation="fetch what a run has published, and check it"),
+    Deferred(name="validate", explanation="report errors in job files, with line numbers"),
+    Deferred(name="plan", explanation="show what a job would do, and how much GPU memory it needs"),
+    Deferred(name="download", explanation="download the results of a run, and verify them"),
 )
 
 
 def console() -> NoReturn:
     """What `finetune` starts."""
-    options = _parse(sys.argv[1:])
+    options = parser_of(sys.argv[1:]).parse_args(sys.argv[1:])
     start(options.command, options)
 
 
@@ -44,13 +45,14 @@ def start(command: Command, options: argparse.Namespace) -> NoReturn:
 
 def main(arguments: list[str]) -> int:
     """Runs a command, and gives its exit code."""
-    options = _parse(arguments)
+    options = parser_of(arguments).parse_args(arguments)
     return exit_code_of(partial(options.command, options))
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
+def parser_of(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for a command line of these words."""
     parser = new_parser("finetune", DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
-        command.add_to(commands, arguments)
-    return parser.parse_args(arguments)
+        command.add_to(commands, words)
+    return parser

@@ -25,16 +25,20 @@ from finetune_trainer.storage.store import Store, open_store, read_if_there
 STANDARD_OUTPUT = "-"
 
 DESCRIPTION = """\
-Downloads what a run has published: adapter or model, report, metrics, and the manifest with the
-digest of every file, which is compared. URI is spec.output.uri, whose newest complete run is taken,
-the place of one run, or status.artifact.uri. Credentials are the environment's.
+Downloads the results of a run: adapter or model, report, metrics, and the manifest, whose digests
+are verified. URI is spec.output.uri (its newest complete run is downloaded), the location of a
+single run, or status.artifact.uri. Credentials are read from the environment.
 """
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("uri", metavar="URI", help="as in spec.output.uri or status.artifact.uri")
     command.add_argument(
-        "folder", metavar="FOLDER", help="a new one; - writes a tar archive to standard output"
+        "uri", metavar="URI", help="the value of spec.output.uri or status.artifact.uri"
+    )
+    command.add_argument(
+        "folder",
+        metavar="FOLDER",
+        help="a new directory; - writes a tar archive to standard output",
     )
 
 

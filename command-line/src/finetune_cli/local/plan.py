@@ -22,15 +22,15 @@ from finetune_trainer.inputs.model_facts import ModelUnknown, find_facts
 from finetune_trainer.inputs.train_rows import count_train_rows
 
 DESCRIPTION = """\
-Says what a job would do: processes, effective batch, precision, what is trained, steps, and how
-much memory each GPU needs, part by part. Of the model only config.json and the headers of its
-safetensors files are read, from a folder, an object store (credentials from the environment) or
-the hub. Nothing is downloaded beside them, and neither a GPU nor torch is needed.
+Shows what a job would do: processes, effective batch, precision, trained parameters, steps, and
+the parts of the memory that each GPU needs. The model's config.json and the headers of its
+safetensors files are read from a directory, an object store (credentials from the environment) or
+the hub. Nothing else is downloaded, and neither a GPU nor torch is needed.
 
-The estimate is explained in docs/memory.md: weights, gradients and optimizer states are exact for
-known families of models, activations and the peak are within a quarter of what was measured.
+docs/memory.md describes the estimate: weights, gradients and optimizer states are exact for known
+families of models; activations and the peak are within 25 % of the measured values.
 
-The exit code is 0 also for a job that would not fit.
+The exit code is 0 even if the job would not fit.
 """
 
 
@@ -40,10 +40,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--gpu-memory",
         type=_quantity,
         metavar="SIZE",
-        help="what one GPU has, e.g. 24Gi: says whether it fits and what to change",
+        help="memory of one GPU, e.g. 24Gi: shows whether the job fits and what to change",
     )
     command.add_argument(
-        "--output", choices=("text", "json"), default="text", help="json for programs"
+        "--output",
+        choices=("text", "json"),
+        default="text",
+        help="text for people, json for programs",
     )
     overrides.add_option(command)
 

@@ -36,10 +36,10 @@ GRACE_SECONDS = 600.0
 
 DESCRIPTION = """\
 Trains the job on this machine, with the same code as in a cluster: fetch, check, train, verify,
-publish. Run it again after Ctrl-C and it goes on from the last checkpoint; a run that is complete
-is not trained again.
+publish. Run it again after Ctrl-C to resume from the last checkpoint. A complete run is not trained
+again.
 
-Places in object stores are read and written with the credentials of the environment, e.g.
+Credentials for object stores are read from the environment, e.g.
 AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
 """
 
@@ -49,13 +49,15 @@ NOT_INSTALLED = "`finetune run` wants what trains here: pip install './command-l
 def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("job", type=Path, metavar="JOB.yaml", help="the FineTuneJob")
     command.add_argument(
-        "--output", metavar="URI", help="write there instead of spec.output.uri; a folder will do"
+        "--output",
+        metavar="URI",
+        help="write results there instead of to spec.output.uri; can be a directory",
     )
     command.add_argument(
         "--work",
         type=Path,
         metavar="DIR",
-        help="keep model, data and logs there instead of in a temporary folder",
+        help="keep model, data and logs there instead of in a temporary directory",
     )
     overrides.add_option(command)
 

@@ -18,10 +18,10 @@ from finetune_contract.outcome import ExitCode
 DESCRIPTION = """\
 Checks FineTuneJobs, FineTuneSchedules and bare SFT configs (the YAML that `trl sft --config`
 reads) as the cluster would: the API server's schema, and then every check of webhook, operator and
-trainer. It needs neither a cluster nor torch, and names the line of every mistake.
+trainer. It needs neither a cluster nor torch, and reports the line of every error.
 
-A folder is searched for *.yaml, *.yml and *.json; what is none of these is skipped.
-YAML is read as kubectl reads it; in addition, a key that stands twice is a mistake.
+In a directory, all *.yaml, *.yml and *.json files are checked and other files are skipped.
+YAML is read as kubectl reads it; in addition, duplicate keys are errors.
 """
 
 _STANDARD_INPUT = "<stdin>"
@@ -38,7 +38,7 @@ class CheckedSource:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "files", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input"
+        "files", nargs="+", metavar="FILE", help="a file, a directory, or - for standard input"
     )
     command.add_argument(
         "--output",
@@ -47,7 +47,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="text for people, json for programs, github for annotations in a pull request",
     )
     overrides.add_option(command)
-    command.add_argument("--strict", action="store_true", help="take warnings for mistakes")
+    command.add_argument("--strict", action="store_true", help="treat warnings as errors")
 
 
 def validate(options: argparse.Namespace) -> int:

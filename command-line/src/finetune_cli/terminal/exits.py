@@ -20,8 +20,8 @@ LEFT = 130
 MEANINGS: Mapping[int, str] = MappingProxyType(
     {
         ExitCode.SUCCEEDED: "done",
-        KUBECTL_FAILED: "kubectl or the API server refused",
-        MISUSED: "the command line is wrong",
+        KUBECTL_FAILED: "kubectl or the API server rejected the request",
+        MISUSED: "the command line is invalid",
         ExitCode.USER: "the job or the command must be changed",
         NO_INPUT: "a file or run cannot be found or read",
         ExitCode.INTERNAL: "any other error",

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from finetune_contract.shallow import parse_json
+from finetune_contract.documents import parse_object
 from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
 
@@ -158,10 +158,8 @@ async def _fetch(url: str) -> Config | None:
         content = await response.content.read(LARGEST_BYTES)
         while not response.content.at_eof() and len(content) < LARGEST_BYTES:
             content += await response.content.read(LARGEST_BYTES)
-    config = parse_json(content)
-    if not isinstance(config, dict):
-        raise ValueError("it is no JSON object")
-    return facts_of(config)
+    # What is nested deeper than a document of the contract is no config, and is read no further.
+    return facts_of(parse_object(content, "config.json", 2 * LARGEST_BYTES))
 
 
 def facts_of(config: Mapping[str, Any]) -> Config:

@@ -64,12 +64,27 @@ def require_installed(config: SftConfig, has: Callable[[str], bool] = is_install
     for name in named_in(config, has):
         if name in PACKAGES and name not in there:
             package = PACKAGES[name][0]
+            has_others, remedy = _instead(there, package)
             raise attempt_failed(
                 Reason.TRACKER_NOT_INSTALLED,
                 f'report_to: found "{name}", and this trainer image lacks the package {package}; '
-                f"it has what {', '.join(there)} need",
-                f"name one of them, or set spec.image to an image that has {package} beside",
+                f"{has_others}",
+                remedy,
             )
+
+
+def _instead(there: tuple[str, ...], package: str) -> tuple[str, str]:
+    """What is there, and what to do. A laptop may have none: they are an extra of their own."""
+    if there:
+        return (
+            f"it has what {', '.join(there)} need",
+            f"name one of them, or set spec.image to an image that has {package} beside",
+        )
+    remedy = (
+        f"install {package} (the extra trackers of finetune-cli has the most common ones), "
+        "or set report_to to none"
+    )
+    return "no tracker is installed", remedy
 
 
 def not_named_in(config: SftConfig) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def merge_by_tensors(
     Raises:
         CannotMerge: with a reason; `merged` may hold some files then.
     """
-    places = _places(base)
+    places = place_of_tensors(base)
     changes = changes_of(artifact)
     _require_places(changes, base, places)
     shapes = {name: _shape(base / file, name) for name, file in places.items()}
@@ -125,7 +125,7 @@ def require_merged(base: Path, artifact: Path, merged: Path, dtype: torch.dtype)
     Raises:
         CannotMerge: what was written is not the base model with the adapter's changes.
     """
-    before, after = _places(base), _places(merged)
+    before, after = place_of_tensors(base), place_of_tensors(merged)
     if set(before) != set(after):
         raise CannotMerge("the merged files do not hold the base model's tensors")
     changes = changes_of(artifact)
@@ -176,7 +176,7 @@ def _require_places(changes: Mapping[str, Change], base: Path, places: Mapping[s
             raise CannotMerge(f"{name} of the base model's files is not what the adapter changes")
 
 
-def _places(folder: Path) -> dict[str, str]:
+def place_of_tensors(folder: Path) -> dict[str, str]:
     """The file of each tensor: as the index says, where there is one.
 
     Raises:
@@ -222,7 +222,7 @@ def _read(file: Path, name: str) -> torch.Tensor:
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    for name, file in _places(folder).items():
+    for name, file in place_of_tensors(folder).items():
         yield name, _read(folder / file, name)
 
 

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The language of what users read: wordings of language.toml that a text contains, with their line.
+
+`make lint` runs it. It reads the descriptions of the CRDs, the comments of the chart's values, the
+chart's notes, the prose of the pages, and `--help` of every command. Code, links and TRL's own help
+texts are left out.
+"""
+
+import argparse
+import contextlib
+import io
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetune_cli.cluster import command_line as cluster
+from finetune_cli.local import command_line as local
+from repository.tracked import ROOT, tracked_files
+
+TABLE = Path(__file__).with_name("language.toml")
+CHART = ROOT / "charts" / "finetune-operator"
+
+NOT_PROSE = ("tests/", "testbed/", "docs/decisions/", "docs/benchmarks.md", "docs/config.md")
+"""Pages for developers, records of the past, and TRL's own words."""
+
+_LINES = re.DOTALL | re.MULTILINE
+_GENERATED_KEYS = re.compile(r"^ *# Generated from TRL's.*?^ *# End of what is generated", _LINES)
+_GENERATED_BLOCK = re.compile(r"^<!-- \S+ -->$.*?^<!-- end -->$", _LINES)
+
+LATER = (
+    "docs/situations.md",
+    "docs/training.md",
+)
+"""Pages that still have such wordings. The list only gets shorter: a page without any leaves it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    pattern: re.Pattern[str]
+    instead: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A wording in a text."""
+
+    line: int
+    words: str
+    instead: str
+
+
+def wordings() -> tuple[Wording, ...]:
+    rows = tomllib.loads(TABLE.read_text())["wording"]
+    return tuple(
+        Wording(
+            pattern=re.compile(rf"\b(?:{row['pattern']})\b", re.IGNORECASE), instead=row["instead"]
+        )
+        for row in rows
+    )
+
+
+def findings_in(text: str, table: tuple[Wording, ...]) -> list[Finding]:
+    """What a text has of them, in order; a wording may go over the end of a line."""
+    return sorted(
+        (
+            Finding(
+                line=text.count("\n", 0, match.start()) + 1,
+                words=" ".join(match.group().split()),
+                instead=wording.instead,
+            )
+            for wording in table
+            for match in wording.pattern.finditer(text.replace("\n", " "))
+        ),
+        key=lambda finding: (finding.line, finding.words),
+    )
+
+
+def prose_of(file: Path) -> str:
+    """The text of a file that people read as prose, with everything else blank, line by line."""
+    text = file.read_text()
+    match file.suffix:
+        case ".md":
+            return _without_code(text)
+        case ".yaml" if file.parent.name == "crds":
+            return _descriptions(text)
+        case ".yaml":
+            return "\n".join(line.partition("#")[2] for line in text.split("\n"))
+        case _:
+            return re.sub(r"\{\{.*?\}\}", _blank, text)
+
+
+def texts() -> Iterator[Path]:
+    """Everything that is checked."""
+    yield from sorted((ROOT / "crds").glob("*.yaml"))
+    yield CHART / "values.yaml"
+    yield CHART / "templates" / "NOTES.txt"
+    for file in tracked_files():
+        name = file.relative_to(ROOT).as_posix()
+        if file.suffix == ".md" and not name.startswith(NOT_PROSE):
+            yield file
+
+
+def help_texts() -> Iterator[tuple[str, str]]:
+    """Both programs and each of their commands, with what `--help` prints."""
+    for words in ([], *([command.name] for command in local.COMMANDS)):
+        yield " ".join(["finetune", *words]), _help_of(local.parser_of(words), words)
+    for words in ([], ["plan"], *([name] for name in cluster.COMMANDS)):
+        yield " ".join(["kubectl finetune", *words]), _help_of(cluster.parser_of(words), words)
+
+
+def problems() -> list[str]:
+    """A line for each wording, and for each page that need not be listed in LATER any more."""
+    table = wordings()
+    found = [
+        f"{command} --help: '{each.words}': write {each.instead}"
+        for command, text in help_texts()
+        for each in findings_in(text, table)
+    ]
+    for file in texts():
+        name = file.relative_to(ROOT).as_posix()
+        findings = findings_in(prose_of(file), table)
+        if name in LATER:
+            if not findings:
+                found.append(f"{name}: has no such wording any more: take it out of LATER")
+            continue
+        found += [f"{name}:{each.line}: '{each.words}': write {each.instead}" for each in findings]
+    return found
+
+
+def _help_of(parser: argparse.ArgumentParser, words: list[str]) -> str:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        parser.parse_args([*words, "--help"])
+    return printed.getvalue()
+
+
+def _descriptions(text: str) -> str:
+    """The descriptions of a CRD; the generated keys of `spec.config` have TRL's words."""
+    own = re.sub(
+        r"^ *# Generated from TRL's.*?^ *# End of what is generated",
+        _blank,
+        text,
+        flags=_LINES,
+    )
+    kept = re.compile(
+        r"description: >-?\n((?: *\n|(?P<indent> +).*\n(?:(?P=indent).*\n)*))|description: ([^\n]*)"
+    )
+    spans = [match.span() for match in kept.finditer(own)]
+    return _only(own, spans)
+
+
+def _without_code(text: str) -> str:
+    # Generated tables have the words of their sources.
+    text = _GENERATED_BLOCK.sub(_blank, text)
+    for code in (r"^```.*?^```", r"`[^`]*`", r"\]\([^)]*\)"):
+        text = re.sub(code, _blank, text, flags=_LINES)
+    return text
+
+
+def _blank(match: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", match.group())
+
+
+def _only(text: str, spans: list[tuple[int, int]]) -> str:
+    """The text with everything blank but these parts."""
+    kept, end = [], 0
+    for start, stop in spans:
+        kept += [re.sub(r"[^\n]", " ", text[end:start]), text[start:stop]]
+        end = stop
+    return "".join([*kept, re.sub(r"[^\n]", " ", text[end:])])
+
+
+if __name__ == "__main__":
+    told = problems()
+    print("\n".join(told))
+    sys.exit(1 if told else 0)

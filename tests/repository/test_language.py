@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What users read is plain technical English: the check of `make lint`, and what it looks at."""
+
+from pathlib import Path
+
+import pytest
+
+from repository import language
+
+
+def words_in(text: str, tmp_path: Path, name: str = "page.md") -> list[tuple[int, str]]:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    found = language.findings_in(language.prose_of(file), language.wordings())
+    return [(each.line, each.words) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("The status says why.", "says"),
+        ("Whoever creates pods can read it.", "Whoever"),
+        ("The limit stands in the values.", "stands in"),
+        ("The profiles lie in configs.", "lie in"),
+        ("The next attempt goes on from there.", "goes on"),
+        ("What trains went on.", "went on"),
+        ("Resuming starts anew.", "anew"),
+        ("It trains the whole model.", "whole"),
+        ("It lets go of every GPU.", "lets go of"),
+        ("A mistake is never retried.", "mistake"),
+        ("Processes that have found together.", "found together"),
+        ("The report lies beside the artifact.", "beside"),
+        ("It can't be changed.", "can't"),
+        ("All of it is gone.", "is gone"),
+    ],
+)
+def test_a_wording_of_the_table_is_found_in_a_page(
+    sentence: str, words: str, tmp_path: Path
+) -> None:
+    assert words_in(f"# Title\n\n{sentence}\n", tmp_path) == [(3, words)]
+
+
+def test_a_wording_over_the_end_of_a_line_is_found_where_it_begins(tmp_path: Path) -> None:
+    assert words_in("The run goes\non from there.\n", tmp_path) == [(1, "goes on")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write whole numbers.\n",
+        "You may know it, and people say so.\n",
+        "The asterisk matters; mistaken names are suggested.\n",
+        "```\nfinetune says anew\n```\n",
+        "The key `whole` is unknown.\n",
+        "[a page](whole.md#what-it-says)\n",
+        "<!-- alerts -->\n| what it says |\n<!-- end -->\n",
+    ],
+)
+def test_code_links_generated_tables_and_other_words_are_left_alone(
+    text: str, tmp_path: Path
+) -> None:
+    assert words_in(text, tmp_path) == []
+
+
+def test_of_a_crd_the_descriptions_are_read_and_trls_own_words_are_not(tmp_path: Path) -> None:
+    crd = """\
+spec: # what it says
+  description: Says it anew.
+  image:
+    description: >-
+      The first line,
+      the whole second.
+    type: string
+    # Generated from TRL's dataclasses
+    description: The whole dataset.
+    # End of what is generated
+  last: {type: string, description: It is gone.}
+"""
+
+    assert words_in(crd, tmp_path, "crds/jobs.yaml") == [
+        (2, "Says"),
+        (2, "anew"),
+        (6, "whole"),
+        (11, "is gone"),
+    ]
+
+
+def test_of_the_charts_values_the_comments_are_read(tmp_path: Path) -> None:
+    assert words_in("# It says so.\nwhole: 1 # anew\n", tmp_path, "values.yaml") == [
+        (1, "says"),
+        (2, "anew"),
+    ]
+
+
+def test_the_help_of_every_command_is_read() -> None:
+    texts = dict(language.help_texts())
+
+    assert {"finetune", "finetune validate", "kubectl finetune", "kubectl finetune plan"} <= set(
+        texts
+    )
+    assert all(text.startswith(f"usage: {command} ") for command, text in texts.items())
+    assert len(texts) > 14
+
+
+def test_every_text_is_free_of_these_wordings_but_for_the_pages_that_come_later() -> None:
+    assert language.problems() == []
+
+
+def test_everything_that_comes_later_is_there_and_checked() -> None:
+    checked = {file.relative_to(language.ROOT).as_posix() for file in language.texts()}
+
+    assert set(language.LATER) <= checked
+    assert {"README.md", "docs/install.md", "crds/finetunejobs.yaml"} <= checked
+    assert "charts/finetune-operator/values.yaml" in checked

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All parts of a release have one version, and everything that names it names the same."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from repository.tracked import ROOT, tracked_files
+
+PROJECTS = {
+    file.parent.name: tomllib.loads(file.read_text())["project"]
+    for file in sorted(ROOT.glob("*/pyproject.toml"))
+}
+CHART = yaml.safe_load((ROOT / "charts" / "finetune-operator" / "Chart.yaml").read_text())
+VERSION: str = CHART["version"]
+
+OURS = {project["name"] for project in PROJECTS.values()}
+
+IN_TEXTS = (
+    # An image of ours with a tag that is a version, however its variant is called.
+    r"finetune-(?:operator|trainer|results-page):(\d+\.\d+\.\d+)\b",
+    r"\btag: (\d+\.\d+\.\d+)\b",
+    r"\.tag=(\d+\.\d+\.\d+)\b",
+    r"targetRevision: v(\d+\.\d+\.\d+)\b",
+    r"^ARG VERSION=(\S+)$",
+    r"app\.kubernetes\.io/version: \"(\d[^\"]*)\"",
+)
+"""How the texts of this repository name the version of a release."""
+
+
+def versions_named_in(text: str) -> set[str]:
+    return {found for form in IN_TEXTS for found in re.findall(form, text, re.MULTILINE)}
+
+
+def texts() -> list[Path]:
+    """Everything but tests, whose versions are examples, and what libraries pin."""
+    apart = ("tests", "requirements", "testbed", ".github")
+    kinds = {".md", ".yaml", ".yml", ""}
+    return [
+        file
+        for file in tracked_files()
+        if file.relative_to(ROOT).parts[0] not in apart and file.suffix in kinds
+    ]
+
+
+@pytest.mark.parametrize("project", PROJECTS)
+def test_a_project_has_the_version_of_the_chart(project: str) -> None:
+    assert PROJECTS[project]["version"] == VERSION
+
+
+def test_the_chart_installs_the_operator_of_its_own_version() -> None:
+    assert CHART["appVersion"] == VERSION
+
+
+@pytest.mark.parametrize("project", PROJECTS)
+def test_a_project_needs_its_kin_at_its_own_version(project: str) -> None:
+    """Otherwise pip would combine parts of two releases."""
+    declared = PROJECTS[project]
+    extras = declared.get("optional-dependencies", {}).values()
+    needed = [*declared["dependencies"], *(each for extra in extras for each in extra)]
+    kin = [need for need in needed if re.split(r"[\[=<>~! ;]", need)[0] in OURS]
+
+    assert [need for need in kin if not need.endswith(f"=={VERSION}")] == []
+
+
+def test_dockerfiles_manifests_examples_and_guides_name_this_version_only() -> None:
+    named = {
+        str(file.relative_to(ROOT)): versions
+        for file in texts()
+        if (versions := versions_named_in(file.read_text(errors="replace")))
+    }
+
+    assert {name: found for name, found in named.items() if found != {VERSION}} == {}
+    assert {"Dockerfile", "deploy/operator.yaml", "configs/helm/gpu-cluster.yaml"} <= named.keys()
+    assert {"docs/install.md", "docs/gitops.md", "docs/results-page.md"} <= named.keys()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "docker build -t registry.example.com/ml/finetune-trainer:9.9.9-cuda12 .",
+        "  tag: 9.9.9\n",
+        "  --set resultsPage.image.tag=9.9.9 --set resultsPage.enabled=true",
+        "    targetRevision: v9.9.9\n",
+        "FROM scratch\nARG VERSION=9.9.9\n",
+        '    app.kubernetes.io/version: "9.9.9"\n',
+    ],
+)
+def test_another_version_is_seen_in_each_form(text: str) -> None:
+    assert versions_named_in(text) == {"9.9.9"}
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert headings[0] == VERSION
+
+
+@pytest.mark.parametrize("project", PROJECTS)
+def test_a_project_tells_a_package_index_what_it_is(project: str) -> None:
+    declared = PROJECTS[project]
+    folder = ROOT / project
+
+    assert declared["license"] == "Apache-2.0"
+    assert declared["license-files"] == ["LICENSE"]
+    assert (folder / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert (folder / declared["readme"]).read_text().startswith("# ")
+    assert declared["description"].endswith((".", "development"))
+    assert declared.get("urls") == PROJECTS["contract"].get("urls")
+
+
+def test_the_page_on_versions_names_what_is_pinned() -> None:
+    page = (ROOT / "docs" / "versions.md").read_text()
+    extra = PROJECTS["trainer-image"]["optional-dependencies"]["train"]
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)", "\n".join(extra), re.MULTILINE))
+    older = (ROOT / "requirements" / "trainer-cuda12.in").read_text()
+    (older_torch,) = re.findall(r"^torch==([\d.]+)", older, re.MULTILINE)
+
+    together = ", ".join(
+        pinned[name] for name in ("trl", "transformers", "peft", "accelerate", "datasets")
+    )
+    assert f"| torch | {pinned['torch']} (" in page
+    assert f"| {together} |" in page
+    assert f"| {older_torch} (" in page

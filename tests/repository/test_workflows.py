@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workflows of .github: they call the Makefile, and run what they pin and nothing else."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from repository.tracked import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def steps_of(workflow: Path) -> list[dict[str, Any]]:
+    jobs = yaml.safe_load(workflow.read_text())["jobs"].values()
+    return [step for job in jobs for step in job["steps"]]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
+def test_an_action_is_pinned_by_its_commit_and_names_its_version(workflow: Path) -> None:
+    used = re.findall(r"uses: (.*)", workflow.read_text())
+
+    assert used
+    pinned = re.compile(r"[\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+    assert [each for each in used if not pinned.fullmatch(each)] == []
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
+def test_a_workflow_calls_targets_that_exist(workflow: Path) -> None:
+    commands = " ".join(step["run"] for step in steps_of(workflow) if "run" in step)
+    called = re.findall(r"\bmake ([a-z-]+)", commands)
+
+    assert called or ".ci/run" in commands
+    assert set(called) <= set(TARGETS)
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
+def test_a_workflow_may_write_nothing_but_the_draft_of_a_release(workflow: Path) -> None:
+    declared = yaml.safe_load(workflow.read_text())
+    rights = [job["permissions"] for job in declared["jobs"].values() if "permissions" in job]
+
+    assert declared["permissions"] == {"contents": "read"}
+    assert rights == ([{"contents": "write"}] if workflow.stem == "release" else [])
+    assert all(
+        step["with"]["persist-credentials"] is False
+        for step in steps_of(workflow)
+        if step.get("uses", "").startswith("actions/checkout@")
+    )
+
+
+def test_updates_are_as_old_as_the_projects_own_policy_asks() -> None:
+    policy = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["exclude-newer"]
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+
+    assert {f"{update['cooldown']['default-days']} days" for update in updates} == {policy}
+
+
+def test_every_project_is_updated() -> None:
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+    (python,) = (update for update in updates if update["package-ecosystem"] == "pip")
+    projects = {f"/{file.parent.name}" for file in ROOT.glob("*/pyproject.toml")}
+
+    assert set(python["directories"]) == projects
