@@ -296,3 +296,20 @@ def test_a_run_trains_what_a_slow_hub_has_and_its_ranks_ask_the_hub_for_nothing(
     assert launched[0]["HF_HUB_OFFLINE"] == "1"
     adapter = (trained.published / "adapter" / "adapter_config.json").read_text()
     assert '"base_model_name_or_path": "org/tiny"' in adapter
+
+
+def test_data_that_is_missing_is_told_before_hours_of_a_download(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: FileHub,
+    environment: Mapping[str, str],
+) -> None:
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HF_HOME", "HF_ENDPOINT"):
+        monkeypatch.setenv(name, environment[name])
+
+    trained = in_process.train(tmp_path, Path("org/model"), tmp_path / "missing.jsonl")
+
+    assert trained.words().startswith("DatasetNotFound")
+    assert files.requests == []

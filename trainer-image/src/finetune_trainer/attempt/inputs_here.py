@@ -36,12 +36,15 @@ def fetch_inputs(run: ParsedRun, context: AttemptContext) -> InputsHere:
     """
     stored: dict[str, Path] = {}
     from_hub: dict[str, Path] = {}
-    for place, (key, name) in enumerate(training_plan.names_to_fetch(run.config)):
+    names = list(training_plan.names_to_fetch(run.config))
+    for place, (key, name) in enumerate(names):
         folder = context.workspace.inputs / f"{place}-{key}"
         found = fetching.fetch(key, name, folder, context.environment, context.stop)
         if found is not None:
             stored[name] = found
-        elif (found := _fetch_from_hub(key, name, run, context)) is not None:
+    # After the rest: data that is missing is told before hours of a download.
+    for key, name in names:
+        if name not in stored and (found := _fetch_from_hub(key, name, run, context)) is not None:
             from_hub[name] = found
     context.reporter.note_doing(None)
     return InputsHere(stored=stored, from_hub=from_hub)
