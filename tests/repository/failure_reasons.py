@@ -66,6 +66,7 @@ PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
         "test_a_place_belongs_to_the_job_that_claimed_it": (Reason.OUTPUT_OWNED,),
     },
     "trainer/failures/test_failures_of_torch.py": {
+        "test_shared_memory_that_is_full_is_no_full_disk": (Reason.SHARED_MEMORY_FULL,),
         "test_weights_that_are_cut_off_are_the_users": (Reason.MODEL_DAMAGED,),
         "test_what_torch_says_of_device_and_peers": (
             Reason.OUT_OF_MEMORY,

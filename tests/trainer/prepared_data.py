@@ -55,7 +55,7 @@ def data_of(place: Path, rows: Rows) -> Path:
     return a_folder(place / "data", {"train.jsonl": text.encode()})
 
 
-def prepare(place: Path, model: Path, rows: Rows, **config: Any) -> Prepared:
+def prepare(place: Path, model: Path, rows: Rows, /, *, cpus: int = 1, **config: Any) -> Prepared:
     """The trainer for a config, as a rank builds it.
 
     Raises:
@@ -76,7 +76,7 @@ def prepare(place: Path, model: Path, rows: Rows, **config: Any) -> Prepared:
         **config,
     }
     (place / "config.yaml").write_text(yaml.safe_dump(settings))
-    arguments = read_arguments(place / "config.yaml")
+    arguments = read_arguments(place / "config.yaml", cpus)
     loaded = fit_to_template(prepare_data(arguments), arguments, load_processor(arguments))
     return Prepared(trainer=build_trainer(arguments, loaded.dataset), loaded=loaded)
 

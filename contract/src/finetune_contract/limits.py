@@ -33,6 +33,9 @@ MAX_NOTE_REASON = 48
 MAX_HARDWARE = 200
 """Characters."""
 
+MAX_DOING = 200
+"""Characters of what a trainer does before its first step."""
+
 MAX_UNSAVED = 300
 """Characters of why no checkpoint can be uploaded."""
 

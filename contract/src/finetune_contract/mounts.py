@@ -36,6 +36,10 @@ ENV_NODE_RANK = "JOB_COMPLETION_INDEX"
 ENV_GRACE_SECONDS = "FINETUNE_GRACE_SECONDS"
 """The pod's termination grace period: what the trainer has to save and upload after a SIGTERM."""
 
+ENV_START_SECONDS = "FINETUNE_START_SECONDS"
+"""How long the nodes of an attempt wait for each other: the job's `startDeadlineSeconds`. Absent on
+a single node, and from an older operator."""
+
 ENV_RUN_DIGEST = "FINETUNE_RUN_DIGEST"
 """The sha256 of the run document that the pods' Job was made for; an older operator sets none."""
 

@@ -19,6 +19,7 @@ from finetune_contract.codec import bounded_by, document_of, read_object, requir
 from finetune_contract.documents import parse_object
 from finetune_contract.limits import (
     MAX_COUNT,
+    MAX_DOING,
     MAX_METRIC_NAME,
     MAX_METRICS,
     MAX_PROGRESS_BYTES,
@@ -55,6 +56,10 @@ def _shortened(text: Any) -> Any:
     return text[:MAX_UNSAVED] if isinstance(text, str) else text
 
 
+def _shortened_doing(text: Any) -> Any:
+    return text[:MAX_DOING] if isinstance(text, str) else text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsaved:
     """Checkpoints that could not be uploaded: only those up to `Progress.checkpoint_step` are
@@ -78,6 +83,8 @@ class Progress:
 
     phase: TrainerPhase = TrainerPhase.TRAINING
     attempt: int | None = None
+    doing: str | None = field(default=None, metadata=bounded_by(_shortened_doing))
+    """What takes long before the first step, and how far it is: a download, rows to tokenize."""
     step: int | None = None
     total_steps: int | None = None
     stock_percent: int | None = None

@@ -256,6 +256,9 @@ class Reason(StrEnum):
     DISK_FULL = ("DiskFull", Category.INFRASTRUCTURE,
         "what could not be written",
         "more room, fewer checkpoints")
+    SHARED_MEMORY_FULL = ("SharedMemoryFull", Category.INFRASTRUCTURE,
+        "what could not be written to `/dev/shm`, by which processes of a pod exchange data",
+        "raise `spec.resources.sharedMemory`, or fewer data loader workers")
     HOST_OUT_OF_MEMORY = ("HostOutOfMemory", Category.INFRASTRUCTURE,
         "what could not be allocated on the node; or that the pod used more memory than its limit",
         "raise `spec.resources.memory`")

@@ -46,7 +46,7 @@ class Settings:
     progress_interval: timedelta
     """PROGRESS_INTERVAL_SECONDS: at most one progress write for each job in that time."""
     shared_memory: str
-    """SHARED_MEMORY: size limit of /dev/shm in trainer pods."""
+    """SHARED_MEMORY: size limit of /dev/shm in trainer pods, for each of their GPUs."""
     kubeconfig: str | None
     """KUBECONFIG: for running outside a cluster."""
     log_level: str

@@ -27,7 +27,7 @@ from finetune_trainer.storage.manifest import ArtifactManifest, File
 RANK_SETTINGS = RankSettings(world_size=4, strategy="FSDP2", gpus=4)
 RANK_SETTINGS_TEXT = (
     '{"world_size": 4, "is_distributed": true, "resume_step": 0, "strategy": "FSDP2", "gpus": 4, '
-    '"measures_base": false}'
+    '"cpus": 1, "measures_base": false}'
 )
 RESULT = RankResult(
     rank=3,

@@ -22,14 +22,11 @@ def test_a_place_that_cannot_be_written_is_told() -> None:
     assert "ftp://server/folder" in caught.value.failure.message
 
 
-def test_a_first_node_that_has_no_name_yet_is_told_in_the_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(launching, "NAME_TIMEOUT_SECONDS", 0)
+def test_a_first_node_that_has_no_name_yet_is_told_in_the_end() -> None:
     world = World(nodes=2, processes_per_node=1, master_address="balloon-0.invalid")
 
     with pytest.raises(AttemptFailed, match=r"balloon-0\.invalid did not resolve") as caught:
-        launching.wait_for_master(world, StopRequest())
+        launching.wait_for_master(world, 0, StopRequest())
 
     assert caught.value.failure.reason == "MasterNotFound"
     assert caught.value.failure.category is Category.INFRASTRUCTURE

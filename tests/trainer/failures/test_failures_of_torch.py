@@ -5,6 +5,7 @@ The words are those that torch 2.13, NCCL and CUDA hold in their binaries; what 
 a GPU can provoke is provoked.
 """
 
+import errno
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -170,3 +171,57 @@ def test_weights_that_are_cut_off_are_the_users(tmp_path: Path) -> None:
         load_file(file)
 
     assert classify(caught.value, Stage.MODEL).reason == "ModelDamaged"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("unable to write to file </torch_81_20_3>: No space left on device (28)"),
+        RuntimeError(
+            "unable to allocate shared memory(shm) for file </torch_12_34_0>: No space left on "
+            "device (28)"
+        ),
+        RuntimeError(
+            "unable to mmap 4096 bytes from file </torch_81_5_0>: Cannot allocate memory (12)"
+        ),
+        RuntimeError(
+            "DataLoader worker (pid 812) is killed by signal: Bus error. It is possible that "
+            "dataloader's workers are out of shared memory. Please try to raise your shared memory "
+            "limit."
+        ),
+        RuntimeError(
+            "NCCL error in: ProcessGroupNCCL.cpp:3690, unhandled system error. ncclSystemError: "
+            "Last error:\nError while creating shared memory segment /dev/shm/nccl-SoKQYH (size "
+            "9637888), error: No space left on device (28)"
+        ),
+        OSError(errno.ENOSPC, "No space left on device", "/dev/shm/pym-1-abc"),
+        OSError(errno.ENOSPC, "No space left on device", "/psm_1a2b3c"),
+    ],
+)
+def test_shared_memory_that_is_full_is_no_full_disk(error: Exception) -> None:
+    failure = classify(error, Stage.TRAINING)
+
+    assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "SharedMemoryFull")
+    assert "spec.resources.sharedMemory" in failure.remedy
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/work/training/model"), "DiskFull"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "HostOutOfMemory"),
+        (
+            RuntimeError("DataLoader worker (pid 8) is killed by signal: Killed."),
+            "DataWorkerKilled",
+        ),
+        (
+            RuntimeError(
+                "One of the subprocesses has abruptly died during map operation. To debug the "
+                "error, disable multiprocessing."
+            ),
+            "DataWorkerKilled",
+        ),
+    ],
+)
+def test_other_shortages_keep_their_names(error: Exception, reason: str) -> None:
+    assert classify(error, Stage.TRAINING).reason == reason

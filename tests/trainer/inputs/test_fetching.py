@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a config names is found, or told to be missing."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ import pytest
 from finetune_contract.outcome import Category
 from finetune_trainer.failures.errors import AttemptFailed
 from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.inputs import fetching
 from finetune_trainer.inputs.fetching import fetch
 from finetune_trainer.storage import locations
+from finetune_trainer.storage.folder import FolderStore
 from trainer.runs import a_folder
 
 
@@ -115,3 +118,23 @@ def test_a_store_without_credentials_is_told_in_a_sentence(tmp_path: Path) -> No
 )
 def test_hub_names_lose_their_scheme(name: str, expected: str) -> None:
     assert locations.hub_name(name) == expected
+
+
+def test_a_file_that_the_next_attempt_downloads_is_the_same_to_datasets_and_another_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows a file by its name and time: what is prepared once is then found again."""
+    stored = tmp_path / "bucket"
+    stored.mkdir()
+    monkeypatch.setattr(fetching, "open_store", lambda name, environment: FolderStore(stored))
+
+    def time_of(content: str) -> float:
+        (stored / "train.jsonl").write_text(content)
+        folder = tmp_path / "inputs"
+        shutil.rmtree(folder, ignore_errors=True)
+        fetching.fetch("dataset_name", "s3://bucket", folder, {}, StopRequest())
+        return (folder / "train.jsonl").stat().st_mtime
+
+    rows = '{"text": "a"}\n'
+    assert time_of(rows) == time_of(rows)
+    assert time_of(rows) != time_of('{"text": "b"}\n')

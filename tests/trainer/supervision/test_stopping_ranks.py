@@ -28,11 +28,12 @@ def wait_for(workspace: Workspace, script: str, stop_seconds: float) -> int:
         workspace=workspace,
         environment={},
         output=None,
+        start_seconds=60.0,
         stop_seconds=stop_seconds,
         watch=HeartWatch(workspace=workspace, ranks=range(1), bound_seconds=0),
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(workspace.stop)])
-    launching._wait(process, launch, stop)
+    launching.wait(process, launch, stop)
     return process.returncode
 
 

@@ -22,11 +22,22 @@ class RunDisplay:
 
     def __init__(self, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
         self._display = Display(stream, every_seconds(LINE_SECONDS, now))
+        self._now = now
+        self._told: tuple[TrainerPhase, str, float] | None = None
 
     def show(self, progress: Progress) -> None:
         is_training = progress.phase is TrainerPhase.TRAINING
-        headline = f"{progress.phase.value} ..."
+        headline = f"{progress.phase.value} ... {self._doing_in(progress)}".rstrip()
         self._display.show(headline, _steps(progress), is_training=is_training)
+
+    def _doing_in(self, progress: Progress) -> str:
+        """What it does, the same words for some seconds: each new one is a line."""
+        if not progress.doing or progress.step:
+            return ""
+        told = self._told
+        if told is None or told[0] is not progress.phase or self._now() - told[2] >= LINE_SECONDS:
+            self._told = told = (progress.phase, progress.doing, self._now())
+        return told[1]
 
     def close(self) -> None:
         self._display.close()

@@ -49,6 +49,7 @@ VARIABLES: Mapping[str, str] = {
     "HF_HUB_CACHE": "write modelCache: {claimName: ...}",
     **dict.fromkeys(("PATH", "PYTHONPATH"), "the image sets it, and the trainer is found by it"),
     mounts.ENV_GRACE_SECONDS: "write terminationGracePeriodSeconds",
+    mounts.ENV_START_SECONDS: "write startDeadlineSeconds",
     mounts.ENV_PROGRESS_URL: "progress is reported to the operator",
     mounts.ENV_PROGRESS_TOKEN: "progress is reported to the operator",
     mounts.ENV_RUN_DIGEST: "the operator sets it for each attempt",

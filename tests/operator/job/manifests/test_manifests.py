@@ -120,6 +120,20 @@ def test_several_nodes_are_one_gang() -> None:
     assert [rule["action"] for rule in spec["podFailurePolicy"]["rules"]] == ["FailJob"]
 
 
+@pytest.mark.parametrize(
+    ("nodes", "deadline", "told"), [(2, 7200, ["7200"]), (1, 7200, []), (2, None, [])]
+)
+def test_nodes_are_told_how_long_they_wait_for_each_other(
+    nodes: int, deadline: int | None, told: list[str]
+) -> None:
+    made = build(resources={"nodes": nodes}, startDeadlineSeconds=deadline)[-1]
+    container = made["spec"]["template"]["spec"]["containers"][0]
+
+    assert [
+        it["value"] for it in container["env"] if it["name"] == "FINETUNE_START_SECONDS"
+    ] == told
+
+
 def test_pod_of_a_cpu_job() -> None:
     """The whole of it: what a reviewer of the security settings wants to see at once."""
     config_map, training_job = build(resources={"gpusPerNode": 0})

@@ -166,7 +166,13 @@ def test_a_job_may_keep_what_it_compiles_to_itself() -> None:
 
 
 def test_shared_memory_is_the_jobs_own_or_the_platforms() -> None:
-    for resources, expected in (({}, "1Gi"), ({"sharedMemory": "16Gi"}, "16Gi")):
+    for resources, expected in (
+        ({}, "1Gi"),
+        ({"gpusPerNode": 0}, "1Gi"),
+        ({"gpusPerNode": 8}, "8Gi"),  # each process exchanges data of its own
+        ({"sharedMemory": "16Gi"}, "16Gi"),
+        ({"gpusPerNode": 8, "sharedMemory": "16Gi"}, "16Gi"),
+    ):
         (volume,) = (
             volume
             for volume in template_of(resources=resources)["spec"]["volumes"]

@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 
 from finetune_contract.answers import Answer
+from finetune_contract.outcome import Outcome
 from finetune_contract.progress import Progress, TrainerPhase
+from finetune_contract.reasons import Reason
 from finetune_operator.job.status.progress import (
     is_news,
     render_progress,
@@ -33,6 +35,7 @@ def test_report_as_users_read_it() -> None:
     assert render_progress(progress, 1, NOW) == {
         "attempt": 1,
         "phase": "Training",
+        "doing": None,
         "percent": 42,
         "step": 42,
         "totalSteps": 100,
@@ -195,3 +198,12 @@ def test_nothing_remains_to_be_waited_for_when_the_last_report_comes_after_the_e
 
     assert "eta" not in report_patch(ended, 1, report, NOW)["progress"]
     assert report_patch({}, 1, report, NOW)["progress"]["eta"] == "0s"
+
+
+def test_a_download_is_seen_while_it_lasts_and_not_beyond_the_attempts_end() -> None:
+    doing = "downloading Qwen/Qwen2.5-72B-Instruct: 34.1Gi of 135.4Gi"
+    shown = render_progress(Progress(phase=TrainerPhase.FETCHING, doing=doing), 1, NOW)
+    outcome = Outcome(failure=Reason.HUB_UNREACHABLE.failure("the hub is away", ""))
+
+    assert shown["doing"] == doing
+    assert "doing" not in with_outcome(shown, outcome, 1)

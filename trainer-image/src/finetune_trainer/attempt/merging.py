@@ -14,7 +14,7 @@ from finetune_contract.outcome import Failure
 from finetune_contract.progress import TrainerPhase
 from finetune_contract.reasons import Reason
 from finetune_trainer.attempt.completed import changed_file, read_versions
-from finetune_trainer.attempt.fetching import fetch_inputs
+from finetune_trainer.attempt.inputs_here import fetch_stored
 from finetune_trainer.attempt.precision import notes_of_precision
 from finetune_trainer.attempt.published import Published
 from finetune_trainer.exchange.extras import merged, not_merged
@@ -133,7 +133,7 @@ def _find_base(published: Published) -> _Base:
     if published.paths is not None:
         return _Base(paths=published.paths)
     run, context = published.run, published.context
-    paths = fetch_inputs(run, context, only=MODEL_KEY)
+    paths = fetch_stored(run, context, only=MODEL_KEY)
     then: Any = read_versions(published.store, context.stop).get("model")
     name = run.config[MODEL_KEY]
     if name in paths:

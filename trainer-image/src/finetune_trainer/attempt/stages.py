@@ -21,7 +21,7 @@ from finetune_trainer.attempt.checking import check
 from finetune_trainer.attempt.completed import telling_what_changed
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
 from finetune_trainer.attempt.extras import with_extras
-from finetune_trainer.attempt.fetching import fetch_inputs
+from finetune_trainer.attempt.inputs_here import InputsHere, fetch_inputs
 from finetune_trainer.attempt.output_place import enter_output
 from finetune_trainer.attempt.precision import notes_of_precision
 from finetune_trainer.attempt.run_facts import is_folder_here, run_facts_of
@@ -42,6 +42,7 @@ from finetune_trainer.plan.node.gpu_check import for_world, gpu_notes, require_g
 from finetune_trainer.plan.node.torch_build import find_torch_build
 from finetune_trainer.plan.packages import require_model_packages, require_packages
 from finetune_trainer.plan.parsed_run import ParsedRun, parse_run
+from finetune_trainer.plan.saved_state import SavedState
 from finetune_trainer.plan.topology import go_on, require_deepspeed, topology_of
 from finetune_trainer.publication import artifact
 from finetune_trainer.publication.base_model import BaseModel
@@ -86,9 +87,12 @@ class _Fetched:
 
     run: ParsedRun
     """As it was asked for, or as the checkpoint wants it gone on with."""
-    paths: Mapping[str, Path]
-    """Where each model and data set of the config is now, by its name there; no hub names."""
+    inputs: InputsHere
     checkpoint: checkpoints.Checkpoint | None
+
+    @property
+    def paths(self) -> Mapping[str, Path]:
+        return self.inputs.paths
 
     @property
     def resume_step(self) -> int:
@@ -119,8 +123,8 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
 
     context.reporter.enter(TrainerPhase.CHECKING)
     planned = _plan(fetched, context)
-    origins = Origins.of(run.config, fetched.paths)
-    launching.wait_for_master(run.world, context.stop)
+    origins = Origins.of(run.config, fetched.inputs.stored)
+    launching.wait_for_master(run.world, context.start_seconds, context.stop)
 
     context.reporter.enter(TrainerPhase.TRAINING)
     base_model = str(run.config["model_name_or_path"])
@@ -161,7 +165,7 @@ def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
     """Bring model, data and the newest checkpoint here."""
     if not is_on_the_hub(str(run.config["model_name_or_path"])):
         require_base_model(run, context)
-    paths = fetch_inputs(run, context)
+    inputs = fetch_inputs(run, context)
     # Into the trainer's own folder: it looks there for the best one, and removes what it may.
     checkpoint = checkpoints.fetch_newest(
         store,
@@ -171,7 +175,7 @@ def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
     )
     if checkpoint is not None:
         run = go_on(run, checkpoint)
-    fetched = _Fetched(run=run, paths=paths, checkpoint=checkpoint)
+    fetched = _Fetched(run=run, inputs=inputs, checkpoint=checkpoint)
     context.reporter.note_resumed(fetched.resume_step)
     return fetched
 
@@ -204,6 +208,10 @@ def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingP
         local_paths=paths,
         output=context.workspace.training,
         resume=checkpoint.folder if checkpoint else None,
+        state=SavedState(
+            optimizer_bytes=expected.parts["optimizer"] * run.world.size if expected else 0,
+            was_in_parts=checkpoint.is_in_parts if checkpoint else None,
+        ),
     )
     _write_rank_settings(run, context, planned, fetched.resume_step)
     return planned
@@ -263,6 +271,7 @@ def _write_rank_settings(
         is_distributed=planned.is_distributed,
         resume_step=resume_step,
         gpus=gpus,
+        cpus=context.hardware.cpus,
         measures_base=planned.measures_base,
     )
     workspace.rank_settings.write_text(settings.to_json())

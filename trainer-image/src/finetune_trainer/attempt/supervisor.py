@@ -31,7 +31,7 @@ from finetune_trainer.progress.reporting import (
     sink_from_environment,
 )
 from finetune_trainer.storage import variables
-from finetune_trainer.supervision.context import AttemptContext
+from finetune_trainer.supervision.context import START_SECONDS, AttemptContext
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
         ),
         grace_seconds=float(os.environ.get(mounts.ENV_GRACE_SECONDS, DEFAULT_GRACE_SECONDS)),
         node=int(os.environ.get(mounts.ENV_NODE_RANK, "0")),
+        start_seconds=float(os.environ.get(mounts.ENV_START_SECONDS, START_SECONDS)),
     )
     return carry_out(run, context)
 

@@ -50,6 +50,11 @@ class Checkpoint:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Its manifest's."""
 
+    @property
+    def is_in_parts(self) -> bool:
+        """Whether FSDP has saved it with each process its own part."""
+        return any(path.is_dir() for path in self.folder.glob("pytorch_model_fsdp_*"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:

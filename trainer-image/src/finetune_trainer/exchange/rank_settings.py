@@ -25,6 +25,8 @@ class RankSettings:
     """How they share the work: `DDP`, `FSDP2`, `ZeRO-3`; empty where only the ranks can know."""
     gpus: int = 0
     """The GPUs of this node that the ranks train on, one each; 0 for the CPU."""
+    cpus: int = 1
+    """Of this node; while the data is prepared nothing else is done there."""
     measures_base: bool = False
     """Whether `eval_on_start` was added, and must leave no trace in what is trained."""
 

@@ -35,6 +35,11 @@ class Workspace:
         return self.root / "rank_settings.json"
 
     @property
+    def preparation(self) -> Path:
+        """The same for the process that prepares the data ahead, which is alone."""
+        return self.root / "preparation.yaml"
+
+    @property
     def training(self) -> Path:
         """TRL's `output_dir`; the checkpoint to go on from is fetched into it."""
         return self.root / "training"

@@ -207,6 +207,7 @@ _RULES: tuple[Callable[[Raised], Failure | None], ...] = (
     _says_so_itself,
     _checkpoint,
     machine_failures.gpu_memory,
+    machine_failures.shared_memory,
     machine_failures.host_memory,
     machine_failures.data_worker,
     machine_failures.disk,

@@ -27,6 +27,26 @@ def gpu_memory(found: Raised) -> Failure | None:
     )
 
 
+_SHARED_MEMORY = re.compile(
+    # torch's tensors between processes, NCCL's and Python's segments.
+    r"(/dev/shm/|</?torch_\d|shared memory ?\(shm\)|/psm_\w).{0,200}?"
+    r"(No space left on device|Cannot allocate memory)"
+    r"|No space left on device.{0,20}?(/dev/shm/|/psm_)"
+    r"|workers are out of shared memory|insufficient shared memory"
+)
+
+
+def shared_memory(found: Raised) -> Failure | None:
+    """Before memory and disk: what fills up is a volume of its own."""
+    if not found.says(_SHARED_MEMORY):
+        return None
+    return found.failure(
+        Reason.SHARED_MEMORY_FULL,
+        "raise spec.resources.sharedMemory, which counts as memory, or lower "
+        "dataloader_num_workers",
+    )
+
+
 _HOST_MEMORY = re.compile(r"can't allocate memory|Cannot allocate memory|malloc of size \d+ failed")
 
 
@@ -45,6 +65,8 @@ def host_memory(found: Raised) -> Failure | None:
 
 _WORKER = re.compile(
     r"DataLoader worker \(pid\S* [^)]*\) (is killed by signal|exited unexpectedly)"
+    # What `datasets` says of a process that prepares rows.
+    r"|One of the subprocesses has abruptly died"
 )
 
 
@@ -53,7 +75,7 @@ def data_worker(found: Raised) -> Failure | None:
         return None
     return found.failure(
         Reason.DATA_WORKER_KILLED,
-        "raise spec.resources.memory, or lower dataloader_num_workers",
+        "raise spec.resources.memory, or lower dataloader_num_workers and dataset_num_proc",
     )
 
 

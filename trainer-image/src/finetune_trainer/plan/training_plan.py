@@ -16,8 +16,10 @@ from finetune_spec.config import Context, Problem, SftConfig, check_config
 from finetune_spec.config.parse.schema import NEWEST, known_versions
 from finetune_spec.config.parse.sft_config import DATA_FILES
 from finetune_trainer.failures.errors import attempt_failed
+from finetune_trainer.plan.hub_use import without_hub
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.plan.saved_state import SavedState, with_parts
 from finetune_trainer.storage import locations
 
 
@@ -95,6 +97,7 @@ def plan_training(
     local_paths: Mapping[str, Path],
     output: Path,
     resume: Path | None,
+    state: SavedState = SavedState(),  # noqa: B008 - it is frozen
 ) -> TrainingPlan:
     """The plan for a checked run.
 
@@ -102,6 +105,7 @@ def plan_training(
     """
     config = _with_local_names(_with_right_numbers(run.config), local_paths)
     config |= _defaults(hardware, run.config) | _whole_at_end(run.config)
+    config |= with_parts(run.config, state)
     config["output_dir"] = str(output)
     # The supervisor pushes: what is verified, and while no GPU waits for the hub.
     config["push_to_hub"] = False
@@ -110,7 +114,10 @@ def plan_training(
     environment = {str(key): str(value) for key, value in run.config.variables.items()}
     return TrainingPlan(
         config=config,
-        environment=_environment(run, hardware) | _loading(run.config) | environment,
+        environment=_environment(run, hardware)
+        | _loading(run.config)
+        | without_hub(run.config, local_paths)
+        | environment,
         measures_base=bool(config.get("eval_on_start")) and not run.config["eval_on_start"],
         is_distributed=run.world.size > 1 or any(run.config[key] for key in _GROUPED),
     )

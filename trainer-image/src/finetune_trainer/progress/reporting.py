@@ -52,8 +52,12 @@ class Reporter:
     def enter(self, phase: TrainerPhase) -> None:
         log.info("phase %s", phase.value)
         self._phases.append((phase, time.monotonic()))
-        self._base = replace(self._base, phase=phase)
+        self._base = replace(self._base, phase=phase, doing=None)
         self._due.set()
+
+    def note_doing(self, words: str | None) -> None:
+        """What takes long just now, with how far it is; told with the next report."""
+        self._base = replace(self._base, doing=words)
 
     def phase_seconds(self) -> dict[str, float]:
         """How long each phase has taken, the last one until now."""
@@ -108,6 +112,7 @@ class Reporter:
             unsaved=base.unsaved,
             memory=replace(told.memory, estimated_bytes=base.memory.estimated_bytes),
             answers=base.answers,
+            doing=base.doing or told.doing,
         )
 
     def _unsaved_for_now(self) -> Unsaved | None:
@@ -132,14 +137,23 @@ class ProgressLog:
         self._now = now
         self._told_at = float("-inf")
         self._told_step = 0
+        self._told_doing: str | None = None
 
     def send(self, progress: Progress) -> None:
+        self._tell_doing(progress.doing)
         if not progress.step or not progress.total_steps or progress.step == self._told_step:
             return
         is_last = progress.step >= progress.total_steps
         if is_last or self._now() - self._told_at >= LOG_INTERVAL_SECONDS:
             log.info("progress %s", render_progress(progress))
             self._told_at, self._told_step = self._now(), progress.step
+
+    def _tell_doing(self, doing: str | None) -> None:
+        if doing is None or doing == self._told_doing:
+            return
+        if self._now() - self._told_at >= LOG_INTERVAL_SECONDS or self._told_doing is None:
+            log.info("progress %s", doing)
+            self._told_at, self._told_doing = self._now(), doing
 
 
 def both(first: Sink, second: Sink) -> Sink:

@@ -2,7 +2,7 @@
 """Builds the trainer, with the very arguments that TRL's `sft.py` gives it."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from transformers import AutoProcessor
@@ -51,8 +51,13 @@ class Trainer(JudgingTrainer, AccountingTrainer, WatchedTrainer, FlatTrainer, Re
         return scheduler
 
 
-def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> Trainer:
-    """TRL's own trainer for this config and these splits."""
+def build_trainer(
+    arguments: Arguments,
+    dataset: Mapping[str, Any],
+    load: Callable[[Arguments], Any] = load_model,
+    kind: type[Trainer] = Trainer,
+) -> Trainer:
+    """TRL's own trainer for this config and these splits, with what `load` gives as the model."""
     script, tuning = arguments.script, arguments.tuning
     train = dataset[script.dataset_train_split]
     training = copy.copy(arguments.training)
@@ -65,7 +70,7 @@ def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> Trainer:
     processor = load_processor(arguments)
     row: Mapping[str, Any] = next(iter(train), {})
     settle_template(processor, training, row, tuning.added_tokens or ())
-    model = load_model(arguments)
+    model = load(arguments)
     # Here, and not later: PEFT puts another model around it.
     loading_notes = model.loading_notes
     added = tokens.add_tokens(model, processor, tuning.added_tokens or ())
@@ -75,13 +80,14 @@ def build_trainer(arguments: Arguments, dataset: Mapping[str, Any]) -> Trainer:
     attention = settle_attention(model, training, attention_named(arguments))
     if tuning.num_layers_unfrozen is not None:
         freezing.freeze_all_but_last(model, tuning.num_layers_unfrozen)
-    trainer = Trainer(
+    trainer = kind(
         model=model,
         args=training,
         processing_class=processor,
         train_dataset=train,
         eval_dataset=dataset[script.dataset_test_split] if training.eval_strategy != "no" else None,
         peft_config=adapter.adapter_config(arguments, model, added),
+        cpus=arguments.cpus,
     )
     adapter.fit_token_rows(trainer.model, is_sharded=bool(training.fsdp))
     trainer.attention = attention

@@ -24,7 +24,7 @@ from finetune_trainer.ranks.callbacks.early_stopping import early_stopping
 from finetune_trainer.ranks.callbacks.handover import CheckpointHandover
 from finetune_trainer.ranks.callbacks.heartbeat import Heartbeat, beat_with_data
 from finetune_trainer.ranks.callbacks.learning import LearningGuard
-from finetune_trainer.ranks.callbacks.progress import LOCAL_RANK, ProgressRecorder
+from finetune_trainer.ranks.callbacks.progress import LOCAL_RANK, DoingRecorder, ProgressRecorder
 from finetune_trainer.ranks.callbacks.tracking import CurveReplay, end_trackers
 from finetune_trainer.ranks.callbacks.transport import TransportReport
 from finetune_trainer.ranks.chat.ends import save_ending
@@ -75,17 +75,18 @@ def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult
     heart.beat(Stage.CONFIG.value)
     require_promised_gpus(settings)
     with classifying(Stage.CONFIG):
-        arguments = read_arguments(workspace.config)
+        arguments = read_arguments(workspace.config, settings.cpus)
     require_promised_world(arguments.training, settings)
     load_only_data()
     if arguments.training.deepspeed_plugin is not None:
         allow_deepspeed()
     let_fsdp_use_cpus(arguments.training)
     let_deepspeed_use_cpus(arguments.training)
-    beat_with_data(heart)
+    beat_with_data(heart, DoingRecorder(workspace).tell if LOCAL_RANK == 0 else None)
     with naming_broken_lines(arguments):
         setup = set_up(arguments, settings, workspace, heart)
         trainer, judge = setup.trainer, setup.judge
+        beat_with_data(heart)  # from now on the steps are told
         with classifying(Stage.TRAINING):
             answers_before = judge.answers_of_base(trainer, resumes=settings.resume_step > 0)
             run_training(trainer, arguments.training.resume_from_checkpoint)

@@ -10,6 +10,9 @@ from finetune_trainer.failures.stopping import StopRequest
 from finetune_trainer.plan.node.hardware import Hardware
 from finetune_trainer.progress.reporting import Reporter
 
+START_SECONDS = 3600.0
+"""The default of a job's `startDeadlineSeconds`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptContext:
@@ -22,6 +25,8 @@ class AttemptContext:
     reporter: Reporter
     grace_seconds: float
     node: int = 0
+    start_seconds: float = START_SECONDS
+    """How long the nodes wait for each other."""
     rank_output: Path | None = None
     """Where the ranks' own words go; None for where the supervisor's go."""
     has_whole_environment: bool = True

@@ -24,28 +24,28 @@ from finetune_trainer.failures.stopping import StopRequest
 
 log = logging.getLogger(__name__)
 
-NAME_TIMEOUT_SECONDS = 300
 POLL_SECONDS = 0.5
 STACKS_SECONDS = 2.0
 """What ranks get for writing where they are."""
 
 
-def wait_for_master(world: World, stop: StopRequest) -> None:
+def wait_for_master(world: World, start_seconds: float, stop: StopRequest) -> None:
     """Wait until the first node's name resolves: its pod may be scheduled later than this one.
 
     Raises:
-        AttemptFailed: it did not within five minutes.
+        AttemptFailed: it did not for as long as nodes wait for each other.
     """
     began = time.monotonic()
     while True:
         try:
             socket.getaddrinfo(world.master_address, world.master_port)
         except socket.gaierror as error:
-            if time.monotonic() - began > NAME_TIMEOUT_SECONDS:
+            if time.monotonic() - began > start_seconds:
                 raise attempt_failed(
                     Reason.MASTER_NOT_FOUND,
-                    f"{world.master_address} did not resolve for {NAME_TIMEOUT_SECONDS} s: {error}",
-                    "check that the first node's pod runs and that cluster DNS answers",
+                    f"{world.master_address} did not resolve for {start_seconds:.0f} s: {error}",
+                    "check that the first node's pod runs and that cluster DNS answers; nodes wait "
+                    "as long as spec.startDeadlineSeconds says",
                 ) from None
         else:
             return
@@ -65,6 +65,8 @@ class Launch:
     """Where what they print goes; None for where ours goes."""
     stop_seconds: float
     """How long they may take to end once they are asked to."""
+    start_seconds: float
+    """How long they wait for those of the other nodes, which may still fetch their model."""
     watch: HeartWatch
     """Whether they get on."""
 
@@ -87,9 +89,9 @@ class Ended:
     hung: Hung | None = None
 
 
-def run_alone(launch: Launch, module: str, stop: StopRequest) -> Ended:
-    """Run one process of the ranks' code by itself, with the work folder as its argument."""
-    command = [sys.executable, "-m", module, str(launch.workspace.root)]
+def run_alone(launch: Launch, module: str, stop: StopRequest, *arguments: str) -> Ended:
+    """Run one process of the ranks' code by itself, with the work folder as its first argument."""
+    command = [sys.executable, "-m", module, str(launch.workspace.root), *arguments]
     process = _open(command, launch.environment, launch.output)
     hung = _wait(process, launch, stop)
     return Ended(exit_code=process.returncode, hung=hung)
@@ -103,7 +105,7 @@ def _start(launch: Launch) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", *rank]
         environment |= _variables_of_one_rank(launch.world)
     else:
-        command = [sys.executable, *_elastic_launcher(launch.world, launch.node), "-m", *rank]
+        command = [sys.executable, *elastic_launcher(launch), "-m", *rank]
     log.info("launching ranks=%d node=%d", launch.world.processes_per_node, launch.node)
     return _open(command, environment, launch.output)
 
@@ -120,15 +122,18 @@ def _open(
         )
 
 
-def _elastic_launcher(world: World, node: int) -> list[str]:
+def elastic_launcher(launch: Launch) -> list[str]:
+    """What Python is to run; the rank's own command follows."""
+    world = launch.world
     return [
         *("-m", "finetune_trainer.ranks.launcher"),
         *("--nnodes", str(world.nodes)),
-        *("--node-rank", str(node)),
+        *("--node-rank", str(launch.node)),
         *("--nproc-per-node", str(world.processes_per_node)),
         *("--master-addr", world.master_address),
         *("--master-port", str(world.master_port)),
         *("--rdzv-backend", "static"),
+        *("--rdzv-conf", f"timeout={max(1, int(launch.start_seconds))}"),
         *("--max-restarts", "0"),
     ]
 
@@ -153,12 +158,12 @@ def _wait(process: "subprocess.Popen[bytes]", launch: Launch, stop: StopRequest)
     """
     has_ended = threading.Event()
 
-    def wait() -> None:
+    def wait_for_it() -> None:
         process.wait()
         has_ended.set()
 
     # In a thread, since `Popen.wait` with a timeout looks 20 times a second, beside busy ranks.
-    threading.Thread(target=wait, name="ranks", daemon=True).start()
+    threading.Thread(target=wait_for_it, name="ranks", daemon=True).start()
     while not has_ended.wait(POLL_SECONDS):
         if stop.is_requested:
             launch.workspace.stop.touch()

@@ -54,6 +54,7 @@ def _launch(context: AttemptContext, environment: Mapping[str, str]) -> launchin
         environment=launching.rank_environment(context.environment, environment),
         output=context.rank_output,
         stop_seconds=0.0,
+        start_seconds=0.0,
         watch=heartbeats.HeartWatch(
             workspace=context.workspace,
             ranks=range(1),

@@ -27,6 +27,7 @@ from finetune_trainer.publication.hub.checkpoints import CheckpointPusher
 from finetune_trainer.storage.store import Store
 from finetune_trainer.supervision import launching
 from finetune_trainer.supervision.context import AttemptContext
+from finetune_trainer.supervision.preparing import prepare_ahead
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,9 @@ def train(
     """
     uploader = _uploader(run, context, store, pushes)
     uploader.start()
-    results = launching.run_ranks(_launch(run, context, planned), context.stop)
+    launch = _launch(run, context, planned)
+    prepare_ahead(launch, planned.config, context.stop)
+    results = launching.run_ranks(launch, context.stop)
     expected = launching.ranks_of_node(run.world, context.node)
     is_finished = len(results) == len(expected) and all(
         result.ending in (RankEnding.FINISHED, RankEnding.REJECTED) for result in results
@@ -159,6 +162,7 @@ def _launch(
         ),
         output=context.rank_output,
         stop_seconds=context.grace_seconds * RANKS_SHARE_OF_GRACE,
+        start_seconds=context.start_seconds,
         watch=heartbeats.HeartWatch(
             workspace=context.workspace,
             ranks=launching.ranks_of_node(run.world, context.node),

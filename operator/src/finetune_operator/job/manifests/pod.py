@@ -9,6 +9,7 @@ from finetune_contract.mounts import (
     ENV_PROGRESS_TOKEN,
     ENV_PROGRESS_URL,
     ENV_RUN_DIGEST,
+    ENV_START_SECONDS,
     MODEL_CACHE_FOLDER,
     RUN_FOLDER,
     TOKEN_FILE,
@@ -22,6 +23,7 @@ from finetune_operator.job.spec import FineTuneJob
 from finetune_operator.objects.names import CONTAINER, FINETUNE_JOBS, child_name
 from finetune_operator.objects.raw import Manifest
 from finetune_operator.settings import Settings
+from finetune_spec.quantities import parse_quantity, render_bytes
 from finetune_spec.variables import BLANK
 
 TRAINER_UID = 65532
@@ -83,6 +85,7 @@ def _build_container(job: FineTuneJob, settings: Settings, run_digest: str) -> M
             # Here they win over what a Secret or ConfigMap brings under these names.
             *({"name": name, "value": ""} for name in BLANK),
             *_without_devices(job),
+            *_waiting_for_nodes(job),
         ],
         "resources": _build_resources(job),
         "securityContext": {
@@ -110,6 +113,22 @@ def _build_container(job: FineTuneJob, settings: Settings, run_digest: str) -> M
     if job.credentials_secret is not None:
         container["envFrom"] = [{"secretRef": {"name": job.credentials_secret}}]
     return container
+
+
+def _shared_memory(job: FineTuneJob, settings: Settings) -> str:
+    """Each process brings segments of NCCL's, and data loader workers of its own."""
+    if job.resources.gpus_per_node < 2:
+        return settings.shared_memory
+    return render_bytes(parse_quantity(settings.shared_memory) * job.resources.gpus_per_node)
+
+
+def _waiting_for_nodes(job: FineTuneJob) -> list[Manifest]:
+    """One node may have its model long before another: they wait as long as the job may wait for
+    its pods."""
+    if job.resources.nodes == 1 or job.start_deadline is None:
+        return []
+    seconds = int(job.start_deadline.total_seconds())
+    return [{"name": ENV_START_SECONDS, "value": str(seconds)}]
 
 
 def _without_devices(job: FineTuneJob) -> list[Manifest]:
@@ -183,7 +202,7 @@ def _build_volumes(job: FineTuneJob, attempt: int, settings: Settings) -> list[M
             "name": "shared-memory",
             "emptyDir": {
                 "medium": "Memory",
-                "sizeLimit": job.resources.shared_memory or settings.shared_memory,
+                "sizeLimit": job.resources.shared_memory or _shared_memory(job, settings),
             },
         },
     ]

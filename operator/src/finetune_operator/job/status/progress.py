@@ -29,6 +29,7 @@ def render_progress(progress: Progress, attempt: int, now: datetime) -> Manifest
     return {
         "attempt": attempt,
         "phase": progress.phase.value,
+        "doing": progress.doing,
         "percent": progress.percent,
         "step": progress.step,
         "totalSteps": progress.total_steps,
@@ -76,6 +77,7 @@ def with_outcome(previous: Mapping[str, Any], outcome: Outcome, attempt: int) ->
         "resumedFromStep": outcome.resumed_from_step,
     }
     told = {**reported, **{name: value for name, value in known.items() if value is not None}}
+    told.pop("doing", None)  # nothing is being done any more
     return without_saved(told, outcome)
 
 

@@ -41,6 +41,8 @@ class Arguments:
     tuning: TuningArguments
     evaluation: EvaluationArguments
     output: OutputArguments
+    cpus: int = 1
+    """Of this node, for preparing the data."""
 
 
 class _Parser(TrlParser):
@@ -50,7 +52,7 @@ class _Parser(TrlParser):
         raise ValueError(message)
 
 
-def read_arguments(config: Path) -> Arguments:
+def read_arguments(config: Path, cpus: int = 1) -> Arguments:
     """The config, by TRL's own parser; an unknown key is an error."""
     parsed = _Parser(CONFIG_TYPES).parse_args_and_config(["--config", str(config)])
     script, training, model, mixture, data, tuning, evaluation, output, _launch = parsed
@@ -63,4 +65,5 @@ def read_arguments(config: Path) -> Arguments:
         tuning=tuning,
         evaluation=evaluation,
         output=output,
+        cpus=cpus,
     )

@@ -38,15 +38,36 @@ class Heartbeat(TrainerCallback):
         self._heart.beat(f"saving after step {state.global_step}")
 
 
-def beat_with_data(heart: Heart) -> None:
-    """Beat whenever `datasets` has got on with a split: that can take hours before any step."""
+_MADE = bar.__init__
+
+
+def beat_with_data(heart: Heart, tell: Callable[[str], None] | None = None) -> None:
+    """Beat, and tell how far it is, whenever `datasets` has got on with a split: that can take
+    hours before any step."""
+
+    def make(self: Any, *args: Any, **options: Any) -> None:
+        # A bar that is not shown forgets its words, and does not count.
+        self.what, self.whole = str(options.get("desc") or ""), options.get("total")
+        self.count = options.get("initial") or 0
+        _MADE(self, *args, **options)
 
     def update(self: Any, n: float | None = 1) -> bool | None:
         heart.beat("preparing the data")
+        self.count += n or 0
+        if tell is not None and (words := _how_far(self.what, self.whole, self.count)):
+            tell(words)
         return super(bar, self).update(n)
 
     # It has no other way of telling, and a bar is updated even where none is shown.
-    bar.update = update
+    bar.__init__, bar.update = make, update
+
+
+def _how_far(what: str, total: float | None, count: float) -> str:
+    """`Tokenizing train dataset: 12,000 of 1,000,000`; empty of a bar without words."""
+    what = what.partition(" (num_proc=")[0]
+    if not what:
+        return ""
+    return f"{what}: {count:,.0f} of {total:,.0f}" if total else f"{what}: {count:,.0f}"
 
 
 @contextmanager

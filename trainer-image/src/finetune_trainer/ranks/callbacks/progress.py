@@ -17,6 +17,24 @@ from finetune_trainer.exchange.workspace import Workspace, write_atomically
 LOCAL_RANK = int(os.environ.get("LOCAL_RANK", "0"))
 
 
+class DoingRecorder:
+    """What is done before the first step, into this node's `progress.json`."""
+
+    MIN_SECONDS = 1.0
+    """Between two writes."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._written = 0.0
+
+    def tell(self, words: str) -> None:
+        if time.monotonic() - self._written >= self.MIN_SECONDS:
+            self._written = time.monotonic()
+            # No training yet: who stops it now loses nothing.
+            body = Progress(phase=TrainerPhase.CHECKING, doing=words).to_body()
+            write_atomically(self._workspace.progress, body)
+
+
 class ProgressRecorder(TrainerCallback):
     """Each logged record into rank 0's `metrics.jsonl`; where it stands into every node's
     `progress.json`, since every node's supervisor has to account for itself."""

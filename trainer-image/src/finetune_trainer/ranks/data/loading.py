@@ -18,6 +18,7 @@ from finetune_trainer.ranks.data.mixtures import load_mixture
 from finetune_trainer.ranks.data.questions import NO_ROWS, Question, only_asks, questions_in
 from finetune_trainer.ranks.data.shaping import Shaped, Shaping, shape_split
 from finetune_trainer.ranks.data.sources import Data, DataSource, open_source
+from finetune_trainer.ranks.data.workers import workers
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def load_data(arguments: Arguments) -> Loaded:
     shaping = Shaping(
         data=arguments.data,
         text_field=arguments.training.dataset_text_field,
-        processes=arguments.training.dataset_num_proc,
+        workers=workers(arguments.training.dataset_num_proc, arguments.cpus),
         wants_turns=arguments.training.chat_template_path is not None,
     )
     train, test = arguments.script.dataset_train_split, arguments.script.dataset_test_split

@@ -21,6 +21,7 @@ from finetune_trainer.ranks.data import measuring, unlearnt
 from finetune_trainer.ranks.data.masking import marks_are_empty, nothing_counts, nothing_is_answered
 from finetune_trainer.ranks.data.measuring import MASKED, Cut, Measured
 from finetune_trainer.ranks.data.refusals import refused
+from finetune_trainer.ranks.data.workers import workers
 
 STREAM = "a stream: nobody knows its rows before they are read"
 NOT_PREPARED = (
@@ -33,8 +34,9 @@ CUTTING_STRATEGY = "bfd"
 class AccountingTrainer(SFTTrainer):
     """An `SFTTrainer` with an account of each split: `train`, `eval`."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, cpus: int = 1, **options: Any) -> None:
         self.accounts: dict[str, SplitAccount] = {}
+        self._cpus = cpus
         super().__init__(*args, **options)
         for name, data in {"train": self.train_dataset, "eval": self.eval_dataset}.items():
             if data is not None and name not in self.accounts:
@@ -50,6 +52,11 @@ class AccountingTrainer(SFTTrainer):
         dataset_name: str,
     ) -> Dataset | IterableDataset:
         def prepare(data: Any, options: SFTConfig, *, packs: bool) -> Any:
+            if isinstance(data, Dataset) and not packs:
+                # Packs are made of so many rows at once: what is in one would depend on where
+                # another process begins.
+                options = copy.copy(options)
+                options.dataset_num_proc = workers(args.dataset_num_proc, self._cpus)(len(data))
             return super(AccountingTrainer, self)._prepare_dataset(
                 data, processing_class, options, packs, formatting_func, dataset_name
             )

@@ -17,6 +17,7 @@ from finetune_trainer.ranks.arguments.data import DataArguments
 from finetune_trainer.ranks.data import columns, shapes
 from finetune_trainer.ranks.data.images import undecoded
 from finetune_trainer.ranks.data.texts import kind_of
+from finetune_trainer.ranks.data.workers import Workers, alone
 
 WHY = "why it is left out"
 """A column that is there while rows are shaped."""
@@ -47,7 +48,7 @@ class Shaping:
 
     data: DataArguments
     text_field: str
-    processes: int | None = None
+    workers: Workers = alone
     wants_turns: bool = False
     """Whether a chat template is asked for: prompts and completions become turns for it."""
 
@@ -77,7 +78,7 @@ def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
     if shaping.is_declared:
         columns.require_declared(names, shaping.data, shaping.columns)
         rows = declared(shaping, first)
-        shaped = _shape(data, rows, split, shaping.processes)
+        shaped = _shape(data, rows, split, shaping.workers)
         return replace(shaped, unread=_unread(rows, names))
     columns.require_readable(first, shaping.text_field)
     if "input_ids" in names:
@@ -88,7 +89,7 @@ def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
     if isinstance(data, Dataset) and not _needs_care(data, shaping.text_field):
         return Shaped(data=data)
     same = {name: name for name in names}
-    return _shape(data, Rows(taken=same, text_field=shaping.text_field), split, shaping.processes)
+    return _shape(data, Rows(taken=same, text_field=shaping.text_field), split, shaping.workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +194,7 @@ def _unread(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
     return () if rows.format is None else tuple(sorted(set(names) - set(rows.taken.values())))
 
 
-def _shape(data: Any, rows: Rows, split: str, processes: int | None) -> Shaped:
+def _shape(data: Any, rows: Rows, split: str, workers_for: Workers) -> Shaped:
     names = list(data.column_names or next(iter(data)))
     options: dict[str, Any] = {"remove_columns": names}
     given = data.features
@@ -210,7 +211,7 @@ def _shape(data: Any, rows: Rows, split: str, processes: int | None) -> Shaped:
         shaped = data.map(rows, **options)
         return Shaped(data=shaped.filter(_is_fit).remove_columns(WHY))
     with PartialState().main_process_first():
-        shaped = data.map(rows, desc=f"Shaping {split}", num_proc=processes, **options)
+        shaped = data.map(rows, desc=f"Shaping {split}", num_proc=workers_for(len(data)), **options)
     reasons = shaped.data.column(WHY)
     dropped = {
         str(each["values"]): each["counts"].as_py()

@@ -46,8 +46,10 @@ def clone_template(model: Any, processor: Any, training: SFTConfig) -> list[int]
 
 def fit_embeddings(model: Any, tokenizer: Any) -> None:
     """Enlarge the embeddings where the tokenizer has more tokens; many have rows to spare."""
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(len(tokenizer))
+    embeddings = model.get_input_embeddings()
+    if len(tokenizer) > embeddings.num_embeddings:
+        # One that is only drawn has no values to take a mean of.
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=not embeddings.weight.is_meta)
 
 
 def tokenizer_of(processor: Any) -> Any:

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stub of the hub that models come from, on 127.0.0.1, as slow and unreliable as wanted.
+
+It speaks what `huggingface_hub` asks for on the way to a file: a commit and its files, metadata by
+HEAD, and content, from any byte on. What it answers was read from the client's source; that the
+real hub answers the same is not shown.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LARGE_BYTES = 10_000
+"""From here on the stub calls a file by its sha256, as the hub does of what is in LFS."""
+
+
+@dataclass
+class FileHub:
+    """What the hub has, what it was asked, and how it is to misbehave."""
+
+    repositories: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
+    endpoint: str = ""
+    pieces: int = 1
+    """In how many pieces a file is sent."""
+    pause_seconds: float = 0.0
+    """Between two of them."""
+    breaks: dict[str, int] = field(default_factory=dict)
+    """File -> how many answers more are broken off in the middle."""
+    stops_at: dict[str, int] = field(default_factory=dict)
+    """File -> the byte at which the hub stops for ever, until it is taken out of here."""
+    damages: dict[str, int] = field(default_factory=dict)
+    """File -> how many answers more are wrong in their first byte."""
+    statuses: list[int] = field(default_factory=list)
+    """What to answer with first."""
+    requests: list[str] = field(default_factory=list)
+    """`GET config.json`, `GET model.safetensors from 1024`."""
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """An answer has come to the byte in `stops_at`."""
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def add(self, name: str, files: Mapping[str, bytes] | Path) -> None:
+        if isinstance(files, Path):
+            folder = files
+            files = {
+                file.relative_to(folder).as_posix(): file.read_bytes()
+                for file in folder.rglob("*")
+                if file.is_file()
+            }
+        self.repositories[name] = files
+
+    def gets(self, name: str) -> list[str]:
+        """What was asked of a file's content."""
+        return [it for it in self.requests if it.startswith(f"GET {name}")]
+
+
+@contextmanager
+def serve() -> Iterator[FileHub]:
+    """A hub that answers until the block ends."""
+    hub = FileHub()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+        def do_HEAD(self) -> None:
+            self.answer()
+
+        def do_GET(self) -> None:
+            self.answer()
+
+        def answer(self) -> None:
+            try:
+                _answer(hub, self)
+            except ConnectionError:
+                self.close_connection = True  # the client has gone
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.ended.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _answer(hub: FileHub, request: BaseHTTPRequestHandler) -> None:
+    path = unquote(urlsplit(request.path).path).strip("/")
+    if hub.statuses:
+        hub.requests.append(f"{request.command} {path}")
+        _send(request, hub.statuses.pop(0), b"{}", {})
+        return
+    match path.split("/"):
+        case ["api", "models", owner, name, *_] if f"{owner}/{name}" in hub.repositories:
+            hub.requests.append(f"{request.command} {path}")
+            files = [{"rfilename": it} for it in hub.repositories[f"{owner}/{name}"]]
+            body = {"id": f"{owner}/{name}", "sha": COMMIT, "siblings": files}
+            _send(request, 200, json.dumps(body).encode(), {})
+        case [owner, name, "resolve", _, *parts] if (
+            content := hub.repositories.get(f"{owner}/{name}", {}).get("/".join(parts))
+        ) is not None:
+            _send_file(hub, request, "/".join(parts), content)
+        case _:
+            hub.requests.append(f"{request.command} {path}")
+            _send(request, 404, b"{}", {"X-Error-Code": "RepoNotFound"})
+
+
+def _send_file(hub: FileHub, request: BaseHTTPRequestHandler, name: str, content: bytes) -> None:
+    wanted = request.headers.get("Range", "")
+    begin = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
+    hub.requests.append(f"{request.command} {name}" + (f" from {begin}" if begin else ""))
+    headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{digest_of(content)}"'}
+    if begin:
+        headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+    body = content[begin:]
+    request.send_response(206 if begin else 200)
+    for key, value in {**headers, "Content-Length": str(len(body))}.items():
+        request.send_header(key, value)
+    request.end_headers()
+    if request.command == "GET":
+        _send_in_pieces(hub, request, name, begin, body)
+
+
+def _send_in_pieces(
+    hub: FileHub, request: BaseHTTPRequestHandler, name: str, begin: int, body: bytes
+) -> None:
+    if hub.damages.get(name):
+        hub.damages[name] -= 1
+        body = bytes([body[0] ^ 1]) + body[1:]
+    size = max(1, -(-len(body) // hub.pieces))
+    for place in range(0, len(body), size):
+        if place:
+            time.sleep(hub.pause_seconds)
+        piece = body[place : place + size]
+        limit = hub.stops_at.get(name)
+        if limit is not None and begin + place + len(piece) > limit:
+            request.wfile.write(piece[: limit - begin - place])
+            request.wfile.flush()
+            hub.stopped.set()
+            hub.ended.wait()
+            return
+        if hub.breaks.get(name) and place + size >= len(body) / 2:
+            hub.breaks[name] -= 1
+            request.wfile.write(piece[: len(piece) // 2])
+            request.wfile.flush()
+            request.connection.shutdown(2)
+            request.close_connection = True
+            return
+        request.wfile.write(piece)
+
+
+def digest_of(content: bytes) -> str:
+    """What the hub calls a file by."""
+    if len(content) >= LARGE_BYTES:
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()  # noqa: S324 - git's
+
+
+def _send(
+    request: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str]
+) -> None:
+    request.send_response(status)
+    for key, value in {
+        **headers,
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+    }.items():
+        request.send_header(key, value)
+    request.end_headers()
+    if request.command == "GET":
+        request.wfile.write(body)

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models of the hub come here before any rank starts, however slow and unreliable the hub is."""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_contract.outcome import Category
+from finetune_trainer.exchange.rank_results import RankResult
+from finetune_trainer.failures.errors import AttemptFailed, Interrupted
+from finetune_trainer.failures.stopping import StopRequest
+from finetune_trainer.inputs.hub import choice, download, process
+from finetune_trainer.inputs.hub.fetching import HubModel, fetch_from_hub
+from finetune_trainer.supervision import launching
+from trainer import in_process
+from trainer.hub_files import COMMIT, FileHub, serve
+
+MODEL = HubModel(name="org/model")
+WEIGHTS = os.urandom(3 * 1024 * 1024)
+FILES = {
+    "config.json": b"{}",
+    "README.md": b"---\nlicense: mit\n---",
+    "model.safetensors": WEIGHTS,
+}
+
+
+@pytest.fixture
+def files() -> Iterator[FileHub]:
+    with serve() as hub:
+        hub.add(MODEL.name, FILES)
+        yield hub
+
+
+@pytest.fixture
+def environment(files: FileHub, tmp_path: Path) -> Mapping[str, str]:
+    """A pod's, whose cache is empty."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    return {**kept, "HF_ENDPOINT": files.endpoint, "HF_HOME": str(tmp_path / "hf")}
+
+
+def fetch(
+    environment: Mapping[str, str], model: HubModel = MODEL, stop: StopRequest | None = None
+) -> tuple[Path | None, list[str]]:
+    """The folder, and what was told on the way."""
+    told: list[str] = []
+    return fetch_from_hub(model, environment, stop or StopRequest(), told.append), told
+
+
+def contents(folder: Path | None) -> dict[str, bytes]:
+    assert folder is not None
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_slow_hub_finishes_and_is_seen_to_get_on(
+    files: FileHub, environment: Mapping[str, str]
+) -> None:
+    files.pieces, files.pause_seconds = 20, 0.15
+
+    folder, told = fetch(environment)
+
+    assert contents(folder) == FILES
+    assert len(set(told)) > 1
+    assert all(it.startswith("downloading org/model: ") for it in told)
+    assert told[-1].endswith(" of 3Mi")
+
+
+def test_the_next_attempt_goes_on_in_the_middle_of_the_file_that_the_last_one_left(
+    files: FileHub, environment: Mapping[str, str]
+) -> None:
+    files.pieces, files.stops_at["model.safetensors"] = 12, 2 * 1024 * 1024
+    stop = StopRequest()
+    threading.Thread(target=lambda: (files.stopped.wait(), stop.request()), daemon=True).start()
+    with pytest.raises(Interrupted):
+        fetch(environment, stop=stop)
+    files.stops_at.clear()
+
+    folder, _ = fetch(environment)
+
+    assert contents(folder) == FILES
+    first, second = files.gets("model.safetensors")
+    assert first == "GET model.safetensors"
+    assert int(second.rpartition(" ")[2]) >= 1024 * 1024
+
+
+def test_what_lies_in_the_cache_is_not_asked_for_again(
+    files: FileHub, environment: Mapping[str, str]
+) -> None:
+    fetch(environment)
+    files.requests.clear()
+
+    folder, _ = fetch(environment)
+
+    assert contents(folder) == FILES
+    assert not files.gets("model.safetensors")
+
+
+def test_a_connection_that_breaks_again_and_again_costs_only_what_had_not_arrived(
+    files: FileHub, environment: Mapping[str, str]
+) -> None:
+    files.pieces, files.breaks["model.safetensors"] = 6, 2
+
+    folder, _ = fetch(environment)
+
+    assert contents(folder) == FILES
+    assert len(files.gets("model.safetensors")) == 3
+
+
+def test_a_file_that_arrives_damaged_is_fetched_again_and_never_used(
+    files: FileHub, environment: Mapping[str, str]
+) -> None:
+    files.damages["model.safetensors"] = 1
+
+    folder, _ = fetch(environment)
+
+    assert contents(folder) == FILES
+
+
+def test_a_node_fetches_once_however_many_ask(
+    files: FileHub, environment: Mapping[str, str]
+) -> None:
+    files.pieces, files.pause_seconds = 4, 0.2
+
+    with ThreadPoolExecutor(3) as executor:
+        found = list(executor.map(lambda _: fetch(environment)[0], range(3)))
+
+    assert [contents(folder) for folder in found] == [FILES] * 3
+    assert len(files.gets("model.safetensors")) == 1
+
+
+def test_a_template_comes_without_its_models_weights(
+    files: FileHub, environment: Mapping[str, str]
+) -> None:
+    folder, _ = fetch(environment, HubModel(name=MODEL.name, with_weights=False))
+
+    assert sorted(contents(folder)) == ["README.md", "config.json"]
+
+
+def test_an_adapter_brings_the_model_that_it_was_trained_on(
+    files: FileHub, environment: Mapping[str, str]
+) -> None:
+    adapter = {
+        "adapter_config.json": b'{"base_model_name_or_path": "org/model"}',
+        "adapter_model.safetensors": b"adapter",
+    }
+    files.add("org/adapter", adapter)
+
+    folder, _ = fetch(environment, HubModel(name="org/adapter"))
+
+    assert contents(folder) == adapter
+    base = Path(environment["HF_HOME"], "hub/models--org--model/snapshots", COMMIT)
+    assert contents(base) == FILES
+
+
+@pytest.mark.parametrize(
+    ("statuses", "reason", "category"),
+    [
+        ([401], "HubAccessDenied", Category.USER),
+        ([403], "HubAccessDenied", Category.USER),
+    ],
+)
+def test_a_model_that_the_hub_refuses_is_the_users(
+    files: FileHub,
+    environment: Mapping[str, str],
+    statuses: list[int],
+    reason: str,
+    category: Category,
+) -> None:
+    files.statuses = statuses
+
+    with pytest.raises(AttemptFailed) as caught:
+        fetch(environment)
+
+    assert (caught.value.failure.reason, caught.value.failure.category) == (reason, category)
+
+
+def test_nobody_is_asked_where_the_environment_says_offline(
+    files: FileHub, environment: Mapping[str, str]
+) -> None:
+    assert fetch({**environment, "HF_HUB_OFFLINE": "1"}) == (None, [])
+    assert not files.requests
+
+
+def test_a_hub_that_is_away_harms_nothing_where_the_cache_has_the_model(
+    files: FileHub, environment: Mapping[str, str]
+) -> None:
+    fetch(environment)
+
+    found, _ = fetch({**environment, "HF_ENDPOINT": "http://127.0.0.1:1"})
+
+    assert found is None  # transformers finds it in the cache
+
+
+def test_a_hub_that_is_away_is_tried_some_times_and_is_the_infrastructures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(download.time, "sleep", pauses.append)
+    monkeypatch.setattr(process, "_tell_every_second", lambda download: None)
+
+    told = process.main("org/model", "main", with_weights=True)
+
+    assert told["failure"]["reason"] == "HubUnreachable"
+    assert len(pauses) == download.TRIES - 1
+
+
+def a_repository(*names: str) -> list[str]:
+    return ["config.json", "tokenizer.json", *names]
+
+
+@pytest.mark.parametrize(
+    ("names", "loaded"),
+    [
+        (["model.safetensors", "pytorch_model.bin"], ["model.safetensors"]),
+        (["pytorch_model.bin", "tf_model.h5", "flax_model.msgpack"], ["pytorch_model.bin"]),
+        (["model.safetensors", "model.fp16.safetensors"], ["model.safetensors"]),
+        (["model.safetensors", "consolidated.safetensors"], ["model.safetensors"]),
+        (["model.safetensors", "onnx/model.onnx", "model.gguf"], ["model.safetensors"]),
+        (["weights-of-its-own.safetensors"], ["weights-of-its-own.safetensors"]),
+        (["model.safetensors", "adapter_model.safetensors"],) * 2,
+        ([], []),
+    ],
+)
+def test_of_several_formats_the_one_that_is_loaded_is_fetched(
+    names: list[str], loaded: list[str]
+) -> None:
+    assert choice.weight_files(a_repository(*names), {}) == sorted(loaded)
+
+
+def test_an_index_says_which_parts_a_model_has() -> None:
+    index = {"weight_map": {"a": "model-00001-of-2.safetensors", "b": "part-2.safetensors"}}
+    names = a_repository(
+        *("model.safetensors.index.json", "model-00001-of-2.safetensors", "part-2.safetensors"),
+        *("consolidated-1.safetensors", "pytorch_model.bin"),
+    )
+
+    assert choice.index_files(names) == ["model.safetensors.index.json"]
+    assert choice.weight_files(names, {"model.safetensors.index.json": index}) == [
+        "model-00001-of-2.safetensors",
+        "part-2.safetensors",
+    ]
+
+
+def test_configs_and_code_are_fetched_and_what_other_programs_read_is_not() -> None:
+    names = ["config.json", "modeling_own.py", "sub/vocab.json", ".gitattributes", "README.md"]
+
+    assert choice.description_files([*names, "original/params.json", "onnx/config.json"]) == [
+        "README.md",
+        "config.json",
+        "modeling_own.py",
+        "sub/vocab.json",
+    ]
+
+
+def test_a_run_trains_what_a_slow_hub_has_and_its_ranks_ask_the_hub_for_nothing(
+    tiny_model: Path,
+    dialogues: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: FileHub,
+    environment: Mapping[str, str],
+) -> None:
+    """As slow as it is, no rank runs meanwhile that could be taken to hang."""
+    files.add("org/tiny", tiny_model)
+    files.pieces, files.pause_seconds = 5, 0.2
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", environment["HF_HOME"])
+    asked: list[int] = []
+    launched: list[Mapping[str, str]] = []
+    one_rank = in_process._one_rank_here
+
+    def launch(launch: launching.Launch, stop: StopRequest) -> list[RankResult]:
+        asked.append(len(files.requests))
+        launched.append(launch.environment)
+        return one_rank(launch, stop)
+
+    monkeypatch.setattr(in_process, "_one_rank_here", launch)
+    config: dict[str, Any] = {
+        "model_name_or_path": "org/tiny",
+        "env": {"HF_ENDPOINT": files.endpoint},  # the config says where the hub is
+    }
+
+    trained = in_process.train(tmp_path, Path("org/tiny"), dialogues, **config)
+
+    assert trained.outcome.failure is None, trained.words()
+    assert files.gets("model.safetensors") == ["GET model.safetensors"]
+    assert len(files.requests) == asked[0]
+    assert launched[0]["HF_HUB_OFFLINE"] == "1"
+    adapter = (trained.published / "adapter" / "adapter_config.json").read_text()
+    assert '"base_model_name_or_path": "org/tiny"' in adapter
+
+
+def test_data_that_is_missing_is_told_before_hours_of_a_download(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: FileHub,
+    environment: Mapping[str, str],
+) -> None:
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HF_HOME", "HF_ENDPOINT"):
+        monkeypatch.setenv(name, environment[name])
+
+    trained = in_process.train(tmp_path, Path("org/model"), tmp_path / "missing.jsonl")
+
+    assert trained.words().startswith("DatasetNotFound")
+    assert files.requests == []

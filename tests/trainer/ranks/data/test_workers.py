@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows prepared side by side are the rows that one process prepares, in its order."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import yaml
+
+from finetune_contract.progress import Progress
+from finetune_trainer.exchange.rank_settings import RankSettings
+from finetune_trainer.exchange.workspace import Workspace
+from finetune_trainer.ranks.data import workers
+from finetune_trainer.supervision.preparing import LEAST_BYTES, is_worth_it
+from trainer.prepared_data import Prepared, data_of, prepare, said
+
+ROWS = 90
+CPUS = 3
+
+
+def words(number: int) -> str:
+    return " ".join(f"word{number * 7 % (place + 3)}" for place in range(number % 17 + 1))
+
+
+def a_conversation(number: int) -> dict[str, Any]:
+    return said(f"Question {number}?", words(number))
+
+
+def a_text(number: int) -> dict[str, Any]:
+    return {"text": words(number)}
+
+
+def an_answer(number: int) -> dict[str, Any]:
+    return {"prompt": f"Question {number}: ", "completion": words(number)}
+
+
+def a_broken_row(number: int) -> dict[str, Any]:
+    """Some are left out, wherever they lie."""
+    return {"instruction": f"Do {number}.", "output": words(number) if number % 7 else ""}
+
+
+@pytest.fixture(autouse=True)
+def few_are_worth_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "ROWS_PER_WORKER", 20)
+
+
+def rows_of(prepared: Prepared) -> list[dict[str, Any]]:
+    return list(prepared.trainer.train_dataset)
+
+
+@pytest.mark.parametrize(
+    ("row", "config"),
+    [
+        pytest.param(a_conversation, {}, id="conversations"),
+        pytest.param(a_conversation, {"max_length": 24}, id="cut"),
+        pytest.param(a_conversation, {"max_length": 24, "truncation_mode": "keep_end"}, id="end"),
+        pytest.param(a_conversation, {"max_length": 64, "packing": True}, id="packed"),
+        pytest.param(
+            a_text, {"max_length": 64, "packing": True, "packing_strategy": "wrapped"}, id="wrapped"
+        ),
+        pytest.param(
+            a_text,
+            {"max_length": 64, "packing": True, "packing_strategy": "bfd_split"},
+            id="split while packed",
+        ),
+        pytest.param(a_text, {"shuffle_dataset": True}, id="shuffled"),
+        pytest.param(an_answer, {"completion_only_loss": True}, id="completions"),
+        pytest.param(a_conversation, {"system_message": "Be brief."}, id="system message"),
+        pytest.param(a_broken_row, {"dataset_format": "alpaca"}, id="some left out"),
+    ],
+)
+def test_rows_are_the_same_and_in_the_same_order_as_of_one_process(
+    tmp_path: Path,
+    tiny_model: Path,
+    row: Callable[[int], dict[str, Any]],
+    config: dict[str, Any],
+) -> None:
+    rows = [row(number) for number in range(ROWS)]
+    places = tmp_path / "one", tmp_path / "many"
+    for place in places:
+        place.mkdir()
+
+    one, many = (
+        prepare(place, tiny_model, rows, cpus=cpus, **config)
+        for place, cpus in zip(places, (1, CPUS), strict=True)
+    )
+
+    assert rows_of(many) == rows_of(one)
+    assert many.trainer.accounts == one.trainer.accounts
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "cpus", "expected"),
+    [
+        (1_000_000, None, 16, 16),
+        (1_000_000, None, 1, None),
+        (30, None, 16, None),  # done before another process has begun
+        (60, None, 16, 3),
+        (1_000_000, 4, 16, 4),  # what the user says
+        (10, 4, 16, 4),
+    ],
+)
+def test_as_many_work_as_there_are_cpus_and_the_rows_are_worth(
+    rows: int, given: int | None, cpus: int, expected: int | None
+) -> None:
+    assert workers.workers(given, cpus)(rows) == expected
+
+
+def test_a_rank_finds_what_was_prepared_before_it_started(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process prepares, as in a job of several GPUs; the rank itself prepares nothing."""
+    place = tmp_path / "rank"
+    place.mkdir()
+    monkeypatch.setattr(workers, "ROWS_PER_WORKER", 1000)  # as in the other process
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    rows = [a_conversation(number) for number in range(2000)]
+    config = {"max_length": 64, "packing": True, "fsdp": "full_shard", "system_message": "Brief."}
+    workspace = Workspace(root=tmp_path / "work")
+    workspace.root.mkdir()
+    settings = {
+        "model_name_or_path": str(tiny_model),
+        "dataset_name": str(data_of(place, rows)),
+        "output_dir": str(place / "training"),
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": "none",
+        "use_peft": True,
+    }
+    workspace.config.write_text(yaml.safe_dump({**settings, **config}))
+    workspace.rank_settings.write_text(RankSettings(world_size=2, cpus=CPUS).to_json())
+
+    of_a_rank = {"RANK": "0", "WORLD_SIZE": "2", "TQDM_DISABLE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "finetune_trainer.ranks.prepare", str(workspace.root), "0"],
+        env={**os.environ, **of_a_rank, "HF_DATASETS_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    before = cached()
+    assert before
+    prepared = prepare_again(place, {**settings, **config, "fsdp": ""})
+    after = cached()
+    prepare_again(place, {**settings, **config, "fsdp": "", "system_message": "At length."})
+
+    assert "the data is prepared" in done.stderr
+    assert after == before
+    assert cached() > after  # what was not prepared ahead is prepared here
+    assert len(rows_of(prepared)) > 0
+    told = Progress.from_body(workspace.progress.read_bytes())
+    assert told.doing
+    assert re.search(r": [\d,]+ of [\d,]+$", told.doing)
+
+
+def cached() -> set[Path]:
+    """What `datasets` has prepared so far."""
+    return {*Path(datasets.config.HF_DATASETS_CACHE).rglob("*.arrow")}
+
+
+def prepare_again(place: Path, settings: dict[str, Any]) -> Prepared:
+    """As `prepare`, of files that are there already."""
+    from finetune_trainer.ranks.arguments import read_arguments
+    from finetune_trainer.ranks.building import build_trainer
+    from finetune_trainer.ranks.data import prepare_data
+
+    (place / "config.yaml").write_text(yaml.safe_dump(settings))
+    arguments = read_arguments(place / "config.yaml", CPUS)
+    return Prepared(trainer=build_trainer(arguments, prepare_data(arguments).dataset))
+
+
+@pytest.mark.parametrize(
+    ("config", "is_worth"),
+    [
+        ({"dataset_name": "large.jsonl"}, True),
+        ({"dataset_name": "small.jsonl"}, False),
+        ({"dataset_name": "."}, True),
+        ({"dataset_name": "org/data-of-the-hub"}, True),
+        ({"dataset_name": "large.jsonl", "dataset_streaming": True}, False),
+        ({"datasets": [{"path": "small.jsonl"}, {"path": "large.jsonl"}]}, True),
+        ({"datasets": [{"path": "small.jsonl"}]}, False),
+    ],
+)
+def test_little_data_is_left_to_the_ranks(
+    config: dict[str, Any], is_worth: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "large.jsonl").write_bytes(b"x" * LEAST_BYTES)
+    (tmp_path / "small.jsonl").write_text(json.dumps(a_text(1)))
+
+    assert is_worth_it(config) is is_worth

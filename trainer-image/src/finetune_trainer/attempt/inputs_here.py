@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings everything that a run's config names to this node, before any rank starts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from finetune_trainer.inputs import fetching
+from finetune_trainer.inputs.hub.fetching import HubModel, fetch_from_hub
+from finetune_trainer.plan import training_plan
+from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.storage import locations
+from finetune_trainer.supervision.context import AttemptContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputsHere:
+    """Where each model and data set of the config is now, by its name there."""
+
+    stored: Mapping[str, Path] = field(default_factory=dict)
+    """What came from a store, from the web or was here."""
+    from_hub: Mapping[str, Path] = field(default_factory=dict)
+    """Models in the hub's cache. Data sets of the hub are not among them: `datasets` takes of them
+    what it needs."""
+
+    @property
+    def paths(self) -> Mapping[str, Path]:
+        return {**self.stored, **self.from_hub}
+
+
+def fetch_inputs(run: ParsedRun, context: AttemptContext) -> InputsHere:
+    """
+    Raises:
+        AttemptFailed: something is not there, or may not be read.
+        Interrupted: a stop was requested.
+    """
+    stored = fetch_stored(run, context)
+    from_hub: dict[str, Path] = {}
+    # After the rest: data that is missing is told before hours of a download.
+    for key, name in training_plan.names_to_fetch(run.config):
+        if name not in stored and (found := _fetch_from_hub(key, name, run, context)) is not None:
+            from_hub[name] = found
+    context.reporter.note_doing(None)
+    return InputsHere(stored=stored, from_hub=from_hub)
+
+
+def fetch_stored(
+    run: ParsedRun, context: AttemptContext, *, only: str | None = None
+) -> dict[str, Path]:
+    """What is not of the hub; of one key where `only` names it."""
+    stored: dict[str, Path] = {}
+    for place, (key, name) in enumerate(training_plan.names_to_fetch(run.config)):
+        if only not in (None, key):
+            continue
+        folder = context.workspace.inputs / f"{place}-{key}"
+        found = fetching.fetch(key, name, folder, context.environment, context.stop)
+        if found is not None:
+            stored[name] = found
+    return stored
+
+
+def _fetch_from_hub(key: str, name: str, run: ParsedRun, context: AttemptContext) -> Path | None:
+    if key not in (fetching.MODEL_KEY, fetching.TEMPLATE_KEY) or Path(name).exists():
+        return None  # transformers looks for a folder first, too
+    # The hub's client may be told by the config where the hub is, and where its cache.
+    variables = {str(key): str(value) for key, value in run.config.variables.items()}
+    is_model = key == fetching.MODEL_KEY
+    revision = run.config["model_revision"] if is_model else None
+    return fetch_from_hub(
+        HubModel(name=locations.hub_name(name), revision=revision or "main", with_weights=is_model),
+        {**context.environment, **variables},
+        context.stop,
+        context.reporter.note_doing,
+        context.rank_output,
+    )

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Downloads one model of the hub; told by a line of JSON a second how far it is, and how it ends.
+
+python3 -m finetune_trainer.inputs.hub.process NAME REVISION WITH_WEIGHTS
+
+A process of its own, since the hub's client reads its environment when it is imported, and a
+config may set some of that; and since it can be ended in the middle of whatever it does.
+"""
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, ModelInfo, constants, hf_hub_download, try_to_load_from_cache
+
+from finetune_contract.codec import document_of
+from finetune_trainer.failures.classification import classify
+from finetune_trainer.failures.errors import Stage
+from finetune_trainer.failures.log_lines import set_up_log
+from finetune_trainer.failures.redaction import hide_in_output
+from finetune_trainer.failures.stopping import end_process
+from finetune_trainer.inputs.hub import choice
+from finetune_trainer.inputs.hub.download import Commit, Download, retrying
+
+log = logging.getLogger(__name__)
+
+TELL_SECONDS = 1.0
+CHUNK_BYTES = 256 * 1024
+"""What is lost of a file at most when this process is killed; the client's own are 10 MiB."""
+
+
+def main(name: str, revision: str, *, with_weights: bool) -> dict[str, Any]:
+    """What the supervisor is told in the end."""
+    download = Download()
+    _tell_every_second(download)
+    try:
+        return {"folder": str(_fetch(name, revision, download, with_weights=with_weights))}
+    except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor is told
+        failure = classify(error, Stage.FETCHING)
+        if _is_cached(name, revision):
+            log.warning("not fetched model=%s because=%s: the cache has it", name, failure.message)
+            return {"folder": None}
+        return {"failure": document_of(failure)}
+
+
+def _fetch(name: str, revision: str, download: Download, *, with_weights: bool) -> Path:
+    def ask() -> ModelInfo:
+        return HfApi().model_info(name, revision=revision)
+
+    # What is here already needs no patience.
+    found = ask() if _is_cached(name, revision) else retrying(ask)
+    names = [each.rfilename for each in found.siblings or ()]
+    snapshot = Commit(repository=name, commit=str(found.sha), download=download)
+    descriptions = choice.description_files(names)
+    snapshot.fetch(descriptions)
+    if with_weights:
+        indexes = {index: _json(snapshot.folder / index) for index in choice.index_files(names)}
+        snapshot.fetch(choice.weight_files(names, indexes))
+    if descriptions and revision != found.sha:
+        # So the cache learns which commit the branch is, and finds it without the hub.
+        hf_hub_download(name, descriptions[0], revision=revision)
+    if with_weights and (base := _base_of(snapshot.folder)) is not None:
+        _fetch(base, "main", download, with_weights=True)
+    return snapshot.folder
+
+
+def _base_of(folder: Path) -> str | None:
+    """The model on the hub that an adapter was trained on; None for a whole model."""
+    if (folder / "config.json").exists() or not (folder / choice.ADAPTER).is_file():
+        return None
+    base = _json(folder / choice.ADAPTER).get("base_model_name_or_path")
+    return base if isinstance(base, str) and base and not Path(base).exists() else None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}  # transformers will say what is wrong with it
+    return found if isinstance(found, dict) else {}
+
+
+def _is_cached(name: str, revision: str) -> bool:
+    kept = ("config.json", choice.ADAPTER, "tokenizer_config.json")
+    return any(
+        isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in kept
+    )
+
+
+def _tell_every_second(download: Download) -> None:
+    def tell() -> None:
+        while True:
+            time.sleep(TELL_SECONDS)
+            _say({"done": download.done, "total": download.total})
+
+    threading.Thread(target=tell, name="telling", daemon=True).start()
+
+
+def _say(message: dict[str, Any]) -> None:
+    try:
+        sys.stdout.write(f"{json.dumps(message)}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os._exit(1)  # the supervisor is gone
+
+
+if __name__ == "__main__":
+    hide_in_output(os.environ)
+    set_up_log(logging.INFO, "%(asctime)s %(levelname)s %(message)s")
+    # Addresses of files are signed, and there is one a file; what goes wrong is told by us.
+    for library in ("httpx", "httpx2", "huggingface_hub"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+    _say(main(sys.argv[1], sys.argv[2], with_weights=sys.argv[3] == "with-weights"))
+    # Not by the interpreter's own exit: it would wait for files that are given up.
+    end_process(0)

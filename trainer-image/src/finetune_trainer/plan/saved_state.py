@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the profile `fsdp2` saves its states: whole, or each process its own part. No I/O.
+
+Whole is one file that other tools read, and goes through the first process: of a 72B model that is
+trained whole these are 870 GB, in its memory and on its node's disk.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_spec.config import SftConfig
+
+LARGE_BYTES = 32 * 1024**3
+"""What the first process may gather: its node has loaded weights of that size as well."""
+
+_PROFILE = "fsdp2"
+_TYPE = "state_dict_type"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedState:
+    """What is known of an attempt's states."""
+
+    optimizer_bytes: int = 0
+    """Of all processes together; 0 where it is not known."""
+    was_in_parts: bool | None = None
+    """How the checkpoint was saved that is gone on from; None for a fresh start."""
+
+
+def with_parts(config: SftConfig, state: SavedState) -> dict[str, Any]:
+    """What changes in the config that TRL parses. What the user says of it stands."""
+    own = config.current.get("fsdp_config")
+    is_said = isinstance(own, dict) and {_TYPE, f"fsdp_{_TYPE}"} & own.keys()
+    if config.current.get("accelerate_config") != _PROFILE or is_said or config["save_only_model"]:
+        return {}
+    is_large = state.optimizer_bytes >= LARGE_BYTES
+    # A checkpoint is read as it was written, whichever version of this image wrote it.
+    if not (is_large if state.was_in_parts is None else state.was_in_parts):
+        return {}
+    return {"fsdp_config": {**config.mapping("fsdp_config"), _TYPE: "SHARDED_STATE_DICT"}}
