@@ -5,11 +5,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-import torch
-from peft.utils import transformers_weight_conversion as conversion
-from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
-from transformers.models.auto import modeling_auto
 
 from finetune_spec.base_model import experts, kinds, tensors
 from finetune_spec.config import read_config
@@ -26,6 +21,8 @@ ENCODERS_WITH_DECODERS = {"EncoderDecoderModel", "VisionEncoderDecoderModel"}
 
 def classes_of(*mappings: str) -> Iterator[tuple[str, str]]:
     """Each type of model with the classes that transformers has for a task."""
+    from transformers.models.auto import modeling_auto
+
     for mapping in mappings:
         names: Mapping[str, Any] = getattr(modeling_auto, f"MODEL_FOR_{mapping}_MAPPING_NAMES")
         for model_type, classes in names.items():
@@ -81,12 +78,16 @@ def test_every_translator_of_texts_is_refused_as_its_config_is_saved() -> None:
 
 
 def test_the_types_that_peft_has_default_targets_for_are_pefts() -> None:
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+
     assert {*DEFAULT_TARGETS} | DEFAULT_EXPRESSIONS == {
         *TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
     }
 
 
 def test_the_mixtures_whose_targets_peft_converts_are_pefts() -> None:
+    from peft.utils import transformers_weight_conversion as conversion
+
     assert dict(experts.MERGED_MATRICES) == {
         model_type: tuple(conversion._MOE_FUSED_TARGETS[pattern]["gate_up_proj"])
         for model_type, pattern in conversion._MODEL_TO_CONVERSION_PATTERN.items()
@@ -97,6 +98,9 @@ def test_the_mixtures_whose_targets_peft_converts_are_pefts() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_tensors_of_every_known_family_are_expected_by_name(family: str) -> None:
     """What a family's model holds is whole, and without a matrix or the embedding it isn't."""
+    import torch
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
     config = CONFIG_MAPPING[family]()
     config.num_hidden_layers = 2
     with torch.device("meta"):

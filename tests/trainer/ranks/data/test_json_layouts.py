@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.ranks.data.readers.json_rows import numbered_rows
-from finetune_trainer.ranks.data.readers.tables import BrokenData
+pytestmark = pytest.mark.slow
 
 ASKED, SAID = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
 ROWS = [{"prompt": "a", "completion": "b"}, {"prompt": "c", "completion": "d"}]
@@ -15,6 +14,8 @@ CHATS = [{"messages": [ASKED, SAID]}, {"messages": [SAID]}]
 
 
 def rows_of(text: str) -> list[Any]:
+    from finetune_trainer.ranks.data.readers.json_rows import numbered_rows
+
     return [row for _, row in numbered_rows(text.splitlines(keepends=True))]
 
 
@@ -78,6 +79,8 @@ def test_token_ids_are_one_row_and_no_column() -> None:
 
 
 def test_several_lists_in_one_object_are_refused_with_the_files_to_write() -> None:
+    from finetune_trainer.ranks.data.readers.tables import BrokenData
+
     with pytest.raises(BrokenData) as caught:
         rows_of(json.dumps({"train": ROWS, "test": ROWS[:1]}))
 

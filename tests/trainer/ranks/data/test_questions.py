@@ -5,17 +5,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from datasets import Dataset
 
-from finetune_trainer.ranks.arguments.data import DataArguments
-from finetune_trainer.ranks.data.questions import only_asks, questions_in
-from finetune_trainer.ranks.data.shaping import Shaping
+pytestmark = pytest.mark.slow
 
 Rows = Sequence[Mapping[str, Any]]
 TURNS = [{"role": "user", "content": "Where is boat 1?"}]
 
 
 def asked(rows: Rows, count: int = 3, **data: Any) -> list[Any]:
+    from datasets import Dataset
+
+    from finetune_trainer.ranks.arguments.data import DataArguments
+    from finetune_trainer.ranks.data.questions import questions_in
+    from finetune_trainer.ranks.data.shaping import Shaping
+
     shaping = Shaping(data=DataArguments(**data), text_field="text")
     return list(questions_in(Dataset.from_list(list(rows)), shaping, count))
 
@@ -74,6 +77,12 @@ def test_only_as_many_as_are_wanted_are_looked_at() -> None:
 
 
 def test_a_split_with_a_column_for_answers_does_not_only_ask() -> None:
+    from datasets import Dataset
+
+    from finetune_trainer.ranks.arguments.data import DataArguments
+    from finetune_trainer.ranks.data.questions import only_asks
+    from finetune_trainer.ranks.data.shaping import Shaping
+
     shaping = Shaping(data=DataArguments(), text_field="text")
 
     assert only_asks(Dataset.from_list([{"prompt": "a"}]), shaping)

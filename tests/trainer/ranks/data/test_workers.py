@@ -10,16 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 import yaml
 
 from finetune_contract.progress import Progress
 from finetune_trainer.exchange.rank_settings import RankSettings
 from finetune_trainer.exchange.workspace import Workspace
-from finetune_trainer.ranks.data import workers
 from finetune_trainer.supervision.preparing import LEAST_BYTES, is_worth_it
 from trainer.prepared_data import Prepared, data_of, prepare, said
+
+pytestmark = pytest.mark.slow
 
 ROWS = 90
 CPUS = 3
@@ -48,6 +48,8 @@ def a_broken_row(number: int) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def few_are_worth_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    from finetune_trainer.ranks.data import workers
+
     monkeypatch.setattr(workers, "ROWS_PER_WORKER", 20)
 
 
@@ -110,6 +112,8 @@ def test_rows_are_the_same_and_in_the_same_order_as_of_one_process(
 def test_as_many_work_as_there_are_cpus_and_the_rows_are_worth(
     rows: int, given: int | None, cpus: int, expected: int | None
 ) -> None:
+    from finetune_trainer.ranks.data import workers
+
     assert workers.workers(given, cpus)(rows) == expected
 
 
@@ -117,6 +121,10 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process prepares, as in a job of several GPUs; the rank itself prepares nothing."""
+    import datasets
+
+    from finetune_trainer.ranks.data import workers
+
     place = tmp_path / "rank"
     place.mkdir()
     monkeypatch.setattr(workers, "ROWS_PER_WORKER", 1000)  # as in the other process
@@ -163,18 +171,22 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
 
 def cached() -> set[Path]:
     """What `datasets` has prepared so far."""
+    import datasets
+
     return {*Path(datasets.config.HF_DATASETS_CACHE).rglob("*.arrow")}
 
 
 def prepare_again(place: Path, settings: dict[str, Any]) -> Prepared:
     """As `prepare`, of files that are there already."""
     from finetune_trainer.ranks.arguments import read_arguments
-    from finetune_trainer.ranks.building import build_trainer
+    from finetune_trainer.ranks.building import build_trainer, load_processor
     from finetune_trainer.ranks.data import prepare_data
+    from finetune_trainer.ranks.data.fitting import fit_to_template
 
     (place / "config.yaml").write_text(yaml.safe_dump(settings))
     arguments = read_arguments(place / "config.yaml", CPUS)
-    return Prepared(trainer=build_trainer(arguments, prepare_data(arguments).dataset))
+    loaded = fit_to_template(prepare_data(arguments), arguments, load_processor(arguments))
+    return Prepared(trainer=build_trainer(arguments, loaded.dataset), loaded=loaded)
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,11 @@ def prepare(workspace: Workspace, settings: RankSettings, heart: Heart) -> None:
         sys.modules[package] = None  # type: ignore[assignment] # import refuses it then
     from finetune_trainer.ranks.arguments import read_arguments
     from finetune_trainer.ranks.blueprint import draw
-    from finetune_trainer.ranks.building import Trainer, build_trainer
+    from finetune_trainer.ranks.building import Trainer, build_trainer, load_processor
     from finetune_trainer.ranks.callbacks.heartbeat import beat_with_data
     from finetune_trainer.ranks.callbacks.progress import DoingRecorder
     from finetune_trainer.ranks.data import prepare_data
+    from finetune_trainer.ranks.data.fitting import fit_to_template
     from finetune_trainer.ranks.model.loading import model_init_kwargs
 
     class Preparation(Trainer):
@@ -74,7 +75,8 @@ def prepare(workspace: Workspace, settings: RankSettings, heart: Heart) -> None:
     beat_with_data(heart, DoingRecorder(workspace).tell)
     arguments = read_arguments(workspace.preparation, settings.cpus)
     try:
-        build_trainer(arguments, prepare_data(arguments).dataset, load, Preparation)
+        data = fit_to_template(prepare_data(arguments), arguments, load_processor(arguments))
+        build_trainer(arguments, data.dataset, load, Preparation)
     except _Prepared:
         log.info("the data is prepared")
 

@@ -78,7 +78,8 @@ def fit_to_template(loaded: Loaded, arguments: Arguments, processor: Any) -> Loa
         splits[name] = fitted.data
         dropped[name] = dict(Counter(dropped.get(name, {})) + Counter(fitted.dropped))
         notes += [note for note in fitted.notes if name == train or _is_of_rows(note)]
-    return Loaded(dataset=type(loaded.dataset)(splits), dropped=dropped, notes=tuple(notes))
+    kept = type(loaded.dataset)(splits)
+    return replace(loaded, dataset=kept, dropped=dropped, notes=tuple(notes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
