@@ -33,7 +33,7 @@ def wait_for(workspace: Workspace, script: str, stop_seconds: float) -> int:
         watch=HeartWatch(workspace=workspace, ranks=range(1), bound_seconds=0),
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(workspace.stop)])
-    launching.wait(process, launch, stop)
+    launching._wait(process, launch, stop)
     return process.returncode
 
 
