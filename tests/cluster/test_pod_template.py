@@ -84,7 +84,7 @@ def test_kubectl_explains_the_overlay(jobs: Jobs) -> None:
     container = "ftj.spec.podTemplate.spec.containers"
     explained = " ".join(jobs.run("explain", "ftj.spec.podTemplate.spec.volumes").split())
 
-    assert "only in folders that the platform team allows" in explained
+    assert "requires a directory that the platform team allows" in explained
     assert "volumeMounts\t<[]Object>" in jobs.run("explain", container)
     assert "nvidia.com/mig-1g.10gb" in jobs.run("explain", "ftj.spec.resources.gpuResource")
 

@@ -139,12 +139,7 @@ def _help_of(parser: argparse.ArgumentParser, words: list[str]) -> str:
 
 def _descriptions(text: str) -> str:
     """The descriptions of a CRD; the generated keys of `spec.config` have TRL's words."""
-    own = re.sub(
-        r"^ *# Generated from TRL's.*?^ *# End of what is generated",
-        _blank,
-        text,
-        flags=_LINES,
-    )
+    own = _GENERATED_KEYS.sub(_blank, text)
     kept = re.compile(
         r"description: >-?\n((?: *\n|(?P<indent> +).*\n(?:(?P=indent).*\n)*))|description: ([^\n]*)"
     )
@@ -161,16 +156,20 @@ def _without_code(text: str) -> str:
 
 
 def _blank(match: re.Match[str]) -> str:
-    return re.sub(r"[^\n]", " ", match.group())
+    return _blanked(match.group())
+
+
+def _blanked(text: str) -> str:
+    return re.sub(r"[^\n]", " ", text)
 
 
 def _only(text: str, spans: list[tuple[int, int]]) -> str:
     """The text with everything blank but these parts."""
     kept, end = [], 0
     for start, stop in spans:
-        kept += [re.sub(r"[^\n]", " ", text[end:start]), text[start:stop]]
+        kept += [_blanked(text[end:start]), text[start:stop]]
         end = stop
-    return "".join([*kept, re.sub(r"[^\n]", " ", text[end:])])
+    return "".join([*kept, _blanked(text[end:])])
 
 
 if __name__ == "__main__":

@@ -212,32 +212,33 @@ class KubeCluster:
             NotYet: its Job is there still, and its pods may read it.
         """
         metadata = stray.found["metadata"]
-        namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+        namespace, name = metadata["namespace"], metadata["name"]
         if await self._fetch_training_job(namespace, name):
             raise stray
         say("stray replaced", kind=manifest["kind"], name=name, namespace=namespace)
+        return await self._recreate(resource, manifest, stray.found)
+
+    async def _replace(self, resource: Resource, manifest: Manifest, found: Body) -> None:
+        """An object that an attempt left behind which never got as far as its Job."""
+        metadata = found["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        if await self._fetch_training_job(namespace, name):
+            # Its pods may read it now: the Job was made for it, and its trainer checks that.
+            return
+        say("child replaced", kind=manifest["kind"], name=name, namespace=namespace)
+        if not is_as_made(manifest, await self._recreate(resource, manifest, found)):
+            raise differs(manifest)
+
+    async def _recreate(self, resource: Resource, manifest: Manifest, old: Body) -> Body:
+        """The object, in the place of an old one of its name, which may be gone already."""
+        metadata = old["metadata"]
+        namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
         try:
             await self._api.delete(resource, namespace, name, uid, policy="Background")
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
         return await create_owned(self._api, resource, manifest)
-
-    async def _replace(self, resource: Resource, manifest: Manifest, found: Body) -> None:
-        """An object that an attempt left behind which never got as far as its Job."""
-        metadata = found["metadata"]
-        namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
-        if await self._fetch_training_job(namespace, name):
-            # Its pods may read it now: the Job was made for it, and its trainer checks that.
-            return
-        say("child replaced", kind=manifest["kind"], name=name, namespace=namespace)
-        try:
-            await self._api.delete(resource, namespace, name, uid, policy="Background")
-        except ApiError as error:
-            if error.status not in (404, 409):
-                raise
-        if not is_as_made(manifest, await create_owned(self._api, resource, manifest)):
-            raise differs(manifest)
 
     async def _fetch_training_job(self, namespace: str, name: str) -> bool:
         """Whether there is one; what is ours is remembered."""

@@ -9,10 +9,9 @@ from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.errors import Conflict
 from finetune_operator.objects.names import CONFIG_MAPS, TOTALS
 from finetune_operator.objects.raw import Body
+from finetune_operator.objects.tally import Series
 
 KEY = "totals.json"
-
-Series = tuple[str, tuple[str, ...]]
 
 
 class KubeTotals:

@@ -22,3 +22,6 @@ class Tally:
 
 
 NOTHING = Tally()
+
+Series = tuple[str, tuple[str, ...]]
+"""A counter and the values of its labels, of which the first is the namespace."""

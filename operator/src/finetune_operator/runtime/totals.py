@@ -12,7 +12,7 @@ from typing import Protocol
 
 from finetune_operator.objects.errors import Conflict, NotLeading
 from finetune_operator.objects.names import Phase
-from finetune_operator.objects.tally import Tally
+from finetune_operator.objects.tally import Series, Tally
 from finetune_operator.runtime.metric_labels import OTHER, REASONS, RESULTS, label
 from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.logs import say
@@ -23,9 +23,6 @@ LAST_WRITE_SECONDS = 1.0
 
 MAX_SERIES = 4000
 """Namespaces come and go: those beyond are counted together."""
-
-Series = tuple[str, tuple[str, ...]]
-"""A counter and the values of its labels, of which the first is the namespace."""
 
 
 class TotalsStore(Protocol):
