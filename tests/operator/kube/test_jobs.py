@@ -257,6 +257,26 @@ def test_a_pod_that_no_event_has_told_of_yet_keeps_an_attempt_from_starting(worl
     assert len(world.cache.children_of(KEY).pods) == 1
 
 
+def test_a_deleted_pod_keeps_an_attempt_from_starting_until_it_is_gone(world: World) -> None:
+    """Its kubelet would give the next pod the old run document, of the same name."""
+    going = a_pod(phase="Failed")
+    going["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    going["metadata"] |= {"deletionGracePeriodSeconds": 600}
+    world.api.put(PODS, going)
+
+    with pytest.raises(Conflict):
+        world.run(world.cluster.confirm_none_runs(a_job_body()))
+
+
+def test_a_deleted_pod_that_only_a_finalizer_keeps_is_in_nobodys_way(world: World) -> None:
+    kept = a_pod(phase="Failed")
+    kept["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    kept["metadata"] |= {"deletionGracePeriodSeconds": 0, "finalizers": ["audit.example.com/x"]}
+    world.api.put(PODS, kept)
+
+    world.run(world.cluster.confirm_none_runs(a_job_body()))
+
+
 def test_pods_that_have_ended_are_in_nobodys_way(world: World) -> None:
     world.api.put(PODS, a_pod(phase="Succeeded"))
 

@@ -27,7 +27,7 @@ class JobCluster(Writing, Protocol):
     async def confirm_none_runs(self, body: Body) -> None:
         """
         Raises:
-            Conflict: the API server knows of a pod of this job that may run.
+            Conflict: the API server knows of a pod of this job that may run, or is still going.
         """
 
     async def create(self, manifest: Manifest) -> None:

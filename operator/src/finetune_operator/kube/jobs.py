@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from finetune_operator.job.attempts import Result, parse_attempts
-from finetune_operator.job.observe.endings import has_ended, is_over
+from finetune_operator.job.observe.endings import is_done_with, is_over
 from finetune_operator.job.observe.observation import Children
 from finetune_operator.job.observe.pods import controller_uid, lacks_pods
 from finetune_operator.job.observe.strays import Strays, find_strays, is_stray
@@ -106,7 +106,7 @@ class KubeCluster:
         pods = [pod async for pod in self._api.list_all(PODS, selector, key.namespace)]
         # Another job's pods may have the same label.
         own = [pod for pod in pods if self._cache.remember(Kind.POD, pod) == key]
-        if not all(map(has_ended, own)):
+        if not all(map(is_done_with, own)):
             raise Conflict
 
     async def create(self, manifest: Manifest) -> None:

@@ -73,6 +73,18 @@ def has_ended(pod: Body) -> bool:
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
+def is_done_with(pod: Body) -> bool:
+    """Whether its kubelet holds nothing for this pod any more that another of its names may get.
+
+    A pod that was deleted ends first and goes then. In between, its kubelet would give another pod
+    the copy of an immutable ConfigMap that it keeps for this one, whatever bears the name by now.
+    Its last word is a deletion without grace; what is there after that waits for a finalizer.
+    """
+    metadata = pod["metadata"]
+    is_gone = metadata.get("deletionGracePeriodSeconds") == 0
+    return has_ended(pod) and ("deletionTimestamp" not in metadata or is_gone)
+
+
 def is_to_be_replaced(pod: Body) -> bool:
     """Whether this pod has ended in a way that a single node's Job does not count as a failure:
     as its podFailurePolicy has it."""
