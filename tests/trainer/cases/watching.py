@@ -46,8 +46,9 @@ def _rows(inputs: Any, tokenizer: Any) -> Iterator[Row]:
         labels = inputs["labels"][place].tolist()
         mask = inputs.get("attention_mask")
         kept = [True] * len(ids) if mask is None else mask[place].tolist()
+        shown = [token for token, is_kept in zip(ids, kept, strict=True) if is_kept]
         yield Row(
-            text=tokenizer.decode([token for token, is_kept in zip(ids, kept) if is_kept]),
+            text=tokenizer.decode(shown),
             learnt=" | ".join(tokenizer.decode(piece) for piece in _pieces(labels)),
         )
 
