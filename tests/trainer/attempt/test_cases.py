@@ -219,10 +219,7 @@ ENDINGS = {
         ]
     ),
     "37-gradient-accumulation": Ending(
-        rows=[
-            answer(f"Where is boat {n}?", f" At pier {'very ' * times}far.")
-            for n, times in enumerate([0, 3, 6, 9, 12, 16, 19, 22])
-        ]
+        rows=[answer(f"Where is boat {n}?", f" At pier {'very ' * (3 * n)}far.") for n in EIGHT]
     ),
     "38-ultrachat": refused(
         "DatasetColumnMissing",
@@ -283,7 +280,7 @@ REMEDIED = [
     pytest.param(
         "24-config-name",
         {"dataset_config": "harbour"},
-        [talk(*asked(n)) for n in range(1, 5)],
+        [talk(*asked(n)) for n in FROM_ONE],
         id="24",
     ),
     pytest.param(
