@@ -2,7 +2,7 @@
 """The files of a release, in build/release: wheels and sdists, chart, manifests, SBOMs, checksums.
 
 `make release VERSION=0.2.0` runs it. The same sources give the same bytes. It publishes nothing and
-builds no images: docs/install.md does.
+builds no images: docs/platform/install.md does.
 """
 
 import gzip

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = tuple(ROOT / "docs" / f"{name}.md" for name in ("training", "situations", "threat-model"))
+PAGES = tuple(
+    ROOT / "docs" / f"{name}.md"
+    for name in ("user/training", "user/situations", "platform/threat-model")
+)
 NAMED = re.compile(r"(tests/[\w/]+\.py)?::(test_\w+)")
 
 

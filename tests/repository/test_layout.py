@@ -11,7 +11,7 @@ from repository import chart_files, migration, monitoring, packages_page, refere
 from repository.locks import pinned
 from repository.tracked import ROOT, tracked_files
 
-DIRECTORIES = ROOT / "docs" / "contributing.md"
+DIRECTORIES = ROOT / "docs" / "contributing" / "targets.md"
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 

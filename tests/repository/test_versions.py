@@ -75,7 +75,11 @@ def test_dockerfiles_manifests_examples_and_guides_name_this_version_only() -> N
 
     assert {name: found for name, found in named.items() if found != {VERSION}} == {}
     assert {"Dockerfile", "deploy/operator.yaml", "configs/helm/gpu-cluster.yaml"} <= named.keys()
-    assert {"docs/install.md", "docs/gitops.md", "docs/results-page.md"} <= named.keys()
+    assert {
+        "docs/platform/install.md",
+        "docs/platform/gitops.md",
+        "docs/user/results-page.md",
+    } <= named.keys()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +117,7 @@ def test_a_project_tells_a_package_index_what_it_is(project: str) -> None:
 
 
 def test_the_page_on_versions_names_what_is_pinned() -> None:
-    page = (ROOT / "docs" / "versions.md").read_text()
+    page = (ROOT / "docs" / "reference" / "versions.md").read_text()
     extra = PROJECTS["trainer-image"]["optional-dependencies"]["train"]
     pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)", "\n".join(extra), re.MULTILINE))
     older = (ROOT / "requirements" / "trainer-cuda12.in").read_text()

@@ -28,8 +28,8 @@ the parts of the memory that each GPU needs. The model's config.json and the hea
 safetensors files are read from a directory, an object store (credentials from the environment) or
 the hub. Nothing else is downloaded, and neither a GPU nor torch is needed.
 
-docs/memory.md describes the estimate: weights, gradients and optimizer states are exact for known
-families of models; activations and the peak are within 25 % of the measured values.
+docs/user/memory.md describes the estimate: weights, gradients and optimizer states are exact for
+known families of models; activations and the peak are within 25 % of the measured values.
 
 The exit code is 0 even if the job would not fit.
 """

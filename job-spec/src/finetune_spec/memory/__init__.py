@@ -16,7 +16,7 @@ estimate      all of it, part by part
 ladder        what to change where memory is short, in order
 fitting       what to change so that it fits
 
-What is exact, what is not and by how much is in docs/memory.md, measured by tests.
+What is exact, what is not and by how much is in docs/user/memory.md, measured by tests.
 """
 
 from finetune_spec.config.parse.reading import Context
