@@ -120,6 +120,7 @@ generate: setup build/schema.json ## make the files that are derived from others
 	cp build/schema.json $(SCHEMA)
 	cd tests && ../$(BIN)/python -m repository.crd_config
 	cd tests && ../$(BIN)/python -m repository.failure_reasons
+	cd tests && ../$(BIN)/python -m repository.proofs
 	cd tests && ../$(BIN)/python -m repository.store_refusals
 	cd tests && ../$(BIN)/python -m repository.schedule_crd
 	cd tests && ../$(BIN)/python -m repository.job_schema

@@ -322,10 +322,9 @@ def proofs() -> Iterator[tuple[Reason, str, str]]:
 
 
 def _table() -> Iterator[str]:
-    proved = {reason: f"{file}::{test}" for reason, file, test in proofs()}
     yield from (
-        "| reason | category | what its user reads | remedy | test |",
-        "| --- | --- | --- | --- | --- |",
+        "| reason | category | what its user reads | remedy |",
+        "| --- | --- | --- | --- |",
     )
     for reason in Reason:
         cells = (
@@ -333,7 +332,6 @@ def _table() -> Iterator[str]:
             _in_words(reason.categories),
             reason.words,
             reason.remedy,
-            f"`{proved[reason]}`",
         )
         yield f"| {' | '.join(cells)} |"
 
