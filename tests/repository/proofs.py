@@ -87,7 +87,8 @@ def moved(text: str, proofs: Proofs) -> tuple[str, Proofs]:
         was_title = line.is_title
         becomes_list = len(cells) == 1
         if tests:
-            proofs.setdefault(line.heading, {})[cells[0]] = tests
+            claims = _without_older_words(proofs.get(line.heading, {}), tests, text)
+            proofs[line.heading] = claims | {cells[0]: tests}
             kept.append(f"- {cells[0]}" if becomes_list else _row(cells))
         elif not becomes_list:
             kept += [_row(cells), _row(["---"] * len(cells))]
@@ -165,6 +166,13 @@ def _in_the_pages_order(text: str, proofs: Proofs) -> Proofs:
             key=lambda item: headings.index(item[0]) if item[0] in headings else sys.maxsize,
         )
     }
+
+
+def _without_older_words(
+    claims: dict[str, list[str]], tests: list[str], text: str
+) -> dict[str, list[str]]:
+    """The claims but for those that had these tests and are not in the page any more."""
+    return {claim: proofs for claim, proofs in claims.items() if proofs != tests or claim in text}
 
 
 def _plain(words: str) -> str:

@@ -134,6 +134,15 @@ def test_a_row_written_with_its_tests_below_a_title_without_them_moves_too() -> 
     )
 
 
+def test_a_row_that_comes_with_its_tests_replaces_its_older_words() -> None:
+    text = "## A\n\n| claim | how | test |\n| --- | --- | --- |\n| new | c | tests/f.py::test_f |\n"
+    others = {"other": ["tests/o.py::test_o"]}
+
+    _, proofs = moved(text, {"A": {"old": ["tests/f.py::test_f"], **others}})
+
+    assert proofs == {"A": {"new": ["tests/f.py::test_f"], **others}}
+
+
 def test_what_is_left_of_a_table_of_claims_and_tests_is_a_list() -> None:
     text = "## A\n\n| claim | test |\n| --- | --- |\n| b | `tests/f.py::test_f` |\n\nwords\n"
 
