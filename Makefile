@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
+SITE := build/docs-venv
 PARTS := contract job-spec operator results-page trainer-image command-line testbed
 SCHEMAS := job-spec/src/finetune_spec/config/parse/schemas
 PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
@@ -24,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types test-pure prepare test-slow test-cluster test-control-plane \
 	kueue test-all test-all-pure test-all-slow test-all-cluster test-gpu soak generate schema compare lock \
-	images sbom release cluster cluster-down bench clean
+	docs images sbom release cluster cluster-down bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -169,11 +170,23 @@ lock: setup ## resolve the requirement locks again
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
 		--override requirements/trainer-cuda12.in \
 		$(EXTRAS) trainer-image/pyproject.toml -o requirements/trainer-cuda12.txt
+	$(UV) pip compile -q --generate-hashes --python-version 3.11 -c requirements/dev.txt \
+		requirements/docs.in -o requirements/docs.txt
 
 # What the image and the tests have of the trainer; a laptop may have less.
 EXTRAS := --extra train --extra deepspeed --extra trackers
 LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator --no-emit-package finetune-results-page \
 	--no-emit-package finetune-trainer --no-emit-package finetune-cli --no-emit-package testbed
+
+docs: $(SITE)/.installed ## build the documents as a site: build/docs/site
+	$(SITE)/bin/python docs/site/source.py build/docs
+	cd build/docs && $(CURDIR)/$(SITE)/bin/zensical build --strict
+
+# In an environment of its own, so that it needs no `make setup`, which fetches gigabytes.
+$(SITE)/.installed: requirements/docs.txt
+	$(PYTHON) -m venv --clear $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --require-hashes -r requirements/docs.txt
+	touch $@
 
 images: setup ## build the operator's, the trainer's and the results page's image with buildah
 	$(BIN)/python -m testbed images
