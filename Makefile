@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 SITE := build/docs-venv
+SITE_SOURCE ?= build/docs
 PARTS := contract job-spec operator results-page trainer-image command-line testbed
 SCHEMAS := job-spec/src/finetune_spec/config/parse/schemas
 PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
@@ -178,9 +179,9 @@ EXTRAS := --extra train --extra deepspeed --extra trackers
 LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator --no-emit-package finetune-results-page \
 	--no-emit-package finetune-trainer --no-emit-package finetune-cli --no-emit-package testbed
 
-docs: $(SITE)/.installed ## build the documents as a site: build/docs/site
-	$(SITE)/bin/python docs/site/source.py build/docs
-	cd build/docs && $(CURDIR)/$(SITE)/bin/zensical build --strict
+docs: $(SITE)/.installed ## build the documents as a site, build/docs/site: dead links fail
+	$(SITE)/bin/python docs/site/source.py $(SITE_SOURCE)
+	cd $(SITE_SOURCE) && $(CURDIR)/$(SITE)/bin/zensical build --strict
 
 # In an environment of its own, so that it needs no `make setup`, which fetches gigabytes.
 $(SITE)/.installed: requirements/docs.txt
