@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import certifi
@@ -28,6 +29,7 @@ READER, LISTER = "Bearer reader", "Bearer lister"
 PREFIX = "/apis/finetune.dev/v1alpha1"
 
 
+@cache
 def crd_columns() -> list[dict[str, str]]:
     """Name and path of each column of the CRD, as the real API server would fill it."""
     document = yaml.safe_load((ROOT / "crds" / "finetunejobs.yaml").read_text())
@@ -38,12 +40,17 @@ def crd_columns() -> list[dict[str, str]]:
 def cell(job: Body, path: str) -> Any:
     """The value at such a path; the condition Ready's reason is the only filter among them."""
     if "conditions" in path:
-        conditions = job.get("status", {}).get("conditions", [])
-        return next((it["reason"] for it in conditions if it["type"] == "Ready"), None)
+        conditions = _mapping(job.get("status")).get("conditions")
+        listed = conditions if isinstance(conditions, list) else []
+        return next((it["reason"] for it in listed if it["type"] == "Ready"), None)
     value: Any = job
     for name in path.strip(".").split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def _mapping(value: Any) -> Body:
+    return value if isinstance(value, Mapping) else {}
 
 
 @dataclass
@@ -72,25 +79,24 @@ class FakeJobsApi:
         assert match is not None, request.path
         namespace, name = match.groups()
         if name is None:
-            return self._list(namespace, request.query)
+            start, limit = int(request.query.get("continue", 0)), int(request.query["limit"])
+            return web.json_response(self.table(namespace, start, limit))
         if token == LISTER:
             return _status(403, 'User "lister" cannot get resource "finetunejobs"')
         job = self.jobs.get((namespace, name))
         return web.json_response(job) if job else _status(404, f'"{name}" not found')
 
-    def _list(self, namespace: str | None, query: Mapping[str, str]) -> web.Response:
+    def table(self, namespace: str | None = None, start: int = 0, limit: int = 500) -> Body:
+        """As the API server answers a list."""
         found = [job for key, job in sorted(self.jobs.items()) if namespace in {None, key[0]}]
-        start = int(query.get("continue", 0))
-        end = start + int(query["limit"])
+        end = start + limit
         columns = crd_columns()
-        return web.json_response(
-            {
-                "kind": "Table",
-                "metadata": {"continue": f"{end}"} if end < len(found) else {},
-                "columnDefinitions": [{"name": name} for name in ("Name", *_names(columns))],
-                "rows": [_row(job, columns) for job in found[start:end]],
-            }
-        )
+        return {
+            "kind": "Table",
+            "metadata": {"continue": f"{end}"} if end < len(found) else {},
+            "columnDefinitions": [{"name": name} for name in ("Name", *_names(columns))],
+            "rows": [_row(job, columns) for job in found[start:end]],
+        }
 
 
 def _names(columns: Sequence[Mapping[str, str]]) -> list[str]:
@@ -114,7 +120,7 @@ def served_page(api: FakeJobsApi) -> Iterator[str]:
     ended = asyncio.Event()
 
     async def serve() -> None:
-        async with _running(web.ServerRunner(web.Server(api.handle))) as server:
+        async with _running(web.ServerRunner(web.Server(api.handle, access_log=None))) as server:
             settings = PageSettings(
                 api_server=server,
                 ca_file=certifi.where(),

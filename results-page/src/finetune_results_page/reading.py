@@ -28,6 +28,9 @@ LISTED: Final = 10_000
 LARGEST: Final = 32 * 1024 * 1024
 """Of one answer, in bytes."""
 
+SMALL: Final = 256 * 1024
+"""An answer that is parsed without a thread of its own, in bytes."""
+
 SIDE_BY_SIDE: Final = 8
 DETAILS_SECONDS: Final = 5.0
 """How long the list waits for its curves. It is shown without those that take longer."""
@@ -109,7 +112,7 @@ class Reader:
             say("API server not reached", error=repr(error))
             raise Refused(502, "the API server does not answer") from None
         try:
-            value = await asyncio.to_thread(parse_json, body)
+            value = await _parsed(body)
         except ValueError as error:
             value = {"message": f"the API server's answer cannot be read: {error}"}
             status = status if status >= 400 else 502
@@ -119,6 +122,11 @@ class Reader:
             )
             raise Refused(status if 400 <= status < 600 else 502, message)
         return value
+
+
+async def _parsed(body: bytes) -> Any:
+    # A list of hundreds of jobs keeps other readers waiting; a single job costs less than a thread.
+    return await asyncio.to_thread(parse_json, body) if len(body) > SMALL else parse_json(body)
 
 
 async def _body_of(answer: ClientResponse) -> bytes:

@@ -22,7 +22,7 @@ _LEAVES: Final = 5000
 METRICS: Final = 16
 """As many as a status can hold."""
 
-_PROGRESS = ("loss", "evalLoss", "baseEvalLoss", "tokensPerSecond")
+_LOSSES = ("loss", "evalLoss", "baseEvalLoss")
 
 Path = tuple[str, ...]
 
@@ -42,7 +42,14 @@ def differences(specs: Sequence[Any]) -> tuple[Difference, ...]:
     """
     sides = [dict(_leaves(bounded(mapping_of(spec)), ())) for spec in specs]
     paths = dict.fromkeys(path for side in sides for path in side)
-    differing = [path for path in paths if len({_identity(side, path) for side in sides}) > 1]
+    parents = {path[:length] for path in paths for length in range(1, len(path))}
+    differing = [
+        path
+        for path in paths
+        if len({_identity(side, path) for side in sides}) > 1
+        # That a mapping is empty is what its keys show.
+        and not (path in parents and all(side.get(path, {}) == {} for side in sides))
+    ]
     differing.sort(key=lambda path: path[0] != "config")
     return tuple(
         Difference(key=_shown_path(path), values=tuple(_shown(side, path) for side in sides))
@@ -65,10 +72,11 @@ def figures_of(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     step, total = number_of(progress.get("step")), number_of(progress.get("totalSteps"))
     if step is not None:
         yield "Step", f"{figure(step)} of {figure(total)}" if total is not None else figure(step)
-    yield from _numbers({metric_name(name): progress.get(name) for name in _PROGRESS})
+    yield from _numbers({metric_name(name): progress.get(name) for name in _LOSSES})
     yield from metrics_of(status)
-    hours = mapping_of(status.get("gpuHours"))
-    yield from _numbers({"GPUs": status.get("gpus"), "GPU hours": hours.get("used")})
+    used = mapping_of(status.get("gpuHours")).get("used")
+    speed = progress.get("tokensPerSecond")
+    yield from _numbers({"Tokens per second": speed, "GPUs": status.get("gpus"), "GPU hours": used})
     if peak := clean(mapping_of(status.get("memory")).get("peak"), 40):
         yield "Peak GPU memory", peak
 
@@ -118,4 +126,5 @@ def _shown(side: Mapping[Path, Any], path: Path) -> str | None:
 
 def _shown_path(path: Path) -> str:
     parts = path[1:] if path[0] == "config" and len(path) > 1 else path
-    return clean(".".join(parts), 120)
+    # A dot in a key is not one between keys.
+    return clean(".".join(json.dumps(part) if "." in part else part for part in parts), 120)

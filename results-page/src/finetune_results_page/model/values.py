@@ -41,6 +41,8 @@ def clean(value: object, length: int = TEXT_LENGTH) -> str:
     """A text or a number as one text without control characters; "" for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
     text = value if isinstance(value, str) else f"{value}"
     kept = text[: length + 1]
     shown = "".join(_harmless(character) for character in kept)

@@ -11,8 +11,6 @@ _NAMES: Final = {
     "loss": "Loss",
     "evalLoss": "Evaluation: loss",
     "baseEvalLoss": "Evaluation: loss before training",
-    "tokensPerSecond": "Tokens per second",
-    "learningRate": "Learning rate",
     "grad_norm": "Gradient norm",
     "eval_samples_per_second": "Evaluation: samples per second",
     "eval_steps_per_second": "Evaluation: steps per second",
@@ -48,9 +46,11 @@ def metric_name(name: str) -> str:
     """`eval_mean_token_accuracy` -> `Evaluation: mean token accuracy`."""
     if name in _NAMES:
         return _NAMES[name]
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", clean(name)).replace("_", " ").split()
-    if not words:
-        return clean(name)
+    text = " ".join(clean(name).split())
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", " ", text).replace("_", " ").split()
+    if " " in text or not words:
+        # Somebody has written words already.
+        return text
     part = _PARTS.get(words[0].lower()) if len(words) > 1 else None
     spelled = " ".join(_spelled(word) for word in (words[1:] if part else words))
     return f"{part}: {spelled}" if part else f"{spelled[:1].upper()}{spelled[1:]}"

@@ -13,7 +13,7 @@ from finetune_results_page.model.values import clean, mapping_of
 from finetune_results_page.model.wording import count
 from finetune_results_page.pages.charts import Named, figure_of, swatch
 from finetune_results_page.pages.icons import icon
-from finetune_results_page.pages.markup import Child, Markup, tag
+from finetune_results_page.pages.markup import Child, Markup, tag, unseen
 from finetune_results_page.pages.parts import View, model_text, phase_badge, section
 from finetune_results_page.pages.tables import Column, table
 
@@ -61,7 +61,9 @@ def _comparison(jobs: Mapping[JobKey, Any]) -> list[Markup]:
         section(
             "Results",
             _rows(
-                "Results of each job", labels, results([it.get("status") for it in jobs.values()])
+                unseen("Results of each job"),
+                labels,
+                results([it.get("status") for it in jobs.values()]),
             ),
         ),
         section("Differences in the spec", _differences(labels, jobs)),
@@ -113,7 +115,7 @@ def _differences(labels: Sequence[str], jobs: Mapping[JobKey, Any]) -> Child:
 
 
 def _rows(
-    caption: str, labels: Sequence[str], rows: Sequence[Difference], *, is_code: bool = False
+    caption: Child, labels: Sequence[str], rows: Sequence[Difference], *, is_code: bool = False
 ) -> Markup:
     if not rows:
         return tag("p", "None of these jobs has reported figures.", class_="empty")

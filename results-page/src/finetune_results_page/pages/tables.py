@@ -17,7 +17,7 @@ class Column(NamedTuple):
 
 
 def table(
-    caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Child]], kind: str = ""
+    caption: Child, columns: Sequence[Column], rows: Iterable[Sequence[Child]], kind: str = ""
 ) -> Markup:
     """A table with a heading for each column. The first cell of a row names the row."""
     head = [tag("th", column.heading, scope="col", role="columnheader") for column in columns]
