@@ -194,8 +194,8 @@ def test_ticked_jobs_are_compared_by_keyboard_alone(tab: Tab) -> None:
         expect(page.get_by_role("heading", level=1)).to_have_text("Compare 2 jobs")
         picture = page.get_by_role("img")
         expect(picture).to_have_accessible_name(
-            "Loss of 2 jobs. answers: from 2.599 at step 10 to 0.5 at step 230; "
-            "balloon: from 2.655 at step 10 to 0.5 at step 270"
+            "Loss of 2 jobs. answers: from 2.601 at step 10 to 0.5 at step 230; "
+            "balloon: from 2.656 at step 10 to 0.5 at step 270"
         )
         assert picture.locator("polyline").count() == 2
         row = page.get_by_role("row").filter(has_text="output.uri")

@@ -49,6 +49,7 @@ def complete_page(template: Template, view: View, query: Query) -> str:
         id="content",
         tabindex="-1",
         data_news=view.news,
+        data_address=query.address(),
         data_refresh=f"{view.refresh_seconds}",
         data_sign_in=view.is_sign_in,
     )

@@ -19,24 +19,25 @@ def show_ticked(query: Query, on_page: AbstractSet[JobKey]) -> Markup:
     number = len(query.ticked)
     compare = {"form": FORM, "name": "view", "value": "compare", "id": "compare"}
     if number < 2:
-        hint = (
-            "Tick two or more jobs to compare them."
-            if not number
-            else "Tick another job to compare."
-        )
         button = tag("button", "Compare", class_="unscripted", **compare)
     else:
-        hint = count(number, "job") + (
-            " ticked, the most that can be compared" if number == COMPARED else " ticked"
-        )
         button = tag("button", f"Compare {number} jobs", class_="main", **compare)
     clear = tag("a", "Clear", href=query.but(ticked=(), page=query.page).address(), id="untick")
     return tag(
         "div",
         elsewhere,
-        tag("span", hint, class_="hint"),
+        tag("span", _hint(number), class_="hint"),
         button,
         clear if number else None,
         id="ticked",
         class_="active" if number else "idle",
     )
+
+
+def _hint(number: int) -> str:
+    if not number:
+        return "Tick two or more jobs to compare them."
+    if number == 1:
+        return "1 job ticked. Tick another one to compare them."
+    most = ", the most that can be compared" if number == COMPARED else ""
+    return f"{count(number, 'job')} ticked{most}."

@@ -60,6 +60,7 @@ function refuse({ status, message, main }) {
     return false;
   }
   if (main && drawn !== place()) {
+    main.dataset.address = `./${location.search}`;
     draw(main, document.title);
   }
   say(problem, message);
@@ -83,6 +84,8 @@ function draw(main, title) {
 }
 
 function finish(title) {
+  // Without what is the default, or out of bounds.
+  history.replaceState(null, "", content.dataset.address);
   drawn = place();
   showTimes(content);
   document.title = title;
