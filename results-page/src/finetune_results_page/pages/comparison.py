@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several jobs: their curves in one picture, their results, and what differs in their specs."""
+"""Several jobs: their curves in one picture, what differs in their specs, and their results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +58,7 @@ def _comparison(jobs: Mapping[JobKey, Any]) -> list[Markup]:
             class_="cards",
         ),
         section("Training loss", _curves(labels, jobs)),
+        section("Differences in the spec", _differences(labels, jobs)),
         section(
             "Results",
             _rows(
@@ -66,7 +67,6 @@ def _comparison(jobs: Mapping[JobKey, Any]) -> list[Markup]:
                 results([it.get("status") for it in jobs.values()]),
             ),
         ),
-        section("Differences in the spec", _differences(labels, jobs)),
     ]
 
 
