@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from finetune_results_page.model.query import JobKey
-from finetune_results_page.model.rows import Row
+from finetune_results_page.model.query import JobName
+from finetune_results_page.model.rows import JobRow
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
-_ROW = Row(
-    key=JobKey(namespace="research", name="balloon"),
+_ROW = JobRow(
+    key=JobName(namespace="research", name="balloon"),
     created=NOON,
     phase="Running",
     percent=50,
@@ -29,8 +29,8 @@ _ROW = Row(
 )
 
 
-def a_row(name: str = "balloon", *, namespace: str = "research", **changes: Any) -> Row:
-    return replace(_ROW, key=JobKey(namespace=namespace, name=name), **changes)
+def a_row(name: str = "balloon", *, namespace: str = "research", **changes: Any) -> JobRow:
+    return replace(_ROW, key=JobName(namespace=namespace, name=name), **changes)
 
 
 def a_curve(points: int, *, last: float = 0.5) -> list[dict[str, float]]:

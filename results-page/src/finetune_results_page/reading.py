@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 from aiohttp import ClientError, ClientResponse, ClientSession
 
 from finetune_results_page.logs import say
-from finetune_results_page.model.query import JobKey
-from finetune_results_page.model.rows import Row, parse_rows
+from finetune_results_page.model.query import JobName
+from finetune_results_page.model.rows import JobRow, parse_rows
 from finetune_results_page.model.values import clean, mapping_of, parse_json
 
 JOBS: Final = "/apis/finetune.dev/v1alpha1"
@@ -36,7 +36,7 @@ DETAILS_SECONDS: Final = 5.0
 """How long the list waits for its curves. It is shown without those that take longer."""
 
 
-class Refused(Exception):
+class ReadRefused(Exception):
     """The API server's refusal, or why there is no answer."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -53,13 +53,13 @@ class Reader:
     server: str
     authorization: str
 
-    async def list_rows(self, namespace: str) -> tuple[tuple[Row, ...], bool]:
+    async def list_rows(self, namespace: str) -> tuple[tuple[JobRow, ...], bool]:
         """All jobs of a namespace, or of all, and whether there are more than are listed.
 
         Raises:
-            Refused: the API server refuses, or cannot be reached.
+            ReadRefused: the API server refuses, or cannot be reached.
         """
-        rows: list[Row] = []
+        rows: list[JobRow] = []
         following = ""
         while len(rows) < LISTED:
             parameters = {"includeObject": "Metadata", "limit": f"{CHUNK}"}
@@ -71,23 +71,25 @@ class Reader:
                 break
         return tuple(rows[:LISTED]), bool(following) or len(rows) > LISTED
 
-    async def get_job(self, key: JobKey) -> Mapping[str, Any]:
+    async def get_job(self, key: JobName) -> Mapping[str, Any]:
         """
         Raises:
-            Refused: the API server refuses, or cannot be reached.
+            ReadRefused: the API server refuses, or cannot be reached.
         """
         path = f"{_path_of(key.namespace)}/{key.name}"
         return mapping_of(await self._read(path, {}, accept="application/json"))
 
-    async def get_jobs(self, keys: Iterable[JobKey]) -> dict[JobKey, Mapping[str, Any] | Refused]:
+    async def get_jobs(
+        self, keys: Iterable[JobName]
+    ) -> dict[JobName, Mapping[str, Any] | ReadRefused]:
         """Each of these jobs, or why it could not be read, within DETAILS_SECONDS."""
         room = asyncio.Semaphore(SIDE_BY_SIDE)
 
-        async def get(key: JobKey) -> Mapping[str, Any] | Refused:
+        async def get(key: JobName) -> Mapping[str, Any] | ReadRefused:
             async with room:
                 try:
                     return await self.get_job(key)
-                except Refused as refusal:
+                except ReadRefused as refusal:
                     return refusal
 
         reads = {key: asyncio.create_task(get(key)) for key in keys}
@@ -95,7 +97,7 @@ class Reader:
             _, late = await asyncio.wait(reads.values(), timeout=DETAILS_SECONDS)
             for read in late:
                 read.cancel()
-        no_answer = Refused(504, "the API server takes too long to answer")
+        no_answer = ReadRefused(504, "the API server takes too long to answer")
         return {
             key: read.result() if read.done() and not read.cancelled() else no_answer
             for key, read in reads.items()
@@ -110,7 +112,7 @@ class Reader:
                 status = answer.status
         except (ClientError, TimeoutError) as error:
             say("API server not reached", error=repr(error))
-            raise Refused(502, "the API server does not answer") from None
+            raise ReadRefused(502, "the API server does not answer") from None
         try:
             value = await _parsed(body)
         except ValueError as error:
@@ -120,7 +122,7 @@ class Reader:
             message = (
                 clean(mapping_of(value).get("message"), 1000) or f"the API server answers {status}"
             )
-            raise Refused(status if 400 <= status < 600 else 502, message)
+            raise ReadRefused(status if 400 <= status < 600 else 502, message)
         return value
 
 
@@ -134,7 +136,7 @@ async def _body_of(answer: ClientResponse) -> bytes:
     async for chunk in answer.content.iter_chunked(64 * 1024):
         body += chunk
         if len(body) > LARGEST:
-            raise Refused(502, f"the API server's answer is larger than {LARGEST >> 20} MiB")
+            raise ReadRefused(502, f"the API server's answer is larger than {LARGEST >> 20} MiB")
     return bytes(body)
 
 

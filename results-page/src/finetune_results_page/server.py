@@ -15,14 +15,14 @@ from typing import Final
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 
 from finetune_results_page.model.history import curve_of
-from finetune_results_page.model.query import JobKey, Query, parse_query
+from finetune_results_page.model.query import JobName, Query, parse_query
 from finetune_results_page.model.selection import select
 from finetune_results_page.pages.comparison import Compared, show_comparison
 from finetune_results_page.pages.frame import complete_page, refused, sign_in
 from finetune_results_page.pages.job import show_job
 from finetune_results_page.pages.job_list import Listed, show_list
 from finetune_results_page.pages.parts import View
-from finetune_results_page.reading import Reader, Refused
+from finetune_results_page.reading import Reader, ReadRefused
 from finetune_results_page.settings import PageSettings
 
 TIMEOUT = ClientTimeout(total=30)
@@ -90,7 +90,7 @@ async def _get_page(request: web.Request) -> web.Response:
     )
     try:
         view = await _view(query, reader)
-    except Refused as refusal:
+    except ReadRefused as refusal:
         return _page(request, query, refused(query, refusal.message), refusal.status)
     return _page(request, query, view)
 
@@ -101,18 +101,20 @@ async def _view(query: Query, reader: Reader) -> View:
         return show_comparison(
             Compared(
                 query=query,
-                jobs={key: it for key, it in answers.items() if not isinstance(it, Refused)},
-                refused={key: it.message for key, it in answers.items() if isinstance(it, Refused)},
+                jobs={key: it for key, it in answers.items() if not isinstance(it, ReadRefused)},
+                refused={
+                    key: it.message for key, it in answers.items() if isinstance(it, ReadRefused)
+                },
             )
         )
     if query.namespace and query.name:
-        key = JobKey(namespace=query.namespace, name=query.name)
+        key = JobName(namespace=query.namespace, name=query.name)
         return show_job(key, await reader.get_job(key))
     rows, is_cut = await reader.list_rows(query.namespace)
     selection = select(rows, query)
     details = await reader.get_jobs(row.key for row in selection.rows if row.has_curve)
     # Whoever may list jobs but not get them sees the list without curves.
-    curves = {key: curve_of(it) for key, it in details.items() if not isinstance(it, Refused)}
+    curves = {key: curve_of(it) for key, it in details.items() if not isinstance(it, ReadRefused)}
     now = datetime.now(UTC)
     return show_list(
         Listed(query=query, selection=selection, curves=curves, now=now, is_cut=is_cut)

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_results_page.model.query import COMPARED, SORTS, JobKey, Query, parse_query
+from finetune_results_page.model.query import COMPARED, SORTS, JobName, Query, parse_query
 
-BALLOON = JobKey(namespace="research", name="balloon")
+BALLOON = JobName(namespace="research", name="balloon")
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 TEXTS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), max_size=40)
-KEYS = st.builds(JobKey, namespace=NAMES, name=NAMES)
+KEYS = st.builds(JobName, namespace=NAMES, name=NAMES)
 QUERIES = st.builds(
     Query,
     namespace=NAMES | st.just(""),

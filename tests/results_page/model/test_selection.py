@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from finetune_results_page.model.query import SORTS, Query
-from finetune_results_page.model.rows import Row
+from finetune_results_page.model.rows import JobRow
 from finetune_results_page.model.selection import MODELS, PAGE_SIZE, Selection, in_order, select
 from support.listed_jobs import NOON, a_row
 
@@ -28,7 +28,7 @@ JOBS = [
 ]
 
 
-def names(rows: Sequence[Row]) -> list[str]:
+def names(rows: Sequence[JobRow]) -> list[str]:
     return [row.key.name for row in rows]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from finetune_results_page.model.history import curve_of
-from finetune_results_page.model.query import JobKey, Query
+from finetune_results_page.model.query import JobName, Query
 from finetune_results_page.model.rows import parse_rows
 from finetune_results_page.model.selection import select
 from finetune_results_page.pages.comparison import Compared, show_comparison
@@ -21,8 +21,8 @@ from finetune_results_page.pages.parts import View
 from support.fake_jobs_api import FakeJobsApi
 from support.listed_jobs import NOON, a_curve, a_job
 
-KEY = JobKey(namespace="team", name="hostile")
-OTHER = JobKey(namespace="team", name="other")
+KEY = JobName(namespace="team", name="hostile")
+OTHER = JobName(namespace="team", name="other")
 
 SCRIPT = (
     """</title></main><script>alert(1)</script><img src=x onerror=alert(1)>"'&amp;$main${title}"""

@@ -24,7 +24,7 @@ METRICS: Final = 16
 
 _LOSSES = ("loss", "evalLoss", "baseEvalLoss")
 
-Path = tuple[str, ...]
+SpecPath = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +95,8 @@ def _numbers(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield name, figure(number)
 
 
-def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    waiting: list[tuple[Path, Any]] = [(path, value)]
+def _leaves(value: Any, path: SpecPath) -> Iterator[tuple[SpecPath, Any]]:
+    waiting: list[tuple[SpecPath, Any]] = [(path, value)]
     passed = 0
     while waiting and passed < _LEAVES:
         here, found = waiting.pop()
@@ -107,7 +107,7 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
             yield here, found
 
 
-def _identity(side: Mapping[Path, Any], path: Path) -> str | None:
+def _identity(side: Mapping[SpecPath, Any], path: SpecPath) -> str | None:
     if path not in side:
         return None
     value = side[path]
@@ -116,7 +116,7 @@ def _identity(side: Mapping[Path, Any], path: Path) -> str | None:
     return json.dumps(value, sort_keys=True)
 
 
-def _shown(side: Mapping[Path, Any], path: Path) -> str | None:
+def _shown(side: Mapping[SpecPath, Any], path: SpecPath) -> str | None:
     if path not in side:
         return None
     value = side[path]
@@ -124,7 +124,7 @@ def _shown(side: Mapping[Path, Any], path: Path) -> str | None:
     return clean(text, TEXT_LENGTH)
 
 
-def _shown_path(path: Path) -> str:
+def _shown_path(path: SpecPath) -> str:
     parts = path[1:] if path[0] == "config" and len(path) > 1 else path
     # A dot in a key is not one between keys.
     return clean(".".join(json.dumps(part) if "." in part else part for part in parts), 120)

@@ -15,10 +15,10 @@ class Point(NamedTuple):
     loss: float
 
 
-Curve = tuple[Point, ...]
+LossCurve = tuple[Point, ...]
 
 
-def curve_of(job: Any) -> Curve:
+def curve_of(job: Any) -> LossCurve:
     """Rising steps, each with a finite loss; of a step that is there twice, the later value."""
     status = mapping_of(mapping_of(job).get("status"))
     losses: dict[int, float] = {}

@@ -26,7 +26,7 @@ _PHASES, _PAGE = 20, 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class JobKey:
+class JobName:
     namespace: str
     name: str
 
@@ -46,7 +46,7 @@ class Query:
     sort: str = NEWEST_FIRST
     """One of SORTS, descending with a "-" before it."""
     page: int = 1
-    ticked: tuple[JobKey, ...] = ()
+    ticked: tuple[JobName, ...] = ()
     """At most COMPARED jobs, to be compared."""
     is_comparison: bool = False
 
@@ -75,7 +75,7 @@ class Query:
         return f"?{encoded}" if encoded else "./"
 
 
-def job_address(key: JobKey) -> str:
+def job_address(key: JobName) -> str:
     return Query(namespace=key.namespace, name=key.name).address()
 
 
@@ -108,13 +108,13 @@ def _name(value: str) -> str:
     return value
 
 
-def _ticked(values: Iterable[str]) -> tuple[JobKey, ...]:
-    keys: dict[JobKey, None] = {}
+def _ticked(values: Iterable[str]) -> tuple[JobName, ...]:
+    keys: dict[JobName, None] = {}
     for value in values:
         namespace, _, name = value.partition("/")
         if not (namespace and name):
             raise ValueError(f"{clean(value, 100)!r} is not a job, expected NAMESPACE/NAME")
-        keys[JobKey(namespace=_name(namespace), name=_name(name))] = None
+        keys[JobName(namespace=_name(namespace), name=_name(name))] = None
         if len(keys) == COMPARED:
             break
     return tuple(keys)

@@ -7,16 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from finetune_results_page.model.phases import FIRST
-from finetune_results_page.model.query import NAME, JobKey
+from finetune_results_page.model.query import NAME, JobName
 from finetune_results_page.model.values import clean, entries_of, mapping_of, number_of, time_of
 from finetune_results_page.model.wording import model_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class JobRow:
     """One job of the list. A column that the CRD does not have is empty."""
 
-    key: JobKey
+    key: JobName
     created: datetime | None
     phase: str
     percent: float | None
@@ -42,7 +42,7 @@ class Row:
         return self.loss is not None
 
 
-def parse_rows(table: Any) -> tuple[Row, ...]:
+def parse_rows(table: Any) -> tuple[JobRow, ...]:
     """The rows of a meta.k8s.io/v1 Table.
 
     See https://kubernetes.io/docs/reference/using-api/api-concepts/.
@@ -54,7 +54,7 @@ def parse_rows(table: Any) -> tuple[Row, ...]:
     return tuple(_rows(mapping_of(table).get("rows"), columns))
 
 
-def _rows(rows: Any, columns: list[str]) -> Iterator[Row]:
+def _rows(rows: Any, columns: list[str]) -> Iterator[JobRow]:
     for row in entries_of(rows, limit=len(rows) if isinstance(rows, list) else 0):
         metadata = mapping_of(mapping_of(row.get("object")).get("metadata"))
         namespace, name = metadata.get("namespace"), metadata.get("name")
@@ -62,11 +62,11 @@ def _rows(rows: Any, columns: list[str]) -> Iterator[Row]:
             continue
         listed = row.get("cells")
         cells = dict(zip(columns, listed if isinstance(listed, list) else [], strict=False))
-        yield _row(JobKey(namespace=str(namespace), name=str(name)), metadata, cells)
+        yield _row(JobName(namespace=str(namespace), name=str(name)), metadata, cells)
 
 
-def _row(key: JobKey, metadata: Mapping[str, Any], cells: Mapping[str, Any]) -> Row:
-    return Row(
+def _row(key: JobName, metadata: Mapping[str, Any], cells: Mapping[str, Any]) -> JobRow:
+    return JobRow(
         key=key,
         created=time_of(metadata.get("creationTimestamp")),
         phase=clean(cells.get("Phase"), 40) or FIRST,

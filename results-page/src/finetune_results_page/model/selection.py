@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from finetune_results_page.model.phases import place_of
 from finetune_results_page.model.query import Query
-from finetune_results_page.model.rows import Row
+from finetune_results_page.model.rows import JobRow
 
 PAGE_SIZE: Final = 25
 MODELS: Final = 100
@@ -17,7 +17,7 @@ MODELS: Final = 100
 
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
-_VALUES: Final[Mapping[str, Callable[[Row], Any]]] = {
+_VALUES: Final[Mapping[str, Callable[[JobRow], Any]]] = {
     "created": lambda row: row.created,
     "name": lambda row: (row.key.name, row.key.namespace),
     "phase": lambda row: place_of(row.phase),
@@ -29,7 +29,7 @@ _VALUES: Final[Mapping[str, Callable[[Row], Any]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    rows: tuple[Row, ...]
+    rows: tuple[JobRow, ...]
     """Of this page."""
     page: int
     pages: int
@@ -46,7 +46,7 @@ class Selection:
         return (self.page - 1) * PAGE_SIZE + 1
 
 
-def select(rows: Sequence[Row], query: Query) -> Selection:
+def select(rows: Sequence[JobRow], query: Query) -> Selection:
     """The page of jobs that a query requests; a page past the end is the last one."""
     in_text = [row for row in rows if _has_text(row, query.text.casefold().split())]
     of_model = [row for row in in_text if query.model in {"", row.model}]
@@ -65,7 +65,7 @@ def select(rows: Sequence[Row], query: Query) -> Selection:
     )
 
 
-def in_order(rows: Iterable[Row], sort: str) -> list[Row]:
+def in_order(rows: Iterable[JobRow], sort: str) -> list[JobRow]:
     """Sorted; jobs without the value are last in both directions, equal ones the newest first."""
     value_of = _VALUES[sort.removeprefix("-")]
     newest = sorted(rows, key=lambda row: row.key)
@@ -75,7 +75,7 @@ def in_order(rows: Iterable[Row], sort: str) -> list[Row]:
     return known + [row for row in newest if value_of(row) is None]
 
 
-def _has_text(row: Row, words: Sequence[str]) -> bool:
+def _has_text(row: JobRow, words: Sequence[str]) -> bool:
     if not words:
         return True
     texts = (f"{row.key}", row.model, row.phase, row.reason, row.queue, row.output)
@@ -83,14 +83,16 @@ def _has_text(row: Row, words: Sequence[str]) -> bool:
     return all(word in searched for word in words)
 
 
-def _phases(rows: Sequence[Row], counted: Sequence[Row], chosen: Sequence[str]) -> dict[str, int]:
+def _phases(
+    rows: Sequence[JobRow], counted: Sequence[JobRow], chosen: Sequence[str]
+) -> dict[str, int]:
     # A phase that was chosen stays, or it could not be unchosen.
     there = sorted({row.phase for row in rows} | set(chosen), key=lambda it: (place_of(it), it))
     numbers = Counter(row.phase for row in counted)
     return {phase: numbers[phase] for phase in there}
 
 
-def _models(rows: Sequence[Row], chosen: str) -> dict[str, int]:
+def _models(rows: Sequence[JobRow], chosen: str) -> dict[str, int]:
     numbers = Counter(row.model for row in rows if row.model)
     offered = dict(numbers.most_common(MODELS))
     return offered if not chosen or chosen in offered else {chosen: numbers[chosen], **offered}

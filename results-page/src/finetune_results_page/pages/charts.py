@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from finetune_results_page.model.history import Curve, Point
+from finetune_results_page.model.history import LossCurve, Point
 from finetune_results_page.model.wording import figure
 from finetune_results_page.pages.markup import Markup, tag
 from finetune_results_page.pages.tables import Column, table
@@ -19,7 +19,7 @@ class Named:
     """One curve of a picture."""
 
     label: str
-    curve: Curve
+    curve: LossCurve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class _Scale:
         return (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
 
 
-def in_words(name: str, curve: Curve) -> str:
+def in_words(name: str, curve: LossCurve) -> str:
     """`Loss: from 2.4 at step 10 to 0.5 at step 200`."""
     first, last = curve[0], curve[-1]
     end = f"{figure(last.loss)} at step {last.step}"
@@ -68,7 +68,7 @@ def in_words(name: str, curve: Curve) -> str:
     return f"{name}: {end if len(curve) == 1 else f'{start}{end}'}"
 
 
-def sparkline(curve: Curve) -> Markup:
+def sparkline(curve: LossCurve) -> Markup:
     """The shape of a curve in a cell, from its lowest to its highest value."""
     losses = [point.loss for point in curve]
     scale = _Scale(
@@ -147,7 +147,7 @@ def _grid(scale: _Scale, values: Sequence[float]) -> list[Markup]:
     return drawn
 
 
-def _series(curve: Curve, scale: _Scale, index: int) -> Markup:
+def _series(curve: LossCurve, scale: _Scale, index: int) -> Markup:
     if len(curve) > 1:
         return _line(curve, scale, f"curve series-{index}")
     (point,) = curve
@@ -155,7 +155,7 @@ def _series(curve: Curve, scale: _Scale, index: int) -> Markup:
     return tag("circle", class_=f"point series-{index}", cx=f"{x:.1f}", cy=f"{y:.1f}", r=4)
 
 
-def _line(curve: Curve, scale: _Scale, kind: str) -> Markup:
+def _line(curve: LossCurve, scale: _Scale, kind: str) -> Markup:
     return tag("polyline", class_=kind, points=" ".join(_place(point, scale) for point in curve))
 
 

@@ -8,12 +8,12 @@ from typing import Any, Final
 from finetune_results_page.model.comparison import DIFFERENCES, Difference, differences, results
 from finetune_results_page.model.history import curve_of
 from finetune_results_page.model.phases import FIRST
-from finetune_results_page.model.query import JobKey, Query, job_address
+from finetune_results_page.model.query import JobName, Query, job_address
 from finetune_results_page.model.values import clean, mapping_of
 from finetune_results_page.model.wording import count
 from finetune_results_page.pages.charts import Named, figure_of, swatch
 from finetune_results_page.pages.icons import icon
-from finetune_results_page.pages.markup import Child, Markup, tag, unseen
+from finetune_results_page.pages.markup import Content, Markup, tag, unseen
 from finetune_results_page.pages.parts import View, model_text, phase_badge, section
 from finetune_results_page.pages.tables import Column, table
 
@@ -25,8 +25,8 @@ class Compared:
     """Jobs in the order in which they were ticked."""
 
     query: Query
-    jobs: Mapping[JobKey, Any]
-    refused: Mapping[JobKey, str]
+    jobs: Mapping[JobName, Any]
+    refused: Mapping[JobName, str]
     """Jobs that could not be read, with the API server's words."""
 
 
@@ -49,7 +49,7 @@ def show_comparison(compared: Compared) -> View:
     return View(title=TITLE, news=f"{TITLE}: {phases}", parts=tuple(parts))
 
 
-def _comparison(jobs: Mapping[JobKey, Any]) -> list[Markup]:
+def _comparison(jobs: Mapping[JobName, Any]) -> list[Markup]:
     labels = _labels(list(jobs))
     return [
         tag(
@@ -70,13 +70,13 @@ def _comparison(jobs: Mapping[JobKey, Any]) -> list[Markup]:
     ]
 
 
-def _labels(keys: Sequence[JobKey]) -> list[str]:
+def _labels(keys: Sequence[JobName]) -> list[str]:
     """Names alone where they are enough."""
     names = [key.name for key in keys]
     return [key.name if names.count(key.name) == 1 else f"{key}" for key in keys]
 
 
-def _card(key: JobKey, job: Any, index: int) -> Markup:
+def _card(key: JobName, job: Any, index: int) -> Markup:
     model = clean(mapping_of(mapping_of(job.get("spec")).get("config")).get("model_name_or_path"))
     return tag(
         "li",
@@ -88,7 +88,7 @@ def _card(key: JobKey, job: Any, index: int) -> Markup:
     )
 
 
-def _curves(labels: Sequence[str], jobs: Mapping[JobKey, Any]) -> Markup:
+def _curves(labels: Sequence[str], jobs: Mapping[JobName, Any]) -> Markup:
     curves = [
         Named(label=label, curve=curve_of(job))
         for label, job in zip(labels, jobs.values(), strict=True)
@@ -104,7 +104,7 @@ def _curves(labels: Sequence[str], jobs: Mapping[JobKey, Any]) -> Markup:
     return tag("div", figure_of("Loss", curves), note)
 
 
-def _differences(labels: Sequence[str], jobs: Mapping[JobKey, Any]) -> Child:
+def _differences(labels: Sequence[str], jobs: Mapping[JobName, Any]) -> Content:
     found = differences([job.get("spec") for job in jobs.values()])
     if not found:
         return tag("p", "The specs of these jobs are the same.", class_="empty")
@@ -115,7 +115,7 @@ def _differences(labels: Sequence[str], jobs: Mapping[JobKey, Any]) -> Child:
 
 
 def _rows(
-    caption: Child, labels: Sequence[str], rows: Sequence[Difference], *, is_code: bool = False
+    caption: Content, labels: Sequence[str], rows: Sequence[Difference], *, is_code: bool = False
 ) -> Markup:
     if not rows:
         return tag("p", "None of these jobs has reported figures.", class_="empty")
@@ -137,7 +137,7 @@ def _rows(
     )
 
 
-def _value(value: str | None, is_code: bool) -> Child:
+def _value(value: str | None, is_code: bool) -> Content:
     if value is None:
         return tag("span", "not set" if is_code else "none", class_="soft")
     return tag("code", value) if is_code else value

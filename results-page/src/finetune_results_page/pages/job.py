@@ -8,7 +8,7 @@ from typing import Any, Final
 from finetune_results_page.model.comparison import figures_of
 from finetune_results_page.model.history import curve_of
 from finetune_results_page.model.phases import FIRST
-from finetune_results_page.model.query import JobKey, Query
+from finetune_results_page.model.query import JobName, Query
 from finetune_results_page.model.values import (
     bounded,
     clean,
@@ -19,7 +19,7 @@ from finetune_results_page.model.values import (
 )
 from finetune_results_page.model.wording import figure
 from finetune_results_page.pages.charts import Named, figure_of
-from finetune_results_page.pages.markup import Child, Markup, tag
+from finetune_results_page.pages.markup import Content, Markup, tag
 from finetune_results_page.pages.parts import (
     View,
     model_text,
@@ -41,7 +41,7 @@ SPEC: Final = 100_000
 Body = Mapping[str, Any]
 
 
-def show_job(key: JobKey, job: Any) -> View:
+def show_job(key: JobName, job: Any) -> View:
     metadata, spec, status = (
         mapping_of(mapping_of(job).get(it)) for it in ("metadata", "spec", "status")
     )
@@ -94,7 +94,7 @@ def _failure(phase: str, status: Body) -> Markup | None:
     )
 
 
-def _tiles(spec: Body, status: Body) -> Iterator[tuple[str, Child]]:
+def _tiles(spec: Body, status: Body) -> Iterator[tuple[str, Content]]:
     progress = mapping_of(status.get("progress"))
     yield "Model", model_text(clean(mapping_of(spec.get("config")).get("model_name_or_path")))
     yield from figures_of(status)
@@ -143,7 +143,7 @@ def _attempts(status: Body) -> Markup | None:
     return section("Attempts", table("The newest first", columns, rows, kind="attempts"))
 
 
-def _attempt(attempt: Body) -> list[Child]:
+def _attempt(attempt: Body) -> list[Content]:
     reasons = [clean(attempt.get(name), MESSAGE) for name in ("reason", "message")]
     return [
         figure(number_of(attempt.get("number"))),

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from finetune_results_page.model.history import Curve
+from finetune_results_page.model.history import LossCurve
 from finetune_results_page.model.phases import look_of
-from finetune_results_page.model.query import COMPARED, JobKey, Query, job_address
-from finetune_results_page.model.rows import Row
+from finetune_results_page.model.query import COMPARED, JobName, Query, job_address
+from finetune_results_page.model.rows import JobRow
 from finetune_results_page.model.selection import Selection
 from finetune_results_page.model.wording import age, count, figure
 from finetune_results_page.pages.charts import sparkline
 from finetune_results_page.pages.filters import FORM, show_filters, show_phases
 from finetune_results_page.pages.icons import icon
-from finetune_results_page.pages.markup import Child, Markup, tag, unseen
+from finetune_results_page.pages.markup import Content, Markup, tag, unseen
 from finetune_results_page.pages.parts import (
     View,
     model_text,
@@ -36,7 +36,7 @@ class Listed:
 
     query: Query
     selection: Selection
-    curves: Mapping[JobKey, Curve]
+    curves: Mapping[JobName, LossCurve]
     """Of the jobs on this page, as far as the reader may read them."""
     now: datetime
     is_cut: bool = False
@@ -133,7 +133,7 @@ def _heading(column: Column, query: Query) -> Markup:
     return tag("th", link, aria_sort=shown, **kind)
 
 
-def _row(row: Row, listed: Listed) -> Markup:
+def _row(row: JobRow, listed: Listed) -> Markup:
     query = listed.query
     tick = tag(
         "input",
@@ -162,7 +162,7 @@ def _row(row: Row, listed: Listed) -> Markup:
     return tag("tr", cells, role="row", class_="ticked" if row.key in query.ticked else None)
 
 
-def _explanation(row: Row) -> Markup | None:
+def _explanation(row: JobRow) -> Markup | None:
     words = [row.reason] if look_of(row.phase).has_reason and row.reason != row.phase else []
     if row.phase == "Queued" and row.queue:
         words = [row.queue]
@@ -172,7 +172,7 @@ def _explanation(row: Row) -> Markup | None:
     return tag("div", " · ".join(words), class_="under") if words else None
 
 
-def _progress(row: Row) -> Child:
+def _progress(row: JobRow) -> Content:
     if row.percent is None:
         return None
     step = f"step {figure(row.step)}" if row.step is not None else None
@@ -182,7 +182,7 @@ def _progress(row: Row) -> Child:
     )
 
 
-def _loss(row: Row, curve: Curve) -> Child:
+def _loss(row: JobRow, curve: LossCurve) -> Content:
     if row.loss is None:
         return None
     return tag("div", sparkline(curve) if curve else None, tag("span", figure(row.loss)))

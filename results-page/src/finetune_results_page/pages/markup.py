@@ -14,10 +14,10 @@ class Markup(str):
     __slots__ = ()
 
 
-Child = Markup | str | None | Iterable[Any]
+Content = Markup | str | None | Iterable[Any]
 
 
-def tag(element: str, /, *children: Child, **attributes: str | float | bool | None) -> Markup:
+def tag(element: str, /, *children: Content, **attributes: str | float | bool | None) -> Markup:
     """One element. An attribute that is None or False is left out; `class_` and `aria_label` are
     the attributes `class` and `aria-label`.
     """
@@ -27,12 +27,12 @@ def tag(element: str, /, *children: Child, **attributes: str | float | bool | No
     return Markup(f"{opened}{join(children)}</{element}>")
 
 
-def join(children: Iterable[Child]) -> Markup:
+def join(children: Iterable[Content]) -> Markup:
     """These children after each other."""
     return Markup("".join(_child(child) for child in children))
 
 
-def _child(child: Child) -> str:
+def _child(child: Content) -> str:
     if child is None:
         return ""
     if isinstance(child, Markup):
@@ -50,6 +50,6 @@ def _attribute(item: tuple[str, str | float | bool | None]) -> str:
     return f" {written}" if value is True else f' {written}="{escape(f"{value}")}"'
 
 
-def unseen(*children: Child) -> Markup:
+def unseen(*children: Content) -> Markup:
     """For screen readers only."""
     return tag("span", *children, class_="unseen")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from finetune_results_page.model.phases import look_of
 from finetune_results_page.model.wording import figure, model_name
 from finetune_results_page.pages.icons import icon
-from finetune_results_page.pages.markup import Child, Markup, tag
+from finetune_results_page.pages.markup import Content, Markup, tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ def model_text(model: str) -> Markup | None:
     return tag("span", name, class_="model", title=model if name != model else None)
 
 
-def tiles(values: Iterable[tuple[str, Child]]) -> Markup:
+def tiles(values: Iterable[tuple[str, Content]]) -> Markup:
     """Tiles with a name and a value each; those without a value are left out."""
     shown = [(name, value) for name, value in values if value not in {None, ""}]
     return tag("dl", [tag("div", tag("dt", name), tag("dd", value)) for name, value in shown])
@@ -68,5 +68,5 @@ def number_text(value: float | None) -> str | None:
     return None if value is None else figure(value)
 
 
-def section(title: str, *children: Child) -> Markup:
+def section(title: str, *children: Content) -> Markup:
     return tag("section", tag("h2", title), *children)

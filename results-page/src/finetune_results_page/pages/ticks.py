@@ -3,13 +3,13 @@
 
 from collections.abc import Set as AbstractSet
 
-from finetune_results_page.model.query import COMPARED, JobKey, Query
+from finetune_results_page.model.query import COMPARED, JobName, Query
 from finetune_results_page.model.wording import count
 from finetune_results_page.pages.filters import FORM
 from finetune_results_page.pages.markup import Markup, tag
 
 
-def show_ticked(query: Query, on_page: AbstractSet[JobKey]) -> Markup:
+def show_ticked(query: Query, on_page: AbstractSet[JobName]) -> Markup:
     """A bar at the lower edge of the window once a job is ticked."""
     elsewhere = [
         tag("input", type="hidden", name="job", value=f"{key}", form=FORM)
