@@ -110,12 +110,13 @@ def test_the_released_chart_differs_from_the_repositorys_in_its_images_only(
 
 
 def test_values_replace_the_released_images_as_they_do_in_a_clone(chart: Path) -> None:
-    values = ("image.tag=2", "trainer.image=mine:3", "image.digest=sha256:4")
+    digest = f"sha256:{4:064}"
+    values = ("image.tag=mine", "trainer.image=mine:3", f"image.digest={digest}")
     chosen = [word for value in values for word in ("--set", value)]
 
     rendered = helm.run("template", "it", chart, *chosen)
 
-    assert f"image: {REGISTRY}/finetune-operator@sha256:4" in rendered
+    assert f"image: {REGISTRY}/finetune-operator@{digest}" in rendered
     assert 'value: "mine:3"' in rendered
 
 
