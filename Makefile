@@ -185,7 +185,7 @@ sbom: setup ## write down what Python packages each image has: build/sbom/*.cdx.
 		-o build/sbom/results-page.cdx.json
 
 # Where its images and files are published is not a secret, but no part of the sources either.
-release: sbom ## write build/release: VERSION=0.2.0 REGISTRY=registry.example.com/ml DOWNLOADS=https://...
+release: sbom ## write build/release (VERSION=... REGISTRY=... DOWNLOADS=...: docs/releasing.md)
 	cd tests && ../$(BIN)/python -m repository.release "$(VERSION)" "$(REGISTRY)" "$(DOWNLOADS)"
 
 BILL := $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --of JSON

@@ -27,7 +27,7 @@ class Publication:
     registry: str
     """Where its images are pushed to, such as registry.example.com/ml."""
     downloads: str
-    """URL of the directory with its files, such as https://example.com/releases/v0.2.0."""
+    """URL of the directory with its files, such as https://example.com/releases/v1."""
 
     def url(self, file: str) -> str:
         return f"{self.downloads.rstrip('/')}/{file}"
@@ -56,5 +56,5 @@ def problems(publication: Publication) -> Iterator[str]:
         yield (
             f"DOWNLOADS is {publication.downloads or 'not set'}: name the URL of the directory "
             "that the files of this release are downloaded from, such as "
-            "https://example.com/releases/v0.2.0"
+            f"https://example.com/releases/v{repository_version()}"
         )
