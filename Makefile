@@ -184,8 +184,9 @@ sbom: setup ## write down what Python packages each image has: build/sbom/*.cdx.
 	$(BILL) requirements/results-page.txt --pyproject results-page/pyproject.toml \
 		-o build/sbom/results-page.cdx.json
 
-release: sbom ## write the files of a release but for its images: build/release (VERSION=0.2.0)
-	cd tests && ../$(BIN)/python -m repository.release "$(VERSION)"
+# Where its images and files are published is not a secret, but no part of the sources either.
+release: sbom ## write build/release (VERSION=... REGISTRY=... DOWNLOADS=...: docs/releasing.md)
+	cd tests && ../$(BIN)/python -m repository.release "$(VERSION)" "$(REGISTRY)" "$(DOWNLOADS)"
 
 BILL := $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --of JSON
 
