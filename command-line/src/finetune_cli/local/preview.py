@@ -10,6 +10,9 @@ from finetune_spec.memory import Architecture, Estimate, estimate_memory
 from finetune_spec.memory.fitting import Proposal, propose
 from finetune_spec.memory.sharding import find_sharding
 from finetune_spec.memory.strategy import HALF, Strategy, read_strategy
+from finetune_spec.speed.advice import find_advice
+from finetune_spec.speed.rules import Advice
+from finetune_spec.speed.situation import Situation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class Preview:
     gpu_bytes: int | None = None
     proposal: Proposal | None = None
     """What to change where it doesn't fit."""
+    advice: tuple[Advice, ...] = ()
+    """What would be faster."""
 
     @property
     def world_size(self) -> int:
@@ -58,10 +63,14 @@ def preview_run(
 ) -> Preview:
     """The preview of a config that is right."""
     found = None if model is None else estimate_memory(config, model, context)
-    proposal = None
+    proposal, advice = None, ()
     if model is not None and found is not None and gpu_bytes is not None:
         is_enough = found.total <= gpu_bytes
         proposal = None if is_enough else propose(config, model, context, gpu_bytes)
+    if model is not None and proposal is None:
+        # Of what doesn't fit it is said first how it does.
+        now = Situation(config=config, model=model, context=context, gpu_bytes=gpu_bytes)
+        advice = tuple(find_advice(now))
     return Preview(
         nodes=context.nodes or 1,
         processes_per_node=context.processes_per_node or 1,
@@ -82,6 +91,7 @@ def preview_run(
         estimate=found,
         gpu_bytes=gpu_bytes,
         proposal=proposal,
+        advice=advice,
     )
 
 
