@@ -293,3 +293,40 @@ def test_what_cannot_be_suggested_is_told(
     written = capsys.readouterr()
     assert told in written.err
     assert not written.out
+
+
+@pytest.mark.parametrize(
+    ("options", "told", "rows"),
+    [
+        pytest.param(["--gpu-memory", "80Gi"],
+                     "16 rows (auto) x 2 processes = 32 rows a step", 16, id="on a large GPU"),
+        pytest.param(["--gpu-memory", "3Gi"],
+                     "1 rows (auto) x 16 accumulated x 2 processes = 32 rows a step", 1,
+                     id="on one that is too small"),
+        pytest.param([], "32 rows a step, in the largest micro-batches that fit: add --gpu-memory "
+                     "to see which (counted below: single rows)", None, id="on an unknown one"),
+    ],
+)  # fmt: skip
+def test_an_automatic_micro_batch_is_planned_for_the_gpu(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    told: str,
+    rows: int | None,
+) -> None:
+    auto = {"per_device_train_batch_size": "auto", "gradient_accumulation_steps": 16}
+    assert plan(folder, *options, **auto) == 0
+    assert f"  batch         {told}\n" in capsys.readouterr().out
+
+    assert plan(folder, *options, "--output", "json", **auto) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["microBatch"], found["effectiveBatch"]) == (rows, 32)
+
+
+def test_a_suggestion_leaves_an_automatic_micro_batch_to_the_memory(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    auto = {"per_device_train_batch_size": "auto", "gradient_accumulation_steps": 16}
+    assert plan(folder, "--suggest", "--gpu-memory", "80Gi", "--output", "json", **auto) == 0
+
+    assert json.loads(capsys.readouterr().out)["changes"] == {"gradient_checkpointing": False}

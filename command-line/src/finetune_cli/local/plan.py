@@ -158,6 +158,7 @@ def render_json(job: str, name: str, preview: Preview, reason: str) -> Mapping[s
         "worldSize": preview.world_size,
         "strategy": preview.strategy,
         "effectiveBatch": preview.effective_batch,
+        "microBatch": None if preview.is_auto and preview.gpu_bytes is None else preview.rows,
         "maxLength": preview.max_length,
         "packing": preview.is_packed,
         "precision": preview.precision,
@@ -210,7 +211,12 @@ def _trainable(found: Estimate | None) -> str:
 
 
 def _batch(preview: Preview) -> str:
-    factors = [f"{preview.rows} rows"]
+    if preview.is_auto and preview.gpu_bytes is None:
+        return (
+            f"{preview.effective_batch} rows a step, in the largest micro-batches that fit: add "
+            "--gpu-memory to see which (counted below: single rows)"
+        )
+    factors = [f"{preview.rows} rows{' (auto)' if preview.is_auto else ''}"]
     if preview.accumulation > 1:
         factors.append(f"{preview.accumulation} accumulated")
     if preview.world_size > 1:

@@ -16,7 +16,7 @@ from finetune_spec.memory import (
     parse_model,
 )
 from finetune_spec.memory.ladder import BATCH, SMALLER_BATCH, ConfigChanges, Rung
-from finetune_spec.memory.micro_batch import find_divisors
+from finetune_spec.memory.micro_batch import find_divisors, settle
 from finetune_spec.quantities import render_bytes
 
 Taken = Mapping[Rung, ConfigChanges]
@@ -67,6 +67,7 @@ def advise_on_memory(
         model = parse_model(context.model)
     except UnreadableModel:
         return
+    config = settle(config, model, context, gpu_bytes)
     needed = estimate_memory(config, model, context).total
     if needed > gpu_bytes:
         yield warning(

@@ -23,7 +23,7 @@ def find_advice(situation: Situation, *, keeps_result: bool = False) -> Iterator
         if keeps_result and not rule.keeps_result:
             continue
         if (advice := rule.find(situation)) is not None:
-            situation = situation.adjusted(spell(situation.config, advice.settings))
+            situation = situation.adjusted(advice.settings)
             yield advice
 
 

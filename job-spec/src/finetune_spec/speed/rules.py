@@ -93,12 +93,11 @@ def _no_recomputation(now: Situation) -> Advice | None:
     off = {now.config.recomputation_key(): False}
     if now.adjusted(off).strategy.is_offloading:
         return None
-    settings = next(
-        (it for it in _with_micro_batches(now, off) if _is_large_and_fits(now, it)), off
-    )
-    then = now.adjusted(settings)
-    if not then.has_room:
+    candidates = _with_micro_batches(now, off)
+    settings = next((it for it in candidates if _is_large_and_fits(now, it)), None)
+    if settings is None:
         return None
+    then = now.adjusted(settings)
     share = repeated_share(now.model, now.strategy)
     return Advice(
         settings=settings,
@@ -117,7 +116,8 @@ def _with_micro_batches(now: Situation, off: ConfigChanges) -> Iterator[ConfigCh
 
 def _is_large_and_fits(now: Situation, settings: ConfigChanges) -> bool:
     then = now.adjusted(settings)
-    is_as_before = BATCH not in settings
+    # An automatic micro-batch becomes smaller by itself.
+    is_as_before = BATCH not in settings and not now.config.has_auto_batch
     return then.has_room and (is_as_before or then.strategy.tokens >= ENOUGH_TOKENS)
 
 
@@ -173,7 +173,10 @@ _SET_BY_DEEPSPEED = (
 
 
 def _batch_is_elsewhere(now: Situation) -> bool:
-    return any(now.config.mapping("deepspeed").get(key) for key in _SET_BY_DEEPSPEED)
+    """Whether the micro-batch is not this config's to say."""
+    return now.config.has_auto_batch or any(
+        now.config.mapping("deepspeed").get(key) for key in _SET_BY_DEEPSPEED
+    )
 
 
 def _loads_otherwise(now: Situation) -> bool:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from finetune_spec.config.parse.reading import Context
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.memory import Architecture, Estimate, estimate_memory
-from finetune_spec.memory.ladder import ConfigChanges
-from finetune_spec.memory.micro_batch import SHARE
+from finetune_spec.memory.ladder import ConfigChanges, spell
+from finetune_spec.memory.micro_batch import SHARE, settle
 from finetune_spec.memory.strategy import Strategy, read_strategy
 
 
@@ -22,12 +22,17 @@ class Situation:
     """Memory of each GPU; None where that is not known."""
 
     @property
+    def settled(self) -> SftConfig:
+        """With the micro-batch that is taken where the config leaves it to the memory."""
+        return settle(self.config, self.model, self.context, self.gpu_bytes)
+
+    @property
     def strategy(self) -> Strategy:
-        return read_strategy(self.config, self.model, world_size=self.context.world_size or 1)
+        return read_strategy(self.settled, self.model, world_size=self.context.world_size or 1)
 
     @property
     def estimate(self) -> Estimate:
-        return estimate_memory(self.config, self.model, self.context)
+        return estimate_memory(self.settled, self.model, self.context)
 
     @property
     def has_room(self) -> bool:
@@ -35,4 +40,5 @@ class Situation:
         return self.gpu_bytes is not None and self.estimate.total <= SHARE * self.gpu_bytes
 
     def adjusted(self, settings: ConfigChanges) -> "Situation":
-        return replace(self, config=self.config.adjusted(settings))
+        """`settings` are by TRL's names; the user's spellings stay."""
+        return replace(self, config=self.config.adjusted(spell(self.config, settings)))

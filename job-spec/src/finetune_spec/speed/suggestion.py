@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_spec.memory import Estimate
-from finetune_spec.memory.ladder import ConfigChanges, find_rungs, spell
+from finetune_spec.memory.ladder import ConfigChanges, find_rungs
 from finetune_spec.speed.advice import find_advice
 from finetune_spec.speed.rules import Advice
 from finetune_spec.speed.situation import Situation
@@ -33,7 +33,7 @@ def suggest(situation: Situation) -> Suggestion | None:
     advice = tuple(find_advice(fitting, keeps_result=True))
     changed = fitting
     for each in advice:
-        changed = changed.adjusted(spell(changed.config, each.settings))
+        changed = changed.adjusted(each.settings)
     before, after = situation.config.written, changed.config.written
     return Suggestion(
         config=after,
@@ -51,5 +51,5 @@ def _made_to_fit(situation: Situation) -> Situation | None:
         step = next((new for rung, new in rungs if rung.is_retried), None)
         if step is None:
             return None
-        situation = situation.adjusted(spell(situation.config, step))
+        situation = situation.adjusted(step)
     return situation

@@ -86,6 +86,10 @@ class Reporter:
         self._base = replace(self._base, memory=GpuMemory(estimated_bytes=estimated_bytes))
         self._due.set()
 
+    def note_micro_batch(self, rows: int) -> None:
+        self._base = replace(self._base, micro_batch=rows)
+        self._due.set()
+
     def note_answers(self, answers: tuple[Answer, ...]) -> None:
         self._base = replace(self._base, answers=answers)
 
