@@ -52,7 +52,7 @@ def largest_micro_batch(
 ) -> ConfigChanges | None:
     """The largest that fits with room to spare; None where not even single rows do."""
     for changes in find_micro_batches(config):
-        needed = estimate_memory(config.adjusted(spell(config, changes)), model, context).total
+        needed = estimate_memory(config.supposing(changes), model, context).total
         if needed <= SHARE * gpu_bytes:
             return changes
     return None

@@ -46,7 +46,7 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class SpeedRule:
     """One way to be faster."""
 
     find: Callable[[Situation], Advice | None]
@@ -88,7 +88,8 @@ def _torchs_attention(now: Situation) -> Advice | None:
 
 def _no_recomputation(now: Situation) -> Advice | None:
     """With a smaller micro-batch where it must be: few large passes save less than this does."""
-    if not now.config.recomputes_by_trl or now.config.recomputes_by_fsdp:
+    is_known = now.gpu_bytes is not None
+    if not is_known or not now.config.recomputes_by_trl or now.config.recomputes_by_fsdp:
         return None
     off = {now.config.recomputation_key(): False}
     if now.adjusted(off).strategy.is_offloading:
@@ -156,11 +157,11 @@ def _workers(now: Situation) -> Advice | None:
 
 
 RULES = (
-    Rule(find=_half_precision, keeps_result=False),
-    Rule(find=_torchs_attention, keeps_result=True),
-    Rule(find=_no_recomputation, keeps_result=True),
-    Rule(find=_larger_micro_batch, keeps_result=True),
-    Rule(find=_workers, keeps_result=True),
+    SpeedRule(find=_half_precision, keeps_result=False),
+    SpeedRule(find=_torchs_attention, keeps_result=True),
+    SpeedRule(find=_no_recomputation, keeps_result=True),
+    SpeedRule(find=_larger_micro_batch, keeps_result=True),
+    SpeedRule(find=_workers, keeps_result=True),
 )
 """In this order: each is asked of a config that has the settings of those before it."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from finetune_spec.config.parse.reading import Context
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.memory import Architecture, Estimate, estimate_memory
-from finetune_spec.memory.ladder import ConfigChanges, spell
+from finetune_spec.memory.ladder import ConfigChanges
 from finetune_spec.memory.micro_batch import SHARE, settle
 from finetune_spec.memory.strategy import Strategy, read_strategy
 
@@ -40,5 +40,5 @@ class Situation:
         return self.gpu_bytes is not None and self.estimate.total <= SHARE * self.gpu_bytes
 
     def adjusted(self, settings: ConfigChanges) -> "Situation":
-        """`settings` are by TRL's names; the user's spellings stay."""
-        return replace(self, config=self.config.adjusted(spell(self.config, settings)))
+        """As if the config had these settings, by TRL's names."""
+        return replace(self, config=self.config.supposing(settings))

@@ -2,11 +2,11 @@
 """The fastest config with the same result, by the rules that keep it. No I/O here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune_spec.memory import Estimate
-from finetune_spec.memory.ladder import ConfigChanges, find_rungs
+from finetune_spec.memory.ladder import ConfigChanges, find_rungs, spell
 from finetune_spec.speed.advice import find_advice
 from finetune_spec.speed.rules import Advice
 from finetune_spec.speed.situation import Situation
@@ -27,29 +27,33 @@ class Suggestion:
 
 def suggest(situation: Situation) -> Suggestion | None:
     """None where nothing with the same result fits the GPU."""
-    fitting = _made_to_fit(situation)
-    if fitting is None:
+    needed = _make_fit(situation)
+    if needed is None:
         return None
-    advice = tuple(find_advice(fitting, keeps_result=True))
-    changed = fitting
+    advice = tuple(find_advice(situation.adjusted(needed), keeps_result=True))
+    settings = dict(needed)
     for each in advice:
-        changed = changed.adjusted(each.settings)
-    before, after = situation.config.written, changed.config.written
+        settings |= each.settings
+    config = situation.config.adjusted(spell(situation.config, settings))
+    before, after = situation.config.written, config.written
     return Suggestion(
         config=after,
         changes={key: value for key, value in after.items() if before.get(key) != value},
         advice=advice,
-        estimate=changed.estimate,
+        estimate=replace(situation, config=config).estimate,
     )
 
 
-def _made_to_fit(situation: Situation) -> Situation | None:
-    """The situation with as many of the ladder's rungs as it needs: those that a retry takes,
-    since these keep the result."""
-    while situation.gpu_bytes is not None and situation.estimate.total > situation.gpu_bytes:
-        rungs = find_rungs(situation.config, situation.context)
+def _make_fit(situation: Situation) -> ConfigChanges | None:
+    """As many of the ladder's rungs as it needs, of those that a retry takes, since these keep the
+    result; None where all of them are too few."""
+    settings: dict[str, Any] = {}
+    now = situation
+    while now.gpu_bytes is not None and now.estimate.total > now.gpu_bytes:
+        rungs = find_rungs(now.config, now.context)
         step = next((new for rung, new in rungs if rung.is_retried), None)
         if step is None:
             return None
-        situation = situation.adjusted(step)
-    return situation
+        settings |= step
+        now = situation.adjusted(settings)
+    return settings
