@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from finetune_contract.progress import Progress
 from finetune_trainer.attempt.micro_batch import settle_micro_batch, with_micro_batch
+from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.plan.node.hardware import Gpu, Gpus, Hardware
 from finetune_trainer.plan.parsed_run import ParsedRun
+from finetune_trainer.progress.reporting import Reporter, silent
 from trainer import in_process
 from trainer.attempt.test_expected_memory import MODEL, a_model
 from trainer.runs import a_parsed_run
@@ -85,6 +88,15 @@ def test_what_is_a_number_already_stays(run: ParsedRun) -> None:
     nobody: Any = None
 
     assert settle_micro_batch(run, nobody, {}) is run
+
+
+def test_the_ranks_own_account_does_not_hide_what_was_chosen(tmp_path: Path) -> None:
+    workspace = Workspace(root=tmp_path)
+    reporter = Reporter(workspace, silent, 60, attempt=1)
+    reporter.note_micro_batch(4)
+    workspace.progress.write_bytes(Progress(step=3).to_body())
+
+    assert Progress.from_body(reporter.current().to_body()).micro_batch == 4
 
 
 @pytest.mark.slow

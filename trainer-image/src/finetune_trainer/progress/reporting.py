@@ -114,6 +114,7 @@ class Reporter:
             resumed_from_step=base.resumed_from_step,
             checkpoint_step=base.checkpoint_step,
             unsaved=base.unsaved,
+            micro_batch=base.micro_batch,
             memory=replace(told.memory, estimated_bytes=base.memory.estimated_bytes),
             answers=base.answers,
             doing=base.doing or told.doing,
