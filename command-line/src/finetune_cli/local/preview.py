@@ -69,7 +69,7 @@ def preview_run(
     if model is not None:
         config = settle(config, model, context, gpu_bytes)
     found = None if model is None else estimate_memory(config, model, context)
-    proposal, advice = None, ()
+    proposal, advice = None, tuple[Advice, ...]()
     if model is not None and found is not None and gpu_bytes is not None:
         is_enough = found.total <= gpu_bytes
         proposal = None if is_enough else propose(config, model, context, gpu_bytes)
