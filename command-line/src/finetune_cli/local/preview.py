@@ -70,11 +70,11 @@ def preview_run(
         config = settle(config, model, context, gpu_bytes)
     found = None if model is None else estimate_memory(config, model, context)
     proposal, advice = None, tuple[Advice, ...]()
-    if model is not None and found is not None and gpu_bytes is not None:
-        is_enough = found.total <= gpu_bytes
-        proposal = None if is_enough else propose(config, model, context, gpu_bytes)
-    if model is not None and proposal is None:
+    is_enough = found is None or gpu_bytes is None or found.total <= gpu_bytes
+    if model is not None and gpu_bytes is not None and not is_enough:
         # Of what doesn't fit it is said first how it does.
+        proposal = propose(config, model, context, gpu_bytes)
+    elif model is not None:
         now = Situation(config=written, model=model, context=context, gpu_bytes=gpu_bytes)
         advice = tuple(find_advice(now))
     return Preview(

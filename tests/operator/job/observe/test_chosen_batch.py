@@ -14,6 +14,7 @@ from finetune_spec.memory.ladder import ACCUMULATION, BATCH
 from support.factories import CONFIG, a_job, an_attempt
 
 AUTO = {**CONFIG, BATCH: "auto", ACCUMULATION: 16}
+ENDED = an_attempt(1, Result.INTERRUPTED)
 HALF = {BATCH: 4, ACCUMULATION: 4}
 
 
@@ -38,7 +39,7 @@ def seen(
     ],
 )
 def test_what_was_chosen_is_recorded_with_the_attempt(said: dict[str, Any]) -> None:
-    assert seen(an_attempt(), **said).adjustments == {BATCH: 8, ACCUMULATION: 2}
+    assert seen(ENDED, **said).adjustments == {BATCH: 8, ACCUMULATION: 2}
 
 
 @pytest.mark.parametrize(
@@ -52,18 +53,22 @@ def test_what_was_chosen_is_recorded_with_the_attempt(said: dict[str, Any]) -> N
     ],
 )
 def test_nothing_is_recorded_of(said: dict[str, Any], config: dict[str, Any]) -> None:
-    assert seen(an_attempt(), **said, **config).adjustments == {}
+    assert seen(ENDED, **said, **config).adjustments == {}
+
+
+def test_while_it_trains_an_attempt_has_the_adjustments_of_its_run_document() -> None:
+    assert seen(an_attempt(), progress=8).adjustments == {}
 
 
 def test_progress_of_another_attempt_says_nothing() -> None:
-    assert seen(an_attempt(2), progress=8).adjustments == {}
+    assert seen(replace(ENDED, number=2), progress=8).adjustments == {}
 
 
 def test_a_users_older_spelling_stays() -> None:
     config = {key: value for key, value in AUTO.items() if key != BATCH}
     job = a_job(config={**config, "per_gpu_train_batch_size": "auto"})
 
-    found = with_chosen_batch(an_attempt(), job.config, {}, Outcome(micro_batch=4))
+    found = with_chosen_batch(ENDED, job.config, {}, Outcome(micro_batch=4))
 
     assert found.adjustments == {"per_gpu_train_batch_size": 4, ACCUMULATION: 4}
 

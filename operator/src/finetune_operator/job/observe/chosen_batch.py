@@ -19,7 +19,12 @@ from finetune_spec.memory.micro_batch import rows_of_step, same_step
 def with_chosen_batch(
     attempt: Attempt, config: SftConfig, progress: Mapping[str, Any], outcome: Outcome | None
 ) -> Attempt:
-    """The attempt with the micro-batch that its trainer reports, if it was free to choose one."""
+    """An ended attempt with the micro-batch that its trainer reports, if it was free to choose one.
+
+    While it goes on its adjustments are those of its run document, which must stay as it is.
+    """
+    if attempt.end is None:
+        return attempt
     adjusted = config.adjusted(attempt.adjustments)
     rows = _reported(attempt, progress, outcome)
     # Anything may stand in a status: what does not divide a step would change the effective batch.
