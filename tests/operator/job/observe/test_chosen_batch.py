@@ -7,11 +7,21 @@ from typing import Any
 import pytest
 
 from finetune_contract.outcome import Category, Outcome
-from finetune_operator.job.attempts import Attempt, Result
+from finetune_operator.job.attempts import Attempt, Result, parse_attempts, render_attempts
 from finetune_operator.job.decide.adjustments import EVAL_BATCH, adjustments_for_next
 from finetune_operator.job.observe.chosen_batch import with_chosen_batch
+from finetune_operator.job.observe.observation import Children, observe
 from finetune_spec.memory.ladder import ACCUMULATION, BATCH
-from support.factories import CONFIG, a_job, an_attempt
+from support.factories import (
+    CONFIG,
+    NOW,
+    a_bad_outcome,
+    a_job,
+    a_job_body,
+    a_training_job,
+    an_attempt,
+    an_ended_pod,
+)
 
 AUTO = {**CONFIG, BATCH: "auto", ACCUMULATION: 16}
 ENDED = an_attempt(1, Result.INTERRUPTED)
@@ -103,3 +113,21 @@ def test_an_end_of_the_ladder_comes_even_where_nobody_said_what_was_chosen() -> 
         assert len(taken) < 10
 
     assert taken == [{"activation_checkpointing": True}]
+
+
+def test_a_job_that_left_it_to_the_trainer_starts_again_with_half_of_it() -> None:
+    """From the termination log of the pod to what the next attempt is given."""
+    outcome = replace(a_bad_outcome(Category.OUT_OF_MEMORY), micro_batch=8)
+    children = Children(
+        training_jobs=(a_training_job(ended="Failed", at=NOW),),
+        pods=(an_ended_pod(77, message=outcome.to_json()),),
+    )
+    job, status = a_job(config=AUTO), {"runId": "0123456789", "attempts": []}
+
+    observed = observe(job, a_job_body(config=AUTO, status=status), children, NOW)
+
+    [attempt] = observed.attempts
+    assert attempt.adjustments == {BATCH: 8, ACCUMULATION: 2}
+    found = adjustments_for_next(job, parse_attempts({"attempts": render_attempts([attempt])}))
+    assert found is not None
+    assert found | HALF == found
