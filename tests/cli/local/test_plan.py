@@ -276,7 +276,7 @@ def test_programs_get_the_suggestion_with_its_reasons(
                      "no config with the same result fits in 3Gi: set dtype: bfloat16",
                      id="a GPU that is too small"),
         pytest.param(["--gpu-memory", "80Gi"], 1, {"model_name_or_path": "./nowhere"}, 64,
-                     "the memory is unknown: there is no config.json at ", id="unknown model"),
+                     "the memory is unknown: there is no folder ", id="unknown model"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_suggested_is_told(
