@@ -2,6 +2,7 @@
 """A model whose matrices are bitsandbytes' 4-bit ones, without the kernel that makes them so."""
 
 from typing import Any
+from unittest.mock import patch
 
 import bitsandbytes
 import torch
@@ -23,7 +24,7 @@ def quantize(model: Any, *, is_nested: bool) -> Any:
 
 def _packed(linear: torch.nn.Linear, *, is_nested: bool) -> Any:
     dtype, shape = linear.weight.dtype, linear.weight.shape
-    with torch.device("meta"):
+    with torch.device("meta"), patch("bitsandbytes.nn.modules.Params4bit", _unpacked):
         packed = bitsandbytes.nn.Linear4bit(
             linear.in_features,
             linear.out_features,
@@ -44,6 +45,10 @@ def _packed(linear: torch.nn.Linear, *, is_nested: bool) -> Any:
     packed.quant_state = state
     packed.bias = linear.bias
     return packed
+
+
+def _unpacked(data: torch.Tensor, requires_grad: bool = True, **_: Any) -> torch.nn.Parameter:
+    return torch.nn.Parameter(data, requires_grad=requires_grad)
 
 
 def _scales(count: int, shape: Any, dtype: Any, *, is_nested: bool) -> QuantState:

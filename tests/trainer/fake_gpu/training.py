@@ -100,7 +100,12 @@ class _Training:
         if config["fsdp"]:
             _shard(self.model, config, mesh)
         elif mesh is not None:
-            self.called = torch.nn.parallel.DistributedDataParallel(self.model, device_ids=[0])
+            with (
+                # They read the parameters' values.
+                patch("torch.nn.parallel.distributed._verify_param_shape_across_processes"),
+                patch("torch.nn.parallel.distributed._sync_module_states"),
+            ):
+                self.called = torch.nn.parallel.DistributedDataParallel(self.model, device_ids=[0])
         trained = [each for each in self.model.parameters() if each.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, fused=config["optim"] == "adamw_torch_fused")
 
