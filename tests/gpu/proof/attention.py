@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainer's attention over flat rows, result and gradients, against each row alone in 64 bits."""
+"""The trainer's attention over flat rows, result and gradients, against 64 bits row by row."""
 
 import itertools
 from typing import Any
@@ -47,7 +47,10 @@ def _apart(
     weights = torch.randn_like(found)
     found.backward(weights)
     wanted.backward(weights.double())
-    pairs = [(found, wanted), *((one.grad, two.grad) for one, two in zip(tensors, exact, strict=True))]
+    pairs = [
+        (found, wanted),
+        *((one.grad, two.grad) for one, two in zip(tensors, exact, strict=True)),
+    ]
     names = ("result", "query", "key", "value")
     return {
         name: round(float((one.double() - two).norm() / two.norm()), 5)

@@ -42,7 +42,7 @@ class Rows:
         began = time.monotonic()
         try:
             measure()
-        except Exception as error:  # whatever it is, the other sections are worth their time
+        except Exception as error:  # noqa: BLE001 - the other sections are worth their time
             traceback.print_exc(file=sys.stderr)
             self.add(name, **what, failed=f"{type(error).__name__}: {error}"[:LONGEST])
         self.add(f"{name}, took", **what, seconds=round(time.monotonic() - began, 1))

@@ -26,9 +26,7 @@ class Ledger(TorchDispatchMode):
     def reset_peak(self) -> None:
         self.peak = self.allocated
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.namespace == "aten" and func._schema.name[6:] in _WITH_A_MASK:
             result = _every_row(func, args, kwargs or {})
         else:
