@@ -5,6 +5,7 @@ transformers' model, TRL's fused loss, PEFT's adapter, accelerate's FSDP2, torch
 and optimizer, and this product's attention. Not run: the loops of TRL and transformers.
 """
 
+import gc
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -56,6 +57,7 @@ def compare(model: PreTrainedConfig, config: Mapping[str, Any], world: int = 1) 
     context = Context(nodes=world // gpus, processes_per_node=gpus, gpus_per_node=gpus)
     with _processes(world) as mesh, fake_gpu() as ledger:
         training = _Training(model, architecture, reading, mesh)
+        gc.collect()
         ledger.reset_peak()
         for _ in range(STEPS):
             training.step()
@@ -96,7 +98,7 @@ class _Training:
         self.rows = config["per_device_train_batch_size"]
         self.vocabulary = architecture.vocabulary
         self.model = _build(model, architecture, config)
-        self.called: Any = self.model
+        self.replica: Any = None
         if config["fsdp"]:
             _shard(self.model, config, mesh)
         elif mesh is not None:
@@ -105,7 +107,9 @@ class _Training:
                 patch("torch.nn.parallel.distributed._verify_param_shape_across_processes"),
                 patch("torch.nn.parallel.distributed._sync_module_states"),
             ):
-                self.called = torch.nn.parallel.DistributedDataParallel(self.model, device_ids=[0])
+                # Made for its buckets, which are there from now on. Its forward pass would time
+                # itself by CUDA's events.
+                self.replica = torch.nn.parallel.DistributedDataParallel(self.model, device_ids=[0])
         trained = [each for each in self.model.parameters() if each.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, fused=config["optim"] == "adamw_torch_fused")
 
@@ -128,7 +132,7 @@ class _Training:
         elif self.rows > 1:
             batch["attention_mask"] = torch.ones(shape, dtype=torch.int64, device="cuda")
         with varlen.flat_batch(is_flat=is_flat):
-            return self.called(**batch, fused_lm_head=True, use_cache=False).loss
+            return self.model(**batch, fused_lm_head=True, use_cache=False).loss
 
     def _borders(self) -> Mapping[str, Any]:
         borders = torch.zeros(self.rows + 1, dtype=torch.int32, device="cuda")
