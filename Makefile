@@ -23,7 +23,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types test-pure prepare test-slow test-cluster test-control-plane \
-	kueue test-all test-all-pure test-all-slow test-all-cluster test-gpu soak generate schema compare lock \
+	kueue test-all test-all-pure test-all-slow test-all-cluster test-gpu gpu-bundle \
+	test-gpu-long soak generate schema compare lock \
 	images sbom release cluster cluster-down bench clean
 
 help: ## list the targets
@@ -111,10 +112,20 @@ test-all-cluster: setup ## every cluster test, those of the testbed itself and o
 	$(REPLICAS) -m "control_plane and long and not soak" tests/cluster
 	$(PYTEST) -m "own_cluster and not soak" tests/cluster
 
-test-gpu: setup ## what only a GPU shows: bf16, 4 and 8 bits, flash attention, Liger, NCCL, memory
-	@$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else \
-		"make test-gpu needs a machine with an NVIDIA GPU: torch finds none here")'
+test-gpu: setup ## what one GPU proves in eight minutes; rows in build/gpu-rows.json
+	@$(NEEDS_GPU)
+	PYTHONPATH=tests $(BIN)/python -m gpu.proof \
+		--tokenizer "$$($(BIN)/python -c 'from testbed import base_model; print(base_model.folder())')"
+
+gpu-bundle: setup ## pack what test-gpu needs for a machine with torch and no more: build/gpu-bundle.tar.gz
+	PYTHONPATH=tests $(BIN)/python -m gpu.proof.carry build/gpu-bundle.tar.gz
+
+test-gpu-long: setup ## what only GPUs show, at length: every precision, profile and strategy, several GPUs
+	@$(NEEDS_GPU)
 	$(BIN)/pytest -m gpu --timeout=1800 tests/gpu
+
+NEEDS_GPU := $(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else \
+	"this needs a machine with an NVIDIA GPU: torch finds none here")'
 
 generate: setup build/schema.json ## make the files that are derived from others
 	cp build/schema.json $(SCHEMA)
