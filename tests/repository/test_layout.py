@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repository import chart_files, migration, monitoring, packages_page, reference, rooms_page
+from repository import chart_files, families_page, migration, monitoring, packages_page, reference, rooms_page
 from repository.locks import pinned
 from repository.tracked import ROOT, tracked_files
 

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures every architecture of the transformers that is installed, and writes down what becomes
+of the rows of a pack: the file that `finetune_spec.base_model.packed_rows` reads.
+
+    cd tests && python -m trainer.families.table
+
+It takes about a minute of CPU time, one model after the other.
+"""
+
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from finetune_spec.attention import EAGER
+from finetune_spec.base_model.packed_rows import TABLE, Rows
+from trainer.families.packed_rows import NotBuilt, measure
+from trainer.families.small import every_type
+
+_SECONDS = 120
+"""One that takes longer to build small is not small."""
+
+_HEAD = """\
+# SPDX-License-Identifier: Apache-2.0
+# What becomes of the rows of a pack, by model_type, as measured with transformers {version}.
+# Written by `cd tests && python -m trainer.families.table`; a test compares.
+
+"""
+
+
+def measured(model_type: str) -> Mapping[str, tuple[Rows, str]]:
+    """By default, and with eager attention where that is another thing."""
+    found = {"": measure(model_type)}
+    if found[""][0] is not Rows.REFUSED:
+        with_eager = measure(model_type, EAGER)
+        if with_eager[0] is not found[""][0]:
+            found[EAGER] = with_eager
+    return found
+
+
+def as_toml(found: Mapping[str, Mapping[str, tuple[Rows, str]]]) -> str:
+    """`found` has an empty mapping for what could not be built."""
+    lines = [f'transformers = "{version("transformers")}"']
+    for rows in (Rows.APART, Rows.MIXED, Rows.REFUSED):
+        types = [name for name, each in found.items() if each and each[""][0] is rows]
+        lines += _listed(rows, types)
+    lines += _listed(Rows.UNMEASURED, [name for name, each in found.items() if not each])
+    lines += ["", "# Where attn_implementation: eager makes a difference.", "[eager]"]
+    for rows in (Rows.APART, Rows.MIXED, Rows.REFUSED):
+        lines += _listed(rows, [n for n, each in found.items() if each.get(EAGER, (None,))[0] is rows])
+    lines += ["", "# Without which transformers refuses to compute packs.", "[packages]"]
+    packages = {each[""][1] for each in found.values() if each} - {""}
+    for package in sorted(packages):
+        types = [name for name, each in found.items() if each and each[""][1] == package]
+        lines += _listed(package, types)
+    return _HEAD.format(version=version("transformers")) + "\n".join(lines) + "\n"
+
+
+def _listed(name: str, types: Iterable[str]) -> Iterator[str]:
+    yield f"{name} = ["
+    line = "   "
+    for each in sorted(types):
+        if len(line) + len(each) > 92:
+            yield line
+            line = "   "
+        line += f' "{each}",'
+    if line.strip():
+        yield line
+    yield "]"
+
+
+def _measure_all() -> Mapping[str, Mapping[str, tuple[Rows, str]]]:
+    found: dict[str, Mapping[str, tuple[Rows, str]]] = {}
+    for model_type in every_type():
+        signal.alarm(_SECONDS)
+        try:
+            found[model_type] = measured(model_type)
+        except (NotBuilt, TimeoutError) as error:
+            found[model_type] = {}
+            print(str(error)[:200].replace("\n", " "), file=sys.stderr)
+        finally:
+            signal.alarm(0)
+    return found
+
+
+def _end(*_: Any) -> None:
+    raise TimeoutError(f"not built within {_SECONDS} s")
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGALRM, _end)
+    TABLE.write_text(as_toml(_measure_all()))
