@@ -30,31 +30,31 @@ def refusal(trained: Trained) -> str:
 
 
 @pytest.fixture(scope="module")
-def falcon(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return a_model(tmp_path_factory.mktemp("falcon"), "falcon")
+def mamba(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return a_model(tmp_path_factory.mktemp("mamba"), "mamba", state_size=8)
 
 
 def test_a_model_whose_rows_see_each_other_is_refused_before_it_is_loaded(
-    tmp_path: Path, falcon: Path
+    tmp_path: Path, mamba: Path
 ) -> None:
     from finetune_trainer.ranks import training
 
     with mock.patch.object(training, "build_trainer", side_effect=AssertionError("it was loaded")):
-        refused = train(tmp_path / "a", falcon, data_of(tmp_path / "a", ROWS), **PACKED)
-    trained = train(tmp_path / "b", falcon, data_of(tmp_path / "b", ROWS), **WHOLE)
+        refused = train(tmp_path / "a", mamba, data_of(tmp_path / "a", ROWS), **PACKED)
+    trained = train(tmp_path / "b", mamba, data_of(tmp_path / "b", ROWS), **WHOLE)
 
-    assert 'packing: found true, and models of type "falcon" do not keep the rows' in refusal(refused)
+    assert 'packing: found true, and models of type "mamba" do not keep the rows' in refusal(refused)
     assert trained.outcome.failure is None, trained.words()
 
 
 @nobody_has_measured
 def test_a_model_that_nobody_measured_is_tried_before_the_first_step(
-    table: mock.Mock, tmp_path: Path, falcon: Path
+    table: mock.Mock, tmp_path: Path, mamba: Path
 ) -> None:
-    trained = train(tmp_path, falcon, data_of(tmp_path, ROWS), **PACKED)
+    trained = train(tmp_path, mamba, data_of(tmp_path, ROWS), **PACKED)
 
     words = refusal(trained)
-    assert "packing: found true, and the model (of type falcon) does not keep the rows of a" in words
+    assert "packing: found true, and the model (of type mamba) does not keep the rows of a" in words
     assert "leave packing out, so that rows are padded" in words
     assert table.called
 

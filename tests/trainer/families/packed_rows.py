@@ -42,6 +42,8 @@ def measure(model_type: str, attention: str | None = None) -> tuple[Rows, str]:
             raise NotBuilt(f"{model_type}: {type(error).__name__}: {error}") from error
         try:
             packed = _packed(model, rows, attention)
+        except TimeoutError as error:
+            raise NotBuilt(f"{model_type}: {error}") from error
         except Exception as error:
             return Rows.REFUSED, _package_in(str(error))
     return (Rows.APART, "") if _agree(packed, alone) else (Rows.MIXED, "")

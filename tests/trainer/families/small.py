@@ -12,7 +12,7 @@ from typing import Any
 from trainer.families.odd_sizes import ODD_SIZES
 
 VOCABULARY = 97
-_MOST_WEIGHTS = 20_000_000
+_MOST_WEIGHTS = 50_000_000
 _SMALL: Mapping[str, int] = {
     **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input", "n_tokens"), VOCABULARY),
     **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embed_dim", "word_embed_proj_dim"), 32),
@@ -38,6 +38,9 @@ _SMALL: Mapping[str, int] = {
     **dict.fromkeys(("max_target_positions", "max_source_positions"), 128),
     **dict.fromkeys(("sliding_window", "attention_window_size", "local_attention", "window_size"), 6),
     **dict.fromkeys(("attention_chunk_size",), 16),
+    **dict.fromkeys(("index_topk", "keep_window_size", "index_block_size"), 4),
+    **dict.fromkeys(("index_n_heads", "index_topk_blocks"), 2),
+    **dict.fromkeys(("index_head_dim",), 16),
     **dict.fromkeys(("linear_key_head_dim", "linear_value_head_dim"), 8),
     **dict.fromkeys(("linear_num_key_heads", "linear_num_value_heads"), 2),
     **dict.fromkeys(("mamba_d_state", "ssm_state_size", "state_size"), 8),
@@ -54,7 +57,7 @@ _SMALL: Mapping[str, int] = {
 }
 _ALWAYS = (
     *("max_position_embeddings", "pad_token_id", "bos_token_id", "eos_token_id"),
-    *("num_experts_per_tok", "n_routed_experts", "head_dim"),
+    *("num_experts_per_tok", "n_routed_experts", "head_dim", "num_key_value_heads"),
 )
 """These have a value in every real config, though None is what the class begins with."""
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers")
