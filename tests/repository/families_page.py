@@ -12,7 +12,9 @@ from finetune_spec.base_model.packed_rows import TABLE, Rows
 from repository.marked_blocks import with_blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
-_PROOF = "`tests/trainer/families/test_packed_rows.py::test_every_architecture_does_as_the_table_says`"
+_PROOF = (
+    "`tests/trainer/families/test_packed_rows.py::test_every_architecture_does_as_the_table_says`"
+)
 _WORDS = {
     Rows.APART: "kept apart",
     Rows.MIXED: "not kept apart; refused",

@@ -15,7 +15,9 @@ VOCABULARY = 97
 _MOST_WEIGHTS = 50_000_000
 _SMALL: Mapping[str, int] = {
     **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input", "n_tokens"), VOCABULARY),
-    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embed_dim", "word_embed_proj_dim"), 32),
+    **dict.fromkeys(
+        ("hidden_size", "d_model", "n_embd", "dim", "embed_dim", "word_embed_proj_dim"), 32
+    ),
     **dict.fromkeys(("embedding_size", "lru_width", "text_hidden_size", "dim_model"), 32),
     **dict.fromkeys(("intermediate_size", "ffn_dim", "d_ff", "n_inner", "dim_ff", "dff"), 48),
     **dict.fromkeys(("decoder_ffn_dim", "encoder_ffn_dim", "ffn_hidden_size", "mlp_dim"), 48),
@@ -36,7 +38,9 @@ _SMALL: Mapping[str, int] = {
     **dict.fromkeys(("v_head_dim",), 12),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"), 128),
     **dict.fromkeys(("max_target_positions", "max_source_positions"), 128),
-    **dict.fromkeys(("sliding_window", "attention_window_size", "local_attention", "window_size"), 6),
+    **dict.fromkeys(
+        ("sliding_window", "attention_window_size", "local_attention", "window_size"), 6
+    ),
     **dict.fromkeys(("attention_chunk_size",), 16),
     **dict.fromkeys(("index_topk", "keep_window_size", "index_block_size"), 4),
     **dict.fromkeys(("index_n_heads", "index_topk_blocks"), 2),
@@ -137,7 +141,10 @@ def every_type() -> Sequence[str]:
     """Each `model_type` that transformers has a class for that writes text."""
     from transformers.models.auto import modeling_auto as known
 
-    found = (known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, known.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+    found = (
+        known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        known.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    )
     return sorted({name for each in found for name in each})
 
 

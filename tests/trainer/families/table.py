@@ -49,7 +49,8 @@ def as_toml(found: Mapping[str, Mapping[str, tuple[Rows, str]]]) -> str:
     lines += _listed(Rows.UNMEASURED, [name for name, each in found.items() if not each])
     lines += ["", "# Where attn_implementation: eager makes a difference.", "[eager]"]
     for rows in (Rows.APART, Rows.MIXED, Rows.REFUSED):
-        lines += _listed(rows, [n for n, each in found.items() if each.get(EAGER, (None,))[0] is rows])
+        types = [name for name, each in found.items() if EAGER in each and each[EAGER][0] is rows]
+        lines += _listed(rows, types)
     lines += ["", "# Without which transformers refuses to compute packs.", "[packages]"]
     packages = {each[""][1] for each in found.values() if each} - {""}
     for package in sorted(packages):

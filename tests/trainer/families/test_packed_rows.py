@@ -14,7 +14,10 @@ from trainer.families.small import every_type
 pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
 
 TYPES = sorted(
-    each for rows, types in tomllib.loads(TABLE.read_text()).items() if rows in {*Rows} for each in types
+    each
+    for rows, types in tomllib.loads(TABLE.read_text()).items()
+    if rows in {*Rows}
+    for each in types
 )
 FEW = ("llama", "gemma2", "gpt_oss", "falcon", "bloom", "mamba", "jamba", "bamba", "lfm2")
 """Some of each kind."""

@@ -41,8 +41,8 @@ def check_base_model(
     """What is wrong with a right config for this model; nothing where no model is known.
 
     `modules` are the names of the matrices in the model's files, where these were looked at. The
-    first rule that finds a mistake is the last: of a model of the wrong kind nothing else that could
-    be said helps anybody.
+    first rule that finds a mistake is the last: of a model of the wrong kind nothing else that
+    could be said helps anybody.
     """
     if (model := context.model) is None:
         return ()

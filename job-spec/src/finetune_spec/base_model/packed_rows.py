@@ -69,17 +69,16 @@ def check_packed_rows(
 
 def _mixed(key: str, model_type: str) -> str:
     words = (
-        f"found true, and models of type {quoted(model_type)} do not keep the rows of a pack apart: "
-        f"each row would be trained as if it continued the row before it; {_INSTEAD.format(key=key)}"
+        f"found true, and models of type {quoted(model_type)} do not keep the rows of a pack "
+        "apart: each row would be trained as if it continued the row before it; "
+        f"{_INSTEAD.format(key=key)}"
     )
     if key == "packing":
         words += ", or set packing_strategy: wrapped if rows may continue each other"
     return words
 
 
-def _refused(
-    config: SftConfig, key: str, model_type: str, context: Context
-) -> Iterator[Problem]:
+def _refused(config: SftConfig, key: str, model_type: str, context: Context) -> Iterator[Problem]:
     package = package_for(model_type)
     if package is None:
         yield Problem(

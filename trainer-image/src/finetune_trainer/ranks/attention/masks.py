@@ -33,9 +33,10 @@ def register_masks() -> None:
 
 def _by_borders(make: Callable[..., torch.Tensor | None]) -> Callable[..., torch.Tensor | None]:
     def made(**how: Any) -> torch.Tensor | None:
+        tokens, device = how["q_length"], how.get("device", "cpu")
         is_plain = how.get("attention_mask") is None and _BIDIRECTIONAL not in how
-        is_whole = how["batch_size"] == 1 and how["q_length"] == how["kv_length"]
-        rows = row_of_each(how["q_length"], how.get("device", "cpu")) if is_plain and is_whole else None
+        is_whole = how["batch_size"] == 1 and tokens == how["kv_length"]
+        rows = row_of_each(tokens, device) if is_plain and is_whole else None
         if rows is None:
             return make(**how)
         seen = how.get("mask_function", causal_mask_function)

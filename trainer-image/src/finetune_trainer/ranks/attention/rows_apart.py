@@ -76,7 +76,11 @@ def _second_row(trainer: Any, rows: list[list[int]]) -> torch.Tensor:
     model, was_training = trainer.model, trainer.model.training
     model.eval()
     try:
-        with torch.no_grad(), trainer.compute_loss_context_manager(), flat_batch(is_flat=True, borders=batch[BORDERS]):
+        with (
+            torch.no_grad(),
+            trainer.compute_loss_context_manager(),
+            flat_batch(is_flat=True, borders=batch[BORDERS]),
+        ):
             logits: torch.Tensor = model(**batch, use_cache=False).logits
     finally:
         model.train(was_training)
