@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from finetune_spec.base_model.packed_rows import TABLE, Rows
+from finetune_spec.base_model.packed_rows import TABLE, PackedRows
 from repository.marked_blocks import with_blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
@@ -16,10 +16,10 @@ _PROOF = (
     "`tests/trainer/families/test_packed_rows.py::test_every_architecture_does_as_the_table_says`"
 )
 _WORDS = {
-    Rows.APART: "kept apart",
-    Rows.MIXED: "not kept apart; refused",
-    Rows.REFUSED: "not computed; refused",
-    Rows.UNMEASURED: "not measured; tried before the first step",
+    PackedRows.APART: "kept apart",
+    PackedRows.MIXED: "not kept apart; refused",
+    PackedRows.REFUSED: "not computed; refused",
+    PackedRows.UNMEASURED: "not measured; tried before the first step",
 }
 
 

@@ -12,7 +12,7 @@ from finetune_spec.base_model import check_base_model
 from finetune_spec.base_model.packed_rows import (
     PACKAGES_FOR_PACKS,
     TABLE,
-    Rows,
+    PackedRows,
     package_for,
     rows_of,
 )
@@ -124,10 +124,10 @@ def test_a_job_is_refused_by_its_models_config_json_with_the_path_of_the_key() -
 
 def test_the_table_has_every_type_once_and_knows_every_package_it_names() -> None:
     table = tomllib.loads(TABLE.read_text())
-    types = [each for rows in Rows for each in table[rows]]
+    types = [each for rows in PackedRows for each in table[rows]]
 
     assert len(types) == len({*types}) > 200
     assert {*table["packages"]} <= {*PACKAGES_FOR_PACKS} <= {*PACKAGES}
     for package, named in table["packages"].items():
-        assert {rows_of(each) for each in named} == {Rows.REFUSED}
+        assert {rows_of(each) for each in named} == {PackedRows.REFUSED}
         assert {package_for(each) for each in named} == {package}

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from finetune_spec.base_model.packed_rows import Rows
+from finetune_spec.base_model.packed_rows import PackedRows
 from finetune_spec.packages import PACKAGES
 from trainer.families.small import a_model
 
@@ -23,7 +23,7 @@ class NotBuilt(Exception):
     """The architecture can't be built small, or computes nothing from texts alone."""
 
 
-def measure(model_type: str, attention: str | None = None) -> tuple[Rows, str]:
+def measure(model_type: str, attention: str | None = None) -> tuple[PackedRows, str]:
     """What becomes of its rows, and the package without which it computes no pack.
 
     Raises:
@@ -45,8 +45,8 @@ def measure(model_type: str, attention: str | None = None) -> tuple[Rows, str]:
         except TimeoutError as error:
             raise NotBuilt(f"{model_type}: {error}") from error
         except Exception as error:  # noqa: BLE001 - whatever the architecture can't do
-            return Rows.REFUSED, _package_in(str(error))
-    return (Rows.APART, "") if _agree(packed, alone) else (Rows.MIXED, "")
+            return PackedRows.REFUSED, _package_in(str(error))
+    return (PackedRows.APART, "") if _agree(packed, alone) else (PackedRows.MIXED, "")
 
 
 def _rows() -> Sequence[Any]:

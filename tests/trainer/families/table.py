@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import Any
 
 from finetune_spec.attention import EAGER
-from finetune_spec.base_model.packed_rows import TABLE, Rows, package_for, rows_of
+from finetune_spec.base_model.packed_rows import TABLE, PackedRows, package_for, rows_of
 from trainer.families.packed_rows import NotBuilt, measure
 from trainer.families.small import every_type
 
@@ -30,25 +30,25 @@ _HEAD = """\
 """
 
 
-def measured(model_type: str) -> Mapping[str, tuple[Rows, str]]:
+def measured(model_type: str) -> Mapping[str, tuple[PackedRows, str]]:
     """By default, and with eager attention where that is another thing."""
     found = {"": measure(model_type)}
-    if found[""][0] is not Rows.REFUSED:
+    if found[""][0] is not PackedRows.REFUSED:
         with_eager = measure(model_type, EAGER)
         if with_eager[0] is not found[""][0]:
             found[EAGER] = with_eager
     return found
 
 
-def as_toml(found: Mapping[str, Mapping[str, tuple[Rows, str]]]) -> str:
+def as_toml(found: Mapping[str, Mapping[str, tuple[PackedRows, str]]]) -> str:
     """`found` has an empty mapping for what could not be built."""
     lines = [f'transformers = "{version("transformers")}"']
-    for rows in (Rows.APART, Rows.MIXED, Rows.REFUSED):
+    for rows in (PackedRows.APART, PackedRows.MIXED, PackedRows.REFUSED):
         types = [name for name, each in found.items() if each and each[""][0] is rows]
         lines += _listed(rows, types)
-    lines += _listed(Rows.UNMEASURED, [name for name, each in found.items() if not each])
+    lines += _listed(PackedRows.UNMEASURED, [name for name, each in found.items() if not each])
     lines += ["", "# Where attn_implementation: eager makes a difference.", "[eager]"]
-    for rows in (Rows.APART, Rows.MIXED, Rows.REFUSED):
+    for rows in (PackedRows.APART, PackedRows.MIXED, PackedRows.REFUSED):
         types = [name for name, each in found.items() if EAGER in each and each[EAGER][0] is rows]
         lines += _listed(rows, types)
     lines += ["", "# Without which transformers refuses to compute packs.", "[packages]"]
@@ -72,15 +72,15 @@ def _listed(name: str, types: Iterable[str]) -> Iterator[str]:
     yield "]"
 
 
-def _written(model_type: str) -> Mapping[str, tuple[Rows, str]]:
+def _written(model_type: str) -> Mapping[str, tuple[PackedRows, str]]:
     rows, with_eager = rows_of(model_type), rows_of(model_type, EAGER)
-    if rows is Rows.UNMEASURED:
+    if rows is PackedRows.UNMEASURED:
         return {}
     by_default = {"": (rows, package_for(model_type) or "")}
     return by_default if rows is with_eager else {**by_default, EAGER: (with_eager, "")}
 
 
-def _measure(types: Sequence[str]) -> Mapping[str, Mapping[str, tuple[Rows, str]]]:
+def _measure(types: Sequence[str]) -> Mapping[str, Mapping[str, tuple[PackedRows, str]]]:
     found = {each: _written(each) for each in every_type()} if types else {}
     for model_type in types or every_type():
         signal.setitimer(signal.ITIMER_PROF, _SECONDS)

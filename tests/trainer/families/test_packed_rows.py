@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from finetune_spec.attention import EAGER
-from finetune_spec.base_model.packed_rows import TABLE, Rows, package_for, rows_of
+from finetune_spec.base_model.packed_rows import TABLE, PackedRows, package_for, rows_of
 from trainer.families.packed_rows import NotBuilt, measure
 from trainer.families.small import every_type
 
@@ -16,22 +16,22 @@ pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
 TYPES = sorted(
     each
     for rows, types in tomllib.loads(TABLE.read_text()).items()
-    if rows in {*Rows}
+    if rows in {*PackedRows}
     for each in types
 )
 FEW = ("llama", "gemma2", "gpt_oss", "falcon", "bloom", "mamba", "jamba", "bamba", "lfm2")
 """Some of each kind."""
 
 
-def seen(model_type: str, attention: str | None = None) -> tuple[Rows, str | None]:
+def seen(model_type: str, attention: str | None = None) -> tuple[PackedRows, str | None]:
     try:
         rows, package = measure(model_type, attention)
     except NotBuilt:
-        return Rows.UNMEASURED, None
+        return PackedRows.UNMEASURED, None
     return rows, package or None
 
 
-def said(model_type: str, attention: str | None = None) -> tuple[Rows, str | None]:
+def said(model_type: str, attention: str | None = None) -> tuple[PackedRows, str | None]:
     return rows_of(model_type, attention), package_for(model_type)
 
 
@@ -56,4 +56,8 @@ def test_every_architecture_does_as_the_table_says(model_type: str, attention: s
 
 def test_another_table_would_be_noticed() -> None:
     """The measurement tells the three apart, and not all are of one kind."""
-    assert {seen(each)[0] for each in FEW} == {Rows.APART, Rows.MIXED, Rows.REFUSED}
+    assert {seen(each)[0] for each in FEW} == {
+        PackedRows.APART,
+        PackedRows.MIXED,
+        PackedRows.REFUSED,
+    }

@@ -23,7 +23,7 @@ PACKAGES_FOR_PACKS = ("causal-conv1d", "mamba-ssm", "flash-linear-attention")
 _INSTEAD = "leave {key} out, so that rows are padded"
 
 
-class Rows(StrEnum):
+class PackedRows(StrEnum):
     """What becomes of the rows of a pack."""
 
     APART = "apart"
@@ -34,10 +34,10 @@ class Rows(StrEnum):
     UNMEASURED = "unmeasured"
 
 
-def rows_of(model_type: str, attention: str | None = None) -> Rows:
+def rows_of(model_type: str, attention: str | None = None) -> PackedRows:
     """With what `attn_implementation` says; what is not measured by itself is as by default."""
     by_default, by_eager = _table()
-    found = by_default.get(model_type, Rows.UNMEASURED)
+    found = by_default.get(model_type, PackedRows.UNMEASURED)
     return by_eager.get(model_type, found) if attention == EAGER else found
 
 
@@ -55,11 +55,11 @@ def check_packed_rows(
     key = "packing" if config["packing"] else "padding_free"
     model_type = type_of(model)
     match rows_of(model_type, config.attention):
-        case Rows.MIXED:
+        case PackedRows.MIXED:
             yield Problem(path=config.name(key), message=_mixed(key, model_type))
-        case Rows.REFUSED:
+        case PackedRows.REFUSED:
             yield from _refused(config, key, model_type, context)
-        case Rows.UNMEASURED if model_type:
+        case PackedRows.UNMEASURED if model_type:
             yield warning(
                 config.name(key),
                 f"whether models of type {quoted(model_type)} keep the rows of a pack apart is not "
@@ -102,7 +102,7 @@ def _refused(config: SftConfig, key: str, model_type: str, context: Context) -> 
 
 
 @cache
-def _table() -> tuple[Mapping[str, Rows], Mapping[str, Rows]]:
+def _table() -> tuple[Mapping[str, PackedRows], Mapping[str, PackedRows]]:
     """`model_type` -> what becomes of its rows, by default and with eager attention."""
     read = _read()
     return _by_type(read), _by_type(read["eager"])
@@ -113,8 +113,8 @@ def _packages() -> Mapping[str, str]:
     return {each: package for package, types in _read()["packages"].items() for each in types}
 
 
-def _by_type(table: Mapping[str, Any]) -> Mapping[str, Rows]:
-    return {each: rows for rows in Rows for each in table.get(rows, ())}
+def _by_type(table: Mapping[str, Any]) -> Mapping[str, PackedRows]:
+    return {each: rows for rows in PackedRows for each in table.get(rows, ())}
 
 
 @cache

@@ -13,7 +13,7 @@ from transformers import PreTrainedConfig
 
 from finetune_contract.reasons import Reason
 from finetune_spec.attention import EAGER
-from finetune_spec.base_model.packed_rows import Rows, rows_of
+from finetune_spec.base_model.packed_rows import PackedRows, rows_of
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.attention.batch import flat_batch
 from finetune_trainer.ranks.attention.choice import has_flat_rows, name_to_load
@@ -57,7 +57,7 @@ def require_rows_apart(trainer: Any, named: str | None) -> None:
 def _is_measured(config: PreTrainedConfig, named: str | None) -> bool:
     has_own_code = config.__module__.startswith("transformers_modules")
     is_ours = name_to_load(named) in (None, EAGER)
-    return is_ours and not has_own_code and rows_of(config.model_type, named) is Rows.APART
+    return is_ours and not has_own_code and rows_of(config.model_type, named) is PackedRows.APART
 
 
 def _vocabulary(model: Any) -> int:
