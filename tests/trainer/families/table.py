@@ -33,7 +33,7 @@ _HEAD = """\
 def measured(model_type: str) -> Mapping[str, tuple[PackedRows, str]]:
     """By default, and with eager attention where that is another thing."""
     found = {"": measure(model_type)}
-    if found[""][0] is not PackedRows.REFUSED:
+    if not found[""][1]:
         with_eager = measure(model_type, EAGER)
         if with_eager[0] is not found[""][0]:
             found[EAGER] = with_eager

@@ -28,8 +28,14 @@ def flat_batch(*, is_flat: bool, borders: torch.Tensor | None = None) -> Iterato
 
 def row_of_each(tokens: int, device: torch.device | str) -> torch.Tensor | None:
     """The number of the row that each of so many tokens belongs to; None where that isn't known."""
-    if not Batch.is_flat or Batch.borders is None:
+    if (borders := borders_of(tokens, device)) is None:
         return None
-    lengths = Batch.borders.to(device).diff()
-    rows = torch.arange(len(lengths), device=device).repeat_interleave(lengths)
-    return rows if len(rows) == tokens else None
+    lengths = borders.diff()
+    return torch.arange(len(lengths), device=device).repeat_interleave(lengths)
+
+
+def borders_of(tokens: int, device: torch.device | str) -> torch.Tensor | None:
+    """The borders of the flat rows that are so many tokens; None where they aren't known."""
+    if not Batch.is_flat or Batch.borders is None or int(Batch.borders[-1]) != tokens:
+        return None
+    return Batch.borders.to(device)

@@ -15,7 +15,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from finetune_spec.attention import VARLEN
-from finetune_trainer.ranks.attention.batch import Batch
+from finetune_trainer.ranks.attention.batch import Batch, borders_of
 
 Kernel = Callable[..., torch.Tensor]
 
@@ -67,6 +67,9 @@ def attend(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **rest
         )
+    if cu_seq_lens_q is None:
+        # Some architectures hand on a few things by name, and not what else they were given.
+        cu_seq_lens_q = borders_of(query.shape[2], query.device)
     unknown = [name for name in _UNKNOWN_HERE if rest.get(name) is not None]
     if cu_seq_lens_q is None or unknown:
         what = f"uses {' and '.join(unknown)}" if unknown else "is not told the borders of its rows"
