@@ -338,9 +338,10 @@ class Reason(StrEnum):
     INVALID_RUN_DOCUMENT = ("InvalidRunDocument", Category.INTERNAL,
         "a run document of another release",
         "use operator and image of one release")
-    RUN_DOCUMENT_MISMATCH = ("RunDocumentMismatch", Category.INFRASTRUCTURE,
-        "a run document that is not the one that the attempt's Job was made for",
-        "nothing: the next attempt has its own")
+    RUN_DOCUMENT_MISMATCH = ("RunDocumentMismatch", Category.INTERRUPTION,
+        ("a run document that is not the one that the attempt's Job was made for, such as the copy "
+        "that a node kept for an earlier pod; nothing was trained, and no attempt is used up"),
+        "nothing: the next pod has its own")
     INTERNAL = ("Internal", Category.INTERNAL,
         "the exception, and its traceback in the log",
         "report it")

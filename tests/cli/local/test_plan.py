@@ -171,7 +171,7 @@ def test_a_model_out_of_reach_leaves_the_rest_of_the_plan(
     assert plan(folder, model_name_or_path=str(folder / "nowhere")) == 0
 
     told = capsys.readouterr().out
-    assert "  memory        unknown: there is no config.json at " in told
+    assert "  memory        unknown: there is no folder " in told
     assert "16 rows a step" in told
 
 
