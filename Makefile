@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types test-pure prepare test-slow test-cluster test-control-plane \
 	kueue test-all test-all-pure test-all-slow test-all-cluster test-gpu gpu-bundle \
-	test-gpu-long soak generate schema compare lock \
+	test-gpu-long soak generate schema families compare lock \
 	images sbom release cluster cluster-down bench clean
 
 help: ## list the targets
@@ -141,6 +141,7 @@ generate: setup build/schema.json ## make the files that are derived from others
 	cd tests && ../$(BIN)/python -m repository.migration
 	cd tests && ../$(BIN)/python -m repository.monitoring
 	cd tests && ../$(BIN)/python -m repository.packages_page
+	cd tests && ../$(BIN)/python -m repository.families_page
 	cd tests && ../$(BIN)/python -m repository.rooms_page
 
 schema: setup ## add the schema of a TRL that other images have: TRL=1.15.0 TRANSFORMERS=5.19.0
@@ -154,6 +155,10 @@ schema: setup ## add the schema of a TRL that other images have: TRL=1.15.0 TRAN
 	mv build/schema.unfinished $(SCHEMAS)/trl-$(TRL).json
 	rm -rf build/trl
 	@echo "$(SCHEMAS)/trl-$(TRL).json is written: run make generate for what is made of it"
+
+families: setup ## measure again which architectures keep the rows of a pack apart, after an update of transformers
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m trainer.families.table
+	cd tests && ../$(BIN)/python -m repository.families_page
 
 compare: build/schema.json ## fail where a generated file differs from its source
 	@cmp -s build/schema.json $(SCHEMA) || { diff -u $(SCHEMA) build/schema.json | head -40; \

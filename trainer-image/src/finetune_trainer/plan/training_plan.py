@@ -46,11 +46,13 @@ def check_run(
     variables: Collection[str] | None = None,
     model: Mapping[str, Any] | None = None,
     modules: Collection[str] = (),
+    packages: Collection[str] = (),
 ) -> None:
     """Check the run against the TRL that is installed; one without a schema checks by itself.
 
     `variables` are the names of the environment's, None where a login may lie elsewhere; `model` is
-    its `config.json` and `modules` the names of its matrices, where these are known.
+    its `config.json` and `modules` the names of its matrices, where these are known. `packages` are
+    optional ones that this image has.
 
     Raises:
         AttemptFailed: the config is wrong.
@@ -58,6 +60,7 @@ def check_run(
     mistakes: list[Problem] = []
     if trl_version in known_versions():
         context = replace(context_of(run, hardware), environment=variables, model=model)
+        context = replace(context, packages=packages)
         mistakes = _mistakes(check_config(run.config, context))
         # Its rules read a config that is right.
         mistakes = mistakes or _mistakes(check_base_model(run.config, context, modules))

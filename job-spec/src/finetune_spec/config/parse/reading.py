@@ -21,6 +21,8 @@ class Context:
     """The model's own `config.json`."""
     has_own_image: bool = False
     """Whether the job names an image of its own, which may have any package."""
+    packages: Collection[str] = ()
+    """Optional packages that are known to be there, where it isn't the stock image that trains."""
     environment: Collection[str] | None = None
     """The names of the trainer's environment variables, beside those of `env` in the config."""
 
