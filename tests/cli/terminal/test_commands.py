@@ -124,3 +124,31 @@ def test_every_help_lists_the_exit_codes(program: str, words: tuple[str, ...]) -
 
     told = [line.split()[0] for line in lines[lines.index("exit codes:") + 1 :]]
     assert told == ["0", "1", "2", "64", "66", "70", "75", "77", "78", "130", "143"]
+
+
+@pytest.mark.parametrize("program", [FINETUNE, PLUGIN], ids=["finetune", "kubectl finetune"])
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["validate", JOB]], ids=str)
+def test_a_reader_who_goes_costs_no_traceback(program: str, words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with os.fdopen(writing, "wb") as unread:
+        done = subprocess.run(
+            [sys.executable, "-c", program, *words], stdout=unread, stderr=subprocess.PIPE
+        )
+
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_nobody_need_read_what_is_only_told() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with os.fdopen(writing, "wb") as unread:
+        done = subprocess.run(
+            [sys.executable, "-c", FINETUNE, "validate", "no-such-file.yaml"],
+            stdout=subprocess.PIPE,
+            stderr=unread,
+        )
+
+    assert (done.returncode, done.stdout) == (66, b"")

@@ -19,7 +19,7 @@ def freeze_all_but_last(model: Any, layers: int) -> None:
     Raises:
         AttemptFailed: the model has fewer layers, or none that can be told.
     """
-    blocks = _layers_of(model)
+    blocks = layers_of(model)
     if layers > len(blocks):
         raise attempt_failed(
             Reason.INVALID_CONFIG,
@@ -41,7 +41,7 @@ def is_tied(model: Any) -> bool:
     return head is not None and head.weight is model.get_input_embeddings().weight
 
 
-def _layers_of(model: Any) -> list[nn.Module]:
+def layers_of(model: Any) -> list[nn.Module]:
     wanted = model.config.get_text_config().num_hidden_layers
     for child in model.get_decoder().children():
         if isinstance(child, nn.ModuleList) and len(child) == wanted:
