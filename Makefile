@@ -27,7 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup demo test check lint types test-pure prepare test-slow test-cluster test-control-plane \
 	kueue test-all test-all-pure test-all-slow test-all-cluster test-gpu gpu-bundle \
 	test-gpu-long soak generate schema families compare lock \
-	images sbom release cluster cluster-down bench clean
+	docs images sbom release cluster cluster-down bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -216,7 +216,7 @@ sbom: setup ## write down what Python packages each image has: build/sbom/*.cdx.
 		-o build/sbom/results-page.cdx.json
 
 # Where its images and files are published is not a secret, but no part of the sources either.
-release: sbom ## write build/release (VERSION=... REGISTRY=... DOWNLOADS=...: docs/releasing.md)
+release: sbom ## write build/release (VERSION=... REGISTRY=... DOWNLOADS=...: docs/contributing/releasing.md)
 	cd tests && ../$(BIN)/python -m repository.release "$(VERSION)" "$(REGISTRY)" "$(DOWNLOADS)"
 
 BILL := $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --of JSON

@@ -2,7 +2,8 @@
 """Where the files of a release come from: an in-toto statement with SLSA's provenance predicate.
 
 It is made on the machine that made the files and is not signed: a maintainer signs it, as
-docs/releasing.md describes. It contains no time, so that the same sources give the same bytes.
+docs/contributing/releasing.md describes. It contains no time, so that the same sources give the
+same bytes.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from repository.tracked import ROOT
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "https://finetune.dev/make-release/v1"
-"""A name, not an address: docs/releasing.md describes what `make release` does."""
+"""A name, not an address: docs/contributing/releasing.md describes what `make release` does."""
 
 
 def file_name(version: str) -> str:

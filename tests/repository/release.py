@@ -3,7 +3,7 @@
 krew manifest of `kubectl finetune`, SBOMs, provenance, checksums.
 
 `make release VERSION= REGISTRY= DOWNLOADS=` runs it. The same sources give the same bytes. It
-publishes nothing and builds no images: docs/releasing.md describes both.
+publishes nothing and builds no images: docs/contributing/releasing.md describes both.
 """
 
 import hashlib

@@ -79,8 +79,12 @@ def test_dockerfiles_manifests_examples_and_guides_name_this_version_only() -> N
 
     assert {name: found for name, found in named.items() if found != {VERSION}} == {}
     assert {"Dockerfile", "deploy/operator.yaml", "configs/helm/gpu-cluster.yaml"} <= named.keys()
-    assert {"docs/install.md", "docs/gitops.md", "docs/results-page.md"} <= named.keys()
-    assert "docs/releasing.md" in named
+    assert {
+        "docs/contributing/releasing.md",
+        "docs/platform/install.md",
+        "docs/platform/gitops.md",
+        "docs/user/results-page.md",
+    } <= named.keys()
 
 
 @pytest.mark.parametrize(

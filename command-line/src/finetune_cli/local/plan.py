@@ -41,7 +41,8 @@ docs/user/memory.md describes the estimate: weights, gradients and optimizer sta
 known families of models; activations and the peak are within 25 % of the measured values.
 
 With --suggest, it prints the fastest config with the same result for a GPU of --gpu-memory as YAML:
-the same rows in each step, in the same order and precision. docs/memory.md describes the changes.
+the same rows in each step, in the same order and precision. docs/user/memory.md describes the
+changes.
 
 The exit code is 0 even if the job would not fit.
 """

@@ -9,5 +9,5 @@ rules        one function for each piece of advice, in the table `RULES`
 advice       the rules in their order, each on top of those before it
 suggestion   all of them that leave the result as it is
 
-What is counted, and what "the same result" means, is in docs/memory.md.
+What is counted, and what "the same result" means, is in docs/user/memory.md.
 """

@@ -52,7 +52,7 @@ class SpeedRule:
     find: Callable[[Situation], Advice | None]
     """None where it does not apply."""
     keeps_result: bool
-    """Whether the run learns the same from it, as docs/memory.md defines that."""
+    """Whether the run learns the same from it, as docs/user/memory.md defines that."""
 
 
 def _half_precision(now: Situation) -> Advice | None:
