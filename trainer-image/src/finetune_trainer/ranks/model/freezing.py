@@ -55,7 +55,9 @@ def layers_of(model: Any) -> list[nn.Module]:
 
 
 def _last_norms(decoder: nn.Module) -> Iterator[nn.Module]:
-    """Norms beside the layers; those of embeddings, which some models have, come before them."""
+    """Norms beside the layers; those of embeddings, which some models have, come before them, and
+    so do those of what Gemma 3n and 4 give to each layer."""
     for name, child in decoder.named_children():
-        if "norm" in type(child).__name__.lower() and "embed" not in name:
+        is_before = any(word in name for word in ("embed", "per_layer"))
+        if "norm" in type(child).__name__.lower() and not is_before:
             yield child
