@@ -327,7 +327,7 @@ def test_data_that_are_edited_train_nothing_and_the_way_to_train_again_is_told(
 
     assert again.verdict == "Succeeded"
     assert again.rows == ()
-    assert "complete already: nothing was trained" in again.words
+    assert "nothing was trained: this run was complete already, and the data has" in again.words
     assert "train.jsonl was sha256:" in again.words
     assert "runToken" in again.words
 

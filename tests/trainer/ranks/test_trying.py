@@ -39,13 +39,13 @@ def told(trained: Trained) -> tuple[Category, str]:
 def test_a_model_that_cannot_be_computed_is_told_before_the_base_model_is_measured(
     tmp_path: Path, dialogues: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transformers import LlamaForCausalLM
+    from transformers import LlamaModel
 
     from finetune_trainer.ranks.evaluation.judging import Judge
 
     measured: list[object] = []
     monkeypatch.setattr(Judge, "answers_of_base", lambda *_, **__: measured.append(1) or [])
-    monkeypatch.setattr(LlamaForCausalLM, "forward", failing(0, LlamaForCausalLM.forward))
+    monkeypatch.setattr(LlamaModel, "forward", failing(0, LlamaModel.forward))
 
     trained = train(tmp_path, a_model(tmp_path / "model"), dialogues, use_peft=False, lora_r=None)
 
