@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.outcome import Category, Outcome
-from finetune_trainer.attempt import base_model, supervisor
+from finetune_trainer.attempt import supervisor
+from finetune_trainer.plan import packages
 from support.model_folders import LLAMA, POINTER, a_model
 from trainer.runs import a_folder, a_run
 
@@ -73,7 +74,7 @@ def test_it_is_the_users_turn_and_the_way_out_is_told(
 def test_a_tokenizer_that_this_image_cannot_read_is_told_with_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base_model, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
     model = a_model(tmp_path / "model")
     (model / "tokenizer.json").rename(model / "tokenizer.model")
 
@@ -81,7 +82,9 @@ def test_a_tokenizer_that_this_image_cannot_read_is_told_with_the_package(
 
     assert failure is not None
     assert failure.category is Category.USER
-    assert "is in SentencePiece's format alone (tokenizer.model)" in failure.message
+    assert "its tokenizer is tokenizer.model alone, which needs the package sentencepiece" in (
+        failure.message
+    )
     assert "tokenizer.json" in failure.remedy
 
 

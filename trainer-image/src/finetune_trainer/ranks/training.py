@@ -19,6 +19,7 @@ from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.failures.errors import AttemptFailed, Stage
 from finetune_trainer.ranks import verification
 from finetune_trainer.ranks.arguments import Arguments, read_arguments
+from finetune_trainer.ranks.attention.rows_apart import require_rows_apart
 from finetune_trainer.ranks.building import Trainer, build_trainer, load_processor
 from finetune_trainer.ranks.callbacks.boundary import StepBoundary, StoppedInEvaluation
 from finetune_trainer.ranks.callbacks.early_stopping import early_stopping
@@ -37,6 +38,7 @@ from finetune_trainer.ranks.data.streams import naming_broken_lines
 from finetune_trainer.ranks.data.vocabulary import require_rows_of_embedding
 from finetune_trainer.ranks.evaluation.ending import ended
 from finetune_trainer.ranks.evaluation.judging import Judge, build_judge
+from finetune_trainer.ranks.model.loading import attention_named
 from finetune_trainer.ranks.model.tokens import tokenizer_of
 from finetune_trainer.ranks.movement import fates
 from finetune_trainer.ranks.movement.telling import tell as tell_movement
@@ -152,6 +154,7 @@ def set_up(
         trainer = build_trainer(arguments, data.dataset)
         trainer.notes = (*data.notes, *trainer.notes)
         require_planned_sharding(trainer, settings)
+        require_rows_apart(trainer, attention_named(arguments))
         require_tokens_that_count(trainer.train_dataset)
         _require_rows_of_embedding(trainer)
         require_a_batch(trainer)
