@@ -17,6 +17,7 @@ FEW = {
     "gemma3n_text": Frozen.KEPT,
     "gemma4_text": Frozen.KEPT,
     "bert": Frozen.REFUSED,
+    "xlm": Frozen.REFUSED,
 }
 BUILT = [each for each in TYPES if rows_of(each) is not PackedRows.UNMEASURED]
 

@@ -43,9 +43,11 @@ def is_tied(model: Any) -> bool:
 
 def layers_of(model: Any) -> list[nn.Module]:
     wanted = model.config.get_text_config().num_hidden_layers
-    for child in model.get_decoder().children():
-        if isinstance(child, nn.ModuleList) and len(child) == wanted:
-            return list(child)
+    lists = [it for it in model.get_decoder().children() if isinstance(it, nn.ModuleList)]
+    found = [each for each in lists if len(each) == wanted]
+    # With several lists, as XLM has, a layer is spread over all of them.
+    if len(found) == 1:
+        return list(found[0])
     raise attempt_failed(
         Reason.INVALID_CONFIG,
         f"num_layers_unfrozen: the layers of {type(model).__name__} can't be told from its other "
