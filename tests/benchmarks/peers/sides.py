@@ -2,7 +2,6 @@
 """What is compared: a side is some controllers with rights of their own, and a kind of job."""
 
 import base64
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import yaml
 
 from benchmarks.peers.processes import Controller
-from cluster.api_access import server_and_authority_of
+from cluster.accounts import kubeconfig_of_account
 from testbed.certificates import Identity, issue
 from testbed.control_plane import ControlPlane
 
@@ -53,27 +52,8 @@ class Place:
         return base64.b64encode((folder / "ca.crt").read_bytes()).decode()
 
     def kubeconfig_of(self, namespace: str, account: str) -> Path:
-        """With a token of this ServiceAccount: what it may do is what its manifests say."""
-        token = self.plane.kubectl(
-            "-n", namespace, "create", "token", account, "--duration=24h"
-        ).strip()
-        server, authority = server_and_authority_of(self.plane.kubeconfig)
-        data = base64.b64encode(authority.encode()).decode()
-        cluster = {"server": server, "certificate-authority-data": data}
-        file = self.folder / f"{account}.kubeconfig"
-        file.write_text(
-            json.dumps(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "clusters": [{"name": "plane", "cluster": cluster}],
-                    "users": [{"name": account, "user": {"token": token}}],
-                    "contexts": [{"name": "it", "context": {"cluster": "plane", "user": account}}],
-                    "current-context": "it",
-                }
-            )
-        )
-        return file
+        """What it may do is what its manifests say."""
+        return kubeconfig_of_account(self.plane, self.folder, namespace=namespace, account=account)
 
 
 def user_of(namespace: str, account: str) -> str:
