@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -35,8 +35,9 @@ def installed_copy(folder: Path) -> dict[str, str]:
     return environment
 
 
-def install(place: Place, environment: dict[str, str]) -> Side:
-    """All that the chart installs but its pods."""
+def install(place: Place, environment: Mapping[str, str]) -> Side:
+    """All that the chart installs but its pods; the environment of `installed_copy`, and settings
+    in it, if any."""
     plane = place.plane
     plane.kubectl("apply", "--server-side", "-f", REPOSITORY / "crds")
     plane.kubectl("apply", "-f", REPOSITORY / "deploy" / "namespace.yaml")
@@ -53,7 +54,6 @@ def install(place: Place, environment: dict[str, str]) -> Side:
         "operator",
         [_python(), "-m", "finetune_operator"],
         {
-            **environment,
             "PYTHONUNBUFFERED": "1",
             "KUBECONFIG": str(place.kubeconfig_of(_NAMESPACE, _ACCOUNT)),
             "TRAINER_IMAGE": "trainer:1",
@@ -62,6 +62,7 @@ def install(place: Place, environment: dict[str, str]) -> Side:
             "PORT": str(port),
             "WEBHOOK_PORT": str(webhook_port),
             "WEBHOOK_CERTIFICATES": str(certificates),
+            **environment,
         },
         health_port=port,
         folder=place.folder,

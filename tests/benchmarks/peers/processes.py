@@ -9,6 +9,8 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.process_use import cpu_seconds, resident_mebibytes
+
 _READY_WITHIN_SECONDS = 120
 
 
@@ -27,7 +29,8 @@ class Controller:
         self.name = name
         self._command = command
         self._environment = {"PATH": os.environ["PATH"], **environment}
-        self._ready_url = f"http://127.0.0.1:{health_port}/readyz"
+        self.address = f"http://127.0.0.1:{health_port}"
+        """Where it tells its health, and ours takes progress."""
         self._log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -49,7 +52,7 @@ class Controller:
 
     def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(self._ready_url, timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.address}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -64,16 +67,15 @@ class Controller:
             raise RuntimeError(f"{self.name} does not run. It said last:\n{said}")
 
     def cpu_seconds(self) -> float:
-        fields = self._proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self._pid())
 
     def resident_mebibytes(self) -> float:
-        return int(self._proc("status").split("VmRSS:")[1].split()[0]) / 1024
+        return resident_mebibytes(self._pid())
 
-    def _proc(self, file: str) -> str:
+    def _pid(self) -> int:
         self.require_alive()
         assert self._process is not None
-        return Path(f"/proc/{self._process.pid}/{file}").read_text()
+        return self._process.pid
 
 
 def seconds_until_ready(controllers: Sequence[Controller]) -> float:

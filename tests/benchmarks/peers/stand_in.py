@@ -30,12 +30,18 @@ async def play(session: aiohttp.ClientSession, namespace: str) -> None:
 
 async def _live(session: aiohttp.ClientSession, path: str, pod: dict[str, Any]) -> None:
     (container,) = pod["spec"]["containers"]
-    for status in (_running(container["name"]), _ended(container["name"])):
-        async with session.patch(path, json={"status": status}, headers=_MERGE) as answer:
-            answer.raise_for_status()
+    for status in (running(container["name"]), _ended(container["name"])):
+        await say(session, path, status)
 
 
-def _running(container: str) -> dict[str, Any]:
+async def say(session: aiohttp.ClientSession, path: str, status: dict[str, Any]) -> None:
+    """What a kubelet would write at this path."""
+    async with session.patch(path, json={"status": status}, headers=_MERGE) as answer:
+        answer.raise_for_status()
+
+
+def running(container: str) -> dict[str, Any]:
+    """The status of a pod that runs."""
     well = [{"type": each, "status": "True"} for each in ("Ready", "ContainersReady")]
     state = {"running": {"startedAt": _BEGAN}}
     return {
