@@ -98,6 +98,7 @@ async def _measure(plane: ControlPlane, side: Side, jobs: int, seconds: int) -> 
                 f"{number / took:.0f}/s / {writes / took:.0f}/s / {cpu / number * 1000:.2f} ms"
             )
             print(f"| {title}: taken / written / CPU for each that is taken | {figures} |")
+        print(f"| Lease lost meanwhile | {operator.log.count('leadership lost')} times |")
 
 
 def _written(plane: ControlPlane, side: Side) -> int:

@@ -63,8 +63,11 @@ class Controller:
             RuntimeError: it has ended; the message holds its last words.
         """
         if self._process is None or self._process.poll() is not None:
-            said = self._log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{self.name} does not run. It said last:\n{said}")
+            raise RuntimeError(f"{self.name} does not run. It said last:\n{self.log[-2000:]}")
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
 
     def cpu_seconds(self) -> float:
         return cpu_seconds(self._pid())
