@@ -47,6 +47,8 @@ def main(rounds: int, jobs: int) -> None:
             with step(f"Measure {'ours' if is_ours else THEIRS}"):
                 seen[is_ours].append(_round(environment if is_ours else None, jobs))
             loads.append(os.getloadavg()[0])
+            # Should a later round fail.
+            print(seen[is_ours][-1].in_short(), file=sys.stderr, flush=True)
     print(f"{rounds} rounds of each, {jobs} jobs in each part, in turns A B B A")
     print(f"load of the machine: {min(loads):.0f} to {max(loads):.0f} on {os.cpu_count()} cores\n")
     print(header(THEIRS))
@@ -62,6 +64,7 @@ def _round(environment: dict[str, str] | None, jobs: int) -> Round:
     with ControlPlane.up(audited=True) as plane, tempfile.TemporaryDirectory() as folder:
         place = Place(plane=plane, folder=Path(folder))
         side = trainer.install(place) if environment is None else ours.install(place, environment)
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         return measure(plane, side, jobs)
 
 

@@ -48,6 +48,13 @@ class Round:
     ready_mebibytes: float
     end_mebibytes: float
 
+    def in_short(self) -> str:
+        steady = ", ".join(f"{it.cpu_ms_per_job:.1f}" for it in self.steady.values())
+        return (
+            f"ready {self.ready_seconds:.2f} s; CPU ms per job: {steady} steady, "
+            f"{self.burst.cpu_ms_per_job:.1f} burst, {self.life.cpu_ms_per_job:.1f} whole life"
+        )
+
 
 def measure(plane: ControlPlane, side: Side, jobs: int) -> Round:
     ready = seconds_until_ready(side.controllers)
