@@ -27,7 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup demo test check lint types test-pure prepare test-slow test-cluster test-control-plane \
 	kueue test-all test-all-pure test-all-slow test-all-cluster test-gpu gpu-bundle \
 	test-gpu-long soak generate schema families compare lock \
-	docs images sbom release cluster cluster-down bench clean
+	docs images sbom release cluster cluster-down bench bench-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -242,6 +242,10 @@ bench: setup ## measure, and print the rows of docs/contributing/benchmarks.md
 	$(BIN)/python tests/benchmarks/resident_jobs.py
 	$(BIN)/python tests/benchmarks/trainer_overhead.py
 	$(BIN)/python tests/benchmarks/checkpoint_stall.py
+
+bench-peers: setup ## measure the operator beside Kubeflow Trainer and JobSet, in turns on control planes
+	nice $(BIN)/python -m testbed prepare peers
+	$(BIN)/python tests/benchmarks/bench_peers.py
 
 clean: ## remove what the targets made in this folder (caches elsewhere stay)
 	rm -rf $(VENV) .demo build .mypy_cache .ruff_cache .pytest_cache
