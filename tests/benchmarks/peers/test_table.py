@@ -2,6 +2,8 @@
 """The table's arithmetic: who measures what wants to know that it divides the right two numbers."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,8 @@ from benchmarks.peers.table import Figure, done, order, percentile, row, writes_
 from benchmarks.peers.writes import writes_of
 
 OURS, THEIRS = True, False
+
+Event = Mapping[str, Any]
 
 
 def a_figure(ours: list[float], theirs: list[float], digits: int = 1) -> Figure:
@@ -70,7 +74,7 @@ def test_a_percentile_is_a_value_that_was_seen(
     assert percentile(values, share) == expected
 
 
-def an_event(verb: str, resource: str, *, user: str = "me", code: int = 200, **ref: str) -> object:
+def an_event(verb: str, resource: str, *, user: str = "me", code: int = 200, **ref: str) -> Event:
     target = {"resource": resource, "namespace": "burst", **ref}
     status = {"code": code}
     return {"verb": verb, "user": {"username": user}, "objectRef": target, "responseStatus": status}
@@ -101,5 +105,5 @@ def test_writes_are_told_by_kind_for_each_job_and_refused_ones_apart() -> None:
         pytest.param(an_event("get", "jobs"), id="a read"),
     ],
 )
-def test_what_is_no_write_for_a_job_is_not_counted(event: object) -> None:
+def test_what_is_no_write_for_a_job_is_not_counted(event: Event) -> None:
     assert writes_of({"me"}, [event], {"burst"}) == {}
