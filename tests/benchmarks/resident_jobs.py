@@ -4,7 +4,7 @@
     python tests/benchmarks/resident_jobs.py [JOBS]
 
 Half of the jobs have finished, a quarter are suspended, and a quarter have a Job without a pod.
-API server and etcd are real; nobody makes pods. Prints the rows of docs/benchmarks.md.
+API server and etcd are real; nobody makes pods. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import asyncio
