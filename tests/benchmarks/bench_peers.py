@@ -5,7 +5,7 @@
 
 Builds both peers from their Go modules. Each round has a control plane of its own (etcd, API server
 and controllers, no node), on which one side is installed with its rights and webhooks; JOBS jobs in
-each part of it. Prints the rows of docs/benchmarks.md, and the load of the machine meanwhile.
+each part of it. Prints the rows of docs/contributing/benchmarks.md, and the load.
 """
 
 import os

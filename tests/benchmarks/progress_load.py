@@ -5,7 +5,7 @@
 
 Real API server and tokens; the pods are said to run by a stand-in. First each job reports every two
 seconds and each report is written; then all report as fast as they are answered, and each job is
-written once a second. Prints the rows of docs/benchmarks.md.
+written once a second. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import asyncio
@@ -69,6 +69,7 @@ def _installed() -> Iterator[tuple[ControlPlane, Side]]:
         folder = Path(name)
         place = Place(plane=plane, folder=folder)
         side = ours.install(place, {**ours.installed_copy(folder / "copy"), **INTERVAL})
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         seconds_until_ready(side.controllers)
         try:
             yield plane, side

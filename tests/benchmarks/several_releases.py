@@ -4,7 +4,7 @@
     python tests/benchmarks/several_releases.py [JOBS NAMESPACES]
 
 Real API server; pods are made and stay Pending. Jobs are created all at once, as many in each
-namespace. Prints the rows of docs/benchmarks.md: what each of the operators uses.
+namespace. Prints the rows of docs/contributing/benchmarks.md: what each of the operators uses.
 """
 
 import asyncio
