@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of docs/training.md by family: what becomes of the rows of a pack.
+"""The table of docs/user/training.md by family: what becomes of the rows of a pack.
 
 `make generate` writes it from what was measured (`trainer.families.table`); a test compares.
 """
@@ -11,10 +11,7 @@ from pathlib import Path
 from finetune_spec.base_model.packed_rows import TABLE, PackedRows
 from repository.marked_blocks import with_blocks
 
-PAGE = Path(__file__).parents[2] / "docs" / "training.md"
-_PROOF = (
-    "`tests/trainer/families/test_packed_rows.py::test_every_architecture_does_as_the_table_says`"
-)
+PAGE = Path(__file__).parents[2] / "docs" / "user" / "training.md"
 _WORDS = {
     PackedRows.APART: "kept apart",
     PackedRows.MIXED: "not kept apart; refused",
@@ -31,8 +28,8 @@ def with_tables(page: str) -> str:
 def _table() -> Iterator[str]:
     table = tomllib.loads(TABLE.read_text())
     packages = {each: name for name, types in table["packages"].items() for each in types}
-    yield "| rows of a pack are | in models of type | test that proves it (path::name) |"
-    yield "| --- | --- | --- |"
+    yield "| rows of a pack are | in models of type |"
+    yield "| --- | --- |"
     for rows, words in _WORDS.items():
         yield from _row(words, (each for each in table[rows] if each not in packages))
     for name, types in table["packages"].items():
@@ -43,7 +40,7 @@ def _table() -> Iterator[str]:
 
 def _row(words: str, types: Iterator[str] | list[str]) -> Iterator[str]:
     if names := ", ".join(f"`{each}`" for each in types):
-        yield f"| {words} | {names} | {_PROOF} |"
+        yield f"| {words} | {names} |"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from repository import (
 from repository.locks import pinned
 from repository.tracked import ROOT, tracked_files
 
-DIRECTORIES = ROOT / "docs" / "contributing.md"
+DIRECTORIES = ROOT / "docs" / "contributing" / "targets.md"
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 

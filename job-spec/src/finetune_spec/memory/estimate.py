@@ -49,6 +49,11 @@ class Estimate:
         return sum(parts.values()) - spared
 
     @property
+    def allocated(self) -> int:
+        """Of `total`, what torch's allocator hands out, as `max_memory_allocated` counts it."""
+        return self.total - RUNTIME_BYTES
+
+    @property
     def parts(self) -> Mapping[str, int]:
         """Each part, by name."""
         return {

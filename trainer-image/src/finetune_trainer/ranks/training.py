@@ -4,6 +4,7 @@
 import gc
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from transformers import PrinterCallback
@@ -49,6 +50,7 @@ from finetune_trainer.ranks.sharding import (
     let_go,
     load_whole_from_here_on,
 )
+from finetune_trainer.ranks.trying import stage_of, try_a_batch
 from finetune_trainer.ranks.unpickling import allow_deepspeed, load_only_data
 from finetune_trainer.ranks.world import (
     require_planned_sharding,
@@ -89,7 +91,9 @@ def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult
         setup = set_up(arguments, settings, workspace, heart)
         trainer, judge = setup.trainer, setup.judge
         beat_with_data(heart)  # from now on the steps are told
-        with classifying(Stage.TRAINING):
+        with classifying(partial(stage_of, trainer, settings.resume_step)):
+            if not settings.resume_step:
+                try_a_batch(trainer)
             answers_before = judge.answers_of_base(trainer, resumes=settings.resume_step > 0)
             run_training(trainer, arguments.training.resume_from_checkpoint)
     steps = {"step": trainer.state.global_step, "total_steps": trainer.state.max_steps}
