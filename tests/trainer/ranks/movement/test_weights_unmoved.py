@@ -198,7 +198,7 @@ def test_a_model_is_loaded_onto_its_process_s_own_gpu_and_nowhere_else(
 
     def load(_: str, **options: Any) -> Any:
         told.update(options)
-        return SimpleNamespace(), {}
+        return SimpleNamespace(modules=list), {}
 
     monkeypatch.setattr(loading, "create_model_from_path", load)
     monkeypatch.setattr(loading, "require_present", lambda *_: None)
