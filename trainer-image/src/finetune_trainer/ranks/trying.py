@@ -8,10 +8,9 @@ which may take an hour. The model, its random states and TRL's figures are as th
 from itertools import islice
 from typing import Any
 
-import torch
-
 from finetune_trainer.failures.errors import Stage
 from finetune_trainer.ranks.evaluation.random_states import keep_random_states
+from finetune_trainer.ranks.model.modes import evaluating
 
 
 def try_a_batch(trainer: Any) -> None:
@@ -33,13 +32,10 @@ def try_a_batch(trainer: Any) -> None:
 
 def _compute(trainer: Any, batch: Any) -> None:
     """As an evaluation does: without dropout, and counted in figures that are thrown away."""
-    was_training = trainer.model.training
-    trainer.model.eval()
     try:
-        with torch.no_grad(), trainer.compute_loss_context_manager():
+        with evaluating(trainer.model), trainer.compute_loss_context_manager():
             trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch))
     finally:
-        trainer.model.train(was_training)
         trainer._metrics["eval"].clear()
 
 

@@ -18,6 +18,7 @@ from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.attention.batch import flat_batch
 from finetune_trainer.ranks.attention.choice import has_flat_rows, name_to_load
 from finetune_trainer.ranks.attention.trainer import BORDERS
+from finetune_trainer.ranks.model.modes import evaluating
 
 log = logging.getLogger(__name__)
 
@@ -73,17 +74,12 @@ def _second_row(trainer: Any, rows: list[list[int]]) -> torch.Tensor:
     batch = dict(trainer.data_collator([{"input_ids": row} for row in rows]))
     del batch["labels"]
     batch = trainer._prepare_inputs(batch)
-    model, was_training = trainer.model, trainer.model.training
-    model.eval()
-    try:
-        with (
-            torch.no_grad(),
-            trainer.compute_loss_context_manager(),
-            flat_batch(is_flat=True, borders=batch[BORDERS]),
-        ):
-            logits: torch.Tensor = model(**batch, use_cache=False).logits
-    finally:
-        model.train(was_training)
+    with (
+        evaluating(trainer.model),
+        trainer.compute_loss_context_manager(),
+        flat_batch(is_flat=True, borders=batch[BORDERS]),
+    ):
+        logits: torch.Tensor = trainer.model(**batch, use_cache=False).logits
     return logits[0, _LENGTH:].float()
 
 

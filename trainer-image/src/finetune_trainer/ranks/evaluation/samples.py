@@ -2,8 +2,7 @@
 """Answers to held-out prompts: what a person, or a user's metric, judges a model by."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -13,6 +12,7 @@ from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteria
 
 from finetune_trainer.ranks.evaluation.in_step import SameScores, agree, root_gathered
 from finetune_trainer.ranks.evaluation.random_states import keep_random_states
+from finetune_trainer.ranks.model.modes import evaluating
 
 Messages = list[Mapping[str, Any]]
 
@@ -96,7 +96,7 @@ def answers(
         tokenizer.pad_token = tokenizer.eos_token
     limit = _Limit(budget, together_on)
     found: list[str | None] = []
-    with torch.no_grad(), _evaluating(model), keep_random_states(), root_gathered(model):
+    with evaluating(model), keep_random_states(), root_gathered(model):
         for begin in range(0, len(prompts), budget.batch_size):
             batch = prompts[begin : begin + budget.batch_size]
             if limit.is_reached:
@@ -178,18 +178,6 @@ def _ends(model: Any) -> set[int]:
     """The tokens that end an answer."""
     found = model.generation_config.eos_token_id
     return set(found) if isinstance(found, list) else {found}
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    """Each of the model's parts in the mode for use, then in the one that it had."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _render(tokenizer: Any, prompt: Prompt) -> str:

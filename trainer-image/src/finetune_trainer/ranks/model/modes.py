@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks at a model without changing it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Without gradients, each of the model's parts in the mode for use, then in that which it had:
+    some parts may be kept in one while the rest is trained."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
