@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The containers of a pod, the injected ones too, as the kubelet tells of them. No I/O here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from finetune_operator.objects.names import CONTAINER
@@ -87,6 +87,11 @@ def _read(found: Body, *, is_init: bool, is_native_sidecar: bool) -> Container:
     )
 
 
+def companions_of(containers: Iterable[Container]) -> list[Container]:
+    """Those that the kubelet waits for besides the trainer: it ends native sidecars by itself."""
+    return [it for it in containers if not it.is_trainer and not it.is_init]
+
+
 def has_trainer_started(pod: Body) -> bool:
     """By the trainer's own container: a pod is Pending while any other can't be pulled. By the
     pod's phase where the kubelet has told of no trainer."""
@@ -110,8 +115,7 @@ def _tell_companions(pod: Body) -> list[str]:
     found, name = read_containers(pod), pod["metadata"]["name"]
     if not any(it.is_trainer and it.terminated is not None for it in found):
         return []
-    # The kubelet ends native sidecars by itself.
-    others = [it for it in found if not it.is_trainer and not it.is_init]
+    others = companions_of(found)
     keeping = [it.title for it in others if it.terminated is None]
     failed = [f"{it.title} ended with exit code {it.exit_code}" for it in others if it.exit_code]
     kept = f"{' and '.join(keeping)} did not end with the trainer: the operator ends pod {name}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from finetune_contract.documents import InvalidDocument
 from finetune_contract.outcome import Category, ExitCode, Outcome
 from finetune_contract.reasons import Reason
-from finetune_operator.job.observe.containers import read_containers
+from finetune_operator.job.observe.containers import companions_of, read_containers
 from finetune_operator.objects.conditions import find, is_true
 from finetune_operator.objects.names import ANNOTATION_INDEX
 from finetune_operator.objects.raw import Body
@@ -106,9 +106,7 @@ def is_kept(pod: Body) -> bool:
     it. Where there are none, the kubelet says within a moment that the pod has ended too."""
     if has_ended(pod) or "deletionTimestamp" in pod["metadata"]:
         return False
-    # The kubelet ends native sidecars by itself.
-    others = (it for it in read_containers(pod) if not it.is_trainer and not it.is_init)
-    return any(it.terminated is None for it in others)
+    return any(it.terminated is None for it in companions_of(read_containers(pod)))
 
 
 def find_ending(pod: Body) -> Ending | None:
