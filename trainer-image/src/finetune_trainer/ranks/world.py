@@ -51,8 +51,7 @@ def require_promised_world(training: SFTConfig, settings: RankSettings) -> None:
         )
     if not dist.is_initialized():
         return
-    steps: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(steps, settings.resume_step)
+    steps = _of_all_ranks(settings.resume_step)
     if len(set(steps)) > 1:
         raise attempt_failed(
             Reason.RESUME_MISMATCH,
@@ -75,12 +74,16 @@ def strategy_of(training: SFTConfig) -> str:
     return "DDP" if training.world_size > 1 else "one process"
 
 
+def _of_all_ranks(mine: Any) -> list[Any]:
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, mine)
+    return found
+
+
 def _require_same_micro_batch(training: SFTConfig) -> None:
     """Each node's supervisor chooses an automatic one by its own GPUs."""
     rows = training.per_device_train_batch_size
-    found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, rows)
-    if len(different := sorted(set(found))) > 1:
+    if len(different := sorted(set(_of_all_ranks(rows)))) > 1:
         least, step = different[0], rows * training.gradient_accumulation_steps
         raise attempt_failed(
             Reason.DISTRIBUTION_MISMATCH,
@@ -97,8 +100,7 @@ def _require_same(training: SFTConfig, settings: RankSettings) -> None:
     wanted, backend = training.ddp_backend or usual, dist.get_backend()
     if wanted not in backend:
         raise _mismatch(f"the processes were to talk over {wanted}, and talk over {backend}")
-    found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, strategy_of(training))
+    found = _of_all_ranks(strategy_of(training))
     promised = settings.strategy or found[0]
     for rank, strategy in enumerate(found):
         if strategy != promised:
