@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from finetune_results_page.model.phases import look_of
-from finetune_results_page.model.wording import figure, model_name
+from finetune_results_page.model.wording import model_name
 from finetune_results_page.pages.icons import icon
 from finetune_results_page.pages.markup import Content, Markup, tag
 
@@ -62,10 +62,6 @@ def moment(time: datetime | None) -> Markup | None:
     if time is None:
         return None
     return tag("time", f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC", datetime=time.isoformat())
-
-
-def number_text(value: float | None) -> str | None:
-    return None if value is None else figure(value)
 
 
 def section(title: str, *children: Content) -> Markup:
