@@ -16,16 +16,10 @@ from finetune_spec.memory import (
 )
 from finetune_spec.memory.fitting import advise_on_memory, propose
 from finetune_spec.quantities import parse_quantity, render_bytes
+from gpu.proof.models import SIZES
 
 QWEN_7B: Mapping[str, Any] = {
-    "model_type": "qwen2",
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "vocab_size": 152064,
-    "tie_word_embeddings": False,
+    **SIZES["Qwen2.5 7B"],
     "max_position_embeddings": 32768,
     "torch_dtype": "bfloat16",
 }

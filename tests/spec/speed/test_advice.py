@@ -15,31 +15,12 @@ from finetune_spec.quantities import render_bytes
 from finetune_spec.speed.advice import advise_on_speed, find_advice
 from finetune_spec.speed.rules import BUSY_TOKENS, RULES
 from finetune_spec.speed.situation import Situation
+from gpu.proof.models import SIZES
 
 GIB = 1024**3
 
-SEVEN_BILLION: Mapping[str, Any] = {
-    "model_type": "qwen2",
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "vocab_size": 152064,
-    "tie_word_embeddings": False,
-    "torch_dtype": "bfloat16",
-}
-SMALL: Mapping[str, Any] = {
-    **SEVEN_BILLION,
-    "model_type": "llama",
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "vocab_size": 49152,
-    "tie_word_embeddings": True,
-}
+SEVEN_BILLION: Mapping[str, Any] = {**SIZES["Qwen2.5 7B"], "torch_dtype": "bfloat16"}
+SMALL: Mapping[str, Any] = {**SIZES["SmolLM2 135M"], "torch_dtype": "bfloat16"}
 LORA = {"use_peft": True, "dtype": "bfloat16", "max_length": 2048, "packing": True}
 KEPT = {**LORA, "activation_checkpointing": False, "per_device_train_batch_size": 1}
 
