@@ -81,7 +81,9 @@ def place_of(path: PurePosixPath) -> PurePosixPath:
         path = readme if (ROOT / readme).exists() else path / "index.md"
     if path.is_relative_to(DOCS):
         return path
-    return COPIES / (path if path.suffix == ".md" else f"{path}.md")
+    # The site leaves out what is hidden.
+    shown = PurePosixPath(*(part.removeprefix(".") for part in path.parts))
+    return COPIES / (shown if shown.suffix == ".md" else f"{shown}.md")
 
 
 def page_of(path: PurePosixPath) -> str:

@@ -53,6 +53,11 @@ def test_every_entry_of_the_navigation_is_a_page() -> None:
             "../repository/configs/helm/strict.yaml.md",
         ),
         ("docs/index.md", "../CHANGELOG.md#a", "repository/CHANGELOG.md#a"),
+        (
+            "docs/index.md",
+            "../.github/workflows/release.yml",
+            "repository/github/workflows/release.yml.md",
+        ),
         ("docs/index.md", "../configs/helm", "repository/configs/helm/index.md"),
         ("docs/index.md", "../configs/argocd", "repository/configs/argocd/README.md"),
         ("docs/index.md", "decisions", "decisions/index.md"),
