@@ -3,13 +3,18 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_randomly
 from hypothesis import settings
 
 from cluster.installation import describe
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ALL_SLOW = re.compile(
     r"^pytestmark = (\[\s*)?pytest\.mark\.(slow|storage|cluster|gpu|soak)\b", re.MULTILINE
@@ -53,6 +58,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Importing torch takes a quarter of a minute, which the pure tests are spared."""
     if _wants_none_slow(session.config) and "torch" in sys.modules:
         raise pytest.UsageError("a test module imports torch at its top: import it in the tests")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A real Chromium."""
+    from testbed import browser as testbed_browser
+    from testbed.requirements import Missing
+
+    try:
+        with testbed_browser.chromium() as opened:
+            yield opened
+    except Missing as missing:
+        pytest.skip(str(missing))
 
 
 def _wants_none_slow(config: pytest.Config) -> bool:

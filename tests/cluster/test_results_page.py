@@ -18,10 +18,8 @@ from cluster.api_access import server_and_authority_of
 from cluster.replica import is_served
 from cluster.replicas import wait_until
 from support.page_tab import a_tab, violations
-from testbed import browser as testbed_browser
 from testbed.control_plane import ControlPlane
 from testbed.ports import free_ports
-from testbed.requirements import Missing
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
@@ -67,15 +65,6 @@ SUCCEEDED = {
     ],
     "artifact": {"uri": "s3://models/done/abc", "digest": "sha256:0", "sizeBytes": 1},
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        with testbed_browser.chromium() as browser:
-            yield browser
-    except Missing as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ from playwright.sync_api import Browser, Page, expect
 from support.fake_jobs_api import READER, FakeJobsApi, served_page
 from support.listed_jobs import a_curve, a_job
 from support.page_tab import a_tab, sideways, violations
-from testbed import browser as testbed_browser
-from testbed.requirements import Missing
 
 # What the results page's other tests in a browser have: Chromium is installed for them.
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
@@ -47,15 +45,6 @@ def all_jobs() -> list[dict[str, Any]]:
     rest = {"failure": failure, "queue": HOSTILE, "progress": {"metrics": {HOSTILE: 1}}}
     jobs.append(a_job(LONG, namespace="n" * 63, phase="Failed", config=config, **rest, days_old=20))
     return jobs
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        with testbed_browser.chromium() as browser:
-            yield browser
-    except Missing as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture

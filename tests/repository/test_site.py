@@ -22,8 +22,6 @@ from playwright.sync_api import Browser, Request
 from playwright.sync_api import TimeoutError as TimedOut
 
 from repository.tracked import ROOT
-from testbed import browser as testbed_browser
-from testbed.requirements import Missing
 
 pytestmark = pytest.mark.long
 
@@ -57,15 +55,6 @@ def address(built: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        with testbed_browser.chromium() as opened:
-            yield opened
-    except Missing as missing:
-        pytest.skip(str(missing))
 
 
 def pages_of(built: Path) -> list[tuple[Path, Path]]:
