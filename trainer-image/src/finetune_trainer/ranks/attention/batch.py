@@ -13,17 +13,19 @@ class Batch:
     is_flat = False
     borders: torch.Tensor | None = None
     """The tokens before each row, and their number in all; None where they aren't known."""
+    tokens: int | None = None
+    """That number, once it was asked for: to read it of a GPU waits for all that it still does."""
 
 
 @contextmanager
 def flat_batch(*, is_flat: bool, borders: torch.Tensor | None = None) -> Iterator[None]:
     """Within it masks are made by the borders, or none at all where attention is given them."""
-    before = Batch.is_flat, Batch.borders
-    Batch.is_flat, Batch.borders = is_flat, borders
+    before = Batch.is_flat, Batch.borders, Batch.tokens
+    Batch.is_flat, Batch.borders, Batch.tokens = is_flat, borders, None
     try:
         yield
     finally:
-        Batch.is_flat, Batch.borders = before
+        Batch.is_flat, Batch.borders, Batch.tokens = before
 
 
 def row_of_each(tokens: int, device: torch.device | str) -> torch.Tensor | None:
@@ -36,6 +38,8 @@ def row_of_each(tokens: int, device: torch.device | str) -> torch.Tensor | None:
 
 def borders_of(tokens: int, device: torch.device | str) -> torch.Tensor | None:
     """The borders of the flat rows that are so many tokens; None where they aren't known."""
-    if not Batch.is_flat or Batch.borders is None or int(Batch.borders[-1]) != tokens:
+    if not Batch.is_flat or Batch.borders is None:
         return None
-    return Batch.borders.to(device)
+    if Batch.tokens is None:
+        Batch.tokens = int(Batch.borders[-1])
+    return Batch.borders.to(device) if Batch.tokens == tokens else None
