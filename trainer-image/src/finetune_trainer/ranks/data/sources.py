@@ -116,8 +116,8 @@ def _as_it_is(source: DataSource, folder: Path) -> DataSource:
     Where a README lists configurations, `datasets` knows their cache by the patterns in it alone,
     and would give back what it has read of other files, or of these before they were edited.
     """
-    found = sorted(file for file in folder.rglob("*") if file.is_file())
-    files = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
+    found = [(str(file), file.stat()) for file in sorted(folder.rglob("*")) if file.is_file()]
+    files = [(name, known.st_size, known.st_mtime_ns) for name, known in found]
     place = Path(config.HF_DATASETS_CACHE) / Hasher.hash(files)
     return replace(source, options={**source.options, "cache_dir": str(place)})
 
