@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch._guards import active_fake_mode
+from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 BLOCK = 512
@@ -22,11 +24,20 @@ class Ledger(TorchDispatchMode):
         self.allocated = 0
         self.peak = 0
         self._sizes: dict[int, int] = {}
+        self._mode: Any = None
+
+    def __enter__(self) -> "Ledger":
+        self._mode = active_fake_mode()
+        return super().__enter__()
 
     def reset_peak(self) -> None:
         self.peak = self.allocated
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(issubclass(each, DTensor) for each in types):
+            return NotImplemented  # its own dispatcher comes back with the shards
+        if active_fake_mode() is not self._mode:
+            return func(*args, **(kwargs or {}))  # it only asks which shapes there would be
         if _is_sum_of_gradients(func, args):
             result = args[0].add_(args[1])
         elif func.namespace == "aten" and func._schema.name[6:] in _WITH_A_MASK:
