@@ -31,7 +31,8 @@ def main(names: Sequence[str]) -> None:
     if names == ["--table"]:
         before, _, rest = PAGE.read_text().partition(BEGIN)
         _, _, after = rest.partition(END)
-        PAGE.write_text(f"{before}{BEGIN}\n{'\n'.join(table(cases, found))}\n{END}{after}")
+        rows = "\n".join(table(cases, found))
+        PAGE.write_text(f"{before}{BEGIN}\n{rows}\n{END}{after}")
 
 
 def _measure(case: Case) -> dict[str, Any]:

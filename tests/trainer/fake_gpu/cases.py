@@ -13,6 +13,9 @@ PADDED: Config = {"max_length": 2048, "per_device_train_batch_size": 4}
 PACKED: Config = {**PADDED, "packing": True}
 ONE_PACK: Config = {**PACKED, "per_device_train_batch_size": 1}
 KEEPING: Config = {"gradient_checkpointing": False}
+TWICE: Config = {"gradient_accumulation_steps": 2}
+IN_16_BITS: Config = {"dtype": "bfloat16"}
+IN_32_BITS: Config = {"dtype": "float32"}
 FSDP2: Config = {"accelerate_config": "fsdp2"}
 
 
@@ -53,11 +56,10 @@ LONG: Sequence[Case] = (
     _case("Qwen2.5 7B", "LoRA, packed, keeping all", PACKED, LORA, KEEPING),
     _case("Qwen2.5 7B", "QLoRA, packed", PACKED, QLORA),
     _case("Qwen2.5 7B", "full, packed, FSDP2", PACKED, FSDP2, world=8),
-    _case("Llama 3 8B", "full in bfloat16, packed", PACKED, {"dtype": "bfloat16"}),
-    _case("Llama 3 8B", "LoRA in float32, padded, DDP", PADDED, LORA, {"dtype": "float32"}, world=4),
-    _case("Mistral 7B", "LoRA, packed, accumulating, DDP", PACKED, LORA,
-          {"gradient_accumulation_steps": 2}, world=16),
-    _case("Gemma 2B", "full in bfloat16, packed, FSDP2", PACKED, FSDP2, {"dtype": "bfloat16"}, world=4),
+    _case("Llama 3 8B", "full in bfloat16, packed", PACKED, IN_16_BITS),
+    _case("Llama 3 8B", "LoRA in float32, padded, DDP", PADDED, LORA, IN_32_BITS, world=4),
+    _case("Mistral 7B", "LoRA, packed, accumulating, DDP", PACKED, LORA, TWICE, world=16),
+    _case("Gemma 2B", "full in bfloat16, packed, FSDP2", PACKED, FSDP2, IN_16_BITS, world=4),
     _case("Gemma 3 1B", "LoRA, packed", PACKED, LORA),
     _case("Gemma 2 9B", "LoRA, padded (eager)", {**PADDED, "max_length": 1024}, LORA),
     _case("Phi-3 mini", "LoRA, packed, keeping all", PACKED, LORA, KEEPING),
@@ -66,5 +68,5 @@ LONG: Sequence[Case] = (
     _case("Llama 3 70B", "QLoRA, packed", ONE_PACK, QLORA),
     _case("Llama 3 70B", "LoRA, packed, FSDP2", ONE_PACK, LORA, FSDP2, world=8),
     _case("Qwen2.5 72B", "full, packed, FSDP2", ONE_PACK, FSDP2, world=16),
-)  # fmt: skip
+)
 """What `make test-all` compares besides."""

@@ -38,6 +38,8 @@ def fake_gpu() -> Iterator[Ledger]:
             patch("torch.cuda.is_bf16_supported", lambda *_: True),
             patch("torch.cuda.get_device_capability", lambda *_: CAPABILITY),
             patch("torch.cuda.current_device", lambda: 0),
+            # DTensor asks for shapes in a mode of its own, which the ledger leaves out.
+            patch("torch.distributed.tensor._sharding_prop.detect_fake_mode", lambda *_: None),
             # Modules are built on the GPU; what they move there again stays what it is.
             patch("torch.utils.swap_tensors", _take_over),
             patch("torch.nn.functional.scaled_dot_product_attention", _attend),

@@ -3,7 +3,7 @@
 
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch._guards import active_fake_mode
@@ -26,7 +26,7 @@ class Ledger(TorchDispatchMode):
         self._sizes: dict[int, int] = {}
         self._mode: Any = None
 
-    def __enter__(self) -> "Ledger":
+    def __enter__(self) -> Self:
         self._mode = active_fake_mode()
         return super().__enter__()
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from finetune_spec.config import Context, read_config
+from finetune_spec.memory import estimate_memory, parse_model
 from trainer.fake_gpu.__main__ import BEGIN, END, PAGE, table
 from trainer.fake_gpu.cases import LONG, SHORT, Case
 
@@ -78,6 +80,33 @@ def test_the_page_shows_the_figures_of_today(short: Mapping[str, Mapping[str, An
 
     rows = list(table(SHORT, [short[case.name] for case in SHORT]))
     assert shown.strip().splitlines()[: len(rows)] == rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "world"),
+    [("GPT-2 124M", 16), ("Qwen2.5 0.5B", 3), ("Qwen2.5 7B", 8), ("Llama 3 70B", 16)],
+)
+def test_the_share_under_zero_3_is_deepspeeds(model: str, world: int) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from trainer.fake_gpu.architectures import ARCHITECTURES
+
+    config = ARCHITECTURES[model]()
+    with torch.device("meta"):
+        parameters = list(AutoModelForCausalLM.from_config(config).parameters())
+    # DeepSpeed pads each parameter to a multiple of the processes, and gives each one part.
+    share = sum(-(-parameter.numel() // world) for parameter in parameters)
+
+    found = estimate_memory(
+        read_config({"accelerate_config": "zero3", "bf16": True}),
+        parse_model(json.loads(config.to_json_string(use_diff=False))),
+        Context(nodes=1, processes_per_node=world, gpus_per_node=world),
+    )
+    assert found.gradients == pytest.approx(2 * share, rel=1e-3)
+    # Weights and both of AdamW's moments, in 32 bits.
+    assert found.optimizer == pytest.approx(3 * 4 * share, rel=1e-3)
 
 
 def test_the_cases_are_many_and_no_two_are_alike() -> None:
