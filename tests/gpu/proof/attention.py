@@ -40,9 +40,9 @@ def _apart(
     module = torch.nn.Module()
     module.num_key_value_groups = heads // groups
     borders = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=device)
-    found, _ = varlen.attend(
-        module, *tensors, None, scaling=size**-0.5, cu_seq_lens_q=borders, max_length_q=max(lengths)
-    )
+    query, key, value = tensors
+    how: dict[str, Any] = {"cu_seq_lens_q": borders, "max_length_q": max(lengths)}
+    found, _ = varlen.attend(module, query, key, value, None, scaling=size**-0.5, **how)
     wanted = _each_alone(exact, lengths)
     weights = torch.randn_like(found)
     found.backward(weights)
@@ -66,5 +66,5 @@ def _each_alone(tensors: list[Any], lengths: tuple[int, ...]) -> Any:
     query, key, value = tensors[0], *(each.repeat_interleave(groups, 1) for each in tensors[1:])
     pieces = zip(*(each.split(lengths, 2) for each in (query, key, value)), strict=True)
     return torch.cat(
-        [scaled_dot_product_attention(*piece, is_causal=True) for piece in pieces], 2
+        [scaled_dot_product_attention(q, k, v, is_causal=True) for q, k, v in pieces], 2
     ).transpose(1, 2)
