@@ -19,7 +19,7 @@ from testbed import base_model
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = ("contract/src", "job-spec/src", "trainer-image/src", "tests/gpu", "tests/benchmarks")
-PROJECT = "finetune-trainer"
+PROJECT, EXTRA = "finetune-trainer", "train"
 OURS = {PROJECT, "finetune-contract", "finetune-spec"}
 MACHINES_OWN = "torch"
 
@@ -55,8 +55,9 @@ def _needed_by(package: str) -> Iterator[str]:
         requirements = metadata.requires(package) or ()
     except metadata.PackageNotFoundError:
         return  # for another system
+    environment = {"extra": EXTRA if package == PROJECT else ""}
     for requirement in map(Requirement, requirements):
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+        if requirement.marker is None or requirement.marker.evaluate(environment):
             yield requirement.name.lower().replace("_", "-")
 
 
