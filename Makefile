@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
+SITE := build/docs-venv
+SITE_SOURCE ?= build/docs
 PARTS := contract job-spec operator results-page trainer-image command-line testbed
 SCHEMAS := job-spec/src/finetune_spec/config/parse/schemas
 PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
@@ -24,8 +26,8 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types test-pure prepare test-slow test-cluster test-control-plane \
 	kueue test-all test-all-pure test-all-slow test-all-cluster test-gpu gpu-bundle \
-	test-gpu-long soak generate schema compare lock \
-	images sbom release cluster cluster-down bench clean
+	test-gpu-long soak generate schema families compare lock \
+	docs images sbom release cluster cluster-down bench bench-peers clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -131,6 +133,7 @@ generate: setup build/schema.json ## make the files that are derived from others
 	cp build/schema.json $(SCHEMA)
 	cd tests && ../$(BIN)/python -m repository.crd_config
 	cd tests && ../$(BIN)/python -m repository.failure_reasons
+	cd tests && ../$(BIN)/python -m repository.proofs
 	cd tests && ../$(BIN)/python -m repository.store_refusals
 	cd tests && ../$(BIN)/python -m repository.schedule_crd
 	cd tests && ../$(BIN)/python -m repository.job_schema
@@ -141,6 +144,7 @@ generate: setup build/schema.json ## make the files that are derived from others
 	cd tests && ../$(BIN)/python -m repository.migration
 	cd tests && ../$(BIN)/python -m repository.monitoring
 	cd tests && ../$(BIN)/python -m repository.packages_page
+	cd tests && ../$(BIN)/python -m repository.families_page
 	cd tests && ../$(BIN)/python -m repository.rooms_page
 
 schema: setup ## add the schema of a TRL that other images have: TRL=1.15.0 TRANSFORMERS=5.19.0
@@ -154,6 +158,10 @@ schema: setup ## add the schema of a TRL that other images have: TRL=1.15.0 TRAN
 	mv build/schema.unfinished $(SCHEMAS)/trl-$(TRL).json
 	rm -rf build/trl
 	@echo "$(SCHEMAS)/trl-$(TRL).json is written: run make generate for what is made of it"
+
+families: setup ## measure again which architectures keep the rows of a pack apart, after an update of transformers
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m trainer.families.table
+	cd tests && ../$(BIN)/python -m repository.families_page
 
 compare: build/schema.json ## fail where a generated file differs from its source
 	@cmp -s build/schema.json $(SCHEMA) || { diff -u $(SCHEMA) build/schema.json | head -40; \
@@ -179,11 +187,23 @@ lock: setup ## resolve the requirement locks again
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
 		--override requirements/trainer-cuda12.in \
 		$(EXTRAS) trainer-image/pyproject.toml -o requirements/trainer-cuda12.txt
+	$(UV) pip compile -q --generate-hashes --python-version 3.11 -c requirements/dev.txt \
+		requirements/docs.in -o requirements/docs.txt
 
 # What the image and the tests have of the trainer; a laptop may have less.
 EXTRAS := --extra train --extra deepspeed --extra trackers
 LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator --no-emit-package finetune-results-page \
 	--no-emit-package finetune-trainer --no-emit-package finetune-cli --no-emit-package testbed
+
+docs: $(SITE)/.installed ## build the documents as a site, build/docs/site: dead links fail
+	$(SITE)/bin/python docs/site/source.py $(SITE_SOURCE)
+	cd $(SITE_SOURCE) && $(CURDIR)/$(SITE)/bin/zensical build --strict
+
+# In an environment of its own, so that it needs no `make setup`, which fetches gigabytes.
+$(SITE)/.installed: requirements/docs.txt
+	$(PYTHON) -m venv --clear $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --require-hashes -r requirements/docs.txt
+	touch $@
 
 images: setup ## build the operator's, the trainer's and the results page's image with buildah
 	$(BIN)/python -m testbed images
@@ -195,8 +215,9 @@ sbom: setup ## write down what Python packages each image has: build/sbom/*.cdx.
 	$(BILL) requirements/results-page.txt --pyproject results-page/pyproject.toml \
 		-o build/sbom/results-page.cdx.json
 
-release: sbom ## write the files of a release but for its images: build/release (VERSION=0.2.0)
-	cd tests && ../$(BIN)/python -m repository.release "$(VERSION)"
+# Where its images and files are published is not a secret, but no part of the sources either.
+release: sbom ## write build/release (VERSION=... REGISTRY=... DOWNLOADS=...: docs/contributing/releasing.md)
+	cd tests && ../$(BIN)/python -m repository.release "$(VERSION)" "$(REGISTRY)" "$(DOWNLOADS)"
 
 BILL := $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --of JSON
 
@@ -214,13 +235,17 @@ cluster-down: setup ## remove that cluster
 soak: setup ## the long forms of the fault tests
 	$(BIN)/pytest -m soak --capture=no --timeout=3600
 
-bench: setup ## measure, and print the rows of docs/benchmarks.md
+bench: setup ## measure, and print the rows of docs/contributing/benchmarks.md
 	$(BIN)/python tests/benchmarks/config_check.py
 	$(BIN)/python tests/benchmarks/command_start.py
 	$(BIN)/python tests/benchmarks/operator_load.py
 	$(BIN)/python tests/benchmarks/resident_jobs.py
 	$(BIN)/python tests/benchmarks/trainer_overhead.py
 	$(BIN)/python tests/benchmarks/checkpoint_stall.py
+
+bench-peers: setup ## measure the operator beside Kubeflow Trainer and JobSet, in turns on control planes
+	nice $(BIN)/python -m testbed prepare peers
+	$(BIN)/python tests/benchmarks/bench_peers.py
 
 clean: ## remove what the targets made in this folder (caches elsewhere stay)
 	rm -rf $(VENV) .demo build .mypy_cache .ruff_cache .pytest_cache

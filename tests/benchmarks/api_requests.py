@@ -4,7 +4,7 @@
     python tests/benchmarks/api_requests.py [REQUESTS]
 
 The server is a process of its own on 127.0.0.1 that always gives the same answer. Prints the rows
-of docs/benchmarks.md.
+of docs/contributing/benchmarks.md.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 """What checkpoints cost a training whose uploads go on meanwhile, to a real S3 (SeaweedFS).
 
 The same job with a checkpoint every third step and with none, on this machine, turn by turn.
-Prints the rows of docs/benchmarks.md.
+Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import json

@@ -3,7 +3,8 @@
 
     python tests/benchmarks/command_start.py [ROUNDS]
 
-Prints the rows of docs/benchmarks.md: medians of CPU and wall time, the commands taking turns.
+Prints the rows of docs/contributing/benchmarks.md: medians of CPU and wall time, the commands
+taking turns.
 """
 
 import os

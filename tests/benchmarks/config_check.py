@@ -3,7 +3,7 @@
 
     python tests/benchmarks/config_check.py [ROUNDS]
 
-Prints the rows of docs/benchmarks.md.
+Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import gc

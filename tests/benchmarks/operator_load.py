@@ -4,7 +4,7 @@
     python tests/benchmarks/operator_load.py [JOBS_PER_SECOND SECONDS]
 
 Brings up a cluster of its own, installs the operator's image, and stops the controller manager, so
-that no pod comes of a Job. Prints the rows of docs/benchmarks.md.
+that no pod comes of a Job. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import asyncio

@@ -4,7 +4,7 @@
     python tests/benchmarks/operator_start.py [COMMIT ...]
 
 Needs Git. The API server is a stand-in that has nothing: what is measured is the operator's own
-start, from compiled bytecode as in its image. Prints the rows of docs/benchmarks.md.
+start, from compiled bytecode as in its image. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import asyncio

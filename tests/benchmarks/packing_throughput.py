@@ -6,7 +6,8 @@
 The trainer that a rank builds trains SmolLM2's layers (4 of 30, random weights) on one thread: rows
 padded; packed with the mask of all pairs of tokens, as before they went by their borders; packed by
 their borders. The three take turns, and what counts is CPU time, so that whatever else the machine
-does meets all alike. Tokens of padding don't count. Prints the rows of docs/benchmarks.md.
+does meets all alike. Tokens of padding don't count. Prints the rows of
+docs/contributing/benchmarks.md.
 """
 
 import json

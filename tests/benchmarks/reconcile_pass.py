@@ -4,7 +4,7 @@
     python tests/benchmarks/reconcile_pass.py [COMMIT ...]
 
 Needs Git. No cluster: the children are in memory, and nothing is written in the passes that are
-measured. Prints the rows of docs/benchmarks.md.
+measured. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import json

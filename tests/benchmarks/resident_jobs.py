@@ -4,11 +4,10 @@
     python tests/benchmarks/resident_jobs.py [JOBS]
 
 Half of the jobs have finished, a quarter are suspended, and a quarter have a Job without a pod.
-API server and etcd are real; nobody makes pods. Prints the rows of docs/benchmarks.md.
+API server and etcd are real; nobody makes pods. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import asyncio
-import os
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ import aiohttp
 from testbed.cluster import Cluster
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.process_use import cpu_seconds, resident_mebibytes
 from cluster.api_access import access_of
 from cluster.installation import REPOSITORY
 from cluster.jobs import a_job
@@ -68,13 +68,13 @@ def _measure(cluster: Cluster, operator: OperatorProcess, count: int) -> None:
     before = len(cluster.audit())
     ready, rest = _start(operator)
     requests = len(cluster.audit())
-    used, began = _cpu_seconds(operator.pid), time.monotonic()
+    used, began = cpu_seconds(operator.pid), time.monotonic()
     time.sleep(QUIET_SECONDS)
-    share = (_cpu_seconds(operator.pid) - used) / (time.monotonic() - began)
+    share = (cpu_seconds(operator.pid) - used) / (time.monotonic() - began)
     asked = Counter(map(_name, cluster.audit()[requests:]))
     print(f"{count} jobs: half finished, a quarter suspended, a quarter with a Job without a pod")
     print(f"everybody's requests in {QUIET_SECONDS} s of rest: {dict(asked)}", file=sys.stderr)
-    print(f"| RSS | {_resident_mebibytes(operator.pid):.0f} MiB |")
+    print(f"| RSS | {resident_mebibytes(operator.pid):.0f} MiB |")
     print(f"| CPU at rest, of one core | {share:.1%} |")
     print(f"| start until ready / until each job was looked at | {ready:.1f} / {rest:.1f} s |")
     print(f"| the same where half are new to it | {first_ready:.1f} / {first_rest:.1f} s |")
@@ -125,9 +125,9 @@ def _start(operator: OperatorProcess) -> tuple[float, float]:
     ready = time.monotonic() - begin
     rest = time.monotonic()
     while time.monotonic() - rest < 6:
-        used = _cpu_seconds(operator.pid)
+        used = cpu_seconds(operator.pid)
         time.sleep(2)
-        if _cpu_seconds(operator.pid) - used > BUSY_SHARE * 2:
+        if cpu_seconds(operator.pid) - used > BUSY_SHARE * 2:
             rest = time.monotonic()
     return ready, rest - begin
 
@@ -165,16 +165,6 @@ def _status_writes(cluster: Cluster, before: int) -> int:
         event["verb"] == "patch" and event.get("objectRef", {}).get("resource") == "finetunejobs"
         for event in cluster.audit()[before:]
     )
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_mebibytes(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python tests/benchmarks/resident_memory.py [COMMIT ...]
 
 Needs Git, no cluster: pages of objects are read as the API server sends them, and remembered. Each
-figure is of a process of its own. Prints the rows of docs/benchmarks.md.
+figure is of a process of its own. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import json

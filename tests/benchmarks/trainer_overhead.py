@@ -5,7 +5,8 @@
 
 Both train SmolLM2 on this machine from local files, side by side, each on a CPU of its own and the
 other way round in the next round, so that whatever else the machine does meets both. The first
-process of our trainer shares the CPU of its rank. Prints the rows of docs/benchmarks.md.
+process of our trainer shares the CPU of its rank. Prints the rows of
+docs/contributing/benchmarks.md.
 """
 
 import ast

@@ -32,7 +32,8 @@ def _trainer(**fields: Any) -> str:
     return _q({"podTemplate": {"spec": {"containers": [{"name": "trainer", **fields}]}}})
 
 
-_EXPONENTIAL = '"' + "(a+)+" * 20 + 'b"'
+# Of modules that the model has, since others are refused where the model is known.
+_EXPONENTIAL = '"([a-z0-9_.]+)+!|.*q_proj"'
 
 SPECS: Mapping[str, tuple[str, str]] = {
     "nested 40 deep": (a_config(model_init_kwargs=nested(40)), "model_init_kwargs"),

@@ -4,14 +4,23 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 
 class OperatorProcess:
     """One replica. Its log goes on over its lives."""
 
-    def __init__(self, name: str, kubeconfig: Path, port: int, folder: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        kubeconfig: Path,
+        port: int,
+        folder: Path,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.name = name
         self._environment = os.environ | {
             "KUBECONFIG": str(kubeconfig),
@@ -19,6 +28,7 @@ class OperatorProcess:
             "PORT": str(port),
             "LISTEN_ADDRESS": "127.0.0.1",
             "TRAINER_IMAGE": "localhost/finetune-trainer:dev",
+            **environment,
         }
         self._log: IO[bytes] = (folder / f"{name}.log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None

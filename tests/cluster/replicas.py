@@ -110,7 +110,8 @@ class Stage:
         return found
 
     def status(self, name: str) -> dict[str, Any]:
-        return (self.job(name) or {}).get("status", {})
+        found: dict[str, Any] = (self.job(name) or {}).get("status", {})
+        return found
 
     def phase(self, name: str) -> str:
         return str(self.status(name).get("phase", ""))

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from chart.releases import render
-from cluster.api_access import server_and_authority_of
+from cluster.accounts import kubeconfig_of_account
 from cluster.jobs import Kubectl
 from cluster.replicas import wait_until
 from finetune_operator.job.manifests import build_attempt
@@ -32,11 +32,9 @@ def stolen_token(plane: ControlPlane, folder: Path) -> Iterator[Path]:
     parts = [it for it in rendered if it["kind"].startswith("ValidatingAdmissionPolicy")]
     assert len(parts) == 4
     plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(parts))
-    token = plane.kubectl("-n", "finetune-system", "create", "token", "finetune-operator")
-    server, authority = server_and_authority_of(plane.kubeconfig)
-    (folder / "ca.crt").write_text(authority)
-    file = folder / "kubeconfig"
-    file.write_text(json.dumps(_kubeconfig(server, folder / "ca.crt", token.strip())))
+    file = kubeconfig_of_account(
+        plane, folder, namespace="finetune-system", account="finetune-operator"
+    )
     wait_until(
         lambda: refusal_of(kubectl_with(file), a_bare_job("default")) != "",
         "the policy is in force",
@@ -48,18 +46,6 @@ def stolen_token(plane: ControlPlane, folder: Path) -> Iterator[Path]:
 def kubectl_with(kubeconfig: Path) -> Kubectl:
     program = str(binaries.cluster_programs()["kubectl"])
     return partial(run_kubectl, [program, f"--kubeconfig={kubeconfig}"])
-
-
-def _kubeconfig(server: str, authority: Path, token: str) -> Manifest:
-    cluster = {"server": server, "certificate-authority": str(authority)}
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "plane", "cluster": cluster}],
-        "users": [{"name": "operator", "user": {"token": token}}],
-        "contexts": [{"name": "plane", "context": {"cluster": "plane", "user": "operator"}}],
-        "current-context": "plane",
-    }
 
 
 def refusal_of(kubectl: Kubectl, manifest: Manifest) -> str:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A FineTuneJob comes back as it was written, today and on the path of docs/api-versions.md.
+"""A FineTuneJob comes back as it was written, today and when API versions change.
 
-Tried on a copy of the CRD in another group, which neither operator nor webhook looks at.
+docs/reference/api-versions.md describes how they change. Tried on a copy of
+the CRD in another group, which neither operator nor webhook looks at.
 """
 
 import json

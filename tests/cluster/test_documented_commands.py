@@ -18,8 +18,8 @@ from testbed.bucket import Bucket
 pytestmark = pytest.mark.cluster
 
 README = REPOSITORY / "README.md"
-QUICKSTART = REPOSITORY / "docs" / "quickstart.md"
-INSTALL = REPOSITORY / "docs" / "install.md"
+QUICKSTART = REPOSITORY / "docs" / "user" / "quickstart.md"
+INSTALL = REPOSITORY / "docs" / "platform" / "install.md"
 QUICKSTART_FILES = REPOSITORY / "configs" / "quickstart"
 
 NOT_HERE = {

@@ -40,7 +40,7 @@ def test_a_job_that_runs_out_of_memory_is_tried_with_smaller_batches(jobs: Jobs)
             "data": {"sitecustomize.py": SHORTAGE},
         }
     )
-    # Nobody sees this at apply: docs/guard-rails.md says so.
+    # Nobody sees this at apply: docs/platform/guard-rails.md says so.
     jobs.apply(
         {
             "apiVersion": "v1",

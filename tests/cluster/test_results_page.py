@@ -10,15 +10,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from cluster.api_access import server_and_authority_of
 from cluster.replica import is_served
 from cluster.replicas import wait_until
+from support.page_tab import a_tab, violations
 from testbed import browser as testbed_browser
 from testbed.control_plane import ControlPlane
 from testbed.ports import free_ports
@@ -122,21 +121,8 @@ def token(plane: ControlPlane, team: str) -> str:
 
 @pytest.fixture
 def page(browser: Browser, url: str) -> Iterator[Page]:
-    """A tab of its own, that asks nobody but the page's server, and runs into no error."""
-    context = browser.new_context(locale="en-GB", timezone_id="UTC")
-    page = context.new_page()
-    asked: list[str] = []
-    errors: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on(
-        "console",
-        lambda told: errors.append(told.text) if "Content Security Policy" in told.text else None,
-    )
-    yield page
-    context.close()
-    assert {urlsplit(it).netloc for it in asked} == {urlsplit(url).netloc}
-    assert errors == []
+    with a_tab(browser, url) as page:
+        yield page
 
 
 @pytest.fixture
@@ -196,18 +182,25 @@ def test_what_a_user_may_not_read_is_refused_in_the_api_servers_words(
     )
 
 
-def test_jobs_are_listed_as_kubectl_lists_them(
+def test_a_row_shows_what_kubectl_prints_of_a_job(
     signed_in: Page, plane: ControlPlane, team: str, tell: Tell
 ) -> None:
     tell("failed", FAILED)
     tell("running", RUNNING)
-    printed = plane.kubectl("get", "finetunejobs", "-o", "wide", "--namespace", team)
+    wide = ("get", "finetunejobs", "running", "-o", "wide", "--no-headers", "--namespace", team)
+    printed = plane.kubectl(*wide).split()
 
     row = signed_in.get_by_role("row").filter(has_text="running")
 
     expect(row).to_contain_text("12m30s")
-    shown = signed_in.get_by_role("columnheader").all_inner_texts()
-    assert [name.upper() for name in shown] == ["NAMESPACE", *printed.splitlines()[0].split()]
+    assert printed[:7] == ["running", "Running", "50", "200", "0.5", "12m30s", "2"]
+    for text in ("running", "tiny", "Running", "50 %", "step 200", "0.5", "12m30s", "2"):
+        expect(row).to_contain_text(text)
+    columns = ["Compare", "Job", "Phase", "Progress", "Loss", "Remaining", "GPUs", "Age"]
+    expect(signed_in.get_by_role("columnheader")).to_have_text(columns)
+    expect(row.get_by_role("img")).to_have_accessible_name(
+        "Loss: from 2.4 at step 10 to 0.5 at step 200"
+    )
     row.get_by_role("link").click()
     expect(signed_in.get_by_role("heading", level=1)).to_have_text("running")
 
@@ -294,17 +287,20 @@ def test_nothing_of_the_page_shuts_people_out(
     page.emulate_media(color_scheme=colours)
     page.goto(f"{url}/#/{team}")
     page.get_by_label("Bearer token").wait_for()
-    found = [_violations(page)]
+    found = [violations(page)]
     page.get_by_label("Bearer token").fill(token)
     page.keyboard.press("Enter")
     page.get_by_role("link", name="done").wait_for()
-    found.append(_violations(page))
+    found.append(violations(page))
     for name in ("failed", "done"):
         page.goto(f"{url}/#/{team}/{name}")
         page.get_by_role("heading", name=name).wait_for()
-        found.append(_violations(page))
+        found.append(violations(page))
+    page.goto(f"{url}/?view=compare&job={team}/failed&job={team}/done")
+    page.get_by_role("heading", name="Compare 2 jobs").wait_for()
+    found.append(violations(page))
 
-    assert found == [[], [], [], []]
+    assert found == [[], [], [], [], []]
 
 
 def test_signing_out_forgets_the_token(signed_in: Page) -> None:
@@ -318,10 +314,11 @@ def test_signing_out_forgets_the_token(signed_in: Page) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/api/namespaces/..%2f..%2fapi/jobs",
-        "/api/namespaces/team/jobs/..%2f..%2fsecrets",
-        "/api/namespaces/team/jobs/mine%3fwatch=1",
-        "/api/namespaces/team%00/jobs",
+        "/?namespace=..%2f..%2fapi",
+        "/?namespace=team&name=..%2f..%2fsecrets",
+        "/?namespace=team&name=mine%3fwatch=1",
+        "/?namespace=team%00",
+        "/?view=compare&job=team/..%2f..%2fsecrets",
     ],
 )
 def test_only_jobs_can_be_asked_for(url: str, path: str) -> None:
@@ -334,13 +331,8 @@ def test_only_jobs_can_be_asked_for(url: str, path: str) -> None:
 
 
 def _tab_to(page: Page, text: str) -> None:
-    for _ in range(20):
+    for _ in range(30):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == text:
             return
     raise AssertionError(f"{text} is not reached by Tab")
-
-
-def _violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{it['id']}: {it['nodes'][0]['html']}" for it in found]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The long forms of the fault tests: `make soak`. Their figures are kept in docs/benchmarks.md."""
+"""The long forms of the fault tests: `make soak`.
+
+Their figures are kept in docs/contributing/benchmarks.md.
+"""
 
 import json
 import random

@@ -11,7 +11,7 @@ from finetune_spec.memory import parse_model
 from gpu.proof.models import SIZES, architecture
 from gpu.proof.speed import SPEEDS, Speed
 
-PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "benchmarks.md"
 
 SMALL = parse_model(
     {

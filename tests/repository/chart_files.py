@@ -38,7 +38,7 @@ def files() -> dict[Path, str]:
     readme = CHART / "README.md"
     return {
         **{CHART / "files" / "crds" / crd.name: crd.read_text() for crd in crds},
-        readme: _TABLE.sub(rf"\1{values_table()}", readme.read_text()),
+        readme: with_table(readme.read_text(), (CHART / "values.yaml").read_text()),
         DEPLOY / "operator.yaml": _plain(OPERATOR_TEMPLATES),
         DEPLOY / "webhook.yaml": _plain(("webhook",)),
         DEPLOY / "admissionpolicy.yaml": _plain(("admissionpolicy",)),
@@ -57,22 +57,22 @@ def _plain(templates: tuple[str, ...]) -> str:
     )
 
 
-def values_table() -> str:
-    """A row for each value: its name, its default, and the comment above it."""
-    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+def with_table(readme: str, values: str) -> str:
+    """The chart's README with the table of these values: for each its default and its comment."""
+    defaults = yaml.safe_load(values)
     rows = [
         f"| `{name}` | `{_short(_at(defaults, name))}` | {text} |"
-        for name, text in value_comments()
+        for _, name, text in value_lines(values)
     ]
-    return "\n".join(["| value | default | what it is |", "| --- | --- | --- |", *rows]) + "\n"
+    table = "\n".join(["| value | default | what it is |", "| --- | --- | --- |", *rows]) + "\n"
+    return _TABLE.sub(lambda found: found[1] + table, readme)
 
 
-def value_comments() -> Iterator[tuple[str, str]]:
-    """The dotted name of each value that is no section, and the comment above it."""
+def value_lines(values: str) -> Iterator[tuple[int, str, str]]:
+    """Of each value that is no section: its line's index, its dotted name, the comment above it."""
     path: list[tuple[int, str]] = []
     comment: list[str] = []
-    lines = (CHART / "values.yaml").read_text().splitlines()
-    for line in lines:
+    for index, line in enumerate(values.splitlines()):
         stripped = line.strip()
         if not stripped:
             comment = []
@@ -83,7 +83,7 @@ def value_comments() -> Iterator[tuple[str, str]]:
             path = [(indent, name) for indent, name in path if indent < depth]
             path.append((depth, found[2]))
             if found[3] is not None:
-                yield ".".join(name for _, name in path), " ".join(comment)
+                yield index, ".".join(name for _, name in path), " ".join(comment)
             comment = []
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of docs/failures.md and the parties in the CRD: the failure reasons of the contract.
+"""The failure reasons of the contract: the table of docs/user/failures.md, the parties in the CRD.
 
 `make generate` writes them, before what is copied from the CRD; a test compares. The tests that
 provoke each reason are listed here, since the images do not need them.
@@ -14,7 +14,7 @@ from repository.crd_config import CRD
 from repository.marked_blocks import with_blocks
 from repository.tracked import ROOT
 
-PAGE = ROOT / "docs" / "failures.md"
+PAGE = ROOT / "docs" / "user" / "failures.md"
 
 PROOFS: Mapping[str, Mapping[str, tuple[Reason, ...]]] = {
     "cli/files/test_overrides.py": {
@@ -322,10 +322,9 @@ def proofs() -> Iterator[tuple[Reason, str, str]]:
 
 
 def _table() -> Iterator[str]:
-    proved = {reason: f"{file}::{test}" for reason, file, test in proofs()}
     yield from (
-        "| reason | category | what its user reads | remedy | test |",
-        "| --- | --- | --- | --- | --- |",
+        "| reason | category | what its user reads | remedy |",
+        "| --- | --- | --- | --- |",
     )
     for reason in Reason:
         cells = (
@@ -333,7 +332,6 @@ def _table() -> Iterator[str]:
             _in_words(reason.categories),
             reason.words,
             reason.remedy,
-            f"`{proved[reason]}`",
         )
         yield f"| {' | '.join(cells)} |"
 

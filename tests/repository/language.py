@@ -23,7 +23,13 @@ from repository.tracked import ROOT, tracked_files
 TABLE = Path(__file__).with_name("language.toml")
 CHART = ROOT / "charts" / "finetune-operator"
 
-NOT_PROSE = ("tests/", "testbed/", "docs/decisions/", "docs/benchmarks.md", "docs/config.md")
+NOT_PROSE = (
+    "tests/",
+    "testbed/",
+    "docs/decisions/",
+    "docs/contributing/benchmarks.md",
+    "docs/reference/config.md",
+)
 """Pages for developers, records of the past, and TRL's own words."""
 
 _LINES = re.DOTALL | re.MULTILINE
@@ -31,8 +37,8 @@ _GENERATED_KEYS = re.compile(r"^ *# Generated from TRL's.*?^ *# End of what is g
 _GENERATED_BLOCK = re.compile(r"^<!-- \S+ -->$.*?^<!-- end -->$", _LINES)
 
 LATER = (
-    "docs/situations.md",
-    "docs/training.md",
+    "docs/user/situations.md",
+    "docs/user/training.md",
 )
 """Pages that still have such wordings. The list only gets shorter: a page without any leaves it."""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of docs/migration.md: what becomes of another tool's keys, in our own check's words.
+"""The tables of docs/user/migration.md: what becomes of another tool's keys, in our check's words.
 
 `make generate` writes them; a test compares.
 """
@@ -14,7 +14,7 @@ import yaml
 from repository.marked_blocks import with_blocks
 from support.config_verdicts import problems_of
 
-PAGE = Path(__file__).parents[2] / "docs" / "migration.md"
+PAGE = Path(__file__).parents[2] / "docs" / "user" / "migration.md"
 _UNKNOWN = re.compile(r"(?:found .*?, )?not a key of TRL's SFT config, (.*)", re.DOTALL)
 
 KEYS: Mapping[str, Mapping[str, Any]] = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of docs/monitoring.md: what is counted and what is worth waking somebody for.
+"""The tables of docs/platform/monitoring.md: what is counted and what is worth waking somebody for.
 
 `make generate` writes them; a test compares.
 """
@@ -14,7 +14,7 @@ from finetune_operator.telemetry import metrics
 from repository.marked_blocks import with_blocks
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "monitoring.md"
+PAGE = ROOT / "docs" / "platform" / "monitoring.md"
 ALERTS = ROOT / "charts" / "finetune-operator" / "files" / "alerts.yaml"
 
 

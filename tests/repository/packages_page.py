@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of docs/packages.md: packages that some configs and models need, and who has them.
+"""The table of docs/user/packages.md: packages that some configs and models need, and who has them.
 
 `make generate` writes it; a test compares.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from finetune_spec.packages import BY_KEY, BY_STORAGE, BY_TOKENIZER, PACKAGES, Need
 from repository.marked_blocks import with_blocks
 
-PAGE = Path(__file__).parents[2] / "docs" / "packages.md"
+PAGE = Path(__file__).parents[2] / "docs" / "user" / "packages.md"
 
 
 def with_tables(page: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/reference.md and docs/config.md: every field that can be written or read, out of the CRDs.
+"""docs/reference: every field that can be written or read (fields.md, config.md), out of the CRDs.
 
 `make generate` writes them; a test compares.
 """
@@ -40,8 +40,8 @@ def files() -> dict[Path, str]:
         _table(_key_row(name, key) for name, key in config["properties"].items()),
     ]
     return {
-        ROOT / "docs" / "reference.md": "\n".join(parts),
-        ROOT / "docs" / "config.md": "\n".join(keys),
+        ROOT / "docs" / "reference" / "fields.md": "\n".join(parts),
+        ROOT / "docs" / "reference" / "config.md": "\n".join(keys),
     }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rooms in docs/architecture.md: one line each, out of the rooms' own docstrings.
+"""The rooms in docs/contributing/architecture.md: one line each, out of the rooms' own docstrings.
 
 `make generate` writes it; a test compares.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from repository.marked_blocks import with_blocks
 from repository.tracked import ROOT
 
-PAGE = ROOT / "docs" / "architecture.md"
+PAGE = ROOT / "docs" / "contributing" / "architecture.md"
 
 
 def with_rooms(page: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of docs/object-stores.md: what each error code of a store means.
+"""The table of docs/platform/object-stores.md: what each error code of a store means.
 
 `make generate` writes it; a test compares.
 """
@@ -10,7 +10,7 @@ from finetune_trainer.storage.refusals import TABLE, UNKNOWN, Refusal
 from repository.marked_blocks import with_blocks
 from repository.tracked import ROOT
 
-PAGE = ROOT / "docs" / "object-stores.md"
+PAGE = ROOT / "docs" / "platform" / "object-stores.md"
 
 
 def with_refusals(page: str) -> str:

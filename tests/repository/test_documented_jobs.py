@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = Draft202012Validator(
     json.loads((ROOT / "configs" / "schemas" / "finetunejob.schema.json").read_text())
 )
-NOT_OURS = {"Application", "ConfigMap", "Kustomization", "LocalQueue", "NetworkPolicy", "Role"}
+NOT_OURS = {
+    *("Application", "ConfigMap", "Deployment", "Kustomization", "LocalQueue", "NetworkPolicy"),
+    "Role",
+}
 """Kinds of others that docs show."""
 
 

@@ -13,7 +13,7 @@ FIRST_WITH_V1BETA2 = 15
 
 def test_docs_and_cluster_tests_use_the_version_that_the_operator_looks_for_first() -> None:
     (newest, *_) = (kind.api_version for kind in WORKLOADS)
-    files = ("docs/queues.md", "tests/cluster/test_kueue.py")
+    files = ("docs/platform/queues.md", "tests/cluster/test_kueue.py")
 
     found = {version for file in files for version in API.findall((ROOT / file).read_text())}
 

@@ -111,5 +111,5 @@ def test_everything_that_comes_later_is_there_and_checked() -> None:
     checked = {file.relative_to(language.ROOT).as_posix() for file in language.texts()}
 
     assert set(language.LATER) <= checked
-    assert {"README.md", "docs/install.md", "crds/finetunejobs.yaml"} <= checked
+    assert {"README.md", "docs/platform/install.md", "crds/finetunejobs.yaml"} <= checked
     assert "charts/finetune-operator/values.yaml" in checked

@@ -7,11 +7,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from repository import chart_files, migration, monitoring, packages_page, reference, rooms_page
+from repository import (
+    chart_files,
+    families_page,
+    migration,
+    monitoring,
+    packages_page,
+    reference,
+    rooms_page,
+)
 from repository.locks import pinned
 from repository.tracked import ROOT, tracked_files
 
-DIRECTORIES = ROOT / "docs" / "contributing.md"
+DIRECTORIES = ROOT / "docs" / "contributing" / "targets.md"
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
@@ -102,6 +110,13 @@ def test_the_page_on_packages_is_the_table_that_checks_and_trainer_have() -> Non
     page = packages_page.PAGE.read_text()
 
     assert page == packages_page.with_tables(page), "run make generate"
+
+
+def test_the_page_on_training_has_every_family_as_it_was_measured() -> None:
+    page = families_page.PAGE.read_text()
+
+    assert page == families_page.with_tables(page), "run make generate"
+    assert "| kept apart | " in page
 
 
 def test_the_page_on_monitoring_has_every_metric_and_every_alert() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/object-stores.md names the ways of signing in that there are."""
+"""docs/platform/object-stores.md names the ways of signing in that there are."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from finetune_trainer.storage.credentials import EXPLICIT_WAYS
 from finetune_trainer.storage.refusals import TABLE
 from repository.store_refusals import PAGE, with_refusals
 
-TEXT = (Path(__file__).parents[2] / "docs" / "object-stores.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "platform" / "object-stores.md").read_text()
 
 
 @pytest.mark.parametrize("scheme", EXPLICIT_WAYS)

@@ -26,6 +26,10 @@ IN_TEXTS = (
     r"\.tag=(\d+\.\d+\.\d+)\b",
     r"targetRevision: v(\d+\.\d+\.\d+)\b",
     r"^ARG VERSION=(\S+)$",
+    r"\bVERSION=(\d+\.\d+\.\d+)\b",
+    r"finetune-operator --version (\d+\.\d+\.\d+)\b",
+    r"finetune-operator-(\d+\.\d+\.\d+)\.",
+    r"/releases/v(\d+\.\d+\.\d+)\b",
     r"app\.kubernetes\.io/version: \"(\d[^\"]*)\"",
 )
 """How the texts of this repository name the version of a release."""
@@ -75,7 +79,12 @@ def test_dockerfiles_manifests_examples_and_guides_name_this_version_only() -> N
 
     assert {name: found for name, found in named.items() if found != {VERSION}} == {}
     assert {"Dockerfile", "deploy/operator.yaml", "configs/helm/gpu-cluster.yaml"} <= named.keys()
-    assert {"docs/install.md", "docs/gitops.md", "docs/results-page.md"} <= named.keys()
+    assert {
+        "docs/contributing/releasing.md",
+        "docs/platform/install.md",
+        "docs/platform/gitops.md",
+        "docs/user/results-page.md",
+    } <= named.keys()
 
 
 @pytest.mark.parametrize(
@@ -86,6 +95,10 @@ def test_dockerfiles_manifests_examples_and_guides_name_this_version_only() -> N
         "  --set resultsPage.image.tag=9.9.9 --set resultsPage.enabled=true",
         "    targetRevision: v9.9.9\n",
         "FROM scratch\nARG VERSION=9.9.9\n",
+        "make release VERSION=9.9.9 REGISTRY=registry.example.com/ml",
+        "helm install it oci://r.example.com/charts/finetune-operator --version 9.9.9 -n it",
+        "helm push build/release/finetune-operator-9.9.9.tgz",
+        "--manifest-url https://example.com/releases/v9.9.9/finetune.yaml",
         '    app.kubernetes.io/version: "9.9.9"\n',
     ],
 )
@@ -113,7 +126,7 @@ def test_a_project_tells_a_package_index_what_it_is(project: str) -> None:
 
 
 def test_the_page_on_versions_names_what_is_pinned() -> None:
-    page = (ROOT / "docs" / "versions.md").read_text()
+    page = (ROOT / "docs" / "reference" / "versions.md").read_text()
     extra = PROJECTS["trainer-image"]["optional-dependencies"]["train"]
     pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)", "\n".join(extra), re.MULTILINE))
     older = (ROOT / "requirements" / "trainer-cuda12.in").read_text()

@@ -3,12 +3,14 @@
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from repository.publication import Publication
 from repository.tracked import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -36,6 +38,17 @@ def test_a_workflow_calls_targets_that_exist(workflow: Path) -> None:
 
     assert called or ".ci/run" in commands
     assert set(called) <= set(TARGETS)
+
+
+def test_a_release_is_given_each_variable_that_it_refuses_to_run_without() -> None:
+    (workflow,) = (it for it in WORKFLOWS if it.stem == "release")
+    (step,) = (it for it in steps_of(workflow) if "make release" in it.get("run", ""))
+    given = dict(re.findall(r'(\w+)="([^"]*)"', step["run"]))
+
+    assert given.keys() == {field.name.upper() for field in fields(Publication)}
+    assert given["VERSION"] == "${GITHUB_REF_NAME#v}"
+    del given["VERSION"]
+    assert {f"${name}" for name in step["env"]} == set(given.values())
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)

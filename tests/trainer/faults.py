@@ -4,6 +4,7 @@
 Each patches a rank's process, or the test's own, until it is undone.
 """
 
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -86,16 +87,15 @@ def add_spare_layer() -> Any:
     """Give the model a layer that nothing calls, such as an expert that is never chosen."""
     from torch import nn
 
-    from finetune_trainer.ranks import building
+    from finetune_trainer.ranks import building, training
 
-    load = building.load_model
-
-    def loaded(*args: Any) -> Any:
-        model = load(*args)
+    def loaded(arguments: Any) -> Any:
+        model = building.load_model(arguments)
         model.spare = nn.Linear(4, 4)
         return model
 
-    return mock.patch.object(building, "load_model", loaded)
+    build = partial(building.build_trainer, load=loaded)
+    return mock.patch.object(training, "build_trainer", build)
 
 
 def detach_in_this_rank() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures what training really keeps in memory, on a CPU, beside what is estimated.
 
-`PYTHONPATH=tests python -m trainer.memory_measurement` prints the table of docs/memory.md.
+`PYTHONPATH=tests python -m trainer.memory_measurement` prints the table of docs/user/memory.md.
 
 Left out are the tiles of the loss, which have another form without Triton, and masks of dropout,
 which are larger on a CPU. The estimate is told the same.

@@ -17,6 +17,16 @@ LLAMA = {
     "max_position_embeddings": 256,
 }
 
+_SIDE, _PATCH = 28, 14
+_IMAGE_TOKEN = "<image>"
+_TEMPLATE = (
+    "{% for turn in messages %}<|im_start|>{{ turn.role }}\n"
+    "{% if turn.content is string %}{{ turn.content }}{% else %}{% for part in turn.content %}"
+    "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}"
+    "{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
 _ENDINGS = (
     "<end_of_turn>",
     "<|eot_id|>",
@@ -88,4 +98,56 @@ def with_beginning(model: Path, place: Path, token: str) -> Path:
         special_tokens=[(token, tokenizer.convert_tokens_to_ids(token))],
     )
     tokenizer.save_pretrained(place)
+    return place
+
+
+def a_seeing_model(place: Path) -> Path:
+    """A Llava, whose processor resizes real pixels, and writes as many image tokens as it sees."""
+    import torch
+    from transformers import (
+        AutoTokenizer,
+        CLIPImageProcessorPil,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(base_model.folder())
+    tokenizer.add_special_tokens({"additional_special_tokens": [_IMAGE_TOKEN]})
+    LlavaProcessor(
+        image_processor=CLIPImageProcessorPil(
+            size={"shortest_edge": _SIDE}, crop_size={"height": _SIDE, "width": _SIDE}
+        ),
+        tokenizer=tokenizer,
+        patch_size=_PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=_TEMPLATE,
+    ).save_pretrained(place)
+    layers = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(image_size=_SIDE, patch_size=_PATCH, **layers),
+        text_config=LlamaConfig(
+            vocab_size=len(tokenizer),
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            **layers,
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids(_IMAGE_TOKEN),
+        vision_feature_select_strategy="default",
+        vision_feature_layer=-1,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        LlavaForConditionalGeneration(config).save_pretrained(place)
     return place

@@ -50,6 +50,8 @@ class NoteReason(StrEnum):
     """What was asked for besides the artifact, such as a merged model, was not made."""
     EXTRA_MADE = "ExtraMade"
     """It was made, in this way or by this attempt."""
+    PADDING = "Padding"
+    """A noticeable share of what is computed is padding."""
     NOT_KNOWN = "NotKnown"
     """Something could not be counted or checked."""
 

@@ -14,7 +14,7 @@ from finetune_contract.notes import FIRST_NOTES, Note, bounded
 
 OUTCOME_VERSION = 1
 
-_MOSTLY_EMPTY = ("note", "notes", "hardware", "failure", "artifact")
+_MOSTLY_EMPTY = ("microBatch", "note", "notes", "hardware", "failure", "artifact")
 """Fields of an outcome that are left out where they say nothing."""
 
 
@@ -120,6 +120,8 @@ class Outcome:
     resumed_from_step: int = 0
     """The step of the checkpoint that this attempt began with; 0 for a fresh start."""
     world_size: int = 0
+    micro_batch: int = 0
+    """Rows of a micro-batch, where the trainer has chosen it; 0 where the config names it."""
     figures: Mapping[str, float] | None = None
     """Final figures by TRL's own names (`loss`, `eval_loss`, `mean_token_accuracy` ...)."""
     note: str = ""

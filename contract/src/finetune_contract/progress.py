@@ -106,6 +106,8 @@ class Progress:
     unsaved: Unsaved | None = None
     """None as long as every checkpoint was uploaded."""
     world_size: int | None = None
+    micro_batch: int | None = None
+    """Rows of a micro-batch, where the trainer has chosen it."""
     memory: GpuMemory = GpuMemory()
     answers: tuple[Answer, ...] = field(default=(), metadata=FIRST_ANSWERS)
     """To held-out prompts, before and after training; known when the artifact is."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one table of failure reasons: what trainer and operator say when an attempt fails.
 
-A failure is made from its reason, which knows the responsible party. docs/failures.md is generated
-from this table. A failure that was read may have another reason: one of an older release, or one of
-Kubernetes' own, such as `Evicted`. No I/O here.
+A failure is made from its reason, which knows the responsible party. docs/user/failures.md is
+generated from this table. A failure that was read may have another reason: one of an older
+release, or one of Kubernetes' own, such as `Evicted`. No I/O here.
 """
 
 from enum import StrEnum
@@ -82,11 +82,13 @@ class Reason(StrEnum):
         "set `AWS_REGION` to the bucket's region")
     STORE_REFUSED = ("StoreRefused", (Category.USER, Category.INFRASTRUCTURE),
         ("the store's code and words for what it does not do (an archived or locked file, a "
-        "disabled key); a code that is not in the table of docs/object-stores.md is retried"),
+        "disabled key); a code that is not in the table of docs/platform/object-stores.md is "
+        "retried"),
         "change what the store names")
     OUTPUT_OWNED = ("OutputOwned", Category.USER,
         "the job that wrote to this place first, and its cluster where that is another one",
-        "choose another place, or [take it over](object-stores.md#whom-a-place-belongs-to)")
+        ("choose another place, or "
+        "[take it over](../platform/object-stores.md#whom-a-place-belongs-to)"))
     MODEL_NOT_FOUND = ("ModelNotFound", Category.USER,
         "where it looked for the model, and what lies there instead",
         "correct `model_name_or_path`")
@@ -338,9 +340,10 @@ class Reason(StrEnum):
     INVALID_RUN_DOCUMENT = ("InvalidRunDocument", Category.INTERNAL,
         "a run document of another release",
         "use operator and image of one release")
-    RUN_DOCUMENT_MISMATCH = ("RunDocumentMismatch", Category.INFRASTRUCTURE,
-        "a run document that is not the one that the attempt's Job was made for",
-        "nothing: the next attempt has its own")
+    RUN_DOCUMENT_MISMATCH = ("RunDocumentMismatch", Category.INTERRUPTION,
+        ("a run document that is not the one that the attempt's Job was made for, such as the copy "
+        "that a node kept for an earlier pod; nothing was trained, and no attempt is used up"),
+        "nothing: the next pod has its own")
     INTERNAL = ("Internal", Category.INTERNAL,
         "the exception, and its traceback in the log",
         "report it")

@@ -91,11 +91,13 @@ def _check_model(
     # Late: only who knows a model waits for it.
     from finetune_spec.base_model import check_base_model
     from finetune_spec.memory.fitting import advise_on_memory
+    from finetune_spec.speed.advice import advise_on_speed
 
     found = check_base_model(config, context)
     yield from (replace(it, path=f"{CONFIG_PATH}.{it.path}") for it in found)
     if all(problem.is_warning for problem in found):
         yield from advise_on_memory(CONFIG_PATH, config, context, gpu_bytes)
+        yield from advise_on_speed(CONFIG_PATH, config, context, gpu_bytes)
 
 
 def _check_take_over(annotations: Mapping[str, Any]) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ No I/O here: whether a package is there is for the image to say.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,8 +73,8 @@ _ALL = (
     _package("flytekit", "flytekit", _TRACKERS),
     _package("neptune", "neptune", _TRACKERS),
     _package("swanlab", "swanlab", _TRACKERS),
-    _package("sentencepiece", "sentencepiece", _TOKENIZERS),
-    _package("tiktoken", "tiktoken", _TOKENIZERS),
+    _package("sentencepiece", "sentencepiece", _TOKENIZERS, is_shipped=True),
+    _package("tiktoken", "tiktoken", _TOKENIZERS, is_shipped=True),
     _package("gptqmodel", "gptqmodel", _QUANTIZED),
     _package("optimum", "optimum", _QUANTIZED),
     _package("optimum-quanto", "optimum.quanto", _QUANTIZED),
@@ -205,7 +205,8 @@ BY_TOKENIZER: Mapping[str, Need] = {
     **_needs("sentencepiece", _TOKENIZER_JSON, "tokenizer.model", "spiece.model"),
     **_needs("tiktoken", _TOKENIZER_JSON, "tiktoken.model", "qwen.tiktoken"),
 }
-"""File of a model without tokenizer.json -> what reading it needs."""
+"""File of a model without one of `READABLE_TOKENIZERS` -> what reading it needs."""
+READABLE_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "tekken.json")
 
 LINEAR_FAMILIES = frozenset(
     {
@@ -224,6 +225,12 @@ def need_of(key: str, value: Any) -> Need | None:
     if key == ATTENTION and _KERNEL_OF_HUB.fullmatch(value):
         return _FROM_HUB
     return BY_KEY.get(key, {}).get(value)
+
+
+def needs_of_tokenizer(names: Collection[str]) -> Iterator[tuple[str, Need]]:
+    """Files that are all that a model has of a tokenizer, and what reading them needs."""
+    if not any(name in names for name in READABLE_TOKENIZERS):
+        yield from ((file, need) for file, need in BY_TOKENIZER.items() if file in names)
 
 
 def needs_of_storage(model: Mapping[str, Any]) -> Iterator[tuple[str, Need]]:

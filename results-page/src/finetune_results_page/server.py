@@ -1,55 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page's files, and three reads of the API server with the rights of whoever asks.
+"""The page and its files: each request is answered from reads with the token that it carries.
 
-Whose bearer token a request carries is for the API server to find out, and what they may read too:
-the request is passed on with it, and the answer passed back. Nothing is remembered in between.
+Whose bearer token it is is for the API server to find out, and what they may read too. Nothing is
+remembered in between.
 """
 
-import re
 import ssl
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from importlib import resources
+from string import Template
 from typing import Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 
-from finetune_results_page.logs import say
+from finetune_results_page.model.history import curve_of
+from finetune_results_page.model.query import JobName, Query, parse_query
+from finetune_results_page.model.selection import select
+from finetune_results_page.pages.comparison import Compared, show_comparison
+from finetune_results_page.pages.frame import complete_page, refused, sign_in
+from finetune_results_page.pages.job import show_job
+from finetune_results_page.pages.job_list import Listed, show_list
+from finetune_results_page.pages.parts import View
+from finetune_results_page.reading import Reader, ReadRefused
 from finetune_results_page.settings import PageSettings
 
 TIMEOUT = ClientTimeout(total=30)
 
-TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
-"""The columns of `kubectl get`: https://kubernetes.io/docs/reference/using-api/api-concepts/"""
-
-NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-"""Of namespaces and jobs; nothing else may become a part of a path."""
-
 FILES: Final = {
-    "": ("index.html", "text/html"),
-    "page.css": ("page.css", "text/css"),
-    **{
-        name: (name, "text/javascript")
-        for name in ("page.js", "reading.js", "elements.js", "curves.js", "job.js", "jobs.js")
-    },
+    "page.css": "text/css",
+    **dict.fromkeys(
+        ("page.js", "answers.js", "redraw.js", "sign-in.js", "token.js"), "text/javascript"
+    ),
 }
 """By path, with their content type."""
 
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
+    "Vary": "Authorization",
     "X-Content-Type-Options": "nosniff",
 }
 """Of every answer: text of a job never becomes code, and no other site reads or frames it."""
 
-JOBS = "/apis/finetune.dev/v1alpha1"
-
 API: web.AppKey[ClientSession] = web.AppKey("api", ClientSession)
 SERVER: web.AppKey[str] = web.AppKey("server", str)
+FRAME: web.AppKey[Template] = web.AppKey("frame", Template)
 
 
 def build_app(settings: PageSettings) -> web.Application:
@@ -66,54 +67,72 @@ def build_app(settings: PageSettings) -> web.Application:
 
     app = web.Application()
     app[SERVER] = settings.api_server
+    app[FRAME] = Template(_file("page.html"))
     app.cleanup_ctx.append(with_client)
     app.on_response_prepare.append(_add_headers)
+    app.router.add_get("/", _get_page)
     for path in FILES:
         app.router.add_get(f"/{path}", _get_file)
     app.router.add_get("/healthz", _get_health)
-    app.router.add_get("/api/jobs", _get_jobs)
-    app.router.add_get("/api/namespaces/{namespace}/jobs", _get_jobs)
-    app.router.add_get("/api/namespaces/{namespace}/jobs/{name}", _get_job)
     return app
 
 
-async def _get_jobs(request: web.Request) -> web.Response:
-    """A `meta.k8s.io/v1` Table, as `kubectl get` asks for it."""
-    return await _pass_on(request, query="?includeObject=Metadata&resourceVersion=0", accept=TABLE)
-
-
-async def _get_job(request: web.Request) -> web.Response:
-    return await _pass_on(request, query="", accept="application/json")
-
-
-async def _pass_on(request: web.Request, *, query: str, accept: str) -> web.Response:
-    names = request.match_info
-    if wrong := [name for name in names.values() if not NAME.fullmatch(name)]:
-        return _refusal(400, f"{wrong[0]!r} is no name of a namespace or a job")
-    if (authorization := request.headers.get("Authorization")) is None:
-        return _refusal(401, "the request has no bearer token")
-    path = _path_of(**names)
-    headers = {"Accept": accept, "Authorization": authorization}
+async def _get_page(request: web.Request) -> web.Response:
     try:
-        async with request.app[API].get(
-            f"{request.app[SERVER]}{path}{query}", headers=headers, allow_redirects=False
-        ) as answer:
-            body = await answer.read()
-    except (ClientError, TimeoutError) as error:
-        say("API server not reached", error=repr(error))
-        return _refusal(502, "the API server does not answer")
-    return web.Response(status=answer.status, body=body, content_type="application/json")
+        query = parse_query(request.query.items())
+    except ValueError as error:
+        return _page(request, Query(), refused(Query(), f"{error}"), 400)
+    authorization = request.headers.get("Authorization")
+    if authorization is None:
+        return _page(request, query, sign_in())
+    reader = Reader(
+        session=request.app[API], server=request.app[SERVER], authorization=authorization
+    )
+    try:
+        view = await _view(query, reader)
+    except ReadRefused as refusal:
+        return _page(request, query, refused(query, refusal.message), refusal.status)
+    return _page(request, query, view)
 
 
-def _path_of(namespace: str | None = None, name: str | None = None) -> str:
-    within = f"/namespaces/{namespace}" if namespace else ""
-    return f"{JOBS}{within}/finetunejobs" + (f"/{name}" if name else "")
+async def _view(query: Query, reader: Reader) -> View:
+    if query.is_comparison:
+        answers = await reader.get_jobs(query.ticked)
+        return show_comparison(
+            Compared(
+                query=query,
+                jobs={key: it for key, it in answers.items() if not isinstance(it, ReadRefused)},
+                refused={
+                    key: it.message for key, it in answers.items() if isinstance(it, ReadRefused)
+                },
+            )
+        )
+    if query.namespace and query.name:
+        key = JobName(namespace=query.namespace, name=query.name)
+        return show_job(key, await reader.get_job(key))
+    rows, is_cut = await reader.list_rows(query.namespace)
+    selection = select(rows, query)
+    details = await reader.get_jobs(row.key for row in selection.rows if row.has_curve)
+    # Whoever may list jobs but not get them sees the list without curves.
+    curves = {key: curve_of(it) for key, it in details.items() if not isinstance(it, ReadRefused)}
+    now = datetime.now(UTC)
+    return show_list(
+        Listed(query=query, selection=selection, curves=curves, now=now, is_cut=is_cut)
+    )
+
+
+def _page(request: web.Request, query: Query, view: View, status: int = 200) -> web.Response:
+    text = complete_page(request.app[FRAME], view, query)
+    return web.Response(text=text, content_type="text/html", charset="utf-8", status=status)
 
 
 async def _get_file(request: web.Request) -> web.Response:
-    name, content_type = FILES[request.path.removeprefix("/")]
-    file = resources.files("finetune_results_page") / "static" / name
-    return web.Response(text=file.read_text(), content_type=content_type)
+    name = request.path.removeprefix("/")
+    return web.Response(text=_file(name), content_type=FILES[name])
+
+
+def _file(name: str) -> str:
+    return (resources.files("finetune_results_page") / "static" / name).read_text()
 
 
 async def _get_health(request: web.Request) -> web.Response:
@@ -122,8 +141,3 @@ async def _get_health(request: web.Request) -> web.Response:
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(HEADERS)
-
-
-def _refusal(status: int, message: str) -> web.Response:
-    """In the shape of the API server's own."""
-    return web.json_response({"kind": "Status", "message": message}, status=status)

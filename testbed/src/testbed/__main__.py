@@ -205,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     add("stock", _stock, "put into the object store and the default namespace what examples name")
     add("demo", _demo, "fine-tune a real model here, without a cluster")
     prepare = add("prepare", _prepare, "fetch and build what tests need, where the cache lacks it")
-    prepare.add_argument("part", choices=("cluster", "control-plane", "kueue"))
+    prepare.add_argument("part", choices=("cluster", "control-plane", "kueue", "peers"))
     add("setup", _setup, "install what a cluster needs from this machine")
     return parser
 

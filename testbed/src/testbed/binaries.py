@@ -66,6 +66,21 @@ KUEUE = Module(
     programs={"kueue": "sigs.k8s.io/kueue/cmd/kueue"},
     patience=" (the first time takes 4 to 10 minutes)",
 )
+REGISTRY = Module(
+    folder="registry",
+    title="the registry of go-containerregistry 0.22.1",
+    programs={"registry": "."},
+    patience=" (the first time takes half a minute)",
+)
+PEERS = Module(
+    folder="peers",
+    title="Kubeflow Trainer 2.3.0 and JobSet 0.12.0",
+    programs={
+        "jobset": "sigs.k8s.io/jobset",
+        "trainer": "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager",
+    },
+    patience=" (the first time takes 3 to 10 minutes)",
+)
 
 CLUSTER_MODULES = (KUBERNETES, ETCD, COREDNS)
 

@@ -4,12 +4,14 @@
 Pods are made and stay Pending: what a node would say of them is for the test to say.
 """
 
+import json
 import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from testbed import binaries
 from testbed.certificates import ADMIN, Identity, issue, write_kubeconfig
@@ -23,13 +25,26 @@ _IDENTITIES = (
     Identity(file="service-accounts", user="service-accounts"),
 )
 _TIMEOUT_SECONDS = 60
+_WRITES = ("create", "update", "patch", "delete", "deletecollection")
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        # They are renewed for ever.
+        {"level": "None", "resources": [{"group": "coordination.k8s.io"}]},
+        {"level": "Metadata", "verbs": _WRITES},
+        {"level": "None"},
+    ],
+}
 
 
 class ControlPlane:
     """One that is up."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, audited: bool) -> None:
         self._folder = folder
+        self._audited = audited
         self._programs = binaries.cluster_programs()
         self._etcd, self._etcd_peer, self._port, self._manager = free_ports(4)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -37,10 +52,11 @@ class ControlPlane:
 
     @classmethod
     @contextmanager
-    def up(cls) -> "Iterator[ControlPlane]":
-        """For the length of a block."""
+    def up(cls, *, audited: bool = False) -> "Iterator[ControlPlane]":
+        """For the length of a block. Audited: what is written is written down, see `audit`."""
         with tempfile.TemporaryDirectory(prefix="control-plane-") as name:
-            plane = cls(Path(name))
+            plane = cls(Path(name), audited=audited)
+            (plane._folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
             issue(plane._folder, _IDENTITIES)
             write_kubeconfig(
                 plane.kubeconfig,
@@ -102,6 +118,16 @@ class ControlPlane:
         command = [str(self._programs["kubectl"]), f"--kubeconfig={self.kubeconfig}"]
         return run_kubectl(command, *arguments, input=input)
 
+    @property
+    def audit_log(self) -> Path:
+        """Where the API server writes down each write but of Leases, an Event of audit.k8s.io/v1 a
+        line."""
+        return self._folder / "audit.log"
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Those that the API server has answered so far."""
+        return [json.loads(line) for line in self.audit_log.read_text().splitlines()]
+
     def _fail_if_ended(self) -> None:
         for component, process in self._processes.items():
             if process.poll() is not None:
@@ -135,6 +161,7 @@ class ControlPlane:
                 f"--service-account-signing-key-file={self._folder}/service-accounts.key",
                 "--service-cluster-ip-range=10.0.0.0/24",
                 "--authorization-mode=RBAC",
+                *self._audit_flags(),
             ],
             "kube-controller-manager": [
                 f"--kubeconfig={self.kubeconfig}",
@@ -150,3 +177,9 @@ class ControlPlane:
                 "--node-monitor-grace-period=5s",
             ],
         }[component]
+
+    def _audit_flags(self) -> list[str]:
+        if not self._audited:
+            return []
+        policy = self._folder / "audit-policy.json"
+        return [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]

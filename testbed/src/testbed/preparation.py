@@ -32,8 +32,15 @@ def prepare_kueue() -> None:
     binaries.build(binaries.KUEUE)
 
 
+def prepare_peers() -> None:
+    """The controllers that ours is measured beside."""
+    binaries.cluster_programs()
+    binaries.build(binaries.PEERS)
+
+
 PARTS = {
     "cluster": prepare_cluster,
     "control-plane": prepare_control_plane,
     "kueue": prepare_kueue,
+    "peers": prepare_peers,
 }

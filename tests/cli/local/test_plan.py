@@ -171,7 +171,7 @@ def test_a_model_out_of_reach_leaves_the_rest_of_the_plan(
     assert plan(folder, model_name_or_path=str(folder / "nowhere")) == 0
 
     told = capsys.readouterr().out
-    assert "  memory        unknown: there is no config.json at " in told
+    assert "  memory        unknown: there is no folder " in told
     assert "16 rows a step" in told
 
 
@@ -206,3 +206,127 @@ def test_planning_imports_no_torch(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_what_would_be_faster_is_told_with_its_figure(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan(folder, "--gpu-memory", "80Gi") == 0
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if "  faster  " in line]
+    assert lines[0].startswith("  faster        dtype: bfloat16: frozen weights in float32 need ")
+    assert "gradient_checkpointing: false: computing activations again is 33% of all" in lines[1]
+    assert planned(folder, capsys, dtype="bfloat16")["advice"] == []
+
+
+def test_a_job_that_does_not_fit_is_told_first_how_it_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan(folder, "--gpu-memory", "6Gi") == 0
+
+    assert "faster" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", ["8Gi", "24Gi", "80Gi"])
+def test_a_suggestion_can_be_applied_and_has_the_same_effective_batch(
+    folder: Path, capsys: pytest.CaptureFixture[str], size: str
+) -> None:
+    written = {"packing": True, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
+    before = planned(folder, capsys, **written)
+    assert plan(folder, "--suggest", "--gpu-memory", size, **written) == 0
+    text = capsys.readouterr().out
+    config = yaml.safe_load(text)
+    (folder / "config.yaml").write_text(text)
+
+    assert main(["validate", "--strict", "config.yaml"]) == 0
+    capsys.readouterr()
+    job = yaml.safe_load((folder / "job.yaml").read_text())
+    (folder / "job.yaml").write_text(
+        yaml.safe_dump({**job, "spec": {**job["spec"], "config": config}})
+    )
+    assert main(["validate", "job.yaml"]) == 0
+    capsys.readouterr()
+    assert main(["plan", "job.yaml", "--gpu-memory", size, "--output", "json"]) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert after["memory"]["fits"]
+    assert after["effectiveBatch"] == before["effectiveBatch"]
+    assert after["precision"] == before["precision"]
+    assert config != job["spec"]["config"]
+
+
+def test_programs_get_the_suggestion_with_its_reasons(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plan(folder, "--suggest", "--gpu-memory", "80Gi", "--output", "json") == 0
+
+    found = json.loads(capsys.readouterr().out)
+    assert found["changes"] == {"gradient_checkpointing": False}
+    assert found["config"]["gradient_checkpointing"] is False
+    assert found["memory"]["totalBytes"] < found["memory"]["gpuBytes"] == 80 * 1024**3
+    assert [it["settings"] for it in found["advice"]] == [found["changes"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "gpus", "config", "code", "told"),
+    [
+        pytest.param([], 1, {}, 2, "--suggest needs the memory of a GPU: add --gpu-memory",
+                     id="without a GPU"),
+        pytest.param(["--gpu-memory", "80Gi"], 0, {}, 64, "a job without GPUs", id="on CPUs"),
+        pytest.param(["--gpu-memory", "3Gi"], 1, {}, 64,
+                     "no config with the same result fits in 3Gi: set dtype: bfloat16",
+                     id="a GPU that is too small"),
+        pytest.param(["--gpu-memory", "80Gi"], 1, {"model_name_or_path": "./nowhere"}, 64,
+                     "the memory is unknown: there is no folder ", id="unknown model"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_suggested_is_told(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    gpus: int,
+    config: Mapping[str, Any],
+    code: int,
+    told: str,
+) -> None:
+    assert plan(folder, "--suggest", *options, gpus=gpus, **config) == code
+
+    written = capsys.readouterr()
+    assert told in written.err
+    assert not written.out
+
+
+@pytest.mark.parametrize(
+    ("options", "told", "rows"),
+    [
+        pytest.param(["--gpu-memory", "80Gi"],
+                     "16 rows (auto) x 2 processes = 32 rows a step", 16, id="on a large GPU"),
+        pytest.param(["--gpu-memory", "3Gi"],
+                     "1 rows (auto) x 16 accumulated x 2 processes = 32 rows a step", 1,
+                     id="on one that is too small"),
+        pytest.param([], "32 rows a step, in the largest micro-batches that fit: add --gpu-memory "
+                     "to see which (counted below: single rows)", None, id="on an unknown one"),
+    ],
+)  # fmt: skip
+def test_an_automatic_micro_batch_is_planned_for_the_gpu(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    told: str,
+    rows: int | None,
+) -> None:
+    auto = {"per_device_train_batch_size": "auto", "gradient_accumulation_steps": 16}
+    assert plan(folder, *options, **auto) == 0
+    assert f"  batch         {told}\n" in capsys.readouterr().out
+
+    assert plan(folder, *options, "--output", "json", **auto) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["microBatch"], found["effectiveBatch"]) == (rows, 32)
+
+
+def test_a_suggestion_leaves_an_automatic_micro_batch_to_the_memory(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    auto = {"per_device_train_batch_size": "auto", "gradient_accumulation_steps": 16}
+    assert plan(folder, "--suggest", "--gpu-memory", "80Gi", "--output", "json", **auto) == 0
+
+    assert json.loads(capsys.readouterr().out)["changes"] == {"gradient_checkpointing": False}

@@ -123,4 +123,41 @@ def test_every_help_lists_the_exit_codes(program: str, words: tuple[str, ...]) -
     lines = start(program, *words, "--help").stdout.splitlines()
 
     told = [line.split()[0] for line in lines[lines.index("exit codes:") + 1 :]]
-    assert told == ["0", "1", "2", "64", "66", "70", "75", "77", "78", "130", "143"]
+    assert told == ["0", "1", "2", "64", "66", "70", "75", "77", "78", "130", "141", "143"]
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        pytest.param(FINETUNE, ["--help"], id="finetune --help"),
+        pytest.param(FINETUNE, ["--version"], id="finetune --version"),
+        pytest.param(FINETUNE, ["validate", JOB], id="finetune validate"),
+        pytest.param(PLUGIN, ["--help"], id="kubectl finetune --help"),
+        pytest.param(PLUGIN, ["--version"], id="kubectl finetune --version"),
+    ],
+)
+def test_a_reader_who_goes_costs_no_traceback(program: str, words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with os.fdopen(writing, "wb") as unread:
+        done = subprocess.run(
+            [sys.executable, "-c", program, *words], stdout=unread, stderr=subprocess.PIPE
+        )
+
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_nobody_need_read_what_is_only_told() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with os.fdopen(writing, "wb") as unread:
+        done = subprocess.run(
+            [sys.executable, "-c", FINETUNE, "validate", "no-such-file.yaml"],
+            stdout=subprocess.PIPE,
+            stderr=unread,
+        )
+
+    assert done.returncode == 66
+    assert done.stdout == b"0 documents checked: 0 mistakes, 0 warnings\n"

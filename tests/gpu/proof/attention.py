@@ -41,8 +41,12 @@ def _apart(
     module.num_key_value_groups = heads // groups
     borders = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=device)
     query, key, value = tensors
-    how: dict[str, Any] = {"cu_seq_lens_q": borders, "max_length_q": max(lengths)}
-    found, _ = varlen.attend(module, query, key, value, None, scaling=size**-0.5, **how)
+    found, _ = varlen.attend(
+        *(module, query, key, value, None),
+        scaling=size**-0.5,
+        cu_seq_lens_q=borders,
+        max_length_q=max(lengths),
+    )
     wanted = _each_alone(exact, lengths)
     weights = torch.randn_like(found)
     found.backward(weights)

@@ -19,7 +19,8 @@ from testbed import base_model
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = ("contract/src", "job-spec/src", "trainer-image/src", "tests/gpu", "tests/benchmarks")
-PROJECT, EXTRA = "finetune-trainer", "train"
+PROJECT = "finetune-trainer"
+EXTRA = "train"
 OURS = {PROJECT, "finetune-contract", "finetune-spec"}
 MACHINES_OWN = "torch"
 
@@ -55,9 +56,9 @@ def _needed_by(package: str) -> Iterator[str]:
         requirements = metadata.requires(package) or ()
     except metadata.PackageNotFoundError:
         return  # for another system
-    environment = {"extra": EXTRA if package == PROJECT else ""}
+    where = {"extra": EXTRA if package == PROJECT else ""}
     for requirement in map(Requirement, requirements):
-        if requirement.marker is None or requirement.marker.evaluate(environment):
+        if requirement.marker is None or requirement.marker.evaluate(where):
             yield requirement.name.lower().replace("_", "-")
 
 

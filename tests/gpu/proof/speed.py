@@ -26,7 +26,7 @@ class Speed:
     model: str
     rows: int
     goal: int | None = None
-    """Tokens per second on an H100, of docs/benchmarks.md."""
+    """Tokens per second on an H100, of docs/contributing/benchmarks.md."""
     learns_all: bool = False
     recomputes: bool = True
     is_bare: bool = False

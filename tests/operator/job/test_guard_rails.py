@@ -322,7 +322,7 @@ def test_a_volume_that_is_added_later_is_no_way_around_a_rule() -> None:
 
 def test_the_page_for_platform_teams_names_every_setting() -> None:
     root = Path(__file__).parents[3]
-    page = (root / "docs" / "guard-rails.md").read_text()
+    page = (root / "docs" / "platform" / "guard-rails.md").read_text()
     module = root / "operator" / "src" / "finetune_operator" / "job" / "guard_rails.py"
 
     asked = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)*)"\)?$', module.read_text(), re.MULTILINE))

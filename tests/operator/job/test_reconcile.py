@@ -90,6 +90,23 @@ def test_radio_silence_when_nothing_has_changed() -> None:
     assert cluster.writes == before
 
 
+def test_when_its_job_was_let_in_is_written_with_what_comes_next() -> None:
+    cluster = FakeCluster(a_job_body())
+    settle(cluster)
+    before = list(cluster.writes)
+    let_in = render_time(NOW + seconds(1))
+    cluster.training_jobs()[0]["status"] = {"startTime": let_in, "active": 1}
+
+    settle(cluster)
+
+    assert cluster.writes == before
+    cluster.objects["Pod", "balloon-1-abcde"] = a_pod()
+    settle(cluster)
+    assert cluster.writes == [*before, "status"]
+    assert cluster.status["startTime"] == let_in
+    assert cluster.status["attempts"][0]["admittedTime"] == let_in
+
+
 def test_whole_life_of_a_job_takes_few_writes() -> None:
     cluster = FakeCluster(a_job_body())
     settle(cluster)

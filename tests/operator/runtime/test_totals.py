@@ -142,6 +142,12 @@ def test_what_was_edited_by_hand_is_passed_over(text: str) -> None:
     assert parse_totals(text) == {}
 
 
+def test_half_a_character_in_a_label_spoils_no_metrics() -> None:
+    ((_, labels),) = parse_totals('[["x", "team\\ud800", 7]]')
+
+    assert labels == ("team?",)
+
+
 def test_a_config_map_that_was_deleted_is_made_again() -> None:
     api, totals = FakeApi(), Totals()
     store = KubeTotals(api, "finetune-system")

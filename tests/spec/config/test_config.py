@@ -39,7 +39,7 @@ def test_a_good_config_has_no_problem() -> None:
         ),
         pytest.param(
             {"per_device_train_batch_size": 2.5},
-            "per_device_train_batch_size: found 2.5, expected a whole number",
+            "per_device_train_batch_size: found 2.5, expected a whole number or auto",
             id="half an integer",
         ),
     ],

@@ -61,6 +61,36 @@ def test_a_limit_below_its_request_is_refused(resources: dict[str, Any], sentenc
 
 
 @pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ({"cpu": "2500m", "limits": {"cpu": 2.5}}, "2500m, and only whole CPUs are pinned"),
+        ({"cpu": "2500m", "limits": {"cpu": "2500m"}}, "Set both to 3 to have CPUs pinned"),
+        ({"cpu": 8, "limits": {"cpu": "8", "memory": "96Gi"}}, "limits.memory to 64Gi to have"),
+    ],
+)
+def test_cpus_that_are_nearly_pinned_are_told_of(resources: dict[str, Any], words: str) -> None:
+    [problem] = check_pods({"resources": {"gpusPerNode": 0, "memory": "64Gi", **resources}})
+
+    assert problem.is_warning
+    assert problem.path == "spec.resources.limits.cpu"
+    assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        pytest.param({"cpu": 8, "limits": {"cpu": 8}}, id="pinned"),
+        pytest.param({"cpu": 8, "limits": {"cpu": 8, "memory": "65536Mi"}}, id="the same memory"),
+        pytest.param({"cpu": "2500m"}, id="no limit"),
+        pytest.param({"cpu": "2500m", "limits": {"cpu": 4}}, id="a limit for bursts"),
+        pytest.param({"cpu": 8, "limits": {"cpu": 8}, "memory": None}, id="memory has no limit"),
+    ],
+)
+def test_nobody_else_is_told_of_pinning(resources: dict[str, Any]) -> None:
+    assert told(**{"memory": "64Gi", **resources}) == []
+
+
+@pytest.mark.parametrize(
     ("text", "number"),
     [("500m", 0.5), ("1.5Gi", 1.5 * 1024**3), (".5", 0.5), ("2.", 2), ("1E+3", 1000), ("1E", 1e18)],
 )

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from finetune_contract.outcome import Category, Outcome
-from finetune_trainer.attempt import base_model, supervisor
+from finetune_trainer.attempt import supervisor
+from finetune_trainer.plan import packages
 from support.model_folders import LLAMA, POINTER, a_model
-from trainer.runs import a_run
+from trainer.runs import a_folder, a_run
 
 
 def ending(tmp_path: Path, model: str, **config: object) -> Outcome:
@@ -73,7 +74,7 @@ def test_it_is_the_users_turn_and_the_way_out_is_told(
 def test_a_tokenizer_that_this_image_cannot_read_is_told_with_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base_model, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
     model = a_model(tmp_path / "model")
     (model / "tokenizer.json").rename(model / "tokenizer.model")
 
@@ -81,19 +82,32 @@ def test_a_tokenizer_that_this_image_cannot_read_is_told_with_the_package(
 
     assert failure is not None
     assert failure.category is Category.USER
-    assert "is in SentencePiece's format alone (tokenizer.model)" in failure.message
+    assert "its tokenizer is tokenizer.model alone, which needs the package sentencepiece" in (
+        failure.message
+    )
     assert "tokenizer.json" in failure.remedy
 
 
-def test_data_that_are_a_pointer_are_told_as_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("rows.jsonl", "rows.jsonl"),
+        ("set/train.txt", "set"),
+        ("set/images/red.png", "set"),
+        ("set/train.parquet", "set"),
+    ],
+    ids=["a file", "a text, which could be trained on", "an image of a folder", "a table"],
+)
+def test_data_that_are_a_pointer_are_told_as_one(tmp_path: Path, name: str, named: str) -> None:
     model = a_model(tmp_path / "model")
-    (tmp_path / "rows.jsonl").write_text(POINTER)
+    a_folder(tmp_path, {"set/rows.txt": b"A row.\n", name: POINTER.encode()})
 
-    failure = ending(tmp_path, str(model), dataset_name=str(tmp_path / "rows.jsonl")).failure
+    failure = ending(tmp_path, str(model), dataset_name=str(tmp_path / named)).failure
 
     assert failure is not None
     assert failure.reason == "InvalidDataset"
-    assert "rows.jsonl is a Git LFS pointer and not the data" in failure.message
+    told = name.removeprefix("set/")
+    assert f"{told} is a Git LFS pointer and not the data" in failure.message
 
 
 def test_a_model_in_a_store_is_looked_at_before_it_is_downloaded(

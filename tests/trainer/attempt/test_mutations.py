@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever a user writes into a config or a data file: a sentence, or a training that used it all.
+"""Whatever a user writes into a config, a data file or a model's folder: a sentence, or a training
+that used it all, and nothing else.
 
 Never a traceback, never a success on rows that were not understood, never a hang. The attempts are
 real, of one step with a tiny model, in the test's own process.
 """
 
 import logging
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +19,9 @@ import pytest
 from finetune_contract.outcome import Outcome
 from finetune_spec.config.parse.schema import load_schema
 from trainer.mutations.configs import SpoiledConfig, configs
-from trainer.mutations.data_files import DataFile, data_files
+from trainer.mutations.data_file import DataFile
+from trainer.mutations.data_files import data_files
+from trainer.mutations.models import SpoiledModel, models
 
 SEED = 2026
 Spoiled = TypeVar("Spoiled")
@@ -25,6 +29,9 @@ Spoiled = TypeVar("Spoiled")
 IN_SOAK = 1000
 """Of each kind."""
 SOME = pytest.mark.parametrize("count", [10, pytest.param(30, marks=pytest.mark.long)])
+SOME_FILES = pytest.mark.parametrize("count", [31, pytest.param(310, marks=pytest.mark.long)])
+"""Of each way to spoil a file one, or several."""
+SOME_MODELS = pytest.mark.parametrize("count", [9, pytest.param(90, marks=pytest.mark.long)])
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +60,17 @@ def test_no_spoiled_config_gives_a_traceback_or_is_trained_with_in_silence(
 
 
 @pytest.mark.slow
-@SOME
+@SOME_FILES
 def test_no_spoiled_data_file_is_trained_on_in_silence(tiny_model: Path, count: int) -> None:
     _spoil_files(tiny_model, count)
+
+
+@pytest.mark.slow
+@SOME_MODELS
+def test_no_spoiled_model_is_trained(
+    tiny_model: Path, dialogues: Path, tmp_path: Path, count: int
+) -> None:
+    _spoil_models(tiny_model, dialogues, tmp_path, count)
 
 
 @pytest.mark.soak
@@ -81,13 +96,30 @@ def _spoil_configs(model: Path, data: Path, count: int) -> None:
 
 
 def _spoil_files(model: Path, count: int) -> None:
-    from trainer.mutations.attempts import attempt, complaint_about_rows
+    from trainer.cases.watching import watched
+    from trainer.mutations.attempts import attempt, complaint_about_rows, complaint_about_texts
 
     def carry_out(file: DataFile) -> tuple[Outcome | None, str]:
-        outcome = attempt(model, file, {"max_steps": 1})
-        return outcome, complaint_about_rows(outcome, file)
+        with watched() as rows:
+            outcome = attempt(model, file, {"max_steps": 1, "per_device_train_batch_size": 8})
+        said = complaint_about_texts(outcome, file, rows)
+        return outcome, complaint_about_rows(outcome, file) or said
 
     _report(data_files(SEED, count), carry_out, lambda file: f"{file.name}: {file.how}")
+
+
+def _spoil_models(sound: Path, data: Path, place: Path, count: int) -> None:
+    from trainer.mutations.attempts import attempt, complaint_about_model
+
+    def carry_out(model: SpoiledModel) -> tuple[Outcome | None, str]:
+        folder = place / "model"
+        shutil.copytree(sound, folder)
+        model.spoil(folder)
+        outcome = attempt(folder, data, {"max_steps": 1})
+        shutil.rmtree(folder)
+        return outcome, complaint_about_model(outcome)
+
+    _report(models(SEED, count), carry_out, lambda model: model.how)
 
 
 def _report(

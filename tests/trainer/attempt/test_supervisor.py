@@ -80,8 +80,8 @@ def test_an_attempt_trains_the_run_document_that_it_was_made_for_or_none(
 
     assert outcome.failure is not None
     assert outcome.failure.reason == "RunDocumentMismatch"
-    # The next attempt has a document of its own.
-    assert outcome.failure.category is Category.INFRASTRUCTURE
+    # Another pod is made within the attempt, and has a document of its own.
+    assert outcome.failure.category is Category.INTERRUPTION
     assert digest(wanted) in outcome.failure.message
 
 

@@ -48,6 +48,7 @@ BEYOND_THE_PARSER: Mapping[str, Then] = {
     "check_output_layer": Then.STOPS,
     "check_target_parameters": Then.STOPS,
     "check_quantization": Then.STOPS,
+    "check_quantized_dora": Then.STOPS,
     "check_selective_recomputation": Then.STOPS,
     "check_packing": Then.STOPS,
     "check_padding_free": Then.STOPS,

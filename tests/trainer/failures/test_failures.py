@@ -149,3 +149,67 @@ def test_a_message_is_one_sentence_that_tells_the_stage() -> None:
 def test_an_interruption_says_what_was_saved() -> None:
     assert "the checkpoint of step 8 is complete" in interruption(8, 8).message
     assert "no checkpoint" in interruption(3, 0).message
+
+
+def raised_in(module: str, error: Exception) -> Exception:
+    """The error, with the traceback that it has where this module raises it."""
+    try:
+        exec("raise error", {"__name__": module, "error": error})  # noqa: S102 - a line of ours
+    except Exception as raised:  # noqa: BLE001 - whatever it is
+        return raised
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("The size of tensor a (4) must match the size of tensor b (5)"),
+        AttributeError("'NoneType' object has no attribute 'shape'"),
+        IndexError("index out of range in self"),
+        AssertionError("hidden size"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize(
+    "module", ["transformers.models.llama", "torch.nn.modules", "modeling_own"]
+)
+@pytest.mark.parametrize("stage", [Stage.MODEL, Stage.FIRST_STEP], ids=lambda stage: stage.name)
+def test_what_a_library_raises_before_the_first_step_is_the_users_until_shown_otherwise(
+    error: Exception, module: str, stage: Stage
+) -> None:
+    failure = classify(raised_in(module, error), stage)
+
+    assert (failure.category, failure.reason) == (Category.USER, "InvalidConfig")
+    assert str(error) in failure.message
+    assert failure.remedy
+
+
+@pytest.mark.parametrize(
+    ("error", "module", "stage", "category"),
+    [
+        pytest.param(
+            RuntimeError("a shape"), "finetune_trainer.ranks.x", Stage.FIRST_STEP,
+            Category.INTERNAL, id="our own code",
+        ),
+        pytest.param(
+            RuntimeError("a shape"), "transformers.trainer", Stage.TRAINING,
+            Category.INTERNAL, id="a step was taken",
+        ),
+        pytest.param(
+            RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "torch.nn",
+            Stage.FIRST_STEP, Category.OUT_OF_MEMORY, id="too little memory, for the ladder",
+        ),
+        pytest.param(
+            OSError(errno.EIO, "Input/output error"), "datasets.arrow_dataset",
+            Stage.FIRST_STEP, Category.INTERNAL, id="a file that cannot be read for once",
+        ),
+        pytest.param(
+            RuntimeError("uncorrectable ECC error"), "torch.nn", Stage.FIRST_STEP,
+            Category.INFRASTRUCTURE, id="a broken GPU",
+        ),
+    ],
+)  # fmt: skip
+def test_what_shows_otherwise(
+    error: Exception, module: str, stage: Stage, category: Category
+) -> None:
+    assert classify(raised_in(module, error), stage).category is category

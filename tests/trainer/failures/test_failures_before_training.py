@@ -53,3 +53,31 @@ def test_nodes_that_would_go_on_from_different_steps_do_not_begin(
         )
 
     assert caught.value.failure.reason == "ResumeMismatch"
+
+
+@pytest.mark.slow
+def test_nodes_that_chose_different_micro_batches_do_not_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With `auto` and GPUs that differ: the effective batch would be another one."""
+    import torch.distributed as dist
+
+    from finetune_trainer.ranks.world import require_promised_world
+
+    def gather(found: list[int], mine: int) -> None:
+        found[:] = [mine, {8: 4}.get(mine, mine)]
+
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+    training = SimpleNamespace(
+        world_size=2, per_device_train_batch_size=8, gradient_accumulation_steps=3
+    )
+
+    with pytest.raises(AttemptFailed, match="micro-batches of 4 and 8 rows") as caught:
+        require_promised_world(training, RankSettings(world_size=2))  # type: ignore[arg-type]
+
+    assert caught.value.failure.reason == "DistributionMismatch"
+    assert caught.value.failure.remedy == (
+        "set per_device_train_batch_size to 4 and gradient_accumulation_steps to 6"
+    )

@@ -2,7 +2,7 @@
 """Compares cases by name, a line of JSON for each as it comes, or writes the table of the docs.
 
 PYTHONPATH=tests python -m trainer.fake_gpu NAME...      these cases
-PYTHONPATH=tests python -m trainer.fake_gpu --table      all of them, into docs/memory.md
+PYTHONPATH=tests python -m trainer.fake_gpu --table      all of them, into docs/user/memory.md
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from typing import Any
 from finetune_spec.quantities import render_bytes
 from trainer.fake_gpu.cases import LONG, SHORT, Case
 
-PAGE = Path(__file__).parents[3] / "docs" / "memory.md"
+PAGE = Path(__file__).parents[3] / "docs" / "user" / "memory.md"
 BEGIN, END = "<!-- torch's own figures -->", "<!-- end -->"
 QUIET = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
 

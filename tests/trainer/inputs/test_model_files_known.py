@@ -3,8 +3,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from finetune_trainer.inputs.model_facts import look_at_model
 from support.model_folders import a_model, a_tokenizer, tensors_of, write_weights
 
@@ -28,27 +26,3 @@ def test_the_matrices_and_added_tokens_are_known_by_name(tmp_path: Path) -> None
     assert "model.layers.1.mlp.up_proj" in files.modules
     assert "model.norm" not in files.modules
     assert files.added_tokens == {"<call>": 100, "<pad>": 3}
-
-
-@pytest.mark.parametrize(
-    ("names", "is_needed"),
-    [
-        (["tokenizer.model"], True),
-        (["tokenizer.model", "tokenizer.json"], False),
-        (["tokenizer.model", "tekken.json"], False),
-        (["tokenizer.json"], False),
-        (["vocab.json", "merges.txt"], False),
-    ],
-    ids=["Llama 2 as Meta gives it", "both", "Mistral", "as transformers saves it", "GPT-2"],
-)
-def test_which_tokenizers_need_sentencepiece(
-    tmp_path: Path, names: list[str], *, is_needed: bool
-) -> None:
-    (a_model(tmp_path) / "tokenizer.json").unlink()
-    for name in names:
-        (tmp_path / name).write_text("{}")
-
-    files = look_at_model(str(tmp_path), "main", {}).files
-
-    assert files is not None
-    assert files.needs_sentencepiece is is_needed

@@ -4,7 +4,7 @@
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -12,8 +12,9 @@ from typing import Any
 
 from finetune_contract.outcome import Category, Outcome
 from trainer import in_process
+from trainer.cases.watching import Row
 from trainer.mutations.configs import SpoiledConfig
-from trainer.mutations.data_files import DataFile
+from trainer.mutations.data_file import DataFile
 from trainer.runs import a_folder
 
 BOUND_SECONDS = 90
@@ -86,6 +87,26 @@ def complaint_about_rows(outcome: Outcome | None, file: DataFile) -> str:
     if file.is_sound and dropped:
         return f"{dropped:.0f} sound rows were dropped"
     return ""
+
+
+def complaint_about_texts(outcome: Outcome | None, file: DataFile, rows: Sequence[Row]) -> str:
+    """The same of what the model was given: nothing else than what the file says."""
+    for row in rows:
+        if file.texts is not None and row.text not in file.texts:
+            return f"it was trained on {row.text!r}, which the file does not say"
+        if file.never_learnt and file.never_learnt in row.learnt:
+            return f"it has learnt {file.never_learnt}"
+    notes = outcome.notes if outcome is not None and outcome.failure is None else ()
+    if file.told and rows and not any(file.told in note.message for note in notes):
+        return f"nothing was told of {file.told}"
+    return ""
+
+
+def complaint_about_model(outcome: Outcome | None) -> str:
+    """The same of a model of which a part would be drawn at random."""
+    if (complaint := complaint_about(outcome)) or outcome is None:
+        return complaint
+    return "it was trained" if outcome.failure is None else ""
 
 
 @contextmanager

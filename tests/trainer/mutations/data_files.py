@@ -10,76 +10,25 @@ import gzip
 import io
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
-ROWS = 8
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataFile:
-    """A data file, and what is known of it."""
-
-    name: str
-    body: bytes
-    how: str
-    """What was done to it, in words."""
-    rows: int | None = ROWS
-    """How many rows it holds; None where that is anybody's guess."""
-    unusable: int = 0
-    """How many of them cannot be trained on as they are: dropped, or the file is refused."""
-    is_sound: bool = False
-    """Whether it must be trained on, every row of it."""
+from trainer.mutations import known_texts
+from trainer.mutations.data_file import ROWS, SHAPES, DataFile, Row, as_lines, pair, texts_of, turns
 
 
 def data_files(seed: int, count: int) -> Iterator[DataFile]:
     for number in range(count):
         dice = random.Random(f"{seed}-{number}")  # noqa: S311 - no secret
-        shape = dice.choice(sorted(_SHAPES))
-        rows = [_SHAPES[shape](place) for place in range(ROWS)]
-        spoil = dice.choice(_WAYS)
-        yield spoil(dice, rows)
-
-
-def _turns(place: int) -> Row:
-    return {
-        "messages": [
-            {"role": "user", "content": f"Where is boat {place}?"},
-            {"role": "assistant", "content": f"At pier {place}, the red one."},
-        ]
-    }
-
-
-def _pair(place: int) -> Row:
-    return {"prompt": f"Where is boat {place}?", "completion": f" At pier {place}, the red one."}
-
-
-def _pair_of_turns(place: int) -> Row:
-    user, assistant = _turns(place)["messages"]
-    return {"prompt": [user], "completion": [assistant]}
-
-
-def _text(place: int) -> Row:
-    return {"text": f"Boat {place} lies at pier {place}, the red one."}
-
-
-_SHAPES: Mapping[str, Callable[[int], Row]] = {
-    "messages": _turns,
-    "pair": _pair,
-    "pair of turns": _pair_of_turns,
-    "text": _text,
-}
-
-
-def _jsonl(rows: list[Row]) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+        shape = dice.choice(sorted(SHAPES))
+        rows = [SHAPES[shape](place) for place in range(ROWS)]
+        # Each in its turn, so that a few dozen have seen all of them.
+        yield _WAYS[number % len(_WAYS)](dice, rows)
 
 
 def _file(how: str, rows: list[Row], **known: Any) -> DataFile:
-    return DataFile(name="train.jsonl", body=_jsonl(rows), how=how, **known)
+    return DataFile(name="train.jsonl", body=as_lines(rows), how=how, **known)
 
 
 # One value of one row.
@@ -99,7 +48,7 @@ def _strange_value(dice: random.Random, rows: list[Row]) -> DataFile:
             ("a list of numbers", [1, 2]),
             ("a list of null", [None]),
             ("a list in a list", [[{"role": "user", "content": "Where?"}]]),
-            ("a conversation as JSON in a text", json.dumps(_turns(0)["messages"])),
+            ("a conversation as JSON in a text", json.dumps(turns(0)["messages"])),
         ]
     )
     # A number stands for its digits, and turns as JSON are read; an empty text beside others may
@@ -113,11 +62,11 @@ def _strange_value(dice: random.Random, rows: list[Row]) -> DataFile:
 def _strange_turn(dice: random.Random, rows: list[Row]) -> DataFile:
     for place, row in enumerate(rows):
         row.clear()
-        row.update(_turns(place))
-    turns = dice.choice(rows)["messages"]
-    turn = dice.choice(turns)
+        row.update(turns(place))
+    talk = dice.choice(rows)["messages"]
+    turn = dice.choice(talk)
     name, spoil, unusable = dice.choice(_TURNS)
-    spoil(turns, turn)
+    spoil(talk, turn)
     return _file(f"a turn {name}", rows, unusable=unusable)
 
 
@@ -156,9 +105,10 @@ def _renamed_column(dice: random.Random, rows: list[Row]) -> DataFile:
 
 
 def _more_columns(dice: random.Random, rows: list[Row]) -> DataFile:
+    said = texts_of(rows)
     for row in rows:
         row["note"] = dice.choice(["a", "b"])
-    return _file("one more column", rows, is_sound=True)
+    return _file("one more column", rows, is_sound=True, texts=said)
 
 
 def _odd_text(dice: random.Random, rows: list[Row]) -> DataFile:
@@ -173,7 +123,7 @@ def _odd_text(dice: random.Random, rows: list[Row]) -> DataFile:
             ("a template", "{{ messages }} {% raw %}"),
         ]
     )
-    body = _jsonl(rows).replace(b"boat", json.dumps(text)[1:-1].encode(), 1)
+    body = as_lines(rows).replace(b"boat", json.dumps(text)[1:-1].encode(), 1)
     body = body.replace(b"Boat", json.dumps(text)[1:-1].encode(), 1)
     return DataFile(name="train.jsonl", body=body, how=f"{name} in a text")
 
@@ -182,7 +132,7 @@ def _odd_text(dice: random.Random, rows: list[Row]) -> DataFile:
 
 
 def _cut_off(dice: random.Random, rows: list[Row]) -> DataFile:
-    body = _jsonl(rows)
+    body = as_lines(rows)
     return replace(
         _file("cut off in a line", rows),
         body=body[: dice.randrange(len(body) // 2, len(body) - 3)],
@@ -192,7 +142,7 @@ def _cut_off(dice: random.Random, rows: list[Row]) -> DataFile:
 
 def _bytes_in(dice: random.Random, rows: list[Row]) -> DataFile:
     name, found = dice.choice([("a byte that is no UTF-8", b"\xff"), ("NUL bytes", b"\x00\x00")])
-    body = _jsonl(rows)
+    body = as_lines(rows)
     place = dice.randrange(len(body))
     return replace(
         _file(f"{name} within", rows, unusable=1), body=body[:place] + found + body[place:]
@@ -200,7 +150,7 @@ def _bytes_in(dice: random.Random, rows: list[Row]) -> DataFile:
 
 
 def _harmless(dice: random.Random, rows: list[Row]) -> DataFile:
-    body = _jsonl(rows)
+    body = as_lines(rows)
     name, spoiled = dice.choice(
         [
             ("a byte order mark", b"\xef\xbb\xbf" + body),
@@ -211,11 +161,11 @@ def _harmless(dice: random.Random, rows: list[Row]) -> DataFile:
             ("spaces before a line", b"  " + body),
         ]
     )
-    return replace(_file(name, rows, is_sound=True), body=spoiled)
+    return replace(_file(name, rows, is_sound=True, texts=texts_of(rows)), body=spoiled)
 
 
 def _broken_json(dice: random.Random, rows: list[Row]) -> DataFile:
-    lines = _jsonl(rows).splitlines()
+    lines = as_lines(rows).splitlines()
     place = dice.randrange(len(lines))
     name, line = dice.choice(
         [
@@ -246,13 +196,14 @@ def _empty(dice: random.Random, rows: list[Row]) -> DataFile:
 
 def _other_suffix(dice: random.Random, rows: list[Row]) -> DataFile:
     name = dice.choice(["train.parquet", "train.csv", "train.arrow", "train.jsonl.gz", "train.zip"])
-    return DataFile(name=name, body=_jsonl(rows), how=f"JSON lines in {name}", unusable=ROWS)
+    return DataFile(name=name, body=as_lines(rows), how=f"JSON lines in {name}", unusable=ROWS)
 
 
 def _packed(dice: random.Random, rows: list[Row]) -> DataFile:
-    packed = gzip.compress(_jsonl(rows))
+    packed = gzip.compress(as_lines(rows))
     if dice.random() < 0.4:
-        return DataFile(name="train.jsonl.gz", body=packed, how="gzip", is_sound=True)
+        name, said = "train.jsonl.gz", texts_of(rows)
+        return DataFile(name=name, body=packed, how="gzip", is_sound=True, texts=said)
     if dice.random() < 0.5:
         cut = packed[: len(packed) // 2]
         return DataFile(name="train.jsonl.gz", body=cut, how="gzip cut off", unusable=ROWS)
@@ -262,13 +213,14 @@ def _packed(dice: random.Random, rows: list[Row]) -> DataFile:
 def _array(dice: random.Random, rows: list[Row]) -> DataFile:
     body = json.dumps(rows, indent=dice.choice([None, 2])).encode()
     if dice.random() < 0.5:
-        return DataFile(name="train.json", body=body, how="an array", is_sound=True)
+        name, said = "train.json", texts_of(rows)
+        return DataFile(name=name, body=body, how="an array", is_sound=True, texts=said)
     return DataFile(name="train.json", body=body[: len(body) // 2], how="half an array", rows=None,
                     unusable=1)  # fmt: skip
 
 
 def _table(dice: random.Random, rows: list[Row]) -> DataFile:
-    rows = [_pair(place) for place in range(ROWS)]
+    rows = [pair(place) for place in range(ROWS)]
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))
     writer.writeheader()
@@ -276,8 +228,9 @@ def _table(dice: random.Random, rows: list[Row]) -> DataFile:
     body = text.getvalue().encode()
     name, spoiled, known = dice.choice(
         [
-            ("a table", body, {"is_sound": True}),
-            ("a table with a byte order mark", b"\xef\xbb\xbf" + body, {"is_sound": True}),
+            ("a table", body, {"is_sound": True, "texts": texts_of(rows)}),
+            ("a table with a byte order mark", b"\xef\xbb\xbf" + body,
+             {"is_sound": True, "texts": texts_of(rows)}),
             ("a quote that is never closed", body.replace(b"Where", b'"Where', 1),
              {"rows": None, "unusable": 1}),
             ("a row with too many fields", body + b"a,b,c,d\r\n", {"rows": None, "unusable": 1}),
@@ -300,7 +253,7 @@ def _columnar(dice: random.Random, rows: list[Row]) -> DataFile:
     body = buffer.getvalue()
     name, spoiled, known = dice.choice(
         [
-            ("parquet", body, {"is_sound": True}),
+            ("parquet", body, {"is_sound": True, "texts": texts_of(rows)}),
             ("parquet cut off", body[: len(body) // 2], {"unusable": ROWS}),
             ("parquet without its head", body[10:], {"unusable": ROWS}),
             # Without checksums, which few writers write, no reader can tell other values.
@@ -330,4 +283,5 @@ _WAYS: tuple[Callable[[random.Random, list[Row]], DataFile], ...] = (
     _array,
     _table,
     _columnar,
+    *known_texts.WAYS,
 )

@@ -68,6 +68,7 @@ def test_what_is_there_is_not_refused() -> None:
         (("spiece.model",), "sentencepiece"),
         (("qwen.tiktoken",), "tiktoken"),
         (("tokenizer.model", "tokenizer.json"), None),
+        (("tokenizer.model", "tekken.json"), None),
         (("vocab.json", "merges.txt"), None),
     ],
     ids=str,

@@ -193,6 +193,23 @@ def test_ranks_share_the_cpus(processes: int, threads: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("config", "cpus", "threads"),
+    [
+        pytest.param({}, 128, "8", id="a large node has no more for a rank than it can use"),
+        pytest.param({}, 12, "3", id="a small one is shared"),
+        pytest.param({"accelerate_config": "zero3-offload"}, 128, "32",
+                     id="what is offloaded is computed on the CPUs"),
+    ],
+)  # fmt: skip
+def test_threads_beside_gpus_are_bounded_for_each_rank(
+    config: dict[str, Any], cpus: int, threads: str
+) -> None:
+    plan = a_plan(Hardware(gpus=4, cpus=cpus), world=World(processes_per_node=4), **config)
+
+    assert plan.environment["OMP_NUM_THREADS"] == threads
+
+
+@pytest.mark.parametrize(
     ("world", "config", "expected"),
     [
         pytest.param(World(), {}, False, id="one process"),

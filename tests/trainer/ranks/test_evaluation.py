@@ -182,6 +182,7 @@ def test_that_a_model_under_fsdp_1_does_not_answer_while_it_trains_is_said(
 
     from finetune_trainer.ranks.arguments.evaluation import EvaluationArguments
     from finetune_trainer.ranks.callbacks.boundary import StepBoundary
+    from finetune_trainer.ranks.data.loading import Loaded
     from finetune_trainer.ranks.evaluation.judging import build_judge
 
     def build(**training: Any) -> str:
@@ -193,8 +194,10 @@ def test_that_a_model_under_fsdp_1_does_not_answer_while_it_trains_is_said(
             script=SimpleNamespace(dataset_test_split="test"),
             training=SimpleNamespace(**usual | training, per_device_eval_batch_size=1),
         )
-        rows = {"test": [{"prompt": "When?", "completion": "At 7."}]}
-        build_judge(arguments, rows, StepBoundary(tmp_path / "stop"), tmp_path / "stop")
+        rows: Any = {"test": [{"prompt": "When?", "completion": "At 7."}]}
+        build_judge(
+            arguments, Loaded(dataset=rows), StepBoundary(tmp_path / "stop"), tmp_path / "stop"
+        )
         return caplog.text
 
     version_1 = {"fsdp": "full_shard", "fsdp_plugin_args": {"fsdp_version": 1}}

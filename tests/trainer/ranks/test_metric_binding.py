@@ -108,13 +108,11 @@ def test_what_judges_nothing_or_hides_its_names_is_refused() -> None:
 
 def test_a_number_or_a_truth_for_each_answer_becomes_their_mean() -> None:
     import numpy as np
-    import torch
 
     returned = {
         "reward": [0.0, 1.0, 0.5, 0.5],
         "exact": [True, False, False, False],
         "of_numpy": np.array([1, 2, 3, 4]),
-        "of_torch": torch.tensor([0.25, 0.25, 0.25, 0.25]),
         "alone": np.float32(0.5),
         "pair": (1, 2, 3, 4),
     }
@@ -123,11 +121,19 @@ def test_a_number_or_a_truth_for_each_answer_becomes_their_mean() -> None:
         "eval_reward": 0.5,
         "eval_exact": 0.25,
         "eval_of_numpy": 2.5,
-        "eval_of_torch": 0.25,
         "eval_alone": 0.5,
         "eval_pair": 2.5,
     }
     assert read_values({"one": np.array([0.5])}, 1) == {"eval_one": 0.5}
+
+
+@pytest.mark.slow  # importing torch
+def test_a_tensor_with_a_number_for_each_answer_becomes_their_mean() -> None:
+    import torch
+
+    returned = {"of_torch": torch.tensor([0.25, 0.25, 0.25, 0.25])}
+
+    assert read_values(returned, 4) == {"eval_of_torch": 0.25}
 
 
 @pytest.mark.parametrize(

@@ -83,11 +83,13 @@ def test_the_metric_for_the_best_model_must_be_one_that_it_returns(
     assert "metric_for_best_model is eval_lenght, and metric_fn returns eval_words" in done.words()
 
 
-def test_a_missing_function_is_told_before_the_model_loads(tmp_path: Path, data: Path) -> None:
-    broken_model = tmp_path / "model"
-    broken_model.mkdir()
-    (broken_model / "config.json").write_text("{}")
-    done = judged(tmp_path, broken_model, data, GOOD, metric_fn="judge.py:scor")
+def test_a_missing_function_is_told_before_the_model_loads(
+    tmp_path: Path, tiny_model: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetune_trainer.ranks import training
+
+    monkeypatch.setattr(training, "build_trainer", None)
+    done = judged(tmp_path, tiny_model, data, GOOD, metric_fn="judge.py:scor")
 
     assert "judge.py has no function scor; there is score" in done.words()
     assert "did you mean judge.py:score?" in done.words()

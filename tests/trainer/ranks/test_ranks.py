@@ -198,22 +198,21 @@ ANSWER = {"role": "assistant", "content": "At 7."}
 
 
 @pytest.mark.parametrize(
-    ("row", "question"),
+    ("row", "found"),
     [
-        pytest.param({"messages": [USER, ANSWER]}, "When?", id="dialogue"),
-        pytest.param({"prompt": "When?", "completion": "At 7."}, "When?", id="text"),
-        pytest.param({"prompt": [USER], "completion": [ANSWER]}, "When?", id="messages"),
-        pytest.param({"messages": [USER]}, None, id="without an answer"),
+        pytest.param({"messages": [USER, ANSWER]}, ("When?", "At 7."), id="dialogue"),
+        pytest.param({"prompt": "When?", "completion": "At 7."}, ("When?", "At 7."), id="text"),
+        pytest.param({"prompt": [USER], "completion": [ANSWER]}, ("When?", "At 7."), id="messages"),
+        pytest.param({"messages": [USER]}, ("When?", None), id="without an answer"),
         pytest.param({"text": "At 7 we open."}, None, id="plain text has no prompt"),
         pytest.param({"messages": [USER, ANSWER], "images": []}, None, id="images"),
     ],
 )
 def test_prompts_are_found_in_every_shape(
-    ranks: Any, row: dict[str, Any], question: str | None
+    ranks: Any, row: dict[str, Any], found: tuple[str, str | None] | None
 ) -> None:
     from finetune_trainer.ranks.evaluation.samples import prompt_of
 
     prompt = prompt_of(row)
 
-    assert (prompt.question if prompt else None) == question
-    assert prompt is None or prompt.expected == "At 7."
+    assert (prompt and (prompt.question, prompt.expected)) == found

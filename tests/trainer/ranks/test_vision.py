@@ -10,22 +10,13 @@ from typing import Any
 
 import pytest
 
-from testbed import base_model
 from trainer.cards import Copy, apart
 from trainer.in_process import Trained, train
 from trainer.ranks.data.test_data_shapes import arguments, lines
+from trainer.tiny_models import a_seeing_model
 
 pytestmark = pytest.mark.slow  # importing datasets and torch
 
-SIDE, PATCH = 28, 14
-IMAGE_TOKEN = "<image>"
-TEMPLATE = (
-    "{% for turn in messages %}<|im_start|>{{ turn.role }}\n"
-    "{% if turn.content is string %}{{ turn.content }}{% else %}{% for part in turn.content %}"
-    "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}"
-    "{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 SAID = {
     "messages": [
         {"role": "user", "content": "What colour is it?"},
@@ -37,55 +28,7 @@ PROMPTED = {"prompt": SAID["messages"][:1], "completion": SAID["messages"][1:]}
 
 @pytest.fixture(scope="module")
 def seeing_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-    from transformers import (
-        AutoTokenizer,
-        CLIPImageProcessorPil,
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-        LlavaProcessor,
-    )
-
-    place = tmp_path_factory.mktemp("seeing")
-    tokenizer = AutoTokenizer.from_pretrained(base_model.folder())
-    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
-    LlavaProcessor(
-        image_processor=CLIPImageProcessorPil(
-            size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
-        ),
-        tokenizer=tokenizer,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=TEMPLATE,
-    ).save_pretrained(place)
-    layers = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-    }
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(image_size=SIDE, patch_size=PATCH, **layers),
-        text_config=LlamaConfig(
-            vocab_size=len(tokenizer),
-            num_key_value_heads=2,
-            max_position_embeddings=256,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            **layers,
-        ),
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
-        vision_feature_select_strategy="default",
-        vision_feature_layer=-1,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        LlavaForConditionalGeneration(config).save_pretrained(place)
-    return place
+    return a_seeing_model(tmp_path_factory.mktemp("seeing"))
 
 
 def with_embedded_images(place: Path, row: dict[str, Any], *, many: bool = False) -> Path:

@@ -107,12 +107,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.slow  # importing torch
 def test_torchs_launcher_waits_as_long_as_the_job_says_and_not_ten_minutes(tmp_path: Path) -> None:
     hours = rendezvous(a_launch(tmp_path, node=0, start_seconds=5 * 3600))
 
     assert hours.timeout.total_seconds() == 5 * 3600
 
 
+@pytest.mark.slow  # importing torch
 def test_nodes_that_do_not_come_at_once_find_each_other(tmp_path: Path) -> None:
     port = free_port()
     found: list[Any] = []
@@ -127,6 +129,7 @@ def test_nodes_that_do_not_come_at_once_find_each_other(tmp_path: Path) -> None:
     assert [(it.rank, it.world_size) for it in found] == [(0, 2)]
 
 
+@pytest.mark.slow  # importing torch
 def test_a_node_that_never_comes_is_given_up_when_the_jobs_deadline_has_passed(
     tmp_path: Path,
 ) -> None:

@@ -32,8 +32,16 @@ _ALSO_TAKES = {
     "fsdp": ("boolean", "array"),
     # `all-linear`, or a regular expression.
     "lora_target_modules": ("string",),
+    # `auto`, which the supervisor makes a number of.
+    "per_device_train_batch_size": ("string",),
 }
-"""Where TRL and transformers take more than they annotate."""
+"""Where TRL and transformers, or the supervisor before them, take more than they annotate."""
+
+_ALSO_MEANS = {
+    "per_device_train_batch_size": "auto: the largest that fits the GPU's memory; "
+    "gradient_accumulation_steps then is the number of rows that each process takes for a step.",
+}
+"""What the help texts leave out of that."""
 
 _JSON_TYPES: Mapping[Any, str] = {
     bool: "boolean",
@@ -72,12 +80,14 @@ def _property_of(field: dataclasses.Field[Any], hint: Any, choices: Any) -> dict
     schema: dict[str, Any] = {}
     json_types = _json_types(hint)
     if field.name in _ALSO_TAKES:
-        json_types[-1:-1] = _ALSO_TAKES[field.name]
+        place = len(json_types) - ("null" in json_types)
+        json_types[place:place] = _ALSO_TAKES[field.name]
     if json_types:
         schema["type"] = json_types
     if items := _items_of(hint):
         schema["items"] = items
     if text := field.metadata.get("help"):
+        text = " ".join((text, _ALSO_MEANS.get(field.name, "")))
         schema["description"] = " ".join(text.split()).replace("%%", "%")  # argparse's escape
     if (default := _default_of(field)) is not None:
         schema["default"] = default

@@ -6,14 +6,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from io import BufferedReader
-from pathlib import Path
 from threading import Thread
 from typing import IO, Any, TextIO, cast
 
 from finetune_cli.terminal.exits import KUBECTL_FAILED, Refused
-from finetune_cli.terminal.output import relay
+from finetune_cli.terminal.output import Unread, relay
 from finetune_contract.shallow import parse_json
 
 Body = Mapping[str, Any]
@@ -135,13 +134,8 @@ def _not_started(error: FileNotFoundError | ValueError) -> Refused:
 
 def _relay(source: IO[bytes] | None, stream: TextIO) -> None:
     """Until it ends, or nobody reads it any more: `| head`."""
-    with closing(cast("BufferedReader", source)) as printed:
-        try:
-            relay(printed, stream)
-        except BrokenPipeError:
-            # Nor is what is left in our buffers at the end.
-            with Path(os.devnull).open("wb") as nothing:
-                os.dup2(nothing.fileno(), stream.fileno())
+    with closing(cast("BufferedReader", source)) as printed, suppress(Unread):
+        relay(printed, stream)
 
 
 def _words_of(printed: str) -> str:

@@ -13,7 +13,7 @@ from typing import IO
 
 from finetune_cli.terminal.exits import NO_INPUT, Refused
 from finetune_cli.terminal.new_folder import require_new
-from finetune_cli.terminal.output import tell
+from finetune_cli.terminal.output import tell, while_read
 from finetune_contract import layout
 from finetune_contract.codec import read
 from finetune_contract.documents import InvalidDocument
@@ -59,7 +59,8 @@ def download(options: argparse.Namespace) -> int:
         if found is None:
             raise Refused(f"{options.uri} has no complete run", NO_INPUT)
         if is_archive:
-            _write_archive(found, sys.stdout.buffer)
+            with while_read(sys.stdout):
+                _write_archive(found, sys.stdout.buffer)
         else:
             _fill_folder(found, folder)
     except InvalidDocument as error:

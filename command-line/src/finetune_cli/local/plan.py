@@ -12,13 +12,22 @@ from finetune_cli.files import overrides
 from finetune_cli.local.base_model import check_model
 from finetune_cli.local.job_reading import read_job
 from finetune_cli.local.preview import Preview, preview_run
+from finetune_cli.local.suggesting import (
+    render_advice,
+    render_suggestion,
+    require_model,
+    suggest_for,
+)
+from finetune_cli.terminal.exits import MISUSED, Refused
 from finetune_cli.terminal.output import say, tell
 from finetune_contract.outcome import ExitCode
 from finetune_contract.printable import on_one_line
 from finetune_spec.config import Context
 from finetune_spec.memory import Architecture, Estimate
 from finetune_spec.memory.fitting import describe
+from finetune_spec.memory.ladder import render_settings
 from finetune_spec.quantities import parse_quantity, render_bytes
+from finetune_spec.speed.situation import Situation
 from finetune_trainer.inputs.model_facts import ModelUnknown, SeenModel, look_at_model
 from finetune_trainer.inputs.train_rows import count_train_rows
 
@@ -28,8 +37,12 @@ the parts of the memory that each GPU needs. The model's config.json and the hea
 safetensors files are read from a directory, an object store (credentials from the environment) or
 the hub. Nothing else is downloaded, and neither a GPU nor torch is needed.
 
-docs/memory.md describes the estimate: weights, gradients and optimizer states are exact for known
-families of models; activations and the peak are within 25 % of the measured values.
+docs/user/memory.md describes the estimate: weights, gradients and optimizer states are exact for
+known families of models; activations and the peak are within 25 % of the measured values.
+
+With --suggest, it prints the fastest config with the same result for a GPU of --gpu-memory as YAML:
+the same rows in each step, in the same order and precision. docs/user/memory.md describes the
+changes.
 
 The exit code is 0 even if the job would not fit.
 """
@@ -44,6 +57,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="memory of one GPU, e.g. 24Gi: shows whether the job fits and what to change",
     )
     command.add_argument(
+        "--suggest",
+        action="store_true",
+        help="print the fastest config with the same result for a GPU of --gpu-memory instead",
+    )
+    command.add_argument(
         "--output",
         choices=("text", "json"),
         default="text",
@@ -56,9 +74,11 @@ def plan(options: argparse.Namespace) -> int:
     """Print the plan, and give the exit code.
 
     Raises:
-        Refused: the file cannot be read.
+        Refused: the file cannot be read, or there is nothing to suggest.
         AttemptFailed: the job must be changed.
     """
+    if options.suggest and options.gpu_memory is None:
+        raise Refused("--suggest needs the memory of a GPU: add --gpu-memory, e.g. 80Gi", MISUSED)
     job = read_job(options.job, options.settings)
     for warning in job.warnings:
         tell(warning)
@@ -72,6 +92,15 @@ def plan(options: argparse.Namespace) -> int:
     for problem in check_model(name, job.config, context, seen):
         tell(str(problem))
     model, reason = _architecture_of(seen)
+    if options.suggest:
+        now = Situation(
+            config=job.config,
+            model=require_model(model, reason),
+            context=context,
+            gpu_bytes=options.gpu_memory,
+        )
+        say(render_suggestion(job.name, now, suggest_for(now), options.output))
+        return int(ExitCode.SUCCEEDED)
     preview = preview_run(
         job.config,
         context,
@@ -105,6 +134,8 @@ def render_text(
         return
     yield from _memory(preview.estimate)
     yield from _verdict(preview)
+    for advice in preview.advice:
+        yield _row("faster", f"{render_settings(advice.settings, ': ')}: {advice.figure}")
 
 
 def render_json(job: str, name: str, preview: Preview, reason: str) -> Mapping[str, Any]:
@@ -128,6 +159,7 @@ def render_json(job: str, name: str, preview: Preview, reason: str) -> Mapping[s
         "worldSize": preview.world_size,
         "strategy": preview.strategy,
         "effectiveBatch": preview.effective_batch,
+        "microBatch": None if preview.is_auto and preview.gpu_bytes is None else preview.rows,
         "maxLength": preview.max_length,
         "packing": preview.is_packed,
         "precision": preview.precision,
@@ -137,6 +169,7 @@ def render_json(job: str, name: str, preview: Preview, reason: str) -> Mapping[s
         "trainableParameters": (found and found.trainable) or None,
         "steps": preview.steps,
         "memory": memory,
+        "advice": render_advice(preview.advice),
     }
 
 
@@ -179,7 +212,12 @@ def _trainable(found: Estimate | None) -> str:
 
 
 def _batch(preview: Preview) -> str:
-    factors = [f"{preview.rows} rows"]
+    if preview.is_auto and preview.gpu_bytes is None:
+        return (
+            f"{preview.effective_batch} rows a step, in the largest micro-batches that fit: add "
+            "--gpu-memory to see which (counted below: single rows)"
+        )
+    factors = [f"{preview.rows} rows{' (auto)' if preview.is_auto else ''}"]
     if preview.accumulation > 1:
         factors.append(f"{preview.accumulation} accumulated")
     if preview.world_size > 1:

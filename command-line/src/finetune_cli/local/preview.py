@@ -8,8 +8,12 @@ from finetune_spec.attention import Attention, expected_attention
 from finetune_spec.config import Context, SftConfig
 from finetune_spec.memory import Architecture, Estimate, estimate_memory
 from finetune_spec.memory.fitting import Proposal, propose
+from finetune_spec.memory.micro_batch import settle
 from finetune_spec.memory.sharding import find_sharding
 from finetune_spec.memory.strategy import HALF, Strategy, read_strategy
+from finetune_spec.speed.advice import find_advice
+from finetune_spec.speed.rules import Advice
+from finetune_spec.speed.situation import Situation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +24,8 @@ class Preview:
     processes_per_node: int
     rows: int
     """Of one step of one process."""
+    is_auto: bool
+    """Whether the trainer chooses that by the memory of its GPU: single rows where it's unknown."""
     accumulation: int
     effective_batch: int
     max_length: int | None
@@ -36,6 +42,8 @@ class Preview:
     gpu_bytes: int | None = None
     proposal: Proposal | None = None
     """What to change where it doesn't fit."""
+    advice: tuple[Advice, ...] = ()
+    """What would be faster."""
 
     @property
     def world_size(self) -> int:
@@ -57,15 +65,23 @@ def preview_run(
     gpu_bytes: int | None,
 ) -> Preview:
     """The preview of a config that is right."""
+    written = config
+    if model is not None:
+        config = settle(config, model, context, gpu_bytes)
     found = None if model is None else estimate_memory(config, model, context)
-    proposal = None
-    if model is not None and found is not None and gpu_bytes is not None:
-        is_enough = found.total <= gpu_bytes
-        proposal = None if is_enough else propose(config, model, context, gpu_bytes)
+    proposal, advice = None, tuple[Advice, ...]()
+    is_enough = found is None or gpu_bytes is None or found.total <= gpu_bytes
+    if model is not None and gpu_bytes is not None and not is_enough:
+        # Of what doesn't fit it is said first how it does.
+        proposal = propose(config, model, context, gpu_bytes)
+    elif model is not None:
+        now = Situation(config=written, model=model, context=context, gpu_bytes=gpu_bytes)
+        advice = tuple(find_advice(now))
     return Preview(
         nodes=context.nodes or 1,
         processes_per_node=context.processes_per_node or 1,
         rows=config["per_device_train_batch_size"],
+        is_auto=written.has_auto_batch,
         accumulation=config["gradient_accumulation_steps"],
         effective_batch=config.effective_batch(context.world_size or 1),
         max_length=config["max_length"],
@@ -82,6 +98,7 @@ def preview_run(
         estimate=found,
         gpu_bytes=gpu_bytes,
         proposal=proposal,
+        advice=advice,
     )
 
 

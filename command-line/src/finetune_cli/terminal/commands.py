@@ -2,13 +2,14 @@
 """The parsers of both commands. A subcommand's module is imported only when it is named."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from finetune_cli.terminal.exits import EPILOG
-from finetune_cli.terminal.output import say
+from finetune_cli.terminal.exits import EPILOG, UNREAD
+from finetune_cli.terminal.output import Unread, draw
 
 DISTRIBUTION = "finetune-cli"
 
@@ -51,7 +52,7 @@ class Deferred:
 
 def new_parser(program: str, description: str) -> argparse.ArgumentParser:
     """A parser that answers `--version` and lists the exit codes."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program,
         description=description,
         epilog=EPILOG,
@@ -61,6 +62,16 @@ def new_parser(program: str, description: str) -> argparse.ArgumentParser:
         "--version", action=_Version, nargs=0, help="show the version of this program and exit"
     )
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Prints help as all else is printed: its reader may go."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        try:
+            draw(message, file or sys.stderr)
+        except Unread:
+            self.exit(UNREAD)
 
 
 def version_text(program: str) -> str:
@@ -78,5 +89,5 @@ class _Version(argparse.Action):
     """argparse's own wants the version before anybody asks for it."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        say(version_text(parser.prog))
+        parser._print_message(f"{version_text(parser.prog)}\n", sys.stdout)
         parser.exit()

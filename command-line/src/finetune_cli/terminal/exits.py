@@ -4,7 +4,7 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from finetune_cli.terminal.output import tell
+from finetune_cli.terminal.output import Unread, tell
 from finetune_contract.outcome import ExitCode
 from finetune_trainer.failures.errors import AttemptFailed
 
@@ -16,6 +16,8 @@ NO_INPUT = 66
 """sysexits' EX_NOINPUT, next to the exit codes of the contract, which are from there too."""
 LEFT = 130
 """A shell's own for what Ctrl-C ended."""
+UNREAD = 141
+"""A shell's own for what a closed pipe ended."""
 
 MEANINGS: Mapping[int, str] = MappingProxyType(
     {
@@ -29,6 +31,7 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         ExitCode.OUT_OF_MEMORY: "out of GPU memory",
         ExitCode.PLATFORM: "the node must be changed",
         LEFT: "ended by Ctrl-C; a job in a cluster continues",
+        UNREAD: "the reader of the output has gone, such as head",
         ExitCode.INTERRUPTED: "stopped before the end",
     }
 )
@@ -57,6 +60,8 @@ def exit_code_of(command: Callable[[], int], *, left: str = "stopped") -> int:
         return refuse(str(refused), refused.exit_code)
     except AttemptFailed as error:
         return refuse(str(error), ExitCode.of(error.failure.category))
+    except Unread:
+        return UNREAD
     except KeyboardInterrupt:
         return refuse(f"\n{left}", LEFT)
 

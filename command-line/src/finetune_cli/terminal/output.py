@@ -2,14 +2,22 @@
 """The one place where text leaves both commands: none of it gives a terminal orders."""
 
 import codecs
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import BufferedReader, IncrementalNewlineDecoder
+from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import IO, Any, TextIO
 
 from finetune_contract.printable import indented, printable
 
 _PART_BYTES = 64 * 1024
+
+
+class Unread(BrokenPipeError):
+    """The reader of what a command was asked for has gone, as `| head` does."""
 
 
 def say(text: str, *, end: str = "\n") -> None:
@@ -30,8 +38,27 @@ def show(text: str, stream: TextIO) -> None:
 def draw(picture: str, stream: TextIO) -> None:
     """Writes a text of our own making at once, with its colours."""
     encoding = stream.encoding or "utf-8"
-    stream.write(picture.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
+    with while_read(stream):
+        stream.write(picture.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+
+
+@contextmanager
+def while_read(stream: IO[Any]) -> Iterator[None]:
+    """Writes to a stream whose reader may go. Nothing that is written later, or still in our
+    buffers, fails again. A command goes on without a reader of what it only tells.
+
+    Raises:
+        Unread: it was what the command was asked for.
+    """
+    try:
+        yield
+    except BrokenPipeError as gone:
+        # What is no file has no descriptor.
+        with suppress(OSError), Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), stream.fileno())
+        if stream is not sys.stderr:
+            raise Unread from gone
 
 
 def show_unforeseen_errors_so() -> None:

@@ -6,6 +6,7 @@ Doors: `check_base_model` and `files.find_damage`.
 kinds      decoders that write text; encoders, classifiers and translators are refused
 quantized  models whose weights are stored in few bits
 targets    which modules an adapter is put on, and whether the model has them
+packed_rows   which architectures keep the rows of a pack apart, as it was measured
 experts    mixtures of experts, whose matrices PEFT adapts as parameters
 files      what is in a model's folder: pointers, other formats, files that are missing
 tensors    what the headers of its weights list: missing, foreign and prefixed tensors
@@ -17,7 +18,7 @@ Everything here comes from a hub or a bucket: it may hold anything. No I/O here.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from finetune_spec.base_model import experts, kinds, quantized, targets
+from finetune_spec.base_model import experts, kinds, packed_rows, quantized, targets
 from finetune_spec.config.parse.reading import Context, UnreadableValue
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.config.problem import Problem
@@ -40,19 +41,25 @@ def check_base_model(
     """What is wrong with a right config for this model; nothing where no model is known.
 
     `modules` are the names of the matrices in the model's files, where these were looked at. The
-    first rule that has something to say is heard alone: of a model of the wrong kind nothing else
-    that could be said helps anybody.
+    first rule that finds a mistake is the last: of a model of the wrong kind nothing else that
+    could be said helps anybody.
     """
     if (model := context.model) is None:
         return ()
 
+    def check_packed_rows(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]:
+        return packed_rows.check_packed_rows(config, model, context)
+
     def check_named_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]:
         return targets.check_named_targets(config, model, modules)
 
-    for rule in (*RULES, check_named_targets):
-        if problems := _say(rule, config, model):
+    found: list[Problem] = []
+    for rule in (*RULES, check_packed_rows, check_named_targets):
+        problems = _say(rule, config, model)
+        if any(not problem.is_warning for problem in problems):
             return problems
-    return ()
+        found += problems
+    return tuple(found)
 
 
 def _say(rule: ModelRule, config: SftConfig, model: Mapping[str, Any]) -> tuple[Problem, ...]:

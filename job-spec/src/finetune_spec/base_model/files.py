@@ -26,8 +26,6 @@ PICKLED_INDEX = "pytorch_model.bin.index.json"
 TOKENIZER = "tokenizer.json"
 SENTENCEPIECE = "tokenizer.model"
 
-_VOCABULARIES = (TOKENIZER, "vocab.json", "vocab.txt", "tekken.json")
-
 LOADED = (SAFETENSORS, INDEX, PICKLED, PICKLED_INDEX)
 """One of these is in every folder that transformers loads weights from."""
 
@@ -64,11 +62,6 @@ class ModelFiles:
     """The base model in an adapter's config; None where the folder holds no adapter."""
     added_tokens: Mapping[str, int] = field(default_factory=dict)
     """What the tokenizer has besides its vocabulary, each with its id."""
-
-    @property
-    def needs_sentencepiece(self) -> bool:
-        """Whether its tokenizer is in SentencePiece's own format alone."""
-        return SENTENCEPIECE in self.names and not any(it in self.names for it in _VOCABULARIES)
 
     @property
     def modules(self) -> tuple[str, ...]:

@@ -74,11 +74,20 @@ def type_of(model: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) else ""
 
 
+def has_own_code(config: SftConfig, model: Mapping[str, Any]) -> bool:
+    """Whether its code comes with its files, so that its `model_type` tells nothing of it."""
+    return bool(config["trust_remote_code"]) and _brings_code(model)
+
+
+def _brings_code(model: Mapping[str, Any]) -> bool:
+    named = model.get("auto_map")
+    return isinstance(named, Mapping) and any(each in named for each in _REMOTE_CLASSES)
+
+
 def _describe(model: Mapping[str, Any]) -> tuple[str, str] | None:
     """What it is instead of a decoder that writes, and what to name; None for such a decoder."""
     name, model_type = architecture_of(model), type_of(model)
-    own_code = model.get("auto_map")
-    if isinstance(own_code, Mapping) and any(each in own_code for each in _REMOTE_CLASSES):
+    if _brings_code(model):
         return None
     if name.endswith(_WRITERS):
         return None

@@ -14,9 +14,10 @@ optimizers    what the optimizer keeps
 activations   what the forward pass keeps
 estimate      all of it, part by part
 ladder        what to change where memory is short, in order
+micro_batch   which micro-batches take the same step, and how many rows of one fit
 fitting       what to change so that it fits
 
-What is exact, what is not and by how much is in docs/memory.md, measured by tests.
+What is exact, what is not and by how much is in docs/user/memory.md, measured by tests.
 """
 
 from finetune_spec.config.parse.reading import Context

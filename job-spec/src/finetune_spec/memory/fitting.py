@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What to change in a config so that it fits a GPU, by the rungs of `ladder`. No I/O here."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import isqrt
 
 from finetune_spec.config.parse.reading import Context
 from finetune_spec.config.parse.sft_config import SftConfig
@@ -17,10 +16,8 @@ from finetune_spec.memory import (
     parse_model,
 )
 from finetune_spec.memory.ladder import BATCH, SMALLER_BATCH, ConfigChanges, Rung
+from finetune_spec.memory.micro_batch import find_divisors, settle
 from finetune_spec.quantities import render_bytes
-
-_LARGEST_BATCH = 10**7
-"""Of which divisors are looked for, up to its root."""
 
 Taken = Mapping[Rung, ConfigChanges]
 
@@ -70,6 +67,7 @@ def advise_on_memory(
         model = parse_model(context.model)
     except UnreadableModel:
         return
+    config = settle(config, model, context, gpu_bytes)
     needed = estimate_memory(config, model, context).total
     if needed > gpu_bytes:
         yield warning(
@@ -94,17 +92,9 @@ def _spare(config: SftConfig, taken: Taken, fits: Callable[[Taken], bool]) -> Ta
             kept = without
     if SMALLER_BATCH not in kept:
         return kept
-    batches = (ladder.split_batch(config, n) for n in _divisors(config[BATCH]))
+    batches = (ladder.split_batch(config, n) for n in find_divisors(config[BATCH])[1:])
     candidates = ({**kept, SMALLER_BATCH: batch} for batch in batches)
     return next(candidate for candidate in candidates if fits(candidate))
-
-
-def _divisors(rows: int) -> Sequence[int]:
-    """Those above 1, the smallest first; of a number too large to look through only itself."""
-    if rows > _LARGEST_BATCH:
-        return [rows]
-    small = [n for n in range(1, isqrt(rows) + 1) if rows % n == 0]
-    return sorted({*small, *(rows // n for n in small)} - {1})
 
 
 def _with(config: SftConfig, taken: Taken) -> SftConfig:

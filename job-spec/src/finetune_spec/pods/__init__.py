@@ -15,7 +15,7 @@ from finetune_spec.config.problem import Problem
 from finetune_spec.pods.container import check_container
 from finetune_spec.pods.devices import check_devices, gpu_bytes_of
 from finetune_spec.pods.fields import check_fields
-from finetune_spec.pods.limits import check_limits
+from finetune_spec.pods.limits import advise_on_pinning, check_limits
 from finetune_spec.pods.passed_on import check_passed_on
 from finetune_spec.pods.volumes import check_volumes, find_unmounted
 
@@ -40,6 +40,7 @@ def _check_pods(spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from find_unmounted(pod, container)
     yield from check_devices(spec.get("resources") or {}, pod, spec.get("image"))
     yield from check_limits(spec.get("resources") or {})
+    yield from advise_on_pinning(spec.get("resources") or {})
 
 
 def find_variables(spec: Mapping[str, Any]) -> frozenset[str] | None:

@@ -31,7 +31,7 @@ from finetune_operator.job.status.finished import (
     find_cleanup,
     is_finished,
 )
-from finetune_operator.job.status.status import next_status
+from finetune_operator.job.status.status import is_news, next_status
 from finetune_operator.job.status.tally import find_tally
 from finetune_operator.objects.errors import NotYet
 from finetune_operator.objects.names import JobReason, Phase
@@ -168,6 +168,8 @@ async def _write(
     now: datetime,
 ) -> Reconciled:
     before = body.get("status", {})
+    if not is_news(before, status):
+        status = before
     points = find_turning_points(before, status)
     events = [build_job_event(body, point, status, now) for point in points]
     done = await write(body, status, events, check_again_in, cluster=cluster)

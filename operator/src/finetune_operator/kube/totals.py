@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from finetune_contract.documents import value_in
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.errors import Conflict
 from finetune_operator.objects.names import CONFIG_MAPS, TOTALS
@@ -65,10 +66,7 @@ def render_totals(totals: Mapping[Series, float]) -> str:
 
 def parse_totals(text: str) -> dict[Series, float]:
     """What can be read of it: anybody with rights in that namespace may have edited it."""
-    try:
-        rows = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
+    rows = value_in(text)
     found = [_parse_row(row) for row in rows] if isinstance(rows, list) else []
     return dict(it for it in found if it is not None)
 

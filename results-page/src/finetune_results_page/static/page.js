@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which view is shown, and when it is read again. The place is `#/`, `#/namespace` or
-// `#/namespace/job`, so that each can be linked to.
+// Reads views with the user's token, and again while they are looked at. Every view has an address
+// that the server renders without this script, too, where a proxy adds the token.
 
-import { html } from "./elements.js";
-import { showJob, standingOf } from "./job.js";
-import { showJobs } from "./jobs.js";
-import { jobPath, jobsPath, read, Refused, token } from "./reading.js";
+import { Refused, read } from "./answers.js";
+import { redraw, showTimes } from "./redraw.js";
+import { askForToken } from "./sign-in.js";
+import { token } from "./token.js";
 
-const EVERY_MS = 5000;
+const TYPING_MS = 250;
 
 const at = (id) => document.getElementById(id);
 const content = at("content");
@@ -15,84 +15,81 @@ const problem = at("problem");
 
 let reading = new AbortController();
 let drawn = null;
-let told = "";
+let typing = 0;
 
-function place() {
-  const [namespace = "", name = ""] = location.hash.replace(/^#\/?/, "").split("/");
-  return { namespace: decodeURIComponent(namespace), name: decodeURIComponent(name) };
+// What makes another view of it, and not another filter of the same.
+function place(address = location.search) {
+  const parameters = new URLSearchParams(address);
+  return ["namespace", "name", "view", "page"].map((name) => parameters.get(name) || "").join("\n");
 }
 
-async function show() {
+async function show({ isDrawn = false } = {}) {
   reading.abort();
   reading = new AbortController();
   const { signal } = reading;
-  const { namespace, name } = place();
-  at("namespace").value = namespace;
   at("leave").hidden = !token.get();
-  while (!signal.aborted) {
-    try {
-      const answer = await read(name ? jobPath(namespace, name) : jobsPath(namespace), signal);
-      draw(name ? showJob(answer) : showJobs(answer, namespace));
-      tell(name ? standingOf(answer) : namespace ? `Jobs in ${namespace}` : "Jobs");
-      say(problem, "");
-    } catch (error) {
-      if (signal.aborted) {
-        return;
-      }
-      if (error instanceof Refused && error.status === 401) {
-        return askForToken(token.get() ? "The API server does not take this token." : "");
-      }
-      if (drawn !== location.hash) {
-        draw([html("h1", {}, name || namespace || "Jobs")]);
-      }
-      say(problem, error instanceof Refused ? error.message : "This page's server does not answer.");
-      if (error instanceof Refused && error.status === 403) {
-        return;
-      }
+  for (let first = true; !signal.aborted; first = false) {
+    if (!(first && isDrawn) && !(await readOnce(signal))) {
+      return;
     }
-    await until(EVERY_MS, signal);
+    await until(1000 * (Number(content.dataset.refresh) || 5), signal);
   }
 }
 
+// Whether it is to be read again.
+async function readOnce(signal) {
+  try {
+    const { main, title } = await read(`./${location.search}`, signal);
+    if (signal.aborted) {
+      return false;
+    }
+    draw(main, title);
+    say(problem, "");
+    return true;
+  } catch (error) {
+    if (signal.aborted) {
+      return false;
+    }
+    return refuse(error instanceof Refused ? error : new Refused(0, "This page's server does not answer."));
+  }
+}
+
+function refuse({ status, message, main }) {
+  if (status === 401) {
+    signIn(token.get() ? "The API server does not take this token." : "");
+    return false;
+  }
+  if (main && drawn !== place()) {
+    main.dataset.address = `./${location.search}`;
+    draw(main, document.title);
+  }
+  say(problem, message);
+  return status !== 403 && status !== 400;
+}
+
 // Another place starts at its top; the same one, read again, leaves its users where they are.
-function draw(parts) {
-  const open = [...content.querySelectorAll("details")].map((it) => it.open);
-  const held = content.contains(document.activeElement) ? pathOf(document.activeElement) : null;
-  const scrolled = [...content.querySelectorAll(".scroll, pre")].map((it) => it.scrollLeft);
-  content.replaceChildren(...parts);
-  if (drawn !== location.hash) {
+function draw(main, title) {
+  if (drawn === place()) {
+    redraw(content, main);
+  } else {
+    Object.assign(content.dataset, main.dataset);
+    content.replaceChildren(...main.children);
+    at("namespace").value = new URLSearchParams(location.search).get("namespace") || "";
     if (drawn !== null) {
       content.focus({ preventScroll: true });
       window.scrollTo(0, 0);
     }
-    drawn = location.hash;
-    return;
   }
-  content.querySelectorAll("details").forEach((it, index) => (it.open = open[index] ?? false));
-  content.querySelectorAll(".scroll, pre").forEach((it, index) => (it.scrollLeft = scrolled[index] ?? 0));
-  if (held) {
-    find(held)?.focus({ preventScroll: true });
-  }
+  finish(title);
 }
 
-// The element that has the focus, by its address or else its place among those of its kind.
-function pathOf(element) {
-  const kind = element.localName;
-  const index = [...content.querySelectorAll(kind)].indexOf(element);
-  return { kind, index, href: element.getAttribute("href") };
-}
-
-function find({ kind, index, href }) {
-  const all = [...content.querySelectorAll(kind)];
-  return (href && all.find((it) => it.getAttribute("href") === href)) || all[index] || content;
-}
-
-function tell(words) {
-  document.title = `${words} · Fine-tuning`;
-  if (words !== told) {
-    told = words;
-    say(at("news"), words);
-  }
+function finish(title) {
+  // Without what is the default, or out of bounds.
+  history.replaceState(null, "", content.dataset.address);
+  drawn = place();
+  showTimes(content);
+  document.title = title;
+  say(at("news"), content.dataset.news || "");
 }
 
 function say(element, words) {
@@ -101,36 +98,38 @@ function say(element, words) {
   }
 }
 
-function askForToken(why) {
+function signIn(why) {
   token.forget();
   at("leave").hidden = true;
-  const input = html("input", {
-    id: "token", type: "password", required: "", autocomplete: "off", "aria-describedby": "token-help",
-  });
-  const form = html(
-    "form",
-    { id: "sign-in" },
-    html("h1", {}, "Sign in"),
-    html("label", { for: "token" }, "Bearer token"),
-    input,
-    html(
-      "p",
-      { id: "token-help", class: "soft" },
-      "What it may read is shown, and no more. For example from ",
-      html("code", {}, "kubectl create token NAME --namespace NAMESPACE"),
-      "; it is kept in this tab only.",
-    ),
-    html("button", {}, "Sign in"),
-  );
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    token.set(input.value.trim());
+  drawn = null;
+  say(problem, why);
+  askForToken(content, (given) => {
+    token.set(given);
     show();
   });
-  content.replaceChildren(form);
-  document.title = "Sign in · Fine-tuning";
-  say(problem, why);
-  input.focus();
+}
+
+function go(address, { replaces = false } = {}) {
+  history[replaces ? "replaceState" : "pushState"](null, "", `./${address}`);
+  show();
+}
+
+// What a form requests, without what is empty.
+function addressOf(form, submitter) {
+  const given = [...new FormData(form, submitter)].filter(([, value]) => value !== "");
+  const parameters = `${new URLSearchParams(given)}`.replaceAll("%2F", "/");
+  return parameters ? `?${parameters}` : "";
+}
+
+// Addresses of earlier versions: `#/namespace/job`.
+function leaveHash() {
+  if (location.hash.startsWith("#/")) {
+    const [namespace = "", name = ""] = location.hash.slice(2).split("/").map(decodeURIComponent);
+    const parameters = new URLSearchParams([["namespace", namespace], ["name", name]].filter(([, it]) => it));
+    history.replaceState(null, "", `./${namespace ? `?${parameters}` : ""}`);
+    return true;
+  }
+  return false;
 }
 
 function until(milliseconds, signal) {
@@ -140,26 +139,52 @@ function until(milliseconds, signal) {
   });
 }
 
-at("where").addEventListener("submit", (event) => {
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) {
+    return;
+  }
+  const { origin, pathname, search, hash } = new URL(link.href);
+  if (origin !== location.origin || pathname !== location.pathname) {
+    return;
+  }
   event.preventDefault();
-  const wanted = `#/${encodeURIComponent(at("namespace").value.trim())}`;
-  if (location.hash === wanted) {
-    show();
+  if (hash) {
+    content.focus();
   } else {
-    location.hash = wanted;
+    go(search);
+  }
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.method === "get") {
+    event.preventDefault();
+    clearTimeout(typing);
+    go(addressOf(event.target, event.submitter));
+  }
+});
+document.addEventListener("change", ({ target }) => {
+  if (target.form?.id === "filter" && target.type !== "search") {
+    go(addressOf(target.form), { replaces: true });
+  }
+});
+document.addEventListener("input", ({ target }) => {
+  if (target.form?.id === "filter" && target.type === "search") {
+    clearTimeout(typing);
+    typing = setTimeout(() => go(addressOf(target.form), { replaces: true }), TYPING_MS);
   }
 });
 at("leave").addEventListener("click", () => {
-  token.forget();
   reading.abort();
-  askForToken("");
-});
-at("skip").addEventListener("click", (event) => {
-  // Its address would be taken for a place.
-  event.preventDefault();
-  content.focus();
+  signIn("");
 });
 // Nobody looks: nothing is read.
 document.addEventListener("visibilitychange", () => (document.hidden ? reading.abort() : show()));
-window.addEventListener("hashchange", show);
-show();
+window.addEventListener("popstate", () => leaveHash() || show());
+window.addEventListener("hashchange", () => leaveHash() && show());
+
+document.documentElement.classList.add("scripted");
+const isDrawn = !leaveHash() && !("signIn" in content.dataset) && !at("refusal");
+if (isDrawn) {
+  finish(document.title);
+}
+show({ isDrawn });

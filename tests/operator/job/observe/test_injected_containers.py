@@ -136,6 +136,9 @@ def test_a_trainer_that_trains_is_not_waited_for_because_another_image_is_missin
     assert (observed.started_pods, observed.waiting_since, observed.waiting_for) == (1, None, "")
 
 
+SAVED = a_bad_outcome(Category.INTERRUPTION, reason="Interrupted").to_json()
+
+
 class TestSeveralNodes:
     def test_all_have_succeeded_when_every_trainer_has(self) -> None:
         pods = [a_node(n, ended(0, GOOD), a_sidecar(RUNS)) for n in (0, 1)]
@@ -157,9 +160,8 @@ class TestSeveralNodes:
 
 
 def test_a_sidecar_that_fails_on_one_node_and_so_ends_the_others_is_named() -> None:
-    saved = a_bad_outcome(Category.INTERRUPTION, reason="Interrupted").to_json()
     pods = [
-        a_node(0, ended(143, saved), a_sidecar(ended(0)), metadata=GOING),
+        a_node(0, ended(143, SAVED), a_sidecar(ended(0)), metadata=GOING),
         a_node(1, ended(0), a_sidecar(ended(1, "no route to the control plane"))),
     ]
     job = a_training_job(ended="Failed", message="Job has reached the backoff limit", nodes=2)
@@ -229,6 +231,36 @@ class TestThePodIsEnded:
         assert len(cluster.training_jobs()) == 1
         message = next(it for it in cluster.status["conditions"] if it["type"] == "Ready")
         assert "balloon-1-abcde" in message["message"]
+
+    def test_a_trainer_that_was_interrupted_is_replaced_by_its_job_and_by_nobody_else(self) -> None:
+        """Between the end of its container and that of its pod, too."""
+        cluster, go_on = self.run(a_trainer(ended(143, SAVED)))
+
+        for phase in ("Running", "Failed"):
+            cluster.objects["Pod", "balloon-1-abcde"]["status"]["phase"] = phase
+            go_on(NOW + seconds(5))
+
+        assert len(cluster.training_jobs()) == 1
+        assert [it["result"] for it in cluster.status["attempts"]] == ["Running"]
+
+    def test_no_attempt_begins_while_the_job_of_the_last_may_make_another_pod(self) -> None:
+        cluster, go_on = self.run(a_trainer(ended(143, SAVED)), a_sidecar(RUNS))
+        go_on(NOW + seconds(5))
+        assert [it["result"] for it in cluster.status["attempts"]] == ["Interrupted"]
+        ended_pod = a_seen_pod(a_trainer(ended(143, SAVED)), a_sidecar(ended(0)))
+        ended_pod["status"]["phase"] = "Failed"
+        cluster.objects["Pod", "balloon-1-abcde"] = ended_pod
+
+        go_on(NOW + seconds(10))
+
+        assert len(cluster.training_jobs()) == 1
+        message = next(it for it in cluster.status["conditions"] if it["type"] == "Ready")
+        assert message["message"] == "waiting for Job balloon-1 to end"
+        go_on(NOW + seconds(31))
+        assert "delete balloon-1" in cluster.writes
+        del cluster.objects["Job", "balloon-1"]
+        go_on(NOW + seconds(32))
+        assert [it["metadata"]["name"] for it in cluster.training_jobs()] == ["balloon-2"]
 
     def test_a_job_that_ends_by_itself_is_left_alone(self) -> None:
         cluster, go_on = self.run(a_trainer(ended(0, GOOD)), a_sidecar(RUNS))

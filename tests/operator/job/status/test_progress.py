@@ -48,6 +48,7 @@ def test_report_as_users_read_it() -> None:
         "tokensPerSecond": 1234.6,
         "eta": "2m30s",
         "worldSize": 2,
+        "microBatch": None,
         "checkpointStep": None,
         "unsaved": None,
         "resumedFromStep": None,

@@ -161,7 +161,7 @@ def arguments(**given: Any) -> Any:
 
 
 def loss_and_gradients(model: Any, batch: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-    from finetune_trainer.ranks.attention.varlen import flat_batch
+    from finetune_trainer.ranks.attention.batch import flat_batch
 
     model.zero_grad()
     with flat_batch(is_flat="cu_seq_lens_q" in batch):
@@ -255,7 +255,7 @@ def test_answers_are_generated_as_with_sdpa(kind: str) -> None:
 def test_dropout_of_attention_is_taken() -> None:
     import torch
 
-    from finetune_trainer.ranks.attention.varlen import flat_batch
+    from finetune_trainer.ranks.attention.batch import flat_batch
 
     model = settled(a_model("llama", attention_dropout=0.5))
     batch = a_batch()
@@ -298,7 +298,8 @@ def test_what_would_be_left_out_is_an_error_and_no_other_loss(strange: str) -> N
 def test_a_model_that_loses_the_borders_on_the_way_is_an_error_and_no_other_loss() -> None:
     import torch
 
-    from finetune_trainer.ranks.attention.varlen import attend, flat_batch
+    from finetune_trainer.ranks.attention.batch import flat_batch
+    from finetune_trainer.ranks.attention.varlen import attend
 
     tensors = [torch.randn(1, 2, 8, 16) for _ in range(3)]
     with flat_batch(is_flat=True), pytest.raises(RuntimeError, match="not told the borders"):

@@ -254,7 +254,7 @@ def test_tools_and_their_calls_are_rendered_by_the_models_template(
             PAIR,
             {},
             "InvalidDataset: train.jsonl, line 1 is a list",
-            "set dataset_format to pairs",
+            "set dataset_format: pairs",
             id="rows that are lists",
         ),
         pytest.param(

@@ -350,3 +350,20 @@ def test_a_run_evaluates_on_what_was_split_off(tmp_path: Path, tiny_model: Path)
 
     assert done.outcome.failure is None
     assert any("eval_loss" in record for record in done.records())
+
+
+CONFIGURED = b"---\nconfigs:\n- config_name: sea\n  data_files: sea/*.jsonl\n---\n"
+
+
+@pytest.mark.parametrize("place", ["data", "other"], ids=["edited in place", "another data set"])
+def test_files_that_a_readme_lists_are_read_as_they_are_now(place: str, tmp_path: Path) -> None:
+    from finetune_trainer.ranks.data import prepare_data
+
+    said = []
+    for folder, word in (("data", "boat"), (place, "soup")):
+        files = {"README.md": CONFIGURED, "sea/train.jsonl": lines({"text": f"A {word}."})}
+        data = a_folder(tmp_path / folder / "set", files)
+        found = prepare_data(arguments(tmp_path, data, dataset_config="sea"))
+        said.append(found.dataset["train"]["text"][:])
+
+    assert said == [["A boat."], ["A soup."]]

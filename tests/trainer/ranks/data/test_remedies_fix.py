@@ -15,6 +15,8 @@ import yaml
 from finetune_trainer.failures.errors import AttemptFailed
 from trainer.runs import a_folder
 
+pytestmark = pytest.mark.slow  # importing datasets and torch
+
 Files = Mapping[str, bytes]
 
 TURNS = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "There."}]

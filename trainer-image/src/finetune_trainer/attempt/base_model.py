@@ -2,14 +2,13 @@
 """Whether the base model can be trained, before it is downloaded and before any rank starts."""
 
 import logging
-from importlib.util import find_spec
 from pathlib import Path
 
-from finetune_contract.reasons import Reason
-from finetune_spec.base_model.files import SENTENCEPIECE, find_damage
+from finetune_spec.base_model.files import find_damage
 from finetune_trainer.attempt.checking import check
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.inputs.model_facts import ModelUnknown, SeenModel, look_at_model
+from finetune_trainer.plan.packages import require_tokenizer_package
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.storage import locations
 from finetune_trainer.supervision.context import AttemptContext
@@ -50,20 +49,5 @@ def require_sound_files(name: str, seen: SeenModel) -> None:
     damage = None if seen.files is None else find_damage(seen.files, seen.config)
     if damage is not None:
         raise attempt_failed(damage.reason, f"{damage.message} ({KEY}: {name})", damage.remedy)
-    if seen.files is not None and seen.files.needs_sentencepiece:
-        require_sentencepiece(name)
-
-
-def require_sentencepiece(name: str) -> None:
-    """
-    Raises:
-        AttemptFailed: this image has no sentencepiece.
-    """
-    if find_spec("sentencepiece") is None:
-        raise attempt_failed(
-            Reason.INVALID_CONFIG,
-            f"{KEY}: the tokenizer of {name} is in SentencePiece's format alone ({SENTENCEPIECE}), "
-            "which this image can't read: it has no sentencepiece",
-            "save the tokenizer with AutoTokenizer where sentencepiece is installed, and upload "
-            "its tokenizer.json too; or bring an image that has sentencepiece",
-        )
+    if seen.files is not None:
+        require_tokenizer_package(seen.files.names)

@@ -5,7 +5,10 @@ from collections.abc import Collection, Mapping
 from importlib import metadata
 from typing import Any
 
+from finetune_spec.base_model.packed_rows import PACKAGES_FOR_PACKS
+from finetune_spec.packages import PACKAGES
 from finetune_trainer.plan import training_plan
+from finetune_trainer.plan.packages import is_importable
 from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.supervision.context import AttemptContext
 
@@ -30,4 +33,5 @@ def check(
         variables=context.environment if context.has_whole_environment else None,
         model=model,
         modules=modules,
+        packages=[each for each in PACKAGES_FOR_PACKS if is_importable(PACKAGES[each].module)],
     )

@@ -25,7 +25,7 @@ def expect_memory(
 ) -> Estimate | None:
     """The estimate with this attempt's adjustments; None where the model says too little."""
     try:
-        model, context = _read(run, hardware, local_paths, environment)
+        model, context = read_model(run, hardware, local_paths, environment)
         expected = estimate_memory(run.config, model, context)
     except ModelUnknown as unknown:
         log.info("memory not estimated reason=%s", unknown)
@@ -49,20 +49,21 @@ def remedy_for(
     gpu_bytes: int,
 ) -> str:
     """What to change so that the run fits GPUs of so many bytes; its memory was estimated."""
-    model, context = _read(run, hardware, local_paths, environment)
+    model, context = read_model(run, hardware, local_paths, environment)
     proposal = propose(run.config, model, context, gpu_bytes)
     if proposal is None:
         return describe(None)
     return f"{proposal}, or ask for a larger GPU"
 
 
-def _read(
+def read_model(
     run: ParsedRun,
     hardware: Hardware,
     local_paths: Mapping[str, Path],
     environment: Mapping[str, str],
 ) -> tuple[Architecture, Context]:
-    """
+    """The model, and where it will be trained.
+
     Raises:
         ModelUnknown: the model says too little.
     """

@@ -22,6 +22,7 @@ from finetune_trainer.attempt.completed import telling_what_changed
 from finetune_trainer.attempt.expected_memory import expect_memory, remedy_for
 from finetune_trainer.attempt.extras import with_extras
 from finetune_trainer.attempt.inputs_here import InputsHere, fetch_inputs
+from finetune_trainer.attempt.micro_batch import settle_micro_batch
 from finetune_trainer.attempt.output_place import enter_output
 from finetune_trainer.attempt.precision import notes_of_precision
 from finetune_trainer.attempt.run_facts import is_folder_here, run_facts_of
@@ -74,7 +75,8 @@ def carry_out(document: Run, context: AttemptContext) -> Outcome:
         outcome = _failed(context, classify(error, stage))
     finally:
         context.reporter.close()
-    outcome = replace(outcome, hardware=_hardware(context))
+    micro_batch = context.reporter.current().micro_batch or 0
+    outcome = replace(outcome, hardware=_hardware(context), micro_batch=micro_batch)
     if outcome.failure is not None:
         redaction = Redaction.of(context.environment, document.config)
         outcome = replace(outcome, failure=redaction.failure(outcome.failure))
@@ -175,6 +177,7 @@ def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
     )
     if checkpoint is not None:
         run = go_on(run, checkpoint)
+    run = settle_micro_batch(run, context, inputs.paths)
     fetched = _Fetched(run=run, inputs=inputs, checkpoint=checkpoint)
     context.reporter.note_resumed(fetched.resume_step)
     return fetched

@@ -100,7 +100,7 @@ def _find_mismatch(document: bytes, path: Path) -> Failure | None:
     return Reason.RUN_DOCUMENT_MISMATCH.failure(
         f"{path} is not the run document that this attempt was made for: its sha256 is "
         f"{digest(document)}, expected {expected}",
-        "nothing: the next attempt is made with a run document of its own",
+        "nothing: another pod is made, with a run document of its own",
     )
 
 

@@ -21,9 +21,9 @@ def classify(error: BaseException, stage: Stage) -> Failure:
     """Whose mistake an exception is.
 
     Precedence: a failure that says so itself; a checkpoint that is no data; memory; disk; a
-    compiler; the device; a lost peer; the hub; then, before training began, what the libraries
-    object to is the user's config, model or data. What only code can get wrong is nobody's but ours
-    and theirs, whatever was being done.
+    compiler; the device; a lost peer; the hub; then, before the first step, what is raised in the
+    libraries is the user's config, model or data. What is raised in our code is ours; while data
+    are loaded, what only code can get wrong is nobody's but the libraries'.
     """
     found = Raised.of(error, stage)
     for rule in _RULES:
@@ -167,7 +167,8 @@ def _kinds(error: BaseException) -> frozenset[str]:
 
 def _stream(found: Raised) -> Failure | None:
     """Streams are read while they are trained on."""
-    if found.stage is not Stage.TRAINING or not found.names & {"ArrowInvalid", "CastError"}:
+    is_read = found.stage in (Stage.FIRST_STEP, Stage.TRAINING)
+    if not is_read or not found.names & {"ArrowInvalid", "CastError"}:
         return None
     return found.failure(Reason.INVALID_DATASET, _AS_JSON_LINES)
 
@@ -203,6 +204,16 @@ def _preparation(found: Raised) -> Failure | None:
     return None
 
 
+def _before_the_first_step(found: Raised) -> Failure | None:
+    """Nothing has shown yet that the libraries can do at all what they are told: it is the user's
+    until shown otherwise, by a rule above, and another attempt would end in the same way."""
+    if found.stage not in (Stage.MODEL, Stage.FIRST_STEP) or not found.is_of_a_library:
+        return None
+    if isinstance(found.error, OSError) or not isinstance(found.error, Exception):
+        return None  # files and connections can fail at any time
+    return found.failure(Reason.INVALID_CONFIG, remedies.remedy_for(found.text))
+
+
 _RULES: tuple[Callable[[Raised], Failure | None], ...] = (
     _says_so_itself,
     _checkpoint,
@@ -220,4 +231,5 @@ _RULES: tuple[Callable[[Raised], Failure | None], ...] = (
     _data,
     _stream,
     _preparation,
+    _before_the_first_step,
 )

@@ -38,6 +38,7 @@ class Stage(StrEnum):
     CONFIG = "reading the config"
     DATA = "loading the data set"
     MODEL = "preparing model and data"
+    FIRST_STEP = "taking the first step"
     TRAINING = "training"
     SAVING = "saving"
     MERGING = "merging"

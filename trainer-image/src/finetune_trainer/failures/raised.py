@@ -9,6 +9,8 @@ from finetune_contract.outcome import Failure
 from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import Stage
 
+_OURS = ("finetune_", "__main__")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raised:
@@ -32,6 +34,16 @@ class Raised:
     @property
     def message(self) -> str:
         return f"while {self.stage.value}: {_sentence(self.error)}"
+
+    @property
+    def is_of_a_library(self) -> bool:
+        """Whether it was raised in code that is not ours."""
+        trace = self.error.__traceback__
+        if trace is None:
+            return False
+        while trace.tb_next is not None:
+            trace = trace.tb_next
+        return not str(trace.tb_frame.f_globals.get("__name__")).startswith(_OURS)
 
     def says(self, traces: "re.Pattern[str]") -> bool:
         return traces.search(self.text) is not None

@@ -57,8 +57,10 @@ def fetch(
         raise _not_found(key, name, neighbours)
     if key == MODEL_KEY:
         _require_model(name, found)
-    elif found.is_file() and key != TEMPLATE_KEY:
-        _require_data_file(key, found)
+    elif key != TEMPLATE_KEY:
+        if found.is_file():
+            _require_data_file(key, found)
+        _require_no_pointers(key, found)
     return found
 
 
@@ -127,12 +129,25 @@ def _require_data_file(key: str, file: Path) -> None:
             f"{key}: {file.name} is empty",
             "upload the file again, with its rows",
         )
-    with file.open("rb") as opened:
-        is_pointer = opened.read(len(LFS_POINTER)) == LFS_POINTER
-    if is_pointer:
+
+
+_LARGEST_POINTER_BYTES = 1024
+"""By the specification of Git LFS."""
+
+
+def _require_no_pointers(key: str, found: Path) -> None:
+    """Of images a pointer is no image, and of texts it would be trained on as one."""
+    files = [found] if found.is_file() else sorted(found.rglob("*"))
+    for file in files:
+        if not file.is_file() or file.stat().st_size > _LARGEST_POINTER_BYTES:
+            continue
+        with file.open("rb") as opened:
+            if opened.read(len(LFS_POINTER)) != LFS_POINTER:
+                continue
+        name = file.name if file == found else file.relative_to(found)
         raise attempt_failed(
             Reason.INVALID_DATASET,
-            f"{key}: {file.name} is a Git LFS pointer and not the data: the repository was cloned "
+            f"{key}: {name} is a Git LFS pointer and not the data: the repository was cloned "
             "without Git LFS",
             "run git lfs install and git lfs pull in the clone, and upload the file again",
         )

@@ -93,11 +93,13 @@ def look_at_model(name: str, revision: str, environment: Mapping[str, str]) -> S
         if locations.is_in_store(name):
             return read_model(open_store(name, environment))
         if (path := locations.path_of(name)) is not None:
-            return read_model(open_store(path.absolute().as_uri(), environment))
+            if not path.is_dir():
+                return SeenModel(unknown=f"there is no folder {path.resolve()}")
+            return read_model(open_store(path.resolve().as_uri(), environment))
     except AttemptFailed as error:
         raise ModelUnknown(error.failure.message) from None
     if Path(name).is_dir():  # transformers looks for a folder first, too
-        return read_model(open_store(Path(name).absolute().as_uri(), environment))
+        return read_model(open_store(Path(name).resolve().as_uri(), environment))
     return SeenModel(facts=_find_on_hub(locations.hub_name(name), revision))
 
 

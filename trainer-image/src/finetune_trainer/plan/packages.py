@@ -5,7 +5,7 @@ Trackers and flash attention have checks of their own, by the same table.
 """
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,16 @@ from finetune_spec.config import SftConfig
 from finetune_spec.packages import (
     ATTENTION,
     BY_KEY,
-    BY_TOKENIZER,
     OPTIMIZER,
     PACKAGES,
     Need,
     need_of,
     needs_of_storage,
+    needs_of_tokenizer,
 )
 from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 
 MODEL = "model_name_or_path"
-TOKENIZER = "tokenizer.json"
 
 
 def is_importable(module: str) -> bool:
@@ -62,10 +61,20 @@ def require_model_packages(
         if not _is_met(need, has):
             words = f"{MODEL}: its weights are stored as {method}, which needs the package "
             raise _missing(f"{words}{need.package}", need)
-    if folder is None or not folder.is_dir() or (folder / TOKENIZER).exists():
-        return
-    for file, need in BY_TOKENIZER.items():
-        if (folder / file).exists() and not _is_met(need, has):
+    if folder is not None and folder.is_dir():
+        require_tokenizer_package([path.name for path in folder.iterdir()], has)
+
+
+def require_tokenizer_package(
+    names: Collection[str], has: Callable[[str], bool] = is_importable
+) -> None:
+    """`names` are those of the files in a model's folder.
+
+    Raises:
+        AttemptFailed: its tokenizer needs a package that is not in this image.
+    """
+    for file, need in needs_of_tokenizer(names):
+        if not _is_met(need, has):
             words = f"{MODEL}: its tokenizer is {file} alone, which needs the package "
             raise _missing(f"{words}{need.package}", need)
 

@@ -15,6 +15,7 @@ from finetune_spec.base_model import check_base_model
 from finetune_spec.config import Context, Problem, SftConfig, check_config
 from finetune_spec.config.parse.schema import NEWEST, known_versions
 from finetune_spec.config.parse.sft_config import DATA_FILES
+from finetune_spec.memory.sharding import find_sharding
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.plan.hub_use import without_hub
 from finetune_trainer.plan.node.hardware import Hardware
@@ -45,11 +46,13 @@ def check_run(
     variables: Collection[str] | None = None,
     model: Mapping[str, Any] | None = None,
     modules: Collection[str] = (),
+    packages: Collection[str] = (),
 ) -> None:
     """Check the run against the TRL that is installed; one without a schema checks by itself.
 
     `variables` are the names of the environment's, None where a login may lie elsewhere; `model` is
-    its `config.json` and `modules` the names of its matrices, where these are known.
+    its `config.json` and `modules` the names of its matrices, where these are known. `packages` are
+    optional ones that this image has.
 
     Raises:
         AttemptFailed: the config is wrong.
@@ -57,6 +60,7 @@ def check_run(
     mistakes: list[Problem] = []
     if trl_version in known_versions():
         context = replace(context_of(run, hardware), environment=variables, model=model)
+        context = replace(context, packages=packages)
         mistakes = _mistakes(check_config(run.config, context))
         # Its rules read a config that is right.
         mistakes = mistakes or _mistakes(check_base_model(run.config, context, modules))
@@ -153,7 +157,7 @@ def _defaults(hardware: Hardware, config: SftConfig) -> dict[str, Any]:
 
 def _environment(run: ParsedRun, hardware: Hardware) -> dict[str, str]:
     return {
-        "OMP_NUM_THREADS": str(max(1, hardware.cpus // run.world.processes_per_node)),
+        "OMP_NUM_THREADS": str(_threads(run, hardware)),
         # The supervisor reports more, and its ETA is right after a resume.
         "DISABLE_KUBEFLOW_INTEGRATION": "TRUE",
         # Whoever fine-tunes in their own cluster has not agreed to tell others about it.
@@ -163,6 +167,19 @@ def _environment(run: ParsedRun, hardware: Hardware) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+MOST_THREADS_BESIDE_A_GPU = 8
+"""Of a rank whose GPU computes: the CPU only prepares batches, and on a node of 128 CPUs so many
+threads would mostly wait for each other."""
+
+
+def _threads(run: ParsedRun, hardware: Hardware) -> int:
+    """A rank's share of the CPUs."""
+    share = max(1, hardware.cpus // run.world.processes_per_node)
+    # What is offloaded is updated on the CPUs, and takes as long as they do.
+    offloads = not find_sharding(run.config, run.world.size).keeps_optimizer
+    return share if offloads or not hardware.has_cuda else min(share, MOST_THREADS_BESIDE_A_GPU)
 
 
 def _loading(config: SftConfig) -> dict[str, str]:

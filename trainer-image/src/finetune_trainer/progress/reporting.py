@@ -86,6 +86,10 @@ class Reporter:
         self._base = replace(self._base, memory=GpuMemory(estimated_bytes=estimated_bytes))
         self._due.set()
 
+    def note_micro_batch(self, rows: int) -> None:
+        self._base = replace(self._base, micro_batch=rows)
+        self._due.set()
+
     def note_answers(self, answers: tuple[Answer, ...]) -> None:
         self._base = replace(self._base, answers=answers)
 
@@ -110,6 +114,7 @@ class Reporter:
             resumed_from_step=base.resumed_from_step,
             checkpoint_step=base.checkpoint_step,
             unsaved=base.unsaved,
+            micro_batch=base.micro_batch,
             memory=replace(told.memory, estimated_bytes=base.memory.estimated_bytes),
             answers=base.answers,
             doing=base.doing or told.doing,

@@ -11,6 +11,7 @@ Doors: `launcher`, `rank` and `merge`, three processes, and `arguments`, for the
 - `unpickling`: a checkpoint holds data and no code, whoever wrote it.
 - `data/`: from what a config names to what TRL trains on.
 - `building`: the trainer, as TRL's `sft.py` builds it.
+- `trying`: one batch is computed before training begins, and what is raised there is told.
 - `callbacks/`: what the trainer's loop calls: progress, stopping, handing over checkpoints.
 - `evaluation/`: how good the model is while it trains.
 - `verification`: what was saved is loaded again and must answer.

@@ -4,6 +4,7 @@
 import gc
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from transformers import PrinterCallback
@@ -18,6 +19,7 @@ from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.failures.errors import AttemptFailed, Stage
 from finetune_trainer.ranks import verification
 from finetune_trainer.ranks.arguments import Arguments, read_arguments
+from finetune_trainer.ranks.attention.rows_apart import require_rows_apart
 from finetune_trainer.ranks.building import Trainer, build_trainer, load_processor
 from finetune_trainer.ranks.callbacks.boundary import StepBoundary, StoppedInEvaluation
 from finetune_trainer.ranks.callbacks.early_stopping import early_stopping
@@ -36,6 +38,7 @@ from finetune_trainer.ranks.data.streams import naming_broken_lines
 from finetune_trainer.ranks.data.vocabulary import require_rows_of_embedding
 from finetune_trainer.ranks.evaluation.ending import ended
 from finetune_trainer.ranks.evaluation.judging import Judge, build_judge
+from finetune_trainer.ranks.model.loading import attention_named
 from finetune_trainer.ranks.model.tokens import tokenizer_of
 from finetune_trainer.ranks.movement import fates
 from finetune_trainer.ranks.movement.telling import tell as tell_movement
@@ -47,6 +50,7 @@ from finetune_trainer.ranks.sharding import (
     let_go,
     load_whole_from_here_on,
 )
+from finetune_trainer.ranks.trying import stage_of, try_a_batch
 from finetune_trainer.ranks.unpickling import allow_deepspeed, load_only_data
 from finetune_trainer.ranks.world import (
     require_planned_sharding,
@@ -87,7 +91,9 @@ def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult
         setup = set_up(arguments, settings, workspace, heart)
         trainer, judge = setup.trainer, setup.judge
         beat_with_data(heart)  # from now on the steps are told
-        with classifying(Stage.TRAINING):
+        with classifying(partial(stage_of, trainer, settings.resume_step)):
+            if not settings.resume_step:
+                try_a_batch(trainer)
             answers_before = judge.answers_of_base(trainer, resumes=settings.resume_step > 0)
             run_training(trainer, arguments.training.resume_from_checkpoint)
     steps = {"step": trainer.state.global_step, "total_steps": trainer.state.max_steps}
@@ -148,6 +154,7 @@ def set_up(
         trainer = build_trainer(arguments, data.dataset)
         trainer.notes = (*data.notes, *trainer.notes)
         require_planned_sharding(trainer, settings)
+        require_rows_apart(trainer, attention_named(arguments))
         require_tokens_that_count(trainer.train_dataset)
         _require_rows_of_embedding(trainer)
         require_a_batch(trainer)

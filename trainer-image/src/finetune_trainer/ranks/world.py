@@ -59,6 +59,7 @@ def require_promised_world(training: SFTConfig, settings: RankSettings) -> None:
             f"the nodes fetched checkpoints of different steps: {sorted(set(steps))}",
             "nothing to do: the next attempt fetches again",
         )
+    _require_same_micro_batch(training)
     _require_same(training, settings)
 
 
@@ -72,6 +73,22 @@ def strategy_of(training: SFTConfig) -> str:
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
         return f"FSDP{os.environ.get('FSDP_VERSION', '1')}"
     return "DDP" if training.world_size > 1 else "one process"
+
+
+def _require_same_micro_batch(training: SFTConfig) -> None:
+    """Each node's supervisor chooses an automatic one by its own GPUs."""
+    rows = training.per_device_train_batch_size
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, rows)
+    if len(different := sorted(set(found))) > 1:
+        least, step = different[0], rows * training.gradient_accumulation_steps
+        raise attempt_failed(
+            Reason.DISTRIBUTION_MISMATCH,
+            f"the ranks have micro-batches of {' and '.join(map(str, different))} rows: with auto "
+            "each node chooses by the memory of its GPUs, and these differ",
+            f"set per_device_train_batch_size to {least} and gradient_accumulation_steps to "
+            f"{step // least}",
+        )
 
 
 def _require_same(training: SFTConfig, settings: RankSettings) -> None:

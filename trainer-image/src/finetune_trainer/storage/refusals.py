@@ -2,7 +2,7 @@
 """The table from a store's error codes to reason, responsible party and remedy. No I/O here.
 
 `refusal_of` gives the first row whose codes or words fit; an answer without a code is judged by its
-HTTP status. docs/object-stores.md is generated from the table.
+HTTP status. docs/platform/object-stores.md is generated from the table.
 """
 
 import re

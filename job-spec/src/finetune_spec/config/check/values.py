@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import Any
 
+from finetune_spec.config.parse.reading import AUTO, MICRO_BATCH
 from finetune_spec.config.parse.schema import Schema
 from finetune_spec.config.problem import Problem, quoted
 from finetune_spec.config.suggest import misreadings
@@ -42,6 +43,9 @@ def check_type(key: str, name: str, value: Any, schema: Schema) -> Iterator[Prob
     definition = schema.properties[key]
     if key in _ELSEWHERE or "enum" in definition:
         return  # choices.py names the choices, which says more
+    if key == MICRO_BATCH and "string" in schema.types(key):
+        yield from _check_micro_batch(name, value, definition.get("default"))
+        return
     if key in BEYOND_YAML and value is not None:
         yield Problem(path=name, message=f"cannot be set in YAML: {BEYOND_YAML[key]}")
     elif key in _NONE_OF_THEM and (value is None or value is False):
@@ -52,6 +56,15 @@ def check_type(key: str, name: str, value: Any, schema: Schema) -> Iterator[Prob
         value, schema.types(key), default=definition.get("default"), is_secret=key in _SECRET
     ):
         yield Problem(path=name, message=message)
+
+
+def _check_micro_batch(name: str, value: Any, default: Any) -> Iterator[Problem]:
+    """Of the trainer whose schema takes texts too, only one is meant."""
+    if value == AUTO:
+        return
+    if message := wrong_type(value, ("integer",), default=default):
+        wanted = _WORDS["integer"]
+        yield Problem(path=name, message=message.replace(wanted, f"{wanted} or {AUTO}", 1))
 
 
 def wrong_type(

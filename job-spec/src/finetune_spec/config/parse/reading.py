@@ -21,6 +21,8 @@ class Context:
     """The model's own `config.json`."""
     has_own_image: bool = False
     """Whether the job names an image of its own, which may have any package."""
+    packages: Collection[str] = ()
+    """Optional packages that are known to be there, where it isn't the stock image that trains."""
     environment: Collection[str] | None = None
     """The names of the trainer's environment variables, beside those of `env` in the config."""
 
@@ -29,6 +31,10 @@ class Context:
         if self.nodes is None or self.processes_per_node is None:
             return None
         return self.nodes * self.processes_per_node
+
+
+MICRO_BATCH, AUTO = "per_device_train_batch_size", "auto"
+"""The key that may say `auto`: then the trainer takes the largest that fits."""
 
 
 class UnreadableValue(Exception):
@@ -50,13 +56,16 @@ class Reading:
     def __getitem__(self, key: str) -> Any:
         """What the user set, or TRL's default; None for a key that this TRL doesn't have.
 
+        An automatic micro-batch is single rows until it is settled: with those, what is accumulated
+        are the rows that each process takes for a step, which stay.
+
         Raises:
             UnreadableValue: what the user set is wrong by itself.
         """
         if key in self.wrong:
             raise UnreadableValue(key)
         if key in self.values:
-            return self.values[key]
+            return 1 if key == MICRO_BATCH and self.has_auto_batch else self.values[key]
         return self.schema.default(key) if key in self.schema.properties else None
 
     def is_set(self, key: str) -> bool:
@@ -67,6 +76,11 @@ class Reading:
         if key in self.wrong:
             raise UnreadableValue(key)
         return key in self.values
+
+    @property
+    def has_auto_batch(self) -> bool:
+        """Whether the largest micro-batch that fits is to be found."""
+        return bool(self.values.get(MICRO_BATCH) == AUTO)
 
     def number(self, key: str) -> float:
         """The number of a key; 0 where there is none."""

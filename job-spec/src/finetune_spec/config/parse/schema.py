@@ -6,17 +6,17 @@ that this project's own trainer image has.
 """
 
 import json
+import pkgutil
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 NEWEST = "1.16.0"
 
-_FOLDER = Path(__file__).with_name("schemas")
-# importlib.resources would do the same and take as long to import as all the rules.
+_FOLDER = "schemas"
+"""Next to this module: a directory, or a part of the archive of `kubectl finetune`."""
 
 _IMAGE_VERSION = re.compile(r"(?:^|[-_.:])trl[-_]?(\d+(?:\.\d+)+)(?!\w)", re.IGNORECASE)
 
@@ -40,7 +40,10 @@ class Schema:
 @cache
 def known_versions() -> tuple[str, ...]:
     """The versions of TRL that there is a schema for, the newest first."""
-    names = (entry.name for entry in _FOLDER.iterdir())
+    # Late: it takes as long to import as all the rules, and only this needs a list of files.
+    from importlib import resources
+
+    names = (entry.name for entry in resources.files(__package__).joinpath(_FOLDER).iterdir())
     versions = [name[len("trl-") : -len(".json")] for name in names if name.endswith(".json")]
     return tuple(sorted(versions, key=_numbers, reverse=True))
 
@@ -49,10 +52,10 @@ def known_versions() -> tuple[str, ...]:
 def load_schema(version: str = NEWEST) -> Schema:
     """
     Raises:
-        FileNotFoundError: there is no schema for this version.
+        OSError: there is no schema for this version.
     """
-    file = _FOLDER / f"trl-{version}.json"
-    document = json.loads(file.read_text(encoding="utf-8"))
+    # None only from loaders that read no files, and those cannot load this package.
+    document = json.loads(pkgutil.get_data(__package__, f"{_FOLDER}/trl-{version}.json") or b"")
     return Schema(trl_version=document["x-trl-version"], properties=document["properties"])
 
 

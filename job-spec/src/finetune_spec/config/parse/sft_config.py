@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune_spec.config.parse.launch.resolution import Resolved, resolve_launch
@@ -52,6 +52,11 @@ class SftConfig(Reading):
     def adjusted(self, settings: Mapping[str, Any]) -> "SftConfig":
         """The config with settings that go before what was written."""
         return read_config({**self.written, **settings}, self.schema) if settings else self
+
+    def supposing(self, settings: Mapping[str, Any]) -> "SftConfig":
+        """The config for a question about other values, by TRL's names: only its values change, and
+        nothing is normalised again. It is never trained with."""
+        return replace(self, values={**self.values, **settings})
 
     def _find_sources(self) -> Iterator[tuple[str, str]]:
         model, template = self[MODEL], self[TEMPLATE]

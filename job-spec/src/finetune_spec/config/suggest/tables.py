@@ -7,15 +7,18 @@ meant, or what to say, and after it the words that people write for it.
 
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finetune_spec.config.problem import quoted
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 Words = Mapping[str, str]
 """What somebody writes -> what is meant, or what to say."""
 
-_FOLDER = Path(__file__).with_name("words")
+_FOLDER = "words"
+"""Next to this module: a directory, or a part of the archive of `kubectl finetune`."""
 
 
 class BrokenTable(ValueError):
@@ -104,7 +107,7 @@ def fields(table: Any, place: str, *names: str) -> tuple[Any, ...]:
     return tuple(table[name] for name in names)
 
 
-def read(file: Path) -> Mapping[str, Any]:
+def read(file: "Traversable") -> Mapping[str, Any]:
     # A right config needs no table, and so no reader either.
     import tomllib
 
@@ -115,7 +118,11 @@ def read(file: Path) -> Mapping[str, Any]:
 
 
 def _read(name: str) -> tuple[Mapping[str, Any], str]:
-    return read(_FOLDER / f"{name}.toml"), f"{name}.toml"
+    # Late, as the reader of TOML is.
+    from importlib import resources
+
+    file = f"{name}.toml"
+    return read(resources.files(__package__).joinpath(_FOLDER, file)), file
 
 
 @cache

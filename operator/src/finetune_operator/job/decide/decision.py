@@ -211,6 +211,17 @@ def when_old_pods_linger(job: FineTuneJob, observed: Observed, now: datetime) ->
     )
 
 
+def when_old_job_goes_on(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
+    """Its controller may make a pod in the place of one that was interrupted, beside a new one."""
+    if observed.held is None or observed.running is not None:
+        return None
+    return Decision(
+        phase=Phase.RETRYING,
+        reason=JobReason.WAITING,
+        message=f"waiting for Job {observed.held.job_name} to end",
+    )
+
+
 def when_open_parts_are_wrong(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> Decision | None:
@@ -350,6 +361,7 @@ RULES = (
     when_suspended,
     when_retry_is_not_due,
     when_old_pods_linger,
+    when_old_job_goes_on,
     when_open_parts_are_wrong,
     when_attempt_is_due,
     when_queued,

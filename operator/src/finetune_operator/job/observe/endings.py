@@ -102,9 +102,13 @@ def is_over(training_job: Body) -> bool:
 
 
 def is_kept(pod: Body) -> bool:
-    """Whether others keep this pod, whose trainer has ended, and nobody has begun to end it."""
-    is_going = "deletionTimestamp" in pod["metadata"]
-    return not has_ended(pod) and not is_going
+    """Whether other containers keep this pod, whose trainer has ended, and nobody has begun to end
+    it. Where there are none, the kubelet says within a moment that the pod has ended too."""
+    if has_ended(pod) or "deletionTimestamp" in pod["metadata"]:
+        return False
+    # The kubelet ends native sidecars by itself.
+    others = (it for it in read_containers(pod) if not it.is_trainer and not it.is_init)
+    return any(it.terminated is None for it in others)
 
 
 def find_ending(pod: Body) -> Ending | None:

@@ -15,6 +15,7 @@ from finetune_contract.progress import TrainerPhase
 from finetune_operator.job.attempts import Attempt, began_at, parse_attempts, refused_since
 from finetune_operator.job.definitions import is_same_definition
 from finetune_operator.job.observe.attempt_end import bring_up_to_date
+from finetune_operator.job.observe.chosen_batch import with_chosen_batch
 from finetune_operator.job.observe.containers import has_trainer_started, tell_companions
 from finetune_operator.job.observe.endings import is_over
 from finetune_operator.job.observe.interrupted_pods import with_interruptions
@@ -148,6 +149,7 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
             # Its record was never written (a crash), nor was that of an older operator.
             seen = replace(seen, gpus=job.resources.gpus)
         seen = _with_progress(seen, progress, outcome)
+        seen = with_chosen_batch(seen, job.config, progress, outcome)
         if known.end is None:
             own = [] if training_job is None else pods_of(training_job, children.pods)
             seen = with_interruptions(seen, training_job, own, progress)

@@ -42,6 +42,7 @@ def render_progress(progress: Progress, attempt: int, now: datetime) -> Manifest
         "tokensPerSecond": _rounded(progress.tokens_per_second),
         "eta": None if eta is None else render_duration(eta),
         "worldSize": progress.world_size,
+        "microBatch": progress.micro_batch,
         "checkpointStep": progress.checkpoint_step,
         "unsaved": render_unsaved(progress.unsaved, now),
         "resumedFromStep": progress.resumed_from_step,

@@ -107,6 +107,24 @@ def next_status(
     return within_limit(told_now)
 
 
+def is_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether it is worth a write of its own: more has changed than when the Job was let in.
+
+    The Job itself says that, as long as it is there; the next write records it, at the latest when
+    pods start.
+    """
+    return _without_admission(before) != _without_admission(after)
+
+
+def _without_admission(status: Mapping[str, Any]) -> Manifest:
+    rest = {name: value for name, value in status.items() if name != "startTime"}
+    attempts = [
+        {name: value for name, value in record.items() if name != "admittedTime"}
+        for record in status.get("attempts", ())
+    ]
+    return {**rest, "attempts": attempts}
+
+
 def _of_another_definition(previous: Mapping[str, Any]) -> Mapping[str, Any]:
     """What is left of a status when its job has become another run: the memory of attempts."""
     return {name: previous[name] for name in ("attempts",) if name in previous}

@@ -22,6 +22,7 @@ from finetune_spec.attention import (
     capped,
 )
 from finetune_trainer.plan.node.attention import has_flash_attention
+from finetune_trainer.ranks.attention.masks import register_masks
 from finetune_trainer.ranks.attention.varlen import find_kernel, register, takes_heads
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ def name_to_load(named: str | None) -> str | None:
 def settle_attention(model: Any, training: SFTConfig, named: str | None) -> Attention:
     """Give a model that computes with sdpa what is right for its rows, and say what it has."""
     attention = choose(model, training, named)
+    register_masks()
     if attention.name == VARLEN:
         register()
         model.set_attn_implementation(VARLEN)

@@ -2,11 +2,12 @@
 """TRL's trainer, which says when a batch is flat."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from trl import SFTTrainer
 
-from finetune_trainer.ranks.attention.varlen import flat_batch
+from finetune_trainer.ranks.attention.batch import flat_batch
 
 BORDERS = "cu_seq_lens_q"
 """TRL's collator gives them with flat rows, and with no others."""
@@ -16,5 +17,14 @@ class FlatTrainer(SFTTrainer):
     """In training and evaluation alike, and nowhere else: what a callback computes has a mask."""
 
     def compute_loss(self, model: Any, inputs: Mapping[str, Any], *rest: Any, **named: Any) -> Any:
-        with flat_batch(is_flat=BORDERS in inputs):
+        with _batch_of(inputs):
             return super().compute_loss(model, inputs, *rest, **named)
+
+    def training_step(self, model: Any, inputs: Mapping[str, Any], *rest: Any, **named: Any) -> Any:
+        """With the backward pass: layers that are computed again may make their masks again."""
+        with _batch_of(inputs):
+            return super().training_step(model, inputs, *rest, **named)
+
+
+def _batch_of(inputs: Mapping[str, Any]) -> AbstractContextManager[None]:
+    return flat_batch(is_flat=BORDERS in inputs, borders=inputs.get(BORDERS))

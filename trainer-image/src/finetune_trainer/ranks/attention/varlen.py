@@ -5,8 +5,7 @@ A mask is left out only while a flat batch is computed (`flat_batch`), so that e
 as generation, evaluation by a user's function and padded rows, goes by sdpa as it would without us.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from finetune_spec.attention import VARLEN
+from finetune_trainer.ranks.attention.batch import Batch, borders_of
 
 Kernel = Callable[..., torch.Tensor]
 
@@ -25,22 +25,6 @@ _HEADS_OF_SMALL_GPUS = range(193, 225)
 _SMALL_GPUS = ((8, 6), (8, 9), (12, 0), (12, 1))
 _UNKNOWN_HERE = ("softcap", "s_aux", "position_bias")
 """What some models hand to their attention, and neither the kernels nor sdpa compute."""
-
-
-class _Batch:
-    """What is being computed. Not a context variable: torch's compiler can't look into one."""
-
-    is_flat = False
-
-
-@contextmanager
-def flat_batch(*, is_flat: bool) -> Iterator[None]:
-    """Within it no mask is made: the borders tell which tokens see each other."""
-    before, _Batch.is_flat = _Batch.is_flat, is_flat
-    try:
-        yield
-    finally:
-        _Batch.is_flat = before
 
 
 def register() -> None:
@@ -54,7 +38,7 @@ def build_mask(*, attention_mask: torch.Tensor | None = None, **rest: Any) -> to
     is_plain = attention_mask is None and not rest.get("use_vmap")
     is_causal = "allow_is_bidirectional_skip" not in rest
     is_whole = rest["batch_size"] == 1 and rest["q_length"] == rest["kv_length"]
-    if _Batch.is_flat and is_plain and is_causal and is_whole:
+    if Batch.is_flat and is_plain and is_causal and is_whole:
         return None
     return sdpa_mask(attention_mask=attention_mask, **rest)
 
@@ -79,10 +63,13 @@ def attend(
     """
     is_whole = query.shape[0] == 1 and query.shape[2] == key.shape[2]
     lies_flat = attention_mask is None and is_whole and _is_causal(module, rest.get("is_causal"))
-    if not lies_flat or (cu_seq_lens_q is None and not _Batch.is_flat):
+    if not lies_flat or (cu_seq_lens_q is None and not Batch.is_flat):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **rest
         )
+    if cu_seq_lens_q is None:
+        # Some architectures hand on a few things by name, and not what else they were given.
+        cu_seq_lens_q = borders_of(query.shape[2], query.device)
     unknown = [name for name in _UNKNOWN_HERE if rest.get(name) is not None]
     if cu_seq_lens_q is None or unknown:
         what = f"uses {' and '.join(unknown)}" if unknown else "is not told the borders of its rows"

@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
+
+from finetune_trainer.ranks.callbacks.side_group import SideGroup
 
 SECONDS_PER_MINUTE = 60
 
@@ -29,6 +29,7 @@ class StepBoundary(TrainerCallback):
         self._save_seconds = save_minutes and save_minutes * SECONDS_PER_MINUTE
         self._saved_at = time.monotonic()
         self.has_stopped = False
+        self._ranks = SideGroup()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -38,7 +39,9 @@ class StepBoundary(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        is_asked, is_time = _any_rank(args, self._stop_file.exists(), self._is_time_to_save())
+        is_asked, is_time = self._ranks.any_rank(
+            self._stop_file.exists(), self._is_time_to_save(), longest_wait=args.ddp_timeout
+        )
         if is_asked:
             self.has_stopped = True
             control.should_save = True
@@ -72,7 +75,7 @@ class StepBoundary(TrainerCallback):
         Raises:
             StoppedInEvaluation: a rank was asked to stop.
         """
-        (is_asked,) = _any_rank(args, self._stop_file.exists())
+        (is_asked,) = self._ranks.any_rank(self._stop_file.exists(), longest_wait=args.ddp_timeout)
         if is_asked:
             self.has_stopped = True
             raise StoppedInEvaluation
@@ -87,12 +90,3 @@ def _is_saved_next(args: TrainingArguments, state: TrainerState) -> bool:
     """Whether the epoch ends with this step, and its end saves."""
     is_epoch_over = state.epoch is not None and float(state.epoch).is_integer()
     return is_epoch_over and args.save_strategy == SaveStrategy.EPOCH
-
-
-def _any_rank(args: TrainingArguments, *answers: bool) -> list[bool]:
-    """Each answer as true as it is for any rank; all ranks get the same."""
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return list(answers)
-    told = torch.tensor([int(answer) for answer in answers], device=args.device)
-    dist.all_reduce(told, op=dist.ReduceOp.MAX)
-    return [bool(answer) for answer in told.tolist()]

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from finetune_contract.notes import Note
+from finetune_contract.notes import Note, NoteReason, info
 from finetune_contract.reasons import Reason
 from finetune_trainer.exchange.data_account import (
     DataAccount,
@@ -14,6 +14,7 @@ from finetune_trainer.exchange.data_account import (
     notes_of,
     warnings_of,
 )
+from finetune_trainer.exchange.padding import advise_on_padding
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
 from finetune_trainer.failures.errors import attempt_failed
 from finetune_trainer.ranks.arguments import Arguments
@@ -58,9 +59,21 @@ def tell(account: DataAccount, workspace: Workspace) -> None:
 def notes(account: DataAccount, arguments: Arguments) -> list[Note]:
     """What its user should know of the rows, wherever they look."""
     length = arguments.training.max_length
-    return [
+    told = [
         note for name, split in account.splits.items() for note in notes_of(name, split, length)
     ]
+    return [*told, *_notes_of_padding(account, arguments)]
+
+
+def _notes_of_padding(account: DataAccount, arguments: Arguments) -> list[Note]:
+    training = arguments.training
+    train = account.splits.get(arguments.script.dataset_train_split)
+    is_sorted = training.train_sampling_strategy != "random"
+    if train is None or training.packing or training.padding_free or is_sorted:
+        return []
+    rows = training.per_device_train_batch_size
+    advice = advise_on_padding(train.lengths, rows, training.max_length)
+    return [] if advice is None else [info(NoteReason.PADDING, advice)]
 
 
 def require_rows_enough(account: DataAccount, arguments: Arguments) -> None:

@@ -2,11 +2,19 @@
 """Opens what a config names as data: a file, a folder, a saved data set, a place on the hub."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from datasets import Dataset, DatasetDict, IterableDatasetDict, load_dataset, load_from_disk
+from datasets import (
+    Dataset,
+    DatasetDict,
+    IterableDatasetDict,
+    config,
+    load_dataset,
+    load_from_disk,
+)
+from datasets.fingerprint import Hasher
 
 from finetune_contract.reasons import Reason
 from finetune_spec.config.parse.data_formats import suffix_of, unknown_file
@@ -77,7 +85,7 @@ def open_source(source: DataSource) -> Data:
         if source.has_list_rows and list_rows.are_lists(files):
             return list_rows.load(local, source.data_files, source.train_split, source.streaming)
         with configurations.telling_which(source.name_key):
-            found = _load(_of_file(source, local) if local.is_file() else source)
+            found = _load(_of_file(source, local) if local.is_file() else _as_it_is(source, local))
         folder = local if local.is_dir() else local.parent
         return type(found)({name: decode_images(data, folder) for name, data in found.items()})
     except AttemptFailed:
@@ -100,6 +108,18 @@ def _load(source: DataSource) -> Data:
         streaming=source.streaming,
         **source.options,
     )
+
+
+def _as_it_is(source: DataSource, folder: Path) -> DataSource:
+    """The folder, with a cache for its files as they are now.
+
+    Where a README lists configurations, `datasets` knows their cache by the patterns in it alone,
+    and would give back what it has read of other files, or of these before they were edited.
+    """
+    found = sorted(file for file in folder.rglob("*") if file.is_file())
+    files = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
+    place = Path(config.HF_DATASETS_CACHE) / Hasher.hash(files)
+    return replace(source, options={**source.options, "cache_dir": str(place)})
 
 
 def _load_saved(folder: Path, source: DataSource) -> Data:

@@ -19,7 +19,7 @@ def freeze_all_but_last(model: Any, layers: int) -> None:
     Raises:
         AttemptFailed: the model has fewer layers, or none that can be told.
     """
-    blocks = _layers_of(model)
+    blocks = layers_of(model)
     if layers > len(blocks):
         raise attempt_failed(
             Reason.INVALID_CONFIG,
@@ -41,11 +41,13 @@ def is_tied(model: Any) -> bool:
     return head is not None and head.weight is model.get_input_embeddings().weight
 
 
-def _layers_of(model: Any) -> list[nn.Module]:
+def layers_of(model: Any) -> list[nn.Module]:
     wanted = model.config.get_text_config().num_hidden_layers
-    for child in model.get_decoder().children():
-        if isinstance(child, nn.ModuleList) and len(child) == wanted:
-            return list(child)
+    lists = [it for it in model.get_decoder().children() if isinstance(it, nn.ModuleList)]
+    found = [each for each in lists if len(each) == wanted]
+    # With several lists, as XLM has, a layer is spread over all of them.
+    if len(found) == 1:
+        return list(found[0])
     raise attempt_failed(
         Reason.INVALID_CONFIG,
         f"num_layers_unfrozen: the layers of {type(model).__name__} can't be told from its other "
@@ -55,7 +57,9 @@ def _layers_of(model: Any) -> list[nn.Module]:
 
 
 def _last_norms(decoder: nn.Module) -> Iterator[nn.Module]:
-    """Norms beside the layers; those of embeddings, which some models have, come before them."""
+    """Norms beside the layers; those of embeddings, which some models have, come before them, and
+    so do those of what Gemma 3n and 4 give to each layer."""
     for name, child in decoder.named_children():
-        if "norm" in type(child).__name__.lower() and "embed" not in name:
+        is_before = any(word in name for word in ("embed", "per_layer"))
+        if "norm" in type(child).__name__.lower() and not is_before:
             yield child

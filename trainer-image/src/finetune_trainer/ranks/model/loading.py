@@ -46,10 +46,19 @@ def load_model(arguments: Arguments) -> Any:
     model, report = create_model_from_path(
         str(arguments.model.model_name_or_path), output_loading_info=True, **options
     )
+    _keep_trainable(model)
     require_present(model, arguments.training)
     require_complete(report.get("missing_keys", ()))
     model.loading_notes = tuple(notes_of_unused(report.get("unexpected_keys", ())))
     return model
+
+
+def _keep_trainable(model: Any) -> None:
+    """On CPUs with AVX512-BF16, bitsandbytes packs 4-bit weights at their first evaluation for
+    inference, for good: no gradient gets through them after that."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def require_complete(missing: Collection[str]) -> None:

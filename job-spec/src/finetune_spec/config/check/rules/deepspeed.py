@@ -27,15 +27,20 @@ def check_same_values(config: Reading, context: Context) -> Iterator[Problem]:
             continue
         yield Problem(
             path=f"{config.name('deepspeed')}.{place}",
-            message=f'found {quoted(found)}, expected "auto", or {quoted(expected)} as {ours}',
+            message=f"found {quoted(found)}, expected {_wanted(expected)} as {ours}",
         )
+
+
+def _wanted(expected: Any) -> str:
+    return '"auto",' if expected == "auto" else f'"auto", or {quoted(expected)}'
 
 
 def _twice_said(config: Reading, context: Context) -> Mapping[str, tuple[Any, str]]:
     """DeepSpeed's key -> what it must be, None where that isn't known, and by which keys."""
+    # An automatic micro-batch is no number that could be said twice.
     micro, accumulated = (
-        config["per_device_train_batch_size"],
-        config["gradient_accumulation_steps"],
+        "auto" if config.has_auto_batch else config["per_device_train_batch_size"],
+        "auto" if config.has_auto_batch else config["gradient_accumulation_steps"],
     )
     world = context.world_size
     batch = None if world is None else config.effective_batch(world)

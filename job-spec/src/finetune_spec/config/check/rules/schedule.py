@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from finetune_spec.config.parse.reading import Context, Reading
+from finetune_spec.config.parse.reading import MICRO_BATCH, Context, Reading
 from finetune_spec.config.problem import Problem, did_you_mean, quoted
 
 _LARGE = 1_000_000
@@ -23,6 +23,17 @@ def check_best_model(config: Reading, context: Context) -> Iterator[Problem]:
             f"{quoted(saving)}, expected both to be the same"
         )
     yield Problem(path=config.name("load_best_model_at_end"), message=message)
+
+
+def check_auto_batch(config: Reading, context: Context) -> Iterator[Problem]:
+    """The effective batch must be the user's: what fits a GPU must not decide over it."""
+    if config.has_auto_batch and not config.is_set("gradient_accumulation_steps"):
+        yield Problem(
+            path=config.name(MICRO_BATCH),
+            message='found "auto" without gradient_accumulation_steps: set that to the rows that '
+            "each process takes for a step, such as 16; they are divided into the largest "
+            "micro-batches that fit",
+        )
 
 
 def check_steps_of_best_model(config: Reading, context: Context) -> Iterator[Problem]:
@@ -158,6 +169,7 @@ def check_something_is_trained(config: Reading, context: Context) -> Iterator[Pr
 
 
 RULES = (
+    check_auto_batch,
     check_something_is_trained,
     check_foreign_scheduler_options,
     check_best_model,

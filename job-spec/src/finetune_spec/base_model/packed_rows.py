@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a model keeps the rows of a pack apart, by its `model_type`.
+
+`packed_rows.toml` was measured: packed and single rows of every architecture that transformers has,
+built small. It is data of this package; nothing else is read here.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from finetune_spec.attention import EAGER
+from finetune_spec.base_model.kinds import has_own_code, type_of
+from finetune_spec.config.parse.reading import Context
+from finetune_spec.config.parse.sft_config import SftConfig
+from finetune_spec.config.problem import Problem, quoted, warning
+
+TABLE = Path(__file__).with_name("packed_rows.toml")
+PACKAGES_FOR_PACKS = ("causal-conv1d", "mamba-ssm", "flash-linear-attention")
+"""With their kernels some models keep rows apart that torch's own code for them can't."""
+_INSTEAD = "leave {key} out, so that rows are padded"
+
+
+class PackedRows(StrEnum):
+    """What becomes of the rows of a pack."""
+
+    APART = "apart"
+    MIXED = "mixed"
+    """They see each other."""
+    REFUSED = "refused"
+    """The model computes no pack, or none without packages that the trainer image lacks."""
+    UNMEASURED = "unmeasured"
+
+
+def rows_of(model_type: str, attention: str | None = None) -> PackedRows:
+    """With what `attn_implementation` says; what is not measured by itself is as by default."""
+    by_default, by_eager = _table()
+    found = by_default.get(model_type, PackedRows.UNMEASURED)
+    return by_eager.get(model_type, found) if attention == EAGER else found
+
+
+def package_for(model_type: str) -> str | None:
+    """The package without which transformers computes no pack of such a model."""
+    return _packages().get(model_type)
+
+
+def check_packed_rows(
+    config: SftConfig, model: Mapping[str, Any], context: Context
+) -> Iterator[Problem]:
+    """A loss of rows that see each other looks like any other, and is that of other data."""
+    if not config.has_flat_rows or has_own_code(config, model):
+        return
+    key = "packing" if config["packing"] else "padding_free"
+    model_type = type_of(model)
+    match rows_of(model_type, config.attention):
+        case PackedRows.MIXED:
+            yield Problem(path=config.name(key), message=_mixed(key, model_type))
+        case PackedRows.REFUSED:
+            yield from _refused(config, key, model_type, context)
+        case PackedRows.UNMEASURED if model_type:
+            yield warning(
+                config.name(key),
+                f"whether models of type {quoted(model_type)} keep the rows of a pack apart is not "
+                "known: the trainer tries it before the first step, and fails if they do not",
+            )
+
+
+def _mixed(key: str, model_type: str) -> str:
+    words = (
+        f"found true, and models of type {quoted(model_type)} do not keep the rows of a pack "
+        "apart: each row would be trained as if it continued the row before it; "
+        f"{_INSTEAD.format(key=key)}"
+    )
+    if key == "packing":
+        words += ", or set packing_strategy: wrapped if rows may continue each other"
+    return words
+
+
+def _refused(config: SftConfig, key: str, model_type: str, context: Context) -> Iterator[Problem]:
+    package = package_for(model_type)
+    if package is None:
+        yield Problem(
+            path=config.name(key),
+            message=f"found true, and models of type {quoted(model_type)} can't compute packs: "
+            f"{_INSTEAD.format(key=key)}",
+        )
+        return
+    words = (
+        f"models of type {quoted(model_type)} keep the rows of a pack apart only with the package "
+        f"{package}"
+    )
+    if context.has_own_image:
+        yield warning(config.name(key), f"found true, and {words}, which spec.image must have")
+    elif package not in context.packages:
+        yield Problem(
+            path=config.name(key),
+            message=f"found true, and {words}, which the trainer image lacks: "
+            f"{_INSTEAD.format(key=key)}, or set spec.image to an image that has it",
+        )
+
+
+@cache
+def _table() -> tuple[Mapping[str, PackedRows], Mapping[str, PackedRows]]:
+    """`model_type` -> what becomes of its rows, by default and with eager attention."""
+    read = _read()
+    return _by_type(read), _by_type(read["eager"])
+
+
+@cache
+def _packages() -> Mapping[str, str]:
+    return {each: package for package, types in _read()["packages"].items() for each in types}
+
+
+def _by_type(table: Mapping[str, Any]) -> Mapping[str, PackedRows]:
+    return {each: rows for rows in PackedRows for each in table.get(rows, ())}
+
+
+@cache
+def _read() -> Mapping[str, Any]:
+    # Only packs of a known model need the table, and so a reader.
+    import tomllib
+
+    return tomllib.loads(TABLE.read_text(encoding="utf-8"))

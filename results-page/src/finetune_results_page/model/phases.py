@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The phases of a job in the order of its life, and what the page shows with each."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a phase is shown. Its word is always there, so that nothing depends on a colour."""
+
+    tone: str
+    """Of good, bad, active, waiting, still: a class of the style sheet."""
+    icon: str
+    """A name in `pages.icons`."""
+    has_reason: bool = False
+    """Whether the reason of the condition Ready explains more than the phase."""
+
+
+LOOKS: Final = {
+    "Pending": Look(tone="waiting", icon="clock", has_reason=True),
+    "Queued": Look(tone="waiting", icon="queue", has_reason=True),
+    "Starting": Look(tone="active", icon="start"),
+    "Running": Look(tone="active", icon="run"),
+    "Publishing": Look(tone="active", icon="upload"),
+    "Retrying": Look(tone="warning", icon="retry", has_reason=True),
+    "Suspended": Look(tone="still", icon="pause", has_reason=True),
+    "Succeeded": Look(tone="good", icon="check"),
+    "Failed": Look(tone="bad", icon="cross", has_reason=True),
+}
+"""In the order of a job's life, which is also that of the list sorted by phase."""
+
+FIRST: Final = "Pending"
+"""Of a job whose status has no phase yet."""
+
+UNKNOWN: Final = Look(tone="still", icon="unknown", has_reason=True)
+"""Of a phase that a newer operator has written."""
+
+
+def look_of(phase: str) -> Look:
+    return LOOKS.get(phase, UNKNOWN)
+
+
+def place_of(phase: str) -> int:
+    """Where a phase is in the order of a job's life; unknown ones are last."""
+    return list(LOOKS).index(phase) if phase in LOOKS else len(LOOKS)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our operator beside Kubeflow Trainer and JobSet, in turns on control planes of this machine.
+
+    python tests/benchmarks/bench_peers.py [ROUNDS JOBS]
+
+Builds both peers from their Go modules. Each round has a control plane of its own (etcd, API server
+and controllers, no node), on which one side is installed with its rights and webhooks; JOBS jobs in
+each part of it. Prints the rows of docs/contributing/benchmarks.md, and the load.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from testbed import binaries
+from testbed.control_plane import ControlPlane
+from testbed.narration import step
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.peers import ours, trainer
+from benchmarks.peers.figures import figures, kinds_of_writes
+from benchmarks.peers.one_round import Round, measure
+from benchmarks.peers.sides import Place
+from benchmarks.peers.table import header, order, row
+
+THEIRS = "Trainer and JobSet"
+CAVEATS = """
+- No node: pods are made and stay Pending; in a whole life a stand-in says that each runs and then
+  that it ended well, and nobody reports progress.
+- Their clients keep the limits of their manifests: Trainer asks 50 times a second, 100 in a burst;
+  ours has no limit.
+- Their job is one node of the runtime for torch without initializers, the least that they can run;
+  ours has 16 keys of config, which are checked.
+- Theirs are two processes, and their figures are sums; one replica of each, with its Lease.
+- Both are given the certificates of their webhooks, which each can make for itself.
+- API server, etcd, kube-controller-manager and what creates the jobs share the cores with both."""
+
+
+def main(rounds: int, jobs: int) -> None:
+    binaries.build(binaries.PEERS)
+    seen: dict[bool, list[Round]] = {True: [], False: []}
+    loads = [os.getloadavg()[0]]
+    with tempfile.TemporaryDirectory(prefix="peers-") as folder:
+        environment = ours.installed_copy(Path(folder))
+        for is_ours in order(rounds):
+            with step(f"Measure {'ours' if is_ours else THEIRS}"):
+                seen[is_ours].append(_round(environment if is_ours else None, jobs))
+            loads.append(os.getloadavg()[0])
+            # Should a later round fail.
+            print(seen[is_ours][-1].in_short(), file=sys.stderr, flush=True)
+    print(f"{rounds} rounds of each, {jobs} jobs in each part, in turns A B B A")
+    print(f"load of the machine: {min(loads):.0f} to {max(loads):.0f} on {os.cpu_count()} cores\n")
+    print(header(THEIRS))
+    for figure in figures(seen[True], seen[False]):
+        print(row(figure))
+    print()
+    for title, side in (("ours", seen[True]), (THEIRS, seen[False])):
+        print("\n".join(f"- {line}" for line in kinds_of_writes(title, side)))
+    print(CAVEATS)
+
+
+def _round(environment: dict[str, str] | None, jobs: int) -> Round:
+    with ControlPlane.up(audited=True) as plane, tempfile.TemporaryDirectory() as folder:
+        place = Place(plane=plane, folder=Path(folder))
+        side = trainer.install(place) if environment is None else ours.install(place, environment)
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        return measure(plane, side, jobs)
+
+
+if __name__ == "__main__":
+    given = [int(argument) for argument in sys.argv[1:]]
+    main(*given or (2, 150))

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A micro-batch that a trainer has chosen is recorded, and the next attempt goes on from it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from finetune_contract.outcome import Category, Outcome
+from finetune_operator.job.attempts import Attempt, Result, parse_attempts, render_attempts
+from finetune_operator.job.decide.adjustments import EVAL_BATCH, adjustments_for_next
+from finetune_operator.job.observe.chosen_batch import with_chosen_batch
+from finetune_operator.job.observe.observation import Children, observe
+from finetune_spec.memory.ladder import ACCUMULATION, BATCH
+from support.factories import (
+    CONFIG,
+    NOW,
+    a_bad_outcome,
+    a_job,
+    a_job_body,
+    a_training_job,
+    an_attempt,
+    an_ended_pod,
+)
+
+AUTO = {**CONFIG, BATCH: "auto", ACCUMULATION: 16}
+ENDED = an_attempt(1, Result.INTERRUPTED)
+HALF = {BATCH: 4, ACCUMULATION: 4}
+
+
+def seen(
+    attempt: Attempt, *, outcome: int | None = None, progress: Any = None, **config: Any
+) -> Attempt:
+    return with_chosen_batch(
+        attempt,
+        a_job(config={**AUTO, **config}).config,
+        {} if progress is None else {"attempt": 1, "microBatch": progress},
+        None if outcome is None else Outcome(micro_batch=outcome),
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param({"outcome": 8}, id="by its outcome"),
+        pytest.param({"progress": 8}, id="by its progress, when the pod is lost"),
+        pytest.param({"outcome": 8, "progress": 2}, id="the outcome knows better"),
+        pytest.param({"outcome": 0, "progress": 8}, id="an outcome without it"),
+    ],
+)
+def test_what_was_chosen_is_recorded_with_the_attempt(said: dict[str, Any]) -> None:
+    assert seen(ENDED, **said).adjustments == {BATCH: 8, ACCUMULATION: 2}
+
+
+@pytest.mark.parametrize(
+    ("said", "config"),
+    [
+        pytest.param({}, {}, id="nothing said yet"),
+        pytest.param({"progress": 3}, {}, id="rows that divide no step"),
+        pytest.param({"progress": -4}, {}, id="less than nothing"),
+        pytest.param({"outcome": 32}, {}, id="more than a step has"),
+        pytest.param({"outcome": 8}, {BATCH: 2}, id="the user's own number"),
+    ],
+)
+def test_nothing_is_recorded_of(said: dict[str, Any], config: dict[str, Any]) -> None:
+    assert seen(ENDED, **said, **config).adjustments == {}
+
+
+def test_while_it_trains_an_attempt_has_the_adjustments_of_its_run_document() -> None:
+    assert seen(an_attempt(), progress=8).adjustments == {}
+
+
+def test_progress_of_another_attempt_says_nothing() -> None:
+    assert seen(replace(ENDED, number=2), progress=8).adjustments == {}
+
+
+def test_a_users_older_spelling_stays() -> None:
+    config = {key: value for key, value in AUTO.items() if key != BATCH}
+    job = a_job(config={**config, "per_gpu_train_batch_size": "auto"})
+
+    found = with_chosen_batch(ENDED, job.config, {}, Outcome(micro_batch=4))
+
+    assert found.adjustments == {"per_gpu_train_batch_size": 4, ACCUMULATION: 4}
+
+
+def test_after_a_lack_of_memory_the_next_attempt_has_half_of_it() -> None:
+    failed = an_attempt(1, Result.FAILED, category=Category.OUT_OF_MEMORY)
+    attempt = seen(failed, outcome=8)
+
+    found = adjustments_for_next(a_job(config=AUTO), [attempt])
+
+    assert found is not None
+    assert {key: value for key, value in found.items() if key != EVAL_BATCH} == HALF
+
+
+def test_after_anything_else_the_next_attempt_has_the_same() -> None:
+    failed = an_attempt(1, Result.FAILED, category=Category.INFRASTRUCTURE)
+
+    found = adjustments_for_next(a_job(config=AUTO), [seen(failed, outcome=8)])
+
+    assert found == {BATCH: 8, ACCUMULATION: 2}
+
+
+def test_an_end_of_the_ladder_comes_even_where_nobody_said_what_was_chosen() -> None:
+    """Then the next rung is taken: the same again would fail again."""
+    attempts = [an_attempt(1, Result.FAILED, category=Category.OUT_OF_MEMORY)]
+    job = a_job(config={**AUTO, "activation_checkpointing": False})
+
+    taken = []
+    while (found := adjustments_for_next(job, attempts)) is not None:
+        taken.append(found)
+        attempts = [replace(attempts[0], adjustments=found)]
+        assert len(taken) < 10
+
+    assert taken == [{"activation_checkpointing": True}]
+
+
+def test_a_job_that_left_it_to_the_trainer_starts_again_with_half_of_it() -> None:
+    """From the termination log of the pod to what the next attempt is given."""
+    outcome = replace(a_bad_outcome(Category.OUT_OF_MEMORY), micro_batch=8)
+    children = Children(
+        training_jobs=(a_training_job(ended="Failed", at=NOW),),
+        pods=(an_ended_pod(77, message=outcome.to_json()),),
+    )
+    job, status = a_job(config=AUTO), {"runId": "0123456789", "attempts": []}
+
+    observed = observe(job, a_job_body(config=AUTO, status=status), children, NOW)
+
+    [attempt] = observed.attempts
+    assert attempt.adjustments == {BATCH: 8, ACCUMULATION: 2}
+    found = adjustments_for_next(job, parse_attempts({"attempts": render_attempts([attempt])}))
+    assert found is not None
+    assert found | HALF == found

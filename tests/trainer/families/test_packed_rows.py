@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of a pack are kept apart, or not, as `packed_rows.toml` says: by the architectures
+themselves, given what TRL's collator gives and the attention that our ranks settle."""
+
+import tomllib
+
+import pytest
+
+from finetune_spec.attention import EAGER
+from finetune_spec.base_model.packed_rows import TABLE, PackedRows, package_for, rows_of
+from trainer.families.packed_rows import NotBuilt, measure
+from trainer.families.small import every_type
+
+pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
+
+TYPES = sorted(
+    each
+    for rows, types in tomllib.loads(TABLE.read_text()).items()
+    if rows in {*PackedRows}
+    for each in types
+)
+FEW = ("llama", "gemma2", "gpt_oss", "falcon", "bloom", "mamba", "jamba", "bamba", "lfm2")
+"""Some of each kind."""
+
+
+def seen(model_type: str, attention: str | None = None) -> tuple[PackedRows, str | None]:
+    try:
+        rows, package = measure(model_type, attention)
+    except NotBuilt:
+        return PackedRows.UNMEASURED, None
+    return rows, package or None
+
+
+def said(model_type: str, attention: str | None = None) -> tuple[PackedRows, str | None]:
+    return rows_of(model_type, attention), package_for(model_type)
+
+
+def test_the_table_is_of_every_architecture_that_writes_text() -> None:
+    assert list(every_type()) == TYPES
+
+
+@pytest.mark.parametrize("attention", [None, EAGER])
+@pytest.mark.parametrize("model_type", FEW)
+def test_packs_and_single_rows_of_an_architecture_agree_as_the_table_says(
+    model_type: str, attention: str | None
+) -> None:
+    assert seen(model_type, attention) == said(model_type, attention)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("attention", [None, EAGER])
+@pytest.mark.parametrize("model_type", [each for each in TYPES if each not in FEW])
+def test_every_architecture_does_as_the_table_says(model_type: str, attention: str | None) -> None:
+    assert seen(model_type, attention) == said(model_type, attention)
+
+
+def test_another_table_would_be_noticed() -> None:
+    """The measurement tells the three apart, and not all are of one kind."""
+    assert {seen(each)[0] for each in FEW} == {
+        PackedRows.APART,
+        PackedRows.MIXED,
+        PackedRows.REFUSED,
+    }

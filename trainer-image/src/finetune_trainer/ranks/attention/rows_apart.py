@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tries whether a loaded model keeps the rows of a pack apart, where no table says so.
+
+Two packs differ in their first row only. Whatever is computed of the second row must be the same in
+both. That needs no other computation to compare with, and so no tolerance for another precision.
+"""
+
+import logging
+from typing import Any
+
+import torch
+from transformers import PreTrainedConfig
+
+from finetune_contract.reasons import Reason
+from finetune_spec.attention import EAGER
+from finetune_spec.base_model.packed_rows import PackedRows, rows_of
+from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
+from finetune_trainer.ranks.attention.batch import flat_batch
+from finetune_trainer.ranks.attention.choice import has_flat_rows, name_to_load
+from finetune_trainer.ranks.attention.trainer import BORDERS
+
+log = logging.getLogger(__name__)
+
+_LENGTH = 8
+_ROWS = 3
+"""The first, of either pack, and the second."""
+_NOISE = 0.02
+"""Of the largest logit. In a mixture of experts another first row may change how sums are split."""
+
+
+def require_rows_apart(trainer: Any, named: str | None) -> None:
+    """Where rows are flat, and the table of measured architectures says nothing of this model.
+
+    Raises:
+        AttemptFailed: the model mixes the rows of a pack, or computes none.
+    """
+    if not has_flat_rows(trainer.args) or _is_measured(trainer.model.config, named):
+        return
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        log.warning("not tried whether the model keeps the rows of a pack apart: it is sharded")
+        return
+    rows = torch.randint(_vocabulary(trainer.model), (_ROWS, _LENGTH), generator=_generator())
+    first, other, second = rows.tolist()
+    try:
+        found, again = (_second_row(trainer, [each, second]) for each in (first, other))
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise _refused(trainer, f"can't compute packs ({error})") from error
+    if (found - again).abs().max() > _NOISE * found.abs().max():
+        raise _refused(
+            trainer,
+            "does not keep the rows of a pack apart: each would be trained as if it continued the "
+            "row before it",
+        )
+    log.info("the model keeps the rows of a pack apart")
+
+
+def _is_measured(config: PreTrainedConfig, named: str | None) -> bool:
+    has_own_code = config.__module__.startswith("transformers_modules")
+    is_ours = name_to_load(named) in (None, EAGER)
+    return is_ours and not has_own_code and rows_of(config.model_type, named) is PackedRows.APART
+
+
+def _vocabulary(model: Any) -> int:
+    return int(model.get_input_embeddings().num_embeddings)
+
+
+def _generator() -> torch.Generator:
+    """One of its own: what is trained is not to depend on whether this was tried."""
+    return torch.Generator().manual_seed(0)
+
+
+def _second_row(trainer: Any, rows: list[list[int]]) -> torch.Tensor:
+    batch = dict(trainer.data_collator([{"input_ids": row} for row in rows]))
+    del batch["labels"]
+    batch = trainer._prepare_inputs(batch)
+    model, was_training = trainer.model, trainer.model.training
+    model.eval()
+    try:
+        with (
+            torch.no_grad(),
+            trainer.compute_loss_context_manager(),
+            flat_batch(is_flat=True, borders=batch[BORDERS]),
+        ):
+            logits: torch.Tensor = model(**batch, use_cache=False).logits
+    finally:
+        model.train(was_training)
+    return logits[0, _LENGTH:].float()
+
+
+def _refused(trainer: Any, what: str) -> AttemptFailed:
+    key = "packing" if trainer.args.packing else "padding_free"
+    return attempt_failed(
+        Reason.INVALID_CONFIG,
+        f"{key}: found true, and the model (of type {trainer.model.config.model_type}) {what}",
+        f"leave {key} out, so that rows are padded",
+    )
