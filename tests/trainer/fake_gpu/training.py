@@ -25,6 +25,8 @@ from finetune_spec.config import Context, read_config
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.memory import Architecture, Estimate, estimate_memory, parse_model
 from finetune_trainer.ranks.attention import varlen
+from finetune_trainer.ranks.attention.batch import flat_batch
+from finetune_trainer.ranks.attention.trainer import BORDERS
 from trainer.fake_gpu.device import fake_gpu
 from trainer.fake_gpu.four_bits import quantize
 
@@ -115,14 +117,17 @@ class _Training:
 
     def step(self) -> None:
         for _ in range(self.config["gradient_accumulation_steps"]):
-            with torch.autocast("cuda", torch.bfloat16, enabled=self.config["bf16"] is not False):
-                loss = self._loss()
-            loss.backward()
+            batch = self._batch()
+            # With the backward pass, as the trainer has it: masks may be made again.
+            with flat_batch(is_flat=BORDERS in batch, borders=batch.get(BORDERS)):
+                with torch.autocast("cuda", torch.bfloat16, enabled=is_mixed(self.config)):
+                    loss = self.model(**batch, fused_lm_head=True, use_cache=False).loss
+                loss.backward()
         trained = [each for each in self.model.parameters() if each.requires_grad]
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         self.optimizer.step()
 
-    def _loss(self) -> Any:
+    def _batch(self) -> dict[str, Any]:
         is_flat = self.config.has_flat_rows
         shape = (1, self.rows * self.length) if is_flat else (self.rows, self.length)
         tokens = torch.zeros(shape, dtype=torch.int64, device="cuda")
@@ -131,15 +136,14 @@ class _Training:
             batch |= self._borders()
         elif self.rows > 1:
             batch["attention_mask"] = torch.ones(shape, dtype=torch.int64, device="cuda")
-        with varlen.flat_batch(is_flat=is_flat):
-            return self.model(**batch, fused_lm_head=True, use_cache=False).loss
+        return batch
 
     def _borders(self) -> Mapping[str, Any]:
         borders = torch.zeros(self.rows + 1, dtype=torch.int32, device="cuda")
         positions = torch.zeros((1, self.rows * self.length), dtype=torch.int64, device="cuda")
         return {
             "position_ids": positions,
-            **dict.fromkeys(("cu_seq_lens_q", "cu_seq_lens_k"), borders),
+            **dict.fromkeys((BORDERS, "cu_seq_lens_k"), borders),
             **dict.fromkeys(("max_length_q", "max_length_k"), self.length),
         }
 
@@ -179,6 +183,10 @@ def _lora(config: SftConfig) -> LoraConfig:
     )
 
 
+def is_mixed(config: SftConfig) -> bool:
+    return config["bf16"] is not False
+
+
 def _shard(model: Any, config: SftConfig, mesh: Any) -> None:
     """By accelerate's own code, told of the plugin that this config makes."""
     from accelerate.utils import FullyShardedDataParallelPlugin
@@ -191,14 +199,13 @@ def _shard(model: Any, config: SftConfig, mesh: Any) -> None:
         cpu_ram_efficient_loading=False,
         activation_checkpointing=False,
     )
-    is_mixed = config["bf16"] is not False
-    if is_mixed:
+    if is_mixed(config):
         plugin.set_mixed_precision("bf16")
     accelerator = SimpleNamespace(
         state=SimpleNamespace(fsdp_plugin=plugin),
         torch_device_mesh={("fsdp",): mesh},
         parallelism_config=SimpleNamespace(fsdp_dim_names=("fsdp",)),
-        mixed_precision="bf16" if is_mixed else "no",
+        mixed_precision="bf16" if is_mixed(config) else "no",
         is_main_process=False,
         device=torch.device("cuda"),
     )
