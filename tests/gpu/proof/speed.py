@@ -83,7 +83,7 @@ def measure(rows: Rows, speed: Speed, device: str, tokenizer: str) -> None:
         how="full" if speed.learns_all else "LoRA",
         recomputes=speed.recomputes,
         trainer="bare TRL" if speed.is_bare else "ours",
-        dtype=speed.dtype,
+        dtype=speed.dtype if device == "cuda" else "float32",
         rows=speed.rows,
         row_tokens=speed.row_tokens,
         **speed.arguments or {},

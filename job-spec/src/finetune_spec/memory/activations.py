@@ -11,7 +11,7 @@ from finetune_spec.memory.adapter import find_targets
 from finetune_spec.memory.architecture import Architecture, Linear, MatrixInput
 from finetune_spec.memory.strategy import FLOAT32, Strategy
 
-_MASK_BYTES = 1
+_DROPOUT_BYTES = 1
 """Dropout keeps which numbers it has dropped, one byte each, on a GPU."""
 
 _STASHED_TENSORS = 5
@@ -21,7 +21,7 @@ _STASHED_TENSORS = 5
 def kept_bytes(model: Architecture, strategy: Strategy) -> int:
     """All that is kept until the backward pass needs it."""
     layer = layer_bytes(model, strategy)
-    tail = _tail_bytes(model, strategy)
+    tail = _tail_bytes(model, strategy) + _mask_bytes(strategy)
     checkpoint = strategy.tokens * model.hidden * strategy.weight_bytes
     every = strategy.checkpoint_every
     if strategy.is_offloading:
@@ -105,13 +105,28 @@ def _query_key_norm_bytes(model: Architecture, strategy: Strategy) -> int:
 def _attention_bytes(model: Architecture, strategy: Strategy) -> int:
     """Queries, keys, values, the result, and the sum of each row's exponentials."""
     # Under a mask torch's attention knows no groups: keys and values are repeated.
-    pairs = 2 * (model.query if strategy.has_mask else model.key_value)
+    repeats = strategy.has_mask and model.query != model.key_value
+    pairs = 2 * (model.query if repeats else model.key_value)
+    if model.keeps_projection and not repeats:
+        # The values are a part of what one matrix made, which keeps all of it.
+        pairs += model.query + model.key_value
     kept = strategy.compute_bytes * (2 * model.query + pairs) + FLOAT32 * model.heads
     if strategy.writes_attention:
         copies = 2 if model.softcaps_attention else 1
         pair = FLOAT32 + copies * strategy.compute_bytes
         kept += model.heads * strategy.row_tokens * pair
+    elif strategy.has_mask:
+        # Each layer makes its own copy of the mask, in the numbers that it computes with.
+        kept += strategy.row_tokens * strategy.compute_bytes
     return kept
+
+
+def _mask_bytes(strategy: Strategy) -> int:
+    """The mask that all layers are given: one byte for each pair of tokens, or a number."""
+    pairs = strategy.tokens * strategy.row_tokens
+    if strategy.writes_attention:
+        return pairs * (1 + strategy.weight_bytes)
+    return pairs if strategy.has_mask else 0
 
 
 def _mlp_bytes(model: Architecture, strategy: Strategy) -> int:
@@ -140,7 +155,7 @@ def _adapter_bytes(model: Architecture, strategy: Strategy) -> int:
         return 0
     lora, kept = strategy.lora, 0.0
     for linear, layers in find_targets(model, lora):
-        mask = linear.inputs * _MASK_BYTES if lora.has_dropout else 0
+        mask = linear.inputs * _DROPOUT_BYTES if lora.has_dropout else 0
         one = strategy.compute_bytes * (linear.inputs + lora.rank) + mask
         kept += (one + _dora_bytes(linear, strategy)) * layers / model.layers
     return round(kept)

@@ -78,6 +78,9 @@ class Architecture:
     scales_in_32_bits: bool
     """Whether RMSNorm multiplies by its weight before it goes back to 16 bits."""
     softcaps_attention: bool
+    keeps_projection: bool
+    """Whether queries, keys and values are made by one matrix, and only two of them turned by
+    their positions: the third is a part of the result and keeps it."""
     query_key_norm: int
     """Parameters of the norms over queries and keys in one layer; 0 where there are none."""
     vectors: int

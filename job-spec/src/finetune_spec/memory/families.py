@@ -41,6 +41,8 @@ class Family:
     head_bias: bool = False
     is_tied: bool = False
     """Where the config doesn't say."""
+    is_rotary: bool = True
+    """Whether queries and keys are turned by their positions."""
     path: str = "model.layers"
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Of the config's class, for what published configs leave out."""
@@ -104,6 +106,7 @@ FAMILIES: Mapping[str, Family] = {
         output="self_attn.dense", mlp=("mlp.fc1", "mlp.fc2"), norms=1, head_bias=True, **_PLAIN
     ),
     "opt": Family(
+        is_rotary=False,
         output="self_attn.out_proj",
         mlp=("fc1", "fc2"),
         learned_positions=2,
@@ -112,6 +115,7 @@ FAMILIES: Mapping[str, Family] = {
         **_PLAIN,
     ),
     "gpt2": Family(
+        is_rotary=False,
         attention=("attn.c_attn",),
         output="attn.c_proj",
         mlp=("mlp.c_fc", "mlp.c_proj"),
@@ -127,7 +131,7 @@ FAMILIES: Mapping[str, Family] = {
         path="gpt_neox.layers",
         **_PLAIN,
     ),
-    "bloom": Family(extra_norms=2, **_BIGSCIENCE, **_PLAIN),
+    "bloom": Family(extra_norms=2, is_rotary=False, **_BIGSCIENCE, **_PLAIN),
     "falcon": Family(
         is_gated=False,
         attention_bias=False,

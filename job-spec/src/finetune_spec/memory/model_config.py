@@ -109,6 +109,7 @@ def _parse(config: Mapping[str, Any]) -> Architecture:
         is_rms_norm=family.is_rms_norm,
         scales_in_32_bits=family.scales_in_32_bits,
         softcaps_attention=bool(config.get("attn_logit_softcapping")),
+        keeps_projection=len(family.attention) == 1 and family.is_rotary,
         query_key_norm=query_key_norm,
         vectors=layers * (norms * norm + query_key_norm) + family.extra_norms * norm,
         embedding=(vocabulary + _learned_positions(family, context)) * hidden,
