@@ -4,7 +4,7 @@
 import pytest
 
 from cluster.installation import Installation
-from cluster.jobs import Jobs, Resource, a_short_job, until
+from cluster.jobs import Jobs, Resource, a_short_job, step_of, until
 
 pytestmark = pytest.mark.cluster
 
@@ -106,3 +106,21 @@ def test_a_deleted_job_saves_first_and_made_again_goes_on(
     assert again["runId"] == status["runId"]
     assert attempt["resumedFromStep"] > 0
     assert again["progress"]["step"] == STEPS
+
+
+@pytest.mark.long
+def test_a_pod_deleted_in_its_first_moment_does_not_train_to_its_end(jobs: Jobs) -> None:
+    name = jobs.apply(a_short_job("stopped-at-once", steps=STEPS))
+    for _ in until(240, every=0.1):
+        if jobs.running_pod(name) is not None:
+            break
+    pod = pod_of(jobs, name)
+
+    jobs.run("delete", "pod", pod["metadata"]["name"], "--wait=false")
+
+    for _ in until(240):
+        if pod["metadata"]["uid"] not in {it["metadata"]["uid"] for it in jobs.pods(name)}:
+            break
+    assert step_of(jobs.status(name)) < STEPS
+    (attempt,) = jobs.wait_for_end(name)["attempts"]
+    assert attempt["result"] == "Succeeded"

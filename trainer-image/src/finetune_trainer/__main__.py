@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainer container's first process: the supervisor, that can be stopped from the beginning.
+"""The trainer's process: the supervisor, which can be stopped from the beginning.
 
-The kernel keeps SIGTERM from a container's first process until that has said what to do about it,
-and on a node that has to read Python and its packages first, their import takes long.
+On a node that has to read Python's packages from its disk first, their import takes long. SIGTERM
+ends the process with the exit code of an interruption meanwhile, also in images without an init,
+where the kernel drops a SIGTERM that the container's first process has no handler for.
 """
 
 import os
