@@ -62,8 +62,8 @@ def fetch_stored(
 
 def _fetch_from_hub(key: str, name: str, run: ParsedRun, context: AttemptContext) -> Path | None:
     if key not in (fetching.MODEL_KEY, fetching.TEMPLATE_KEY) or Path(name).exists():
-        return None  # transformers looks for a folder first, too
-    # The hub's client may be told by the config where the hub is, and where its cache.
+        return None  # transformers looks for a directory first, too.
+    # The config may set the address and the cache directory of the hub's client.
     variables = {str(key): str(value) for key, value in run.config.variables.items()}
     is_model = key == fetching.MODEL_KEY
     revision = run.config["model_revision"] if is_model else None

@@ -61,8 +61,9 @@ class CheckpointPusher:
         self._pushes.append(push)
 
     def finish(self) -> None:
-        """Wait for what is under way: two commits at once are in each other's way. A stop ends it,
-        since what is in the object store is enough to go on from."""
+        """Waits for the running push: two concurrent commits would conflict. A stop ends the wait,
+        because the object store has everything that is needed to resume.
+        """
         while self._is_busy() and self._hub is not None and not self._hub.is_stopping:
             for push in self._pushes:
                 push.join(POLL_SECONDS)
@@ -81,7 +82,7 @@ class CheckpointPusher:
             if (below := places.get(hub.destination.strategy)) is not None:
                 hub.push(folder, f"{message}, checkpoint", below=below, without=NEVER)
         except (AttemptFailed, Interrupted) as error:
-            # Training goes on, and at its end the artifact is pushed.
+            # Training continues, and at its end the artifact is pushed.
             log.warning("checkpoint not pushed step=%d error=%s", step, error)
         else:
             log.info("checkpoint pushed step=%d", step)
