@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two replicas on a real control plane: they die, stop, lose their way, their rights, their server.
+"""Two replicas on a real control plane: they die, pause, lose their connection, their permissions,
+their server.
 
-No node and no training: what pods come to is played.
+There is no node and no training: the results of pods are simulated.
 """
 
 import json
@@ -79,7 +80,7 @@ def test_schedules_that_are_defined_later_are_looked_after_without_anybodys_help
     define_schedules()
 
     for replica in stage.replicas.values():
-        # In a cluster the kubelet starts it anew.
+        # In a cluster the kubelet restarts it.
         assert replica.process.wait(timeout=60) == 1
         assert "schedules are defined now" in replica.log
         replica.start()

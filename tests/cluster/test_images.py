@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each image, as a security reviewer and a registry see them."""
+"""Each image, from the point of view of a security reviewer and a registry."""
 
 import json
 import tomllib
@@ -20,12 +20,12 @@ PROJECTS = {
     images.RESULTS_PAGE: "results-page",
 }
 SMALL = (images.OPERATOR, images.RESULTS_PAGE)
-"""Those that need nothing of their base but Python."""
+"""Those that need only Python from their base."""
 
 
 @pytest.fixture(params=PROJECTS, ids=lambda image: image.tag)
 def image(request: pytest.FixtureRequest, installation: Installation) -> BuiltImage:
-    """Built, since it is installed."""
+    """Built, because it is installed."""
     if installation.cluster is None:
         pytest.skip("The images of a given cluster are not built here.")
     return images.find(request.param.tag)

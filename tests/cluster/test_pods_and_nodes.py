@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pods that are not made, that go with their node or their namespace, on a real control plane.
+"""Pods that are not created, or are deleted with their node or namespace, on a real control plane.
 
-The node is an object that nobody keeps alive, as one whose kubelet has died; what it said of its
-pods before that is played.
+The node is an object without heartbeats, like one whose kubelet has died; its earlier reports about
+its pods are simulated.
 """
 
 from functools import partial

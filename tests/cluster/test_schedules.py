@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A schedule of each minute, in a real cluster: its jobs, its status, what kubectl shows of it."""
+"""A schedule for each minute, in a real cluster: its jobs, its status, kubectl's output."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ NAME, HELD, SHORT = "each-minute", "held", "short"
 
 
 def a_schedule(name: str, **spec: object) -> Resource:
-    """Its jobs ask for a GPU that no node has: they are made, and cost nothing."""
+    """Its jobs request a GPU that no node has: they are created, and cost nothing."""
     job = a_short_job(name, steps=1)
     job["spec"]["resources"]["gpusPerNode"] = 1
     return {
@@ -44,7 +44,7 @@ def made_by(jobs: Jobs, name: str) -> list[Resource]:
 
 
 def wait_for(jobs: Jobs, name: str, count: int) -> list[Resource]:
-    """The jobs that it has made, when its status tells of so many."""
+    """The jobs that it has created, once its status lists this many."""
     found: list[Resource] = []
     for _ in until(90):
         found = made_by(jobs, name)
@@ -55,7 +55,7 @@ def wait_for(jobs: Jobs, name: str, count: int) -> list[Resource]:
 
 @pytest.fixture(scope="module")
 def schedules(jobs: Jobs) -> Iterator[Resource]:
-    """All of them at once, since each takes a minute to begin; the first, with its first job."""
+    """All of them together, because each takes a minute to begin; the first, with its first job."""
     short = a_schedule(SHORT, concurrencyPolicy="Forbid")
     short["spec"]["jobTemplate"]["spec"]["resources"]["gpusPerNode"] = 0
     for schedule in (a_schedule(NAME), a_schedule(HELD, concurrencyPolicy="Forbid"), short):
@@ -105,7 +105,7 @@ def test_forbid_makes_no_second_job_and_replace_does(jobs: Jobs, schedules: Reso
 
     jobs.run("patch", "fts", HELD, "--type=merge", "-p", '{"spec":{"concurrencyPolicy":"Replace"}}')
 
-    # What is due already starts at once, in place of the other.
+    # The due one starts immediately, in place of the other.
     uids = {first["metadata"]["uid"]}
     for _ in until(30):
         uids = {job["metadata"]["uid"] for job in made_by(jobs, HELD)}

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What only a GPU shows of tuning: bf16, 4 and 8 bits, flash attention, Liger, NCCL, its memory."""
+"""Features of tuning that only a GPU shows: bf16, 4 and 8 bits, flash attention, Liger, NCCL, its
+memory.
+"""
 
 import shutil
 from collections.abc import Iterator

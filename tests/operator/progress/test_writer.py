@@ -13,12 +13,12 @@ from support.factories import NOW, a_job_body, an_attempt, seconds
 from support.fake_api import FakeApi
 
 KEY = JobKey(namespace="team", label="balloon")
-# Long beside what a busy machine takes for a moment: tests run side by side.
+# Long compared with a moment on a busy machine: tests run in parallel.
 INTERVAL = seconds(0.3)
 
 
 class World:
-    """A job with one running attempt, and a writer in a hurry."""
+    """A job with one running attempt, and a fast writer."""
 
     def __init__(self) -> None:
         self.api, self.cache = FakeApi(), ObjectCache()
@@ -63,7 +63,7 @@ def play(scene: Callable[[World], Awaitable[None]]) -> None:
 
 
 async def interval() -> None:
-    """Until what had to wait is written."""
+    """Waits until delayed reports are written."""
     await asyncio.sleep(1.5 * INTERVAL.total_seconds())
 
 
