@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole attempts: whatever `attn_implementation` says, packs learn what they should, and the report
-says how."""
+"""Complete attempts: with any `attn_implementation`, packs are trained correctly, and the report
+names the attention.
+"""
 
 import logging
 from dataclasses import replace

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""However often a run is killed, and wherever: in the end it is the run that nobody killed."""
+"""However often and wherever a run is killed: its result is that of an undisturbed run."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.storage]
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """The run that nobody killed."""
+    """The undisturbed run."""
 
     arena: Arena
     store: ObjectStore

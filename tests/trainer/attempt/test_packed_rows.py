@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole attempts with models whose rows see each other in a pack: refused before anything is
-loaded, or before the first step where nobody has measured the model."""
+"""Complete attempts with models that mix the rows of a pack: refused before anything is loaded, or
+before the first step if the model was not measured.
+"""
 
 from pathlib import Path
 from typing import Any

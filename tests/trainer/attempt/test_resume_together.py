@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two ranks, stopped while they train: both at the same step, and nothing is lost."""
+"""Two ranks, stopped during training: both at the same step, and nothing is lost."""
 
 import threading
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A large model's states are saved in parts: whole they would go through one process's memory."""
+"""A large model's states are saved in parts: in full they would pass through one process's
+memory.
+"""
 
 from pathlib import Path
 from typing import Any

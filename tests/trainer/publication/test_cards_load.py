@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was published loads by what stands in its card, pasted into a fresh interpreter beside a
-downloaded copy."""
+"""A published model loads with the code in its card, pasted into a new interpreter next to a
+downloaded copy.
+"""
 
 import ast
 import json

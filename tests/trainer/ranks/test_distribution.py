@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two processes train like one, however they share the work, and go on from each other's steps."""
+"""Two processes train like one, with any strategy, and resume from each other's steps."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def alone(
     tiny_model: Path,
     dialogues: Path,
 ) -> dict[str, list[float]]:
-    """Losses of one process, of the whole model and of an adapter."""
+    """Losses of one process, for the full model and for an adapter."""
 
     def losses(name: str, config: dict[str, Any]) -> list[float]:
         place = tmp_path_factory.mktemp(name)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who can write to the output place runs no code in the pod: a checkpoint is loaded as data.
+"""A user who can write to the output location cannot run code in the pod: a checkpoint is loaded as
+data.
 
-Each attack would make a folder. Manifest and checksums of what it lies in are made to be right, as
-whoever can write there would.
+Each attack would create a directory. The manifest and checksums of its checkpoint are correct,
+because the attacker can write them too.
 """
 
 import hashlib

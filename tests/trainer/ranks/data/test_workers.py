@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows prepared side by side are the rows that one process prepares, in its order."""
+"""Rows prepared in parallel are the same as with one process, in the same order."""
 
 import json
 import os
@@ -170,7 +170,7 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
 
     assert "the data is prepared" in done.stderr
     assert after == before
-    assert cached() > after  # what was not prepared ahead is prepared here
+    assert cached() > after  # The files that `datasets` has prepared so far.
     assert len(rows_of(prepared)) > 0
     told = Progress.from_body(workspace.progress.read_bytes())
     assert told.doing

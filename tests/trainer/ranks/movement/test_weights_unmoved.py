@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A success has moved every weight that it was to move; what is elsewhere is not trained at all."""
+"""A success has changed every trained weight; weights on other devices are not trained at all."""
 
 from functools import partial
 from pathlib import Path
