@@ -188,7 +188,7 @@ def totals(name: str, namespace: str) -> Manifest:
 def test_its_counters_are_an_object_without_an_owner_that_it_makes(
     plane: ControlPlane, as_operator: Kubectl
 ) -> None:
-    # A replica of another test may have made it.
+    # A replica of another test may have created it.
     kept = ("configmap", "finetune-operator-totals", "--namespace", "finetune-system")
     plane.kubectl("delete", *kept, "--ignore-not-found")
 

@@ -95,7 +95,7 @@ def test_operator_and_results_page_run_where_there_is_no_shell(
 
 
 def packages_of(image: BuiltImage) -> set[str]:
-    """What can be imported in it besides the standard library."""
+    """The packages that can be imported in it, other than the standard library."""
     places = ("opt/finetune/src", "opt/finetune/packages")
     folders = [layer.folder / place for layer in image.layers for place in places]
     return {file.name for folder in folders if folder.is_dir() for file in folder.iterdir()}

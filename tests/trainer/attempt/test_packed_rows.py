@@ -16,7 +16,7 @@ from trainer.in_process import Trained, train
 from trainer.prepared_data import data_of
 from trainer.tiny_models import a_model
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 ROWS = [{"text": f"Row {n} of the log" + ", and on it goes" * (n % 5)} for n in range(12)]
 WHOLE: dict[str, Any] = {"use_peft": False, "lora_r": None}

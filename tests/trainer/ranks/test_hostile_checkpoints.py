@@ -32,7 +32,7 @@ SAVED = {"save_strategy": "steps", "save_steps": STOP}
 
 
 class Touching:
-    """Unpickled, it makes a folder."""
+    """When unpickled, it creates a directory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -48,7 +48,7 @@ def trap(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A process that loads only data; what that changes is put back."""
+    """A process that loads only data; its settings are restored."""
     from torch.distributed.checkpoint import filesystem
 
     from finetune_trainer.ranks import unpickling
@@ -189,7 +189,7 @@ def test_a_run_does_not_go_on_from_a_checkpoint_that_would_run_code(
 
 
 def replace_in(manifest: Path, pattern: str, body: bytes) -> None:
-    """Put this in place of the files of that name, and into their manifest."""
+    """Replaces the files of that name, and their entries in the manifest."""
     known = ArtifactManifest.from_json(manifest.read_bytes())
     files = []
     for file in known.files:

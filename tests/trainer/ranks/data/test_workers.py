@@ -43,7 +43,7 @@ def an_answer(number: int) -> dict[str, Any]:
 
 
 def a_broken_row(number: int) -> dict[str, Any]:
-    """Some are left out, wherever they lie."""
+    """Some are left out, at any position."""
     return {"instruction": f"Do {number}.", "output": words(number) if number % 7 else ""}
 
 
@@ -170,7 +170,7 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
 
     assert "the data is prepared" in done.stderr
     assert after == before
-    assert cached() > after  # The files that `datasets` has prepared so far.
+    assert cached() > after  # Rows that were not prepared before are prepared here.
     assert len(rows_of(prepared)) > 0
     told = Progress.from_body(workspace.progress.read_bytes())
     assert told.doing
@@ -178,14 +178,14 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
 
 
 def cached() -> set[Path]:
-    """What `datasets` has prepared so far."""
+    """The files that `datasets` has prepared so far."""
     import datasets
 
     return {*Path(datasets.config.HF_DATASETS_CACHE).rglob("*.arrow")}
 
 
 def prepare_again(place: Path, settings: dict[str, Any]) -> Prepared:
-    """As `prepare`, of files that are there already."""
+    """Like `prepare`, with existing files."""
     from finetune_trainer.ranks.arguments import read_arguments
     from finetune_trainer.ranks.building import build_trainer, load_processor
     from finetune_trainer.ranks.data import prepare_data
