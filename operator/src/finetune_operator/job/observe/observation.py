@@ -165,7 +165,7 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     is_running = last is not None and last.end is None
     current_job = own_jobs.get(last.name) if last is not None and is_running else None
     is_held = bool(current_job and current_job["spec"].get("suspend"))
-    # The first admission of a further attempt is that of the job.
+    # Waiting for the first admission of a further attempt counts as time of the job.
     was_admitted = last is not None and last.admitted is not None
     wanted = current_pods(current_job, children.pods)
     waits_since = waiting_since(

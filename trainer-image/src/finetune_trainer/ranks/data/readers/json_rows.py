@@ -59,7 +59,7 @@ def numbered_rows(
     lines: Iterable[str], *, looks_inside: bool = True
 ) -> Iterator[tuple[int, JsonRow]]:
     """The rows of JSON lines, of a list, of concatenated objects, or of an object that contains
-    them, with their positions. With an explicit path into the object, `looks_inside` is false.
+    them, with their positions. `looks_inside` is false if a field with the rows is configured.
 
     Raises:
         ValueError: the file has another content.
