@@ -13,7 +13,9 @@ def nested(levels: int, opening: str = '{"a":', closing: str = "}") -> str:
 
 
 def a_config(**keys: str) -> str:
-    """A spec with these JSON texts as keys of its config; a model that the hub knows."""
+    """Returns a spec with these JSON texts as keys of its config and a model that exists on the
+    hub.
+    """
     known = {**CONFIG, "model_name_or_path": "known"}
     texts = {key: _q(value) for key, value in known.items()} | keys
     return f'{{"config": {{{", ".join(f"{_q(key)}: {text}" for key, text in texts.items())}}}}}'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notes on a success fit into all places that show them, whoever wrote them."""
+"""Notes on a success fit into all places that show them, independently of their author."""
 
 import json
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole attempts with real rank processes, on a GPU or, for the path alone, on a CPU."""
+"""Complete attempts with real rank processes, on a GPU or, to test only the code path, on a CPU."""
 
 import json
 from pathlib import Path

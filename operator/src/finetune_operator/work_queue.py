@@ -16,7 +16,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 FIRST_BACKOFF = timedelta(milliseconds=100)
 LONGEST_BACKOFF = timedelta(seconds=30)
-"""The longest time that a job may wait after its obstacle is gone."""
+"""The longest time that a job may wait after its obstacle has disappeared."""
 
 
 class QueueMeter(Protocol):

@@ -68,7 +68,7 @@ VALUES: Mapping[str, Values] = {
     "hub_revision": _any_text("main"),
     "hub_token": _any_text("not-a-token"),
     "include_for_metrics": Values(typical=(["inputs"], ["loss"], [])),
-    # TRL's parser reads this key as true or false, whatever its help says.
+    # TRL's parser reads this key as a boolean, although its help names other values.
     "include_num_input_tokens_seen": Values(
         typical=("no", True, False), wrong=("all", "non_padding", "some")
     ),

@@ -239,7 +239,7 @@ def test_a_run_trains_what_a_slow_hub_has_and_its_ranks_ask_the_hub_for_nothing(
     monkeypatch.setattr(in_process, "_one_rank_here", launch)
     config: dict[str, Any] = {
         "model_name_or_path": "org/tiny",
-        "env": {"HF_ENDPOINT": files.endpoint},  # the config says where the hub is
+        "env": {"HF_ENDPOINT": files.endpoint},  # The hub's address comes from the config.
     }
 
     trained = in_process.train(tmp_path, Path("org/tiny"), dialogues, **config)

@@ -33,7 +33,7 @@ PATH = "/validate-finetunejob"
 MAX_BODY_BYTES = 8 * 2**20
 """A job before and after an update; the API server accepts up to 3 MiB for each."""
 MAX_BODY_BYTES_TOGETHER = 4 * MAX_BODY_BYTES
-"""The limit of memory for all bodies, whoever sends them: any pod in the cluster can."""
+"""The memory limit for all bodies together: any pod in the cluster can send them."""
 BODY_TIMEOUT_SECONDS = 3.0
 """The API server waits 5 s for the complete response."""
 

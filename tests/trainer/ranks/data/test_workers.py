@@ -111,9 +111,9 @@ def test_rows_are_the_same_and_in_the_same_order_as_of_one_process(
     [
         (1_000_000, None, 16, 16),
         (1_000_000, None, 1, None),
-        (30, None, 16, None),  # done before another process has begun
+        (30, None, 16, None),  # It ends before another process could begin.
         (60, None, 16, 3),
-        (1_000_000, 4, 16, 4),  # what the user says
+        (1_000_000, 4, 16, 4),  # The user's value.
         (10, 4, 16, 4),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
 
     place = tmp_path / "rank"
     place.mkdir()
-    monkeypatch.setattr(workers, "ROWS_PER_WORKER", 1000)  # as in the other process
+    monkeypatch.setattr(workers, "ROWS_PER_WORKER", 1000)  # As in the other process.
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     rows = [a_conversation(number) for number in range(2000)]
     config = {"max_length": 64, "packing": True, "fsdp": "full_shard", "system_message": "Brief."}
