@@ -190,9 +190,9 @@ class FaultyWay(Way):
 def find_strangers(audit: Sequence[Write]) -> list[Write]:
     """Writes that were sent while another replica, or none, held the Lease: there must be none.
 
-    Exceptions: progress, which every replica writes that receives it; and writes that the API
+    Exceptions: progress, which every replica that receives it writes; and writes that the API
     server refused because their object had changed. A process may be paused between its last check
-    of the Lease and the write, and such a refusal is what it then meets.
+    of the Lease and the write, and then gets such a refusal.
     """
     leases = [write for write in audit if write.resource == "leases" and write.status < 300]
 

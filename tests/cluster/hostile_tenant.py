@@ -76,7 +76,7 @@ class Tenant:
         headers = {"Content-Type": kind, "Impersonate-User": "mallory"}
         code, said = self._stage.send(method, path, text.encode(), headers)
         while method == "PATCH" and code == HTTPStatus.GATEWAY_TIMEOUT:
-            # The API server needs seconds to merge what is 9,000 deep, and gives up after 34 s.
+            # The API server needs seconds to merge 9,000 levels, and gives up after 34 s.
             code, said = self._stage.send(method, path, text.encode(), headers)
         assert code < 500, said
         assert code not in (401, 403), said

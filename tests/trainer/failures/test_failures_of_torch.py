@@ -151,7 +151,7 @@ def test_a_disk_that_fills_up_is_the_nodes_fault(
     import datasets
     import torch
 
-    del datasets, torch  # imported: importing writes files of its own
+    del datasets, torch  # The import itself writes files, so it comes first.
 
     with pytest.raises(Exception) as caught, a_disk_with_room_for(4096):  # noqa: PT011 - any type
         write(tmp_path / "file")

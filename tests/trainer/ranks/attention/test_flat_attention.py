@@ -167,7 +167,7 @@ def loss_and_gradients(model: Any, batch: dict[str, Any]) -> tuple[float, dict[s
     model.zero_grad()
     with flat_batch(is_flat="cu_seq_lens_q" in batch):
         loss = model(**batch, use_cache=False).loss
-    loss.backward()  # not within: what is computed again there has the borders, and no batch
+    loss.backward()  # Outside: recomputation has the borders, but no batch.
     grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return float(loss.detach()), {name: grad.clone() for name, grad in grads.items()}
 
