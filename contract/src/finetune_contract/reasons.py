@@ -357,9 +357,9 @@ class Reason(StrEnum):
     POD_REJECTED = ("PodRejected", Category.INTERRUPTION,
         ("the node that did not start the pod, and the kubelet's reason and words; no attempt is "
         "used up, and the next try comes after minutes"),
-        "nothing, if the node recovers; else cordon it, and look at its kubelet and its devices")
+        "no action if the node recovers; otherwise cordon it and check its kubelet and devices")
     INIT_CONTAINER_FAILED = ("InitContainerFailed", Category.INFRASTRUCTURE,
-        "the init container that ended badly before the trainer could start, and its last words",
+        "the init container that ended badly before the trainer started, and its last words",
         "look at what it does and needs; if it is injected, ask who injects it")
     SIDECAR_FAILED = ("SidecarFailed", Category.INFRASTRUCTURE,
         ("the other container that ended badly on one of several nodes, and the training of the "

@@ -31,5 +31,5 @@ def test_a_node_that_is_lost_while_its_pod_is_to_save_is_named() -> None:
 
     decision = rule_on(stopping, is_going=True)
 
-    assert "saves and ends" in decision.message
+    assert "is saving a checkpoint and exiting" in decision.message
     assert "node n does not answer" in decision.message
