@@ -83,7 +83,7 @@ def with_kwargs(kwargs: Any) -> dict[str, Any]:
             {"output_prefixes": ("s3://scratch", "hf://acme")},
             id="to an allowed place on the hub",
         ),
-        pytest.param(of_host("/mnt/nvme/0"), "any", HOST_PATHS, id="a folder of the node"),
+        pytest.param(of_host("/mnt/nvme/0"), "any", HOST_PATHS, id="a directory of the node"),
         pytest.param(of_host("/mnt/nvme/"), "any", HOST_PATHS, id="with a slash at its end"),
         pytest.param(of_account("default"), "any", {}, id="the account that there always is"),
         pytest.param(
@@ -195,7 +195,7 @@ def test_what_is_allowed_passes(
         pytest.param(
             *(of_host("/etc"), "any", {}, "spec.podTemplate.spec.volumes[0].hostPath.path"),
             *("a directory of the node, expected another kind of volume", "ALLOWED_HOST_PATHS"),
-            id="a folder of the node",
+            id="a directory of the node",
         ),
         pytest.param(
             *(of_account("admin"), "any", {}, f"{POD}.serviceAccountName"),

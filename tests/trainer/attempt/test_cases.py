@@ -90,7 +90,8 @@ ENDINGS = {
     ),
     "03-csv-leading-zeros": Ending(rows=[answer(f"Code of boat {n}?", f"00{n}") for n in EIGHT]),
     "05-weights-missing": refused(
-        "ModelDamaged", "the model's files lack 1 tensor (lm_head.weight): they would be drawn at"
+        "ModelDamaged",
+        "the model's files lack 1 tensor (lm_head.weight): they would be initialized randomly",
     ),
     "07-tool-calls-dropped": Ending(
         told=(
@@ -117,11 +118,11 @@ ENDINGS = {
     ),
     "13-continue-adapter": refused(
         "ModelNotFound",
-        "the folder holds an adapter of",
-        "to go on from this one, publish it with merge_adapter: true",
+        "the folder contains an adapter of",
+        "to continue training this one, publish it with merge_adapter: true",
     ),
     "14-encoder": refused(
-        "InvalidConfig", "the model is an encoder, which writes no text (BertForMaskedLM)"
+        "InvalidConfig", "the model is an encoder, which does not generate text (BertForMaskedLM)"
     ),
     "16-tokenizer-larger-than-embedding": refused(
         "InvalidConfig",
@@ -179,8 +180,8 @@ ENDINGS = {
     ),
     "28-gguf": refused(
         "ModelNotFound",
-        "the model's weights (model-Q4_K_M.gguf) are in GGUF, which is for inference, and can't be",
-        "name the model that they were made from",
+        "the model's weights (model-Q4_K_M.gguf) are in GGUF, which is for inference and cannot be",
+        "name the model that they were converted from",
     ),
     "29-weight-zero": Ending(
         rows=[

@@ -213,8 +213,8 @@ def test_weights_that_the_files_lack_are_refused_by_name(tmp_path: Path, model_t
     done = train(tmp_path, model, data(tmp_path, GOOD), lora_target_modules="all-linear")
 
     assert done.words().startswith(
-        "ModelDamaged: the model's files lack 1 tensor (lm_head.weight): they would be drawn at "
-        "random"
+        "ModelDamaged: the model's files lack 1 tensor (lm_head.weight): they would be "
+        "initialized randomly"
     )
     assert done.outcome.step == 0
 

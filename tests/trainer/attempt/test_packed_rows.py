@@ -43,7 +43,7 @@ def test_a_model_whose_rows_see_each_other_is_refused_before_it_is_loaded(
         refused = train(tmp_path / "a", mamba, data_of(tmp_path / "a", ROWS), **PACKED)
     trained = train(tmp_path / "b", mamba, data_of(tmp_path / "b", ROWS), **WHOLE)
 
-    assert 'packing: found true, and models of type "mamba" do not keep the rows' in refusal(
+    assert 'packing: found true, but models of type "mamba" do not keep the rows' in refusal(
         refused
     )
     assert trained.outcome.failure is None, trained.words()

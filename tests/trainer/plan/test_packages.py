@@ -85,7 +85,7 @@ def test_a_tokenizer_that_only_a_package_reads_is_told_with_the_file_that_needs_
         require_model_packages({}, folder, nothing)
     failure = caught.value.failure
     assert f"is {files[0]} alone, which needs the package {package}" in failure.message
-    assert "a tokenizer.json beside it needs none" in failure.remedy
+    assert "a tokenizer.json next to it needs none" in failure.remedy
     require_model_packages({}, folder, {package}.__contains__)
 
 

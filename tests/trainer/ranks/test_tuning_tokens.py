@@ -178,8 +178,8 @@ def test_a_head_that_is_trained_whole_contradicts_new_tokens_of_a_tied_model(
     trained = train(tmp_path, base, calls, added_tokens=[TOKEN], lora_modules_to_save=["lm_head"])
 
     assert trained.words().startswith(
-        "InvalidConfig: lora_modules_to_save: found lm_head beside tokens that are added to "
-        "LlamaForCausalLM, whose head is its embedding | remove it"
+        "InvalidConfig: lora_modules_to_save: found lm_head together with tokens that are added "
+        "to LlamaForCausalLM, whose head is its embedding | remove it"
     )
 
 

@@ -20,12 +20,12 @@ FOLDERS: Mapping[str, str] = {
     mounts.WORK_FOLDER: "model and checkpoints are there; resources.ephemeralStorage sizes it",
     mounts.MODEL_CACHE_FOLDER: "modelCache mounts a claim there",
     "/dev/shm": "resources.sharedMemory sizes it",  # noqa: S108 - in the container
-    "/tmp": "the trainer needs it to be its own",  # noqa: S108 - in the container
+    "/tmp": "it is reserved for the trainer",  # noqa: S108 - in the container
 }
 """Folder -> why nothing else can be mounted there."""
 
 _SYSTEM = "the image's own programs and libraries are there"
-_DEVICES = "the container runtime reads there what devices a pod gets: write spec.resources"
+_DEVICES = "the container runtime reads the devices of a pod from it: write spec.resources"
 CODE_FOLDERS: Mapping[str, str] = {
     "/opt/finetune": "the trainer's own code is there",
     **dict.fromkeys(("/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64"), _SYSTEM),
@@ -54,16 +54,15 @@ VARIABLES: Mapping[str, str] = {
     mounts.ENV_PROGRESS_TOKEN: "progress is reported to the operator",
     mounts.ENV_RUN_DIGEST: "the operator sets it for each attempt",
     mounts.ENV_NODE_RANK: "Kubernetes sets it on each node",
-    **dict.fromkeys(BLANK, "it decides what code is loaded, and is empty in every pod"),
-    "NVIDIA_VISIBLE_DEVICES": "the device plugin sets it: spec.resources says what devices there "
-    "are",
+    **dict.fromkeys(BLANK, "it determines which code is loaded, and is empty in every pod"),
+    "NVIDIA_VISIBLE_DEVICES": "the device plugin sets it: spec.resources defines the devices",
     **dict.fromkeys(("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"), _LAUNCHER),
 }
 """Environment variable -> why it can't be set, or what to write instead."""
 
 LABEL_DOMAINS: Mapping[str, str] = {
     "finetune.dev/": "the operator sets those of finetune.dev",
-    "kueue.x-k8s.io/": "write it in metadata of the FineTuneJob, from where it is passed on",
+    "kueue.x-k8s.io/": "write it in metadata of the FineTuneJob, from which it is copied",
     "batch.kubernetes.io/": "the Job controller sets those",
 }
 """Beginning of a label's or annotation's name -> why it can't be set."""
@@ -90,5 +89,5 @@ def reason_for_label(name: str) -> str | None:
         if name.startswith(domain):
             return reason
     if _INJECTION.fullmatch(name):
-        return "container runtimes give devices and rights by it: write spec.resources"
+        return "container runtimes grant devices and privileges through it: write spec.resources"
     return LABELS.get(name)

@@ -154,7 +154,7 @@ def instead(**contents: bytes) -> Callable[[Files], Files]:
         ),
         pytest.param(
             {"train.jsonl.lz4": b"x"},
-            "train.jsonl.lz4 is compressed in a way that is not read: unpack it, or compress it "
+            "train.jsonl.lz4 is compressed in an unsupported format: unpack it, or compress it "
             "with gzip, bzip2, xz or zstandard",
             instead(train_jsonl=lines({"text": "a"})),
             id="compressed otherwise",

@@ -69,7 +69,7 @@ def require_complete(missing: Collection[str]) -> None:
     if missing:
         raise attempt_failed(
             Reason.MODEL_DAMAGED,
-            f"the model's files lack {_named(missing)}: they would be drawn at random",
+            f"the model's files lack {_named(missing)}: they would be initialized randomly",
             "upload the whole model as save_pretrained writes it: a language model with its head, "
             "and tensors without a prefix such as _orig_mod.",
         )

@@ -140,9 +140,9 @@ WITHOUT_EFFECT = (
 """What says nothing about processes on GPUs and CPUs that we start."""
 
 ELSEWHERE: Mapping[str, str] = {
-    "fp8_config": "TRL's config knows no fp8: leave it out",
-    "ipex_config": "trainers have no IPEX: leave it out",
-    "megatron_lm_config": "trainers have no Megatron-LM: use FSDP or DeepSpeed",
+    "fp8_config": "TRL does not support fp8: leave it out",
+    "ipex_config": "trainers do not support IPEX: leave it out",
+    "megatron_lm_config": "trainers do not support Megatron-LM: use FSDP or DeepSpeed",
     "tpu_use_cluster": "trainers run on GPUs and CPUs: leave it out",
 }
 """What a trainer can't do, if it is asked for."""
