@@ -75,8 +75,8 @@ def test_it_says_what_would_run(folder: Path, capsys: pytest.CaptureFixture[str]
     told = {line[2:16].strip(): line[16:] for line in lines[1:] if line[2:16].strip()}
     assert told["model"].endswith("model (llama, 1.24 billion parameters)")
     assert told["trains"] == (
-        "LoRA of rank 16 on the modules that PEFT has for it: "
-        "1.7 million parameters (0.14% of the model's)"
+        "LoRA of rank 16 on the default modules of PEFT: 1.7 million parameters (0.14% of the "
+        "model's)"
     )
     assert told["precision"] == "weights in float32, computed in bfloat16"
     assert told["attention"] == "sdpa: rows are padded; packing: true would make them flat"

@@ -141,4 +141,4 @@ def test_what_an_adapter_trains_is_never_told_as_nothing(
 
     told = capsys.readouterr().out
     assert "0 parameters (0.00%" not in told
-    assert "how many parameters is known once the model is loaded" in told
+    assert "the number of parameters is known once the model is loaded" in told

@@ -96,10 +96,9 @@ ENDINGS = {
     "07-tool-calls-dropped": Ending(
         told=(
             "Warning: the chat template leaves out the column tools in 8 of 8 rows of train; set "
-            "chat_template_path to a template that writes it\n"
-            "Warning: the chat template leaves out tool_calls in 8 of 8 rows of train: the turns "
-            "that call are trained without their calls; set chat_template_path to a template that "
-            "writes them"
+            "chat_template_path to a template that writes it\nWarning: the chat template leaves "
+            "out tool_calls in 8 of 8 rows of train: turns with tool calls are trained without "
+            "them; set chat_template_path to a template that writes them"
         ).splitlines(),
         rows=[
             talk(
@@ -126,7 +125,7 @@ ENDINGS = {
     ),
     "16-tokenizer-larger-than-embedding": refused(
         "InvalidConfig",
-        "the data holds '<tool>', '</tool>', for which the tokenizer has ids from 49152 on",
+        "the data contains '<tool>', '</tool>', for which the tokenizer has ids from 49152 on",
         "list these tokens in added_tokens",
     ),
     "17-image-null": Ending(
@@ -159,12 +158,12 @@ ENDINGS = {
     ),
     "22-moe-lora-dropout": refused(
         "InvalidConfig",
-        "lora_dropout: found 0.05, and lora_target_modules (all-linear) takes the experts",
+        "lora_dropout: found 0.05, and lora_target_modules (all-linear) includes the experts",
         "set lora_dropout: 0",
     ),
     "23-lfs-pointers": refused(
         "ModelDamaged",
-        "model.safetensors is a Git LFS pointer and not the content",
+        "model.safetensors is a Git LFS pointer, not the content",
         "run git lfs install and git lfs pull in the clone",
     ),
     "24-config-name": refused(
@@ -175,7 +174,7 @@ ENDINGS = {
     "25-zst": Ending(rows=[talk(*asked(n)) for n in FROM_ONE]),
     "27-optimizer-not-in-image": refused(
         "PackageNotInstalled",
-        'optim: found "schedule_free_adamw", which needs the package schedulefree, and this '
+        'optim: found "schedule_free_adamw", which needs the package schedulefree, but this '
         "trainer image lacks it",
     ),
     "28-gguf": refused(
@@ -328,7 +327,7 @@ def test_data_that_are_edited_train_nothing_and_the_way_to_train_again_is_told(
 
     assert again.verdict == "Succeeded"
     assert again.rows == ()
-    assert "nothing was trained: this run was complete already, and the data has" in again.words
+    assert "nothing was trained: this run was already complete, and the data has" in again.words
     assert "train.jsonl was sha256:" in again.words
     assert "runToken" in again.words
 

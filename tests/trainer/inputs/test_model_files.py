@@ -105,7 +105,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
     [
         pytest.param(
             as_pointers("model.safetensors"),
-            "ModelDamaged: model.safetensors is a Git LFS pointer and not the content",
+            "ModelDamaged: model.safetensors is a Git LFS pointer, not the content",
             "run git lfs install and git lfs pull in the clone, and upload the folder again",
             id="a clone without git lfs",
         ),
@@ -204,7 +204,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         ),
         pytest.param(
             lambda folder: (folder / "model.safetensors").write_text("<html>404 not found</html>"),
-            "ModelDamaged: model.safetensors is no safetensors file: it does not begin as one",
+            "ModelDamaged: model.safetensors is not a safetensors file: its beginning is invalid",
             "upload this file again",
             id="a page instead of a file",
         ),

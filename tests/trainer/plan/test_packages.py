@@ -35,9 +35,9 @@ def test_an_optimizer_that_is_not_in_the_image_is_told_before_anything_is_fetche
 
     assert done.words() == (
         'PackageNotInstalled: optim: found "schedule_free_adamw", which needs the package '
-        "schedulefree, and this trainer image lacks it | adamw_torch_fused with lr_scheduler_type: "
-        "constant_with_warmup needs none; or set spec.image to an image that has schedulefree "
-        "beside"
+        "schedulefree, but this trainer image lacks it | adamw_torch_fused with "
+        "lr_scheduler_type: constant_with_warmup needs none; or set spec.image to an image that "
+        "has schedulefree beside"
     )
 
 

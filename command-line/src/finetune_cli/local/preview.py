@@ -152,4 +152,4 @@ def _method(config: SftConfig) -> str:
     targets = config["lora_target_modules"]
     if isinstance(targets, list):
         targets = ", ".join(targets)
-    return f"{kind} of rank {config['lora_r']} on {targets or 'the modules that PEFT has for it'}"
+    return f"{kind} of rank {config['lora_r']} on {targets or 'the default modules of PEFT'}"

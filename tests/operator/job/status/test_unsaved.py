@@ -18,7 +18,7 @@ from finetune_operator.objects.names import Phase
 from support.factories import NOW, a_bad_outcome, a_good_outcome, a_job, a_job_body, an_attempt
 from support.resource_schema import SCHEMA, assert_fits
 
-BUSY = "s3://models/x: the store is busy, or fails: SlowDown"
+BUSY = "s3://models/x: the store is busy or failing: SlowDown"
 
 
 def reported(seconds: int, *, attempt: int = 1, checkpoint_step: int | None = 4) -> Any:

@@ -228,7 +228,8 @@ def test_tools_and_their_calls_are_rendered_by_the_models_template(
         pytest.param(
             SHAREGPT,
             {},
-            "UnknownRole: the turns of conversations are from human, which no chat template knows",
+            "UnknownRole: the turns of conversations are from human, which no chat template "
+            "supports",
             "set dataset_format: sharegpt",
             id="ShareGPT",
         ),

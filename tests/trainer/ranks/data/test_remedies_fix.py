@@ -168,7 +168,7 @@ def instead(**contents: bytes) -> Callable[[Files], Files]:
         ),
         pytest.param(
             {"train.jsonl": b'{"text": "a"}\n{"text": "b"\n'},
-            "write JSON there, as json.dumps does, or take it out",
+            "write JSON there, as json.dumps does, or remove it",
             instead(train_jsonl=b'{"text": "a"}\n'),
             id="a broken line",
         ),
@@ -186,7 +186,7 @@ def instead(**contents: bytes) -> Callable[[Files], Files]:
         ),
         pytest.param(
             {"train.csv": b"text,text\na,b\n"},
-            "give each column a name of its own",
+            "give each column a unique name",
             instead(train_csv=b"text,other\na,b\n"),
             id="a name twice",
         ),
@@ -198,7 +198,7 @@ def instead(**contents: bytes) -> Callable[[Files], Files]:
         ),
         pytest.param(
             {"train.arrow": b"x" * 99},
-            "write the file again, and upload the whole of it",
+            "write the file again, and upload it completely",
             instead(train_parquet=parquet(pa.table({"text": ["a"]}))),
             id="half an Arrow file",
         ),

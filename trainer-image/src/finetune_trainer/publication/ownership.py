@@ -100,7 +100,7 @@ def _refusal(store: Store, owner: Owner, job: JobReference) -> AttemptFailed:
     return attempt_failed(
         Reason.OUTPUT_OWNED,
         message,
-        f"{another}; or, once the job there no longer runs, take the place over: {again} with the "
+        f"{another}; or, once that job no longer runs, take the location over: {again} with the "
         f"annotation {TAKE_OVER}: {owner.cluster}",
     )
 
