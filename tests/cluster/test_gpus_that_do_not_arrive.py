@@ -102,7 +102,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "DriverTooOld",
             "Platform",
             False,
-            "the node's NVIDIA driver 550.54.15 runs CUDA 12.4, this image needs 13.0 "
+            "the node's NVIDIA driver 550.54.15 runs CUDA 12.4, but this image requires 13.0 "
             "(driver 580 or newer)",
             id="a driver that is too old",
         ),

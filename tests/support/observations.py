@@ -169,7 +169,7 @@ def observations(draw: st.DrawFn) -> Observed:
         waiting_since=draw(st.none() | moments()),
         started_pods=draw(st.integers(0, 4)),
         waiting_for=draw(st.sampled_from(["", "0/1 nodes are available"])),
-        silent_nodes=draw(st.sampled_from(["", "node n does not answer"])),
+        silent_nodes=draw(st.sampled_from(["", "node n is NotReady"])),
         companions=draw(
             st.sampled_from(["", "container proxy kept running after the trainer exited"])
         ),

@@ -219,14 +219,14 @@ class Reason(StrEnum):
         "lower `learning_rate`")
     WORSE_THAN_BASE = ("WorseThanBase", Category.USER,
         "eval loss of the base and of the tuned model",
-        "lower `learning_rate`, or look at the data")
+        "lower `learning_rate`, or check the data")
     WORLD_SIZE_CHANGED = ("WorldSizeChanged", Category.USER,
         "a checkpoint of another number of processes, where the strategy cannot reshard it",
         "the ways out")
     CHECKPOINT_UNSAFE = ("CheckpointUnsafe", Category.USER,
         ("what the checkpoint contains that no trainer saves; it was not loaded, and none of its "
         "code was run"),
-        "see who can write to the output place; delete the checkpoint")
+        "find out who can write to the output location; delete the checkpoint")
     DISTRIBUTION_MISMATCH = ("DistributionMismatch", Category.USER,
         "ranks with different distribution settings",
         "remove the conflicting settings from `env`")
@@ -243,7 +243,7 @@ class Reason(StrEnum):
         "check the endpoint")
     STORE_BUSY = ("StoreBusy", Category.INFRASTRUCTURE,
         "the store's response after all retries: too many requests, or its own error",
-        "wait, run fewer jobs at once, or ask for a higher request rate")
+        "wait, run fewer jobs at the same time, or request a higher rate limit")
     STORE_FULL = ("StoreFull", Category.INFRASTRUCTURE,
         "that the bucket, account or disk of the store is full",
         "delete what is not needed there, or raise its quota")
@@ -270,7 +270,7 @@ class Reason(StrEnum):
         "more memory, fewer workers")
     GPU_FAILED = ("GpuFailed", Category.INFRASTRUCTURE,
         "ECC, NVLink, Xid, launch failures",
-        "look at the node's kernel log, drain it")
+        "check the node's kernel log, drain it")
     DRIVER_MISSING = ("DriverMissing", Category.PLATFORM,
         "GPUs were promised, and the container has no NVIDIA driver",
         "check device plugin and container runtime; set `podTemplate.spec.runtimeClassName`")
@@ -301,7 +301,7 @@ class Reason(StrEnum):
     PEER_LOST = ("PeerLost", Category.INFRASTRUCTURE,
         ("the connection to another rank was lost; a consequence, reported only if no other cause "
         "is known"),
-        "see the other nodes")
+        "check the other nodes")
     RENDEZVOUS_FAILED = ("RendezvousFailed", Category.INFRASTRUCTURE,
         "the ranks could not connect to each other",
         "check pods and NetworkPolicy")
@@ -319,7 +319,7 @@ class Reason(StrEnum):
         "raise `spec.resources.memory`")
     RANK_CRASHED = ("RankCrashed", Category.INFRASTRUCTURE,
         "the rank and its signal (SIGSEGV, SIGABRT, SIGBUS)",
-        "look at log, GPU and driver")
+        "check log, GPU and driver")
     RANKS_HUNG = ("RanksHung", Category.INFRASTRUCTURE,
         "how long no rank made progress, and what one was doing; stacks in the log",
         "`FINETUNE_HANG_SECONDS` if it takes that long")
@@ -331,7 +331,7 @@ class Reason(StrEnum):
         "report it")
     NOTHING_SAVED = ("NothingSaved", Category.INTERNAL,
         "a trainer that saved no tensors",
-        "look at the log")
+        "check the log")
     MERGE_DIFFERS = ("MergeDiffers", Category.INTERNAL,
         ("a merged model that computes something else: reported in a note, and the run "
             "succeeds without it"),
@@ -343,7 +343,7 @@ class Reason(StrEnum):
         "a run document of another release",
         "use operator and image of one release")
     RUN_DOCUMENT_MISMATCH = ("RunDocumentMismatch", Category.INTERRUPTION,
-        ("a run document that is not the one that the attempt's Job was made for, such as the "
+        ("a run document that is not the one that belongs to the attempt's Job, such as the "
             "copy that a node kept for an earlier pod; nothing was trained, and no attempt is "
             "counted"),
         "no action: the next pod has its own")
@@ -356,7 +356,7 @@ class Reason(StrEnum):
         "check the trainer's log")
     POD_FAILED = ("PodFailed", (Category.INTERRUPTION, Category.INFRASTRUCTURE),
         "why the pod failed before its container could end; an interruption if it was disrupted",
-        "look at the pod's node")
+        "check the pod's node")
     POD_REJECTED = ("PodRejected", Category.INTERRUPTION,
         ("the node that did not start the pod, and the kubelet's reason and words; no attempt is "
         "used up, and the next try comes after minutes"),
@@ -370,7 +370,7 @@ class Reason(StrEnum):
         "check what it does and needs; if it is injected, ask your platform team")
     CONTAINER_START_FAILED = ("ContainerStartFailed", Category.INFRASTRUCTURE,
         "why the container runtime could not start the trainer, in its words",
-        "look at `spec.image`, and at the container runtime of the node")
+        "check `spec.image` and the container runtime of the node")
     INTERRUPTED_TOO_OFTEN = ("InterruptedTooOften", (Category.USER, Category.PLATFORM),
         ("how often one cause has stopped the pods in a row without completing a step (5 "
             "evictions, 10 others), and the last message"),
@@ -380,7 +380,7 @@ class Reason(StrEnum):
         "raise `spec.terminationGracePeriodSeconds` if this happens again")
     TRAINING_JOB_FAILED = ("TrainingJobFailed", Category.INFRASTRUCTURE,
         "the message of the Job's `Failed` condition, if no pods are left",
-        "look at the Job's events")
+        "check the Job's events")
     TRAINING_JOB_DELETED = ("TrainingJobDeleted", Category.INTERRUPTION,
         "the Job that was deleted",
         "delete the FineTuneJob, not its Job, to end the run")

@@ -181,7 +181,9 @@ class ObjectStore:
         )
         buckets = {words[0] for line in done.stdout.splitlines() if (words := line.split())}
         if name not in buckets:
-            raise RuntimeError(f"Bucket {name} was not made: {done.stdout} {done.stderr}".strip())
+            raise RuntimeError(
+                f"Bucket {name} was not created: {done.stdout} {done.stderr}".strip()
+            )
 
 
 def wait_until_ready(

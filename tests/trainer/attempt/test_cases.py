@@ -112,7 +112,7 @@ ENDINGS = {
     ),
     "11-merge-of-4bit-checkpoint": refused(
         "InvalidConfig",
-        "merge_adapter: found true, and the model's weights are stored quantized (bitsandbytes)",
+        "merge_adapter: found true, but the model's weights are stored quantized (bitsandbytes)",
         "leave merge_adapter out, or name the model that it was quantized from",
     ),
     "13-continue-adapter": refused(

@@ -210,7 +210,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         ),
         pytest.param(
             lambda folder: (folder / "model.safetensors").write_bytes(b""),
-            "ModelDamaged: model.safetensors is no safetensors file",
+            "ModelDamaged: model.safetensors is not a safetensors file",
             "upload this file again",
             id="an empty file",
         ),
@@ -260,7 +260,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         pytest.param(
             without("embed_tokens"),
             "ModelDamaged: the model's files lack 1 tensor (the embedding)",
-            "upload the whole model",
+            "upload the complete model",
             id="without the embedding",
         ),
         pytest.param(
@@ -358,4 +358,4 @@ def test_a_header_of_anything_is_a_damaged_file(tmp_path: Path, header: bytes) -
     content = len(header).to_bytes(8, "little") + header
     (a_model(tmp_path) / "model.safetensors").write_bytes(content)
 
-    assert told(tmp_path).startswith("ModelDamaged: model.safetensors is no safetensors file")
+    assert told(tmp_path).startswith("ModelDamaged: model.safetensors is not a safetensors file")

@@ -37,7 +37,7 @@ def test_an_optimizer_that_is_not_in_the_image_is_told_before_anything_is_fetche
         'PackageNotInstalled: optim: found "schedule_free_adamw", which needs the package '
         "schedulefree, but this trainer image lacks it | adamw_torch_fused with "
         "lr_scheduler_type: constant_with_warmup needs none; or set spec.image to an image that "
-        "has schedulefree beside"
+        "also has schedulefree"
     )
 
 

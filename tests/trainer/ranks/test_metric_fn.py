@@ -132,7 +132,7 @@ def test_a_resumed_run_is_judged_like_one_that_was_not_stopped(
         pytest.param(
             "nowhere_to_be_found:score",
             {},
-            "there is no module nowhere_to_be_found, beside the data or in the image",
+            "there is no module nowhere_to_be_found next to the data or in the image",
             id="no such module",
         ),
         pytest.param(
@@ -156,7 +156,7 @@ def test_a_resumed_run_is_judged_like_one_that_was_not_stopped(
             id="other parameters",
         ),
         pytest.param(
-            "judge.py:score", {"judge.py": "score = 3"}, "is no function but 3", id="a number"
+            "judge.py:score", {"judge.py": "score = 3"}, "is not a function but 3", id="a number"
         ),
     ],
 )

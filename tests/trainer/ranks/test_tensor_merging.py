@@ -150,7 +150,7 @@ def test_a_run_whose_base_does_not_fit_into_host_memory_has_the_same_merged_mode
     (note,) = small.outcome.notes
     assert (note.severity, note.reason) == (Severity.INFO, NoteReason.EXTRA_MADE)
     assert note.message.startswith("merged by tensors: the base model needs ")
-    assert note.message.endswith(" and this node has 1 available")
+    assert note.message.endswith(" but this node has 1 available")
     expected = loaded(usual.published / "model", torch.float32).state_dict()
     found = loaded(small.published / "model", torch.float32).state_dict()
     assert set(found) == set(expected)

@@ -71,7 +71,7 @@ _CONTRADICTIONS: Mapping[str, Mapping[str, Contradiction]] = {
     },
     "labels": {
         "prebuilt-workload-name": _always(
-            "each attempt is a Job of its own, and one Workload cannot admit them all; remove it"
+            "each attempt is a separate Job, and one Workload cannot admit them all; remove it"
         ),
         "max-exec-time-seconds": _always(
             "Kueue would deactivate the job, which would then wait forever; write "

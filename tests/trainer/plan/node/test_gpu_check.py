@@ -80,7 +80,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             CUDA_13,
             "DriverTooOld",
             Category.PLATFORM,
-            "the node's NVIDIA driver 550.54.15 runs CUDA 12.4, this image needs 13.0 "
+            "the node's NVIDIA driver 550.54.15 runs CUDA 12.4, but this image requires 13.0 "
             "(driver 580 or newer)",
             id="an old driver",
         ),
@@ -89,7 +89,8 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             CUDA_12,
             "DriverTooOld",
             Category.PLATFORM,
-            "the node's NVIDIA driver runs CUDA 11.8, this image needs 12.8 (driver 525 or newer)",
+            "the node's NVIDIA driver runs CUDA 11.8, but this image requires 12.8 (driver 525 "
+            "or newer)",
             id="too old for the older image",
         ),
         pytest.param(
@@ -178,7 +179,7 @@ def test_weights_that_no_change_of_batch_makes_fit_are_refused_before_training()
     failure = caught.value.failure
     assert (failure.reason, failure.category) == ("GpuTooSmall", Category.USER)
     assert failure.message == (
-        "weights, gradients and optimizer need 28Gi on each GPU, and Tesla T4 has 15Gi"
+        "weights, gradients and optimizer need 28Gi on each GPU, but Tesla T4 has 15Gi"
     )
     assert failure.remedy == "for 15"
 

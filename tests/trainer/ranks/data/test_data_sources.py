@@ -304,15 +304,15 @@ def test_a_part_is_split_off_the_same_for_the_same_seed(
     [
         pytest.param(
             {"eval_strategy": "epoch"},
-            "SplitNotFound: dataset_test_split is test, and the data set has only train, "
+            "SplitNotFound: dataset_test_split is test, but the data set has only train, "
             "validation",
             "set dataset_test_split to the one to evaluate on, test_split_size, e.g. to 0.1",
             id="no split to evaluate on",
         ),
         pytest.param(
             {"test_split_size": 0.5, "dataset_test_split": "validation"},
-            "SplitExists: test_split_size is set, and the data set has the split validation "
-            "already",
+            "SplitExists: test_split_size is set, but the data set already has the split "
+            "validation",
             "remove test_split_size",
             id="a split that is there already",
         ),

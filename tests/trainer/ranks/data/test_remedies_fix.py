@@ -141,7 +141,7 @@ def instead(**contents: bytes) -> Callable[[Files], Files]:
     [
         pytest.param(
             {"a.json": json.dumps({"train": [{"text": "a"}], "test": [{"text": "b"}]}).encode()},
-            "write each list into a file of its own: train.json, test.json",
+            "write each list into a separate file: train.json, test.json",
             instead(train_json=b'[{"text": "a"}]', test_json=b'[{"text": "b"}]'),
             id="all splits in one file",
         ),
@@ -217,7 +217,7 @@ def test_what_a_remedy_says_of_the_file_makes_the_case_pass(
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("dataset_config", "see", "dataset_config is see, and the data set has only harbour, sea"),
+        ("dataset_config", "see", "dataset_config is see, but the data set has only harbour, sea"),
         ("dataset_config", "x", "set dataset_config to one of them"),
     ],
 )

@@ -55,7 +55,9 @@ def test_weights_that_training_left_out_are_no_success_but_what_was_trained_is_k
     assert failure is not None, done.outcome
     assert (failure.reason, failure.category) == ("WeightsUnmoved", Category.USER)
     assert f"{cause}: {layer}.weight" in failure.message
-    assert failure.message.startswith(f"1 of {len(done.fates())} trained tensors are still")
+    assert failure.message.startswith(
+        f"1 of {len(done.fates())} trained tensors are unchanged from"
+    )
     assert (done.published / "rejected").is_dir()
     assert not (done.published / "manifest.json").exists()
 

@@ -72,7 +72,7 @@ def read_versions(store: Store, stop: StopRequest) -> Mapping[str, Any]:
     try:
         return parse_object(body, VERSIONS)
     except InvalidDocument as error:
-        log.warning("not compared with what it was trained on because=%s", error)
+        log.warning("not compared with the inputs of the training because=%s", error)
         return {}
 
 

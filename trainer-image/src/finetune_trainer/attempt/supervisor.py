@@ -98,8 +98,8 @@ def _find_mismatch(document: bytes, path: Path) -> Failure | None:
     if not expected or digest(document) == expected:
         return None
     return Reason.RUN_DOCUMENT_MISMATCH.failure(
-        f"{path} is not the run document that this attempt was made for: its sha256 is "
-        f"{digest(document)}, expected {expected}",
+        f"{path} is not the run document of this attempt: its sha256 is {digest(document)}, "
+        f"expected {expected}",
         "no action: another pod is created with its own run document",
     )
 

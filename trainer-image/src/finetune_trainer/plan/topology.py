@@ -153,7 +153,7 @@ def _refusal(message: str, written: Topology) -> AttemptFailed:
     return attempt_failed(
         Reason.WORLD_SIZE_CHANGED,
         message,
-        f"give the job its {written.world_size} processes again, in spec.resources nodes and "
+        f"give the job {written.world_size} processes again, in spec.resources nodes and "
         "gpusPerNode, or start from the beginning with another spec.runToken",
     )
 

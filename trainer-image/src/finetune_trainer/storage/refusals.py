@@ -120,7 +120,7 @@ FULL = Refusal(
 BUSY = Refusal(
     reason=Reason.STORE_BUSY,
     what="the store is busy or failing",
-    remedy="wait, run fewer jobs at once, or ask for a higher request rate",
+    remedy="wait, run fewer jobs at the same time, or request a higher rate limit",
     may_pass=True,
     codes=frozenset(
         {

@@ -125,8 +125,8 @@ def _require_number(promised: int, found: Gpus, environment: Mapping[str, str]) 
     raise attempt_failed(
         Reason.GPU_MISSING,
         f"{_promise(promised)}, but the driver shows {there or 'none'}{said}",
-        "check the node's device plugin, and look for Xid messages in its kernel log; GPUs that "
-        "are shared by time-slicing count once",
+        "check the node's device plugin, and its kernel log for Xid messages; GPUs that are "
+        "shared by time-slicing count once",
     )
 
 
