@@ -102,13 +102,13 @@ class Reason(StrEnum):
         "correct `model_revision`")
     HUB_ACCESS_DENIED = ("HubAccessDenied", Category.USER,
         "what the hub refused: a private, gated or misspelt name",
-        "correct the name, or give `HF_TOKEN`")
+        "correct the name, or set `HF_TOKEN`")
     HUB_TOKEN_MISSING = ("HubTokenMissing", Category.USER,
         "`push_to_hub` without a token, before anything is downloaded",
-        "give `HF_TOKEN` in a Secret")
+        "set `HF_TOKEN` in a Secret")
     HUB_TOKEN_INVALID = ("HubTokenInvalid", Category.USER,
         "a token that the hub does not accept",
-        "give a valid one")
+        "set a valid one")
     HUB_REFUSED = ("HubRefused", Category.USER,
         "what the hub objects to in a repository or its files",
         "correct `hub_model_id`")
@@ -285,7 +285,7 @@ class Reason(StrEnum):
         "choose nodes with newer GPUs, or an image for an older CUDA")
     GPU_TOO_SMALL = ("GpuTooSmall", Category.USER,
         "what weights, gradients and optimizer need on each GPU, and what the GPU has",
-        "the changes with which it fits, or a larger GPU")
+        "the changes that make it fit, or a larger GPU")
     GPU_UNSUPPORTED = ("GpuUnsupported", Category.USER,
         "GPUs that this image's torch was not built for; several MIG slices in one pod",
         "choose another image or other nodes")
@@ -358,8 +358,8 @@ class Reason(StrEnum):
         "why the pod failed before its container could end; an interruption if it was disrupted",
         "check the pod's node")
     POD_REJECTED = ("PodRejected", Category.INTERRUPTION,
-        ("the node that did not start the pod, and the kubelet's reason and words; no attempt is "
-        "used up, and the next try comes after minutes"),
+        ("the node that did not start the pod, and the kubelet's reason and words; no attempt "
+            "is used up, and the next attempt starts after a few minutes"),
         "no action if the node recovers; otherwise cordon it and check its kubelet and devices")
     INIT_CONTAINER_FAILED = ("InitContainerFailed", Category.INFRASTRUCTURE,
         "the init container that failed before the trainer started, and its last output",

@@ -25,7 +25,7 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
         ),
         pytest.param(
             {"fsdp": "hybrid_shard auto_wrap"},
-            'fsdp: found "hybrid_shard", which only FSDP 1 has: write full_shard, or set '
+            'fsdp: found "hybrid_shard", which only FSDP 1 supports: write full_shard, or set '
             "fsdp_config.version to 1",
             id="a word of FSDP 1",
         ),

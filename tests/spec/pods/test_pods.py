@@ -131,7 +131,7 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
         (
             of_pod(hostUsers=True),
             (
-                f"{POD}.hostUsers: found true, expected false or nothing: pods comply with the "
+                f"{POD}.hostUsers: found true, expected false or no value: pods comply with the "
                 "restricted Pod Security Standard, which cannot be changed"
             ),
         ),

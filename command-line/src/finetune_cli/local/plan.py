@@ -196,7 +196,7 @@ def _world(preview: Preview) -> str:
 
 
 def _model(model: Architecture) -> str:
-    known = model.model_type or "of no named architecture"
+    known = model.model_type or "of an unknown architecture"
     if not model.is_known:
         known += ", estimated as a Llama of the same size"
     return f"{known}, {_count(model.parameters)} parameters"

@@ -82,7 +82,7 @@ def check_fields(template: Mapping[str, Any]) -> Iterator[Problem]:
     for container in pod.get("containers") or ():
         yield from _check_names(container, f"{POD}.containers[0]")
     if pod.get("hostUsers"):
-        message = f"found true, expected false or nothing: {_SECURITY}"
+        message = f"found true, expected false or no value: {_SECURITY}"
         yield Problem(path=f"{POD}.hostUsers", message=message)
     for section in ("labels", "annotations"):
         yield from _check_metadata(metadata.get(section) or {}, f"{ROOT}.metadata.{section}")

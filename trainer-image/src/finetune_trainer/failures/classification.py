@@ -62,7 +62,7 @@ def _checkpoint(found: Raised) -> Failure | None:
     return found.failure(
         Reason.CHECKPOINT_UNSAFE,
         "find out who can write to spec.output.uri; then delete the checkpoint that was written "
-        "there, or give the job another output",
+        "there, or set another spec.output.uri",
         f"a file of the checkpoint to resume from {what}, which no trainer saves: loading it "
         "could run untrusted code, so it was not loaded",
     )
@@ -101,7 +101,7 @@ def _hub(found: Raised) -> Failure | None:
     if found.names & _NOT_THERE or status in _DENIED:
         return found.failure(
             Reason.HUB_ACCESS_DENIED,
-            "check the name on the hub, and give HF_TOKEN if the repository is gated or private",
+            "check the name on the hub, and set HF_TOKEN if the repository is gated or private",
         )
     if "RevisionNotFoundError" in found.names:
         return found.failure(

@@ -28,8 +28,8 @@ def check_fsdp_words(config: Reading, context: Context) -> Iterator[Problem]:
         if word in _ONLY_FSDP_1 and config.fsdp_option("version") in (None, 2):
             yield Problem(
                 path=config.name("fsdp"),
-                message=f"found {quoted(word)}, which only FSDP 1 has: write full_shard, or set "
-                "fsdp_config.version to 1",
+                message=f"found {quoted(word)}, which only FSDP 1 supports: write "
+                "full_shard, or set fsdp_config.version to 1",
             )
 
 
