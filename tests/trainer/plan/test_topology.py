@@ -126,8 +126,8 @@ def test_a_world_that_cannot_go_on_is_refused_with_the_ways_out(
     assert refused.value.failure.reason == "WorldSizeChanged"
     assert refused.value.failure.message == sentence
     assert refused.value.failure.remedy == (
-        "give the job its 2 processes again, in spec.resources nodes and gpusPerNode, or start "
-        "from the beginning with another spec.runToken"
+        "give the job 2 processes again, in spec.resources nodes and gpusPerNode, or start from "
+        "the beginning with another spec.runToken"
     )
 
 
