@@ -193,7 +193,7 @@ class Reason(StrEnum):
         "`assistant_only_loss` with a template that does not mark answers",
         "another template, or without it")
     EOS_MISSING = ("EosMissing", Category.USER,
-        "a model whose answers would never end",
+        "a model whose answers would not stop",
         "set `eos_token`")
     METRIC_NOT_FOUND = ("MetricNotFound", Category.USER,
         "the function in `metric_fn` that was not found",
@@ -202,7 +202,7 @@ class Reason(StrEnum):
         "what the user's function raised, and its line",
         "correct the function")
     NOTHING_TO_JUDGE = ("NothingToJudge", Category.USER,
-        "`metric_fn` without answers to judge",
+        "`metric_fn` without answers to evaluate",
         "add a test split")
     NOTHING_TRAINED = ("NothingTrained", Category.USER,
         "no token counts for the loss, or no weight has moved",
@@ -272,13 +272,13 @@ class Reason(StrEnum):
         "ECC, NVLink, Xid, launch failures",
         "check the node's kernel log, drain it")
     DRIVER_MISSING = ("DriverMissing", Category.PLATFORM,
-        "GPUs were promised, and the container has no NVIDIA driver",
+        "GPUs were requested, but the container has no NVIDIA driver",
         "check device plugin and container runtime; set `podTemplate.spec.runtimeClassName`")
     DRIVER_TOO_OLD = ("DriverTooOld", Category.PLATFORM,
         "the CUDA that the node's driver runs, and the one that the image needs",
         "update the driver, choose other nodes, or an image for that CUDA")
     GPU_MISSING = ("GpuMissing", Category.INFRASTRUCTURE,
-        "how many GPUs were promised and how many the driver shows, in its own words",
+        "how many GPUs were requested and how many the driver shows, in its own words",
         "check device plugin and kernel log")
     GPU_TOO_OLD = ("GpuTooOld", Category.USER,
         "a GPU that this image has no kernels for, and the oldest generation that it supports",
@@ -309,7 +309,7 @@ class Reason(StrEnum):
         "the first node's name that does not resolve",
         "check its pod and DNS")
     WORLD_SIZE_MISMATCH = ("WorldSizeMismatch", Category.INFRASTRUCTURE,
-        "processes promised and found",
+        "processes expected and found",
         "check that every node's pod runs")
     RESUME_MISMATCH = ("ResumeMismatch", Category.INFRASTRUCTURE,
         "nodes that fetched different checkpoints",
@@ -333,8 +333,8 @@ class Reason(StrEnum):
         "a trainer that saved no tensors",
         "check the log")
     MERGE_DIFFERS = ("MergeDiffers", Category.INTERNAL,
-        ("a merged model that computes something else: reported in a note, and the run "
-            "succeeds without it"),
+        ("a merged model with different outputs: reported in a note, and the run succeeds "
+            "without it"),
         "report it")
     CUDA_ERROR = ("CudaError", Category.INTERNAL,
         "CUDA's sentence: an illegal access, an assertion in a kernel",
@@ -359,7 +359,7 @@ class Reason(StrEnum):
         "check the pod's node")
     POD_REJECTED = ("PodRejected", Category.INTERRUPTION,
         ("the node that did not start the pod, and the kubelet's reason and words; no attempt "
-            "is used up, and the next attempt starts after a few minutes"),
+            "is counted, and the next one starts after a few minutes"),
         "no action if the node recovers; otherwise cordon it and check its kubelet and devices")
     INIT_CONTAINER_FAILED = ("InitContainerFailed", Category.INFRASTRUCTURE,
         "the init container that failed before the trainer started, and its last output",

@@ -198,16 +198,16 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
         (
             of_container(volumes=[CLAIM], volumeMounts=[MOUNT | {"mountPath": "/work/"}]),
             (
-                f'{MOUNTED}.mountPath: found "/work/": model and checkpoints are there; '
-                "resources.ephemeralStorage sizes it, so choose another directory"
+                f'{MOUNTED}.mountPath: found "/work/": it contains model and checkpoints; '
+                "resources.ephemeralStorage sets its size, so choose another directory"
             ),
         ),
         (
             of_container(volumes=[CLAIM], volumeMounts=[MOUNT | {"mountPath": "/run"}]),
             (
                 f'{MOUNTED}.mountPath: found "/run", which would hide '
-                "/var/run/secrets/finetune.dev or parts of it: the token for progress reports "
-                "is there, so choose another directory"
+                "/var/run/secrets/finetune.dev or parts of it: it contains the token for "
+                "progress reports, so choose another directory"
             ),
         ),
         (

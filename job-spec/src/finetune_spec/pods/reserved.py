@@ -15,26 +15,26 @@ CONTAINER = "trainer"
 VOLUMES = frozenset({"run", "token", "work", "tmp", "shared-memory", "model-cache"})
 
 FOLDERS: Mapping[str, str] = {
-    mounts.RUN_FOLDER: "the run document is there",
-    mounts.TOKEN_FOLDER: "the token for progress reports is there",
-    mounts.WORK_FOLDER: "model and checkpoints are there; resources.ephemeralStorage sizes it",
-    mounts.MODEL_CACHE_FOLDER: "modelCache mounts a claim there",
-    "/dev/shm": "resources.sharedMemory sizes it",  # noqa: S108 - in the container
+    mounts.RUN_FOLDER: "it contains the run document",
+    mounts.TOKEN_FOLDER: "it contains the token for progress reports",
+    mounts.WORK_FOLDER: "it contains model and checkpoints; resources.ephemeralStorage sets its size",
+    mounts.MODEL_CACHE_FOLDER: "modelCache mounts a claim to it",
+    "/dev/shm": "resources.sharedMemory sets its size",  # noqa: S108 - in the container
     "/tmp": "it is reserved for the trainer",  # noqa: S108 - in the container
 }
 """Folder -> why nothing else can be mounted there."""
 
-_SYSTEM = "the image's own programs and libraries are there"
+_SYSTEM = "it contains the image's programs and libraries"
 _DEVICES = "the container runtime reads the devices of a pod from it: write spec.resources"
 CODE_FOLDERS: Mapping[str, str] = {
-    "/opt/finetune": "the trainer's own code is there",
+    "/opt/finetune": "it contains the trainer's code",
     **dict.fromkeys(("/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64"), _SYSTEM),
     **dict.fromkeys(("/usr/libexec", "/usr/local/bin", "/usr/local/sbin"), _SYSTEM),
     **dict.fromkeys(("/usr/local/lib", "/usr/local/lib64"), _SYSTEM),
     **dict.fromkeys(("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/proc", "/sys"), _SYSTEM),
     **dict.fromkeys(("/etc/ld.so.preload", "/etc/ld.so.cache", "/etc/ld.so.conf"), _SYSTEM),
     "/etc/ld.so.conf.d": _SYSTEM,
-    "/usr/local/nvidia": "the driver is there",
+    "/usr/local/nvidia": "it contains the driver",
     **dict.fromkeys(("/var/run/nvidia-container-devices", "/var/run/cdi", "/etc/cdi"), _DEVICES),
 }
 """Folder or file -> why nothing can be mounted over it, or in it."""
@@ -47,7 +47,9 @@ VARIABLES: Mapping[str, str] = {
     "HOME": "the work folder is the trainer's home",
     "HF_HOME": "write modelCache to keep models, or set HF_DATASETS_CACHE for data sets",
     "HF_HUB_CACHE": "write modelCache: {claimName: ...}",
-    **dict.fromkeys(("PATH", "PYTHONPATH"), "the image sets it, and the trainer is found by it"),
+    **dict.fromkeys(
+        ("PATH", "PYTHONPATH"), "the image sets it, and the trainer is located through it"
+    ),
     mounts.ENV_GRACE_SECONDS: "write terminationGracePeriodSeconds",
     mounts.ENV_START_SECONDS: "write startDeadlineSeconds",
     mounts.ENV_PROGRESS_URL: "progress is reported to the operator",
