@@ -198,7 +198,7 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
         (
             of_container(volumes=[CLAIM], volumeMounts=[MOUNT | {"mountPath": "/work/"}]),
             (
-                f'{MOUNTED}.mountPath: found "/work/": it contains model and checkpoints; '
+                f'{MOUNTED}.mountPath: found "/work/": it holds model and checkpoints; '
                 "resources.ephemeralStorage sets its size, so choose another directory"
             ),
         ),

@@ -17,7 +17,7 @@ VOLUMES = frozenset({"run", "token", "work", "tmp", "shared-memory", "model-cach
 FOLDERS: Mapping[str, str] = {
     mounts.RUN_FOLDER: "it contains the run document",
     mounts.TOKEN_FOLDER: "it contains the token for progress reports",
-    mounts.WORK_FOLDER: "it contains model and checkpoints; resources.ephemeralStorage sets its size",
+    mounts.WORK_FOLDER: "it holds model and checkpoints; resources.ephemeralStorage sets its size",
     mounts.MODEL_CACHE_FOLDER: "modelCache mounts a claim to it",
     "/dev/shm": "resources.sharedMemory sets its size",  # noqa: S108 - in the container
     "/tmp": "it is reserved for the trainer",  # noqa: S108 - in the container
