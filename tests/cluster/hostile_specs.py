@@ -137,7 +137,7 @@ SCHEDULES: Mapping[str, tuple[str, str]] = {
     "a time of 100 kB": ('"schedule": "' + "a" * 100_000 + '"', "schedule"),
     "10,000 minutes": ('"schedule": "' + ",".join(["1"] * 9_999) + ' * * * *"', ""),
     "30 kB of stars": ('"schedule": "' + "*" * 30_000 + '"', "schedule"),
-    "a day that never comes": ('"schedule": "0 0 31 2 *"', "no day ever matches"),
+    "a day that never comes": ('"schedule": "0 0 31 2 *"', "never matches a date"),
     "a zone of 100 kB": ('"timeZone": "' + "a" * 100_000 + '"', "timeZone"),
     "a zone that is a file": ('"timeZone": "../../etc/passwd"', "timeZone"),
     "a deadline of 10^12 s": ('"startingDeadlineSeconds": 1000000000000', "startingDeadline"),

@@ -210,7 +210,7 @@ def wait_until(is_so: Callable[[], bool], what: str, timeout_seconds: float = 12
     deadline = time.monotonic() + timeout_seconds
     while not is_so():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"After {timeout_seconds:.0f} s still not so: {what}.")
+            raise TimeoutError(f"Not true after {timeout_seconds:.0f} s: {what}.")
         time.sleep(0.1)
 
 

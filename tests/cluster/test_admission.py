@@ -22,8 +22,8 @@ OPERATOR = "system:serviceaccount:finetune-system:finetune-operator"
 TYPO = "spec.config.learning_rte: not a key of TRL's SFT config, did you mean learning_rate?"
 SENTENCES = (
     TYPO,
-    "spec.config.output_dir: belongs to the operator: set spec.output.uri instead",
-    "spec.config.fp16: found true beside bf16: true, expected one of them",
+    "spec.config.output_dir: is set by the operator: set spec.output.uri instead",
+    "spec.config.fp16: found true together with bf16: true, expected only one of them",
 )
 
 NOT_YET_OBSERVED = {"observedGeneration": -1}
@@ -136,7 +136,7 @@ def test_a_null_that_kubectl_leaves_out_is_told_and_kept_when_the_server_applies
     job["spec"]["config"]["max_length"] = None
     dry_run = ("apply", "--dry-run=server", "--warnings-as-errors", "-o", "json", "-f", "-")
 
-    with pytest.raises(RuntimeError, match="max_length: kubectl apply has left out this null"):
+    with pytest.raises(RuntimeError, match="max_length: kubectl apply removed this null"):
         jobs.run(*dry_run, input=json.dumps(job))
     applied = json.loads(jobs.run(*dry_run, "--server-side", input=json.dumps(job)))
 

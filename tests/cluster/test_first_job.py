@@ -113,7 +113,7 @@ def test_its_results_come_to_a_user_who_has_no_credentials_for_the_store(
         content = (told.folder / file["path"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == file["sha256"], file
     assert told.once_more.returncode == 64
-    assert told.once_more.stderr == f"{told.folder} is there, and is no empty folder\n"
+    assert told.once_more.stderr == f"{told.folder} already exists and is not an empty directory\n"
     pods = ("pods", "--selector", "app.kubernetes.io/name=finetune-results")
     jobs.run("wait", "--for=delete", *pods, "--timeout=60s")
     assert jobs.run("get", *pods, "-o", "name") == ""

@@ -94,7 +94,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "DriverMissing",
             "Platform",
             False,
-            "the job asks for 2 GPUs on each node, and its container has no NVIDIA driver",
+            "the job requests 2 GPUs on each node, but its container has no NVIDIA driver",
             id="no driver in the container",
         ),
         pytest.param(
@@ -102,7 +102,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "DriverTooOld",
             "Platform",
             False,
-            "the node's NVIDIA driver 550.54.15 runs CUDA 12.4, this image needs 13.0 "
+            "the node's NVIDIA driver 550.54.15 runs CUDA 12.4, but this image requires 13.0 "
             "(driver 580 or newer)",
             id="a driver that is too old",
         ),
@@ -111,7 +111,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "GpuMissing",
             "Infrastructure",
             True,
-            "the job asks for 2 GPUs on each node, and the driver shows 1",
+            "the job requests 2 GPUs on each node, but the driver shows 1",
             id="one of two GPUs",
         ),
         pytest.param(
@@ -119,7 +119,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "GpuTooOld",
             "User",
             False,
-            "Tesla V100 is sm_70, and this image has kernels from sm_75 on (CUDA 13.0)",
+            "Tesla V100 is sm_70, but this image has kernels from sm_75 on (CUDA 13.0)",
             id="GPUs that are too old",
         ),
         pytest.param(
@@ -135,7 +135,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "GpuMissing",
             "Infrastructure",
             True,
-            "the ranks of this node were promised 2 GPUs, and torch sees 0",
+            "the ranks of this node require 2 GPUs, but torch detects 0",
             id="GPUs that are shown and do not compute",
         ),
     ],

@@ -84,7 +84,7 @@ def test_a_sidecar_that_keeps_the_pod_keeps_no_outcome(started: Jobs, name: str)
 
     assert status["phase"] == "Succeeded"
     assert status["artifact"]["uri"] == "s3://nowhere/adapter"
-    assert "container proxy did not end with the trainer" in message_of(status)
+    assert "container proxy kept running after the trainer exited" in message_of(status)
     wait_for_no_pods(started, name)
     assert started.status(name)["phase"] == "Succeeded"
 
@@ -95,7 +95,7 @@ def test_a_failure_is_told_at_once_and_its_pod_is_ended(started: Jobs) -> None:
     (attempt,) = status["attempts"]
     assert (status["phase"], status["failure"]["reason"]) == ("Failed", "ModelNotFound")
     assert attempt["exitCode"] == 64
-    assert "container proxy did not end with the trainer" in message_of(status)
+    assert "container proxy kept running after the trainer exited" in message_of(status)
     wait_for_no_pods(started, "sidecar-stays-fails")
 
 

@@ -95,7 +95,7 @@ def test_a_lost_node_is_named_and_its_pod_is_replaced_when_the_node_is_deleted(
     wait_until(lambda: reason_of(stage, name) == "NodeNotReady", "it is told")
 
     told = message_of(stage, name)
-    assert f"node {NODE} does not answer" in told
+    assert f"node {NODE} is NotReady" in told
     assert pod["metadata"]["name"] in told
     assert stage.phase(name) == "Running"
     stage.ask("DELETE", f"/api/v1/nodes/{NODE}")

@@ -65,7 +65,7 @@ def test_a_restored_finished_job_needs_no_hand(stage: Stage) -> None:
     wait_until(lambda: has_only_owned(stage), "its ConfigMap is its own")
     finish(stage, name)
 
-    assert "belongs to something else" not in message_of(stage, name)
+    assert "has another owner" not in message_of(stage, name)
 
 
 def test_a_restored_pod_is_ended_though_neither_job_nor_finetunejob_is_there(stage: Stage) -> None:

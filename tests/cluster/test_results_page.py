@@ -316,7 +316,7 @@ def test_only_jobs_can_be_asked_for(url: str, path: str) -> None:
         urllib.request.urlopen(request, timeout=10)
 
     assert refused.value.code == 400
-    assert re.search(r"is no name of a namespace or a job", refused.value.read().decode())
+    assert re.search(r"is not the name of a namespace or a job", refused.value.read().decode())
 
 
 def _tab_to(page: Page, text: str) -> None:

@@ -65,7 +65,7 @@ def keys_of_items(items: Mapping[str, Any]) -> dict[str, Key]:
 def _key(name: str, schemas: Sequence[Schema]) -> Key:
     definitions = [schema.properties[name] for schema in schemas if name in schema.properties]
     if name in OPERATOR_OWNED:
-        sentences = [f"Belongs to the operator: {OPERATOR_OWNED[name]}."]
+        sentences = [f"Set by the operator: {OPERATOR_OWNED[name]}."]
     else:
         sentences = [*_sentences(definitions[0]), *_absences(name, schemas)]
     return _key_of(definitions, sentences)

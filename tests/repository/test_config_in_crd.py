@@ -89,7 +89,7 @@ def test_an_older_spelling_has_the_type_of_todays() -> None:
 
 def test_an_owned_key_says_what_to_do_instead() -> None:
     assert CONFIG["properties"]["output_dir"]["description"] == (
-        "Belongs to the operator: set spec.output.uri instead."
+        "Set by the operator: set spec.output.uri instead."
     )
 
 

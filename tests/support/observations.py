@@ -169,10 +169,12 @@ def observations(draw: st.DrawFn) -> Observed:
         waiting_since=draw(st.none() | moments()),
         started_pods=draw(st.integers(0, 4)),
         waiting_for=draw(st.sampled_from(["", "0/1 nodes are available"])),
-        silent_nodes=draw(st.sampled_from(["", "node n does not answer"])),
-        companions=draw(st.sampled_from(["", "container proxy did not end with the trainer"])),
+        silent_nodes=draw(st.sampled_from(["", "node n is NotReady"])),
+        companions=draw(
+            st.sampled_from(["", "container proxy kept running after the trainer exited"])
+        ),
         held=draw(st.none() | st.builds(Held, job_name=st.just("held-1"), since=moments())),
         waits_on=draw(st.sampled_from(WaitsOn)),
-        standing=draw(st.sampled_from(["", "no pod was made"])),
+        standing=draw(st.sampled_from(["", "no pod was created"])),
         lingering_pods=draw(st.sampled_from([(), ("old-1-abcde",)])),
     )

@@ -33,24 +33,27 @@ class Attention:
 
 
 BY_KERNEL = Attention(
-    name=VARLEN, words="rows are flat, so torch's FlashAttention-2 kernels for them are taken"
+    name=VARLEN, words="rows are flat, so torch's FlashAttention-2 kernels are used"
 )
 ONE_BY_ONE = Attention(
-    name=VARLEN, words="rows are flat, so torch's sdpa is given one sequence after the other"
+    name=VARLEN, words="rows are flat, so torch's sdpa processes one sequence at a time"
 )
 PADDED = Attention(name=SDPA, words="rows are padded; packing: true would make them flat")
-WRAPPED = Attention(name=SDPA, words="a pack is one piece, so nothing is kept apart in it")
+WRAPPED = Attention(
+    name=SDPA, words="a pack is treated as one sequence, so its rows are not separated"
+)
 
 
 def capped(model: str) -> Attention:
     """For models whose scores pass through a function that only transformers' own code has."""
     return Attention(
-        name=EAGER, words=f"{model} has attention that neither sdpa nor torch's kernels compute"
+        name=EAGER,
+        words=f"{model} has an attention variant that neither sdpa nor torch's kernels support",
     )
 
 
 def as_named(name: str) -> Attention:
-    return Attention(name=name, words="as attn_implementation says")
+    return Attention(name=name, words="as set by attn_implementation")
 
 
 def expected_attention(

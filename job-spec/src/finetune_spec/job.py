@@ -109,8 +109,8 @@ def _check_take_over(annotations: Mapping[str, Any]) -> Iterator[Problem]:
 def _unknown(version: str) -> Problem:
     return warning(
         "spec.image",
-        f"follows TRL {version}, and only {', '.join(known_versions())} are known here: the config "
-        "will be checked by the trainer, before it trains",
+        f"follows TRL {version}, but only {', '.join(known_versions())} are supported here: the "
+        "trainer will check the config before training",
     )
 
 

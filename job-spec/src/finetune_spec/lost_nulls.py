@@ -27,7 +27,7 @@ def find_lost_nulls(
         if (default := schema.default(name)) is not None:
             yield warning(
                 key,
-                f"kubectl apply has left out this null, so that {quoted(default)} holds: use "
+                f"kubectl apply removed this null, so the default {quoted(default)} applies: use "
                 "kubectl apply --server-side",
             )
 

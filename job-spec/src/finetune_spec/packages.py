@@ -36,12 +36,12 @@ _OPTIMIZERS = "optimizers"
 _KERNELS = "kernels"
 _TRACKERS = "trackers"
 _QUANTIZED = "models whose weights are stored quantized"
-_TOKENIZERS = "models whose tokenizer is no tokenizer.json"
-_LINEAR = "faster training of Mamba and its relatives, which runs without"
+_TOKENIZERS = "models without a tokenizer.json"
+_LINEAR = "faster training of Mamba and related models, which also train without it"
 
 _ALL = (
     _package("bitsandbytes", "bitsandbytes", "8-bit optimizers, 4-bit weights", is_shipped=True),
-    _package("deepspeed", "deepspeed", "`accelerate_config: zero2` and its like", is_shipped=True),
+    _package("deepspeed", "deepspeed", "`accelerate_config: zero2` and similar", is_shipped=True),
     _package("liger-kernel", "liger_kernel", "`use_liger_kernel`", is_shipped=True),
     _package("torchdistx", "torchdistx", _OPTIMIZERS),
     _package("torchao", "torchao", f"{_OPTIMIZERS}; {_QUANTIZED}"),
@@ -110,7 +110,7 @@ class Need:
 
 
 _PLAIN = "adamw_torch_fused needs none"
-_IN_8_BIT = "adamw_8bit needs none and keeps as little"
+_IN_8_BIT = "adamw_8bit needs none and uses as little memory"
 _AVERAGING = "adamw_torch_fused with lr_scheduler_type: constant_with_warmup needs none"
 
 
@@ -133,7 +133,7 @@ _OF_SCHEDULEFREE = ("schedule_free_radam", "schedule_free_adamw", "schedule_free
 _TENSORBOARD = Need(
     packages=("tensorboardX", "tensorboard"), instead="every run's report has the loss curve"
 )
-_NO_TRACKER = "wandb, mlflow, tensorboard and trackio need none beside"
+_NO_TRACKER = "wandb, mlflow, tensorboard and trackio need no additional package"
 
 BY_KEY: Mapping[str, Mapping[str, Need]] = {
     OPTIMIZER: {
@@ -198,8 +198,8 @@ BY_STORAGE: Mapping[str, tuple[Need, ...]] = {
 """`quantization_config.quant_method` of a model -> the requirement for loading it."""
 
 _TOKENIZER_JSON = (
-    "a tokenizer.json beside it needs none: AutoTokenizer's save_pretrained writes one where the "
-    "package is installed"
+    "a tokenizer.json next to it needs none: AutoTokenizer's save_pretrained writes one where "
+    "the package is installed"
 )
 BY_TOKENIZER: Mapping[str, Need] = {
     **_needs("sentencepiece", _TOKENIZER_JSON, "tokenizer.model", "spiece.model"),

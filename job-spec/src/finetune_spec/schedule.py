@@ -79,7 +79,7 @@ def _check_times(spec: Mapping[str, Any]) -> Iterator[Problem]:
         return
     if zone is not None and next_time(expression, _ANY_DAY, zone) is None:
         found = quoted(spec["schedule"])
-        yield Problem(path="spec.schedule", message=f"found {found}, which no day ever matches")
+        yield Problem(path="spec.schedule", message=f"found {found}, which never matches a date")
 
 
 def _check_token(template: Mapping[str, Any]) -> Iterator[Problem]:
@@ -88,7 +88,7 @@ def _check_token(template: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             path=f"{TEMPLATE}.spec.runToken",
             message=f"found {length} characters, expected at most {MAX_RUN_TOKEN}: the scheduled "
-            "time is put behind them",
+            "time is appended to them",
         )
 
 

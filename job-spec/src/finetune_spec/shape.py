@@ -128,7 +128,7 @@ def _check_document(
         yield from _check(document["spec"], schema, "spec")
     else:
         needed = " and ".join(schema["required"])
-        yield Problem(path="spec", message=f"missing: {needed} stand in it")
+        yield Problem(path="spec", message=f"missing: it contains {needed}")
 
 
 def _check_head(document: Mapping[str, Any], kind: str) -> Iterator[Problem]:
@@ -222,16 +222,16 @@ def _is_unknown(key: str, schema: Mapping[str, Any]) -> bool:
 
 _EXAMPLES = {
     "spec.schedule": "when to train, such as `0 2 * * *` for two o'clock each night",
-    "spec.jobTemplate": "the FineTuneJobs that it makes stand in it",
-    f"{TEMPLATE}.spec": "config and output of its jobs stand in it",
-    "spec.config": "the YAML that `trl sft --config` reads stands in it",
+    "spec.jobTemplate": "it contains the template of the jobs",
+    f"{TEMPLATE}.spec": "it contains config and output of the jobs",
+    "spec.config": "it contains the YAML that `trl sft --config` reads",
     "spec.output": "write output: {uri: s3://bucket/folder}",
-    "spec.output.uri": "where the result goes, such as s3://bucket/folder",
+    "spec.output.uri": "the location of the result, such as s3://bucket/folder",
 }
 
 
 def _missing(path: str, key: str) -> str:
-    return _EXAMPLES.get(f"{path}.{key}", f"{path} needs it")
+    return _EXAMPLES.get(f"{path}.{key}", f"required by {path}")
 
 
 def _unknown(key: str, path: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
@@ -312,7 +312,7 @@ def _hint_for_section(value: Any, schema: Mapping[str, Any]) -> str:
     if isinstance(value, list):
         return ": remove the dashes in front of the keys"
     if isinstance(value, str) and "\n" in value:
-        return ": remove the | or > behind the key"
+        return ": remove the | or > after the key"
     if main := schema.get("required") or (list(fields) if len(fields) == 1 else []):
         return f": write {{{main[0]}: {value}}}"
     return ""

@@ -42,9 +42,8 @@ _NO_STORE = re.compile(r".*(METADATA|STS|MSI|IDENTITY|AUTHORITY)\w*", re.IGNOREC
 """Services that issue credentials; another pattern covers the store."""
 
 _REASONS: Mapping[re.Pattern[str], str] = {
-    _CODE: "it decides what code is loaded: build an image that needs none",
-    _DEVICES: "the device plugin sets it: spec.resources and resourceClaims say what devices there "
-    "are",
+    _CODE: "it determines which code is loaded: build an image that does not need it",
+    _DEVICES: "the device plugin sets it: spec.resources and resourceClaims define the devices",
 }
 
 

@@ -108,7 +108,7 @@ class Settings:
             ValueError: a variable is missing or invalid; the message names it.
         """
         if not env.get("TRAINER_IMAGE"):
-            raise ValueError("TRAINER_IMAGE is missing: the image that runs where a job names none")
+            raise ValueError("TRAINER_IMAGE is missing: the image of jobs that set no spec.image")
         namespace = env.get("POD_NAMESPACE", "finetune-system")
         port = _positive_number(env, "PORT", 8080)
         replica = env.get("POD_NAME") or socket.gethostname()

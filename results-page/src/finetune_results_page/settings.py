@@ -46,5 +46,5 @@ def _api_server(env: Mapping[str, str]) -> str:
         return given
     host, port = env.get("KUBERNETES_SERVICE_HOST"), env.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
-        raise ValueError("API_SERVER is missing: outside a pod it must be named")
+        raise ValueError("API_SERVER is missing: it is required outside a pod")
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

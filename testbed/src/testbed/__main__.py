@@ -57,7 +57,7 @@ export AWS_SECRET_ACCESS_KEY={store.secret_key}""")
 Pods reach the object store at {cluster.object_store_endpoint_for_pods}
 kubectl without an export:     python -m testbed{name} kubectl get pods -A
 Build and load new images:     python -m testbed{name} images
-End it, leaving nothing:       python -m testbed{name} down""")
+End it and remove it:       python -m testbed{name} down""")
 
 
 def _down(arguments: argparse.Namespace) -> None:
@@ -75,7 +75,7 @@ def _status(_: argparse.Namespace) -> None:
         print("No cluster is up.")
     for folder in folders:
         if folder.connection() is None:
-            print(f"{folder.name}: coming up, or left behind; python -m testbed down removes it")
+            print(f"{folder.name}: starting, or left over; python -m testbed down removes it")
             continue
         cluster = Cluster.find(folder.name)
         ended = cluster.ended()
@@ -184,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     add("up", _up, "start a cluster, leave it running and say how to use it")
     down = add("down", _down, "end a cluster and remove every trace of it")
     down.add_argument("--all", action="store_true", help="every cluster on this machine")
-    add("status", _status, "list the clusters and what of them runs")
+    add("status", _status, "list the clusters and their running components")
     kubectl = add("kubectl", _kubectl, "run kubectl against the cluster")
     kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
     chart = add("helm", _helm, "run helm against the cluster")
@@ -203,9 +203,13 @@ def _parser() -> argparse.ArgumentParser:
     add("diagnose", _diagnose, "print pods, events and the components' last lines")
     inside = add("exec", _exec, "run a program of this machine in the node's network")
     inside.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
-    add("stock", _stock, "put into the object store and the default namespace what examples name")
+    add(
+        "stock",
+        _stock,
+        "put the data that the examples use into the object store and the default namespace",
+    )
     add("demo", _demo, "fine-tune a real model here, without a cluster")
-    prepare = add("prepare", _prepare, "fetch and build what tests need, where the cache lacks it")
+    prepare = add("prepare", _prepare, "fetch and build what tests need, unless it is cached")
     prepare.add_argument("part", choices=("cluster", "control-plane", "kueue", "peers"))
     add("setup", _setup, "install what a cluster needs from this machine")
     return parser

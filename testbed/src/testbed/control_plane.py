@@ -133,7 +133,7 @@ class ControlPlane:
         for component, process in self._processes.items():
             if process.poll() is not None:
                 said = (self._folder / f"{component}.log").read_text(errors="replace")
-                raise RuntimeError(f"{component} has ended. It said last:\n{said[-3000:]}")
+                raise RuntimeError(f"{component} has ended. Its last output was:\n{said[-3000:]}")
 
     def _flags(self, component: str) -> list[str]:
         client, peer = (f"http://127.0.0.1:{port}" for port in (self._etcd, self._etcd_peer))

@@ -110,8 +110,8 @@ class Folder:
             self.path.mkdir()
         except FileExistsError:
             raise FileExistsError(
-                f"There is a cluster {self.name}, up or half up; "
-                f"end it first: python -m testbed --name {self.name} down"
+                f"There is already a cluster {self.name}; end it first: python -m testbed --name "
+                f"{self.name} down"
             ) from None
         for part in (self.pki, self.logs, self.path / "kubelet", self.path / "cni"):
             part.mkdir()

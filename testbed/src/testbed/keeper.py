@@ -68,7 +68,7 @@ def _namespaces(folder: Folder) -> subprocess.Popen[str]:
     )
     assert process.stdout is not None
     if not process.stdout.readline():
-        raise SystemExit("The cluster's first process ended at once.")
+        raise SystemExit("The cluster's first process ended immediately.")
     return process
 
 

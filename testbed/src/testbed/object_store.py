@@ -164,7 +164,7 @@ class ObjectStore:
     def hanging(self) -> Iterator[None]:
         """Until the block ends the store accepts connections without responding."""
         if self._server is None:
-            raise RuntimeError("The store is somebody else's.")
+            raise RuntimeError("The store belongs to another process.")
         self._server.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -183,7 +183,9 @@ class ObjectStore:
         )
         buckets = {words[0] for line in done.stdout.splitlines() if (words := line.split())}
         if name not in buckets:
-            raise RuntimeError(f"Bucket {name} was not made: {done.stdout} {done.stderr}".strip())
+            raise RuntimeError(
+                f"Bucket {name} was not created: {done.stdout} {done.stderr}".strip()
+            )
 
 
 def wait_until_ready(
@@ -207,7 +209,7 @@ def _wait_for(server: subprocess.Popen[bytes], settings: StoreSettings) -> None:
         wait_until_ready(settings.endpoint, server)
     except TimeoutError as failure:
         said = settings.log.read_text(errors="replace").splitlines()[-20:]
-        raise RuntimeError("\n".join([f"{failure} It said last:", *said])) from None
+        raise RuntimeError("\n".join([f"{failure} Its last output was:", *said])) from None
 
 
 def _answers(endpoint: str) -> bool:

@@ -7,9 +7,7 @@ from testbed.narration import say
 
 def prepare_cluster() -> None:
     """Kubernetes, the images, and the model of the examples."""
-    say(
-        "Kubernetes, the images and a model are built where the cache lacks them, some 7 GB in all."
-    )
+    say("Kubernetes, the images and a model are built unless they are cached, about 7 GB in total.")
     requirements.install()
     binaries.cluster_programs()
     images.build_pause()

@@ -80,5 +80,5 @@ def wait_until(
     while not is_so():
         check()
         if time.monotonic() > deadline:
-            raise TimeoutError(f"After {timeout_seconds:.0f} s still not so: {what}.")
+            raise TimeoutError(f"Not true after {timeout_seconds:.0f} s: {what}.")
         time.sleep(_PAUSE_SECONDS)

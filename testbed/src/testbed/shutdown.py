@@ -29,5 +29,5 @@ def remove_dead_clusters() -> None:
     """Removes the remains of clusters whose keeper was killed."""
     for folder in all_folders():
         if folder.keeper is None:
-            say(f"Removing what is left of cluster {folder.name}.")
+            say(f"Removing the remains of cluster {folder.name}.")
             folder.remove()

@@ -83,7 +83,7 @@ def fail_if_ended(folder: Folder, namespaces: Namespaces, components: Iterable[C
     for component in components:
         if str(component.program) not in running:
             raise RuntimeError(
-                f"{component.name} has ended. It said last:\n"
+                f"{component.name} has ended. Its last output was:\n"
                 + last_lines(folder, component.name, _LAST_LINES)
             )
 

@@ -154,7 +154,7 @@ def test_an_address_that_no_command_line_can_hold_is_refused_in_a_sentence(
 ) -> None:
     told = printed_by(("results", "balloon", "--download", "here"), capsys, monkeypatch)
 
-    assert "the job names what no command line can hold" in told
+    assert "the job contains a value that a command line cannot contain" in told
     assert orders_in(told) == []
 
 

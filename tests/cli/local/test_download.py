@@ -121,7 +121,7 @@ def test_a_damaged_file_is_named_and_the_folder_is_not_complete(
     code = main(["download", str(output), folder])
 
     assert code == 75
-    assert "/report/metrics.jsonl is not what the manifest says" in capsys.readouterr().err
+    assert "/report/metrics.jsonl does not match the manifest" in capsys.readouterr().err
     assert not (tmp_path / target / "manifest.json").exists()
 
 
@@ -144,4 +144,4 @@ def test_a_folder_with_something_in_it_is_left_as_it_is(
 
     assert code == 64
     assert files_in(here) == {"mine": b"mine"}
-    assert capsys.readouterr().err == f"{here} is there, and is no empty folder\n"
+    assert capsys.readouterr().err == f"{here} already exists and is not an empty directory\n"

@@ -155,7 +155,7 @@ def test_of_a_folder_only_jobs_and_configs_are_checked(
 
     assert validate(".") == 64
     assert capsys.readouterr().out.splitlines() == [
-        "chart/pod.yaml: skipped, not readable as YAML, and not a job by its words",
+        "chart/pod.yaml: skipped, not readable as YAML, and does not look like a job",
         "",
         f"sub/bad.yaml:3:1: {UNKNOWN}",
         "",

@@ -162,11 +162,11 @@ def test_nothing_is_said_that_the_pods_contradict(
         assert "waiting" in state_of(names[name])
     for name in re.findall(r"pod (\S+) is not scheduled", told.text):
         assert "nodeName" not in names[name].get("spec", {})
-    for name in re.findall(r"pod (\S+) was not started by", told.text):
+    for name in re.findall(r"pod (\S+) was rejected by", told.text):
         assert not has_run(names[name])
     for name in re.findall(r"ontainer (\S+) (?:of|in|did|ended)", told.text):
         assert f"'name': '{name}'" in str(scene.pods)
-    if "no pod was made" in told.text:
+    if "no pod was created" in told.text:
         assert not scene.pods
     if told.record.get("reason") == "ExitedWithoutOutcome":
         silent = [it for it in scene.pods if "terminated" in state_of(it) and not outcome_of(it)]

@@ -144,7 +144,7 @@ def test_no_attempt_begins_while_a_restored_pod_still_saves() -> None:
     assert [is_stray(it) for it in world.training_jobs()] == [True]
     ready = next(it for it in world.status["conditions"] if it["type"] == "Ready")
     (pod,) = [pod["metadata"]["name"] for pod in world.pods() if is_stray(pod)]
-    assert f"waiting for earlier pods to save and end: {pod}" in ready["message"]
+    assert f"waiting for earlier pods to save a checkpoint and exit: {pod}" in ready["message"]
 
 
 @tools
@@ -193,7 +193,7 @@ def test_a_config_map_of_somebody_else_is_not_replaced() -> None:
     assert world.etcd.find(CONFIG_MAPS, f"{NAME}-1")["metadata"]["uid"] == made["metadata"]["uid"]
     assert world.training_jobs() == []
     ready = next(it for it in world.status["conditions"] if it["type"] == "Ready")
-    assert "belongs to something else" in ready["message"]
+    assert "has another owner" in ready["message"]
 
 
 def an_object(**metadata: Any) -> dict[str, Any]:

@@ -252,7 +252,7 @@ def test_a_job_that_needs_more_than_a_gpu_has_is_accepted_with_a_warning() -> No
     accepted = conditions.require(status["conditions"], "Accepted")
     assert accepted["status"] == "True"
     assert "warning: spec.config: needs an estimated " in accepted["message"]
-    assert "and those here have 24Gi: set dtype: bfloat16 (" in accepted["message"]
+    assert "but these have 24Gi: set dtype: bfloat16 (" in accepted["message"]
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_a_value_that_is_no_name_gets_one_sentence(key: str, value: Any, sentenc
 def test_each_wrong_tracker_of_a_list_is_named_at_its_place() -> None:
     assert refusals("report_to", ["wandb", "tensorbord", "none"]) == [
         'report_to[1]: found "tensorbord", did you mean tensorboard?',
-        'report_to[2]: found "none" beside others, expected it alone',
+        'report_to[2]: found "none" together with other values, expected it alone',
     ]
 
 

@@ -51,7 +51,7 @@ def told(config: Mapping[str, Any]) -> str:
         ),
         pytest.param(
             {"dataset_name": "./train.parquet.zst"},
-            "a compressed table of a kind that is read only as it is: unpack it",
+            "a compressed table in a format that is only supported uncompressed: unpack it",
             {"dataset_name": "./train.parquet"},
             id="compressed Parquet",
         ),

@@ -92,8 +92,8 @@ def test_a_number_that_pyyaml_reads_as_a_text_gets_the_spelling_that_all_read(
     (sentence,) = refusals("learning_rate", text)
 
     assert sentence == (
-        f'learning_rate: found "{text}", a text, expected a number: write {plain} without quotes, '
-        f"since some YAML readers take {text} for a text"
+        f'learning_rate: found "{text}", a text, expected a number: write {plain} without '
+        f"quotes, since some YAML parsers read {text} as text"
     )
 
 

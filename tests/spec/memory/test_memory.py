@@ -290,8 +290,8 @@ def test_the_warning_says_what_is_needed_what_is_there_and_what_to_set() -> None
 
     assert problem.is_warning
     assert str(problem) == (
-        "spec.config: needs an estimated 30.5Gi on each GPU, and those here have 24Gi: "
-        "set dtype: bfloat16 (15.8Gi)"
+        "spec.config: needs an estimated 30.5Gi on each GPU, but these have 24Gi: set dtype: "
+        "bfloat16 (15.8Gi)"
     )
 
 

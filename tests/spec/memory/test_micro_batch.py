@@ -31,7 +31,7 @@ def test_without_them_it_is_refused_with_what_to_write() -> None:
 
     assert told.startswith(
         'per_device_train_batch_size: found "auto" without gradient_accumulation_steps: '
-        "set that to the rows that each process takes for a step, such as 16"
+        "set that to the number of rows per step and process, such as 16"
     )
 
 

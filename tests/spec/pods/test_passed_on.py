@@ -23,9 +23,9 @@ def told(nodes: int = 1, *, labels: Any = None, annotations: Any = None) -> list
 def test_partial_admission_of_several_nodes_is_refused() -> None:
     assert told(2, annotations={"job-min-parallelism": "1"}) == [
         (
-            'metadata.annotations.kueue.x-k8s.io/job-min-parallelism: found "1": Kueue would start '
-            "fewer than the 2 nodes, which would wait for the others without end; remove it, or "
-            "lower spec.resources.nodes"
+            'metadata.annotations.kueue.x-k8s.io/job-min-parallelism: found "1": Kueue would '
+            "start fewer than the 2 nodes, which would wait for the others forever; remove it, "
+            "or lower spec.resources.nodes"
         )
     ]
 

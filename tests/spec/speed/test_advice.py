@@ -182,7 +182,7 @@ def test_recomputation_is_counted_in_operations(config: Mapping[str, Any], share
     small = {**config, "per_device_train_batch_size": 1}
     found = [it.figure for it in find_advice(a_situation(small, gpu=141))]
 
-    assert any(f"computing activations again is {share} of all operations" in it for it in found)
+    assert any(f"recomputing activations takes {share} of all operations" in it for it in found)
 
 
 def test_it_is_a_warning_at_apply_where_the_model_is_known() -> None:

@@ -34,7 +34,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Traine
     """Trained with transformers' own code and a mask of all pairs of tokens."""
     place = tmp_path_factory.mktemp("masked")
     trained = train(place, tiny_model, data_of(place, ROWS), **PACKED, attn_implementation="eager")
-    assert told(trained) == "eager: as attn_implementation says"
+    assert told(trained) == "eager: as set by attn_implementation"
     return trained
 
 
@@ -78,7 +78,7 @@ def test_packs_learn_the_same_whichever_attention_is_named(
         for each in (trained, masked)
     ]
     assert norms[0] == pytest.approx(norms[1], rel=1e-4)
-    taken = "torch_varlen: rows are flat, so torch's sdpa is given one sequence after the other"
+    taken = "torch_varlen: rows are flat, so torch's sdpa processes one sequence at a time"
     assert told(trained) == taken
     assert f"attention {taken}" in caplog.messages
 

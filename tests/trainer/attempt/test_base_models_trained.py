@@ -47,7 +47,7 @@ def test_data_with_a_token_that_has_no_row_are_the_users_turn(tmp_path: Path) ->
     failure = trained.outcome.failure
     assert failure is not None
     assert failure.category is Category.USER
-    assert f"the data holds '{CALL}', for which the tokenizer has ids from 49152 on" in (
+    assert f"the data contains '{CALL}', for which the tokenizer has ids from 49152 on" in (
         trained.words()
     )
     assert "list these tokens in added_tokens" in trained.words()

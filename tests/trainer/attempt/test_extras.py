@@ -55,7 +55,7 @@ FAILURES = [
     ),
     pytest.param(
         Merging(ended=launching.Ended(exit_code=-9)),
-        "not merged: merging was killed by a signal (SIGKILL), most often because the node's "
+        "not merged: merging was killed by a signal (SIGKILL), most likely because the node's "
         "memory ran out; raise spec.resources.memory",
         id="killed by the kernel",
     ),
@@ -70,7 +70,7 @@ FAILURES = [
                 exit_code=-9, hung=Hung(rank=0, seconds=1800, doing="merging lm_head.weight")
             )
         ),
-        "not merged: merging did not get on for 1800 s; it was merging lm_head.weight",
+        "not merged: merging made no progress for 1800 s; it was merging lm_head.weight",
         id="hung",
     ),
 ]
@@ -165,7 +165,7 @@ def test_a_manifest_of_a_merged_model_that_is_none_counts_for_nothing(
 def test_what_may_pass_is_for_the_next_attempt_which_only_merges(
     job: Job, failure: Failure, reason: Reason
 ) -> None:
-    with pytest.raises(AttemptFailed, match="training is done") as caught:
+    with pytest.raises(AttemptFailed, match="training is complete") as caught:
         job.carry_on(Merging(failure=failure))
 
     assert caught.value.failure.reason == reason
@@ -201,7 +201,7 @@ def test_a_store_that_does_not_take_the_merged_model_has_the_adapter(
     with monkeypatch.context() as patch:
         patch.setattr("finetune_trainer.attempt.merging.publish_merged", refuse)
         if is_retried:
-            with pytest.raises(AttemptFailed, match="training is done") as caught:
+            with pytest.raises(AttemptFailed, match="training is complete") as caught:
                 job.carry_on(Merging())
             assert caught.value.failure.category is Category.INFRASTRUCTURE
         else:
@@ -262,7 +262,7 @@ def test_a_merge_that_took_the_whole_pod_with_it_is_told_by_the_next_attempt(job
 
     assert merging.configs == []
     assert outcome.failure is None
-    assert outcome.notes[0].message.startswith("not merged: attempt 1 was killed while it merged")
+    assert outcome.notes[0].message.startswith("not merged: attempt 1 was killed while merging")
     assert outcome.notes[0].message.endswith(f"raise spec.resources.memory{AGAIN}")
 
 
@@ -344,7 +344,7 @@ def pushed(tmp_path: Path, hub: HubStub) -> Job:
 def test_a_push_that_fails_keeps_nobody_from_the_merged_model(pushed: Job, hub: HubStub) -> None:
     pushed.environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_revoked"}
 
-    with pytest.raises(AttemptFailed, match="training is done") as caught:
+    with pytest.raises(AttemptFailed, match="training is complete") as caught:
         pushed.carry_on(Merging())
 
     assert caught.value.failure.reason == Reason.HUB_TOKEN_INVALID
@@ -360,7 +360,7 @@ def test_a_push_that_nobody_foresaw_to_fail_keeps_nobody_from_the_merged_model(
 
     monkeypatch.setattr("finetune_trainer.attempt.extras.push_complete", fail)
 
-    with pytest.raises(AttemptFailed, match="training is done") as caught:
+    with pytest.raises(AttemptFailed, match="training is complete") as caught:
         pushed.carry_on(Merging())
 
     assert caught.value.failure.reason == Reason.INTERNAL

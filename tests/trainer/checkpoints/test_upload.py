@@ -310,7 +310,7 @@ def test_it_is_not_kept_where_the_next_one_would_find_no_room(
     uploads.uploader.finish(with_last_step=False)
 
     assert uploads.workspace.saved_steps() == []
-    assert "no room" in uploads.failures[0][1]
+    assert "disk is full" in uploads.failures[0][1]
 
 
 def test_of_several_nodes_each_tries_every_checkpoint_once_and_only_the_newest_again(

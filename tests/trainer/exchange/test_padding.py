@@ -46,7 +46,7 @@ def test_it_is_told_with_its_figures_and_what_packing_changes() -> None:
     share, mean, padded, batch, packed = (float(it) for it in re.findall(r"[\d.]*\d", told))
     assert (share, mean, padded) == pytest.approx((29, 550, 775), rel=0.05)
     assert (batch, packed) == (2, 1.8)
-    assert "packing: true computes no padding" in told
+    assert "packing: true avoids padding" in told
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,8 @@ def test_an_image_without_a_compiler_is_told_before_anything_is_fetched(tmp_path
     failure = refused.value.failure
     assert (failure.category, failure.reason) == (Category.USER, "CompilerMissing")
     assert failure.message == (
-        "on a GPU TRL computes the loss by a Triton kernel, and Triton compiles its driver before "
-        "its first kernel; this trainer image has no C compiler"
+        "on a GPU TRL computes the loss with a Triton kernel, and Triton compiles its driver "
+        "before its first kernel; this trainer image has no C compiler"
     )
     assert failure.remedy == REMEDY
 
@@ -146,7 +146,7 @@ def test_headers_are_looked_for_where_triton_looks() -> None:
     [
         pytest.param(None, "Triton found no C compiler", id="no compiler"),
         pytest.param(
-            "exit 1", "does not compile in this image: is Python.h missing?", id="no headers"
+            "exit 1", "does not compile in this image; Python.h may be missing", id="no headers"
         ),
     ],
 )

@@ -112,8 +112,8 @@ def test_a_file_of_packed_numbers_leaves_the_config_to_count(tmp_path: Path) -> 
     [
         pytest.param("/nowhere", "there is no folder /nowhere", id="no folder"),
         pytest.param("s3://models/tiny", "needs credentials", id="no credentials"),
-        pytest.param("no such name", "can't be read here", id="no name of the hub's"),
-        pytest.param("acme/tiny", "can't be read here", id="a hub that doesn't answer"),
+        pytest.param("no such name", "cannot be read here", id="no name of the hub's"),
+        pytest.param("acme/tiny", "cannot be read here", id="a hub that doesn't answer"),
     ],
 )
 def test_what_cannot_be_read_is_unknown_for_a_reason(

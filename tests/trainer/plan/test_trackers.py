@@ -40,8 +40,8 @@ def test_a_tracker_that_the_image_lacks_is_told_with_those_that_it_has(
     failure = caught.value.failure
     assert (failure.category, failure.reason) == (Category.USER, "TrackerNotInstalled")
     assert failure.message == (
-        'report_to: found "neptune", and this trainer image lacks the package neptune; '
-        "it has what tensorboard, wandb need"
+        'report_to: found "neptune", but this trainer image lacks the package neptune; it has '
+        "the packages of tensorboard, wandb"
     )
 
 
@@ -51,8 +51,8 @@ def test_without_any_tracker_the_message_names_the_extra_that_has_them() -> None
 
     failure = caught.value.failure
     assert failure.message == (
-        'report_to: found "wandb", and this trainer image lacks the package wandb; '
-        "no tracker is installed"
+        'report_to: found "wandb", but this trainer image lacks the package wandb; no tracker is '
+        "installed"
     )
     assert "the extra trackers of finetune-cli" in failure.remedy
     assert "or set report_to to none" in failure.remedy

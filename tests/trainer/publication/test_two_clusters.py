@@ -58,9 +58,9 @@ def test_the_namesake_of_another_cluster_is_told_whose_the_place_is_and_how_to_t
     told = claim(store, cluster=OURS)
 
     assert told == (
-        f"OutputOwned: {store.uri} belongs to the job team-a/balloon of cluster 51c0-theirs; this "
-        "run is in cluster 8f4e-ours. give this job another spec.output.uri, e.g. "
-        f"{store.uri}/v2; or, once the job there no longer runs, take the place over: delete this "
+        f"OutputOwned: {store.uri} belongs to the job team-a/balloon of cluster 51c0-theirs; "
+        "this run is in cluster 8f4e-ours. set another spec.output.uri for this job, e.g. "
+        f"{store.uri}/v2; or, once that job no longer runs, take the location over: delete this "
         "job and apply it again with the annotation finetune.dev/take-over-from: 51c0-theirs"
     )
     assert claim(store, cluster=THEIRS) is None
@@ -99,8 +99,8 @@ def test_another_job_takes_nothing_over(tmp_path: Path, cluster: str | None) -> 
     told = claim(store, cluster=OURS, take_over_from=cluster)
 
     assert told == (
-        f"OutputOwned: {store.uri} belongs to the job team-a/kite. give this job another "
-        f"spec.output.uri, e.g. {store.uri}/v2"
+        f"OutputOwned: {store.uri} belongs to the job team-a/kite. set another spec.output.uri "
+        f"for this job, e.g. {store.uri}/v2"
     )
 
 

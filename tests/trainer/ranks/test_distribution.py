@@ -269,9 +269,9 @@ def test_a_strategy_that_was_not_planned_ends_before_the_model_loads(
     trained = lab.train(processes=2, **WHOLE, env=env)
 
     assert trained.words() == (
-        f"DistributionMismatch: DDP was planned, and rank 0 would train with {found} | take "
-        "ACCELERATE_ and FSDP_ variables out of config.env and the pod, and say it with "
-        "accelerate_config"
+        f"DistributionMismatch: DDP was planned, but rank 0 would train with {found} | remove "
+        "ACCELERATE_ and FSDP_ variables from config.env and the pod, and set accelerate_config "
+        "instead"
     )
 
 

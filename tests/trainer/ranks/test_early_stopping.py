@@ -150,7 +150,7 @@ def test_that_the_best_checkpoint_is_lost_is_said(
 
     assert resumed.outcome.failure is None
     assert resumed.outcome.note == (
-        "the best checkpoint, of step 2, was lost in an interruption: published is step 6"
+        "the best checkpoint, of step 2, was lost in an interruption; the published step is 6"
     )
 
 

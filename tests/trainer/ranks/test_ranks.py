@@ -158,7 +158,7 @@ def test_data_of_which_no_token_counts_is_told_before_training(
 
 
 def test_another_world_than_the_promised_one_fails_before_the_model_loads(ranks: Any) -> None:
-    with pytest.raises(AttemptFailed, match=r"4 processes were promised .* 1 do") as caught:
+    with pytest.raises(AttemptFailed, match=r"4 processes were expected .* 1 do") as caught:
         ranks.require_promised_world(SimpleNamespace(world_size=1), RankSettings(world_size=4))
 
     assert caught.value.failure.reason == "WorldSizeMismatch"

@@ -102,4 +102,4 @@ def test_rows_of_a_sharded_embedding_that_a_template_brings_are_refused(
     cloned = {"accelerate_config": "fsdp2", "chat_template_path": str(other)}
     trained = lab.train(processes=2, **ADAPTER, **cloned)
 
-    assert "chat_template_path: it brings new tokens, and under FSDP PEFT" in trained.words()
+    assert "chat_template_path: it adds new tokens, and PEFT with FSDP" in trained.words()

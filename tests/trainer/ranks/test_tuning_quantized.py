@@ -88,7 +88,9 @@ def test_dora_on_8_bits_is_refused_where_there_is_no_gpu(
 ) -> None:
     trained = train(tmp_path, model, dialogues, load_in_8bit=True, use_dora=True)
 
-    assert trained.words().startswith("InvalidConfig: use_dora: found true beside load_in_8bit")
+    assert trained.words().startswith(
+        "InvalidConfig: use_dora: found true together with load_in_8bit"
+    )
 
 
 def test_an_adapter_of_a_quantized_model_is_merged_into_the_whole_one(

@@ -132,7 +132,7 @@ def test_a_model_worse_than_its_base_is_no_success_but_is_kept(
     assert not (done.published / "manifest.json").exists()
     assert not (done.published.parent / "latest.json").exists()
     kept = done.published / "rejected"
-    assert failure.message.endswith(f"what was trained is kept in {kept.as_uri()}")
+    assert failure.message.endswith(f"the trained artifact is kept in {kept.as_uri()}")
     assert (kept / "model" / "model.safetensors").is_file()
     assert "eval_loss" in (kept / "report" / "metrics.jsonl").read_text()
 

@@ -58,7 +58,7 @@ def test_what_cannot_be_loaded_is_verified_by_its_tensors_and_that_is_said(
     assert done.outcome.failure is None, done.words()
     assert done.outcome.adapter_verified
     assert done.outcome.note.startswith("verified by its tensors: the base model needs ")
-    assert done.outcome.note.endswith("has 1 for it; its answers were not tried")
+    assert done.outcome.note.endswith("has 1 available; no answers were generated")
     assert (done.published / "manifest.json").is_file()
 
 
@@ -99,7 +99,7 @@ def test_memory_that_runs_out_while_verifying_is_no_failure_of_the_training(
 
     assert done.outcome.failure is None, done.words()
     assert done.outcome.adapter_verified
-    assert "loading it ran out of memory; its answers were not tried" in done.outcome.note
+    assert "loading it ran out of memory; no answers were generated" in done.outcome.note
 
 
 def test_every_placement_is_tried_before_tensors_alone() -> None:

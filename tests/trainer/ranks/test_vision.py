@@ -108,7 +108,7 @@ def test_an_image_that_is_not_there_is_named(tmp_path: Path) -> None:
 
     (tmp_path / "train.jsonl").write_bytes(lines({**SAID, "images": ["photos/red.png"]}))
 
-    with pytest.raises(AttemptFailed, match=r"no image photos/red.png beside the data") as caught:
+    with pytest.raises(AttemptFailed, match=r"no image photos/red.png next to the data") as caught:
         prepare_data(arguments(tmp_path, tmp_path / "train.jsonl"))
 
     assert caught.value.failure.reason == "ImageNotFound"

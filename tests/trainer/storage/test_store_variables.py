@@ -97,7 +97,7 @@ def test_a_place_that_is_no_place_is_told_before_anything_is_asked(
     with pytest.raises(AttemptFailed, match=what) as caught:
         open_cloud_store("s3://models/balloon", environment)
 
-    assert caught.value.failure.message.startswith("s3://models/balloon cannot be asked")
+    assert caught.value.failure.message.startswith("s3://models/balloon cannot be accessed")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ _ALSO_TAKES = {
 
 _ALSO_MEANS = {
     "per_device_train_batch_size": "auto: the largest that fits the GPU's memory; "
-    "gradient_accumulation_steps then is the number of rows that each process takes for a step.",
+    "gradient_accumulation_steps is then the number of rows per step and process.",
 }
 """The explanations for these types, which the help texts lack."""
 

@@ -35,7 +35,7 @@ def main() -> None:
         start(options.command, options)
     kubectl = Kubectl(_cluster_options(options))
     command = partial(options.command, kubectl, options)
-    raise SystemExit(exit_code_of(command, left="left alone: the job goes on"))
+    raise SystemExit(exit_code_of(command, left="detached: the job continues"))
 
 
 def run(kubectl: Kubectl, options: argparse.Namespace) -> int:
@@ -60,7 +60,7 @@ def logs(kubectl: Kubectl, options: argparse.Namespace) -> int:
     pods = kubectl.get("pods", "--selector", selector)["items"] if names else []
     pod = job_texts.pod_to_read(job, pods)
     if pod is None:
-        raise Refused(f"{options.name} has no pods any more: {job_texts.headline(job)}")
+        raise Refused(f"{options.name} has no pods left: {job_texts.headline(job)}")
     follow = ("--follow",) if options.follow else ()
     return kubectl.pass_through("logs", pod, f"--tail={options.tail}", *follow)
 
@@ -166,14 +166,14 @@ def _jobs_in(file: Path) -> list[str]:
     except OSError as error:
         raise Refused(f"{file} cannot be read: {error.strerror}", NO_INPUT) from None
     except yaml.YAMLError as error:
-        raise Refused(f"{file} is no YAML: {error}") from None
+        raise Refused(f"{file} is not YAML: {error}") from None
     names = [
         str(document.get("metadata", {}).get("name"))
         for document in documents
         if isinstance(document, dict) and document.get("kind") == "FineTuneJob"
     ]
     if not names:
-        raise Refused(f"{file} has no FineTuneJob: kubectl apply takes everything else", NO_INPUT)
+        raise Refused(f"{file} has no FineTuneJob: use kubectl apply for everything else", NO_INPUT)
     return names
 
 

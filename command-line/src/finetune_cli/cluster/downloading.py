@@ -29,8 +29,8 @@ def download(kubectl: Kubectl, job: Body, folder: Path) -> None:
         raise Refused(f"{name} has published nothing", NO_INPUT)
     if (batch_job := _newest_batch_job(kubectl, job)) is None:
         raise Refused(
-            f"{name} has no batch Job any more, whose account could read its store; with "
-            f"credentials of your own: finetune download {artifact['uri']} {folder}"
+            f"{name} has no batch Job left whose account can read its store; with your own "
+            f"credentials: finetune download {artifact['uri']} {folder}"
         )
     manifest = json.dumps(results_pod.build_pod(job, batch_job))
     pod = kubectl.run("create", "-f", "-", "-o", "name", given=manifest).strip()

@@ -129,7 +129,9 @@ def _not_started(error: FileNotFoundError | ValueError) -> Refused:
     if isinstance(error, FileNotFoundError):
         return Refused("there is no kubectl on the PATH", KUBECTL_FAILED)
     # A status was edited by hand: a null byte, half of a surrogate pair.
-    return Refused(f"the job names what no command line can hold: {error}", KUBECTL_FAILED)
+    return Refused(
+        f"the job contains a value that a command line cannot contain: {error}", KUBECTL_FAILED
+    )
 
 
 def _relay(source: IO[bytes] | None, stream: TextIO) -> None:

@@ -53,7 +53,7 @@ def check_file(
         checked += 1
         found += check_document(apply_overrides(document, overrides))
     if is_named and not checked and not skipped:
-        message = f"holds nothing: expected a {KIND}, a {SCHEDULE_KIND} or an SFT config"
+        message = f"is empty: expected a {KIND}, a {SCHEDULE_KIND} or an SFT config"
         nothing = Problem(path="", message=message)
         found.append(Found(problem=nothing, place=Position(line=1, column=1)))
         checked = 1
@@ -181,7 +181,7 @@ def _reason_to_skip(document: Document, content: bytes, is_named: bool) -> str:
     value = document.value
     if not document.is_readable:
         is_ours = is_named or any(clue in content for clue in _CLUES)
-        return "" if is_ours else "not readable as YAML, and not a job by its words"
+        return "" if is_ours else "not readable as YAML, and does not look like a job"
     if kind_of(value):
         return ""
     if isinstance(value, Mapping) and _is_of_kubernetes(value):

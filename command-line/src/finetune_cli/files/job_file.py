@@ -57,7 +57,7 @@ def parse_job(
     if len(jobs) != 1:
         raise attempt_failed(
             Reason.INVALID_JOB,
-            f"{name} holds {len(jobs)} {KIND}s, expected one",
+            f"{name} contains {len(jobs)} {KIND}s, expected one",
             f"add `kind: {KIND}`",
         )
     document = apply_overrides(jobs[0], overrides)

@@ -196,9 +196,9 @@ def _world(preview: Preview) -> str:
 
 
 def _model(model: Architecture) -> str:
-    known = model.model_type or "of no named architecture"
+    known = model.model_type or "of an unknown architecture"
     if not model.is_known:
-        known += ", taken for a Llama of the same numbers"
+        known += ", estimated as a Llama of the same size"
     return f"{known}, {_count(model.parameters)} parameters"
 
 
@@ -206,7 +206,7 @@ def _trainable(found: Estimate | None) -> str:
     if found is None or found.trainable == found.parameters:
         return ""
     if not found.trainable:
-        return ": how many parameters is known once the model is loaded"
+        return ": the number of parameters is known once the model is loaded"
     share = found.trainable / found.parameters
     return f": {_count(found.trainable)} parameters ({share:.2%} of the model's)"
 
@@ -229,7 +229,10 @@ def _batch(preview: Preview) -> str:
 
 def _length(preview: Preview) -> str:
     if preview.max_length is None:
-        return "of any length: the longest decides over memory, here taken for the model's context"
+        return (
+            "of any length: the longest row determines the memory, here assumed to be the "
+            "model's context"
+        )
     packed = "packed to" if preview.is_packed else "cut at"
     return f"{packed} {preview.max_length} tokens (max_length)"
 
@@ -239,7 +242,7 @@ def _memory(found: Estimate) -> Iterator[str]:
     for name, size in found.parts.items():
         yield _row(f"  {name}", f"{render_bytes(size):>8}")
     if found.takes_turns:
-        yield _row("", "gradients come as activations go: only the larger of both counts")
+        yield _row("", "gradients replace activations: only the larger of both counts")
 
 
 def _verdict(preview: Preview) -> Iterator[str]:

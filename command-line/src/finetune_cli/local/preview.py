@@ -147,9 +147,9 @@ def _method(config: SftConfig) -> str:
     if (layers := config["num_layers_unfrozen"]) is not None and not config["use_peft"]:
         return f"the last {layers} layers with norm and head" if layers > 1 else _LAST_LAYER
     if not config["use_peft"]:
-        return "the whole model"
+        return "the full model"
     kind = "DoRA" if config["use_dora"] else "LoRA"
     targets = config["lora_target_modules"]
     if isinstance(targets, list):
         targets = ", ".join(targets)
-    return f"{kind} of rank {config['lora_r']} on {targets or 'the modules that PEFT has for it'}"
+    return f"{kind} of rank {config['lora_r']} on {targets or 'the default modules of PEFT'}"

@@ -43,7 +43,7 @@ Credentials for object stores are read from the environment, e.g.
 AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
 """
 
-NOT_INSTALLED = "`finetune run` wants what trains here: pip install './command-line[train]'"
+NOT_INSTALLED = "`finetune run` requires the training packages: pip install './command-line[train]'"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -145,9 +145,9 @@ def _announce(job: job_file.Job, described: Run) -> None:
     wanted = job.nodes * max(1, job.gpus_per_node)
     if wanted > described.world.size:
         tell(
-            f"{job.name} asks for {job.nodes} x {max(1, job.gpus_per_node)} processes; this machine"
-            f" is one node and trains with {described.world.size}, so the effective batch is "
-            f"{wanted // described.world.size} times smaller."
+            f"{job.name} requests {job.nodes} x {max(1, job.gpus_per_node)} processes; this "
+            f"machine is one node and trains with {described.world.size}, so the effective batch "
+            f"is {wanted // described.world.size} times smaller."
         )
 
 

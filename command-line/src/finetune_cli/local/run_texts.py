@@ -86,7 +86,7 @@ def failure_text(outcome: Outcome, log: Path | None) -> str:
         return ""
     lines = [*texts.render_failure(failure.reason, failure.message, failure.remedy)]
     if outcome.checkpoint_step:
-        lines.append(f"  run the same command again to go on from step {outcome.checkpoint_step}")
+        lines.append(f"  run the same command again to resume from step {outcome.checkpoint_step}")
     if log is not None:
         lines.append(f"  log: {log}")
     return "\n".join(lines)

@@ -12,4 +12,4 @@ def require_new(folder: Path) -> None:
         Refused: it contains files, which a download could overwrite.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Refused(f"{folder} is there, and is no empty folder")
+        raise Refused(f"{folder} already exists and is not an empty directory")

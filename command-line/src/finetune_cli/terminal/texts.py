@@ -67,5 +67,5 @@ def row(name: str, words: str) -> str:
 
 def _answer(text: str | None) -> str:
     if text is None:
-        return "(not asked for, or not in time)"
+        return "(not requested, or not in time)"
     return on_one_line(text).strip() or "(nothing)"

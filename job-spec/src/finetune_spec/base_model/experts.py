@@ -42,8 +42,8 @@ def check_dropout(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Probl
         yield Problem(
             path=config.name("lora_dropout"),
             message=f"found {quoted(config['lora_dropout'])}, and lora_target_modules "
-            f"({', '.join(found)}) takes the experts of this mixture in, for which PEFT has no "
-            "dropout: set lora_dropout: 0, or name only the matrices of the attention",
+            f"({', '.join(found)}) includes the experts of this mixture, for which PEFT does "
+            "not support dropout: set lora_dropout: 0, or list only the attention matrices",
         )
 
 
@@ -56,8 +56,8 @@ def check_fused_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterator
         (missing,) = set(merged) - set(named)
         yield Problem(
             path=config.name("lora_target_modules"),
-            message=f"found {named[0]} without {missing}, and in the experts of this mixture the "
-            f"two are one parameter: add {missing}",
+            message=f"found {named[0]} without {missing}, but the two are a single parameter in "
+            f"the experts of this mixture: add {missing}",
         )
 
 

@@ -35,9 +35,9 @@ _OTHER_FORMATS: Mapping[str, str] = {
     ".onnx": "ONNX, which is for inference",
     ".h5": "TensorFlow's",
     ".msgpack": "Flax's",
-    ".pth": "the format of its authors' own code",
-    ".pt": "the format of its authors' own code",
-    ".safetensors": "another layout than transformers'",
+    ".pth": "its authors' own format",
+    ".pt": "its authors' own format",
+    ".safetensors": "a layout other than transformers'",
 }
 _SHARD = re.compile(r"(model)-\d{5}-of-\d{5}\.safetensors")
 
@@ -85,7 +85,7 @@ def when_pointers(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None
     are = "is a Git LFS pointer" if len(names) == 1 else "are Git LFS pointers"
     return Damage(
         reason=Reason.MODEL_DAMAGED,
-        message=f"{listed(names)} {are} and not the content: the repository was cloned without Git "
+        message=f"{listed(names)} {are}, not the content: the repository was cloned without Git "
         "LFS",
         remedy="run git lfs install and git lfs pull in the clone, and upload the folder again",
     )
@@ -98,10 +98,10 @@ def when_adapter(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
     base = f" of {quoted(files.adapter_base)}" if files.adapter_base else ""
     return Damage(
         reason=Reason.MODEL_NOT_FOUND,
-        message=f"the folder holds an adapter{base} ({ADAPTER_CONFIG}), which is no model by "
-        "itself",
-        remedy="name the base model to train a new adapter; to go on from this one, publish it "
-        "with merge_adapter: true, or merge it with PEFT, and name the merged model",
+        message=f"the folder contains an adapter{base} ({ADAPTER_CONFIG}), which is not a model on "
+        "its own",
+        remedy="name the base model to train a new adapter; to continue training this one, publish "
+        "it with merge_adapter: true, or merge it with PEFT, and name the merged model",
     )
 
 
@@ -111,17 +111,17 @@ def when_other_format(files: ModelFiles, config: Mapping[str, Any]) -> Damage | 
     if shards := [name for name in files.names if _SHARD.fullmatch(name)]:
         return Damage(
             reason=Reason.MODEL_DAMAGED,
-            message=f"the model has {len(shards)} weights files such as {min(shards)}, and the "
+            message=f"the model has {len(shards)} weights files such as {min(shards)}, but the "
             f"index {INDEX} is missing",
-            remedy="upload the whole folder, with the index",
+            remedy="upload the complete folder, including the index",
         )
     for ending, words in _OTHER_FORMATS.items():
         if found := sorted(name for name in files.names if name.endswith(ending)):
             return Damage(
                 reason=Reason.MODEL_NOT_FOUND,
-                message=f"the model's weights ({listed(found)}) are in {words}, and can't be "
+                message=f"the model's weights ({listed(found)}) are in {words} and cannot be "
                 "trained",
-                remedy="name the model that they were made from, as transformers saves it "
+                remedy="name the model that they were converted from, as saved by transformers "
                 f"({SAFETENSORS})",
             )
     return None
@@ -135,7 +135,7 @@ def when_shards_missing(files: ModelFiles, config: Mapping[str, Any]) -> Damage 
         reason=Reason.MODEL_DAMAGED,
         message=f"{len(missing)} of the {len(files.indexed)} files that {files.index} names are "
         f"missing: {listed(missing)}",
-        remedy="upload the whole folder again",
+        remedy="upload the complete folder again",
     )
 
 

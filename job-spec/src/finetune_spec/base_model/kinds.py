@@ -95,22 +95,22 @@ def _describe(model: Mapping[str, Any]) -> tuple[str, str] | None:
         return None
     if name.endswith(_CLASSIFIERS):
         return (
-            "a classifier, which writes no text",
+            "a classifier, which does not generate text",
             (
-                "name the language model that it was made from, whose architectures in config.json "
-                "end in ForCausalLM"
+                "name the language model that it was derived from, whose architectures in "
+                "config.json end in ForCausalLM"
             ),
         )
     if model.get("is_encoder_decoder") is True or model_type in SEQUENCE_TO_SEQUENCE:
-        return "an encoder with a decoder (sequence to sequence), which SFT can't train", _DECODER
+        return "an encoder with a decoder (sequence to sequence), which SFT cannot train", _DECODER
     if model_type in ENCODERS or name.endswith(("ForMaskedLM", "EncoderModel")):
-        return "an encoder, which writes no text", _DECODER
+        return "an encoder, which does not generate text", _DECODER
     if name.endswith("Model") and "Head" not in name:
         return (
             "a decoder without its output head",
             (
-                "name the whole language model, whose architectures in config.json end in "
-                "ForCausalLM; it may be the model that this one was taken from"
+                "name the complete language model, whose architectures in config.json end in "
+                "ForCausalLM; it may be the model that this one was extracted from"
             ),
         )
     return None

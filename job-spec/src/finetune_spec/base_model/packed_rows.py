@@ -62,14 +62,15 @@ def check_packed_rows(
         case PackedRows.UNMEASURED if model_type:
             yield warning(
                 config.name(key),
-                f"whether models of type {quoted(model_type)} keep the rows of a pack apart is not "
-                "known: the trainer tries it before the first step, and fails if they do not",
+                f"it is unknown whether models of type {quoted(model_type)} keep the rows of a "
+                "pack apart: the trainer checks this before the first step, and fails if they "
+                "do not",
             )
 
 
 def _mixed(key: str, model_type: str) -> str:
     words = (
-        f"found true, and models of type {quoted(model_type)} do not keep the rows of a pack "
+        f"found true, but models of type {quoted(model_type)} do not keep the rows of a pack "
         "apart: each row would be trained as if it continued the row before it; "
         f"{_INSTEAD.format(key=key)}"
     )
@@ -83,7 +84,7 @@ def _refused(config: SftConfig, key: str, model_type: str, context: Context) -> 
     if package is None:
         yield Problem(
             path=config.name(key),
-            message=f"found true, and models of type {quoted(model_type)} can't compute packs: "
+            message=f"found true, but models of type {quoted(model_type)} do not support packing: "
             f"{_INSTEAD.format(key=key)}",
         )
         return

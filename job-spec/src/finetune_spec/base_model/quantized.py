@@ -29,7 +29,7 @@ def check_stored_bits(config: SftConfig, model: Mapping[str, Any]) -> Iterator[P
     if (key := _other_method(config, method)) is not None:
         yield Problem(
             path=config.name(key),
-            message=f"found true, and {stored}: remove {config.name(key)}, or name the model that "
+            message=f"found true, but {stored}: remove {config.name(key)}, or name the model that "
             "it was quantized from",
         )
     if method not in _INTEGERS:
@@ -37,15 +37,15 @@ def check_stored_bits(config: SftConfig, model: Mapping[str, Any]) -> Iterator[P
     if not config["use_peft"]:
         yield Problem(
             path=config.name("use_peft"),
-            message=f"found false, and {stored}, which can't be trained, only an adapter on them: "
-            "set use_peft to true, or name the model that it was quantized from",
+            message=f"found false, but {stored} and cannot be trained, only an adapter on top of "
+            "them: set use_peft to true, or name the model that it was quantized from",
         )
     elif config["merge_adapter"]:
         yield Problem(
             path=config.name("merge_adapter"),
-            message=f"found true, and {stored}, into which an adapter can't be merged: leave "
-            "merge_adapter out, or name the model that it was quantized from, with load_in_4bit: "
-            "true",
+            message=f"found true, but {stored}, and an adapter cannot be merged into them: leave "
+            "merge_adapter out, or name the model that it was quantized from, with "
+            "load_in_4bit: true",
         )
 
 

@@ -39,7 +39,7 @@ def check_default_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterat
         return
     yield Problem(
         path=config.name("use_peft"),
-        message=f"found true without {KEY}, and PEFT has no default targets for models of type "
+        message=f"found true without {KEY}, but PEFT has no default targets for models of type "
         f"{quoted(model_type)}: set {KEY}: all-linear",
     )
 
@@ -76,14 +76,14 @@ def check_named_targets(
     if len(missing) == len(targets):
         yield Problem(
             path=config.name(KEY),
-            message=f"the model has none of {_listed(missing)}: it has {_listed(last)}; "
-            "all-linear takes every linear layer",
+            message=f"the model has none of {_listed(missing)}: it has {_listed(last)}; all-linear "
+            "targets every linear layer",
         )
         return
     for target in missing:
         hint = did_you_mean(target, last) or f": it has {_listed(last)}"
         yield warning(
-            config.name(KEY), f"the model has no {target:.80}, which is left untrained{hint}"
+            config.name(KEY), f"the model has no {target:.80}, so this target has no effect{hint}"
         )
 
 
@@ -98,9 +98,9 @@ def check_tied_embeddings(config: SftConfig, model: Mapping[str, Any]) -> Iterat
     if named:
         yield Problem(
             path=config.name(KEY),
-            message=f"found {named[0]:.80} beside merge_adapter: true, and the model's output head "
-            "is its embedding, so that a merge would change both: leave merge_adapter out, or move "
-            f"{named[0]:.80} to lora_modules_to_save",
+            message=f"found {named[0]:.80} together with merge_adapter: true, but the model's "
+            "output head shares its weights with the embedding, and a merge would change both: "
+            f"leave merge_adapter out, or move {named[0]:.80} to lora_modules_to_save",
         )
 
 
@@ -115,8 +115,8 @@ def _check_expression(config: SftConfig, model: Architecture | None) -> Iterator
     whole = model.layer_of(0, model.linears[0]) if model.linears else model.path
     yield Problem(
         path=config.name(KEY),
-        message=f"the expression {quoted(config[KEY])} matches no module of the model, whose whole "
-        f"names are such as {whole}: set it to all-linear, or to a list of "
+        message=f"the expression {quoted(config[KEY])} matches no module of the model, whose full "
+        f"names look like {whole}: set it to all-linear, or to a list of "
         f"{_listed(_last_parts(_names(model, ())))}",
     )
 

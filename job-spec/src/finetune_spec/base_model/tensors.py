@@ -72,9 +72,9 @@ def _saved_wrapped(names: list[str], part: str, words: str) -> Damage:
     wrapper, _, remedy = words.partition(": ")
     return Damage(
         reason=Reason.MODEL_DAMAGED,
-        message=f"the names of {len(names)} of the model's tensors have {part} in them, such as "
-        f"{min(names):.100}: it was saved wrapped in {wrapper}, and these tensors would be left "
-        "out and drawn at random",
+        message=f"the names of {len(names)} of the model's tensors contain {part}, such as "
+        f"{min(names):.100}: the model was saved wrapped in {wrapper}, and these tensors "
+        "would be skipped and initialized randomly",
         remedy=f"{remedy}, and upload the folder again",
     )
 
@@ -95,18 +95,19 @@ def _unfit(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
         return Damage(
             reason=Reason.MODEL_DAMAGED,
             message=f"the model's files lack {len(missing)} tensor{plural} ({listed(missing)}): "
-            "they would be drawn at random",
-            remedy="upload the whole model as save_pretrained writes it: all layers, and the head "
-            "of the language model",
+            "they would be initialized randomly",
+            remedy="upload the complete model as save_pretrained writes it, with all layers and "
+            "the language modeling head",
         )
     rows = embedding_rows(shapes)
     if rows is None or rows == model.vocabulary:
         return None
     return Damage(
         reason=Reason.MODEL_DAMAGED,
-        message=f"the model's embedding has {rows} rows, and vocab_size in config.json is "
+        message=f"the model's embedding has {rows} rows, but vocab_size in config.json is "
         f"{model.vocabulary}",
-        remedy="save the model again after resize_token_embeddings, so that its config.json fits",
+        remedy="save the model again after resize_token_embeddings, so that its config.json "
+        "matches",
     )
 
 

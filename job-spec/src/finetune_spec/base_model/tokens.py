@@ -32,8 +32,8 @@ def advise_on_tokens(
         more = f" and {len(beyond) - _NAMED} more" if len(beyond) > _NAMED else ""
         yield warning(
             config.name(MODEL),
-            f"its embedding has no row for {shown}{more}: if the data holds one of them, list it "
-            "in added_tokens, so that the embedding grows",
+            f"its embedding has no row for {shown}{more}: if the data contains one of them, list "
+            "it in added_tokens to extend the embedding",
         )
 
 

@@ -58,12 +58,12 @@ def find_beyond(value: Any, path: str) -> Problem | None:
         inner = _inner(item)
         count += 1
         if count + len(waiting) + len(inner) > MAX_VALUES:
-            return _problem(path, (), f"holds more than {MAX_VALUES} values: remove some")
+            return _problem(path, (), f"contains more than {MAX_VALUES} values: remove some")
         if message := _beyond(item) or (_TOO_DEEP if inner and depth == MAX_DEPTH else ""):
             return _problem(path, place, message)
         size += _length(item) + _INDENT * depth + _PUNCTUATION
         if size > MAX_BYTES:
-            return _problem(path, (), f"takes more than {MAX_BYTES // 1024}Ki: remove some")
+            return _problem(path, (), f"is larger than {MAX_BYTES // 1024}Ki: remove some")
         for name, held in inner:
             if isinstance(name, str) and (message := _beyond_text(name)):
                 return _problem(path, (name, place), f"its name {message}")
@@ -111,7 +111,7 @@ def _beyond_text(text: str) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:
-            return "holds half of a surrogate pair, which is no character"
+            return "contains half of a surrogate pair, which is not a valid character"
     return ""
 
 

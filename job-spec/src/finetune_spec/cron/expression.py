@@ -161,7 +161,7 @@ def _check_range(low: int, high: int, step: int, text: str, field: _Field) -> No
         hint = ": Sunday is 0" if is_sunday else ""
         raise _refusal(text, field, f"values from {field.low} to {field.high}{hint}")
     if low > high:
-        raise _refusal(text, field, f"a range that goes up: {text} is empty")
+        raise _refusal(text, field, f"an ascending range: {text} is empty")
     if step == 0:
         raise _refusal(text, field, "a step of at least 1")
 

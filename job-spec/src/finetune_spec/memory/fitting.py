@@ -72,7 +72,7 @@ def advise_on_memory(
     if needed > gpu_bytes:
         yield warning(
             path,
-            f"needs an estimated {render_bytes(needed)} on each GPU, and those here have "
+            f"needs an estimated {render_bytes(needed)} on each GPU, but these have "
             f"{render_bytes(gpu_bytes)}: {describe(propose(config, model, context, gpu_bytes))}",
         )
 
@@ -80,7 +80,7 @@ def advise_on_memory(
 def describe(proposal: Proposal | None) -> str:
     if proposal is not None:
         return str(proposal)
-    return "ask for larger GPUs, or spread the model over more of them with fsdp or deepspeed"
+    return "request larger GPUs, or shard the model across more of them with fsdp or deepspeed"
 
 
 def _spare(config: SftConfig, taken: Taken, fits: Callable[[Taken], bool]) -> Taken:

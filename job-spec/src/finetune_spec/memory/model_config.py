@@ -61,7 +61,7 @@ def parse_model(config: Mapping[str, Any]) -> Architecture:
             raise
         # The file is untrusted, and may contain anything.
         told = str(error)[:_LONGEST_TOLD]
-        raise UnreadableModel(f"the model's config.json can't be understood: {told}") from None
+        raise UnreadableModel(f"the model's config.json cannot be parsed: {told}") from None
 
 
 def _require_bounded(config: Mapping[str, Any]) -> None:

@@ -28,14 +28,14 @@ def _check_env(entries: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
     for place, entry in enumerate(entries):
         path, name = f"{PATH}.env[{place}]", entry["name"]
         if (why := VARIABLES.get(name) or reason_for_variable(name)) is not None:
-            message = f"{name} is not for a job to set: {why}"
+            message = f"{name} cannot be set by a job: {why}"
             yield Problem(path=f"{path}.name", message=message)
         elif not _VARIABLE.fullmatch(name):
             message = f"found {quoted(name)}, expected the name of a variable, such as HF_TOKEN"
             yield Problem(path=f"{path}.name", message=message)
         source = entry.get("valueFrom")
         if source is not None and entry.get("value"):
-            yield Problem(path=path, message="found value and valueFrom, expected one of them")
+            yield Problem(path=path, message="found value and valueFrom, expected only one of them")
         elif source is not None and len(source) != 1:
             message = (
                 f"found {' and '.join(source) or 'nothing'}, expected one of secretKeyRef, "
@@ -64,12 +64,18 @@ def _check_mount(mount: Mapping[str, Any], volumes: Sequence[str], path: str) ->
         message = f"found {quoted(place)}, expected an absolute path such as /data, without colons"
         yield Problem(path=f"{path}.mountPath", message=message)
     elif PACKAGES & set(place.split("/")):
-        message = f"found {quoted(place)}: Python's packages are there, so choose another folder"
+        message = (
+            f"found {quoted(place)}: it contains Python's packages, so choose another directory"
+        )
         yield Problem(path=f"{path}.mountPath", message=message)
     elif (folder := _find_hit(place)) is not None:
         why = _TAKEN[folder]
-        hit = "" if posixpath.normpath(place) == folder else f", which would hide {folder} or parts"
-        message = f"found {quoted(place)}{hit}: {why}, so choose another folder"
+        hit = (
+            ""
+            if posixpath.normpath(place) == folder
+            else f", which would hide {folder} or parts of it"
+        )
+        message = f"found {quoted(place)}{hit}: {why}, so choose another directory"
         yield Problem(path=f"{path}.mountPath", message=message)
 
 

@@ -47,8 +47,8 @@ def check_devices(
         yield Problem(path=f"{RESOURCES}.gpuResource", message=message)
     if _SLICE.fullmatch(name) and gpus > 1:
         message = (
-            f"found {gpus} slices of {name}: a CUDA process sees only one of them, and NCCL cannot "
-            "connect them; ask for one larger slice, or for more nodes"
+            f"found {gpus} slices of {name}: a CUDA process sees only one of them, and NCCL "
+            "cannot connect them; request one larger slice, or more nodes"
         )
         yield Problem(path=f"{RESOURCES}.gpusPerNode", message=message)
     if gpus:
@@ -65,7 +65,7 @@ def _check_vendor(resource: str, own_image: str | None) -> Iterator[Problem]:
     device, needs = vendor
     message = (
         f"found {quoted(resource)}, which names {device}: the trainer image is built for NVIDIA "
-        f"GPUs; set spec.image to an image with {needs}, or ask for {DEFAULT_GPU}"
+        f"GPUs; set spec.image to an image with {needs}, or request {DEFAULT_GPU}"
     )
     yield Problem(path=f"{RESOURCES}.gpuResource", message=message)
 

@@ -29,16 +29,17 @@ def advise_on_pinning(resources: Mapping[str, Any]) -> Iterator[Problem]:
     if cpu.denominator != 1:
         yield warning(
             path,
-            f"equals the request, {resources['cpu']}, and only whole CPUs are pinned to a pod: it "
-            f"is throttled and shares its CPUs. Set both to {ceil(cpu)} to have CPUs pinned, or "
-            "remove the limit",
+            f"equals the request, {resources['cpu']}, but CPUs are pinned only in whole numbers: "
+            f"the pod is throttled and shares its CPUs. Set both to {ceil(cpu)} to have CPUs "
+            "pinned, or remove the limit",
         )
     elif parse_amount(str(limits.get("memory", resources["memory"]))) != memory:
         yield warning(
             path,
-            "equals the request, and CPUs are only pinned to a pod whose memory limit equals its "
-            f"request, too: it is throttled and shares its CPUs. Set {RESOURCES}.limits.memory to "
-            f"{resources['memory']} to have CPUs pinned, or remove the limit of the CPU",
+            "equals the request, but CPUs are pinned only if the memory limit equals its "
+            "request, too: the pod is throttled and shares its CPUs. Set "
+            f"{RESOURCES}.limits.memory to {resources['memory']} to have CPUs pinned, or remove "
+            "the limit of the CPU",
         )
 
 

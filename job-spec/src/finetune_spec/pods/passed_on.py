@@ -43,10 +43,10 @@ def is_of_passed_on(problem: Problem) -> bool:
 
 def _fewer_nodes(value: str, nodes: object) -> str:
     if nodes == 1:
-        return "Kueue takes it for Jobs of several pods only, and this one has one; remove it"
+        return "Kueue supports it only for Jobs of several pods, and this one has one; remove it"
     return (
-        f"Kueue would start fewer than the {nodes} nodes, which would wait for the others without "
-        "end; remove it, or lower spec.resources.nodes"
+        f"Kueue would start fewer than the {nodes} nodes, which would wait for the others "
+        "forever; remove it, or lower spec.resources.nodes"
     )
 
 
@@ -71,10 +71,10 @@ _CONTRADICTIONS: Mapping[str, Mapping[str, Contradiction]] = {
     },
     "labels": {
         "prebuilt-workload-name": _always(
-            "each attempt is a Job of its own, and one Workload cannot admit them all; remove it"
+            "each attempt is a separate Job, and one Workload cannot admit them all; remove it"
         ),
         "max-exec-time-seconds": _always(
-            "Kueue would deactivate the job, which would then wait without end; write "
+            "Kueue would deactivate the job, which would then wait forever; write "
             "spec.activeDeadlineSeconds"
         ),
         "multikueue-origin": _always(

@@ -103,7 +103,7 @@ def _no_recomputation(now: Situation) -> Advice | None:
     share = repeated_share(now.model, now.strategy)
     return Advice(
         settings=settings,
-        figure=f"computing activations again is {share:.0%} of all operations, and keeping them "
+        figure=f"recomputing activations takes {share:.0%} of all operations, and keeping them "
         f"fits: {_of_gpu(then)}",
     )
 

@@ -70,8 +70,8 @@ class Bodies:
                     self._make_room(reading)
         except TimeoutError:
             if reading.gave_way:
-                raise BodyGaveWay("too much is sent at a time; send it again later") from None
-            raise TimeoutError(f"the body did not come within {self._seconds:g} s") from None
+                raise BodyGaveWay("too much data in flight; send it again later") from None
+            raise TimeoutError(f"the body did not arrive within {self._seconds:g} s") from None
 
     def _make_room(self, newest: _Reading) -> None:
         while self._bytes_of.total() > self._most_bytes_together:
@@ -83,6 +83,6 @@ class Bodies:
             largest.body.clear()
             largest.gave_way = True
             if largest is newest:
-                raise BodyGaveWay("too much is sent at a time; send it again later")
+                raise BodyGaveWay("too much data in flight; send it again later")
             self._readings.remove(largest)
             largest.deadline.reschedule(asyncio.get_running_loop().time())

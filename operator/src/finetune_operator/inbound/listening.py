@@ -44,7 +44,7 @@ class Listener:
     def port(self) -> int:
         """The port in use, also when 0 (any port) was requested."""
         if self._server is None:
-            raise RuntimeError("it does not listen yet")
+            raise RuntimeError("the server is not listening yet")
         return int(self._server.sockets[0].getsockname()[1])
 
     async def start(self) -> None:

@@ -80,11 +80,13 @@ def output_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterato
     prefixes = [text.replace("{namespace}", namespace) for text in settings.output_prefixes]
     for path, uri in _outputs(spec):
         if prefixes and not any(is_below(uri, prefix) for prefix in prefixes):
-            found = f"found {quoted(uri)}, expected a folder below {_one_of(prefixes)}"
+            found = f"found {quoted(uri)}, expected a location below {_one_of(prefixes)}"
             yield _refusal(path, found, "OUTPUT_PREFIXES")
     for path, name in _variables(spec):
         if prefixes and names_a_store(name):
-            found = f"found {quoted(name)}, by which another store has the same name: put it into "
+            found = (
+                f"found {quoted(name)}, which redirects the output to another store: move it to "
+            )
             found += "the Secret that spec.output.credentialsSecretRef names"
             yield _refusal(path, found, "OUTPUT_PREFIXES")
 
@@ -105,8 +107,10 @@ def host_paths_are_allowed(spec: Spec, namespace: str, settings: Settings) -> It
             continue
         folder = str(source.get("path", ""))
         if not any(is_below(folder, prefix) for prefix in allowed):
-            expected = f"a folder below {_one_of(allowed)}" if allowed else "another kind of volume"
-            found = f"found {quoted(folder)}, a folder of the node, expected {expected}"
+            expected = (
+                f"a directory below {_one_of(allowed)}" if allowed else "another kind of volume"
+            )
+            found = f"found {quoted(folder)}, a directory of the node, expected {expected}"
             yield _refusal(f"{path}.hostPath.path", found, "ALLOWED_HOST_PATHS")
 
 

@@ -104,7 +104,8 @@ def judge_in_vain(interruptions: Sequence[Interruption]) -> Failure | None:
         return None
     category, remedy = _advice(newest)
     return Reason.INTERRUPTED_TOO_OFTEN.failure(
-        f"interrupted {count} times in a row without a step gained, at last by {newest.words}",
+        f"interrupted {count} times in a row without completing a step, most recently by "
+        f"{newest.words}",
         remedy,
         category=category,
     )
@@ -127,19 +128,21 @@ def _advice(newest: Interruption) -> tuple[Category, str]:
     words = newest.message.lower()
     if newest.reason == EVICTED and any(it in words for it in ("storage", "emptydir", "disk")):
         return Category.USER, (
-            "raise spec.resources.ephemeralStorage, or let the job keep less on its disk: "
-            "a lower save_total_limit, a smaller dataset"
+            "raise spec.resources.ephemeralStorage, or reduce disk usage with a lower "
+            "save_total_limit or a smaller dataset"
         )
     if newest.reason == EVICTED and "memory" in words:
-        return Category.USER, "raise spec.resources.memory, so that a node with room is chosen"
+        return Category.USER, (
+            "raise spec.resources.memory, so that the pod is scheduled to a node with enough memory"
+        )
     if newest.reason in ("PreemptionByScheduler", "Preempting", "Preempted"):
         return Category.USER, (
-            "give the job a higher priority (spec.podTemplate.spec.priorityClassName), or save "
-            "more often: lower save_steps"
+            "give the job a higher priority (spec.podTemplate.spec.priorityClassName), or lower "
+            "save_steps to save checkpoints more often"
         )
     if newest.reason == Reason.TRAINING_JOB_DELETED:
-        return Category.PLATFORM, "find who deletes the Jobs of this namespace"
+        return Category.PLATFORM, "find out who deletes Jobs in this namespace"
     return Category.PLATFORM, (
-        "find what ends the pods so soon, or choose other nodes; lower save_steps, so that a step "
-        "is kept in time"
+        "find out what stops the pods so early, or choose other nodes; lower save_steps to save "
+        "a checkpoint before the interruption"
     )

@@ -101,7 +101,7 @@ def log_in_as_pod(environment: Mapping[str, str] = os.environ, account: Path = A
     port = environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         raise ValueError(
-            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set, as they are in pods: "
+            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set (pods have them): "
             "outside a cluster set KUBECONFIG"
         )
     server = f"https://{f'[{host}]' if ':' in host else host}:{port}"

@@ -91,5 +91,5 @@ def _skip(text: str, at: int) -> int:
     between = _BETWEEN.match(text, at)
     end = at if between is None else between.end()
     if end >= len(text):
-        raise ValueError("the list has no end")
+        raise ValueError("the list does not end")
     return end

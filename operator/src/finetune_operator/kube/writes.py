@@ -86,7 +86,8 @@ def has_label_of(manifest: Manifest, found: Body) -> bool:
 def differs(manifest: Manifest) -> NotYet:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     return NotYet(
-        f"{kind} {name} exists already with another content: delete it, so that it can be made",
+        f"{kind} {name} already exists with different content: delete it, so that it can be "
+        "created again",
         after=NAME_TAKEN_DELAY,
     )
 
@@ -147,7 +148,7 @@ def _own(manifest: Manifest, found: Body) -> Body:
 def _taken(manifest: Manifest) -> NotYet:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     return NotYet(
-        f"{kind} {name} exists already and belongs to something else: waiting until it is gone",
+        f"{kind} {name} already exists and has another owner: waiting until it is deleted",
         after=NAME_TAKEN_DELAY,
     )
 

@@ -34,8 +34,8 @@ def with_internal_error(
     if has_internal_error(body) and ready and ready.get("observedGeneration") == generation:
         return None
     message = (
-        f"the operator failed with {describe(error)}; it tries again, and at once after an edit. "
-        "Its log has the details"
+        f"the operator failed with {describe(error)}; it retries periodically, and immediately "
+        "after an edit. See its log for details"
     )
     claims = [
         Claim(type=type_, is_true=is_true, reason=JobReason.INTERNAL_ERROR, message=message)

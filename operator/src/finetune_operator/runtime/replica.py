@@ -238,7 +238,7 @@ class Replica:
             with suppress(ApiError):
                 namespaces = self._settings.watch_namespaces
                 is_there = await is_defined(self._api, Kind.SCHEDULE, namespaces)
-        say("schedules are defined now: to be started anew")
+        say("schedules are defined now, restarting")
         self.has_failed.set()
         # Ends with the replica.
         await asyncio.Event().wait()

@@ -138,7 +138,7 @@ class Worker:
             # Reported at the next try, from the newer version or by another replica.
             return
         except Exception as failure:  # noqa: BLE001 - the log has it; the next try tells again
-            say("internal error not told", level=logging.WARNING, job=key, error=failure)
+            say("internal error not recorded", level=logging.WARNING, job=key, error=failure)
 
     async def _reconcile(self, key: Key) -> Reconciled | None:
         """None if the object no longer needs a pass."""

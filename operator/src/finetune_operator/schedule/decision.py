@@ -129,7 +129,7 @@ def when_active(schedule: Schedule, situation: _Situation) -> ScheduleDecision |
     return ScheduleDecision(
         reason=ScheduleReason.JOB_ALREADY_ACTIVE,
         message=(
-            f"a job is due, and not started since concurrencyPolicy is Forbid and {active[0].name} "
+            f"a job is due but was not started: concurrencyPolicy is Forbid and {active[0].name} "
             "has not ended"
         ),
         next=situation.next,

@@ -26,8 +26,8 @@ MAX_WARNING_LENGTH = 256
 """The API server passes on 4096 characters of warnings in total."""
 
 UNCHECKED = (
-    "the config could not be checked now, through no fault of yours; the operator checks it again "
-    "and tells in the condition Accepted"
+    "the config could not be checked now because of an internal error; the operator checks it "
+    "again and reports the result in the condition Accepted"
 )
 
 
@@ -144,7 +144,7 @@ def _render_refusal(request: Body, mistakes: Sequence[Problem]) -> Manifest:
     """A `metav1.Status` in the form of the API server's own schema errors."""
     told = [*mistakes[:MAX_MISTAKES]]
     if len(mistakes) > MAX_MISTAKES:
-        more = f"and {len(mistakes) - MAX_MISTAKES} more mistakes"
+        more = f"and {len(mistakes) - MAX_MISTAKES} more errors"
         told.append(Problem(path="spec.config", message=more))
     return {
         "status": "Failure",
@@ -164,7 +164,7 @@ def _render_message(sentences: Sequence[str]) -> str:
     """One error per line, for clients that do not read the causes."""
     if len(sentences) == 1:
         return sentences[0]
-    return "\n".join(["the config has mistakes:", *(f"* {sentence}" for sentence in sentences)])
+    return "\n".join(["the config has errors:", *(f"* {sentence}" for sentence in sentences)])
 
 
 def _render_cause(problem: Problem) -> Mapping[str, Any]:
@@ -180,7 +180,7 @@ def render_warnings(warnings: Sequence[Problem]) -> list[str]:
     rendered = [_as_header(str(problem)) for problem in warnings[:MAX_WARNINGS]]
     if len(warnings) > MAX_WARNINGS:
         more = len(warnings) - MAX_WARNINGS + 1
-        rendered[-1] = f"and {more} more warnings, all of them in the condition Accepted"
+        rendered[-1] = f"and {more} more warnings; the condition Accepted lists all of them"
     return rendered
 
 

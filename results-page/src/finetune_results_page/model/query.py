@@ -104,7 +104,7 @@ def parse_query(parameters: Iterable[tuple[str, str]]) -> Query:
 
 def _name(value: str) -> str:
     if value and not NAME.fullmatch(value):
-        raise ValueError(f"{clean(value, 100)!r} is no name of a namespace or a job")
+        raise ValueError(f"{clean(value, 100)!r} is not the name of a namespace or a job")
     return value
 
 

@@ -213,7 +213,10 @@ def test_pods_that_do_not_start_in_time_fail_the_job_with_their_words() -> None:
 
     assert decision.stop is not None
     assert (decision.stop.reason, decision.stop.category) == ("PodsNotStarted", Category.USER)
-    assert "0 of 1 pods ran after 1m: pod x is not scheduled: 0/3 nodes" in decision.stop.message
+    assert (
+        "0 of 1 pods were running after 1m: pod x is not scheduled: 0/3 nodes"
+        in decision.stop.message
+    )
 
 
 def test_a_job_in_a_queue_has_all_the_time() -> None:
@@ -284,7 +287,9 @@ def test_failure_for_good_does_not_wait_for_others() -> None:
     ("seen", "phase", "words"),
     [
         pytest.param({"is_suspended": True}, Phase.QUEUED, "suspended", id="suspended"),
-        pytest.param({"started_pods": 0}, Phase.STARTING, "0 of 1 pods run", id="no pod yet"),
+        pytest.param(
+            {"started_pods": 0}, Phase.STARTING, "0 of 1 pods are running", id="no pod yet"
+        ),
         pytest.param(
             {"started_pods": 0, "waiting_for": "pod x is not scheduled: 0/3 nodes"},
             Phase.STARTING,
@@ -296,22 +301,22 @@ def test_failure_for_good_does_not_wait_for_others() -> None:
             {
                 "started_pods": 1,
                 "trainer_phase": TrainerPhase.TRAINING,
-                "silent_nodes": "node n does not answer",
+                "silent_nodes": "node n is NotReady",
             },
             Phase.RUNNING,
-            "node n does not answer; the job goes on by itself",
+            "node n is NotReady; the job continues when the node is back",
             id="its node is lost",
         ),
         pytest.param(
             {"started_pods": 1, "trainer_phase": TrainerPhase.FETCHING},
             Phase.STARTING,
-            "fetches",
+            "fetching",
             id="fetching",
         ),
         pytest.param(
             {"started_pods": 1, "trainer_phase": TrainerPhase.CHECKING},
             Phase.STARTING,
-            "checks",
+            "checking",
             id="checking",
         ),
         pytest.param(

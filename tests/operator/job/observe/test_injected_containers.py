@@ -73,7 +73,10 @@ def test_a_trainer_that_ended_well_has_succeeded_whoever_keeps_its_pod(companion
     assert observed.outcome == a_good_outcome()
     phase, _, message = tell(observed)
     assert phase is Phase.SUCCEEDED
-    assert "container istio-proxy did not end with the trainer: the operator ends pod" in message
+    assert (
+        "container istio-proxy kept running after the trainer exited: the operator is ending pod"
+        in message
+    )
 
 
 def test_a_trainer_that_ended_badly_has_failed_at_once_whoever_keeps_its_pod() -> None:
@@ -81,7 +84,7 @@ def test_a_trainer_that_ended_badly_has_failed_at_once_whoever_keeps_its_pod() -
 
     phase, reason, message = tell(observed)
     assert (phase, reason) == (Phase.FAILED, "ModelNotFound")
-    assert "container istio-proxy did not end with the trainer" in message
+    assert "container istio-proxy kept running after the trainer exited" in message
     assert observed.newest is not None
     assert observed.newest.exit_code == 64
 

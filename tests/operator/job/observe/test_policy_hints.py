@@ -53,7 +53,7 @@ def test_a_policys_demand_names_the_field_of_the_job(words: str, fields: list[st
     told = find_wait([], 1, FORBIDDEN + words, {}).complaint
 
     named = " and ".join(f"spec.resources.{field}" for field in fields)
-    assert told == f"a pod could not be made: {FORBIDDEN}{words} (set {named} in the job)"
+    assert told == f"a pod could not be created: {FORBIDDEN}{words} (set {named} in the job)"
 
 
 @pytest.mark.parametrize(

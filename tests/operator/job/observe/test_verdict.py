@@ -70,7 +70,7 @@ def test_outcome_is_believed() -> None:
             an_ended_pod(137, message="step 5\nstep 6"),
             Category.INFRASTRUCTURE,
             "ExitedWithoutOutcome",
-            "exit code 137 and left no outcome: step 5\nstep 6",
+            "exit code 137 and wrote no outcome: step 5\nstep 6",
             id="killed: the log's end is quoted",
         ),
         pytest.param(

@@ -303,7 +303,10 @@ def test_a_model_that_loses_the_borders_on_the_way_is_an_error_and_no_other_loss
     from finetune_trainer.ranks.attention.varlen import attend
 
     tensors = [torch.randn(1, 2, 8, 16) for _ in range(3)]
-    with flat_batch(is_flat=True), pytest.raises(RuntimeError, match="not told the borders"):
+    with (
+        flat_batch(is_flat=True),
+        pytest.raises(RuntimeError, match="does not receive the boundaries"),
+    ):
         attend(torch.nn.Module(), *tensors, None)
 
 

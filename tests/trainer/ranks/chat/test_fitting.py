@@ -86,7 +86,7 @@ def test_of_eight_rows_the_one_with_a_role_that_the_template_lacks_is_left_out_a
         pytest.param(
             "llava_next",
             TALK,
-            "content that is a text, and no list of parts",
+            "content that is a text, not a list of parts",
             id="plain texts for a template of parts",
         ),
     ],
@@ -290,7 +290,7 @@ def test_of_too_many_structures_the_most_frequent_are_tried_and_the_rest_is_said
     prepared = prepared_with("qwen2_5", [*odd, TALK, TALK])
 
     assert prepared.notes()["Info NotKnown"].startswith(
-        "1 rows of train were not tried with the chat template: only rows of the 2 most frequent"
+        "1 rows of train were not checked with the chat template: only rows of the 2 most frequent"
     )
 
 

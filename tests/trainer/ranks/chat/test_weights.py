@@ -163,5 +163,5 @@ def test_a_turn_that_cannot_be_found_again_is_not_trained_on_in_silence(
     prepared = prepare(tmp_path, tiny_model, [TALK, ROW], chat_template_path=str(template))
 
     (reason,) = prepared.loaded.dropped["train"]
-    assert reason.startswith("a turn of weight 0, whose words cannot be told from others")
+    assert reason.startswith("a turn of weight 0, whose words cannot be distinguished from others")
     assert len(prepared.texts()) == 1

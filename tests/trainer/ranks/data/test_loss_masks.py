@@ -148,7 +148,7 @@ def test_marks_around_nothing_are_told_and_no_traceback(tmp_path: Path, tiny_mod
     text = "{% for turn in messages %}{{ turn.content }}<|im_end|>{% endfor %}"
     (tmp_path / "empty.jinja").write_text(text + "{% generation %}{% endgeneration %}")
 
-    with pytest.raises(AttemptFailed, match="no word of the assistant's between"):
+    with pytest.raises(AttemptFailed, match="no assistant text between"):
         prepare(
             tmp_path,
             tiny_model,

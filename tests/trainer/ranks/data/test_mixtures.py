@@ -128,7 +128,7 @@ def test_conversations_with_and_without_calls_go_together(
         pytest.param(
             ("a", "chat"),
             SHAPED,
-            "DatasetColumnMissing: datasets[1]: dataset_format is question_answer, and the data "
+            "DatasetColumnMissing: datasets[1]: dataset_format is question_answer, but the data "
             "set has no column question: it has messages, id",
             id="a part that does not fit the keys",
         ),
@@ -168,7 +168,7 @@ def test_what_a_part_lacks_is_told(
 ) -> None:
     from finetune_trainer.failures.errors import AttemptFailed
 
-    with pytest.raises(AttemptFailed, match=rf"^datasets\[0\]: {words}, and the data set has"):
+    with pytest.raises(AttemptFailed, match=rf"^datasets\[0\]: {words}, but the data set has"):
         mixed(tmp_path, {"path": parts["b"], **part}, **SHAPED)
 
 

@@ -74,7 +74,7 @@ CASES = {
     "a comma at the end of each row": Case(
         name="train.csv",
         body=b"prompt,completion\nWhen?,At 7.,\nWhere?,At 9.,\n",
-        sentence="train.csv, line 2 has 3 values, and the header names 2 columns",
+        sentence="train.csv, line 2 has 3 values, but the header names 2 columns",
     ),
     "content in parts": Case(
         name="train.jsonl",

@@ -143,7 +143,7 @@ def test_a_row_becomes_what_trl_reads(
         pytest.param(
             "sharegpt",
             turns(("narrator", "Once.")),
-            "a turn is from 'narrator', which is no role that is known",
+            "a turn is from 'narrator', which is not a supported role",
             id="a speaker that nobody knows",
         ),
         pytest.param(

@@ -34,7 +34,7 @@ def require_base_model(run: ParsedRun, context: AttemptContext) -> None:
     try:
         seen = look_at_model(name, run.config["model_revision"] or "main", context.environment)
     except ModelUnknown as unknown:
-        log.info("base model not looked at reason=%s", unknown)
+        log.info("base model not checked reason=%s", unknown)
         return
     require_sound_files(name, seen)
     modules = () if seen.files is None else seen.files.modules

@@ -32,7 +32,7 @@ MOST_BYTES = 1024**3
 """Bytes that are read again for the comparison; more would take too long."""
 
 _DIGITS = 12
-AGAIN = "to train again, give spec.runToken another value"
+AGAIN = "to train again, set spec.runToken to another value"
 
 
 def telling_what_changed(
@@ -55,11 +55,11 @@ def notes_of_completed(run: ParsedRun, context: AttemptContext, store: Store) ->
     if changes:
         return changes
     same = ", ".join(_compared(then, now))
-    known = f"; {same} is what it was trained on" if same else ""
+    known = f"; {same} is unchanged since the training" if same else ""
     return (
         info(
             NoteReason.NOTHING_TRAINED,
-            f"nothing was trained: this run was complete already{known}; {AGAIN}",
+            f"nothing was trained: this run was already complete{known}; {AGAIN}",
         ),
     )
 
@@ -72,7 +72,7 @@ def read_versions(store: Store, stop: StopRequest) -> Mapping[str, Any]:
     try:
         return parse_object(body, VERSIONS)
     except InvalidDocument as error:
-        log.warning("not compared with what it was trained on because=%s", error)
+        log.warning("not compared with the inputs of the training because=%s", error)
         return {}
 
 
@@ -126,7 +126,7 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Note]:
             is_now = f"{_short(found)} now" if found else "not there now"
             yield warning(
                 NoteReason.INPUTS_CHANGED,
-                f"nothing was trained: this run was complete already, and {what} has changed "
+                f"nothing was trained: this run was already complete, and {what} has changed "
                 f"since: {file} was sha256:{_short(digest)}, and is {is_now}; {AGAIN}",
             )
             break
@@ -134,8 +134,8 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Note]:
             if added := next((file for file in after if file not in before), None):
                 yield warning(
                     NoteReason.INPUTS_CHANGED,
-                    f"nothing was trained: this run was complete already, and {what} has a file "
-                    f"more since: {added}; {AGAIN}",
+                    f"nothing was trained: this run was already complete, and {what} has an "
+                    f"additional file: {added}; {AGAIN}",
                 )
 
 

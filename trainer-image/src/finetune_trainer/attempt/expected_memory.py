@@ -55,7 +55,7 @@ def remedy_for(
     proposal = propose(run.config, model, context, gpu_bytes)
     if proposal is None:
         return describe(None)
-    return f"{proposal}, or ask for a larger GPU"
+    return f"{proposal}, or request a larger GPU"
 
 
 def read_model(

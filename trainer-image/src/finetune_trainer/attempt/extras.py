@@ -69,7 +69,7 @@ def with_extras(
         except AttemptFailed as error:
             failures.append(error)
         except Exception as error:
-            log.exception("an extra failed unforeseen")
+            log.exception("an extra failed unexpectedly")
             unforeseen = AttemptFailed(classify(error, Stage.PUBLISHING))
             failures.append(complete_all_the_same(unforeseen, artifact.uri))
     if failures:

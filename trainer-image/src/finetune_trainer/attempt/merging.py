@@ -79,7 +79,7 @@ def merge(published: Published) -> tuple[Note, ...]:
         raise
     except Exception as error:
         if not isinstance(error, AttemptFailed):
-            log.exception("merging failed unforeseen")
+            log.exception("merging failed unexpectedly")
         failure = classify(error, Stage.PUBLISHING)
         if failure.reason in MAY_PASS:
             raise complete_all_the_same(AttemptFailed(failure), published.artifact.uri) from error
@@ -91,8 +91,8 @@ def _merge(published: Published) -> Iterator[Note]:
     attempt, stop = published.run.attempt, published.context.stop
     if (killed := killed_attempt(published.store, attempt, stop)) is not None:
         yield not_merged(
-            f"attempt {killed} was killed while it merged, most often because memory or disk ran "
-            "out; raise spec.resources.memory"
+            f"attempt {killed} was killed while merging, most likely because memory or disk "
+            "space ran out; raise spec.resources.memory"
         )
         return
     base = _find_base(published)

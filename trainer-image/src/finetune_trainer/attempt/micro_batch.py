@@ -54,7 +54,7 @@ def _choose(
 ) -> tuple[SftConfig, str]:
     devices = hardware.found.devices[: hardware.gpus]
     if not devices:
-        return settled(run.config, 1), "there is no GPU whose memory is known"
+        return settled(run.config, 1), "no GPU with a known memory size was found"
     try:
         model, context = read_model(run, hardware, local_paths, environment)
         least = min(device.memory_bytes for device in devices)

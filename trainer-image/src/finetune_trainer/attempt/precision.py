@@ -24,8 +24,8 @@ def notes_of_precision(base: Mapping[str, Any] | None, folder: Path) -> Iterator
         return
     yield warning(
         NoteReason.OTHER_PRECISION,
-        f"the base model is in {wanted}, and what is published is in {published}: set dtype: "
-        f"{wanted} to publish it as the base is, or dtype: {published} if that is meant",
+        f"the base model is in {wanted}, but the published artifact is in {published}: set "
+        f"dtype: {wanted} to publish it like the base model, or dtype: {published} to keep this",
     )
 
 

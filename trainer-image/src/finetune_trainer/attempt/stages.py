@@ -70,7 +70,7 @@ def carry_out(document: Run, context: AttemptContext) -> Outcome:
     except BaseException as error:
         # Rust libraries panic with other classes than Exception, and others raise SystemExit.
         if not isinstance(error, AttemptFailed):
-            log.exception("the attempt failed unforeseen")
+            log.exception("the attempt failed unexpectedly")
         stage = _STAGES[context.reporter.current().phase]
         outcome = _failed(context, classify(error, stage))
     finally:
@@ -146,7 +146,7 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     try:
         if (failure := results[0].failure) is not None:
             kept = artifact.keep_rejected(store, run, context.workspace, results[0], told, stop)
-            message = f"{failure.message}; what was trained is kept in {kept}"
+            message = f"{failure.message}; the trained artifact is kept in {kept}"
             raise AttemptFailed(replace(failure, message=message))
 
         context.reporter.note_answers(artifact.answers_in(context.workspace, told.redaction))

@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         outcome = _supervise(options, stop)
     except BaseException as error:
         # Before the attempt: during it, `carry_out` handles errors.
-        log.exception("the supervisor failed unforeseen")
+        log.exception("the supervisor failed unexpectedly")
         outcome = Outcome(failure=classify(error, Stage.CHECKING))
     _leave(outcome, options.termination_log)
     return int(outcome.exit_code)
@@ -98,9 +98,9 @@ def _find_mismatch(document: bytes, path: Path) -> Failure | None:
     if not expected or digest(document) == expected:
         return None
     return Reason.RUN_DOCUMENT_MISMATCH.failure(
-        f"{path} is not the run document that this attempt was made for: its sha256 is "
-        f"{digest(document)}, expected {expected}",
-        "nothing: another pod is made, with a run document of its own",
+        f"{path} is not the run document of this attempt: its sha256 is {digest(document)}, "
+        f"expected {expected}",
+        "no action: another pod is created with its own run document",
     )
 
 

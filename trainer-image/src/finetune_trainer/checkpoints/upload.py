@@ -81,7 +81,7 @@ class CheckpointUploader:
         while self._thread.is_alive() and not is_late():
             self._thread.join(POLL_SECONDS)
         if self._thread.is_alive():
-            log.warning("no time is left to upload the newest checkpoint")
+            log.warning("there was no time left to upload the newest checkpoint")
 
     def _run(self) -> None:
         while not self._closing.wait(POLL_SECONDS):
@@ -127,7 +127,7 @@ class CheckpointUploader:
             try:
                 self._also(folder, step)
             except OSError as error:
-                log.warning("checkpoint not handed on step=%d error=%s", step, error)
+                log.warning("checkpoint not queued step=%d error=%s", step, error)
         try:
             is_complete = checkpoints.write(self._store, folder, step, self._writer)
             if is_complete:
@@ -152,9 +152,9 @@ class CheckpointUploader:
         """Keeps it for another try, unless the node has no room for it."""
         folder = self._workspace.saved_checkpoint(step)
         if not _has_room(folder):
-            log.warning("checkpoint removed step=%d: the disk has no room to keep it", step)
+            log.warning("checkpoint removed step=%d: the disk is full", step)
             self._remove(step)
-            message = f"{message}; it is not kept, since the node's disk has no room"
+            message = f"{message}; it was removed because the node's disk is full"
         else:
             before = self._failed.get(step)
             pause = RETRY_SECONDS if before is None else before.pause * 2

@@ -152,19 +152,21 @@ def notes_of(name: str, account: SplitAccount, max_length: int | None) -> Iterat
             f"{count} of {account.rows} rows of {name} are left out: {reasons}",
         )
     if account.rows is None:
-        yield info(NoteReason.NOT_KNOWN, f"rows of {name} that are left out or cut are not counted")
+        yield info(
+            NoteReason.NOT_KNOWN, f"rows of {name} that are skipped or truncated are not counted"
+        )
     if account.answers_cut:
         yield warning(
             NoteReason.ANSWERS_CUT,
-            f"{account.answers_cut} of {account.rows_used} rows of {name} lose the end of what is "
-            f"learnt from them: they are longer than max_length ({max_length}); the longest row "
-            f"has {account.lengths.maximum if account.lengths else 'more'} tokens",
+            f"{account.answers_cut} of {account.rows_used} rows of {name} lose trained tokens at "
+            f"their end: they are longer than max_length ({max_length}); the longest row has "
+            f"{account.lengths.maximum if account.lengths else 'more'} tokens",
         )
     elif account.truncated:
         yield info(
             NoteReason.ROWS_CUT,
-            f"{account.truncated} of {account.rows_used} rows of {name} are cut at max_length "
-            f"({max_length}): nothing that counts for the loss is lost",
+            f"{account.truncated} of {account.rows_used} rows of {name} are truncated at "
+            f"max_length ({max_length}): no token that counts for the loss is lost",
         )
 
 

@@ -106,8 +106,8 @@ def require_no_worse_than_base(
             Reason.WORSE_THAN_BASE,
             f"{metric} is {tuned[-1]:.4g} after training, and {base:.4g} for the base model "
             "untrained",
-            "lower learning_rate, train for fewer epochs or with load_best_model_at_end, or look "
-            "whether the test split is of the same kind as the training data",
+            "lower learning_rate, train for fewer epochs or with load_best_model_at_end, or "
+            "check whether the test split resembles the training data",
         )
 
 

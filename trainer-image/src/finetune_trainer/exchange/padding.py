@@ -53,6 +53,6 @@ def advise_on_padding(lengths: Lengths | None, rows: int, max_length: int | None
     return (
         f"about {found.share:.0%} of the computed tokens are padding: rows have about "
         f"{found.mean:.0f} tokens on average and are padded to {found.padded:.0f} in batches of "
-        f"{rows}. packing: true computes no padding; a pack then holds about "
-        f"{max_length / found.mean:.1f} rows, so that a step learns from as many more"
+        f"{rows}. packing: true avoids padding; a pack then contains about "
+        f"{max_length / found.mean:.1f} rows, so each step trains on correspondingly more rows"
     )

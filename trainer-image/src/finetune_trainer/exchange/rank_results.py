@@ -104,8 +104,8 @@ def cause_of_failure(
         # It found no peer: that one ended before it could report its start.
         return _killed([RankResult(rank=0, time=0, ending=RankEnding.RUNNING)])
     return Reason.RENDEZVOUS_FAILED.failure(
-        "the ranks never began: they did not find each other",
-        "check that every node's pod runs and that a NetworkPolicy lets them talk",
+        "the ranks did not start: they could not connect to each other",
+        "check that every node's pod runs and that NetworkPolicies allow traffic between them",
     )
 
 
@@ -119,11 +119,11 @@ def _killed(results: Sequence[RankResult]) -> Failure:
     if known[0].signal in CRASHES:
         return Reason.RANK_CRASHED.failure(
             f"{named} crashed in native code{by}",
-            "look at the end of the trainer's log, and at the node's GPU and driver",
+            "check the end of the trainer's log, and the node's GPU and driver",
             rank=rank,
         )
     return Reason.RANK_KILLED.failure(
-        f"{named} was killed by a signal{by}, most often because the node's memory ran out",
+        f"{named} was killed by a signal{by}, most likely because the node's memory ran out",
         "raise spec.resources.memory, or lower per_device_train_batch_size or max_length",
         rank=rank,
     )

@@ -31,7 +31,7 @@ def classify(error: BaseException, stage: Stage) -> Failure:
             return failure
     return found.failure(
         Reason.INTERNAL,
-        "look for the traceback in the trainer's log; if it is not your code, report it",
+        "check the traceback in the trainer's log; if it is not in your code, report it",
     )
 
 
@@ -59,13 +59,13 @@ def _checkpoint(found: Raised) -> Failure | None:
     if found.stage is not Stage.TRAINING or NO_DATA not in found.text:
         return None
     named = _NAMED.search(found.text)
-    what = f"names {named[1]}" if named else "is no plain data"
+    what = f"names {named[1]}" if named else "is not plain data"
     return found.failure(
         Reason.CHECKPOINT_UNSAFE,
         "find out who can write to spec.output.uri; then delete the checkpoint that was written "
-        "there, or give the job another output",
-        f"a file of the checkpoint to go on from {what}, which no trainer saves: loading it could "
-        "run somebody's code, so it was not loaded",
+        "there, or set another spec.output.uri",
+        f"a file of the checkpoint to resume from {what}, which no trainer saves: loading it "
+        "could run untrusted code, so it was not loaded",
     )
 
 
@@ -75,9 +75,7 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 def _permission(found: Raised) -> Failure | None:
     if not any(isinstance(link, OSError) and link.errno in _FORBIDDEN for link in found.chain):
         return None
-    return found.failure(
-        Reason.ACCESS_DENIED, "let the user that the trainer runs as read and write there"
-    )
+    return found.failure(Reason.ACCESS_DENIED, "grant the trainer's user read and write access")
 
 
 def _compiler(found: Raised) -> Failure | None:
@@ -104,7 +102,7 @@ def _hub(found: Raised) -> Failure | None:
     if found.names & _NOT_THERE or status in _DENIED:
         return found.failure(
             Reason.HUB_ACCESS_DENIED,
-            "check the name on the hub, and give HF_TOKEN if the repository is gated or private",
+            "check the name on the hub, and set HF_TOKEN if the repository is gated or private",
         )
     if "RevisionNotFoundError" in found.names:
         return found.failure(
@@ -115,7 +113,7 @@ def _hub(found: Raised) -> Failure | None:
     if is_away or found.names & _NETWORK_TYPES or found.says(_NETWORK):
         return found.failure(
             Reason.HUB_UNREACHABLE,
-            "let the pods reach the hub, or name the model and data by s3://, gs:// or az://",
+            "allow the pods to reach the hub, or use model and data from s3://, gs:// or az://",
         )
     return None
 
@@ -143,7 +141,7 @@ def _data(found: Raised) -> Failure | None:
         return None
     if "DatasetNotFoundError" in found.names or isinstance(found.error, FileNotFoundError):
         return found.failure(
-            Reason.DATASET_NOT_FOUND, "check dataset_name, and that it holds data files"
+            Reason.DATASET_NOT_FOUND, "check dataset_name, and that it contains data files"
         )
     if "Dataset scripts are no longer supported" in str(found.error):
         return found.failure(
@@ -196,7 +194,7 @@ def _preparation(found: Raised) -> Failure | None:
         return None
     if isinstance(found.error, OSError):
         return found.failure(
-            Reason.MODEL_NOT_FOUND, "check model_name_or_path: it must hold a whole model"
+            Reason.MODEL_NOT_FOUND, "check model_name_or_path: it must contain a complete model"
         )
     if "SafetensorError" in found.names or "UnpicklingError" in found.names:
         return found.failure(

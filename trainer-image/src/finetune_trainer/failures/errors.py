@@ -60,9 +60,9 @@ def interruption(step: int, checkpoint_step: int) -> Failure:
     saved = (
         f"the checkpoint of step {checkpoint_step} is complete"
         if checkpoint_step
-        else "no checkpoint had been taken yet"
+        else "no checkpoint had been saved yet"
     )
     return Reason.INTERRUPTED.failure(
         f"stopped at step {step}; {saved}",
-        "nothing to do: the next attempt goes on from there" if checkpoint_step else "",
+        "no action: the next attempt resumes from there" if checkpoint_step else "",
     )

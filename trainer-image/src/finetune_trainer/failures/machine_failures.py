@@ -24,7 +24,7 @@ def gpu_memory(found: Raised) -> Failure | None:
         return None
     return found.failure(
         Reason.OUT_OF_MEMORY,
-        "lower per_device_train_batch_size or max_length, or ask for a larger GPU",
+        "lower per_device_train_batch_size or max_length, or request a larger GPU",
     )
 
 
@@ -94,8 +94,8 @@ def disk(found: Raised) -> Failure | None:
         return None
     return found.failure(
         Reason.DISK_FULL,
-        "give the work folder more room, keep fewer checkpoints (save_total_limit), or train with "
-        "dataset_streaming",
+        "provide more disk space for the working directory, keep fewer checkpoints "
+        "(save_total_limit), or train with dataset_streaming",
     )
 
 
@@ -127,7 +127,7 @@ def device(found: Raised) -> Failure | None:
     if found.says(_BROKEN_GPU):
         return found.failure(
             Reason.GPU_FAILED,
-            "look for Xid messages in the node's kernel log; drain the node if it happens again",
+            "check the node's kernel log for Xid messages; drain the node if it happens again",
         )
     if found.says(_NO_KERNEL):
         return found.failure(
@@ -147,7 +147,7 @@ def device(found: Raised) -> Failure | None:
     if found.says(_NO_GPU):
         return found.failure(
             Reason.GPU_UNAVAILABLE,
-            "check the node's GPU driver and device plugin, and what the pod was given",
+            "check the node's GPU driver and device plugin, and the devices of the pod",
         )
     if found.says(_CUDA):
         return found.failure(
@@ -184,20 +184,20 @@ def peers(found: Raised) -> Failure | None:
     if found.says(_TIMEOUT):
         return found.failure(
             Reason.COLLECTIVE_TIMEOUT,
-            "look at the other ranks' logs for the one that came late; raise ddp_timeout if its "
+            "check the other ranks' logs for the one that was late; raise ddp_timeout if its "
             "work takes that long",
             f"{while_}the ranks waited for each other longer than ddp_timeout",
         )
     if found.says(_RENDEZVOUS):
         return found.failure(
             Reason.RENDEZVOUS_FAILED,
-            "check that every node's pod runs and that a NetworkPolicy lets them talk",
-            f"{while_}the ranks did not find each other",
+            "check that every node's pod runs and that NetworkPolicies allow traffic between them",
+            f"{while_}the ranks could not connect to each other",
         )
     if found.says(_PEER) or (found.names & _OF_TORCH and not found.says(_NCCL)):
         return found.failure(
             Reason.PEER_LOST,
-            "look at the other nodes' outcomes: one of them failed first",
+            "check the other nodes' outcomes: one of them failed first",
             f"{while_}the connection to another rank{_place(found)} was lost",
         )
     if found.says(_NCCL):

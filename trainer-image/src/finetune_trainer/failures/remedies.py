@@ -29,7 +29,7 @@ _TOPICS: Sequence[_Topic] = (
             r"chat.?template|jinja|raise_exception|roles must alternate", re.IGNORECASE
         ),
         remedy="set chat_template_path to a template that takes such conversations, such as "
-        "chatml, or write the conversations as the template wants them",
+        "chatml, or write the conversations as the template requires",
     ),
     _Topic(
         traces=re.compile(r"[Tt]arget modules? .*not found|No modules were targeted"),
@@ -56,7 +56,7 @@ _TOPICS: Sequence[_Topic] = (
 )
 
 _LAST_RESORT = (
-    "leave out of config what the message is about; if it names nothing, keep only "
+    "remove the keys that the message is about from config; if it names none, keep only "
     "model_name_or_path, dataset_name and max_length, and add the other keys again one by one"
 )
 
@@ -65,7 +65,7 @@ def remedy_for(objection: str) -> str:
     """The remedy, as far as the error names its subject."""
     if keys := keys_named_in(objection):
         them = "it" if len(keys) == 1 else "them"
-        return f"correct {' and '.join(keys)} as the message says, or leave {them} out"
+        return f"correct {' and '.join(keys)} as described in the message, or leave {them} out"
     topic = next((topic for topic in _TOPICS if topic.traces.search(objection)), None)
     return _LAST_RESORT if topic is None else topic.remedy
 

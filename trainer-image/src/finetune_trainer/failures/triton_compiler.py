@@ -28,7 +28,7 @@ _KNOWN_ERRORS = {
     r"Failed to find C compiler": "Triton found no C compiler in this image",
     # Its driver, and the one other C file of earlier releases. The compiler's error is in the log.
     r"(cuda_utils|__triton_launcher)\.c\b.*returned non-zero exit status": (
-        "Triton's driver does not compile in this image: is Python.h missing?"
+        "Triton's driver does not compile in this image; Python.h may be missing"
     ),
     r"No working C\+\+ compiler found": "torch.compile found no C++ compiler in this image",
 }
@@ -54,8 +54,9 @@ def require_triton_compiler(
     if missing:
         raise attempt_failed(
             Reason.COMPILER_MISSING,
-            "on a GPU TRL computes the loss by a Triton kernel, and Triton compiles its driver "
-            f"before its first kernel; this trainer image has no {' and no '.join(missing)}",
+            "on a GPU TRL computes the loss with a Triton kernel, and Triton compiles its "
+            "driver before its first kernel; this trainer image has no "
+            f"{' and no '.join(missing)}",
             REMEDY,
         )
 

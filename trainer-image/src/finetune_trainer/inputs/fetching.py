@@ -106,8 +106,8 @@ def _require_model(name: str, folder: Path) -> None:
     found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
     raise attempt_failed(
         Reason.MODEL_NOT_FOUND,
-        f"{MODEL_KEY}: {name} holds no model: there is no config.json, but {found}",
-        f"correct {MODEL_KEY}, or upload the whole folder that save_pretrained wrote",
+        f"{MODEL_KEY}: {name} contains no model: there is no config.json, but {found}",
+        f"correct {MODEL_KEY}, or upload the complete folder that save_pretrained wrote",
     )
 
 
@@ -149,7 +149,7 @@ def _require_no_pointers(key: str, found: Path) -> None:
         name = file.name if file == found else file.relative_to(found)
         raise attempt_failed(
             Reason.INVALID_DATASET,
-            f"{key}: {name} is a Git LFS pointer and not the data: the repository was cloned "
+            f"{key}: {name} is a Git LFS pointer, not the data: the repository was cloned "
             "without Git LFS",
             "run git lfs install and git lfs pull in the clone, and upload the file again",
         )
@@ -168,7 +168,7 @@ def _neighbours(name: str, environment: Mapping[str, str], stop: StopRequest) ->
 def _not_found(key: str, name: str, neighbours: list[str]) -> AttemptFailed:
     last = name.rstrip("/").rsplit("/", 1)[-1]
     nearest = difflib.get_close_matches(last, neighbours, n=1, cutoff=0.5)
-    beside = f"; beside it there is {', '.join(neighbours[:5])}" if neighbours else ""
+    beside = f"; next to it there is {', '.join(neighbours[:5])}" if neighbours else ""
     hint = f": did you mean {nearest[0]}?" if nearest else ""
     reason, kind = _KINDS.get(key, (Reason.DATASET_NOT_FOUND, "data set"))
     return attempt_failed(

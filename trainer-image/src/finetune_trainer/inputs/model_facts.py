@@ -116,7 +116,7 @@ def read_model(store: Store) -> SeenModel:
     except FileNotFoundError:
         return SeenModel(files=files, unknown=f"there is no {CONFIG} at {store.uri}")
     except ValueError as error:
-        return SeenModel(files=files, unknown=f"{CONFIG} at {store.uri} can't be read: {error}")
+        return SeenModel(files=files, unknown=f"{CONFIG} at {store.uri} cannot be read: {error}")
     if seen is not None and seen.has_parameters:
         is_tied = bool(facts.config.get("tie_word_embeddings"))
         facts = replace(facts, parameters=_count(seen.files.shapes, is_tied=is_tied))
@@ -177,7 +177,7 @@ def _find_on_hub(name: str, revision: str) -> ModelFacts:
             return _facts_of(answer.read(_LARGEST_CONFIG))
     except (OSError, ValueError, HFValidationError) as error:
         reason = " ".join(str(error).split())
-        raise ModelUnknown(f"the {CONFIG} of {name} can't be read here: {reason:.200}") from None
+        raise ModelUnknown(f"the {CONFIG} of {name} cannot be read here: {reason:.200}") from None
 
 
 def _facts_of(content: bytes) -> ModelFacts:

@@ -151,7 +151,7 @@ def _read_header(place: ModelFolder, name: str, found: _Headers) -> None:
     first = place.read_range(name, 0, _LENGTH_BYTES)
     length = int.from_bytes(first, "little")
     if len(first) < _LENGTH_BYTES or not 1 < length <= _LARGEST_HEADER:
-        raise ValueError("is no safetensors file: it does not begin as one")
+        raise ValueError("is not a safetensors file: its beginning is invalid")
     found.bytes += length
     if found.bytes > _LARGEST_HEADERS:
         raise ValueError(f"has a header that is too long: {length} bytes")
@@ -159,7 +159,7 @@ def _read_header(place: ModelFolder, name: str, found: _Headers) -> None:
     try:
         header = parse_object(content, "the header", _LARGEST_HEADER)
     except InvalidDocument:
-        raise ValueError("is no safetensors file: its header can't be read") from None
+        raise ValueError("is not a safetensors file: its header cannot be read") from None
     if len(header) + len(found.shapes) > _MOST_TENSORS:
         raise ValueError(f"lists more than {_MOST_TENSORS} tensors")
     end = 0
@@ -188,7 +188,7 @@ def _described(name: str, tensor: Any) -> tuple[tuple[int, ...], str, int]:
         last = places[-1] if isinstance(places, list) and places else None
         if len(sizes) == len(shape) and type(last) is int:
             return sizes, str(entry.get("dtype")), last
-    raise ValueError(f"is no safetensors file: {name:.100} has no shape in its header")
+    raise ValueError(f"is not a safetensors file: {name:.100} has no shape in its header")
 
 
 def _adapter_base(place: ModelFolder, names: list[str]) -> str | None:

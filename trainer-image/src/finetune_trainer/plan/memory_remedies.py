@@ -16,6 +16,7 @@ def memory_remedy(config: SftConfig, world_size: int) -> str:
     ]
     if not left:
         return (
-            "ask for a larger GPU, or for a smaller model: nothing in the config is left to lower"
+            "request a larger GPU, or use a smaller model: nothing in the config can be reduced "
+            "further"
         )
-    return "; or ".join(left) + "; or ask for a larger GPU"
+    return "; or ".join(left) + "; or request a larger GPU"

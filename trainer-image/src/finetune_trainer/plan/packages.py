@@ -87,6 +87,6 @@ def _is_met(need: Need, has: Callable[[str], bool]) -> bool:
 def _missing(message: str, need: Need) -> AttemptFailed:
     return attempt_failed(
         Reason.PACKAGE_NOT_INSTALLED,
-        f"{message}, and this trainer image lacks it",
-        f"{need.instead}; or set spec.image to an image that has {need.package} beside",
+        f"{message}, but this trainer image lacks it",
+        f"{need.instead}; or set spec.image to an image that also has {need.package}",
     )

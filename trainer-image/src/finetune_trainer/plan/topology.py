@@ -89,9 +89,9 @@ def require_deepspeed(config: SftConfig, *, is_there: bool | None = None) -> Non
     if config["deepspeed"] and not is_there:
         raise attempt_failed(
             Reason.DEEPSPEED_NOT_INSTALLED,
-            "the config asks for DeepSpeed, and this trainer image lacks the package deepspeed",
+            "the config requires DeepSpeed, but this trainer image lacks the package deepspeed",
             "write accelerate_config: fsdp2, which shards weights, gradients and optimizer as "
-            "ZeRO-3 does, or set spec.image to an image that has deepspeed beside",
+            "ZeRO-3 does, or set spec.image to an image that also has deepspeed",
         )
 
 
@@ -107,7 +107,7 @@ def go_on(run: ParsedRun, resume: Checkpoint) -> ParsedRun:
     accumulated = accumulation_to_go_on(run.config, run.world, written, resume.step)
     if written.world_size != run.world.size:
         log.warning(
-            "going on from %s with %s, %d rows a step as before",
+            "resuming from %s with %s, %d rows a step as before",
             written,
             topology_of(run.config, run.world),
             written.rows_per_step,
@@ -129,7 +129,7 @@ def accumulation_to_go_on(config: SftConfig, world: World, written: Topology, st
         written.world_size != now.world_size and now.strategy not in _ANY_SIZE
     ):
         raise _refusal(
-            f"the checkpoint of step {step} was written by {written}, which {now} can't read",
+            f"the checkpoint of step {step} was written by {written}, which {now} cannot read",
             written,
         )
     batch: int = now.rows_per_step // config[ACCUMULATION]
@@ -137,7 +137,8 @@ def accumulation_to_go_on(config: SftConfig, world: World, written: Topology, st
     if rest or not accumulated:
         raise _refusal(
             f"step {step} was reached with {written.rows_per_step} rows a step by {written}, and "
-            f"{now.world_size} processes take {batch} rows at a time, of which no step can be made",
+            f"{now.world_size} processes take {batch} rows at a time, which does not divide a "
+            "step",
             written,
         )
     return accumulated
@@ -152,8 +153,8 @@ def _refusal(message: str, written: Topology) -> AttemptFailed:
     return attempt_failed(
         Reason.WORLD_SIZE_CHANGED,
         message,
-        f"give the job its {written.world_size} processes again, in spec.resources nodes and "
-        "gpusPerNode, or begin anew with another spec.runToken",
+        f"give the job {written.world_size} processes again, in spec.resources nodes and "
+        "gpusPerNode, or start from the beginning with another spec.runToken",
     )
 
 

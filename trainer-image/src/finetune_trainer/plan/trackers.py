@@ -59,7 +59,7 @@ def require_installed(config: SftConfig, has: Callable[[str], bool] = is_install
             has_others, remedy = _instead(there, package)
             raise attempt_failed(
                 Reason.TRACKER_NOT_INSTALLED,
-                f'report_to: found "{name}", and this trainer image lacks the package {package}; '
+                f'report_to: found "{name}", but this trainer image lacks the package {package}; '
                 f"{has_others}",
                 remedy,
             )
@@ -69,8 +69,8 @@ def _instead(there: tuple[str, ...], package: str) -> tuple[str, str]:
     """The available trackers, and the remedy. A laptop may have none: they are a separate extra."""
     if there:
         return (
-            f"it has what {', '.join(there)} need",
-            f"name one of them, or set spec.image to an image that has {package} beside",
+            f"it has the packages of {', '.join(there)}",
+            f"name one of them, or set spec.image to an image that also has {package}",
         )
     remedy = (
         f"install {package} (the extra trackers of finetune-cli has the most common ones), "

@@ -226,8 +226,8 @@ def _read_account(workspace: Workspace) -> DataAccount | None:
 def _note_of_missing(names: tuple[str, ...]) -> Note:
     return warning(
         NoteReason.EXTRA_MISSING,
-        f"{', '.join(names)} could not be written, for a reason that the trainer's log tells; "
-        "what was trained is complete without",
+        f"{', '.join(names)} could not be written; the trainer's log contains the reason. The "
+        "trained artifact is complete without them",
     )
 
 

@@ -70,7 +70,7 @@ def end(store: Store, stop: StopRequest) -> None:
     try:
         transfer.ask(lambda: store.delete([layout.MERGING]), layout.MERGING, stop)
     except (AttemptFailed, Interrupted) as error:
-        log.warning("not noted that merging is over error=%s", error)
+        log.warning("end of merging not recorded error=%s", error)
 
 
 def killed_attempt(store: Store, attempt: int, stop: StopRequest) -> int | None:

@@ -88,7 +88,7 @@ def _read(store: Store, stop: StopRequest) -> Owner | None:
 
 
 def _refusal(store: Store, owner: Owner, job: JobReference) -> AttemptFailed:
-    another = f"give this job another spec.output.uri, e.g. {locations.join(store.uri, 'v2')}"
+    another = f"set another spec.output.uri for this job, e.g. {locations.join(store.uri, 'v2')}"
     whose = f"{store.uri} belongs to the job {_shown(owner.namespace)}/{_shown(owner.name)}"
     if not owner.is_namesake_of(Owner(namespace=job.namespace, name=job.name)):
         return attempt_failed(Reason.OUTPUT_OWNED, whose, another)
@@ -100,7 +100,7 @@ def _refusal(store: Store, owner: Owner, job: JobReference) -> AttemptFailed:
     return attempt_failed(
         Reason.OUTPUT_OWNED,
         message,
-        f"{another}; or, once the job there no longer runs, take the place over: {again} with the "
+        f"{another}; or, once that job no longer runs, take the location over: {again} with the "
         f"annotation {TAKE_OVER}: {owner.cluster}",
     )
 

@@ -70,7 +70,7 @@ def merge_adapter(workspace: Workspace, arguments: Arguments) -> tuple[Note, ...
             except Exception as error:
                 if not placed.is_out_of_memory(error):
                     raise
-                log.warning("merging the whole model ran out of memory")
+                log.warning("merging the complete model ran out of memory")
             else:
                 return ()
             release_unused()
@@ -104,7 +104,7 @@ def _merge_by_tensors(
     shutil.rmtree(workspace.merged, ignore_errors=True)
     try:
         if weights is None:
-            raise CannotMerge("the base model can't be built from its config alone")
+            raise CannotMerge("the base model cannot be built from its config alone")
         _write_by_tensors(workspace, arguments, tokenizer)
         _save_beside(workspace, processing)
         return (merged(f"by tensors: {placed.shortage(weights, room)}"),)
@@ -127,7 +127,7 @@ def _write_by_tensors(workspace: Workspace, arguments: Arguments, tokenizer: Any
     if getattr(config, "quantization_config", None) is not None:
         raise CannotMerge("the base model is quantized in its files")
     if len(tokenizer) > draw(name, options).get_input_embeddings().num_embeddings:
-        raise CannotMerge("the vocabulary has grown, and the new tokens need rows of their own")
+        raise CannotMerge("the vocabulary was extended, and the new tokens need their own rows")
     dtype = dtype_of(config, options)
     heart = Heart(workspace.heartbeat(arguments.training.process_index))
     base = soundness.folder_of(name, options["revision"])
@@ -163,8 +163,8 @@ def require_equal_logits(
     if not apart <= MOST_APART.get(dtype, MOST_APART_OTHERWISE):
         raise attempt_failed(
             Reason.MERGE_DIFFERS,
-            f"the merged model computes something else than base and adapter: their logits are "
-            f"{apart:.2g} of their spread apart",
+            "the merged model does not compute the same as base and adapter: their logits "
+            f"differ by {apart:.2g} of their spread",
             "leave merge_adapter out, and report this with the model's name",
         )
 

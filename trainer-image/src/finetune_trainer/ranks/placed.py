@@ -88,7 +88,7 @@ def shortage(weights: Weights | None, room: Room) -> str:
     needed, there = render_bytes(weights.total_bytes), render_bytes(room.for_weights_bytes)
     if room.for_weights_bytes >= weights.total_bytes:
         return f"the base model needs {needed}, and loading it ran out of memory"
-    return f"the base model needs {needed} and this node has {there} for it"
+    return f"the base model needs {needed}, but this node has {there} available"
 
 
 def load_placed(name: str, options: Mapping[str, Any], placement: Placement, **more: Any) -> Any:

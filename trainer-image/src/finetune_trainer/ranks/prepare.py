@@ -96,7 +96,7 @@ def main(workspace: Workspace, rank: int) -> int:
         settings = RankSettings.from_json(workspace.rank_settings.read_text())
         prepare(workspace, settings, heart)
     except Exception as error:  # noqa: BLE001 - the ranks meet it again, and tell it
-        log.warning("not prepared ahead error=%s: %s", type(error).__name__, error)
+        log.warning("not prepared in advance error=%s: %s", type(error).__name__, error)
         return 1
     return 0
 

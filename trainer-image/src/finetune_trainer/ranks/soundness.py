@@ -39,7 +39,7 @@ def require_sound_tensors(
     for name, tensor in tensors_of(artifact):
         count += 1
         if not torch.isfinite(tensor).all():
-            raise diverged(f"{name} holds values that are not finite")
+            raise diverged(f"{name} contains values that are not finite")
         if "lora_B" not in name:
             continue
         # With LoRA, rsLoRA and DoRA B begins at zero, so an adapter whose every B is zero changes
@@ -50,12 +50,12 @@ def require_sound_tensors(
             lost.append(name)
     if count == 0:
         raise attempt_failed(
-            Reason.NOTHING_SAVED, "the trainer saved no safetensors", "look at the trainer's log"
+            Reason.NOTHING_SAVED, "the trainer saved no safetensors", "check the trainer's log"
         )
     if lost:
         raise _put_back(lost, "are zero in")
     if not has_moved:
-        raise nothing_trained("the adapter is still where it began: every lora_B is zero")
+        raise nothing_trained("the adapter is unchanged: every lora_B is zero")
 
 
 def require_moved(
@@ -133,7 +133,7 @@ def require_whole_adapter(artifact: Path, model: PeftModel) -> None:
     if missing := sorted(wanted - saved):
         raise broken(f"the adapter lacks {_some(missing)} of its {len(wanted)} tensors")
     if foreign := sorted(saved - wanted):
-        raise broken(f"the base model has no place for {_some(foreign)} of the adapter")
+        raise broken(f"{_some(foreign)} of the adapter do not fit the base model")
 
 
 def require_whole_model(missing: Iterator[str] | set[str] | list[str]) -> None:
@@ -173,7 +173,7 @@ def broken(message: str) -> AttemptFailed:
     return attempt_failed(
         Reason.ARTIFACT_BROKEN,
         message,
-        "nothing to do: the next attempt saves it again; report it if that fails too",
+        "no action: the next attempt saves it again; report it if that fails too",
     )
 
 

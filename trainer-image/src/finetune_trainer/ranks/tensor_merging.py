@@ -111,7 +111,7 @@ def changes_of(artifact: Path) -> dict[str, Change]:
         module = name.removeprefix(PREFIX).removesuffix(_A)
         b = tensors.get(f"{PREFIX}{module}{_B}")
         if not name.endswith(_A) or b is None or a.dim() != 2 or b.dim() != 2:
-            raise CannotMerge(f"{name} is more than LoRA's two matrices")
+            raise CannotMerge(f"{name} has more than LoRA's two matrices")
         changes[f"{module}.weight"] = Change(
             a=a, b=b, scaling=_scaling(config, module), is_transposed=bool(config.fan_in_fan_out)
         )
@@ -127,12 +127,12 @@ def require_merged(base: Path, artifact: Path, merged: Path, dtype: torch.dtype)
     """
     before, after = place_of_tensors(base), place_of_tensors(merged)
     if set(before) != set(after):
-        raise CannotMerge("the merged files do not hold the base model's tensors")
+        raise CannotMerge("the merged files do not contain the base model's tensors")
     changes = changes_of(artifact)
     for name, file in after.items():
         shape, kind, is_floating = _shape(merged / file, name)
         if shape != _shape(base / before[name], name)[0] or (is_floating and kind != dtype):
-            raise CannotMerge(f"{name} was written with another shape or type")
+            raise CannotMerge(f"{name} was written with a different shape or type")
     if changes and not any(
         not torch.equal(
             _read(merged / after[name], name), _read(base / before[name], name).to(dtype)
@@ -170,10 +170,12 @@ def _scaling(config: Any, module: str) -> float:
 def _require_places(changes: Mapping[str, Change], base: Path, places: Mapping[str, str]) -> None:
     for name, change in changes.items():
         if name not in places:
-            raise CannotMerge(f"the base model's files have no {name}: they name it otherwise")
+            raise CannotMerge(
+                f"the base model's files have no {name}: it has a different name there"
+            )
         shape, _, is_floating = _shape(base / places[name], name)
         if shape != change.shape or not is_floating:
-            raise CannotMerge(f"{name} of the base model's files is not what the adapter changes")
+            raise CannotMerge(f"{name} of the base model's files does not match the adapter")
 
 
 def place_of_tensors(folder: Path) -> dict[str, str]:
@@ -228,5 +230,5 @@ def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _sound(name: str, tensor: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
     if tensor.shape != drawn.shape or not torch.isfinite(tensor).all():
-        raise CannotMerge(f"{name} would hold values that are not finite")
+        raise CannotMerge(f"{name} would contain values that are not finite")
     return tensor.contiguous()

@@ -33,7 +33,7 @@ def require_fitting_adapter(
     for name, shape in shapes_in(artifact).items():
         if name in wanted and tuple(wanted[name].shape) != shape:
             raise soundness.broken(
-                f"{name} has the shape {list(shape)}, and the base model has a place for "
+                f"{name} has the shape {list(shape)}, but the base model expects "
                 f"{list(wanted[name].shape)}"
             )
 
@@ -49,7 +49,7 @@ def require_fitting_model(artifact: Path, options: Mapping[str, Any]) -> None:
     if wrong := sorted(found["mismatched_keys"]):
         name, shape, expected = wrong[0]
         raise soundness.broken(
-            f"{name} has the shape {list(shape)}, and the model's config wants {list(expected)}"
+            f"{name} has the shape {list(shape)}, but the model's config requires {list(expected)}"
         )
 
 

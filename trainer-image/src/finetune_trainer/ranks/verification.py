@@ -153,7 +153,7 @@ def _by_tensors(
         )
     else:
         tensor_verification.require_fitting_model(subject.artifact, subject.options)
-    note = f"verified by its tensors: {reason}; its answers were not tried"
+    note = f"verified by its tensors: {reason}; no answers were generated"
     log.warning("%s", note)
     return Verified(
         answers=judge.book.document(judge.prompts, answers_before, []),

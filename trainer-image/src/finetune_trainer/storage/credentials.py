@@ -72,7 +72,7 @@ def require_explicit_way(scheme: str, uri: str, environment: Mapping[str, str]) 
     if problem := problem_in(scheme, environment):
         raise attempt_failed(
             Reason.INVALID_CREDENTIALS,
-            f"{uri} cannot be asked for anything: {problem}",
+            f"{uri} cannot be accessed: {problem}",
             "correct the value in the Secret; kubectl create secret --from-literal adds no newline",
         )
     ways = EXPLICIT_WAYS[scheme]
@@ -80,7 +80,7 @@ def require_explicit_way(scheme: str, uri: str, environment: Mapping[str, str]) 
         return
     raise attempt_failed(
         Reason.CREDENTIALS_MISSING,
-        f"{uri} needs credentials, and the environment has none",
+        f"{uri} needs credentials, but the environment has none",
         f"set {' and '.join(ways[0])} (in a cluster: a Secret with these keys, named by "
         "spec.output.credentialsSecretRef)",
     )

@@ -37,7 +37,7 @@ class Explanation:
                 return ConnectionError(f"{place}: {answer.words}")
             return attempt_failed(
                 Reason.STORE_UNREACHABLE,
-                f"{place}: the object store did not answer for {self.gives_up_seconds} s: "
+                f"{place}: the object store did not respond for {self.gives_up_seconds} s: "
                 f"{answer.words}",
                 "check the endpoint and that the store is up",
             )
@@ -54,7 +54,7 @@ class Explanation:
         return attempt_failed(
             Reason.BUCKET_NOT_FOUND,
             f"there is no bucket {self.bucket_uri}",
-            "create it, or correct the URI; the trainer makes no buckets",
+            "create it, or correct the URI; the trainer does not create buckets",
         )
 
     def _sentence(self, refusal: Refusal, answer: StoreAnswer, place: str) -> str:
@@ -83,13 +83,14 @@ class Explanation:
         if "InvalidHeaderValue" in words or "InvalidUri" in words:
             return attempt_failed(
                 Reason.INVALID_CREDENTIALS,
-                f"{place}: a key, region or endpoint holds characters that cannot be sent: {words}",
+                f"{place}: a key, region or endpoint contains characters that cannot be sent: "
+                f"{words}",
                 "check the values of the Secret for newlines, spaces and missing schemes",
             )
         return attempt_failed(
             Reason.INTERNAL,
-            f"{place}: the object store's client broke off: {words}",
-            "report it; the trainer's log has the client's own words",
+            f"{place}: the object store's client failed: {words}",
+            "report it; the trainer's log has the client's own message",
         )
 
 

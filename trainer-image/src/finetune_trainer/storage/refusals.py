@@ -95,12 +95,12 @@ REGION = Refusal(
 NO_BUCKET = Refusal(
     reason=Reason.BUCKET_NOT_FOUND,
     what="there is no such bucket",
-    remedy="create it, or correct the URI; the trainer makes no buckets",
+    remedy="create it, or correct the URI; the trainer does not create buckets",
     codes=frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"}),
 )
 BAD_NAME = Refusal(
     reason=Reason.INVALID_URI,
-    what="the store accepts no such name",
+    what="the store does not accept such a name",
     remedy="correct the URI",
     codes=frozenset(
         {"InvalidBucketName", "InvalidResourceName", "KeyTooLongError", "InvalidURI", "InvalidUri"}
@@ -108,7 +108,7 @@ BAD_NAME = Refusal(
 )
 FULL = Refusal(
     reason=Reason.STORE_FULL,
-    what="the store has no room left",
+    what="the store is full",
     remedy="delete what is not needed there, or raise the quota of bucket or account",
     codes=frozenset(
         {
@@ -119,8 +119,8 @@ FULL = Refusal(
 )
 BUSY = Refusal(
     reason=Reason.STORE_BUSY,
-    what="the store is busy, or fails",
-    remedy="wait, run fewer jobs at once, or ask for a higher request rate",
+    what="the store is busy or failing",
+    remedy="wait, run fewer jobs at the same time, or request a higher rate limit",
     may_pass=True,
     codes=frozenset(
         {
@@ -138,8 +138,8 @@ BUSY = Refusal(
 OBJECTS_TO = Refusal(
     reason=Reason.STORE_REFUSED,
     category=Category.USER,
-    what="the store refuses what was asked of it",
-    remedy="change what its words name: archived or locked files, the bucket's rules or its key",
+    what="the store refuses the request",
+    remedy="change what the message names: archived or locked files, the bucket's rules or its key",
     codes=frozenset(
         {
             *("InvalidObjectState", "BlobArchived", "BlobImmutableDueToPolicy", "LeaseIdMissing"),
@@ -153,8 +153,8 @@ OBJECTS_TO = Refusal(
 UNKNOWN = Refusal(
     reason=Reason.STORE_REFUSED,
     category=Category.INFRASTRUCTURE,
-    what="the store refuses what was asked of it",
-    remedy="look its error code up in the documentation of the store",
+    what="the store refuses the request",
+    remedy="look up the error code in the documentation of the store",
 )
 
 TABLE = (EXPIRED, CLOCK, REGION, NO_BUCKET, BAD_NAME, FULL, OBJECTS_TO, DENIED, BUSY)

@@ -87,7 +87,7 @@ def open_store(uri: str, environment: Mapping[str, str]) -> Store:
         return FolderStore(path.absolute())
     schemes = ", ".join(f"{name}://" for name in (*locations.STORE_SCHEMES, locations.FILE_SCHEME))
     raise attempt_failed(
-        Reason.INVALID_URI, f"{uri} is not a place that can be written", f"use one of {schemes}"
+        Reason.INVALID_URI, f"{uri} is not a writable location", f"use one of {schemes}"
     )
 
 

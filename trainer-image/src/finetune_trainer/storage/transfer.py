@@ -65,7 +65,7 @@ def require_intact(store: Store, digests: Mapping[str, str], found: Mapping[str,
     if damaged := [path for path, digest in digests.items() if found[path] != digest]:
         raise attempt_failed(
             Reason.ARTIFACT_DAMAGED,
-            f"{store.uri}/{damaged[0]} is not what the manifest says",
+            f"{store.uri}/{damaged[0]} does not match the manifest",
             "delete the run's manifest.json there to train it again",
         )
 
@@ -117,7 +117,7 @@ def _gave_up(tries: int, error: ConnectionError) -> AttemptFailed:
     if isinstance(error, StoreNotReady):
         return AttemptFailed(replace(error.failure, message=message))
     return attempt_failed(
-        Reason.STORE_UNREACHABLE, message, "check that the store is up and has room"
+        Reason.STORE_UNREACHABLE, message, "check that the store is up and not full"
     )
 
 

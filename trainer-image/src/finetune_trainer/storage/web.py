@@ -78,7 +78,7 @@ def _download(url: str, target: Path, stop: StopRequest) -> None:
                 file.write(chunk)
             expected = answer.headers.get("Content-Length")
             if expected is not None and file.tell() != int(expected):
-                raise ConnectionError(f"{shown(url)} broke off after {file.tell()} bytes")
+                raise ConnectionError(f"{shown(url)} was interrupted after {file.tell()} bytes")
     except HTTPError as error:
         raise _refusal(url, error.code) from None
     except (URLError, HTTPException, TimeoutError, OSError) as error:
@@ -123,5 +123,5 @@ def _web_page(url: str) -> AttemptFailed:
     return attempt_failed(
         Reason.DATASET_NOT_FOUND,
         f"{shown(url)} is a web page, not a data file",
-        "give the address by which the file itself is downloaded",
+        "set the address from which the file itself is downloaded",
     )

@@ -44,8 +44,8 @@ def wait_for_master(world: World, start_seconds: float, stop: StopRequest) -> No
                 raise attempt_failed(
                     Reason.MASTER_NOT_FOUND,
                     f"{world.master_address} did not resolve for {start_seconds:.0f} s: {error}",
-                    "check that the first node's pod runs and that cluster DNS answers; nodes wait "
-                    "as long as spec.startDeadlineSeconds says",
+                    "check that the first node's pod runs and that cluster DNS answers; nodes "
+                    "wait until spec.startDeadlineSeconds",
                 ) from None
         else:
             return
@@ -196,8 +196,8 @@ def _completed(result: RankResult, hung: Hung | None, ends: Mapping[int, int]) -
     if hung is not None and hung.rank == result.rank:
         failure = attempt_failed(
             Reason.RANKS_HUNG,
-            f"no rank got on for {hung.seconds:.0f} s; rank {hung.rank} was {hung.doing}",
-            "look at the stacks in the trainer's log; set env: {FINETUNE_HANG_SECONDS: ...} if the "
+            f"no progress on any rank for {hung.seconds:.0f} s; rank {hung.rank} was {hung.doing}",
+            "check the stacks in the trainer's log; set env: {FINETUNE_HANG_SECONDS: ...} if the "
             "work takes that long",
         ).failure
         return replace(result, ending=RankEnding.FAILED, time=time.time(), failure=failure)

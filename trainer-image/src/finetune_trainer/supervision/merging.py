@@ -79,17 +79,17 @@ def _unfinished(ended: launching.Ended) -> Failure:
     """The failure of a process that wrote no result."""
     if (hung := ended.hung) is not None:
         return Reason.RANKS_HUNG.failure(
-            f"merging did not get on for {hung.seconds:.0f} s; it was {hung.doing}",
-            "look at the stacks in the trainer's log",
+            f"merging made no progress for {hung.seconds:.0f} s; it was {hung.doing}",
+            "check the stacks in the trainer's log",
         )
     if ended.exit_code < 0:
         name = signal.Signals(-ended.exit_code).name
         return Reason.RANK_KILLED.failure(
-            f"merging was killed by a signal ({name}), most often because the node's memory ran "
+            f"merging was killed by a signal ({name}), most likely because the node's memory ran "
             "out",
             "raise spec.resources.memory",
         )
     return Reason.INTERNAL.failure(
         f"merging ended with exit code {ended.exit_code} without a result",
-        "look at the end of the trainer's log",
+        "check the end of the trainer's log",
     )

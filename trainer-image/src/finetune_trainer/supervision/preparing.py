@@ -32,7 +32,7 @@ def prepare_ahead(launch: Launch, config: Mapping[str, Any], stop: StopRequest) 
     launch.workspace.heartbeat(first).unlink(missing_ok=True)
     stop.check()
     if ended.exit_code != 0:
-        log.warning("the data was not prepared ahead: the ranks prepare it")
+        log.warning("the data was not prepared in advance: the ranks prepare it")
 
 
 def is_worth_it(config: Mapping[str, Any]) -> bool:

@@ -91,7 +91,7 @@ def _decode(content: bytes) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
-        message = f"not YAML: found the byte 0x{byte:02x}, which is no UTF-8 text"
+        message = f"not YAML: found the byte 0x{byte:02x}, which is not UTF-8 text"
         raise Broken(message, Position(line=line, column=1)) from None
     if control := _CONTROL.search(text):
         line = text.count("\n", 0, control.start()) + 1

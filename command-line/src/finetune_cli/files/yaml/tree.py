@@ -160,7 +160,7 @@ class TreeBuilder:
     def _alias(self, event: AliasEvent) -> Node:
         self._refuse_as_key(event)
         if event.anchor not in self._anchors:
-            message = f"found *{event.anchor}, and no &{event.anchor} is above it"
+            message = f"found *{event.anchor}, but there is no &{event.anchor} above it"
             raise Broken(f"{message}: put a text that begins with * in quotes", _place_of(event))
         node = self._anchors[event.anchor]
         if node is None:
@@ -186,12 +186,12 @@ class TreeBuilder:
             self._set(top, *top.key, node)
         top.key, top.merges = None, False
         if top.node.size > MAX_VALUES:
-            raise Broken(f"holds more than {MAX_VALUES} values", node.place)
+            raise Broken(f"contains more than {MAX_VALUES} values", node.place)
 
     def _set(self, top: _Open, key: str, place: Position, node: Node) -> None:
         if key in top.own_keys:
             first = top.node.keys[key].line
-            message = f"found twice, first in line {first}, and only one of them can count"
+            message = f"found twice, first in line {first}, and only one of them takes effect"
             self._tell(message, place)
         top.own_keys.add(key)
         top.node.keys[key] = place
@@ -203,7 +203,7 @@ class TreeBuilder:
         parts = list(node.children.values()) if isinstance(node.value, list) else [node]
         for part in reversed(parts):
             if not isinstance(part.value, dict):
-                raise Broken("found << with something else than mappings", node.place)
+                raise Broken("found << with a value that is not a mapping", node.place)
             top.node.keys.update(part.keys)
             top.node.value.update(part.value)
             for key, child in part.children.items():
@@ -212,7 +212,7 @@ class TreeBuilder:
     def _refuse_as_key(self, event: NodeEvent) -> None:
         top = self._open[-1] if self._open else None
         if top is not None and top.is_mapping and top.key is None:
-            raise StrangeKey("found a key that is no text", _place_of(event))
+            raise StrangeKey("found a key that is not text", _place_of(event))
 
     def _tell(self, message: str, place: Position) -> None:
         self.found.append(Found(problem=Problem(path=self._path(), message=message), place=place))

@@ -89,8 +89,8 @@ def check_chat_template(name: str, text: str) -> Iterator[Problem]:
     elif any(mark in text for mark in _OF_A_TEMPLATE):
         yield Problem(
             path=name,
-            message=f"found {quoted(text)}, a template itself: write it to a file that ends in "
-            ".jinja, and its path here",
+            message=f"found {quoted(text)}, which is a template itself: write it to a file that "
+            "ends in .jinja, and set its path here",
         )
     elif _is_file_or_place(text):
         if text.lower().endswith(_OTHER_ENDINGS):

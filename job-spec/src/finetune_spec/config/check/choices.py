@@ -125,7 +125,7 @@ WORDS: Mapping[str, WordList] = {
             "offload",
             "auto_wrap",
         ),
-        instead="with blanks between several",
+        instead="separated by spaces",
         is_switch=True,
     ),
     "debug": WordList(
@@ -256,7 +256,7 @@ def check_trackers(key: str, name: str, value: Any, schema: Schema) -> Iterator[
             if item in _ALONE:
                 yield Problem(
                     path=f"{name}[{index}]",
-                    message=f"found {quoted(item)} beside others, expected it alone",
+                    message=f"found {quoted(item)} together with other values, expected it alone",
                 )
             elif item not in TRACKERS:
                 yield Problem(path=f"{name}[{index}]", message=_no_tracker(item))

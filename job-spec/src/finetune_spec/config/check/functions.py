@@ -16,7 +16,7 @@ def check_function_name(name: str, text: str) -> Iterator[Problem]:
     if not _FILE.fullmatch(text) and not _MODULE.fullmatch(text):
         message = "expected module:function or file.py:function"
     elif file.endswith(".py") and (file.startswith(("/", "~")) or ".." in file.split("/")):
-        message = "expected a file beside the data, by its path from there"
+        message = "expected a file next to the data, by its relative path"
     else:
         return
     yield Problem(path=name, message=f"found {quoted(text)}, {message}")

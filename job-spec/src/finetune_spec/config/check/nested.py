@@ -106,11 +106,13 @@ def check_environment(key: str, name: str, value: Any, schema: Schema) -> Iterat
                 path=name, message=f"found the name {quoted(variable)}, expected one without ="
             )
         elif isinstance(content, str) and "\0" in content:
-            yield Problem(path=path, message="holds a null byte, which no variable can")
+            yield Problem(
+                path=path, message="contains a null byte, which environment variables cannot"
+            )
         elif content is None:
             yield warning(path, 'null becomes the text "None": leave the variable out')
         elif isinstance(content, list | Mapping):
-            yield warning(path, "becomes a text as Python prints it: write the text that is meant")
+            yield warning(path, "is converted to text as Python prints it: write the intended text")
 
 
 def check_datasets(key: str, name: str, value: Any, schema: Schema) -> Iterator[Problem]:

@@ -31,8 +31,8 @@ def check_place(name: str, text: str) -> Iterator[Problem]:
     elif not has_scheme and not _is_hub_name(text) and not text.startswith(_PATH_BEGINNINGS):
         yield warning(
             name,
-            f"{quoted(text)} can only be a folder where the trainer runs, as a hub name is "
-            f"org/name: write {_as_folder(text)} if it is",
+            f"{quoted(text)} can only be a folder on the trainer's file system, because hub "
+            f"names have the form org/name: write {_as_folder(text)} if it is",
         )
 
 
@@ -62,7 +62,7 @@ def check_data_place(name: str, text: str) -> Iterator[Problem]:
     else:
         yield Problem(
             path=name,
-            message="found a web address of no data file, expected one that ends in "
+            message="found a web address that is not a data file, expected one that ends in "
             f"{', '.join(DATA_SUFFIXES)}",
         )
 
@@ -74,14 +74,14 @@ def _is_file(text: str) -> bool:
 
 def _wrong_place(text: str, scheme: str) -> str:
     if text.lower() in NULL_WORDS or text != text.strip():
-        return "expected a hub name, a path or an s3:// URI, with no blanks around it"
+        return "expected a hub name, a path or an s3:// URI, without surrounding whitespace"
     if web := _WEB_ADDRESS.fullmatch(text):
         return f"expected a hub name, a path or an s3:// URI, did you mean {web[1]}?"
     if scheme and scheme not in SCHEMES:
         hint = did_you_mean(scheme, SCHEMES) or f", expected one of {', '.join(SCHEMES)}"
-        return f"whose scheme is not known{hint}"
+        return f"whose scheme is not supported{hint}"
     if revised := _WITH_REVISION.fullmatch(text):
-        return f"expected {revised[1]}: a revision is no part of a name"
+        return f"expected {revised[1]}: a revision is not part of a name"
     return ""
 
 

@@ -127,7 +127,7 @@ ODDITIES = (
     Oddity(
         key="label_smoothing_factor",
         odd=Range(words="", minimum=1),
-        words="leaves nothing of the labels: 0.1 is usual",
+        words="leaves nothing of the labels: 0.1 is typical",
     ),
     Oddity(key="max_grad_norm", odd=_NEGATIVE, words="clips nothing, as 0 does"),
     Oddity(

@@ -56,7 +56,7 @@ def check_split_name(name: str, text: str) -> Iterator[Problem]:
         return
     hint = ""
     if _is_split_expression(text):
-        hint = ": parts of splits are for the split of an entry of datasets"
+        hint = ": slices are only supported in the split of an entry of datasets"
     yield Problem(path=name, message=f"found {quoted(text)}, expected the name of a split{hint}")
 
 
@@ -109,7 +109,7 @@ def check_target(name: str, text: str) -> Iterator[Problem]:
     elif _INNER_LAYER.fullmatch(text):
         yield Problem(
             path=name,
-            message=f"found {quoted(text)} alone, which PEFT matches with the whole path of a "
+            message=f"found {quoted(text)} alone, which PEFT matches against the full path of a "
             f"module: write {quoted('.*' + text)}, or list two or more names",
         )
     elif text.lower().replace("_", "-") in ("all-linear", "all") and text != "all-linear":
@@ -187,8 +187,8 @@ def check_tokens_seen(name: str, text: str) -> Iterator[Problem]:
     if text.lower() not in _TRUTH_WORDS:
         yield Problem(
             path=name,
-            message=f"found {quoted(text)}, expected true or false, which is all that TRL's parser "
-            "takes here",
+            message=f"found {quoted(text)}, expected true or false, the only values that TRL's "
+            "parser accepts here",
         )
 
 

@@ -29,14 +29,14 @@ OTHER_FILES: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys((".docx", ".doc", ".pdf", ".html", ".md"), ("a document", _AS_TEXT)),
     **dict.fromkeys((".pkl", ".pickle", ".pt"), ("a pickle, which may run code", _AS_LINES)),
     **dict.fromkeys((".db", ".sqlite", ".sqlite3", ".duckdb"), ("a database", _AS_LINES)),
-    **dict.fromkeys((".yaml", ".yml", ".toml", ".xml"), ("no table of rows", _AS_LINES)),
+    **dict.fromkeys((".yaml", ".yml", ".toml", ".xml"), ("not a table of rows", _AS_LINES)),
     **dict.fromkeys((".avro", ".orc", ".feather", ".h5", ".hdf5", ".npy", ".npz", ".tfrecord"),
-                    ("a kind of table that is not read", _AS_LINES)),
+                    ("a table in an unsupported format", _AS_LINES)),
     **dict.fromkeys((".lz4", ".br", ".snappy", ".lzma", ".z"),
-                    ("compressed in a way that is not read", _COMPRESSED)),
+                    ("compressed in an unsupported format", _COMPRESSED)),
     **dict.fromkeys(
         tuple(f"{kind}{packed}" for kind in (".parquet", ".arrow") for packed in COMPRESSIONS),
-        ("a compressed table of a kind that is read only as it is", _UNPACKED)),
+        ("a compressed table in a format that is only supported uncompressed", _UNPACKED)),
     **dict.fromkeys((".bin", ".idx"), ("data that another trainer has tokenized", _AS_LINES)),
 }  # fmt: skip
 """Suffixes of common data files that are not supported -> the kind of file, and the alternative."""
@@ -78,7 +78,7 @@ def columns_of_template(template: str) -> tuple[str, ...]:
     Raises:
         ValueError: it is not a valid template; the message is for users.
     """
-    literal = "write {{ and }} for braces that are meant as such"
+    literal = "write {{ and }} for literal braces"
     try:
         parts = list(Formatter().parse(template))
     except ValueError:
@@ -128,7 +128,7 @@ def why_not_read(name: str) -> tuple[str, str] | None:
 
 def unknown_file(name: str) -> tuple[str, str]:
     """The message for a file without a reader: the problem, and the alternative."""
-    sentence = f"{name} is no kind of data file that is known"
+    sentence = f"{name} has an unsupported file type"
     if (known := why_not_read(name)) is not None:
         return f"{sentence}: it is {known[0]}", known[1]
-    return sentence, f"name it by what is in it: {', '.join(DATA_SUFFIXES)}"
+    return sentence, f"rename it according to its content: {', '.join(DATA_SUFFIXES)}"

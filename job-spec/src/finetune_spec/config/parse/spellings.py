@@ -42,12 +42,12 @@ class Retired:
 
 
 _ONE_PRECISION = "precision is set by bf16 and fp16 alone"
-_WHOLE_ROWS = "TRL tokenizes and packs whole rows"
+_WHOLE_ROWS = "TRL tokenizes and packs complete rows"
 _NO_TPU = "trainers run on GPUs and CPUs"
 _FSDP = "write it into fsdp_config"
 
 RETIRED: Mapping[str, Retired] = {
-    "_n_gpu": Retired(instead="GPUs are asked for in spec.resources.gpusPerNode", harmless=None),
+    "_n_gpu": Retired(instead="GPUs are requested in spec.resources.gpusPerNode", harmless=None),
     "adafactor": Retired(instead="write optim: adafactor", harmless=(False,)),
     "cache_dir": Retired(instead="the cache is in the pod's own work folder", harmless=None),
     "chars_per_token": Retired(instead=_WHOLE_ROWS, harmless=None),
@@ -74,12 +74,12 @@ RETIRED: Mapping[str, Retired] = {
     "logging_dir": Retired(
         instead="for TensorBoard write env: {TENSORBOARD_LOGGING_DIR: ...}", harmless=None
     ),
-    "mp_parameters": Retired(instead="it was for SageMaker alone", harmless=("",)),
+    "mp_parameters": Retired(instead="it was specific to SageMaker", harmless=("",)),
     "num_of_sequences": Retired(instead=_WHOLE_ROWS, harmless=None),
-    "overwrite_output_dir": Retired(instead="every run has a folder of its own", harmless=None),
-    "past_index": Retired(instead="no model that TRL trains has such a memory", harmless=(-1,)),
+    "overwrite_output_dir": Retired(instead="every run has its own folder", harmless=None),
+    "past_index": Retired(instead="no model that TRL supports has such a memory", harmless=(-1,)),
     "push_to_hub_organization": Retired(instead="write hub_model_id: organization/name"),
-    "ray_scope": Retired(instead="there is no search of hyper-parameters here", harmless=None),
+    "ray_scope": Retired(instead="hyperparameter search is not supported", harmless=None),
     "save_safetensors": Retired(
         instead="weights are always saved as safetensors", harmless=(True,)
     ),

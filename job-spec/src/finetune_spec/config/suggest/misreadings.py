@@ -138,7 +138,7 @@ def _exponent_hint(number: re.Match[str]) -> str:
     plain = f"{sign}{whole or '0'}{fraction}e{exponent_sign or '+'}{exponent}"
     if plain == number[0]:
         return "remove the quotes"
-    return f"write {plain} without quotes, since some YAML readers take {number[0]} for a text"
+    return f"write {plain} without quotes, since some YAML parsers read {number[0]} as text"
 
 
 def _unit_hint(word: str) -> str:

@@ -144,4 +144,4 @@ def _texts(value: Any, place: str) -> list[str]:
 
 def _refuse_second(word: str, found: Mapping[str, Any], place: str) -> None:
     if word in found:
-        raise BrokenTable(f"{place}: {word} stands twice, so it would mean two things")
+        raise BrokenTable(f"{place}: {word} is listed twice, with two meanings")

@@ -73,7 +73,7 @@ def _strange_character(word: str) -> str:
     strange = next((c for c in word if not c.isascii() and not c.isalpha()), None)
     if strange is None:
         return ""
-    return f", as it holds the character U+{ord(strange):04X}"
+    return f", because it contains the character U+{ord(strange):04X}"
 
 
 def _is_section(word: str, value: Any, schema: Schema) -> bool:
@@ -130,4 +130,4 @@ def _advice(word: str, value: Any, schema: Schema) -> tuple[str | None, str]:
 
 def _of_the_operator(key: str) -> str:
     instead = OPERATOR_OWNED.get(key)
-    return f", and {key} belongs to the operator: {instead}" if instead else ""
+    return f", and {key} is set by the operator: {instead}" if instead else ""

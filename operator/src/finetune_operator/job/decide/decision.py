@@ -39,7 +39,7 @@ NEVER_RETRIED = frozenset({Category.USER, Category.PLATFORM, Category.OUT_OF_MEM
 
 FINISHED = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 
-UNEXPLAINED = Reason.UNEXPLAINED.failure("nobody recorded why it failed")
+UNEXPLAINED = Reason.UNEXPLAINED.failure("the attempt failed without a recorded cause")
 """For an attempt whose record was edited by hand: it counts, or it would be retried forever."""
 
 LOOK_AT_QUEUE = timedelta(seconds=30)
@@ -97,7 +97,9 @@ def when_attempt_is_stopping(
     running = observed.running
     if running is None or not running.is_stopping or running.failure is None:
         return None
-    saving = f"attempt {running.number} saves and ends: {running.failure.message}"
+    saving = (
+        f"attempt {running.number} is saving a checkpoint and exiting: {running.failure.message}"
+    )
     return Decision(
         phase=_phase_of_running(job, observed),
         reason=running.failure.reason,
@@ -113,7 +115,7 @@ def when_attempt_is_to_stop(job: FineTuneJob, observed: Observed, now: datetime)
     return Decision(
         phase=_phase_of_running(job, observed),
         reason=stop.reason,
-        message=f"attempt {running.number} is to save and end: {stop.message}",
+        message=f"stopping attempt {running.number} after a checkpoint: {stop.message}",
         stop=stop,
         check_again_in=timedelta(),
     )
@@ -201,7 +203,8 @@ def when_old_pods_linger(job: FineTuneJob, observed: Observed, now: datetime) ->
     if not observed.lingering_pods or observed.running is not None:
         return None
     waiting = joined(
-        f"waiting for earlier pods to save and end: {', '.join(observed.lingering_pods)}",
+        "waiting for earlier pods to save a checkpoint and exit: "
+        f"{', '.join(observed.lingering_pods)}",
         observed.companions,
     )
     return Decision(
@@ -297,7 +300,7 @@ def when_publishing(job: FineTuneJob, observed: Observed, now: datetime) -> Deci
     return Decision(
         phase=Phase.PUBLISHING,
         reason=JobReason.PUBLISHING,
-        message="the training is done; its artifact is verified and uploaded",
+        message="training is complete; the artifact is being verified and uploaded",
     )
 
 
@@ -311,14 +314,14 @@ def when_training(job: FineTuneJob, observed: Observed, now: datetime) -> Decisi
 
 def when_preparing(job: FineTuneJob, observed: Observed, now: datetime) -> Decision:
     doing = {
-        None: "the pods run; the trainer has not reported yet",
-        TrainerPhase.FETCHING: "the trainer fetches model and data",
-        TrainerPhase.CHECKING: "the trainer checks model and data",
+        None: "the pods are running; the trainer has not reported yet",
+        TrainerPhase.FETCHING: "the trainer is fetching the model and data",
+        TrainerPhase.CHECKING: "the trainer is checking the model and data",
     }
     return Decision(
         phase=Phase.STARTING,
         reason=JobReason.PREPARING,
-        message=doing.get(observed.trainer_phase, "the trainer prepares"),
+        message=doing.get(observed.trainer_phase, "the trainer is preparing"),
     )
 
 
@@ -333,8 +336,10 @@ def _with_silence(message: str, observed: Observed) -> str:
     """Adds the nodes that do not respond, and the remedy, if there are any."""
     if not observed.silent_nodes:
         return message
-    advice = "the job goes on by itself when the node is back; if it never will be, its Node object"
-    told = f"{observed.silent_nodes}; {advice} is to be deleted"
+    advice = (
+        "the job continues when the node is back; if it does not come back, delete its Node object"
+    )
+    told = f"{observed.silent_nodes}; {advice}"
     return f"{message}; {told}" if message else told
 
 
@@ -347,7 +352,7 @@ def _tell_standing(job: FineTuneJob, observed: Observed, is_long: bool) -> str:
 
 
 def _count_pods(started: int, job: FineTuneJob) -> str:
-    return f"{started} of {job.resources.nodes} pods run"
+    return f"{started} of {job.resources.nodes} pods are running"
 
 
 RULES = (

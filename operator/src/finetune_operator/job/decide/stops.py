@@ -58,7 +58,7 @@ def when_job_is_suspended(job: FineTuneJob, observed: Observed, now: datetime) -
     if not job.is_suspended:
         return None
     return Reason.SUSPENDED.failure(
-        "spec.suspend is true", "set spec.suspend to false to go on from the last checkpoint"
+        "spec.suspend is true", "set spec.suspend to false to resume from the last checkpoint"
     )
 
 
@@ -71,9 +71,9 @@ def deadline_exceeded(job: FineTuneJob) -> Failure:
     limit = job.active_deadline
     allowed = "" if limit is None else render_duration(limit.total_seconds())
     return Reason.DEADLINE_EXCEEDED.failure(
-        f"the job took longer than its spec.activeDeadlineSeconds ({allowed})",
-        "raise spec.activeDeadlineSeconds; the last checkpoint is kept for a job that is "
-        "made again with the same config",
+        f"the job exceeded its spec.activeDeadlineSeconds ({allowed})",
+        "raise spec.activeDeadlineSeconds; a job that is created again with the same config "
+        "resumes from the last checkpoint",
     )
 
 
@@ -81,7 +81,7 @@ def when_pods_did_not_start(job: FineTuneJob, observed: Observed, now: datetime)
     deadline = start_deadline(job, observed)
     if job.start_deadline is None or deadline is None or now < deadline:
         return None
-    words = observed.waiting_for or observed.standing or "nobody says why"
+    words = observed.waiting_for or observed.standing or "the cause is unknown"
     return not_started(job, words, observed.started_pods, observed.waits_on)
 
 
@@ -89,7 +89,7 @@ def not_started(job: FineTuneJob, words: str, started: int, waits_on: WaitsOn) -
     limit = job.start_deadline
     allowed = "" if limit is None else render_duration(limit.total_seconds())
     return Reason.PODS_NOT_STARTED.failure(
-        f"{started} of {job.resources.nodes} pods ran after {allowed}: {words}",
+        f"{started} of {job.resources.nodes} pods were running after {allowed}: {words}",
         waits_on.remedy,
         category=waits_on.category,
     )

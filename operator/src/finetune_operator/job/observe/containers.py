@@ -121,5 +121,8 @@ def _tell_companions(pod: Body) -> list[str]:
     others = companions_of(found)
     keeping = [it.title for it in others if it.terminated is None]
     failed = [f"{it.title} ended with exit code {it.exit_code}" for it in others if it.exit_code]
-    kept = f"{' and '.join(keeping)} did not end with the trainer: the operator ends pod {name}"
+    kept = (
+        f"{' and '.join(keeping)} kept running after the trainer exited: the operator is ending "
+        f"pod {name}"
+    )
     return [*([kept] if keeping else []), *(f"{words} in pod {name}" for words in failed)]

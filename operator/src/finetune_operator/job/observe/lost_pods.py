@@ -15,8 +15,8 @@ from finetune_operator.job.observe.endings import who_stopped
 from finetune_operator.objects.raw import Body
 
 INIT_REMEDY = (
-    "look at what that container does and needs; if your pod template does not have it, ask who "
-    "injects it into the pods of this namespace"
+    "check what that container does and needs; if your pod template does not define it, ask your "
+    "platform team what injects it into pods of this namespace"
 )
 
 
@@ -36,7 +36,9 @@ def judge_lost_pod(pod: Body) -> Failure:
     if stopped is None and not status.get("reason") and (failed := _find_failed(pod)) is not None:
         return _judge_other_container(pod, failed)
     name = pod["metadata"]["name"]
-    words = status.get("message") or stopped or f"pod {name} failed, and its status gives no cause"
+    words = (
+        status.get("message") or stopped or f"pod {name} failed, and its status contains no cause"
+    )
     category = Category.INTERRUPTION if stopped else Category.INFRASTRUCTURE
     failure = Reason.POD_FAILED.failure(words, category=category)
     return failure.with_reason(status.get("reason"))
@@ -47,8 +49,8 @@ def _judge_rejected(pod: Body) -> Failure:
     where = f"node {node}" if node else "the kubelet"
     told = ": ".join(filter(None, (status.get("reason"), status.get("message"))))
     return Reason.POD_REJECTED.failure(
-        f"pod {pod['metadata']['name']} was not started by {where}{told and f': {told}'}",
-        "nothing, if the node recovers; else cordon it, and look at its kubelet and its devices",
+        f"pod {pod['metadata']['name']} was rejected by {where}{told and f': {told}'}",
+        "no action if the node recovers; otherwise cordon it and check its kubelet and devices",
     )
 
 
@@ -60,7 +62,7 @@ def _find_failed(pod: Body) -> Container | None:
 
 def _judge_other_container(pod: Body, failed: Container) -> Failure:
     reason = Reason.INIT_CONTAINER_FAILED if failed.is_init else Reason.SIDECAR_FAILED
-    when = "before the trainer could start" if failed.is_init else "and the Job with it"
+    when = "before the trainer started" if failed.is_init else "and failed the Job"
     words = failed.last_words
     return reason.failure(
         f"{failed.title} of pod {pod['metadata']['name']} ended with exit code "

@@ -101,8 +101,8 @@ def find_silent_nodes(pods: Sequence[Body]) -> str:
     """The nodes that do not respond, with their pods in an unknown state."""
     lost = [pod for pod in pods if not has_ended(pod) and _is_on_silent_node(pod)]
     return ", ".join(
-        f"node {pod['spec']['nodeName']} does not answer, and nobody knows whether pod "
-        f"{pod['metadata']['name']} still runs there"
+        f"node {pod['spec']['nodeName']} is NotReady, so it is unknown whether pod "
+        f"{pod['metadata']['name']} is still running there"
         for pod in sorted(lost, key=lambda pod: str(pod["metadata"]["name"]))
     )
 

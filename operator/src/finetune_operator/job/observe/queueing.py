@@ -21,7 +21,7 @@ class QueueWords:
 
 NO_WORDS = QueueWords(
     reason=JobReason.QUEUED,
-    message="the Job is suspended: it waits for its turn in a queue",
+    message="the Job is suspended: it is waiting in a queue",
     is_known=False,
 )
 """Before Kueue has set a condition, and if something else has suspended the Job."""

@@ -50,7 +50,8 @@ _NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 """The container runtime's reasons if no process was started."""
 
 MEMORY_REMEDY = (
-    "raise spec.resources.memory, or let the job need less: shorter max_length, smaller batches"
+    "raise spec.resources.memory, or reduce memory usage with a shorter max_length or smaller "
+    "batches"
 )
 
 
@@ -162,7 +163,7 @@ def _judge_ending(ending: Ending) -> Verdict:
         return Verdict(failure=failure, exit_code=exit_code)
     if stopped := who_stopped(ending.pod):
         failure = Reason.POD_STOPPED.failure(
-            f"the pod was stopped and could not finish saving: {stopped}",
+            f"the pod was stopped before it finished saving: {stopped}",
             "raise spec.terminationGracePeriodSeconds if this happens again",
         )
         return Verdict(failure=failure, exit_code=exit_code)
@@ -177,7 +178,7 @@ def _judge_ending(ending: Ending) -> Verdict:
     if ending.terminated.get("reason") in _NOT_STARTED:
         failure = Reason.CONTAINER_START_FAILED.failure(
             f"the trainer's container could not be started: {words}",
-            "look at spec.image, and at the container runtime of the node",
+            "check spec.image and the container runtime of the node",
         )
         return Verdict(failure=failure, exit_code=exit_code)
     return Verdict(failure=_failure_of_exit_code(exit_code, words), exit_code=exit_code)
@@ -197,7 +198,7 @@ def _judge_training_job(training_job: Body) -> Verdict:
 def _failure_of_exit_code(exit_code: int, words: str) -> Failure:
     told = f": {words}" if words else ""
     return Reason.EXITED_WITHOUT_OUTCOME.failure(
-        f"the trainer ended with exit code {exit_code} and left no outcome{told}",
+        f"the trainer ended with exit code {exit_code} and wrote no outcome{told}",
         # An exit code of 0 means success and never gets here.
         category=category_of_exit_code(exit_code) or Category.INTERNAL,
     )

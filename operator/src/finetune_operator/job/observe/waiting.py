@@ -23,23 +23,26 @@ MAX_WORDS = 1024
 """Limit of one message: kubelets quote complete responses of registries and drivers."""
 
 _MORE_TIME = "or raise spec.startDeadlineSeconds"
-_LESS = f"ask for less, let a queue hold the job back until there is room, {_MORE_TIME}"
+_LESS = f"request fewer resources, submit the job to a queue, {_MORE_TIME}"
 
 
 class WaitsOn(Enum):
     """Who must act while pods wait, and the remedy if that takes too long."""
 
-    NOTHING = (Category.USER, f"look at the events of the Job and its pods, {_MORE_TIME}")
+    NOTHING = (Category.USER, f"check the events of the Job and its pods, {_MORE_TIME}")
     ROOM = (Category.USER, _LESS)
-    IMAGE = (Category.USER, f"correct the image, give the pull secret it needs, {_MORE_TIME}")
-    CONTAINER = (Category.USER, f"create what the container needs, {_MORE_TIME}")
+    IMAGE = (Category.USER, f"correct the image, set the pull secret it requires, {_MORE_TIME}")
+    CONTAINER = (Category.USER, f"create the objects that the container requires, {_MORE_TIME}")
     OTHER_CONTAINER = (
         Category.PLATFORM,
-        f"ask who injects that container into the pods of this namespace, {_MORE_TIME}",
+        (
+            "ask your platform team what injects that container into pods of this namespace, "
+            f"{_MORE_TIME}"
+        ),
     )
-    MISSING_VOLUME = (Category.USER, f"create what the volume names, {_MORE_TIME}")
-    NODE = (Category.PLATFORM, f"look at the volume's driver and at the node, {_MORE_TIME}")
-    PERMISSION = (Category.PLATFORM, f"ask for a larger quota or another policy, {_MORE_TIME}")
+    MISSING_VOLUME = (Category.USER, f"create the object that the volume refers to, {_MORE_TIME}")
+    NODE = (Category.PLATFORM, f"check the volume's driver and the node, {_MORE_TIME}")
+    PERMISSION = (Category.PLATFORM, f"request a larger quota or another policy, {_MORE_TIME}")
 
     @property
     def category(self) -> Category:
@@ -87,12 +90,12 @@ def find_wait(pods: Sequence[Body], missing: int, refusal: str, events: PodWords
             return replace(wait, complaint=wait.complaint[:MAX_WORDS])
     if refusal:
         return Wait(
-            complaint=f"a pod could not be made: {refusal}{hint_for(refusal)}",
+            complaint=f"a pod could not be created: {refusal}{hint_for(refusal)}",
             on=WaitsOn.PERMISSION,
         )
     if missing and not waiting:
-        made = f"{len(pods)} of {len(pods) + missing} pods were made"
-        words = made if pods else "no pod was made"
+        made = f"{len(pods)} of {len(pods) + missing} pods were created"
+        words = made if pods else "no pod was created"
         return Wait(standing=f"{words}: see the events of the Job", on=WaitsOn.PERMISSION)
     return _find_standing(waiting[0]) if waiting else Wait()
 
@@ -154,7 +157,7 @@ def _find_standing(pod: Body) -> Wait:
         is_done = container.is_started if container.is_native_sidecar else not container.running
         if container.is_init and container.running is not None and not is_done:
             since = container.running.get("startedAt")
-            runs = f"which runs since {since}" if since else "which runs"
+            runs = f"which has been running since {since}" if since else "which is running"
             words = f"pod {name} waits for {container.title}, {runs}"
             return Wait(standing=words, on=WaitsOn.OTHER_CONTAINER)
     words = f"the containers of pod {name} are being created on node {node}"

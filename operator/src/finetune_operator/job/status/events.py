@@ -54,7 +54,7 @@ def _when_stopped(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turnin
     newest = (after.get("attempts") or [{}])[-1]
     if not newest.get("stopping") or newest["number"] in known:
         return None
-    message = f"attempt {newest['number']} is to save and end: {newest.get('message', '')}"
+    message = f"stopping attempt {newest['number']} after a checkpoint: {newest.get('message', '')}"
     return TurningPoint(reason=JobReason.STOPPING, message=message)
 
 
@@ -96,7 +96,7 @@ def _when_admitted(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turni
     is_of_same = after.get("attempt") == before.get("attempt")
     if before.get("phase") != Phase.QUEUED or after["phase"] not in _UNDER_WAY or not is_of_same:
         return None
-    return TurningPoint(reason=JobReason.ADMITTED, message="the queue lets the job start")
+    return TurningPoint(reason=JobReason.ADMITTED, message="the queue admitted the job")
 
 
 def _when_unsaved(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:

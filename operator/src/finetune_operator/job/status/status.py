@@ -241,7 +241,7 @@ _NOT_VERIFIED = Claim(
     type="AdapterVerified",
     is_true=False,
     reason=JobReason.NOT_VERIFIED,
-    message="the trainer did not say that it has checked the artifact",
+    message="the trainer did not report that the artifact was verified",
 )
 
 
@@ -255,7 +255,7 @@ def _claim_verified(known: Sequence[Body], observed: Observed) -> list[Claim]:
             type="AdapterVerified",
             is_true=True,
             reason=JobReason.VERIFIED,
-            message="the artifact was loaded again and checked",
+            message="the saved artifact was reloaded and verified",
         )
     ]
 

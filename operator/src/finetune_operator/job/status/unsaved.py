@@ -48,7 +48,7 @@ def claim_unsaved(
     if not is_current or now - parse_time(unsaved["since"]) < timedelta(seconds=UNSAVED_SECONDS):
         return []
     safe = progress.get("checkpointStep")
-    saved = f"step {safe} is the last that is saved" if safe else "nothing is saved yet"
+    saved = f"the last saved step is {safe}" if safe else "no checkpoint has been saved yet"
     return [
         Claim(
             type=CONDITION,

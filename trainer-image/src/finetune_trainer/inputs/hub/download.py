@@ -117,7 +117,7 @@ class Commit:
             part.unlink()
             begun = 0
         if begun:
-            log.info("going on with %s at %d of %d bytes", name, begun, size)
+            log.info("resuming %s at %d of %d bytes", name, begun, size)
         with part.open("ab") as file:
             http_get(
                 self._url(name),
@@ -131,9 +131,9 @@ class Commit:
             part.unlink()
             raise attempt_failed(
                 Reason.HUB_UNREACHABLE,
-                f"{name} of {self.repository} arrived damaged: it has not the digest that the hub "
-                "tells",
-                "nothing: the next attempt downloads it again",
+                f"{name} of {self.repository} was damaged in transit: its digest differs from "
+                "the one that the hub reports",
+                "no action: the next attempt downloads it again",
             )
 
     def _url(self, name: str) -> str:

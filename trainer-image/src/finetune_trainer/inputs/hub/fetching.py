@@ -125,7 +125,7 @@ def _folder_in(message: Mapping[str, Any], name: str) -> Path | None:
     except (InvalidDocument, KeyError):
         raise attempt_failed(
             Reason.HUB_UNREACHABLE,
-            f"the process that downloaded {name} ended without a word",
-            "look for its last words in the trainer's log; it may have been killed for memory",
+            f"the process that downloaded {name} ended without output",
+            "check its last output in the trainer's log; it may have run out of memory",
         ) from None
     raise AttemptFailed(failure)

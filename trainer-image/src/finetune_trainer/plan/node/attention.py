@@ -45,7 +45,7 @@ def require_attention(config: SftConfig, has: Callable[[str], bool] = is_install
         return
     raise attempt_failed(
         Reason.ATTENTION_NOT_INSTALLED,
-        f'attn_implementation: found "{named}", and this trainer image lacks the package {package}',
+        f'attn_implementation: found "{named}", but this trainer image lacks the package {package}',
         f"leave attn_implementation out, or set it to {FLASH_2}, whose kernels torch has; or set "
-        f"spec.image to an image that has {package}, or {FROM_HUB}, beside",
+        f"spec.image to an image that also has {package}, or {FROM_HUB}",
     )

@@ -60,10 +60,9 @@ def require_compiler(config: SftConfig, *, on_gpu: bool, has: bool | None = None
         raise attempt_failed(
             Reason.DEEPSPEED_NEEDS_COMPILER,
             f"deepspeed: found {wanted}, for which DeepSpeed compiles a kernel when training "
-            f"begins, and this trainer image has no {compiler}",
-            "leave optimizer out of deepspeed, so that optim says which, and set "
-            "zero_force_ds_cpu_optimizer to false, or set spec.image to an image that has "
-            f"{compiler}",
+            f"starts, but this trainer image has no {compiler}",
+            "remove optimizer from deepspeed to use optim, and set zero_force_ds_cpu_optimizer "
+            f"to false, or set spec.image to an image that has {compiler}",
         )
 
 

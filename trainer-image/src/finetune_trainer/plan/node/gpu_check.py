@@ -66,17 +66,17 @@ def require_gpus(
     if found.driver is None:
         raise attempt_failed(
             Reason.DRIVER_MISSING,
-            f"{_promise(promised)}, and its container has no NVIDIA driver"
-            + (f": {found.trouble}" if found.trouble else " (libcuda.so.1 is not there)"),
-            "check the node's device plugin and container runtime; where NVIDIA's runtime is not "
-            "the default one, set podTemplate.spec.runtimeClassName",
+            f"{_promise(promised)}, but its container has no NVIDIA driver"
+            + (f": {found.trouble}" if found.trouble else " (libcuda.so.1 was not found)"),
+            "check the node's device plugin and container runtime; if NVIDIA's runtime is not "
+            "the default, set podTemplate.spec.runtimeClassName",
         )
     if found.driver.cuda < wanted.driver_cuda:
         version = f" {found.driver.version}" if found.driver.version else ""
         raise attempt_failed(
             Reason.DRIVER_TOO_OLD,
-            f"the node's NVIDIA driver{version} runs CUDA {found.driver.cuda_text}, this image "
-            f"needs {_text(build.cuda)} (driver {wanted.driver} or newer)",
+            f"the node's NVIDIA driver{version} runs CUDA {found.driver.cuda_text}, but this "
+            f"image requires {_text(build.cuda)} (driver {wanted.driver} or newer)",
             "install a newer driver on the node, or choose nodes that have one with "
             "podTemplate.spec.nodeSelector, or set spec.image to an image built for CUDA "
             f"{found.driver.cuda // 1000}",
@@ -87,7 +87,7 @@ def require_gpus(
         major, minor = wanted.capability
         raise attempt_failed(
             Reason.GPU_TOO_OLD,
-            f"{too_old[0].name} is {too_old[0].architecture}, and this image has kernels from "
+            f"{too_old[0].name} is {too_old[0].architecture}, but this image has kernels from "
             f"sm_{major}{minor} on (CUDA {_text(build.cuda)})",
             "choose nodes with newer GPUs with podTemplate.spec.nodeSelector"
             + (", or set spec.image to an image built for CUDA 12" if build.cuda[0] > 12 else ""),
@@ -100,13 +100,13 @@ def _require_build(world: World, build: TorchBuild) -> None:
         built = f"CUDA {_text(build.cuda)}" if build.cuda else "CPUs"
         raise attempt_failed(
             Reason.GPU_UNSUPPORTED,
-            f"the job asks for {world.gpu_resource}, and this image's torch is built for {built}",
-            "set spec.image to an image with a ROCm build of torch, or ask for nvidia.com/gpu",
+            f"the job requests {world.gpu_resource}, but this image's torch is built for {built}",
+            "set spec.image to an image with a ROCm build of torch, or request nvidia.com/gpu",
         )
     if build.cuda is None and build.hip is None:
         raise attempt_failed(
             Reason.GPU_UNSUPPORTED,
-            f"{_promise(world.gpus_per_node or 0)}, and this image's torch is built for CPUs",
+            f"{_promise(world.gpus_per_node or 0)}, but this image's torch is built for CPUs",
             "set spec.image to an image with a CUDA build of torch, or set "
             "spec.resources.gpusPerNode to 0",
         )
@@ -121,14 +121,14 @@ def _require_number(promised: int, found: Gpus, environment: Mapping[str, str]) 
         raise attempt_failed(
             Reason.GPU_UNSUPPORTED,
             f"the pod has {slices} MIG slices, of which a process can use only one",
-            "set spec.resources.gpusPerNode to 1 and ask for a larger slice, or for whole GPUs",
+            "set spec.resources.gpusPerNode to 1 and request a larger slice, or complete GPUs",
         )
     said = f": {found.trouble}" if found.trouble else ""
     raise attempt_failed(
         Reason.GPU_MISSING,
-        f"{_promise(promised)}, and the driver shows {there or 'none'}{said}",
-        "check the node's device plugin, and look for Xid messages in its kernel log; GPUs that "
-        "are shared by time-slicing count once",
+        f"{_promise(promised)}, but the driver shows {there or 'none'}{said}",
+        "check the node's device plugin, and its kernel log for Xid messages; GPUs that are "
+        "shared by time-slicing count once",
     )
 
 
@@ -147,7 +147,7 @@ def require_memory(expected: Estimate, hardware: Hardware, remedy: Callable[[int
     if needed > least.memory_bytes:
         raise attempt_failed(
             Reason.GPU_TOO_SMALL,
-            f"weights, gradients and optimizer need {render_bytes(needed)} on each GPU, and "
+            f"weights, gradients and optimizer need {render_bytes(needed)} on each GPU, but "
             f"{least.name} has {render_bytes(least.memory_bytes)}",
             remedy(least.memory_bytes),
         )
@@ -192,7 +192,7 @@ def _before_bfloat16(devices: tuple[Gpu, ...]) -> Gpu | None:
 
 
 def _promise(gpus: int) -> str:
-    return f"the job asks for {gpus} {'GPU' if gpus == 1 else 'GPUs'} on each node"
+    return f"the job requests {gpus} {'GPU' if gpus == 1 else 'GPUs'} on each node"
 
 
 def _text(cuda: tuple[int, int]) -> str:

@@ -59,7 +59,7 @@ def find_gpus(environment: Mapping[str, str]) -> Gpus:
         log.warning("GPU probe failed rc=%d stderr=%.500r", done.returncode, done.stderr)
         if done.returncode < 0:
             return Gpus(trouble=f"the NVIDIA driver crashed (signal {-done.returncode})")
-        return Gpus(trouble=f"the NVIDIA driver could not be asked: {error}")
+        return Gpus(trouble=f"the NVIDIA driver could not be queried: {error}")
 
 
 def ask_driver() -> Gpus:

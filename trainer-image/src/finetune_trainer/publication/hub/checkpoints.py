@@ -49,7 +49,7 @@ class CheckpointPusher:
         if (hub := self._hub) is None or hub.destination.strategy == destination.END:
             return
         if self._is_busy() and not hub.destination.always_push:
-            log.info("hub push skipped, one is under way step=%d", step)
+            log.info("hub push skipped, another is running step=%d", step)
             return
         copy = self._folder / f"checkpoint-{step}"
         shutil.rmtree(copy, ignore_errors=True)

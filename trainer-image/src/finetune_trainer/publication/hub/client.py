@@ -74,7 +74,7 @@ class HubClient:
         except AttemptFailed as error:
             if error.failure.reason != Reason.HUB_UNREACHABLE:
                 raise
-            log.warning("hub not reached, going on without knowing error=%s", error)
+            log.warning("hub not reached, continuing without its answer error=%s", error)
             return
         self._destination = replace(self._destination, repository=repository)
 
@@ -170,11 +170,11 @@ def failure_of(error: Exception, repository: str) -> AttemptFailed:
         case 401:
             return attempt_failed(
                 Reason.HUB_TOKEN_INVALID,
-                f"push_to_hub: the hub does not know the token ({said})",
-                f"put a token that is valid into {_SECRET}, as HF_TOKEN",
+                f"push_to_hub: the hub does not accept the token ({said})",
+                f"put a valid token into {_SECRET}, as HF_TOKEN",
             )
         case 403 | 404:
-            return _no_write_access(f"{repository}, the hub says {said}")
+            return _no_write_access(f"{repository}, the hub reports {said}")
         case int() if 400 <= status < 500 and status not in MAY_PASS:
             return attempt_failed(
                 Reason.HUB_REFUSED,
@@ -189,8 +189,8 @@ def failure_of(error: Exception, repository: str) -> AttemptFailed:
         )
     return attempt_failed(
         Reason.HUB_UNREACHABLE,
-        f"push_to_hub: the hub did not answer as it should ({_first_line(error)})",
-        "let the pods reach the hub, or leave push_to_hub out",
+        f"push_to_hub: the hub returned an unexpected response ({_first_line(error)})",
+        "allow the pods to reach the hub, or leave push_to_hub out",
     )
 
 
@@ -208,7 +208,7 @@ def _require_writing(account: Mapping[str, Any]) -> None:
         for permission in scope.get("permissions") or ()
     ]
     if token.get("role") == "fineGrained" and "repo.write" not in scopes:
-        raise _no_write_access(f"the hub; the token of {account.get('name')} may write nowhere")
+        raise _no_write_access(f"the hub; the token of {account.get('name')} has no write access")
 
 
 def _no_write_access(where: str) -> AttemptFailed:

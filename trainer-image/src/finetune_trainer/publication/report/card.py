@@ -77,8 +77,9 @@ def _introduction(story: Story, *, is_adapter: bool) -> str:
     loss = story.figures.get("loss")
     result = "" if loss is None else f", to a training loss of {loss:.4g}"
     return (
-        f"{kind} `{story.base_model}`, fine-tuned with TRL's SFT on {data} in {story.step} steps"
-        f"{result}. Run `{story.run.run_id}`; its report lies beside this folder, in `report/`."
+        f"{kind} `{story.base_model}`, fine-tuned with TRL's SFT on {data} in {story.step} "
+        f"steps{result}. Run `{story.run.run_id}`; its report is stored next to this folder, in "
+        "`report/`."
     )
 
 
@@ -88,7 +89,7 @@ def _added_tokens(story: Story, *, is_adapter: bool) -> str:
     named = ", ".join(f"`{token}`" for token in story.added_tokens)
     listed = named or "those of its chat template"
     how = ": resize the base model's embeddings before loading, as above" if is_adapter else ""
-    return f"The tokenizer has tokens that the base model's lacks ({listed}){how}.\n\n"
+    return f"The tokenizer has tokens that the base model's tokenizer lacks ({listed}){how}.\n\n"
 
 
 def _figures(story: Story) -> str:
@@ -136,8 +137,11 @@ def _in_markdown(text: str) -> str:
 
 def _licence(story: Story) -> str:
     if licence := story.run_facts.licence:
-        return f"The base model's is `{licence}`; what was tuned from it is bound by it."
-    return "Unknown: the base model's own card does not say. Look there before you pass this on."
+        return f"The base model's is `{licence}`; it also applies to the fine-tuned model."
+    return (
+        "Unknown: the base model's own card does not state it. Check it before you distribute "
+        "this model."
+    )
 
 
 def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

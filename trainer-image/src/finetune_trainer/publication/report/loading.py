@@ -19,8 +19,9 @@ def how_to_load(story: Story, name: str, *, is_adapter: bool) -> str:
     download = ""
     if is_adapter and story.base.loads_as is None:
         download = (
-            f"The base model is in a store. Bring it into the folder `{FOLDER}` first, with that "
-            f"store's credentials:\n\n```sh\n{download_command(story.base_model)}\n```\n\n"
+            f"The base model is in a store. Download it into the folder `{FOLDER}` first, with "
+            "the credentials of that "
+            f"store:\n\n```sh\n{download_command(story.base_model)}\n```\n\n"
         )
     return f"{download}```python\n{python}```"
 

@@ -13,6 +13,7 @@ class LaunchArguments:
         default=None,
         metadata={
             "help": "How the processes share the work: the name of a profile (ddp, fsdp2, zero2, "
-            "zero3), or a whole accelerate config. The number of processes is the job's own."
+            "zero3), or a complete accelerate config. The number of processes is set by the "
+            "job."
         },
     )

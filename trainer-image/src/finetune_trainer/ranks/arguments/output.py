@@ -11,14 +11,14 @@ class OutputArguments:
     merge_adapter: bool = field(
         default=False,
         metadata={
-            "help": "Publish the base model with the adapter merged into it as well, as a whole "
-            "model that needs no PEFT."
+            "help": "Also publish the base model with the merged adapter, as a complete model that "
+            "does not require PEFT."
         },
     )
     save_minutes: float | None = field(
         default=None,
         metadata={
-            "help": "Save a checkpoint whenever this many minutes have passed since the last one, "
-            "beside what save_strategy says."
+            "help": "Save a checkpoint this number of minutes after the previous one, in addition "
+            "to save_strategy."
         },
     )

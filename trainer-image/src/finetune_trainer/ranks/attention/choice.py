@@ -62,7 +62,7 @@ def choose(model: Any, training: SFTConfig, named: str | None) -> Attention:
     if not has_flat_rows(training):
         return WRAPPED if training.packing else PADDED
     if not _goes_by_borders(model) or getattr(training, "parallelism_config", None) is not None:
-        return Attention(name=loaded, words=f"{kind} can't do without the mask of its flat rows")
+        return Attention(name=loaded, words=f"{kind} requires the mask of its flat rows")
     return BY_KERNEL if _has_kernel_for(model) else ONE_BY_ONE
 
 

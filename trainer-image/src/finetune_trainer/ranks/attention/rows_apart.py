@@ -38,14 +38,14 @@ def require_rows_apart(trainer: Any, named: str | None) -> None:
     if not has_flat_rows(trainer.args) or _is_measured(trainer.model.config, named):
         return
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        log.warning("not tried whether the model keeps the rows of a pack apart: it is sharded")
+        log.warning("not checked whether the model keeps the rows of a pack apart: it is sharded")
         return
     rows = torch.randint(_vocabulary(trainer.model), (_ROWS, _LENGTH), generator=_generator())
     first, other, second = rows.tolist()
     try:
         found, again = (_second_row(trainer, [each, second]) for each in (first, other))
     except (TypeError, ValueError, NotImplementedError) as error:
-        raise _refused(trainer, f"can't compute packs ({error})") from error
+        raise _refused(trainer, f"does not support packing ({error})") from error
     if (found - again).abs().max() > _NOISE * found.abs().max():
         raise _refused(
             trainer,
@@ -87,6 +87,6 @@ def _refused(trainer: Any, what: str) -> AttemptFailed:
     key = "packing" if trainer.args.packing else "padding_free"
     return attempt_failed(
         Reason.INVALID_CONFIG,
-        f"{key}: found true, and the model (of type {trainer.model.config.model_type}) {what}",
+        f"{key}: found true, but the model (of type {trainer.model.config.model_type}) {what}",
         f"leave {key} out, so that rows are padded",
     )

@@ -73,7 +73,11 @@ def attend(
         cu_seq_lens_q = borders_of(query.shape[2], query.device)
     unknown = [name for name in _UNKNOWN_HERE if rest.get(name) is not None]
     if cu_seq_lens_q is None or unknown:
-        what = f"uses {' and '.join(unknown)}" if unknown else "is not told the borders of its rows"
+        what = (
+            f"uses {' and '.join(unknown)}"
+            if unknown
+            else "does not receive the boundaries of its rows"
+        )
         raise RuntimeError(
             f"the attention of {type(module).__name__} {what}: set attn_implementation to eager"
         )

@@ -50,8 +50,8 @@ def _sentence(part: Part, result: TrialResult) -> str:
     """The message about a part, with {rows} in it; empty for keys that are only listed."""
     if part.key == TOOL_CALLS:
         return (
-            "the chat template leaves out tool_calls in {rows}: the turns that call are trained "
-            f"without their calls; {_OTHER_TEMPLATE} them"
+            "the chat template leaves out tool_calls in {rows}: turns with tool calls are trained "
+            f"without them; {_OTHER_TEMPLATE} them"
         )
     if part.key == TOOLS:
         return f"the chat template leaves out the column tools in {{rows}}; {_OTHER_TEMPLATE} it"
@@ -60,7 +60,7 @@ def _sentence(part: Part, result: TrialResult) -> str:
     if part.key == CONTENT:
         role = part.role[:40].replace("{", "").replace("}", "")
         return (
-            f"the chat template leaves out what the role {role} says in {{rows}}; "
+            f"the chat template leaves out the turns of the role {role} in {{rows}}; "
             f"{_OTHER_TEMPLATE} it"
         )
     return ""
@@ -77,5 +77,5 @@ def _of_reasoning(part: Part, result: TrialResult) -> str:
         return f"the chat template leaves out {name} in {{rows}}; {_OTHER_TEMPLATE} it"
     return (
         f"the chat template leaves out {name} of all turns but the last in {{rows}}; to train on "
-        "it, end a conversation of its own with each such turn"
+        "it, put each such turn at the end of a separate conversation"
     )

@@ -150,7 +150,7 @@ def _other_keys(conversation: Conversation) -> str:
 SUSPECTS = (
     Suspect(
         without=_without_later_system,
-        what="the role {role} behind other turns",
+        what="the role {role} after other turns",
         is_it=lambda place, turn: place > 0 and _is_system(turn),
         remedy="put the system message first in each conversation",
     ),
@@ -186,7 +186,7 @@ SUSPECTS = (
     ),
     Suspect(
         without=_with_parts,
-        what="content that is a text, and no list of parts",
+        what="content that is a text, not a list of parts",
         remedy="set chat_template_path to a template of plain texts",
     ),
     Suspect(without=_without_other_keys, what="{keys}", remedy="leave these keys out"),
@@ -205,7 +205,7 @@ SUSPECTS = (
     Suspect(
         without=_without_repeated_roles,
         what="two turns of one role in succession",
-        remedy="put such turns together into one, or set chat_template_path to a template that "
+        remedy="merge such turns into one, or set chat_template_path to a template that "
         "allows them",
     ),
     Suspect(

@@ -83,7 +83,7 @@ def _other_tokenizer(place: str) -> Any:
             raise
         raise attempt_failed(
             Reason.CHAT_TEMPLATE_NOT_FOUND,
-            f"chat_template_path: {place} is a folder that holds no tokenizer",
+            f"chat_template_path: {place} is a folder without a tokenizer",
             "correct chat_template_path: a .jinja file, or the folder that save_pretrained wrote",
         ) from None
     if source.chat_template is None:
@@ -99,8 +99,7 @@ def _require_rendering(processor: Any, row: Mapping[str, Any]) -> None:
     if processor.chat_template is None:
         raise attempt_failed(
             Reason.CHAT_TEMPLATE_MISSING,
-            f"the data hold conversations, and {name_of(processor)} has no chat template to write "
-            "them with",
+            f"the data contains conversations, but {name_of(processor)} has no chat template",
             _WAY_OUT,
         )
     try:
@@ -108,7 +107,7 @@ def _require_rendering(processor: Any, row: Mapping[str, Any]) -> None:
     except TemplateSyntaxError as error:
         raise attempt_failed(
             Reason.INVALID_CHAT_TEMPLATE,
-            f"the chat template of {name_of(processor)} is no valid Jinja: line {error.lineno}: "
+            f"the chat template of {name_of(processor)} is not valid Jinja: line {error.lineno}: "
             f"{error.message}",
             "correct the template, or leave chat_template_path out for the model's own",
         ) from None
@@ -118,8 +117,8 @@ def _require_rendering(processor: Any, row: Mapping[str, Any]) -> None:
     if rendered is not None and ANSWER not in rendered and _has_plain_words(row):
         raise attempt_failed(
             Reason.INVALID_CHAT_TEMPLATE,
-            f"the chat template of {name_of(processor)} leaves out what is said: it is made for "
-            "content in parts, as with images, and the data hold plain texts",
+            f"the chat template of {name_of(processor)} leaves out the content: it is made for "
+            "content in parts, as with images, but the data contains plain texts",
             _WAY_OUT,
         )
 
@@ -139,9 +138,8 @@ def _require_generation_marks(processor: Any) -> None:
     if found is None:
         raise attempt_failed(
             Reason.ASSISTANT_TOKENS_UNKNOWN,
-            f"assistant_only_loss is set, and the chat template of {name_of(processor)} does not "
-            "mark the assistant's words by {% generation %}, nor is it one that TRL knows how to "
-            "mark",
+            f"assistant_only_loss is set, but the chat template of {name_of(processor)} does not "
+            "mark the assistant's words with {% generation %}, and TRL cannot add the marks to it",
             "set chat_template_path to a template with these marks, give the data as prompt and "
             "completion, or leave assistant_only_loss out",
         )
@@ -153,8 +151,8 @@ def _spelt_out(mark: str, processor: Any) -> AttemptFailed:
     lacking = ", ".join(f"'{found}'" for found in marks if found not in known)
     return attempt_failed(
         Reason.CHAT_TEMPLATE_TOKENS_MISSING,
-        f"the chat template ends answers by {mark}, which is no token of {name_of(processor)}: "
-        "it would be spelt out letter by letter, and no answer would ever end",
-        f"set added_tokens: [{lacking}], or chat_template_path to a template of the model's own "
-        "tokens",
+        f"the chat template ends answers with {mark}, which is not a token of "
+        f"{name_of(processor)}: it would be split into characters, and answers would not stop",
+        f"set added_tokens: [{lacking}], or chat_template_path to a template that uses the "
+        "model's own tokens",
     )

@@ -117,12 +117,12 @@ class Template:
         except ValueError as error:
             return TemplateRefusal(
                 why=f"the weight {_short(str(error))} of a turn, expected 0 or 1",
-                remedy="give weight 0 to turns that are not to be learnt, and 1 to others",
+                remedy="give weight 0 to turns that must not be trained on, and 1 to others",
             )
         except NotFound:
             return TemplateRefusal(
-                why="a turn of weight 0, whose words cannot be told from others in what the chat "
-                "template writes",
+                why="a turn of weight 0, whose words cannot be distinguished from others in "
+                "the output of the chat template",
                 remedy="end the conversations before such turns, or set chat_template_path to "
                 "another template",
             )

@@ -58,13 +58,13 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
         if row.get(name) is not None and not isinstance(row[name], list):
             raise attempt_failed(
                 Reason.INVALID_DATASET,
-                f"{name} of the first row is no list: expected turns with role and content",
+                f"{name} of the first row is not a list: expected turns with role and content",
                 f"give {name} as a list, not as a text",
             )
     if speaker := _unknown_speaker(row):
         raise attempt_failed(
             Reason.UNKNOWN_ROLE,
-            f"the turns of conversations are from {speaker}, which no chat template knows",
+            f"the turns of conversations are from {speaker}, which no chat template supports",
             "set dataset_format: sharegpt",
         )
     if "prompt" in columns and "completion" not in columns:
@@ -98,9 +98,9 @@ def require_texts(types: Mapping[str, str], split: str) -> None:
             continue
         raise attempt_failed(
             Reason.INVALID_DATASET,
-            f"the column {name} of {split} is of the type {kind}, and a text is wanted there: "
-            "there is no text in the file that could be trained on",
-            f"write {name} as text into the file, as it is to be learnt",
+            f"the column {name} of {split} is of the type {kind}, expected a text: the file "
+            "contains no text to train on",
+            f"write {name} as text into the file",
         )
 
 
@@ -122,13 +122,13 @@ def _missing(
     elif (alias := named(column, columns)) is not None:
         remedy = f"set dataset_columns: {{{column}: {alias}}}"
     elif asked_for is None:
-        remedy = f"set dataset_columns: {{{column}: ...}} to the column that is meant"
+        remedy = f"set dataset_columns: {{{column}: ...}} to the intended column"
     else:
         remedy = f"name one of its columns in {asked_for}"
     return attempt_failed(
         Reason.DATASET_COLUMN_MISSING,
-        f"{where}, and the data set has no column {column}: it has {', '.join(columns)}"
-        f"{_maybe_no_header(columns)}",
+        f"{where}, but the data set has no column {column}: it has "
+        f"{', '.join(columns)}{_maybe_no_header(columns)}",
         remedy,
     )
 

@@ -44,13 +44,13 @@ def _no_such(key: str, wanted: str, names: list[str]) -> Exception:
     if names == [_DEFAULT]:
         return attempt_failed(
             Reason.DATASET_CONFIG_NOT_FOUND,
-            f"{key} is {wanted}, and the data set has no configurations",
+            f"{key} is {wanted}, but the data set has no configurations",
             f"leave {key} out",
         )
     hint = did_you_mean(wanted, names)
     return attempt_failed(
         Reason.DATASET_CONFIG_NOT_FOUND,
-        f"{key} is {wanted}, and the data set has only {_listed(names)}",
+        f"{key} is {wanted}, but the data set has only {_listed(names)}",
         f"set {key} to one of them{hint}",
     )
 

@@ -35,7 +35,7 @@ def require_no_null_rows(files: Sequence[Path]) -> None:
             raise attempt_failed(
                 Reason.INVALID_DATASET,
                 f"{file.name}, line {line} is null, expected an object with columns",
-                "take the line out, or write an object with columns",
+                "remove the line, or write an object with columns",
             )
 
 

@@ -27,8 +27,9 @@ def _weights_of_turns(row: Row, arguments: Arguments, is_chat: bool) -> str:
     if not any(isinstance(turn, Mapping) and turn.get("weight") is not None for turn in turns):
         return ""
     return (
-        "the key weight of turns has no effect beside images: answers of weight 0 are trained on "
-        "as all others are; leave them out of the data, or end the conversation before them"
+        "the key weight of turns has no effect together with images: answers of weight 0 are "
+        "trained on like all others; remove them from the data, or end the conversation before "
+        "them"
     )
 
 
@@ -36,7 +37,7 @@ def _template_without_turns(row: Row, arguments: Arguments, is_chat: bool) -> st
     if is_chat or arguments.training.chat_template_path is None:
         return ""
     return (
-        "chat_template_path has no effect on what is trained: the data has texts, and no "
+        "chat_template_path has no effect on what is trained: the data contains texts, not "
         "conversations"
     )
 
@@ -44,7 +45,7 @@ def _template_without_turns(row: Row, arguments: Arguments, is_chat: bool) -> st
 def _merges_no_turns(row: Row, arguments: Arguments, is_chat: bool) -> str:
     if is_chat or not arguments.data.merge_system_message:
         return ""
-    return "merge_system_message has no effect: the data has texts, and no conversations"
+    return "merge_system_message has no effect: the data contains texts, not conversations"
 
 
 def _text_field_unread(row: Row, arguments: Arguments, is_chat: bool) -> str:

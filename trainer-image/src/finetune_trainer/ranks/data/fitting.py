@@ -189,8 +189,8 @@ def _fit_stream(data: Any, template: Template, split: str) -> Fitted:
 def _untried(split: str, rows: int) -> Note:
     return info(
         NoteReason.NOT_KNOWN,
-        f"{rows} rows of {split} were not tried with the chat template: only rows of the "
-        f"{MOST_STRUCTURES} most frequent structures of conversations are",
+        f"{rows} rows of {split} were not checked with the chat template: only rows of the "
+        f"{MOST_STRUCTURES} most frequent conversation structures are",
     )
 
 

@@ -104,7 +104,7 @@ def _whole_path(path: str | None, folder: str) -> str | None:
     if not whole.is_file():
         raise attempt_failed(
             Reason.IMAGE_NOT_FOUND,
-            f"there is no image {path} beside the data files",
-            "upload the images into the data set's folder, under the names that the rows have",
+            f"there is no image {path} next to the data files",
+            "upload the images into the data set's folder, with the file names in the rows",
         )
     return str(whole)

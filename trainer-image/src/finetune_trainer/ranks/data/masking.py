@@ -50,7 +50,7 @@ def _cause(reason: Dropped, count: int, measured: Measured, training: SFTConfig)
 def nothing_is_answered() -> AttemptFailed:
     return attempt_failed(
         Reason.NOTHING_TRAINED,
-        "assistant_only_loss is set, and no conversation has a turn of the role assistant",
+        "assistant_only_loss is set, but no conversation has a turn of the role assistant",
         "give the answers the role assistant, or leave assistant_only_loss out",
     )
 
@@ -58,8 +58,8 @@ def nothing_is_answered() -> AttemptFailed:
 def marks_are_empty() -> AttemptFailed:
     return attempt_failed(
         Reason.ASSISTANT_TOKENS_UNKNOWN,
-        "assistant_only_loss is set, and with this chat template at least one conversation has no "
-        "word of the assistant's between {% generation %} and {% endgeneration %}",
+        "assistant_only_loss is set, but with this chat template at least one conversation has "
+        "no assistant text between {% generation %} and {% endgeneration %}",
         "correct the marks in the template, give the data as prompt and completion, or leave "
         "assistant_only_loss out",
     )
@@ -98,7 +98,7 @@ def require_a_batch(trainer: Any) -> None:
         what = "packs" if args.packing and name == "train" else "rows"
         raise attempt_failed(
             Reason.NOTHING_TRAINED,
-            f"dataloader_drop_last is set, and the {name} data has {len(data)} {what}, fewer than "
-            f"one batch ({size}): all of them would be dropped",
+            f"dataloader_drop_last is set, but the {name} data has {len(data)} {what}, fewer "
+            f"than one batch ({size}): all of them would be dropped",
             f"lower per_device_{name}_batch_size, or leave dataloader_drop_last out",
         )

@@ -62,8 +62,8 @@ def _load_part(part: Any, shaping: Shaping, *, streaming: bool) -> Shaped:
         if missing:
             raise attempt_failed(
                 Reason.DATASET_COLUMN_MISSING,
-                f"columns has {missing[0]}, and the data set has {', '.join(data.column_names)}",
-                f"take {missing[0]} out of columns{did_you_mean(missing[0], data.column_names)}",
+                f"columns has {missing[0]}, but the data set has {', '.join(data.column_names)}",
+                f"remove {missing[0]} from columns{did_you_mean(missing[0], data.column_names)}",
             )
         data = data.select_columns(part.columns)
     return shape_split(data, shaping, part.split)
@@ -81,10 +81,10 @@ def take_split(splits: Data, wanted: str) -> Any:
     try:
         taken = ReadInstruction.from_spec(wanted).to_absolute(lengths)
     except (ValueError, AssertionError):
-        of_stream = "" if lengths else ": of a stream only whole splits can be taken"
+        of_stream = "" if lengths else ": a stream supports only complete splits"
         raise attempt_failed(
             Reason.SPLIT_NOT_FOUND,
-            f"split is {wanted}, and the data set has only {', '.join(splits)}{of_stream}",
+            f"split is {wanted}, but the data set has only {', '.join(splits)}{of_stream}",
             "set split to one of them",
         ) from None
     pieces = [splits[each.splitname].select(range(each.from_, each.to)) for each in taken]
@@ -116,7 +116,7 @@ def _together(parts: Sequence[Any], text_field: str) -> Any:
                 Reason.MIXTURE_OF_SHAPES,
                 f"datasets[{place}] has {' and '.join(shape)}, and datasets[0] has "
                 f"{' and '.join(shapes[0])}",
-                "give all parts the same shape; columns of a part says what is taken of it",
+                "give all parts the same shape; columns of a part selects its columns",
             )
     try:
         return concatenate_datasets(list(parts))

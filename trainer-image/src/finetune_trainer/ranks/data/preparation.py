@@ -23,10 +23,8 @@ from finetune_trainer.ranks.data.measuring import MASKED, Cut, Measured
 from finetune_trainer.ranks.data.refusals import refused
 from finetune_trainer.ranks.data.workers import workers
 
-STREAM = "a stream: nobody knows its rows before they are read"
-NOT_PREPARED = (
-    "not tokenized before training: images, or data that TRL is told to leave as they are"
-)
+STREAM = "a stream: its rows are unknown until they are read"
+NOT_PREPARED = "not tokenized before training: images, or data that TRL must leave unchanged"
 CUTTING_STRATEGY = "bfd"
 """The packing strategy that cuts long rows; the others split them."""
 

@@ -178,7 +178,7 @@ def _system(row: Row) -> Iterator[Turn]:
 def _history(turns: Any) -> Iterator[Turn]:
     for turn in turns or ():
         if not isinstance(turn, Sequence) or isinstance(turn, str) or len(turn) != 2:
-            raise Unfit("history is no list of question and answer")
+            raise Unfit("history is not a list of question and answer")
         yield _turn(USER, text_of(turn[0], "history"))
         yield _turn(ASSISTANT, text_of(turn[1], "history"))
 
@@ -189,7 +189,7 @@ def _turn_of_sharegpt(turn: Any) -> Turn:
     speaker = text_of(turn.get("from", turn.get("role")), "the speaker of a turn")
     role = ROLES.get(speaker.strip().lower())
     if role is None:
-        raise Unfit(f"a turn is from {speaker!r}, which is no role that is known")
+        raise Unfit(f"a turn is from {speaker!r}, which is not a supported role")
     content = text_of(joined(turn.get("value", turn.get("content"))), "a turn")
     if not content.strip() and role != SYSTEM:
         raise Unfit("a turn is empty")
@@ -226,7 +226,7 @@ def _is_json(text: str) -> bool:
 def _why_no_turn(turn: Any) -> str:
     """The problem of one turn; empty if a chat template can render it."""
     if not isinstance(turn, Mapping):
-        return f"{kind_of(turn)} where a turn with role and content belongs"
+        return f"{kind_of(turn)} where a turn with role and content was expected"
     role = turn.get("role", turn.get("from"))
     if not isinstance(role, str):
         return "a turn without a role"
@@ -240,7 +240,7 @@ def _why_no_turn(turn: Any) -> str:
         return "a turn whose content is an object"
     if isinstance(content, list):
         if not all(isinstance(block, Mapping) for block in content):
-            return "a turn whose content is a list of something else than blocks"
+            return "a turn whose content is a list, but not of blocks"
     elif content is not None and not isinstance(content, str):
         return f"a turn whose content is {kind_of(content)}, expected a text"
     return ""

@@ -19,7 +19,7 @@ from finetune_trainer.ranks.data.images import undecoded
 from finetune_trainer.ranks.data.texts import kind_of
 from finetune_trainer.ranks.data.workers import Workers, alone
 
-WHY = "why it is left out"
+WHY = "why it is skipped"
 """A column that exists while rows are shaped."""
 
 _TEXT = Value("string")
@@ -252,8 +252,8 @@ def _nothing_left(split: str, dropped: Mapping[str, int]) -> Exception:
     return attempt_failed(
         Reason.EMPTY_DATASET,
         f"no row of {split} can be trained on: {reasons}",
-        "correct the data where these reasons say so, or name the columns that are meant in "
-        "dataset_columns",
+        "correct the data as these reasons describe, or set dataset_columns to the intended "
+        "columns",
     )
 
 

@@ -54,7 +54,7 @@ def _add_to_split(data: Any, message: str, split: str) -> Any:
     if column is None:
         raise attempt_failed(
             Reason.NOT_CONVERSATIONAL,
-            f"system_message is set, and the split {split} holds no conversations: it has the "
+            f"system_message is set, but the split {split} contains no conversations: it has the "
             f"columns {', '.join(first)}",
             "leave system_message out, or give every row a column messages: a list of turns with "
             "role and content",

@@ -45,7 +45,9 @@ def text_for_template(value: Any, name: str) -> str:
     try:
         return json.dumps(value, ensure_ascii=False)
     except TypeError:
-        raise Unfit(f"{name} holds what is neither text nor JSON, such as a date") from None
+        raise Unfit(
+            f"{name} contains values that are neither text nor JSON, such as a date"
+        ) from None
 
 
 def needed(row: Row, column: str) -> str:

@@ -35,9 +35,9 @@ def require_rows_of_embedding(data: Any, model: Any, tokenizer: Any) -> None:
     more = f" and {len(beyond) - _NAMED} more" if len(beyond) > _NAMED else ""
     raise attempt_failed(
         Reason.INVALID_CONFIG,
-        f"model_name_or_path: the data holds {', '.join(words)}{more}, for which the tokenizer has "
-        f"ids from {beyond[0]} on and the model's embedding has only {rows} rows",
-        "list these tokens in added_tokens, so that the embedding grows; or name a model that was "
+        f"model_name_or_path: the data contains {', '.join(words)}{more}, for which the "
+        f"tokenizer has ids from {beyond[0]} on, but the model's embedding has only {rows} rows",
+        "list these tokens in added_tokens to extend the embedding, or name a model that was "
         "saved after resize_token_embeddings",
     )
 

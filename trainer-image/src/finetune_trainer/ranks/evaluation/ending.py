@@ -69,8 +69,8 @@ def _lost(args: Any, state: Any) -> str:
     if not is_known or state.best_model_checkpoint is not None:
         return ""
     return (
-        f"the best checkpoint, of step {state.best_global_step}, was lost in an interruption: "
-        f"published is step {state.global_step}"
+        f"the best checkpoint, of step {state.best_global_step}, was lost in an interruption; "
+        f"the published step is {state.global_step}"
     )
 
 

@@ -136,8 +136,8 @@ class Judge:
         if not pairs:
             raise attempt_failed(
                 Reason.NOTHING_TO_JUDGE,
-                f"metric_fn has nothing to judge: no answer was there after "
-                f"{budget.seconds:g} seconds",
+                f"metric_fn received no answers: none were complete after {budget.seconds:g} "
+                "seconds",
                 "raise eval_sample_seconds, or lower eval_sample_max_tokens",
             )
         prompts, answers = zip(*pairs, strict=True)
@@ -189,7 +189,7 @@ def build_judge(arguments: Arguments, data: Loaded, stop: StepBoundary, stop_fil
         _require_metric_without_loss(arguments)
     training = arguments.training
     if prompts and not can_answer(training) and training.process_index == 0:
-        log.warning("held-out prompts are not answered while training: a model under FSDP 1 cannot")
+        log.warning("held-out prompts are not answered during training: FSDP 1 does not support it")
     function = None
     if ours.metric_fn is not None and arguments.training.eval_strategy != "no":
         function = find_metric_function(ours.metric_fn, data_folders(arguments))
@@ -235,7 +235,7 @@ def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> Non
     if PREFIX + wanted.removeprefix(PREFIX) not in known:
         raise attempt_failed(
             Reason.METRIC_NOT_FOUND,
-            f"metric_for_best_model is {wanted}, and metric_fn returns {', '.join(values)}",
+            f"metric_for_best_model is {wanted}, but metric_fn returns {', '.join(values)}",
             "set metric_for_best_model to one of them, or to eval_loss",
         )
 
@@ -252,7 +252,7 @@ def _require_metric_without_loss(arguments: Arguments) -> None:
         raise attempt_failed(
             Reason.METRIC_NOT_FOUND,
             f"the best model is chosen by {PREFIX}{wanted.removeprefix(PREFIX)}, and the rows of "
-            f"{arguments.script.dataset_test_split} have no answers, by which alone it is known",
+            f"{arguments.script.dataset_test_split} have no answers, which it requires",
             "set metric_for_best_model to a name that metric_fn returns, or add the answers",
         )
 
@@ -264,7 +264,8 @@ def _require_prompts(
     if not can_answer(training):
         raise attempt_failed(
             Reason.NOTHING_TO_JUDGE,
-            f"metric_fn is {function.name}, and a model under FSDP 1 cannot answer while it trains",
+            f"metric_fn is {function.name}, but a model under FSDP 1 cannot generate answers "
+            "during training",
             "write accelerate_config: fsdp2, or leave metric_fn out",
         )
     rows = f"the first {arguments.evaluation.num_eval_samples} rows of "
@@ -272,13 +273,13 @@ def _require_prompts(
     if not prompts:
         raise attempt_failed(
             Reason.NOTHING_TO_JUDGE,
-            f"metric_fn is {function.name}, and {rows} hold no prompt",
+            f"metric_fn is {function.name}, but {rows} contain no prompt",
             "give rows with a prompt, or with messages, and set num_eval_samples",
         )
     if function.binding.needs_references and all(prompt.expected is None for prompt in prompts):
         raise attempt_failed(
             Reason.NOTHING_TO_JUDGE,
-            f"metric_fn is {function.name}, which takes the answers of the data, and {rows} have "
-            "none",
+            f"metric_fn is {function.name}, which requires the answers of the data, but {rows} "
+            "have none",
             "add the answers, or leave that parameter out of the function",
         )

@@ -27,7 +27,7 @@ _MEANINGS: Mapping[str, str] = {
     PROMPTS: "the prompts",
     OUTPUTS: "the model's answers",
     REFERENCES: "the answers of the data",
-    SAMPLES: "each prompt with the model's answer behind it",
+    SAMPLES: "each prompt followed by the model's answer",
 }
 
 _MEANING_OF: Mapping[str, str] = {name: given for given, names in NAMES.items() for name in names}
@@ -75,20 +75,20 @@ def bind(function: Callable[..., Any]) -> Binding:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         raise UnknownParameters(
-            "does not tell the names of its parameters",
+            "does not expose the names of its parameters",
             f"call it in a function of yours: {_names()}",
         ) from None
     unknown = [each.name for each in parameters if _is_unknown(each)]
     if unknown:
         raise UnknownParameters(
-            f"has the parameter{'s' * (len(unknown) > 1)} {', '.join(unknown)}, and a metric "
-            f"function is given lists by the names {_all_names()}",
+            f"has the parameter{'s' * (len(unknown) > 1)} {', '.join(unknown)}, but a metric "
+            f"function receives lists with the names {_all_names()}",
             _nearest(unknown) or _names(),
         )
     known = [each for each in parameters if each.name in _MEANING_OF and not _is_variadic(each)]
     takes_the_rest = any(each.kind is Parameter.VAR_KEYWORD for each in parameters)
     if not known and not takes_the_rest:
-        raise UnknownParameters("takes nothing that it could judge", _names())
+        raise UnknownParameters("has no parameter for answers to evaluate", _names())
     _require_distinct([each.name for each in known])
     is_positional = [each.kind is Parameter.POSITIONAL_ONLY for each in known]
     return Binding(
@@ -128,7 +128,7 @@ def _require_distinct(names: Sequence[str]) -> None:
         if len(twice) > 1:
             raise UnknownParameters(
                 f"has the parameters {' and '.join(twice)}, which are both {_MEANINGS[meaning]}",
-                f"name the one that is not: {_names()}",
+                f"rename the wrong one: {_names()}",
             )
 
 

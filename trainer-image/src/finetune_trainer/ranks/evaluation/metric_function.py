@@ -88,7 +88,7 @@ def find_metric_function(name: str, folders: Sequence[Path]) -> MetricFunction:
     if call is None:
         raise _missing(f"{source} has no function {function}", function, there, f"{source}:")
     if not callable(call):
-        raise _failed(f"{name} is no function but {described(call)}")
+        raise _failed(f"{name} is not a function but {described(call)}")
     try:
         binding = bind(call)
     except UnknownParameters as unknown:
@@ -106,14 +106,14 @@ def _load(name: str, source: str, folders: Sequence[Path]) -> ModuleType:
             return _import_file(name, file, folder)
     if is_file:
         there = sorted({file.name for folder in folders for file in folder.glob(f"*{SUFFIX}")})
-        raise _missing(f"beside the data there is no {source}", source, there, "")
+        raise _missing(f"there is no {source} next to the data", source, there, "")
     return _import_module(name, source)
 
 
 def _import_file(name: str, file: Path, folder: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"metric_fn_{file.stem}", file)
     if spec is None or spec.loader is None:
-        raise _failed(f"{name} is no Python file")
+        raise _failed(f"{name} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     # For modules next to it. At the end, so that the data hides nothing of the image.
     sys.path.append(str(folder))
@@ -133,7 +133,7 @@ def _import_module(name: str, source: str) -> ModuleType:
         parents = {source.rsplit(".", cut)[0] for cut in range(source.count(".") + 1)}
         if error.name in parents:
             raise _missing(
-                f"there is no module {source}, beside the data or in the image", source, (), ""
+                f"there is no module {source} next to the data or in the image", source, (), ""
             ) from error
         raise _failed(f"{name} cannot be imported: {_first_line(error)}") from error
     except Exception as error:
@@ -183,7 +183,9 @@ def _missing(message: str, wanted: str, there: Collection[str], before: str) -> 
     return attempt_failed(
         Reason.METRIC_NOT_FOUND,
         f"metric_fn: {message}{beside}",
-        f"correct metric_fn{hint}" if hint else "correct metric_fn, or put the file to the data",
+        f"correct metric_fn{hint}"
+        if hint
+        else "correct metric_fn, or upload the file next to the data",
     )
 
 

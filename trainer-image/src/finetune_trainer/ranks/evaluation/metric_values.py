@@ -37,7 +37,7 @@ def read_values(returned: Any, num_answers: int) -> dict[str, float]:
             raise Unusable(f"returned a value named {key!r:.60}, expected a text")
         bare = key.removeprefix(PREFIX)
         if bare in OF_TRL:
-            raise Unusable(f"returned a value named {key}, which every evaluation has itself")
+            raise Unusable(f"returned a value named {key}, which is reserved for the evaluation")
         values[PREFIX + bare] = _value(key, value, num_answers)
     return values
 

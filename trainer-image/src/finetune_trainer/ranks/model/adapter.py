@@ -51,9 +51,9 @@ def fit_token_rows(model: Any, *, is_sharded: bool) -> None:
     if wrappers and is_sharded:
         raise attempt_failed(
             Reason.INVALID_CONFIG,
-            "chat_template_path: it brings new tokens, and under FSDP PEFT can't train single rows "
+            "chat_template_path: it adds new tokens, and PEFT with FSDP cannot train single rows "
             "of an embedding",
-            "set accelerate_config to ddp or zero2, or remove use_peft to train the whole model",
+            "set accelerate_config to ddp or zero2, or remove use_peft to train the full model",
         )
     for wrapper in wrappers:
         # The fused loss reads the head's bias, and the wrapper passes on only the weight.
@@ -69,9 +69,10 @@ def _require_one_wrapper(model: Any, whole: list[str]) -> None:
     if head in whole or embedding in whole:
         raise attempt_failed(
             Reason.INVALID_CONFIG,
-            f"lora_modules_to_save: found {head if head in whole else embedding} beside tokens "
-            f"that are added to {type(model).__name__}, whose head is its embedding",
-            "remove it: the new tokens' rows of both are trained anyhow; or remove use_peft to "
+            f"lora_modules_to_save: found {head if head in whole else embedding} together with "
+            f"tokens that are added to {type(model).__name__}, whose head shares its weights "
+            "with the embedding",
+            "remove it: the new tokens' rows of both are trained anyway; or remove use_peft to "
             "train all rows",
         )
 
@@ -82,10 +83,10 @@ def _require_plain_head(model: Any, whole: list[str]) -> None:
         return
     raise attempt_failed(
         Reason.INVALID_CONFIG,
-        f"added_tokens: the output head of {type(model).__name__} has a bias, beside which PEFT "
-        "can't train single tokens",
-        f"write {_name_in(model, head)} into lora_modules_to_save, or remove use_peft to train the "
-        "whole model",
+        f"added_tokens: the output head of {type(model).__name__} has a bias, with which PEFT "
+        "cannot train single tokens",
+        f"write {_name_in(model, head)} into lora_modules_to_save, or remove use_peft to train "
+        "the full model",
     )
 
 

@@ -76,8 +76,8 @@ def _too_large(absent: Mapping[str, str], device: str) -> Failure:
     shown = [f"{name or 'all of it'} ({place})" for name, place in list(absent.items())[:_NAMED]]
     more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
     return Reason.OUT_OF_MEMORY.failure(
-        f"the model does not fit into the memory of one {_named(device)}: these parts of "
-        f"it were loaded elsewhere and would not be trained: {', '.join(shown)}{more}",
+        f"the model does not fit into the memory of one {_named(device)}: these parts were "
+        f"loaded elsewhere and would not be trained: {', '.join(shown)}{more}",
         "use a GPU with more memory, or accelerate_config: fsdp2 on several GPUs",
     )
 

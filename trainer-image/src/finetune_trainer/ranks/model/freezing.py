@@ -50,8 +50,8 @@ def layers_of(model: Any) -> list[nn.Module]:
         return list(found[0])
     raise attempt_failed(
         Reason.INVALID_CONFIG,
-        f"num_layers_unfrozen: the layers of {type(model).__name__} can't be told from its other "
-        "parts",
+        f"num_layers_unfrozen: the layers of {type(model).__name__} cannot be distinguished from "
+        "its other parts",
         "remove num_layers_unfrozen, or train an adapter with use_peft: true",
     )
 

@@ -33,7 +33,7 @@ def load_model(arguments: Arguments) -> Any:
     if (quantization := get_quantization_config(arguments.model)) is not None:
         if "quantization_config" in options:
             raise ValueError(
-                "the model is quantized twice: say it in only one place, load_in_4bit or "
+                "the model is quantized twice: set it in only one place, load_in_4bit or "
                 "load_in_8bit, or model_init_kwargs.quantization_config"
             )
         options["quantization_config"] = quantization
@@ -71,9 +71,9 @@ def require_complete(missing: Collection[str]) -> None:
     if missing:
         raise attempt_failed(
             Reason.MODEL_DAMAGED,
-            f"the model's files lack {_named(missing)}: they would be drawn at random",
-            "upload the whole model as save_pretrained writes it: a language model with its head, "
-            "and tensors without a prefix such as _orig_mod.",
+            f"the model's files lack {_named(missing)}: they would be initialized randomly",
+            "upload the complete model as save_pretrained writes it: a language model with its "
+            "head, and tensors without a prefix such as _orig_mod.",
         )
 
 
@@ -81,8 +81,8 @@ def notes_of_unused(unexpected: Collection[str]) -> Iterator[Note]:
     if unexpected:
         yield warning(
             NoteReason.WEIGHTS_UNUSED,
-            f"the model's files have {_named(unexpected)}, for which its architecture has no "
-            "place: they are not in what is trained and published",
+            f"the model's files have {_named(unexpected)}, which do not belong to its "
+            "architecture: they are neither trained nor published",
         )
 
 

@@ -89,8 +89,8 @@ def require_all_moved(account: Account) -> None:
     if Fate.MOVED not in fates or not set(fates) & set(FAILURES):
         return
     causes = {
-        Fate.UNREACHED: "the gradient came through their layers and did not reach them",
-        Fate.SKIPPED: "they had a gradient and the optimizer did not change them",
+        Fate.UNREACHED: "their layers received gradients, but they did not",
+        Fate.SKIPPED: "they received a gradient, but the optimizer did not change them",
     }
     told = [
         f"{cause}: {_some(names)}"
@@ -100,10 +100,10 @@ def require_all_moved(account: Account) -> None:
     count = sum(fate in FAILURES for fate in fates)
     raise attempt_failed(
         Reason.WEIGHTS_UNMOVED,
-        f"{count} of {len(fates)} trained tensors are still those of the base model, although "
+        f"{count} of {len(fates)} trained tensors are unchanged from the base model, although "
         f"their layers took part in training. {'; '.join(told)}",
-        "try another optim or accelerate_config, and report it: the model's code or the optimizer "
-        "leaves these weights out",
+        "try another optim or accelerate_config, and report it: the model's code or the "
+        "optimizer skips these weights",
     )
 
 

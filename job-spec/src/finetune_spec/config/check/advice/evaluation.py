@@ -13,8 +13,8 @@ def advise_on_code_of_the_data(config: Reading, context: Context) -> Iterator[Pr
     if name is not None and name.partition(":")[0].endswith(".py"):
         yield warning(
             config.name("metric_fn"),
-            f"{quoted(name)} is code that lies beside the data: the trainer runs it, so that "
-            "whoever writes there has the trainer's rights",
+            f"{quoted(name)} is code stored next to the data: the trainer runs it, so anyone "
+            "with write access there gains the trainer's permissions",
         )
 
 
@@ -23,7 +23,7 @@ def advise_on_no_comparison(config: Reading, context: Context) -> Iterator[Probl
     if is_off and config.is_evaluated:
         yield warning(
             config.name("eval_on_start"),
-            "found false: nothing will tell whether the tuned model is better than its base",
+            "found false: the tuned model will not be compared with its base model",
         )
 
 
@@ -36,7 +36,7 @@ def advise_on_late_first_evaluation(config: Reading, context: Context) -> Iterat
     if not is_cut and 0 < limit < config.number("eval_delay"):
         yield warning(
             config.name("eval_delay"),
-            f"{key}: {quoted(config[key])} comes first: nothing will be evaluated",
+            f"{key}: {quoted(config[key])} is reached first; nothing will be evaluated",
         )
 
 

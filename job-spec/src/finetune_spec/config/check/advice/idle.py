@@ -84,12 +84,12 @@ def _single_data_set(config: Reading, context: Context) -> str | None:
     """`DatasetMixtureConfig`; a single data set has its own key for streaming."""
     if config["datasets"]:
         return None
-    return "without datasets: it belongs to a mixture; dataset_streaming is for dataset_name"
+    return "without datasets: it applies to mixtures; for dataset_name, use dataset_streaming"
 
 
 def _mixture(config: Reading, context: Context) -> str | None:
     """`sft.py` loads only the mixture."""
-    return "beside datasets: add it there, or remove one of them" if config["datasets"] else None
+    return "with datasets: add it there, or remove one of them" if config["datasets"] else None
 
 
 def _stream(config: Reading, context: Context) -> str | None:
@@ -111,7 +111,7 @@ def _not_pushed(config: Reading, context: Context) -> str | None:
 def _not_trackio(config: Reading, context: Context) -> str | None:
     """Only `TrackioCallback` reads them."""
     has_trackio = {"trackio", "all"} & set(config.trackers)
-    return None if has_trackio else "unless report_to has trackio"
+    return None if has_trackio else "unless report_to includes trackio"
 
 
 def _not_sharded(config: Reading, context: Context) -> str | None:
@@ -187,7 +187,7 @@ def advise_on_older_recomputation(config: Reading, context: Context) -> Iterator
     if config.is_set("gradient_checkpointing") and newer not in (None, older):
         yield warning(
             config.name("gradient_checkpointing"),
-            f"has no effect beside activation_checkpointing: {quoted(newer)}",
+            f"has no effect together with activation_checkpointing: {quoted(newer)}",
         )
 
 

@@ -17,7 +17,8 @@ def advise_on_late_checkpoints(config: Reading, context: Context) -> Iterator[Pr
     if is_late and config["save_strategy"] == "steps":
         yield warning(
             config.name("save_steps"),
-            f"max_steps: {quoted(config['max_steps'])} comes first: no checkpoint before the end",
+            f"max_steps: {quoted(config['max_steps'])} is reached first; no checkpoint is "
+            "written before the end",
         )
 
 
@@ -26,7 +27,7 @@ def advise_on_late_evaluation(config: Reading, context: Context) -> Iterator[Pro
     if config["eval_strategy"] == "steps" and 0 < steps < config.number("eval_steps"):
         yield warning(
             config.name("eval_steps"),
-            f"max_steps: {quoted(config['max_steps'])} comes first: nothing will be evaluated",
+            f"max_steps: {quoted(config['max_steps'])} is reached first; nothing will be evaluated",
         )
 
 
@@ -38,7 +39,7 @@ def advise_on_frequent_evaluation(config: Reading, context: Context) -> Iterator
         every = "step" if steps == 1 else f"{quoted(steps)} steps"
         yield warning(
             config.name("eval_strategy"),
-            f"without eval_steps an evaluation follows every {every}, as often as is logged",
+            f"without eval_steps, an evaluation runs every {every}, as often as metrics are logged",
         )
 
 
@@ -47,7 +48,7 @@ def advise_on_no_best_checkpoint(config: Reading, context: Context) -> Iterator[
         yield warning(
             config.name("save_strategy"),
             'no checkpoint will be written while eval_strategy is "no": an interrupted job would '
-            "begin anew",
+            "start from the beginning",
         )
 
 
@@ -55,7 +56,8 @@ def advise_on_no_checkpoint(config: Reading, context: Context) -> Iterator[Probl
     if config.is_set("save_strategy") and config["save_strategy"] == "no":
         yield warning(
             config.name("save_strategy"),
-            "no checkpoint will be written before the end: an interrupted job would begin anew",
+            "no checkpoint will be written before the end: an interrupted job would start from "
+            "the beginning",
         )
 
 
@@ -65,7 +67,7 @@ def advise_on_worst_checkpoint(config: Reading, context: Context) -> Iterator[Pr
     if config["greater_is_better"] and config["load_best_model_at_end"] and "loss" in metric:
         yield warning(
             config.name("greater_is_better"),
-            f"found true beside metric_for_best_model: {quoted(metric)}, so that the worst "
+            f"found true together with metric_for_best_model: {quoted(metric)}, so the worst "
             "checkpoint would be kept: set it to false, or remove it",
         )
 
@@ -76,7 +78,7 @@ def advise_on_lone_shards(config: Reading, context: Context) -> Iterator[Problem
     if config["fsdp"] and context.world_size == 1 and not offloads and context.gpus_per_node:
         yield warning(
             config.name("fsdp"),
-            "there is only one process, so nothing is shared: ask for more in "
+            "there is only one process, so nothing is sharded: request more in "
             "spec.resources.gpusPerNode, or remove it",
         )
 
@@ -87,7 +89,7 @@ def advise_on_whole_quantized_weights(config: Reading, context: Context) -> Iter
     if is_second and config["load_in_4bit"] and config["bnb_4bit_quant_storage"] in (None, "uint8"):
         yield warning(
             config.name("load_in_4bit"),
-            "FSDP leaves the 4-bit weights whole on every GPU: to shard them, set "
+            "FSDP replicates the 4-bit weights on every GPU: to shard them, set "
             "bnb_4bit_quant_storage and dtype both to bfloat16",
         )
 

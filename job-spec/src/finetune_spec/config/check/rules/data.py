@@ -16,14 +16,14 @@ def check_packing(config: Reading, context: Context) -> Iterator[Problem]:
     if packing:
         yield Problem(
             path=config.name("packing"),
-            message="found true beside max_length: null, expected the length of a pack there, "
-            "e.g. 2048",
+            message="found true together with max_length: null, expected the length of a pack "
+            "there, e.g. 2048",
         )
     elif config["eval_packing"] and config.is_evaluated:
         yield Problem(
             path=config.name("eval_packing"),
-            message="found true beside max_length: null, expected the length of a pack there, "
-            "e.g. 2048",
+            message="found true together with max_length: null, expected the length of a pack "
+            "there, e.g. 2048",
         )
 
 
@@ -32,8 +32,8 @@ def check_padding_free(config: Reading, context: Context) -> Iterator[Problem]:
     if config["padding_free"] and not config["packing"] and config["max_length"] is not None:
         yield Problem(
             path=config.name("padding_free"),
-            message=f"found true beside max_length: {quoted(config['max_length'])}, which it can't "
-            "keep: set packing to true, or max_length to null",
+            message=f"found true together with max_length: {quoted(config['max_length'])}, which "
+            "it cannot enforce: set packing to true, or max_length to null",
         )
 
 
@@ -47,8 +47,8 @@ def check_loss_mask(config: Reading, context: Context) -> Iterator[Problem]:
         if config[key]:
             yield Problem(
                 path=config.name(key),
-                message="found true beside dataset_kwargs.skip_prepare_dataset: true, which leaves "
-                "the data as they are: remove one of them",
+                message="found true together with dataset_kwargs.skip_prepare_dataset: true, which "
+                "leaves the data unchanged: remove one of them",
             )
 
 
@@ -78,16 +78,16 @@ def check_splits_of_mixture(config: Reading, context: Context) -> Iterator[Probl
     if config["dataset_train_split"] not in splits:
         yield Problem(
             path=config.name("dataset_train_split"),
-            message=f"found {quoted(config['dataset_train_split'])}, expected train: a mixture has "
-            "its splits in each of datasets",
+            message=f"found {quoted(config['dataset_train_split'])}, expected train: the splits of "
+            "a mixture are set in each entry of datasets",
         )
     if not config.is_evaluated or config["dataset_test_split"] in splits:
         return
     if has_test:
         yield Problem(
             path=config.name("dataset_test_split"),
-            message=f"found {quoted(config['dataset_test_split'])}, expected test: that is what "
-            "test_split_size splits off",
+            message=f"found {quoted(config['dataset_test_split'])}, expected test: test_split_size "
+            "creates that split",
         )
     else:
         yield Problem(
@@ -105,11 +105,12 @@ def check_split_of_stream(config: Reading, context: Context) -> Iterator[Problem
     path = config.name(key)
     if config["test_split_size"] is not None:
         yield Problem(
-            path=path, message="found true beside test_split_size, and a stream can't be split"
+            path=path,
+            message="found true together with test_split_size, but a stream cannot be split",
         )
     if any(part.get("fraction") is not None for part in config.mixture):
         yield Problem(
-            path=path, message="found true beside a fraction in datasets: remove one of them"
+            path=path, message="found true together with a fraction in datasets: remove one of them"
         )
 
 
@@ -121,7 +122,8 @@ def check_fractions(config: Reading, context: Context) -> Iterator[Problem]:
         place = with_fraction.index(False)
         yield Problem(
             path=f"{config.name('datasets')}[{place}]",
-            message="found no fraction, and others of datasets have one: set it for all, or none",
+            message="found no fraction, but other entries of datasets have one: set it for all, or "
+            "none",
         )
 
 

@@ -87,16 +87,16 @@ def check_quantized_shards(config: Reading, context: Context) -> Iterator[Proble
     if config["load_in_8bit"]:
         yield Problem(
             path=config.name("load_in_8bit"),
-            message="found true beside DeepSpeed's ZeRO-3, with which 8-bit weights compute "
-            f"wrongly: {_lower(config)}",
+            message="found true together with DeepSpeed's ZeRO-3, which computes incorrectly with "
+            f"8-bit weights: {_lower(config)}",
         )
     if config["load_in_4bit"] and (storage is None or storage != dtype):
         both = "bnb_4bit_quant_storage and dtype both to bfloat16"
         alike = f"bnb_4bit_quant_storage to {dtype}" if dtype in _HALVES else both
         yield Problem(
             path=config.name("load_in_4bit"),
-            message="found true beside DeepSpeed's ZeRO-3, which can't shard 4-bit weights as they "
-            f"are: {_lower(config)}, or {alike}",
+            message="found true together with DeepSpeed's ZeRO-3, which cannot shard 4-bit weights "
+            f"as configured: {_lower(config)}, or {alike}",
         )
 
 
@@ -121,7 +121,7 @@ def check_fp16_on_cpus(config: Reading, context: Context) -> Iterator[Problem]:
         if config[key]:
             yield Problem(
                 path=config.name(key),
-                message="found true beside DeepSpeed in a job without GPUs: remove it",
+                message="found true together with DeepSpeed in a job without GPUs: remove it",
             )
 
 
@@ -131,9 +131,9 @@ def check_token_rows_on_cpus(config: Reading, context: Context) -> Iterator[Prob
     if is_wanted and context.gpus_per_node == 0:
         yield Problem(
             path=config.name("added_tokens"),
-            message="found beside use_peft: true and DeepSpeed's ZeRO-3 in a job without GPUs, "
-            f"where PEFT can't gather the rows of an embedding: {_lower(config)}, or remove "
-            "use_peft",
+            message="found together with use_peft: true and DeepSpeed's ZeRO-3 in a job without "
+            f"GPUs, where PEFT cannot gather the rows of an embedding: {_lower(config)}, or "
+            "remove use_peft",
         )
 
 
@@ -142,7 +142,7 @@ def check_automatic_batch(config: Reading, context: Context) -> Iterator[Problem
     if config["auto_find_batch_size"] and stage_of(config) == 3:
         yield Problem(
             path=config.name("auto_find_batch_size"),
-            message="found true beside DeepSpeed's ZeRO-3: remove it, and set "
+            message="found true together with DeepSpeed's ZeRO-3: remove it, and set "
             "per_device_train_batch_size",
         )
 

@@ -36,8 +36,8 @@ def check_metric_is_told(config: Reading, context: Context) -> Iterator[Problem]
         known = [name if wanted.startswith(PREFIX) else name[len(PREFIX) :] for name in METRICS]
         yield Problem(
             path=config.name("metric_for_best_model"),
-            message=f"found {quoted(wanted)}, expected {', '.join(METRICS[:-1])} or {METRICS[-1]}"
-            f"{did_you_mean(wanted, known)}; {bare} would have to come from a metric_fn",
+            message=f"found {quoted(wanted)}, expected {', '.join(METRICS[:-1])} or "
+            f"{METRICS[-1]}{did_you_mean(wanted, known)}; only a metric_fn can return {bare}",
         )
 
 
@@ -49,14 +49,14 @@ def check_metric_fn_has_answers(config: Reading, context: Context) -> Iterator[P
     if config["num_eval_samples"] == 0:
         yield Problem(
             path=config.name("metric_fn"),
-            message=f"found {quoted(name)} beside num_eval_samples: 0, which leaves no answers to "
-            "judge: set it to at least 1",
+            message=f"found {quoted(name)} together with num_eval_samples: 0, which leaves no "
+            "answers to evaluate: set it to at least 1",
         )
     if config["fsdp"] and config.fsdp_option("version") == 1:
         yield Problem(
             path=config.name("metric_fn"),
-            message=f"found {quoted(name)} beside FSDP 1, under which a model cannot answer while "
-            "it trains: write accelerate_config: fsdp2, or remove metric_fn",
+            message=f"found {quoted(name)} together with FSDP 1, with which a model cannot "
+            "generate answers during training: write accelerate_config: fsdp2, or remove metric_fn",
         )
 
 

@@ -22,7 +22,7 @@ def check_said_twice(config: Reading, context: Context) -> Iterator[Problem]:
         if config.is_set(key) and config[key] and key not in config.spellings:
             yield Problem(
                 path=config.name(key),
-                message=f"found beside {KEY}, which says it already: remove one of them",
+                message=f"found together with {KEY}, which already sets it: remove one of them",
             )
 
 
@@ -33,7 +33,7 @@ def check_one_process(config: Reading, context: Context) -> Iterator[Problem]:
         yield Problem(
             path=KEY if isinstance(config[KEY], str) else f"{KEY}.distributed_type",
             message=f"is for one process, and the job has {world}: write ddp, fsdp2, zero2 or "
-            "zero3, or ask for one GPU in spec.resources.gpusPerNode",
+            "zero3, or request one GPU in spec.resources.gpusPerNode",
         )
 
 
@@ -47,8 +47,8 @@ def check_same_precision(config: Reading, context: Context) -> Iterator[Problem]
         if is_own and config[key] is not None and bool(config[key]) != (wanted == key):
             yield Problem(
                 path=f"{KEY}.mixed_precision",
-                message=f"found {quoted(wanted)} beside {key}: {quoted(config[key])}: remove one "
-                "of them",
+                message=f"found {quoted(wanted)} together with {key}: {quoted(config[key])}: "
+                "remove one of them",
             )
 
 
@@ -59,8 +59,7 @@ def advise_on_precision(config: Reading, context: Context) -> Iterator[Problem]:
             return
         yield warning(
             f"{KEY}.mixed_precision",
-            'found "no", so all is computed in dtype: where bf16 is meant, TRL\'s default, remove '
-            "it",
+            'found "no", so everything is computed in dtype: for bf16, TRL\'s default, remove it',
         )
 
 
@@ -76,8 +75,8 @@ def advise_on_the_jobs_own(config: Reading, context: Context) -> Iterator[Proble
         if found not in (None, has, -1) and has is not None:
             yield warning(
                 f"{KEY}.{key}",
-                f"found {quoted(found)}, and the job has {has} {noun}, which count: they are "
-                f"spec.resources' {field}",
+                f"found {quoted(found)}, but the job has {has} {noun}, as set by spec.resources: "
+                f"{field}",
             )
     for key in JOBS_OWN:
         if profile.get(key) not in _USUAL:

@@ -9,7 +9,7 @@ from finetune_spec.config.problem import Problem, quoted
 ONLY_AS_PACKAGES = ("flash_attention_3", "flash_attention_4")
 """`flash_attention_2` is not listed: without its package torch's own attention is used."""
 FLASH_ATTENTION = ("flash_attention_2", *ONLY_AS_PACKAGES)
-_HAS_NONE = "in a job without GPUs: remove it, or ask for GPUs in spec.resources.gpusPerNode"
+_HAS_NONE = "in a job without GPUs: remove it, or request GPUs in spec.resources.gpusPerNode"
 
 
 def check_precision(config: Reading, context: Context) -> Iterator[Problem]:
@@ -17,12 +17,13 @@ def check_precision(config: Reading, context: Context) -> Iterator[Problem]:
     if config["bf16"] and config["fp16"]:
         yield Problem(
             path=config.name("fp16"),
-            message="found true beside bf16: true, expected one of them; bf16 where the GPU has it",
+            message="found true together with bf16: true, expected only one of them; bf16 if the "
+            "GPU supports it",
         )
     if config["bf16_full_eval"] and config["fp16_full_eval"]:
         yield Problem(
             path=config.name("fp16_full_eval"),
-            message="found true beside bf16_full_eval: true, expected one of them",
+            message="found true together with bf16_full_eval: true, expected only one of them",
         )
 
 
@@ -34,7 +35,7 @@ def check_scaled_weights(config: Reading, context: Context) -> Iterator[Problem]
     if config["fp16"] and config["dtype"] == "float16" and not config["use_peft"]:
         yield Problem(
             path=config.name("dtype"),
-            message='found "float16" beside fp16: true, which trains only weights in "float32"',
+            message='found "float16" together with fp16: true, which requires weights in "float32"',
         )
 
 
@@ -47,8 +48,8 @@ def check_flash_attention(config: Reading, context: Context) -> Iterator[Problem
     if config["dtype"] == "float32" and not computes_in_half:
         yield Problem(
             path=config.name("attn_implementation"),
-            message=f'found {quoted(attention)} beside bf16: false and dtype: "float32", which '
-            "it cannot compute in: remove bf16",
+            message=f'found {quoted(attention)} together with bf16: false and dtype: "float32", '
+            "which it does not support: remove bf16",
         )
 
 
@@ -70,7 +71,8 @@ def check_without_gpu(config: Reading, context: Context) -> Iterator[Problem]:
             if config[key]:
                 yield Problem(
                     path=config.name("use_cpu"),
-                    message=f"found false beside {key}: true in a job without GPUs: remove it",
+                    message=f"found false together with {key}: true in a job without GPUs: remove "
+                    "it",
                 )
 
 

@@ -16,10 +16,12 @@ def check_best_model(config: Reading, context: Context) -> Iterator[Problem]:
     if not config["load_best_model_at_end"] or saving in ("best", evaluating):
         return
     if evaluating == "no":
-        message = f"found true without evaluations to choose by: set eval_strategy to {saving}"
+        message = (
+            f"found true without evaluations to select a model by: set eval_strategy to {saving}"
+        )
     else:
         message = (
-            f"found true beside eval_strategy: {quoted(evaluating)} and save_strategy: "
+            f"found true together with eval_strategy: {quoted(evaluating)} and save_strategy: "
             f"{quoted(saving)}, expected both to be the same"
         )
     yield Problem(path=config.name("load_best_model_at_end"), message=message)
@@ -30,8 +32,8 @@ def check_auto_batch(config: Reading, context: Context) -> Iterator[Problem]:
     if config.has_auto_batch and not config.is_set("gradient_accumulation_steps"):
         yield Problem(
             path=config.name(MICRO_BATCH),
-            message='found "auto" without gradient_accumulation_steps: set that to the rows that '
-            "each process takes for a step, such as 16; they are divided into the largest "
+            message='found "auto" without gradient_accumulation_steps: set that to the number of '
+            "rows per step and process, such as 16; they are split into the largest "
             "micro-batches that fit",
         )
 
@@ -112,7 +114,7 @@ def check_scheduler_options(config: Reading, context: Context) -> Iterator[Probl
     if len(present) > 1:
         yield Problem(
             path=config.name("lr_scheduler_kwargs"),
-            message=f"found {' and '.join(sorted(present))}, expected one of them",
+            message=f"found {' and '.join(sorted(present))}, expected only one of them",
         )
     elif not present:
         yield Problem(

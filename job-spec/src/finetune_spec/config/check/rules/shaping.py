@@ -37,8 +37,8 @@ def check_one_shape(config: Reading, context: Context) -> Iterator[Problem]:
         if config["dataset_format"] is not None and config[key] is not None:
             yield Problem(
                 path=config.name("dataset_format"),
-                message=f"found {quoted(config['dataset_format'])} beside {key}, expected one of "
-                "them: both say what a row becomes",
+                message=f"found {quoted(config['dataset_format'])} together with {key}, expected "
+                "only one of them: both define the format of a row",
             )
             return
 
@@ -60,7 +60,8 @@ def check_columns(config: Reading, context: Context) -> Iterator[Problem]:
         if target in columns and config[key] is not None and target not in _in_templates(config):
             yield Problem(
                 path=f"{name}.{target}",
-                message=f"found beside {key}, expected one of them: both say what the {target} is",
+                message=f"found together with {key}, expected only one of them: both define the "
+                f"{target}",
             )
 
 

@@ -34,8 +34,8 @@ def check_adapter_is_on(config: Reading, context: Context) -> Iterator[Problem]:
     if found:
         yield Problem(
             path=found[0],
-            message="found without use_peft: true, so that the whole model would be trained: set "
-            f"use_peft to true, or remove {' and '.join(found)}",
+            message="has no effect without use_peft: true, and the full model would be trained: "
+            f"set use_peft to true, or remove {' and '.join(found)}",
         )
 
 
@@ -44,8 +44,8 @@ def check_merging(config: Reading, context: Context) -> Iterator[Problem]:
     if config["merge_adapter"] and not config["use_peft"]:
         yield Problem(
             path=config.name("merge_adapter"),
-            message="found true without use_peft: true: a model that is tuned whole is published "
-            "whole already, so leave merge_adapter out, or set use_peft to true",
+            message="found true without use_peft: true: full fine-tuning already publishes a "
+            "complete model; leave merge_adapter out, or set use_peft to true",
         )
 
 
@@ -56,8 +56,8 @@ def check_output_layer(config: Reading, context: Context) -> Iterator[Problem]:
     if config["use_peft"] and "lm_head" in listed:
         yield Problem(
             path=config.name("lora_target_modules"),
-            message="found lm_head, which TRL can't train with an adapter: to train it whole, move "
-            "it to lora_modules_to_save",
+            message="found lm_head, which TRL cannot train with an adapter: to train all of it, "
+            "move it to lora_modules_to_save",
         )
 
 
@@ -69,10 +69,13 @@ def check_target_parameters(config: Reading, context: Context) -> Iterator[Probl
     if config.number("lora_dropout"):
         dropout = quoted(config["lora_dropout"])
         yield Problem(
-            path=path, message=f"found beside lora_dropout: {dropout}, expected lora_dropout: 0"
+            path=path,
+            message=f"found together with lora_dropout: {dropout}, expected lora_dropout: 0",
         )
     if config["use_dora"]:
-        yield Problem(path=path, message="found beside use_dora: true, expected one of them")
+        yield Problem(
+            path=path, message="found together with use_dora: true, expected only one of them"
+        )
 
 
 def check_quantization(config: Reading, context: Context) -> Iterator[Problem]:
@@ -84,17 +87,21 @@ def check_quantization(config: Reading, context: Context) -> Iterator[Problem]:
         return
     path = config.name(widths[0])
     if len(widths) > 1:
-        yield Problem(path=path, message="found true beside load_in_8bit: true, expected one")
+        yield Problem(
+            path=path,
+            message="found true together with load_in_8bit: true, expected only one of them",
+        )
     if not config["use_peft"]:
         yield Problem(
             path=path,
-            message="found true without use_peft: true: quantized weights can't be trained, only "
-            "an adapter on them: set use_peft to true",
+            message="found true without use_peft: true: quantized weights cannot be trained, only "
+            "an adapter on top of them: set use_peft to true",
         )
     if "quantization_config" in config.mapping("model_init_kwargs"):
         yield Problem(
             path=config.name("model_init_kwargs"),
-            message=f"found quantization_config beside {path}: true, expected one of them",
+            message=f"found quantization_config together with {path}: true, expected only one of "
+            "them",
         )
 
 
@@ -103,8 +110,8 @@ def check_dtype_of_quantized(config: Reading, context: Context) -> Iterator[Prob
     if config["load_in_4bit"] and config["dtype"] == "auto":
         yield Problem(
             path=config.name("dtype"),
-            message='found "auto" beside load_in_4bit: true, expected what to compute in: '
-            "bfloat16 where the GPU has it",
+            message='found "auto" together with load_in_4bit: true, expected the type for '
+            "computation: bfloat16 if the GPU supports it",
         )
 
 
@@ -115,8 +122,8 @@ def check_quantized_dora(config: Reading, context: Context) -> Iterator[Problem]
     if config["use_dora"] and config["load_in_8bit"] and context.gpus_per_node == 0:
         yield Problem(
             path=config.name("use_dora"),
-            message="found true beside load_in_8bit: true in a job without GPUs, where PEFT can't "
-            "compute it: set load_in_4bit instead, or remove one of them",
+            message="found true together with load_in_8bit: true in a job without GPUs, where PEFT "
+            "does not support it: set load_in_4bit instead, or remove one of them",
         )
 
 
@@ -128,14 +135,14 @@ def check_frozen_layers(config: Reading, context: Context) -> Iterator[Problem]:
     if config["use_peft"]:
         yield Problem(
             path=path,
-            message="found beside use_peft: true, which freezes every layer already: remove one "
-            "of them",
+            message="found together with use_peft: true, which freezes every layer already: remove "
+            "one of them",
         )
     elif config["added_tokens"]:
         yield Problem(
             path=path,
-            message="found beside added_tokens, whose embeddings it would freeze: remove one of "
-            "them, or set use_peft to true instead",
+            message="found together with added_tokens, whose embeddings it would freeze: remove "
+            "one of them, or set use_peft to true instead",
         )
     layers = None if context.model is None else _layers_of(context.model)
     if layers is not None and config.number("num_layers_unfrozen") > layers:
@@ -183,7 +190,8 @@ def check_selective_recomputation(config: Reading, context: Context) -> Iterator
     if options.get("use_reentrant"):
         yield Problem(
             path=config.name(key),
-            message="found selective: true beside use_reentrant: true, expected one of them",
+            message="found selective: true together with use_reentrant: true, expected only one of "
+            "them",
         )
 
 
@@ -201,14 +209,14 @@ def check_optimizer_targets(config: Reading, context: Context) -> Iterator[Probl
     if optimizer.endswith("_layerwise") and config.number("gradient_accumulation_steps") > 1:
         yield Problem(
             path=config.name("optim"),
-            message=f"found {quoted(optimizer)} beside gradient_accumulation_steps: "
+            message=f"found {quoted(optimizer)} together with gradient_accumulation_steps: "
             f"{quoted(config['gradient_accumulation_steps'])}, expected 1 there",
         )
     if optimizer.endswith("_layerwise") and (context.world_size or 1) > 1:
         yield Problem(
             path=config.name("optim"),
-            message=f"found {quoted(optimizer)} in a job of {context.world_size} processes, and it "
-            "works only in one",
+            message=f"found {quoted(optimizer)} in a job of {context.world_size} processes, but it "
+            "supports only one",
         )
 
 

@@ -142,9 +142,9 @@ WITHOUT_EFFECT = (
 """Keys that do not affect our processes on GPUs and CPUs."""
 
 ELSEWHERE: Mapping[str, str] = {
-    "fp8_config": "TRL's config knows no fp8: leave it out",
-    "ipex_config": "trainers have no IPEX: leave it out",
-    "megatron_lm_config": "trainers have no Megatron-LM: use FSDP or DeepSpeed",
+    "fp8_config": "TRL does not support fp8: leave it out",
+    "ipex_config": "trainers do not support IPEX: leave it out",
+    "megatron_lm_config": "trainers do not support Megatron-LM: use FSDP or DeepSpeed",
     "tpu_use_cluster": "trainers run on GPUs and CPUs: leave it out",
 }
 """Features that a trainer does not support."""

@@ -68,7 +68,7 @@ class Json(datasets.ArrowBasedBuilder):
         if not isinstance(field, list) or not all(isinstance(each, dict) for each in field):
             raise BrokenData(
                 f"line {number} has no list of rows in {self.config.field}",
-                f"give it a list of objects by the name {self.config.field}",
+                f"add a list of objects named {self.config.field}",
             )
         return field
 

@@ -34,7 +34,7 @@ def rows_in(found: Mapping[str, Any]) -> list[Any]:
     if len(lists) > 1:
         raise BrokenData(
             f"one object has several lists of rows: {', '.join(lists)}",
-            f"write each list into a file of its own: {', '.join(f'{it}.json' for it in lists)}",
+            f"write each list into a separate file: {', '.join(f'{it}.json' for it in lists)}",
         )
     return [found] if not lists else list(found[lists[0]])
 

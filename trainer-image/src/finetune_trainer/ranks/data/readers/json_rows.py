@@ -50,8 +50,8 @@ def _of_any_depth() -> Iterator[None]:
         yield
     except RecursionError:
         raise BrokenData(
-            "its lists and objects are nested too deep",
-            "leave out the column that is nested, or write it as text",
+            "its lists and objects are nested too deeply",
+            "remove the nested column, or write it as text",
         ) from None
 
 
@@ -120,7 +120,7 @@ def _list_of(found: Any, *, is_alone: bool, looks_inside: bool) -> Sequence[Any]
 
 def _row(value: Any, place: str) -> JsonRow:
     if not isinstance(value, dict):
-        raise BrokenData(f"{place} is no object", _AN_OBJECT)
+        raise BrokenData(f"{place} is not an object", _AN_OBJECT)
     return value
 
 

@@ -111,11 +111,13 @@ def _array(values: Sequence[Any], feature: Any, name: str) -> pa.Array:
             return pa.array([plain(value) for value in values])
         return pa.array([_stored(value, feature) for value in values], kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise BrokenData(f"{name} has not the same type in all rows ({error})", _ALIKE) from error
+        raise BrokenData(
+            f"{name} does not have the same type in all rows ({error})", _ALIKE
+        ) from error
     except UnicodeEncodeError as error:
         raise BrokenData(
-            f"{name} has half of a character: a surrogate without its other half",
-            "write the whole character, or take it out",
+            f"{name} contains an incomplete character: a surrogate without its pair",
+            "write the complete character, or remove it",
         ) from error
 
 

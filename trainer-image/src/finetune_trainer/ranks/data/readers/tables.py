@@ -42,5 +42,5 @@ def column_names(header: Sequence[str]) -> list[str]:
         raise BrokenData("there is no header", "write the names of the columns into the first line")
     names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise BrokenData(f"the header names {twice} twice", "give each column a name of its own")
+        raise BrokenData(f"the header names {twice} twice", "give each column a unique name")
     return names
