@@ -12,7 +12,9 @@ ARG PIP_CERT
 
 COPY requirements/bootstrap.txt requirements/operator.txt /tmp/requirements/
 # Bytecode is compiled here because the root filesystem is read-only at run time; by hash, since an
-# image that can be made again has no times of its own for it to be compared with.
+# image that can be made again has no times of its own for it to be compared with, and sets are written
+# in the order of their hashes.
+ENV PYTHONHASHSEED=0
 RUN python3 -m venv /tmp/bootstrap \
     && /tmp/bootstrap/bin/pip install --quiet --no-cache-dir --require-hashes -r /tmp/requirements/bootstrap.txt \
     && /tmp/bootstrap/bin/uv pip install --quiet --no-cache --python python3 --target /opt/finetune/packages \
@@ -20,12 +22,15 @@ RUN python3 -m venv /tmp/bootstrap \
     && rm -rf /opt/finetune/packages/bin \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/finetune/packages
 
+COPY contract/src job-spec/src operator/src /opt/finetune/src/
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/finetune/src
+
 # hadolint ignore=DL3006
 FROM ${RUNTIME}
 
 # The dependencies in a layer of their own below our code.
 COPY --from=packages /opt/finetune/packages /opt/finetune/packages
-COPY contract/src job-spec/src operator/src /opt/finetune/src/
+COPY --from=packages /opt/finetune/src /opt/finetune/src
 
 ENV PYTHONPATH=/opt/finetune/src:/opt/finetune/packages \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -43,7 +43,7 @@ def next_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lived_through(installation: Installation, jobs: Jobs, next_version: Path) -> Resource:
     """What was seen after each step, while one job trains."""
-    name = jobs.apply(a_short_job("lives-through", steps=150))
+    name = jobs.apply(a_short_job("lives-through", steps=120))
     jobs.wait_for_step(name, 3)
 
     def look() -> Resource:
@@ -99,7 +99,7 @@ def test_the_job_trains_on_through_it_all(lived_through: Resource) -> None:
 
     assert status["phase"] == "Succeeded", status
     assert len(pods) == len(status["attempts"]) == 1
-    assert status["progress"]["step"] == 150
+    assert status["progress"]["step"] == 120
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,10 @@ def test_schedules_that_are_defined_later_are_looked_after_without_anybodys_help
         "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": stage.job(name)["spec"]}},
     }
     stage.plane.kubectl("apply", "-f", "-", input=json.dumps(schedule))
+    path = f"/apis/finetune.dev/v1alpha1/namespaces/{stage.namespace}/finetuneschedules"
     wait_until(
-        lambda: len([it for it in stage.training_jobs() if it.startswith("every-minute")]) > 0,
-        "its first job is begun",
+        lambda: "nextScheduleTime" in stage.ask("GET", f"{path}/every-minute").get("status", {}),
+        "its next time is planned",
     )
     stage.plane.kubectl("delete", "fts", "every-minute", "-n", stage.namespace)
 
@@ -254,6 +255,7 @@ def test_what_happened_while_the_replicas_saw_nothing_is_found_afterwards(
     assert attempts_of(stage, remade) == [1]
 
 
+@pytest.mark.long
 def test_a_watch_that_fell_silent_is_begun_anew(stage: Stage) -> None:
     leader = stage.leader()
     leader.way.weather.watch_faults = {"finetunejobs": WatchFault.SILENT}

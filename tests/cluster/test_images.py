@@ -59,6 +59,16 @@ def test_our_code_is_a_layer_of_its_own_and_a_small_one(image: BuiltImage) -> No
     assert size < 5 * 2**20
 
 
+def test_no_module_is_compiled_each_time_a_container_starts(image: BuiltImage) -> None:
+    layers = [layer.folder / "opt/finetune/src" for layer in image.layers]
+    (code,) = [folder for folder in layers if folder.is_dir()]
+    compiled = {
+        file.parent.parent / f"{file.name.partition('.')[0]}.py" for file in code.rglob("*.pyc")
+    }
+
+    assert compiled == set(code.rglob("*.py"))
+
+
 def programs_of(image: BuiltImage) -> set[str]:
     places = ("bin", "usr/bin", "usr/local/bin", "opt/finetune/bin", "opt/finetune/packages/bin")
     folders = [layer.folder / place for layer in image.layers for place in places]

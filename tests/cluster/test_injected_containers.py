@@ -52,7 +52,7 @@ INJECTED: dict[str, Containers] = {
     "init-missing": {"initContainers": [a_container("setup", "", NO_IMAGE)]},
 }
 ENDINGS = {"sidecar-stays-fails": "not-found"}
-DEADLINES = {"init-waits": 60, "init-missing": 60}
+DEADLINES = {"init-waits": 30, "init-missing": 30}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from cluster.jobs import Jobs, Resource, a_short_job, step_of, until
 pytestmark = pytest.mark.cluster
 
 
-STEPS = 40
+STEPS = 30
 
 
 @pytest.fixture(scope="module")

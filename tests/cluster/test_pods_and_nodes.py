@@ -17,7 +17,13 @@ pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 NODE = "gpu-7"
 
 
-@pytest.mark.parametrize("has_run", [False, True], ids=["the first", "a replacement"])
+@pytest.mark.parametrize(
+    "has_run",
+    [
+        pytest.param(False, id="the first"),
+        pytest.param(True, id="a replacement", marks=pytest.mark.long),
+    ],
+)
 def test_pods_that_a_quota_refuses_are_told_in_the_api_servers_words(
     stage: Stage, has_run: bool
 ) -> None:
@@ -42,6 +48,7 @@ def test_pods_that_a_quota_refuses_are_told_in_the_api_servers_words(
     assert len(stage.status(name)["attempts"]) == 1
 
 
+@pytest.mark.long
 def test_evictions_leave_a_trace_and_without_a_step_gained_they_have_an_end(stage: Stage) -> None:
     name = stage.apply("evicted-again")
     message = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi."

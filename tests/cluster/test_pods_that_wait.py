@@ -15,6 +15,7 @@ from cluster import ending_trainer
 from cluster.ending_trainer import TAG, a_job
 from cluster.installation import Installation
 from cluster.jobs import Jobs, message_of
+from support.long_form import keeping
 
 pytestmark = pytest.mark.cluster
 
@@ -52,7 +53,7 @@ def waiting(installation: Installation, jobs: Jobs) -> Iterator[Jobs]:
     jobs.run("delete", "ftj", *WAITS, "--ignore-not-found", "--wait=false")
 
 
-@pytest.mark.parametrize("name", WAITS)
+@pytest.mark.parametrize("name", keeping({"claim-missing", "secret-missing"}, list(WAITS)))
 def test_what_a_pod_waits_for_is_told_in_the_clusters_words(waiting: Jobs, name: str) -> None:
     _, words, missing = WAITS[name]
 
@@ -65,6 +66,7 @@ def test_what_a_pod_waits_for_is_told_in_the_clusters_words(waiting: Jobs, name:
         assert (done["phase"], len(done["attempts"])) == ("Succeeded", 1)
 
 
+@pytest.mark.long
 def test_a_pod_that_its_node_refuses_uses_up_no_attempt(waiting: Jobs) -> None:
     """The scheduler would not choose this node: we do, and the kubelet finds that it may not."""
     name = "refused"

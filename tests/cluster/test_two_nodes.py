@@ -6,7 +6,8 @@ import pytest
 from cluster.installation import Installation
 from cluster.jobs import Jobs, Resource, a_short_job
 
-pytestmark = pytest.mark.cluster
+# Two nodes that wait for room, begin together and end well are seen in test_kueue.py.
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 def a_job_on(nodes: int, name: str, *, batch: int, steps: int = 4, **config: object) -> Resource:
@@ -50,7 +51,6 @@ def test_a_time_to_live_that_is_set_afterwards_removes_whatever_the_attempt_was_
     assert jobs.status(two_nodes)["phase"] == "Succeeded"
 
 
-@pytest.mark.long
 def test_when_one_of_two_nodes_is_killed_both_start_again_from_the_checkpoint(
     installation: Installation, jobs: Jobs
 ) -> None:

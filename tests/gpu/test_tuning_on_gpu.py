@@ -13,10 +13,9 @@ from finetune_spec.memory.estimate import RUNTIME_BYTES
 from gpu.attempts import estimate_of, train
 from support.older_config import OLDER_CONFIG
 
-GPU, HERE = pytest.mark.gpu, pytest.mark.slow
-"""A path that a CPU can go is gone there by the slow tests, too."""
-HERE_AT_LENGTH = (pytest.mark.slow, pytest.mark.long)
-"""What tests with a tiny model show in `make test`."""
+GPU = pytest.mark.gpu
+HERE = (pytest.mark.slow, pytest.mark.long)
+"""A path that a CPU supports too; in `make test` tests with a tiny model cover it."""
 
 PACKED = {
     "packing": True,
@@ -55,7 +54,7 @@ def require_learning(losses: list[float]) -> None:
             "cuda", {"load_in_8bit": True, "use_dora": True}, marks=GPU, id="DoRA on 8 bits"
         ),
         pytest.param("cuda", {"added_tokens": ["<|tool|>"]}, marks=GPU, id="a token more"),
-        pytest.param("cpu", {"load_in_4bit": True}, marks=HERE_AT_LENGTH, id="4 bits on a CPU"),
+        pytest.param("cpu", {"load_in_4bit": True}, marks=HERE, id="4 bits on a CPU"),
     ],
 )
 def test_it_trains_and_what_it_publishes_loads(
@@ -98,7 +97,7 @@ def test_a_complete_config_in_older_spellings_runs(
     [
         pytest.param("cuda", "sdpa", marks=GPU, id="torch's on a GPU"),
         pytest.param("cuda", "flash_attention_2", marks=GPU, id="flash attention 2"),
-        pytest.param("cpu", "sdpa", marks=HERE_AT_LENGTH, id="torch's on a CPU"),
+        pytest.param("cpu", "sdpa", marks=HERE, id="torch's on a CPU"),
     ],
 )
 def test_packed_rows_do_not_see_each_other(

@@ -82,6 +82,7 @@ def test_a_run_killed_four_times_is_the_run_that_nobody_killed(whole: Whole) -> 
     run_and_compare(whole, kills=4, seed=4)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_stop_is_heeded_in_time_where_the_store_ceases_to_answer_while_publishing(
     whole: Whole,

@@ -29,7 +29,7 @@ Spoiled = TypeVar("Spoiled")
 IN_SOAK = 1000
 """Of each kind."""
 SOME = pytest.mark.parametrize("count", [10, pytest.param(30, marks=pytest.mark.long)])
-SOME_FILES = pytest.mark.parametrize("count", [31, pytest.param(310, marks=pytest.mark.long)])
+SOME_FILES = pytest.mark.parametrize("count", [13, pytest.param(310, marks=pytest.mark.long)])
 """Of each way to spoil a file one, or several."""
 SOME_MODELS = pytest.mark.parametrize("count", [9, pytest.param(90, marks=pytest.mark.long)])
 

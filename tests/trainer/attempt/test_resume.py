@@ -66,11 +66,8 @@ def weights(trained: Trained) -> bytes:
     keeping(
         (
             "in an epoch's middle",
-            "at the last step",
-            "during an evaluation",
             "with the best step long gone by",
             "packed",
-            "a stream's second pass",
         ),
         [
             pytest.param({}, 2, "on_step_end", id="in an epoch's middle"),

@@ -16,7 +16,8 @@ from trainer.attempt.test_resume import BUSY, figures, weights
 from trainer.in_process import a_run
 from trainer.two_ranks import TwoRanks
 
-pytestmark = pytest.mark.slow
+# `make test` stops two supervisors with their ranks: test_two_supervisors.py.
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

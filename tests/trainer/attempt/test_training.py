@@ -153,6 +153,7 @@ def test_a_complete_run_is_not_trained_again(
     assert "Training" not in done.stderr
 
 
+@pytest.mark.long
 def test_a_stopped_run_goes_on_and_ends_like_an_uninterrupted_one(
     uninterrupted: tuple[Path, str], data: Path, tmp_path: Path
 ) -> None:

@@ -40,8 +40,6 @@ def alone(
     ("config", "what", "strategy"),
     keeping(
         (
-            "DDP, whole",
-            "FSDP2, whole",
             "FSDP2 in shards, adapter",
             "zero2, whole",
             "zero3, adapter",
@@ -125,7 +123,7 @@ def _require_whole(trained: Trained, what: str) -> None:
 @pytest.mark.parametrize(
     ("config", "what", "first", "then"),
     keeping(
-        ("DDP, 2 to 1", "FSDP2, 1 to 2"),
+        ("FSDP2, 1 to 2",),
         [
             pytest.param(config, what, first, then, id=f"{name}, {first} to {then}")
             for first, then in ((2, 1), (1, 2), (2, 2))

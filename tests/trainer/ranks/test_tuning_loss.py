@@ -82,7 +82,13 @@ def test_neftune_shakes_training_and_leaves_evaluation_and_the_artifact_alone(
     assert shaken.outcome.adapter_verified
 
 
-@pytest.mark.parametrize("use_peft", [True, False], ids=["an adapter", "a whole model"])
+@pytest.mark.parametrize(
+    "use_peft",
+    [
+        pytest.param(True, id="an adapter"),
+        pytest.param(False, id="a whole model", marks=pytest.mark.long),
+    ],
+)
 def test_what_is_computed_again_changes_no_loss(
     tmp_path: Path, tiny_model: Path, dialogues: Path, use_peft: bool
 ) -> None:
