@@ -51,11 +51,11 @@ class Reason(StrEnum):
     # fmt: off
     INVALID_JOB = ("InvalidJob", Category.USER,
         ("the file contains no job, or one that `finetune validate` rejects; each error with "
-            "its line or `--set`"),
+        "its line or `--set`"),
         "correct the file")
     INVALID_CONFIG = ("InvalidConfig", Category.USER,
-        ("each wrong key of the config, what was found and what was expected; or what TRL objects "
-        "to"),
+        ("each wrong key of the config, what was found and what was expected; or what TRL "
+        "objects to"),
         "correct the keys named")
     INVALID_URI = ("InvalidUri", Category.USER,
         "a location other than `s3://`, `gs://`, `az://` or `file://`, or one without a bucket",
@@ -74,22 +74,21 @@ class Reason(StrEnum):
         "address without `http://`); never the value"),
         "correct that key of the Secret")
     CREDENTIALS_EXPIRED = ("CredentialsExpired", (Category.USER, Category.INFRASTRUCTURE),
-        ("a token that is no longer valid: a user error if it was never valid in this "
-            "attempt; one that expired during training is retried, since the next pod reads the "
-            "Secret again"),
+        ("a token that is no longer valid: a user error if it was never valid in this attempt; "
+        "one that expired during training is retried, since the next pod reads the Secret again"),
         "renew the token in the Secret, or use a workload identity")
     WRONG_REGION = ("WrongRegion", Category.USER,
         "the region of the bucket, as reported by the store, and the configured one",
         "set `AWS_REGION` to the bucket's region")
     STORE_REFUSED = ("StoreRefused", (Category.USER, Category.INFRASTRUCTURE),
         ("the store's code and words for a request that it does not support (an archived or "
-            "locked file, a disabled key); a code that is not in the table of "
-            "docs/platform/object-stores.md is retried"),
+        "locked file, a disabled key); a code that is not in the table of "
+        "docs/platform/object-stores.md is retried"),
         "change what the store names")
     OUTPUT_OWNED = ("OutputOwned", Category.USER,
         "the job that wrote to this location first, and its cluster if that is a different one",
         ("choose another location, or [take it "
-            "over](../platform/object-stores.md#whom-a-place-belongs-to)"))
+        "over](../platform/object-stores.md#whom-a-place-belongs-to)"))
     MODEL_NOT_FOUND = ("ModelNotFound", Category.USER,
         "the location of the model, and what was found there instead",
         "correct `model_name_or_path`")
@@ -116,15 +115,15 @@ class Reason(StrEnum):
         "the tracker that the image lacks, and those that it has",
         "name one of them, or set an image that has it")
     PACKAGE_NOT_INSTALLED = ("PackageNotInstalled", Category.USER,
-        ("the package that an optimizer, a kernel of the hub, or the model's own files need, and "
-        "that the image lacks"),
+        ("the package that an optimizer, a kernel of the hub, or the model's own files need, "
+        "and that the image lacks"),
         "an alternative without it, as in the remedy, or a `spec.image` that has it")
     ATTENTION_NOT_INSTALLED = ("AttentionNotInstalled", Category.USER,
         "flash attention that the image lacks, and the package",
         "leave `attn_implementation` out, or set an image that has it")
     COMPILER_MISSING = ("CompilerMissing", Category.USER,
         ("an image without a C compiler, or without Python's headers, on a node with GPUs, "
-            "before anything is downloaded; or Triton's own message"),
+        "before anything is downloaded; or Triton's own message"),
         "`spec.image` with gcc and Python's headers, or none")
     DEEPSPEED_NEEDS_COMPILER = ("DeepSpeedNeedsCompiler", Category.USER,
         "DeepSpeed's own optimizer, or offloading to a disk, in an image without a compiler",
@@ -208,11 +207,11 @@ class Reason(StrEnum):
         "no token counts for the loss, or no weight has moved",
         "raise `max_length` or `learning_rate`")
     TOO_MANY_ROWS_LEFT_OUT = ("TooManyRowsLeftOut", Category.USER,
-        ("how many rows cannot be trained on, and why, if they exceed `max_rows_left_out`"),
+        "how many rows cannot be trained on, and why, if they exceed `max_rows_left_out`",
         "correct the rows, or raise `max_rows_left_out`")
     WEIGHTS_UNMOVED = ("WeightsUnmoved", Category.USER,
         ("which of the trained tensors are still the base model's, although their layers "
-            "received gradients; the trained artifact is kept"),
+        "received gradients; the trained artifact is kept"),
         "another `optim` or `accelerate_config`; report it")
     NOT_FINITE = ("NotFinite", Category.USER,
         "the step since which no gradient was finite, or the weight that is NaN",
@@ -224,16 +223,15 @@ class Reason(StrEnum):
         "a checkpoint of another number of processes, where the strategy cannot reshard it",
         "the ways out")
     CHECKPOINT_UNSAFE = ("CheckpointUnsafe", Category.USER,
-        ("what the checkpoint contains that no trainer saves; it was not loaded, and none of its "
-        "code was run"),
+        "what the checkpoint contains that no trainer saves; it was not loaded, and no code ran",
         "find out who can write to the output location; delete the checkpoint")
     DISTRIBUTION_MISMATCH = ("DistributionMismatch", Category.USER,
         "ranks with different distribution settings",
         "remove the conflicting settings from `env`")
     OUT_OF_MEMORY = ("OutOfMemory", Category.OUT_OF_MEMORY,
         ("torch's message while loading or training, or which parts of the model were not "
-            "loaded onto the GPU; if memory runs out while verifying or merging, the run "
-            "succeeds and its note lists what was skipped"),
+        "loaded onto the GPU; if memory runs out while verifying or merging, the run succeeds "
+        "and its note lists what was skipped"),
         "what can still be reduced, from micro-batch to QLoRA; finally, a larger GPU")
     INTERRUPTED = ("Interrupted", Category.INTERRUPTION,
         "the step, and whether a checkpoint is complete",
@@ -299,8 +297,7 @@ class Reason(StrEnum):
         "the ranks waited longer than `ddp_timeout`",
         "find the late rank")
     PEER_LOST = ("PeerLost", Category.INFRASTRUCTURE,
-        ("the connection to another rank was lost; a consequence, reported only if no other cause "
-        "is known"),
+        "the connection to another rank was lost; reported only if no other cause is known",
         "check the other nodes")
     RENDEZVOUS_FAILED = ("RendezvousFailed", Category.INFRASTRUCTURE,
         "the ranks could not connect to each other",
@@ -333,8 +330,7 @@ class Reason(StrEnum):
         "a trainer that saved no tensors",
         "check the log")
     MERGE_DIFFERS = ("MergeDiffers", Category.INTERNAL,
-        ("a merged model with different outputs: reported in a note, and the run succeeds "
-            "without it"),
+        "a merged model with different outputs: noted, and the run succeeds without it",
         "report it")
     CUDA_ERROR = ("CudaError", Category.INTERNAL,
         "CUDA's sentence: an illegal access, an assertion in a kernel",
@@ -344,8 +340,8 @@ class Reason(StrEnum):
         "use operator and image of one release")
     RUN_DOCUMENT_MISMATCH = ("RunDocumentMismatch", Category.INTERRUPTION,
         ("a run document that is not the one that belongs to the attempt's Job, such as the "
-            "copy that a node kept for an earlier pod; nothing was trained, and no attempt is "
-            "counted"),
+        "copy that a node kept for an earlier pod; nothing was trained, and no attempt is "
+        "counted"),
         "no action: the next pod has its own")
     INTERNAL = ("Internal", Category.INTERNAL,
         "the exception, and its traceback in the log",
@@ -359,21 +355,21 @@ class Reason(StrEnum):
         "check the pod's node")
     POD_REJECTED = ("PodRejected", Category.INTERRUPTION,
         ("the node that did not start the pod, and the kubelet's reason and words; no attempt "
-            "is counted, and the next one starts after a few minutes"),
+        "is counted, and the next one starts after a few minutes"),
         "no action if the node recovers; otherwise cordon it and check its kubelet and devices")
     INIT_CONTAINER_FAILED = ("InitContainerFailed", Category.INFRASTRUCTURE,
         "the init container that failed before the trainer started, and its last output",
         "check what it does and needs; if it is injected, ask your platform team")
     SIDECAR_FAILED = ("SidecarFailed", Category.INFRASTRUCTURE,
-        ("the other container that failed on one of several nodes, which ended the training "
-            "of all nodes"),
+        ("the other container that failed on one of several nodes, which ended the training of "
+        "all nodes"),
         "check what it does and needs; if it is injected, ask your platform team")
     CONTAINER_START_FAILED = ("ContainerStartFailed", Category.INFRASTRUCTURE,
         "why the container runtime could not start the trainer, in its words",
         "check `spec.image` and the container runtime of the node")
     INTERRUPTED_TOO_OFTEN = ("InterruptedTooOften", (Category.USER, Category.PLATFORM),
         ("how often one cause has stopped the pods in a row without completing a step (5 "
-            "evictions, 10 others), and the last message"),
+        "evictions, 10 others), and the last message"),
         "what that cause requires: more disk or memory, a higher priority, an earlier checkpoint")
     POD_STOPPED = ("PodStopped", Category.INTERRUPTION,
         "what stopped the pod before it had saved",
@@ -394,10 +390,10 @@ class Reason(StrEnum):
         "the spec was changed to define another run",
         "no action: the next attempt trains with the new spec")
     DEADLINE_EXCEEDED = ("DeadlineExceeded", Category.USER,
-        "the job took longer than its `spec.activeDeadlineSeconds`",
+        "the job exceeded its `spec.activeDeadlineSeconds`",
         "raise it, and apply the job again: its last checkpoint is kept")
     PODS_NOT_STARTED = ("PodsNotStarted", (Category.USER, Category.PLATFORM),
         ("how many pods were running by `spec.startDeadlineSeconds`, and what the others wait "
-            "for, which may be an injected container or a volume; that determines the category"),
+        "for, which may be an injected container or a volume; that determines the category"),
         "resolve what the pods wait for, or raise `spec.startDeadlineSeconds`")
     # fmt: on

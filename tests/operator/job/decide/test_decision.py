@@ -204,19 +204,16 @@ def test_a_deadline_that_has_passed_keeps_nobody_busy_while_the_pods_save() -> N
 
 
 def test_pods_that_do_not_start_in_time_fail_the_job_with_their_words() -> None:
-    decision = rule_on(
+    stop = rule_on(
         an_attempt(1),
         waiting_since=NOW - seconds(61),
         waiting_for="pod x is not scheduled: 0/3 nodes are available",
         startDeadlineSeconds=60,
-    )
+    ).stop
 
-    assert decision.stop is not None
-    assert (decision.stop.reason, decision.stop.category) == ("PodsNotStarted", Category.USER)
-    assert (
-        "0 of 1 pods were running after 1m: pod x is not scheduled: 0/3 nodes"
-        in decision.stop.message
-    )
+    assert stop is not None
+    assert (stop.reason, stop.category) == ("PodsNotStarted", Category.USER)
+    assert "0 of 1 pods were running after 1m: pod x is not scheduled: 0/3 nodes" in stop.message
 
 
 def test_a_job_in_a_queue_has_all_the_time() -> None:
@@ -287,9 +284,7 @@ def test_failure_for_good_does_not_wait_for_others() -> None:
     ("seen", "phase", "words"),
     [
         pytest.param({"is_suspended": True}, Phase.QUEUED, "suspended", id="suspended"),
-        pytest.param(
-            {"started_pods": 0}, Phase.STARTING, "0 of 1 pods are running", id="no pod yet"
-        ),
+        pytest.param({"started_pods": 0}, Phase.STARTING, "0 of 1 pods are running", id="no pod"),
         pytest.param(
             {"started_pods": 0, "waiting_for": "pod x is not scheduled: 0/3 nodes"},
             Phase.STARTING,
