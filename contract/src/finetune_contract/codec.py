@@ -35,9 +35,7 @@ def camel_case(name: str) -> str:
 
 
 def bounded_by(bound: Read) -> dict[str, Read]:
-    """Field metadata: `bound` gets the raw value, of any type, and returns the part that is
-    read.
-    """
+    """Field metadata: `bound` returns the part to read of the raw value, of any type."""
     return {"bound": bound}
 
 
@@ -117,9 +115,7 @@ def _written(value: Any, nulls: bool) -> Any:
 
 @cache
 def _shape(kind: type) -> tuple[tuple[str, ...], Callable[[Any], Any], tuple[str, ...]]:
-    """Names on the wire, the getter of their values, and the names of those that are not
-    scalars.
-    """
+    """Names on the wire, the getter of their values, and the non-scalar names."""
     hints = _hints(kind)
     names = [field.name for field in fields(kind)]
     nested = [camel_case(name) for name in names if hints[name] not in _SCALARS]

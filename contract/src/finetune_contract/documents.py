@@ -15,9 +15,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class InvalidDocument(ValueError):
-    """A document of the contract that cannot be read; the message names the field and the found
-    value.
-    """
+    """A document of the contract that cannot be read; the message has field and value."""
 
 
 def parse_object(

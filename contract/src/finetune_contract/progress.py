@@ -62,9 +62,7 @@ def _shortened_doing(text: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsaved:
-    """Checkpoints that could not be uploaded: only those up to `Progress.checkpoint_step` are
-    saved.
-    """
+    """Checkpoints that could not be uploaded: the last saved one is `Progress.checkpoint_step`."""
 
     step: int
     """Of the newest one."""

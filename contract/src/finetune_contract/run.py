@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The run document: the operator writes it for one attempt and the trainer reads it. No I/O
-here.
-"""
+"""The run document: from the operator to the trainer, for one attempt. No I/O here."""
 
 import hashlib
 import json

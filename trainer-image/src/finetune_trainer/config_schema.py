@@ -97,9 +97,7 @@ def _property_of(field: dataclasses.Field[Any], hint: Any, choices: Any) -> dict
 
 
 def _json_types(hint: Any) -> list[str]:
-    """The JSON types that TRL parses into this type, `null` last; empty if JSON cannot represent
-    one.
-    """
+    """The JSON types that TRL parses into this type, `null` last; empty if there are none."""
     found = [_json_type(member) for member in _members(hint)]
     if None in found:
         return []

@@ -34,9 +34,7 @@ SEQUENCE_TO_SEQUENCE = frozenset(
 )
 
 _WRITERS = ("ForCausalLM", "LMHeadModel")
-"""The endings of class names whose output is the next token, whatever else their config
-contains.
-"""
+"""The endings of class names whose output is the next token, whatever their config is."""
 
 _CLASSIFIERS = (
     *("ForSequenceClassification", "ForTokenClassification", "ForImageClassification"),

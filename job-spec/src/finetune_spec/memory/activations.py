@@ -89,9 +89,7 @@ def loss_bytes(model: Architecture, strategy: Strategy) -> int:
 
 
 def _norm_bytes(model: Architecture, strategy: Strategy) -> int:
-    """A norm's input in 32 bits; RMSNorm keeps its result before the weight if the weight is
-    trained.
-    """
+    """A norm's input in 32 bits; a trained RMSNorm also keeps its result before the weight."""
     result = FLOAT32 if model.scales_in_32_bits else strategy.weight_bytes
     is_kept = model.is_rms_norm and strategy.lora is None
     return model.hidden * (FLOAT32 + (result if is_kept else 0))

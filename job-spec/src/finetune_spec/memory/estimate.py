@@ -11,9 +11,7 @@ from finetune_spec.memory.optimizers import copies_for_step, embeddings_stay_who
 from finetune_spec.memory.strategy import FLOAT32, Strategy
 
 RUNTIME_BYTES = 1024**3
-"""Memory of CUDA, cuBLAS and NCCL, and fragmentation of the allocator: an allowance, not
-counted.
-"""
+"""Memory of CUDA, cuBLAS and NCCL, and the allocator's fragmentation: an allowance."""
 
 _BLOCK_4_BIT, _BLOCK_OF_BLOCKS = 64, 256
 """bitsandbytes keeps a scale for every 64 weights; nested, an 8-bit one, and a 32-bit one for 256

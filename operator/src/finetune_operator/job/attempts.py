@@ -87,9 +87,7 @@ class Attempt:
 
     @property
     def is_counted(self) -> bool:
-        """Whether it uses up one of the allowed failures: the memory ladder has a limit of its
-        own.
-        """
+        """Whether it uses up one of the allowed failures: the memory ladder has its own limit."""
         is_on_ladder = self.failure is not None and self.failure.category is Category.OUT_OF_MEMORY
         return self.result is Result.FAILED and not is_on_ladder
 

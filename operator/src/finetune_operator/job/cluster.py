@@ -46,9 +46,7 @@ class JobCluster(Writing, Protocol):
         """
 
     async def end_strays(self, strays: Strays) -> None:
-        """Starts to end them, so that their trainers may save; already deleted ones are no
-        error.
-        """
+        """Starts to end them, so that their trainers may save; deleted ones are no error."""
 
     async def end_bare_pods(self, key: JobKey) -> None:
         """The same for pods without a Job or FineTuneJob: a backup restores pods before their

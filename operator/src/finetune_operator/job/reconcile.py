@@ -85,9 +85,7 @@ async def _end_strays(body: Body, children: Children, *, cluster: JobCluster) ->
 async def _look_after_finished(
     body: Body, jobs: Sequence[Body], *, cluster: JobCluster, now: datetime
 ) -> Reconciled:
-    """Records an edit, ends pods that others keep, and deletes children when their TTL has
-    passed.
-    """
+    """Records an edit, ends pods that others keep, and deletes children after their TTL."""
     previous, spec = body["status"], body["spec"]
     definition = read_definition(previous) or ""
     if not is_whole(definition):

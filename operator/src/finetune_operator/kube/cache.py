@@ -141,9 +141,7 @@ class ObjectCache:
         return None if key is None else self._bodies[kind].get(key, {}).get(uid)
 
     def _key_of(self, kind: Kind, body: Body) -> Key:
-        """Pods of an older operator have a label that is cut shorter: the key comes from their
-        Job.
-        """
+        """An older operator cut the pods' label shorter: their key comes from the Job."""
         key = kind.key_of(body)
         if kind is Kind.TRAINING_JOB:
             labelled = JobKey(namespace=key.namespace, label=body["metadata"]["labels"][LABEL_JOB])

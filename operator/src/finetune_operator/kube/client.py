@@ -69,9 +69,7 @@ class KubeApi:
         return cls(await log_in(kubeconfig))
 
     def fenced(self, check: Callable[[], None]) -> "KubeApi":
-        """The same client for callers that may not always write: `check` raises when they must
-        not.
-        """
+        """The same client with `check` before each write, which raises if it is not allowed."""
         fenced = copy(self)
         fenced._check_write = check
         return fenced

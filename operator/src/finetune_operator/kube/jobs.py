@@ -48,9 +48,7 @@ from finetune_operator.telemetry.logs import say
 
 
 class KubeCluster:
-    """Every response of the API server to a write is cached immediately, so a later read sees
-    it.
-    """
+    """Every response to a write is cached immediately, so a later read sees it."""
 
     def __init__(
         self,
@@ -60,9 +58,7 @@ class KubeCluster:
         *,
         has_policies: bool = True,
     ) -> None:
-        """Without `has_policies` no request is made about NetworkPolicies: there may be no
-        permission.
-        """
+        """Without `has_policies` NetworkPolicies are never requested: permission may be missing."""
         self._api = api
         self._now = now
         policies = (NETWORK_POLICIES,) if has_policies else ()

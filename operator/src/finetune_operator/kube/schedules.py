@@ -19,9 +19,7 @@ from finetune_operator.objects.raw import Body, Manifest
 
 
 class KubeSchedules:
-    """Every response of the API server to a write is cached immediately, so a later read sees
-    it.
-    """
+    """Every response to a write is cached immediately, so a later read sees it."""
 
     def __init__(self, api: KubeApi, cache: ObjectCache) -> None:
         self._api = api

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KubeTotals: counters that survive a change of leader, in a ConfigMap of the operator's
-namespace.
-"""
+"""KubeTotals: counters in a ConfigMap, which survive a change of leader."""
 
 import json
 from collections.abc import Mapping

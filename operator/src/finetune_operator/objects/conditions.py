@@ -29,9 +29,7 @@ class Claim:
 
 
 def tell_all(sentences: Sequence[str]) -> str:
-    """One message; if there are very many sentences, the first ones and the number of the
-    others.
-    """
+    """One message; of very many sentences, the first ones and the number of the others."""
     more = len(sentences) - MOST_SENTENCES
     told = list(sentences[:MOST_SENTENCES])
     return "; ".join(told if more <= 0 else [*told, f"and {more} more"])

@@ -71,9 +71,7 @@ class Leadership:
         self.is_held = False
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Works whenever it leads, until cancelled; then releases the Lease, so that another can
-        start.
-        """
+        """Works whenever it leads, until cancelled; then releases the Lease for another replica."""
         try:
             while True:
                 self._renewed_at = await self._acquire()

@@ -143,9 +143,7 @@ class Replica:
             self._queue.add(key)
 
     def notice_relisting(self) -> None:
-        """Called when a watch had to restart: it never reports objects that were deleted
-        meanwhile.
-        """
+        """Called after a restart of a watch: it never reports objects deleted meanwhile."""
         self._relisting.note()
 
     def is_healthy(self) -> bool:

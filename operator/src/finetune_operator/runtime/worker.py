@@ -72,9 +72,7 @@ class Worker:
         self._find_whole = find_whole
         self._count = count
         self._large = asyncio.Lock()
-        """Only one large object is in memory at a time, and no worker waits for it: others are
-        small.
-        """
+        """Only one large object is in memory at a time, and no worker waits for it."""
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -125,9 +123,7 @@ class Worker:
         return "failed", type(error).__name__
 
     async def _tell_internal_error(self, key: Key, error: Exception) -> None:
-        """Writes it to the status once; its event causes one more try, which then changes nothing
-        there.
-        """
+        """Writes it to the status once; its event causes one more try, without a change."""
         try:
             body = self._find(key)
             cluster = self._schedules if isinstance(key, ScheduleKey) else self._cluster

@@ -121,9 +121,7 @@ def _ending(body: Body) -> JobEnding | None:
 
 
 def _scheduled_at(body: Body, schedule_name: str) -> datetime | None:
-    """The time in the annotation if the name has the same time: any user may write an
-    annotation.
-    """
+    """The time in the annotation if the name has the same time: any user may write it."""
     metadata = body["metadata"]
     try:
         moment = parse_time(metadata.get("annotations", {})[ANNOTATION_SCHEDULED_AT])

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTPS endpoint through which the API server has jobs and schedules reviewed; on every
-replica.
-"""
+"""The HTTPS endpoint for the API server's reviews of jobs and schedules; on every replica."""
 
 import os
 import ssl

@@ -23,9 +23,7 @@ def expect_memory(
     local_paths: Mapping[str, Path],
     environment: Mapping[str, str],
 ) -> Estimate | None:
-    """The estimate with this attempt's adjustments; None if the model's config has too little
-    information.
-    """
+    """The estimate with this attempt's adjustments; None if the model's config is insufficient."""
     try:
         model, context = read_model(run, hardware, local_paths, environment)
         expected = estimate_memory(run.config, model, context)

@@ -228,9 +228,7 @@ def _wait_for(store: Store, path: str, seconds: float) -> bytes | None:
 
 
 def prune(store: Store, keep: int | None, best: int | None = None) -> None:
-    """Deletes the steps from `steps_to_delete`, each manifest first, so that none outlives its
-    files.
-    """
+    """Deletes the steps from `steps_to_delete`, each manifest before its files."""
     sizes = store.sizes(layout.CHECKPOINTS)
     for step in steps_to_delete(sizes, keep, best):
         prefix = f"{layout.checkpoint_prefix(step)}/"

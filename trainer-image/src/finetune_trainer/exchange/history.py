@@ -61,9 +61,7 @@ def figures_of(history: Iterable[Record], published_step: int | None = None) -> 
 
 
 def evaluated(record: Record) -> dict[str, float]:
-    """The evaluation figures of a record, if it has any; figures that are not finite are left
-    out.
-    """
+    """The evaluation figures of a record, if it has any; only finite ones."""
     return {
         name: value
         for name, told in record.items()

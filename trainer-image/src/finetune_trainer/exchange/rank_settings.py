@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor's settings for the ranks, in addition to the config that TRL parses. No I/O
-here.
-"""
+"""The supervisor's settings for the ranks, without the config that TRL parses. No I/O here."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -58,9 +58,7 @@ def publish_merged(store: Store, workspace: Workspace, digest: str, stop: StopRe
 
 
 def begin(store: Store, attempt: int, stop: StopRequest) -> None:
-    """Records that this attempt merges: if its pod is killed because of that, the next one sees
-    it.
-    """
+    """Records that this attempt merges: if that kills its pod, the next attempt sees it."""
     body = json.dumps({"attempt": attempt}).encode()
     transfer.ask(lambda: store.write(layout.MERGING, body), layout.MERGING, stop)
 

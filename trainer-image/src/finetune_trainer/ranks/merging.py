@@ -189,9 +189,7 @@ def _load_adapter(artifact: Path, arguments: Arguments, tokenizer: Any) -> PeftM
 
 @torch.no_grad()
 def logits_of(model: Any, vocabulary: int) -> torch.Tensor:
-    """The model's logits for a few fixed tokens, including the last one: added tokens are at the
-    end.
-    """
+    """The model's logits for a few fixed tokens, including the last one, where added tokens are."""
     probe = torch.arange(1, PROBE_TOKENS, device=model.device) * 7919 % vocabulary
     probe = torch.cat([probe, probe.new_tensor([vocabulary - 1])])
     model.eval()

@@ -31,9 +31,7 @@ just trained there, with gradients and more.
 """
 
 STREAMED_LAYERS = 2
-"""Offloaded layers that are on the GPU at the same time: one computes while the previous one is
-released.
-"""
+"""Offloaded layers on the GPU at the same time: one computes, the previous one is released."""
 
 EVENNESS = 40
 """The number of bisection steps to find the smallest sufficient budget per GPU."""

@@ -198,9 +198,7 @@ class CloudStore:
 
     @contextmanager
     def _explaining(self, path: str, *, writing: bool = False) -> Iterator[None]:
-        """Explains permanent errors in a sentence; missing files and temporary errors pass
-        unchanged.
-        """
+        """Explains permanent errors in a sentence; others pass unchanged."""
         try:
             yield
         except FileNotFoundError as error:

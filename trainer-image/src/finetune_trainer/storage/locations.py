@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The meaning of a name in a config: a location in a store, a path, or a name on the hub. No I/O
-here.
-"""
+"""The meaning of a name in a config: a store's location, a path, or a hub name. No I/O here."""
 
 from dataclasses import dataclass
 from pathlib import Path

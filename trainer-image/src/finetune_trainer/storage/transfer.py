@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Concurrent transfers of many files between the work directory and a store, with one retry for
-each.
-"""
+"""Concurrent transfers of many files between work directory and store, with one retry each."""
 
 import hashlib
 import logging

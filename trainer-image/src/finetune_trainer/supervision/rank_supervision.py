@@ -146,9 +146,7 @@ def _uploader(
 def _nccl(
     run: ParsedRun, context: AttemptContext, planned: training_plan.TrainingPlan
 ) -> dict[str, str]:
-    """The variables that make NCCL name its transports, unless the pod or the config sets its
-    log.
-    """
+    """The variables that make NCCL name its transports, unless pod or config set its log."""
     given = {**context.environment, **planned.environment}
     return nccl_log.variables(context.workspace.nccl, run.world, context.hardware, given)
 

@@ -101,9 +101,7 @@ class Reading:
         return options.get(name, options.get(f"fsdp_{name}"))
 
     def recomputation_key(self, suffix: str = "") -> str:
-        """TRL's switch for activation checkpointing: its older name counts if the newer one is not
-        set.
-        """
+        """TRL's switch for activation checkpointing: the older name is the fallback."""
         newer = f"activation_checkpointing{suffix}"
         return f"gradient_checkpointing{suffix}" if self[newer] is None else newer
 
@@ -133,9 +131,7 @@ class Reading:
 
     @property
     def has_flat_rows(self) -> bool:
-        """Whether a batch is one row without padding, whose sequences do not attend to each
-        other.
-        """
+        """Whether a batch is one row without padding, with separate sequences."""
         is_packed = self["packing"] and self["packing_strategy"] != "wrapped"
         return bool(is_packed or self["padding_free"])
 

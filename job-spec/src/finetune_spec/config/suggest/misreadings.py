@@ -92,9 +92,7 @@ def _is_text_alone(types: Collection[str]) -> bool:
 
 
 def names_in(text: str) -> list[str]:
-    """The names in a text that lists some, separated by commas or blanks; empty for any other
-    text.
-    """
+    """The names in a text that lists some, separated by commas or blanks; else empty."""
     return re.split(r"[\s,;]+", text.strip()) if _WORDS.fullmatch(text.strip()) else []
 
 

@@ -228,9 +228,7 @@ def when_old_job_goes_on(job: FineTuneJob, observed: Observed, now: datetime) ->
 def when_open_parts_are_wrong(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> Decision | None:
-    """Problems in parts that were changed after acceptance; a running attempt continues without
-    them.
-    """
+    """Problems in parts changed after acceptance; a running attempt continues without them."""
     if observed.running is not None or not job.mistakes:
         return None
     return Decision(

@@ -27,9 +27,7 @@ def was_rejected(pod: Body) -> bool:
 
 
 def judge_lost_pod(pod: Body) -> Failure:
-    """The failure of a failed pod; with the kubelet's own reason, such as `Evicted`, if it has
-    one.
-    """
+    """The failure of a failed pod; with the kubelet's own reason, if any, such as `Evicted`."""
     if was_rejected(pod):
         return _judge_rejected(pod)
     status, stopped = pod["status"], who_stopped(pod)

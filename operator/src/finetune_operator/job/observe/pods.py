@@ -46,9 +46,7 @@ def start_time(training_job: Body) -> datetime | None:
 
 
 def first_start(pods: Sequence[Body]) -> datetime | None:
-    """When the first of these pods started on its node; a pod that the node refused does not
-    count.
-    """
+    """When the first of these pods started on its node; refused pods do not count."""
     starts = [pod.get("status", {}).get("startTime") for pod in pods if not was_rejected(pod)]
     return min((parse_time(start) for start in starts if start), default=None)
 

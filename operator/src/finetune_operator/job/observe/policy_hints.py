@@ -18,9 +18,7 @@ _RANGE = re.compile(
 
 
 def hint_for(words: str) -> str:
-    """The change to make in the job, as the end of a sentence; empty if the message names no
-    field.
-    """
+    """The change to make in the job, as the end of a sentence; empty if no field is named."""
     fields = list(dict.fromkeys(_fields_in(words)))
     return f" (set {' and '.join(fields)} in the job)" if fields else ""
 

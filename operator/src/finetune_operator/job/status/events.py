@@ -22,9 +22,7 @@ def find_turning_points(
 
 
 def _when_rejected(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
-    """Also while an attempt waits for an edit, and if the API server refused to create an
-    object.
-    """
+    """Also while an attempt waits for an edit, and if the API server refused an object."""
     ready = conditions.require(after["conditions"], "Ready")
     was_ready = conditions.find(before.get("conditions", ()), "Ready") or {}
     is_refused = ready["reason"] in (JobReason.INVALID_SPEC, JobReason.CREATE_REFUSED)

@@ -43,9 +43,7 @@ def acknowledged_status(previous: Mapping[str, Any], generation: int, definition
 
 
 def find_cleanup(status: Mapping[str, Any], spec: Mapping[str, Any]) -> datetime | None:
-    """When to delete the children of a finished job; None for never, or if they are already
-    deleted.
-    """
+    """When to delete the children of a finished job; None if never or already deleted."""
     seconds = spec.get("ttlSecondsAfterFinished")
     if seconds is None or "cleanupTime" in status or "completionTime" not in status:
         return None

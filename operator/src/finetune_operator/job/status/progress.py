@@ -105,9 +105,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def with_known_steps(status: Mapping[str, Any], attempt: int, progress: Progress) -> Progress:
-    """A stock trainer reports no steps at its end: they are computed from earlier ones and its
-    percentage.
-    """
+    """A stock trainer ends without steps: earlier ones and its percentage determine them."""
     written = status.get("progress", {})
     total = written.get("totalSteps")
     if progress.stock_percent is None or written.get("attempt") != attempt or total is None:

@@ -126,9 +126,7 @@ def _without_admission(status: Mapping[str, Any]) -> Manifest:
 
 
 def _of_another_definition(previous: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part of a status that remains when its job has become another run: the record of
-    attempts.
-    """
+    """The part of a status that remains after a change of the run: the record of attempts."""
     return {name: previous[name] for name in ("attempts",) if name in previous}
 
 

@@ -134,9 +134,7 @@ class HubClient:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _done(self, request: Callable[[], Result], seconds: float = math.inf) -> Result:
-        """The result of the request. It runs in a thread: it may take hours, and cannot be notified
-        of a stop.
-        """
+        """The result of the request. Runs in a thread: it may take hours, and cannot be stopped."""
         executor = ThreadPoolExecutor(1, thread_name_prefix="hub")
         try:
             future, end = executor.submit(request), time.monotonic() + seconds

@@ -36,9 +36,7 @@ class RunFacts:
     hardware: str = ""
     """The GPUs, their driver and their connection by NCCL, in words."""
     base_is_folder: bool = False
-    """Whether the base model's name is a local directory, though it may also be one of the
-    hub's.
-    """
+    """Whether the base model's name is a local directory, though possibly also on the hub."""
     repository: str | None = None
     """On the hub, if the artifact is pushed."""
     resolved_config: Mapping[str, Any] = field(default_factory=dict)
@@ -72,9 +70,7 @@ class Story:
     """Whether the model has a processor instead of a tokenizer, because it also reads images."""
     added_tokens: Sequence[str] = ()
     trains_token_rows: bool = False
-    """Whether the adapter contains rows of the vocabulary: for added tokens, or for those of a
-    template.
-    """
+    """Whether the adapter contains rows of the vocabulary: of added tokens or of a template's."""
     account: DataAccount | None = None
     attention: str = ""
     """The attention implementation and the reason; empty if unknown."""

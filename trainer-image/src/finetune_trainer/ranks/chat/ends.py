@@ -57,9 +57,7 @@ def _end_by(model: Any, token: int) -> None:
 
 
 def save_ending(trainer: Any, artifact: Path) -> None:
-    """An adapter's directory also records the tokens that end its answers: its base model may
-    not.
-    """
+    """An adapter's directory also records the tokens that end its answers: its base may not."""
     path = artifact / GENERATION_CONFIG_NAME
     if trainer.args.should_save and not path.exists():
         # Not with `save_pretrained`, which refuses settings that some models were published with.

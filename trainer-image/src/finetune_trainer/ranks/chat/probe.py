@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A conversation with sentinels instead of words: a sentinel that is not rendered was left out.
-Pure.
-"""
+"""A conversation with sentinels instead of words: a missing sentinel was left out. Pure."""
 
 import json
 from collections.abc import Mapping, Sequence

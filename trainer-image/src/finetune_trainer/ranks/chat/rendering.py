@@ -38,9 +38,7 @@ def closing_of(processor: Any) -> Closing:
 
 
 def render(processor: Any, *, raises: bool = False) -> str | None:
-    """A question and an answer, rendered with the template; None if it refuses all forms of
-    them.
-    """
+    """A question and an answer, rendered with the template; None if it refuses all forms."""
     turns: list[dict[str, Any]] = [
         {"role": "user", "content": "Hello"},
         {"role": "assistant", "content": ANSWER},

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows that the chat template cannot render: counted by the reason, with the first of each.
-Pure.
-"""
+"""Rows that the chat template cannot render: counted by reason, with the first of each. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

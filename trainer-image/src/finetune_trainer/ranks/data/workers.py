@@ -19,9 +19,7 @@ def alone(rows: int) -> int | None:
 
 
 def workers(given: int | None, cpus: int) -> Workers:
-    """`dataset_num_proc` processes, or as many as the node's CPUs and the number of rows
-    justify.
-    """
+    """`dataset_num_proc` processes, or the number that CPUs and rows justify."""
 
     def count(rows: int) -> int | None:
         if given is not None:

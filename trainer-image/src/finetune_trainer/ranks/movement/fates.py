@@ -41,9 +41,7 @@ class Fate(StrEnum):
     """Its updates may be too small for its dtype."""
     ZERO_GRADIENT = "zero gradient"
     IDLE = "idle"
-    """Its module was not used: a vision tower with rows of text, an expert that was never
-    selected.
-    """
+    """Its module was not used: a vision tower with rows of text, an unselected expert."""
     UNEXPLAINED = "unexplained"
     """It could not be observed, as in compiled models, or there was no step to observe."""
 

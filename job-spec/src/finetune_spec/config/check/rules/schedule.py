@@ -64,9 +64,7 @@ def check_steps_of_best_model(config: Reading, context: Context) -> Iterator[Pro
 
 
 def check_saving_the_best(config: Reading, context: Context) -> Iterator[Problem]:
-    """`Trainer._validate_args` raises; these other keys set the metric to the loss
-    automatically.
-    """
+    """`Trainer._validate_args` raises; these other keys make the loss the metric."""
     if (
         config["save_strategy"] == "best"
         and config["metric_for_best_model"] is None

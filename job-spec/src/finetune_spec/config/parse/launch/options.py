@@ -131,9 +131,7 @@ JOBS_OWN = (
     *("machine_rank", "gpu_ids", "main_process_ip", "main_process_port", "rdzv_backend"),
     *("mpirun_config", "num_cpu_threads_per_process"),
 )
-"""How processes find each other and their GPUs: the operator sets this, whatever the file
-contains.
-"""
+"""How processes find each other and their GPUs: the operator overrides the file."""
 
 WITHOUT_EFFECT = (
     *("main_training_function", "same_network", "downcast_bf16", "compute_environment"),
