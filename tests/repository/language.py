@@ -40,12 +40,6 @@ _LINES = re.DOTALL | re.MULTILINE
 _GENERATED_KEYS = re.compile(r"^ *# Generated from TRL's.*?^ *# End of what is generated", _LINES)
 _GENERATED_BLOCK = re.compile(r"^<!-- \S+ -->$.*?^<!-- end -->$", _LINES)
 
-LATER = (
-    "docs/user/situations.md",
-    "docs/user/training.md",
-)
-"""Files that still have such wordings. The list only gets shorter: a file without any leaves it."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
@@ -129,7 +123,7 @@ def help_texts() -> Iterator[tuple[str, str]]:
 
 
 def problems() -> list[str]:
-    """A line for each wording, and for each file that need not be listed in LATER any more."""
+    """A line for each wording."""
     table = wordings()
     found = [
         f"{command} --help: '{each.words}': write {each.instead}"
@@ -139,10 +133,6 @@ def problems() -> list[str]:
     for file in texts():
         name = file.relative_to(ROOT).as_posix()
         findings = findings_in(prose_of(file), table)
-        if name in LATER:
-            if not findings:
-                found.append(f"{name}: has no such wording any more: take it out of LATER")
-            continue
         found += [f"{name}:{each.line}: '{each.words}': write {each.instead}" for each in findings]
     return found
 
