@@ -28,7 +28,6 @@ NOT_PROSE = (
     "tests/",
     "testbed/",
     "docs/decisions/",
-    "docs/contributing/benchmarks.md",
     "docs/reference/config.md",
 )
 """Pages for developers, records of the past, and TRL's own words."""
