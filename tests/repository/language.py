@@ -2,8 +2,9 @@
 """The language of what users read: wordings of language.toml that a text contains, with their line.
 
 `make lint` runs it. It reads the descriptions of the CRDs, the comments of the chart's values, the
-chart's notes, the prose of the pages, `--help` of every command, and the messages in the sources
-(`source_texts`). Code, links and TRL's own help texts are left out.
+chart's notes, the prose of the pages, `--help` of every command, the messages, docstrings and
+comments in the sources (`source_texts`), and the comments of configs, workflows and build files.
+Code, links and TRL's own help texts are left out.
 """
 
 import argparse
@@ -26,14 +27,17 @@ CHART = ROOT / "charts" / "finetune-operator"
 
 NOT_PROSE = (
     "tests/",
-    "testbed/",
+    "testbed/README.md",
     "docs/decisions/",
     "docs/reference/config.md",
 )
-"""Pages for developers, records of the past, and TRL's own words."""
+"""Texts for developers, records of the past, and TRL's own words."""
 
-IN_SOURCES = (".py", ".toml", ".html")
-"""What a part's `src` has messages in."""
+IN_SOURCES = (".py", ".html")
+"""Files in a project's `src` that contain messages."""
+
+COMMENTED = (".toml", ".yml", "Makefile", "Dockerfile")
+"""Ends of the names of files with comments that contributors and users read."""
 
 _LINES = re.DOTALL | re.MULTILINE
 _GENERATED_KEYS = re.compile(r"^ *# Generated from TRL's.*?^ *# End of what is generated", _LINES)
@@ -89,14 +93,16 @@ def prose_of(file: Path) -> str:
             return _without_code(text)
         case ".yaml" if file.parent.name == "crds":
             return _descriptions(text)
-        case ".yaml":
-            return "\n".join(line.partition("#")[2] for line in text.split("\n"))
+        case ".yaml" | ".yml":
+            return source_texts.of_comments(text)
         case ".py":
             return source_texts.of_python(text)
         case ".toml":
             return source_texts.of_toml(text)
         case ".html":
             return source_texts.of_template(text)
+        case "" | ".Dockerfile":
+            return source_texts.of_comments(text)
         case _:
             return re.sub(r"\{\{.*?\}\}", _blank, text)
 
@@ -108,8 +114,9 @@ def texts() -> Iterator[Path]:
     yield CHART / "templates" / "NOTES.txt"
     for file in tracked_files():
         name = file.relative_to(ROOT).as_posix()
-        is_page = file.suffix == ".md" and not name.startswith(NOT_PROSE)
-        if is_page or (file.suffix in IN_SOURCES and "/src/" in name):
+        is_read = name.endswith((".md", *COMMENTED)) and not name.startswith(NOT_PROSE)
+        is_config = name.startswith("configs/") and file.suffix == ".yaml"
+        if is_read or is_config or (file.suffix in IN_SOURCES and "/src/" in name):
             yield file
 
 

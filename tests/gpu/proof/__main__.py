@@ -2,7 +2,7 @@
 """Tests the trainer on one GPU in eight minutes, the most important sections first.
 
     python -m gpu.proof [--seconds 480] [--rows rows.json]   on a machine with a GPU
-    python -m gpu.proof --cpu                                the same path with a tiny model, on a CPU
+    python -m gpu.proof --cpu                                the same path, tiny, on a CPU
 
 Needs torch, the trainer's packages and a tokenizer: `make test-gpu` uses those of `.venv`, and
 `make gpu-bundle` packs them for a machine that has only torch. Exits with 1 if a section
