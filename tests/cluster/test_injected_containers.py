@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A mesh that injects containers into pods: sidecars that stay or fail, init containers that wait.
 
-Webhook, kubelet and Job controller are real; the trainer ends at once.
+Webhook, kubelet and Job controller are real; the trainer ends immediately.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ NO_IMAGE = "trainer.invalid/none:1"
 
 
 def a_container(name: str, script: str, image: str = TAG, **given: Any) -> dict[str, Any]:
-    """One that the `restricted` standard lets in."""
+    """One that the `restricted` standard admits."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     command = ["sh", "-c", script]
     return {
@@ -59,7 +59,7 @@ DEADLINES = {"init-waits": 30, "init-missing": 30}
 def started(
     installation: Installation, jobs: Jobs, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Jobs]:
-    """All of these jobs, begun at the same time."""
+    """All of these jobs, started at the same time."""
     if installation.cluster is None:
         pytest.skip("A webhook of the tests can be reached by their own cluster only.")
     ending_trainer.build()

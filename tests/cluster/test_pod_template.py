@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a job says about its pods, against the real API server, and in one real pod."""
+"""The pod fields of a job, with the real API server, and in one real pod."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def dry_run(jobs: Jobs, job: Resource) -> str:
 
 
 def refusal_of(jobs: Jobs, job: Resource) -> str:
-    """Of a replica that reviews jobs already: it takes a moment until one does."""
+    """Of a replica that already reviews jobs: it takes a moment until one does."""
     for _ in until(60):
         try:
             dry_run(jobs, job)

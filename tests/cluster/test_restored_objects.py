@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Restored objects on a real control plane: its controllers work, and pods are played."""
+"""Restored objects on a real control plane: its controllers work, and pods are simulated."""
 
 from typing import Any
 
@@ -83,7 +83,7 @@ def test_an_orphaned_attempt_runs_until_its_job_is_applied_again(stage: Stage) -
     (before,) = stage.training_jobs().values()
     kubectl, place = stage.plane.kubectl, ("--namespace", stage.namespace)
     kubectl(*place, "delete", "finetunejob", name, "--cascade=orphan", "--wait=true")
-    # A job that comes later is begun: by then the operator has seen what was orphaned.
+    # A later job is started: by then the operator has seen the orphaned objects.
     stage.apply("later")
     wait_until(lambda: is_begun(stage, "later"), "another job is begun")
     orphan = stage.training_jobs()[f"{name}-1"]

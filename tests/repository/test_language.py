@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What users read is plain technical English: the check of `make lint`, and what it looks at."""
+"""The language of users' texts is plain technical English: the check of `make lint`, and its
+inputs.
+"""
 
 from pathlib import Path
 

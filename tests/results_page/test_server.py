@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page's server over HTTP, in front of a fake API server: its reads and its answers."""
+"""The page's server over HTTP, with a fake API server: its reads and its responses."""
 
 import re
 from collections.abc import Iterator

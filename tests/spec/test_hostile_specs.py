@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever a tenant writes into a config, a spec or a model's config.json: each check takes little
-time, none fails, and what is refused is refused with its place."""
+"""For any content of a config, a spec or a model's config.json: each check takes little time, none
+fails, and every refusal names the place.
+"""
 
 import re
 from collections.abc import Mapping
@@ -48,7 +49,7 @@ def spec_with(config: Mapping[str, Any], **others: Any) -> dict[str, Any]:
 
 
 def told_of(config: Mapping[str, Any], model: Mapping[str, Any] | None = MODEL) -> str:
-    """What is said of a config, after all that an operator does with it was done quickly."""
+    """The messages about a config, after all of the operator's checks ran within their limits."""
     spec = spec_with(config)
     checked = quickly(lambda: check_job(spec, model=model, gpu_bytes=8 * 2**30))
     if all(problem.is_warning for problem in checked.problems):

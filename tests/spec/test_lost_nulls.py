@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A null that kubectl has left out is not lost in silence."""
+"""A null that kubectl has dropped is reported."""
 
 import json
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packages that a config or a model needs and the stock image lacks: told before a pod runs."""
+"""Packages that a config or a model needs and the stock image lacks: reported before a pod runs."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Without an API server a job is checked as by one, in sentences that say what to write."""
+"""Without an API server a job gets the same checks, with messages that contain the correction."""
 
 import json
 from typing import Any

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one table of failure reasons: what trainer and operator say when an attempt fails.
+"""The only table of failure reasons, for trainer and operator.
 
-A failure is made from its reason, which knows the responsible party. docs/user/failures.md is
-generated from this table. A failure that was read may have another reason: one of an older
-release, or one of Kubernetes' own, such as `Evicted`. No I/O here.
+A failure is built from its reason, which determines the category. docs/user/failures.md is
+generated from this table. A parsed failure may have another reason: one of an older release, or
+Kubernetes' own, such as `Evicted`. No I/O here.
 """
 
 from enum import StrEnum
@@ -13,17 +13,17 @@ from finetune_contract.outcome import Category, Failure
 
 
 class Reason(StrEnum):
-    """Each with its responsible party, what its user reads, and the remedy, both for the docs.
+    """Each with its category, its message for users, and the remedy, both for the docs.
 
     The values never change: scripts and troubleshooting guides are keyed by them.
     """
 
     categories: tuple[Category, ...]
-    """Who may be responsible; mostly one."""
+    """The possible categories; usually one."""
     words: str
-    """What the message of such a failure says, in Markdown."""
+    """The message of such a failure, in Markdown."""
     remedy: str
-    """What to do about it, in Markdown."""
+    """The remedy, in Markdown."""
 
     def __new__(
         cls, value: str, categories: Category | tuple[Category, ...], words: str, remedy: str
@@ -43,7 +43,7 @@ class Reason(StrEnum):
         category: Category | None = None,
         rank: int | None = None,
     ) -> Failure:
-        """A failure for this reason. `category` is required where the table names several."""
+        """A failure for this reason. `category` is required if the table has several."""
         (responsible,) = self.categories if category is None else (category,)
         return Failure(category=responsible, reason=self, message=message, remedy=remedy, rank=rank)
 
@@ -346,7 +346,7 @@ class Reason(StrEnum):
     INTERNAL = ("Internal", Category.INTERNAL,
         "the exception, and its traceback in the log",
         "report it")
-    # Given by the operator, where the trainer left no outcome or was ended from outside.
+    # Set by the operator, if the trainer wrote no outcome or was ended from outside.
     EXITED_WITHOUT_OUTCOME = ("ExitedWithoutOutcome", tuple(Category),
         "the exit code, which decides the category, and the last lines of the log",
         "check the trainer's log")

@@ -19,7 +19,7 @@ Subcommand = Callable[[argparse.Namespace], None]
 
 
 def main() -> None:
-    """Run one command; a failure is a sentence, not a traceback."""
+    """Runs one command; a failure is a sentence, not a traceback."""
     arguments = _parser().parse_args()
     run: Subcommand = arguments.run
     try:
@@ -27,7 +27,7 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BrokenPipeError:
-        # Whoever reads us, `head` for example, has read enough.
+        # The reader of our output, for example head, has read enough.
         os._exit(0)
     except (LookupError, OSError, RuntimeError, ValueError) as failure:
         raise SystemExit(str(failure)) from None
@@ -120,7 +120,7 @@ def _install(arguments: argparse.Namespace) -> None:
 
 
 def _stock(arguments: argparse.Namespace) -> None:
-    # Imported late: its client is the trainer's, and a cluster comes up without.
+    # Imported late: it uses the trainer's store client, which starting a cluster does not need.
     from testbed import stock
 
     cluster = Cluster.find(arguments.name)
@@ -131,7 +131,8 @@ def _stock(arguments: argparse.Namespace) -> None:
 
 
 def _demo(_: argparse.Namespace) -> None:
-    # It brings clients of the store and of the model, which nothing else here needs.
+    # Imported late: it imports the clients of the store and of the model, which nothing else here
+    # needs.
     from testbed import demo
 
     raise SystemExit(demo.run(images.REPOSITORY))
@@ -150,7 +151,7 @@ def _restart(arguments: argparse.Namespace) -> None:
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    # Imported late: the model's client is the trainer's.
+    # Imported late: it uses the trainer's model client.
     from testbed import preparation
 
     if reasons := requirements.missing():

@@ -20,7 +20,7 @@ PLACE = Path(".demo")
 
 
 def run(repository: Path) -> int:
-    """Fine-tune the first job's model; returns the trainer's exit code."""
+    """Fine-tunes the first job's model; returns the trainer's exit code."""
     place = repository / PLACE
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job file is read as the API server reads it."""
+"""A job file is read as in the API server."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune download`: what a run has published, whole and right, or a sentence."""
+"""`finetune download`: the complete and correct results of a run, or an error."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ FILES = {"adapter/adapter_model.safetensors": b"weights", "report/metrics.jsonl"
 
 
 def publish(output: Path, run_id: str) -> Path:
-    """A complete run, as the trainer leaves it, with a checkpoint beside."""
+    """A complete run, as written by the trainer, and a checkpoint."""
     run = a_folder(output / run_id, FILES | {"checkpoints/step-00000001/x": b"checkpoint"})
     files = tuple(
         File(path=path, size=len(body), sha256=hashlib.sha256(body).hexdigest())
@@ -62,7 +62,7 @@ MERGED = {"model/config.json": b"{}", "model/model.safetensors": b"merged"}
 
 
 def merge(run: Path, adapter: str | None = None) -> Path:
-    """A merged model beside a complete run, of this adapter."""
+    """A merged model of this adapter next to a complete run."""
     a_folder(run, MERGED)
     files = tuple(
         File(path=path, size=len(body), sha256=hashlib.sha256(body).hexdigest())

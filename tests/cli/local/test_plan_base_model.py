@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune plan` on base models that people bring: refused with the way out, before any GPU."""
+"""`finetune plan` with common base models: refused with a remedy, before any GPU is requested."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune validate`: every mistake with its line, for people, programs and pull requests."""
+"""`finetune validate`: every error with its line, for people, programs and pull requests."""
 
 import io
 import json

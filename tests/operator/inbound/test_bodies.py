@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who sends half a body, or much of it, keeps nobody else waiting and fills no memory."""
+"""A peer that sends half a body, or a large one, blocks no others and fills no memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the platform team does not allow is refused, with the setting by which it would."""
+"""What the platform team does not allow is refused, with the setting that would allow it."""
 
 import re
 from dataclasses import replace

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interruptions leave a trace, and those of one cause that lead nowhere have an end."""
+"""Interruptions are recorded, and repeated ones without progress end the job."""
 
 from dataclasses import replace
 from typing import Any

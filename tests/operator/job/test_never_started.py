@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node refused before anything of it ran is no attempt, and is waited for in minutes."""
+"""A pod that a node refused before anything of it ran is no attempt; the retry waits minutes."""
 
 from datetime import datetime
 from typing import Any

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs that come back without an owner: nobody has to help, and nothing is trained twice."""
+"""Jobs that are restored without an owner: no manual help is needed, and nothing is trained
+twice.
+"""
 
 import copy
 from typing import Any
@@ -40,7 +42,7 @@ def a_finished_world() -> RestoredWorld:
 
 
 def advance(world: RestoredWorld) -> None:
-    """Everybody works but the kubelet."""
+    """All actors work except the kubelet."""
     for _ in range(8):
         world.hear_everything()
         world.work()
@@ -108,7 +110,7 @@ def test_a_job_whose_status_came_back_as_well_goes_on_with_its_next_attempt() ->
 
     assert world.status["phase"] == "Succeeded"
     assert world.status["attempt"] == 2
-    # What the first attempt had read stays behind, in nobody's way, until the job's TTL.
+    # The first attempt's objects remain, without effect, until the job's TTL.
     assert stray_names(world) == [f"{NAME}-1"]
     assert world.etcd.find(CONFIG_MAPS, f"{NAME}-1") is not None
 

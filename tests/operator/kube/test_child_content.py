@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A child is taken for the wanted one only where it is made of the same."""
+"""An existing child is accepted as the desired one only if it has the same content."""
 
 import asyncio
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class World:
 
 
 def without_digest(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """As an operator made it that knew of no digests."""
+    """As created by an operator without digests."""
     metadata = {name: it for name, it in manifest["metadata"].items() if name != "annotations"}
     return {**manifest, "metadata": metadata}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the real cluster's verbs end what nothing owns, and what they leave alone."""
+"""How the real cluster client ends objects without an owner, and which it keeps."""
 
 import asyncio
 from typing import Any

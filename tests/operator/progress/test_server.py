@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The endpoint over real HTTP on 127.0.0.1, with the API server's verdicts made up."""
+"""The endpoint over real HTTP on 127.0.0.1, with fake verdicts of the API server."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ class RecordingWriter(ProgressWriter):
 
 
 def review(request: Any) -> Any:
-    """Tokens say who they are: `good`, `foreign` (right audience, other pod), anything else."""
+    """The tokens: `good`, `foreign` (right audience, other pod), anything else."""
     token, audiences = request["spec"]["token"], request["spec"]["audiences"]
     uid = {"good": "uid-of-balloon-1-abcde", "foreign": "uid-of-another"}.get(token)
     extra = {
@@ -60,7 +60,7 @@ def ask(
     is_ready: bool = True,
     attempts: int = 1,
 ) -> tuple[int, str, list[tuple[JobKey, int, Progress]]]:
-    """Status, text, and what the writer was told."""
+    """Status, text, and the calls of the writer."""
     api, cache = FakeApi(), ObjectCache()
     api.review = review
     cache.remember(Kind.JOB, a_job_body())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a schedule does and says, in the situations that people know of CronJobs."""
+"""The behaviour and messages of a schedule, in common situations of CronJobs."""
 
 from datetime import timedelta
 from typing import Any

@@ -37,7 +37,7 @@ def a_request(
     after: dict[str, Any] | None = None,
     **given: Any,
 ) -> dict[str, Any]:
-    """What the API server asks; `after` is the job that somebody applies."""
+    """The API server's request; `after` is the applied job."""
     return {
         "uid": "uid-of-request",
         "kind": {"group": "finetune.dev", "version": "v1alpha1", "kind": "FineTuneJob"},

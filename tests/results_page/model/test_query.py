@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses of the results page: all of a view is in them, and nothing else can be requested."""
+"""URLs of the results page: they contain all of a view, and nothing else can be requested."""
 
 from urllib.parse import parse_qsl
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model's config.json says is told before a GPU is asked for, with what to change.
+"""Problems in a model's config.json are reported before a GPU is requested, with the remedy.
 
-Each base model is given as its config.json on the hub is; a hub names many more of each kind.
+Each base model is given as its config.json on the hub; a hub has many more of each kind.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ BNB = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_typ
 
 
 def told(config: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
-    """Mistakes as their user reads them; warnings begin with a word that says so."""
+    """Errors as their user reads them; warnings begin with a word that marks them."""
     context = Context(model=model)
     read = read_config({"model_name_or_path": "acme/base", **config}, context.schema)
     return [

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packing is refused before a GPU is asked for where the model would train on other data: where its
-rows see each other in a pack. Which models do was measured; here is what their users read."""
+"""Packing is refused before a GPU is requested if the model would mix the rows of a pack. The
+models were measured; these tests check the messages.
+"""
 
 import tomllib
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs and is seldom meant gets a warning; a usual config gets none."""
+"""Valid but suspicious settings get a warning; a usual config gets none."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names: one of a few, or several; the nearest right one for any other."""
+"""Names: one of a few, or several; any other gets the nearest valid one."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The config check: a mistake gets one sentence with the nearest right thing."""
+"""The config check: an error gets one sentence with the nearest correct value."""
 
 from typing import Any
 

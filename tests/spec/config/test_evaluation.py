@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What evaluations judge by: refused, warned of, or right."""
+"""Metrics of evaluations: refused, warned of, or valid."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`accelerate_config`: what is said of a wrong one, and what a right one stands for."""
+"""`accelerate_config`: the messages about an invalid one, and the keys of a valid one."""
 
 from typing import Any
 

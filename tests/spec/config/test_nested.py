@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies inside of `env`, `datasets`, lists and mappings, named by its whole path."""
+"""The contents of `env`, `datasets`, lists and mappings, named by their complete path."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys in sections of their own are led to the top level, where TRL has them."""
+"""Keys in sections get the top-level key of TRL as the suggestion."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys that are not the config's to set, and those that nothing comes of."""
+"""Keys that a config must not set, and keys without an effect."""
 
 from typing import Any
 

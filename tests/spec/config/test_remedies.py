@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a check says to write makes the config pass, for what people bring from other tools."""
+"""The suggestion of a check makes the config pass, for common keys of other tools."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that must go together: evaluating, saving, precision."""
+"""Values that must agree: evaluation, saving, precision."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that must go together: data and its length, trackers, the hub."""
+"""Values that must agree: data and its length, trackers, the hub."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

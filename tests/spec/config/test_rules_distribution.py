@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that must go together: FSDP, DeepSpeed, and how many processes there are."""
+"""Values that must agree: FSDP, DeepSpeed, and the number of processes."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys that shape data fit each other: format, columns, templates."""
+"""Keys for custom data agree: format, columns, templates."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that must go together: adapters, quantization, what is recomputed, optimizers."""
+"""Values that must agree: adapters, quantization, checkpointing, optimizers."""
 
 from typing import Any
 

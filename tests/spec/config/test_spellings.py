@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Older spellings work, with a warning; retired keys go, where the run is the same without them."""
+"""Older spellings work, with a warning; retired keys are dropped if the run is the same without
+them.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other tools' words are data beside the code: what is wrong in a table is said with its place."""
+"""Other tools' words are data files: an error in a table is reported with its place."""
 
 import json
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Texts with a form: hub names, splits, LoRA targets, mappings in a text."""
+"""Texts with a format: hub names, splits, LoRA targets, mappings in a text."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of values: what YAML made of a word, and what to write instead."""
+"""Types of values: YAML's reading of a word, and the text to write instead."""
 
 import math
 from datetime import date

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told of schedules that cannot be read; what they mean is compared with Kubernetes."""
+"""The messages about invalid schedules; the meaning of valid ones is compared with Kubernetes."""
 
 from datetime import UTC, datetime
 

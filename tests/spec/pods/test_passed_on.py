@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labels and annotations that are Kueue's are passed on, unless they contradict the job."""
+"""Kueue's labels and annotations are passed on, unless they contradict the job."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def test_what_contradicts_a_job_is_refused_with_what_to_do(given: Any, words: st
         {"labels": {"queue-name": "team-a", "priority-class": "nightly"}},
         {"annotations": {"podset-required-topology": "cloud.provider.com/rack"}},
         {"annotations": {"elastic-job": "false", "job-completions-equal-parallelism": "false"}},
-        # In the wrong section it is nothing to Kueue.
+        # Kueue ignores it in the wrong section.
         {"labels": {"job-min-parallelism": "1"}},
     ],
 )

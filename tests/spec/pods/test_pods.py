@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a job says about its pods is right, or told with what to write instead."""
+"""The pod fields of a job are valid, or reported with the alternative."""
 
 import json
 from typing import Any

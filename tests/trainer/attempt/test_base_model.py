@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A base model that can't be trained is refused by the supervisor: nothing imports torch for it."""
+"""The supervisor refuses a base model that cannot be trained, without importing torch."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Base models that are refused, and the same once the remedy has been applied: it is trained."""
+"""Base models that are refused, and that train after the remedy has been applied."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def rows(place: Path, word: str) -> Path:
 
 
 def with_more_tokens(place: Path) -> Path:
-    """A model whose tokenizer has a token more than the embedding has rows."""
+    """A model whose tokenizer has one token more than the embedding has rows."""
     a_model(place)
     a_tokenizer(place, CALL)
     return place

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs and data of the kind that people bring, each with its right ending.
+"""Realistic jobs and data, each with its correct result.
 
-The ending is all that counts: the verdict, what is told, and the text that the model was given in
-its steps, decoded from the tokens of the batches, with the part of it that is learnt.
+Only the result counts: the verdict, the messages, and the model's input text, decoded from the
+tokens of the batches, with its trained part.
 """
 
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Models
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """What must become of a job."""
+    """The expected result of a job."""
 
     verdict: str = "Succeeded"
     told: Sequence[str] = ()
-    """Sentences that its user reads; for a success all of them, of which there may be none."""
+    """Sentences that its user reads; for a success all of them, possibly none."""
     rows: Sequence[Row] = ()
-    """What is trained, in any order."""
+    """The trained rows, in any order."""
     left_out: int = 0
 
 
@@ -47,7 +47,7 @@ def whole(text: str) -> Row:
 
 
 def talk(*turns: tuple[str, str], system: str = SYSTEM) -> Row:
-    """A conversation as SmolLM2's template writes it."""
+    """A conversation as rendered by SmolLM2's template."""
     said = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns)
     return whole(system + said)
 
@@ -57,7 +57,7 @@ def answer(prompt: str, completion: str) -> Row:
 
 
 def llama(*turns: tuple[str, str]) -> str:
-    """A conversation as the template of Llama 3 writes it."""
+    """A conversation as rendered by the template of Llama 3."""
     return "<|begin_of_text|>" + "".join(
         f"<|start_header_id|>{role}<|end_header_id|>\n\n{text}<|eot_id|>" for role, text in turns
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked for besides the artifact: whatever becomes of it, the artifact is complete, and
-what is missing is made without training.
+"""Extras: with any result of them the artifact is complete, and missing ones are made without
+training.
 
 The process that merges is a fake here (`Merging`); `ranks/test_merging.py` has the real one.
 """
@@ -35,7 +35,7 @@ AGAIN = "; the same job, run again, does not train but only merges"
 def job(tmp_path: Path) -> Iterator[Job]:
     job = Job(tmp_path)
     yield job
-    # Whatever a test has done: what was trained is complete, and never another one.
+    # After any test: the trained artifact is complete and unchanged.
     assert artifact.published_outcome(job.store, StopRequest()) == job.published
 
 
@@ -335,7 +335,7 @@ def test_of_several_nodes_the_first_one_makes_extras(job: Job, node: int) -> Non
 
 @pytest.fixture
 def pushed(tmp_path: Path, hub: HubStub) -> Job:
-    """A job that asks for a push, too."""
+    """A job that also requests a push."""
     job = Job(tmp_path, push_to_hub=True)
     job.environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN}
     return job

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A success hides nothing: what its user would have wanted to see is noted, in one list.
+"""A success hides nothing: all relevant facts for its user are noted, in one list.
 
-Seen in the outcome, which status and terminal are made of, and in what is published.
+Checked in the outcome, from which status and terminal output are built, and in the published files.
 """
 
 import json

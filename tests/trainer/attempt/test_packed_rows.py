@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole attempts with models whose rows see each other in a pack: refused before anything is
-loaded, or before the first step where nobody has measured the model."""
+"""Complete attempts with models that mix the rows of a pack: refused before anything is loaded, or
+before the first step if the model was not measured.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from trainer.in_process import Trained, train
 from trainer.prepared_data import data_of
 from trainer.tiny_models import a_model
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 ROWS = [{"text": f"Row {n} of the log" + ", and on it goes" * (n % 5)} for n in range(12)]
 WHOLE: dict[str, Any] = {"use_peft": False, "lora_r": None}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which rank tells the cause."""
+"""Which rank's result is the cause."""
 
 import re
 from dataclasses import replace

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said to somebody to whose config a library objects: keys to change, never a riddle."""
+"""Remedies for a config that a library refuses: the keys to change."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An image in which Triton can't compile its driver, and a GPU, where TRL's loss needs it."""
+"""An image in which Triton cannot compile its driver, on a GPU, where TRL's loss needs it."""
 
 import subprocess
 from pathlib import Path
@@ -27,7 +27,7 @@ REMEDY = "set spec.image to an image with gcc and Python's headers, or unset it"
 def an_image(
     folder: Path, *programs: str, has_headers: bool = True
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """The environment and the place of headers of an image with these programs."""
+    """The environment and the header directory of an image with these programs."""
     (folder / "bin").mkdir()
     (folder / "include").mkdir()
     for program in programs:
@@ -39,7 +39,7 @@ def an_image(
 
 @pytest.fixture(autouse=True)
 def has_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not every machine with tests has it."""
+    """Not every test machine has it."""
     monkeypatch.setattr(triton_compiler, "find_spec", lambda name: name)
 
 

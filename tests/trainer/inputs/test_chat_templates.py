@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chat template that a user asks for: found, trained with, ended by, saved."""
+"""The chat template that a user requests: found, trained with, used for the end of answers,
+saved.
+"""
 
 import json
 import logging
@@ -69,7 +71,7 @@ def _artifact(trained: Trained) -> Path:
 
 
 def _ends(artifact: Path) -> list[str]:
-    """The tokens by which generation ends, as transformers loads them."""
+    """The tokens that end generation, as transformers loads them."""
     from transformers import AutoTokenizer, GenerationConfig
 
     found = GenerationConfig.from_pretrained(artifact).eos_token_id
@@ -79,7 +81,7 @@ def _ends(artifact: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def base_without_turns(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base model: no chat template, and texts end by <|endoftext|>."""
+    """A base model: no chat template, and texts end with <|endoftext|>."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     place = tmp_path_factory.mktemp("base")

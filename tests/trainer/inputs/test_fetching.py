@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a config names is found, or told to be missing."""
+"""The inputs of a config are found, or reported as missing."""
 
 import shutil
 from pathlib import Path

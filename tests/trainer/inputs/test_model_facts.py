@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a model from its folder, without loading it."""
+"""The facts of a model from its directory, without loading it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -153,7 +153,7 @@ def test_a_config_without_numbers_is_told(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hub() -> Iterator[tuple[str, list[str]]]:
-    """A hub with one model, and what it was asked for."""
+    """A hub with one model, and its requests."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

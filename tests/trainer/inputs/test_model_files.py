@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with a model's folder is told from a few small reads, with what to do about it."""
+"""Problems of a model's directory are reported after a few small reads, with the remedy."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from support.model_folders import (
 
 
 def told(folder: Path) -> str:
-    """Reason, sentence and remedy; empty for a model that nothing is wrong with."""
+    """Reason, sentence and remedy; empty for a model without a problem."""
     seen = look_at_model(str(folder), "main", {})
     assert seen.files is not None
     damage = find_damage(seen.files, seen.config)
@@ -28,7 +28,7 @@ def told(folder: Path) -> str:
 
 
 def shards(folder: Path, *, there: int, of: int, named: str = "model") -> None:
-    """A model in several files, some of which are there."""
+    """A model in several files, some of which exist."""
     tensors = [*tensors_of().items()]
     names = [f"{named}-{place + 1:05}-of-{of:05}.safetensors" for place in range(of)]
     (folder / "model.safetensors").unlink()
@@ -57,7 +57,7 @@ def pointed_shards(folder: Path) -> None:
 
 
 def only(*names: str) -> Callable[[Path], None]:
-    """The folder with these files for weights."""
+    """The directory with only these files as weights."""
 
     def write(folder: Path) -> None:
         (folder / "model.safetensors").unlink()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told to someone whose GPU's memory did not suffice."""
+"""The remedy after a GPU ran out of memory."""
 
 from typing import Any
 

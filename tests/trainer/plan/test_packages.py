@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a config or a model needs beside the trainer is told before anything is fetched."""
+"""Packages that a config or a model needs are reported before anything is fetched."""
 
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ def test_the_table_refuses_what_transformers_refuses_here(tmp_path: Path) -> Non
             Trainer.get_optimizer_cls_and_kwargs(arguments)
             has = True
         except (ImportError, ValueError) as error:
-            # Others want a model, which comes after their package.
+            # Other errors are about a model, which is used after their package.
             lacks = isinstance(error, ImportError) or "failed to import" in str(error)
             has = not lacks and "install" not in str(error).lower()
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who takes a step together, and who may go on from a checkpoint that others have written."""
+"""The processes that take a step together, and those that may resume from others' checkpoints."""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trackers without a network: what is told of one that is missing, what the others leave."""
+"""Trackers without a network: the message about a missing one, the files of the others."""
 
 import json
 import sqlite3
@@ -106,7 +106,7 @@ print(sorted(name for name in ("wandb", "mlflow", "trackio") if sys.modules.get(
 
 
 def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
-    """What TensorBoard would draw: tag, step and value."""
+    """TensorBoard's data: tag, step and value."""
     from tensorboardX.proto.event_pb2 import Event
 
     for file in sorted(folder.glob("events.out.tfevents.*")):
@@ -122,10 +122,10 @@ def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
 
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, dialogues: Path) -> Trained:
-    """A run that all four trackers of the image were told of, with no network to be had."""
+    """A run with all four trackers of the image, without a network."""
     place = tmp_path_factory.mktemp("tracked")
     for name in [name for name in sys.modules if name.partition(".")[0] == "trackio"]:
-        # Where it writes is settled when it is imported, and in a rank that happens once.
+        # It reads its directory at import, which happens once in a rank.
         del sys.modules[name]
     return train(
         place,

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of jobs of the same namespace and name in two clusters, one writes to an output place."""
+"""Of two jobs with the same namespace and name in two clusters, one writes to an output
+location.
+"""
 
 import json
 from dataclasses import replace
@@ -28,7 +30,7 @@ OURS, THEIRS = "8f4e-ours", "51c0-theirs"
 
 
 def claim(store: Store, *, is_first_node: bool = True, **job: Any) -> str | None:
-    """What the job is told; None where the place is its own."""
+    """The message for the job; None if the location is its own."""
     try:
         assert claim_output(store, a_parsed_run(**job), StopRequest(), is_first_node=is_first_node)
     except AttemptFailed as error:
@@ -208,7 +210,7 @@ def test_whatever_somebody_wrote_as_the_cluster_is_quoted_and_never_part_of_a_re
 
 
 class Attempt:
-    """The output place as an attempt of this cluster enters it; its run is complete there."""
+    """The output location opened by an attempt of this cluster; its run is complete there."""
 
     def __init__(self, place: Place, tmp_path: Path) -> None:
         self.place = place

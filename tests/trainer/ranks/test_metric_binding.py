@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user's metric function is given: by the names of its parameters, whatever their order."""
+"""The arguments of a user's metric function: by the names of its parameters, in any order."""
 
 from collections.abc import Callable
 from typing import Any

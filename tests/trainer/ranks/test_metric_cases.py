@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metric functions as trlX's users have them, and held-out prompts that nobody has answered."""
+"""Metric functions of trlX's users, and held-out prompts without an answer."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A user's metric function: found, called, and told of in its user's words."""
+"""A user's metric function: found, called, and reported in its user's terms."""
 
 import shutil
 from pathlib import Path
@@ -106,7 +106,7 @@ def test_without_answers_there_is_nothing_to_judge(
 def test_a_resumed_run_is_judged_like_one_that_was_not_stopped(
     tmp_path: Path, tiny_model: Path, data: Path
 ) -> None:
-    # The function's own random numbers must not move the trainer's.
+    # The function's own random numbers must not change the trainer's.
     code = (
         "import random, numpy, torch\n"
         "def score(prompts, answers, references):\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What else works, or is refused, where the model is spread over the processes."""
+"""Other features that work, or are refused, with a sharded model."""
 
 import json
 import shutil

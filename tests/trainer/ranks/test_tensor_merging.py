@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Merging by tensors: what PEFT's own merge gives, without ever loading the base model."""
+"""Merging by tensors: the same result as PEFT's own merge, without loading the base model."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ ALPHAS = {"alpha_pattern": {"q_proj": 32}}
 
 
 def an_adapter(base: Any, place: Path, **options: Any) -> Path:
-    """Drawn at random, as if it had been trained."""
+    """Initialized at random, as if it had been trained."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -46,7 +46,7 @@ def tensors_in(place: Path) -> dict[str, Any]:
 
 
 def a_heart() -> Any:
-    """A fake: it beats for nobody."""
+    """A fake: its heartbeats are ignored."""
     return SimpleNamespace(beat=lambda doing: None)
 
 

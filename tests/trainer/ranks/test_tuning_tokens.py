@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`added_tokens`: tokens of one's own, whose embeddings are trained, with an adapter too."""
+"""`added_tokens`: a user's own tokens, whose embeddings are trained, with an adapter too."""
 
 import json
 import logging

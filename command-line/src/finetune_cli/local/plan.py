@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune plan`: what a job would do and need, before anybody asks for a GPU."""
+"""`finetune plan`: what a job would do and need, before any GPU is requested."""
 
 import argparse
 import json
@@ -71,7 +71,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Print the plan, and give the exit code.
+    """Prints the plan, and returns the exit code.
 
     Raises:
         Refused: the file cannot be read, or there is nothing to suggest.
@@ -139,7 +139,7 @@ def render_text(
 
 
 def render_json(job: str, name: str, preview: Preview, reason: str) -> Mapping[str, Any]:
-    """The same for programs; what is not known is null, and memory then has a reason."""
+    """The same for programs; unknown values are null, and memory then has a reason."""
     found = preview.estimate
     memory: dict[str, Any] = {"unknown": reason}
     if found is not None:
@@ -181,7 +181,7 @@ def _look_at(name: str, revision: str | None) -> SeenModel:
 
 
 def _architecture_of(seen: SeenModel) -> tuple[Architecture | None, str]:
-    """The model's, or why nothing is known of it."""
+    """The model's architecture, or why it is unknown."""
     try:
         return seen.require_facts().architecture(), ""
     except ModelUnknown as unknown:

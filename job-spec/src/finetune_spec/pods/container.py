@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks variables and mounts that a job's podTemplate gives to the trainer. No I/O here."""
+"""Checks the variables and mounts of a job's podTemplate for the trainer. No I/O here."""
 
 import posixpath
 import re
@@ -16,7 +16,7 @@ _VARIABLE = re.compile(r"[-._A-Za-z][-._A-Za-z0-9]*")
 
 
 def check_container(container: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterator[Problem]:
-    """Variables and folders that are the trainer's own, and mounts of no volume."""
+    """Variables and directories of the trainer itself, and mounts without a volume."""
     yield from _check_env(container.get("env") or ())
     yield from _check_sources(container.get("envFrom") or ())
     volumes = [volume["name"] for volume in pod.get("volumes") or ()]
@@ -83,11 +83,11 @@ _TAKEN: Mapping[str, str] = {**FOLDERS, **CODE_FOLDERS}
 
 
 def _find_hit(place: str) -> str | None:
-    """The folder of the trainer's own that a mount there would hide, or lie in."""
-    # POSIX lets two leading slashes stand; the kernel does not.
+    """The trainer's directory that a mount there would hide or be inside of."""
+    # POSIX allows two leading slashes; the kernel does not.
     wanted = "/" + posixpath.normpath(place).strip("/") + "/"
     if wanted.startswith("/run/"):
-        wanted = f"/var{wanted}"  # the one is a link to the other
+        wanted = f"/var{wanted}"  # One is a link to the other.
     for folder in _TAKEN:
         own = f"{folder}/"
         if own.startswith(wanted) or wanted.startswith(own):

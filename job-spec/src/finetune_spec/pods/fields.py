@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fields of a PodTemplateSpec that a job's podTemplate does not have, and what to do instead.
+"""Fields of a PodTemplateSpec that a job's podTemplate does not have, and the alternatives.
 
 No I/O here.
 """
@@ -53,7 +53,7 @@ _INSTEAD: Mapping[str, Mapping[str, str]] = {
         ),
     },
 }
-"""Place -> field of pods that there is not -> why, or what to write instead."""
+"""Place -> unsupported field of pods -> the reason, or the alternative."""
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     ROOT: ("metadata", "spec"),
@@ -65,7 +65,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     f"{POD}.containers[0]": ("name", "env", "envFrom", "volumeMounts", "imagePullPolicy"),
 }
-"""Place -> the fields that there are; a test compares them with the CRD."""
+"""Place -> the supported fields; a test compares them with the CRD."""
 
 _NAME = re.compile(
     r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -74,7 +74,7 @@ _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 
 
 def check_fields(template: Mapping[str, Any]) -> Iterator[Problem]:
-    """Fields that there are not, and labels that can't be set."""
+    """Unsupported fields, and labels that cannot be set."""
     metadata, pod = template.get("metadata") or {}, template.get("spec") or {}
     yield from _check_names(template, ROOT)
     yield from _check_names(metadata, f"{ROOT}.metadata")

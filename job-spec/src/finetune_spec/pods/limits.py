@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the limits of a job's pods against their requests, and what these are for. No I/O here."""
+"""Checks the limits of a job's pods against their requests, and their purpose. No I/O here."""
 
 from collections.abc import Iterator, Mapping
 from math import ceil
@@ -13,13 +13,14 @@ _IN_PODS = {"ephemeralStorage": "ephemeral-storage"}
 
 
 def name_in_pods(name: str) -> str:
-    """What pods call a resource: `ephemeralStorage` is `ephemeral-storage` there."""
+    """The name of a resource in pods: `ephemeralStorage` is `ephemeral-storage` there."""
     return _IN_PODS.get(name, name)
 
 
 def advise_on_pinning(resources: Mapping[str, Any]) -> Iterator[Problem]:
-    """Requests that nearly are limits: the kubelet's static policy pins CPUs for pods of the class
-    Guaranteed alone, and only whole ones."""
+    """Requests that almost equal their limits: the kubelet's static policy pins CPUs only for pods
+    of the class Guaranteed, and only whole ones.
+    """
     limits = resources.get("limits") or {}
     cpu, memory = (parse_amount(str(resources.get(name))) for name in ("cpu", "memory"))
     if cpu is None or memory is None or parse_amount(str(limits.get("cpu"))) != cpu:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of a trainer's pod is the operator's own: names, paths and labels. No I/O here.
+"""The parts of a trainer's pod that the operator sets: names, paths and labels. No I/O here.
 
-A test compares it with the pod that the operator builds.
+A test compares them with the pod that the operator builds.
 """
 
 import re
@@ -22,7 +22,7 @@ FOLDERS: Mapping[str, str] = {
     "/dev/shm": "resources.sharedMemory sets its size",  # noqa: S108 - in the container
     "/tmp": "it is reserved for the trainer",  # noqa: S108 - in the container
 }
-"""Folder -> why nothing else can be mounted there."""
+"""Directory -> why nothing else can be mounted there."""
 
 _SYSTEM = "it contains the image's programs and libraries"
 _DEVICES = "the container runtime reads the devices of a pod from it: write spec.resources"
@@ -37,10 +37,10 @@ CODE_FOLDERS: Mapping[str, str] = {
     "/usr/local/nvidia": "it contains the driver",
     **dict.fromkeys(("/var/run/nvidia-container-devices", "/var/run/cdi", "/etc/cdi"), _DEVICES),
 }
-"""Folder or file -> why nothing can be mounted over it, or in it."""
+"""Directory or file -> why nothing can be mounted over it, or in it."""
 
 PACKAGES = frozenset({"site-packages", "dist-packages"})
-"""Folders of Python's packages, wherever an image has them."""
+"""Directories of Python packages, at any path."""
 
 _LAUNCHER = "the launcher sets it for each process"
 VARIABLES: Mapping[str, str] = {
@@ -60,14 +60,14 @@ VARIABLES: Mapping[str, str] = {
     "NVIDIA_VISIBLE_DEVICES": "the device plugin sets it: spec.resources defines the devices",
     **dict.fromkeys(("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"), _LAUNCHER),
 }
-"""Environment variable -> why it can't be set, or what to write instead."""
+"""Environment variable -> why it cannot be set, or the alternative."""
 
 LABEL_DOMAINS: Mapping[str, str] = {
     "finetune.dev/": "the operator sets those of finetune.dev",
     "kueue.x-k8s.io/": "write it in metadata of the FineTuneJob, from which it is copied",
     "batch.kubernetes.io/": "the Job controller sets those",
 }
-"""Beginning of a label's or annotation's name -> why it can't be set."""
+"""Prefix of a label's or annotation's name -> why it cannot be set."""
 
 LABELS: Mapping[str, str] = {
     "app.kubernetes.io/managed-by": "the operator sets it",
@@ -82,11 +82,11 @@ _INJECTION = re.compile(
     r"|(container\.)?(apparmor|seccomp)\.security\.(alpha|beta)\.kubernetes\.io/.*",
     re.IGNORECASE,
 )
-"""Names by which container runtimes give a container devices, mounts or other rights."""
+"""Names with which container runtimes give a container devices, mounts or other privileges."""
 
 
 def reason_for_label(name: str) -> str | None:
-    """Why a label or annotation of this name can't be set; None where it can."""
+    """Why a label or annotation of this name cannot be set; None if it can."""
     for domain, reason in LABEL_DOMAINS.items():
         if name.startswith(domain):
             return reason

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the volumes of a job's podTemplate. No I/O here.
 
-Which folders of a node may be mounted is the platform team's business (the operator's guard rails).
+The platform team decides which host paths may be mounted (the operator's guard rails).
 """
 
 import re
@@ -21,7 +21,7 @@ HOST_PATH = "hostPath"
 
 
 def check_volumes(volumes: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
-    """Names that are taken, and kinds of volumes that pods can't have."""
+    """Names that are already used, and kinds of volumes that pods cannot have."""
     for place, volume in enumerate(volumes):
         path = f"{POD}.volumes[{place}]"
         if volume["name"] in VOLUMES:
@@ -32,7 +32,7 @@ def check_volumes(volumes: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
 
 
 def _check_projected(projected: Any, path: str) -> Iterator[Problem]:
-    """Identities that the API server takes: the pods have none, by whatever name."""
+    """Tokens that the API server accepts: the pods must have none."""
     sources = projected.get("sources") if isinstance(projected, Mapping) else None
     for place, source in enumerate(sources if isinstance(sources, list) else ()):
         if not isinstance(source, Mapping):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP endpoint of a replica: trainers post progress, the kubelet asks for health."""
+"""The HTTP endpoint of a replica: trainers post progress, the kubelet checks health."""
 
 import asyncio
 from collections import Counter
@@ -21,8 +21,9 @@ from finetune_operator.telemetry.metrics import count_report
 RETRY_AFTER_SECONDS = 10
 BODY_TIMEOUT_SECONDS = 5.0
 MOST_POSTS_OF_A_PEER = 16
-"""At a time, each of which may have the API server review a token. A pod sends one after another;
-some networks show all pods of a node under one address."""
+"""Concurrent posts, each of which may have the API server review a token. A pod sends one after
+another; some networks show all pods of a node under one address.
+"""
 PROGRESS_PATH = f"{FINETUNE_JOBS.path('{namespace}', '{name}')}/progress"
 
 
@@ -45,7 +46,7 @@ class ProgressServer:
                 answer = await self._answer(request)
             finally:
                 self._posts_of[peer] -= 1
-                # None is kept of whoever has gone.
+                # Drops entries of peers without posts.
                 self._posts_of += Counter()
         count_report(answer.status)
         return answer

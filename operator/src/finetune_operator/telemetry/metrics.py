@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus is told: counters of what this replica did, and gauges of what it knows."""
+"""The Prometheus metrics: counters of this replica's work, and gauges of its cache."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -133,12 +133,12 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("namespace", "result", "reason"),
     ),
 }
-"""The same of counters that the leader keeps in the cluster."""
+"""The same for counters that the leader keeps in the cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of a gauge or counter, with its labels in that one's order."""
+    """One value of a gauge or counter, with its labels in the declared order."""
 
     gauge: str
     value: float
@@ -171,7 +171,7 @@ def count_report(code: int) -> None:
 
 
 class QueueMetrics:
-    """What the work queue counts."""
+    """The metrics of the work queue."""
 
     def note_add(self) -> None:
         _QUEUE_ADDS.labels(name=WORK_QUEUE).inc()
@@ -199,7 +199,7 @@ def _families() -> dict[str, Exposed]:
 
 
 class Gauges(Collector):
-    """Measured when they are asked for, from when they are exposed until they are withdrawn."""
+    """Gauges that are measured on each scrape, from `expose` until `withdraw`."""
 
     def __init__(self, measure: Callable[[], Iterable[Sample]]) -> None:
         self._measure = measure
@@ -208,7 +208,7 @@ class Gauges(Collector):
         REGISTRY.register(self)
 
     def withdraw(self) -> None:
-        """Does nothing where they are not exposed."""
+        """Does nothing if they are not exposed."""
         with suppress(KeyError):
             REGISTRY.unregister(self)
 
@@ -224,7 +224,7 @@ class Gauges(Collector):
 
 
 class WatchErrors(logging.Handler):
-    """Counts what kopf says of its watches, since it has no other way to tell."""
+    """Counts kopf's log messages about its watches, because it offers no other interface."""
 
     LOGGER = "kopf._cogs.clients.watching"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever a file holds is read with its lines, or refused in one sentence with the line."""
+"""Any file is read with its lines, or refused in one sentence with the line."""
 
 import json
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One table for each rule; what stands higher in `RULES` has its rows here, too."""
+"""One table for each rule, which includes rows of rules that precede it in `RULES`."""
 
 from dataclasses import replace
 from typing import Any
@@ -347,7 +347,7 @@ def test_running_attempt_is_told_and_nothing_else(
 
     assert (decision.phase, decision.attempt_to_start) == (phase, None)
     assert words in decision.message
-    # What Kueue says of a Job that waits is asked for; all else is told by events.
+    # Kueue's message about a waiting Job must be polled; all else is reported by events.
     assert (decision.check_again_in is not None) is (phase is Phase.QUEUED)
 
 

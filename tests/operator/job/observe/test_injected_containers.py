@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pod is more than the trainer: what others put into it changes nothing of how that ended."""
+"""A pod has other containers than the trainer: they do not change how the trainer ended."""
 
 import asyncio
 from datetime import datetime
@@ -185,7 +185,7 @@ def a_node(index: int, state: Any, *others: Any, metadata: Any = None) -> Body:
 
 
 class TestThePodIsEnded:
-    """What is kept is ended when nothing can forget how the attempt ended."""
+    """The remaining containers are ended after the end of the attempt was recorded."""
 
     def run(self, *states: Any, max_attempts: int = 3) -> tuple[FakeCluster, Any]:
         body = a_job_body(

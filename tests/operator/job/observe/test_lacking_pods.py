@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether somebody is asked why a Job has too few pods: not where they merely end."""
+"""Whether the operator queries why a Job has too few pods: not while they merely end."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node that does not answer is named, whatever is wanted of the pods on it."""
+"""A node that does not respond is named, whatever is requested of the pods on it."""
 
 from typing import Any
 

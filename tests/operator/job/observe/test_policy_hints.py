@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The API server's words about a pod lead to the field of the job: those of Kubernetes 1.35."""
+"""The API server's message about a pod leads to the field of the job: messages of Kubernetes
+1.35.
+"""
 
 import pytest
 

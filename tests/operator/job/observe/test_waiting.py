@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever a pod waits for is named, as `kubectl describe pod` names it."""
+"""Every cause of waiting is named, as in `kubectl describe pod`."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job whose checkpoints cannot be uploaded says so, and which step is really safe."""
+"""A job whose checkpoints cannot be uploaded reports it, with the last saved step."""
 
 from dataclasses import replace
 from typing import Any

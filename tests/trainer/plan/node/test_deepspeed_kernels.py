@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An image without a compiler, and a DeepSpeed config that wants one."""
+"""An image without a compiler, and a DeepSpeed config that requires one."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GPUs that a job was promised: each way that they can be missing, too old or too small."""
+"""The promised GPUs of a job: each way in which they can be missing, too old or too small."""
 
 from typing import Any
 

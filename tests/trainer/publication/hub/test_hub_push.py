@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pushing to the hub, over real HTTP to a stub of it (`hub_stub`): a real hub cannot be had."""
+"""Pushes to the hub, over real HTTP to a stub of it (`hub_stub`): a real hub is not available."""
 
 import json
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def a_client(hub: HubStub, stop: StopRequest | None = None, **config: Any) -> Hu
 
 
 class Complete:
-    """A run that is complete in its place, and not on the hub."""
+    """A run that is complete in its location, and not on the hub."""
 
     def __init__(self, place: Path, **config: Any) -> None:
         output = FolderStore(place / "out")

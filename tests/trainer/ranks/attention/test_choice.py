@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which attention is taken when: for flat rows torch's own by borders, else what is right."""
+"""The selected attention: for flat rows torch's own by borders, else the appropriate one."""
 
 from typing import Any
 from unittest import mock
 
 import pytest
 
-pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing torch takes a quarter of a minute.
 
 ENOUGH: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -15,7 +15,7 @@ ENOUGH: dict[str, Any] = {
 
 
 def chosen(kind: str = "llama", named: str | None = None, **training: Any) -> Any:
-    """What a model of this kind gets that is loaded as this config says."""
+    """The attention of a model of this kind that is loaded with this config."""
     from transformers import AutoConfig, AutoModelForCausalLM
     from trl import SFTConfig
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a chat template makes of a user's conversations is told before a model is loaded.
+"""A chat template's result for a user's conversations is reported before a model is loaded.
 
-What it leaves out is noted; rows that it refuses are left out, counted and named, with a way out.
+Parts that it leaves out are noted; rows that it refuses are left out, counted and named, with a
+remedy.
 """
 
 import json
@@ -15,7 +16,7 @@ from finetune_trainer.failures.errors import AttemptFailed
 from trainer.prepared_data import Prepared, prepare, said
 from trainer.tiny_models import with_template
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 SYSTEM = {"role": "system", "content": "You are terse."}
 TALK = said("Where is boat 1?", "At pier 1.")
@@ -36,7 +37,7 @@ def turns(*pairs: tuple[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def prepared_with(tmp_path: Path, tiny_model: Path) -> Any:
-    """What is trained on with one of TRL's templates."""
+    """The training data with one of TRL's templates."""
 
     def prepared(template: str, rows: Sequence[Any], **config: Any) -> Prepared:
         model = with_template(tiny_model, tmp_path / "model", template)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data in every shape is trained on, by a whole attempt; what fits no shape is told in a sentence.
+"""Data in every format is trained on, in a complete attempt; data in no known format is reported.
 
-What the trainer makes of a row is seen in what TRL has tokenized.
+The result for a row is read from TRL's tokens.
 """
 
 import json
@@ -50,7 +50,7 @@ def lines(*rows: Any) -> bytes:
 
 @pytest.fixture
 def tokenized() -> Iterator[list[str]]:
-    """What TRL trains on, as text, filled in by the trainings of the test."""
+    """The texts that TRL trains on, filled in by the trainings of the test."""
     from trl import SFTTrainer
 
     texts: list[str] = []
@@ -376,7 +376,7 @@ def test_rows_of_trls_own_shapes_that_trl_fails_on_are_left_out(
 
 
 def arguments(place: Path, data: Path, **config: Any) -> Any:
-    """The config as a rank reads it."""
+    """The config as a rank parses it."""
     from finetune_trainer.ranks.arguments import read_arguments
 
     settings = {

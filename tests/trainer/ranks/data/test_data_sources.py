@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data are read from wherever they are: files of every kind, folders, saved sets, streams.
+"""Data are read from all sources: files of every kind, directories, saved sets, streams.
 
-And what cannot be read is told with the file and the line.
+Unreadable data is reported with the file and the line.
 """
 
 import gzip

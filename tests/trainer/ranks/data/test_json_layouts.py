@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file that is one object of JSON: wrapped rows, columns as pandas writes them, or a row."""
+"""A file with one JSON object: wrapped rows, columns as pandas writes them, or a row."""
 
 import json
 from typing import Any

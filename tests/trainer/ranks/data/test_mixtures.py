@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several data sets as one: each part shaped by the same keys, in the shares that are asked for."""
+"""Several data sets combined: each part shaped by the same keys, in the requested fractions."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def asked(rows: Any) -> list[str]:
 
 @pytest.fixture
 def parts(tmp_path: Path) -> dict[str, Path]:
-    """A file of ten questions, a folder of two files with four, and what others are made of."""
+    """A file with ten questions, a directory of two files with four, and input for others."""
     (tmp_path / "a.jsonl").write_bytes(lines(*questions("a", 10)))
     files = {"train-1.json": json.dumps(questions("b", 3)).encode()}
     files |= {"train-2.json": json.dumps(questions("c", 1)).encode()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remedies fix: what a failure says is done word for word, and then the same case is read."""
+"""Remedies work: each is applied word for word, and then the same case is read."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def lines(*rows: Any) -> bytes:
 
 
 def loaded(place: Path, files: Files, config: Mapping[str, Any]) -> list[Any]:
-    """The rows that would be trained on.
+    """The rows for training.
 
     Raises:
         AttemptFailed: there are none.
@@ -43,7 +43,7 @@ def loaded(place: Path, files: Files, config: Mapping[str, Any]) -> list[Any]:
 
 
 def keys_of(remedy: str) -> dict[str, Any]:
-    """The keys that a remedy says to set, as somebody would copy them into `config`."""
+    """The keys that a remedy sets, as a user would copy them into `config`."""
     text = re.split(r", (?:or|which|if) ", remedy.removeprefix("set "))[0]
     found: dict[str, Any] = {}
     for part in text.split(" and "):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row in a shape of its own becomes a row that TRL reads, or is left out with a reason."""
+"""One row in a custom format becomes a row that TRL reads, or is left out with a reason."""
 
 from typing import Any
 

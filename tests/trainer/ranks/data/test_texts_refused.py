@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is no text is told where a text is wanted, and changes no text of the other rows."""
+"""Values that are not texts are reported where a text is required, and change no text of the other
+rows.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trained tensor that has not changed: when that is a failure, and when it is a note."""
+"""An unchanged trained tensor: when it is a failure, and when it is a note."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ NORM = 1.0
 
 
 def a_tensor(name: str = "layer.weight", **known: Any) -> Tensor:
-    """One that has not changed, although it had a gradient."""
+    """An unchanged one, although it had a gradient."""
     usual = {
         "dtype": "float32",
         "has_moved": False,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A success has moved every weight that it was to move; what is elsewhere is not trained at all."""
+"""A success has changed every trained weight; weights on other devices are not trained at all."""
 
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_weights_that_training_left_out_are_no_success_but_what_was_trained_is_k
 def test_a_layer_that_no_gradient_reaches_is_found_also_among_several_processes(
     lab: Lab, profile: str
 ) -> None:
-    # Under DDP torch itself waits for a gradient that does not come, unless it is told not to.
+    # By default, torch itself waits under DDP for a gradient that never arrives.
     config = {
         **WHOLE,
         **STEPS,
@@ -168,7 +168,7 @@ def test_weights_that_stay_for_a_reason_are_told_and_no_failure(
 
 
 def a_rank(device: str, **how: Any) -> Any:
-    """What is asked of a rank's arguments. A fake: no test machine has a GPU."""
+    """The attributes of a rank's arguments that are read. A fake: no test machine has a GPU."""
     import torch
     from accelerate.utils import DistributedType
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the machines under the ranks did: memory, disk, GPUs and the connections between them.
+"""Failures of the machines under the ranks: memory, disk, GPUs and the connections between them.
 
-Rules of `classification`, which has their order. No I/O, no torch: types are known by their names.
+Rules of `classification`, which defines their order. No I/O, no torch: types are recognized by
+their names.
 """
 
 import errno
@@ -28,7 +29,7 @@ def gpu_memory(found: Raised) -> Failure | None:
 
 
 _SHARED_MEMORY = re.compile(
-    # torch's tensors between processes, NCCL's and Python's segments.
+    # Torch's tensors between processes, NCCL's and Python's segments.
     r"(/dev/shm/|</?torch_\d|shared memory ?\(shm\)|/psm_\w).{0,200}?"
     r"(No space left on device|Cannot allocate memory)"
     r"|No space left on device.{0,20}?(/dev/shm/|/psm_)"
@@ -37,7 +38,7 @@ _SHARED_MEMORY = re.compile(
 
 
 def shared_memory(found: Raised) -> Failure | None:
-    """Before memory and disk: what fills up is a volume of its own."""
+    """Before memory and disk: /dev/shm is a separate volume."""
     if not found.says(_SHARED_MEMORY):
         return None
     return found.failure(
@@ -65,7 +66,7 @@ def host_memory(found: Raised) -> Failure | None:
 
 _WORKER = re.compile(
     r"DataLoader worker \(pid\S* [^)]*\) (is killed by signal|exited unexpectedly)"
-    # What `datasets` says of a process that prepares rows.
+    # The error of `datasets` about a process that prepares rows.
     r"|One of the subprocesses has abruptly died"
 )
 
@@ -82,7 +83,7 @@ def data_worker(found: Raised) -> Failure | None:
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DISK = re.compile(
     r"No space left on device|os error 28|StorageFull|Disk quota exceeded|File too large"
-    # What torch says of a disk that filled up while it wrote.
+    # The error of torch for a disk that filled up during a write.
     r"|PytorchStreamWriter failed|unexpected pos \d+ vs \d+"
 )
 
@@ -103,7 +104,7 @@ _OLD_DRIVER = re.compile(
     r"|API call is not supported in the installed CUDA driver"
 )
 _NO_DRIVER = re.compile(
-    # The second one is Triton's, where the driver's library is in no place that it searches.
+    # The second one is Triton's, if the driver's library is in none of its search paths.
     r"Found no NVIDIA driver on your system|libcuda\.so cannot found"
 )
 _NO_GPU = re.compile(
@@ -169,15 +170,15 @@ _PEER = re.compile(
     r"|ncclRemoteError|NCCL communicator was aborted|remote process exited"
 )
 _ADDRESS = re.compile(r"\[([\w.:%-]+)\]:\d+")
-"""The other side of a connection, as gloo writes it."""
+"""The other side of a connection, in gloo's format."""
 _NCCL = re.compile(r"NCCL error|nccl(System|UnhandledCuda|Internal|InvalidUsage)\w*:")
 _OF_TORCH = frozenset({"DistBackendError", "DistNetworkError", "DistStoreError", "DistError"})
 
 
 def peers(found: Raised) -> Failure | None:
-    """What gloo and NCCL say is of use to nobody but their makers; it is in the log."""
+    """The messages of gloo and NCCL help only their developers; they are in the log."""
     if not found.names & {"RuntimeError", *_OF_TORCH}:
-        # A hub or a tracker has sockets too.
+        # Hubs and trackers have sockets too.
         return None
     while_ = f"while {found.stage.value}: "
     if found.says(_TIMEOUT):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Merges an adapter into a base model that does not fit into memory: tensor by tensor, from the
-files of the one and the other.
+files of both.
 
-It does what PEFT does with plain LoRA and rsLoRA, in the same order of roundings, so the result is
-PEFT's to the byte. Whatever else an adapter may have is left to PEFT.
+It does the same as PEFT for plain LoRA and rsLoRA, with the same order of roundings, so the result
+is identical to PEFT's. Other kinds of adapters are left to PEFT.
 """
 
 import json
@@ -27,7 +27,7 @@ from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.ranks.soundness import TENSORS
 
 SHARD_BYTES = 5 * 1024**3
-"""Of one file. So much is in memory at a time, and once more while it is written."""
+"""Of one file. This much is in memory at a time, and once more while it is written."""
 
 PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
@@ -37,12 +37,12 @@ _BEYOND = ("use_dora", "lora_bias", "layer_replication", "target_parameters", "m
 
 
 class CannotMerge(Exception):
-    """What this adapter or this base model has that merging by tensors can't do."""
+    """A feature of this adapter or base model that merging by tensors does not support."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What an adapter adds to one weight: `b @ a * scaling`."""
+    """The addition of an adapter to one weight: `b @ a * scaling`."""
 
     a: torch.Tensor
     b: torch.Tensor
@@ -64,10 +64,10 @@ class Change:
 def merge_by_tensors(
     base: Path, artifact: Path, merged: Path, dtype: torch.dtype, heart: Heart
 ) -> None:
-    """Write the merged weights, each file of a bounded size, with an index where there are several.
+    """Writes the merged weights, in files of bounded size, with an index if there are several.
 
     Raises:
-        CannotMerge: with a reason; `merged` may hold some files then.
+        CannotMerge: with a reason; `merged` may then contain some files.
     """
     places = place_of_tensors(base)
     changes = changes_of(artifact)
@@ -96,7 +96,7 @@ def merge_by_tensors(
 
 
 def changes_of(artifact: Path) -> dict[str, Change]:
-    """What the adapter changes, by the base model's name of the weight.
+    """The adapter's changes, by the base model's name of the weight.
 
     Raises:
         CannotMerge: it is more than plain LoRA.
@@ -119,11 +119,11 @@ def changes_of(artifact: Path) -> dict[str, Change]:
 
 
 def require_merged(base: Path, artifact: Path, merged: Path, dtype: torch.dtype) -> None:
-    """Hold what was written against the base model's files: names, shapes, types, and which
-    weights differ.
+    """Compares the written files with the base model's: names, shapes, types, and the weights that
+    differ.
 
     Raises:
-        CannotMerge: what was written is not the base model with the adapter's changes.
+        CannotMerge: the written files are not the base model with the adapter's changes.
     """
     before, after = place_of_tensors(base), place_of_tensors(merged)
     if set(before) != set(after):
@@ -143,7 +143,7 @@ def require_merged(base: Path, artifact: Path, merged: Path, dtype: torch.dtype)
 
 
 def copy_code(base: Path, merged: Path) -> None:
-    """A model with code of its own needs it where it is loaded from."""
+    """A model with its own code needs that code next to its files."""
     for file in base.glob("*.py"):
         shutil.copyfile(file, merged / file.name)
 
@@ -179,10 +179,10 @@ def _require_places(changes: Mapping[str, Change], base: Path, places: Mapping[s
 
 
 def place_of_tensors(folder: Path) -> dict[str, str]:
-    """The file of each tensor: as the index says, where there is one.
+    """The file of each tensor: from the index, if there is one.
 
     Raises:
-        CannotMerge: the index is none.
+        CannotMerge: the index is invalid.
     """
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     if index.is_file():
@@ -195,7 +195,7 @@ def place_of_tensors(folder: Path) -> dict[str, str]:
 
 
 def _places_in(index: Path) -> dict[str, str]:
-    """Of files beside it only, whoever has written it."""
+    """Accepts only files next to it, because the index is untrusted."""
     try:
         found = parse_object(index.read_bytes(), index.name).get("weight_map")
     except InvalidDocument as invalid:
@@ -212,7 +212,7 @@ def _shape(file: Path, name: str) -> tuple[tuple[int, ...], torch.dtype, bool]:
     with safe_open(file, framework="pt") as opened:
         part = opened.get_slice(name)
         shape = tuple(part.get_shape())
-        # Of nothing, which has the type too.
+        # An empty slice, which also has the type.
         kind = part[tuple(slice(0, 0) for _ in shape)].dtype if shape else part[()].dtype
     return shape, kind, kind.is_floating_point
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes that train together, as each of them finds them."""
+"""The processes that train together, as seen by each of them."""
 
 import os
 from typing import Any
@@ -15,10 +15,10 @@ from finetune_trainer.failures.errors import AttemptFailed, Stage, attempt_faile
 
 
 def require_promised_gpus(settings: RankSettings) -> None:
-    """Each rank has a GPU that computes: without one `TrainingArguments` would take the CPU.
+    """Requires a working GPU for each rank: without one `TrainingArguments` would use the CPU.
 
     Raises:
-        AttemptFailed: torch sees fewer GPUs than the supervisor, or its own does not compute.
+        AttemptFailed: torch sees fewer GPUs than the supervisor, or its own does not work.
     """
     if settings.gpus == 0:
         return
@@ -40,7 +40,7 @@ def require_promised_world(training: SFTConfig, settings: RankSettings) -> None:
     """
     Raises:
         AttemptFailed: another number of processes, nodes that resume from different steps, or
-            processes that would share the work otherwise than was promised.
+          processes with another strategy than promised.
     """
     found = training.world_size
     if found != settings.world_size:
@@ -63,7 +63,7 @@ def require_promised_world(training: SFTConfig, settings: RankSettings) -> None:
 
 
 def strategy_of(training: SFTConfig) -> str:
-    """How this process would share the work, by all that accelerate will look at."""
+    """How this process would share the work, by everything that accelerate will read."""
     if training.deepspeed_plugin is not None:
         stage = training.deepspeed_plugin.hf_ds_config.get_value("zero_optimization.stage", 0)
         return f"ZeRO-{stage}"
@@ -81,7 +81,7 @@ def _of_all_ranks(mine: Any) -> list[Any]:
 
 
 def _require_same_micro_batch(training: SFTConfig) -> None:
-    """Each node's supervisor chooses an automatic one by its own GPUs."""
+    """Each node's supervisor chooses an automatic one for its own GPUs."""
     rows = training.per_device_train_batch_size
     if len(different := sorted(set(_of_all_ranks(rows)))) > 1:
         least, step = different[0], rows * training.gradient_accumulation_steps
@@ -95,7 +95,7 @@ def _require_same_micro_batch(training: SFTConfig) -> None:
 
 
 def _require_same(training: SFTConfig, settings: RankSettings) -> None:
-    """All ranks are told of one that differs, so that none waits for it later."""
+    """All ranks receive a difference of any of them, so that none waits for it later."""
     usual = "gloo" if training.device.type == "cpu" else "nccl"
     wanted, backend = training.ddp_backend or usual, dist.get_backend()
     if wanted not in backend:
@@ -110,7 +110,7 @@ def _require_same(training: SFTConfig, settings: RankSettings) -> None:
 
 
 def require_planned_sharding(trainer: Any, settings: RankSettings) -> None:
-    """What accelerate made of it: it passes over what it can't do in silence.
+    """Checks the result of accelerate, which silently ignores options that it does not support.
 
     Raises:
         AttemptFailed: the model would not be sharded as planned.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From an error of the store's client to the one that the trainer raises in its place.
+"""Translates an error of the store's client into an error of the trainer.
 
-Whatever the client does, what leaves here is an `AttemptFailed`, or an error that may pass. Its
-panics are no `Exception`: Rust code that meets a value it cannot send ends so.
+Every error that leaves here is an `AttemptFailed`, or one that may be temporary. The client's
+panics are no `Exception`: Rust code panics at a value that it cannot send.
 """
 
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from finetune_trainer.storage.store_answers import StoreAnswer, read_answer
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is known of the store that was asked."""
+    """The facts about the store."""
 
     bucket_uri: str
     environment: Mapping[str, str]
     gives_up_seconds: int
-    """For how long the client tries again what may pass."""
+    """For how long the client retries temporary errors."""
 
     def error_for(self, error: BaseException, place: str) -> Exception:
-        """What to raise instead of an error of the client's about this place."""
+        """The error to raise instead of an error of the client about this location."""
         if is_panic(error):
             return self._panic(error, place)
         answer = read_answer(str(error))
@@ -95,5 +95,5 @@ class Explanation:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether Rust code gave up. The class cannot be imported: each library makes its own."""
+    """Whether Rust code panicked. The class cannot be imported: each library has its own."""
     return type(error).__name__ == "PanicException"

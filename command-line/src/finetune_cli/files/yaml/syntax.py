@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says what is wrong with YAML's syntax in words that tell what to type. No I/O here."""
+"""Explains YAML's syntax errors with the text to type instead. No I/O here."""
 
 import re
 
@@ -64,16 +64,16 @@ def _about_character(lines: list[str], line: int, column: int) -> str:
 
 
 def explain_key(text: str, line: int) -> str:
-    """What is said of a key that is no text."""
+    """The message about a key that is not a text."""
     if "{{" in text.splitlines()[line - 1]:
         return "found {{, a template: fill it in first"
     return "found a list or a mapping as a key, expected a text: put it in quotes"
 
 
 def _habit_near(lines: list[str], line: int) -> tuple[int, str] | None:
-    """The line, and what is said of it, where another habit explains what YAML stumbled over.
+    """The line and the message, if another notation explains why YAML failed.
 
-    YAML takes such a line for a text that goes on below, and stumbles one line too late.
+    YAML reads such a line as a text that continues below, and fails one line too late.
     """
     for place in (line, line - 1):
         said = _habit_in(lines[place - 1]) if 0 < place <= len(lines) else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parser's events become values that know their line. No I/O, no recursion here."""
+"""Turns the parser's events into values with their lines. No I/O, no recursion here."""
 
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -25,28 +25,28 @@ MAX_VALUES = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """Where something stands, both counted from 1."""
+    """A position, with both numbers counted from 1."""
 
     line: int
     column: int
     origin: str = ""
-    """Where it comes from if not from the file, such as `--set seed`."""
+    """Its source if not the file, such as `--set seed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A problem and where it stands."""
+    """A problem and its position."""
 
     problem: Problem
     place: Position
 
     @property
     def sentence(self) -> str:
-        """The problem with its path, where it has one."""
+        """The problem with its path, if it has one."""
         return str(self.problem) if self.problem.path else self.problem.message
 
     def told_in(self, file: str) -> str:
-        """The line that compilers made a convention of, and editors jump to."""
+        """The line in the common format of compilers, which editors can jump to."""
         severity = "warning: " if self.problem.is_warning else ""
         where = self.place.origin or f"{file}:{self.place.line}:{self.place.column}"
         return on_one_line(f"{where}: {severity}{self.sentence}")
@@ -54,15 +54,15 @@ class Found:
 
 @dataclass(slots=True, kw_only=True)
 class Node:
-    """A value with the places of what is in it."""
+    """A value with the positions of its contents."""
 
     value: Any
     place: Position
     keys: dict[str, Position] = field(default_factory=dict)
-    """Of a mapping: key -> where it stands."""
+    """Of a mapping: key -> its position."""
     children: dict[str | int, "Node"] = field(default_factory=dict)
     size: int = 1
-    """Values in it, those of aliases counted each time."""
+    """Number of values in it; those of aliases count each time."""
     height: int = 1
 
     def add(self, key: str | int, child: "Node") -> None:
@@ -72,7 +72,7 @@ class Node:
 
 
 class Broken(Exception):
-    """The rest of the file makes no sense."""
+    """The rest of the file cannot be parsed."""
 
     def __init__(self, message: str, place: Position) -> None:
         super().__init__(message)
@@ -80,12 +80,12 @@ class Broken(Exception):
 
 
 class StrangeKey(Broken):
-    """A list or a mapping stands where a key belongs."""
+    """A list or a mapping in place of a key."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Open:
-    """A collection whose end has not come yet."""
+    """A collection whose end has not been reached yet."""
 
     node: Node
     path: str
@@ -95,18 +95,18 @@ class _Open:
     merges: bool = False
     """Whether the key is `<<`."""
     own_keys: set[str] = field(default_factory=set)
-    """Those that no merge brought: a merge is there to be overridden."""
+    """Keys that did not come from a merge: merged ones can be overridden."""
 
 
 class TreeBuilder:
-    """Makes one document of the parser's events, without recursion."""
+    """Builds one document from the parser's events, without recursion."""
 
     def __init__(self) -> None:
         self.root: Node | None = None
         self.found: list[Found] = []
         self._open: list[_Open] = []
         self._anchors: dict[str, Node | None] = {}
-        """None for one whose end has not come yet."""
+        """None for a value whose end has not been reached yet."""
 
     def take(self, event: Event) -> None:
         if isinstance(event, ScalarEvent):
@@ -170,7 +170,7 @@ class TreeBuilder:
         return node
 
     def _place(self, node: Node, anchor: str | None) -> None:
-        """Puts a finished value where it belongs."""
+        """Puts a finished value into its container."""
         if anchor:
             self._anchors[anchor] = node
         if not self._open:
@@ -199,7 +199,7 @@ class TreeBuilder:
         top.node.value[key] = node.value
 
     def _merge(self, top: _Open, node: Node) -> None:
-        """As Go's yaml.v2: what was set above `<<` is overridden too."""
+        """As in Go's yaml.v2: values above `<<` are overridden too."""
         parts = list(node.children.values()) if isinstance(node.value, list) else [node]
         for part in reversed(parts):
             if not isinstance(part.value, dict):
@@ -218,7 +218,7 @@ class TreeBuilder:
         self.found.append(Found(problem=Problem(path=self._path(), message=message), place=place))
 
     def _path(self) -> str:
-        """The path of the value that comes next."""
+        """The path of the next value."""
         if not self._open:
             return ""
         top = self._open[-1]
@@ -229,6 +229,6 @@ class TreeBuilder:
 
 
 def _place_of(event: Event) -> Position:
-    # The parser gives every event a mark; only the type allows for none.
+    # The parser gives every event a mark; only its type allows None.
     mark = cast("Mark", event.start_mark)
     return Position(line=mark.line + 1, column=mark.column + 1)

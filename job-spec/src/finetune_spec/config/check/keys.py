@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which keys a config may have, and which it must. No I/O here.
+"""The keys that a config may have, and the required ones. No I/O here.
 
 A check of this table takes the config as its user wrote it.
 """
@@ -67,7 +67,7 @@ def _farewell(key: str, value: Any, retired: Retired) -> Problem:
 
 
 def check_model_and_data(config: Mapping[str, Any], schema: Schema) -> Iterator[Problem]:
-    """Both must be named; a name under another key has been told of already."""
+    """Both are required; a name under another key is already reported."""
     named = {OLDER.get(key, key) for key, value in config.items() if value}
     if not {_MODEL, *_DATA} - named or (_MODEL in named and named & {*_DATA}):
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with an `accelerate_config` by itself. No I/O here."""
+"""Problems of an `accelerate_config` by itself. No I/O here."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -80,7 +80,7 @@ def _check_strategy(path: str, config: Mapping[Any, Any]) -> Iterator[Problem]:
     if "distributed_type" not in config:
         yield Problem(path=place, message=f"missing: one of {expected}")
         return
-    # A bare NO is false to YAML.
+    # A bare NO is false in YAML.
     strategy = "NO" if found is False else found
     if strategy not in STRATEGIES:
         hint = did_you_mean(str(found).upper(), STRATEGIES) or f", expected one of {expected}"

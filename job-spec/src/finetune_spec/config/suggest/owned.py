@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys that are not the config's to set, and those that nothing comes of. No I/O here."""
+"""Keys that a config must not set, and keys without an effect. No I/O here."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ OPERATOR_OWNED = {
     "resume_from_checkpoint": "every attempt resumes from the newest complete checkpoint",
     "enable_jit_checkpoint": "a trainer that is stopped saves a checkpoint automatically",
 }
-"""Keys that would work against the operator, and what to do instead."""
+"""Keys that would conflict with the operator, and the alternative."""
 
 _SECRET = "spec.output.credentialsSecretRef"
 
@@ -28,7 +28,7 @@ _LAUNCHER_VARIABLES = (
     "MASTER_ADDR",
     "MASTER_PORT",
 )
-"""By these the ranks find each other; TRL would set them anew in every rank."""
+"""The ranks find each other through these; TRL would set them again in every rank."""
 
 _SECRET_ENDINGS = (
     "_TOKEN",
@@ -46,13 +46,13 @@ _WITHOUT_EFFECT: Mapping[str, tuple[Any, str]] = {
         "progress is reported in the job's status, and always shown in a terminal",
     ),
 }
-"""Key -> the value that nothing comes of, and why."""
+"""Key -> the value that has no effect, and the reason."""
 
 _AGAINST_RESUMING: Mapping[str, str] = {
     "save_only_model": "an attempt that resumes would restart optimizer and schedule",
     "ignore_data_skip": "an attempt that resumes would read the data from the beginning again",
 }
-"""Key -> what comes of setting it, in a pod that may be moved at any time."""
+"""Key -> the consequence of setting it in a pod that may be moved at any time."""
 
 
 def check_owned_keys(config: Mapping[str, Any], schema: Schema) -> Iterator[Problem]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a pod failed whose trainer has no end of its own to show. No I/O here.
+"""Why a pod failed whose trainer has no recorded end. No I/O here.
 
 The trainer may never have started: the node refused the pod, or an init container failed.
 """
@@ -21,13 +21,13 @@ INIT_REMEDY = (
 
 
 def was_rejected(pod: Body) -> bool:
-    """Whether its node refused the pod before anything of it ran, by nobody's order."""
+    """Whether its node refused the pod before anything of it ran, without a deletion request."""
     is_failed = pod.get("status", {}).get("phase") == "Failed"
     return is_failed and who_stopped(pod) is None and not has_anything_run(pod)
 
 
 def judge_lost_pod(pod: Body) -> Failure:
-    """Of a pod that has failed; the kubelet's own reason, such as `Evicted`, where it has one."""
+    """The failure of a failed pod; with the kubelet's own reason, if any, such as `Evicted`."""
     if was_rejected(pod):
         return _judge_rejected(pod)
     status, stopped = pod["status"], who_stopped(pod)
@@ -53,7 +53,7 @@ def _judge_rejected(pod: Body) -> Failure:
 
 
 def _find_failed(pod: Body) -> Container | None:
-    """The first other container that ended badly; a native sidecar's end ends no pod."""
+    """The first other container that failed; the end of a native sidecar ends no pod."""
     found = (it for it in read_containers(pod) if not it.is_trainer and not it.is_native_sidecar)
     return next((it for it in found if it.exit_code), None)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of the config that are ours: what TRL's SFT lacks of shaping data."""
+"""Our own config keys for shaping data, which TRL's SFT lacks."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 @dataclass
 class DataArguments:
-    """Read by TRL's parser beside its own, so it is as plain a dataclass as they are."""
+    """TRL's parser reads it next to its own, so it is a plain dataclass like them."""
 
     system_message: str | None = field(
         default=None,

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of the config that are ours: how the model is judged while it trains."""
+"""Our own config keys for evaluation during training."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class EvaluationArguments:
-    """Read by TRL's parser beside its own."""
+    """TRL's parser reads it next to its own."""
 
     metric_fn: str | None = field(
         default=None,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of the config that are ours: how the processes train together."""
+"""Our own config keys for distributed training."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass
 class LaunchArguments:
-    """What `trl sft` takes on its command line; the plan resolves it before the ranks start."""
+    """The options of `trl sft`'s command line; the plan resolves them before the ranks start."""
 
     accelerate_config: dict[str, Any] | str | None = field(
         default=None,

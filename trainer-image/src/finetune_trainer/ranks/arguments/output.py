@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of the config that are ours: what is saved, and when."""
+"""Our own config keys for saving."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class OutputArguments:
-    """Read by TRL's parser beside its own."""
+    """TRL's parser reads it next to its own."""
 
     merge_adapter: bool = field(
         default=False,

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of the config that are ours: which weights are trained."""
+"""Our own config keys for the trained weights."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class TuningArguments:
-    """Read by TRL's parser beside its own."""
+    """TRL's parser reads it next to its own."""
 
     num_layers_unfrozen: int | None = field(
         default=None,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""By which token answers end: in the data, in generation, and in what is saved."""
+"""The token that ends answers: in the data, in generation, and in the saved model."""
 
 import logging
 from pathlib import Path
@@ -15,10 +15,11 @@ log = logging.getLogger(__name__)
 
 
 def settle_ending(trainer: Any, *, is_chat: bool) -> None:
-    """Let what ends an answer in the data end generation too.
+    """Makes the token that ends an answer in the data also end generation.
 
-    That is the token behind a template's answers, or of plain texts the tokenizer's EOS. A model
-    whose generation ends by it already is left as it is, and so is an EOS that the config names.
+    That is the token after a template's answers, or for plain texts the tokenizer's EOS. A model
+    whose generation already ends with it is not changed, and neither is an EOS that the config
+    names.
 
     Raises:
         AttemptFailed: there is no such token.
@@ -56,10 +57,10 @@ def _end_by(model: Any, token: int) -> None:
 
 
 def save_ending(trainer: Any, artifact: Path) -> None:
-    """An adapter's folder, too, says by which tokens its answers end: its base model may not."""
+    """An adapter's directory also records the tokens that end its answers: its base may not."""
     path = artifact / GENERATION_CONFIG_NAME
     if trainer.args.should_save and not path.exists():
-        # Not by `save_pretrained`, which refuses what some models were published with.
+        # Not with `save_pretrained`, which refuses settings that some models were published with.
         trainer.model.generation_config.to_json_file(path)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What chat templates refuse in conversations, and the ways out: the table `SUSPECTS`. Pure.
+"""Parts of conversations that chat templates refuse, and the remedies: the table `SUSPECTS`. Pure.
 
-Each takes one thing out of a conversation. Where a template writes what is left, it was that thing.
+Each removes one part from a conversation. If a template renders the rest, that part was the cause.
 """
 
 from collections.abc import Callable
@@ -18,17 +18,17 @@ _TOOL_ROLES = ("tool", "function", "ipython")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect:
-    """One thing that a template may refuse."""
+    """One part that a template may refuse."""
 
     without: Callable[[Conversation], Conversation | None]
-    """The conversation without it; None where it hasn't it."""
+    """The conversation without it; None if it does not contain it."""
     what: str
     remedy: str
     is_it: Callable[[int, ChatTurn], bool] | None = None
-    """Whether it is this turn, at this place, that shows it."""
+    """Whether this turn, at this position, contains it."""
 
     def named(self, conversation: Conversation) -> tuple[str, int | None]:
-        """What it is in this conversation, and in which turn, counted from 1."""
+        """Its name in this conversation, and the turn, counted from 1."""
         places = [
             (place, str(turn.get("role")))
             for place, turn in enumerate(conversation.turns, start=1)
@@ -214,4 +214,4 @@ SUSPECTS = (
         remedy="end each conversation with a turn of the assistant",
     ),
 )
-"""The first with which the rest can be written is named."""
+"""The first key without which the rest can be rendered is named."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gives the processor the chat template that the config names, and sees that the data fit it."""
+"""Gives the processor the chat template from the config, and checks that it fits the data."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -32,10 +32,10 @@ _WAY_OUT = (
 def settle_template(
     processor: Any, training: SFTConfig, row: Mapping[str, Any], added_tokens: Collection[str] = ()
 ) -> Any:
-    """Give the processor the template that the config names, and see that the data fit it.
+    """Gives the processor the template from the config, and checks that it fits the data.
 
-    A file's text is taken here; a tokenizer brings tokens too, and is left to TRL. Whichever has
-    the template in the end is returned.
+    A file's text is set here; a tokenizer adds tokens too, and is left to TRL. Returns the one that
+    has the template.
 
     Raises:
         AttemptFailed: conversations could not be trained with it.
@@ -49,7 +49,7 @@ def settle_template(
     if training.assistant_only_loss:
         _require_generation_marks(source)
     closing = closing_of(source)
-    # A tokenizer that is cloned brings its tokens with it.
+    # A cloned tokenizer also adds its tokens.
     if source is processor and not closing.tokens and closing.foreign:
         lacking = [mark for mark in closing.foreign if mark not in added_tokens]
         if len(lacking) == len(closing.foreign):
@@ -58,7 +58,7 @@ def settle_template(
 
 
 def _source_of_template(processor: Any, training: SFTConfig) -> Any:
-    """The processor, with the template in it, or the tokenizer that it will be taken from."""
+    """The processor, with the template in it, or the tokenizer that the template is taken from."""
     place = training.chat_template_path
     if place is None:
         return processor
@@ -112,7 +112,7 @@ def _require_rendering(processor: Any, row: Mapping[str, Any]) -> None:
             "correct the template, or leave chat_template_path out for the model's own",
         ) from None
     except (TemplateError, TypeError, ValueError, KeyError):
-        # It may want other turns than this probe's; the data will tell.
+        # It may require other turns than this probe's; the data will show it.
         return
     if rendered is not None and ANSWER not in rendered and _has_plain_words(row):
         raise attempt_failed(

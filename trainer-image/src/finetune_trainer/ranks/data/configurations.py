@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets that have several configurations, such as languages: which one, and by which key.
+"""Data sets with several configurations, such as languages: which one to use, and its config key.
 
-`datasets` tells it in Python for people who call `load_dataset`.
+The error of `datasets` is written for callers of `load_dataset`.
 """
 
 import ast
@@ -21,10 +21,8 @@ _DEFAULT = "default"
 
 @contextmanager
 def telling_which(key: str) -> Iterator[None]:
-    """
-    Raises:
-        AttemptFailed: no configuration is chosen by `key` where there are several, or one that
-            there isn't.
+    """Raises:
+    AttemptFailed: `key` selects none of several configurations, or one that does not exist.
     """
     try:
         yield

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why data cannot be read: which file, which line, what is wrong there (`faults`), what to do.
+"""Why data cannot be read: the file, the line, the problem (`faults`), the remedy.
 
-Asked only when `datasets` has given up, since reading every line takes long. No message shows
-what is in the data.
+Runs only after `datasets` has failed, because reading every line takes long. No message shows
+contents of the data.
 """
 
 import csv
@@ -24,7 +24,7 @@ _NAMES_SHOWN = 5
 
 
 def data_files(local: Path) -> list[Path]:
-    """The data files of a place, in the order of their names."""
+    """The data files of a location, in the order of their names."""
     if local.is_file():
         return [local]
     return sorted(
@@ -50,7 +50,7 @@ def require_content(files: Sequence[Path]) -> None:
 
 
 def why_unreadable(local: Path, files: Sequence[Path], error: Exception) -> AttemptFailed | None:
-    """The first thing that is wrong in the files; None where nothing is found."""
+    """The first problem in the files; None if none is found."""
     if not files or isinstance(error, FileNotFoundError):
         return _no_data(local)
     for file in files:
@@ -63,7 +63,7 @@ def why_unreadable(local: Path, files: Sequence[Path], error: Exception) -> Atte
 def telling_what_is_broken() -> Iterator[None]:
     """
     Raises:
-        AttemptFailed: a reader has found a file, or a row, that it can't read as it is.
+        AttemptFailed: a reader has found a file, or a row, that it cannot read.
     """
     try:
         yield
@@ -90,7 +90,7 @@ def _no_data(local: Path) -> AttemptFailed:
 
 
 def _different_columns(files: Sequence[Path]) -> AttemptFailed | None:
-    """`datasets` wants the same columns in every file, those of other splits too."""
+    """`datasets` requires the same columns in every file, including those of other splits."""
     columns = {file: found for file in files if (found := _columns(file))}
     if len({frozenset(found) for found in columns.values()}) < 2:
         return None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong in one data file, and what to change there so that it can be read.
+"""The problem in one data file, and the change that makes it readable.
 
-No sentence shows what is in the data.
+No sentence shows contents of the data.
 """
 
 import csv
@@ -32,7 +32,7 @@ _UPLOAD_AGAIN = "write the file again, and upload it completely"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that is wrong."""
+    """One problem."""
 
     words: str
     """The rest of a sentence that begins with the file's name."""
@@ -40,14 +40,14 @@ class Fault:
 
 
 def fault_of(file: Path) -> Fault | None:
-    """The first thing that is wrong in a file; None where nothing is found."""
+    """The first problem in a file; None if none is found."""
     try:
         return next(_faults(file), None)
     except UnicodeDecodeError as mistake:
         byte = mistake.object[mistake.start]
         return Fault(words=f" is not UTF-8: there is the byte 0x{byte:02x}", remedy=_SAVE_AS_UTF8)
     except (OSError, csv.Error, RecursionError):
-        return None  # compressed, or what no reader of text can tell of
+        return None  # Compressed, or a format without a text reader.
 
 
 def _faults(file: Path) -> Iterator[Fault]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of data of which no token counts for the loss.
+"""Failures for data without a token that counts for the loss.
 
 TRL itself would train on them, at loss 0, and report success.
 """
@@ -23,7 +23,7 @@ _REMEDIES = {
 
 
 def nothing_counts(split: str, measured: Measured, training: SFTConfig) -> AttemptFailed:
-    """No row of the split could teach anything: why, and what to do about it."""
+    """No row of the split has a token to train on: the reason, and the remedy."""
     drops = measured.drops()
     causes = [_cause(Dropped(reason), count, measured, training) for reason, count in drops.items()]
     return attempt_failed(
@@ -66,7 +66,7 @@ def marks_are_empty() -> AttemptFailed:
 
 
 def require_tokens_that_count(train: Any) -> None:
-    """Look at data that TRL was told to take as they are.
+    """Checks data that TRL is configured to use unchanged.
 
     Raises:
         AttemptFailed: there is no such token.
@@ -82,10 +82,10 @@ def require_tokens_that_count(train: Any) -> None:
 
 
 def require_a_batch(trainer: Any) -> None:
-    """See that `dataloader_drop_last` leaves a batch of each split.
+    """Checks that `dataloader_drop_last` leaves a batch of each split.
 
     Raises:
-        AttemptFailed: all rows together are fewer than the batch of all processes.
+        AttemptFailed: there are fewer rows than the batch of all processes.
     """
     args = trainer.args
     if not args.dataloader_drop_last:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an evaluation tells beside TRL's own figures: answers, and a user's metrics of them.
+"""The figures of an evaluation in addition to TRL's own: answers, and a user's metrics of them.
 
-One process answers and the others wait, unless the model is spread over all of them. All get the
-same values, since all decide by these about the best checkpoint and about stopping early.
+One process answers and the others wait, unless the model is sharded over all of them. All get the
+same values, because all use these to decide about the best checkpoint and early stopping.
 """
 
 import logging
@@ -31,11 +31,11 @@ from finetune_trainer.ranks.world import strategy_of
 log = logging.getLogger(__name__)
 
 _TOGETHER = ("FSDP2", "ZeRO-3")
-"""Strategies under which no process has the whole model."""
+"""Strategies under which no process has the complete model."""
 
 
 class Judge:
-    """Asks the model in training what the held-out prompts ask, and judges its answers."""
+    """Generates answers to the held-out prompts with the model in training, and judges them."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Judge:
         self._of_base: tuple[list[str | None], dict[str, float]] | None = None
 
     def values(self, trainer: SFTTrainer) -> dict[str, float]:
-        """The user's metrics of the model as it is now, the same on every rank.
+        """The user's metrics of the current model, the same on every rank.
 
         Raises:
             AttemptFailed: the user's function failed.
@@ -64,19 +64,19 @@ class Judge:
         if step == 0 and self._of_base is not None:
             return self._of_base[1]
         if step == 0 and self._function is None and (_is_ready(trainer) or _has_adapter(trainer)):
-            return {}  # the base model answers before training or after it, once
+            return {}  # The base model answers before training or after it, once.
         answers, values = self._judge_together(trainer, self._function)
         self._require_time(trainer.args)
         self.book.note(step, answers)
         return values
 
     def answers_of_base(self, trainer: SFTTrainer, *, resumes: bool) -> list[str | None]:
-        """The base model's answers, where a user's metrics or a full fine-tuning want them now.
+        """The base model's answers, if a user's metrics or full fine-tuning require them now.
 
-        With an adapter they are had later for nothing, by switching it off. A user's function is
-        tried on them: a broken one costs seconds now, and hours later. A run that resumes has
-        tried it before. FSDP and DeepSpeed make a model ready only when training begins: there it
-        answers in the evaluation before the first step.
+        With an adapter they are available later, by disabling it. They also test a user's function:
+        a broken one costs seconds now, and hours later. A resumed run has tested it before. FSDP
+        and DeepSpeed prepare a model only when training begins: there it answers in the evaluation
+        before the first step.
 
         Raises:
             AttemptFailed: the user's function failed.
@@ -145,16 +145,17 @@ class Judge:
 
 
 class JudgingTrainer(SFTTrainer):
-    """TRL's trainer, whose evaluations tell a user's metrics too.
+    """TRL's trainer with a user's metrics in its evaluations.
 
-    They are added where an evaluation's own are gathered: so they are logged, given to callbacks
-    and trackers, and `metric_for_best_model` may name them.
+    They are added where an evaluation's own metrics are collected, so they are logged, passed to
+    callbacks and trackers, and available for `metric_for_best_model`.
     """
 
     judge: Judge | None = None
     measures_base = False
-    """Whether the evaluation before the first step was added to what the config asks for. Then it
-    leaves no trace in training; one that the user asks for is TRL's own in every respect."""
+    """Whether the evaluation before the first step was added to the user's config. Then it must not
+    influence training; one that the user requests behaves exactly like TRL's own.
+    """
 
     def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
         if self.measures_base and self.state.global_step == 0:
@@ -164,7 +165,7 @@ class JudgingTrainer(SFTTrainer):
 
     def evaluation_loop(self, *args: Any, **options: Any) -> Any:
         if isinstance(self.eval_dataset, Dataset) and not len(self.eval_dataset):
-            # All rows only ask: what the model answers is judged, and there is no loss.
+            # All rows are questions: the model's answers are judged, and there is no loss.
             output = EvalLoopOutput(predictions=None, label_ids=None, metrics={}, num_samples=0)
         else:
             output = super().evaluation_loop(*args, **options)
@@ -174,10 +175,10 @@ class JudgingTrainer(SFTTrainer):
 
 
 def build_judge(arguments: Arguments, data: Loaded, stop: StepBoundary, stop_file: Path) -> Judge:
-    """The judge that the config asks for.
+    """The judge for this config.
 
     Raises:
-        AttemptFailed: the config's `metric_fn` is not there, or there is nothing to judge.
+        AttemptFailed: the config's `metric_fn` does not exist, or there is nothing to judge.
     """
     ours, script = arguments.evaluation, arguments.script
     dataset, test = data.dataset, script.dataset_test_split
@@ -203,14 +204,14 @@ def build_judge(arguments: Arguments, data: Loaded, stop: StepBoundary, stop_fil
 
 
 def data_folders(arguments: Arguments) -> list[Path]:
-    """The folders of the data, where it lies in such."""
+    """The directories of the data, if it is in directories."""
     names = [part.path for part in arguments.mixture.datasets or ()]
     names = names or [str(arguments.script.dataset_name)]
     return [Path(name) for name in names if Path(name).is_absolute() and Path(name).is_dir()]
 
 
 def can_answer(training: SFTConfig) -> bool:
-    """FSDP 1 has a model's parts whole only within a step's own call of it."""
+    """FSDP 1 gathers a model's parts only within a step's own call of it."""
     return strategy_of(training) != "FSDP1"
 
 
@@ -226,7 +227,7 @@ def _has_adapter(trainer: SFTTrainer) -> bool:
 def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> None:
     """
     Raises:
-        AttemptFailed: `metric_for_best_model` names nothing that an evaluation tells.
+        AttemptFailed: `metric_for_best_model` names no metric of an evaluation.
     """
     if wanted is None:
         return
@@ -242,7 +243,7 @@ def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> Non
 def _require_metric_without_loss(arguments: Arguments) -> None:
     """
     Raises:
-        AttemptFailed: by something that needs answers it is decided which checkpoint is the best.
+        AttemptFailed: the best checkpoint is chosen by a metric that needs answers.
     """
     wanted = arguments.training.metric_for_best_model
     if wanted is None and arguments.evaluation.early_stopping_patience is not None:

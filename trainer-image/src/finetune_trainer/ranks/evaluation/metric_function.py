@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A user's function that judges answers: found beside the data or in the image, called, checked.
+"""A user's function that judges answers: found next to the data or in the image, called, checked.
 
-Whatever is wrong with it is told in one sentence, as its author's mistake.
+Every problem is reported in one sentence, as its author's error.
 """
 
 import difflib
@@ -36,22 +36,22 @@ from finetune_trainer.ranks.evaluation.samples import Prompt
 SUFFIX = ".py"
 
 _SHOWN = 8
-"""Names, of those that are there."""
+"""The number of existing names in a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricFunction:
-    """A function of the user's, by the name that the config has for it."""
+    """A function of the user's, by its name in the config."""
 
     name: str
     call: Callable[..., Any]
     binding: Binding
 
     def values(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> dict[str, float]:
-        """What it says of these answers, by the names that `metric_for_best_model` takes.
+        """Its metrics for these answers, by the names that `metric_for_best_model` accepts.
 
         Raises:
-            AttemptFailed: it raised, or gave something else than numbers.
+            AttemptFailed: it raised, or returned something else than numbers.
         """
         given: Mapping[str, Sequence[Any]] = {
             PROMPTS: [prompt.content for prompt in prompts],
@@ -75,8 +75,8 @@ class MetricFunction:
 def find_metric_function(name: str, folders: Sequence[Path]) -> MetricFunction:
     """The function that the config names as `file.py:function` or `module:function`.
 
-    A file lies in one of the folders of the data. A module lies there or in the image; what lies
-    in the folder that the trainer was started in never counts.
+    A file is in one of the directories of the data. A module is there or in the image; files in the
+    working directory never count.
 
     Raises:
         AttemptFailed: there is no such file, module or function, or it cannot be imported.
@@ -115,7 +115,7 @@ def _import_file(name: str, file: Path, folder: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise _failed(f"{name} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    # For what lies beside it. At the end, so that nothing of the image is hidden by the data.
+    # For modules next to it. At the end, so that the data hides nothing of the image.
     sys.path.append(str(folder))
     try:
         spec.loader.exec_module(module)
@@ -142,7 +142,7 @@ def _import_module(name: str, source: str) -> ModuleType:
 
 @contextmanager
 def _without_working_folder() -> Iterator[None]:
-    """Python looks there first for what `python -m` runs."""
+    """With `python -m`, Python looks in the working directory first."""
     before = sys.path
     working = str(Path.cwd().resolve())
     sys.path = [place for place in before if place and os.path.realpath(place) != working]
@@ -163,9 +163,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """Where in the user's file; of the call that leads to the error the last that is theirs."""
+    """The line in the user's file: the last one of theirs in the call that leads to the error."""
     if isinstance(error, SyntaxError):
-        return ""  # it says so itself
+        return ""  # It contains the line itself.
     frames = traceback.extract_tb(error.__traceback__)
     ours = str(Path(__file__).parent)
     own = [frame for frame in frames if not frame.filename.startswith(("<", ours))]

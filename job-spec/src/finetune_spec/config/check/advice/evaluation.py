@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What evaluations run, and what they leave out. No I/O here."""
+"""Evaluations that are missing or incomplete. No I/O here."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from finetune_spec.config.problem import Problem, quoted, warning
 
 
 def advise_on_code_of_the_data(config: Reading, context: Context) -> Iterator[Problem]:
-    """A file lies nowhere but beside the data."""
+    """A file of code can only be next to the data."""
     name = config["metric_fn"]
     if name is not None and name.partition(":")[0].endswith(".py"):
         yield warning(
@@ -28,7 +28,7 @@ def advise_on_no_comparison(config: Reading, context: Context) -> Iterator[Probl
 
 
 def advise_on_late_first_evaluation(config: Reading, context: Context) -> Iterator[Problem]:
-    """`DefaultFlowCallback` counts the delay in what the strategy counts in."""
+    """`DefaultFlowCallback` counts the delay in the unit of the strategy."""
     lasts = {"steps": config.number("max_steps"), "epoch": config.number("num_train_epochs")}
     key = {"steps": "max_steps", "epoch": "num_train_epochs"}.get(config["eval_strategy"], "")
     limit = lasts.get(config["eval_strategy"], 0)

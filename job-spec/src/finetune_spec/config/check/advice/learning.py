@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast, how long and on how much is learnt. No I/O here."""
+"""Learning rate, duration and amount of data. No I/O here."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,9 @@ from finetune_spec.config.problem import Problem, quoted, warning
 
 _LARGEST_USUAL_BATCH = 4096
 _USUAL_RATES = {True: (1e-5, 2e-3), False: (1e-6, 1e-4)}
-"""Whether an adapter is trained -> the learning rates that people use with Adam."""
+"""Whether an adapter is trained -> the usual learning rates with Adam."""
 _USUAL_SCALES = (0.2, 8.0)
-"""By how much an adapter's output is multiplied."""
+"""The usual factors of an adapter's output."""
 _FEW_TOKENS = 256
 _MANY_EPOCHS = 20
 
@@ -68,7 +68,7 @@ def advise_on_epochs(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def advise_on_truncation(config: Reading, context: Context) -> Iterator[Problem]:
-    """TRL cuts longer examples; only these two ways of packing cut no end off."""
+    """TRL cuts longer examples; only these two packing strategies cut nothing off."""
     keeps_ends = config["packing"] and config["packing_strategy"] in ("bfd_split", "wrapped")
     if config["max_length"] is None or keeps_ends:
         return
@@ -91,7 +91,9 @@ def advise_on_warmup(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def advise_on_dtype(config: Reading, context: Context) -> Iterator[Problem]:
-    """bf16 is on unless fp16 is: weights in one half, computing in the other."""
+    """bf16 is on unless fp16 is set: weights would be in one half type, computation in the
+    other.
+    """
     is_bf16 = not config["fp16"] if config["bf16"] is None else config["bf16"]
     if config["dtype"] == "float16" and is_bf16 and context.gpus_per_node != 0:
         yield warning(
@@ -101,7 +103,7 @@ def advise_on_dtype(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def advise_on_overridden_loading(config: Reading, context: Context) -> Iterator[Problem]:
-    """`sft.py` puts `model_init_kwargs` over what it takes from these keys."""
+    """`sft.py` overrides the values of these keys with `model_init_kwargs`."""
     overrides = config.mapping("model_init_kwargs")
     same = {"dtype": "dtype", "attn_implementation": "attn_implementation"}
     for key, other in {**same, "model_revision": "revision"}.items():

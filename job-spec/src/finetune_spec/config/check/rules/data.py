@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data: where it comes from, how long its rows are, how it is packed and read. No I/O here."""
+"""The data: its location, length of rows, packing and reading. No I/O here."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -28,7 +28,7 @@ def check_packing(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def check_padding_free(config: Reading, context: Context) -> Iterator[Problem]:
-    """`SFTTrainer.__init__` raises; `max_length` is 1024 unless it is said."""
+    """`SFTTrainer.__init__` raises; the default of `max_length` is 1024."""
     if config["padding_free"] and not config["packing"] and config["max_length"] is not None:
         yield Problem(
             path=config.name("padding_free"),
@@ -38,7 +38,9 @@ def check_padding_free(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def check_loss_mask(config: Reading, context: Context) -> Iterator[Problem]:
-    """With `skip_prepare_dataset` TRL neither packs nor masks: it trains on the labels it finds."""
+    """With `skip_prepare_dataset` TRL neither packs nor masks: it trains on the labels in the
+    data.
+    """
     if not config.mapping("dataset_kwargs").get("skip_prepare_dataset"):
         return
     for key in ("packing", "assistant_only_loss", "completion_only_loss"):
@@ -51,7 +53,7 @@ def check_loss_mask(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def check_streaming(config: Reading, context: Context) -> Iterator[Problem]:
-    """`Trainer._validate_args` raises: nobody knows how long a stream is."""
+    """`Trainer._validate_args` raises: the length of a stream is unknown."""
     key = streams_by(config)
     if key is not None and config.number("max_steps") <= 0:
         yield Problem(
@@ -62,13 +64,13 @@ def check_streaming(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def streams_by(config: Reading) -> str | None:
-    """The key that makes the data a stream: there is one for a data set and one for a mixture."""
+    """The key that makes the data a stream: a data set and a mixture have one each."""
     key = "streaming" if config["datasets"] else "dataset_streaming"
     return key if config[key] else None
 
 
 def check_splits_of_mixture(config: Reading, context: Context) -> Iterator[Problem]:
-    """`trl.get_dataset` gives the split `train`, and `test` only with `test_split_size`."""
+    """`trl.get_dataset` returns the split `train`, and `test` only with `test_split_size`."""
     if not config["datasets"]:
         return
     has_test = config["test_split_size"] is not None
@@ -160,7 +162,7 @@ _LENGTH_KEYS = {"max_position_embeddings", "n_positions", "rope_scaling", "rope_
 
 
 def _context_of(model: Mapping[str, Any]) -> int | None:
-    """How many tokens a model was made for; None where its config.json doesn't say."""
+    """The context length of the model; None if its config.json does not contain it."""
     text = model.get("text_config")
     inner = text if isinstance(text, Mapping) else model
     trained = inner.get("max_position_embeddings") or inner.get("n_positions")
@@ -170,7 +172,7 @@ def _context_of(model: Mapping[str, Any]) -> int | None:
     factor = rope.get("factor") if isinstance(rope, Mapping) else None
     if not isinstance(rope, Mapping) or not isinstance(factor, int | float):
         return trained
-    # Some write the stretched length beside the factor, others the length before.
+    # Some configs contain the extended length next to the factor, others the original length.
     original = rope.get("original_max_position_embeddings") or trained
     return max(trained, int(original * factor))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several processes: FSDP, DeepSpeed or neither, and what each splits. No I/O here."""
+"""Several processes: FSDP, DeepSpeed or neither, and the parts that each shards. No I/O here."""
 
 import math
 from collections.abc import Iterator
@@ -61,8 +61,9 @@ def check_fsdp_options(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def check_device_map(config: Reading, context: Context) -> Iterator[Problem]:
-    """`Accelerator.prepare_model` raises where several processes train. One alone would train with
-    what does not fit left in host memory or on disk, where it learns nothing."""
+    """`Accelerator.prepare_model` raises for several processes. A single process would train with
+    the rest of the model in host memory or on disk, where it is not trained.
+    """
     options = config.mapping("model_init_kwargs")
     if options.get("device_map") is not None:
         yield Problem(
@@ -103,8 +104,9 @@ def check_best_of_shards(config: Reading, context: Context) -> Iterator[Problem]
 
 
 def check_token_rows_in_shards(config: Reading, context: Context) -> Iterator[Problem]:
-    """PEFT's `TrainableTokensLayer` copies rows that it trains into an embedding, whose shards are
-    of another kind: `aten.index_copy` and the optimizer raise in the first step."""
+    """PEFT's `TrainableTokensLayer` copies trained rows into an embedding whose shards are of
+    another type: `aten.index_copy` and the optimizer raise in the first step.
+    """
     if config["fsdp"] and config["use_peft"] and config["added_tokens"]:
         yield Problem(
             path=config.name("added_tokens"),
@@ -115,7 +117,7 @@ def check_token_rows_in_shards(config: Reading, context: Context) -> Iterator[Pr
 
 
 def check_quantized_shards(config: Reading, context: Context) -> Iterator[Problem]:
-    """FSDP 1 flattens weights of one dtype only; FSDP 2 leaves such weights whole (advice)."""
+    """FSDP 1 flattens weights of one dtype only; FSDP 2 does not shard such weights (advice)."""
     storage = config["bnb_4bit_quant_storage"]
     is_first = config["fsdp"] and config.fsdp_option("version") == 1
     if is_first and config["load_in_4bit"] and (storage is None or storage != config["dtype"]):
@@ -127,7 +129,9 @@ def check_quantized_shards(config: Reading, context: Context) -> Iterator[Proble
 
 
 def check_backend(config: Reading, context: Context) -> Iterator[Problem]:
-    """`PartialState` raises on CPUs for all but Gloo, and torch for those of other accelerators."""
+    """`PartialState` raises on CPUs for all backends but Gloo, and torch for those of other
+    accelerators.
+    """
     backend = config["ddp_backend"]
     if context.gpus_per_node == 0 and backend not in (None, "gloo"):
         yield Problem(
@@ -162,7 +166,7 @@ def check_split_batches(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def check_accumulation(config: Reading, context: Context) -> Iterator[Problem]:
-    """`Trainer.create_accelerator_and_postprocess` raises: it wouldn't know which is meant."""
+    """`Trainer.create_accelerator_and_postprocess` raises because the value is ambiguous."""
     options = config.mapping("accelerator_config").get("gradient_accumulation_kwargs")
     if not isinstance(options, dict) or "num_steps" not in options:
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What evaluations judge by: a user's function, the best model, stopping early. No I/O here."""
+"""Metrics of evaluations: a user's function, the best model, early stopping. No I/O here."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from finetune_spec.config.problem import Problem, did_you_mean, quoted
 
 PREFIX = "eval_"
 METRICS = ("eval_loss", "eval_mean_token_accuracy", "eval_entropy")
-"""What TRL's evaluation tells of a model."""
+"""The metrics of TRL's evaluation."""
 
 _ALSO_TOLD = (
     *("eval_num_tokens", "eval_aux_loss", "eval_runtime", "eval_samples_per_second"),
@@ -17,7 +17,7 @@ _ALSO_TOLD = (
 
 
 def check_patience_has_evaluations(config: Reading, context: Context) -> Iterator[Problem]:
-    """`EarlyStoppingCallback.on_train_begin` asserts it, when the model is loaded."""
+    """`EarlyStoppingCallback.on_train_begin` asserts it, after the model is loaded."""
     if config["early_stopping_patience"] is not None and not config.is_evaluated:
         yield Problem(
             path=config.name("early_stopping_patience"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`accelerate_config` against the rest of the config, and against the job. No I/O here.
 
-What a profile stands for is judged by the other rules, as if the user had written it.
+The other rules check the keys that a profile resolves to, as if the user had written them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ def check_one_process(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def check_same_precision(config: Reading, context: Context) -> Iterator[Problem]:
-    """TRL would take `bf16` and `fp16`, and never say that the profile has another."""
+    """TRL would use `bf16` and `fp16`, and not report that the profile differs."""
     wanted = precision_of(_profile(config))
     if wanted is None:
         return
@@ -53,7 +53,7 @@ def check_same_precision(config: Reading, context: Context) -> Iterator[Problem]
 
 
 def advise_on_precision(config: Reading, context: Context) -> Iterator[Problem]:
-    """`trl sft` lets its own default, bf16, win over a profile without mixed precision."""
+    """In `trl sft`, its own default, bf16, overrides a profile without mixed precision."""
     if precision_of(_profile(config)) == "no" and "bf16" in config.spellings:
         if context.gpus_per_node == 0:
             return
@@ -64,7 +64,7 @@ def advise_on_precision(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def advise_on_the_jobs_own(config: Reading, context: Context) -> Iterator[Problem]:
-    """How many processes there are, and how they find each other, the job says."""
+    """The job sets the number of processes and how they find each other."""
     profile = _profile(config)
     counts = {
         "num_processes": (context.world_size, "processes", "nodes x gpusPerNode"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is trained: the whole model or an adapter, quantized or not, with what recomputed.
+"""The trained part: the full model or an adapter, quantized or not, with its checkpointing.
 
 No I/O here.
 """
@@ -23,9 +23,9 @@ LORA_KEYS = (
 
 
 def check_adapter_is_on(config: Reading, context: Context) -> Iterator[Problem]:
-    """`get_peft_config` returns None without `use_peft`: TRL would train the whole model, silently.
+    """`get_peft_config` returns None without `use_peft`: TRL would silently train the full model.
 
-    With `use_peft: false` the user has said so, and only targets still contradict it.
+    `use_peft: false` is explicit, and then only targets contradict it.
     """
     if config["use_peft"]:
         return
@@ -40,7 +40,7 @@ def check_adapter_is_on(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def check_merging(config: Reading, context: Context) -> Iterator[Problem]:
-    """There is an adapter to merge only where one was trained."""
+    """An adapter can only be merged if one was trained."""
     if config["merge_adapter"] and not config["use_peft"]:
         yield Problem(
             path=config.name("merge_adapter"),
@@ -62,7 +62,7 @@ def check_output_layer(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def check_target_parameters(config: Reading, context: Context) -> Iterator[Problem]:
-    """PEFT's `ParamWrapper` raises for both; TRL's dropout is 0.05 unless it is said."""
+    """PEFT's `ParamWrapper` raises for both; TRL's default dropout is 0.05."""
     if not config["use_peft"] or not config["lora_target_parameters"]:
         return
     path = config.name("lora_target_parameters")
@@ -116,8 +116,8 @@ def check_dtype_of_quantized(config: Reading, context: Context) -> Iterator[Prob
 
 
 def check_quantized_dora(config: Reading, context: Context) -> Iterator[Problem]:
-    """PEFT's `dequantize_module_weight` puts 8-bit weights "back to CPU" without their scales, and
-    the second forward pass fails on them; on a GPU it doesn't move them, and 4 bits are copied.
+    """PEFT's `dequantize_module_weight` moves 8-bit weights "back to CPU" without their scales, and
+    the second forward pass fails. It does not move them on a GPU, and copies 4-bit weights.
     """
     if config["use_dora"] and config["load_in_8bit"] and context.gpus_per_node == 0:
         yield Problem(
@@ -128,7 +128,7 @@ def check_quantized_dora(config: Reading, context: Context) -> Iterator[Problem]
 
 
 def check_frozen_layers(config: Reading, context: Context) -> Iterator[Problem]:
-    """The ranks freeze the model's own weights, of which an adapter trains none."""
+    """The ranks freeze the model's own weights, none of which an adapter trains."""
     if not config["num_layers_unfrozen"]:
         return
     path = config.name("num_layers_unfrozen")
@@ -157,7 +157,7 @@ _LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 
 
 def _layers_of(model: Mapping[str, Any]) -> int | None:
-    """As the model's config.json tells it; of the part that writes text where it has several."""
+    """From the model's config.json; of its text model if it has several parts."""
     text = model.get("text_config")
     for part in (text if isinstance(text, Mapping) else {}, model):
         for name in _LAYERS:
@@ -167,7 +167,7 @@ def _layers_of(model: Mapping[str, Any]) -> int | None:
 
 
 def check_added_tokens(config: Reading, context: Context) -> Iterator[Problem]:
-    """A tokenizer drops a token without text silently, and its embedding couldn't be found."""
+    """A tokenizer silently drops a token without text, and its embedding could not be found."""
     for place, token in enumerate(config["added_tokens"] or ()):
         if isinstance(token, str) and not token.strip():
             yield Problem(
