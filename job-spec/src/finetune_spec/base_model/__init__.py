@@ -8,6 +8,7 @@ quantized  models whose weights are stored in few bits
 targets    which modules an adapter is put on, and whether the model has them
 packed_rows   which architectures keep the rows of a pack apart, as it was measured
 experts    mixtures of experts, whose matrices PEFT adapts as parameters
+mamba      models with Mamba layers, which read some matrices past an adapter
 files      what is in a model's folder: pointers, other formats, files that are missing
 tensors    what the headers of its weights list: missing, foreign and prefixed tensors
 tokens     a tokenizer with more tokens than the embedding has rows
@@ -18,7 +19,7 @@ Everything here comes from a hub or a bucket: it may hold anything. No I/O here.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from finetune_spec.base_model import experts, kinds, packed_rows, quantized, targets
+from finetune_spec.base_model import experts, kinds, mamba, packed_rows, quantized, targets
 from finetune_spec.config.parse.reading import Context, UnreadableValue
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.config.problem import Problem
@@ -32,6 +33,7 @@ RULES: tuple[ModelRule, ...] = (
     targets.check_tied_embeddings,
     experts.check_dropout,
     experts.check_fused_targets,
+    mamba.check_mamba_targets,
 )
 
 

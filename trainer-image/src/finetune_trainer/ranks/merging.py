@@ -194,4 +194,5 @@ def logits_of(model: Any, vocabulary: int) -> torch.Tensor:
     probe = torch.arange(1, PROBE_TOKENS, device=model.device) * 7919 % vocabulary
     probe = torch.cat([probe, probe.new_tensor([vocabulary - 1])])
     model.eval()
-    return model(input_ids=probe.unsqueeze(0)).logits.float().cpu()
+    # Some hybrids keep a cache only beside layers that attend, which not every model has.
+    return model(input_ids=probe.unsqueeze(0), use_cache=False).logits.float().cpu()
