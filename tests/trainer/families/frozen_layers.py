@@ -7,7 +7,7 @@ What lies before the last layer, and what behind, is told by gradients, and not 
 """
 
 import warnings
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import Any
 
@@ -66,7 +66,7 @@ def _tokens() -> Any:
     return torch.arange(3, 15)[None]
 
 
-def _moves(model: Any, last: Any, trained: Set[str]) -> bool:
+def _moves(model: Any, last: Any, trained: AbstractSet[str]) -> bool:
     """Whether what goes into the last layer is something else once these have changed."""
     import torch
 
@@ -78,7 +78,7 @@ def _moves(model: Any, last: Any, trained: Set[str]) -> bool:
         return not torch.equal(before, _passed(model, last)[0])
 
 
-def _behind(model: Any, last: Any) -> Set[str]:
+def _behind(model: Any, last: Any) -> AbstractSet[str]:
     """The parameters that have a part in what the model says, and none in what goes into the last
     layer."""
     import torch
@@ -112,7 +112,7 @@ def _passed(model: Any, last: Any) -> tuple[Any, Any]:
     return seen[-1], logits
 
 
-def _last_parts(model: Any, last: Any) -> Set[str]:
+def _last_parts(model: Any, last: Any) -> AbstractSet[str]:
     """The last layer, and the head where it is not the embedding."""
     from finetune_trainer.ranks.model.freezing import is_tied
 
@@ -122,7 +122,7 @@ def _last_parts(model: Any, last: Any) -> Set[str]:
     return {name for name, it in model.named_parameters() if id(it) in wanted}
 
 
-def _norms(model: Any) -> Set[str]:
+def _norms(model: Any) -> AbstractSet[str]:
     """Of the parts beside or around the layers, that is outside of any list."""
     from torch import nn
 

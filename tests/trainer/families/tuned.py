@@ -26,7 +26,7 @@ from trainer.families.table import SECONDS, end, listed
 
 TABLE = Path(__file__).with_name("tuned.toml")
 UNMEASURED = "unmeasured"
-_WHOLE = "whole"
+WHOLE = "whole"
 """Merged in memory, and not tensor by tensor."""
 _LONGEST = 200
 
@@ -56,18 +56,21 @@ def measured(model_type: str) -> Tuned:
     except NotBuilt:
         frozen = UNMEASURED
     with tempfile.TemporaryDirectory() as place:
-        try:
-            found = merged_adapters.measure(model_type, Path(place))
-        except NotBuilt:
-            return Tuned(frozen=frozen, merged=UNMEASURED)
-    merged, sentence = str(found.whole), found.sentence
-    if found.whole is Merged.SAME and found.by_tensors is Merged.REFUSED:
-        merged, sentence = _WHOLE, found.sentence_by_tensors
-    elif found.whole is Merged.SAME:
-        merged = str(found.by_tensors)
-    return Tuned(
-        frozen=frozen, merged=merged, needs=found.needs, sentence=_short(sentence) or ""
-    )
+        merged, needs, sentence = measured_merge(model_type, Path(place))
+    return Tuned(frozen=frozen, merged=merged, needs=needs, sentence=sentence)
+
+
+def measured_merge(model_type: str, place: Path) -> tuple[str, tuple[str, ...], str]:
+    """What becomes of an adapter, what the config needs for it, and what is said."""
+    try:
+        found = merged_adapters.measure(model_type, place)
+    except NotBuilt:
+        return UNMEASURED, (), ""
+    if found.whole is not Merged.SAME:
+        return str(found.whole), found.needs, _short(found.sentence)
+    if found.by_tensors is Merged.REFUSED:
+        return WHOLE, found.needs, _short(found.sentence_by_tensors)
+    return str(found.by_tensors), found.needs, ""
 
 
 def _short(sentence: str) -> str:
@@ -99,7 +102,7 @@ def as_toml(found: Mapping[str, Tuned]) -> str:
     for kind in (*Frozen, UNMEASURED):
         lines += listed(kind, [name for name, it in found.items() if it.frozen == kind])
     lines += ["", "[merged]"]
-    for kind in (*Merged, _WHOLE, UNMEASURED):
+    for kind in (*Merged, WHOLE, UNMEASURED):
         lines += listed(kind, [name for name, it in found.items() if it.merged == kind])
     lines += ["", "# What the trainer asks for before it takes the config.", "[needs]"]
     for need in sorted({need for it in found.values() for need in it.needs}, reverse=True):
@@ -113,7 +116,8 @@ def as_toml(found: Mapping[str, Tuned]) -> str:
 def _sentences(found: Mapping[str, Tuned]) -> Iterator[str]:
     for name, it in sorted(found.items()):
         if it.sentence:
-            yield f"{name if name.replace('-', '').isidentifier() else _quoted(name)} = {_quoted(it.sentence)}"
+            # A dot would begin a table in TOML.
+            yield f"{_quoted(name)} = {_quoted(it.sentence)}"
 
 
 def _quoted(text: str) -> str:
