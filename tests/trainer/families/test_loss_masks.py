@@ -31,15 +31,12 @@ ANSWERS = (
 )
 SAID = [answer.strip() for answer in ANSWERS]
 
-FEW = (
-    ("chatml", "bytes as Qwen"),
-    ("llama3", "bytes as GPT-2"),
-    ("gemma", "spaces as Gemma"),
-    ("phi3", "spaces as Llama 2"),
-    ("cohere", "bytes as Cohere"),
-)
+FEW = (("llama3", "bytes as GPT-2"), ("phi3", "spaces as Llama 2"))
 _TWO = ("bytes as Qwen", "spaces as Gemma")
-MANY = [(name, kind) for name in NAMES for kind in _TWO if (name, kind) not in FEW]
+MANY = [
+    *((name, kind) for name in NAMES for kind in _TWO),
+    *((name, "bytes as Cohere") for name in ("chatml", "cohere", "cohere2", "gptoss", "qwen3")),
+]
 
 
 def turn(role: str, content: str, **more: Any) -> dict[str, Any]:

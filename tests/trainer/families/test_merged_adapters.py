@@ -12,8 +12,9 @@ from trainer.families.tuned import UNMEASURED, WHOLE, measured_merge, read_table
 
 pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
 
-FEW = ("gpt2", "qwen3_moe", "mamba", "jamba")
-"""Targets of its own, experts that are one parameter, and layers of two kinds without attention."""
+FEW = ("gpt2", "qwen3_moe", "jamba", "gemma3")
+"""Matrices that lie on their side, experts that are one parameter, Mamba's layers, and files that
+name their tensors otherwise."""
 
 
 @pytest.mark.parametrize("model_type", FEW)
