@@ -77,11 +77,10 @@ def measure(model_type: str, place: Path) -> Found:
         workspace = Workspace(root=place / "work")
         arguments = _arguments(base, workspace, {**ASKED, **needs})
         try:
-            _adapt(workspace, arguments)
+            expected = _adapt(workspace, arguments)
         except Exception as error:  # noqa: BLE001 - whatever PEFT or the architecture can't do
             sentence = classify(error, Stage.MODEL).message
             return Found(whole=Merged.REFUSED, sentence=sentence, needs=_written(needs))
-        expected = _together(base, workspace.artifact)
         whole, sentence = _merge(workspace, arguments, expected)
         with mock.patch("finetune_trainer.ranks.merging.fits_host", return_value=False):
             shutil.rmtree(workspace.merged, ignore_errors=True)
@@ -164,9 +163,12 @@ def _arguments(base: Path, workspace: Workspace, settings: Mapping[str, Any]) ->
     return read_arguments(workspace.config)
 
 
-def _adapt(workspace: Workspace, arguments: Any) -> None:
-    """An adapter as TRL puts it on. Each B is drawn instead of learnt, where learning reaches it:
-    a matrix that an architecture reads past its adapter, as Mamba's `dt_proj`, stays as it is."""
+def _adapt(workspace: Workspace, arguments: Any) -> Any:
+    """An adapter as TRL puts it on; what base and adapter compute together.
+
+    Each B is drawn instead of learnt, where learning reaches it: a matrix that an architecture
+    reads past its adapter, as Mamba's `dt_proj`, stays as it is.
+    """
     import torch
     from peft import get_peft_model
     from transformers import GenerationConfig
@@ -174,6 +176,7 @@ def _adapt(workspace: Workspace, arguments: Any) -> None:
     from finetune_trainer.ranks.model.adapter import adapter_config
 
     model = load(Path(arguments.model.model_name_or_path))
+    before = logits(model)
     adapted = get_peft_model(model, adapter_config(arguments, model, []))
     with torch.enable_grad():
         logits(adapted).square().mean().backward()
@@ -184,6 +187,10 @@ def _adapt(workspace: Workspace, arguments: Any) -> None:
     adapted.save_pretrained(workspace.artifact)
     _tokenizer().save_pretrained(workspace.artifact)
     GenerationConfig().save_pretrained(workspace.artifact)
+    together = logits(adapted)
+    changed = apart(together, before)
+    assert changed > LEAST_CHANGE, f"the adapter changes only {changed:.2g} of the spread"
+    return together
 
 
 def _tokenizer() -> Any:
@@ -193,17 +200,6 @@ def _tokenizer() -> Any:
 
     words = Tokenizer(WordLevel({f"w{it}": it for it in range(VOCABULARY)}, unk_token="w0"))
     return PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w1", pad_token="w0")
-
-
-def _together(base: Path, artifact: Path) -> Any:
-    from peft import PeftModel
-
-    model = load(base)
-    before = logits(model)
-    together = logits(PeftModel.from_pretrained(model, artifact))
-    changed = apart(together, before)
-    assert changed > LEAST_CHANGE, f"the adapter changes only {changed:.2g} of the spread"
-    return together
 
 
 def _merge(workspace: Workspace, arguments: Any, expected: Any) -> tuple[Merged, str]:

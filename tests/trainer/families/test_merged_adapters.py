@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from trainer.families.merged_adapters import Merged, remedied
+from trainer.families.small import a_model
 from trainer.families.test_packed_rows import TYPES
 from trainer.families.tuned import UNMEASURED, WHOLE, measured_merge, read_table
 
@@ -53,3 +54,27 @@ def test_a_remedy_that_does_not_help_is_no_remedy(tmp_path: Path) -> None:
 
     assert needs == {}
     assert "sequence to sequence" in sentence
+
+
+@pytest.mark.parametrize("model_type", ["laguna", "llama"])
+def test_an_adapter_that_is_loaded_otherwise_than_it_was_saved_is_no_success(
+    model_type: str, tmp_path: Path
+) -> None:
+    """transformers takes Laguna's own names for older ones, and PEFT loses what bears them."""
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    from finetune_trainer.failures.errors import AttemptFailed
+    from finetune_trainer.ranks.soundness import require_whole_adapter
+
+    options = {"target_modules": ["q_proj", "down_proj"], "init_lora_weights": False}
+    get_peft_model(a_model(model_type), LoraConfig(**options)).save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(a_model(model_type), tmp_path)
+
+    if model_type == "llama":
+        require_whole_adapter(tmp_path, loaded)
+        return
+    with pytest.raises(AttemptFailed) as caught:
+        require_whole_adapter(tmp_path, loaded)
+    assert "shared_experts.down_proj.lora_B.weight" in str(caught.value)
+    assert "otherwise than it has saved them" in str(caught.value)
+    assert caught.value.failure.remedy == "leave these matrices out of lora_target_modules"

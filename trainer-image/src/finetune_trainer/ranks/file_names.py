@@ -5,7 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+from transformers.core_model_loading import (
+    WeightConverter,
+    WeightRenaming,
+    dot_natural_key,
+    rename_source_key,
+)
 
 
 def file_names(model: Any, names: Iterable[str]) -> dict[str, str]:
@@ -19,7 +24,8 @@ def file_names(model: Any, names: Iterable[str]) -> dict[str, str]:
     places, prefix = model.state_dict(), model.base_model_prefix
     found: dict[str, str] = {}
     several = set()
-    for name in names:
+    # In transformers' order: some renamings begin with the first name that asks for them.
+    for name in sorted(names, key=dot_natural_key):
         renamed, conversion = rename_source_key(name, renamings, converters, prefix, places)
         if renamed not in places and name in places:
             renamed, conversion = name, None

@@ -184,7 +184,9 @@ def _options(arguments: Arguments) -> dict[str, Any]:
 def _load_adapter(artifact: Path, arguments: Arguments, tokenizer: Any) -> PeftModel:
     base = create_model_from_path(str(arguments.model.model_name_or_path), **_options(arguments))
     fit_embeddings(base, tokenizer)
-    return PeftModel.from_pretrained(base, artifact)
+    tuned = PeftModel.from_pretrained(base, artifact)
+    soundness.require_whole_adapter(artifact, tuned)
+    return tuned
 
 
 @torch.no_grad()
