@@ -35,7 +35,7 @@ _FROZEN = {
 _MERGED = {
     Merged.SAME: "merged, in memory and tensor by tensor",
     WHOLE: "merged in memory; where that cannot hold the base model, a note says that it is not",
-    Merged.REFUSED: "refused with a sentence: such an adapter computes nothing there, or PEFT loses part",
+    Merged.REFUSED: "refused with a sentence: it computes nothing there, or PEFT loses part of it",
     UNMEASURED: "not measured",
 }
 
