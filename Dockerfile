@@ -1,18 +1,20 @@
 # The operator image. Context: the repository's root.
 ARG BASE=python:3.11-slim-bookworm
-# What it runs on: anything with Python 3.11 as python3, a distroless image too.
+# The runtime image: any image with Python 3.11 as python3, including a distroless one.
 ARG RUNTIME=${BASE}
 
 # hadolint ignore=DL3006 -- the base is an argument; its default has a tag.
 FROM ${BASE} AS packages
 
-# Only for networks whose TLS goes through a proxy with a CA of its own.
+# Only for networks with a TLS proxy that has its own CA.
 ARG SSL_CERT_FILE
 ARG PIP_CERT
 
 COPY requirements/bootstrap.txt requirements/operator.txt /tmp/requirements/
-# Bytecode is compiled here because the root filesystem is read-only at run time; by hash, since an
-# image that can be made again has no times of its own for it to be compared with.
+# Bytecode is compiled here because the root filesystem is read-only at run time; by hash, because a
+# reproducible image has no file times to compare with. A fixed hash seed fixes the order in which sets
+# are written.
+ENV PYTHONHASHSEED=0
 RUN python3 -m venv /tmp/bootstrap \
     && /tmp/bootstrap/bin/pip install --quiet --no-cache-dir --require-hashes -r /tmp/requirements/bootstrap.txt \
     && /tmp/bootstrap/bin/uv pip install --quiet --no-cache --python python3 --target /opt/finetune/packages \
@@ -20,12 +22,15 @@ RUN python3 -m venv /tmp/bootstrap \
     && rm -rf /opt/finetune/packages/bin \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/finetune/packages
 
+COPY contract/src job-spec/src operator/src /opt/finetune/src/
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/finetune/src
+
 # hadolint ignore=DL3006
 FROM ${RUNTIME}
 
-# The dependencies in a layer of their own below our code.
+# The dependencies are in a separate layer below our code.
 COPY --from=packages /opt/finetune/packages /opt/finetune/packages
-COPY contract/src job-spec/src operator/src /opt/finetune/src/
+COPY --from=packages /opt/finetune/src /opt/finetune/src
 
 ENV PYTHONPATH=/opt/finetune/src:/opt/finetune/packages \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -33,7 +38,7 @@ ENV PYTHONPATH=/opt/finetune/src:/opt/finetune/packages \
 USER 65532:65532
 ENTRYPOINT ["python3", "-m", "finetune_operator"]
 
-# Last, so that they change no layer above.
+# Last, so that they change no other layer.
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="finetune-operator" \

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tenant who may only create jobs and schedules, and means harm, on a real control plane.
+"""A hostile tenant who may only create jobs and schedules, on a real control plane.
 
-Whatever that tenant applies, reviewed or not: the leader leads on, the next tenant's job is
-accepted within seconds, memory and metrics stay bounded, and the hostile job says what is wrong
-with it. No node: pods stay Pending.
+Whatever that tenant applies, reviewed or not: the leader stays the leader, the next tenant's job is
+accepted within seconds, memory and metrics stay bounded, and the hostile job reports its problems.
+No node: pods stay Pending.
 """
 
 import json
@@ -14,6 +14,7 @@ import pytest
 from cluster.hostile_specs import METADATA, ODD, SCHEDULES, SPECS, schedule_text
 from cluster.hostile_tenant import LEASE, UNREVIEWED, Answer, World
 from cluster.replicas import wait_until
+from support.long_form import keeping
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
@@ -45,7 +46,20 @@ def test_one_that_no_webhook_has_seen_says_what_is_wrong_with_it(world: World, k
     require_told(world, answer, "hostile", word)
 
 
-@pytest.mark.parametrize("kind", SPECS)
+EDITED = {
+    "nested 850 deep",
+    "affinity 3000 deep",
+    "30,000 brackets for a mapping",
+    "a learning rate of 1e308",
+    "5,000 unknown keys",
+    "a text of 1 MiB",
+    "an image of 100 kB",
+    "a deadline of 2^63-1 s",
+    "10^9 nodes",
+}
+
+
+@pytest.mark.parametrize("kind", keeping(EDITED, list(SPECS)))
 def test_one_that_was_a_good_job_before_says_so_too(world: World, kind: str) -> None:
     spec, word = SPECS[kind]
     world.tenant.apply("turned", '{"onChange": "Rerun"}', labels=UNREVIEWED)
@@ -121,7 +135,7 @@ OWNERS: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize("owner", OWNERS)
+@pytest.mark.parametrize("owner", keeping({"another's"}, list(OWNERS)))
 def test_games_with_owner_references_do_not_kill_the_schedule(world: World, owner: str) -> None:
     world.tenant.schedule("minutely", schedule_text('"schedule": "* * * * *"'))
     jobs, path = world.tenant.jobs, f"{world.tenant.schedules}/minutely"
@@ -162,7 +176,7 @@ EDITS: dict[str, dict[str, Any] | None] = {
 }
 
 
-@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("edit", keeping({"no spec", "no duration"}, list(EDITS)))
 def test_whatever_an_admin_wrote_into_the_lease_somebody_leads_again(
     the_world: World, edit: str
 ) -> None:

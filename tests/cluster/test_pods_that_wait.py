@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pods that their node does not start: volumes and Secrets that are missing, refusals.
+"""Pods that their node does not start: missing volumes and Secrets, refusals.
 
-The trainer ends at once; all else is real. What is missing is told, and the job goes on when it is
-there.
+The trainer ends immediately; all other parts are real. The missing part is reported, and the job
+continues once it exists.
 """
 
 import json
@@ -15,6 +15,7 @@ from cluster import ending_trainer
 from cluster.ending_trainer import TAG, a_job
 from cluster.installation import Installation
 from cluster.jobs import Jobs, message_of
+from support.long_form import keeping
 
 pytestmark = pytest.mark.cluster
 
@@ -37,7 +38,7 @@ WAITS: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None]] = {
         SECRET,
     ),
 }
-"""A job's spec, the words that its status shows, and what it goes on with."""
+"""A job's spec, the text in its status, and the object with which it continues."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def waiting(installation: Installation, jobs: Jobs) -> Iterator[Jobs]:
     jobs.run("delete", "ftj", *WAITS, "--ignore-not-found", "--wait=false")
 
 
-@pytest.mark.parametrize("name", WAITS)
+@pytest.mark.parametrize("name", keeping({"claim-missing", "secret-missing"}, list(WAITS)))
 def test_what_a_pod_waits_for_is_told_in_the_clusters_words(waiting: Jobs, name: str) -> None:
     _, words, missing = WAITS[name]
 
@@ -65,6 +66,7 @@ def test_what_a_pod_waits_for_is_told_in_the_clusters_words(waiting: Jobs, name:
         assert (done["phase"], len(done["attempts"])) == ("Succeeded", 1)
 
 
+@pytest.mark.long
 def test_a_pod_that_its_node_refuses_uses_up_no_attempt(waiting: Jobs) -> None:
     """The scheduler would not choose this node: we do, and the kubelet finds that it may not."""
     name = "refused"

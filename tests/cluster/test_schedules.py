@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A schedule of each minute, in a real cluster: its jobs, its status, what kubectl shows of it."""
+"""A schedule for each minute, in a real cluster: its jobs, its status, kubectl's output."""
 
 import json
 from collections.abc import Iterator
 
 import pytest
 
+from cluster import ending_trainer
+from cluster.installation import Installation
 from cluster.jobs import Jobs, Resource, a_short_job, until
 from cluster.test_admission import wait_until_reviewed
 
@@ -15,7 +17,7 @@ NAME, HELD, SHORT = "each-minute", "held", "short"
 
 
 def a_schedule(name: str, **spec: object) -> Resource:
-    """Its jobs ask for a GPU that no node has: they are made, and cost nothing."""
+    """Its jobs request a GPU that no node has: they are created, and cost nothing."""
     job = a_short_job(name, steps=1)
     job["spec"]["resources"]["gpusPerNode"] = 1
     return {
@@ -43,25 +45,33 @@ def made_by(jobs: Jobs, name: str) -> list[Resource]:
     return found
 
 
-def wait_for(jobs: Jobs, name: str, count: int) -> list[Resource]:
-    """The jobs that it has made, when its status tells of so many."""
-    found: list[Resource] = []
+def wait_for_a_job(jobs: Jobs, name: str) -> None:
+    """Waits until the status shows a job that runs or has already succeeded."""
+    status: Resource = {}
     for _ in until(90):
-        found = made_by(jobs, name)
-        if schedule_of(jobs, name).get("status", {}).get("activeCount", 0) >= count:
-            return found
-    raise AssertionError(f"{name} has made {[job['metadata']['name'] for job in found]}")
+        status = schedule_of(jobs, name).get("status", {})
+        if status.get("activeCount") or "lastSuccessfulTime" in status:
+            return
+    raise AssertionError(f"{name} has made no job: {status}")
 
 
 @pytest.fixture(scope="module")
-def schedules(jobs: Jobs) -> Iterator[Resource]:
-    """All of them at once, since each takes a minute to begin; the first, with its first job."""
+def schedules(installation: Installation, jobs: Jobs) -> Iterator[Resource]:
+    """All of them together, because each takes a minute to begin; the first, with its first job.
+
+    The jobs of one schedule end soon: on a cluster of the tests, their trainer ends immediately.
+    """
     short = a_schedule(SHORT, concurrencyPolicy="Forbid")
-    short["spec"]["jobTemplate"]["spec"]["resources"]["gpusPerNode"] = 0
+    template = short["spec"]["jobTemplate"]
+    template["spec"]["resources"]["gpusPerNode"] = 0
+    if installation.cluster is not None:
+        ending_trainer.build()
+        installation.cluster.load(ending_trainer.TAG)
+        template["spec"] = ending_trainer.a_job(SHORT, jobs.namespace)["spec"]
     for schedule in (a_schedule(NAME), a_schedule(HELD, concurrencyPolicy="Forbid"), short):
         jobs.apply(schedule)
     for name in (NAME, HELD, SHORT):
-        wait_for(jobs, name, 1)
+        wait_for_a_job(jobs, name)
     for name in (NAME, SHORT):
         suspend(jobs, name)
     yield schedule_of(jobs, NAME)
@@ -105,7 +115,7 @@ def test_forbid_makes_no_second_job_and_replace_does(jobs: Jobs, schedules: Reso
 
     jobs.run("patch", "fts", HELD, "--type=merge", "-p", '{"spec":{"concurrencyPolicy":"Replace"}}')
 
-    # What is due already starts at once, in place of the other.
+    # The due one starts immediately, in place of the other.
     uids = {first["metadata"]["uid"]}
     for _ in until(30):
         uids = {job["metadata"]["uid"] for job in made_by(jobs, HELD)}

@@ -6,7 +6,8 @@ import pytest
 from cluster.installation import Installation
 from cluster.jobs import Jobs, Resource, a_short_job
 
-pytestmark = pytest.mark.cluster
+# Two nodes that wait for room, begin together and end well are seen in test_kueue.py.
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 def a_job_on(nodes: int, name: str, *, batch: int, steps: int = 4, **config: object) -> Resource:
@@ -17,7 +18,7 @@ def a_job_on(nodes: int, name: str, *, batch: int, steps: int = 4, **config: obj
 
 @pytest.fixture(scope="module")
 def ends(jobs: Jobs) -> dict[str, Resource]:
-    """The last statuses of a job of one node and of one of two, which run at the same time."""
+    """The last statuses of a job with one node and of one with two, which run at the same time."""
     one = jobs.apply(a_job_on(1, "one-node", batch=2))
     two = jobs.apply(a_job_on(2, "two-nodes", batch=1))
     return {name: jobs.wait_for_end(name) for name in (one, two)}
@@ -50,14 +51,13 @@ def test_a_time_to_live_that_is_set_afterwards_removes_whatever_the_attempt_was_
     assert jobs.status(two_nodes)["phase"] == "Succeeded"
 
 
-@pytest.mark.long
 def test_when_one_of_two_nodes_is_killed_both_start_again_from_the_checkpoint(
     installation: Installation, jobs: Jobs
 ) -> None:
     if installation.cluster is None:
         pytest.skip("A container can be killed from outside only in the tests' own cluster.")
     saving = {"save_strategy": "steps", "save_steps": 2}
-    # Enough that the last of them is not taken before the first checkpoint is heard of.
+    # Enough that the last step is not taken before the first checkpoint is reported.
     name = jobs.apply(a_job_on(2, "gang", batch=1, steps=30, **saving))
     jobs.wait_until(
         name,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of docs/user/training.md by family: what becomes of the rows of a pack, which layers
-`num_layers_unfrozen` trains, and what becomes of an adapter that is merged.
+"""The tables of docs/user/training.md by family: the treatment of the rows of a pack, the layers
+that `num_layers_unfrozen` trains, and whether adapters are merged.
 
-`make generate` writes them from what was measured (`trainer.families.table` and `.tuned`); a test
+`make generate` writes them from the measurements (`trainer.families.table` and `.tuned`); a test
 compares.
 """
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether `num_layers_unfrozen` does in an architecture what it promises: the last layers are
-trained, whole, with the norm and the head behind them; whatever is trained, what goes into the last
-layers stays as it was.
+"""Checks `num_layers_unfrozen` in an architecture: the last layers, the norm after them and the
+head are trained, and training must not change the input of the last layer.
 
-What lies before the last layer, and what behind, is told by gradients, and not by names.
+Gradients, not names, tell what comes before the last layer and what after.
 """
 
 import warnings
@@ -25,7 +24,7 @@ class Frozen(StrEnum):
     INCOMPLETE = "incomplete"
     """Part of the last layer, or the head, is left frozen."""
     REFUSED = "refused"
-    """With a sentence for the user."""
+    """With a message for the user."""
 
 
 def measure(model_type: str) -> Frozen:

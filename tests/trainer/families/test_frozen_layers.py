@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`num_layers_unfrozen` in every architecture: the last layers are trained, and what goes into them
-stays as it was, or the architecture is refused with a sentence."""
+"""`num_layers_unfrozen` in every architecture: the last layers are trained and their input does not
+change, or the architecture is refused with a message.
+"""
 
 import pytest
 
@@ -10,7 +11,7 @@ from trainer.families.packed_rows import NotBuilt
 from trainer.families.test_packed_rows import TYPES
 from trainer.families.tuned import UNMEASURED, read_table
 
-pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing torch takes a quarter of a minute.
 
 FEW = {
     "llama": Frozen.EXACT,

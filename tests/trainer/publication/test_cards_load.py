@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was published loads by what stands in its card, pasted into a fresh interpreter beside a
-downloaded copy."""
+"""A published model loads with the code in its card, pasted into a new interpreter next to a
+downloaded copy.
+"""
 
 import ast
 import json
@@ -14,6 +15,7 @@ from finetune_trainer.publication.base_model import BaseModel
 from finetune_trainer.publication.report.card import model_card
 from finetune_trainer.publication.report.loading import download_command
 from finetune_trainer.publication.report.story import RunFacts
+from support.long_form import keeping
 from trainer.cards import Copy, apart, blocks, loading
 from trainer.hub_stub import HubStub
 from trainer.in_process import Trained, train
@@ -37,8 +39,9 @@ def train_from(
     monkeypatch: pytest.MonkeyPatch,
     **config: Any,
 ) -> Trained:
-    """A run whose base model comes from there. A fake: what a store or the hub would be asked for
-    is the folder `model`."""
+    """A run whose base model comes from there. A fake: the directory `model` replaces a store or
+    the hub.
+    """
     name, usual = NAMED[where] or str(model), fetching.fetch
 
     def fetch(key: str, wanted: str, *others: Any) -> Path | None:
@@ -51,11 +54,11 @@ def train_from(
 
 
 def a_copy(place: Path, model: Path) -> Copy:
-    """With the base model where a user of ours has it."""
+    """With the base model in the place where our users have it."""
     copy = Copy(place)
     (copy.buckets / "models" / "bases").mkdir(parents=True)
     (copy.buckets / "models" / "bases" / "tiny").symlink_to(model)
-    # By no other name: who doesn't name the branch doesn't find it.
+    # Under no other name: without the branch it is not found.
     copy.keep_on_hub(HUB, model, revision="v1")
     return copy
 
@@ -63,25 +66,30 @@ def a_copy(place: Path, model: Path) -> Copy:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "config", "cards"),
-    [
-        pytest.param(
-            "folder", {"merge_adapter": True}, {"adapter", "model"}, id="a folder, merged"
-        ),
-        pytest.param(
-            "store",
-            {"merge_adapter": True, "added_tokens": ["<|tool|>", "<|end|>"]},
-            {"adapter", "model"},
-            id="a store, merged, with added tokens",
-        ),
-        pytest.param("hub", {"model_revision": "v1"}, {"adapter"}, id="the hub, a branch of it"),
-        pytest.param("store", WHOLE, {"model"}, id="a store, whole model"),
-        pytest.param(
-            "hub",
-            {**WHOLE, "added_tokens": ["<|tool|>"], "model_revision": "v1"},
-            {"model"},
-            id="the hub, whole model with added tokens",
-        ),
-    ],
+    keeping(
+        ("a store, merged, with added tokens", "the hub, whole model with added tokens"),
+        [
+            pytest.param(
+                "folder", {"merge_adapter": True}, {"adapter", "model"}, id="a folder, merged"
+            ),
+            pytest.param(
+                "store",
+                {"merge_adapter": True, "added_tokens": ["<|tool|>", "<|end|>"]},
+                {"adapter", "model"},
+                id="a store, merged, with added tokens",
+            ),
+            pytest.param(
+                "hub", {"model_revision": "v1"}, {"adapter"}, id="the hub, a branch of it"
+            ),
+            pytest.param("store", WHOLE, {"model"}, id="a store, whole model"),
+            pytest.param(
+                "hub",
+                {**WHOLE, "added_tokens": ["<|tool|>"], "model_revision": "v1"},
+                {"model"},
+                id="the hub, whole model with added tokens",
+            ),
+        ],
+    ),
 )
 def test_what_stands_in_a_card_loads_what_was_published(
     where: str,
