@@ -194,13 +194,6 @@ def test_weights_stored_in_few_bits(
             'for models of type "mixtral": set lora_target_modules: all-linear',
             id="PEFT converts Mixtral's away",
         ),
-        pytest.param(
-            LORA,
-            of("mamba2", "Mamba2ForCausalLM"),
-            "use_peft: found true without lora_target_modules, but PEFT has no default targets "
-            'for models of type "mamba2": set lora_target_modules: ".*in_proj"',
-            id="Mamba can't have all",
-        ),
         pytest.param(LORA, LLAMA, "", id="Llama has"),
         pytest.param(LORA, of("gemma4", "Gemma4ForConditionalGeneration"), "", id="an expression"),
         pytest.param({}, of("phi3", "Phi3ForCausalLM"), "", id="trained whole"),
@@ -262,36 +255,6 @@ def test_weights_stored_in_few_bits(
             of("mamba", "MambaForCausalLM"),
             "",
             id="what Mamba has beside them",
-        ),
-        pytest.param(
-            {**LORA, "lora_target_modules": "all-linear"},
-            of("mamba", "MambaForCausalLM"),
-            "lora_target_modules: found all-linear, and PEFT puts no adapter on out_proj or conv1d "
-            "of Mamba's layers, which read them past it: set lora_target_modules: [in_proj, "
-            "x_proj]",
-            id="all of Mamba's",
-        ),
-        pytest.param(
-            {**LORA, "lora_target_modules": ["q_proj", "mamba.out_proj"]},
-            of("falcon_h1", "FalconH1ForCausalLM"),
-            "lora_target_modules: found mamba.out_proj, and PEFT puts no adapter on out_proj or "
-            "conv1d of Mamba's layers, which read them past it: set lora_target_modules: [q_proj, "
-            "k_proj, v_proj, o_proj, in_proj, gate_proj, up_proj, down_proj]",
-            id="one of Mamba's by name",
-        ),
-        pytest.param(
-            {**LORA, "lora_target_modules": "all-linear"},
-            of("nemotron_h", "NemotronHForCausalLM"),
-            "lora_target_modules: found all-linear, and PEFT puts no adapter on out_proj or conv1d "
-            "of Mamba's layers, which read them past it: set lora_target_modules: [q_proj, k_proj, "
-            "v_proj, o_proj]",
-            id="all of a hybrid's",
-        ),
-        pytest.param(
-            {**LORA, "lora_target_modules": "all-linear"},
-            of("jamba", "JambaForCausalLM"),
-            "",
-            id="all of another hybrid's, which PEFT takes",
         ),
     ],
 )
