@@ -7,7 +7,7 @@ compares.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from finetune_spec.base_model.packed_rows import TABLE, PackedRows
@@ -43,7 +43,7 @@ _MERGED = {
 def with_tables(page: str) -> str:
     """The page with its tables as they should be."""
     tuned = tomllib.loads(TUNED.read_text())
-    tables = {
+    tables: Mapping[str, Callable[[], Iterator[str]]] = {
         "packed-rows": _table,
         "frozen-layers": lambda: _by_kind("trained are", _FROZEN, tuned["frozen"]),
         "merged-adapters": lambda: _by_kind("an adapter is", _MERGED, tuned["merged"]),
