@@ -159,8 +159,9 @@ schema: setup ## add the schema of another TRL version: TRL=1.15.0 TRANSFORMERS=
 	rm -rf build/trl
 	@echo "$(SCHEMAS)/trl-$(TRL).json is written: run make generate for what is made of it"
 
-families: setup ## measure which architectures keep the rows of a pack apart, after an update of transformers
+families: setup ## measure how each architecture handles packs, frozen layers and merges, after an update of transformers
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m trainer.families.table
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m trainer.families.tuned
 	cd tests && ../$(BIN)/python -m repository.families_page
 
 compare: build/schema.json ## fail if a generated file differs from its source

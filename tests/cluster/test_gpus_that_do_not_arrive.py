@@ -127,7 +127,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "GpuTooSmall",
             "User",
             False,
-            "on each GPU, and Toy has 1Gi",
+            "on each GPU, but Toy has 1Gi",
             id="GPUs that are too small",
         ),
         pytest.param(

@@ -29,7 +29,7 @@ def test_killed_leader_has_a_successor_once_its_lease_has_expired(stage: Stage) 
     wait_until(lambda: len(stage.pods()) == 1, "its pod is made")
     stage.play_running(stage.pods()[0])
     untouched = stage.pods()[0]["metadata"]["resourceVersion"]
-    wait_until(lambda: message_of(stage, training).startswith("the pods run"), "it is told")
+    wait_until(lambda: message_of(stage, training).startswith("the pods are running"), "it is told")
     before = stage.status(training)
     for number in range(2):
         leader = stage.leader()

@@ -67,7 +67,7 @@ def test_whatever_a_pod_posts_its_next_report_is_heard(world: World) -> None:
     world.tenant.apply("reporting")
     pod = world.stage.pod_of("reporting")
     world.stage.play_running(pod)
-    wait_until(lambda: "the pods run" in message_of(world.stage, "reporting"), "it runs")
+    wait_until(lambda: "the pods are running" in message_of(world.stage, "reporting"), "it runs")
     token = world.stage.token_of(pod, "reporting")
 
     for kind, text in REPORTS.items():

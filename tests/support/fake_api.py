@@ -27,6 +27,8 @@ class FakeApi(KubeApi):
         self.fail_list: dict[Resource, Exception] = {}
         """The end of a resource's lists."""
         self.review: Callable[[Body], Body] = lambda request: request
+        self.silent: set[str] = set()
+        """Names of objects whose status writes get no response."""
         self._version = 100
 
     def put(self, resource: Resource, body: Body) -> Any:
@@ -97,6 +99,8 @@ class FakeApi(KubeApi):
         field_manager: str = "",
     ) -> Body:
         self._note(f"patch {resource.plural}")
+        if body["metadata"]["name"] in self.silent:
+            await asyncio.Event().wait()
         found = self._find(resource, body["metadata"]["namespace"], body["metadata"]["name"])
         for name in ("uid", "resourceVersion"):
             if found["metadata"][name] != body["metadata"][name]:

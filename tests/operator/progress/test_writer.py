@@ -259,3 +259,22 @@ def test_memory_is_written_beside_the_progress() -> None:
         assert status["progress"]["step"] == 1
 
     play(scene)
+
+
+def test_a_write_without_a_response_delays_no_other_jobs_reports() -> None:
+    async def scene(world: World) -> None:
+        slow = JobKey(namespace="team", label="slow")
+        status = {"attempts": render_attempts([an_attempt(1, Result.RUNNING, last_step=5)])}
+        body = a_job_body("slow", uid="uid-of-slow", status=status)
+        world.cache.remember(Kind.JOB, world.api.put(FINETUNE_JOBS, body))
+        world.api.silent = {"slow"}
+
+        world.writer.report(slow, 1, Progress(step=1, total_steps=100))
+        await moment()
+        world.report(1)
+        await moment()
+
+        assert world.writes == 2
+        assert world.step() == 1
+
+    play(scene)

@@ -254,7 +254,7 @@ def test_weights_stored_in_few_bits(
             {**LORA, "lora_target_modules": ["in_proj", "x_proj"]},
             of("mamba", "MambaForCausalLM"),
             "",
-            id="an architecture that isn't known here",
+            id="what Mamba has beside them",
         ),
     ],
 )

@@ -36,7 +36,7 @@ def test_partial_admission_of_several_nodes_is_refused() -> None:
         ({"annotations": {"job-min-parallelism": "1"}}, "this one has one"),
         ({"annotations": {"job-completions-equal-parallelism": "true"}}, "never changes"),
         ({"annotations": {"elastic-job": "true"}}, "cannot change its number of nodes"),
-        ({"labels": {"prebuilt-workload-name": "mine"}}, "a Job of its own"),
+        ({"labels": {"prebuilt-workload-name": "mine"}}, "a separate Job"),
         ({"labels": {"max-exec-time-seconds": "60"}}, "write spec.activeDeadlineSeconds"),
         ({"labels": {"multikueue-origin": "manager"}}, "write kueue.x-k8s.io/queue-name"),
     ],

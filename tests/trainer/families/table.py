@@ -19,7 +19,7 @@ from finetune_spec.base_model.packed_rows import TABLE, PackedRows, package_for,
 from trainer.families.packed_rows import NotBuilt, measure
 from trainer.families.small import every_type
 
-_SECONDS = 60
+SECONDS = 60
 """Of CPU time. A model that takes longer to build is not small."""
 
 _HEAD = """\
@@ -45,21 +45,21 @@ def as_toml(found: Mapping[str, Mapping[str, tuple[PackedRows, str]]]) -> str:
     lines = [f'transformers = "{version("transformers")}"']
     for rows in (PackedRows.APART, PackedRows.MIXED, PackedRows.REFUSED):
         types = [name for name, each in found.items() if each and each[""][0] is rows]
-        lines += _listed(rows, types)
-    lines += _listed(PackedRows.UNMEASURED, [name for name, each in found.items() if not each])
+        lines += listed(rows, types)
+    lines += listed(PackedRows.UNMEASURED, [name for name, each in found.items() if not each])
     lines += ["", "# Where attn_implementation: eager makes a difference.", "[eager]"]
     for rows in (PackedRows.APART, PackedRows.MIXED, PackedRows.REFUSED):
         types = [name for name, each in found.items() if EAGER in each and each[EAGER][0] is rows]
-        lines += _listed(rows, types)
+        lines += listed(rows, types)
     lines += ["", "# Without which transformers refuses to compute packs.", "[packages]"]
     packages = {each[""][1] for each in found.values() if each} - {""}
     for package in sorted(packages):
         types = [name for name, each in found.items() if each and each[""][1] == package]
-        lines += _listed(package, types)
+        lines += listed(package, types)
     return _HEAD.format(version=version("transformers")) + "\n".join(lines) + "\n"
 
 
-def _listed(name: str, types: Iterable[str]) -> Iterator[str]:
+def listed(name: str, types: Iterable[str]) -> Iterator[str]:
     yield f"{name} = ["
     line = "   "
     for each in sorted(types):
@@ -83,7 +83,7 @@ def _written(model_type: str) -> Mapping[str, tuple[PackedRows, str]]:
 def _measure(types: Sequence[str]) -> Mapping[str, Mapping[str, tuple[PackedRows, str]]]:
     found = {each: _written(each) for each in every_type()} if types else {}
     for model_type in types or every_type():
-        signal.setitimer(signal.ITIMER_PROF, _SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             found[model_type] = measured(model_type)
         except (NotBuilt, TimeoutError) as error:
@@ -94,10 +94,10 @@ def _measure(types: Sequence[str]) -> Mapping[str, Mapping[str, tuple[PackedRows
     return found
 
 
-def _end(*_: Any) -> None:
-    raise TimeoutError(f"not built within {_SECONDS} s")
+def end(*_: Any) -> None:
+    raise TimeoutError(f"not built within {SECONDS} s")
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPROF, _end)
+    signal.signal(signal.SIGPROF, end)
     TABLE.write_text(as_toml(_measure(sys.argv[1:])))

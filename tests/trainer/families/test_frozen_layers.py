@@ -1,34 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`num_layers_unfrozen` in every architecture: the input of the last layers does not change, or the
-architecture is refused with a message.
+"""`num_layers_unfrozen` in every architecture: the last layers are trained and their input does not
+change, or the architecture is refused with a message.
 """
 
 import pytest
 
 from finetune_spec.base_model.packed_rows import PackedRows, rows_of
 from trainer.families.frozen_layers import Frozen, measure
+from trainer.families.packed_rows import NotBuilt
 from trainer.families.test_packed_rows import TYPES
+from trainer.families.tuned import UNMEASURED, read_table
 
 pytestmark = pytest.mark.slow  # Importing torch takes a quarter of a minute.
 
 FEW = {
-    "llama": Frozen.KEPT,
-    "falcon": Frozen.KEPT,
-    "mamba": Frozen.KEPT,
-    "gemma3n_text": Frozen.KEPT,
-    "gemma4_text": Frozen.KEPT,
-    "bert": Frozen.REFUSED,
+    "llama": Frozen.EXACT,
+    "falcon": Frozen.EXACT,
+    "mamba": Frozen.EXACT,
+    "gemma3n_text": Frozen.EXACT,
+    "gemma4_text": Frozen.EXACT,
+    "llama4_text": Frozen.EXACT,
+    "bert": Frozen.WITHOUT_NORM,
     "xlm": Frozen.REFUSED,
 }
 BUILT = [each for each in TYPES if rows_of(each) is not PackedRows.UNMEASURED]
 
 
 @pytest.mark.parametrize("model_type", FEW)
-def test_what_goes_into_the_last_layer_stays_as_it_was(model_type: str) -> None:
+def test_the_last_layer_is_trained_and_what_goes_into_it_stays_as_it_was(model_type: str) -> None:
     assert measure(model_type) is FEW[model_type]
+    assert read_table()[model_type].frozen == FEW[model_type]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("model_type", [each for each in BUILT if each not in FEW])
 def test_every_architecture_keeps_its_first_layers_or_is_refused(model_type: str) -> None:
-    assert measure(model_type) in (Frozen.KEPT, Frozen.REFUSED)
+    found = measure(model_type)
+
+    assert found in (Frozen.EXACT, Frozen.WITHOUT_NORM, Frozen.REFUSED)
+    assert read_table()[model_type].frozen == found
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model_type", [each for each in TYPES if each not in BUILT])
+def test_what_the_table_says_of_others_is_that_they_cannot_be_built(model_type: str) -> None:
+    with pytest.raises(NotBuilt):
+        measure(model_type)
+    assert read_table()[model_type].frozen == UNMEASURED

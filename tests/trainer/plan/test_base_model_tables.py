@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetune_spec.base_model import experts, kinds, tensors
+from finetune_spec.base_model import experts, kinds, mamba, tensors
 from finetune_spec.config import read_config
 from finetune_spec.memory import parse_model
 from finetune_spec.memory.adapter import DEFAULT_EXPRESSIONS, DEFAULT_TARGETS
@@ -93,6 +93,32 @@ def test_the_mixtures_whose_targets_peft_converts_are_pefts() -> None:
         for model_type, pattern in conversion._MODEL_TO_CONVERSION_PATTERN.items()
         if pattern in conversion._MOE_FUSED_TARGETS
     }
+
+
+def test_the_matrices_that_mamba_reads_past_an_adapter_are_those_that_peft_refuses() -> None:
+    from peft import LoraConfig
+    from peft.tuners.tuners_utils import _check_lora_target_modules_mamba
+    from torch import nn
+    from transformers import CONFIG_MAPPING
+
+    def refuses(model_type: str, module: str) -> bool:
+        model = nn.Module()
+        model.config = CONFIG_MAPPING[model_type]()
+        try:
+            _check_lora_target_modules_mamba(LoraConfig(), model, module)
+        except ValueError:
+            return True
+        return False
+
+    modules = (*mamba.REFUSED, "in_proj", "x_proj", "dt_proj", "q_proj")
+    found = {
+        each: tuple(it for it in modules if refuses(each, it))
+        for each in CONFIG_MAPPING
+        if "mamba" in each or each in (*mamba.OTHERS, "jamba", "zamba", "bamba", "llama")
+    }
+
+    assert {each for each, refused in found.items() if refused} == {*mamba.OTHERS}
+    assert {found[each] for each in mamba.OTHERS} == {mamba.REFUSED}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

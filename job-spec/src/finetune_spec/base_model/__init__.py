@@ -8,6 +8,7 @@ quantized  models with quantized weights
 targets    the modules that an adapter targets, and whether the model has them
 packed_rows   the architectures that are measured to keep packed sequences separate
 experts    mixtures of experts, whose matrices PEFT adapts as parameters
+mamba      models with Mamba layers, some of whose matrices cannot have an adapter
 files      the files of a model: LFS pointers, other formats, missing files
 tensors    the tensors in the headers of its weights: missing, unknown and prefixed ones
 tokens     a tokenizer with more tokens than the embedding has rows
@@ -18,7 +19,7 @@ All input comes from a hub or a bucket and is untrusted. No I/O here.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from finetune_spec.base_model import experts, kinds, packed_rows, quantized, targets
+from finetune_spec.base_model import experts, kinds, mamba, packed_rows, quantized, targets
 from finetune_spec.config.parse.reading import Context, UnreadableValue
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.config.problem import Problem
@@ -32,6 +33,7 @@ RULES: tuple[ModelRule, ...] = (
     targets.check_tied_embeddings,
     experts.check_dropout,
     experts.check_fused_targets,
+    mamba.check_mamba_targets,
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from finetune_spec.base_model.experts import MERGED_MATRICES
 from finetune_spec.base_model.kinds import type_of
+from finetune_spec.base_model.mamba import targets_for
 from finetune_spec.config.parse.sft_config import SftConfig
 from finetune_spec.config.problem import Problem, did_you_mean, quoted, warning
 from finetune_spec.memory import Architecture, UnreadableModel, parse_model
@@ -40,7 +41,7 @@ def check_default_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterat
     yield Problem(
         path=config.name("use_peft"),
         message=f"found true without {KEY}, but PEFT has no default targets for models of type "
-        f"{quoted(model_type)}: set {KEY}: all-linear",
+        f"{quoted(model_type)}: set {KEY}: {targets_for(model_type)}",
     )
 
 

@@ -28,6 +28,9 @@ from finetune_operator.objects.times import parse_time
 from finetune_operator.telemetry.logs import say, say_error
 from finetune_operator.work_queue import WorkQueue
 
+WRITES_AT_ONCE = 4
+"""One write that the API server is slow to answer does not delay the other jobs' reports."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -74,6 +77,11 @@ class ProgressWriter:
 
     async def run(self) -> None:
         """Writes until cancelled."""
+        async with asyncio.TaskGroup() as writers:
+            for _ in range(WRITES_AT_ONCE):
+                writers.create_task(self._write_reports())
+
+    async def _write_reports(self) -> None:
         while True:
             async with self._queue.take() as key:
                 pending, delay = self._pending.get(key), self._not_before(key)

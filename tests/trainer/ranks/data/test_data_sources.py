@@ -241,7 +241,7 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
         ),
         pytest.param(
             {"train-1.jsonl": b'{"text": "a"}\n', "train-2.jsonl": b'{"prompt": "a"}\n'},
-            "train-2.jsonl has the columns prompt, and train-1.jsonl has text",
+            "train-2.jsonl has the columns prompt, but train-1.jsonl has text",
             "give all files of a data set the same columns",
             id="files of different columns",
         ),

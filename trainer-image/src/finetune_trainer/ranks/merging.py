@@ -184,7 +184,9 @@ def _options(arguments: Arguments) -> dict[str, Any]:
 def _load_adapter(artifact: Path, arguments: Arguments, tokenizer: Any) -> PeftModel:
     base = create_model_from_path(str(arguments.model.model_name_or_path), **_options(arguments))
     fit_embeddings(base, tokenizer)
-    return PeftModel.from_pretrained(base, artifact)
+    tuned = PeftModel.from_pretrained(base, artifact)
+    soundness.require_whole_adapter(artifact, tuned)
+    return tuned
 
 
 @torch.no_grad()
@@ -193,4 +195,5 @@ def logits_of(model: Any, vocabulary: int) -> torch.Tensor:
     probe = torch.arange(1, PROBE_TOKENS, device=model.device) * 7919 % vocabulary
     probe = torch.cat([probe, probe.new_tensor([vocabulary - 1])])
     model.eval()
-    return model(input_ids=probe.unsqueeze(0)).logits.float().cpu()
+    # Some hybrids keep a cache only together with attention layers, which not every model has.
+    return model(input_ids=probe.unsqueeze(0), use_cache=False).logits.float().cpu()

@@ -19,6 +19,8 @@ from finetune_trainer.failures.errors import AttemptFailed, attempt_failed
 from finetune_trainer.ranks.movement.account import Tensor
 
 TENSORS = "*.safetensors"
+_PRECISION = 0.02
+"""Of the largest value: what a tensor may lose that is loaded in 16 bits."""
 _NAMED = 3
 """Tensors, in a message."""
 _BLOCK = 1 << 20
@@ -123,17 +125,35 @@ def _put_back(names: list[str], how: str) -> AttemptFailed:
 
 
 def require_whole_adapter(artifact: Path, model: PeftModel) -> None:
-    """PEFT only warns about tensors that the file lacks, or that its model does not have.
+    """PEFT only warns about tensors that the file lacks, or that its model does not have; it does
+    not report tensors that it loads under another name than it saves them.
 
     Raises:
         AttemptFailed: file and model differ.
     """
     saved = {name for name, _ in tensors_of(artifact) if "lora_" in name}
-    wanted = {name for name in get_peft_model_state_dict(model) if "lora_" in name}
-    if missing := sorted(wanted - saved):
-        raise broken(f"the adapter lacks {_some(missing)} of its {len(wanted)} tensors")
-    if foreign := sorted(saved - wanted):
+    loaded = {it: at for it, at in get_peft_model_state_dict(model).items() if "lora_" in it}
+    if missing := sorted(loaded.keys() - saved):
+        raise broken(f"the adapter lacks {_some(missing)} of its {len(loaded)} tensors")
+    if foreign := sorted(saved - loaded.keys()):
         raise broken(f"{_some(foreign)} of the adapter do not fit the base model")
+    lost = [
+        name for name, at in tensors_of(artifact) if name in loaded and _is_lost(at, loaded[name])
+    ]
+    if lost:
+        raise attempt_failed(
+            Reason.ARTIFACT_BROKEN,
+            f"PEFT loads {_some(sorted(lost))} of the adapter otherwise than it has saved them",
+            "leave these matrices out of lora_target_modules",
+        )
+
+
+def _is_lost(saved: torch.Tensor, loaded: torch.Tensor) -> bool:
+    """Whether the loaded tensor differs by more than the precision that it is loaded in."""
+    if loaded.is_meta:
+        return False
+    apart = (loaded.detach().cpu().float() - saved.float()).abs()
+    return bool((apart > _PRECISION * saved.float().abs().max()).any())
 
 
 def require_whole_model(missing: Iterator[str] | set[str] | list[str]) -> None:

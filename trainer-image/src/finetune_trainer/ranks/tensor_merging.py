@@ -24,6 +24,8 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from finetune_contract.documents import InvalidDocument, parse_object
 from finetune_trainer.exchange.heartbeats import Heart
+from finetune_trainer.ranks.blueprint import draw
+from finetune_trainer.ranks.file_names import file_names
 from finetune_trainer.ranks.soundness import TENSORS
 
 SHARD_BYTES = 5 * 1024**3
@@ -70,7 +72,7 @@ def merge_by_tensors(
         CannotMerge: with a reason; `merged` may then contain some files.
     """
     places = place_of_tensors(base)
-    changes = changes_of(artifact)
+    changes = changes_in(base, artifact)
     _require_places(changes, base, places)
     shapes = {name: _shape(base / file, name) for name, file in places.items()}
     drawn = {
@@ -93,6 +95,22 @@ def merge_by_tensors(
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         (merged / SAFE_WEIGHTS_INDEX_NAME).write_text(json.dumps(index, indent=2, sort_keys=True))
+
+
+def changes_in(base: Path, artifact: Path) -> dict[str, Change]:
+    """What the adapter changes, by the name of the weight in the base model's files.
+
+    Raises:
+        CannotMerge: as in `changes_of`.
+    """
+    changes, places = changes_of(artifact), place_of_tensors(base)
+    if all(name in places for name in changes):
+        return changes
+    try:
+        names = file_names(draw(str(base), {}), places)
+    except Exception as error:  # code of a model's own may do anything
+        raise CannotMerge("the base model cannot be built from its config alone") from error
+    return {names.get(name, name): change for name, change in changes.items()}
 
 
 def changes_of(artifact: Path) -> dict[str, Change]:
@@ -128,7 +146,7 @@ def require_merged(base: Path, artifact: Path, merged: Path, dtype: torch.dtype)
     before, after = place_of_tensors(base), place_of_tensors(merged)
     if set(before) != set(after):
         raise CannotMerge("the merged files do not contain the base model's tensors")
-    changes = changes_of(artifact)
+    changes = changes_in(base, artifact)
     for name, file in after.items():
         shape, kind, is_floating = _shape(merged / file, name)
         if shape != _shape(base / before[name], name)[0] or (is_floating and kind != dtype):

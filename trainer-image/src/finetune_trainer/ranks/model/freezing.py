@@ -19,7 +19,7 @@ def freeze_all_but_last(model: Any, layers: int) -> None:
     Raises:
         AttemptFailed: the model has fewer layers, or none that can be identified.
     """
-    blocks = layers_of(model)
+    parent, blocks = _stack_of(model)
     if layers > len(blocks):
         raise attempt_failed(
             Reason.INVALID_CONFIG,
@@ -28,7 +28,7 @@ def freeze_all_but_last(model: Any, layers: int) -> None:
             f"set num_layers_unfrozen to {len(blocks)} or less, or remove it to train all of them",
         )
     model.requires_grad_(False)
-    for part in (*blocks[len(blocks) - layers :], *_last_norms(model.get_decoder())):
+    for part in (*blocks[len(blocks) - layers :], *_last_norms(parent)):
         part.requires_grad_(True)
     head = model.get_output_embeddings()
     if head is not None and not is_tied(model):
@@ -42,12 +42,29 @@ def is_tied(model: Any) -> bool:
 
 
 def layers_of(model: Any) -> list[nn.Module]:
+    """
+    Raises:
+        AttemptFailed: they cannot be distinguished from other parts.
+    """
+    return list(_stack_of(model)[1])
+
+
+def _stack_of(model: Any) -> tuple[nn.Module, nn.ModuleList]:
+    """The module that the layers are in, and the layers.
+
+    Raises:
+        AttemptFailed: there is not one such list.
+    """
     wanted = model.config.get_text_config().num_hidden_layers
-    lists = [it for it in model.get_decoder().children() if isinstance(it, nn.ModuleList)]
-    found = [each for each in lists if len(each) == wanted]
-    # With several lists, as in XLM, a layer is spread over all of them.
-    if len(found) == 1:
-        return list(found[0])
+    # Some models call the matrix of their head the decoder.
+    for part in (model.get_decoder(), model.base_model):
+        found = [each for each in _lists_beside(part) if len(each[1]) == wanted]
+        found = found or [each for each in _lists_in(part) if len(each[1]) == wanted]
+        # With several lists, as in XLM, a layer is spread over all of them.
+        if len(found) == 1:
+            return found[0]
+        if found:
+            break
     raise attempt_failed(
         Reason.INVALID_CONFIG,
         f"num_layers_unfrozen: the layers of {type(model).__name__} cannot be distinguished from "
@@ -56,11 +73,25 @@ def layers_of(model: Any) -> list[nn.Module]:
     )
 
 
-def _last_norms(decoder: nn.Module) -> Iterator[nn.Module]:
+def _lists_beside(part: nn.Module) -> Iterator[tuple[nn.Module, nn.ModuleList]]:
+    for child in part.children():
+        if isinstance(child, nn.ModuleList):
+            yield part, child
+
+
+def _lists_in(part: nn.Module) -> Iterator[tuple[nn.Module, nn.ModuleList]]:
+    """At any depth, except inside of layers: a layer may have as many experts."""
+    yield from _lists_beside(part)
+    for child in part.children():
+        if not isinstance(child, nn.ModuleList):
+            yield from _lists_in(child)
+
+
+def _last_norms(parent: nn.Module) -> Iterator[nn.Module]:
     """Norms next to the layers; those of embeddings, which some models have, come before them, and
     so do those of the per-layer inputs of Gemma 3n and 4.
     """
-    for name, child in decoder.named_children():
+    for name, child in parent.named_children():
         is_before = any(word in name for word in ("embed", "per_layer"))
         if "norm" in type(child).__name__.lower() and not is_before:
             yield child

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is learnt of conversations, with a chat template and a tokenizer of some family."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune_trainer.inputs.chat_templates import file_of
+from trainer.families.tokenizers import a_model, a_tokenizer
+from trainer.prepared_data import Prepared, prepare
+
+Runs = Sequence[str]
+"""Of one row: each text whose tokens count one after the other, without what the template says."""
+
+_QUOTED = re.compile(r"<[|\uff5c][^<>\s'\"{}+]{1,60}[|\uff5c]>|</?[a-z_]{3,20}>|\[/?[A-Z_]{3,20}\]")
+"""What templates write as tokens of their own."""
+_BEGINNINGS = ("<|begin_of_text|>", "<bos>", "<\uff5cbegin\u2581of\u2581sentence\uff5c>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What a trainer would train on, row by row."""
+
+    prepared: Prepared
+
+    @property
+    def runs(self) -> Sequence[Runs]:
+        rows = self.prepared.trainer.train_dataset
+        return [[self._words(run) for run in _runs(row["labels"])] for row in rows]
+
+    @property
+    def endings(self) -> Sequence[Sequence[bool]]:
+        """Of each run whether it has the token that ends a turn."""
+        from finetune_trainer.ranks.chat.rendering import closing_of
+
+        tokenizer = self.prepared.trainer.processing_class
+        closing = {*tokenizer.convert_tokens_to_ids([*closing_of(tokenizer).tokens])}
+        rows = self.prepared.trainer.train_dataset
+        return [[bool(closing & {*run}) for run in _runs(row["labels"])] for row in rows]
+
+    def _words(self, ids: Sequence[int]) -> str:
+        tokenizer = self.prepared.trainer.processing_class
+        return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+
+def learnt(
+    place: Path, template: str, kind: str, rows: Sequence[Mapping[str, Any]], **config: Any
+) -> Learnt:
+    """With one of the templates that a config may name, whose tokens the tokenizer has.
+
+    Raises:
+        AttemptFailed: as a rank does.
+    """
+    file = file_of(template)
+    assert file is not None, template
+    tokenizer = a_tokenizer(kind, _QUOTED.findall(file.read_text()))
+    for each in _BEGINNINGS:
+        if each in tokenizer.get_vocab():
+            tokenizer.bos_token = each
+    model = a_model(place / "model", tokenizer)
+    options = {"chat_template_path": str(file), "max_length": None, **config}
+    return Learnt(prepared=prepare(place, model, rows, **options))
+
+
+def _runs(labels: Sequence[int]) -> Sequence[Sequence[int]]:
+    found: list[list[int]] = [[]]
+    for label in labels:
+        if label != -100:
+            found[-1].append(label)
+        elif found[-1]:
+            found.append([])
+    return [run for run in found if run]
