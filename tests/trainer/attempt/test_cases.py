@@ -262,7 +262,7 @@ def require(ended: Ended, expected: Ending) -> None:
 
 REMEDIED = [
     *(
-        pytest.param(name, {"model_name_or_path": model}, BOATS, id=f"{name[:2]}, another model")
+        pytest.param(name, {"model_name_or_path": model}, BOATS, id=name[:2])
         for name, model in (
             ("05-weights-missing", "tiny"),
             ("13-continue-adapter", "merged"),
