@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends a run that cannot come to anything."""
+"""Ends a run that cannot succeed."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ RECORDS_BEFORE_JUDGING = 5
 
 
 class LearningGuard(TrainerCallback):
-    """Ends a run that learns nothing, or has diverged, after a few records, not after days."""
+    """Ends a run that learns nothing, or has diverged, after a few records instead of days."""
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
