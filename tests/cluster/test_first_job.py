@@ -133,7 +133,7 @@ def test_kubectl_wait_and_get_show_the_job(jobs: Jobs, first_job: Resource) -> N
     wide = jobs.run("get", "ftj", "first-job", "-o", "wide").splitlines()[0]
 
     assert "condition met" in waited
-    columns = ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "GPUS", "ATTEMPT", "AGE"]
+    columns = ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "GPUS", "ATTEMPT", "NOTE", "AGE"]
     assert header.split() == columns
     assert row.split()[:4] == ["first-job", "Succeeded", "100", str(first_job["progress"]["step"])]
     assert {"TOKENS/S", "MODEL", "OUTPUT", "REASON"} <= set(wide.split())

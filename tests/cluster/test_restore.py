@@ -98,10 +98,11 @@ def test_no_attempt_trains_beside_what_came_back(restored: Restored) -> None:
 
 
 def test_a_finished_job_succeeds_without_training(
-    restored: Restored, installation: Installation
+    restored: Restored, installation: Installation, jobs: Jobs
 ) -> None:
     assert restored.done["phase"] == "Succeeded", restored.done
     assert [it["reason"] for it in restored.done["notes"]] == ["NothingTrained"]
+    assert "NothingTrained" in jobs.run("get", "ftj", DONE).split()
     assert installation.models.list(DONE) == restored.published
 
 

@@ -69,7 +69,7 @@ def test_columns_are_those_that_users_know() -> None:
     narrow = [column["name"].upper() for column in columns if not column.get("priority")]
     wide = [column["name"].upper() for column in columns if column.get("priority")]
 
-    assert narrow == ["PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "GPUS", "ATTEMPT", "AGE"]
+    assert narrow == ["PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "GPUS", "ATTEMPT", "NOTE", "AGE"]
     assert wide == ["QUEUE", "TOKENS/S", "MODEL", "OUTPUT", "REASON"]
 
 

@@ -82,6 +82,13 @@ EIGHT, FROM_ONE = range(8), range(1, 9)
 WORDS = ["None", "NA", "null", "n/a", "nan", "Pier 1", "Pier 2", "N/A"]
 IMAGE = "<image>" * 4
 BOATS = tuple(whole(f"Boat {n} lies at pier {n}.<|im_end|>") for n in EIGHT)
+END = "<|im_end|>"
+WAITING = tuple(
+    f"{who} lies at pier {n}, which is the {colour} one, and waits.{END}"
+    for n, (who, colour) in enumerate(
+        [("A boat", "red"), ("Gulls", "blue"), ("The tide", "last"), ("Nobody", "grey")]
+    )
+)
 
 ENDINGS = {
     "01-data-edited": Ending(rows=[talk(*asked(n, "blue")) for n in FROM_ONE]),
@@ -254,6 +261,16 @@ def require(ended: Ended, expected: Ending) -> None:
 
 
 REMEDIED = [
+    *(
+        pytest.param(name, {"model_name_or_path": model}, BOATS, id=name[:2])
+        for name, model in (
+            ("05-weights-missing", "tiny"),
+            ("13-continue-adapter", "merged"),
+            ("14-encoder", "tiny"),
+            ("23-lfs-pointers", "tiny"),
+            ("28-gguf", "tiny"),
+        )
+    ),
     pytest.param("11-merge-of-4bit-checkpoint", {"merge_adapter": OUT}, BOATS, id="11"),
     pytest.param(
         "16-tokenizer-larger-than-embedding",
@@ -366,5 +383,10 @@ def test_packed_rows_of_gpt_oss_do_not_see_each_other(models: Models, tmp_path: 
     packed = carry_out(name, models, tmp_path / "packed")
     rows = carry_out(name, models, tmp_path / "rows", **alone)
 
-    assert (packed.verdict, len(packed.rows), len(rows.rows)) == ("Succeeded", 1, 4), packed.words
+    assert (packed.verdict, packed.words) == ("Succeeded", "")
+    assert list(rows.rows) == sorted(map(whole, WAITING))
+    (pack,) = packed.rows
+    assert sorted(pack.text.split(END)) == sorted(
+        ["", *(said.removesuffix(END) for said in WAITING)]
+    )
     assert packed.trained.losses() == pytest.approx(rows.trained.losses(), rel=1e-5)

@@ -9,6 +9,8 @@ step with a tiny model, in the test's own process.
 import logging
 import shutil
 import signal
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -49,6 +51,29 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)
     signal.signal(signal.SIGTERM, handler)
+
+
+def compute_on_and_on() -> None:
+    while True:
+        pass
+
+
+@pytest.mark.slow
+def test_what_computes_on_and_on_is_given_up_and_what_waits_is_not() -> None:
+    from trainer.mutations.attempts import TookTooLong, bounded
+
+    with bounded(busy=0.1):
+        time.sleep(0.5)
+    with pytest.raises(TookTooLong), bounded(busy=0.1):
+        compute_on_and_on()
+
+
+@pytest.mark.slow
+def test_what_waits_for_good_is_given_up() -> None:
+    from trainer.mutations.attempts import TookTooLong, bounded
+
+    with pytest.raises(TookTooLong), bounded(idle=0.1):
+        threading.Event().wait()
 
 
 @pytest.mark.slow

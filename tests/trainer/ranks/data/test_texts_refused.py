@@ -14,7 +14,25 @@ from trainer.ranks.data.test_texts_as_they_stand import lines, spoken
 pytestmark = pytest.mark.slow  # importing datasets and torch
 
 
-@pytest.mark.parametrize("streaming", [False, True], ids=["on disk", "as a stream"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param({}, id="on disk"),
+        pytest.param({"dataset_streaming": True, "max_steps": 1}, id="as a stream"),
+        pytest.param({"dataset_name": None, "datasets": [{"path": "train.parquet"}]}, id="mixed"),
+        pytest.param(
+            {"prompt_template": "{prompt}", "completion_template": "At {completion}."},
+            id="by templates",
+        ),
+        pytest.param(
+            {
+                "dataset_format": "question_answer",
+                "dataset_columns": {"question": "prompt", "answer": "completion"},
+            },
+            id="by a format",
+        ),
+    ],
+)
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
@@ -27,18 +45,23 @@ pytestmark = pytest.mark.slow  # importing datasets and torch
     ],
 )
 def test_what_is_no_text_is_refused_with_its_column_and_type(
-    values: str, kind: str, streaming: bool, tmp_path: Path
+    values: str,
+    kind: str,
+    config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import pyarrow.parquet as pq
 
     from finetune_trainer.failures.errors import AttemptFailed
     from finetune_trainer.ranks.data import prepare_data
 
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "train.parquet"
     pq.write_table(_typed(values), file)
 
     with pytest.raises(AttemptFailed) as caught:
-        prepare_data(arguments(tmp_path, file, dataset_streaming=streaming, max_steps=1))
+        prepare_data(arguments(tmp_path, file, **config))
 
     failure = caught.value.failure
     assert f"the column completion of train is of the type {kind}" in failure.message
