@@ -138,7 +138,7 @@ def require_learning(history: Sequence[Record]) -> None:
         )
 
 
-def require_finite_gradients(history: Sequence[Record]) -> None:
+def require_finite_gradients(history: Iterable[Record]) -> None:
     """
     Raises:
         AttemptFailed: none of so many steps in a row had a gradient that is a number, as fp16 has

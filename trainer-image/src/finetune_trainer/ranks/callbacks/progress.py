@@ -40,7 +40,7 @@ class ProgressRecorder(TrainerCallback):
     `progress.json`, since every node's supervisor has to account for itself."""
 
     MIN_SECONDS = 0.5
-    """Between two writes, so that fast steps are not slowed."""
+    """Between two writes, so that fast steps and their records are not slowed."""
 
     def __init__(self, workspace: Workspace, *, resumed_from_step: int) -> None:
         self._workspace = workspace
@@ -93,6 +93,12 @@ class ProgressRecorder(TrainerCallback):
         if tokens > self._tokens:
             self._latest["tokens_per_second"] = (tokens - self._tokens) / (now - self._tokens_at)
             self._tokens, self._tokens_at = int(tokens), now
+        if evaluated(logs) or now - self._written >= self.MIN_SECONDS:
+            self._write(args, state)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         self._write(args, state)
 
     def _note(self, record: Mapping[str, Any]) -> None:
