@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from finetune_contract.progress import Progress
 from finetune_trainer.exchange.history import IN_A_ROW
 from finetune_trainer.exchange.workspace import Workspace
 from finetune_trainer.failures.errors import AttemptFailed
@@ -101,34 +100,3 @@ def test_a_run_without_hope_is_ended_as_soon_as_ever(
     past: list[dict[str, float]], record: dict[str, float], expected: int
 ) -> None:
     assert steps_until_failure(past, **record) == expected
-
-
-def test_fast_records_are_all_kept_and_progress_is_written_now_and_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from finetune_trainer.ranks.callbacks import progress
-
-    now = 1000.0
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now))
-    written: list[int | None] = []
-
-    def write(path: Path, body: str | bytes) -> None:
-        if path == workspace.progress:
-            written.append(Progress.from_body(body if isinstance(body, bytes) else b"").step)
-        path.write_bytes(body if isinstance(body, bytes) else body.encode())
-
-    monkeypatch.setattr(progress, "write_atomically", write)
-    workspace = Workspace(root=tmp_path)
-    recorder = progress.ProgressRecorder(workspace, resumed_from_step=0)
-    state = a_state([])
-    recorder.on_train_begin(ARGS, state, CONTROL)
-    for step in range(1, 101):
-        now += 1 / 64
-        log(recorder, state, a_record(step))
-    log(recorder, state, {"eval_loss": 0.9, "step": 100})
-    log(recorder, state, a_record(101))
-    recorder.on_train_end(ARGS, state, CONTROL)
-
-    # At the start, each half second, after an evaluation, and at the end.
-    assert written == [0, 32, 64, 96, 100, 101]
-    assert len(workspace.metrics.read_text().splitlines()) == 102

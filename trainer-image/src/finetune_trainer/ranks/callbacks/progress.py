@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records progress: what was logged, and where training stands."""
+"""Records progress: log records, and the current state of training."""
 
 import json
 import os
@@ -18,7 +18,7 @@ LOCAL_RANK = int(os.environ.get("LOCAL_RANK", "0"))
 
 
 class DoingRecorder:
-    """What is done before the first step, into this node's `progress.json`."""
+    """Writes the activity before the first step into this node's `progress.json`."""
 
     MIN_SECONDS = 1.0
     """Between two writes."""
@@ -30,17 +30,18 @@ class DoingRecorder:
     def tell(self, words: str) -> None:
         if time.monotonic() - self._written >= self.MIN_SECONDS:
             self._written = time.monotonic()
-            # No training yet: who stops it now loses nothing.
+            # Not training yet: a stop now loses nothing.
             body = Progress(phase=TrainerPhase.CHECKING, doing=words).to_body()
             write_atomically(self._workspace.progress, body)
 
 
 class ProgressRecorder(TrainerCallback):
-    """Each logged record into rank 0's `metrics.jsonl`; where it stands into every node's
-    `progress.json`, since every node's supervisor has to account for itself."""
+    """Writes each log record into rank 0's `metrics.jsonl`, and the current state into every node's
+    `progress.json`, because every node's supervisor reports for itself.
+    """
 
     MIN_SECONDS = 0.5
-    """Between two writes, so that fast steps and their records are not slowed."""
+    """Between two writes, so that fast steps are not slowed."""
 
     def __init__(self, workspace: Workspace, *, resumed_from_step: int) -> None:
         self._workspace = workspace
@@ -60,7 +61,7 @@ class ProgressRecorder(TrainerCallback):
             self._note(record)
             self._tokens = int(record.get("num_tokens", self._tokens))
         if state.is_world_process_zero:
-            # After a resume the history goes on where the checkpoint's ended.
+            # After a resume the history continues after the checkpoint's.
             lines = [json.dumps(record) + "\n" for record in state.log_history]
             write_atomically(self._workspace.metrics, "".join(lines))
         self._write(args, state)
@@ -88,17 +89,11 @@ class ProgressRecorder(TrainerCallback):
         now = time.monotonic()
         tokens = logs.get("num_tokens", self._tokens)
         if tokens < self._tokens:
-            # A trainer that counts from nothing again after a resume.
+            # The trainer starts counting at zero again after a resume.
             self._tokens = 0
         if tokens > self._tokens:
             self._latest["tokens_per_second"] = (tokens - self._tokens) / (now - self._tokens_at)
             self._tokens, self._tokens_at = int(tokens), now
-        if evaluated(logs) or now - self._written >= self.MIN_SECONDS:
-            self._write(args, state)
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
         self._write(args, state)
 
     def _note(self, record: Mapping[str, Any]) -> None:
@@ -132,7 +127,7 @@ class ProgressRecorder(TrainerCallback):
         write_atomically(self._workspace.progress, progress.to_body())
 
     def _eta(self, state: TrainerState) -> int | None:
-        """From the steps of this attempt alone: those before a resume took no time of it."""
+        """From the steps of this attempt only: those before a resume took none of its time."""
         if state.global_step >= state.max_steps:
             return 0
         taken = state.global_step - self._first_step
