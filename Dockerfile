@@ -1,19 +1,19 @@
 # The operator image. Context: the repository's root.
 ARG BASE=python:3.11-slim-bookworm
-# What it runs on: anything with Python 3.11 as python3, a distroless image too.
+# The runtime image: any image with Python 3.11 as python3, including a distroless one.
 ARG RUNTIME=${BASE}
 
 # hadolint ignore=DL3006 -- the base is an argument; its default has a tag.
 FROM ${BASE} AS packages
 
-# Only for networks whose TLS goes through a proxy with a CA of its own.
+# Only for networks with a TLS proxy that has its own CA.
 ARG SSL_CERT_FILE
 ARG PIP_CERT
 
 COPY requirements/bootstrap.txt requirements/operator.txt /tmp/requirements/
-# Bytecode is compiled here because the root filesystem is read-only at run time; by hash, since an
-# image that can be made again has no times of its own for it to be compared with, and sets are written
-# in the order of their hashes.
+# Bytecode is compiled here because the root filesystem is read-only at run time; by hash, because a
+# reproducible image has no file times to compare with. A fixed hash seed fixes the order in which sets
+# are written.
 ENV PYTHONHASHSEED=0
 RUN python3 -m venv /tmp/bootstrap \
     && /tmp/bootstrap/bin/pip install --quiet --no-cache-dir --require-hashes -r /tmp/requirements/bootstrap.txt \
@@ -28,7 +28,7 @@ RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/finetune/sr
 # hadolint ignore=DL3006
 FROM ${RUNTIME}
 
-# The dependencies in a layer of their own below our code.
+# The dependencies are in a separate layer below our code.
 COPY --from=packages /opt/finetune/packages /opt/finetune/packages
 COPY --from=packages /opt/finetune/src /opt/finetune/src
 
@@ -38,7 +38,7 @@ ENV PYTHONPATH=/opt/finetune/src:/opt/finetune/packages \
 USER 65532:65532
 ENTRYPOINT ["python3", "-m", "finetune_operator"]
 
-# Last, so that they change no layer above.
+# Last, so that they change no other layer.
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="finetune-operator" \

@@ -1,4 +1,4 @@
-# The one door. `make help` lists what is behind it.
+# The entry point for all tasks. `make help` lists them.
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,15 +11,15 @@ SCHEMAS := job-spec/src/finetune_spec/config/parse/schemas
 PINNED := $(shell sed -n 's/^trl==\([0-9.]*\).*/\1/p' requirements/trainer.txt)
 SCHEMA := $(SCHEMAS)/trl-$(PINNED).json
 TYPED := $(PARTS:%=%/src)
-# What needs a GPU or a quiet machine: CI runs none of it, so that it calls what there is is checked.
+# Code that needs a GPU or an idle machine. CI does not run it, so mypy checks that its calls exist.
 SELDOM_RUN := tests/gpu tests/benchmarks
 WORKERS ?= 2
-# In CI, pytest ends with the tests that took longest.
+# In CI, pytest ends with the list of the slowest tests.
 PYTEST := $(BIN)/pytest $(if $(CI),--durations=20)
 SIDE_BY_SIDE := --no-print-directory -j 4 $(if $(filter output-sync,$(.FEATURES)),--output-sync=line)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
-# What is imported is compiled once, and not beside its source: to import TRL uncompiled takes twice
-# as long, and some hundred tests do so in processes of their own.
+# Imported modules are compiled once, and not next to their sources: importing TRL uncompiled takes twice
+# as long, and some hundred tests do so in separate processes.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -73,14 +73,14 @@ test-pure: ## the fast tests: no network, no cluster, no training
 
 PURE := not slow and not storage and not cluster and not gpu and not soak
 
-# They compute, and let those that wait for a cluster go first.
+# These tests use the CPU, and yield to those that wait for a cluster.
 SLOW := OMP_NUM_THREADS=1 nice $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 TRAINS := (slow or storage) and not cluster and not soak
-# Each worker has a control plane of its own, and waits most of the time.
+# Each worker has a separate control plane, and waits most of the time.
 REPLICAS := $(PYTEST) -n 2 --dist worksteal
 ON_NODES := cluster and not control_plane and not own_cluster and not soak
 
-# Before the tests: what writes gigabytes keeps an API server's store waiting for the disk.
+# Before the tests: writing gigabytes makes an API server's store wait for the disk.
 prepare: setup ## fetch and build what the tests of cluster and control plane need, unless the cache has it
 	$(BIN)/python -m testbed prepare cluster
 	$(BIN)/python -m testbed prepare control-plane
@@ -107,7 +107,7 @@ test-all-pure: setup ## 300 examples of each property, long lives of schedules, 
 test-all-slow: setup ## every member of each matrix of trainings
 	$(SLOW) -m "$(TRAINS) and long"
 
-# All of the cluster's tests, since the last of them asks whether every right has been used.
+# All of the cluster's tests, because the last of them checks that every permission was used.
 test-all-cluster: setup ## every cluster test, those of the testbed itself and on clusters of their own too
 	$(BIN)/python -m testbed prepare cluster
 	$(PYTEST) -m "$(ON_NODES)" tests/cluster
@@ -183,14 +183,14 @@ lock: setup ## resolve the requirement locks again
 		results-page/pyproject.toml -o requirements/results-page.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) -c requirements/dev.txt \
 		$(EXTRAS) trainer-image/pyproject.toml -o requirements/trainer.txt
-	cp requirements/trainer.txt requirements/trainer-cuda12.txt # uv keeps what it can of it
+	cp requirements/trainer.txt requirements/trainer-cuda12.txt # uv keeps as many of its versions as possible
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 $(LOCAL) \
 		--override requirements/trainer-cuda12.in \
 		$(EXTRAS) trainer-image/pyproject.toml -o requirements/trainer-cuda12.txt
 	$(UV) pip compile -q --generate-hashes --python-version 3.11 -c requirements/dev.txt \
 		requirements/docs.in -o requirements/docs.txt
 
-# What the image and the tests have of the trainer; a laptop may have less.
+# The trainer's extras in the image and the tests; a laptop may have fewer.
 EXTRAS := --extra train --extra deepspeed --extra trackers
 LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator --no-emit-package finetune-results-page \
 	--no-emit-package finetune-trainer --no-emit-package finetune-cli --no-emit-package testbed
@@ -199,7 +199,7 @@ docs: $(SITE)/.installed ## build the documents as a site, build/docs/site: dead
 	$(SITE)/bin/python docs/site/source.py $(SITE_SOURCE)
 	cd $(SITE_SOURCE) && $(CURDIR)/$(SITE)/bin/zensical build --strict
 
-# In an environment of its own, so that it needs no `make setup`, which fetches gigabytes.
+# In a separate environment, so that it does not need `make setup`, which fetches gigabytes.
 $(SITE)/.installed: requirements/docs.txt
 	$(PYTHON) -m venv --clear $(SITE)
 	$(SITE)/bin/python -m pip install --quiet --require-hashes -r requirements/docs.txt
@@ -215,7 +215,7 @@ sbom: setup ## write down what Python packages each image has: build/sbom/*.cdx.
 	$(BILL) requirements/results-page.txt --pyproject results-page/pyproject.toml \
 		-o build/sbom/results-page.cdx.json
 
-# Where its images and files are published is not a secret, but no part of the sources either.
+# The registry and URL of a release are not secret, but they are not part of the sources either.
 release: sbom ## write build/release (VERSION=... REGISTRY=... DOWNLOADS=...: docs/contributing/releasing.md)
 	cd tests && ../$(BIN)/python -m repository.release "$(VERSION)" "$(REGISTRY)" "$(DOWNLOADS)"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for all tests."""
+"""Settings for all tests."""
 
 import re
 import sys
@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 ALL_SLOW = re.compile(
     r"^pytestmark = (\[\s*)?pytest\.mark\.(slow|storage|cluster|gpu|soak)\b", re.MULTILINE
 )
-"""The line of a module without a fast test: to import it would cost the fast ones more than some of
-them take, and some import torch."""
+"""Marks a module without a fast test: importing it would cost the fast tests more than some of them
+take, and some modules import torch.
+"""
 
 LONGEST = frozenset(
     f"test_{name}.py"
     for name in ("demo", "two_supervisors", "training", "resume_together", "mutations", "kills")
 )
-"""Files of few tests that take a minute or more. One worker has all of a file, and would still be
-at it when the other has nothing left: these begin (`--no-loadscope-reorder` leaves them there)."""
+"""Files with few tests that take a minute or more. One worker gets all of a file, and would still
+run when the other has nothing left: these begin (`--no-loadscope-reorder` leaves them there).
+"""
 
-# The same examples in every run: what chance finds is for `make soak`. `make test-all` has the long
+# The same examples in every run: random ones are for `make soak`. `make test-all` has the long
 # form: --hypothesis-profile=long.
 settings.register_profile("short", max_examples=20, derandomize=True, deadline=None, database=None)
 settings.register_profile("long", settings.get_profile("short"), max_examples=300)
 settings.load_profile("short")
 
-# DeepSpeed has its random numbers seeded before each test, and is imported for that, with torch.
+# DeepSpeed's random numbers are seeded before each test, which imports it, with torch.
 pytest_randomly.entrypoint_reseeds = []
 
 
@@ -55,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Importing torch takes a quarter of a minute, which the pure tests are spared."""
+    """Importing torch takes a quarter of a minute, which the pure tests do not need."""
     if _wants_none_slow(session.config) and "torch" in sys.modules:
         raise pytest.UsageError("a test module imports torch at its top: import it in the tests")
 

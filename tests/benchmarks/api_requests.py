@@ -3,7 +3,7 @@
 
     python tests/benchmarks/api_requests.py [REQUESTS]
 
-The server is a process of its own on 127.0.0.1 that always gives the same answer. Prints the rows
+The server is a separate process on 127.0.0.1 that always sends the same response. Prints the rows
 of docs/contributing/benchmarks.md.
 """
 
@@ -97,7 +97,7 @@ async def _compare(address: str, count: int) -> None:
 
 
 async def _ask(api: Any, method: str, path: str, body: Any) -> Any:
-    """As this operator asked until 0.2."""
+    """The client of this operator until 0.2."""
     method, url, headers, body, _ = await api.param_serialize(
         method,
         path,

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our operator beside Kubeflow Trainer and JobSet, in turns on control planes of this machine.
+"""Compares our operator with Kubeflow Trainer and JobSet, in turns on control planes of this
+machine.
 
     python tests/benchmarks/bench_peers.py [ROUNDS JOBS]
 
 Builds both peers from their Go modules. Each round has a control plane of its own (etcd, API server
-and controllers, no node), on which one side is installed with its rights and webhooks; JOBS jobs in
-each part of it. Prints the rows of docs/contributing/benchmarks.md, and the load.
+and controllers, no node), on which one side is installed with its permissions and webhooks; JOBS
+jobs in each part of it. Prints the rows of docs/contributing/benchmarks.md, and the load.
 """
 
 import os
@@ -47,7 +48,7 @@ def main(rounds: int, jobs: int) -> None:
             with step(f"Measure {'ours' if is_ours else THEIRS}"):
                 seen[is_ours].append(_round(environment if is_ours else None, jobs))
             loads.append(os.getloadavg()[0])
-            # Should a later round fail.
+            # In case a later round fails.
             print(seen[is_ours][-1].in_short(), file=sys.stderr, flush=True)
     print(f"{rounds} rounds of each, {jobs} jobs in each part, in turns A B B A")
     print(f"load of the machine: {min(loads):.0f} to {max(loads):.0f} on {os.cpu_count()} cores\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The working tree and earlier commits side by side, for benchmarks that compare them in turns."""
+"""The working tree and earlier commits, for benchmarks that compare them in turns."""
 
 import io
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 HERE = "working tree"
 PROJECTS = ("operator", "contract", "job-spec", "spec")
-"""What an operator is made of, under the names that they have had."""
+"""The projects of an operator, under their current and former names."""
 
 
 def checkouts(commits: Sequence[str], folder: Path) -> dict[str, Path]:
-    """The working tree where it is, and each commit in a folder of its own."""
+    """The working tree in place, and each commit in a separate directory."""
     trees = {HERE: REPOSITORY}
     for commit in commits:
         archive = ["git", "-C", str(REPOSITORY), "archive", commit]

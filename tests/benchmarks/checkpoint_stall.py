@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What checkpoints cost a training whose uploads go on meanwhile, to a real S3 (SeaweedFS).
+"""The cost of checkpoints for a training with concurrent uploads to a real S3 (SeaweedFS).
 
 The same job with a checkpoint every third step and with none, on this machine, turn by turn.
 Prints the rows of docs/contributing/benchmarks.md.
@@ -41,7 +41,7 @@ CONFIG: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What one training took."""
+    """The time of one training."""
 
     seconds: float
     held_up: list[float]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long the commands of users take from start to end.
+"""How long users' commands take from start to end.
 
     python tests/benchmarks/command_start.py [ROUNDS]
 
@@ -35,7 +35,7 @@ def main() -> None:
     for number in range(rounds + 1):
         for name, command in COMMANDS.items():
             seconds = _once(*command)
-            # The first round compiles.
+            # The first round compiles bytecode.
             if number:
                 measured[name].append(seconds)
     for name, seconds_of in measured.items():

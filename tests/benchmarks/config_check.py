@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long the check of one config takes, and the import of what checks.
+"""How long the check of one config takes, and the import of its modules.
 
     python tests/benchmarks/config_check.py [ROUNDS]
 
@@ -33,7 +33,7 @@ WRONG: Mapping[str, Any] = {
     "learning_rate": "2e-4",
     "report_to": "wandbb",
 }
-"""Nearly every key misspelt, so that the nearest one is looked for nearly thirty times."""
+"""Nearly every key is misspelt, so that the nearest one is searched nearly thirty times."""
 
 
 def main(rounds: int) -> None:
@@ -71,7 +71,9 @@ def _milliseconds(config: Mapping[str, Any], rounds: int) -> tuple[float, float]
 
 
 def _import_ms(environment: Mapping[str, str]) -> float:
-    """A fresh interpreter that imports the check and reads its schema, less one that does not."""
+    """The difference between a new interpreter that imports the check and reads its schema, and one
+    that does not.
+    """
     bare = "pass"
     checks = (
         "import finetune_spec.job; "

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast the operator answers, and what it costs: jobs at a steady rate, without pods.
+"""The operator's latency and cost: jobs at a steady rate, without pods.
 
     python tests/benchmarks/operator_load.py [JOBS_PER_SECOND SECONDS]
 
-Brings up a cluster of its own, installs the operator's image, and stops the controller manager, so
-that no pod comes of a Job. Prints the rows of docs/contributing/benchmarks.md.
+Starts a separate cluster, installs the operator's image, and stops the controller manager, so that
+Jobs create no pods. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import asyncio
@@ -81,7 +81,7 @@ async def _create(session: aiohttp.ClientSession, name: str) -> None:
 
 
 async def _watch(session: aiohttp.ClientSession, seen: dict[str, float], count: int) -> None:
-    """Note when each job's first batch Job appears."""
+    """Notes when each job's first batch Job appears."""
     async with session.get(
         JOBS, params={"watch": "true"}, timeout=aiohttp.ClientTimeout(total=None)
     ) as answer:
@@ -94,7 +94,7 @@ async def _watch(session: aiohttp.ClientSession, seen: dict[str, float], count: 
 
 
 def _writes(audit: list[dict[str, Any]]) -> Counter[str]:
-    """The operator's writes, without its lease and the tokens it has reviewed."""
+    """The operator's writes, without its Lease and its token reviews."""
     return Counter(
         _name(event)
         for event in audit

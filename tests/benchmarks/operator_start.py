@@ -3,8 +3,8 @@
 
     python tests/benchmarks/operator_start.py [COMMIT ...]
 
-Needs Git. The API server is a stand-in that has nothing: what is measured is the operator's own
-start, from compiled bytecode as in its image. Prints the rows of docs/contributing/benchmarks.md.
+Needs Git. The API server is an empty fake, so this measures the operator's own start, from compiled
+bytecode as in its image. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ def main(commits: list[str]) -> None:
             for name, tree in trees.items():
                 environment = _environment(tree, folder, kubeconfig)
                 figures = (_import_cpu(environment), *_start(environment))
-                if turn:  # the first one compiles
+                if turn:  # The first one compiles bytecode.
                     seen[name].append(figures)
     print(f"medians of {TURNS} turns: CPU s of the imports | CPU s until ready | s until ready")
     for name, turns in seen.items():
@@ -78,7 +78,7 @@ def _import_cpu(environment: Mapping[str, str]) -> float:
 
 
 def _start(environment: Mapping[str, str]) -> tuple[float, float]:
-    """CPU seconds and seconds until it says that it is ready."""
+    """CPU seconds and seconds until it reports that it is ready."""
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     run = [sys.executable, "-m", "finetune_operator"]
     operator = subprocess.Popen(run, env=environment, stderr=subprocess.DEVNULL)
@@ -126,7 +126,7 @@ def _kubeconfig(server: str) -> dict[str, Any]:
 
 
 class EmptyApiServer:
-    """Stands in for an API server: it has our kinds and no object, and takes every Lease."""
+    """A fake of an API server: it has our kinds and no objects, and accepts every Lease."""
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()

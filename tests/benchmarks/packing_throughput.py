@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens of packed rows against those of padded rows, on one CPU, as ratios in one run.
+"""Throughput of packed rows relative to padded rows, on one CPU, as ratios in one run.
 
     python tests/benchmarks/packing_throughput.py [ROUNDS]
 
 The trainer that a rank builds trains SmolLM2's layers (4 of 30, random weights) on one thread: rows
-padded; packed with the mask of all pairs of tokens, as before they went by their borders; packed by
-their borders. The three take turns, and what counts is CPU time, so that whatever else the machine
-does meets all alike. Tokens of padding don't count. Prints the rows of
+padded; packed with the mask of all pairs of tokens, as in earlier versions; packed with attention
+by borders. The three take turns, and CPU time is measured, so that other load of the machine
+affects all equally. Padding tokens do not count. Prints the rows of
 docs/contributing/benchmarks.md.
 """
 
@@ -27,10 +27,10 @@ import yaml
 
 ROUNDS = 3
 STEPS = 2
-"""The first doesn't count."""
+"""The first does not count."""
 LENGTH = 256
 WORDS = (8, 150)
-"""Of the shortest and the longest row; evenly many of each length between them."""
+"""Of the shortest and the longest row; all lengths in between are equally frequent."""
 PADDED, MASKED, BORDERS = "padded, sdpa", "packed, mask of all pairs", "packed, by borders"
 CONFIG: Mapping[str, Any] = {
     "max_steps": STEPS,
@@ -70,7 +70,7 @@ def main(rounds: int) -> None:
 
 
 def a_model(place: Path) -> Path:
-    """With SmolLM2's widths, so that attention has its true share of a layer."""
+    """With SmolLM2's widths, so that attention has a realistic share of a layer."""
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     from testbed import base_model
@@ -136,7 +136,7 @@ def tokens_per_cpu_second(kind: str, model: Path, data: Path, place: Path) -> fl
 
 @contextmanager
 def masking(*, everything: bool) -> Iterator[None]:
-    """As it was before: the model keeps sdpa, and is handed a mask."""
+    """The former behaviour: the model keeps sdpa, and gets a mask."""
     from finetune_spec.attention import SDPA, as_named
     from finetune_trainer.ranks.attention import choice
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a process of this machine has used, as the kernel counts it."""
+"""The resource use of a process of this machine, from the kernel."""
 
 import os
 from pathlib import Path
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of all its threads, since it began."""
-    # After its name, which may have spaces.
+    """Of all its threads, since its start."""
+    # After its name, which may contain spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many progress reports one operator takes, and what each costs it.
+"""How many progress reports one operator handles, and the cost of each.
 
     python tests/benchmarks/progress_load.py [JOBS SECONDS]
 
-Real API server and tokens; the pods are said to run by a stand-in. First each job reports every two
-seconds and each report is written; then all report as fast as they are answered, and each job is
-written once a second. Prints the rows of docs/contributing/benchmarks.md.
+Real API server and tokens; a fake kubelet reports the pods as running. First each job reports every
+two seconds and each report is written; then all report as fast as they get responses, and each job
+is written once a second. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ from finetune_operator.progress.server import PROGRESS_PATH
 
 NAMESPACE = "default"
 AT_ONCE = 8
-"""Of one address the operator takes 16 at a time."""
+"""The operator accepts 16 per address at a time."""
 EACH_SECONDS = 2.0
 INTERVAL = {"PROGRESS_INTERVAL_SECONDS": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
-    """A stand-in for one: where it reports, and its pod's token."""
+    """A fake trainer: its endpoint, and its pod's token."""
 
     url: str
     token: str
@@ -83,7 +83,7 @@ async def _measure(plane: ControlPlane, side: Side, jobs: int, seconds: int) -> 
         await start_jobs(api, side, NAMESPACE, jobs, None)
         trainers = await _trainers(api, operator.address, jobs)
         steps = itertools.count(1)
-        for trainer in trainers:  # each token is reviewed once
+        for trainer in trainers:  # Each token is reviewed once.
             await trainer.report(session, next(steps))
         await asyncio.sleep(EACH_SECONDS)
         for title, reports in (

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times passes with whatever operator is on PYTHONPATH; prints milliseconds as JSON.
+"""Times passes of the operator on PYTHONPATH; prints milliseconds as JSON.
 
-Started by `reconcile_pass.py`, for operators of before the rooms too: so it imports by either name,
-and builds all that it needs itself.
+Started by `reconcile_pass.py`, also for old operators without rooms: so it imports by either name,
+and builds all of its input itself.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ WRITTEN = "2026-05-04T12:00:00Z"
 
 
 def _import(*names: str) -> Any:
-    """The first of these modules that there is."""
+    """The first of these modules that exists."""
     for name in names[:-1]:
         try:
             return importlib.import_module(f"finetune_operator.{name}")
@@ -44,7 +44,7 @@ SETTINGS = _import("settings").Settings.from_env({"TRAINER_IMAGE": "trainer:1"})
 
 
 class Cluster:
-    """One job and its children; what is created runs at once."""
+    """One job and its children; created objects run immediately."""
 
     def __init__(self, number: int) -> None:
         self.children = OBSERVATION.Children()
@@ -94,7 +94,7 @@ class Cluster:
         self.children = OBSERVATION.Children(training_jobs=(made,), pods=(pod,))
 
     async def write_status(self, body: Any, patch: Mapping[str, Any]) -> None:
-        """Of the API server's answer nothing is the same object, and everything is equal."""
+        """As in a response of the API server, no object is the same, and all are equal."""
         status = {**self.job.get("status", {}), **patch}
         self.job = json.loads(json.dumps({**self.job, "status": status}))
 
@@ -102,7 +102,7 @@ class Cluster:
 
 
 async def _settled(number: int, kept: Mapping[str, Any]) -> Cluster:
-    """A job whose attempt trains, of which there is nothing to write any more."""
+    """A job whose attempt trains, and whose status needs no more writes."""
     cluster = Cluster(number)
     for _ in range(5):
         done = await _pass_over(cluster, kept)
@@ -142,7 +142,7 @@ def _measure_check(spec: Mapping[str, Any]) -> float:
 
 
 def _new_memory() -> Mapping[str, Any]:
-    """What an operator that keeps what it has read gives to each of its passes."""
+    """The cache that an operator passes to each of its passes."""
     try:
         known_specs = importlib.import_module("finetune_operator.job.known_specs")
     except ModuleNotFoundError:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What thousands of jobs that are simply there cost the operator: memory, CPU at rest, start-up.
+"""The operator's cost of thousands of idle jobs: memory, CPU at rest, start-up.
 
     python tests/benchmarks/resident_jobs.py [JOBS]
 
-Half of the jobs have finished, a quarter are suspended, and a quarter have a Job without a pod.
-API server and etcd are real; nobody makes pods. Prints the rows of docs/contributing/benchmarks.md.
+Half of the jobs have finished, a quarter are suspended, and a quarter have a Job without a pod. API
+server and etcd are real; no pods are created. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import asyncio
@@ -39,8 +39,9 @@ PORT = 18083
 FINETUNE_JOBS = "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs"
 QUIET_SECONDS = 30
 BUSY_SHARE = 0.05
-"""Of a core: an operator that uses less has nothing to do but to be there, unless the machine is so
-busy that it gets no more: measure on one that is not."""
+"""Of a core: an operator that uses less is idle, unless the machine is too busy to give it more:
+measure on an idle machine.
+"""
 
 
 def main(count: int) -> None:
@@ -118,7 +119,7 @@ def _finished(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _start(operator: OperatorProcess) -> tuple[float, float]:
-    """Seconds until it says that it is ready, and until it has nothing to do any more."""
+    """Seconds until it reports that it is ready, and until it is idle."""
     begin = time.monotonic()
     operator.start()
     _wait_until(_is_ready)
@@ -141,7 +142,7 @@ def _is_ready() -> bool:
 
 
 def _phases(cluster: Cluster) -> set[str]:
-    """Empty for a job that nobody has looked at."""
+    """Empty for a job without a first pass."""
     time.sleep(2)
     phase = "{range .items[*]}[{.status.phase}]{end}"
     printed = cluster.kubectl("get", "finetunejobs", "-o", f"jsonpath={phase}")

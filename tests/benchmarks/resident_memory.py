@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator's memory of one object takes, here and at earlier commits, in turns.
+"""The memory of one cached object in the operator, here and at earlier commits, in turns.
 
     python tests/benchmarks/resident_memory.py [COMMIT ...]
 
-Needs Git, no cluster: pages of objects are read as the API server sends them, and remembered. Each
-figure is of a process of its own. Prints the rows of docs/contributing/benchmarks.md.
+Needs Git, no cluster: pages of objects are read as the API server sends them, and cached. Each
+figure is from a separate process. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import json

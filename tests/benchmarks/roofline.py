@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many tokens per second a GPU could train if it multiplied matrices all the time.
+"""The tokens per second that a GPU could train if it only multiplied matrices.
 
-A bound, not a forecast: it knows no memory traffic, no launches, no optimizer and no data. Good
+A bound, not a forecast: it ignores memory traffic, launches, the optimizer and data. Good
 training reaches 30 to 55 % of it. Multiplications only, two operations each:
 
 forward          2 for each weight of a matrix that a token meets, embeddings' look-up not
@@ -24,22 +24,22 @@ class Work:
     """How a model is trained."""
 
     row_tokens: int
-    """Tokens that see each other: a whole row, or a piece of a pack."""
+    """Tokens that attend to each other: a complete row, or a piece of a pack."""
     learns_all: bool
-    """False with an adapter: gradients go through the weights, and none is for them."""
+    """False with an adapter: gradients pass through the weights, but are not computed for them."""
     recomputes: bool
 
 
 def model_flops(model: Architecture, work: Work) -> float:
-    """Operations for one token that the result needs; MFU is told by them."""
+    """Operations for one token that the result requires; MFU is based on them."""
     layers, attention, head = _forward(model, work)
     backward = 2 if work.learns_all else 1
-    # Both sides of attention's own products have gradients, whatever learns.
+    # Both factors of attention's own products have gradients, in any case.
     return (layers + head) * (1 + backward) + attention * 3
 
 
 def flops_per_token(model: Architecture, work: Work) -> float:
-    """Operations for one token that are done: TRL's loss computes its tiles twice."""
+    """Operations for one token that are executed: TRL's loss computes its tiles twice."""
     layers, attention, head = _forward(model, work)
     again = layers + attention if work.recomputes else 0.0
     return model_flops(model, work) + again + head
@@ -64,5 +64,5 @@ def roofline(model: Architecture, work: Work, peak: float = H100_BF16) -> float:
 def mfu(
     model: Architecture, work: Work, tokens_per_second: float, peak: float = H100_BF16
 ) -> float:
-    """The share of the GPU's rate that goes into the model's own operations."""
+    """The share of the GPU's rate that is used for the model's own operations."""
     return tokens_per_second * model_flops(model, work) / peak

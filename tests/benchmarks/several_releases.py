@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same jobs under one operator for all, and under several with namespaces of their own each.
+"""The same jobs with one operator for all, and with several that have separate namespaces.
 
     python tests/benchmarks/several_releases.py [JOBS NAMESPACES]
 
-Real API server; pods are made and stay Pending. Jobs are created all at once, as many in each
-namespace. Prints the rows of docs/contributing/benchmarks.md: what each of the operators uses.
+Real API server; pods are created and stay Pending. Jobs are created all at once, the same number in
+each namespace. Prints the rows of docs/contributing/benchmarks.md: the resource use of each
+operator.
 """
 
 import asyncio

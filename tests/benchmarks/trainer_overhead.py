@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What our trainer costs beside a bare `trl sft` with the same flags, as ratios in one run.
+"""The overhead of our trainer over a bare `trl sft` with the same flags, as ratios in one run.
 
     python tests/benchmarks/trainer_overhead.py [ROUNDS]
 
-Both train SmolLM2 on this machine from local files, side by side, each on a CPU of its own and the
-other way round in the next round, so that whatever else the machine does meets both. The first
-process of our trainer shares the CPU of its rank. Prints the rows of
-docs/contributing/benchmarks.md.
+Both train SmolLM2 on this machine from local files, in parallel, each on a separate CPU, swapped in
+the next round, so that other load of the machine affects both. The first process of our trainer
+shares the CPU of its rank. Prints the rows of docs/contributing/benchmarks.md.
 """
 
 import ast
@@ -63,7 +62,7 @@ class Step:
     """The end of an optimizer step."""
 
     seconds: float
-    """Since the process was started."""
+    """Since the start of the process."""
     tokens: float
     """Trained on so far."""
 
@@ -100,14 +99,14 @@ def _side_by_side(our_cpu: str, bare_cpu: str) -> tuple[list[Step], list[Step]]:
 
 
 def _tokens_together(one: list[Step], other: list[Step]) -> float:
-    """How many tokens it trained on while the other trained as well."""
+    """The number of tokens it trained on while the other trained as well."""
     begin = max(one[0].seconds, other[0].seconds)
     end = min(one[-1].seconds, other[-1].seconds)
     return _tokens_at(one, end) - _tokens_at(one, begin)
 
 
 def _tokens_at(steps: list[Step], seconds: float) -> float:
-    """Within a step as if they came evenly."""
+    """Within a step, interpolated evenly."""
     for before, after in pairwise(steps):
         if seconds <= after.seconds:
             share = (seconds - before.seconds) / (after.seconds - before.seconds)
@@ -118,7 +117,7 @@ def _tokens_at(steps: list[Step], seconds: float) -> float:
 def steps_of_bare(folder: Path, cpus: str) -> Iterator[Step]:
     """The steps of a bare `trl sft` on these CPUs, as `taskset` lists them.
 
-    It prints each record, which is timed when it comes.
+    It prints each record, which is timed when it arrives.
     """
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(CONFIG | {"output_dir": str(folder / "output")}))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The config that benchmarks check. It imports nothing of ours: older operators are timed too."""
+"""The config that benchmarks check. It imports none of our modules: older operators are timed
+too.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,4 +38,4 @@ TYPICAL: Mapping[str, Any] = {
     "seed": 42,
     "optim": "paged_adamw_8bit",
 }
-"""Thirty keys, as in many a tutorial."""
+"""Thirty keys, as in many tutorials."""

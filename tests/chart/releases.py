@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chart as releases of it render: one for each way in which a platform team may want it."""
+"""The rendered chart: one release for each typical way of installing it."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -94,7 +94,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     ),
     "another variable": ("operator.extraEnv[0].name=TZ", "operator.extraEnv[0].value=UTC"),
 }
-"""What is set, by what is wanted: all of it in kinds that every API server knows."""
+"""The settings, by purpose: only with kinds that every API server has."""
 
 PROMETHEUS = (
     "metrics.serviceMonitor.enabled=true",
@@ -143,10 +143,10 @@ class Rendered:
 
 
 def text(*settings: str, values: Path | None = None) -> str:
-    """What helm would send to the API server, as YAML.
+    """The manifests that helm would send to the API server, as YAML.
 
     Raises:
-        RuntimeError: helm refuses the values; the message holds its words.
+        RuntimeError: helm refuses the values; the message contains its output.
     """
     chosen = [word for setting in settings for word in ("--set", setting)]
     file = () if values is None else ("--values", values)
@@ -156,7 +156,7 @@ def text(*settings: str, values: Path | None = None) -> str:
 
 @cache
 def render(*settings: str, values: Path | None = None) -> Rendered:
-    """What helm would send, read once for each way: nobody may change it."""
-    # The loader in C: PyYAML's own takes seconds for the definitions.
+    """The parsed manifests, read once for each way: they must not be changed."""
+    # The loader in C: PyYAML's own takes seconds for the CRDs.
     rendered = yaml.load_all(text(*settings, values=values), yaml.CSafeLoader)
     return Rendered([found for found in rendered if found])

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chart's admission policy: where it is made, whom it bounds, and that no right is left out.
+"""The chart's admission policy: where it is created, which accounts it restricts, and that it
+covers every permission.
 
-What the real API server makes of it: `tests/cluster/test_admission_policy.py`.
+Its effect in the real API server: `tests/cluster/test_admission_policy.py`.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ HARMLESS = {
     ("authentication.k8s.io", "tokenreviews"): "a question, never stored",
     ("coordination.k8s.io", "leases"): "the one in the operator's own namespace, by a Role there",
 }
-"""What the operator may write that no policy need bound, and why."""
+"""Writes of the operator that no policy need restrict, and why."""
 
 _WRITES = {"create", "update", "patch", "delete"}
 
@@ -26,7 +27,7 @@ def policies(release: Rendered) -> dict[str, Any]:
 
 
 def bounded(release: Rendered) -> set[tuple[str, str]]:
-    """The kinds that the policies are about."""
+    """The kinds in the policies."""
     return {
         (group, resource)
         for policy in policies(release).values()
@@ -37,7 +38,7 @@ def bounded(release: Rendered) -> set[tuple[str, str]]:
 
 
 def written(release: Rendered) -> set[tuple[str, str]]:
-    """The kinds that the operator has a right to write, but for a status."""
+    """The kinds that the operator has permission to write, except for a status."""
     return {
         (group, resource)
         for kind in ("Role", "ClusterRole")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chart, rendered by the real helm: what each value brings, and what it never does."""
+"""The chart, rendered by the real helm: the effect of each value, and what it never does."""
 
 import inspect
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the chart's releases give the operator to know its cluster, and to close gangs to others."""
+"""The settings in the chart's releases that identify the cluster, and that isolate gangs."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The results page as a release has it: pods of its own, an image of its own, no rights."""
+"""The results page in a release: separate pods, a separate image, no permissions."""
 
 from chart.releases import WAYS, render
 from testbed import images

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the chart gives to users, where it is asked to."""
+"""The permissions that the chart grants to users, on request."""
 
 from chart.releases import WAYS, render
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Acting as a ServiceAccount: with its token, and with no more rights than its Roles give it."""
+"""Acts as a ServiceAccount: with its token, and only the permissions of its Roles."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from testbed.control_plane import ControlPlane
 def kubeconfig_of_account(
     plane: ControlPlane, folder: Path, *, namespace: str, account: str
 ) -> Path:
-    """A kubeconfig with a token of this account, good for a day, in a folder that is there."""
+    """A kubeconfig with a token of this account, valid for a day, in an existing directory."""
     token = plane.kubectl("-n", namespace, "create", "token", account, "--duration=24h")
     server, authority = server_and_authority_of(plane.kubeconfig)
     trusted = folder / f"{namespace}-{account}.crt"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The API server's URL and the administrator's credentials, out of a kubeconfig."""
+"""The API server's URL and the administrator's credentials, from a kubeconfig."""
 
 import base64
 import ssl
@@ -10,13 +10,13 @@ import yaml
 
 
 def server_of(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
-    """The same URL for somebody who has no certificate."""
+    """The same URL for a client without a certificate."""
     server, authority = server_and_authority_of(kubeconfig)
     return server, ssl.create_default_context(cadata=authority)
 
 
 def server_and_authority_of(kubeconfig: Path) -> tuple[str, str]:
-    """The URL, and the certificate that it is trusted by, as PEM."""
+    """The URL, and the CA certificate for it, as PEM."""
     cluster = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]
     if "certificate-authority" in cluster:
         return cluster["server"], Path(cluster["certificate-authority"]).read_text()

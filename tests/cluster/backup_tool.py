@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a backup tool does, by kubectl: objects as they are, lost, and brought back as Velero does.
+"""A backup tool simulated with kubectl: objects are saved, lost, and restored as Velero does it.
 
-No Velero takes part. Copied is what it does to objects on their way back: no status, uid, owner or
-node, Jobs without their selector, nothing that had ended, and pods before all that own them.
+Velero itself is not used. The simulation copies its changes to restored objects: no status, uid,
+owner or node, Jobs without their selector, no ended objects, and pods before all their owners.
 """
 
 import json
@@ -24,7 +24,7 @@ _OF_THE_JOB_CONTROLLER = ("controller-uid", "batch.kubernetes.io/controller-uid"
 
 
 class BackupTool:
-    """For some jobs of one namespace, and all that was made for them."""
+    """For some jobs of one namespace, and all of their objects."""
 
     def __init__(self, kubectl: Kubectl, namespace: str, *names: str) -> None:
         self._kubectl = kubectl
@@ -32,11 +32,11 @@ class BackupTool:
         self._names = names
 
     def back_up(self) -> list[Resource]:
-        """In the order in which they come back."""
+        """In the order in which they are restored."""
         return [body for kind in ORDER for body in self._find(kind)]
 
     def lose_everything(self) -> None:
-        """As when a cluster is lost: nothing gets the time to save."""
+        """As in the loss of a cluster: nothing gets time to save."""
         force = ("--grace-period=0", "--force", "--ignore-not-found")
         self._run("delete", ORDER[-1], *self._names, "--wait=true", "--ignore-not-found")
         for selector in self._selectors():
@@ -66,7 +66,7 @@ class BackupTool:
 
 
 def stripped(body: Resource) -> Resource:
-    """As it comes back."""
+    """The restored form of an object."""
     kept = {name: it for name, it in body["metadata"].items() if name in _KEPT}
     back: dict[str, Any] = {**body, "metadata": kept}
     back.pop("status", None)

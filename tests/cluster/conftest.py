@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One installation for all cluster tests, and the first job's run that several of them look at."""
+"""One installation for all cluster tests, and the first job's run that several of them examine."""
 
 import secrets
 import sys
@@ -29,7 +29,7 @@ BESIDE_THE_FIRST_JOB = frozenset(
     f"test_{name}.py"
     for name in ("api_versions", "explain", "images", "progress_tokens", "schedules")
 )
-"""They wait or ask kubectl, leave the operator where it is, and train next to nothing."""
+"""They wait or call kubectl, do not affect the operator, and train almost nothing."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -38,8 +38,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    """The first job trains while others are tested, and is done before anything is broken. What is
-    said of all the other tests comes after them."""
+    """The first job trains while others are tested, and finishes before anything is broken.
+    Assertions about all other tests come after them.
+    """
     if item.path.name in BESIDE_THE_FIRST_JOB:
         return 0
     return {"test_first_job.py": 1, "test_rights.py": 3}.get(item.path.name, 2)
@@ -75,7 +76,7 @@ def first_job(jobs: Jobs) -> Resource:
 
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
-    """Without nodes: what pods come to is played."""
+    """Without nodes: the results of pods are simulated."""
     if reasons := requirements.missing():
         pytest.skip(" ".join(reasons))
     with ControlPlane.up() as up:
@@ -85,7 +86,7 @@ def plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def team(plane: ControlPlane) -> str:
-    """A namespace with nothing in it."""
+    """An empty namespace."""
     namespace = f"team-{secrets.token_hex(3)}"
     plane.kubectl("create", "namespace", namespace)
     return namespace
@@ -93,14 +94,14 @@ def team(plane: ControlPlane) -> str:
 
 @pytest.fixture(scope="module")
 def the_world(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Two replicas beside a tenant who means harm, for all that a module tries."""
+    """Two replicas next to a hostile tenant, for all attacks of a module."""
     with a_world(plane, tmp_path_factory.mktemp("hostile")) as world:
         yield world
 
 
 @pytest.fixture
 def world(the_world: World) -> Iterator[World]:
-    """The same; what must hold whatever was done holds."""
+    """The same; the invariants are checked afterwards."""
     lease, failures = the_world.lease(), the_world.failures()
     try:
         yield the_world
@@ -122,7 +123,7 @@ def stage(plane: ControlPlane, team: str, tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.fixture(scope="session")
 def stolen(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A kubeconfig with the token of the operator, whose account the chart's policy bounds."""
+    """A kubeconfig with the token of the operator, whose account the chart's policy restricts."""
     with stolen_token(plane, tmp_path_factory.mktemp("stolen")) as kubeconfig:
         yield kubeconfig
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A way to the real API server on which its client dies: at every write, before and after it."""
+"""A proxy to the real API server that kills its client: at every write, before and after it."""
 
 import json
 import ssl
@@ -13,12 +13,12 @@ from aiohttp import web
 from cluster.way import Way, resource_of
 
 SPARED = ("leases", "tokenreviews", "subjectaccessreviews", "selfsubjectaccessreviews")
-"""They are no step in a job's life, and are repeated all the time."""
+"""They are not steps in a job's life, and are repeated all the time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deaths:
-    """At which writes the client has died, and what it has created."""
+    """The writes at which the client has died, and the objects it has created."""
 
     before: set[str] = field(default_factory=set)
     after: set[str] = field(default_factory=set)
@@ -30,11 +30,11 @@ class Deaths:
 def deadly_api(
     upstream: str, credentials: ssl.SSLContext, kill: Callable[[], None]
 ) -> Iterator[tuple[str, Deaths]]:
-    """The URL of the way, and what has happened on it.
+    """The URL of the proxy, and its record.
 
-    The first time that a write is tried, the client is killed and the API server never hears of it;
-    the next time the API server carries it out, and the client is killed before it hears of that.
-    From then on the write goes through.
+    At the first try of a write, the client is killed and the API server never receives it. At the
+    next try the API server carries it out, and the client is killed before it receives the
+    response. From then on the write passes.
     """
     deaths = Deaths()
     with _DeadlyWay(upstream, credentials, kill, deaths).served() as url:
@@ -69,9 +69,9 @@ class _DeadlyWay(Way):
 
 
 def name_of_write(method: str, path: str, body: bytes) -> str | None:
-    """What is written, in words that are the same when it is tried again; None for no write.
+    """The write, in words that are the same for a retry; None if it is no write.
 
-    A status is named by the phase that it says, since its path is always the same.
+    A status is named by its phase, because its path is always the same.
     """
     resource, subresource = resource_of(path)
     if method == "GET" or resource in SPARED:

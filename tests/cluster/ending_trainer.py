@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for the trainer image: it trains nothing, and ends at once as its job says.
+"""A fake of the trainer image: it trains nothing, and ends immediately as its job specifies.
 
-For tests of what becomes of a pod when only the trainer's end matters.
+For tests of the pod's end that do not depend on training.
 """
 
 import tempfile
@@ -26,7 +26,7 @@ NOT_FOUND = Outcome(
     )
 )
 ENDINGS = {"succeeded": instant_trainer.OUTCOME, "not-found": NOT_FOUND}
-"""By what the variable says."""
+"""By the variable's value."""
 
 _SCRIPT = f"""\
 #!/bin/sh
@@ -50,7 +50,7 @@ def build() -> None:
 
 
 def a_job(name: str, namespace: str, ends_as: str = "succeeded", **spec: Any) -> dict[str, Any]:
-    """A job whose pods are quickly gone, and that is tried once."""
+    """A job whose pods are deleted quickly, and that is tried once."""
     job = instant_trainer.a_job(name, namespace)
     container = {"name": "trainer", "env": [{"name": VARIABLE, "value": ends_as}]}
     pod = {"spec": {"containers": [container]}}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A replica's way to the real API server: faults by chance, watches that break, an audit of writes.
+"""A replica's proxy to the real API server: random faults, broken watches, an audit of writes.
 
-The replica comes without credentials, and goes on as the operator's service account, so that what
-it may is what the installed ClusterRole says.
+The replica connects without credentials, and is forwarded as the operator's service account, so
+that its permissions are those of the installed ClusterRole.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ OPERATOR = {
 
 
 class Fault(Enum):
-    """What becomes of a request."""
+    """The fault of a request."""
 
     TOO_MANY = auto()
     BROKEN = auto()
@@ -35,19 +35,19 @@ class Fault(Enum):
     """Of writes only."""
     CUT_BEFORE = auto()
     CUT_AFTER = auto()
-    """The API server has carried it out, and the client never hears of that."""
+    """The API server has carried it out, and the client never receives the response."""
     SLOW = auto()
 
 
 class WatchFault(Enum):
-    """What becomes of the next watch of each resource."""
+    """The fault of the next watch of each resource."""
 
     GONE = auto()
-    """Answered 410."""
+    """Answered with 410."""
     GONE_EVENT = auto()
-    """Begins well, and then tells 410 as an event."""
+    """Starts normally, and then sends 410 as an event."""
     SILENT = auto()
-    """Begins well, and then tells nothing."""
+    """Starts normally, and then sends nothing."""
 
 
 _REFUSALS = {
@@ -60,7 +60,7 @@ _REFUSALS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Write:
-    """One that the API server has answered, in this machine's monotonic time."""
+    """A request that the API server has handled, in this machine's monotonic time."""
 
     replica: str
     method: str
@@ -71,26 +71,26 @@ class Write:
     answered: float
     field_manager: str = ""
     lease_holder: str | None = None
-    """Of writes to the Lease: who is to hold it."""
+    """For writes to the Lease: the new holder."""
 
 
 @dataclass(kw_only=True)
 class Weather:
-    """What happens on the way; a test changes it at any time."""
+    """The faults of the proxy; a test changes them at any time."""
 
     rate: float = 0.0
-    """Of requests that are no watches: how many meet a fault."""
+    """The share of requests other than watches that meet a fault."""
     faults: Sequence[Fault] = tuple(Fault)
     slowness: float = 4.0
     """Seconds at most."""
     is_cut_off: bool = False
     """No request arrives."""
     watch_faults: dict[str, WatchFault] = field(default_factory=dict)
-    """By resource, each happens once."""
+    """By resource; each happens once."""
 
 
 class FaultyWay(Way):
-    """The way of one replica."""
+    """The proxy of one replica."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class FaultyWay(Way):
         self._watches: dict[int, web.Request] = {}
 
     def drop_watches(self) -> None:
-        """All of them, in the middle."""
+        """Drops all of them, in the middle."""
         self._loop.call_soon_threadsafe(self._drop_watches)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -151,7 +151,7 @@ class FaultyWay(Way):
             del self._watches[id(request)]
 
     async def _say_nothing(self, request: web.Request) -> web.StreamResponse:
-        """Until the client goes, which cancels this."""
+        """Until the client disconnects, which cancels this."""
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         await asyncio.Event().wait()
@@ -188,11 +188,11 @@ class FaultyWay(Way):
 
 
 def find_strangers(audit: Sequence[Write]) -> list[Write]:
-    """Writes that were sent while the Lease was another's, or nobody's: there must be none.
+    """Writes that were sent while another replica, or none, held the Lease: there must be none.
 
-    But for progress, which every replica writes that is told of it; and for what the API server
-    refused because its object had changed: a process may be stopped after its last look at the
-    Lease and before it sends, and that refusal is what it then runs into.
+    Exceptions: progress, which every replica that receives it writes; and writes that the API
+    server refused because their object had changed. A process may be paused between its last check
+    of the Lease and the write, and then gets such a refusal.
     """
     leases = [write for write in audit if write.resource == "leases" and write.status < 300]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hub whose models belong to somebody who means harm: what it says of each is all made up."""
+"""A hub with models of an attacker: all of its responses are crafted."""
 
 import gzip
 import json
@@ -33,14 +33,14 @@ def _with(**facts: object) -> bytes:
 
 
 def _large(seed: int = 0) -> bytes:
-    """A right config with 1 MiB beside it that no two revisions share."""
+    """A valid config with 1 MiB of other content that no two revisions share."""
     chance = random.Random(seed)  # noqa: S311 - nothing is secret
     return _with(junk=[chance.randbytes(40).hex() for _ in range(11_000)])[: MIB - 2]
 
 
 @cache
 def _bomb() -> bytes:
-    """200 MiB, once it is unpacked."""
+    """200 MiB when unpacked."""
     return gzip.compress(b" " * 200 * MIB)
 
 
@@ -64,7 +64,7 @@ MODELS: dict[str, bytes] = {
 """By the name of the model."""
 
 WAYS = ("zipped", "a-circle", "a-long-header", "cut-off", "slow")
-"""What a hub does in place of sending a body of which nothing is odd but what it says."""
+"""Attacks through the response instead of the body's content."""
 
 
 class Hub:
@@ -82,7 +82,7 @@ class Hub:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                # Whoever asked may have gone.
+                # The client may have disconnected.
                 with suppress(OSError):
                     hub._answer(self)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Specs of somebody who means harm, as JSON text, and what whoever refuses them has to name."""
+"""Specs of an attacker, as JSON text, with a word that each refusal must contain."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,9 @@ def nested(levels: int, opening: str = '{"a":', closing: str = "}") -> str:
 
 
 def a_config(**keys: str) -> str:
-    """A spec with these JSON texts as keys of its config; a model that the hub knows."""
+    """Returns a spec with these JSON texts as keys of its config and a model that exists on the
+    hub.
+    """
     known = {**CONFIG, "model_name_or_path": "known"}
     texts = {key: _q(value) for key, value in known.items()} | keys
     return f'{{"config": {{{", ".join(f"{_q(key)}: {text}" for key, text in texts.items())}}}}}'
@@ -32,7 +34,7 @@ def _trainer(**fields: Any) -> str:
     return _q({"podTemplate": {"spec": {"containers": [{"name": "trainer", **fields}]}}})
 
 
-# Of modules that the model has, since others are refused where the model is known.
+# It names modules that the model has, because others are refused if the model is known.
 _EXPONENTIAL = '"([a-z0-9_.]+)+!|.*q_proj"'
 
 SPECS: Mapping[str, tuple[str, str]] = {
@@ -93,7 +95,7 @@ SPECS: Mapping[str, tuple[str, str]] = {
         "annotations",
     ),
 }
-"""Each with a word that its refusal has in it."""
+"""Each with a word that its refusal contains."""
 
 ODD: Mapping[str, str] = {
     "a batch of 10^12": a_config(per_device_train_batch_size="1000000000039"),
@@ -106,7 +108,7 @@ ODD: Mapping[str, str] = {
         env=[{"name": f"A{it}", "value": "b" * 3_000} for it in range(256)]
     ),
 }
-"""Right in form: a job like any other, which may be warned of, and may come to nothing."""
+"""Valid in form: an ordinary job, which may get warnings, and may fail."""
 
 METADATA: Mapping[str, Mapping[str, Any]] = {
     "an annotation of 250 kB": {"annotations": {"note": "x" * 250_000}},
@@ -135,7 +137,7 @@ SCHEDULES: Mapping[str, tuple[str, str]] = {
     "a time of 100 kB": ('"schedule": "' + "a" * 100_000 + '"', "schedule"),
     "10,000 minutes": ('"schedule": "' + ",".join(["1"] * 9_999) + ' * * * *"', ""),
     "30 kB of stars": ('"schedule": "' + "*" * 30_000 + '"', "schedule"),
-    "a day that never comes": ('"schedule": "0 0 31 2 *"', "no day ever matches"),
+    "a day that never comes": ('"schedule": "0 0 31 2 *"', "never matches a date"),
     "a zone of 100 kB": ('"timeZone": "' + "a" * 100_000 + '"', "timeZone"),
     "a zone that is a file": ('"timeZone": "../../etc/passwd"', "timeZone"),
     "a deadline of 10^12 s": ('"startingDeadlineSeconds": 1000000000000', "startingDeadline"),
@@ -153,7 +155,7 @@ SCHEDULES: Mapping[str, tuple[str, str]] = {
         "ttlSecondsAfterFinished",
     ),
 }
-"""Parts of a schedule's spec, each with a word that its refusal has in it."""
+"""Parts of a schedule's spec, each with a word that its refusal contains."""
 
 
 def schedule_text(given: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""mallory, who may only create jobs and schedules, the neighbours, and how they fare meanwhile."""
+"""mallory, who may only create jobs and schedules, the neighbours, and the effect on them."""
 
 import json
 import random
@@ -22,10 +22,11 @@ MOST_MEMORY_BYTES = 400 * 1024 * 1024
 """Of the 512 MiB that the chart gives a replica."""
 MOST_METRICS_BYTES = 1024 * 1024
 MOST_SECONDS = 5
-"""Within which another tenant's job is accepted, but for the time in which somebody waits for a
-core: the tests have the machine not for themselves. So long the leader may compute for it, too."""
+"""The time limit for accepting another tenant's job, not counting the time in which processes wait
+for a core: the tests share the machine. The leader may compute for this long, too.
+"""
 LONGEST_MESSAGE = 16_000
-"""Of all conditions together: fifty mistakes in each of three."""
+"""Of all conditions together: fifty errors in each of three."""
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/finetune-system/leases/finetune-operator"
 SCHEDULES = "/apis/finetune.dev/v1alpha1/namespaces/{}/finetuneschedules"
@@ -61,7 +62,7 @@ class Answer:
 
 
 class Tenant:
-    """mallory, with a Role for the two kinds and nothing else."""
+    """mallory, with a Role for the two kinds and no other permissions."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -70,19 +71,19 @@ class Tenant:
         self.schedules = SCHEDULES.format(stage.namespace)
 
     def send(self, method: str, path: str, text: str) -> Answer:
-        """As JSON text: Python writes nothing that is so deep."""
+        """As JSON text: Python cannot serialize objects of this depth."""
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         headers = {"Content-Type": kind, "Impersonate-User": "mallory"}
         code, said = self._stage.send(method, path, text.encode(), headers)
         while method == "PATCH" and code == HTTPStatus.GATEWAY_TIMEOUT:
-            # The API server needs seconds to merge what is 9,000 deep, and gives up after 34 s.
+            # The API server needs seconds to merge 9,000 levels, and gives up after 34 s.
             code, said = self._stage.send(method, path, text.encode(), headers)
         assert code < 500, said
         assert code not in (401, 403), said
         return Answer(code=code, text=said.decode(errors="replace"))
 
     def apply(self, name: str, spec: str = "{}", **metadata: Any) -> Answer:
-        """A job with these parts of a spec, as JSON text, beside what a right one has."""
+        """A job with these parts of a spec, as JSON text, added to a valid one."""
         return self.send(
             "POST", self.jobs, self._text("FineTuneJob", name, spec_text(spec), metadata)
         )
@@ -91,12 +92,12 @@ class Tenant:
         return self.send("PATCH", f"{self.jobs}/{name}", f'{{"spec": {spec}}}')
 
     def schedule(self, name: str, spec: str, **metadata: Any) -> Answer:
-        """With this whole spec, as JSON text."""
+        """With this complete spec, as JSON text."""
         text = self._text("FineTuneSchedule", name, spec, metadata)
         return self.send("POST", self.schedules, text)
 
     def clear(self) -> None:
-        """What this tenant has is deleted, and gone."""
+        """Deletes all objects of this tenant, and waits until they are deleted."""
         for path in (self.schedules, self.jobs):
             self.send("DELETE", path, "{}")
             wait_until(lambda path=path: not self._stage.ask("GET", path)["items"], "all is gone")
@@ -108,7 +109,7 @@ class Tenant:
 
 
 def spec_text(given: str = "{}") -> str:
-    """A job's spec with these parts, as JSON text, in place of those of a right one."""
+    """A job's spec with these parts, as JSON text, in place of those of a valid one."""
     parts = given.strip()[1:-1]
     right = {"config": CONFIG, "output": {"uri": "s3://models/mallory"}}
     wanted = {key: value for key, value in right.items() if f'"{key}":' not in parts}
@@ -131,7 +132,7 @@ class World:
         return list(self.stage.replicas.values())
 
     def require_neighbours_go_on(self) -> None:
-        """Another tenant's job is accepted, now."""
+        """Checks that another tenant's job is accepted now."""
         self._number += 1
         begin, leader = time.monotonic(), self.stage.leader()
         waited, computed = _waited_for_a_core(), leader.cpu_seconds()
@@ -151,13 +152,15 @@ class World:
             assert len(replica.metrics_text()) < MOST_METRICS_BYTES
 
     def apply_large(self, name: str) -> int:
-        """A suspended job of 1.3 MB, no two alike, which no webhook sees; the answer's code."""
+        """Applies a suspended job of 1.3 MB of unique content that no webhook sees; returns the
+        response's code.
+        """
         noise = random.Random(name).randbytes(650_000).hex()  # noqa: S311 - nothing is secret
         spec = f'{{"suspend": true, "config": {json.dumps({**CONFIG, "junk": noise})}}}'
         return self.tenant.apply(name, spec, labels=UNREVIEWED).code
 
     def number_told(self) -> int:
-        """Of mallory's jobs those that say what is wrong with them: without their specs."""
+        """The number of mallory's jobs that report their problems: without their specs."""
         template = "{range .items[*]}{.status.conditions[0].type}{'\\n'}{end}"
         listed = self.stage.plane.kubectl(
             "get", "ftj", "-n", self.stage.namespace, "-o", f"jsonpath={template}"
@@ -165,17 +168,17 @@ class World:
         return len([line for line in listed.splitlines() if line])
 
     def failures(self) -> float:
-        """Passes over jobs and schedules that ended in an exception."""
+        """Passes over jobs and schedules that ended with an exception."""
         name = "finetune_operator_reconciles_total"
         return sum(replica.metric(name, result="failed") for replica in self.replicas)
 
     def lease(self) -> tuple[int, str]:
-        """How often it changed hands, and whose it is."""
+        """How often it changed hands, and its holder."""
         spec = self.stage.ask("GET", LEASE)["spec"]
         return spec["leaseTransitions"], spec["holderIdentity"]
 
     def wait_until_told(self, name: str) -> str:
-        """What the job says of itself, once the operator has looked at what it is now."""
+        """The job's message, after the operator has handled its current version."""
 
         def is_told() -> bool:
             job = self.stage.job(name) or {}
@@ -190,7 +193,7 @@ class World:
 
 @contextmanager
 def a_world(plane: ControlPlane, folder: Path) -> Iterator[World]:
-    """Two replicas that ask a hub, know how large GPUs are, and review what is applied."""
+    """Two replicas with a hub and a known GPU size that review applied objects."""
     namespaces = [f"{who}-{secrets.token_hex(3)}" for who in ("mallory", "neighbours")]
     for namespace in namespaces:
         plane.kubectl("create", "namespace", namespace)
@@ -222,6 +225,6 @@ def _is_reviewed(world: World) -> bool:
 
 
 def _waited_for_a_core() -> float:
-    """Seconds in which any process of this machine had to wait for one."""
+    """Seconds in which any process of this machine had to wait for a core."""
     some = Path("/proc/pressure/cpu").read_text().splitlines()[0]
     return int(some.rpartition("total=")[2]) / 1e6

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A mutating webhook as a service mesh has one: it puts containers into the pods of some jobs.
+"""A mutating webhook like that of a service mesh: it injects containers into the pods of some jobs.
 
 As a program (`python injecting_webhook.py FOLDER PORT`) it serves the API server, inside the node's
 network; as a module it starts that program and registers it.
@@ -22,7 +22,7 @@ PORT = 29443
 NAME = "injects-containers"
 
 Containers = Mapping[str, Sequence[Mapping[str, Any]]]
-"""By `containers` or `initContainers`: what is put there."""
+"""By `containers` or `initContainers`: the injected containers."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -65,7 +65,9 @@ def serve(folder: Path, port: int) -> None:
 
 @contextmanager
 def injecting(cluster: Any, folder: Path, injected: Mapping[str, Containers]) -> Iterator[None]:
-    """New pods of these jobs get these containers; `cluster` is one of the tests' own."""
+    """Injects these containers into new pods of these jobs; `cluster` is a separate one of the
+    tests.
+    """
     import trustme
 
     authority = trustme.CA()
@@ -90,7 +92,7 @@ def injecting(cluster: Any, folder: Path, injected: Mapping[str, Containers]) ->
 def _wait_until_served(cluster: Any, server: "subprocess.Popen[bytes]") -> None:
     """
     Raises:
-        TimeoutError: it does not answer.
+        TimeoutError: it does not respond.
     """
     probe = f"import socket; socket.create_connection(('127.0.0.1', {PORT}), 1)"
     for _ in range(60):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the tests run: a cluster with the operator installed, and an object store beside it.
+"""The environment of the tests: a cluster with the operator installed, and an object store.
 
-Usually both are made for the tests. With KUBECONFIG and the variables of `GIVEN` set, a cluster and
-a store that are there already are used instead.
+Usually both are created for the tests. With KUBECONFIG and the variables of `GIVEN` set, an
+existing cluster and store are used instead.
 """
 
 import json
@@ -26,7 +26,7 @@ CHART = REPOSITORY / "charts" / "finetune-operator"
 RELEASE = ("finetune-operator", "--namespace", "finetune-system")
 DEPLOYMENT = ("-n", "finetune-system", "deployment/finetune-operator")
 NAMESPACE = f"team-{secrets.token_hex(3)}"
-"""Another one in every session: a given cluster may still hold an earlier one's."""
+"""Different in every session: an existing cluster may still have an earlier one's."""
 
 
 GIVEN = (
@@ -35,21 +35,22 @@ GIVEN = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
 )
-"""The given cluster must hold the images of `testbed.images.OURS` under their tags, its pods must
-reach the store under the same URL as this machine, and the store must have two empty buckets."""
+"""The existing cluster must have the images of `testbed.images.OURS` under their tags, its pods
+must reach the store under the same URL as this machine, and the store must have two empty buckets.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """A cluster with the operator, seen from a test."""
+    """A cluster with the operator, for tests."""
 
     kubectl: Kubectl
     helm: Kubectl
     store: ObjectStore
     store_for_pods: Mapping[str, str]
-    """What pods need to reach the store: the Secret's keys."""
+    """The Secret's keys, which pods need to reach the store."""
     cluster: Cluster | None
-    """The cluster of the tests' own, whose parts can be broken; None for a given one."""
+    """The tests' own cluster, whose parts can be broken; None for an existing one."""
 
     @property
     def models(self) -> Bucket:
@@ -57,7 +58,7 @@ class Installation:
 
     @contextmanager
     def without_operator(self) -> Iterator[None]:
-        """The installed operator is away, and back at the end."""
+        """Removes the installed operator, and restores it at the end."""
         replicas = self.kubectl("get", *DEPLOYMENT, "-o", "jsonpath={.spec.replicas}")
         self.kubectl("scale", *DEPLOYMENT, "--replicas=0")
         self._wait_for_no_replica()
@@ -68,9 +69,9 @@ class Installation:
             self.kubectl("rollout", "status", *DEPLOYMENT, "--timeout=60s")
 
     def install_release(self, *options: str) -> None:
-        """The chart, with these options in place of its defaults, and wait until it serves."""
+        """Installs the chart with these options, and waits until it serves."""
         self.kubectl("apply", "-f", str(REPOSITORY / "deploy" / "namespace.yaml"))
-        # Of a given cluster, kubectl may have applied the definitions.
+        # In an existing cluster, kubectl may have applied the CRDs.
         how = ("--install", "--take-ownership", "--wait", "--timeout=2m", "--reset-values")
         self.helm("upgrade", *RELEASE, str(CHART), *how, *options)
 
@@ -85,8 +86,9 @@ class Installation:
         )
 
     def url_of(self, service: str) -> str | None:
-        """Where the first port of the operator's, or its page's, Service is reached from here; None
-        in a given cluster."""
+        """The local URL of the first port of the operator's, or its page's, Service; None in an
+        existing cluster.
+        """
         if self.cluster is None:
             return None
         where = ("service", service, "-n", "finetune-system", "-o", "json")
@@ -95,7 +97,7 @@ class Installation:
         return f"http://127.0.0.1:{port}"
 
     def make_namespace(self, name: str) -> None:
-        """A namespace as a strict platform team makes it, with the store's credentials."""
+        """A namespace with strict settings of a platform team, and the store's credentials."""
         self.kubectl("create", "namespace", name)
         self.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
         self.kubectl("apply", "-f", "-", input=stock.secret(self.store_for_pods, name))
@@ -112,13 +114,13 @@ def describe() -> str:
 
 
 def reasons_for_none() -> list[str]:
-    """Why there can be no installation here; empty when there can."""
+    """Why there can be no installation here; empty if there can."""
     return [] if _is_given() else requirements.missing()
 
 
 @contextmanager
 def install() -> Iterator[Installation]:
-    """The installation that the environment allows."""
+    """The installation for this environment."""
     with _given() if _is_given() else _own() as installation:
         with step("Install the chart"):
             installation.install_release()
@@ -129,11 +131,11 @@ def install() -> Iterator[Installation]:
 
 
 def wait_for_garbage_collector(kubectl: Kubectl) -> None:
-    """Of a new kind of object it hears within half a minute; what a deleted one of that kind owns
-    stays until then.
+    """It discovers a new kind of object within half a minute; until then it does not delete objects
+    owned by a deleted one of that kind.
 
     Raises:
-        TimeoutError: it does not hear of it.
+        TimeoutError: it does not discover the kind.
     """
     with step("Wait for the garbage collector"):
         _wait_for_garbage_collector(kubectl)

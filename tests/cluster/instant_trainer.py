@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for the trainer image: it trains nothing, says that it did, and ends at once.
+"""A fake of the trainer image: it trains nothing, reports success, and ends immediately.
 
-For tests of what becomes of many jobs, whose real trainings two cores could not carry.
+For tests of many jobs, whose real trainings would be too much for two cores.
 """
 
 import tempfile

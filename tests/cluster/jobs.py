@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""FineTuneJobs as a user handles them: through kubectl, and by waiting for what it shows."""
+"""FineTuneJobs as a user handles them: through kubectl, and by waiting for their status."""
 
 import json
 import time
@@ -16,15 +16,15 @@ Resource = dict[str, Any]
 
 
 class Kubectl(Protocol):
-    """Runs kubectl or helm and returns what it prints; raises with its words when it fails."""
+    """Runs kubectl or helm and returns its output; raises with its error if it fails."""
 
     def __call__(self, *arguments: str, input: str | None = None) -> str: ...
 
 
 def a_job(name: str, *, like: Path = EXAMPLE, **config: Any) -> Resource:
-    """The example under another name and output place, with these config keys changed.
+    """The example with another name and output location, and these config keys changed.
 
-    A key set to None is taken out.
+    A key set to None is removed.
     """
     job: Resource = yaml.safe_load(like.read_text())
     job["metadata"]["name"] = name
@@ -35,7 +35,7 @@ def a_job(name: str, *, like: Path = EXAMPLE, **config: Any) -> Resource:
 
 
 def a_short_job(name: str, *, steps: int, **config: Any) -> Resource:
-    """A job whose steps take less than a second each, and which answers no held-out prompts."""
+    """A job whose steps take less than a second each, without held-out prompts."""
     short: dict[str, Any] = {
         "dataset_name": "s3://datasets/windrose/train.jsonl",
         "per_device_train_batch_size": 1,
@@ -50,13 +50,13 @@ def a_short_job(name: str, *, steps: int, **config: Any) -> Resource:
 
 
 def message_of(status: Resource) -> str:
-    """What a status says of the job as a whole; empty before the operator has looked at it."""
+    """The main message of a status; empty before the first pass of the operator."""
     conditions = status.get("conditions", ())
     return next((str(it["message"]) for it in conditions if it["type"] == "Ready"), "")
 
 
 def unreviewed(job: Resource) -> Resource:
-    """The same job, stored without the admission webhook having been asked."""
+    """The same job, stored without a call of the admission webhook."""
     labels = {"finetune.dev/admission": "ignore"}
     return {**job, "metadata": {**job["metadata"], "labels": labels}}
 
@@ -72,7 +72,7 @@ class Jobs:
         return self.kubectl("--namespace", self.namespace, *arguments, input=input)
 
     def apply(self, job: Resource) -> str:
-        """Apply it, and return its name."""
+        """Applies it, and returns its name."""
         self.run("apply", "-f", "-", input=json.dumps(job))
         return str(job["metadata"]["name"])
 
@@ -84,7 +84,7 @@ class Jobs:
         return status
 
     def condition(self, name: str, kind: str) -> Resource:
-        """The condition of this type; empty when there is none."""
+        """The condition of this type; empty if there is none."""
         for condition in self.status(name).get("conditions", []):
             if condition["type"] == kind:
                 found: Resource = condition
@@ -117,10 +117,10 @@ class Jobs:
     def wait_until(
         self, name: str, holds: Callable[[Resource], object], *, seconds: float, what: str
     ) -> Resource:
-        """Wait until this holds for the job's status, and return that status.
+        """Waits until this is true for the job's status, and returns that status.
 
         Raises:
-            AssertionError: it did not within so many seconds; with the last status seen.
+            AssertionError: it is not within this many seconds; with the last status seen.
         """
         status: Resource = {}
         for _ in until(seconds):
@@ -133,7 +133,7 @@ class Jobs:
         )
 
     def wait_for_end(self, name: str, *, seconds: float = 420) -> Resource:
-        """Wait until the job has succeeded or failed, and return its status."""
+        """Waits until the job has succeeded or failed, and returns its status."""
         return self.wait_until(
             name,
             lambda status: status.get("phase") in ("Succeeded", "Failed"),
@@ -142,7 +142,7 @@ class Jobs:
         )
 
     def wait_for_step(self, name: str, step: int, *, seconds: float = 240) -> Resource:
-        """Wait until the running trainer has reported this step."""
+        """Waits until the running trainer has reported this step."""
         return self.wait_until(
             name,
             lambda status: step_of(status) >= step,
@@ -163,12 +163,12 @@ class Jobs:
 
 
 def step_of(status: Mapping[str, Any]) -> int:
-    """The step that the status shows; -1 before any."""
+    """The step in the status; -1 before any."""
     return int(status.get("progress", {}).get("step", -1))
 
 
 def until(seconds: float, every: float = 0.5) -> Iterator[None]:
-    """Yield again and again until the time is up."""
+    """Yields repeatedly until the time is over."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real operator as processes of this machine, which are cheap to kill and to start again."""
+"""The real operator as processes of this machine, which are cheap to kill and to restart."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from typing import IO
 
 
 class OperatorProcess:
-    """One replica. Its log goes on over its lives."""
+    """One replica. Its log continues over its lives."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class OperatorProcess:
         )
 
     def kill(self) -> None:
-        """SIGKILL; its log is kept open."""
+        """Kills with SIGKILL; its log is kept open."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several releases of the chart on one control plane, each with namespaces of its own to watch."""
+"""Several releases of the chart on one control plane, each watching separate namespaces."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,7 +21,9 @@ from testbed.ports import free_ports
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """One of them: its rights are Roles in what it watches, and its replica is a process here."""
+    """One of them: its permissions are Roles in the watched namespaces, and its replica is a
+    process here.
+    """
 
     namespace: str
     watched: Sequence[str]
@@ -40,7 +42,7 @@ class Release:
 def installed(
     plane: ControlPlane, folder: Path, watched: Mapping[str, Sequence[str]]
 ) -> Iterator[list[Release]]:
-    """A release in each of these namespaces, ready; what it watches must be there."""
+    """A release in each of these namespaces, ready; the watched namespaces must exist."""
     plane.kubectl("apply", "--server-side", "-f", REPOSITORY / "crds")
     with ExitStack() as stack:
         found = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One replica of the operator as a process, on a way of its own to the API server."""
+"""One replica of the operator as a process, with a separate proxy to the API server."""
 
 import json
 import os
@@ -56,14 +56,14 @@ class Replica:
 
     @property
     def address(self) -> str:
-        """Where progress is taken, and metrics are told."""
+        """The address for progress and metrics."""
         return f"127.0.0.1:{self._port}"
 
     def is_ready(self) -> bool:
         return is_served(f"http://{self.address}/readyz")
 
     def report(self, namespace: str, name: str, token: str, progress: Progress) -> None:
-        """As a trainer does, which takes no notice of an answer."""
+        """Like a trainer, which ignores the response."""
         request = urllib.request.Request(
             f"http://{self.address}{PROGRESS_PATH.format(namespace=namespace, name=name)}",
             method="POST",
@@ -87,13 +87,13 @@ class Replica:
             return str(answer.read().decode())
 
     def cpu_seconds(self) -> float:
-        """What it has computed since it began."""
-        # After its name, which may have spaces.
+        """Its CPU time since its start."""
+        # After its name, which may contain spaces.
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_bytes(self) -> int:
-        """What the process holds now."""
+        """The current memory of the process."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -116,7 +116,7 @@ class Replica:
 
 
 def is_served(url: str) -> bool:
-    """Whether anybody answers there, and well."""
+    """Whether a server there responds successfully."""
     try:
         with urllib.request.urlopen(url, timeout=2):
             return True

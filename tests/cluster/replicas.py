@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's replicas as processes, on a control plane without nodes; pods are played."""
+"""The operator's replicas as processes, on a control plane without nodes; pods are simulated."""
 
 import json
 import time
@@ -34,7 +34,7 @@ JOBS = "/apis/finetune.dev/v1alpha1/namespaces/{}/finetunejobs"
 
 
 class Stage:
-    """One team's namespace on a control plane, and the replicas that look after it."""
+    """One team's namespace on a control plane, and its replicas."""
 
     def __init__(self, plane: ControlPlane, namespace: str, folder: Path) -> None:
         self.plane = plane
@@ -48,7 +48,7 @@ class Stage:
     def with_replicas(
         self, number: int = 2, environments: Sequence[Mapping[str, str]] = ()
     ) -> Iterator["Stage"]:
-        """At the end the jobs are gone, and so are the replicas. Environments: of each, if any."""
+        """At the end the jobs are deleted, and the replicas end. Environments: of each, if any."""
         with ExitStack() as stack:
             for index, port in enumerate(free_ports(number)):
                 name = f"replica-{index}"
@@ -69,7 +69,9 @@ class Stage:
             self.ask("DELETE", JOBS.format(self.namespace))
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Of the API server itself, with every right; None where there is no such object."""
+        """Requests to the API server itself, with all permissions; None if the object does not
+        exist.
+        """
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         data = None if body is None else json.dumps(body).encode()
         code, said = self.send(method, path, data, {"Content-Type": kind})
@@ -82,7 +84,7 @@ class Stage:
     def send(
         self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, bytes]:
-        """The API server's answer, whatever it is."""
+        """The API server's response of any kind."""
         url = f"{self._server}{path}"
         request = urllib.request.Request(url, method=method, data=data, headers=dict(headers))
         try:
@@ -126,7 +128,7 @@ class Stage:
         return found
 
     def token_of(self, pod: dict[str, Any], name: str) -> str:
-        """As the kubelet would ask for it: this pod's, for reports on this job."""
+        """A token like the kubelet's: for this pod, for reports on this job."""
         job, bound = self.job(name), {"apiVersion": "v1", "kind": "Pod"}
         assert job is not None
         bound |= {"name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
@@ -137,7 +139,7 @@ class Stage:
         return str(made["status"]["token"])
 
     def play_pods(self, *, failing: Callable[[str], bool] = lambda name: False) -> None:
-        """What the node would say: each new pod ends at once."""
+        """Simulates the node: each new pod ends immediately."""
         for pod in self.pods():
             metadata, phase = pod["metadata"], pod["status"].get("phase")
             if phase != "Pending" or "deletionTimestamp" in metadata:
@@ -147,7 +149,7 @@ class Stage:
             self._play(pod, _ended(outcome, is_bad=is_bad))
 
     def play_running(self, pod: dict[str, Any]) -> None:
-        """What the kubelet says of a pod that trains."""
+        """The kubelet's status of a training pod."""
         state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
         container = _CONTAINER | {"ready": True, "state": state}
         well = [{"type": each, "status": "True"} for each in ("Ready", "ContainersReady")]
@@ -161,11 +163,11 @@ class Stage:
         self._play(pod, status)
 
     def play_end(self, pod: dict[str, Any], last_words: str) -> None:
-        """What the kubelet says of a pod that has ended well, whatever it has said."""
+        """The kubelet's status of a successful pod, with any termination message."""
         self._play(pod, _ended_well(last_words))
 
     def pod_of(self, name: str) -> dict[str, Any]:
-        """The one pod of this job, once there is one."""
+        """The only pod of this job, once it exists."""
 
         def of_job() -> list[dict[str, Any]]:
             return [it for it in self.pods() if it["metadata"]["labels"].get(LABEL_JOB) == name]
@@ -192,7 +194,7 @@ class Stage:
 
 
 def install(plane: ControlPlane, repository: Path) -> None:
-    """The CRD, and all of the operator but its pods."""
+    """Installs the CRD, and everything of the operator except its pods."""
     plane.kubectl("apply", "--server-side", "-f", repository / "crds")
     plane.kubectl("apply", "-f", repository / "deploy" / "namespace.yaml")
     documents = yaml.safe_load_all((repository / "deploy" / "operator.yaml").read_text())
@@ -203,12 +205,12 @@ def install(plane: ControlPlane, repository: Path) -> None:
 def wait_until(is_so: Callable[[], bool], what: str, timeout_seconds: float = 120) -> None:
     """
     Raises:
-        TimeoutError: it is not; the message says what.
+        TimeoutError: it is not true; the message names the condition.
     """
     deadline = time.monotonic() + timeout_seconds
     while not is_so():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"After {timeout_seconds:.0f} s still not so: {what}.")
+            raise TimeoutError(f"Not true after {timeout_seconds:.0f} s: {what}.")
         time.sleep(0.1)
 
 
@@ -230,7 +232,7 @@ def _ready(stage: Stage, name: str) -> dict[str, Any]:
 
 
 def finish(stage: Stage, name: str) -> None:
-    """Plays the job to its good end."""
+    """Simulates the job's successful end."""
 
     def has_succeeded() -> bool:
         stage.play_pods()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The webhook of replicas that are processes of this machine: reached by address, no Service."""
+"""The webhook of replicas that are processes of this machine: reached by address, without a
+Service.
+"""
 
 import base64
 import json
@@ -20,7 +22,7 @@ _ADDRESS = "127.0.0.1"
 
 
 def environments(folder: Path, number: int) -> list[Mapping[str, str]]:
-    """What each replica is to be told, for a certificate that is made in this folder."""
+    """The settings of each replica, for a certificate that is created in this directory."""
     issue(folder, (Identity(file="tls", user="finetune-operator", addresses=(_ADDRESS,)),))
     return [
         {"WEBHOOK_PORT": str(port), "WEBHOOK_CERTIFICATES": str(folder)}

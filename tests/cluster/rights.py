@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator may do by its Roles, and what it did by the API server's audit log."""
+"""The operator's permissions from its Roles, and its requests from the API server's audit log."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,7 +36,7 @@ def account_in(namespace: str) -> str:
 
 
 def granted(kubectl: Kubectl) -> set[Right]:
-    """Every right that the installed Roles give."""
+    """All permissions in the installed Roles."""
     rules = [
         rule for role in ROLES for rule in json.loads(kubectl("get", *role, "-o", "json"))["rules"]
     ]
@@ -50,15 +50,15 @@ def granted(kubectl: Kubectl) -> set[Right]:
 
 
 def used(audit: Iterable[Event], account: str) -> set[Right]:
-    """The rights that this account was let use."""
+    """The permissions that this account was allowed to use."""
     return {_right(event) for event in audit if _is_by(event, account, "allow")}
 
 
 def refused(audit: Iterable[Event], account: str) -> Iterator[str]:
-    """What this account asked for and has no right to, while its Roles were there.
+    """Requests of this account without permission, while its Roles existed.
 
-    When a release is uninstalled they go before the last replica has ended. What a quota or a
-    namespace that ends refuses is no question of rights.
+    When a release is uninstalled they are deleted before the last replica has ended. Refusals by a
+    quota or a terminating namespace are not about permissions.
     """
     is_bound = False
     for event in sorted(audit, key=lambda it: str(it["stageTimestamp"])):
@@ -75,9 +75,9 @@ def _is_binding(about: Event) -> bool:
 
 
 def _is_by(event: Event, account: str, decision: str) -> bool:
-    """Whether this account asked, and the authorizer decided so."""
+    """Whether this account sent the request, and the authorizer decided so."""
     told = event.get("annotations", {}).get("authorization.k8s.io/decision")
-    # A request that was not let in has a user without a name.
+    # A request without authentication has a user without a name.
     return bool(event["user"].get("username") == account and told == decision)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A user's shell: the repository, and kubectl with our plugin, helm, a cluster and a namespace."""
+"""A user's shell: the repository, kubectl with our plugin, helm, a cluster and a namespace."""
 
 import os
 import subprocess
@@ -44,5 +44,5 @@ class Shell:
         return self.run("kubectl", "finetune", *words)
 
     def type(self, script: str) -> Done:
-        """Lines for bash, of which the first that fails is the last."""
+        """Lines for bash, which stops at the first error."""
         return self.run("bash", "-euo", "pipefail", "-c", script, seconds=900)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An image without any of our code: a few steps of transformers' own Trainer, as users have it."""
+"""An image without our code: a few steps of transformers' own Trainer, as users run it."""
 
 import tempfile
 from pathlib import Path
@@ -26,7 +26,7 @@ Trainer(
 
 
 def build() -> None:
-    """On top of the trainer's image, for its packages; our own are not to be found there."""
+    """On top of the trainer's image, for its packages; our own cannot be imported there."""
     with tempfile.TemporaryDirectory() as context:
         (Path(context) / "train.py").write_text(SCRIPT)
         dockerfile = Path(context) / "Dockerfile"

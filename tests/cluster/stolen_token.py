@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's token in other hands, on a control plane that has the chart's admission policy."""
+"""The operator's token used by an attacker, on a control plane with the chart's admission
+policy.
+"""
 
 import json
 from collections.abc import Iterator
@@ -49,7 +51,7 @@ def kubectl_with(kubeconfig: Path) -> Kubectl:
 
 
 def refusal_of(kubectl: Kubectl, manifest: Manifest) -> str:
-    """What the API server has against this, by a dry run; empty where it would be made."""
+    """The API server's refusal of this, in a dry run; empty if it would be created."""
     try:
         kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(manifest))
     except RuntimeError as error:
@@ -58,7 +60,7 @@ def refusal_of(kubectl: Kubectl, manifest: Manifest) -> str:
 
 
 def children_of(namespace: str, **given: Any) -> dict[str, Manifest]:
-    """What the operator makes for a job of two nodes, by kind."""
+    """The objects that the operator creates for a job with two nodes, by kind."""
     resources = {"nodes": 2, "gpusPerNode": 1}
     job = a_job(metadata={"namespace": namespace}, **{"resources": resources, **given})
     return {it["kind"]: it for it in build_attempt(job, 1, SETTINGS)}

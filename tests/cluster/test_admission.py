@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mistakes are told by `kubectl apply` itself; and what happens when nobody is there to tell."""
+"""`kubectl apply` itself reports errors; and the behaviour without the webhook."""
 
 import base64
 import json
@@ -22,8 +22,8 @@ OPERATOR = "system:serviceaccount:finetune-system:finetune-operator"
 TYPO = "spec.config.learning_rte: not a key of TRL's SFT config, did you mean learning_rate?"
 SENTENCES = (
     TYPO,
-    "spec.config.output_dir: belongs to the operator: set spec.output.uri instead",
-    "spec.config.fp16: found true beside bf16: true, expected one of them",
+    "spec.config.output_dir: is set by the operator: set spec.output.uri instead",
+    "spec.config.fp16: found true together with bf16: true, expected only one of them",
 )
 
 NOT_YET_OBSERVED = {"observedGeneration": -1}
@@ -31,7 +31,7 @@ NOT_YET_OBSERVED = {"observedGeneration": -1}
 
 
 def a_wrong_job(name: str) -> Resource:
-    """Three mistakes, of which none is one of type."""
+    """Three errors, none of them about a type."""
     return a_job(name, learning_rte=1e-4, output_dir="/tmp/x", fp16=True, bf16=True)
 
 
@@ -120,7 +120,7 @@ def test_a_warning_is_shown_by_kubectl_and_kept_in_the_status(jobs: Jobs) -> Non
 
     with pytest.raises(RuntimeError, match=r"Warning: spec\.config\.torch_dtype: .+dtype"):
         jobs.run("apply", "--warnings-as-errors", "-f", "-", input=json.dumps(job))
-    # The job is stored all the same: kubectl has counted the warnings afterwards.
+    # The job is stored anyway: kubectl has printed the warnings afterwards.
     jobs.wait_until("warned", lambda s: s.get("runId"), seconds=30, what="acceptance")
 
     accepted = jobs.condition("warned", "Accepted")
@@ -136,7 +136,7 @@ def test_a_null_that_kubectl_leaves_out_is_told_and_kept_when_the_server_applies
     job["spec"]["config"]["max_length"] = None
     dry_run = ("apply", "--dry-run=server", "--warnings-as-errors", "-o", "json", "-f", "-")
 
-    with pytest.raises(RuntimeError, match="max_length: kubectl apply has left out this null"):
+    with pytest.raises(RuntimeError, match="max_length: kubectl apply removed this null"):
         jobs.run(*dry_run, input=json.dumps(job))
     applied = json.loads(jobs.run(*dry_run, "--server-side", input=json.dumps(job)))
 
@@ -193,7 +193,7 @@ def test_applying_the_manifest_again_leaves_the_bundle_alone(
 ) -> None:
     before = trusted(installation)
 
-    # Twice, since the first may only note what was applied.
+    # Twice, because the first pass may only note the applied object.
     for _ in range(2):
         installation.kubectl("apply", *options, "-f", str(MANIFEST))
 
@@ -212,7 +212,7 @@ def test_certificates_change_without_a_wrong_job_slipping_through(
             asked += 1
             refused += is_refused(jobs)
             seen |= set(x509.load_pem_x509_certificates(bundle(installation)))
-            # Two of each of both replicas, beside those of pods that are gone.
+            # Two for each of both replicas, in addition to those of deleted pods.
             if len(short_lived(seen)) >= 6:
                 break
 
@@ -233,13 +233,13 @@ def certificates_valid_for(installation: Installation, *, seconds: int) -> Itera
 
 
 def trusted(installation: Installation) -> set[x509.Certificate]:
-    """The certificates of the bundle that nobody removes for their age."""
+    """The certificates of the bundle that do not expire soon."""
     found = set(x509.load_pem_x509_certificates(bundle(installation)))
     return found - set(short_lived(found))
 
 
 def short_lived(certificates: set[x509.Certificate]) -> list[x509.Certificate]:
-    """Those that are not of the usual day."""
+    """Those with another validity than the usual day."""
     return [
         certificate
         for certificate in certificates

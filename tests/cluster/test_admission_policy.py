@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Somebody has the operator's token: what the real API server lets them write under the chart's
+"""An attacker has the operator's token: which writes the real API server allows under the chart's
 admission policy.
 """
 
@@ -134,7 +134,7 @@ def test_no_service_draws_traffic_of_others(as_operator: Kubectl, team: str, ser
 
 
 def a_network_policy(namespace: str, selector: Manifest) -> Manifest:
-    """One with the owner that an attempt's objects have."""
+    """One with the owner of an attempt's objects."""
     job = children_of(namespace)["Job"]
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -188,7 +188,7 @@ def totals(name: str, namespace: str) -> Manifest:
 def test_its_counters_are_an_object_without_an_owner_that_it_makes(
     plane: ControlPlane, as_operator: Kubectl
 ) -> None:
-    # A replica of another test may have made it.
+    # A replica of another test may have created it.
     kept = ("configmap", "finetune-operator-totals", "--namespace", "finetune-system")
     plane.kubectl("delete", *kept, "--ignore-not-found")
 
@@ -238,7 +238,8 @@ def test_of_pods_it_deletes_those_that_nothing_owns(
     pod = {"apiVersion": "v1", "kind": "Pod", **job["spec"]["template"]}
     pod["metadata"] = {**pod["metadata"], "name": "balloon-1-abcde", "namespace": team}
     if is_controlled:
-        # Anything that is there: the garbage collector would take the pod of a Job that is not.
+        # Any existing object: the garbage collector would delete the pod of a Job that does not
+        # exist.
         plane.kubectl("create", "configmap", "owner", "-n", team)
         uid = plane.kubectl(
             *("get", "configmap", "owner", "-n", team, "-o", "jsonpath={.metadata.uid}")

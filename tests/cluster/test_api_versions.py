@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A FineTuneJob comes back as it was written, today and when API versions change.
+"""A FineTuneJob is read as it was written, today and after changes of API versions.
 
-docs/reference/api-versions.md describes how they change. Tried on a copy of
-the CRD in another group, which neither operator nor webhook looks at.
+docs/reference/api-versions.md describes how they change. Tested on a copy of the CRD in another
+group, which operator and webhook do not watch.
 """
 
 import json
@@ -28,7 +28,7 @@ NAMES = {
     "plural": "copiedjobs",
     "singular": "copiedjob",
 }
-"""Not ours: kubectl remembers for minutes which group a name without one belongs to."""
+"""Different from ours: kubectl remembers for minutes which group a name without one belongs to."""
 RUN = '{"status": {"runId": "0123456789ab"}}'
 
 CONFIG = """
@@ -55,7 +55,7 @@ CONFIG = """
     not_a_key: {of: [any, {trl: null}], empty: {}, none: []}
 """
 READ = yaml.safe_load(CONFIG) | {"learning_rate": 1e-4, "learning_rte": 1e-4}
-"""The same, with the numbers that PyYAML takes for texts."""
+"""The same, with the numbers that PyYAML reads as texts."""
 
 
 @dataclass(kw_only=True)
@@ -74,7 +74,7 @@ class Copy:
         return str(self.definition["spec"]["group"])
 
     def publish(self) -> None:
-        """Apply the CRD as it is now, and wait until all of its versions are served."""
+        """Applies the current CRD, and waits until all of its versions are served."""
         self.jobs.run(
             *("apply", "--server-side", "--force-conflicts", "-f", "-"),
             input=json.dumps(self.definition),
@@ -127,7 +127,7 @@ class Copy:
         self.jobs.run(verb, *options, "-f", "-", input=text)
 
     def accept(self, name: str) -> None:
-        """What the operator does before it creates anything: from then on the spec is locked."""
+        """The operator's step before it creates anything: from then on the spec is locked."""
         self.jobs.run(
             *("patch", self.kind(), name, "--subresource=status", "--type=merge", "-p", RUN)
         )
@@ -157,7 +157,7 @@ def published(jobs: Jobs, group: str) -> Iterator[Copy]:
 
 @pytest.fixture(scope="module")
 def copy(jobs: Jobs) -> Iterator[Copy]:
-    """For jobs of other names in each test."""
+    """For jobs with other names in each test."""
     with published(jobs, "copy.finetune.dev") as made:
         yield made
 
@@ -171,7 +171,7 @@ def changing(jobs: Jobs) -> Iterator[Copy]:
 
 @pytest.fixture(scope="module")
 def locked(copy: Copy) -> dict[str, Any]:
-    """A job that was accepted."""
+    """An accepted job."""
     copy.write("create", copy.text("locked"))
     copy.accept("locked")
     return copy.read("locked")
@@ -272,6 +272,6 @@ def test_jobs_outlive_the_version_that_they_were_written_in(changing: Copy) -> N
     job = changing.read("balloon", NEXT)
     assert job["spec"]["config"] == READ
     assert job["status"]["runId"]
-    # Fails where v1alpha1 is taken out of the CRD: the fields' managers still name it.
+    # It fails if v1alpha1 is removed from the CRD: managedFields still name it.
     changing.write("apply", changing.text("balloon", NEXT), "--server-side")
     assert changing.read("balloon", NEXT)["metadata"]["generation"] == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of README and guides, out of the files themselves, as a reader types them."""
+"""The commands of README and guides, taken from the files, as a reader types them."""
 
 import json
 import re
@@ -31,14 +31,14 @@ NOT_HERE = {
     "export UV_TORCH_BACKEND": "PyPI alone is in reach",
     "uv pip compile": "make lock runs the same against PyPI",
 }
-"""Begins of commands that are not run, each with what is done instead."""
+"""Prefixes of commands that are not run, each with its replacement."""
 
 
 class Reader(Shell):
-    """Does what a guide says."""
+    """Follows a guide."""
 
     def follow(self, guide: Path, instead: dict[str, str] | None = None) -> str:
-        """Types what a guide shows, with some of it replaced; returns all that was printed."""
+        """Types the commands of a guide, with some replacements; returns the complete output."""
         printed = ""
         for block in blocks_of(guide):
             for shown, typed in (instead or {}).items():
@@ -73,7 +73,7 @@ def _watching_ends(block: str) -> str:
 
 @pytest.fixture
 def reader(installation: Installation, tmp_path: Path) -> Iterator[Reader]:
-    """Of a cluster without the operator, which has it again afterwards."""
+    """In a cluster without the operator, which is restored afterwards."""
     if installation.cluster is None:
         pytest.skip("A given cluster's operator is not taken away.")
     installation.uninstall_release()
@@ -116,7 +116,7 @@ def test_the_quick_start_ends_with_an_adapter(
 
     printed = ""
     for block in blocks_of(QUICKSTART):
-        # No hub is in reach: the model comes from the store.
+        # No hub is reachable: the model comes from the store.
         if "wait --for=condition=Complete" in block:
             _put_model(installation)
             block = block.replace("configs/quickstart/job.yaml", str(here))
@@ -159,14 +159,14 @@ def test_the_first_hour_of_a_platform_team_works(
     reader: Reader, installation: Installation, tmp_path: Path
 ) -> None:
     keys = installation.store_for_pods
-    # The other first job has its output place.
+    # The other first job owns its output location.
     job = tmp_path / "first-job.yaml"
     job.write_text(EXAMPLE.read_text().replace("s3://models/first-job", "s3://models/first-hour"))
     printed = reader.follow(
         INSTALL,
         {
             "configs/examples/first-job.yaml": str(job),
-            # Its images lie in a registry, its alerts want Prometheus' operator.
+            # Its images are in a registry, its alerts need Prometheus' operator.
             "-f configs/helm/gpu-cluster.yaml": "",
             "AWS_ACCESS_KEY_ID=...": f"AWS_ACCESS_KEY_ID={keys['AWS_ACCESS_KEY_ID']}",
             "AWS_SECRET_ACCESS_KEY=...": f"AWS_SECRET_ACCESS_KEY={keys['AWS_SECRET_ACCESS_KEY']}",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What kubectl and the API server alone tell a user about the config, without our own check."""
+"""Information from kubectl and the API server about the config, without our own check."""
 
 import pytest
 

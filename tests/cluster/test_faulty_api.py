@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The audit of the tests' own way to the API server: what it must find, and what it must not."""
+"""The audit of the tests' own API proxy: which writes it must report, and which it must not."""
 
 from cluster.faulty_api import Write, find_strangers
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`kubectl apply` of the first example, to an adapter in the bucket that answers."""
+"""From `kubectl apply` of the first example to an adapter in the bucket that answers."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ PROMPT = "When is the cafe closed?"
 
 @pytest.fixture(scope="module")
 def run_folder(installation: Installation, first_job: Resource) -> str:
-    """The run's place in the bucket `models`."""
+    """The run's location in the bucket `models`."""
     return f"first-job/{first_job['runId']}"
 
 
@@ -74,10 +74,10 @@ def test_bucket_holds_adapter_report_and_manifest(
 
 @dataclass(frozen=True)
 class Told:
-    """What `kubectl finetune` said of the first job."""
+    """The output of `kubectl finetune` about the first job."""
 
     folder: Path
-    """Where its results were asked for."""
+    """The directory of its results."""
     download: Done
     once_more: Done
     logs: Done
@@ -113,7 +113,7 @@ def test_its_results_come_to_a_user_who_has_no_credentials_for_the_store(
         content = (told.folder / file["path"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == file["sha256"], file
     assert told.once_more.returncode == 64
-    assert told.once_more.stderr == f"{told.folder} is there, and is no empty folder\n"
+    assert told.once_more.stderr == f"{told.folder} already exists and is not an empty directory\n"
     pods = ("pods", "--selector", "app.kubernetes.io/name=finetune-results")
     jobs.run("wait", "--for=delete", *pods, "--timeout=60s")
     assert jobs.run("get", *pods, "-o", "name") == ""
@@ -184,15 +184,15 @@ def test_the_same_spec_applied_again_trains_nothing(jobs: Jobs, first_job: Resou
     jobs.run("annotate", "ftj", "first-job", "example.com/touched=yes", "--overwrite")
     jobs.run("apply", "-f", str(EXAMPLE))
 
-    # The operator handles what happened to a job in the order in which it happened; by the time
-    # it has refused this one, it has seen the other.
+    # The operator handles events of a job in order: when it has refused this one, it has seen the
+    # other.
     jobs.apply(unreviewed(a_job("barrier", no_such_key=1)))
     jobs.wait_until("barrier", lambda s: s.get("conditions"), seconds=30, what="a verdict")
     assert [job["metadata"]["uid"] for job in jobs.training_jobs("first-job")] == before
     assert jobs.status("first-job")["phase"] == "Succeeded"
 
 
-# Logs and results are read by way of what is deleted here.
+# Logs and results are read through objects that are deleted here.
 @pytest.mark.usefixtures("first_job", "told")
 def test_a_finished_job_never_trains_again_even_without_its_children(jobs: Jobs) -> None:
     jobs.run("delete", "jobs.batch", "--selector", "finetune.dev/job=first-job", "--wait=true")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs that ask for two GPUs, on a node where these are missing, too old or too small.
+"""Jobs that request two GPUs, on a node where these are missing, too old or too small.
 
 The node has no GPU: the scheduler counts an extended resource that was patched onto it, and the
 trainer's image has a fake driver (`fake_gpus/libcuda.c`) where clusters mount the real one. Each
-job's podTemplate says what that driver shows. All else is real.
+job's podTemplate configures that driver. All other parts are real.
 """
 
 import shlex
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.cluster
 
 TAG = "localhost/finetune-trainer-with-fake-driver:dev"
 RESOURCE = "nvidia.com/gpu.shared"
-"""What time-sliced GPUs are called, so that no other test's pods are scheduled for them."""
+"""The name of time-sliced GPUs, so that no other test's pods are scheduled for them."""
 
 WAYS: dict[str, dict[str, Any]] = {
     "missing": {"FAKE_GPUS": 1},
@@ -38,7 +38,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def statuses(installation: Installation, jobs: Jobs) -> dict[str, Resource]:
-    """The last status of a job for each way, by its name; they run at the same time."""
+    """The last status of a job for each case, by its name; they run at the same time."""
     if installation.cluster is None:
         pytest.skip("A given cluster's nodes are not given GPUs that they lack.")
     build_image()
@@ -50,7 +50,7 @@ def statuses(installation: Installation, jobs: Jobs) -> dict[str, Resource]:
 
 
 def build_image() -> None:
-    """The trainer's, with the fake driver: its own compiler makes that."""
+    """The trainer's, with the fake driver, which its own compiler builds."""
     folder = Path("/usr/local/nvidia/lib64")
     source = folder / fake_driver.SOURCE.name
     made = [fake_driver.build_command(source, folder / it) for it in fake_driver.LIBRARIES]
@@ -71,7 +71,7 @@ def build_image() -> None:
 def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
     job = a_short_job(f"gpus-{name}", steps=1)
     job["spec"]["resources"] |= {"gpusPerNode": 2, "gpuResource": RESOURCE}
-    # One attempt suffices to see what it ends with; which are tried again, the status says.
+    # One attempt is sufficient to see its end; the status shows which ones are retried.
     job["spec"]["retry"] = {"maxAttempts": 1}
     if shown:
         job["spec"]["image"] = TAG
@@ -79,7 +79,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
         container = {"name": "trainer", "env": variables}
         job["spec"]["podTemplate"] = {"spec": {"containers": [container]}}
     if name == "small-gpus":
-        # The whole model with its optimizer: 2 GiB, and no change of batch makes that fit.
+        # The full model with its optimizer: 2 GiB, and no change of the batch makes that fit.
         for key in ("use_peft", "lora_r", "lora_alpha", "lora_target_modules"):
             del job["spec"]["config"][key]
         job["spec"]["config"]["learning_rate"] = 1e-5
@@ -94,7 +94,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "DriverMissing",
             "Platform",
             False,
-            "the job asks for 2 GPUs on each node, and its container has no NVIDIA driver",
+            "the job requests 2 GPUs on each node, but its container has no NVIDIA driver",
             id="no driver in the container",
         ),
         pytest.param(
@@ -102,7 +102,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "DriverTooOld",
             "Platform",
             False,
-            "the node's NVIDIA driver 550.54.15 runs CUDA 12.4, this image needs 13.0 "
+            "the node's NVIDIA driver 550.54.15 runs CUDA 12.4, but this image requires 13.0 "
             "(driver 580 or newer)",
             id="a driver that is too old",
         ),
@@ -111,7 +111,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "GpuMissing",
             "Infrastructure",
             True,
-            "the job asks for 2 GPUs on each node, and the driver shows 1",
+            "the job requests 2 GPUs on each node, but the driver shows 1",
             id="one of two GPUs",
         ),
         pytest.param(
@@ -119,7 +119,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "GpuTooOld",
             "User",
             False,
-            "Tesla V100 is sm_70, and this image has kernels from sm_75 on (CUDA 13.0)",
+            "Tesla V100 is sm_70, but this image has kernels from sm_75 on (CUDA 13.0)",
             id="GPUs that are too old",
         ),
         pytest.param(
@@ -127,7 +127,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "GpuTooSmall",
             "User",
             False,
-            "on each GPU, and Toy has 1Gi",
+            "on each GPU, but Toy has 1Gi",
             id="GPUs that are too small",
         ),
         pytest.param(
@@ -135,7 +135,7 @@ def a_job_of_two_gpus(name: str, shown: dict[str, Any]) -> Resource:
             "GpuMissing",
             "Infrastructure",
             True,
-            "the ranks of this node were promised 2 GPUs, and torch sees 0",
+            "the ranks of this node require 2 GPUs, but torch detects 0",
             id="GPUs that are shown and do not compute",
         ),
     ],

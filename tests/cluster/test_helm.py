@@ -23,12 +23,12 @@ pytestmark = pytest.mark.cluster
 
 COLUMN = "New in this version"
 SHORT = ("as it comes", "some namespaces", "a results page")
-"""Ways to install that are tried in `make test`: each has kinds that the others have not."""
+"""Ways to install that `make test` covers: each has kinds that the others do not have."""
 
 
 @pytest.fixture(scope="module")
 def next_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The chart as a later one may be: of another version, with a definition that has changed."""
+    """A later version of the chart, with a changed CRD."""
     later = tmp_path_factory.mktemp("chart") / "finetune-operator"
     shutil.copytree(CHART, later)
     about = yaml.safe_load((later / "Chart.yaml").read_text())
@@ -42,7 +42,7 @@ def next_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def lived_through(installation: Installation, jobs: Jobs, next_version: Path) -> Resource:
-    """What was seen after each step, while one job trains."""
+    """The observations after each step, while one job trains."""
     name = jobs.apply(a_short_job("lives-through", steps=120))
     jobs.wait_for_step(name, 3)
 
@@ -87,7 +87,7 @@ def test_a_rollback_brings_back_both(lived_through: Resource) -> None:
 def test_uninstalling_leaves_nothing_but_definitions_and_jobs(lived_through: Resource) -> None:
     uninstalled = lived_through["uninstalled"]
 
-    # The Lease is nobody's: the operator made it.
+    # The Lease belongs to no release: the operator created it.
     assert uninstalled["left"] == ["lease.coordination.k8s.io/finetune-operator"]
     assert "finetune-operator" not in uninstalled["rights"]
     assert uninstalled["job"]["kind"] == "FineTuneJob"
@@ -178,7 +178,7 @@ def results_page(installation: Installation) -> Iterator[str]:
     installation.install_release("--set", "resultsPage.enabled=true")
     if (url := installation.url_of("finetune-results-page")) is None:
         pytest.skip("Its Service is reached directly in the tests' own cluster only.")
-    # The way to its pods may come after them.
+    # The route to its pods may come after them.
     wait_until(lambda: is_served(f"{url}/healthz"), "it is served")
     yield url
     installation.install_release()
@@ -213,7 +213,7 @@ def _read(url: str, token: str) -> str:
 
 @pytest.fixture
 def of_one_team(installation: Installation) -> Iterator[Jobs]:
-    """The jobs of a namespace that has the only operator, which may see nothing else."""
+    """The jobs of a namespace with the only operator, which may read nothing else."""
     team = f"team-{secrets.token_hex(3)}"
     installation.uninstall_release()
     installation.make_namespace(team)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two replicas on a real control plane: they die, stop, lose their way, their rights, their server.
+"""Two replicas on a real control plane: they die, pause, lose their connection, their permissions,
+their server.
 
-No node and no training: what pods come to is played.
+There is no node and no training: the results of pods are simulated.
 """
 
 import json
@@ -28,7 +29,7 @@ def test_killed_leader_has_a_successor_once_its_lease_has_expired(stage: Stage) 
     wait_until(lambda: len(stage.pods()) == 1, "its pod is made")
     stage.play_running(stage.pods()[0])
     untouched = stage.pods()[0]["metadata"]["resourceVersion"]
-    wait_until(lambda: message_of(stage, training).startswith("the pods run"), "it is told")
+    wait_until(lambda: message_of(stage, training).startswith("the pods are running"), "it is told")
     before = stage.status(training)
     for number in range(2):
         leader = stage.leader()
@@ -79,7 +80,7 @@ def test_schedules_that_are_defined_later_are_looked_after_without_anybodys_help
     define_schedules()
 
     for replica in stage.replicas.values():
-        # In a cluster the kubelet starts it anew.
+        # In a cluster the kubelet restarts it.
         assert replica.process.wait(timeout=60) == 1
         assert "schedules are defined now" in replica.log
         replica.start()
@@ -162,7 +163,8 @@ def test_twenty_jobs_live_through_random_faults_and_restarts_of_server_and_store
         write.name for write in stage.audit if write.resource == "jobs" and write.status == 201
     )
     assert attempts == {f"{name}-1" for name in names} | {f"{name}-2" for name in names[::5]}
-    # None twice. The answer to a creation that a restart of the server cut off is not in the audit.
+    # No attempt twice. The audit lacks the response to a creation that a restart of the server cut
+    # off.
     assert created <= Counter(attempts)
     for replica in stage.replicas.values():
         assert replica.process.poll() is None, replica.log[-3000:]
@@ -187,7 +189,7 @@ def test_every_replica_hears_of_progress_and_so_does_one_that_was_started_again(
     one, other = stage.replicas.values()
 
     def is_heard(replica: Replica, step: int) -> bool:
-        # Refused as long as a replica that has just been started has not seen the pod.
+        # Refused until a new replica has seen the pod.
         replica.report(stage.namespace, name, token, Progress(attempt=1, step=step, total_steps=9))
         return stage.status(name).get("progress", {}).get("step") == step
 
@@ -269,7 +271,7 @@ def test_a_watch_that_fell_silent_is_begun_anew(stage: Stage) -> None:
 
 
 def restart_replicas(stage: Stage) -> None:
-    """kopf does not survive such an answer; the kubelet starts what has ended."""
+    """kopf does not survive such a response; the kubelet restarts ended containers."""
     for replica in stage.replicas.values():
         assert replica.process.wait(timeout=30) == 1
         ends = ("ERROR operator failed error=", "ERROR operator ended by force")
@@ -324,7 +326,7 @@ def test_rights_that_were_taken_away_are_told_plainly_and_work_again_when_given_
 
 
 def is_told(stage: Stage, leader: Replica, name: str, told: str, *, is_written: bool) -> bool:
-    """In the log, and in the job's conditions where that is possible."""
+    """In the log, and in the job's conditions if possible."""
     conditions = json.dumps(stage.status(name).get("conditions", []))
     return told in leader.log and (told in conditions or not is_written)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a tenant's pods say, what is written into a status by hand, and what a hub answers, on a
-real control plane: the leader leads on, neighbours' jobs are accepted, and each job comes to an end
-or goes on. Pods are played.
+"""Hostile reports of a tenant's pods, statuses edited by hand, and responses of a hub, on a real
+control plane: the leader stays the leader, neighbours' jobs are accepted, and each job ends or
+continues. Pods are simulated.
 """
 
 import json
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 
 def our_report(**fields: str) -> str:
-    """With these JSON texts beside a right step."""
+    """With these JSON texts next to a valid step."""
     given = {"step": "3", "totalSteps": "10", **fields}
     texts = ", ".join(f'"{key}": {text}' for key, text in given.items())
     return f'{{"progress": {{{texts}}}}}'
@@ -67,7 +67,7 @@ def test_whatever_a_pod_posts_its_next_report_is_heard(world: World) -> None:
     world.tenant.apply("reporting")
     pod = world.stage.pod_of("reporting")
     world.stage.play_running(pod)
-    wait_until(lambda: "the pods run" in message_of(world.stage, "reporting"), "it runs")
+    wait_until(lambda: "the pods are running" in message_of(world.stage, "reporting"), "it runs")
     token = world.stage.token_of(pod, "reporting")
 
     for kind, text in REPORTS.items():
@@ -199,7 +199,7 @@ def test_a_status_edited_by_hand_stops_nobody(world: World, kind: str) -> None:
 
 
 def test_whatever_a_hub_tells_of_a_model_its_job_and_all_others_go_on(world: World) -> None:
-    # Those that take longest are the last: after them the hub is left alone for a minute.
+    # Those that take longest are the last: after them no request is made to the hub for a minute.
     for model in (*MODELS, *WAYS):
         name = f"of-{model}"
         world.tenant.apply(name, a_model(model), labels=UNREVIEWED)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tenant who may only create jobs and schedules, and means harm, on a real control plane.
+"""A hostile tenant who may only create jobs and schedules, on a real control plane.
 
-Whatever that tenant applies, reviewed or not: the leader leads on, the next tenant's job is
-accepted within seconds, memory and metrics stay bounded, and the hostile job says what is wrong
-with it. No node: pods stay Pending.
+Whatever that tenant applies, reviewed or not: the leader stays the leader, the next tenant's job is
+accepted within seconds, memory and metrics stay bounded, and the hostile job reports its problems.
+No node: pods stay Pending.
 """
 
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each image, as a security reviewer and a registry see them."""
+"""Each image, from the point of view of a security reviewer and a registry."""
 
 import json
 import tomllib
@@ -20,12 +20,12 @@ PROJECTS = {
     images.RESULTS_PAGE: "results-page",
 }
 SMALL = (images.OPERATOR, images.RESULTS_PAGE)
-"""Those that need nothing of their base but Python."""
+"""Those that need only Python from their base."""
 
 
 @pytest.fixture(params=PROJECTS, ids=lambda image: image.tag)
 def image(request: pytest.FixtureRequest, installation: Installation) -> BuiltImage:
-    """Built, since it is installed."""
+    """Built, because it is installed."""
     if installation.cluster is None:
         pytest.skip("The images of a given cluster are not built here.")
     return images.find(request.param.tag)
@@ -95,7 +95,7 @@ def test_operator_and_results_page_run_where_there_is_no_shell(
 
 
 def packages_of(image: BuiltImage) -> set[str]:
-    """What can be imported in it besides the standard library."""
+    """The packages that can be imported in it, other than the standard library."""
     places = ("opt/finetune/src", "opt/finetune/packages")
     folders = [layer.folder / place for layer in image.layers for place in places]
     return {file.name for folder in folders if folder.is_dir() for file in folder.iterdir()}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A mesh that injects containers into pods: sidecars that stay or fail, init containers that wait.
 
-Webhook, kubelet and Job controller are real; the trainer ends at once.
+Webhook, kubelet and Job controller are real; the trainer ends immediately.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ NO_IMAGE = "trainer.invalid/none:1"
 
 
 def a_container(name: str, script: str, image: str = TAG, **given: Any) -> dict[str, Any]:
-    """One that the `restricted` standard lets in."""
+    """One that the `restricted` standard admits."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     command = ["sh", "-c", script]
     return {
@@ -59,7 +59,7 @@ DEADLINES = {"init-waits": 30, "init-missing": 30}
 def started(
     installation: Installation, jobs: Jobs, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Jobs]:
-    """All of these jobs, begun at the same time."""
+    """All of these jobs, started at the same time."""
     if installation.cluster is None:
         pytest.skip("A webhook of the tests can be reached by their own cluster only.")
     ending_trainer.build()
@@ -84,7 +84,7 @@ def test_a_sidecar_that_keeps_the_pod_keeps_no_outcome(started: Jobs, name: str)
 
     assert status["phase"] == "Succeeded"
     assert status["artifact"]["uri"] == "s3://nowhere/adapter"
-    assert "container proxy did not end with the trainer" in message_of(status)
+    assert "container proxy kept running after the trainer exited" in message_of(status)
     wait_for_no_pods(started, name)
     assert started.status(name)["phase"] == "Succeeded"
 
@@ -95,7 +95,7 @@ def test_a_failure_is_told_at_once_and_its_pod_is_ended(started: Jobs) -> None:
     (attempt,) = status["attempts"]
     assert (status["phase"], status["failure"]["reason"]) == ("Failed", "ModelNotFound")
     assert attempt["exitCode"] == 64
-    assert "container proxy did not end with the trainer" in message_of(status)
+    assert "container proxy kept running after the trainer exited" in message_of(status)
     wait_for_no_pods(started, "sidecar-stays-fails")
 
 

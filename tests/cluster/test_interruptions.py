@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an interruption costs: nothing that was saved."""
+"""The cost of an interruption: nothing that was saved is lost."""
 
 import pytest
 
@@ -14,7 +14,7 @@ STEPS = 30
 
 @pytest.fixture(scope="module")
 def ends(installation: Installation, jobs: Jobs) -> dict[str, Resource]:
-    """The last statuses of three jobs of the same steps: nothing happens to the first, the second's
+    """The last statuses of three jobs with the same steps: the first is undisturbed, the second's
     container is killed, the third's pod is deleted. They run at the same time, and wait together.
     """
     jobs.apply(a_small_job("uninterrupted"))
@@ -37,7 +37,7 @@ def ends(installation: Installation, jobs: Jobs) -> dict[str, Resource]:
 
 
 def a_small_job(name: str, **config: str | int) -> Resource:
-    """Three of them have room beside each other."""
+    """Three of them fit on the node together."""
     job = a_short_job(name, steps=STEPS, **config)
     job["spec"]["resources"]["memory"] = "4Gi"
     return job

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`kubectl finetune`, started by a real kubectl against a real API server; the pods are played."""
+"""`kubectl finetune`, started by a real kubectl with a real API server; the pods are simulated."""
 
 import threading
 from pathlib import Path
@@ -22,7 +22,7 @@ def shell(plane: ControlPlane, team: str, tmp_path: Path) -> Shell:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A job file, as a user has one."""
+    """A user's job file."""
     config = {"model_name_or_path": "s3://models/tiny", "dataset_name": "s3://datasets/tiny"}
     job = {
         "apiVersion": "finetune.dev/v1alpha1",
@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def training(stage: Stage) -> str:
-    """A job that trains, and has reported a loss."""
+    """A training job that has reported a loss."""
     name = stage.apply("training")
     wait_until(lambda: is_begun(stage, name) and len(stage.pods()) == 1, "its pod is made")
     (pod,) = stage.pods()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs take their turn in a real Kueue."""
+"""Jobs are queued by a real Kueue."""
 
 import json
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def team(installation: Installation) -> Iterator[Jobs]:
         pytest.skip("The Kueue of a given cluster is its owner's.")
     installation.make_namespace(TEAM)
     with kueue.installed(installation.cluster):
-        # An operator that has asked once asks again minutes later whether there is Kueue.
+        # After a request without Kueue, an operator waits minutes before the next.
         installation.kubectl("rollout", "restart", *DEPLOYMENT)
         installation.kubectl("rollout", "status", *DEPLOYMENT, "--timeout=60s")
         make_queues(installation)
@@ -140,8 +140,8 @@ def test_a_preempted_job_goes_on_from_where_it_was(team: Jobs, nodes: int) -> No
     attempts = ended["attempts"]
     assert attempts[-1]["resumedFromStep"] >= 3
     lost = [attempt["stepsLost"] for attempt in attempts]
-    # A single node's Job goes on. A gang's ends with the first of its pods, and another is made,
-    # unless the Job controller has taken note of the suspension before.
+    # A single node's Job continues. A gang's ends with the first of its pods, and another is
+    # created, unless the Job controller has seen the suspension before.
     assert lost == [0] or (lost == [0, 0] and nodes == 2)
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A GPU that is too small, played on a CPU: the next attempt learns the same with less memory.
+"""A GPU that is too small, simulated on a CPU: the next attempt gets the same result with less
+memory.
 
-Only the shortage is not real: a module that Python loads at its start, mounted by the job's own
+Only the shortage is simulated: a module that Python loads at its start, mounted by the job's own
 podTemplate, raises CUDA's error in ranks whose batch is larger than one row.
 """
 
@@ -12,7 +13,7 @@ from cluster.jobs import Jobs, a_short_job
 pytestmark = pytest.mark.cluster
 
 SOURCES = "/opt/finetune/src"
-"""Where the image has the trainer."""
+"""The directory of the trainer in the image."""
 
 SHORTAGE = """
 import sys
@@ -40,7 +41,7 @@ def test_a_job_that_runs_out_of_memory_is_tried_with_smaller_batches(jobs: Jobs)
             "data": {"sitecustomize.py": SHORTAGE},
         }
     )
-    # Nobody sees this at apply: docs/platform/guard-rails.md says so.
+    # Not detected at apply: docs/platform/guard-rails.md describes it.
     jobs.apply(
         {
             "apiVersion": "v1",

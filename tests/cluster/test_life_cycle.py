@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user or an administrator does to a job, on a real cluster, and what the job says of it."""
+"""Actions of users and administrators on a job, on a real cluster, and its status after them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ def wait_for_no_children(jobs: Jobs, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def eventful(jobs: Jobs) -> Resource:
-    """The status of one job to which it all happens, since each attempt takes long to start."""
+    """The status of one job for all of these events, because each attempt takes long to start."""
     job = a_short_job("eventful", steps=MANY, **SAVING)
     name = jobs.apply(job)
     jobs.wait_for_step(name, 3)

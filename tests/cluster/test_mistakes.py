@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user's mistake gets: one sentence, no pod, no second try."""
+"""The result of a user error: one sentence, no pod, no retry."""
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_what_defines_a_run_cannot_be_changed(
     jobs: Jobs, path: tuple[str, str], value: object
 ) -> None:
     job = a_job("unchangeable")
-    job["spec"]["resources"]["gpusPerNode"] = 1  # which no node has: nothing is trained
+    job["spec"]["resources"]["gpusPerNode"] = 1  # No node has it: nothing is trained.
     name = jobs.apply(job)
     jobs.wait_until(name, lambda s: s.get("runId"), seconds=30, what="acceptance")
     job["spec"][path[0]][path[1]] = value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alerts and dashboard of the chart, by a real Prometheus: on played figures, and on real ones."""
+"""Alerts and dashboard of the chart, in a real Prometheus: with simulated and real figures."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ PLAYED = Path(__file__).with_name("alerts.yaml")
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
 
 NEEDS_TROUBLE = {"Failed jobs by reason", "Webhook verdicts"}
-"""Panels that have nothing to show of one healthy job, with no webhook."""
+"""Panels without data for one healthy job and no webhook."""
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _prometheus_can_be_had() -> None:
 
 def test_every_alert_fires_at_what_it_is_for_and_not_otherwise(tmp_path: Path) -> None:
     played = tmp_path / "played.yaml"
-    # Annotations are texts for people: which alerts fire, with which labels, is what counts.
+    # Annotations are texts for people: only the firing alerts and their labels matter.
     rules = yaml.safe_load(ALERTS.read_text())
     for rule in rules["groups"][0]["rules"]:
         assert set(rule.pop("annotations")) == {"summary", "description"}
@@ -56,7 +56,7 @@ def test_every_alert_is_seen_firing() -> None:
 
 @pytest.fixture
 def scraped(stage: Stage, tmp_path: Path) -> Iterator[prometheus.Prometheus]:
-    """A Prometheus that scrapes two real replicas, one job of which trains."""
+    """A Prometheus that scrapes two real replicas, with one training job."""
     name = stage.apply("measured", resources={"gpusPerNode": 2})
     wait_until(lambda: is_begun(stage, name) and len(stage.pods()) == 1, "its pod is made")
     stage.play_running(stage.pods()[0])
@@ -79,7 +79,7 @@ def test_every_query_of_the_dashboard_shows_something_of_a_real_operator(
     scraped: prometheus.Prometheus,
 ) -> None:
     for title, query in queries():
-        # Rates over minutes have no value yet: over the seconds that there are, they do.
+        # Rates over minutes have no value yet: rates over the available seconds do.
         asked = query.replace("$namespace", ".*").replace("$finetunejob", ".*")
 
         def is_shown(asked: str = asked.replace("[5m]", "[30s]")) -> bool:
@@ -113,7 +113,9 @@ TOTALS = "/api/v1/namespaces/finetune-system/configmaps/finetune-operator-totals
 
 
 def a_night_that_fails(stage: Stage, name: str) -> None:
-    """A GPU for eight hours, a failure, and a job that is deleted: as by a schedule's limit."""
+    """A GPU for eight hours, a failure, and a job that is deleted, as by a schedule's history
+    limit.
+    """
     stage.apply(name, resources={"gpusPerNode": 1}, retry={"maxAttempts": 1})
     pod = stage.pod_of(name)
     path = f"/api/v1/namespaces/{stage.namespace}/pods/{pod['metadata']['name']}/status"
@@ -149,7 +151,7 @@ def test_two_failing_nights_are_counted_though_their_jobs_are_gone_and_the_leade
         wait_until(lambda: values(scraping, FAILED_COUNT.format(team)) == {2}, "two are counted")
 
         used = 2 * NIGHT.total_seconds()
-        # Of seven steps two are in no checkpoint.
+        # Two of seven steps are in no checkpoint.
         assert sorted(values(scraping, USED.format(team))) == pytest.approx(
             [used * 2 / 7, used], rel=0.02
         )
@@ -177,7 +179,7 @@ def test_a_schedule_whose_job_failed_and_is_gone_makes_its_alert_true(
 
 
 def a_failing_schedule(namespace: str) -> dict[str, Any]:
-    """Of each minute; of the jobs that failed it keeps none."""
+    """Each minute; it keeps no failed jobs."""
     return {
         "apiVersion": "finetune.dev/v1alpha1",
         "kind": "FineTuneSchedule",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a namespace demands of its pods can be said in a job: real quotas and LimitRanges."""
+"""A job can satisfy a namespace's requirements for pods: real quotas and LimitRanges."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ LIMITED = {"cpu": "1", "memory": "1Gi", "ephemeralStorage": "1Gi"}
 
 
 def make(stage: Stage, kind: str, spec: dict[str, Any]) -> str:
-    """The policy, once it holds, as the path that deletes it."""
+    """Creates the policy and waits until it is enforced; returns the path that deletes it."""
     path = f"/api/v1/namespaces/{stage.namespace}/{kind}"
     stage.ask("POST", path, {"metadata": {"name": "team"}, "spec": spec})
     if kind == "resourcequotas":

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture
 def no_other_operator(installation: Installation) -> Iterator[None]:
-    """The installed operator is away for the length of a test."""
+    """The installed operator is removed for the duration of a test."""
     with installation.without_operator():
         yield
 
@@ -52,7 +52,7 @@ def test_an_operator_killed_at_every_write_makes_one_training_job_and_finishes_i
 
 
 class RestartedOperator:
-    """The real operator as a process that is started again whenever it has died."""
+    """The real operator as a process that is restarted whenever it has died."""
 
     def __init__(self, installation: Installation, folder: Path) -> None:
         self._installation = installation
@@ -89,7 +89,7 @@ class RestartedOperator:
         }
         with (self._folder / "operator.log").open("wb") as log:
             while not ended.is_set():
-                # Waiting for the dead one's lease to run out is tested elsewhere.
+                # Another test covers waiting for the expiry of the dead one's Lease.
                 self._installation.kubectl(
                     "delete", "lease", "-n", "finetune-system", "--all", "--wait=true"
                 )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator under the chart's admission policy does all of its work; of its webhook's
-configuration it keeps the CA and changes nothing else. No node: pods are played.
+"""The operator under the chart's admission policy does all of its work; it keeps the CA in its
+webhook's configuration and changes nothing else of it. No node: pods are simulated.
 """
 
 import base64
@@ -34,7 +34,7 @@ Change = Callable[[Manifest], object]
 
 @pytest.fixture
 def webhook(plane: ControlPlane) -> Iterator[Manifest]:
-    """The chart's configuration, about a kind that nobody has: no server is behind it here."""
+    """The chart's configuration, for a kind that does not exist: no server is behind it here."""
     found = deepcopy(render().only("ValidatingWebhookConfiguration"))
     found["webhooks"][0]["rules"][0]["apiGroups"] = ["nobody.example.com"]
     plane.kubectl("apply", "-f", "-", input=json.dumps(found))
@@ -111,7 +111,7 @@ def test_helm_finds_out_that_this_api_server_has_such_policies(plane: ControlPla
 
 @contextmanager
 def running(kubeconfig: Path, folder: Path) -> Iterator[Path]:
-    """The real operator, with the account's own rights; where its log is."""
+    """The real operator, with the account's own permissions; returns the path of its log."""
     port = 18099
     log = folder / "operator.log"
     environment = os.environ | {

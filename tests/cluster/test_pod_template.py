@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a job says about its pods, against the real API server, and in one real pod."""
+"""The pod fields of a job, with the real API server, and in one real pod."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def dry_run(jobs: Jobs, job: Resource) -> str:
 
 
 def refusal_of(jobs: Jobs, job: Resource) -> str:
-    """Of a replica that reviews jobs already: it takes a moment until one does."""
+    """Of a replica that already reviews jobs: it takes a moment until one does."""
     for _ in until(60):
         try:
             dry_run(jobs, job)
@@ -65,11 +65,11 @@ def test_the_api_server_takes_every_example(jobs: Jobs, path: Any) -> None:
         pytest.param(
             {"volumes": [{"name": "x", "hostPath": {"path": "/etc"}}]},
             "the platform team sets ALLOWED_HOST_PATHS",
-            id="a folder of the node",
+            id="a directory of the node",
         ),
         pytest.param(
             {"containers": [{"name": "trainer", "env": [{"name": "HOME", "value": "/"}]}]},
-            "HOME is not for a job to set",
+            "HOME cannot be set by a job",
             id="a variable of the trainer's own",
         ),
     ],
@@ -141,7 +141,7 @@ def test_an_accepted_job_takes_other_pods_and_no_wrong_ones(jobs: Jobs, pod: Res
     wrong = {"spec": {"podTemplate": {"spec": {"hostPID": True}}}}
 
     jobs.run("patch", "ftj", "overlaid", "--type=merge", "-p", json.dumps(change))
-    with pytest.raises(RuntimeError, match="hostPID: is not for a job to set"):
+    with pytest.raises(RuntimeError, match="hostPID: cannot be set by a job"):
         jobs.run("patch", "ftj", "overlaid", "--type=merge", "-p", json.dumps(wrong))
 
     assert jobs.status("overlaid")["phase"] == "Succeeded"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pods that are not made, that go with their node or their namespace, on a real control plane.
+"""Pods that are not created, or are deleted with their node or namespace, on a real control plane.
 
-The node is an object that nobody keeps alive, as one whose kubelet has died; what it said of its
-pods before that is played.
+The node is an object without heartbeats, like one whose kubelet has died; its earlier reports about
+its pods are simulated.
 """
 
 from functools import partial
@@ -95,11 +95,11 @@ def test_a_lost_node_is_named_and_its_pod_is_replaced_when_the_node_is_deleted(
     wait_until(lambda: reason_of(stage, name) == "NodeNotReady", "it is told")
 
     told = message_of(stage, name)
-    assert f"node {NODE} does not answer" in told
+    assert f"node {NODE} is NotReady" in told
     assert pod["metadata"]["name"] in told
     assert stage.phase(name) == "Running"
     stage.ask("DELETE", f"/api/v1/nodes/{NODE}")
-    # The garbage collector of pods looks every 20 s, and gives a node 40 s to come back.
+    # The garbage collector of pods runs every 20 s, and gives a node 40 s to return.
     wait_until(lambda: {it["metadata"]["uid"] for it in stage.pods()} != {uid(pod)}, "gone", 120)
     finish(stage, name)
     (attempt,) = stage.status(name)["attempts"]
@@ -107,13 +107,13 @@ def test_a_lost_node_is_named_and_its_pod_is_replaced_when_the_node_is_deleted(
 
 
 def test_a_namespace_that_is_terminated_takes_its_jobs_along_without_a_word(stage: Stage) -> None:
-    # What ends a namespace waits for half the longest grace period of its pods.
+    # The deletion of a namespace waits for half the longest grace period of its pods.
     name = stage.apply("homeless", terminationGracePeriodSeconds=5)
     wait_until(lambda: is_begun(stage, name), "it is begun")
 
     stage.plane.kubectl("delete", "namespace", stage.namespace, "--timeout=60s")
 
-    # Both go on with the next one.
+    # Both continue with the next one.
     stage.namespace = f"{stage.namespace}-2"
     stage.plane.kubectl("create", "namespace", stage.namespace)
     finish(stage, stage.apply("next"))
@@ -143,7 +143,7 @@ def uid(pod: dict[str, Any]) -> str:
 
 
 def put_on_node(stage: Stage, pod: dict[str, Any]) -> None:
-    """The scheduler's and the kubelet's part; after that no heartbeat comes any more."""
+    """The scheduler's and the kubelet's part; after that no heartbeat arrives."""
     stage.ask("POST", "/api/v1/nodes", {"metadata": {"name": NODE}})
     ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
     node = {"status": {"conditions": [ready]}}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pods that their node does not start: volumes and Secrets that are missing, refusals.
+"""Pods that their node does not start: missing volumes and Secrets, refusals.
 
-The trainer ends at once; all else is real. What is missing is told, and the job goes on when it is
-there.
+The trainer ends immediately; all other parts are real. The missing part is reported, and the job
+continues once it exists.
 """
 
 import json
@@ -38,7 +38,7 @@ WAITS: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None]] = {
         SECRET,
     ),
 }
-"""A job's spec, the words that its status shows, and what it goes on with."""
+"""A job's spec, the text in its status, and the object with which it continues."""
 
 
 @pytest.fixture(scope="module")

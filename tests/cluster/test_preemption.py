@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the real Job controller makes of a Job that a queue takes its pods from, as Kueue does.
+"""The real Job controller's treatment of a Job that a queue preempts, like Kueue.
 
-There is no node: what a kubelet would say of the pod is said here.
+There is no node: the test writes the kubelet's status of the pod.
 """
 
 import json
@@ -45,10 +45,12 @@ def wait_for(plane: ControlPlane, holds: Any, *what: str) -> Any:
 
 
 def preempt(plane: ControlPlane, name: str, exit_code: int) -> str:
-    """A running Job is suspended; its pod, whose name this gives, ends so and is not gone yet."""
+    """Suspends a running Job; its pod, whose name is returned, ends with this code and still
+    exists.
+    """
     manifest = build_attempt(a_job(name), 1, SETTINGS)[-1]
     del manifest["metadata"]["ownerReferences"]
-    # What a kubelet would wait for at the end of a pod.
+    # A reason for a kubelet to keep an ended pod.
     manifest["spec"]["template"]["metadata"]["finalizers"] = ["example.com/kubelet"]
     plane.kubectl("-n", "team", "create", "-f", "-", input=json.dumps(manifest))
     of_job = ("pods", "-l", f"finetune.dev/job={name}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may report progress: the pods of a job's current attempt, and nobody else.
+"""Only the pods of a job's current attempt may report progress.
 
-The jobs here ask for a GPU that no node has, so their pods stay pending; the tokens are real, made
-by the API server for these pods.
+The jobs here request a GPU that no node has, so their pods stay pending; the tokens are real,
+issued by the API server for these pods.
 """
 
 import base64
@@ -60,7 +60,7 @@ def audience(jobs: Jobs, name: str) -> str:
 
 
 def token(jobs: Jobs, *, job: str, pod: str | None) -> str:
-    """A token for this job's audience, bound to this pod, as the kubelet would ask for it."""
+    """A token for this job's audience, bound to this pod, like the kubelet's."""
     bound = ("--bound-object-kind=Pod", f"--bound-object-name={pod}") if pod else ()
     return jobs.run(
         "create", "token", "default", f"--audience={audience(jobs, job)}", *bound
@@ -70,7 +70,7 @@ def token(jobs: Jobs, *, job: str, pod: str | None) -> str:
 def post(
     endpoint: str, credential: str | None, *, job: str = "reporting", body: bytes = BODY
 ) -> int:
-    """The status code of the answer to a report on this job."""
+    """The status code of the response to a report on this job."""
     group = "apis/finetune.dev/v1alpha1"
     request = urllib.request.Request(
         f"{endpoint}/{group}/namespaces/{NAMESPACE}/finetunejobs/{job}/progress",
@@ -119,7 +119,7 @@ def test_an_expired_token_is_refused(
     cluster_key = serialization.load_pem_private_key(pem, password=None)
     assert isinstance(cluster_key, ec.EllipticCurvePrivateKey)
 
-    # That it is the signature's time which is refused, and not the signature:
+    # The signature's time is refused, and not the signature:
     assert post(endpoint, signed(genuine, cluster_key, until=time.time() + 600)) == 200
     assert post(endpoint, signed(genuine, cluster_key, until=time.time() - 60)) == 401
 

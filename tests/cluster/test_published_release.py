@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A release as its users get it: `helm install oci://... --version`, without values.
+"""A release as users install it: `helm install oci://... --version`, without values.
 
-Images and chart come from a registry that the node pulls from; nothing is loaded beside it but the
-image that holds each pod's namespaces.
+Images and chart come from a registry that the node pulls from; nothing else is loaded but the image
+for each pod's namespaces.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ pytestmark = [
 
 VERSION = repository_version()
 NAMED = "127.0.0.1:5000"
-"""How the node reaches the registry, which runs in its network."""
+"""The node's address of the registry, which runs in its network."""
 PUBLICATION = Publication(
     version=VERSION, registry=f"{NAMED}/ml", downloads="https://example.com/releases/v0"
 )
@@ -37,7 +37,7 @@ PUBLICATION = Publication(
 class Published:
     cluster: Cluster
     charts: str
-    """Where helm finds the chart, by a forwarder."""
+    """Where helm finds the chart, through a forwarder."""
 
     def helm(self, *words: str | Path) -> str:
         return helm.run(*words, "--plain-http", kubeconfig=self.cluster.kubeconfig)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a job reaches, on a real control plane: who reaches its nodes, and whose places are its.
+"""The isolation of a job, on a real control plane: which pods reach its nodes, and which locations
+it owns.
 
-To cut traffic is the network's part. There is no network here, and that of the tests' own cluster
-(the CNI plugin `ptp`) enforces no NetworkPolicy. So the API server is asked which pods a policy
-selects and lets in; that no packet passes is not shown.
+The network enforces policies. There is no network here, and that of the tests' own cluster (the CNI
+plugin `ptp`) enforces no NetworkPolicy. So these tests read from the API server which pods a policy
+selects and admits; that no packet passes is not verified.
 """
 
 import json
@@ -39,7 +40,7 @@ def selected(stage: Stage, selector: str) -> set[str]:
 
 
 def chosen_by(stage: Stage, selector: Mapping[str, Any]) -> set[str]:
-    """The pods of the namespace that a LabelSelector chooses."""
+    """The pods of the namespace that a LabelSelector selects."""
     assert set(selector) == {"matchLabels"}
     return selected(stage, ",".join(f"{key}={it}" for key, it in selector["matchLabels"].items()))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A platform too large for one operator has several: each watches namespaces of its own."""
+"""A platform that is too large for one operator has several, which watch separate namespaces."""
 
 import secrets
 from collections import defaultdict
@@ -42,7 +42,7 @@ class Platform:
         return found
 
     def refused_to(self, release: str) -> list[str]:
-        """Writes that it has no right to."""
+        """Writes for which it has no permission."""
         account = self.releases[release].account
         return [
             f"{event['verb']} {event['requestURI']}"
@@ -53,7 +53,7 @@ class Platform:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """On a control plane of its own, which writes down who has written what."""
+    """On a separate control plane with an audit log of all writes."""
     if reasons := requirements.missing():
         pytest.skip(" ".join(reasons))
     folder = tmp_path_factory.mktemp("releases")
@@ -85,7 +85,7 @@ def test_each_job_is_run_by_the_release_of_its_namespace_and_by_no_other(
             finish(platform.teams[team], name)
         written = platform.written_by(release)
         assert {it for it, kinds in written.items() if "jobs" in kinds} == set(watched)
-        # Beside them there are its own counters, and questions whose token a report brings.
+        # In addition there are its own counters, and reviews of the tokens in reports.
         assert written.keys() <= {*watched, release, ""}
         assert written.get("", set()) <= {"tokenreviews"}
         assert platform.refused_to(release) == []

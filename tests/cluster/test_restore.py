@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A backup of jobs is restored on a real cluster, and nobody has to help them."""
+"""A backup of jobs is restored on a real cluster, without manual help."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from cluster.backup_tool import BackupTool
 from cluster.installation import Installation
 from cluster.jobs import Jobs, Resource, a_short_job, until
 
-# What the operator does with restored objects is seen in test_restored_objects.py too, sooner.
+# test_restored_objects.py also covers restored objects, faster.
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 STEPS = 40
@@ -18,7 +18,7 @@ RUNNING, DONE, ORPHANED = "restored-running", "restored-done", "orphaned-running
 
 @dataclass(frozen=True)
 class Restored:
-    """How two jobs ended that came back from a backup, and a third that was orphaned."""
+    """The ends of two jobs that were restored from a backup, and of a third that was orphaned."""
 
     running: Resource
     done: Resource
@@ -26,7 +26,7 @@ class Restored:
     published: list[str]
     """Files of the finished job, before."""
     beside: list[list[str]]
-    """Names of pods that ran at one time although a pod of an owned Job ran."""
+    """Names of pods that ran at the same time as a pod of an owned Job."""
 
 
 def a_saving_job(name: str, steps: int) -> Resource:
@@ -64,7 +64,7 @@ def restored(installation: Installation, jobs: Jobs) -> Restored:
 
 
 def watch(jobs: Jobs, *names: str) -> list[list[str]]:
-    """What ran beside an attempt, until all have ended."""
+    """The pods that ran next to an attempt, until all have ended."""
     seen = []
     for _ in until(420):
         for name in names:

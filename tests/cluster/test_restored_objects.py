@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Restored objects on a real control plane: its controllers work, and pods are played."""
+"""Restored objects on a real control plane: its controllers work, and pods are simulated."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_a_restored_finished_job_needs_no_hand(stage: Stage) -> None:
     wait_until(lambda: has_only_owned(stage), "its ConfigMap is its own")
     finish(stage, name)
 
-    assert "belongs to something else" not in message_of(stage, name)
+    assert "has another owner" not in message_of(stage, name)
 
 
 def test_a_restored_pod_is_ended_though_neither_job_nor_finetunejob_is_there(stage: Stage) -> None:
@@ -83,7 +83,7 @@ def test_an_orphaned_attempt_runs_until_its_job_is_applied_again(stage: Stage) -
     (before,) = stage.training_jobs().values()
     kubectl, place = stage.plane.kubectl, ("--namespace", stage.namespace)
     kubectl(*place, "delete", "finetunejob", name, "--cascade=orphan", "--wait=true")
-    # A job that comes later is begun: by then the operator has seen what was orphaned.
+    # A later job is started: by then the operator has seen the orphaned objects.
     stage.apply("later")
     wait_until(lambda: is_begun(stage, "later"), "another job is begun")
     orphan = stage.training_jobs()[f"{name}-1"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The results page in a real Chromium, its reads answered by a real API server."""
+"""The results page in a real Chromium, with reads from a real API server."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from testbed.ports import free_ports
 
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
-# The page reads every five seconds, which is as long as is waited otherwise.
+# The page reads every five seconds, which is also the default timeout of these checks.
 expect.set_options(timeout=30_000)
 
 CURVE = [{"step": step, "loss": round(3 / (1 + step / 40), 4)} for step in range(10, 210, 10)]
@@ -69,7 +69,7 @@ SUCCEEDED = {
 
 @pytest.fixture(scope="module")
 def url(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the page is served, as a pod would serve it."""
+    """The URL of the page, served as in a pod."""
     folder = tmp_path_factory.mktemp("page")
     server, authority = server_and_authority_of(plane.kubeconfig)
     (folder / "ca.crt").write_text(authority)
@@ -98,7 +98,7 @@ def url(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def token(plane: ControlPlane, team: str) -> str:
-    """Of somebody who may read the jobs of one namespace."""
+    """Of a user who may read the jobs of one namespace."""
     here = ("--namespace", team)
     plane.kubectl("create", "serviceaccount", "reader", *here)
     rights = ("--verb=get,list", "--resource=finetunejobs.finetune.dev")
@@ -125,7 +125,7 @@ def signed_in(page: Page, url: str, team: str, token: str) -> Page:
 
 @pytest.fixture
 def tell(plane: ControlPlane, team: str) -> Iterator[Callable[[str, Any], None]]:
-    """A job with this status, as the operator would have written it."""
+    """Creates a job with this status, as the operator would have written it."""
 
     def tell(name: str, status: Any) -> None:
         job = {
@@ -142,7 +142,7 @@ def tell(plane: ControlPlane, team: str) -> Iterator[Callable[[str, Any], None]]
         plane.kubectl("patch", "finetunejob", name, "--namespace", team, *patch)
 
     yield tell
-    # Others' operators look at all namespaces.
+    # Other tests' operators watch all namespaces.
     plane.kubectl("delete", "finetunejobs", "--all", "--namespace", team)
 
 
@@ -204,7 +204,7 @@ def test_the_curve_of_a_job_grows_while_it_is_looked_at(signed_in: Page, tell: T
     tell("running", RUNNING | {"lossHistory": [*CURVE, {"step": 210, "loss": 0.4444}]})
 
     expect(picture).to_have_accessible_name("Loss: from 2.4 at step 10 to 0.4444 at step 210")
-    # What the user had opened stays open.
+    # The sections that the user had opened stay open.
     expect(signed_in.get_by_role("cell", name="0.4444")).to_be_visible()
 
 
@@ -316,7 +316,7 @@ def test_only_jobs_can_be_asked_for(url: str, path: str) -> None:
         urllib.request.urlopen(request, timeout=10)
 
     assert refused.value.code == 400
-    assert re.search(r"is no name of a namespace or a job", refused.value.read().decode())
+    assert re.search(r"is not the name of a namespace or a job", refused.value.read().decode())
 
 
 def _tab_to(page: Page, text: str) -> None:

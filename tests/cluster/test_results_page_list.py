@@ -12,7 +12,7 @@ from support.fake_jobs_api import READER, FakeJobsApi, served_page
 from support.listed_jobs import a_curve, a_job
 from support.page_tab import a_tab, sideways, violations
 
-# What the results page's other tests in a browser have: Chromium is installed for them.
+# The same marks as the results page's other browser tests: Chromium is installed for them.
 pytestmark = [pytest.mark.cluster, pytest.mark.control_plane]
 
 expect.set_options(timeout=30_000)
@@ -65,7 +65,7 @@ Tab = Callable[..., AbstractContextManager[Page]]
 
 @pytest.fixture
 def tab(browser: Browser, url: str) -> Tab:
-    """A tab behind a proxy that signs its reader in, at an address of the page."""
+    """A tab behind a proxy that authenticates its reader, at an address of the page."""
 
     @contextmanager
     def tab(address: str = "?", **settings: Any) -> Iterator[Page]:

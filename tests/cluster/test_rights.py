@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's rights against what it did in all the other tests, which run before these."""
+"""The operator's permissions compared with its requests in all the other tests, which run before
+these.
+"""
 
 from pathlib import Path
 
@@ -39,7 +41,7 @@ def test_every_right_of_the_operator_is_used(
 
 
 def _cluster_tests() -> set[Path]:
-    """Those of the installed operator: others run operators of their own."""
+    """Those of the installed operator: other tests run separate operators."""
     texts = {file: file.read_text() for file in Path(__file__).parent.glob("test_*.py")}
     elsewhere = ("pytest.mark.control_plane", "pytest.mark.own_cluster", "= pytest.mark.soak")
     return {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A schedule of each minute, in a real cluster: its jobs, its status, what kubectl shows of it."""
+"""A schedule for each minute, in a real cluster: its jobs, its status, kubectl's output."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ NAME, HELD, SHORT = "each-minute", "held", "short"
 
 
 def a_schedule(name: str, **spec: object) -> Resource:
-    """Its jobs ask for a GPU that no node has: they are made, and cost nothing."""
+    """Its jobs request a GPU that no node has: they are created, and cost nothing."""
     job = a_short_job(name, steps=1)
     job["spec"]["resources"]["gpusPerNode"] = 1
     return {
@@ -46,7 +46,7 @@ def made_by(jobs: Jobs, name: str) -> list[Resource]:
 
 
 def wait_for_a_job(jobs: Jobs, name: str) -> None:
-    """Until its status shows that it has made one, which runs or has succeeded already."""
+    """Waits until the status shows a job that runs or has already succeeded."""
     status: Resource = {}
     for _ in until(90):
         status = schedule_of(jobs, name).get("status", {})
@@ -57,8 +57,10 @@ def wait_for_a_job(jobs: Jobs, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def schedules(installation: Installation, jobs: Jobs) -> Iterator[Resource]:
-    """All of them at once, since each takes a minute to begin; the first, with its first job. The
-    jobs of one end soon: where an image can be loaded, their trainer ends at once."""
+    """All of them together, because each takes a minute to begin; the first, with its first job.
+
+    The jobs of one schedule end soon: on a cluster of the tests, their trainer ends immediately.
+    """
     short = a_schedule(SHORT, concurrencyPolicy="Forbid")
     template = short["spec"]["jobTemplate"]
     template["spec"]["resources"]["gpusPerNode"] = 0
@@ -113,7 +115,7 @@ def test_forbid_makes_no_second_job_and_replace_does(jobs: Jobs, schedules: Reso
 
     jobs.run("patch", "fts", HELD, "--type=merge", "-p", '{"spec":{"concurrencyPolicy":"Replace"}}')
 
-    # What is due already starts at once, in place of the other.
+    # The due one starts immediately, in place of the other.
     uids = {first["metadata"]["uid"]}
     for _ in until(30):
         uids = {job["metadata"]["uid"] for job in made_by(jobs, HELD)}

@@ -81,9 +81,9 @@ def test_a_leader_killed_again_and_again_neither_loses_nor_doubles_a_job(
 
 
 def _kill_leader(installation: Installation) -> str:
-    """SIGKILL the leading operator; returns who it was.
+    """Kills the leading operator with SIGKILL; returns its name.
 
-    Its pod is deleted, too, or the kubelet would wait longer each time before starting it again.
+    Its pod is deleted, too, or the kubelet would wait longer each time before restarting it.
     """
     system = ("-n", "finetune-system")
     for _ in until(60):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever trains with the HF Trainer and no code of ours still sees where it is."""
+"""Users who train with the HF Trainer and without our code still get progress."""
 
 import pytest
 
@@ -27,5 +27,5 @@ def test_a_pod_without_our_code_shows_its_steps_and_loss(
     shown = dict(zip(header.split(), row.split(), strict=False))
     assert (shown["PHASE"], shown["STEP"]) == ("Succeeded", str(stock_trainer.STEPS)), status
     assert float(shown["LOSS"]) > 0
-    # Nobody has looked at what it made.
+    # Its artifact was not verified.
     assert jobs.condition("stock", "AdapterVerified")["status"] == "False"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGKILL of the leading operator again and again while jobs come: nothing is lost or doubled.
+"""Repeated SIGKILL of the leading operator while jobs are created: nothing is lost or duplicated.
 
-API server, Job controller, scheduler and kubelet are real; the trainer ends at once.
+API server, Job controller, scheduler and kubelet are real; the trainer ends immediately.
 """
 
 import json
@@ -28,7 +28,7 @@ LEASE = ("-n", "finetune-system", "lease", "finetune-operator")
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """One of its own: many jobs would crowd the others' operator."""
+    """A separate one: many jobs would overload the others' operator."""
     if reasons := requirements.missing():
         pytest.skip(" ".join(reasons))
     build()
@@ -87,7 +87,7 @@ def test_leaders_that_are_killed_neither_lose_nor_double_nor_leave_a_job(
 
 
 def kill_leader(cluster: Cluster, replicas: list[OperatorProcess]) -> None:
-    """At a moment that is nobody's choice, once it leads; it is started again."""
+    """At a random moment, once it leads; it is restarted."""
     for _ in until(60, every=0.1):
         leader = find_leader(cluster, replicas)
         if leader is not None:
@@ -95,7 +95,7 @@ def kill_leader(cluster: Cluster, replicas: list[OperatorProcess]) -> None:
     assert leader is not None
     time.sleep(random.uniform(0, 1))  # noqa: S311 - the moment must be nobody's choice
     leader.kill()
-    # How long a successor waits is tested elsewhere.
+    # Another test covers how long a successor waits.
     cluster.kubectl("delete", "--ignore-not-found", *LEASE)
     leader.start()
 
@@ -123,7 +123,9 @@ def listed(cluster: Cluster) -> list[dict[str, Any]]:
 
 
 def creations(cluster: Cluster, resource: str) -> int:
-    """How many of these were made in the jobs' namespace, ever: none may be made and removed."""
+    """How many of these were ever created in the jobs' namespace: none may be created and
+    deleted.
+    """
     return sum(
         event["verb"] == "create"
         and event.get("objectRef", {}).get("resource") == resource

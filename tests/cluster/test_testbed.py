@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The harness itself: what those who write cluster tests rely on."""
+"""The harness itself: the guarantees for authors of cluster tests."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def an_image(tag: str, folder: Path) -> Image:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """The image that the pods of these tests run. They share it: no test may change it."""
+    """The image of the pods in these tests. They share it: no test may change it."""
     return an_image("localhost/testbed-test:1", tmp_path_factory.mktemp("image"))
 
 
@@ -106,7 +106,7 @@ def a_pod(name: str, command: list[str], tag: str) -> dict[str, Any]:
 
 
 def a_gang(tag: str) -> list[dict[str, Any]]:
-    """An Indexed Job of two pods, as strict as a namespace can ask for, and its Service."""
+    """An Indexed Job with two pods that meets the strictest standard, and its Service."""
     container = {
         "name": "main",
         "image": tag,
@@ -158,7 +158,7 @@ def apply(cluster: Cluster, *resources: dict[str, Any]) -> None:
 
 
 def said_in_the_end(cluster: Cluster, pod: str) -> str:
-    """What the pod had printed when it ended, which must have been well."""
+    """The output of a pod that must have succeeded."""
     ended = "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}"
     cluster.kubectl("wait", f"pod/{pod}", f"--for={ended}", "--timeout=30s")
     said = cluster.kubectl("logs", pod)
@@ -167,7 +167,7 @@ def said_in_the_end(cluster: Cluster, pod: str) -> str:
 
 
 def traces_of(name: str) -> list[str]:
-    """Whatever on this machine still bears the cluster's name."""
+    """Everything on this machine that still has the cluster's name."""
     processes = [
         process.name
         for process in Path("/proc").iterdir()
@@ -351,7 +351,7 @@ def test_a_cluster_leaves_no_trace_when_its_processes_are_killed(victim: str, im
 
         os.kill(harness.pid if victim == "harness" else cluster.keeper, signal.SIGKILL)
         if victim == "keeper":
-            # Its files are removed by whoever comes next.
+            # The next command removes its files.
             wait_until_gone(f"/clusters/{name}/")
             remove_dead_clusters()
         harness.kill()
@@ -363,7 +363,7 @@ def test_a_cluster_leaves_no_trace_when_its_processes_are_killed(victim: str, im
 
 
 def wait_until_gone(word: str) -> None:
-    """Wait until no process has this word in its command line."""
+    """Waits until no process has this word in its command line."""
     deadline = time.monotonic() + 10
     while any(word in command_line(process) for process in Path("/proc").glob("[0-9]*")):
         assert time.monotonic() < deadline

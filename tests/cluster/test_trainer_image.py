@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainer's image has what a training needs on a GPU, as far as it shows without one.
+"""The trainer's image has the requirements of a training on a GPU, as far as can be verified
+without one.
 
-One pod, as a strict namespace allows it, runs `inside_image` in the image and prints what it found.
-Only a GPU can show that the kernels compute what they should: tests/gpu.
+One pod that meets the restricted standard runs `inside_image` in the image and prints the results.
+Only a GPU can show that the kernels compute correctly: tests/gpu.
 """
 
 import json
@@ -40,7 +41,7 @@ LIGER = {
     "liger_kernel.ops.utils.element_mul_kernel",
 }
 LIGER_SWIGLU = {f"liger_kernel.ops.swiglu._swiglu_{way}_kernel" for way in ("forward", "backward")}
-"""On Blackwell Liger has others, `..._tiled`, for rows as wide as those that are tried."""
+"""On Blackwell Liger has others, `..._tiled`, for rows of the tested width."""
 
 BITSANDBYTES = {
     *("kQuantizeBlockwise", "kDequantizeBlockwise", "gemm_4bit_simt", "kgemm_4bit_inference_naive"),
@@ -54,7 +55,7 @@ BY_NAME = {"libibverbs", "libmlx5", "libnccl", "libcudart", "libcublas", "libcub
 
 @pytest.fixture(scope="module")
 def found(jobs: Jobs) -> Iterator[dict[str, Any]]:
-    """What the scripts print in the image."""
+    """The output of the scripts in the image."""
     scripts = {path.name: path.read_text() for path in SCRIPTS.glob("*.py")}
     jobs.run("create", "-f", "-", input=json.dumps(_config_map(scripts)))
     jobs.run("create", "-f", "-", input=json.dumps(_pod()))
@@ -79,7 +80,7 @@ def _config_map(scripts: dict[str, str]) -> dict[str, Any]:
 
 
 def _pod() -> dict[str, Any]:
-    """As the operator makes them, but for what it says of a job, and with a place for a driver."""
+    """As the operator builds them, but without the job's fields, and with a mount for a driver."""
     folders = {"work": "/work", "tmp": "/tmp", "driver": DRIVER_FOLDER}
     mounts = [{"name": name, "mountPath": folder} for name, folder in folders.items()]
     container = {

@@ -18,7 +18,7 @@ def a_job_on(nodes: int, name: str, *, batch: int, steps: int = 4, **config: obj
 
 @pytest.fixture(scope="module")
 def ends(jobs: Jobs) -> dict[str, Resource]:
-    """The last statuses of a job of one node and of one of two, which run at the same time."""
+    """The last statuses of a job with one node and of one with two, which run at the same time."""
     one = jobs.apply(a_job_on(1, "one-node", batch=2))
     two = jobs.apply(a_job_on(2, "two-nodes", batch=1))
     return {name: jobs.wait_for_end(name) for name in (one, two)}
@@ -57,7 +57,7 @@ def test_when_one_of_two_nodes_is_killed_both_start_again_from_the_checkpoint(
     if installation.cluster is None:
         pytest.skip("A container can be killed from outside only in the tests' own cluster.")
     saving = {"save_strategy": "steps", "save_steps": 2}
-    # Enough that the last of them is not taken before the first checkpoint is heard of.
+    # Enough that the last step is not taken before the first checkpoint is reported.
     name = jobs.apply(a_job_on(2, "gang", batch=1, steps=30, **saving))
     jobs.wait_until(
         name,

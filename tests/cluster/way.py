@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A way to the real API server, on which a test can do to requests what networks do to them."""
+"""A proxy to the real API server, with which a test can simulate network faults."""
 
 import asyncio
 import queue
@@ -17,7 +17,7 @@ _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "content-enc
 
 
 class Way:
-    """Passes everything on; what is done to it is a subclass's `handle`."""
+    """Passes everything on; a subclass's `handle` changes it."""
 
     def __init__(
         self,
@@ -39,7 +39,8 @@ class Way:
         ended = asyncio.Event()
 
         def serve() -> None:
-            # A runner cancels what is left when it ends: watches of killed clients never end alone.
+            # A runner cancels the remaining tasks when it ends: watches of killed clients never end
+            # by themselves.
             with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 runner.run(self._serve(addresses.put, ended))
 
@@ -56,7 +57,7 @@ class Way:
 
     @asynccontextmanager
     async def ask(self, request: web.Request, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The API server's answer."""
+        """The API server's response."""
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP}
         async with self._session.request(
             request.method,
@@ -72,7 +73,7 @@ class Way:
     ) -> web.StreamResponse:
         headers = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP}
         response = web.StreamResponse(status=answer.status, headers=headers)
-        # Clients that have gone need no answer.
+        # Disconnected clients need no response.
         with suppress(ConnectionResetError):
             await response.prepare(request)
             async for piece in answer.content.iter_any():
@@ -81,7 +82,7 @@ class Way:
         return response
 
     def cut(self, request: web.Request) -> web.Response:
-        """The connection is reset."""
+        """Resets the connection."""
         if request.transport is not None:
             request.transport.abort()
         return web.Response()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever has a job's token may post answers, and all of them would lie in etcd."""
+"""The holder of a job's token may post answers, all of which would be stored in etcd."""
 
 from typing import Any
 

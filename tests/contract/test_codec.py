@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The codec: one reader for all documents, which says where in a document a mistake is."""
+"""The codec: one reader for all documents, which reports the position of an error."""
 
 import json
 from collections.abc import Mapping

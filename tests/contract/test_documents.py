@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documents between the images: their texts are what older images wrote and read."""
+"""The documents between the images: their texts are the same as in older images."""
 
 import json
 import math
@@ -224,7 +224,7 @@ def test_half_a_character_of_a_pod_is_no_obstacle_to_a_status() -> None:
     assert Outcome.from_json(text).note == "?"
 
 
-# Half a surrogate pair cannot be written down.
+# Half a surrogate pair cannot be encoded.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 COUNTS = st.integers(0, 2**62)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Documents that somebody wrote to do harm: read within bounds, or refused with their place."""
+"""Documents of an attacker: read within bounds, or refused with their position."""
 
 import json
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The object store's layout: names that sort as their steps do."""
+"""The object store's layout: names sort like their steps."""
 
 import pytest
 

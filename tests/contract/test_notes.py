@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user should know of a success fits where it is told, whoever wrote it."""
+"""Notes on a success fit into all places that show them, independently of their author."""
 
 import json
 from typing import Any

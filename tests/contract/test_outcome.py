@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The outcome: it survives the termination log, and its exit code says who was to blame."""
+"""The outcome: it survives the termination message, and its exit code gives the category."""
 
 import json
 

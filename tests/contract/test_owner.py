@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`owner.json`, as releases with and without a cluster in it write and read it."""
+"""`owner.json`, as written and read by releases with and without a cluster in it."""
 
 import json
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is shown of a text that somebody else wrote."""
+"""How an untrusted text is shown."""
 
 from collections.abc import Callable
 

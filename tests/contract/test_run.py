@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The run document: what the operator writes is what the trainer reads."""
+"""The run document: the trainer reads what the operator writes."""
 
 import json
 from dataclasses import replace

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what is said today into the heads of the corpus: `python -m corpus.retell` in tests/.
+"""Writes the current messages into the headers of the corpus: `python -m corpus.retell` in tests/.
 
-For a sentence that was put better. Read the difference as the user of each file before keeping it:
-a sentence that helps less than before is a mistake in the tables, not in the corpus.
+Use it after improving a message. Read the difference as the user of each file before keeping it: a
+less helpful message is an error in the tables, not in the corpus.
 """
 
 import re
@@ -16,7 +16,7 @@ _TOLD = re.compile(r"# (expect|warn): .*\n")
 
 
 def retell(text: str) -> str:
-    """The same file with the sentences of today; their number may move the lines they name."""
+    """The same file with the current messages; their number may change the lines they name."""
     lines = text.splitlines(keepends=True)
     head, body = lines[0], [line for line in lines[1:] if not _TOLD.fullmatch(line)]
     count = len(list(_tell(head + "".join(body))))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people really write: every file gets the same verdict from CLI, operator, webhook, trainer.
+"""Real users' files: every file gets the same verdict from CLI, operator, webhook, trainer.
 
-`wrong/` has one mistake, or one habit, per file, with the sentences that its user must read:
+`wrong/` has one error, or one habit, per file, with the sentences for its user:
 
     # from: where such files come from
     # expect: path: sentence        (line N: sentence, where it is no YAML)
@@ -39,25 +39,25 @@ RIGHT = sorted((HERE / "right").glob("*.yaml"))
 FILES = [*WRONG, *RIGHT]
 
 SETTINGS = replace(STRICT, allow_trust_remote_code=True)
-"""What a platform team forbids, the command line knows nothing of."""
+"""The command line does not have a platform team's restrictions."""
 
 AROUND: Mapping[str, Any] = {
     "resources": {"nodes": 1, "gpusPerNode": 2},
     "output": {"uri": "s3://models/corpus", "credentialsSecretRef": {"name": "models-bucket"}},
 }
-"""The job of a bare config, which says nothing of GPUs and secrets, has enough of both."""
+"""The job around a bare config, which requests no GPUs and secrets, has enough of both."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a file, in the order of its lines."""
+    """The messages about a file, in the order of its lines."""
 
     mistakes: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 def expected_of(path: Path) -> Verdict:
-    """The verdict that the head of a file asks for."""
+    """The expected verdict from the header of a file."""
     head = re.findall(r"^# (expect|warn): (.*)$", path.read_text(), re.MULTILINE)
     return Verdict(
         mistakes=tuple(sentence for kind, sentence in head if kind == "expect"),
@@ -75,9 +75,9 @@ def of_command_line(path: Path, output: str) -> Verdict:
 
 
 def jobs_in(path: Path) -> Iterator[dict[str, Any]]:
-    """The jobs that the API server would let through to webhook and operator, defaults filled in.
+    """The jobs that the API server would pass on to webhook and operator, with defaults.
 
-    A mistake outside of the config is refused by the API server, and one of YAML by kubectl.
+    The API server refuses an error outside of the config, and kubectl one in the YAML.
     """
     refused = re.search(
         r"^# expect: (?!spec\.config\.)(spec|kind|apiVersion|metadata|config:|line )",
@@ -189,9 +189,9 @@ def test_webhook_operator_and_trainer_say_the_same(path: Path) -> None:
     assert bare(warned) == bare(expected.warnings)
     for of_one, verdict, failure in zip(webhook, operator, trainer, strict=True):
         assert verdict.mistakes == of_one.mistakes
-        # What is refused has no warnings yet: the condition names what must be changed.
+        # A refused config has no warnings yet: the condition names the required changes.
         assert verdict.mistakes or verdict.warnings == of_one.warnings
-        # What of the environment is missing is not asked of the trainer, which is never started.
+        # Missing environment variables are not checked in the trainer, which is never started.
         told = [sentence for sentence in of_one.mistakes if "the Secret of" not in sentence]
         assert all(sentence in failure for sentence in told)
         assert bool(failure) == bool(told)

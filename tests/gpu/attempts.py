@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole attempts with real rank processes, on a GPU or, for the path alone, on a CPU."""
+"""Complete attempts with real rank processes, on a GPU or, to test only the code path, on a CPU."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def long_texts(place: Path) -> Path:
 
 
 def conversations(place: Path) -> Path:
-    """Those of the trainer's other tests."""
+    """The conversations of the trainer's other tests."""
     rows = [
         json.dumps(
             {
@@ -45,12 +45,12 @@ def conversations(place: Path) -> Path:
 def train(
     place: Path, model: Path, data: Path, device: str, *, gpus: int = 1, **config: Any
 ) -> Trained:
-    """One attempt as a pod carries it out, with a process for each GPU."""
+    """One attempt as in a pod, with a process for each GPU."""
     settings = a_run(place, model, data, **config).config
     done = one_attempt.attempt(place, settings, device, gpus=gpus)
     return Trained(outcome=done.outcome, workspace=done.workspace, run=done.run)
 
 
 def estimate_of(trained: Trained, *, gpus: int = 1) -> Estimate:
-    """What `finetune plan` would have said."""
+    """The estimate of `finetune plan`."""
     return one_attempt.estimate_of(trained.run, gpus=gpus)

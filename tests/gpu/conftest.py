@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine can't show is taken out and told, never skipped as if it had been shown."""
+"""Tests that need other hardware are removed with a message, never skipped as if they had
+passed.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +16,9 @@ LACKING: list[str] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take out the tests that want more GPUs than there are."""
+    """Removes the tests that require more GPUs than there are."""
     if config.getoption("markexpr") != "gpu":
-        return  # they aren't asked for, and what the machine has is known to torch alone
+        return  # They are not selected, and only torch can find the machine's hardware.
     wanting = [item for item in items if _lacks(item)]
     if wanting:
         config.hook.pytest_deselected(items=wanting)
@@ -25,9 +27,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _lacks(item: pytest.Item) -> str:
-    """What a test on GPUs wants and this machine hasn't."""
+    """The hardware that a GPU test requires and this machine lacks."""
     if item.get_closest_marker("gpu") is None or not (there := _gpus()):
-        return ""  # without any, `make test-gpu` has said so already
+        return ""  # Without any GPU, `make test-gpu` has already reported it.
     wanted = getattr(getattr(item, "callspec", None), "params", {})
     if wanted.get("gpus", 1) > there:
         return f"wants {wanted['gpus']} GPUs, there is {there}"
@@ -58,7 +60,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(device: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """SmolLM2 on a GPU; on a CPU a model of a few weights, for the path alone."""
+    """SmolLM2 on a GPU; on a CPU a model with few weights, for the path alone."""
     if device == "cuda":
         yield base_model.folder()
     else:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One attempt with real rank processes, on GPUs or, for the path alone, on a CPU.
 
-Needs the trainer's packages, and none of the tests': it also runs on a machine that has no others.
+Needs the trainer's packages, and none of the tests': it also runs on a machine without them.
 """
 
 import os
@@ -28,7 +28,7 @@ CPU = "cpu"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What an attempt left behind."""
+    """The results of an attempt."""
 
     run: Run
     workspace: Workspace
@@ -36,7 +36,7 @@ class Done:
 
 
 def attempt(place: Path, config: Mapping[str, Any], device: str, *, gpus: int = 1) -> Done:
-    """As a pod carries it out, with a process for each GPU; None takes a key out."""
+    """As in a pod, with a process for each GPU; None removes a key."""
     run = Run(
         job=JobReference(namespace="team-a", name="small", uid="uid-1"),
         run_id="0123456789",
@@ -60,7 +60,7 @@ def attempt(place: Path, config: Mapping[str, Any], device: str, *, gpus: int = 
 
 
 def estimate_of(run: Run, *, gpus: int = 1) -> Estimate:
-    """What `finetune plan` would have said."""
+    """The estimate of `finetune plan`."""
     context = Context(nodes=1, processes_per_node=gpus, gpus_per_node=gpus)
     facts = find_facts(str(run.config["model_name_or_path"]), "main", {})
     return estimate_memory(read_config(run.config), facts.architecture(), context)

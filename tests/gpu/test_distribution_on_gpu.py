@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Profiles over NCCL: what CPUs can't show of FSDP 1, offloading and DeepSpeed."""
+"""Profiles with NCCL: the parts of FSDP 1, offloading and DeepSpeed that CPUs cannot show."""
 
 from pathlib import Path
 from typing import Any

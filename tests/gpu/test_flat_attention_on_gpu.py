@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torch's FlashAttention-2 kernels for flat rows: results and gradients against 64 bits, and what
-goes past them. Written without a GPU, after the prototype that one was to check."""
+"""torch's FlashAttention-2 kernels for flat rows: results and gradients compared with 64 bits, and
+the cases that bypass them. Written without a GPU, from a prototype for one.
+"""
 
 import itertools
 from typing import Any
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.gpu
 
 LENGTHS = (500, 17, 1, 1030, 500)
 WITHIN = {"bfloat16": 2e-2, "float16": 3e-3}
-"""How far a result may be from 64 bits, by its norm."""
+"""The allowed distance of a result from 64 bits, by its norm."""
 
 
 def in_64_bits(tensors: Any, window: int | None) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The eight minutes of `make test-gpu`, gone through on a CPU in their small form."""
+"""The eight minutes of `make test-gpu`, run on a CPU in their small form."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from testbed import base_model
 
 
 def prove(place: Path, *arguments: str) -> tuple[int, list[dict[str, Any]], str]:
-    """Exit code, rows and what it printed besides."""
+    """Exit code, rows and other output."""
     rows = place / "rows.json"
     command = [sys.executable, "-m", "gpu.proof", "--cpu", "--rows", str(rows), *arguments]
     command += ["--tokenizer", str(base_model.folder())]

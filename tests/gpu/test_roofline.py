@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bound that measured speeds stand beside, and the page that shows both."""
+"""The bound for measured speeds, and the page that shows both."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,9 @@ SMALL = parse_model(
 MATRICES = 2 * (8 * 8 + 2 * 8 * 4 + 8 * 8 + 3 * 8 * 16)
 HEAD = 100 * 8
 PAIRS = 2 * 2 * 8 * 5
-"""Two layers, two products, eight numbers for each of the five tokens that one of ten looks at."""
+"""Two layers, two products, eight numbers for each of the five tokens that one of ten attends
+to.
+"""
 
 FULL = Work(row_tokens=10, learns_all=True, recomputes=False)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens per second beside a bare `trl sft`, on the GPU of whoever runs this."""
+"""Tokens per second compared with a bare `trl sft`, on this machine's GPU."""
 
 import os
 import statistics
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 ROUNDS, STEPS = 3, 200
 LEAST = 0.97
-"""Of bare TRL's tokens per second: the benchmark's target is 0.99, and three rounds scatter."""
+"""Of bare TRL's tokens per second: the benchmark's target is 0.99, and three rounds vary."""
 
 
 @pytest.mark.gpu
 def test_training_is_as_fast_as_bare_trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks import trainer_overhead  # it unpacks the model
+    from benchmarks import trainer_overhead  # It unpacks the model.
 
     of_a_cpu = ("use_cpu", "bf16", "env")
     config = {k: v for k, v in trainer_overhead.CONFIG.items() if k not in of_a_cpu}
@@ -31,7 +31,7 @@ def test_training_is_as_fast_as_bare_trl(tmp_path: Path, monkeypatch: pytest.Mon
         bare, ours = tmp_path / f"bare-{number}", tmp_path / f"ours-{number}"
         bare.mkdir()
         ours.mkdir()
-        # One after the other: side by side they would share the GPU.
+        # One after the other: in parallel they would share the GPU.
         slow = tokens_per_second(list(trainer_overhead.steps_of_bare(bare, every_cpu)))
         fast = tokens_per_second(list(trainer_overhead.steps_of_ours(ours, every_cpu)))
         ratios.append(fast / slow)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What only a GPU shows of tuning: bf16, 4 and 8 bits, flash attention, Liger, NCCL, its memory."""
+"""Features of tuning that only a GPU shows: bf16, 4 and 8 bits, flash attention, Liger, NCCL, its
+memory.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -80,7 +82,7 @@ def test_a_complete_config_in_older_spellings_runs(
     data = Path(shutil.copytree(dialogues, tmp_path / "data"))
     (data / "test.jsonl").rename(data / "validation.jsonl")
     older = {**OLDER_CONFIG, **dict.fromkeys((*without, "model_name_or_path"))}
-    # Of the usual run's keys none that it has by another name, or lacks.
+    # Without keys of the usual run that it has under another name, or lacks.
     none = dict.fromkeys(("dataset_name", "max_length", "max_steps"))
 
     places = {"model_name_or_path": str(model), "dataset_id_or_path": str(data)}
@@ -110,7 +112,7 @@ def test_packed_rows_do_not_see_each_other(
         tmp_path / "packed", model, dialogues, device, **config, attn_implementation=attention
     )
 
-    # Each conversation counts as it does alone, within what bf16 leaves of it.
+    # Each conversation counts the same as alone, within the precision of bf16.
     assert packed.losses() == pytest.approx(apart.losses(), rel=0.02 if device == "cuda" else 1e-4)
 
 
@@ -157,7 +159,7 @@ def test_two_gpus_learn_what_one_learns_of_the_same_batch(
 
 @pytest.fixture
 def little_memory() -> Iterator[None]:
-    """All but 2 GiB of the GPU is taken, so that any model is too large for it."""
+    """All but 2 GiB of the GPU is allocated, so that any model is too large for it."""
     import torch
 
     free, _ = torch.cuda.mem_get_info()
@@ -200,6 +202,6 @@ def test_the_memory_at_the_peak_is_what_was_estimated(
 
     assert trained.outcome.failure is None, trained.words()
     figures = trained.outcome.figures or {}
-    # torch counts what it hands out, and not what CUDA takes for itself.
+    # torch counts its own allocations, and not CUDA's.
     estimated = estimate_of(trained).total - RUNTIME_BYTES
     assert estimated == pytest.approx(figures["peak_memory_bytes"], rel=0.25)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever a tenant writes into a job, its status or what its pods say: one pass over it takes
-little time, does not fail, and ends in a status that the API server takes."""
+"""For any content of a job, its status or its pods' reports: one pass takes little time, does not
+fail, and results in a status that the API server accepts.
+"""
 
 import json
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ from support.situations import SITUATIONS
 LATER = NOW + seconds(1)
 
 UNWRITABLE = ("10^5000", "9,000 lists", "9,000 mappings", "1,100 mappings")
-"""Values of which Python's own JSON writes no document: texts have them."""
+"""Values that Python's own JSON cannot serialize: they are written as texts."""
 
 POD_TEMPLATE: Mapping[str, Any] = {
     "metadata": {"labels": {"team": "a"}, "annotations": {"note": "b"}},
@@ -68,7 +69,7 @@ WHOLE = a_job_body(
 
 
 def status_after(body: Mapping[str, Any], children: Children = Children()) -> Mapping[str, Any]:  # noqa: B008
-    """What one pass of the operator makes of a job, done quickly."""
+    """The status after one pass of the operator, computed within the limit."""
 
     def look() -> Mapping[str, Any]:
         job = parse_job(body, SETTINGS)
@@ -88,7 +89,9 @@ def accepted_of(status: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def is_let_in(body: Mapping[str, Any]) -> bool:
-    """By the API server, which checks the schema of the CRD; what it drops or takes is open."""
+    """Whether the API server, which checks the CRD's schema, accepts it; some fields may be
+    dropped.
+    """
     return not check_shape(body)
 
 
@@ -97,9 +100,9 @@ def test_a_spec_may_say_anything_that_the_schema_takes(name: str) -> None:
     for path, spec in placed(WHOLE["spec"], VALUES[name]):
         body = {**WHOLE, "spec": spec}
         if "." not in path and path in ("config", "output"):
-            continue  # the schema wants an object
+            continue  # The schema requires an object.
         if name not in BEYOND and (VALUES[name] is None or not is_let_in(body)):
-            continue  # refused, or filled in with a default
+            continue  # Refused, or filled in with a default.
         if name in BEYOND and not path.startswith(("config.", "podTemplate.spec.affinity")):
             continue
 
@@ -177,11 +180,11 @@ def test_metadata_may_say_anything_in_text(place: str, name: str) -> None:
 TIMES = ("0000-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00")
 TIMES += ("1970-01-01T00:00:00Z", "2026-05-04T12:00:00")
 CHOICES = ("phase", "result", "blame", "status", "type")
-"""Fields for which the schema, or a reader of conditions, knows all values."""
+"""Fields for which the schema, or a reader of conditions, has a fixed set of values."""
 
 
 def by_hand(path: str, value: Any) -> list[Any]:
-    """What the schema of the status takes in the place of this value."""
+    """The values that the status's schema accepts in place of this one."""
     field = path.rpartition(".")[2]
     if isinstance(value, bool) or value is None or field in CHOICES:
         return []

@@ -150,7 +150,7 @@ def test_longest_work_shows_a_stuck_worker() -> None:
 
 
 class Meter:
-    """Notes what it is told, in order."""
+    """Records its calls, in order."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, float]] = []
@@ -169,7 +169,7 @@ class Meter:
 
 
 class HandClock:
-    """Goes on when it is told to."""
+    """Advances only on request."""
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is made from the chart and for it: its copy of the CRDs, its README's table, and deploy/.
+"""Files generated from and for the chart: its copy of the CRDs, its README's table, and deploy/.
 
 `make generate` writes them; a test compares.
 """
@@ -46,7 +46,7 @@ def files() -> dict[Path, str]:
 
 
 def _plain(templates: tuple[str, ...]) -> str:
-    """These templates with the chart's defaults, without what helm alone needs."""
+    """These templates with the chart's defaults, without parts that only helm needs."""
     chosen = [word for name in templates for word in ("-s", f"templates/{name}.yaml")]
     rendered = helm.run("template", OPERATOR, CHART, "--namespace", NAMESPACE, *chosen)
     text = _SOURCE.sub("", _HELMS_OWN.sub("", rendered))
@@ -69,7 +69,9 @@ def with_table(readme: str, values: str) -> str:
 
 
 def value_lines(values: str) -> Iterator[tuple[int, str, str]]:
-    """Of each value that is no section: its line's index, its dotted name, the comment above it."""
+    """For each value that is no section: its line's index, its dotted name, the comment above
+    it.
+    """
     path: list[tuple[int, str]] = []
     comment: list[str] = []
     for index, line in enumerate(values.splitlines()):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The properties of `spec.config` in the CRD: what `kubectl explain` tells of TRL's keys.
+"""The properties of `spec.config` in the CRD: the text of `kubectl explain` about TRL's keys.
 
-`make generate` writes them; a test compares. They hold what an API server can check, which is less
-than JSON Schema: it wants one type for a field.
+`make generate` writes them; a test compares. They contain the checks that an API server supports,
+fewer than JSON Schema: it requires one type per field.
 """
 
 import re
@@ -31,7 +31,7 @@ _ANYTHING = {"x-kubernetes-preserve-unknown-fields": True}
 
 
 def with_properties(crd: str) -> str:
-    """The text with the properties of config as they should be."""
+    """The text with the correct properties of config."""
 
     def rewritten(block: re.Match[str]) -> str:
         indent, begin, end = block.groups()
@@ -53,13 +53,13 @@ def config_properties() -> dict[str, Any]:
 
 
 def properties_of(keys: Mapping[str, Key]) -> dict[str, Any]:
-    """What an API server can check of these keys, and people should know."""
+    """The checks of these keys that an API server supports, with their descriptions."""
     return {name: _property_of(key) for name, key in keys.items()}
 
 
 def _property_of(key: Key) -> dict[str, Any]:
-    # Nullable, since from another field the API server drops a null and tells nobody; and without
-    # a `default`, which it would write into every job.
+    # Nullable, because the API server silently drops a null from any other field; and without a
+    # `default`, which it would write into every job.
     return {"description": key.help} | _type_of(key) | {"nullable": True}
 
 
@@ -77,7 +77,7 @@ def _type_of(key: Key) -> dict[str, Any]:
             return {"type": kind, "items": _items_of(key)}
         case "object":
             return {"type": kind} | _ANYTHING
-    # Where null is a choice, the API server refuses it although it is in the list.
+    # If null is a choice, the API server refuses it although it is in the list.
     has_list = key.choices is not None and None not in key.choices
     if has_list:
         return {"type": kind, "enum": list(key.choices or ())}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON Schemas for editors and pipelines: a whole FineTuneJob, and a bare SFT config.
+"""JSON Schemas for editors and pipelines: a complete FineTuneJob, and a bare SFT config.
 
 `make generate` writes them; a test compares. They are stricter than the CRD, whose unknown keys
-must reach our own check: here a typo is underlined while it is typed. Draft 7, which every editor
-understands.
+must reach our own check: an editor underlines a typing error immediately. Draft 7, which every
+editor supports.
 """
 
 import json
@@ -33,7 +33,7 @@ _MATCHES = re.compile(r"self\.matches\('(.*)'\)")
 
 
 def contents() -> dict[Path, str]:
-    """Each file with what should be in it."""
+    """Each file with its correct content."""
     schemas = {CONFIG: config_schema(), JOB: job_schema(yaml.safe_load(CRD.read_text()))}
     return {
         file: json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -63,7 +63,7 @@ def job_schema(crd: Mapping[str, Any]) -> Json:
 
 
 def _of_resource(schema: Mapping[str, Any]) -> Json:
-    """A part of the CRD as JSON Schema, closed where it names its fields."""
+    """A part of the CRD as JSON Schema, closed if it names its fields."""
     found: Json = {"description": schema["description"]} if "description" in schema else {}
     if schema.get("x-kubernetes-int-or-string"):
         found["type"] = ["integer", "string"]
@@ -86,7 +86,7 @@ def _of_resource(schema: Mapping[str, Any]) -> Json:
 
 
 def _config(owned: Mapping[str, str]) -> Json:
-    """The config; keys that are owned may not be set."""
+    """The config; keys that the operator owns cannot be set."""
     keys = every_key()
     properties = {name: _of_key(name, key) for name, key in keys.items()}
     for old, new in OLDER.items():
@@ -94,7 +94,7 @@ def _config(owned: Mapping[str, str]) -> Json:
     for name, retired in RETIRED.items():
         properties.setdefault(name, _of_retired(retired))
     for name in owned:
-        # `not: {}` holds for no value, and keeps the description that says why.
+        # `not: {}` is true for no value, and keeps the description with the reason.
         properties[name] = {"not": {}, "description": properties[name]["description"]}
     return {
         "type": "object",
@@ -140,7 +140,7 @@ def _of_retired(retired: Retired) -> Json:
 
 
 def _deprecated(reason: str) -> Json:
-    """Marked in every editor: each reads another of these words."""
+    """Marked in every editor: each supports another of these keywords."""
     return {"description": reason, "deprecated": True, "deprecationMessage": reason}
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The keys of a config in all known versions of TRL together: what the CRD and editors show.
+"""The keys of a config in all known versions of TRL together: for the CRD and editors.
 
-What the versions don't share is left to the check in the contract, which knows which of them a
-job's image follows.
+Differences between the versions are left to the check in job-spec, which uses the version of a
+job's image.
 """
 
 import json
@@ -28,15 +28,15 @@ class Key:
     """One key, as wide as its widest version."""
 
     types: tuple[str, ...]
-    """JSON types, `null` last; empty where values are beyond JSON Schema."""
+    """JSON types, `null` last; empty if values are beyond JSON Schema."""
     choices: tuple[Any, ...] | None
-    """None where it isn't one of a few."""
+    """None if it is not one of a few."""
     items: Mapping[str, Any] | None
-    """What its lists hold; None where that isn't known."""
+    """The items of its lists; None if unknown."""
     default: Any
     """The newest version's."""
     help: str
-    """What it means, and what it is when nobody sets it."""
+    """Its meaning, and its default."""
 
 
 def every_key() -> dict[str, Key]:
@@ -51,7 +51,7 @@ def keys_of(schemas: Sequence[Schema]) -> dict[str, Key]:
 
 
 def keys_of_items(items: Mapping[str, Any]) -> dict[str, Key]:
-    """The keys of the mappings that a list holds."""
+    """The keys of the mappings in a list."""
     required = items.get("required", ())
     return {
         name: _key_of(
@@ -65,7 +65,7 @@ def keys_of_items(items: Mapping[str, Any]) -> dict[str, Key]:
 def _key(name: str, schemas: Sequence[Schema]) -> Key:
     definitions = [schema.properties[name] for schema in schemas if name in schema.properties]
     if name in OPERATOR_OWNED:
-        sentences = [f"Belongs to the operator: {OPERATOR_OWNED[name]}."]
+        sentences = [f"Set by the operator: {OPERATOR_OWNED[name]}."]
     else:
         sentences = [*_sentences(definitions[0]), *_absences(name, schemas)]
     return _key_of(definitions, sentences)

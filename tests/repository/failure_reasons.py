@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The failure reasons of the contract: the table of docs/user/failures.md, the parties in the CRD.
+"""The failure reasons of the contract: the table of docs/user/failures.md, the categories in the
+CRD.
 
-`make generate` writes them, before what is copied from the CRD; a test compares. The tests that
+`make generate` writes them, before the copies of the CRD; a test compares. The tests that
 provoke each reason are listed here, since the images do not need them.
 """
 
@@ -310,7 +311,7 @@ def with_table(page: str) -> str:
 
 
 def with_parties(crd: str) -> str:
-    """The CRD with the parties as the description of `status.failure.category`."""
+    """The CRD with the categories as the description of `status.failure.category`."""
     return _CATEGORY.sub(lambda found: f"{found[1]}{_in_words(tuple(Category))}.", crd)
 
 

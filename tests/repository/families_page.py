@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of docs/user/training.md by family: what becomes of the rows of a pack.
+"""The table of docs/user/training.md by family: the treatment of the rows of a pack.
 
-`make generate` writes it from what was measured (`trainer.families.table`); a test compares.
+`make generate` writes it from the measurements (`trainer.families.table`); a test compares.
 """
 
 import tomllib
@@ -21,7 +21,7 @@ _WORDS = {
 
 
 def with_tables(page: str) -> str:
-    """The page with its table as it should be."""
+    """The page with its correct table."""
     return with_blocks(page, lambda _: _table())
 
 

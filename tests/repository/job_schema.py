@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the schemas with which `finetune validate` checks a spec, of the CRDs.
+"""Creates the schemas with which `finetune validate` checks a spec, from the CRDs.
 
-Run by `make generate`. A keyword of the CRD that it does not know stops it: the checks must learn
-it first (`finetune_spec/shape.py`).
+Run by `make generate`. An unknown keyword of the CRD stops it: the checks must support it first
+(`finetune_spec/shape.py`).
 """
 
 import json
@@ -19,7 +19,7 @@ SCHEMAS = {
     SPEC / "job_schema.json": (REPOSITORY / "crds" / "finetunejobs.yaml", "config"),
     SPEC / "schedule_schema.json": (REPOSITORY / "crds" / "finetuneschedules.yaml", "spec"),
 }
-"""Each with its CRD, and the field below `spec` whose insides have checks of their own."""
+"""Each with its CRD, and the field below `spec` whose contents have separate checks."""
 
 KEPT = {
     *("default", "enum", "maxItems", "maxLength", "maximum", "minLength", "minimum", "pattern"),
@@ -36,7 +36,7 @@ _MATCHES = re.compile(r"self\.matches\('(.*)'\)")
 
 
 def build_schema(crd: Mapping[str, Any], skip: str) -> dict[str, Any]:
-    """The schema of `spec` in the newest version; what is in `skip` may be anything."""
+    """The schema of `spec` in the newest version; values in `skip` may be anything."""
     spec = crd["spec"]["versions"][-1]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return _reduced(spec, skip)
 
@@ -73,7 +73,7 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
 def _rules(rules: list[Mapping[str, str]]) -> Iterator[dict[str, str]]:
     for rule in rules:
         if "oldSelf" in rule["rule"]:
-            continue  # about changes, and a file has no past
+            continue  # It is about changes, and a file has no previous version.
         found = _MATCHES.fullmatch(rule["rule"])
         if found is None:
             raise ValueError(f"shape.py does not know the rule {rule['rule']}")

@@ -2,8 +2,8 @@
 """The language of what users read: wordings of language.toml that a text contains, with their line.
 
 `make lint` runs it. It reads the descriptions of the CRDs, the comments of the chart's values, the
-chart's notes, the prose of the pages, and `--help` of every command. Code, links and TRL's own help
-texts are left out.
+chart's notes, the prose of the pages, `--help` of every command, and the messages in the sources
+(`source_texts`). Code, links and TRL's own help texts are left out.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from finetune_cli.cluster import command_line as cluster
 from finetune_cli.local import command_line as local
+from repository import source_texts
 from repository.tracked import ROOT, tracked_files
 
 TABLE = Path(__file__).with_name("language.toml")
@@ -32,6 +33,9 @@ NOT_PROSE = (
 )
 """Pages for developers, records of the past, and TRL's own words."""
 
+IN_SOURCES = (".py", ".toml", ".html")
+"""What a part's `src` has messages in."""
+
 _LINES = re.DOTALL | re.MULTILINE
 _GENERATED_KEYS = re.compile(r"^ *# Generated from TRL's.*?^ *# End of what is generated", _LINES)
 _GENERATED_BLOCK = re.compile(r"^<!-- \S+ -->$.*?^<!-- end -->$", _LINES)
@@ -40,7 +44,7 @@ LATER = (
     "docs/user/situations.md",
     "docs/user/training.md",
 )
-"""Pages that still have such wordings. The list only gets shorter: a page without any leaves it."""
+"""Files that still have such wordings. The list only gets shorter: a file without any leaves it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,12 @@ def prose_of(file: Path) -> str:
             return _descriptions(text)
         case ".yaml":
             return "\n".join(line.partition("#")[2] for line in text.split("\n"))
+        case ".py":
+            return source_texts.of_python(text)
+        case ".toml":
+            return source_texts.of_toml(text)
+        case ".html":
+            return source_texts.of_template(text)
         case _:
             return re.sub(r"\{\{.*?\}\}", _blank, text)
 
@@ -105,7 +115,8 @@ def texts() -> Iterator[Path]:
     yield CHART / "templates" / "NOTES.txt"
     for file in tracked_files():
         name = file.relative_to(ROOT).as_posix()
-        if file.suffix == ".md" and not name.startswith(NOT_PROSE):
+        is_page = file.suffix == ".md" and not name.startswith(NOT_PROSE)
+        if is_page or (file.suffix in IN_SOURCES and "/src/" in name):
             yield file
 
 
@@ -118,7 +129,7 @@ def help_texts() -> Iterator[tuple[str, str]]:
 
 
 def problems() -> list[str]:
-    """A line for each wording, and for each page that need not be listed in LATER any more."""
+    """A line for each wording, and for each file that need not be listed in LATER any more."""
     table = wordings()
     found = [
         f"{command} --help: '{each.words}': write {each.instead}"

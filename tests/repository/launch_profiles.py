@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The profiles of `accelerate_config` as files, for `accelerate launch` and for reading.
 
-The contract holds them, since both images and the operator have it; `make generate` writes them
+job-spec contains them, because both images and the operator have it; `make generate` writes them
 here, and a test compares.
 """
 
@@ -21,7 +21,7 @@ _HEADER = """\
 
 
 def contents() -> dict[Path, str]:
-    """Each file with what should be in it."""
+    """Each file with its correct content."""
     return {
         FOLDER / f"{name}.yaml": _HEADER.format(name=name)
         + yaml.safe_dump(dict(profile), sort_keys=False)

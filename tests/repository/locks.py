@@ -6,5 +6,5 @@ from pathlib import Path
 
 
 def pinned(lock: Path) -> dict[str, str]:
-    """The versions that a requirements lock names."""
+    """The versions in a requirements lock."""
     return dict(re.findall(r"^([a-z0-9][\w.-]*)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of a page that are made from something else, between two comments."""
+"""The generated parts of a page, between two comments."""
 
 import re
 from collections.abc import Callable, Iterable

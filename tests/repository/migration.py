@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of docs/user/migration.md: what becomes of another tool's keys, in our check's words.
+"""The tables of docs/user/migration.md: the treatment of another tool's keys, with our check's
+messages.
 
 `make generate` writes them; a test compares.
 """
@@ -129,11 +130,11 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
     "eval_steps": {"eval_strategy": "steps"},
     "lora_alpha": {"lora_r": 16},
 }
-"""What must stand with a key to be right."""
+"""The other keys that a key requires."""
 
 
 def with_tables(page: str) -> str:
-    """The page with its tables as they should be."""
+    """The page with its correct tables."""
     return with_blocks(page, _table)
 
 
@@ -144,7 +145,9 @@ def _table(tool: str) -> Iterator[str]:
 
 
 def answer(key: str, value: Any) -> str:
-    """What `kubectl apply` says of this key beside a model and data, or that it is the same."""
+    """The response of `kubectl apply` to this key with a model and data, or that it is
+    unchanged.
+    """
     config = {
         "model_name_or_path": "m",
         "dataset_name": "d",

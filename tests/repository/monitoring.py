@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of docs/platform/monitoring.md: what is counted and what is worth waking somebody for.
+"""The tables of docs/platform/monitoring.md: the metrics and the alerts.
 
 `make generate` writes them; a test compares.
 """
@@ -19,7 +19,7 @@ ALERTS = ROOT / "charts" / "finetune-operator" / "files" / "alerts.yaml"
 
 
 def with_tables(page: str) -> str:
-    """The page with its tables as they should be."""
+    """The page with its correct tables."""
     tables = {"metrics": _metrics, "alerts": _alerts}
     return with_blocks(page, lambda name: tables[name]())
 

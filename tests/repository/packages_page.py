@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of docs/user/packages.md: packages that some configs and models need, and who has them.
+"""The table of docs/user/packages.md: packages that some configs and models need, and the images
+that have them.
 
 `make generate` writes it; a test compares.
 """
@@ -14,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "user" / "packages.md"
 
 
 def with_tables(page: str) -> str:
-    """The page with its table as it should be."""
+    """The page with its correct table."""
     return with_blocks(page, lambda _: _table())
 
 

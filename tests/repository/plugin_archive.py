@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`kubectl finetune` as one file that a bare python3 runs, and the manifest that krew reads.
+"""`kubectl finetune` as one file for a bare python3, and its krew manifest.
 
 The file is a zip of our sources and of the pure Python of three pinned packages. The same sources
 give the same bytes. It has no native code and no clients of stores and hubs: commands that need
-those say so.
+those report it.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from repository.tracked import ROOT, tracked_files
 PROGRAM = "kubectl-finetune"
 OURS = ("contract", "job-spec", "trainer-image", "command-line")
 LEFT_OUT = ("finetune_trainer/ranks/", "finetune_trainer/publication/report/")
-"""What trains, and what writes a report about it: neither runs without packages of the image."""
+"""Training and report code: neither runs without packages of the image."""
 LICENCES = ("LICENSE", "NOTICE")
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
-"""A zip can name no earlier time."""
+"""A zip cannot store an earlier time."""
 
 
 def program(version: str) -> bytes:
@@ -44,7 +44,7 @@ def program(version: str) -> bytes:
 
 
 def archive(version: str) -> bytes:
-    """What krew downloads and unpacks: the program and its licences."""
+    """The download for krew: the program and its licences."""
     files = {name: (ROOT / name).read_bytes() for name in LICENCES}
     return tar_gz({PROGRAM: program(version)} | files, executable=PROGRAM)
 
@@ -82,7 +82,7 @@ def _contents(version: str) -> dict[str, bytes]:
     about = f"Metadata-Version: 2.1\nName: finetune-cli\nVersion: {version}\n"
     return {
         "__main__.py": Path(__file__).with_name("plugin_main.py").read_bytes(),
-        # `--version` asks for it.
+        # `--version` reads it.
         f"finetune_cli-{version}.dist-info/METADATA": about.encode(),
         **{name: (ROOT / name).read_bytes() for name in LICENCES},
         **dict(_our_files()),
@@ -101,7 +101,7 @@ def _our_files() -> Iterator[tuple[str, bytes]]:
 
 
 def _pins() -> Iterator[tuple[str, str]]:
-    """The packages of others that the command line has, with their versions."""
+    """The third-party packages of the command line, with their versions."""
     declared = tomllib.loads((ROOT / "command-line" / "pyproject.toml").read_text())["project"]
     for need in declared["dependencies"]:
         name, _, version = need.partition("==")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `__main__.py` of the archive of `kubectl finetune`: starts the command that it is called as.
+"""The `__main__.py` of the archive of `kubectl finetune`: starts the command of the name it is
+called by.
 
 A copy or link named `finetune` is that command, and one named `kubectl_complete-finetune` answers
-kubectl's completion. Any Python 3 can read this file, so that an older one gets a sentence.
+kubectl's completion. Any Python 3 can parse this file, so an older one gets a message.
 """
 
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/contributing/proofs.md: the tests that prove what the pages for users claim.
+"""docs/contributing/proofs.md: the tests that prove the claims of the pages for users.
 
 A claim is the first cell of a row, an item of a list, or words of a sentence of a page. Its tests
 are in the page's file in `proofs/`, by heading and claim. Write a new row with its tests in a last
@@ -28,7 +28,7 @@ TITLES = ("test", "test that proves it (path::name)")
 """Of a column that names tests."""
 
 Proofs = dict[str, dict[str, list[str]]]
-"""Heading -> claim -> tests, each as `path::name`, perhaps with a remark in parentheses."""
+"""Heading -> claim -> tests, each as `path::name`, possibly with a remark in parentheses."""
 
 _NAMED = re.compile(r"`?(tests/[\w/]+\.py)?::(test_\w+)`?(?: (\((?:[^()]|\([^()]*\))*\)))?")
 _CELL = re.compile(r"(?<!\\)\|")
@@ -72,7 +72,8 @@ def sections_of(text: str) -> Mapping[str, str]:
 def moved(text: str, proofs: Proofs) -> tuple[str, Proofs]:
     """The page without the cells that name tests, and the proofs with them, in its order.
 
-    What is left of a table of one column is a list."""
+    The rest of a table with one column is a list.
+    """
     kept: list[str] = []
     proofs = {heading: dict(claims) for heading, claims in proofs.items()}
     was_title = becomes_list = False
@@ -134,7 +135,7 @@ class _Line:
     text: str
     heading: str
     cells: tuple[str, ...]
-    """None but in the rows of a table."""
+    """None except in the rows of a table."""
     is_title: bool
 
 
@@ -151,7 +152,7 @@ def _lines(text: str) -> Iterator[_Line]:
 
 
 def _in_the_pages_order(text: str, proofs: Proofs) -> Proofs:
-    """Claims that the page does not have any more stay, at the end: a test names them."""
+    """Claims that the page no longer has stay, at the end: a test names them."""
     sections = sections_of(text)
     headings = list(sections)
 
@@ -171,7 +172,7 @@ def _in_the_pages_order(text: str, proofs: Proofs) -> Proofs:
 def _without_older_words(
     claims: dict[str, list[str]], tests: list[str], text: str
 ) -> dict[str, list[str]]:
-    """The claims but for those that had these tests and are not in the page any more."""
+    """The claims without those that had these tests and are no longer in the page."""
     return {claim: proofs for claim, proofs in claims.items() if proofs != tests or claim in text}
 
 

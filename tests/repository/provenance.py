@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the files of a release come from: an in-toto statement with SLSA's provenance predicate.
+"""The provenance of a release's files: an in-toto statement with SLSA's provenance predicate.
 
-It is made on the machine that made the files and is not signed: a maintainer signs it, as
+It is created on the machine that built the files and is not signed: a maintainer signs it, as
 docs/contributing/releasing.md describes. It contains no time, so that the same sources give the
 same bytes.
 """
@@ -20,7 +20,7 @@ from repository.tracked import ROOT
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "https://finetune.dev/make-release/v1"
-"""A name, not an address: docs/contributing/releasing.md describes what `make release` does."""
+"""A name, not a URL: docs/contributing/releasing.md describes what `make release` does."""
 
 
 def file_name(version: str) -> str:
@@ -28,7 +28,7 @@ def file_name(version: str) -> str:
 
 
 def statement(publication: Publication, files: Sequence[Path]) -> str:
-    """What was made from what, and how."""
+    """The built files, their sources and the build."""
     subject = [{"name": file.name, "digest": _sha256(file)} for file in sorted(files)]
     definition = {
         "buildType": BUILD_TYPE,
@@ -53,14 +53,16 @@ def statement(publication: Publication, files: Sequence[Path]) -> str:
 
 
 def _sources() -> Mapping[str, Any]:
-    """The commit, and whether files differ from it: then the commit alone does not make these."""
+    """The commit, and whether files differ from it: then the commit alone does not produce
+    these.
+    """
     commit = _git("rev-parse", "HEAD").strip()
     changed = bool(_git("status", "--porcelain").strip())
     return {"name": "sources", "digest": {"gitCommit": commit}, "annotations": {"changed": changed}}
 
 
 def _locks() -> Iterator[Mapping[str, Any]]:
-    """What the build and the images install, by hash."""
+    """The packages that the build and the images install, by hash."""
     for file in sorted((ROOT / "requirements").glob("*.txt")):
         yield {"name": file.relative_to(ROOT).as_posix(), "digest": _sha256(file)}
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a release is called and where it is published; checked before anything is written.
+"""The names and locations of a release, checked before anything is written.
 
-The repository names no registry and no host, so `make release` is given both.
+The repository names no registry and no host, so `make release` gets both as arguments.
 """
 
 import re
@@ -15,7 +15,7 @@ from repository.tracked import ROOT
 CHART = ROOT / "charts" / "finetune-operator"
 
 _REGISTRY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
-"""Host and port, then the path: what an image reference has before its name."""
+"""Host and port, then the path: the part of an image reference before its name."""
 _URL = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
 
 
@@ -25,7 +25,7 @@ class Publication:
 
     version: str
     registry: str
-    """Where its images are pushed to, such as registry.example.com/ml."""
+    """The registry for its images, such as registry.example.com/ml."""
     downloads: str
     """URL of the directory with its files, such as https://example.com/releases/v1."""
 
@@ -34,7 +34,7 @@ class Publication:
 
 
 def repository_version() -> str:
-    """The version of this repository; tests hold that all of its parts have it."""
+    """The version of this repository; tests check that all of its parts have it."""
     return str(yaml.safe_load((CHART / "Chart.yaml").read_text())["version"])
 
 

@@ -19,12 +19,12 @@ from repository.tracked import ROOT
 
 FOLDER = ROOT / "build" / "release"
 PROJECTS = ("contract", "job-spec", "operator", "results-page", "trainer-image", "command-line")
-"""What others install; the testbed is for developers."""
+"""The published projects; the testbed is for developers."""
 CHECKSUMS = "SHA256SUMS"
 
 
 def build(publication: Publication, folder: Path) -> None:
-    """Make every file of a release but the SBOMs, which `make sbom` writes before."""
+    """Creates every file of a release except the SBOMs, which `make sbom` writes before."""
     version = publication.version
     for project in PROJECTS:
         _build_project(project, folder)
@@ -43,7 +43,7 @@ def build(publication: Publication, folder: Path) -> None:
 
 
 def checksums(folder: Path) -> Iterator[str]:
-    """The lines that `sha256sum --check` reads."""
+    """The lines for `sha256sum --check`."""
     for file in sorted(folder.iterdir()):
         if file.name != CHECKSUMS:
             yield f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chart and the plain manifests as a release has them: they name the images of that release.
+"""The chart and the plain manifests of a release: they name the images of that release.
 
-In the repository they name what `make images` builds. Everything else is as it is there.
+In the repository they name the images of `make images`. Everything else is unchanged.
 """
 
 import re
@@ -18,7 +18,7 @@ from testbed import images
 
 
 def image_names(publication: Publication) -> dict[str, str]:
-    """What `make images` calls each image -> what the release calls it."""
+    """The name of each image in `make images` -> its name in the release."""
     return {
         image.tag: f"{publication.registry}/{_split(image.tag)[0].rpartition('/')[2]}"
         f":{publication.version}"
@@ -27,7 +27,7 @@ def image_names(publication: Publication) -> dict[str, str]:
 
 
 def chart_archive(publication: Publication) -> bytes:
-    """The chart as `helm package` has it, but without times: helm writes those of the files."""
+    """The chart as in `helm package`, but without times: helm writes those of the files."""
     values = released_values((CHART / "values.yaml").read_text(), publication)
     files = {
         file.relative_to(CHART).as_posix(): file.read_bytes()
@@ -53,7 +53,7 @@ def released_values(values: str, publication: Publication) -> str:
     """The chart's values, comments included, with the release's images as defaults.
 
     Raises:
-        RuntimeError: an image is written in a form that is not known here.
+        RuntimeError: an image has an unknown notation.
     """
     defaults = yaml.safe_load(values)
     changes = dict(_changes(defaults, "", image_names(publication)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rooms in docs/contributing/architecture.md: one line each, out of the rooms' own docstrings.
+"""The rooms in docs/contributing/architecture.md: one line each, from the rooms' own docstrings.
 
 `make generate` writes it; a test compares.
 """
@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "contributing" / "architecture.md"
 
 
 def with_rooms(page: str) -> str:
-    """The page with its rooms as they are; each block names the folder of a package."""
+    """The page with its current rooms; each block names the directory of a package."""
     return with_blocks(page, lambda folder: _lines(ROOT / folder))
 
 
@@ -27,7 +27,7 @@ def rooms_without_door() -> list[str]:
 
 
 def doors_that_are_not_there() -> list[str]:
-    """What docstrings name as `module.name` of their room, and is none."""
+    """Doors in docstrings, as `module.name`, that do not exist in their room."""
     return [
         f"{room.name}: {module}.{name}"
         for room in _rooms()
@@ -37,7 +37,7 @@ def doors_that_are_not_there() -> list[str]:
 
 
 def rooms_of(package: Path) -> Iterator[Path]:
-    """Every folder of a package that has modules, the package itself first."""
+    """Every directory of a package that has modules, the package itself first."""
     return (init.parent for init in sorted(package.rglob("__init__.py"), key=_place))
 
 

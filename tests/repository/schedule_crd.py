@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The spec of a schedule's jobs in its CRD: that of a FineTuneJob, word for word.
+"""The spec of a schedule's jobs in its CRD: identical to that of a FineTuneJob.
 
 `make generate` writes it, after the FineTuneJob's own; a test compares.
 """
@@ -20,7 +20,7 @@ _SPEC = re.compile(r"^            spec:\n(.*?)(?=^            status:\n)", re.DO
 
 
 def with_job_spec(schedules: str, jobs: str) -> str:
-    """The text with the spec of jobs as it is in theirs."""
+    """The text with the spec of jobs as in theirs."""
     found = _SPEC.search(jobs)
     assert found is not None
     spec = textwrap.dedent(found[1])

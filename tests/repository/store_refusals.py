@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of docs/platform/object-stores.md: what each error code of a store means.
+"""The table of docs/platform/object-stores.md: the meaning of each error code of a store.
 
 `make generate` writes it; a test compares.
 """

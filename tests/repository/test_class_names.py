@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A name of a class stands for one thing, whichever package a reader finds it in."""
+"""A class name has one meaning, in all packages."""
 
 import ast
 from collections import defaultdict
@@ -18,9 +18,10 @@ SAME_THING = {
 
 
 def class_names(source: str) -> Iterator[tuple[str, str]]:
-    """Public classes and type aliases of a module, each with what makes it that thing.
+    """Public classes and type aliases of a module, each with its identity.
 
-    Aliases of equal text are one thing; classes are their own."""
+    Aliases with equal text are identical; each class is unique.
+    """
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield node.name, f"class at line {node.lineno}"
@@ -29,7 +30,7 @@ def class_names(source: str) -> Iterator[tuple[str, str]]:
 
 
 def _alias(node: ast.Assign) -> str | None:
-    """The public CamelCase name that is assigned, if it is one; a type variable is its module's."""
+    """The assigned public CamelCase name, if it is one; a type variable belongs to its module."""
     target = node.targets[0]
     if not isinstance(target, ast.Name) or "TypeVar(" in ast.unparse(node.value):
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the CRD says of TRL's keys, which is generated."""
+"""The generated descriptions of TRL's keys in the CRD."""
 
 import json
 import re
@@ -19,7 +19,7 @@ CONFIG = VERSION["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"
 TRAINER_LOCK = CRD.parents[1] / "requirements" / "trainer.txt"
 
 LARGEST_ANNOTATION = 256 * 1024
-"""`kubectl apply` keeps the whole CRD in one."""
+"""`kubectl apply` keeps the complete CRD in one."""
 
 
 def a_schema(version: str = "2.0.0", **properties: Any) -> Schema:
@@ -27,7 +27,7 @@ def a_schema(version: str = "2.0.0", **properties: Any) -> Schema:
 
 
 def in_crd(*schemas: Schema) -> Any:
-    """What the CRD says of the only key of these schemas."""
+    """The CRD's schema for the only key of these schemas."""
     (field,) = properties_of(keys_of(schemas)).values()
     return field
 
@@ -89,7 +89,7 @@ def test_an_older_spelling_has_the_type_of_todays() -> None:
 
 def test_an_owned_key_says_what_to_do_instead() -> None:
     assert CONFIG["properties"]["output_dir"]["description"] == (
-        "Belongs to the operator: set spec.output.uri instead."
+        "Set by the operator: set spec.output.uri instead."
     )
 
 

@@ -54,7 +54,7 @@ class Count:
         monkeypatch.setattr(sft_config, "modernize", counted)
 
     def take(self) -> int:
-        """How many since the last question."""
+        """The number since the last call."""
         number = len(self.configs)
         self.configs.clear()
         return number
@@ -79,7 +79,7 @@ def test_every_pass_of_the_operator_over_a_job_normalises_its_config_once(
 ) -> None:
     cluster = FakeCluster(a_job_body(config=config))
 
-    for _ in range(3):  # accept, start, watch
+    for _ in range(3):  # Accept, start, watch.
         asyncio.run(reconcile(cluster.job, cluster=cluster, settings=SETTINGS, now=NOW))
         assert count.take() == 1
 
@@ -110,7 +110,7 @@ def test_a_job_file_is_checked_and_carried_from_one_reading(count: Count) -> Non
 
 
 class RanksAreNotStarted(Exception):
-    """Ends an attempt where its ranks would begin."""
+    """Ends an attempt before its ranks would start."""
 
 
 @pytest.mark.parametrize("adjustments", [{}, {"per_device_train_batch_size": 4}])

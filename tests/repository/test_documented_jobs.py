@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every job that README and docs show is one that would be taken, as far as it is shown."""
+"""Every job in README and docs would be accepted, as far as it is shown."""
 
 import json
 import re
@@ -21,7 +21,7 @@ NOT_OURS = {
     *("Application", "ConfigMap", "Deployment", "Kustomization", "LocalQueue", "NetworkPolicy"),
     "Role",
 }
-"""Kinds of others that docs show."""
+"""Third-party kinds in the docs."""
 
 
 def _shown() -> Iterator[Any]:
@@ -41,7 +41,7 @@ def test_a_job_in_the_docs_has_nothing_wrong_with_what_it_shows(job: dict[str, A
     wrong = [
         f"{'.'.join(map(str, error.absolute_path))}: {error.message}"
         for error in SCHEMA.iter_errors({"spec": spec})
-        # What is not shown is left to the reader.
+        # Omitted parts are left to the reader.
         if error.validator != "required"
     ]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every job that README, docs and examples show fits, by our own plan, the GPU that it names."""
+"""Every job in README, docs and examples fits, by our own plan, the GPU that it names."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ PLACES = (
 )
 
 SMALLEST_GB = 16
-"""Of a GPU that a job may get which names none."""
+"""Of a GPU for a job that names none."""
 
 _QWEN = {"model_type": "qwen2", "vocab_size": 152064, "tie_word_embeddings": False}
 MODELS: Mapping[str, Mapping[str, Any]] = {
@@ -56,7 +56,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
 
 
 def jobs() -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """The name, spec and text of each job that asks for GPUs and names a model."""
+    """The name, spec and text of each job that requests GPUs and names a model."""
     for file in PLACES:
         text = file.read_text()
         is_page = file.suffix == ".md"
@@ -79,7 +79,7 @@ def has_gpus(spec: Mapping[str, Any]) -> bool:
 
 
 def named_gigabytes(text: str) -> int:
-    """By a product, a slice or a remark, such as `NVIDIA-H100-80GB-HBM3`: the smallest named."""
+    """From a product, a slice or a comment, such as `NVIDIA-H100-80GB-HBM3`: the smallest named."""
     return min(map(int, re.findall(r"(\d+) ?[Gg][Bb]\b", text)), default=SMALLEST_GB)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The schemas that editors and pipelines read: what is right passes, and a typo never does."""
+"""The schemas for editors and pipelines: valid input passes, and a typing error never does."""
 
 import json
 from copy import deepcopy
@@ -29,12 +29,12 @@ A_JOB: dict[str, Any] = {
 
 
 def mistakes(config: dict[str, Any]) -> list[str]:
-    """Where a bare config is wrong, in a word or two."""
+    """The errors of a bare config, in a word or two."""
     return [error.json_path for error in CONFIG_VALIDATOR.iter_errors(A_CONFIG | config)]
 
 
 def a_job(path: str, value: Any) -> dict[str, Any]:
-    """A right job but for the value at this path; None takes it out."""
+    """A valid job with this value at this path; None removes it."""
     job = deepcopy(A_JOB)
     *sections, field = path.split(".")
     place = job

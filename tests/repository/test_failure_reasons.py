@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table has the reasons that the code gives; each is documented and provoked by a test."""
+"""The table has the reasons in the code; each is documented and provoked by a test."""
 
 import ast
 import re
@@ -21,11 +21,11 @@ SOURCES = (
 CONTRACT = ROOT / "contract" / "src" / "finetune_contract"
 PASCAL_CASE = re.compile(r"([A-Z][a-z]+)+")
 READERS = {"attempts.py", "outcome.py"}
-"""They make a failure from what was written earlier, perhaps by an older release."""
+"""They rebuild a failure from a document, possibly of an older release."""
 
 
 def calls() -> Iterator[tuple[Path, ast.Call, str]]:
-    """Every call in our sources, with the name of what is called."""
+    """Every call in our sources, with the name of the called function."""
     for folder in (*SOURCES, CONTRACT):
         for file in sorted(folder.rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text())):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What users read is plain technical English: the check of `make lint`, and what it looks at."""
+"""The language of users' texts is plain technical English: the check of `make lint`, and its
+inputs.
+"""
 
 from pathlib import Path
 
@@ -86,6 +88,63 @@ spec: # what it says
     ]
 
 
+def test_of_a_source_the_strings_that_are_prose_are_read(tmp_path: Path) -> None:
+    source = """\
+'What the module says.'
+def tell(name: str) -> str:
+    \'\'\'Says it anew.\'\'\'
+    say("beside", f"{name}: the {says(name)} is "
+        f"gone anew; {'nobody told' if name else ''}")
+    return ("It lies "
+            "in the store")
+"""
+
+    assert words_in(source, tmp_path, "src.py") == [
+        (4, "anew"),
+        (4, "is gone"),
+        (5, "told"),
+        (6, "lies in"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        "'said'",
+        "'what-it-says anew'",
+        r"r'(says|said) .* anew\b'",
+        "'(?i)it says anew'",
+        "'<p>it says</p>'",
+        "'root = 1\\n# says anew'",
+        "b'it says'",
+    ],
+)
+def test_words_patterns_markup_and_code_in_strings_are_no_prose(
+    literal: str, tmp_path: Path
+) -> None:
+    assert words_in(f"told = {literal}\n", tmp_path, "src.py") == []
+
+
+def test_of_a_table_the_sentences_are_read_be_they_keys_or_values(tmp_path: Path) -> None:
+    table = """\
+# what it says
+"leave it out: no key says it" = ["whole", "what_it_says"]
+[texts.means]
+anew = "write it anew"
+"""
+
+    assert words_in(table, tmp_path, "words.toml") == [(2, "says"), (4, "anew")]
+
+
+def test_of_a_template_the_text_and_the_strings_of_expressions_are_read(tmp_path: Path) -> None:
+    template = """\
+{# What it says. #}
+<p class="beside">{% if said %}It goes on{% endif %} {{ value or "nobody says" }}</p>
+"""
+
+    assert words_in(template, tmp_path, "page.html") == [(2, "goes on"), (2, "says")]
+
+
 def test_of_the_charts_values_the_comments_are_read(tmp_path: Path) -> None:
     assert words_in("# It says so.\nwhole: 1 # anew\n", tmp_path, "values.yaml") == [
         (1, "says"),
@@ -113,3 +172,10 @@ def test_everything_that_comes_later_is_there_and_checked() -> None:
     assert set(language.LATER) <= checked
     assert {"README.md", "docs/platform/install.md", "crds/finetunejobs.yaml"} <= checked
     assert "charts/finetune-operator/values.yaml" in checked
+    assert {
+        "operator/src/finetune_operator/job/decide/decision.py",
+        "job-spec/src/finetune_spec/config/suggest/words/other_tools.toml",
+        "trainer-image/src/finetune_trainer/publication/report/templates/report.html",
+        "testbed/src/testbed/demo.py",
+    } <= checked
+    assert not any(name.startswith("tests/") for name in checked)

@@ -15,12 +15,12 @@ LINUX = "x86_64-unknown-linux-gnu"
 MAC = "aarch64-apple-darwin"
 WINDOWS = "x86_64-pc-windows-msvc"
 
-# The one whose wheels torch has.
+# The version for which torch has wheels.
 NEWEST_MAC = {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
 
 
 def resolved(platform: str, *extras: str) -> dict[str, str]:
-    """The packages, with versions, that a laptop of this kind would get."""
+    """The packages, with versions, for a laptop of this kind."""
     uv = Path(sys.executable).with_name("uv")
     chosen = [word for extra in extras for word in ("--extra", extra)]
     options = ["--quiet", "--no-header", "--no-annotate", "--python-version", "3.11"]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each profile of `accelerate_config` lies in `configs/accelerate`, and can be given whole."""
+"""Each profile of `accelerate_config` is a file in `configs/accelerate`, and is valid as a
+whole.
+"""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for the repository as a whole, tested rather than remembered."""
+"""Rules for the repository as a whole, enforced by tests."""
 
 import re
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_the_image_for_older_drivers_has_another_torch_and_nothing_else() -> Non
     differs = {name for name, _ in newest.items() ^ older.items()}
 
     assert {"torch", "triton"} <= differs
-    # setuptools: only the newer torch asks for it.
+    # setuptools: only the newer torch requires it.
     assert all(
         name.startswith(("nvidia-", "cuda-"))
         for name in differs - {"torch", "triton", "setuptools"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Links between the pages of this repository lead somewhere."""
+"""Links between the pages of this repository have existing targets."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ PAGES = [file for file in tracked_files() if file.suffix == ".md"]
 
 
 def headings(page: Path) -> set[str]:
-    """As GitHub makes anchors of them."""
+    """GitHub's anchors of them."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/platform/object-stores.md names the ways of signing in that there are."""
+"""docs/platform/object-stores.md lists the existing authentication methods."""
 
 import re
 from pathlib import Path

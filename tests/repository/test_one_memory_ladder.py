@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan, remedy and retry take the same next step against a lack of GPU memory."""
+"""Plan, remedy and retry take the same next step when GPU memory is insufficient."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -78,7 +78,7 @@ NOTHING = [
 
 
 def planned(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What `finetune plan` proposes where a single byte is missing."""
+    """The proposal of `finetune plan` if a single byte is missing."""
     context = Context(nodes=1, processes_per_node=2, gpus_per_node=2)
     reading, model = read_config({**CONFIG, **config}, context.schema), parse_model(MODEL)
     missing = estimate_memory(reading, model, context).total - 1
@@ -87,12 +87,14 @@ def planned(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def advised(config: Mapping[str, Any]) -> str:
-    """The remedy of a failed attempt. In one process, as only advice follows from several."""
+    """The remedy of a failed attempt. In one process, because several processes only lead to
+    advice.
+    """
     return memory_remedy(read_config({**CONFIG, **config}), 1)
 
 
 def retried(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What the next attempt sets for training."""
+    """The settings of the next attempt."""
     job = a_job(config={**CONFIG, **config})
     found = adjustments_for_next(
         job, [an_attempt(1, Result.FAILED, category=Category.OUT_OF_MEMORY)]
@@ -122,4 +124,4 @@ def test_plan_and_remedy_advise_the_same_where_a_retry_would_learn_otherwise(
 def test_plan_remedy_and_retry_end_at_the_same_place(config: Mapping[str, Any]) -> None:
     assert retried(config) is None
     assert planned(config) is None
-    assert "nothing in the config is left to lower" in advised(config)
+    assert "nothing in the config can be reduced further" in advised(config)

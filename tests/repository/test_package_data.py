@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our code and what it reads beside it goes into wheels and images, each project into its own."""
+"""Our code and its data files are in wheels and images, each project in its own."""
 
 import re
 import subprocess
@@ -17,11 +17,11 @@ DATA = {
     "trainer-image": {".jinja", ".html", ".css"},
     "results-page": {".html", ".css", ".js"},
 }
-"""Project -> the kinds of file beside its modules."""
+"""Project -> the kinds of data files next to its modules."""
 
 
 def data_of(project: str) -> set[str]:
-    """The files of a project that are no modules, from its `src/`."""
+    """The files of a project that are not modules, from its `src/`."""
     folder = ROOT / project / "src"
     files = (file for file in tracked_files() if file.is_relative_to(folder))
     return {str(file.relative_to(folder)) for file in files if file.suffix != ".py"}
@@ -34,7 +34,7 @@ def code_copied_by(dockerfile: str) -> set[str]:
 
 
 def needed_by(project: str) -> set[str]:
-    """The folders of a project and of those projects of ours that it depends on."""
+    """The directories of a project and of our projects that it depends on."""
     declared = {
         file.parent.name: tomllib.loads(file.read_text())["project"]
         for file in ROOT.glob("*/pyproject.toml")

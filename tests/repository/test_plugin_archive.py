@@ -20,7 +20,7 @@ VERSION = repository_version()
 EXAMPLES = ROOT / "configs" / "examples"
 MODULES = ("torch", "obstore", "huggingface_hub", "yaml", "finetune_cli")
 
-# It answers `kubectl get` with one job, whatever is asked: a fake.
+# A fake: it responds to every `kubectl get` with one job.
 FAKE_KUBECTL = """\
 #!/bin/sh
 cat <<'EOF'
@@ -31,7 +31,7 @@ EOF
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What krew unpacks, with the link that its user may make."""
+    """The files that krew unpacks, with the link that its user may create."""
     folder = tmp_path_factory.mktemp("krew")
     with tarfile.open(fileobj=io.BytesIO(plugin_archive.archive(VERSION))) as archive:
         archive.extractall(folder, filter="data")
@@ -43,8 +43,8 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     folder: Path, program: str, *words: str | Path, path: Path | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Runs the program where no package is installed, as nobody in particular."""
-    # Not the venv's: that one would be told where its packages are.
+    """Runs the program without installed packages, as an arbitrary user."""
+    # Not the venv's: that one would find its packages.
     python = Path(sys.base_prefix) / "bin" / "python3"
     return subprocess.run(
         [python, "-I", "-S", folder / program, *words],

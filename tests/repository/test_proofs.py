@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pages for users claim is proved: each claim has tests, and each test exists."""
+"""The claims of the pages for users are proved: each claim has tests, and each test exists."""
 
 import re
 import tomllib

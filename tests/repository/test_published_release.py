@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A release in a registry on 127.0.0.1: the chart that helm pulls names images that are there.
+"""A release in a registry on 127.0.0.1: the chart that helm pulls names existing images.
 
-The images are stand-ins of a few bytes; tests/cluster/test_published_release.py installs the real
+The images are fakes of a few bytes; tests/cluster/test_published_release.py installs the real
 ones.
 """
 
@@ -30,7 +30,7 @@ LABEL = "org.opencontainers.image.version"
 
 @dataclass(frozen=True)
 class Published:
-    """A release where its users find it."""
+    """A release at its published location."""
 
     registry: Registry
     publication: Publication

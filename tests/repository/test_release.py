@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make release`: the files that somebody without a clone installs."""
+"""`make release`: the files for users without a clone."""
 
 import hashlib
 import io
@@ -146,7 +146,7 @@ def test_an_image_in_a_form_that_is_not_known_ends_the_release(values: str) -> N
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole release."""
+    """A complete release."""
     folder = tmp_path_factory.mktemp("release")
     release.build(PUBLICATION, folder)
     return folder
@@ -201,7 +201,7 @@ def test_every_file_of_a_release_names_its_version_and_no_other(built: Path) -> 
 
 
 def versions_of(folder: Path) -> dict[str, list[str]]:
-    """How each file, by its name or its text, names the version."""
+    """The version in each file, by its name or its text."""
     found = {
         file.name: [named[1]]
         for file in folder.iterdir()
@@ -261,7 +261,7 @@ def test_krews_manifest_leads_to_the_archive(built: Path) -> None:
     assert platform["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     with tarfile.open(file) as archive:
         assert platform["bin"] in archive.getnames()
-    # krew wants the file's name to be the plugin's.
+    # krew requires that the file has the plugin's name.
     assert manifest["metadata"]["name"] == "finetune"
     assert platform["bin"] == plugin_archive.PROGRAM
     assert manifest["spec"].keys() >= {"version", "shortDescription"}

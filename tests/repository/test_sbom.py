@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make sbom`: what a security team feeds to its scanner."""
+"""`make sbom`: input for the scanner of a security team."""
 
 import json
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Targets side by side: whose a line is, and that a failure is not lost among them."""
+"""Parallel targets: each line names its target, and a failure is visible among them."""
 
 import os
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documents as a site: built as `make docs` builds it, and read in a real browser."""
+"""The documents as a site: built as by `make docs`, and read in a real browser."""
 
 import contextlib
 import fcntl
@@ -31,10 +31,10 @@ PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with source and site."""
+    """The directory with source and site."""
     folder = tmp_path_factory.mktemp("docs")
     (ROOT / "build").mkdir(exist_ok=True)
-    # `make` in `make` would pass its own flags on.
+    # `make` in `make` would pass on its own flags.
     environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
     command = ["make", "docs", f"SITE_SOURCE={folder}", f"PYTHON={sys.executable}"]
     with (ROOT / "build" / "docs.lock").open("w") as lock:
@@ -48,7 +48,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(built: Path) -> Iterator[str]:
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: a test that fails has words of its own."""
+            """No log: a failing test has its own message."""
 
     handler = functools.partial(Handler, directory=str(built / "site"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -78,7 +78,7 @@ def test_a_dead_link_fails_the_build(
 ) -> None:
     folder = tmp_path / "docs"
     shutil.copytree(built, folder, ignore=shutil.ignore_patterns("site", ".cache"))
-    # The style and the icon lie in a folder of that name, too.
+    # The style and the icon are in a directory of that name, too.
     shutil.copytree(built / "docs" / "site", folder / "docs" / "site", dirs_exist_ok=True)
     page = folder / "docs" / "user" / "training.md"
     page.write_text(f"{page.read_text()}\nSee [this]({link}).\n")
@@ -93,7 +93,7 @@ def test_a_dead_link_fails_the_build(
 
 
 class Structure(HTMLParser):
-    """Counts what a page consists of, between the tags of its article where it has one."""
+    """Counts the elements of a page, inside its article if it has one."""
 
     COUNTED = frozenset({"li", "table", "tr", "pre", "img", "h1", "h2", "h3", "h4"})
 
@@ -173,7 +173,7 @@ def test_a_reader_finds_a_reason_by_the_search(address: str, browser: Browser) -
     page.keyboard.press("Control+k")
     page.keyboard.type("InterruptedTooOften")
 
-    # The results are in a shadow root that is closed: Enter opens the first, once it is there.
+    # The results are in a closed shadow root: Enter opens the first, once it exists.
     for _ in range(30):
         page.keyboard.press("Enter")
         with contextlib.suppress(TimedOut):

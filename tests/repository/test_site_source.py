@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the site of the documents is built from; `test_site.py` builds it."""
+"""The source of the documents' site; `test_site.py` builds it."""
 
 import re
 import sys
@@ -101,7 +101,7 @@ def test_what_repeats_other_pages_is_not_searched() -> None:
 @pytest.mark.parametrize("name", ["troubleshooting", "did-it-work"])
 def test_a_page_names_reasons_that_exist(name: str) -> None:
     named = set(CAMEL_CASE.findall((DOCS / "user" / f"{name}.md").read_text()))
-    # Phases, conditions and API objects are words of their own tables.
+    # Phases, conditions and API objects are in their own tables.
     others = {"FineTuneJob", "AdapterVerified", "CheckpointsSaved", "NetworkPolicy"}
 
     assert named - others <= set(NAMED_IN_PAGES)

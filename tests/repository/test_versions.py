@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All parts of a release have one version, and everything that names it names the same."""
+"""All parts of a release have one version, and all references to it are the same."""
 
 import re
 import tomllib
@@ -20,7 +20,7 @@ VERSION: str = CHART["version"]
 OURS = {project["name"] for project in PROJECTS.values()}
 
 IN_TEXTS = (
-    # An image of ours with a tag that is a version, however its variant is called.
+    # An image of ours with a version as its tag, in any variant.
     r"finetune-(?:operator|trainer|results-page):(\d+\.\d+\.\d+)\b",
     r"\btag: (\d+\.\d+\.\d+)\b",
     r"\.tag=(\d+\.\d+\.\d+)\b",
@@ -32,7 +32,7 @@ IN_TEXTS = (
     r"/releases/v(\d+\.\d+\.\d+)\b",
     r"app\.kubernetes\.io/version: \"(\d[^\"]*)\"",
 )
-"""How the texts of this repository name the version of a release."""
+"""The notations of a release's version in this repository."""
 
 
 def versions_named_in(text: str) -> set[str]:
@@ -40,7 +40,7 @@ def versions_named_in(text: str) -> set[str]:
 
 
 def texts() -> list[Path]:
-    """Everything but tests, whose versions are examples, and what libraries pin."""
+    """Everything except tests, whose versions are examples, and pinned libraries."""
     apart = ("tests", "requirements", "testbed", ".github")
     kinds = {".md", ".yaml", ".yml", ""}
     return [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The workflows of .github: they call the Makefile, and run what they pin and nothing else."""
+"""The workflows of .github: they call the Makefile, and run only pinned actions."""
 
 import re
 import tomllib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What belongs to the repository, ignored files left out."""
+"""The files of the repository, without ignored ones."""
 
 import subprocess
 from pathlib import Path

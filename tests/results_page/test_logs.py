@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log of the results page: nothing that a reader or the API server sends makes a line of it."""
+"""The log of the results page: input of readers or the API server cannot create a line of it."""
 
 import logging
 

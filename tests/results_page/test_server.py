@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page's server over HTTP, in front of a fake API server: its reads and its answers."""
+"""The page's server over HTTP, with a fake API server: its reads and its responses."""
 
 import re
 from collections.abc import Iterator
@@ -112,7 +112,7 @@ def test_only_jobs_can_be_requested(site: Site, address: str) -> None:
     answer = site.get(address)
 
     assert answer.status == 400
-    assert re.search(r"is no name of a namespace or a job", answer.text)
+    assert re.search(r"is not the name of a namespace or a job", answer.text)
     assert site.api.asked == []
 
 

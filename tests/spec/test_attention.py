@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which attention a config gets, as far as that can be said before the model is loaded."""
+"""The attention of a config, as far as it is known before the model is loaded."""
 
 from collections.abc import Mapping
 from typing import Any

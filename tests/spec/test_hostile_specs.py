@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever a tenant writes into a config, a spec or a model's config.json: each check takes little
-time, none fails, and what is refused is refused with its place."""
+"""For any content of a config, a spec or a model's config.json: each check takes little time, none
+fails, and every refusal names the place.
+"""
 
 import re
 from collections.abc import Mapping
@@ -48,7 +49,7 @@ def spec_with(config: Mapping[str, Any], **others: Any) -> dict[str, Any]:
 
 
 def told_of(config: Mapping[str, Any], model: Mapping[str, Any] | None = MODEL) -> str:
-    """What is said of a config, after all that an operator does with it was done quickly."""
+    """The messages about a config, after all of the operator's checks ran within their limits."""
     spec = spec_with(config)
     checked = quickly(lambda: check_job(spec, model=model, gpu_bytes=8 * 2**30))
     if all(problem.is_warning for problem in checked.problems):
@@ -168,9 +169,9 @@ def test_what_is_within_the_bounds_is_let_through() -> None:
         ({"a": {"b": nested(40)}}, "deep is nested more than 32 deep"),
         ({"a": ["x" * 40_000]}, r"a\[0\]: has 40000 characters, expected at most 32768"),
         ({"a": {"k" * 40_000: 1}}, r"k{40}\.\.\.: its name has 40000 characters"),
-        ({"a": [0] * 30_000}, "holds more than 20000 values"),
-        ({"a": ["x" * 30_000] * 60}, f"takes more than {MAX_BYTES // 1024}Ki"),
-        ({"a": {"\ud800": 1}}, r"a\.\?: its name holds half of a surrogate pair"),
+        ({"a": [0] * 30_000}, "contains more than 20000 values"),
+        ({"a": ["x" * 30_000] * 60}, f"is larger than {MAX_BYTES // 1024}Ki"),
+        ({"a": {"\ud800": 1}}, r"a\.\?: its name contains half of a surrogate pair"),
         ({"a": [1, {"b": float("inf")}]}, r"a\[1\]\.b: found Infinity, expected a finite number"),
         ({"a": -(10**5000)}, "a: found a number of more than 64 bits"),
     ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A null that kubectl has left out is not lost in silence."""
+"""A null that kubectl has dropped is reported."""
 
 import json
 from typing import Any
@@ -26,7 +26,8 @@ def applied(**config: Any) -> str:
 @pytest.mark.parametrize("key", ["max_length", "max_seq_length"])
 def test_a_null_that_kubectl_left_out_is_told_with_what_holds_instead(key: str) -> None:
     sentence = (
-        "kubectl apply has left out this null, so that 1024 holds: use kubectl apply --server-side"
+        "kubectl apply removed this null, so the default 1024 applies: use kubectl apply "
+        "--server-side"
     )
 
     assert warnings(applied(**{key: None})) == [f"spec.config.{key}: {sentence}"]

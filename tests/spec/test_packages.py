@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packages that a config or a model needs and the stock image lacks: told before a pod runs."""
+"""Packages that a config or a model needs and the stock image lacks: reported before a pod runs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_every_need_names_packages_of_the_table_and_a_way_without() -> None:
     ("config", "package", "instead"),
     [
         ({"optim": "schedule_free_adamw"}, "schedulefree", "constant_with_warmup needs none"),
-        ({"optim": "lomo"}, "lomo-optim", "adamw_8bit needs none and keeps as little"),
+        ({"optim": "lomo"}, "lomo-optim", "adamw_8bit needs none and uses as little memory"),
         ({"optim": "adamw_torch_4bit"}, "torchao", "adamw_8bit needs none"),
         ({"optim": "stable_adamw"}, "torch-optimi", "adamw_torch_fused needs none"),
         ({"report_to": "clearml"}, "clearml", "wandb, mlflow, tensorboard and trackio"),

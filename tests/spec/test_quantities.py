@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Durations: the same words in `kubectl get`, in a trainer's log and in its report."""
+"""Durations: the same text in `kubectl get`, in a trainer's log and in its report."""
 
 import pytest
 

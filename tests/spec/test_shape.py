@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Without an API server a job is checked as by one, in sentences that say what to write."""
+"""Without an API server a job gets the same checks, with messages that contain the correction."""
 
 import json
 from typing import Any
@@ -80,13 +80,13 @@ def test_what_the_api_server_fills_in_may_be_null() -> None:
         ),
         (
             {"output": {}},
-            "spec.output.uri: missing: where the result goes, such as s3://bucket/folder",
+            "spec.output.uri: missing: the location of the result, such as s3://bucket/folder",
         ),
         (
             {"output": {"uri": "s3://a/b", "credentialsSecretRef": {}}},
             (
                 "spec.output.credentialsSecretRef.name: missing: "
-                "spec.output.credentialsSecretRef needs it"
+                "required by spec.output.credentialsSecretRef"
             ),
         ),
         (
@@ -102,7 +102,7 @@ def test_what_the_api_server_fills_in_may_be_null() -> None:
         ),
         (
             {"config": "seed: 1\n"},
-            'spec.config: found "seed: 1\\n", expected a mapping: remove the | or > behind the key',
+            'spec.config: found "seed: 1\\n", expected a mapping: remove the | or > after the key',
         ),
         (
             {"output": "s3://a/b"},
@@ -149,7 +149,7 @@ def test_a_missing_head_is_told() -> None:
     assert [str(problem) for problem in check_shape({"metadata": {"name": "a"}})] == [
         "apiVersion: missing: write apiVersion: finetune.dev/v1alpha1",
         "kind: missing: write kind: FineTuneJob",
-        "spec: missing: config and output stand in it",
+        "spec: missing: it contains config and output",
     ]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The object store of tests and demo: a real S3, as strict as a real one has to be."""
+"""The object store of tests and demo: a real S3 with strict checks."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainer's dealings with a real object store."""
+"""The trainer with a real object store."""
 
 import os
 import signal
@@ -101,7 +101,7 @@ def test_a_store_that_refuses_conditions_is_written_without_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Refusing(BaseHTTPRequestHandler):
-        """Answers as some stores do; SeaweedFS knows conditions."""
+        """Responds like some stores; SeaweedFS supports conditional writes."""
 
         def do_PUT(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
@@ -172,7 +172,7 @@ def test_a_newline_after_a_secrets_value_changes_nothing(
     options = ["--run", "run.json", "--work", "work", "--termination-log", "outcome.json"]
     ended = subprocess.run([*SUPERVISOR, *options], cwd=tmp_path, capture_output=True, text=True)
 
-    # It got as far as the model, through a store that refuses wrong keys.
+    # It reached the model, through a store that refuses wrong keys.
     failure = Outcome.from_json((tmp_path / "outcome.json").read_text()).failure
     assert failure is not None
     assert failure.reason == "ModelNotFound", ended.stderr

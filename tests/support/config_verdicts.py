@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the check says of a config that is good but for what a test is about."""
+"""The check's result for a config that is valid except for the subject of a test."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ GOOD: Mapping[str, Any] = {"model_name_or_path": "some/model", "dataset_name": "
 
 
 def refusals(changes: Mapping[str, Any], **known: Any) -> list[str]:
-    """The mistakes, with what is known beside the config."""
+    """The errors, with these facts about the context."""
     problems = problems_of({**GOOD, **changes}, Context(**known))
     return [str(problem) for problem in problems if not problem.is_warning]
 

@@ -2,7 +2,7 @@
 """Questions about cron schedules, answered by Kubernetes' own CronJob controller and by ours.
 
 The controller's answers come from a Go program (testbed/go/cronjob); both read one time zone
-database. Run as a script, it writes golden answers for where there is no Go.
+database. Run as a script, it writes golden answers for machines without Go.
 """
 
 import os
@@ -26,19 +26,19 @@ CRONJOB = Module(
     patience=" (the first time takes some minutes)",
 )
 HANGS = "hangs"
-"""The answer of a controller that finds none."""
+"""The answer if a controller never returns."""
 GOLDEN = Path(__file__).parents[1] / "golden" / "cron.txt"
 
 ZONES = (
     "UTC",
     "Europe/Berlin",
     "America/New_York",
-    "Australia/Lord_Howe",  # by half an hour
-    "America/Sao_Paulo",  # had changes at midnight
-    "America/Santiago",  # still has
-    "Asia/Kathmandu",  # three quarters
+    "Australia/Lord_Howe",  # It changes by half an hour.
+    "America/Sao_Paulo",  # It had changes at midnight.
+    "America/Santiago",  # It still has them.
+    "Asia/Kathmandu",  # Its offset has three quarters of an hour.
     "Africa/Cairo",
-    "Pacific/Apia",  # left out a whole day
+    "Pacific/Apia",  # It skipped a complete day.
     "Africa/Casablanca",
     "America/Nuuk",
 )
@@ -50,12 +50,12 @@ _DESCRIPTORS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midni
 
 
 def an_expression(chance: random.Random) -> str:
-    """One that is right, or nearly so."""
+    """A valid expression, or nearly valid."""
     if chance.random() < 0.06:
         unit = chance.choice(("45s", "90s", "7m", "1h30m", "36h", "1.5h", "100ms", "1h1ns"))
         return chance.choice((*_DESCRIPTORS, f"@every {unit}"))
     fields = [_a_field(chance, place) for place in range(5)]
-    # Most schedules name an hour, at which clocks change.
+    # Most schedules name an hour in which clocks change.
     if chance.random() < 0.4:
         fields[1] = str(chance.choice((0, 1, 2, 3, 23)))
     if chance.random() < 0.5:
@@ -85,7 +85,7 @@ def _a_part(chance: random.Random, place: int) -> str:
 
 
 def a_mistake(chance: random.Random) -> str:
-    """An expression with some characters changed: Kubernetes may still read it."""
+    """An expression with some characters changed: Kubernetes may still accept it."""
     text = list(an_expression(chance))
     for _ in range(chance.choice((1, 1, 2, 3))):
         place = chance.randrange(len(text) + 1)
@@ -122,7 +122,7 @@ def ask_kubernetes(questions: list[str]) -> list[str]:
 
 
 def answer(question: str) -> str:
-    """Ours."""
+    """Our answer."""
     kind, zone, text, *given = question.split("|")
     try:
         expression = parse_cron(text)
@@ -160,7 +160,7 @@ def _time(text: str) -> datetime:
 
 
 def _database() -> str:
-    """The time zones that Python reads."""
+    """The time zone database of Python."""
     folders = [path for path in zoneinfo.TZPATH if (Path(path) / "Europe" / "Berlin").exists()]
     return folders[0] if folders else str(resources.files("tzdata").joinpath("zoneinfo"))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builders of what the operator reads, so that a test states only what it is about."""
+"""Builders of the operator's input, so that a test states only its subject."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ def a_job_body(
     status: Mapping[str, Any] | None = None,
     **spec: Any,
 ) -> dict[str, Any]:
-    """A FineTuneJob as the API server has it, defaults filled in."""
+    """A FineTuneJob as the API server returns it, with defaults."""
     return {
         "apiVersion": "finetune.dev/v1alpha1",
         "kind": "FineTuneJob",
@@ -157,7 +157,7 @@ def an_ended_pod(
     conditions: list[dict[str, str]] | None = None,
     **given: Any,
 ) -> dict[str, Any]:
-    """A pod whose trainer has ended; `message` is what is in the termination log."""
+    """A pod whose trainer has ended; `message` is its termination message."""
     terminated = {
         "exitCode": exit_code,
         "message": message,
@@ -214,7 +214,7 @@ def an_attempt(
     category: Category | None = None,
     **given: Any,
 ) -> Attempt:
-    """By default a failed attempt is nobody's fault, and an interrupted one an interruption."""
+    """By default a failed attempt has an internal cause, and an interrupted one an interruption."""
     if category is None and result in (Result.FAILED, Result.INTERRUPTED):
         interrupted = result is Result.INTERRUPTED
         category = Category.INTERRUPTION if interrupted else Category.INFRASTRUCTURE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The API server as `KubeApi` shows it, in memory: versions, conflicts, refusals."""
+"""A fake of the API server for `KubeApi`, in memory: versions, conflicts, refusals."""
 
 import asyncio
 import copy
@@ -16,21 +16,23 @@ CONFLICT = ApiError(409, "Conflict", "the object has been modified")
 
 
 class FakeApi(KubeApi):
-    """Objects by resource, namespace ("" for none) and name; `calls` tells what was asked."""
+    """Objects by resource, namespace ("" for none) and name; `calls` has the requests."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[Resource, str, str], Any] = {}
         self.calls: list[str] = []
         self.fail_with: Exception | None = None
         self.refuse_new: Exception | None = None
-        """What the admission of new objects says, before it is known whether they are new."""
+        """Responses of admission to new objects, before it is known whether they are new."""
         self.fail_list: dict[Resource, Exception] = {}
-        """What lists of a resource end with."""
+        """The end of a resource's lists."""
         self.review: Callable[[Body], Body] = lambda request: request
+        self.silent: set[str] = set()
+        """Names of objects whose status writes get no response."""
         self._version = 100
 
     def put(self, resource: Resource, body: Body) -> Any:
-        """As somebody else would."""
+        """Writes like another client."""
         self._version += 1
         kept = copy.deepcopy(dict(body))
         kept["metadata"]["resourceVersion"] = str(self._version)
@@ -40,7 +42,7 @@ class FakeApi(KubeApi):
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
         self._note(f"get {resource.plural}")
         found: Body = copy.deepcopy(self._find(resource, namespace or "", name))
-        # As over a network: others get their turn between a read and a write.
+        # As over a network: other tasks run between a read and a write.
         await asyncio.sleep(0)
         return found
 
@@ -97,6 +99,8 @@ class FakeApi(KubeApi):
         field_manager: str = "",
     ) -> Body:
         self._note(f"patch {resource.plural}")
+        if body["metadata"]["name"] in self.silent:
+            await asyncio.Event().wait()
         found = self._find(resource, body["metadata"]["namespace"], body["metadata"]["name"])
         for name in ("uid", "resourceVersion"):
             if found["metadata"][name] != body["metadata"][name]:

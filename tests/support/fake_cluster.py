@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An API server in memory, as far as `reconcile` needs one, that can crash around any write."""
+"""A fake API server in memory for `reconcile`, which can crash before or after any write."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from support.factories import NOW
 
 
 class Crash(BaseException):
-    """The operator is killed here: nothing of it may handle this."""
+    """The operator is killed here: none of its code may handle this."""
 
 
 class FakeCluster:
-    """Holds one FineTuneJob and its children."""
+    """Contains one FineTuneJob and its children."""
 
     def __init__(self, job: Body) -> None:
         self.job: Any = copy.deepcopy(dict(job))
@@ -50,7 +50,7 @@ class FakeCluster:
             raise Conflict
 
     async def confirm_none_runs(self, body: Body) -> None:
-        """Its cache never lags behind."""
+        """Its cache is never stale."""
 
     async def create(self, manifest: Manifest) -> None:
         self._write(f"create {manifest['kind']}", lambda: self._create(manifest))
@@ -64,7 +64,7 @@ class FakeCluster:
             self._write(f"end stray {name}", partial(self._begin_deletion, name))
 
     async def end_bare_pods(self, key: JobKey) -> None:
-        """It holds a job at all times."""
+        """It always has a job."""
 
     async def delete_children(self, body: Body, names: Sequence[str]) -> None:
         for kind, name in [*self.objects]:
@@ -79,13 +79,13 @@ class FakeCluster:
         self._write("event", lambda: self.events.append(event))
 
     def merge_status(self, patch: Mapping[str, Any]) -> None:
-        """As a merge patch does; also what somebody else writes."""
+        """Like a merge patch; also for writes of other clients."""
         metadata = self.job["metadata"]
         self.job["status"] = _merged(self.status, patch)
         metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
 
     def _begin_deletion(self, name: str) -> None:
-        """In the foreground: it goes when its pods have gone."""
+        """In the foreground: it is deleted after its pods."""
         for found in (self.objects.get(("Job", name)), self.objects.get(("Pod", name))):
             if found is None:
                 continue

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fake of the API server's reads of FineTuneJobs, and the results page in front of it.
 
-It answers lists as Tables with the columns of the CRD, in chunks, and single jobs. A request's
-token decides what it may: `reader` all, `lister` lists only, any other nothing.
+It serves lists as Tables with the columns of the CRD, in chunks, and single jobs. A request's token
+determines its permissions: `reader` has all, `lister` only lists, any other none.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class FakeJobsApi:
     asked: list[str] = field(default_factory=list)
     """Path and query of each request."""
     answers: dict[str, bytes] = field(default_factory=dict)
-    """Path -> a body to answer with instead."""
+    """Path -> a body to send instead."""
 
     def put(self, *jobs: Body) -> None:
         for job in jobs:
@@ -87,7 +87,7 @@ class FakeJobsApi:
         return web.json_response(job) if job else _status(404, f'"{name}" not found')
 
     def table(self, namespace: str | None = None, start: int = 0, limit: int = 500) -> Body:
-        """As the API server answers a list."""
+        """The API server's response to a list."""
         found = [job for key, job in sorted(self.jobs.items()) if namespace in {None, key[0]}]
         end = start + limit
         columns = crd_columns()
@@ -114,7 +114,7 @@ def _status(code: int, message: str) -> web.Response:
 
 @contextmanager
 def served_page(api: FakeJobsApi) -> Iterator[str]:
-    """The URL of a page that reads from this API, in an event loop of its own."""
+    """The URL of a page that reads from this API, in a separate event loop."""
     loop = asyncio.new_event_loop()
     started: asyncio.Future[str] = loop.create_future()
     ended = asyncio.Event()

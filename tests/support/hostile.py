@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What somebody who means harm writes where a value stands, and how long a check may take of it."""
+"""Values that an attacker writes, and the time that a check may take for them."""
 
 import resource
 import time
@@ -13,10 +13,10 @@ import pytest
 Result = TypeVar("Result")
 
 MOST_SECONDS = 0.05
-"""Of CPU, for one check: the operator looks at nothing else meanwhile."""
+"""CPU seconds for one check: the operator handles nothing else meanwhile."""
 
 MOST_BYTES = 2**30
-"""Of address space, beside what the process has."""
+"""Of address space, in addition to that of the process."""
 
 TRIES = 3
 
@@ -63,23 +63,24 @@ VALUES: Mapping[str, Any] = {
     "minus one": -1,
     "a share": 0.5,
 }
-"""By what it is. Each can come over the wire, or out of a file."""
+"""By name. Each can come from a request, or from a file."""
 
 BEYOND = frozenset(name for name in VALUES if name.startswith(("100 kB", "9,000", "1,100", "10^")))
 BEYOND |= {"1e308", "NaN", "Infinity", "half a pair", "half a pair as a key", "40 lists"}
 BEYOND -= {"10^18"}
-"""Those that no place may hold."""
+"""Those that are refused everywhere."""
 
 
 def some(is_long: bool, place: int) -> list[str]:
-    """The names of all values, or of a few, others at each place."""
+    """The names of all values, or of a few, different ones at each place."""
     names = list(VALUES)
     return names if is_long else [names[(place * 5 + step * 7) % len(names)] for step in range(5)]
 
 
 def quickly(check: Callable[[], Result]) -> Result:
-    """What a check gives; fails where each of three tries takes more CPU than a check may, and with
-    a MemoryError where one takes more memory than any may."""
+    """The result of a check; fails if each of three tries exceeds the CPU limit, and with a
+    MemoryError if one exceeds the memory limit.
+    """
     least = float("inf")
     for _ in range(TRIES):
         begin = time.process_time()
@@ -93,7 +94,9 @@ def quickly(check: Callable[[], Result]) -> Result:
 
 @contextmanager
 def _little_memory() -> Iterator[None]:
-    """A text times a number of tokens once took 21 GiB, and the kernel ended others' processes."""
+    """A text multiplied by a number of tokens once took 21 GiB, and the kernel killed other
+    processes.
+    """
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (held + MOST_BYTES, hard))
@@ -104,7 +107,7 @@ def _little_memory() -> Iterator[None]:
 
 
 def placed(document: Any, value: Any) -> Iterator[tuple[str, Any]]:
-    """The document with the value in each of its places, one after the other, with that path."""
+    """The document with the value in each of its places in turn, with that path."""
     if isinstance(document, Mapping):
         for key, inner in document.items():
             yield key, {**document, key: value}

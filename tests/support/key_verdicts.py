@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the checks of keys alone say of a config that is good but for what a test is about."""
+"""The result of only the key checks for a config that is valid except for the subject of a test."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,5 +29,5 @@ def warnings(changes: Mapping[str, Any]) -> list[str]:
 
 
 def rows(table: Mapping[str, str]) -> list[Any]:
-    """What was written -> what comes of it, as parameters with ids."""
+    """The written text -> its result, as parameters with ids."""
     return [pytest.param(written, outcome, id=written) for written, outcome in table.items()]

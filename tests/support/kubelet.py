@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fake kubelet: the status of a pod from the states of its containers, as the real one has it.
+"""A fake kubelet: the status of a pod from the states of its containers, like the real one.
 
 The phase is computed as kubelet 1.35 computes it (`getPhase`, restart policy Never): a pod is
 Pending while any container waits, Running while any runs, and only then Succeeded or Failed.
@@ -43,7 +43,7 @@ class Seen:
 
     @property
     def is_in_the_way(self) -> bool:
-        """Whether the containers after it can't start yet."""
+        """Whether the containers after it cannot start yet."""
         if self.is_native_sidecar:
             return not self.is_started
         return bool(self.state.get("terminated", {}).get("exitCode") != 0)
@@ -104,7 +104,7 @@ def an_init(state: State, name: str = "istio-init", **given: Any) -> Seen:
 
 
 def a_refused_pod(reason: str, message: str, node: str = "gpu-1", **given: Any) -> dict[str, Any]:
-    """As the kubelet leaves a pod that it does not admit: without any container."""
+    """The kubelet's result for a pod that it does not admit: without any container."""
     told = {"reason": reason, "message": f"Pod was rejected: {message}"}
     status = {"startTime": render_time(NOW), **told}
     pod = a_pod(phase="Failed", status=status, **given)

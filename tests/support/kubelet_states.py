@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random pods and Jobs as a kubelet and a Job controller can leave them: what verdicts hold over.
+"""Random pods and Jobs as a kubelet and a Job controller can leave them: input for property tests
+of verdicts.
 
 Built on the fake kubelet: the order in which containers start, phases and the Job's conditions are
-as the real ones make them; exit codes and termination messages are anything.
+like the real ones; exit codes and termination messages are arbitrary.
 """
 
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ def states() -> st.SearchStrategy[State]:
 
 @st.composite
 def containers(draw: st.DrawFn) -> list[Seen]:
-    """In the order in which they may start: what is in the way keeps all that come after."""
+    """In the order in which they may start: a blocking one delays all after it."""
     seen: list[Seen] = []
     is_blocked = False
     for number in range(draw(st.integers(0, 2))):
@@ -128,7 +129,7 @@ def _new_pod(draw: st.DrawFn, name: str, metadata: dict[str, Any]) -> Body:
 
 
 def _ended_by(kind: str, seen: list[Seen]) -> list[Seen]:
-    """A kubelet that evicts ends what runs; of a lost one the last words stay."""
+    """A kubelet that evicts ends running containers; a lost one keeps its last status."""
     if kind == "lost":
         return seen
     killed = ended(137, at=NOW + seconds(50))
@@ -162,7 +163,7 @@ def scenes(draw: st.DrawFn) -> Scene:
         found = [draw(pods(f"balloon-1-{index}", index)) for index in range(made)]
     job = _job(draw, nodes, found)
     if job["status"]["conditions"]:
-        # It ends what is left before it says so.
+        # It ends the remaining pods first.
         found = [pod if has_ended(pod) else _going(pod) for pod in found]
     return Scene(nodes=nodes, training_job=job, pods=tuple(found))
 
@@ -172,13 +173,13 @@ def _going(pod: Body) -> Body:
 
 
 def _replaced(draw: st.DrawFn) -> list[Body]:
-    """Pods that the Job controller has replaced already: only of such it makes another."""
+    """Pods that the Job controller has already replaced: it replaces only such ones."""
     older = [draw(pods(f"balloon-1-old-{n}", age=n)) for n in range(draw(st.integers(0, 2)))]
     return [pod for pod in older if is_to_be_replaced(pod)]
 
 
 def _job(draw: st.DrawFn, nodes: int, found: list[Body]) -> dict[str, Any]:
-    """With one of the conditions that the Job controller may have come to."""
+    """With one of the conditions that the Job controller may have set."""
     choices: list[dict[str, Any]] = [{}, {"going": True}]
     failed = [pod for pod in found if pod["status"]["phase"] == "Failed"]
     fatal = [pod for pod in failed if nodes > 1 or not is_to_be_replaced(pod)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of the results page's list, and complete jobs; a test names what it is about."""
+"""Rows of the results page's list, and complete jobs; a test states only its subject."""
 
 import math
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ def a_job(
     config: Mapping[str, Any] | None = None,
     **status: Any,
 ) -> dict[str, Any]:
-    """As the API server returns it; `status` adds to what a job that trains has."""
+    """As the API server returns it; `status` is added to that of a training job."""
     curve = a_curve(20)
     progress = {"percent": 50, "step": 200, "totalSteps": 400, "loss": 0.5, "eta": "12m30s"}
     created = datetime.now(UTC) - timedelta(days=days_old, minutes=5)

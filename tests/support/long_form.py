@@ -8,10 +8,10 @@ import pytest
 
 
 def keeping(short: Collection[str], matrix: Sequence[Any]) -> list[Any]:
-    """The matrix, with all marked long but those of these ids.
+    """The matrix, with all members marked long except those with these ids.
 
     Raises:
-        LookupError: one of them is no id of the matrix.
+        LookupError: one of them is not an id of the matrix.
     """
     members = [it if hasattr(it, "marks") else pytest.param(it, id=str(it)) for it in matrix]
     if unknown := set(short) - {member.id for member in members}:

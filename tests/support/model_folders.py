@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders of models as people bring them: real names, headers and pointers, and no weights."""
+"""Realistic model directories: real names, headers and pointers, and no weights."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\ns
 
 
 def tensors_of(config: Mapping[str, Any] = LLAMA) -> dict[str, tuple[int, ...]]:
-    """What a Llama's files list."""
+    """The tensors in a Llama's files."""
     hidden, width = config["hidden_size"], config["intermediate_size"]
     matrices = {
         **{f"self_attn.{name}_proj": (hidden, hidden) for name in "qkvo"},
@@ -44,7 +44,7 @@ def tensors_of(config: Mapping[str, Any] = LLAMA) -> dict[str, tuple[int, ...]]:
 def write_weights(
     file: Path, tensors: Mapping[str, tuple[int, ...]], *, dtype: str = "BF16", cut: int = 0
 ) -> None:
-    """A safetensors file of zeros; `cut` takes bytes off its end."""
+    """A safetensors file of zeros; `cut` removes bytes at its end."""
     described, end = {}, 0
     for name, shape in tensors.items():
         size = 2
@@ -57,7 +57,7 @@ def write_weights(
 
 
 def a_model(folder: Path, config: Mapping[str, Any] = LLAMA, **tensors: tuple[int, ...]) -> Path:
-    """A whole Llama, its tokenizer and its weights."""
+    """A complete Llama, its tokenizer and its weights."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     a_tokenizer(folder)
@@ -66,7 +66,7 @@ def a_model(folder: Path, config: Mapping[str, Any] = LLAMA, **tensors: tuple[in
 
 
 def a_tokenizer(folder: Path, **added: int) -> None:
-    """One of which only the beginning is real."""
+    """A tokenizer of which only the beginning is real."""
     tokens = [{"id": place, "content": token, "special": True} for token, place in added.items()]
     document = {"version": "1.0", "added_tokens": tokens, "model": {"vocab": {}}}
     (folder / "tokenizer.json").write_text(json.dumps(document))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random observations of a job, the impossible ones too: what `decide` must be total over.
+"""Random observations of a job, including impossible ones: `decide` must accept all of them.
 
-Each strategy is made once: hypothesis takes longer to analyse a new one than to draw from it.
+Each strategy is built once: hypothesis takes longer to analyse a new one than to draw from it.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ from finetune_spec.config import read_config
 from support.factories import CONFIG, NOW, a_good_outcome, a_job
 
 BATCHES: tuple[Any, ...] = (1, 2, 3, 6, 8, "8", None, 0, -1, 2.5, "many", [])
-"""Of configs that an older operator accepted, too."""
+"""Including configs that an older operator accepted."""
 
 REASONS = (
     Reason.STORE_UNREACHABLE,
@@ -40,7 +40,7 @@ REASONS = (
 
 @cache
 def moments() -> st.SearchStrategy[datetime]:
-    """Around now, whatever the clocks of others say: a status keeps whole seconds."""
+    """Around now, whatever other clocks show: a status keeps full seconds."""
     return st.integers(-200_000, 200_000).map(lambda seconds: NOW + timedelta(seconds=seconds))
 
 
@@ -63,7 +63,7 @@ def configs() -> st.SearchStrategy[dict[str, Any]]:
 
 @cache
 def jobs() -> st.SearchStrategy[FineTuneJob]:
-    """Accepted once, unless it is rejected: what is wrong by today's rules is no reason to stop."""
+    """Accepted, unless rejected: an error by today's rules is no reason to stop."""
     wrong = {"mistakes": ("spec.podTemplate: no",)}
     mistakes = st.sampled_from([{}, wrong, {**wrong, "is_rejected": True}])
     return mistakes.flatmap(_jobs_with)
@@ -138,7 +138,7 @@ def interruptions() -> st.SearchStrategy[Interruption]:
 @cache
 @st.composite
 def histories(draw: st.DrawFn, definitions: tuple[str, ...] = ("",)) -> tuple[Attempt, ...]:
-    """In the order of their numbers, some of which may be missing: old ones are dropped."""
+    """In the order of their numbers, some of which may be missing: old ones are pruned."""
     numbers = sorted(draw(st.sets(st.integers(1, 9), max_size=5)))
     return tuple(draw(attempts(number, definitions)) for number in numbers)
 
@@ -169,10 +169,12 @@ def observations(draw: st.DrawFn) -> Observed:
         waiting_since=draw(st.none() | moments()),
         started_pods=draw(st.integers(0, 4)),
         waiting_for=draw(st.sampled_from(["", "0/1 nodes are available"])),
-        silent_nodes=draw(st.sampled_from(["", "node n does not answer"])),
-        companions=draw(st.sampled_from(["", "container proxy did not end with the trainer"])),
+        silent_nodes=draw(st.sampled_from(["", "node n is NotReady"])),
+        companions=draw(
+            st.sampled_from(["", "container proxy kept running after the trainer exited"])
+        ),
         held=draw(st.none() | st.builds(Held, job_name=st.just("held-1"), since=moments())),
         waits_on=draw(st.sampled_from(WaitsOn)),
-        standing=draw(st.sampled_from(["", "no pod was made"])),
+        standing=draw(st.sampled_from(["", "no pod was created"])),
         lingering_pods=draw(st.sampled_from([(), ("old-1-abcde",)])),
     )

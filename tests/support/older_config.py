@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A complete config in the older spellings, as people still have them; it must run unchanged."""
+"""A complete config in the older spellings that are still in use; it must run unchanged."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One pass of a worker over a job, and what its queue is told."""
+"""One pass of a worker over a job, and the resulting calls of its queue."""
 
 import asyncio
 from datetime import timedelta
@@ -15,7 +15,7 @@ KEY = JobKey(namespace="team", label="balloon")
 
 
 class RecordingQueue(WorkQueue[JobKey]):
-    """Notes what is to happen to a key instead of doing it."""
+    """Records the calls for a key instead of executing them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class RecordingQueue(WorkQueue[JobKey]):
 
 
 def work_on(cluster: FakeCluster, *, is_known: bool = True) -> list[str]:
-    """What the queue is told after one pass."""
+    """The calls of the queue after one pass."""
     queue, cache = RecordingQueue(), ObjectCache()
     if is_known:
         cache.remember(Kind.JOB, cluster.job)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tab of a real browser that shows the results page, and what is held of every such tab."""
+"""A tab of a real browser with the results page, and the checks of every such tab."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 
 @contextmanager
 def a_tab(browser: Browser, url: str, **settings: Any) -> Iterator[Page]:
-    """A tab of its own, that asks nobody but the page's server, and runs into no error."""
+    """A new tab that sends requests only to the page's server, and has no errors."""
     context = browser.new_context(locale="en-GB", timezone_id="UTC", **settings)
     page = context.new_page()
     asked: list[str] = []
@@ -32,7 +32,7 @@ def a_tab(browser: Browser, url: str, **settings: Any) -> Iterator[Page]:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds that shuts people out."""
+    """Accessibility violations that axe finds."""
     found = Axe().run(page).response["violations"]
     return [f"{it['id']}: {it['nodes'][0]['html']}" for it in found]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The schema of a FineTuneJob as its CustomResourceDefinition has it."""
+"""The schema of a FineTuneJob in its CustomResourceDefinition."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ SCHEMA = VERSION["schema"]["openAPIV3Schema"]["properties"]
 
 
 def assert_fits(value: Any, schema: dict[str, Any]) -> None:
-    """As the API server would take it, and without a field that it would drop."""
+    """Requires that the API server accepts it and drops no field."""
     jsonschema.Draft7Validator(schema).validate(_without_nulls(value))
     assert_known(value, schema, "")
 
 
 def _without_nulls(value: Any) -> Any:
-    """What a merge patch leaves of it."""
+    """The value after a merge patch."""
     if isinstance(value, dict):
         return {name: _without_nulls(item) for name, item in value.items() if item is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated cluster whose objects a backup tool brings back: without uid, owner or status."""
+"""A simulated cluster whose objects a backup tool restores: without uid, owner or status."""
 
 import copy
 from typing import Any
@@ -12,7 +12,9 @@ from support.simulated_cluster import NAME
 from support.simulated_world import World
 
 ORDER = ("configmaps", "pods", "services", "finetunejobs", "jobs", "networkpolicies")
-"""That of Velero: what pods need, pods, then everything else by its name. Events stay behind."""
+"""Velero's order: the requirements of pods, pods, then everything else by its name. Events are not
+restored.
+"""
 
 
 class RestoredWorld(World):
@@ -30,13 +32,15 @@ class RestoredWorld(World):
         self.over = None
 
     def restore(self, backup: list[tuple[Resource, Any]], *, skips_ended: bool) -> None:
-        """`skips_ended`: as Velero does; others bring back every Job and pod there was."""
+        """`skips_ended`: like Velero; other tools restore every Job and pod."""
         for resource, body in backup:
             if not (skips_ended and _is_ended(resource, body)):
                 self.etcd.create(resource, _stripped(resource, body), self.stamp())
 
     def orphan(self) -> None:
-        """`kubectl delete --cascade=orphan` of the job: only what it owned directly is let go."""
+        """`kubectl delete --cascade=orphan` of the job: only objects that it owned directly are
+        orphaned.
+        """
         uid = self.job["metadata"]["uid"]
         self.etcd.remove(FINETUNE_JOBS, NAME)
         for (resource, _), found in list(self.etcd.objects.items()):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server on 127.0.0.1 that stands for the API server, in the test's own event loop."""
+"""A fake API server on 127.0.0.1, in the test's own event loop."""
 
 import ssl
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ async def served(
     scene: Callable[[str], Awaitable[None]],
     certificate: ssl.SSLContext | None = None,
 ) -> None:
-    """A server on 127.0.0.1 that stands for the API server."""
+    """A fake API server on 127.0.0.1."""
     runner = web.ServerRunner(web.Server(handle))
     await runner.setup()
     try:
@@ -27,7 +27,7 @@ async def served(
 
 
 def a_login(server: str) -> Login:
-    """To this server, as nobody."""
+    """To this server, without authentication."""
 
     async def find_token() -> None:
         return None

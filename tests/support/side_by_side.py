@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs targets of the Makefile side by side: their tests mostly wait.
+"""Runs targets of the Makefile in parallel: their tests mostly wait.
 
 python tests/support/side_by_side.py test-cluster test-control-plane
 
 Each line of output begins with its target. The exit code is 1 if a target has failed, and the last
-lines of such a target come once more at the end: a log that is read from its end tells why.
+lines of such a target are repeated at the end, so that the end of the log shows the reason.
 """
 
 import os
@@ -14,12 +14,12 @@ import threading
 import time
 from collections import deque
 
-# Of a pytest run: the names of what failed, after its twenty longest tests.
+# Of a pytest run: the names of failed tests, after its twenty longest tests.
 LAST_LINES = 40
 
 
 class Part:
-    """A target that runs, and whose output is passed on line by line."""
+    """A running target, whose output is passed on line by line."""
 
     def __init__(self, target: str, width: int) -> None:
         self.target = target
@@ -53,7 +53,7 @@ class Part:
         sys.stdout.flush()
 
     def wait(self) -> bool:
-        """Whether it has succeeded, when it has ended."""
+        """Whether it has succeeded, after it has ended."""
         self._reader.join()
         return self._process.wait() == 0
 

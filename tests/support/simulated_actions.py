@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may happen in a simulated world: in each function somebody does one thing."""
+"""The events of a simulated world: each function performs one."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,7 +23,7 @@ OUTCOMES = (
 )
 
 Action = Callable[[World, int], object]
-"""The number chooses where there is something to choose."""
+"""The number selects if there are several candidates."""
 
 
 def pass_time(world: World, number: int) -> None:
@@ -82,7 +82,7 @@ def make_the_job_again(world: World, number: int) -> None:
 
 
 def report_progress(world: World, number: int) -> None:
-    """As the progress endpoint writes it, of whichever replica."""
+    """As the progress endpoint of any replica writes it."""
     if world.job is not None and world.status.get("attempt"):
         phase = ("Fetching", "Training", "Verifying", "Publishing")[number % 4]
         world.status["progress"] = {
@@ -96,7 +96,7 @@ def report_progress(world: World, number: int) -> None:
 
 
 def everybody_works(world: World, number: int) -> None:
-    """A while without any trouble but what a trainer makes."""
+    """A while without trouble, except from a trainer."""
     for kind in Kind:
         while world.hear(kind):
             pass
@@ -117,7 +117,7 @@ def inject_sidecars(world: World, number: int) -> None:
 
 
 def refuse_pods(world: World, number: int) -> None:
-    """Their node does, before anything of them runs."""
+    """Their node refuses them before anything of them runs."""
     for pod in world.pods():
         if pod["status"]["phase"] == "Pending" and "deletionTimestamp" not in pod["metadata"]:
             pod["status"] = {"phase": "Failed", "reason": "UnexpectedAdmissionError"}

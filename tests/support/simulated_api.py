@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An API server in memory with a history that is watched, and a client that can be killed.
+"""A simulated API server in memory with watches and a history, and a client that can be killed.
 
-Beside `fake_api`, which shows single answers: here objects have versions, generations, owners and
-deletions in the foreground, and every change becomes an event that watchers hear of when they do.
+`fake_api` gives single answers. Here, objects have versions, generations, owners and foreground
+deletion, and every change becomes an event that reaches a watcher only at the watcher's next step.
 """
 
 import copy
@@ -21,7 +21,7 @@ Identity = tuple[Resource, str]
 
 
 class Killed(BaseException):
-    """The operator's process ends here: nothing of it may handle this."""
+    """Ends the operator's process: no code of the operator may handle this."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Event:
 
 @dataclass
 class Etcd:
-    """The objects, and what has become of them since the beginning."""
+    """The objects, and all events since the beginning."""
 
     objects: dict[Identity, Any] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
-    """What clients have tried to write, over all their lives."""
+    """The writes that all clients have tried."""
     version: int = 0
     made: int = 0
 
@@ -61,7 +61,7 @@ class Etcd:
         return made
 
     def touch(self, resource: Resource, body: Any, *, is_gone: bool = False) -> None:
-        """The object was changed: a new version, and an event of it."""
+        """Records a change of the object: a new version and an event."""
         self.version += 1
         body["metadata"]["resourceVersion"] = str(self.version)
         for kind in Kind:
@@ -81,7 +81,7 @@ class SimulatedApi(KubeApi):
         self._now = now
         self.writes = etcd.writes
         self.killed_at: tuple[int, bool] | None = None
-        """The number of the write, and whether the API server hears of it."""
+        """The number of the write, and whether the API server still carries it out."""
         self.on_create: Callable[[Resource, Any], None] = lambda resource, body: None
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Body:
@@ -117,9 +117,9 @@ class SimulatedApi(KubeApi):
             found = self._find(resource, name)
             if found["metadata"]["uid"] != uid:
                 raise CONFLICT
-            # A pod has its grace period, whatever becomes of what it owns.
+            # A pod has its grace period, whether it owns other objects or not.
             if policy == "Foreground" or resource is PODS:
-                # What goes already is not changed by that.
+                # A second deletion changes nothing.
                 if "deletionTimestamp" not in found["metadata"]:
                     found["metadata"]["deletionTimestamp"] = self._now()
                     self._etcd.touch(resource, found)
@@ -165,7 +165,7 @@ class SimulatedApi(KubeApi):
 
 
 def merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """As a JSON merge patch (RFC 7386)."""
+    """Applies a JSON merge patch (RFC 7386)."""
     result = dict(before)
     for name, value in patch.items():
         if value is None:

@@ -23,11 +23,11 @@ from support.simulated_api import Etcd
 
 NAME = "balloon"
 STOPPED = a_bad_outcome(Category.INTERRUPTION, reason="Interrupted")
-"""What a trainer says that had to go."""
+"""The outcome of a trainer that was stopped."""
 
 
 class SimulatedCluster:
-    """Each of its parts works when it is called, and says whether there was anything to do."""
+    """Each of its parts works when it is called, and returns whether it had work."""
 
     def __init__(self, **spec: Any) -> None:
         self.clock = NOW
@@ -69,7 +69,7 @@ class SimulatedCluster:
             self.etcd.touch(FINETUNE_JOBS, job)
 
     def control_jobs(self) -> bool:
-        """The Job controller; whether it had anything to do."""
+        """The Job controller; returns whether it had work."""
         return sum(self._control(training_job) for training_job in self.training_jobs()) > 0
 
     def _control(self, training_job: Any) -> bool:
@@ -140,7 +140,7 @@ class SimulatedCluster:
         return bool(going)
 
     def run_pods(self, outcome: Outcome) -> bool:
-        """The kubelet: what waits begins, what is to go says its last word, then is gone."""
+        """The kubelet: waiting pods start, ending pods report their end, then are deleted."""
         return sum(self._run(pod, outcome) for pod in self.pods()) > 0
 
     def _run(self, pod: Any, outcome: Outcome) -> bool:
@@ -151,7 +151,7 @@ class SimulatedCluster:
             pod["status"]["phase"] = "Running"
             self.etcd.touch(PODS, pod)
         elif phase == "Running" and _is_kept(pod):
-            # By a sidecar, which ends only when it is told to.
+            # Kept by a sidecar, which ends only on request.
             return is_going and self._end_sidecar(pod)
         elif phase == "Running":
             self._end_pod(pod, STOPPED if is_going else outcome)
@@ -180,7 +180,9 @@ class SimulatedCluster:
         return True
 
     def collect_garbage(self) -> bool:
-        """What has no owner any more goes; an owner that waits for what it owns goes after it."""
+        """Deletes objects without an owner; an owner that waits for its dependents is deleted after
+        them.
+        """
         uids = {found["metadata"]["uid"] for found in self.etcd.objects.values()}
         has_changed = False
         for resource in (TRAINING_JOBS, CONFIG_MAPS, SERVICES, NETWORK_POLICIES):
@@ -208,7 +210,7 @@ class SimulatedCluster:
         return bool(ended)
 
     def hold(self, *, is_held: bool) -> bool:
-        """The queue lets the Jobs have pods, or takes them away again."""
+        """The queue admits the Jobs, or suspends them again."""
         changed = False
         for training_job in self.training_jobs():
             has_ended_ = bool(training_job.get("status", {}).get("conditions"))
@@ -221,7 +223,7 @@ class SimulatedCluster:
 
 
 def _is_owned(found: Body, uids: set[str]) -> bool:
-    """Whether the garbage collector leaves it alone; also what never had an owner."""
+    """Whether the garbage collector keeps it; also for objects that never had an owner."""
     owner = controller_uid(found)
     return owner is None or owner in uids
 

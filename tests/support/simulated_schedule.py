@@ -39,11 +39,11 @@ TIMES = (
     ("0 */8 * * *", "America/New_York"),
 )
 FIRST_TRIES = 3000
-"""Of a schedule's times, by counting up: what happens in fewer is compared."""
+"""Of a schedule's times, by counting: results with fewer are compared."""
 
 
 def a_schedule_body(**spec: Any) -> dict[str, Any]:
-    """As the API server has it, defaults filled in."""
+    """As the API server returns it, with defaults."""
     return {
         "apiVersion": "finetune.dev/v1alpha1",
         "kind": "FineTuneSchedule",
@@ -68,14 +68,14 @@ def a_schedule_body(**spec: Any) -> dict[str, Any]:
 
 
 class ScheduleWorld:
-    """Everything is called from outside; `check` and the API's own eyes say what must hold."""
+    """All methods are called from outside; `check` and the API's own checks test the invariants."""
 
     def __init__(self, **spec: Any) -> None:
         self.clock, self.skew = BEGIN, timedelta()
         self.etcd = Etcd()
         self.etcd.create(FINETUNE_SCHEDULES, a_schedule_body(**spec), render_time(BEGIN))
         self.made: list[str] = []
-        """Names of all jobs that were ever made."""
+        """Names of all jobs that were ever created."""
         self.start_operator()
 
     @property
@@ -91,7 +91,7 @@ class ScheduleWorld:
         return self.schedule.get("status", {})
 
     def jobs(self, ending: str | None = None) -> list[Any]:
-        """Those that have ended so; without a word, those that run."""
+        """Those with this ending; without one, the running ones."""
         return [job for job in self.etcd.all(FINETUNE_JOBS) if ending_of(job) == ending]
 
     def reasons(self) -> list[str]:
@@ -102,7 +102,7 @@ class ScheduleWorld:
         """By the operator's clock."""
         return self.clock + self.skew
 
-    # The operator
+    # The operator.
 
     def start_operator(self) -> None:
         self.cache = ObjectCache()
@@ -112,10 +112,10 @@ class ScheduleWorld:
         self.heard = dict.fromkeys(Kind, len(self.etcd.events))
         asyncio.run(fill_cache(self.api, self.cache))
         self.due: datetime | None = self.clock
-        """By the true clock: timers do not hear of it when a clock is set."""
+        """By the true clock: timers do not notice when a clock is set."""
 
     def hear(self, kind: Kind) -> bool:
-        """The next event of this watch; False when there is none."""
+        """The next event of this watch; False if there is none."""
         events = self.etcd.events
         while self.heard[kind] < len(events):
             event = events[self.heard[kind]]
@@ -132,7 +132,7 @@ class ScheduleWorld:
             self.due = self.clock
 
     def work(self) -> bool:
-        """One pass, where one is due."""
+        """One pass, if one is due."""
         if self.due is None or self.due > self.clock:
             return False
         body, self.due = self.cache.find_schedule(KEY), None
@@ -150,7 +150,7 @@ class ScheduleWorld:
                 body, cluster=self.cluster, settings=SETTINGS, now=self.now
             )
         except Conflict:
-            # The newer version is on its way.
+            # The newer version arrives soon.
             while self.hear(Kind.SCHEDULE):
                 pass
             self.due = self.clock
@@ -161,7 +161,7 @@ class ScheduleWorld:
                 assert done.check_again_in >= timedelta()
                 self.due = self.clock + done.check_again_in
 
-    # Everybody else
+    # All other actors.
 
     def pass_time(self, duration: timedelta) -> None:
         """The operator works whenever it is due; between passes nothing happens."""
@@ -172,7 +172,7 @@ class ScheduleWorld:
         self.clock = end
 
     def _skip(self, wake: datetime, end: datetime) -> datetime:
-        """It looks each minute; where nothing is due, many such looks are one."""
+        """It checks each minute; if nothing is due, many such checks are merged."""
         next_ = self.status.get("nextScheduleTime")
         if next_ is None or self.due is None or self.due <= self.clock + timedelta(seconds=50):
             return wake
@@ -200,8 +200,9 @@ class ScheduleWorld:
         self.etcd.remove(FINETUNE_JOBS, job["metadata"]["name"])
 
     def settle(self) -> None:
-        """All events arrive and all passes are made, without the clock moving on; what waits looks
-        at the clock, as it does each minute."""
+        """Delivers all events and runs all passes without advancing the clock; waiting keys check
+        the clock, as they do each minute.
+        """
         self.due = self.clock if self.due is not None else None
         for _ in range(30):
             for kind in Kind:
@@ -211,7 +212,7 @@ class ScheduleWorld:
                 return
         raise AssertionError(f"nothing comes to rest: {self.status}")
 
-    # What must hold
+    # Invariants.
 
     def _check_creation(self, resource: Any, body: Any) -> None:
         if resource != FINETUNE_JOBS:
@@ -235,7 +236,7 @@ class ScheduleWorld:
         return max([BEGIN, *(parse_time(text) for text in known if text is not None)])
 
     def check_at_rest(self) -> None:
-        """When everything was heard and done."""
+        """After everything was delivered and done."""
         status, active = self.status, self.jobs()
         names = {job["metadata"]["name"] for job in active}
         listed = {reference["name"] for reference in status["active"]}
@@ -259,8 +260,9 @@ class ScheduleWorld:
 
 
 def newest_time(spec: Any, since: datetime, now: datetime) -> datetime | None:
-    """The last time of a schedule between these two, simply by counting up; None where there is
-    none, or where there are too many to count."""
+    """The last time of a schedule between these two, by counting; None if there is none, or if
+    there are too many to count.
+    """
     expression, zone = parse_cron(spec["schedule"]), find_zone(spec.get("timeZone", "UTC"))
     found, moment = None, next_time(expression, since, zone)
     for _ in range(FIRST_TRIES):
@@ -276,7 +278,7 @@ def ending_of(job: Any) -> str | None:
 
 
 def live(seed: int, steps: int) -> ScheduleWorld:
-    """Random years; raises when something does not hold."""
+    """Random years; raises if an invariant is violated."""
     chance = random.Random(seed)  # noqa: S311 - the same life for the same number
     schedule, zone = chance.choice(TIMES)
     world = ScheduleWorld(
@@ -330,7 +332,7 @@ def _restart(world: ScheduleWorld, chance: random.Random) -> None:
 
 
 def _kill(world: ScheduleWorld, chance: random.Random) -> None:
-    """At one of the next writes, before or after the API server hears of it."""
+    """At one of the next writes, before or after the API server receives it."""
     world.api.killed_at = (len(world.etcd.writes) + chance.randrange(5), chance.random() < 0.5)
 
 
@@ -343,7 +345,7 @@ def _relist(world: ScheduleWorld, chance: random.Random) -> None:
 
 
 def _delete_a_job(world: ScheduleWorld, chance: random.Random) -> None:
-    # Not one that no status tells of yet: nobody could know that it was ever made.
+    # Not a job that no status lists yet: its existence could not be known.
     world.settle()
     if jobs := world.etcd.all(FINETUNE_JOBS):
         world.delete_job(chance.choice(jobs))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's real reconcile, cache and cluster in a simulated world, and what must hold in it.
+"""The operator's real reconcile, cache and cluster in a simulated world, and its invariants.
 
-Late events, crashes and a wrong clock are its lot; `settle` lets everybody work until nothing
-happens any more, and `check` says what must hold at any moment.
+It has late events, crashes and a wrong clock; `settle` lets all actors work until nothing changes,
+and `check` tests the invariants of every moment.
 """
 
 import asyncio
@@ -37,14 +37,14 @@ class World(SimulatedCluster):
     def __init__(self, *, nodes: int = 1) -> None:
         super().__init__(resources={"nodes": nodes, "gpusPerNode": 1}, onChange="Rerun")
         self.skew = timedelta()
-        """By how much the operator's clock is wrong."""
+        """The error of the operator's clock."""
         self.recorded: set[tuple[str, str]] = set()
-        """Which attempts of which job a status has told of."""
+        """The attempts of each job that a status has listed."""
         self.over: tuple[str, str | None, list[bool]] | None = None
-        """Which job at which definition has come to an end, and whether complete or failed."""
+        """The jobs and definitions that have ended, and whether complete or failed."""
         self.start_operator()
 
-    # The operator: one worker, one key
+    # The operator: one worker, one key.
 
     def start_operator(self) -> None:
         self.cache = ObjectCache()
@@ -57,7 +57,7 @@ class World(SimulatedCluster):
         self.is_due, self.due = True, None
 
     def hear(self, kind: Kind) -> bool:
-        """The next event of this watch; False when there is none."""
+        """The next event of this watch; False if there is none."""
         events = self.etcd.events
         while self.heard[kind] < len(events):
             event = events[self.heard[kind]]
@@ -68,7 +68,7 @@ class World(SimulatedCluster):
         return False
 
     def list_again(self, kind: Kind) -> None:
-        """A watch that had to begin anew tells of what there is, never of what there was."""
+        """A restarted watch reports existing objects, never deleted ones."""
         self.heard[kind] = len(self.etcd.events)
         for body in self.etcd.all(kind.resource):
             self._notice(kind, copy.deepcopy(body), is_gone=False)
@@ -78,7 +78,7 @@ class World(SimulatedCluster):
             self.is_due = True
 
     def work(self) -> bool:
-        """One pass, where one is due; False where not."""
+        """One pass, if one is due; else False."""
         now = self.clock + self.skew
         if not self.is_due and (self.due is None or self.due > now):
             return False
@@ -104,7 +104,7 @@ class World(SimulatedCluster):
             pass
         else:
             if done is not None and done.check_again_in is not None:
-                # Whoever has nothing new to say waits for something.
+                # A pass without changes waits for something.
                 assert done.check_again_in > timedelta() or done.has_written
                 self.due = now + done.check_again_in
 
@@ -117,10 +117,10 @@ class World(SimulatedCluster):
         (self.cache.forget if is_gone else self.cache.remember)(kind, body)
         self.is_due = True
 
-    # What must hold
+    # Invariants.
 
     def settle(self) -> None:
-        """Nobody disturbs any more: everything comes to rest, and the job to an end."""
+        """No more disturbances: everything comes to rest, and the job ends."""
         self.skew, before = timedelta(), len(self.api.writes)
         for _ in range(400):
             heard = sum(self.hear(kind) for kind in Kind) > 0
@@ -143,7 +143,7 @@ class World(SimulatedCluster):
             self.clock = max(self.clock, self.due)
         else:
             raise AssertionError(f"nothing comes to rest: {self.status}")
-        # A start takes four writes and an end two; seldom are there more than three attempts left.
+        # A start takes four writes and an end two; rarely are there more than three attempts left.
         assert len(self.api.writes) - before <= MAX_WRITES_TO_REST
         expected = {"Succeeded", "Failed"}
         if self.is_suspended:
@@ -159,7 +159,7 @@ class World(SimulatedCluster):
         return bool(self.job["spec"].get("suspend"))
 
     def check(self) -> None:
-        """At any moment, as the API server sees it."""
+        """At any moment, as seen by the API server."""
         live = {controller_uid(pod) for pod in self.pods() if not has_ended(pod)}
         assert len(live) <= 1, f"pods of two attempts run: {live}"
         if self.job is None:
@@ -180,9 +180,9 @@ class World(SimulatedCluster):
         assert not final, f"tried again: {final}"
 
     def _check_that_it_stays_over(self, ends: list[bool]) -> None:
-        """As long as its spec defines the same, and is not edited to something that is wrong.
+        """While its spec has the same definition, and no invalid edit.
 
-        Taken back with other limits, such an edit may let a job that failed try again.
+        If such an edit is reverted with other limits, a failed job may be retried.
         """
         accepted = conditions.find(self.status.get("conditions", ()), "Accepted") or {}
         if accepted.get("status") == "False":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs in every situation that a status can tell of, as the operator itself makes them.
+"""Jobs in every situation of a status, as the operator itself produces them.
 
-Each is what observe, decide and next_status come to, so that a tool that judges such objects is
-judged by what users have.
+Each is the result of observe, decide and next_status, so that tools are tested with users' real
+objects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ LATER = NOW + seconds(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """A job as the API server shows it, and what tools should make of it."""
+    """A job as the API server returns it, and how tools should classify it."""
 
     name: str
     body: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Situation:
 
 
 def _after_pass(body: Mapping[str, Any], children: Children) -> dict[str, Any]:
-    """The job after one pass of the operator that could carry everything out."""
+    """The job after one pass of the operator that carried everything out."""
     job = parse_job(body, SETTINGS)
     observed = observe(job, body, children, LATER)
     decision = decide(job, observed, LATER)
@@ -54,7 +54,7 @@ def _after_pass(body: Mapping[str, Any], children: Children) -> dict[str, Any]:
 def _a_job_with(
     children: Sequence[Children], progress: Mapping[str, Any] | None = None, **spec: Any
 ) -> dict[str, Any]:
-    """A job that was accepted and started, and then saw its children like this, one by one."""
+    """A job that was accepted and started, and then had these children, one after the other."""
     body = _after_pass(_after_pass(_created(**spec), Children()), Children())
     for seen in children:
         body["status"] = {**body["status"], "progress": dict(progress or {})}
@@ -63,7 +63,7 @@ def _a_job_with(
 
 
 def _created(**spec: Any) -> dict[str, Any]:
-    """As the API server has it at first: the CRD gives it this status by default."""
+    """As the API server first stores it: the CRD gives it this status by default."""
     return a_job_body(status={"observedGeneration": -1}, **spec)
 
 
@@ -133,7 +133,8 @@ SITUATIONS = tuple(
             "InProgress",
             "Progressing",
         ),
-        # Not Current, although a suspended batch Job is: what depends on the model must wait.
+        # Not Current, although a suspended batch Job is: objects that depend on the model must
+        # wait.
         ("suspended", _suspended(), "Suspended", "InProgress", "Suspended"),
         (
             "starting",

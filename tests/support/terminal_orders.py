@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What somebody who means harm writes where a person reads it, in a terminal or in a log."""
+"""Texts of an attacker for places that a person reads, in a terminal or in a log."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -29,14 +29,16 @@ ORDERS: Mapping[str, str] = {
     "half a pair": "\ud800",
     "the other half": "\udfff",
 }
-"""By what a terminal would do of it, or which character it is."""
+"""By their effect on a terminal, or their character."""
 
 ALL_ORDERS = "".join(ORDERS.values())
 
 _OF_ORDERS = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Control, format, surrogate, line separator, paragraph separator: by Unicode, not by our rule."""
+"""Control, format, surrogate, line separator, paragraph separator: from Unicode, not from our
+rule.
+"""
 
 
 def orders_in(text: str, *, allowed: str = "\n") -> list[str]:
-    """The characters that a terminal or a reader of lines would obey."""
+    """The characters that a terminal or a reader of lines would interpret."""
     return [it for it in text if it not in allowed and unicodedata.category(it) in _OF_ORDERS]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs what stands in published cards, as somebody does who has downloaded them."""
+"""Runs the code of published cards, like a user who has downloaded them."""
 
 import json
 import os
@@ -41,7 +41,7 @@ pathlib.Path("found.json").write_text(json.dumps(found))
 
 
 def blocks(card: str, language: str) -> list[str]:
-    """What stands in a card in this language."""
+    """The code blocks of a card in this language."""
     return [text for kind, text in _BLOCKS.findall(card) if kind == language]
 
 
@@ -52,7 +52,7 @@ def loading(card: str) -> str:
 
 
 class Copy:
-    """A folder with what was published, a hub's cache and a store beside it, and nothing else."""
+    """A directory with the published files, a hub's cache and a store, and nothing else."""
 
     def __init__(self, place: Path) -> None:
         self.folder = place / "copy"
@@ -72,25 +72,26 @@ class Copy:
         }
 
     def download(self, published: Path) -> "Copy":
-        """By our own command, as its user does."""
+        """With our own command, like its user."""
         assert finetune(["download", published.as_uri(), str(self.folder)]) == 0
         return self
 
     def keep_on_hub(self, repository: str, folder: Path, revision: str = "main") -> None:
-        """In the cache, as the hub's client does it once it has downloaded a repository."""
+        """In the cache, as the hub's client does it after downloading a repository."""
         place = self.cache / f"models--{repository.replace('/', '--')}"
         shutil.copytree(folder, place / "snapshots" / COMMIT)
         (place / "refs").mkdir()
         (place / "refs" / revision).write_text(COMMIT)
         if not (folder / "config.json").exists():
-            # The client notes as well what was asked for in vain.
+            # The client also records missing files.
             absent = place / ".no_exist" / COMMIT / "config.json"
             absent.parent.mkdir(parents=True)
             absent.touch()
 
     def run(self, cards: Mapping[str, str]) -> dict[str, list[float]]:
-        """The logits of each model that its card's own words load, in a fresh interpreter. Of a
-        tokenizer nothing is told but that it is there."""
+        """The logits of each model that its card's own code loads, in a new interpreter. For a
+        tokenizer only its existence is reported.
+        """
         self.folder.mkdir(exist_ok=True)
         for name, card in cards.items():
             for commands in blocks(card, "sh"):
@@ -104,7 +105,7 @@ class Copy:
         return {name: found[f"{name}.py"]["logits"] for name in cards}
 
     def cards(self) -> dict[str, str]:
-        """Of everything that was published, by its folder."""
+        """Of everything that was published, by its directory."""
         return {card.parent.name: card.read_text() for card in self.folder.glob("*/README.md")}
 
     @property
@@ -113,5 +114,5 @@ class Copy:
 
 
 def apart(left: list[float], right: list[float]) -> float:
-    """How far two models' logits are apart at most; the one may know more tokens."""
+    """The maximum distance of two models' logits; one may have more tokens."""
     return max(abs(a - b) for a, b in zip(left, right, strict=False))

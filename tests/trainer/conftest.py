@@ -27,7 +27,7 @@ DIALOGUES = {
 
 @pytest.fixture(autouse=True)
 def _transfers_end_with_their_test() -> Iterator[None]:
-    """A stop leaves transfers behind, which would write their log into the tests that come next."""
+    """A stop abandons transfers, which would write their log into the next tests."""
     yield
     for thread in threading.enumerate():
         if thread.name.startswith("transfer"):
@@ -50,10 +50,10 @@ def _what_is_looked_at_in_turn_is_looked_at_sooner() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of a few random weights, with SmolLM2's own tokenizer and chat template.
+    """A Llama with a few random weights, with SmolLM2's own tokenizer and chat template.
 
-    It trains in milliseconds a step. Where answers must make sense, `base_model.folder()` is the
-    real SmolLM2 with 135 million weights.
+    A step takes milliseconds. If answers must make sense, `base_model.folder()` is the real SmolLM2
+    with 135 million weights.
     """
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -83,7 +83,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dialogues(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four conversations to train on, and one of them to test with."""
+    """Four conversations for training, and one of them for evaluation."""
     rows = [
         json.dumps(
             {
@@ -102,7 +102,7 @@ def dialogues(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sayings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Fifteen conversations of all lengths, and three to test with."""
+    """Fifteen conversations of all lengths, and three for evaluation."""
 
     def rows(numbers: range) -> bytes:
         return b"".join(
@@ -124,14 +124,14 @@ def sayings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> "Iterator[HubStub]":
-    """A hub, and a machine that nobody has logged in on."""
+    """A hub, and a machine without a login."""
     import huggingface_hub.constants
 
     from finetune_trainer.publication.hub import client
     from trainer.hub_stub import serve
 
     monkeypatch.setattr(client, "PAUSES", (0.0, 0.0, 0.0))
-    # The hub's newer protocol needs a service of its own; git-lfs is the older one beside it.
+    # The hub's newer protocol needs a separate service; git-lfs is the older one.
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent/token")
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
@@ -142,7 +142,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> "Iterator[HubStub]":
 
 @pytest.fixture
 def online(hub: "HubStub", monkeypatch: pytest.MonkeyPatch) -> "HubStub":
-    """The hub, as a pod's environment names it."""
+    """The hub, in a pod's environment."""
     from trainer.hub_stub import TOKEN
 
     for name, value in {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN}.items():

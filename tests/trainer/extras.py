@@ -36,16 +36,16 @@ RESULT = RankResult(rank=0, time=0, ending=RankEnding.FINISHED, step=4, total_st
 
 @dataclass
 class Merging:
-    """A fake of the process that merges: writes what it is told to, or ends as it is told to."""
+    """A fake of the process that merges: writes the given result, or ends in the given way."""
 
     failure: Failure | None = None
     ended: launching.Ended = field(default_factory=lambda: launching.Ended(exit_code=0))
     is_silent: bool = False
-    """It is gone before it could say how it ended."""
+    """It was killed before it could write a result."""
     also: Callable[[], None] = lambda: None
-    """What happens meanwhile."""
+    """Runs in the meantime."""
     configs: list[dict[str, Any]] = field(default_factory=list)
-    """What each such process was told."""
+    """The config of each such process."""
 
     def __call__(self, launch: launching.Launch, module: str, stop: StopRequest) -> launching.Ended:
         workspace = launch.workspace
@@ -63,7 +63,7 @@ class Merging:
 
 
 class Job:
-    """A job that asks for a merge, whose adapter is complete in its place."""
+    """A job with `merge_adapter`, whose adapter is complete in its location."""
 
     def __init__(self, place: Path, **config: Any) -> None:
         self.base = a_folder(place / "base", BASE)
@@ -85,21 +85,21 @@ class Job:
         self.workspace = workspace
 
     def _base_entry(self) -> Any:
-        """The base model, as the report tells it."""
+        """The base model's entry in the report."""
         name = self.run.config["model_name_or_path"]
         if name == str(self.base):
             return Origins([("model_name_or_path", name)], {name: self.base}).digests()["model"]
         return {"name": name, "revision": "c0ffee"}
 
     def new_pod(self) -> Workspace:
-        """Another work folder, in which nothing is left of the ones before."""
+        """Another work directory, without the contents of the previous ones."""
         self.attempts += 1
         root = self.place / f"pod-{self.attempts}"
         root.mkdir()
         return Workspace(root=root)
 
     def carry_on(self, merging: Merging, stop: StopRequest | None = None) -> Outcome:
-        """What comes after publication, in the attempt that has trained."""
+        """The steps after publication, in the attempt that has trained."""
         return self._extras(self.workspace, merging, stop, {str(self.base): self.base})
 
     def run_again(self, merging: Merging) -> Outcome:

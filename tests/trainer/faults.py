@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Breaks a training in the ways that a wrong library, or a GPU that is too small, would.
+"""Breaks a training like a wrong library, or a GPU that is too small.
 
 Each patches a rank's process, or the test's own, until it is undone.
 """
@@ -13,7 +13,7 @@ LORA_LAYER = "base_model.model.model.layers.1.self_attn.q_proj.lora_B.default"
 
 
 def detach(layer: str) -> Any:
-    """Compute with a layer's weights such as they are, so that no gradient reaches them."""
+    """Computes with detached weights of a layer, so that no gradient reaches them."""
     from torch.nn import functional
 
     from finetune_trainer.ranks import training
@@ -30,7 +30,7 @@ def detach(layer: str) -> Any:
 
 
 def skip_in_optimizer(layer: str) -> Any:
-    """Give the optimizer all trained tensors but one."""
+    """Gives the optimizer all trained tensors except one."""
     from finetune_trainer.ranks.building import Trainer
 
     create = Trainer.create_optimizer
@@ -46,7 +46,7 @@ def skip_in_optimizer(layer: str) -> Any:
 
 
 def put_back(layer: str) -> Any:
-    """Save a layer as it was before training."""
+    """Saves a layer with its weights from before training."""
     import torch
 
     from finetune_trainer.ranks import training
@@ -67,8 +67,10 @@ def put_back(layer: str) -> Any:
 
 
 def offload(layer: str) -> Any:
-    """What accelerate makes of a layer for which `device_map: auto` finds no room: its weights are
-    in host memory, and only "meta" tensors in the model. A fake of a GPU that is too small."""
+    """Simulates accelerate's handling of a layer for which `device_map: auto` finds no room: its
+    weights are in host memory, and only "meta" tensors are in the model. A fake of a GPU that is
+    too small.
+    """
     from accelerate import cpu_offload
 
     from finetune_trainer.ranks.model import loading
@@ -84,7 +86,7 @@ def offload(layer: str) -> Any:
 
 
 def add_spare_layer() -> Any:
-    """Give the model a layer that nothing calls, such as an expert that is never chosen."""
+    """Adds a layer to the model that is never called, such as an expert that is never selected."""
     from torch import nn
 
     from finetune_trainer.ranks import building, training
@@ -99,5 +101,5 @@ def add_spare_layer() -> Any:
 
 
 def detach_in_this_rank() -> None:
-    """For ranks in processes of their own."""
+    """For ranks in separate processes."""
     detach(WHOLE_LAYER).start()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stub of the hub that models come from, on 127.0.0.1, as slow and unreliable as wanted.
+"""A stub of the hub with models, on 127.0.0.1, with configurable delays and faults.
 
-It speaks what `huggingface_hub` asks for on the way to a file: a commit and its files, metadata by
-HEAD, and content, from any byte on. What it answers was read from the client's source; that the
-real hub answers the same is not shown.
+It implements the requests of `huggingface_hub` for a file: a commit and its files, metadata with
+HEAD, and content, from any byte on. Its responses were derived from the client's source; whether
+the real hub sends the same is not verified.
 """
 
 import hashlib
@@ -20,31 +20,31 @@ from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE_BYTES = 10_000
-"""From here on the stub calls a file by its sha256, as the hub does of what is in LFS."""
+"""From this size on the stub identifies a file by its sha256, as the hub does for files in LFS."""
 
 
 @dataclass
 class FileHub:
-    """What the hub has, what it was asked, and how it is to misbehave."""
+    """The hub's files, the requests, and its faults."""
 
     repositories: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
     endpoint: str = ""
     pieces: int = 1
-    """In how many pieces a file is sent."""
+    """The number of pieces in which a file is sent."""
     pause_seconds: float = 0.0
     """Between two of them."""
     breaks: dict[str, int] = field(default_factory=dict)
-    """File -> how many answers more are broken off in the middle."""
+    """File -> the number of further responses that are broken off in the middle."""
     stops_at: dict[str, int] = field(default_factory=dict)
-    """File -> the byte at which the hub stops, until it is taken out of here."""
+    """File -> the byte at which the hub stops until it is removed from here."""
     damages: dict[str, int] = field(default_factory=dict)
-    """File -> how many answers more are wrong in their first byte."""
+    """File -> the number of further responses that have a wrong first byte."""
     statuses: list[int] = field(default_factory=list)
-    """What to answer with first."""
+    """The first statuses to send."""
     requests: list[str] = field(default_factory=list)
     """`GET config.json`, `GET model.safetensors from 1024`."""
     stopped: threading.Event = field(default_factory=threading.Event)
-    """An answer has come to the byte in `stops_at`."""
+    """A response has reached the byte in `stops_at`."""
     ended: threading.Event = field(default_factory=threading.Event)
 
     def add(self, name: str, files: Mapping[str, bytes] | Path) -> None:
@@ -58,13 +58,13 @@ class FileHub:
         self.repositories[name] = files
 
     def gets(self, name: str) -> list[str]:
-        """What was asked of a file's content."""
+        """The requests for a file's content."""
         return [it for it in self.requests if it.startswith(f"GET {name}")]
 
 
 @contextmanager
 def serve() -> Iterator[FileHub]:
-    """A hub that answers until the block ends."""
+    """A hub that serves until the block ends."""
     hub = FileHub()
 
     class Handler(BaseHTTPRequestHandler):
@@ -83,7 +83,7 @@ def serve() -> Iterator[FileHub]:
             try:
                 _answer(hub, self)
             except ConnectionError:
-                self.close_connection = True  # the client has gone
+                self.close_connection = True  # The client has disconnected.
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -168,7 +168,7 @@ def _send_in_pieces(
 
 
 def digest_of(content: bytes) -> str:
-    """What the hub calls a file by."""
+    """The hub's identifier of a file."""
     if len(content) >= LARGE_BYTES:
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()  # noqa: S324 - git's

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stub of the hub on 127.0.0.1: no real one can be had here.
+"""A stub of the hub on 127.0.0.1: a real one is not available here.
 
-It speaks, over real HTTP, the few requests of `huggingface_hub` that pushing makes: whoami, making
-a repository and a branch, checking a card, preparing an upload, files by git-lfs, and a commit.
-What it answers was read from the client's source; that the real hub answers the same is not shown.
+It implements, over real HTTP, the requests of `huggingface_hub` for a push: whoami, creating a
+repository and a branch, checking a card, preparing an upload, files through git-lfs, and a commit.
+Its responses were derived from the client's source; whether the real hub sends the same is not
+verified.
 """
 
 import base64
@@ -21,17 +22,17 @@ TOKEN = "hf_0123456789abcdefghij"
 
 @dataclass
 class HubStub:
-    """What the hub knows, what it was asked, and how it is to misbehave."""
+    """The hub's contents, the requests, and its faults."""
 
     role: str = "write"
     owner: str = "team"
     writable: bool = True
     failures: dict[str, list[int]] = field(default_factory=dict)
-    """Statuses to answer with first, by a part of the path."""
+    """The first statuses to send, by a part of the path."""
     slow: str = ""
-    """A part of the path: who asks for that gets no answer before the hub ends."""
+    """A part of the path: requests for it get no response before the hub ends."""
     asked_slowly: threading.Event = field(default_factory=threading.Event)
-    """Somebody has asked for that."""
+    """Set by a request for that path."""
     requests: list[str] = field(default_factory=list)
     repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class HubStub:
 
 @contextmanager
 def serve() -> Iterator[HubStub]:
-    """A hub that answers until the block ends."""
+    """A hub that serves until the block ends."""
     hub, ended = HubStub(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -104,7 +105,7 @@ def _failure(hub: HubStub, path: str) -> Answer | None:
 
 def _respond(hub: HubStub, request: BaseHTTPRequestHandler, path: str, body: bytes) -> Answer:
     if path.startswith("/blobs/"):
-        # As a store does: the address itself is the permission.
+        # As in a store: the URL itself is the permission.
         hub.blobs[path.removeprefix("/blobs/")] = body
         return 200, {}
     if request.headers.get("Authorization") != f"Bearer {TOKEN}":

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole attempt in the test's own process: what the supervisor does, and a rank's work in it.
+"""A complete attempt in the test's own process: the supervisor's and the rank's work.
 
-Everything is real but the launching of a process for the rank, which takes a quarter of a minute
-for importing torch: plan, config file, TRL's parser and trainer, checkpoints, verification,
-publication into a folder. Launching has tests of its own.
+Everything is real except launching a process for the rank, which takes a quarter of a minute to
+import torch: plan, config file, TRL's parser and trainer, checkpoints, verification, publication
+into a directory. Launching has separate tests.
 """
 
 import json
@@ -41,12 +41,12 @@ USUAL: Mapping[str, Any] = {
     "max_length": 64,
     "save_strategy": "no",
 }
-"""A short run, unless a test says otherwise; None takes a key out."""
+"""A short run, unless a test sets other values; None removes a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """What an attempt left behind."""
+    """The results of an attempt."""
 
     outcome: Outcome
     workspace: Workspace
@@ -54,7 +54,7 @@ class Trained:
 
     @property
     def published(self) -> Path:
-        """The run's folder in the output place."""
+        """The run's directory in the output location."""
         return Path(self.run.output_uri.removeprefix("file://")) / self.run.run_id
 
     @property
@@ -70,7 +70,7 @@ class Trained:
         return [record["loss"] for record in self.records() if "loss" in record]
 
     def fates(self) -> dict[str, str]:
-        """What became of each trained tensor, by all ranks' knowledge: "moved", or why not."""
+        """The fate of each trained tensor, over all ranks: "moved", or why not."""
         fates: dict[str, str] = json.loads(self.workspace.movement.read_text())
         return fates
 
@@ -82,7 +82,7 @@ class Trained:
 
 
 def a_run(place: Path, model: Path, data: Path | str, /, **config: Any) -> Run:
-    """A run that writes below `place`; a config value of None takes the key out."""
+    """A run that writes below `place`; a config value of None removes the key."""
     settings = {
         "model_name_or_path": str(model),
         "dataset_name": str(data),
@@ -100,7 +100,7 @@ def a_run(place: Path, model: Path, data: Path | str, /, **config: Any) -> Run:
 
 
 def train(place: Path, model: Path, data: Path | str, /, **config: Any) -> Trained:
-    """Carry out one attempt, with no GPU, and give what came of it."""
+    """Carries out one attempt, without a GPU, and returns its results."""
     return carry_out_here(a_run(place, model, data, **config), place)
 
 
@@ -110,7 +110,9 @@ def carry_out_here(
     stop: StopRequest | None = None,
     merge: Callable[..., launching.Ended] | None = None,
 ) -> Trained:
-    """Carry out an attempt; `merge` is what merges, unless that is to be done here, too."""
+    """Carries out an attempt; `merge` replaces the merging process, which otherwise also runs
+    here.
+    """
     workspace = Workspace(root=place / "work")
     workspace.root.mkdir(parents=True, exist_ok=True)
     context = AttemptContext(
@@ -129,7 +131,7 @@ def carry_out_here(
 
 
 def _one_rank_here(launch: launching.Launch, stop: StopRequest) -> list[RankResult]:
-    """What `ranks.rank` does, without a process of its own."""
+    """The work of `ranks.rank`, without a separate process."""
     sys.modules.setdefault(DEEPSPEED, None)
     from finetune_trainer.ranks.training import train as train_rank
 
@@ -146,7 +148,7 @@ def _one_rank_here(launch: launching.Launch, stop: StopRequest) -> list[RankResu
 
 
 def _merge_here(launch: launching.Launch, module: str, stop: StopRequest) -> launching.Ended:
-    """What `ranks.merge` does, without a process of its own."""
+    """The work of `ranks.merge`, without a separate process."""
     assert module == merging.PROCESS
     sys.modules.setdefault(DEEPSPEED, None)
     from finetune_trainer.ranks.merge import main
@@ -159,7 +161,7 @@ def _merge_here(launch: launching.Launch, module: str, stop: StopRequest) -> lau
 
 @contextmanager
 def _environment(environment: Mapping[str, str]) -> Iterator[None]:
-    """The rank's environment; and accelerate forgets what it knew of an earlier training."""
+    """Sets the rank's environment, and resets accelerate's state of an earlier training."""
     from accelerate.state import AcceleratorState, GradientState, PartialState
 
     wanted = {k: v for k, v in environment.items() if k not in LAUNCHER_VARIABLES}

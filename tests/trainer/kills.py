@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real run in a real object store, killed at moments drawn from a seed and begun again.
+"""A real run in a real object store, killed at moments drawn from a seed and started again.
 
-As the operator would: each attempt in a fresh work folder, with the next number.
+As the operator would: each attempt in a new work directory, with the next number.
 """
 
 import json
@@ -30,7 +30,7 @@ from finetune_trainer.storage.store import open_store
 from trainer import warm_ranks
 
 WAYS = ("SIGTERM", "SIGKILL", "rank")
-"""The supervisor is asked to stop; its pod is gone at once; its rank alone is killed."""
+"""The supervisor is asked to stop; its pod is killed immediately; only its rank is killed."""
 SHARES = {
     "Starting": 0.1,
     "Fetching": 0.02,
@@ -42,7 +42,9 @@ SHARES = {
     "Verifying": 0.01,
     "Publishing": 0.02,
 }
-"""About which share of an attempt each phase is: a moment is drawn from it once it has begun."""
+"""The approximate share of each phase in an attempt: a moment is drawn from it after the phase has
+begun.
+"""
 ENDINGS = ("Interrupted", "RankKilled")
 GRACE_SECONDS = 30
 OPTIONS = ("--run", "run.json", "--work", "work", "--termination-log", "outcome.json")
@@ -69,7 +71,7 @@ CONFIG: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a run left in the store, without what tells of time."""
+    """A run's files in the store, without those that contain times."""
 
     step: int
     records: list[dict[str, Any]]
@@ -78,16 +80,16 @@ class Result:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What was done to the runs."""
+    """The interventions."""
 
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """By the way and the phase."""
+    """By kind of kill and phase."""
     attempts: int = 0
     runs: int = 0
 
     @property
     def phases(self) -> set[str]:
-        """Those that were struck."""
+        """The phases in which a kill happened."""
         return {phase for _, phase in self.kills}
 
     def __str__(self) -> str:
@@ -100,13 +102,13 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arena:
-    """Where runs are killed."""
+    """The environment in which runs are killed."""
 
     place: Path
     environment: Mapping[str, str]
 
     def carry_out(self, run: Run, strike: "Strike | None", tally: Tally) -> Outcome | None:
-        """One attempt; its outcome, None where it could leave none."""
+        """One attempt; its outcome, None if it could write none."""
         place = Path(tempfile.mkdtemp(prefix=f"{run.run_id}-{run.attempt}-", dir=self.place))
         (place / "run.json").write_text(run.to_json())
         tally.attempts += 1
@@ -128,7 +130,7 @@ class Arena:
         return outcome
 
     def result(self, run: Run) -> Result:
-        """What the finished run published."""
+        """The published files of the finished run."""
         store = open_store(f"{run.output_uri}/{run.run_id}", self.environment)
         manifest = json.loads(store.read("manifest.json"))
         lines = store.read("report/metrics.jsonl").decode().splitlines()
@@ -137,14 +139,14 @@ class Arena:
             records=[
                 _timeless(record)
                 for line in lines
-                # Its summary counts the last attempt alone, which may have had no step to train.
+                # Its summary counts only the last attempt, which may have had no step to train.
                 if "train_runtime" not in (record := json.loads(line))
             ],
             weights=store.read("adapter/adapter_model.safetensors"),
         )
 
     def checkpoint_step(self, run: Run) -> int:
-        """The step from which the next attempt would go on."""
+        """The step from which the next attempt would resume."""
         store = open_store(f"{run.output_uri}/{run.run_id}", self.environment)
         found = checkpoints.fetch_newest(store, self.place / "probe", StopRequest())
         shutil.rmtree(self.place / "probe", ignore_errors=True)
@@ -152,19 +154,19 @@ class Arena:
 
 
 Strike = Callable[["subprocess.Popen[bytes]", Path, Tally], None]
-"""What is done to an attempt that has begun."""
+"""The intervention in a running attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """How an attempt is ended, and how many seconds after it has come to a phase."""
+    """How an attempt is ended, and how many seconds after the beginning of a phase."""
 
     way: str
     phase: str
     seconds: float
 
     def strike(self, process: "subprocess.Popen[bytes]", place: Path, tally: Tally) -> None:
-        """Wait for the moment; nothing is left to kill where the attempt ended before."""
+        """Waits for the moment; nothing is killed if the attempt ended before."""
         wait_for_phase(process, place, self.phase)
         try:
             process.wait(self.seconds)
@@ -200,9 +202,10 @@ def a_run(number: int) -> Run:
 
 
 def hunt(arena: Arena, kills: int, seed: int, whole_seconds: float, tally: Tally) -> Iterator[Run]:
-    """Kill attempts of one run after the other until so many are dead; each run is then finished.
+    """Kills attempts of one run after the other until this many were killed; each run is then
+    finished.
 
-    `whole_seconds` is what an attempt takes that nobody kills.
+    `whole_seconds` is the duration of an undisturbed attempt.
     """
     draws = _draws(random.Random(seed), whole_seconds)  # noqa: S311 - moments, not secrets
     while (left := kills - tally.kills.total()) > 0:
@@ -228,7 +231,7 @@ def _is_finished(arena: Arena, run: Run, kill: Kill | None, tally: Tally) -> boo
     if outcome is not None and outcome.failure is None:
         return True
     assert kill is not None, outcome
-    # Whatever was killed: what was saved before is there still.
+    # After any kill, everything saved before must still exist.
     assert arena.checkpoint_step(run) >= before
     if outcome is not None:
         assert outcome.failure is not None
@@ -264,13 +267,13 @@ def warm_environment(place: Path) -> Iterator[Mapping[str, str]]:
 
 
 def wait_for_phase(process: "subprocess.Popen[bytes]", place: Path, phase: str) -> None:
-    """Wait until the attempt has come to this phase, or to its end."""
+    """Waits until the attempt has reached this phase, or its end."""
     while process.poll() is None and phase not in _phases(place):
         time.sleep(0.005)
 
 
 def _phases(place: Path) -> list[str]:
-    """The phases that the attempt has come to, in order."""
+    """The phases that the attempt has reached, in order."""
     log = place / "log"
     lines = log.read_text().splitlines() if log.is_file() else []
     told = ["Starting", *(line.rpartition(" ")[2] for line in lines if " phase " in line)]
@@ -282,7 +285,7 @@ def _phases(place: Path) -> list[str]:
     except FileNotFoundError:
         return [*told[:-1], "Loading"]
     if progress.phase is TrainerPhase.VERIFYING:
-        # Asked for first: the last step's checkpoint is held back all the while.
+        # Checked first: the last step's checkpoint is held back the whole time.
         return [*told, "Verifying"]
     if _is_evaluating(workspace):
         return [*told, "Evaluating"]
@@ -290,7 +293,7 @@ def _phases(place: Path) -> list[str]:
 
 
 def _is_evaluating(workspace: Workspace) -> bool:
-    """Whether the newest record is of a step after which one of an evaluation is to come."""
+    """Whether the newest record is of a step that is followed by an evaluation."""
     lines = workspace.metrics.read_text().splitlines() if workspace.metrics.is_file() else []
     try:
         newest = json.loads(lines[-1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that differ only in how many processes share the work, and how."""
+"""Runs that differ only in the number of processes, and in their strategy."""
 
 import shutil
 from collections.abc import Callable
@@ -22,7 +22,7 @@ STOP = 3
 
 
 class Lab:
-    """Runs over the same model and data, which differ in what a test is about."""
+    """Runs with the same model and data, which differ only in a test's subject."""
 
     def __init__(self, ranks: TwoRanks, place: Path, model: Path, data: Path) -> None:
         self._ranks, self._place, self._model, self._data = ranks, place, model, data
@@ -41,14 +41,15 @@ class Lab:
         return self._ranks.train(run, self._place, processes=processes, before=before)
 
     def beside(self, name: str) -> "Lab":
-        """For other runs, with places of their own."""
+        """For other runs, with separate locations."""
         place = self._place / name
         place.mkdir()
         return Lab(self._ranks, place, self._model, self._data)
 
     def forget_the_end(self, trained: Trained, *, at: int = STOP) -> None:
-        """Leave of a finished run what an attempt that was killed after this step would have left:
-        the checkpoint of the last step goes up only when the artifact does not."""
+        """Reduces a finished run to the state after an attempt that was killed after this step: the
+        checkpoint of the last step is uploaded only if the artifact is not.
+        """
         if at == STEPS:
             facts = topology_of(parse_run(trained.run).config, trained.run.world).to_facts()
             writer = checkpoints.Writer(attempt=1, node=0, nodes=1, facts=facts)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what training really keeps in memory, on a CPU, beside what is estimated.
+"""Measures the real memory of a training on a CPU, next to the estimate.
 
 `PYTHONPATH=tests python -m trainer.memory_measurement` prints the table of docs/user/memory.md.
 
 Left out are the tiles of the loss, which have another form without Triton, and masks of dropout,
-which are larger on a CPU. The estimate is told the same.
+which are larger on a CPU. The estimate leaves them out too.
 """
 
 import json
@@ -62,7 +62,7 @@ MODELS: Mapping[str, PreTrainedConfig] = {
         **_NO_DROPOUT,
     ),
 }
-"""Architectures with random weights: what is kept does not depend on them."""
+"""Architectures with random weights: memory does not depend on the values."""
 
 STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     "full": {},
@@ -77,7 +77,7 @@ STRATEGIES: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Bytes, by the estimate's names; `peak` is the most that was there at a time."""
+    """Bytes, by the estimate's names; `peak` is the maximum at any time."""
 
     weights: int
     gradients: int
@@ -88,7 +88,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """A model that is trained as a config says."""
+    """A model that is trained with a config."""
 
     model: Any
     architecture: Architecture
@@ -109,7 +109,7 @@ class Training:
 
     @property
     def estimated_peak(self) -> int:
-        """Without the runtime's share, and as if there were no loss."""
+        """Without the runtime's share, and without the loss."""
         whole = self.estimate
         layer = layer_working_bytes(self.architecture, self.strategy)
         return whole.total - whole.overhead - whole.working + layer
@@ -151,7 +151,7 @@ def prepare(model_config: PreTrainedConfig, config: Mapping[str, Any]) -> Traini
 
 
 def measure(training: Training) -> Measured:
-    """One step to make gradients and states, one that is watched."""
+    """One step to create gradients and states, one that is measured."""
     trained = [parameter for parameter in training.parameters if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, fused=True)
     activations = _saved_bytes(training)
@@ -179,14 +179,14 @@ def measure(training: Training) -> Measured:
 
 
 def count_parameters(model: Any) -> int:
-    """Each one once, where two modules share it."""
+    """Each one once, if two modules share it."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _lora(config: Mapping[str, Any]) -> LoraConfig:
     targets = config.get("lora_target_modules")
     if isinstance(targets, list) and len(targets) == 1:
-        targets = targets[0]  # so does TRL
+        targets = targets[0]  # As TRL does.
     return LoraConfig(
         r=16,
         lora_dropout=0.0,
@@ -198,7 +198,7 @@ def _lora(config: Mapping[str, Any]) -> LoraConfig:
 
 
 def _forward(training: Training) -> Any:
-    """A loss that costs nothing, so that what is kept is the model's own."""
+    """A loss without memory of its own, so that only the model's is measured."""
     base = training.model
     if training.strategy.lora is not None:
         base = base.get_base_model()
@@ -212,7 +212,9 @@ def _tokens(training: Training) -> Any:
 
 
 def _saved_bytes(training: Training) -> int:
-    """What autograd keeps between forward and backward, each storage once, parameters never."""
+    """The tensors that autograd keeps between forward and backward pass, each storage once, without
+    parameters.
+    """
     parameters = {_storage(parameter) for parameter in training.parameters}
     kept: dict[int, Any] = {}
 
@@ -231,7 +233,7 @@ def _saved_bytes(training: Training) -> int:
 
 
 def _peak_of_step(training: Training, optimizer: Any) -> int:
-    """The most bytes that the step had allocated at a time, beside what was there before it."""
+    """The peak allocation of the step, in addition to the memory before it."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
         _forward(training).backward()
         optimizer.step()

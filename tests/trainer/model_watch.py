@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks inside a rank: which tensors of the trained model are alive when verification begins."""
+"""Inspects a rank: which tensors of the trained model are alive when verification begins."""
 
 import gc
 import json
@@ -11,7 +11,7 @@ FILE = "alive.json"
 
 
 def watch() -> None:
-    """To be called in a rank before it trains; it leaves `FILE` in the work folder."""
+    """Called in a rank before it trains; it writes `FILE` into the work directory."""
     from finetune_trainer.ranks import training, verification
 
     save, verify = training.save, verification.verify

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a trainer would train on, without training: the tokens and labels behind a config."""
+"""The training input of a trainer, without training: the tokens and labels for a config."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class Prepared:
 
     trainer: Any
     loaded: Any
-    """The data as the trainer is given them, with what is left out and what is to be known."""
+    """The data in the trainer's form, with rows that were left out, and notes."""
 
     def notes(self) -> dict[str, str]:
         """The message of each note on the data, by severity and reason."""
@@ -33,13 +33,13 @@ class Prepared:
         return [self.trainer.processing_class.decode(row) for row in self.tokens()]
 
     def trained(self) -> list[str]:
-        """Of each row the text whose tokens count for the loss."""
+        """For each row the text whose tokens count for the loss."""
         rows = self.trainer.train_dataset
         decode = self.trainer.processing_class.decode
         return [decode([label for label in row["labels"] if label != -100]) for row in rows]
 
     def batch(self) -> dict[str, Any]:
-        """All rows as the model gets them."""
+        """All rows in the model's form."""
         wanted = ("input_ids", "labels", "seq_lengths")
         rows = [
             {name: row[name] for name in wanted if name in row}
@@ -50,13 +50,13 @@ class Prepared:
 
 
 def data_of(place: Path, rows: Rows) -> Path:
-    """A folder with these rows to train on."""
+    """A directory with these rows for training."""
     text = "".join(json.dumps(row) + "\n" for row in rows)
     return a_folder(place / "data", {"train.jsonl": text.encode()})
 
 
 def prepare(place: Path, model: Path, rows: Rows, /, *, cpus: int = 1, **config: Any) -> Prepared:
-    """The trainer for a config, as a rank builds it.
+    """The trainer for a config, built as in a rank.
 
     Raises:
         AttemptFailed: as in a rank.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads what was published, as its user does: from the files alone, with transformers and PEFT."""
+"""Loads the published artifact like its user: only from the files, with transformers and PEFT."""
 
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,14 @@ from trainer.in_process import Trained
 
 
 def folder(trained: Trained) -> Path:
-    """Where adapter or model lie; the attempt succeeded."""
+    """The directory of adapter or model; the attempt succeeded."""
     assert trained.outcome.failure is None, trained.words()
     adapter = trained.published / "adapter"
     return adapter if adapter.is_dir() else trained.published / "model"
 
 
 def load_adapter(trained: Trained, base: Path, **options: Any) -> Any:
-    """The published adapter on its base model, in the words of the model card."""
+    """The published adapter on its base model, loaded as in the model card."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -50,7 +50,7 @@ def tensors(trained: Trained) -> dict[str, Any]:
 
 
 def tensors_of(model: Path) -> dict[str, Any]:
-    """Everything in a model's folder."""
+    """All tensors in a model's directory."""
     from safetensors.torch import load_file
 
     found: dict[str, Any] = load_file(model / "model.safetensors")
@@ -58,7 +58,7 @@ def tensors_of(model: Path) -> dict[str, Any]:
 
 
 def losses(model: Any, tokenizer: Any) -> list[float]:
-    """Of each dialogue that was trained on, without its padding: every token counts."""
+    """Of each training dialogue, without its padding: every token counts."""
     import torch
 
     found = []
@@ -74,7 +74,7 @@ def losses(model: Any, tokenizer: Any) -> list[float]:
 
 
 def require_learned(model: Any, base: Path, tokenizer: Any) -> None:
-    """The tuned model does better than its base on what it was trained on."""
+    """Requires that the tuned model is better than its base on the training data."""
     from transformers import AutoModelForCausalLM
 
     before = AutoModelForCausalLM.from_pretrained(base).eval()

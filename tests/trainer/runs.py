@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builders of runs and of folders, so that a test states only what it is about."""
+"""Builders of runs and of directories, so that a test states only its subject."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,12 +40,12 @@ def a_run(
 
 
 def a_parsed_run(**given: Any) -> ParsedRun:
-    """The same, as the trainer carries it."""
+    """The same, in the trainer's form."""
     return parse_run(a_run(**given))
 
 
 def a_folder(place: Path, files: Mapping[str, bytes]) -> Path:
-    """A folder with these files."""
+    """A directory with these files."""
     for name, body in files.items():
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The schema says what the pinned TRL's parser takes: no key more, no key less."""
+"""The schema has exactly the keys of the pinned TRL's parser."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import pytest
 from finetune_spec.config.parse.schema import load_schema
 from support.config_verdicts import problems_of
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 PROPERTIES: Mapping[str, Any] = load_schema().properties
 
@@ -38,7 +38,7 @@ def test_the_contract_has_the_schema_of_the_pinned_trl() -> None:
 
 def test_trls_own_defaults_are_not_refused() -> None:
     defaults = {key: schema["default"] for key, schema in PROPERTIES.items() if "default" in schema}
-    # From a file its parser refuses the text that is this key's default.
+    # From a file its parser refuses this key's default, a text.
     del defaults["debug"]
     config = {"model_name_or_path": "m", "dataset_name": "d", **defaults}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models of a few random weights for tests, with SmolLM2's own tokenizer and chat template."""
+"""Models with a few random weights for tests, with SmolLM2's own tokenizer and chat template."""
 
 import shutil
 from pathlib import Path
@@ -36,7 +36,7 @@ _ENDINGS = (
 
 
 def a_model(place: Path, model_type: str = "llama", **sizes: Any) -> Path:
-    """One of transformers' architectures; `sizes` are its config's, on top of a small Llama's."""
+    """One of transformers' architectures; `sizes` are added to those of a small Llama."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -57,7 +57,7 @@ def a_model(place: Path, model_type: str = "llama", **sizes: Any) -> Path:
 
 
 def a_tokenizer(place: Path, token: str) -> Path:
-    """SmolLM2's, with a token more."""
+    """SmolLM2's, with an additional token."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base_model.folder())
@@ -67,9 +67,9 @@ def a_tokenizer(place: Path, token: str) -> Path:
 
 
 def with_template(model: Path, place: Path, name: str) -> Path:
-    """The model in a place of its own, with one of TRL's templates as the model's own.
+    """A copy of the model with one of TRL's templates as its own.
 
-    Turns end by a token that the model has: an answer whose end is spelt out is refused.
+    Turns end with a token that the model has: an answer whose end is several tokens is refused.
     """
     from transformers import AutoTokenizer
 
@@ -86,7 +86,7 @@ def with_template(model: Path, place: Path, name: str) -> Path:
 
 
 def with_beginning(model: Path, place: Path, token: str) -> Path:
-    """The model in a place of its own, whose tokenizer puts this token before every text."""
+    """A copy of the model whose tokenizer adds this token before every text."""
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attempts in a world of one or two processes, for which torch is imported once.
 
-Everything is real but torch's launcher: each rank does what `ranks.rank` does, in a process of its
-own, with a process group over gloo. The processes are forked from one that has torch and TRL, but
-has done nothing with them, and end as ranks do, at once: a process group that is taken down can
-hang.
+Everything is real except torch's launcher: each rank does the work of `ranks.rank`, in a separate
+process, with a process group over gloo. The processes are forked from one that has imported torch
+and TRL, but has not used them, and end immediately, like ranks: a process group that is destroyed
+can hang.
 """
 
 import faulthandler
@@ -46,7 +46,7 @@ class TwoRanks:
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,))
         self._process.start()
-        # So that its end is heard of here.
+        # So that its end is noticed here.
         theirs.close()
 
     def close(self) -> None:
@@ -62,7 +62,9 @@ class TwoRanks:
         processes: int,
         before: Callable[[], None] | None = None,
     ) -> Trained:
-        """Carry out one attempt at a run, on CPUs. `before` is called in each rank, to break it."""
+        """Carries out one attempt at a run, on CPUs. `before` is called in each rank, to break
+        it.
+        """
         workspace = Workspace(root=place / "work")
         workspace.root.mkdir(parents=True, exist_ok=True)
         context = AttemptContext(
@@ -94,8 +96,9 @@ class TwoRanks:
 
 @contextmanager
 def _findable(package: str) -> Iterator[None]:
-    """To the supervisor, which is in this process: a rank in it before may have hidden the package
-    (`in_process`)."""
+    """For the supervisor, which is in this process: an earlier rank in it may have hidden the
+    package (`in_process`).
+    """
     is_hidden = package in sys.modules and sys.modules[package] is None
     if is_hidden:
         del sys.modules[package]
@@ -120,9 +123,9 @@ def _environment(launch: launching.Launch, rank: int) -> Mapping[str, str]:
 
 
 def _serve(connection: "Connection[Any, Any]") -> None:
-    """Fork the ranks of each task that comes, and say when all have ended."""
+    """Forks the ranks of each task that arrives, and reports when all have ended."""
     os.environ |= {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    # What takes long to import, and nothing of ours: our modules ask for their rank.
+    # Slow imports, and none of our modules: ours depend on their rank.
     import trl.trainer.sft_trainer  # noqa: F401
 
     imported.keep()
@@ -140,7 +143,7 @@ def _fork(root: Path, environment: Mapping[str, str], before: Callable[[], None]
     code = 1
     try:
         os.environ |= environment
-        # One that hangs says where, and ends.
+        # A rank that hangs prints its stacks, and ends.
         faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
         from finetune_trainer.ranks import rank
 

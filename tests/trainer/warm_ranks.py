@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranks that begin at once: forked from a process that has imported torch already.
+"""Ranks that start immediately: forked from a process that has already imported torch.
 
-For tests that begin an attempt again and again. Everything is what it is in a pod but the import,
-which takes a quarter of a minute: a supervisor in a process of its own starts its rank as it always
-does, only that its "interpreter" is `stub`, which has the server fork the rank. Stub and rank live
-and die together: the rank is killed when the stub's connection is gone, whatever ended it.
+For tests that start many attempts. Everything is as in a pod except the import, which takes a
+quarter of a minute: a supervisor in a separate process starts its rank as usual, but its
+"interpreter" is `stub`, which makes the server fork the rank. Stub and rank end together: the rank
+is killed when the stub's connection is closed, for whatever reason.
 
 python -m trainer.warm_ranks serve SOCKET          the process that has imported torch
 python -m trainer.warm_ranks supervise [options]   a supervisor whose ranks are warm
@@ -25,14 +25,14 @@ _POLL_SECONDS = 0.05
 
 
 def serve(address: str) -> None:
-    """Import what a rank imports, then fork one for each that connects."""
+    """Imports the packages of a rank, then forks one for each connection."""
     from finetune_spec.config import read_config
     from finetune_trainer.plan.exclusions import excluded_packages
     from finetune_trainer.ranks.launcher import die_with_parent
 
     die_with_parent()
     for package in excluded_packages(read_config({}), {}):
-        sys.modules[package] = None  # as a rank does
+        sys.modules[package] = None  # As a rank does.
     import finetune_trainer.ranks.training  # noqa: F401
     from trainer import imported
 
@@ -51,7 +51,7 @@ def serve(address: str) -> None:
 
 
 def _keep(connection: socket.socket) -> None:
-    """Fork the rank, and let it live as long as the stub does; tell the stub how it ended."""
+    """Forks the rank, keeps it alive as long as the stub, and reports its end to the stub."""
     body, descriptors, _, _ = socket.recv_fds(connection, 1024 * 1024, 2)
     rank = os.fork()
     if rank == 0:
@@ -90,7 +90,7 @@ def _become_rank(arguments: list[str], environment: dict[str, str], folder: str)
 
 
 def supervise(arguments: list[str]) -> int:
-    """The supervisor as it is, with another interpreter for its ranks."""
+    """The unchanged supervisor, with another interpreter for its ranks."""
     from finetune_trainer.attempt import supervisor
 
     stub = Path(os.environ[SOCKET]).with_name("python")
@@ -99,7 +99,7 @@ def supervise(arguments: list[str]) -> int:
 
 
 def write_stub(place: Path) -> None:
-    """What the supervisor takes for Python."""
+    """Writes the program that the supervisor uses as Python."""
     path = place / "python"
     path.write_text(f'#!/bin/sh\nexec {sys.executable} -m trainer.warm_ranks stub "$@"\n')
     path.chmod(0o755)

@@ -1,9 +1,9 @@
-{{/* Lease, Service and webhook configuration are known to the operator by this name. */}}
+{{/* The operator uses this name for its Lease, Service and webhook configuration. */}}
 {{- define "finetune-operator.name" -}}
 finetune-operator
 {{- end }}
 
-{{/* Objects of the cluster, which several installations would share otherwise. */}}
+{{/* The name of cluster-scoped objects, which several installations would share otherwise. */}}
 {{- define "finetune-operator.clusterName" -}}
 {{ if .Values.watchNamespaces }}finetune-operator-{{ .Release.Namespace }}{{ else }}finetune-operator{{ end }}
 {{- end }}
@@ -17,7 +17,7 @@ app.kubernetes.io/name: finetune-operator
 {{ include "finetune-operator.releaseLabels" . }}
 {{- end }}
 
-{{/* Of other pods than the operator's, whose Service must not lead there. */}}
+{{/* The labels of pods other than the operator's, which its Service must not select. */}}
 {{- define "finetune-operator.pageSelectorLabels" -}}
 app.kubernetes.io/name: finetune-results-page
 {{- end }}
@@ -46,12 +46,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
 {{- end }}
 
-{{/* The reference of the trainer's image, whose value has its tag in it. */}}
+{{/* The reference of the trainer's image, whose value includes the tag. */}}
 {{- define "finetune-operator.trainerImage" -}}
 {{ if .digest }}{{ regexReplaceAll "(:[^:/@]+)?(@.*)?$" .image "" }}@{{ .digest }}{{ else }}{{ .image }}{{ end }}
 {{- end }}
 
-{{/* The Secret that the webhook's certificate is mounted from; empty where replicas make their own. */}}
+{{/* The Secret with the webhook's certificate; empty if replicas create their own. */}}
 {{- define "finetune-operator.certificateSecret" -}}
 {{- if .Values.webhook.certificate.certManager.enabled -}}
 {{ .Values.webhook.certificate.secretName | default "finetune-operator-webhook" }}
@@ -60,21 +60,21 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 {{- end }}
 
-{{/* "true", or nothing. */}}
+{{/* "true", or empty. */}}
 {{- define "finetune-operator.hasWebhook" -}}
 {{- if and .Values.webhook.enabled (or (not .Values.watchNamespaces) (include "finetune-operator.certificateSecret" .)) -}}
 true
 {{- end -}}
 {{- end }}
 
-{{/* "true", or nothing: a release that keeps older values has none for it, which is as good as true. */}}
+{{/* "true", or empty. A release with older values has no value for it, which counts as true. */}}
 {{- define "finetune-operator.hasTrainerPolicies" -}}
 {{- if ne (toString .Values.trainer.networkPolicy) "false" -}}
 true
 {{- end -}}
 {{- end }}
 
-{{/* Where pods run and as whom, the same for all of this chart's. */}}
+{{/* Scheduling and security context, the same for all pods of this chart. */}}
 {{- define "finetune-operator.pod" -}}
 enableServiceLinks: false
 {{- with .Values.imagePullSecrets }}

@@ -1,6 +1,6 @@
-{{/* What the operator does with jobs and what belongs to them: in the cluster, or in each namespace. */}}
+{{/* The permissions for jobs and their objects: in the cluster, or in each namespace. */}}
 {{- define "finetune-operator.rules" -}}
-# Schedules make jobs, and delete the oldest ones.
+# Schedules create jobs, and delete the oldest ones.
 - apiGroups: [finetune.dev]
   resources: [finetunejobs]
   verbs: [get, list, watch, create, delete]
@@ -15,47 +15,47 @@
   verbs: [get, list, watch, create, delete]
 - apiGroups: [""]
   resources: [pods]
-  # Deleted where nothing owns them any more, as after a restored backup.
+  # Deleted if they have no owner any more, as after a restored backup.
   verbs: [list, watch, delete]
-# Read to find out whose an object is: whose name is taken, or that is to go.
+# Read to find the owner of an object that has a required name, or that must be deleted.
 - apiGroups: [""]
   resources: [configmaps, services]
   verbs: [get, create, delete]
 {{- if include "finetune-operator.hasTrainerPolicies" . }}
-# Who may reach the nodes of an attempt: its own.
+# They isolate the nodes of an attempt from other pods.
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, create, delete]
 {{- end }}
 - apiGroups: [""]
   resources: [events]
-  # Read to tell why a Job has no pods, or why a pod does not start.
+  # Read to report why a Job has no pods, or why a pod does not start.
   verbs: [create, list]
-# Why a job waits in a queue of Kueue's, if there is Kueue.
+# Read to report why a job waits in a queue, if Kueue is installed.
 - apiGroups: [kueue.x-k8s.io]
   resources: [workloads]
   verbs: [list]
 {{- end }}
 
-{{/* Which cluster this is: the uid of one namespace. */}}
+{{/* The permission to read the cluster's identity. */}}
 {{- define "finetune-operator.clusterIdRule" -}}
-# Which cluster this is, by the uid of that namespace, for the places that jobs write to.
+# The uid of this namespace identifies the cluster in the output locations of jobs.
 - apiGroups: [""]
   resources: [namespaces]
   resourceNames: [kube-system]
   verbs: [get]
 {{- end }}
 
-{{/* Whether a progress report's token is good: asked of the cluster, wherever the pod is. */}}
+{{/* The permission to verify the tokens of progress reports, for pods in any namespace. */}}
 {{- define "finetune-operator.tokenReviewRule" -}}
-# Whether a progress report's token is good.
+# Verifies the tokens of progress reports.
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
   verbs: [create]
 {{- end }}
 
-{{/* What the operator makes for jobs, and a schedule's jobs: the admission policy bounds each of
-them. A kind that it is given the right to create belongs here, unless it is harmless anywhere. */}}
+{{/* The objects that the operator creates for jobs, and a schedule's jobs: the admission policy restricts
+each of them. A kind that it may create must be listed here, unless it is harmless everywhere. */}}
 {{- define "finetune-operator.children" -}}
 - apiGroups: [batch]
   resources: [jobs]
@@ -67,24 +67,24 @@ them. A kind that it is given the right to create belongs here, unless it is har
   resources: [finetunejobs]
 {{- end }}
 
-{{/* As the API server calls the operator. */}}
+{{/* The operator's user name in the API server. */}}
 {{- define "finetune-operator.userName" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "finetune-operator.serviceAccountName" . }}
 {{- end }}
 
-{{/* "true" where replicas write the `caBundle` of their webhook, or nothing. */}}
+{{/* "true" if replicas write the `caBundle` of their webhook, else empty. */}}
 {{- define "finetune-operator.keepsCaBundle" -}}
 {{- if and (include "finetune-operator.hasWebhook" .) (not (include "finetune-operator.certificateSecret" .)) -}}
 true
 {{- end -}}
 {{- end }}
 
-{{/* "true", or nothing: where nobody has said, it is made where the rights are the cluster's. */}}
+{{/* "true", or empty. By default it is created if the permissions are cluster-wide. */}}
 {{- define "finetune-operator.hasAdmissionPolicy" -}}
 {{- $kinds := .Capabilities.APIVersions -}}
 {{- $isServed := $kinds.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy" -}}
 {{- if not ($kinds.Has "apps/v1/Deployment") -}}
-{{/* `helm template` asks no API server: it knows a version, and no kinds. */}}
+{{/* `helm template` has no API server: it has a version, and no kinds. */}}
 {{- $isServed = semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version -}}
 {{- end -}}
 {{- $enabled := .Values.admissionPolicy.enabled -}}
@@ -98,7 +98,7 @@ true
 {{- end -}}
 {{- end }}
 
-{{/* Patterns of names, as guard rails have them, as one regular expression, quoted for CEL. */}}
+{{/* Patterns of names, in the format of guard rails, as one regular expression, quoted for CEL. */}}
 {{- define "finetune-operator.expression" -}}
 {{- $parts := list -}}
 {{- range . -}}

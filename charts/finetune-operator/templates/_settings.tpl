@@ -1,4 +1,4 @@
-{{/* The values that are variables of the operator's environment; what is empty is left out. */}}
+{{/* The values that become variables of the operator's environment, without empty ones. */}}
 {{- define "finetune-operator.settings" -}}
 {{- $variables := list
     (list "TRAINER_IMAGE" (include "finetune-operator.trainerImage" .Values.trainer))
@@ -32,7 +32,7 @@
 {{- end }}
 {{- end }}
 
-{{/* The names of the Secrets that trainer pods pull their image with. */}}
+{{/* The names of the pull secrets for the image of trainer pods. */}}
 {{- define "finetune-operator.trainerPullSecrets" -}}
 {{- $names := list }}
 {{- range .Values.trainer.imagePullSecrets }}{{ $names = append $names .name }}{{ end }}

@@ -2,8 +2,8 @@
 """The command line: `finetune` and `kubectl finetune`. The rooms, from the ground up:
 
 - `terminal`: exit codes, errors, progress and texts of both commands.
-- `files`: job files as text: read, checked, and changed by `--set`.
-- `local`: `finetune`, which asks no cluster. `cluster`: `kubectl finetune`, which asks one.
+- `files`: reads and checks job files, and changes them for `--set`.
+- `local`: `finetune`, which needs no cluster. `cluster`: `kubectl finetune`, which reads from one.
 
 The image runs `python3 -m finetune_cli`, which is `finetune`.
 """

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What two images of different age say to each other, and nothing else; standard library only.
+"""The documents that two images of different versions exchange; standard library only.
 
 - `run`: the run document, which the operator writes and the trainer reads.
-- `progress`, `answers`: what a running trainer reports every few seconds.
-- `outcome`: what the trainer leaves in its termination log, and its exit codes.
-- `reasons`: the one table of failure reasons, from which failures are made.
-- `layout`: where things lie in the object store.
+- `progress`, `answers`: the reports that a running trainer sends every few seconds.
+- `outcome`: the trainer's termination message, and its exit codes.
+- `reasons`: the only table of failure reasons; every failure is built from it.
+- `layout`: the paths in the object store.
 - `mounts`: paths and environment variables inside the trainer container.
-- `codec`: dataclasses as JSON objects and back. `documents`: from a text to a JSON object, which is
-  refused where it is too deep. `shallow`: the same for what must be read all the same.
-- `limits`: how long a document, and each text in it, may be.
-- `printable`: how such a text is shown in a terminal or a log.
+- `codec`: dataclasses to JSON objects and back. `documents`: parses a text into a JSON object and
+  rejects one that is too deep. `shallow`: the same for objects that must be read anyway.
+- `limits`: the maximum length of a document and of each text in it.
+- `printable`: makes such a text safe for a terminal or a log.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers to held-out prompts before and after training: as much of them as a status holds.
+"""Answers to held-out prompts before and after training, limited to the size for a status.
 
-The whole of them lies beside the artifact, in `report/samples.json`. No I/O here.
+The complete answers are next to the artifact, in `report/samples.json`. No I/O here.
 """
 
 from collections.abc import Sequence
@@ -18,27 +18,27 @@ def _cut(text: Any) -> Any:
 
 
 FIRST_ANSWERS = first_of(MAX_ANSWERS)
-"""The metadata of a field with answers: the first of them, as many as there may be."""
+"""The metadata of a field with answers: the first of them, up to the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One prompt; an answer that is not known is None."""
+    """One prompt; an unknown answer is None."""
 
     prompt: str = field(metadata=bounded_by(_cut))
     before: str | None = field(default=None, metadata=bounded_by(_cut))
     after: str | None = field(default=None, metadata=bounded_by(_cut))
 
     def to_document(self) -> dict[str, str]:
-        """The JSON object that stands for it, in a report and in `status.answers`."""
+        """Its JSON object, for a report and for `status.answers`."""
         return document_of(self, nulls=False)
 
 
 def parse_answers(documents: Sequence[Any]) -> tuple[Answer, ...]:
-    """The first of them, as long as they may be.
+    """The first of them, within the length limits.
 
     Raises:
-        InvalidDocument: one is no object, or one of its texts is missing or no text.
+        InvalidDocument: one is not an object, or one of its texts is missing or not a text.
     """
     return tuple(
         read_object(Answer, document, f"answers[{place}]")

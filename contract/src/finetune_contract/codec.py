@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dataclasses as JSON objects and back, with the field's path in every error. No I/O here.
 
-One policy for all documents: a field that the class does not know is ignored, so that a newer
-writer can add some; one that has a default may be left out, and null is as good as left out. A
-field that was renamed is read by its former name as well: it has `metadata=formerly(...)`. What is
-irregular in a document stays beside its class. What a pod may write without end is cut before it
-is read: such a field has `metadata=bounded_by(...)`.
+One policy for all documents: a field that the class does not have is ignored, so that a newer
+writer can add some. A field with a default may be missing, and null counts as missing. A renamed
+field is also read by its former name: it has `metadata=formerly(...)`. Irregular parts of a
+document are handled in its class. Values that a pod may write without limit are cut before they are
+read: such a field has `metadata=bounded_by(...)`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -29,18 +29,18 @@ _SCALARS = frozenset({str, int, float, bool})
 
 
 def camel_case(name: str) -> str:
-    """`processes_per_node` as the wire has it: `processesPerNode`."""
+    """The name of `processes_per_node` on the wire: `processesPerNode`."""
     first, *others = name.split("_")
     return first + "".join(map(str.capitalize, others))
 
 
 def bounded_by(bound: Read) -> dict[str, Read]:
-    """Field metadata: `bound` gets the raw value, of any type, and gives what is read of it."""
+    """Field metadata: `bound` returns the part to read of the raw value, of any type."""
     return {"bound": bound}
 
 
 def first_of(count: int) -> dict[str, Read]:
-    """Field metadata: of a list the first, as many as there may be."""
+    """Field metadata: the first items of a list, up to this number."""
     return bounded_by(lambda value: value[:count] if isinstance(value, list) else value)
 
 
@@ -50,10 +50,10 @@ def formerly(name: str) -> dict[str, str]:
 
 
 def read(kind: type[Value], text: str | bytes, name: str, spell: Spell = camel_case) -> Value:
-    """The document in a text; `spell` gives a field's name on the wire, `str` Python's own.
+    """The document in a text; `spell` returns a field's name on the wire, `str` Python's own.
 
     Raises:
-        InvalidDocument: a field is missing or mistyped, or the text is no document at all.
+        InvalidDocument: a field is missing or mistyped, or the text is not a document.
     """
     return read_object(kind, parse_object(text, name), spell=spell)
 
@@ -61,7 +61,7 @@ def read(kind: type[Value], text: str | bytes, name: str, spell: Spell = camel_c
 def read_object(
     kind: type[Value], document: Any, path: str = "", spell: Spell = camel_case
 ) -> Value:
-    """The document in a JSON value that was found at this path.
+    """The document in a JSON value at this path.
 
     Raises:
         InvalidDocument: a field is missing or mistyped.
@@ -76,8 +76,7 @@ def read_object(
 def require_counts(value: Any, path: str = "") -> None:
     """
     Raises:
-        InvalidDocument: a whole number among the fields, or those of a part, is too large for an
-            int64, or nearly.
+        InvalidDocument: an integer among the fields, or those of a part, is too large for an int64.
     """
     for field in fields(value):
         found, place = getattr(value, field.name), f"{path}.{camel_case(field.name)}"
@@ -89,7 +88,7 @@ def require_counts(value: Any, path: str = "") -> None:
 
 
 def document_of(value: Any, *, nulls: bool = True) -> dict[str, Any]:
-    """The JSON object that stands for a dataclass; without `nulls`, None is left out."""
+    """The JSON object for a dataclass; without `nulls`, None is left out."""
     kind: Any = type(value)
     names, attributes, nested = _shape(kind)
     document = dict(zip(names, attributes(value), strict=True))
@@ -99,7 +98,7 @@ def document_of(value: Any, *, nulls: bool = True) -> dict[str, Any]:
 
 
 def _written(value: Any, nulls: bool) -> Any:
-    # What is frequent comes first: to ask for an abstract class is slow.
+    # The frequent case comes first: a check of an abstract class is slow.
     kind: Any = type(value)
     if value is None or kind in _SCALARS:
         return value
@@ -116,18 +115,18 @@ def _written(value: Any, nulls: bool) -> Any:
 
 @cache
 def _shape(kind: type) -> tuple[tuple[str, ...], Callable[[Any], Any], tuple[str, ...]]:
-    """Names on the wire, what gives their values, and the names of those that are no scalars."""
+    """Names on the wire, the getter of their values, and the non-scalar names."""
     hints = _hints(kind)
     names = [field.name for field in fields(kind)]
     nested = [camel_case(name) for name in names if hints[name] not in _SCALARS]
-    # Of a single name, attrgetter gives no tuple.
+    # For a single name, attrgetter returns no tuple.
     attributes = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, *names),)
     return tuple(map(camel_case, names)), attributes, tuple(nested)
 
 
 @cache
 def _reader(hint: Any, spell: Spell) -> Read:
-    """What reads a value of this type."""
+    """The reader for values of this type."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any:
         return lambda value: value
@@ -152,7 +151,7 @@ def _mismatch(value: Any, expected: str) -> InvalidDocument:
 
 def _scalar_reader(kind: type) -> Read:
     def read_scalar(value: Any) -> Any:
-        # By type: a bool is an int to Python, but `"step": true` is a mistake.
+        # By type: a bool is an int in Python, but `"step": true` is an error.
         if type(value) is kind:
             return value
         if kind is float and type(value) is int:
@@ -198,7 +197,7 @@ def _mapping_reader(read_item: Read) -> Read:
 
 
 def _placed(items: Iterable[tuple[Any, Any]], read_item: Read, place: str) -> InvalidDocument:
-    """The first mistake with its place, looked for once there is one."""
+    """The first error with its position, searched only after an error."""
     for key, item in items:
         try:
             read_item(item)
@@ -235,7 +234,7 @@ def _object_reader(kind: Any, spell: Spell) -> Read:
                 found = document.get(wire)
                 if found is None and former:
                     found = document.get(former)
-                # Most fields are plain, and it is calls that cost time.
+                # Most fields are plain, and calls cost time.
                 if type(found) is plain:
                     known[attribute] = found
                 elif found is not None:
@@ -250,7 +249,7 @@ def _object_reader(kind: Any, spell: Spell) -> Read:
 
 
 def _hints(kind: Any) -> dict[str, Any]:
-    """What each field may be besides null, which is as good as left out."""
+    """The types of each field other than null, which counts as missing."""
     hints = get_type_hints(kind)
     for name, hint in hints.items():
         if get_origin(hint) in (Union, UnionType):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a text to the JSON in it, refused where it is too long or too deep. No I/O here.
+"""Parses a text into JSON, and refuses one that is too long or too deep. No I/O here.
 
-The one reader of what a tenant, a hub or a bucket can write; `shallow` is that of what must be read
-all the same.
+It is the only reader of texts from tenants, hubs and buckets; `shallow` reads texts that must be
+read anyway.
 """
 
 import json
@@ -15,7 +15,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class InvalidDocument(ValueError):
-    """A document of the contract that cannot be read: it says which field, and what was found."""
+    """A document of the contract that cannot be read; the message has field and value."""
 
 
 def parse_object(
@@ -33,20 +33,20 @@ def parse_object(
 
 
 def parse_value(text: str | bytes, name: str, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
-    """Whatever JSON `text` is.
+    """The JSON value in `text`.
 
     Raises:
-        InvalidDocument: it is none, or too long or too deep.
+        InvalidDocument: it is not JSON, or too long or too deep.
     """
     _require_length(text, name, max_bytes)
     try:
         written = text if isinstance(text, str) else text.decode()
         document = json.loads(written)
         if "\\u" in written and _SURROGATE.search(written):
-            # Half a surrogate pair can be read and not be written again: `?` stands for it.
+            # Half a surrogate pair can be read but not written again: `?` replaces it.
             written = json.dumps(document, ensure_ascii=False).encode(errors="replace").decode()
             document = json.loads(written)
-        # Few brackets can't be deep, and most documents have few.
+        # A text with few brackets cannot be deep, and most documents have few.
         is_deep = written.count("[") + written.count("{") > MAX_DEPTH and is_deeper(
             document, MAX_DEPTH
         )
@@ -60,9 +60,9 @@ def parse_value(text: str | bytes, name: str, max_bytes: int = MAX_DOCUMENT_BYTE
 
 
 def value_in(text: str) -> Any:
-    """The mapping or list that a text holds as JSON, as TRL's own parser would read it; else None.
+    """The mapping or list in a JSON text, as TRL's own parser would read it; else None.
 
-    What is too long or too deep to be read is none.
+    Also None for a text that is too long or too deep.
     """
     if text.lstrip()[:1] not in ("{", "["):
         return None
@@ -73,7 +73,7 @@ def value_in(text: str) -> Any:
 
 
 def is_deeper(document: Any, depth: int) -> bool:
-    """Whether more objects and lists lie within each other; without recursion."""
+    """Whether objects and lists are nested deeper than this; without recursion."""
     level: list[Any] = [[document]]
     for _ in range(depth + 1):
         level = [
@@ -88,10 +88,10 @@ def is_deeper(document: Any, depth: int) -> bool:
 
 
 def version_of(document: dict[str, Any]) -> int:
-    """What a document says of its own version.
+    """The version field of a document.
 
     Raises:
-        InvalidDocument: it says nothing of the kind.
+        InvalidDocument: there is no valid version.
     """
     version = document.get("version")
     if type(version) is not int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things lie in the object store. No I/O here.
+"""The paths in the object store. No I/O here.
 
 <output uri>/owner.json                      the job that owns this prefix
 <output uri>/latest.json                     points at the newest complete run
@@ -12,7 +12,7 @@
 <output uri>/<run id>/model/                 beside adapter/: the merged model, made after it
 <output uri>/<run id>/merged.json            its manifest, written last
 <output uri>/<run id>/merging.json           the attempt that merges, while it does
-<output uri>/<run id>/hub.json               where on the hub the artifact is, once it is there
+<output uri>/<run id>/hub.json               the artifact's location on the hub, after the push
 """
 
 OWNER = "owner.json"
@@ -22,23 +22,23 @@ ADAPTER = "adapter"
 MODEL = "model"
 REPORT = "report"
 REJECTED = "rejected"
-"""Artifact and report of a run that was trained to its end and is not fit for use."""
+"""Artifact and report of a run that trained to its end but is unusable."""
 CHECKPOINTS = "checkpoints"
 HUB = "hub.json"
 MERGING = "merging.json"
 MERGED = "merged.json"
-"""Lists the files of a merged model; the manifest's own stay as they were."""
+"""Lists the files of a merged model; those in the run's manifest do not change."""
 
 
 def checkpoint_prefix(step: int) -> str:
-    """A checkpoint's folder within its run. Eight digits, so that names sort as numbers do."""
+    """A checkpoint's directory within its run. Eight digits, so that names sort like numbers."""
     return f"{CHECKPOINTS}/step-{step:08d}"
 
 
 def step_of_manifest(path: str) -> int | None:
     """The step of the checkpoint whose manifest this is, or None for any other path.
 
-    `path` is relative to the run's folder.
+    `path` is relative to the run's directory.
     """
     match path.split("/"):
         case [folder, step, name] if folder == CHECKPOINTS and name == MANIFEST:

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a document, and each text in it, may be. No I/O here.
+"""The maximum length of a document, and of each text in it. No I/O here.
 
-Whoever has a job's token or pod may write anything, and what is kept of it lies in etcd.
+A holder of a job's token or pod may write anything, and parts of it are stored in etcd.
 """
 
 MAX_DEPTH = 32
-"""Objects and lists within each other, of any document."""
+"""Nested objects and lists, in any document."""
 
 MAX_DOCUMENT_BYTES = 64 * 2**20
-"""Of any document: a manifest with some hundred thousand files, and no more."""
+"""Of any document: a manifest with some hundred thousand files, not more."""
 
 MAX_COUNT = 2**62
-"""Of what a pod reports, in magnitude: the difference of two of them still fits an int64."""
+"""Of a reported count, in magnitude: the difference of two of them still fits an int64."""
 
 TEN_YEARS = 10 * 365 * 24 * 3600
-"""Seconds. No time that anybody waits for is longer."""
+"""Seconds. The longest duration that makes sense."""
 
 MAX_OUTCOME_BYTES = 4096
-"""The kubelet cuts a termination log there."""
+"""The kubelet cuts a termination message there."""
 
 MAX_PROGRESS_BYTES = 64 * 1024
 
@@ -34,13 +34,13 @@ MAX_HARDWARE = 200
 """Characters."""
 
 MAX_DOING = 200
-"""Characters of what a trainer does before its first step."""
+"""Characters of a trainer's activity before its first step."""
 
 MAX_UNSAVED = 300
-"""Characters of why no checkpoint can be uploaded."""
+"""Characters of the reason why no checkpoint can be uploaded."""
 
 UNSAVED_SECONDS = 15 * 60
-"""For how long no checkpoint may be uploaded before the job has a condition that says so."""
+"""The time without an uploaded checkpoint after which the job gets a condition."""
 
 MAX_METRICS = 16
 MAX_METRIC_NAME = 64

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notes: what the user of a run should know that is no failure, such as rows that were left out.
+"""Notes for the user of a run that are no failures, for example about rows that were left out.
 
-One list for all who show it: status, terminal, report, card and metrics. No I/O here.
+One list for all places that show them: status, terminal, report, card and metrics. No I/O here.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,43 +15,43 @@ from finetune_contract.printable import on_one_line
 
 
 class Severity(StrEnum):
-    """How much a note is to be heeded."""
+    """The importance of a note."""
 
     WARNING = "Warning"
-    """The result may be another one than the config's author has in mind."""
+    """The result may differ from what the config's author expects."""
     INFO = "Info"
-    """The result is as it was asked for; what is told is good to know."""
+    """The result is as requested; the note is additional information."""
 
 
 class NoteReason(StrEnum):
-    """What a note is about; stable, so that scripts and alerts can be keyed by it."""
+    """The subject of a note; stable, so that scripts and alerts can be keyed by it."""
 
     ROWS_LEFT_OUT = "RowsLeftOut"
-    """Rows of the data are not trained on, or not evaluated on."""
+    """Rows of the data are not used for training, or not for evaluation."""
     ROWS_CUT = "RowsCut"
     """Rows lose tokens at `max_length`."""
     ANSWERS_CUT = "AnswersCut"
-    """Rows lose a part of what the loss counts, or all rows are cut."""
+    """Rows lose a part that counts for the loss, or all rows are cut."""
     NOTHING_TRAINED = "NothingTrained"
-    """The run was complete already, so that this attempt trained nothing."""
+    """The run was already complete, so this attempt trained nothing."""
     INPUTS_CHANGED = "InputsChanged"
-    """The run was complete already, and data or model are other ones since."""
+    """The run was already complete, and data or model have changed since."""
     WEIGHTS_UNUSED = "WeightsUnused"
-    """The model's files have weights that the architecture has no place for."""
+    """The model's files have weights without a place in the architecture."""
     NO_EFFECT = "NoEffect"
-    """A key of the config, or of the data, has had no effect."""
+    """A key of the config, or of the data, had no effect."""
     TEMPLATE_LEAVES_OUT = "TemplateLeavesOut"
-    """The chat template does not write a part of the conversations, such as tool calls."""
+    """The chat template does not render a part of the conversations, such as tool calls."""
     TEMPLATE_REFUSES = "TemplateRefuses"
-    """Rows are left out that the chat template cannot write; the note says what can be done."""
+    """Rows are left out that the chat template cannot render; the note has the remedy."""
     OTHER_PRECISION = "OtherPrecision"
-    """What is published has another precision than its base model."""
+    """The published model has another precision than its base model."""
     EXTRA_MISSING = "ExtraMissing"
-    """What was asked for besides the artifact, such as a merged model, was not made."""
+    """An extra, such as a merged model, was not made."""
     EXTRA_MADE = "ExtraMade"
-    """It was made, in this way or by this attempt."""
+    """An extra was made, in this way or by this attempt."""
     PADDING = "Padding"
-    """A noticeable share of what is computed is padding."""
+    """A noticeable share of the computation is padding."""
     NOT_KNOWN = "NotKnown"
     """Something could not be counted or checked."""
 
@@ -68,7 +68,7 @@ def _cut(length: int) -> Any:
 
 
 def _known(severity: Any) -> Any:
-    """What a newer writer says is to be heeded, until somebody knows better."""
+    """An unknown severity of a newer writer counts as a warning."""
     known = {member.value for member in Severity}
     return (
         Severity.WARNING.value if isinstance(severity, str) and severity not in known else severity
@@ -76,20 +76,20 @@ def _known(severity: Any) -> Any:
 
 
 FIRST_NOTES = first_of(MAX_NOTES)
-"""The metadata of a field with notes: the first of them, as many as there may be."""
+"""The metadata of a field with notes: the first of them, up to the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """One sentence that a user should read."""
+    """One sentence for the user."""
 
     severity: Severity = field(metadata=bounded_by(_known))
     reason: str = field(metadata=bounded_by(_cut(MAX_NOTE_REASON)))
-    """A member of `NoteReason`, or one that only a newer trainer knows."""
+    """A member of `NoteReason`, or one that only a newer trainer has."""
     message: str = field(metadata=bounded_by(_cut(MAX_NOTE_TEXT)))
 
     def to_document(self) -> dict[str, str]:
-        """The JSON object that stands for it, in an outcome and in `status.notes`."""
+        """Its JSON object, for an outcome and for `status.notes`."""
         return document_of(bounded([self])[0])
 
 
@@ -102,7 +102,7 @@ def info(reason: NoteReason, message: str) -> Note:
 
 
 def bounded(notes: Iterable[Note]) -> tuple[Note, ...]:
-    """As many of them as there may be, each as long as it may be: warnings first, none twice."""
+    """The notes within the limits of number and length: warnings first, without duplicates."""
     found = dict.fromkeys(notes)
     first = sorted(found, key=lambda note: note.severity is not Severity.WARNING)[:MAX_NOTES]
     return tuple(
@@ -116,10 +116,10 @@ def bounded(notes: Iterable[Note]) -> tuple[Note, ...]:
 
 
 def parse_notes(documents: Sequence[Any]) -> tuple[Note, ...]:
-    """The first of them, as long as they may be.
+    """The first of them, within the length limits.
 
     Raises:
-        InvalidDocument: one is no object, or one of its texts is missing or no text.
+        InvalidDocument: one is not an object, or one of its texts is missing or not a text.
     """
     return tuple(
         read_object(Note, document, f"notes[{place}]")

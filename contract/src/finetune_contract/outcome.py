@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The outcome: what the trainer leaves in its termination log, and its exit codes. No I/O here."""
+"""The outcome: the trainer's termination message, and its exit codes. No I/O here."""
 
 import json
 import math
@@ -15,29 +15,30 @@ from finetune_contract.notes import FIRST_NOTES, Note, bounded
 OUTCOME_VERSION = 1
 
 _MOSTLY_EMPTY = ("microBatch", "note", "notes", "hardware", "failure", "artifact")
-"""Fields of an outcome that are left out where they say nothing."""
+"""Fields of an outcome that are left out if empty."""
 
 
 class Category(StrEnum):
-    """Who or what ended an attempt; it decides whether another one is made."""
+    """The cause that ended an attempt; it decides whether another one is made."""
 
     USER = "User"
     """The job or its data must be changed: never retried."""
     INTERRUPTION = "Interruption"
-    """Somebody stopped the pod (SIGTERM): always retried, never counted."""
+    """The pod was stopped (SIGTERM): always retried, never counted."""
     INFRASTRUCTURE = "Infrastructure"
     """Store, network, node, a killed process: retried with backoff, counted."""
     PLATFORM = "Platform"
     """The node or the cluster must be changed, such as its GPU driver: never retried."""
     OUT_OF_MEMORY = "OutOfMemory"
-    """The accelerator's memory did not suffice: the same again would fail again."""
+    """The accelerator's memory was insufficient: a retry without changes would fail again."""
     INTERNAL = "Internal"
-    """Anything unforeseen: retried like infrastructure, since nobody knows better."""
+    """An unexpected error: retried like infrastructure."""
 
 
 class ExitCode(IntEnum):
-    """The supervisor's exit codes. The batch Job's condition quotes them, so that the operator
-    knows who was to blame even when the pod, and its termination log with it, is gone."""
+    """The supervisor's exit codes. The batch Job's condition quotes them, so that the operator can
+    determine the category even after the pod, and its termination message with it, was deleted.
+    """
 
     SUCCEEDED = 0
     USER = 64
@@ -46,11 +47,11 @@ class ExitCode(IntEnum):
     OUT_OF_MEMORY = 77
     PLATFORM = 78
     INTERRUPTED = 143
-    """What a process that SIGTERM ended would give: never 0, or the Job would count a success."""
+    """The exit code of a process that SIGTERM ended: never 0, or the Job would count a success."""
 
     @classmethod
     def of(cls, category: "Category | None") -> "ExitCode":
-        """The exit code that stands for this category; None stands for success."""
+        """The exit code for this category; None for success."""
         return _EXIT_CODES[category]
 
 
@@ -66,11 +67,11 @@ _EXIT_CODES = {
 
 
 def category_of_exit_code(exit_code: int) -> Category | None:
-    """Who is to blame for a container that ended with this code and left no outcome behind."""
+    """The category for a container that ended with this code and wrote no outcome."""
     for category, code in _EXIT_CODES.items():
         if code == exit_code:
             return category
-    # Killed by a signal (137: SIGKILL, 139: SIGSEGV): the node's doing, or memory's.
+    # Killed by a signal (137: SIGKILL, 139: SIGSEGV): caused by the node, or by memory.
     return Category.INFRASTRUCTURE if exit_code > 128 else Category.INTERNAL
 
 
@@ -83,32 +84,32 @@ class Failure:
     """PascalCase, stable: scripts and troubleshooting guides are keyed by it."""
     message: str
     remedy: str
-    """One line: what to do about it. Empty where there is nothing to do."""
+    """One line with the remedy. Empty if there is none."""
     phase: str = ""
     """The trainer's phase it happened in."""
     rank: int | None = None
-    """The first failing rank, where one failed."""
+    """The first failing rank, if one failed."""
 
     def with_reason(self, reason: str | None) -> "Failure":
-        """With a reason of Kubernetes' own, such as `Evicted`, where there is one."""
+        """With Kubernetes' own reason, such as `Evicted`, if there is one."""
         return replace(self, reason=reason or self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """What a succeeded run left in the object store."""
+    """The results of a succeeded run in the object store."""
 
     uri: str
     digest: str
-    """`sha256:...` over the artifact's manifest, which holds the digest of every file."""
+    """`sha256:...` over the artifact's manifest, which contains the digest of every file."""
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt ended. `failure` and `artifact` are exclusive, and one of them is there.
+    """How an attempt ended. `failure` and `artifact` are exclusive, and one of them is set.
 
-    Of several nodes only the first one publishes: the others end well without an artifact.
+    Of several nodes only the first one publishes: the others succeed without an artifact.
     """
 
     adapter_verified: bool = False
@@ -116,18 +117,18 @@ class Outcome:
     """The last optimizer step that was taken."""
     total_steps: int = 0
     checkpoint_step: int = 0
-    """The step of the newest complete checkpoint; 0 where there is none."""
+    """The step of the newest complete checkpoint; 0 without one."""
     resumed_from_step: int = 0
     """The step of the checkpoint that this attempt began with; 0 for a fresh start."""
     world_size: int = 0
     micro_batch: int = 0
-    """Rows of a micro-batch, where the trainer has chosen it; 0 where the config names it."""
+    """Rows of a micro-batch, if the trainer has chosen it; 0 if the config sets it."""
     figures: Mapping[str, float] | None = None
     """Final figures by TRL's own names (`loss`, `eval_loss`, `mean_token_accuracy` ...)."""
     note: str = ""
-    """What is to be known of a success, such as that it stopped early. Short, and mostly empty."""
+    """A note on a success, for example that it stopped early. Short, and usually empty."""
     notes: tuple[Note, ...] = field(default=(), metadata=FIRST_NOTES)
-    """What its user should know besides, such as rows that were left out: warnings first."""
+    """Other notes for its user, for example about rows that were left out: warnings first."""
     hardware: str = ""
     """The GPUs, driver and NCCL transport that the attempt ran on, in words; empty on CPUs."""
     failure: Failure | None = None
@@ -138,8 +139,9 @@ class Outcome:
         return ExitCode.of(self.failure.category if self.failure else None)
 
     def to_json(self) -> str:
-        """At most `MAX_OUTCOME_BYTES` bytes: the last notes go where they have no room, and then a
-        message too long for that loses its middle."""
+        """At most `MAX_OUTCOME_BYTES` bytes: the last notes are dropped if there is no room, and
+        then a message that is too long loses its middle.
+        """
         failure, notes = self.failure, bounded(self.notes)
         while len((text := self._render(failure, notes)).encode()) > MAX_OUTCOME_BYTES:
             if notes:
@@ -181,7 +183,7 @@ class Outcome:
 
 
 def _shortened(failure: Failure) -> Failure:
-    """The same failure in fewer words: a third out of the middle of its longer text."""
+    """The same failure in fewer words: without the middle third of its longer text."""
     if len(failure.remedy) > len(failure.message):
         return replace(failure, remedy=_without_middle(failure.remedy))
     return replace(failure, message=_without_middle(failure.message))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`owner.json`: the job that an output place belongs to, and its cluster. No I/O here.
+"""`owner.json`: the job that owns an output location, and its cluster. No I/O here.
 
-A job is known by cluster, namespace and name, and not by its uid: a job that was deleted and
-applied again continues in its place. Documents of releases before 0.2 name no cluster.
+A job is identified by cluster, namespace and name, and not by its uid: a job that was deleted and
+applied again continues at its location. Documents of releases before 0.2 name no cluster.
 """
 
 import json
@@ -14,14 +14,16 @@ from typing import Any
 from finetune_contract.documents import parse_object
 
 TAKE_OVER = "finetune.dev/take-over-from"
-"""Annotation of a FineTuneJob: the cluster whose job of the same name gives up its output place."""
+"""Annotation of a FineTuneJob: the cluster whose job of the same name releases its output
+location.
+"""
 
 CLUSTER_ID_FORM = (
     "the id of a cluster: up to 253 letters, digits and . _ - : /, beginning with a letter or digit"
 )
 
 _CLUSTER_ID = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._:/]{0,252}")
-"""Safe to be pasted into a shell and into YAML: what is in a bucket is quoted in messages."""
+"""Safe to paste into a shell and into YAML: messages quote contents of a bucket."""
 
 
 def is_cluster_id(value: Any) -> bool:
@@ -36,11 +38,11 @@ def take_over_of(annotations: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """A job as its output place knows it."""
+    """A job as recorded at its output location."""
 
     namespace: Any
     name: Any
-    """Of whatever kind in a document that somebody else wrote: it is compared, and shown."""
+    """Of any type in an untrusted document: it is compared, and shown."""
     cluster: Any = None
     """None for a job of an older release, and for a run outside any cluster."""
 
@@ -48,7 +50,7 @@ class Owner:
     def from_json(cls, text: str | bytes, path: str) -> "Owner":
         """
         Raises:
-            InvalidDocument: the text holds no JSON object.
+            InvalidDocument: the text is not a JSON object.
         """
         document = parse_object(text, path)
         return cls(

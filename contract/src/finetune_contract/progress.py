@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress: what a running trainer reports every few seconds. No I/O here.
+"""Progress: the report that a running trainer sends every few seconds. No I/O here.
 
-The body holds what `transformers`' stock `KubeflowCallback` posts (`trainerStatus`) and, beside it,
-our own fields (`progress`). A reader takes ours where they are, the stock ones otherwise; so an
-image without our code reports too.
+The body contains the fields of `transformers`' stock `KubeflowCallback` (`trainerStatus`) and our
+own fields (`progress`). A reader uses ours if present, and else the stock ones; so an image without
+our code reports too.
 """
 
 import json
@@ -38,18 +38,18 @@ class TrainerPhase(StrEnum):
 
     @classmethod
     def named(cls, text: object) -> "TrainerPhase | None":
-        """The phase of this name; None for one that only another version knows, and for none."""
+        """The phase of this name; None for an unknown one, and for none."""
         return next((phase for phase in cls if phase == text), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuMemory:
-    """What each process needs of its GPU."""
+    """The memory that each process needs on its GPU."""
 
     estimated_bytes: int | None = None
-    """What the trainer expects."""
+    """The trainer's estimate."""
     peak_bytes: int | None = None
-    """The most that a process had allocated so far."""
+    """The peak of a process so far."""
 
 
 def _shortened(text: Any) -> Any:
@@ -62,15 +62,14 @@ def _shortened_doing(text: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsaved:
-    """Checkpoints that could not be uploaded: only those up to `Progress.checkpoint_step` are
-    safe."""
+    """Checkpoints that could not be uploaded: the last saved one is `Progress.checkpoint_step`."""
 
     step: int
     """Of the newest one."""
     seconds: int
-    """For how long none could be."""
+    """The time without a successful upload."""
     message: str = field(default="", metadata=bounded_by(_shortened))
-    """Why, in words."""
+    """The reason, in words."""
 
 
 def _bounded_as_posted(metrics: Any) -> Any:
@@ -79,16 +78,16 @@ def _bounded_as_posted(metrics: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where an attempt stands. A field that is not known is None."""
+    """The state of an attempt. An unknown field is None."""
 
     phase: TrainerPhase = TrainerPhase.TRAINING
     attempt: int | None = None
     doing: str | None = field(default=None, metadata=bounded_by(_shortened_doing))
-    """What takes long before the first step, and how far it is: a download, rows to tokenize."""
+    """A slow operation before the first step, with its progress: a download, rows to tokenize."""
     step: int | None = None
     total_steps: int | None = None
     stock_percent: int | None = None
-    """What a stock trainer says in place of its steps when it ends."""
+    """A stock trainer's percentage, which it reports at its end instead of steps."""
     epoch: float | None = None
     loss: float | None = None
     eval_loss: float | None = None
@@ -97,33 +96,33 @@ class Progress:
     metrics: Mapping[str, float] = field(
         default_factory=dict, metadata=bounded_by(_bounded_as_posted)
     )
-    """What else the newest evaluation found, a user's own metrics among it; see `bounded`."""
+    """Other figures of the newest evaluation, including a user's own metrics; see `bounded`."""
     learning_rate: float | None = None
     tokens_per_second: float | None = None
     eta_seconds: int | None = None
     resumed_from_step: int | None = None
     checkpoint_step: int | None = None
     unsaved: Unsaved | None = None
-    """None as long as every checkpoint was uploaded."""
+    """None while every checkpoint was uploaded."""
     world_size: int | None = None
     micro_batch: int | None = None
-    """Rows of a micro-batch, where the trainer has chosen it."""
+    """Rows of a micro-batch, if the trainer has chosen it."""
     memory: GpuMemory = GpuMemory()
     answers: tuple[Answer, ...] = field(default=(), metadata=FIRST_ANSWERS)
     """To held-out prompts, before and after training; known when the artifact is."""
 
     @property
     def percent(self) -> int | None:
-        """Whole percents of the optimizer steps, rounded down: 100 only when all are done."""
+        """Integer percentage of the optimizer steps, rounded down: 100 only when all are done."""
         if self.step is None or not self.total_steps:
             return None
         return max(0, min(100, self.step * 100 // self.total_steps))
 
     def to_body(self) -> bytes:
-        """The body that is posted; non-finite figures are left out, since JSON has no NaN."""
+        """The body of the post; non-finite figures are left out, because JSON has no NaN."""
         ours = document_of(self, nulls=False)
         ours["metrics"] = bounded(self.metrics)
-        # Read from stock trainers only: ours say their steps.
+        # Only read from stock trainers: ours report their steps.
         ours.pop("stockPercent", None)
         known = {name: value for name, value in ours.items() if _is_sayable(value)}
         stock: dict[str, Any] = {
@@ -143,7 +142,7 @@ class Progress:
     def from_body(cls, body: bytes) -> "Progress":
         """
         Raises:
-            InvalidDocument: neither our fields nor the stock ones are there, or one is mistyped.
+            InvalidDocument: neither our fields nor the stock ones are present, or one is mistyped.
         """
         document = parse_object(body, "progress", MAX_PROGRESS_BYTES)
         if (ours := document.get("progress")) is not None:
@@ -154,10 +153,10 @@ class Progress:
 
 
 def _bounded_figures(progress: Progress) -> Progress:
-    """Without figures that are none: NaN says as little as nothing.
+    """Without NaN values, which count as missing.
 
     Raises:
-        InvalidDocument: a count is larger than anything that can be counted.
+        InvalidDocument: a count is too large.
     """
     require_counts(progress, "progress")
     figures = {it.name: getattr(progress, it.name) for it in fields(progress)}
@@ -167,7 +166,7 @@ def _bounded_figures(progress: Progress) -> Progress:
 
 
 def bounded(metrics: Mapping[Any, Any]) -> dict[str, float]:
-    """The first of these metrics that have a short name and a finite number; not too many."""
+    """The first of these metrics with a short name and a finite number, up to the limit."""
     sayable = {
         name: float(value)
         for name, value in metrics.items()
@@ -175,14 +174,14 @@ def bounded(metrics: Mapping[Any, Any]) -> dict[str, float]:
         and 0 < len(name) <= MAX_METRIC_NAME
         and isinstance(value, int | float)
         and not isinstance(value, bool)
-        and abs(value) <= sys.float_info.max  # not NaN, nor an int that no float holds
+        and abs(value) <= sys.float_info.max  # Neither NaN nor an int too large for a float.
     }
     return dict(list(sayable.items())[:MAX_METRICS])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _StockStatus:
-    """What `KubeflowCallback` (transformers >= 5.4) sends: every metric as a string."""
+    """The report of `KubeflowCallback` (transformers >= 5.4): every metric as a string."""
 
     metrics: tuple[Any, ...] = ()
     progress_percentage: int | None = None
@@ -217,7 +216,7 @@ def _parse_stock(status: _StockStatus) -> Progress:
 
 
 def _count(number: float | None) -> int | None:
-    """A number of steps; None where nobody could have taken as many."""
+    """A number of steps; None for an impossible number."""
     return None if number is None or abs(number) > MAX_COUNT else int(number)
 
 
@@ -230,7 +229,7 @@ def _number(value: object) -> float | None:
 
 
 def _is_sayable(value: object) -> bool:
-    """Whether it says something, and JSON can say it."""
+    """Whether the value is not empty and JSON can represent it."""
     if type(value) is float:
         return math.isfinite(value)
     return type(value) is int or bool(value)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one table of failure reasons: what trainer and operator say when an attempt fails.
+"""The only table of failure reasons, for trainer and operator.
 
-A failure is made from its reason, which knows the responsible party. docs/user/failures.md is
-generated from this table. A failure that was read may have another reason: one of an older
-release, or one of Kubernetes' own, such as `Evicted`. No I/O here.
+A failure is built from its reason, which determines the category. docs/user/failures.md is
+generated from this table. A parsed failure may have another reason: one of an older release, or
+Kubernetes' own, such as `Evicted`. No I/O here.
 """
 
 from enum import StrEnum
@@ -13,17 +13,17 @@ from finetune_contract.outcome import Category, Failure
 
 
 class Reason(StrEnum):
-    """Each with its responsible party, what its user reads, and the remedy, both for the docs.
+    """Each with its category, its message for users, and the remedy, both for the docs.
 
     The values never change: scripts and troubleshooting guides are keyed by them.
     """
 
     categories: tuple[Category, ...]
-    """Who may be responsible; mostly one."""
+    """The possible categories; usually one."""
     words: str
-    """What the message of such a failure says, in Markdown."""
+    """The message of such a failure, in Markdown."""
     remedy: str
-    """What to do about it, in Markdown."""
+    """The remedy, in Markdown."""
 
     def __new__(
         cls, value: str, categories: Category | tuple[Category, ...], words: str, remedy: str
@@ -43,103 +43,103 @@ class Reason(StrEnum):
         category: Category | None = None,
         rank: int | None = None,
     ) -> Failure:
-        """A failure for this reason. `category` is required where the table names several."""
+        """A failure for this reason. `category` is required if the table has several."""
         (responsible,) = self.categories if category is None else (category,)
         return Failure(category=responsible, reason=self, message=message, remedy=remedy, rank=rank)
 
     # A table: one line per cell.
     # fmt: off
     INVALID_JOB = ("InvalidJob", Category.USER,
-        ("the file holds no job, or one that `finetune validate` refuses; each mistake with its "
-        "line or `--set`"),
+        ("the file contains no job, or one that `finetune validate` rejects; each error with "
+        "its line or `--set`"),
         "correct the file")
     INVALID_CONFIG = ("InvalidConfig", Category.USER,
-        ("each wrong key of the config, what was found and what was expected; or what TRL objects "
-        "to"),
+        ("each wrong key of the config, what was found and what was expected; or what TRL "
+        "objects to"),
         "correct the keys named")
     INVALID_URI = ("InvalidUri", Category.USER,
-        "a place that is no `s3://`, `gs://`, `az://`, `file://`, or names no bucket",
+        "a location other than `s3://`, `gs://`, `az://` or `file://`, or one without a bucket",
         "correct the URI")
     CREDENTIALS_MISSING = ("CredentialsMissing", Category.USER,
-        "a place in a store, and no way of signing in the environment",
+        "a location in a store, and no credentials in the environment",
         "name a Secret with the keys")
     ACCESS_DENIED = ("AccessDenied", Category.USER,
-        "what the store refused and in its own words; or a path that may not be read or written",
+        "what the store refused, in its own words; or a path without read or write permission",
         "check the keys in the Secret, or the folder's owner")
     BUCKET_NOT_FOUND = ("BucketNotFound", Category.USER,
-        "the bucket that is not there",
-        "create it: the trainer makes none")
+        "the bucket that does not exist",
+        "create it: the trainer does not create buckets")
     INVALID_CREDENTIALS = ("InvalidCredentials", Category.USER,
         ("the variable whose value no client can send (a newline within it, quotation marks, an "
         "address without `http://`); never the value"),
         "correct that key of the Secret")
     CREDENTIALS_EXPIRED = ("CredentialsExpired", (Category.USER, Category.INFRASTRUCTURE),
-        ("a token that is no longer valid: the user's turn where it never was in this attempt; one "
-        "that expired while training is retried, since the next pod reads the Secret again"),
+        ("a token that is no longer valid: a user error if it was never valid in this attempt; "
+        "one that expired during training is retried, since the next pod reads the Secret again"),
         "renew the token in the Secret, or use a workload identity")
     WRONG_REGION = ("WrongRegion", Category.USER,
-        "the region of the bucket, as the store names it, and the one that was asked",
+        "the region of the bucket, as reported by the store, and the configured one",
         "set `AWS_REGION` to the bucket's region")
     STORE_REFUSED = ("StoreRefused", (Category.USER, Category.INFRASTRUCTURE),
-        ("the store's code and words for what it does not do (an archived or locked file, a "
-        "disabled key); a code that is not in the table of docs/platform/object-stores.md is "
-        "retried"),
+        ("the store's code and words for a request that it does not support (an archived or "
+        "locked file, a disabled key); a code that is not in the table of "
+        "docs/platform/object-stores.md is retried"),
         "change what the store names")
     OUTPUT_OWNED = ("OutputOwned", Category.USER,
-        "the job that wrote to this place first, and its cluster where that is another one",
-        ("choose another place, or "
-        "[take it over](../platform/object-stores.md#whom-a-place-belongs-to)"))
+        "the job that wrote to this location first, and its cluster if that is a different one",
+        ("choose another location, or [take it "
+        "over](../platform/object-stores.md#whom-a-place-belongs-to)"))
     MODEL_NOT_FOUND = ("ModelNotFound", Category.USER,
-        "where it looked for the model, and what lies there instead",
+        "the location of the model, and what was found there instead",
         "correct `model_name_or_path`")
     MODEL_DAMAGED = ("ModelDamaged", Category.USER,
         ("what is wrong with the model's files: Git LFS pointers, files that are missing or cut "
         "short, tensors that are missing or named by a wrapper; or weights that cannot be read"),
-        "upload the whole model, as the message says")
+        "upload the complete model, as described in the message")
     REVISION_NOT_FOUND = ("RevisionNotFound", Category.USER,
         "the branch, tag or commit that the hub does not have",
         "correct `model_revision`")
     HUB_ACCESS_DENIED = ("HubAccessDenied", Category.USER,
         "what the hub refused: a private, gated or misspelt name",
-        "correct the name, or give `HF_TOKEN`")
+        "correct the name, or set `HF_TOKEN`")
     HUB_TOKEN_MISSING = ("HubTokenMissing", Category.USER,
         "`push_to_hub` without a token, before anything is downloaded",
-        "give `HF_TOKEN` in a Secret")
+        "set `HF_TOKEN` in a Secret")
     HUB_TOKEN_INVALID = ("HubTokenInvalid", Category.USER,
-        "a token that the hub does not know",
-        "give a valid one")
+        "a token that the hub does not accept",
+        "set a valid one")
     HUB_REFUSED = ("HubRefused", Category.USER,
         "what the hub objects to in a repository or its files",
         "correct `hub_model_id`")
     TRACKER_NOT_INSTALLED = ("TrackerNotInstalled", Category.USER,
         "the tracker that the image lacks, and those that it has",
-        "name one of them, or bring an image")
+        "name one of them, or set an image that has it")
     PACKAGE_NOT_INSTALLED = ("PackageNotInstalled", Category.USER,
-        ("the package that an optimizer, a kernel of the hub, or the model's own files need, and "
-        "that the image lacks"),
-        "what needs none, which the remedy names, or `spec.image` with one that has it")
+        ("the package that an optimizer, a kernel of the hub, or the model's own files need, "
+        "and that the image lacks"),
+        "an alternative without it, as in the remedy, or a `spec.image` that has it")
     ATTENTION_NOT_INSTALLED = ("AttentionNotInstalled", Category.USER,
         "flash attention that the image lacks, and the package",
-        "leave `attn_implementation` out, or bring an image")
+        "leave `attn_implementation` out, or set an image that has it")
     COMPILER_MISSING = ("CompilerMissing", Category.USER,
-        ("an image without a C compiler, or without Python's headers, on a node with GPUs, before "
-        "anything is downloaded; or Triton's own sentence about it"),
+        ("an image without a C compiler, or without Python's headers, on a node with GPUs, "
+        "before anything is downloaded; or Triton's own message"),
         "`spec.image` with gcc and Python's headers, or none")
     DEEPSPEED_NEEDS_COMPILER = ("DeepSpeedNeedsCompiler", Category.USER,
         "DeepSpeed's own optimizer, or offloading to a disk, in an image without a compiler",
         "`optim` in place of `deepspeed.optimizer`, or an image that has nvcc")
     DEEPSPEED_NOT_INSTALLED = ("DeepSpeedNotInstalled", Category.USER,
-        "the config asks for DeepSpeed, which an image of one's own lacks",
+        "the config requires DeepSpeed, which a custom image lacks",
         "`accelerate_config: fsdp2`, or an image that has it")
     DATASET_NOT_FOUND = ("DatasetNotFound", Category.USER,
-        "where it looked for the data, and the nearest name",
+        "the location of the data, and the most similar name",
         "correct `dataset_name`")
     DATASET_ACCESS_DENIED = ("DatasetAccessDenied", Category.USER,
         "the address that refused, without its signature",
         "sign it again, or open it")
     UNKNOWN_FILE_TYPE = ("UnknownFileType", Category.USER,
-        "a file of no type that can be data",
-        "name it by its type, or save it as CSV or JSON lines")
+        "a file with an unsupported type",
+        "rename it according to its type, or save it as CSV or JSON lines")
     INVALID_DATASET = ("InvalidDataset", Category.USER,
         "file and line that cannot be read, and why",
         "correct the line")
@@ -147,22 +147,22 @@ class Reason(StrEnum):
         "the split without rows, or whose rows were all dropped, and why",
         "add examples")
     DATASET_COLUMN_MISSING = ("DatasetColumnMissing", Category.USER,
-        "the columns that are there, and what TRL trains on",
+        "the columns of the data, and what TRL trains on",
         "rename them, or set `dataset_columns`")
     UNKNOWN_ROLE = ("UnknownRole", Category.USER,
-        "the role that no chat template knows, and those that they do",
+        "the role that the chat template does not support, and those that it does",
         "correct the role")
     NOT_CONVERSATIONAL = ("NotConversational", Category.USER,
         "`system_message` for data without conversations",
         "leave it out")
     SPLIT_NOT_FOUND = ("SplitNotFound", Category.USER,
-        "the split that is not there, and those that are",
+        "the split that does not exist, and those that do",
         "name one of them")
     DATASET_CONFIG_NOT_FOUND = ("DatasetConfigNotFound", Category.USER,
-        "the configurations that a data set has, where none is chosen or one that is not there",
+        "the configurations that a data set has, if none, or a missing one, is chosen",
         "set `dataset_config` to one of them")
     SPLIT_EXISTS = ("SplitExists", Category.USER,
-        "a split to be made that is there already",
+        "a split to create that already exists",
         "use it")
     SPLIT_TOO_LARGE = ("SplitTooLarge", Category.USER,
         "a test split that would leave nothing to train on",
@@ -171,80 +171,79 @@ class Reason(StrEnum):
         "the part of a mixture that has other columns than the first",
         "give them the same shape")
     IMAGE_NOT_FOUND = ("ImageNotFound", Category.USER,
-        "the image that a row names and nobody finds",
-        "upload it beside the data")
+        "the image of a row that was not found",
+        "upload it next to the data")
     CHAT_TEMPLATE_NOT_FOUND = ("ChatTemplateNotFound", Category.USER,
-        "the file or name that is no template",
+        "the file or name that is not a template",
         "correct `chat_template_path`")
     CHAT_TEMPLATE_MISSING = ("ChatTemplateMissing", Category.USER,
         "conversations, and a model without a template",
         "set `chat_template_path`")
     INVALID_CHAT_TEMPLATE = ("InvalidChatTemplate", Category.USER,
-        "what jinja objects to, with the line",
+        "the Jinja error, with its line",
         "correct the template")
     CONVERSATIONS_REFUSED = ("ConversationsRefused", Category.USER,
         "what the chat template refuses in all rows, with turn and row, and its own words",
         "`merge_system_message`, another `chat_template_path`, or correct the rows")
     CHAT_TEMPLATE_TOKENS_MISSING = ("ChatTemplateTokensMissing", Category.USER,
-        "tokens of the template that the model does not know",
+        "tokens of the template that are not in the model's vocabulary",
         "set `added_tokens`")
     ASSISTANT_TOKENS_UNKNOWN = ("AssistantTokensUnknown", Category.USER,
         "`assistant_only_loss` with a template that does not mark answers",
         "another template, or without it")
     EOS_MISSING = ("EosMissing", Category.USER,
-        "a model whose answers would never end",
+        "a model whose answers would not stop",
         "set `eos_token`")
     METRIC_NOT_FOUND = ("MetricNotFound", Category.USER,
-        "the function that `metric_fn` names and nobody finds",
+        "the function in `metric_fn` that was not found",
         "correct `metric_fn`")
     METRIC_FAILED = ("MetricFailed", Category.USER,
         "what the user's function raised, and its line",
         "correct the function")
     NOTHING_TO_JUDGE = ("NothingToJudge", Category.USER,
-        "`metric_fn` without answers to judge",
+        "`metric_fn` without answers to evaluate",
         "add a test split")
     NOTHING_TRAINED = ("NothingTrained", Category.USER,
         "no token counts for the loss, or no weight has moved",
         "raise `max_length` or `learning_rate`")
     TOO_MANY_ROWS_LEFT_OUT = ("TooManyRowsLeftOut", Category.USER,
-        ("how many rows can't be trained on, and why, where they are more than "
-        "`max_rows_left_out` allows"),
+        "how many rows cannot be trained on, and why, if they exceed `max_rows_left_out`",
         "correct the rows, or raise `max_rows_left_out`")
     WEIGHTS_UNMOVED = ("WeightsUnmoved", Category.USER,
-        ("which of the trained tensors are still the base model's, although the gradient of the "
-        "loss came through their layers; what was trained is kept"),
+        ("which of the trained tensors are still the base model's, although their layers "
+        "received gradients; the trained artifact is kept"),
         "another `optim` or `accelerate_config`; report it")
     NOT_FINITE = ("NotFinite", Category.USER,
-        "since which step there was no finite gradient, or which weight is no number",
+        "the step since which no gradient was finite, or the weight that is NaN",
         "lower `learning_rate`")
     WORSE_THAN_BASE = ("WorseThanBase", Category.USER,
         "eval loss of the base and of the tuned model",
-        "lower `learning_rate`, or look at the data")
+        "lower `learning_rate`, or check the data")
     WORLD_SIZE_CHANGED = ("WorldSizeChanged", Category.USER,
         "a checkpoint of another number of processes, where the strategy cannot reshard it",
         "the ways out")
     CHECKPOINT_UNSAFE = ("CheckpointUnsafe", Category.USER,
-        "what a checkpoint names that no trainer saves: it was not loaded, and no code of it ran",
-        "see who can write to the output place; delete the checkpoint")
+        "what the checkpoint contains that no trainer saves; it was not loaded, and no code ran",
+        "find out who can write to the output location; delete the checkpoint")
     DISTRIBUTION_MISMATCH = ("DistributionMismatch", Category.USER,
-        "ranks that were told to share the work differently",
-        "take out what `env` says otherwise")
+        "ranks with different distribution settings",
+        "remove the conflicting settings from `env`")
     OUT_OF_MEMORY = ("OutOfMemory", Category.OUT_OF_MEMORY,
-        ("what torch said while loading or training, or which parts of the model were loaded "
-        "elsewhere than on the GPU; where memory runs out while verifying or merging, the run "
-        "succeeds and its note says what was not tried"),
-        "what is left to lower, from micro-batch to QLoRA; a larger GPU in the end")
+        ("torch's message while loading or training, or which parts of the model were not "
+        "loaded onto the GPU; if memory runs out while verifying or merging, the run succeeds "
+        "and its note lists what was skipped"),
+        "what can still be reduced, from micro-batch to QLoRA; finally, a larger GPU")
     INTERRUPTED = ("Interrupted", Category.INTERRUPTION,
         "the step, and whether a checkpoint is complete",
-        "nothing: the next attempt goes on")
+        "no action: the next attempt resumes")
     STORE_UNREACHABLE = ("StoreUnreachable", Category.INFRASTRUCTURE,
-        "the place that did not answer, and for how long",
+        "the location that did not respond, and for how long",
         "check the endpoint")
     STORE_BUSY = ("StoreBusy", Category.INFRASTRUCTURE,
-        "what the store answered for as long as it was asked: too many requests, or its own error",
-        "wait, run fewer jobs at once, or ask for a higher request rate")
+        "the store's response after all retries: too many requests, or its own error",
+        "wait, run fewer jobs at the same time, or request a higher rate limit")
     STORE_FULL = ("StoreFull", Category.INFRASTRUCTURE,
-        "that the bucket, account or disk of the store has no room left",
+        "that the bucket, account or disk of the store is full",
         "delete what is not needed there, or raise its quota")
     CLOCK_SKEWED = ("ClockSkewed", Category.INFRASTRUCTURE,
         "that node and store disagree about the time, so that no signature is valid",
@@ -253,13 +252,13 @@ class Reason(StrEnum):
         "the address that did not answer",
         "check it")
     HUB_UNREACHABLE = ("HubUnreachable", Category.INFRASTRUCTURE,
-        "a hub that is away, busy or failing",
-        "let the pods reach it, or use a store")
+        "a hub that is unavailable, busy or failing",
+        "allow the pods to reach it, or use an object store")
     DISK_FULL = ("DiskFull", Category.INFRASTRUCTURE,
         "what could not be written",
         "more room, fewer checkpoints")
     SHARED_MEMORY_FULL = ("SharedMemoryFull", Category.INFRASTRUCTURE,
-        "what could not be written to `/dev/shm`, by which processes of a pod exchange data",
+        "what could not be written to `/dev/shm`, through which processes of a pod exchange data",
         "raise `spec.resources.sharedMemory`, or fewer data loader workers")
     HOST_OUT_OF_MEMORY = ("HostOutOfMemory", Category.INFRASTRUCTURE,
         "what could not be allocated on the node; or that the pod used more memory than its limit",
@@ -269,22 +268,22 @@ class Reason(StrEnum):
         "more memory, fewer workers")
     GPU_FAILED = ("GpuFailed", Category.INFRASTRUCTURE,
         "ECC, NVLink, Xid, launch failures",
-        "look at the node's kernel log, drain it")
+        "check the node's kernel log, drain it")
     DRIVER_MISSING = ("DriverMissing", Category.PLATFORM,
-        "GPUs were promised, and the container has no NVIDIA driver",
+        "GPUs were requested, but the container has no NVIDIA driver",
         "check device plugin and container runtime; set `podTemplate.spec.runtimeClassName`")
     DRIVER_TOO_OLD = ("DriverTooOld", Category.PLATFORM,
         "the CUDA that the node's driver runs, and the one that the image needs",
         "update the driver, choose other nodes, or an image for that CUDA")
     GPU_MISSING = ("GpuMissing", Category.INFRASTRUCTURE,
-        "how many GPUs were promised and how many the driver shows, in its own words",
+        "how many GPUs were requested and how many the driver shows, in its own words",
         "check device plugin and kernel log")
     GPU_TOO_OLD = ("GpuTooOld", Category.USER,
-        "a GPU that this image has no kernels for, and from which generation on it has them",
+        "a GPU that this image has no kernels for, and the oldest generation that it supports",
         "choose nodes with newer GPUs, or an image for an older CUDA")
     GPU_TOO_SMALL = ("GpuTooSmall", Category.USER,
         "what weights, gradients and optimizer need on each GPU, and what the GPU has",
-        "the changes with which it fits, or a larger GPU")
+        "the changes that make it fit, or a larger GPU")
     GPU_UNSUPPORTED = ("GpuUnsupported", Category.USER,
         "GPUs that this image's torch was not built for; several MIG slices in one pod",
         "choose another image or other nodes")
@@ -298,41 +297,40 @@ class Reason(StrEnum):
         "the ranks waited longer than `ddp_timeout`",
         "find the late rank")
     PEER_LOST = ("PeerLost", Category.INFRASTRUCTURE,
-        "the connection to another rank was lost; an echo, told only if nobody knows better",
-        "see the other nodes")
+        "the connection to another rank was lost; reported only if no other cause is known",
+        "check the other nodes")
     RENDEZVOUS_FAILED = ("RendezvousFailed", Category.INFRASTRUCTURE,
-        "the ranks did not find each other",
+        "the ranks could not connect to each other",
         "check pods and NetworkPolicy")
     MASTER_NOT_FOUND = ("MasterNotFound", Category.INFRASTRUCTURE,
         "the first node's name that does not resolve",
         "check its pod and DNS")
     WORLD_SIZE_MISMATCH = ("WorldSizeMismatch", Category.INFRASTRUCTURE,
-        "processes promised and found",
+        "processes expected and found",
         "check that every node's pod runs")
     RESUME_MISMATCH = ("ResumeMismatch", Category.INFRASTRUCTURE,
         "nodes that fetched different checkpoints",
-        "nothing: the next attempt fetches again")
+        "no action: the next attempt fetches again")
     RANK_KILLED = ("RankKilled", Category.INFRASTRUCTURE,
         "the rank and its signal",
         "raise `spec.resources.memory`")
     RANK_CRASHED = ("RankCrashed", Category.INFRASTRUCTURE,
         "the rank and its signal (SIGSEGV, SIGABRT, SIGBUS)",
-        "look at log, GPU and driver")
+        "check log, GPU and driver")
     RANKS_HUNG = ("RanksHung", Category.INFRASTRUCTURE,
-        "for how long no rank got on, and where one stood; stacks in the log",
+        "how long no rank made progress, and what one was doing; stacks in the log",
         "`FINETUNE_HANG_SECONDS` if it takes that long")
     ARTIFACT_DAMAGED = ("ArtifactDamaged", Category.INFRASTRUCTURE,
-        "files that arrived in the store other than they left",
+        "files that were corrupted during the upload",
         "the next attempt publishes again")
     ARTIFACT_BROKEN = ("ArtifactBroken", Category.INTERNAL,
-        "an artifact that does not load whole, or holds weights as they were before training",
+        "an artifact that does not load completely, or contains unchanged weights",
         "report it")
     NOTHING_SAVED = ("NothingSaved", Category.INTERNAL,
         "a trainer that saved no tensors",
-        "look at the log")
+        "check the log")
     MERGE_DIFFERS = ("MergeDiffers", Category.INTERNAL,
-        ("a merged model that computes something else: told in a note, and the run succeeds "
-        "without it"),
+        "a merged model with different outputs: noted, and the run succeeds without it",
         "report it")
     CUDA_ERROR = ("CudaError", Category.INTERNAL,
         "CUDA's sentence: an illegal access, an assertion in a kernel",
@@ -341,60 +339,61 @@ class Reason(StrEnum):
         "a run document of another release",
         "use operator and image of one release")
     RUN_DOCUMENT_MISMATCH = ("RunDocumentMismatch", Category.INTERRUPTION,
-        ("a run document that is not the one that the attempt's Job was made for, such as the copy "
-        "that a node kept for an earlier pod; nothing was trained, and no attempt is used up"),
-        "nothing: the next pod has its own")
+        ("a run document that is not the one that belongs to the attempt's Job, such as the "
+        "copy that a node kept for an earlier pod; nothing was trained, and no attempt is "
+        "counted"),
+        "no action: the next pod has its own")
     INTERNAL = ("Internal", Category.INTERNAL,
         "the exception, and its traceback in the log",
         "report it")
-    # Given by the operator, where the trainer left no outcome or was ended from outside.
+    # Set by the operator, if the trainer wrote no outcome or was ended from outside.
     EXITED_WITHOUT_OUTCOME = ("ExitedWithoutOutcome", tuple(Category),
         "the exit code, which decides the category, and the last lines of the log",
-        "look at the trainer's log")
+        "check the trainer's log")
     POD_FAILED = ("PodFailed", (Category.INTERRUPTION, Category.INFRASTRUCTURE),
         "why the pod failed before its container could end; an interruption if it was disrupted",
-        "look at the pod's node")
+        "check the pod's node")
     POD_REJECTED = ("PodRejected", Category.INTERRUPTION,
-        ("the node that did not start the pod, and the kubelet's reason and words; no attempt is "
-        "used up, and the next try comes after minutes"),
-        "nothing, if the node recovers; else cordon it, and look at its kubelet and its devices")
+        ("the node that did not start the pod, and the kubelet's reason and words; no attempt "
+        "is counted, and the next one starts after a few minutes"),
+        "no action if the node recovers; otherwise cordon it and check its kubelet and devices")
     INIT_CONTAINER_FAILED = ("InitContainerFailed", Category.INFRASTRUCTURE,
-        "the init container that ended badly before the trainer could start, and its last words",
-        "look at what it does and needs; if it is injected, ask who injects it")
+        "the init container that failed before the trainer started, and its last output",
+        "check what it does and needs; if it is injected, ask your platform team")
     SIDECAR_FAILED = ("SidecarFailed", Category.INFRASTRUCTURE,
-        ("the other container that ended badly on one of several nodes, and the training of the "
-        "other nodes with it"),
-        "look at what it does and needs; if it is injected, ask who injects it")
+        ("the other container that failed on one of several nodes, which ended the training of "
+        "all nodes"),
+        "check what it does and needs; if it is injected, ask your platform team")
     CONTAINER_START_FAILED = ("ContainerStartFailed", Category.INFRASTRUCTURE,
         "why the container runtime could not start the trainer, in its words",
-        "look at `spec.image`, and at the container runtime of the node")
+        "check `spec.image` and the container runtime of the node")
     INTERRUPTED_TOO_OFTEN = ("InterruptedTooOften", (Category.USER, Category.PLATFORM),
-        ("how often one cause has ended the pods in a row without a step gained (5 evictions, 10 "
-        "others), and the last one's words"),
-        "what that cause asks for: more disk or memory, a higher priority, a checkpoint in time")
+        ("how often one cause has stopped the pods in a row without completing a step (5 "
+        "evictions, 10 others), and the last message"),
+        "what that cause requires: more disk or memory, a higher priority, an earlier checkpoint")
     POD_STOPPED = ("PodStopped", Category.INTERRUPTION,
         "what stopped the pod before it had saved",
         "raise `spec.terminationGracePeriodSeconds` if this happens again")
     TRAINING_JOB_FAILED = ("TrainingJobFailed", Category.INFRASTRUCTURE,
-        "what the Job's `Failed` condition says, where all pods are gone",
-        "look at the Job's events")
+        "the message of the Job's `Failed` condition, if no pods are left",
+        "check the Job's events")
     TRAINING_JOB_DELETED = ("TrainingJobDeleted", Category.INTERRUPTION,
-        "the Job that somebody deleted",
+        "the Job that was deleted",
         "delete the FineTuneJob, not its Job, to end the run")
     UNEXPLAINED = ("Unexplained", Category.INTERNAL,
         "that the attempt failed without a recorded cause: its record was edited",
-        "look at the trainer's log")
+        "check the trainer's log")
     SUSPENDED = ("Suspended", Category.INTERRUPTION,
         "`spec.suspend` is true",
         "set it to false to resume from the last checkpoint")
     SPEC_CHANGED = ("SpecChanged", Category.INTERRUPTION,
         "the spec was changed to define another run",
-        "nothing: the next attempt trains with the new spec")
+        "no action: the next attempt trains with the new spec")
     DEADLINE_EXCEEDED = ("DeadlineExceeded", Category.USER,
-        "the job took longer than its `spec.activeDeadlineSeconds`",
+        "the job exceeded its `spec.activeDeadlineSeconds`",
         "raise it, and apply the job again: its last checkpoint is kept")
     PODS_NOT_STARTED = ("PodsNotStarted", (Category.USER, Category.PLATFORM),
-        ("how many pods ran by `spec.startDeadlineSeconds`, and what the others wait for, which "
-        "may be an injected container or a volume; that decides whose turn it is"),
-        "what was waited for, or raise `spec.startDeadlineSeconds`")
+        ("how many pods were running by `spec.startDeadlineSeconds`, and what the others wait "
+        "for, which may be an injected container or a volume; that determines the category"),
+        "resolve what the pods wait for, or raise `spec.startDeadlineSeconds`")
     # fmt: on

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The run document: what the operator writes for one attempt and the trainer reads. No I/O here."""
+"""The run document: from the operator to the trainer, for one attempt. No I/O here."""
 
 import hashlib
 import json
@@ -26,11 +26,11 @@ class JobReference:
     namespace: str
     name: str
     uid: str
-    """Empty where there is no such object: a job file that is run without a cluster."""
+    """Empty without such an object: for a job file that is run without a cluster."""
     cluster: str | None = None
-    """The id of its cluster, where the operator knows it; None without a cluster."""
+    """The id of its cluster, if the operator has it; None without a cluster."""
     take_over_from: str | None = None
-    """The cluster whose job of the same name gives up its output place to this one."""
+    """The cluster whose job of the same name releases its output location to this one."""
 
     @property
     def is_in_cluster(self) -> bool:
@@ -44,13 +44,16 @@ class World:
     nodes: int = 1
     processes_per_node: int = 1
     master_address: str = "127.0.0.1"
-    """Where rank 0 listens; resolvable from every node."""
+    """The address of rank 0; resolvable from every node."""
     master_port: int = MASTER_PORT
     gpus_per_node: int | None = None
-    """The GPUs that each node was promised, 0 for a job on CPUs; None in the documents of an
-    operator that did not write it down yet."""
+    """The GPUs promised to each node, 0 for a job on CPUs; None in the documents of an older
+    operator that did not record it.
+    """
     gpu_resource: str = ""
-    """The name by which they were asked for: `nvidia.com/gpu`, `none` for resource claims."""
+    """The resource name by which they were requested: `nvidia.com/gpu`, `none` for resource
+    claims.
+    """
 
     @property
     def size(self) -> int:
@@ -70,10 +73,10 @@ class Run:
     output_uri: str
     world: World = field(default_factory=World)
     adjustments: Mapping[str, Any] = field(default_factory=dict)
-    """Config keys that this attempt sets otherwise than the user did: a smaller micro-batch."""
+    """Config keys that this attempt sets differently from the user: a smaller micro-batch."""
 
     def to_json(self) -> str:
-        # Without what is not known: the document is then the one that older operators wrote.
+        # Without unknown values: the document is then the same as an older operator's.
         job = document_of(self.job, nulls=False)
         document = {"version": RUN_VERSION, **document_of(self), "job": job}
         return json.dumps(document, indent=2, sort_keys=True)
@@ -96,23 +99,24 @@ class Run:
 def run_id(config: Mapping[str, Any], run_token: str | None) -> str:
     """The id of the run that this config defines: ten hexadecimal digits.
 
-    Equal configs have equal ids however they were written: key order does not matter, and neither
-    does `1.0` against `1` (kubectl sends the latter for both). It names a folder of the job's own
-    output and stands in paths that exist; nothing is allowed or refused by it.
+    Equal configs have equal ids in any notation: key order does not matter, and neither does `1.0`
+    against `1` (kubectl sends the latter for both). It names a directory of the job's own output
+    and is part of existing paths; nothing is allowed or refused because of it.
     """
     return fingerprint([config, run_token or ""])[:RUN_ID_LENGTH]
 
 
 def fingerprint(value: Any) -> str:
-    """The sha256 that equal JSON values share, however they were written.
+    """The sha256 of a JSON value, equal for all notations of it.
 
-    Whole, since decisions are made by it: values of equal beginnings are found in seconds.
+    Complete, because decisions depend on it: values whose hashes share a prefix can be found in
+    seconds.
     """
     return digest(json.dumps(_canonical(value), sort_keys=True))
 
 
 def digest(text: str | bytes) -> str:
-    """The sha256 of a document's very bytes, as hexadecimal digits."""
+    """The sha256 of a document's exact bytes, as hexadecimal digits."""
     written = text.encode() if isinstance(text, str) else text
     return hashlib.sha256(written).hexdigest()
 

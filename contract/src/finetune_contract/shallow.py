@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads JSON of any depth: what is nested deeper than `DEEPEST` becomes null before it is parsed.
+"""Reads JSON of any depth: values nested deeper than `DEEPEST` become null before parsing.
 
-The API server takes objects of 10,000 levels, and Python's parser ends with a RecursionError long
-before, for the whole list or watch event. Nothing that a job may say is so deep: what was cut is
-refused by a rule of the spec, in a sentence. No I/O here.
+The API server accepts objects of 10,000 levels, and Python's parser fails with a RecursionError
+long before, for the complete list or watch event. No valid job is that deep: a rule of the spec
+rejects a job that was cut, with a message. No I/O here.
 """
 
 import json
@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 DEEPEST = 100
-"""Levels that are kept, those of the list around an object included; a spec may use 32 of them."""
+"""Levels that are kept, including those of the list around an object; a spec may use 32 of them."""
 
-# Possessive: a text without an end is read once, not once for each of its quotes.
+# Possessive: an unterminated text is scanned once, not once for each of its quotes.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -23,13 +23,13 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 def parse_json(content: bytes) -> Any:
     """
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is not JSON.
     """
     return json.loads(cut_deep(content))
 
 
 def cut_deep(content: bytes) -> bytes:
-    """The same text where nothing is too deep."""
+    """The same text if nothing is too deep."""
     if not _is_deep(content):
         return content
     return b"".join(_shallow_parts(content))

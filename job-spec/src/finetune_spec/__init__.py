@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a job means, checked alike in operator, webhook and trainer; changes with every TRL.
+"""Checks and interprets a job, for operator, webhook and trainer; changes with every TRL.
 
 The rooms, from the ground up; standard library and the contract only:
 
-- `config`: a config of TRL's SFT, parsed and checked. `cron`: the times of a schedule.
-- `attention`: which one a config gets. `memory`: what a config needs on each GPU.
-- `pods`: what a job says about its pods.
-- `job`, `schedule`: what no schema can check of a spec; `lost_nulls`: what kubectl kept to itself.
-- `quantities`: memory and time as people read them.
-- `shape`: what the API server's schema checks, for whoever has none at hand.
+- `config`: parses and checks a config of TRL's SFT. `cron`: the times of a schedule.
+- `attention`: the implementation that a config gets. `memory`: the memory it needs per GPU.
+- `pods`: the pod fields of a job.
+- `job`, `schedule`: checks beyond the schema; `lost_nulls`: nulls that kubectl dropped.
+- `quantities`: memory and time in readable units.
+- `shape`: the checks of the API server's schema, for use without an API server.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the spec of a FineTuneJob, beyond what the API server's schema can. No I/O here.
+"""Checks the spec of a FineTuneJob beyond the API server's schema. No I/O here.
 
 Webhook, operator and `finetune validate` call this; the trainer checks its run's config with the
 same table (`finetune_spec.config`).
@@ -22,14 +22,14 @@ CONFIG_PATH = "spec.config"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSpec:
-    """The spec of a job after its border: what it says of its training, and what is wrong."""
+    """The checked spec of a job: its typed config, and its problems."""
 
     config: SftConfig
     context: Context
     problems: tuple[Problem, ...]
-    """With whole paths."""
+    """With complete paths."""
     is_bounded: bool = True
-    """False where the spec is beyond the bounds: nothing of it was read, and nothing may be."""
+    """False if the spec is beyond the bounds: it was not read, and must not be."""
 
 
 def check_job(
@@ -40,11 +40,11 @@ def check_job(
     model: Mapping[str, Any] | None = None,
     gpu_bytes: int | None = None,
 ) -> CheckedSpec:
-    """Everything that is wrong with a spec of the right shape, with its config read.
+    """All problems of a spec of the right shape, with its parsed config.
 
-    `trainer_image` is the one that a job without an image of its own gets; `annotations` are the
-    job's, which hold what kubectl was given and which cluster's place is taken over; `model` is its
-    model's `config.json` and `gpu_bytes` what each GPU has, where they are known.
+    `trainer_image` is the default image; `annotations` are the job's, with kubectl's last applied
+    spec and the cluster whose claim is taken over; `model` is its model's `config.json` and
+    `gpu_bytes` the memory of each GPU, if known.
     """
     if (beyond := find_beyond(spec, "spec")) is not None:
         context = Context()
@@ -54,7 +54,7 @@ def check_job(
     is_known = version in known_versions()
     context = build_context(spec, version if is_known else NEWEST, model)
     if is_known:
-        # Its bounds were asked with those of the whole spec.
+        # Its bounds were checked with those of the complete spec.
         config = read_config(spec["config"], context.schema)
         told = check_config(config, context)
         lost = find_lost_nulls(spec["config"], annotations or {}, context.schema)
@@ -70,7 +70,7 @@ def check_job(
 
 
 def estimate_job(job: CheckedSpec) -> int | None:
-    """What each process of a job that is right needs on its GPU; None where that is not known."""
+    """The memory that each process of a valid job needs on its GPU; None if unknown."""
     context = job.context
     if context.model is None or context.gpus_per_node == 0:
         return None
@@ -85,10 +85,10 @@ def estimate_job(job: CheckedSpec) -> int | None:
 def _check_model(
     config: SftConfig, context: Context, problems: Iterable[Problem], gpu_bytes: int | None
 ) -> Iterator[Problem]:
-    """What is wrong with the config for this model; whether it fits, where nothing is."""
+    """Problems of the config with this model; if there are none, whether it fits."""
     if context.model is None or any(not problem.is_warning for problem in problems):
         return
-    # Late: only who knows a model waits for it.
+    # Imported late: only callers with a model need it.
     from finetune_spec.base_model import check_base_model
     from finetune_spec.memory.fitting import advise_on_memory
     from finetune_spec.speed.advice import advise_on_speed
@@ -109,15 +109,15 @@ def _check_take_over(annotations: Mapping[str, Any]) -> Iterator[Problem]:
 def _unknown(version: str) -> Problem:
     return warning(
         "spec.image",
-        f"follows TRL {version}, and only {', '.join(known_versions())} are known here: the config "
-        "will be checked by the trainer, before it trains",
+        f"follows TRL {version}, but only {', '.join(known_versions())} are supported here: the "
+        "trainer will check the config before training",
     )
 
 
 def build_context(
     spec: Mapping[str, Any], version: str, model: Mapping[str, Any] | None = None
 ) -> Context:
-    """What the spec says around its config."""
+    """The facts around the config from the rest of the spec."""
     resources = spec.get("resources") or {}
     gpus = resources.get("gpusPerNode", 1)
     return Context(

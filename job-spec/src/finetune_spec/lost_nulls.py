@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nulls that `kubectl apply` has left out before it sent anything. No I/O here.
+"""Nulls that `kubectl apply` has dropped before sending. No I/O here.
 
-`max_length: null` asks TRL not to cut rows off. Client-side apply drops the key, so that TRL's
-default holds and nobody has said so. What the user wrote is still in kubectl's own annotation.
+`max_length: null` makes TRL keep complete rows. Client-side apply drops the key, so TRL's default
+applies silently. The user's original is still in kubectl's own annotation.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 def find_lost_nulls(
     config: Mapping[str, Any], annotations: Mapping[str, str], schema: Schema
 ) -> Iterator[Problem]:
-    """A warning for each null that would have made a difference."""
+    """A warning for each dropped null that would have made a difference."""
     for key, value in _applied_config(annotations.get(LAST_APPLIED, "")).items():
         name = OLDER.get(key, key)
         if value is not None or key in config or name not in schema.properties:
@@ -27,13 +27,13 @@ def find_lost_nulls(
         if (default := schema.default(name)) is not None:
             yield warning(
                 key,
-                f"kubectl apply has left out this null, so that {quoted(default)} holds: use "
+                f"kubectl apply removed this null, so the default {quoted(default)} applies: use "
                 "kubectl apply --server-side",
             )
 
 
 def _applied_config(text: str) -> Mapping[str, Any]:
-    """The config in the annotation; empty where it holds none, since anybody may write it."""
+    """The config in the annotation; empty if it is invalid, because any user may write it."""
     try:
         config = parse_object(text, LAST_APPLIED)["spec"]["config"]
     except (ValueError, KeyError, TypeError):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packages that some configs and models need and others don't: the one table of them.
+"""The only table of packages that some configs and models need.
 
-What each is for, whether the stock trainer image has it, and what needs none. The checks warn by
-it, the trainer refuses by it before anything is fetched, and a page of the docs is made from it.
-No I/O here: whether a package is there is for the image to say.
+It contains the purpose of each package, whether the stock trainer image has it, and the alternative
+without it. The checks warn with it, the trainer uses it to refuse a job before fetching, and a page
+of the docs is generated from it. No I/O here: the image decides whether a package is installed.
 """
 
 import re
@@ -16,14 +16,14 @@ OPTIMIZER, ATTENTION, TRACKERS = "optim", "attn_implementation", "report_to"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """One that the trainer does not need for itself."""
+    """A package that the trainer itself does not need."""
 
     name: str
-    """What pip calls it."""
+    """The name for pip."""
     module: str
-    """What Python imports."""
+    """The name for import."""
     purpose: str
-    """What it is for, in the docs."""
+    """Its purpose, in the docs."""
     is_shipped: bool = False
     """Whether the stock trainer image has it."""
 
@@ -36,12 +36,12 @@ _OPTIMIZERS = "optimizers"
 _KERNELS = "kernels"
 _TRACKERS = "trackers"
 _QUANTIZED = "models whose weights are stored quantized"
-_TOKENIZERS = "models whose tokenizer is no tokenizer.json"
-_LINEAR = "faster training of Mamba and its relatives, which runs without"
+_TOKENIZERS = "models without a tokenizer.json"
+_LINEAR = "faster training of Mamba and related models, which also train without it"
 
 _ALL = (
     _package("bitsandbytes", "bitsandbytes", "8-bit optimizers, 4-bit weights", is_shipped=True),
-    _package("deepspeed", "deepspeed", "`accelerate_config: zero2` and its like", is_shipped=True),
+    _package("deepspeed", "deepspeed", "`accelerate_config: zero2` and similar", is_shipped=True),
     _package("liger-kernel", "liger_kernel", "`use_liger_kernel`", is_shipped=True),
     _package("torchdistx", "torchdistx", _OPTIMIZERS),
     _package("torchao", "torchao", f"{_OPTIMIZERS}; {_QUANTIZED}"),
@@ -91,26 +91,26 @@ PACKAGES: Mapping[str, Package] = {package.name: package for package in _ALL}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What needs packages: a value of a key, or a kind of model."""
+    """A requirement of packages: a value of a key, or a kind of model."""
 
     packages: tuple[str, ...]
-    """Any one of them will do."""
+    """Any one of them is sufficient."""
     instead: str
-    """What to write that needs none."""
+    """The alternative that needs none."""
 
     @property
     def is_met_by_stock(self) -> bool:
-        """Whether the stock trainer image has what is needed."""
+        """Whether the stock trainer image has a sufficient package."""
         return any(PACKAGES[name].is_shipped for name in self.packages)
 
     @property
     def package(self) -> str:
-        """The one that people install."""
+        """The usual one."""
         return self.packages[0]
 
 
 _PLAIN = "adamw_torch_fused needs none"
-_IN_8_BIT = "adamw_8bit needs none and keeps as little"
+_IN_8_BIT = "adamw_8bit needs none and uses as little memory"
 _AVERAGING = "adamw_torch_fused with lr_scheduler_type: constant_with_warmup needs none"
 
 
@@ -133,7 +133,7 @@ _OF_SCHEDULEFREE = ("schedule_free_radam", "schedule_free_adamw", "schedule_free
 _TENSORBOARD = Need(
     packages=("tensorboardX", "tensorboard"), instead="every run's report has the loss curve"
 )
-_NO_TRACKER = "wandb, mlflow, tensorboard and trackio need none beside"
+_NO_TRACKER = "wandb, mlflow, tensorboard and trackio need no additional package"
 
 BY_KEY: Mapping[str, Mapping[str, Need]] = {
     OPTIMIZER: {
@@ -173,7 +173,7 @@ BY_KEY: Mapping[str, Mapping[str, Need]] = {
         **_needs("swanlab", _NO_TRACKER, "swanlab"),
     },
 }
-"""Key -> its value -> what that needs. Values without an entry need no package."""
+"""Key -> its value -> the requirement. Values without an entry need no package."""
 
 _KERNEL_OF_HUB = re.compile(r"[^/:|]+/[^/:]+(:[^/:]+)?")
 _FROM_HUB = Need(packages=("kernels",), instead="flash_attention_2 and sdpa need none")
@@ -195,17 +195,17 @@ BY_STORAGE: Mapping[str, tuple[Need, ...]] = {
         "auto-round": ("auto-round",),
     }.items()
 }
-"""`quantization_config.quant_method` of a model -> what loading it needs."""
+"""`quantization_config.quant_method` of a model -> the requirement for loading it."""
 
 _TOKENIZER_JSON = (
-    "a tokenizer.json beside it needs none: AutoTokenizer's save_pretrained writes one where the "
-    "package is installed"
+    "a tokenizer.json next to it needs none: AutoTokenizer's save_pretrained writes one where "
+    "the package is installed"
 )
 BY_TOKENIZER: Mapping[str, Need] = {
     **_needs("sentencepiece", _TOKENIZER_JSON, "tokenizer.model", "spiece.model"),
     **_needs("tiktoken", _TOKENIZER_JSON, "tiktoken.model", "qwen.tiktoken"),
 }
-"""File of a model without one of `READABLE_TOKENIZERS` -> what reading it needs."""
+"""File of a model without one of `READABLE_TOKENIZERS` -> the requirement for reading it."""
 READABLE_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "tekken.json")
 
 LINEAR_FAMILIES = frozenset(
@@ -219,7 +219,7 @@ LINEAR_FAMILIES = frozenset(
 
 
 def need_of(key: str, value: Any) -> Need | None:
-    """What one value of a key needs; None where it needs no package."""
+    """The requirement of one value of a key; None if it needs no package."""
     if not isinstance(value, str):
         return None
     if key == ATTENTION and _KERNEL_OF_HUB.fullmatch(value):
@@ -228,13 +228,15 @@ def need_of(key: str, value: Any) -> Need | None:
 
 
 def needs_of_tokenizer(names: Collection[str]) -> Iterator[tuple[str, Need]]:
-    """Files that are all that a model has of a tokenizer, and what reading them needs."""
+    """The only tokenizer files of a model, and the requirements for reading them."""
     if not any(name in names for name in READABLE_TOKENIZERS):
         yield from ((file, need) for file, need in BY_TOKENIZER.items() if file in names)
 
 
 def needs_of_storage(model: Mapping[str, Any]) -> Iterator[tuple[str, Need]]:
-    """How a model's weights are stored, by its config.json, and what loading them needs."""
+    """The storage format of a model's weights, from its config.json, and the requirements for
+    loading them.
+    """
     found = model.get("quantization_config")
     method = found.get("quant_method") if isinstance(found, Mapping) else None
     if isinstance(method, str):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory and time as Kubernetes writes them: `24Gi`, `2m30s`. No I/O here."""
+"""Memory and time in Kubernetes' notation: `24Gi`, `2m30s`. No I/O here."""
 
 import re
 from fractions import Fraction
@@ -15,7 +15,7 @@ _QUANTITY = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)([A-Za-z]*)")
 def parse_quantity(text: str) -> int:
     """
     Raises:
-        ValueError: it is no amount of memory; the message quotes it.
+        ValueError: it is not an amount of memory; the message quotes it.
     """
     found = _QUANTITY.fullmatch(text.strip())
     if found is None or found[2] not in _UNITS or float(found[1]) == 0:
@@ -31,8 +31,9 @@ _AMOUNT = re.compile(
 
 
 def parse_amount(text: str) -> Fraction | None:
-    """Any quantity of Kubernetes' as a number: `500m` is a half. None for what is no amount, or one
-    that nobody can have."""
+    """Any Kubernetes quantity as a number: `500m` is a half. None for an invalid or impossible
+    amount.
+    """
     found = _AMOUNT.fullmatch(text.strip())
     if found is None or not (found[1] or found[2]):
         return None

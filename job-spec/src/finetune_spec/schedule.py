@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the spec of a FineTuneSchedule, beyond what the API server's schema can. No I/O here.
+"""Checks the spec of a FineTuneSchedule beyond the API server's schema. No I/O here.
 
-Its job's spec has the checks of a job's own (`job`).
+Its job's spec gets the same checks as a job (`job`).
 """
 
 import json
@@ -24,10 +24,10 @@ from finetune_spec.pods import check_passed_on
 TEMPLATE = "spec.jobTemplate"
 
 MAX_RUN_TOKEN = 230
-"""The scheduled time is put behind it, and a job's own takes 256 characters."""
+"""The scheduled time is appended, and a job's own accepts 256 characters."""
 
 _ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
-"""Every day that there ever is comes within five years of it."""
+"""Every existing date comes within five years after it."""
 
 
 def check_schedule(
@@ -38,8 +38,9 @@ def check_schedule(
     model: Mapping[str, Any] | None = None,
     gpu_bytes: int | None = None,
 ) -> tuple[Problem, ...]:
-    """Everything that is wrong with a spec whose fields have the right shape, with whole paths; the
-    arguments are those of `check_job`."""
+    """All problems of a spec whose fields have the right shape, with complete paths; the arguments
+    are those of `check_job`.
+    """
     if (beyond := find_beyond(spec, "spec")) is not None:
         return (beyond,)
     template = spec["jobTemplate"]["spec"]
@@ -57,7 +58,7 @@ def check_schedule(
 
 
 def in_template(problem: Problem) -> Problem:
-    """The same about a schedule, where it is about the spec of its jobs."""
+    """The same problem with the path of the schedule's job template."""
     if not problem.path.startswith("spec."):
         return problem
     return replace(problem, path=f"{TEMPLATE}.{problem.path}")
@@ -78,7 +79,7 @@ def _check_times(spec: Mapping[str, Any]) -> Iterator[Problem]:
         return
     if zone is not None and next_time(expression, _ANY_DAY, zone) is None:
         found = quoted(spec["schedule"])
-        yield Problem(path="spec.schedule", message=f"found {found}, which no day ever matches")
+        yield Problem(path="spec.schedule", message=f"found {found}, which never matches a date")
 
 
 def _check_token(template: Mapping[str, Any]) -> Iterator[Problem]:
@@ -87,12 +88,12 @@ def _check_token(template: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             path=f"{TEMPLATE}.spec.runToken",
             message=f"found {length} characters, expected at most {MAX_RUN_TOKEN}: the scheduled "
-            "time is put behind them",
+            "time is appended to them",
         )
 
 
 def _of_template(annotations: Mapping[str, str]) -> Mapping[str, str]:
-    """What kubectl was given, as if it had been the job; nothing where that can't be read."""
+    """kubectl's last applied annotation, as if for the job; empty if it is invalid."""
     try:
         template = parse_object(annotations[LAST_APPLIED], LAST_APPLIED)["spec"]["jobTemplate"]
     except (ValueError, KeyError, TypeError):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks a FineTuneJob or FineTuneSchedule as the API server does, for whoever has none at hand.
-No I/O here.
+"""Checks a FineTuneJob or FineTuneSchedule as the API server does, without an API server. No I/O
+here.
 
-`job_schema.json` and `schedule_schema.json` are made of the CustomResourceDefinitions by `make
-generate`. The config has checks of its own (`finetune_spec.config`).
+`make generate` creates `job_schema.json` and `schedule_schema.json` from the
+CustomResourceDefinitions. The config has separate checks (`finetune_spec.config`).
 """
 
 import json
@@ -59,7 +59,7 @@ _HABITS: Mapping[str, Mapping[str, str]] = {
     },
     "spec.retry": dict.fromkeys(("backoffLimit", "limit", "retries"), "maxAttempts"),
 }
-"""Place -> what people write there out of habit -> what to write instead."""
+"""Place -> a field that is often written there -> the correct one."""
 
 _KINDS: Mapping[str, tuple[str, type]] = {
     "object": ("a mapping", Mapping),
@@ -74,7 +74,7 @@ _MEANINGS = {
     "gpuResource": "a name such as nvidia.com/gpu, or none",
     "subPath": "a path below the claim's root, such as team-a",
 }
-"""Field -> what its pattern means."""
+"""Field -> the meaning of its pattern."""
 
 
 def job_schema() -> Mapping[str, Any]:
@@ -95,14 +95,14 @@ def _load(name: str) -> Mapping[str, Any]:
 
 
 def check_shape(document: Mapping[str, Any]) -> tuple[Problem, ...]:
-    """What the API server would refuse about a FineTuneJob, with whole paths."""
+    """The problems that the API server would report for a FineTuneJob, with complete paths."""
     if (beyond := find_beyond(document, "")) is not None:
         return (beyond,)
     return tuple(_check_document(document, KIND, job_schema()))
 
 
 def check_schedule_shape(document: Mapping[str, Any]) -> tuple[Problem, ...]:
-    """The same about a FineTuneSchedule."""
+    """The same for a FineTuneSchedule."""
     if (beyond := find_beyond(document, "")) is not None:
         return (beyond,)
     problems = _check_document(document, SCHEDULE_KIND, schedule_schema())
@@ -112,7 +112,7 @@ def check_schedule_shape(document: Mapping[str, Any]) -> tuple[Problem, ...]:
 
 
 def template_of(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The spec of a schedule's jobs, where there is one."""
+    """The spec of a schedule's jobs, if there is one."""
     found: Any = document
     for key in (*TEMPLATE.split("."), "spec"):
         found = found.get(key) if isinstance(found, Mapping) else None
@@ -128,7 +128,7 @@ def _check_document(
         yield from _check(document["spec"], schema, "spec")
     else:
         needed = " and ".join(schema["required"])
-        yield Problem(path="spec", message=f"missing: {needed} stand in it")
+        yield Problem(path="spec", message=f"missing: it contains {needed}")
 
 
 def _check_head(document: Mapping[str, Any], kind: str) -> Iterator[Problem]:
@@ -163,9 +163,9 @@ def _check_metadata(metadata: Any) -> Iterator[Problem]:
 
 
 def _check(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[Problem]:
-    """The problems of one value and all in it; the first about each value is enough."""
+    """The problems of one value and everything in it; only the first of each value."""
     if value is None and "default" in schema:
-        return  # the API server fills it in
+        return  # The API server fills it in.
     problem = next(_check_value(value, schema, path.rpartition(".")[2]), None)
     if problem is not None:
         yield Problem(path=path, message=problem)
@@ -201,7 +201,7 @@ def _check_fields(
     known, others = schema.get("properties", {}), schema.get("additionalProperties")
     advice = "".join(_unknown(key, path, known) for key in value if _is_unknown(key, schema))
     for key in schema.get("required", ()):
-        # Where it stands under another name, that is told, and enough.
+        # If it is present under another name, that message is sufficient.
         if key not in value and not re.search(rf"(mean|write) {key}\b", advice):
             yield Problem(path=f"{path}.{key}", message=f"missing: {_missing(path, key)}")
     for key, item in value.items():
@@ -214,7 +214,7 @@ def _check_fields(
 
 
 def _is_unknown(key: str, schema: Mapping[str, Any]) -> bool:
-    """Whether nobody takes this field: what is open has a check of its own, as the config does."""
+    """Whether the field is unknown: open fields, such as the config, have their own checks."""
     known = schema.get("properties", {})
     is_open = not known or schema.get("x-open") or "additionalProperties" in schema
     return key not in known and not is_open
@@ -222,24 +222,24 @@ def _is_unknown(key: str, schema: Mapping[str, Any]) -> bool:
 
 _EXAMPLES = {
     "spec.schedule": "when to train, such as `0 2 * * *` for two o'clock each night",
-    "spec.jobTemplate": "the FineTuneJobs that it makes stand in it",
-    f"{TEMPLATE}.spec": "config and output of its jobs stand in it",
-    "spec.config": "the YAML that `trl sft --config` reads stands in it",
+    "spec.jobTemplate": "it contains the template of the jobs",
+    f"{TEMPLATE}.spec": "it contains config and output of the jobs",
+    "spec.config": "it contains the YAML that `trl sft --config` reads",
     "spec.output": "write output: {uri: s3://bucket/folder}",
-    "spec.output.uri": "where the result goes, such as s3://bucket/folder",
+    "spec.output.uri": "the location of the result, such as s3://bucket/folder",
 }
 
 
 def _missing(path: str, key: str) -> str:
-    return _EXAMPLES.get(f"{path}.{key}", f"{path} needs it")
+    return _EXAMPLES.get(f"{path}.{key}", f"required by {path}")
 
 
 def _unknown(key: str, path: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    """The sentence about a field that there is not, with the place or the name it should have."""
+    """The message for an unknown field, with the place or the name it should have."""
     if habit := _HABITS.get(path, {}).get(key):
         return f"unknown field: write {habit}"
     fields = job_schema()["properties"]
-    # A field of the job that is unknown in a spec stands in a schedule's.
+    # A field of the job that is unknown in a spec belongs to a schedule's.
     is_of_schedule = path == TEMPLATE or (path == "spec" and "jobTemplate" in known)
     spec = f"{TEMPLATE}.spec" if is_of_schedule else "spec"
     if key in fields:
@@ -290,7 +290,7 @@ def _is_of_kind(value: Any, kind: str) -> bool:
 
 
 def _hint(value: Any, schema: Mapping[str, Any]) -> str:
-    """What to write instead of a value of another kind."""
+    """The correct notation for a value of another kind."""
     kinds = schema["type"]
     if value is None:
         return ": give the key a value, or remove it"
@@ -312,7 +312,7 @@ def _hint_for_section(value: Any, schema: Mapping[str, Any]) -> str:
     if isinstance(value, list):
         return ": remove the dashes in front of the keys"
     if isinstance(value, str) and "\n" in value:
-        return ": remove the | or > behind the key"
+        return ": remove the | or > after the key"
     if main := schema.get("required") or (list(fields) if len(fields) == 1 else []):
         return f": write {{{main[0]}: {value}}}"
     return ""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Environment variables by which a pod gets other code, other devices or another store than its
-job says. No I/O here.
+"""Environment variables that give a pod other code, other devices or another store than its job
+specifies. No I/O here.
 
-The kinds are patterns, since loaders, vendors and clouds add names as they please. A Secret's keys
-are not known here: what can be set to nothing is, in every pod (`BLANK`), as an explicit variable
-wins over one that comes by envFrom.
+The kinds are patterns, because loaders, vendors and clouds keep adding names. A Secret's keys are
+not known here: variables that can be empty are set to empty in every pod (`BLANK`), because an
+explicit variable overrides one from envFrom.
 """
 
 import re
@@ -15,7 +15,7 @@ BLANK = (
     *("PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS"),
     *("PYTHONBREAKPOINT", "PYTHONINSPECT"),
 )
-"""What makes a loader run other code, and is the same as unset when it is empty."""
+"""Variables that make a loader run other code, and that are the same as unset when empty."""
 
 _HARMLESS = frozenset(
     {
@@ -39,27 +39,26 @@ _STORE = re.compile(
     re.IGNORECASE,
 )
 _NO_STORE = re.compile(r".*(METADATA|STS|MSI|IDENTITY|AUTHORITY)\w*", re.IGNORECASE)
-"""Who gives out credentials; the store is another one's word."""
+"""Services that issue credentials; another pattern covers the store."""
 
 _REASONS: Mapping[re.Pattern[str], str] = {
-    _CODE: "it decides what code is loaded: build an image that needs none",
-    _DEVICES: "the device plugin sets it: spec.resources and resourceClaims say what devices there "
-    "are",
+    _CODE: "it determines which code is loaded: build an image that does not need it",
+    _DEVICES: "the device plugin sets it: spec.resources and resourceClaims define the devices",
 }
 
 
 def reason_for_variable(name: str) -> str | None:
-    """Why no job sets this variable in its pods; None where it may."""
+    """Why a job must not set this variable in its pods; None if it may."""
     if name in _HARMLESS:
         return None
     return next((why for kind, why in _REASONS.items() if kind.fullmatch(name)), None)
 
 
 def loads_code(name: str) -> bool:
-    """Whether a process that has it set may run other code than its image's."""
+    """Whether a process with this variable may run other code than its image's."""
     return name not in _HARMLESS and _CODE.fullmatch(name) is not None
 
 
 def names_a_store(name: str) -> bool:
-    """Whether it decides which server or account answers to the URI of a place."""
+    """Whether it selects the server or account behind the URI of a place."""
     return _STORE.fullmatch(name) is not None and _NO_STORE.fullmatch(name) is None

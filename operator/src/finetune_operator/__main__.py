@@ -13,7 +13,7 @@ from finetune_operator.settings import Settings
 from finetune_operator.telemetry.logs import say, say_error, set_up_logs
 
 PATIENCE = 10
-"""Seconds that kopf has to end once our parts have."""
+"""Seconds that kopf gets to end after our own tasks have ended."""
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
         sys.stderr.write(f"finetune-operator: {error}\n")
         return 2
     set_up_logs(settings.log_level)
-    # kopf names itself after the user, whom a numeric uid without a passwd entry does not have.
+    # kopf names itself after the user, and a numeric uid without a passwd entry has no name.
     os.environ.setdefault("POD_ID", settings.identity)
     try:
         return asyncio.run(_operate(settings))
@@ -47,8 +47,11 @@ async def _operate(settings: Settings) -> int:
 
 
 async def _end_by_force(replica: Replica) -> None:
-    """A watch of kopf's that is between two tries when kopf ends may wait for ever. Its own last
-    resort is SIGKILL, which the first process of a container does not hear from itself."""
+    """Ends the process if a watch of kopf never returns.
+
+    kopf can wait forever for a watch that is between two tries. Its own last resort is SIGKILL,
+    which the first process of a container does not receive from itself.
+    """
     await replica.has_stopped.wait()
     await asyncio.sleep(PATIENCE)
     reason = f"kopf did not end within {PATIENCE} s"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a platform team sets. `Settings.from_env` is the only reader of the environment."""
+"""The platform team's settings. Only `Settings.from_env` reads the environment."""
 
 import os
 import re
@@ -16,35 +16,36 @@ from finetune_spec.quantities import parse_quantity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The operator's own configuration; each field names its variable of the environment."""
+    """The operator's own configuration; each field names its environment variable."""
 
     trainer_image: str
-    """TRAINER_IMAGE, required: runs where a job names no image."""
+    """TRAINER_IMAGE, required: the image of jobs that set none."""
     namespace: str
-    """POD_NAMESPACE: where the operator runs, and its Lease is."""
+    """POD_NAMESPACE: the namespace of the operator and of its Lease."""
     identity: str
-    """POD_NAME and a random end: who holds the Lease, unique for each process."""
+    """POD_NAME and a random suffix: the holder of the Lease, unique for each process."""
     replica: str
-    """POD_NAME: whose certificate the API server trusts, the same for a restarted container."""
+    """POD_NAME: the holder of the webhook certificate, the same for a restarted container."""
     progress_url: str
-    """PROGRESS_URL: how trainer pods reach the progress endpoint, without a slash at the end."""
+    """PROGRESS_URL: the URL of the progress endpoint for trainer pods, without a trailing slash."""
     listen_address: str
-    """LISTEN_ADDRESS: where progress and health are served."""
+    """LISTEN_ADDRESS: the address for progress and health."""
     port: int
     """PORT: for progress and health."""
     webhook_port: int | None
-    """WEBHOOK_PORT: for the admission webhook, 0 for none; outside a cluster none, unless it is
-    set."""
+    """WEBHOOK_PORT: for the admission webhook, 0 for none; defaults to none outside a cluster."""
     webhook_certificates: str | None
-    """WEBHOOK_CERTIFICATES: a folder with tls.crt and tls.key, where it is not to make its own."""
+    """WEBHOOK_CERTIFICATES: a directory with tls.crt and tls.key, to use instead of its own."""
     webhook_validity: timedelta
-    """WEBHOOK_CERTIFICATE_SECONDS: how long those that it makes are valid."""
+    """WEBHOOK_CERTIFICATE_SECONDS: the validity of its own certificates."""
     workers: int
-    """WORKERS: how many jobs are reconciled at a time."""
+    """WORKERS: how many jobs are reconciled concurrently."""
     resync: timedelta
-    """RESYNC_SECONDS: how often all is listed again, for deletions that a watch has missed."""
+    """RESYNC_SECONDS: how often everything is listed again, for deletions that a watch has
+    missed.
+    """
     progress_interval: timedelta
-    """PROGRESS_INTERVAL_SECONDS: at most one progress write for each job in that time."""
+    """PROGRESS_INTERVAL_SECONDS: at most one progress write for each job in this time."""
     shared_memory: str
     """SHARED_MEMORY: size limit of /dev/shm in trainer pods, for each of their GPUs."""
     kubeconfig: str | None
@@ -52,51 +53,62 @@ class Settings:
     log_level: str
     """LOG_LEVEL."""
     model_configs: str | None = None
-    """MODEL_CONFIGS: where a model's config.json is, with {model} and {revision} in it."""
+    """MODEL_CONFIGS: the URL of a model's config.json, with {model} and {revision} in it."""
     gpu_memory_bytes: int | None = None
-    """GPU_MEMORY: what each of the cluster's GPUs has, such as 80Gi."""
+    """GPU_MEMORY: the memory of each of the cluster's GPUs, such as 80Gi."""
     pull_secrets: tuple[str, ...] = ()
     """TRAINER_PULL_SECRETS: Secrets of a job's namespace for the registry of its image, in addition
-    to those that the job names itself."""
+    to those that the job itself names.
+    """
     cluster_id: str | None = None
-    """CLUSTER_ID: by which output places know this cluster; without it the uid of the namespace
-    kube-system, if that may be read, or none."""
+    """CLUSTER_ID: the name of this cluster in output claims; defaults to the uid of the namespace
+    kube-system if it can be read, else to none.
+    """
     has_network_policies: bool = True
-    """TRAINER_NETWORK_POLICY: whether an attempt of several nodes gets a NetworkPolicy that lets
-    only its own pods reach them; `true`, as without it, or `false`."""
+    """TRAINER_NETWORK_POLICY: whether an attempt of several nodes gets a NetworkPolicy that admits
+    only its own pods; `true` (the default) or `false`.
+    """
     watch_namespaces: tuple[str, ...] = ()
-    """WATCH_NAMESPACES: the namespaces whose jobs are run, by name; without it all of the cluster.
-    Nothing else is read, so that rights in these namespaces are enough."""
+    """WATCH_NAMESPACES: the namespaces whose jobs are run, by name; defaults to all. Nothing else
+    is read, so permissions in these namespaces are sufficient.
+    """
     namespaces: tuple[str, ...] = ()
-    """NAMESPACES: where jobs may run, as names or patterns (`team-*`); without it everywhere.
-    Lists have commas between."""
+    """NAMESPACES: where jobs may run, as names or patterns (`team-*`); defaults to everywhere.
+    Lists are separated by commas.
+    """
     allowed_images: tuple[str, ...] = ()
-    """ALLOWED_IMAGES: patterns of images that jobs may name (`registry.example.com/ml/*`) beside
-    TRAINER_IMAGE, which they always may; without it any."""
+    """ALLOWED_IMAGES: patterns of images that jobs may name (`registry.example.com/ml/*`) in
+    addition to TRAINER_IMAGE, which is always allowed; defaults to any.
+    """
     allow_trust_remote_code: bool = False
-    """ALLOW_TRUST_REMOTE_CODE: whether configs may set trust_remote_code, by which code from a
-    model's repository runs in the pods; `true` or `false`."""
+    """ALLOW_TRUST_REMOTE_CODE: whether configs may set trust_remote_code, which runs code from a
+    model's repository in the pods; `true` or `false`.
+    """
     output_prefixes: tuple[str, ...] = ()
-    """OUTPUT_PREFIXES: the folders below which results may go, with `{namespace}` for the job's
-    (`s3://models/{namespace}`); without it anywhere."""
+    """OUTPUT_PREFIXES: the locations below which results may be written, with `{namespace}` for the
+    job's (`s3://models/{namespace}`); defaults to anywhere.
+    """
     max_gpus: int | None = None
-    """MAX_GPUS: how many GPUs a job may have, nodes times gpusPerNode; without it any number. What
-    comes by resource claims is counted by gpusPerNode too."""
+    """MAX_GPUS: how many GPUs a job may have, nodes times gpusPerNode; defaults to any number. GPUs
+    from resource claims are counted by gpusPerNode too.
+    """
     allowed_host_paths: tuple[str, ...] = ()
-    """ALLOWED_HOST_PATHS: folders of nodes that jobs may mount, with all below them; without it
-    none. Whoever can write to one can place links in it that lead anywhere on the node."""
+    """ALLOWED_HOST_PATHS: host paths that jobs may mount, including everything below them; defaults
+    to none. A user who can write to one can place links in it that lead anywhere on the node.
+    """
     allowed_service_accounts: tuple[str, ...] = ("default",)
     """ALLOWED_SERVICE_ACCOUNTS: names or patterns of the ServiceAccounts that pods may run as;
-    without it `default` alone, which a job has that names none."""
+    defaults to `default`, which a job without one uses.
+    """
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
         """
         Raises:
-            ValueError: a variable is missing or can't be read; says which.
+            ValueError: a variable is missing or invalid; the message names it.
         """
         if not env.get("TRAINER_IMAGE"):
-            raise ValueError("TRAINER_IMAGE is missing: the image that runs where a job names none")
+            raise ValueError("TRAINER_IMAGE is missing: the image of jobs that set no spec.image")
         namespace = env.get("POD_NAMESPACE", "finetune-system")
         port = _positive_number(env, "PORT", 8080)
         replica = env.get("POD_NAME") or socket.gethostname()
@@ -104,7 +116,7 @@ class Settings:
         return cls(
             trainer_image=env["TRAINER_IMAGE"],
             namespace=namespace,
-            # A container that is restarted keeps its pod's name, but is another holder.
+            # A restarted container keeps its pod's name, but is another holder.
             identity=f"{replica}_{secrets.token_hex(4)}",
             replica=replica,
             progress_url=env.get("PROGRESS_URL", own_service).rstrip("/"),
@@ -146,7 +158,7 @@ def _guard_rails(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _webhook_port(env: Mapping[str, str]) -> int | None:
-    # The API server asks a Service, which leads to pods.
+    # The API server calls a Service, which routes to pods.
     if env.get("WEBHOOK_PORT") == "0" or (env.get("KUBECONFIG") and not env.get("WEBHOOK_PORT")):
         return None
     return _positive_number(env, "WEBHOOK_PORT", 8443)
@@ -168,7 +180,7 @@ def _list(env: Mapping[str, str], name: str) -> tuple[str, ...]:
 def _names(env: Mapping[str, str], name: str, what: str) -> tuple[str, ...]:
     """
     Raises:
-        ValueError: one is no name but a pattern, for which there are no rights.
+        ValueError: one is a pattern instead of a name; permissions cannot be granted by pattern.
     """
     found = _list(env, name)
     for part in found:
@@ -180,7 +192,7 @@ def _names(env: Mapping[str, str], name: str, what: str) -> tuple[str, ...]:
 def _prefixes(env: Mapping[str, str], name: str, sign: str) -> tuple[str, ...]:
     """
     Raises:
-        ValueError: one can't be the beginning of anything, so that it would refuse every job.
+        ValueError: one cannot be the beginning of any path, so it would refuse every job.
     """
     found = _list(env, name)
     for prefix in found:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The work queue: each key once, never two workers on one key, delays, exponential backoff.
 
-What arrives for a key while it is worked on is worked on afterwards, once. No I/O here.
+A key that is added while it is being processed is processed once more. No I/O here.
 """
 
 import asyncio
@@ -16,27 +16,27 @@ Key = TypeVar("Key", bound=Hashable)
 
 FIRST_BACKOFF = timedelta(milliseconds=100)
 LONGEST_BACKOFF = timedelta(seconds=30)
-"""How long a job may wait on after what hindered it has ended."""
+"""The longest time that a job may wait after its obstacle has disappeared."""
 
 
 class QueueMeter(Protocol):
-    """What a queue counts, by the definitions of client-go's work queue."""
+    """The metrics of a queue, as defined by client-go's work queue."""
 
     def note_add(self) -> None:
-        """A key was added that did not wait already."""
+        """A key was added that was not waiting already."""
 
     def note_retry(self) -> None:
-        """A key is to be worked on again, since its work failed."""
+        """A key is processed again because its processing failed."""
 
     def note_taken(self, waited: float) -> None:
-        """A worker got a key that had waited for so many seconds."""
+        """A worker got a key that had waited for this many seconds."""
 
     def note_done(self, worked: float) -> None:
-        """A worker has been at its key for so many seconds, and is done."""
+        """A worker has finished a key after this many seconds."""
 
 
 class Unmetered:
-    """Counts nothing."""
+    """Records nothing."""
 
     def note_add(self) -> None: ...
     def note_retry(self) -> None: ...
@@ -45,7 +45,7 @@ class Unmetered:
 
 
 class WorkQueue(Generic[Key]):
-    """Of keys, since by the time it is worked on an event's content is old."""
+    """A queue of keys, because an event's content is outdated by the time it is processed."""
 
     def __init__(
         self, meter: QueueMeter | None = None, clock: Callable[[], float] = time.monotonic
@@ -54,15 +54,17 @@ class WorkQueue(Generic[Key]):
         self._clock = clock
         self._ready: deque[Key] = deque()
         self._waiting: dict[Key, float] = {}
-        """Keys that are in `_ready`, or will be when their worker is done; since when."""
+        """Keys that are in `_ready`, or will be when their worker is done; with the time they were
+        added.
+        """
         self._worked_on: dict[Key, float] = {}
-        """Since when, by the clock."""
+        """The start time of each, by the clock."""
         self._delayed: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
         self._arrival = asyncio.Event()
 
     def add(self, key: Key) -> None:
-        """To be worked on now, or as soon as its worker is done."""
+        """Adds a key for now, or for when its current worker is done."""
         self._cancel_delay(key)
         if key in self._waiting:
             return
@@ -73,7 +75,7 @@ class WorkQueue(Generic[Key]):
             self._arrival.set()
 
     def add_after(self, key: Key, delay: timedelta) -> None:
-        """To be worked on after this; of two delays the shorter holds."""
+        """Adds a key after a delay; the shorter of two delays applies."""
         loop = asyncio.get_running_loop()
         due = loop.time() + delay.total_seconds()
         known = self._delayed.get(key)
@@ -83,7 +85,7 @@ class WorkQueue(Generic[Key]):
         self._delayed[key] = loop.call_at(due, self.add, key)
 
     def retry(self, key: Key) -> timedelta:
-        """To be worked on again after a backoff that doubles until `forget_failures`."""
+        """Adds a key again after a backoff that doubles until `forget_failures`."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         # The exponent is bounded, or a long outage would overflow.
@@ -101,7 +103,7 @@ class WorkQueue(Generic[Key]):
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[Key]:
-        """The next key, which nobody else gets until the block ends."""
+        """The next key, which no other worker gets until the block ends."""
         while not self._ready:
             self._arrival.clear()
             await self._arrival.wait()
@@ -123,18 +125,18 @@ class WorkQueue(Generic[Key]):
         return len(self._waiting)
 
     def longest_work(self) -> timedelta:
-        """For how long the slowest worker has been at its key."""
+        """For how long the slowest worker has been processing its key."""
         now = self._clock()
         since = min(self._worked_on.values(), default=now)
         return timedelta(seconds=now - since)
 
     def unfinished_work(self) -> timedelta:
-        """For how long all workers together have been at the keys that they have now."""
+        """For how long all workers together have been processing their current keys."""
         now = self._clock()
         return timedelta(seconds=sum(now - since for since in self._worked_on.values()))
 
     def begin_waits(self) -> None:
-        """What waits now counts as added now: it had no workers to wait for."""
+        """Restarts the wait of all keys: before, there were no workers."""
         self._waiting = dict.fromkeys(self._waiting, self._clock())
 
     def _cancel_delay(self, key: Key) -> None:

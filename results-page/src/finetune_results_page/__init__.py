@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A page that shows jobs to people: a process of its own, which has no rights of its own.
+"""The web page that shows jobs: a separate process without permissions of its own.
 
 Door: `server.build_app`.
 """

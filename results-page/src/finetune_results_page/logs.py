@@ -13,7 +13,7 @@ FIELDS = "fields"
 
 
 def say(event: str, /, **fields: object) -> None:
-    """One line: what happened, to what."""
+    """Logs one line: an event and its fields."""
     LOGGER.info(event, extra={FIELDS: fields})
 
 
@@ -26,14 +26,14 @@ class OneLine(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         told = "".join(f" {name}={json.dumps(str(value))}" for name, value in fields.items())
-        # What others log may hold any character; nothing of it begins a line, or gives a terminal
-        # orders.
+        # Log messages of libraries may contain any character; none can begin a line, or contain
+        # terminal escapes.
         message = "".join(it if it.isprintable() else " " for it in record.getMessage())
         return f"{moment}.{int(record.msecs):03d}Z {record.levelname} {message}{told}"
 
 
 def set_up_logs(level: str) -> None:
-    """Our own events at this level, everybody else's warnings."""
+    """Our own events at this level, warnings of other libraries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

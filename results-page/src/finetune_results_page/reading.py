@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads of the API server with the token of the reader who requests them. Nothing else asks it."""
+"""Reads from the API server with the requesting reader's token. No other module sends requests to
+it.
+"""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -23,13 +25,13 @@ CHUNK: Final = 500
 """Rows of one read, as kubectl reads lists: one chunk is in memory at a time."""
 
 LISTED: Final = 10_000
-"""How many jobs are listed. More are for those who enter a namespace."""
+"""The number of listed jobs. To see more, a reader selects a namespace."""
 
 LARGEST: Final = 32 * 1024 * 1024
-"""Of one answer, in bytes."""
+"""Of one response, in bytes."""
 
 SMALL: Final = 256 * 1024
-"""An answer that is parsed without a thread of its own, in bytes."""
+"""A response that is parsed without a separate thread, in bytes."""
 
 SIDE_BY_SIDE: Final = 8
 DETAILS_SECONDS: Final = 5.0
@@ -37,7 +39,7 @@ DETAILS_SECONDS: Final = 5.0
 
 
 class ReadRefused(Exception):
-    """The API server's refusal, or why there is no answer."""
+    """The API server's refusal, or why there is no response."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -127,7 +129,8 @@ class Reader:
 
 
 async def _parsed(body: bytes) -> Any:
-    # A list of hundreds of jobs keeps other readers waiting; a single job costs less than a thread.
+    # Parsing a list of hundreds of jobs would block other readers; a single job costs less than a
+    # thread.
     return await asyncio.to_thread(parse_json, body) if len(body) > SMALL else parse_json(body)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page and its files: each request is answered from reads with the token that it carries.
+"""The page and its files: each request is served by reads with its own token.
 
-Whose bearer token it is is for the API server to find out, and what they may read too. Nothing is
-remembered in between.
+The API server decides whose bearer token it is, and what its user may read. Nothing is stored in
+between.
 """
 
 import ssl
@@ -46,7 +46,7 @@ HEADERS: Final = {
     "Vary": "Authorization",
     "X-Content-Type-Options": "nosniff",
 }
-"""Of every answer: text of a job never becomes code, and no other site reads or frames it."""
+"""Of every response: text of a job never becomes code, and no other site reads or frames it."""
 
 API: web.AppKey[ClientSession] = web.AppKey("api", ClientSession)
 SERVER: web.AppKey[str] = web.AppKey("server", str)
@@ -56,7 +56,7 @@ FRAME: web.AppKey[Template] = web.AppKey("frame", Template)
 def build_app(settings: PageSettings) -> web.Application:
     """
     Raises:
-        OSError: there is no file of certificates to trust the API server by.
+        OSError: the file with the API server's CA certificates is missing.
     """
     trusted = ssl.create_default_context(cafile=settings.ca_file)
 
@@ -113,7 +113,7 @@ async def _view(query: Query, reader: Reader) -> View:
     rows, is_cut = await reader.list_rows(query.namespace)
     selection = select(rows, query)
     details = await reader.get_jobs(row.key for row in selection.rows if row.has_curve)
-    # Whoever may list jobs but not get them sees the list without curves.
+    # Users who may list jobs but not get them see the list without curves.
     curves = {key: curve_of(it) for key, it in details.items() if not isinstance(it, ReadRefused)}
     now = datetime.now(UTC)
     return show_list(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the page is told by its environment."""
+"""The settings of the page, from its environment."""
 
 import os
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSettings:
-    """Each field names its variable of the environment."""
+    """Each field names its environment variable."""
 
     api_server: str
-    """API_SERVER: its URL; in a pod it is known without."""
+    """API_SERVER: its URL; detected automatically in a pod."""
     ca_file: str
-    """API_SERVER_CA: the certificates that it is trusted by."""
+    """API_SERVER_CA: the CA certificates for the API server."""
     listen_address: str
     """LISTEN_ADDRESS."""
     port: int
@@ -25,7 +25,7 @@ class PageSettings:
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "PageSettings":
         """
         Raises:
-            ValueError: a variable is missing or can't be read; says which.
+            ValueError: a variable is missing or invalid; the message names it.
         """
         port = env.get("PORT") or "8082"
         if not port.isdecimal() or not 0 < int(port) < 65536:
@@ -46,5 +46,5 @@ def _api_server(env: Mapping[str, str]) -> str:
         return given
     host, port = env.get("KUBERNETES_SERVICE_HOST"), env.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
-        raise ValueError("API_SERVER is missing: outside a pod it must be named")
+        raise ValueError("API_SERVER is missing: it is required outside a pod")
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

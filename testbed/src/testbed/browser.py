@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Chromium, Debian's, that asks nobody but the page under test."""
+"""A real Chromium from Debian that sends requests only to the page under test."""
 
 import os
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ QUIET = (
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """One that is up, for the length of a block.
+    """A running browser for the duration of a block.
 
     Raises:
-        Missing: there is none on this machine, and it can't be installed.
+        Missing: there is none on this machine, and it cannot be installed.
     """
     program = install_package("chromium", command="chromium")
     # Its sandbox does not work for root.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders and JSON documents in an object store, as tests and the demo need them."""
+"""Directories and JSON documents in an object store, for tests and the demo."""
 
 import json
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Bucket:
     def read(self, path: str) -> bytes:
         """
         Raises:
-            FileNotFoundError: nothing is there.
+            FileNotFoundError: it does not exist.
         """
         return bytes(self._store.get(path).bytes())
 
@@ -50,13 +50,13 @@ class Bucket:
         return document
 
     def upload(self, folder: Path, prefix: str) -> None:
-        """Put every file of this folder below the prefix."""
+        """Uploads every file of this directory below the prefix."""
         for file in sorted(folder.rglob("*")):
             if file.is_file():
                 self._store.put(f"{prefix}/{file.relative_to(folder).as_posix()}", file)
 
     def download(self, prefix: str, folder: Path) -> Path:
-        """Get everything below the prefix into this folder, and return it."""
+        """Downloads everything below the prefix into this directory, and returns it."""
         for path in self.list(prefix):
             target = folder / path.removeprefix(prefix).lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)

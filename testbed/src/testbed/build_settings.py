@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lets an image's build reach the package indexes that this machine reaches, as it does.
+"""Gives an image's build the access to package indexes that this machine has.
 
 Nothing of it is kept in the image: build arguments that only `RUN` sees, and mounts.
 """
@@ -17,21 +17,23 @@ _CERTIFICATES = Path("/etc/ssl/certs")
 _PASSED_ON = re.compile(
     r"(PIP|UV)_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:\w+_proxy)"
 )
-"""The settings of this machine that a build may need. It gets those its Dockerfile names as ARG."""
+"""The settings of this machine that a build may need. A build gets those its Dockerfile names as
+ARG.
+"""
 
 _APT_SETTINGS = ("Acquire::http", "Acquire::https", "Acquire::Check-Valid-Until")
-"""How packages are fetched: proxies, and whether a mirror's index may be an older one."""
+"""How packages are fetched: proxies, and whether an older index of a mirror is accepted."""
 _APT_FOLDER = "/etc/apt/apt.conf.d"
 
 
 @contextmanager
 def settings_of_this_machine(dockerfile: Path) -> Iterator[list[str]]:
-    """Options of buildah, good until the end of the build."""
+    """Options of buildah, valid until the end of the build."""
     text = dockerfile.read_text()
     options = [*_arguments(text), *_certificates()]
     with tempfile.TemporaryDirectory() as folder:
         if "apt-get" in text and shutil.which("apt-config"):
-            # The sources are the base's own: debootstrap left the mirror there that it came from.
+            # The sources are the base's own: debootstrap wrote the mirror it used there.
             (Path(folder) / "acquire.conf").write_text(_apt_settings())
             options += ["--volume", f"{folder}:{_APT_FOLDER}:ro"]
         yield options

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is kept between clusters: binaries, images, and the folders of the clusters themselves.
+"""Files kept between clusters: binaries, images, and the directories of the clusters themselves.
 
-Everything expensive is built once, into a folder that either is complete or is not there.
+Everything expensive is built once, into a directory that is either complete or missing.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def root() -> Path:
-    """The folder that holds it all; FINETUNE_CACHE or XDG_CACHE_HOME move it."""
+    """The root directory; FINETUNE_CACHE or XDG_CACHE_HOME move it."""
     chosen = os.environ.get("FINETUNE_CACHE")
     if chosen:
         return Path(chosen).resolve()
@@ -23,7 +23,7 @@ def root() -> Path:
 
 
 def key(*parts: str | bytes) -> str:
-    """A short name for what is made from these parts: other parts, another name."""
+    """A short name for the result of these parts: different for other parts."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -33,7 +33,7 @@ def key(*parts: str | bytes) -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Wait until no other process holds this file's lock, then hold it."""
+    """Waits until no other process has this file's lock, then takes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -41,9 +41,10 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def build_once(target: Path, build: Callable[[Path], None]) -> Path:
-    """Return the target, built if it is not there; a crash on the way leaves no half of it.
+    """Returns the target, built if it is missing; a crash during the build leaves no partial
+    target.
 
-    Of several processes that want it at once, one builds and the others wait for it.
+    Of several concurrent processes, one builds and the others wait for it.
     """
     if target.exists():
         return target

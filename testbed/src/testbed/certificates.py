@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who everyone is: one certificate authority per cluster, and a certificate for each part."""
+"""Identities of the components: one certificate authority per cluster, and a certificate for each
+part.
+"""
 
 import base64
 import json
@@ -7,25 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ADMIN = "admin"
-"""The file and user with every right."""
+"""The file and user with all permissions."""
 
 _ORGANIZATION = "finetune-operator testbed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a certificate says: Kubernetes reads the user from it, and the user's group."""
+    """The content of a certificate: Kubernetes reads the user from it, and the user's group."""
 
     file: str
     user: str
     group: str | None = None
     addresses: tuple[str, ...] = ("client.invalid",)
-    """The names and IP addresses a server answers to. Go refuses a certificate without any."""
+    """The names and IP addresses of a server. Go refuses a certificate without any."""
 
 
 def issue(folder: Path, identities: tuple[Identity, ...]) -> None:
-    """Write ca.crt, ca.key, and <file>.crt, <file>.key of each identity."""
-    # Here, because its import takes longer than all else that a `testbed kubectl` does.
+    """Writes ca.crt, ca.key, and <file>.crt, <file>.key of each identity."""
+    # Imported here, because it takes longer than everything else in a `testbed kubectl`.
     import trustme
 
     authority = trustme.CA(organization_name=_ORGANIZATION)
@@ -40,7 +42,7 @@ def issue(folder: Path, identities: tuple[Identity, ...]) -> None:
 
 
 def write_kubeconfig(path: Path, *, server: str, certificates: Path, file: str) -> None:
-    """Write a kubeconfig (JSON, which is YAML too) that needs no other file."""
+    """Writes a kubeconfig (JSON, which is YAML too) that needs no other file."""
 
     def embedded(name: str) -> str:
         return base64.b64encode((certificates / name).read_bytes()).decode()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A subtree of its own for each cluster: two kubelets in one would kill each other's pods."""
+"""A separate subtree for each cluster: two kubelets in one would kill each other's pods."""
 
 import os
 import time
@@ -8,16 +8,17 @@ from pathlib import Path
 _MOUNT = Path("/sys/fs/cgroup")
 
 _FIRST = {"cpu.shares": "8192", "cpu.weight": "800"}
-"""What gives a group the CPU before its neighbours, in cgroup v1 and v2: 8 usual shares.
+"""Gives a group a larger share of the CPU than its neighbours, in cgroup v1 and v2: 8 usual shares.
 
-A cluster mostly waits, but beside a busy machine it would get as little as one process of many, and
-what its pods do in seconds would take minutes. `nice` does not help where the kernel gives every
-session a share of its own (autogroup). No more than that: the replicas on a control plane without
-nodes, which is tested beside a cluster, are in no such group, and would starve."""
+A cluster mostly waits, but on a busy machine it would get as little as one process of many, and its
+pods would take minutes instead of seconds. `nice` does not help if the kernel gives every session
+its own share (autogroup). The share is not larger because the replicas on a control plane without
+nodes, which is tested next to a cluster, are in no such group, and would starve.
+"""
 
 
 def create(name: str) -> None:
-    """Make the subtree in every hierarchy (cgroup v1 has one per controller, v2 only one)."""
+    """Creates the subtree in every hierarchy (cgroup v1 has one per controller, v2 only one)."""
     for hierarchy in _hierarchies():
         (hierarchy / name).mkdir(exist_ok=True)
         for file, share in _FIRST.items():
@@ -26,7 +27,7 @@ def create(name: str) -> None:
 
 
 def remove(name: str) -> None:
-    """Remove the subtree; its processes have been killed, but may take a moment to be gone."""
+    """Removes the subtree; its processes were killed, but may take a moment to end."""
     for hierarchy in _hierarchies():
         _remove_tree(hierarchy / name, deadline=time.monotonic() + 10)
 
@@ -38,7 +39,7 @@ def _hierarchies() -> list[Path]:
 
 
 def _remove_tree(cgroup: Path, deadline: float) -> None:
-    # The files in it belong to the kernel and go with it.
+    # The files in it belong to the kernel and are removed with it.
     for folder, _, _ in os.walk(cgroup, topdown=False):
         while Path(folder).exists():
             try:

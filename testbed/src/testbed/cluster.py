@@ -33,7 +33,7 @@ _LAST_LINES = 20
 
 
 class Cluster:
-    """A cluster that is up."""
+    """A running cluster."""
 
     def __init__(self, folder: Folder, connection: Connection) -> None:
         self._folder = folder
@@ -47,10 +47,10 @@ class Cluster:
     @classmethod
     @contextmanager
     def up(cls, name: str | None = None, *, owned: bool = True) -> "Iterator[Cluster]":
-        """A new cluster for the length of a block.
+        """A new cluster for the duration of a block.
 
-        An owned one ends with this process, even if the process is killed. One that is not
-        outlives the block, for others to find, and ends with `down`.
+        An owned one ends with this process, even if the process is killed. One that is not owned
+        outlives the block, can be found by other processes, and ends with `down`.
         """
         cluster = cls.create(name, owned=owned)
         try:
@@ -61,7 +61,7 @@ class Cluster:
 
     @classmethod
     def create(cls, name: str | None = None, *, owned: bool) -> "Cluster":
-        """Bring up a new cluster, having installed and built whatever that takes.
+        """Starts a new cluster, after installing and building everything it needs.
 
         Raises:
             Missing: the machine cannot run one.
@@ -96,7 +96,7 @@ class Cluster:
         """The cluster of this name.
 
         Raises:
-            LookupError: it is not up.
+            LookupError: it is not running.
         """
         folder = Folder.named(name)
         connection = folder.connection()
@@ -110,7 +110,7 @@ class Cluster:
 
     @property
     def keeper(self) -> int:
-        """The process with which the cluster ends, however that ends."""
+        """The process that the cluster's lifetime is tied to."""
         keeper = self._folder.keeper
         if keeper is None:
             raise LookupError(f"Cluster {self.name} has ended.")
@@ -118,12 +118,12 @@ class Cluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """For any client on the host, with every right."""
+        """For any client on the host, with all permissions."""
         return self._folder.kubeconfig
 
     @property
     def object_store(self) -> ObjectStore:
-        """The store beside the cluster, as the host reaches it."""
+        """The store next to the cluster, as the host reaches it."""
         settings = store_settings(self._folder)
         return ObjectStore.of(
             settings,
@@ -141,19 +141,19 @@ class Cluster:
         *arguments: str | Path,
         input: str | None = None,
     ) -> str:
-        """Run kubectl and return what it prints.
+        """Runs kubectl and returns its output.
 
         Raises:
-            RuntimeError: it failed; the message holds its own.
+            RuntimeError: it failed; the message contains its own.
         """
         return run_kubectl(self.kubectl_command(), *arguments, input=input)
 
     def kubectl_command(self, *arguments: str | Path) -> list[str]:
-        """The command line of a kubectl that talks to this cluster."""
+        """The command line of a kubectl for this cluster."""
         return [str(self._kubectl), f"--kubeconfig={self.kubeconfig}", *map(str, arguments)]
 
     def load(self, tag: str) -> bool:
-        """Make a built image usable by pods; False when it was already.
+        """Makes a built image usable by pods; False if it already was.
 
         Raises:
             LookupError: it has not been built.
@@ -162,7 +162,7 @@ class Cluster:
             return self._containerd.load(images.find(tag))
 
     def install(self, *manifests: Path) -> None:
-        """Apply folders or files in this order; wait until what they define can be used."""
+        """Applies directories or files in this order; waits until their CRDs can be used."""
         for path in manifests:
             with step(f"Install {path}"):
                 applied = self.kubectl(
@@ -185,18 +185,18 @@ class Cluster:
             self.kubectl("rollout", "status", "--timeout=120s", namespace, name)
 
     def pretend_gpus(self, number: int, resource: str = "nvidia.com/gpu") -> None:
-        """Let the scheduler count this many GPUs on the node; pods that ask for one get none."""
+        """Makes the scheduler count this many GPUs on the node; pods that request one get none."""
         gpus = {resource: str(number)}
         # The kubelet would copy one to the other, within 10 s.
         status = json.dumps({"status": {"capacity": gpus, "allocatable": gpus}})
         self.kubectl("patch", "node", NODE, "--subresource=status", "--patch", status)
 
     def forward(self, address: str, port: int) -> int:
-        """Make a pod, Service or node address reachable: returns the port on 127.0.0.1."""
+        """Makes a pod, Service or node address reachable: returns the port on 127.0.0.1."""
         return forward(self._namespaces, address, port, log=self._folder.log("forwarder"))
 
     def run(self, *command: str | Path, stdin: str | None = None) -> str:
-        """Run a program of the host inside the node's network and return its output."""
+        """Runs a program of the host inside the node's network and returns its output."""
         return self._namespaces.run(*command, stdin=stdin)
 
     def command_inside(self, *command: str | Path) -> list[str]:
@@ -204,7 +204,7 @@ class Cluster:
         return self._namespaces.entering(*command)
 
     def ended(self) -> list[str]:
-        """The names of the components that should run and do not."""
+        """The names of the components that should run but do not."""
         programs = self._namespaces.processes()
         return [
             name
@@ -213,7 +213,9 @@ class Cluster:
         ]
 
     def kill_container(self, container: str) -> None:
-        """SIGKILL a pod's container, named by the id in the pod's status without its scheme."""
+        """Kills a pod's container with SIGKILL, named by the id in the pod's status without its
+        scheme.
+        """
         self._containerd.kill(container)
 
     @property
@@ -222,16 +224,16 @@ class Cluster:
         return self._folder.pki / "service-accounts.key"
 
     def kill(self, component: str, *, gently: bool = False) -> None:
-        """End a component, and wait until it has ended. Nobody starts it again."""
+        """Ends a component, and waits until it has ended. It is not restarted."""
         signal_number = signal.SIGTERM if gently else signal.SIGKILL
         self._namespaces.kill(self._component(component).program, signal_number)
 
     def start(self, component: str) -> None:
-        """Start a component that has been killed. It may need a moment until it serves."""
+        """Starts a component that was killed. It may need a moment until it serves."""
         start(self._folder, self._namespaces, self._component(component))
 
     def restart(self, component: str) -> None:
-        """End a component gently and start it again."""
+        """Ends a component gracefully and starts it again."""
         self.kill(component, gently=True)
         self.start(component)
 
@@ -241,17 +243,17 @@ class Cluster:
         return self._components[name]
 
     def audit(self) -> list[dict[str, Any]]:
-        """Every request that the API server has answered, as audit.k8s.io/v1 Events."""
+        """Every request that the API server has handled, as audit.k8s.io/v1 Events."""
         lines = self._folder.audit_log.read_text().splitlines()
         return [json.loads(line) for line in lines]
 
     def logs(self, component: str, lines: int = 200) -> str:
-        """The last lines that a component said."""
+        """The last log lines of a component."""
         self._component(component)
         return last_lines(self._folder, component, lines)
 
     def diagnose(self) -> str:
-        """What to look at when something went wrong: pods, events, components and their logs."""
+        """Information for debugging: pods, events, components and their logs."""
         parts = {
             "pods": self._ask("get", "pods", "--all-namespaces", "--output=wide"),
             "events": self._ask("get", "events", "--all-namespaces", "--sort-by=.lastTimestamp"),
@@ -267,16 +269,16 @@ class Cluster:
             return str(failure)
 
     def down(self) -> None:
-        """End the cluster and remove all traces of it."""
+        """Ends the cluster and removes it completely."""
         with step(f"Remove cluster {self.name}"):
             end(self._folder)
 
 
 def run_kubectl(command: Sequence[str], *arguments: str | Path, input: str | None = None) -> str:
-    """Run the kubectl that this command starts, and return what it prints.
+    """Runs the kubectl that this command starts, and returns its output.
 
     Raises:
-        RuntimeError: it failed; the message holds its own.
+        RuntimeError: it failed; the message contains its own.
     """
     words = [str(argument) for argument in arguments]
     done = subprocess.run([*command, *words], input=input, capture_output=True, text=True)
@@ -286,7 +288,7 @@ def run_kubectl(command: Sequence[str], *arguments: str | Path, input: str | Non
 
 
 def _resources(printed: str) -> list[dict[str, Any]]:
-    """What kubectl printed as JSON: one object, or a list of them."""
+    """The objects in kubectl's JSON output: one object, or a list of them."""
     found: dict[str, Any] = json.loads(printed)
     if found["kind"] == "List":
         return list(found["items"])

@@ -26,7 +26,7 @@ class Component:
 
 
 def store_settings(folder: Folder) -> object_store.StoreSettings:
-    """The object store's, beside the cluster."""
+    """The settings of the object store next to the cluster."""
     return object_store.StoreSettings.of(folder.object_store, NODE_ADDRESS)
 
 
@@ -86,7 +86,7 @@ def _api_server(folder: Folder) -> list[str]:
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",
-        # Webhooks reach their pods directly: no kube-proxy stands before the API server.
+        # Webhooks reach their pods directly: no kube-proxy is in front of the API server.
         "--enable-aggregator-routing=true",
         f"--requestheader-client-ca-file={pki}/ca.crt",
         "--requestheader-allowed-names=front-proxy",
@@ -98,7 +98,7 @@ def _api_server(folder: Folder) -> list[str]:
         f"--kubelet-client-certificate={pki}/{ADMIN}.crt",
         f"--kubelet-client-key={pki}/{ADMIN}.key",
         f"--kubelet-certificate-authority={pki}/ca.crt",
-        # Logs are read from the kubelet by address: nobody resolves the node's name.
+        # Logs are read from the kubelet by address: nothing resolves the node's name.
         "--kubelet-preferred-address-types=InternalIP",
         f"--audit-policy-file={folder.path / 'audit-policy.yaml'}",
         f"--audit-log-path={folder.audit_log}",
@@ -117,7 +117,7 @@ def _controller_manager(folder: Folder) -> list[str]:
         "--leader-elect=false",
         "--allocate-node-cidrs",
         f"--cluster-cidr={PODS}",
-        # Each controller asks for an identity of its own; the default would spread that over 4 s.
+        # Each controller requests a separate identity; the default would spread that over 4 s.
         "--kube-api-qps=500",
         "--kube-api-burst=1000",
         # How soon a node that has become ready gets pods; by default 5 s.
@@ -140,7 +140,7 @@ def _proxy(folder: Folder) -> list[str]:
         "--proxy-mode=iptables",
         f"--cluster-cidr={PODS}",
         f"--hostname-override={NODE}",
-        # Zero leaves the host's connection tracking limits alone.
+        # Zero does not change the host's connection tracking limits.
         "--conntrack-max-per-core=0",
     ]
 

@@ -12,7 +12,7 @@ from testbed.folder import Folder
 from testbed.images import PAUSE_IMAGE
 
 _API = f"https://127.0.0.1:{API_PORT}"
-"""The API server, for its neighbours."""
+"""The API server's URL, for components on the same host."""
 
 _CLIENTS = {
     ADMIN: Identity(file=ADMIN, user="admin", group="system:masters"),
@@ -42,7 +42,7 @@ _SERVERS = (
 
 
 def write(folder: Folder) -> None:
-    """Write every file that a component reads."""
+    """Writes every file that a component reads."""
     issue(folder.pki, (*_CLIENTS.values(), *_SERVERS))
     for name in _CLIENTS:
         write_kubeconfig(
@@ -57,7 +57,7 @@ def write(folder: Folder) -> None:
 
 
 def write_host_kubeconfig(folder: Folder, port: int) -> None:
-    """Write the kubeconfig of people and tests, who come through a forwarder."""
+    """Writes the kubeconfig of people and tests, who connect through a forwarder."""
     write_kubeconfig(
         folder.kubeconfig,
         server=f"https://127.0.0.1:{port}",
@@ -91,7 +91,7 @@ def _kubelet_configuration(folder: Folder) -> dict[str, Any]:
         "enforceNodeAllocatable": [],
         "podLogsDir": str(folder.path / "kubelet" / "pod-logs"),
         "volumePluginDir": str(folder.path / "kubelet" / "volume-plugins"),
-        # The images are shared with the host; nothing is won by collecting them.
+        # The images are shared with the host; collecting them would free nothing.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {
             "memory.available": "100Mi",
@@ -140,8 +140,8 @@ _POD_NETWORK = {
     "name": "pods",
     "plugins": [
         {
-            # Not a bridge: a pod's answer to a pod that called it through a Service would cross
-            # the bridge without passing iptables, and the caller would not know the sender.
+            # Not a bridge: a pod's response to a pod that called it through a Service would cross
+            # the bridge without passing iptables, and the caller would not recognize the sender.
             "type": "ptp",
             "ipMasq": False,
             "ipam": {
@@ -162,5 +162,5 @@ _AUDIT_POLICY = {
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write what is read as YAML, of which JSON is a part."""
+    """Writes a file that is read as YAML, of which JSON is a part."""
     path.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gives a cluster's container runtime an image without copying it.
 
-The layers lie unpacked in the store of images, in the very format of containerd's overlayfs
-snapshots. So each is made known to containerd as an empty snapshot, and the store's folder is
-mounted over it, read-only: a cluster has an image of many gigabytes in a second, for no space,
-and cannot change it. Everything else containerd writes is the cluster's own.
+The layers are unpacked in the store of images, in the format of containerd's overlayfs snapshots.
+So each is registered with containerd as an empty snapshot, and the store's directory is mounted
+over it, read-only: a cluster gets an image of many gigabytes in a second, without additional space,
+and cannot change it. All other files of containerd belong to the cluster.
 """
 
 import hashlib
@@ -34,14 +34,14 @@ class Containerd:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it answers, its part for Kubernetes included."""
+        """Whether it responds, including its Kubernetes part."""
         plugins = subprocess.run(
             self._ctr("plugins", "ls", "id==cri"), capture_output=True, text=True
         )
         return plugins.returncode == 0 and " ok" in plugins.stdout
 
     def load(self, image: BuiltImage) -> bool:
-        """Make an image usable by pods; False when it was already."""
+        """Makes an image usable by pods; False if it already was."""
         with cache.locked(self._folder.path / "load.lock"):
             if self._digest_of(image.tag) == _digest(image.manifest):
                 return False
@@ -51,13 +51,15 @@ class Containerd:
             return True
 
     def kill(self, container: str) -> None:
-        """SIGKILL a container's first process, as the kernel does when memory runs out."""
+        """Kills a container's first process with SIGKILL, as the kernel does when memory runs
+        out.
+        """
         self._run("tasks", "kill", "--signal", "SIGKILL", container)
 
     def _add_layers(self, image: BuiltImage) -> None:
-        """Make a snapshot of each layer, then lay the layers into them.
+        """Creates a snapshot of each layer, then mounts the layers over them.
 
-        In this order, since containerd would measure a full one file by file.
+        In this order, because containerd would measure a full one file by file.
         """
         known = self._known_snapshots()
         mounts = []
@@ -71,7 +73,7 @@ class Containerd:
             self._namespaces.run("mount", "--all", "--fstab", table)
 
     def _add_snapshot(self, chain: str, parent: str | None) -> str:
-        """Commit an empty snapshot; returns its folder."""
+        """Commits an empty snapshot; returns its directory."""
         key = f"testbed-{chain}"
         described = self._run(
             "snapshots", "prepare", "--mounts", key, *([parent] if parent else [])
@@ -121,7 +123,7 @@ def _chained(layers: tuple[Layer, ...]) -> Iterator[tuple[Layer, str, str | None
 
 
 def _writable_folder(mounts: list[dict[str, object]]) -> str:
-    """The folder of an active snapshot into which its own files go."""
+    """The directory of an active snapshot for its own files."""
     mount = mounts[0]
     options = mount.get("Options") or mount.get("options") or []
     assert isinstance(options, list)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real control plane without a node: etcd, API server and controllers, up in seconds, no root.
 
-Pods are made and stay Pending: what a node would say of them is for the test to say.
+Pods are created and stay Pending: the test writes the status that a node would report.
 """
 
 import json
@@ -31,7 +31,7 @@ _AUDIT_POLICY = {
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
-        # They are renewed for ever.
+        # They are renewed forever.
         {"level": "None", "resources": [{"group": "coordination.k8s.io"}]},
         {"level": "Metadata", "verbs": _WRITES},
         {"level": "None"},
@@ -40,7 +40,7 @@ _AUDIT_POLICY = {
 
 
 class ControlPlane:
-    """One that is up."""
+    """A running control plane."""
 
     def __init__(self, folder: Path, *, audited: bool) -> None:
         self._folder = folder
@@ -53,7 +53,7 @@ class ControlPlane:
     @classmethod
     @contextmanager
     def up(cls, *, audited: bool = False) -> "Iterator[ControlPlane]":
-        """For the length of a block. Audited: what is written is written down, see `audit`."""
+        """For the duration of a block. Audited: writes are recorded, see `audit`."""
         with tempfile.TemporaryDirectory(prefix="control-plane-") as name:
             plane = cls(Path(name), audited=audited)
             (plane._folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
@@ -77,14 +77,14 @@ class ControlPlane:
                     plane.kill(component)
 
     def wait_until_ready(self) -> None:
-        """All of it, as `wait_until_served`."""
+        """Everything in `wait_until_served`, and the controllers."""
         api = Api(self._port, self._folder)
         self._wait(lambda: api.is_ready() and api.has_service_account(), "the control plane serves")
 
     def wait_until_served(self) -> None:
         """
         Raises:
-            TimeoutError: the API server does not get ready.
+            TimeoutError: the API server does not become ready.
             RuntimeError: a part of the control plane has ended.
         """
         self._wait(Api(self._port, self._folder).is_ready, "the API server serves")
@@ -93,46 +93,47 @@ class ControlPlane:
         wait_until(is_so, what=what, timeout_seconds=_TIMEOUT_SECONDS, check=self._fail_if_ended)
 
     def start(self, component: str) -> None:
-        """Start a component that does not run. It may need a moment until it serves."""
+        """Starts a component that is not running. It may need a moment until it serves."""
         program = str(self._programs[component])
         with (self._folder / f"{component}.log").open("ab") as log:
             self._processes[component] = subprocess.Popen(
-                # Whatever becomes of the tests, it ends with them.
+                # It ends with the tests, however they end.
                 ["setpriv", "--pdeathsig=KILL", program, *self._flags(component)],
                 stdout=log,
                 stderr=log,
             )
 
     def kill(self, component: str) -> None:
-        """SIGKILL; nobody starts it again."""
+        """Kills with SIGKILL; the component is not restarted."""
         process = self._processes[component]
         process.send_signal(signal.SIGKILL)
         process.wait()
 
     def kubectl(self, *arguments: str | Path, input: str | None = None) -> str:
-        """Run kubectl and return what it prints.
+        """Runs kubectl and returns its output.
 
         Raises:
-            RuntimeError: it failed; the message holds its own.
+            RuntimeError: it failed; the message contains its own.
         """
         command = [str(self._programs["kubectl"]), f"--kubeconfig={self.kubeconfig}"]
         return run_kubectl(command, *arguments, input=input)
 
     @property
     def audit_log(self) -> Path:
-        """Where the API server writes down each write but of Leases, an Event of audit.k8s.io/v1 a
-        line."""
+        """The file where the API server records each write except of Leases, one audit.k8s.io/v1
+        Event per line.
+        """
         return self._folder / "audit.log"
 
     def audit(self) -> list[dict[str, Any]]:
-        """Those that the API server has answered so far."""
+        """Those that the API server has handled so far."""
         return [json.loads(line) for line in self.audit_log.read_text().splitlines()]
 
     def _fail_if_ended(self) -> None:
         for component, process in self._processes.items():
             if process.poll() is not None:
                 said = (self._folder / f"{component}.log").read_text(errors="replace")
-                raise RuntimeError(f"{component} has ended. It said last:\n{said[-3000:]}")
+                raise RuntimeError(f"{component} has ended. Its last output was:\n{said[-3000:]}")
 
     def _flags(self, component: str) -> list[str]:
         client, peer = (f"http://127.0.0.1:{port}" for port in (self._etcd, self._etcd_peer))
@@ -150,7 +151,7 @@ class ControlPlane:
                 f"--etcd-servers={client}",
                 "--bind-address=127.0.0.1",
                 f"--secure-port={self._port}",
-                # Nobody is told of it: a loopback address would be refused.
+                # No client uses it: a loopback address would be refused.
                 "--advertise-address=192.0.2.1",
                 "--endpoint-reconciler-type=none",
                 f"--tls-cert-file={self._folder}/kube-apiserver.crt",
@@ -172,7 +173,7 @@ class ControlPlane:
                 f"--secure-port={self._manager}",
                 "--kube-api-qps=500",
                 "--kube-api-burst=1000",
-                # A node whose kubelet says nothing is found out soon.
+                # A node whose kubelet stops reporting is detected soon.
                 "--node-monitor-period=1s",
                 "--node-monitor-grace-period=5s",
             ],

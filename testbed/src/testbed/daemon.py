@@ -11,7 +11,7 @@ Announce = Callable[[str], None]
 
 
 def start(module: str, *arguments: str, log: Path) -> str:
-    """Start `python -m module` in the background; returns what it announces once it is ready."""
+    """Starts `python -m module` in the background; returns its announcement once it is ready."""
     with log.open("a") as errors:
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments],
@@ -26,7 +26,7 @@ def start(module: str, *arguments: str, log: Path) -> str:
 
 
 def serve(main: Callable[[Announce], None]) -> None:
-    """Run main in a process of its own session; return when it has announced that it is ready.
+    """Runs main in a process of its own session; returns when it has announced that it is ready.
 
     Raises:
         SystemExit: it ended without announcing anything.
@@ -42,7 +42,7 @@ def serve(main: Callable[[Announce], None]) -> None:
         return
     os.close(reader)
     os.setsid()
-    # Whoever started us reads stdout to its end.
+    # The process that started us reads stdout to its end.
     os.dup2(os.open(os.devnull, os.O_RDWR), sys.stdout.fileno())
 
     def announce(answer: str) -> None:

@@ -20,7 +20,7 @@ PLACE = Path(".demo")
 
 
 def run(repository: Path) -> int:
-    """Fine-tune the first job's model; returns the trainer's exit code."""
+    """Fine-tunes the first job's model; returns the trainer's exit code."""
     place = repository / PLACE
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
@@ -42,7 +42,7 @@ def run(repository: Path) -> int:
             bucket.download(f"first-job/{run_folder}/{part}", place / part)
     shutil.rmtree(place / "work", ignore_errors=True)
     say(f"""
-The object store is gone; what the run published is kept:
+The object store was removed; the published results are kept:
   {PLACE}/adapter             the LoRA weights, with tokenizer and model card
   {PLACE}/report/report.html  curves, answers before and after, config, versions
   {PLACE}/report/loss.svg     the loss curve""")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a cluster keeps its files."""
+"""The directory of a cluster's files."""
 
 import fcntl
 import json
@@ -17,21 +17,21 @@ from testbed.requirements import Missing
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 _SOCKET_PATH_LIMIT = 107
-"""Of the kernel, for a Unix socket."""
+"""The kernel's limit for a Unix socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One cluster's files, below the cache, so that they are on one file system with it."""
+    """One cluster's files, below the cache, so that they are on the same file system."""
 
     name: str
 
     @classmethod
     def named(cls, name: str) -> "Folder":
-        """The folder of a cluster with a name that a person has chosen.
+        """The directory of a cluster with a name chosen by a person.
 
         Raises:
-            ValueError: it cannot be one.
+            ValueError: it is not a valid name.
         """
         if not _NAME.fullmatch(name):
             raise ValueError(
@@ -53,7 +53,7 @@ class Folder:
         return self.path / "logs"
 
     def log(self, component: str) -> Path:
-        """What the component says."""
+        """The component's log."""
         return self.logs / f"{component}.log"
 
     @property
@@ -98,10 +98,10 @@ class Folder:
         return self.path / "connection.json"
 
     def create(self) -> None:
-        """Make the empty folder.
+        """Creates the empty directory.
 
         Raises:
-            FileExistsError: a cluster of this name is there.
+            FileExistsError: a cluster of this name exists.
         """
         if len(str(self.containerd_socket)) > _SOCKET_PATH_LIMIT:
             raise Missing(f"{self.path} is too long for a socket; set FINETUNE_CACHE to less.")
@@ -110,14 +110,14 @@ class Folder:
             self.path.mkdir()
         except FileExistsError:
             raise FileExistsError(
-                f"There is a cluster {self.name}, up or half up; "
-                f"end it first: python -m testbed --name {self.name} down"
+                f"There is already a cluster {self.name}; end it first: python -m testbed --name "
+                f"{self.name} down"
             ) from None
         for part in (self.pki, self.logs, self.path / "kubelet", self.path / "cni"):
             part.mkdir()
 
     def remove(self) -> None:
-        """Remove what a cluster leaves on disk; its processes must have ended."""
+        """Removes a cluster's files; its processes must have ended."""
         cgroups.remove(self.cgroup)
         if self.object_store.exists():
             object_store.StoreSettings.of(self.object_store).remove_sockets()
@@ -126,7 +126,7 @@ class Folder:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Mark the cluster as alive for as long as this process lives."""
+        """Marks the cluster as alive while this process lives."""
         with self._lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             print(os.getpid(), file=file, flush=True)
@@ -143,11 +143,11 @@ class Folder:
         return None
 
     def remember(self, connection: "Connection") -> None:
-        """Write down how to reach the cluster, for other processes."""
+        """Records how to reach the cluster, for other processes."""
         self._connection.write_text(json.dumps(connection.__dict__))
 
     def connection(self) -> "Connection | None":
-        """How to reach the cluster; None while it is coming up, and after it has ended."""
+        """How to reach the cluster; None while it is starting, and after it has ended."""
         with suppress(FileNotFoundError):
             if self.keeper is not None:
                 return Connection(**json.loads(self._connection.read_text()))
@@ -156,7 +156,7 @@ class Folder:
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """How to reach a cluster that is up."""
+    """How to reach a running cluster."""
 
     pid: int
     """Of the process that holds its namespaces."""
@@ -169,7 +169,7 @@ class Connection:
 
 
 def all_folders() -> list[Folder]:
-    """Of every cluster on this machine, dead ones included."""
+    """Of every cluster on this machine, including dead ones."""
     return [Folder(path.name) for path in sorted(_clusters().glob("*")) if path.is_dir()]
 
 

@@ -22,12 +22,12 @@ _CHUNK_BYTES = 256 * 1024
 
 
 def forward(namespaces: Namespaces, address: str, port: int, *, log: Path) -> int:
-    """Start a forwarder; returns its port on 127.0.0.1."""
+    """Starts a forwarder; returns its port on 127.0.0.1."""
     return int(daemon.start("testbed.forwarder", str(namespaces.pid), address, str(port), log=log))
 
 
 def main(pid: int, address: str, port: int) -> None:
-    """Forward until the process PID ends."""
+    """Forwards until the process PID ends."""
     listener = socket.create_server(("127.0.0.1", 0))
     cluster = os.pidfd_open(pid)
     _move_into_network_of(cluster)
@@ -40,7 +40,7 @@ def main(pid: int, address: str, port: int) -> None:
 
 
 def _move_into_network_of(process: int) -> None:
-    # os.setns came with Python 3.12; sockets opened before the move stay where they were.
+    # os.setns came with Python 3.12; sockets opened before the move stay in their namespace.
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(process, _CLONE_NEWNET):
         number = ctypes.get_errno()
@@ -61,7 +61,8 @@ async def _serve(listener: socket.socket, cluster: int, address: str, port: int)
         inner_writer.close()
         writer.close()
 
-    # Whoever is still connected when the cluster ends is cut off, so there is no wait_closed.
+    # Clients that are still connected when the cluster ends are cut off, so there is no
+    # wait_closed.
     server = await asyncio.start_server(connect, sock=listener)
     await has_ended.wait()
     server.close()

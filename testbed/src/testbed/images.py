@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Container images, built with buildah into a store that all clusters share and none writes to.
 
-No registry is needed: the base image is made with debootstrap, and a Dockerfile takes it as
-`ARG BASE`, or what is left of it without a shell as `ARG RUNTIME`.
+No registry is needed: the base image is made with debootstrap, and a Dockerfile uses it as `ARG
+BASE`, or its part without a shell as `ARG RUNTIME`.
 """
 
 import json
@@ -34,12 +34,12 @@ _RUNTIME_PACKAGES = (
     *("libssl3", "libuuid1", "media-types", "python3-minimal", "python3.11-minimal"),
     "zlib1g",
 )
-"""What Python needs to run, and nothing that a shell or a package manager needs."""
+"""The packages that Python needs to run, without those of a shell or a package manager."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """What to build, and what to call it."""
+    """The build input, and the name."""
 
     tag: str
     dockerfile: Path
@@ -54,7 +54,7 @@ RESULTS_PAGE = Image(
     tag="localhost/finetune-results-page:dev", dockerfile=REPOSITORY / "results-page" / "Dockerfile"
 )
 OURS = {"operator": OPERATOR, "trainer": TRAINER, "results-page": RESULTS_PAGE}
-"""Every image of this repository, by the name that people type."""
+"""Every image of this repository, by its short name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +77,11 @@ class BuiltImage:
 
 
 def build(image: Image, *options: str) -> None:
-    """Build an image; what has not changed since the last time is not built again. Options are
-    buildah's.
+    """Builds an image; unchanged parts are not built again. Options are buildah's.
 
     Raises:
         FileNotFoundError: there is no such Dockerfile.
-        RuntimeError: the build failed; the message ends with what it said last.
+        RuntimeError: the build failed; the message ends with its last output.
     """
     if not image.dockerfile.exists():
         raise FileNotFoundError(f"{image.tag} has no Dockerfile at {image.dockerfile}.")
@@ -101,12 +100,12 @@ def build(image: Image, *options: str) -> None:
 
 
 def build_pause() -> None:
-    """Build the image that holds each pod's namespaces, if it is not there."""
+    """Builds the image for each pod's namespaces, if it is missing."""
     build_program(binaries.PAUSE, PAUSE_IMAGE)
 
 
 def build_program(module: binaries.Module, tag: str) -> None:
-    """Build the image that holds nothing but a module's only program, if it is not there."""
+    """Builds the image with a module's only program, if it is missing."""
     (program,) = module.programs
     folder = binaries.build(module)
     if exists(f"{tag}-{folder.name}"):
@@ -117,7 +116,7 @@ def build_program(module: binaries.Module, tag: str) -> None:
 
 
 def build_around(program: Path, tag: str, *, folder: str = "/") -> None:
-    """Build the image that holds nothing but this program, which needs no other file."""
+    """Builds the image with only this program, which needs no other file."""
     place = f"{folder}{program.name}"
     with (
         cache.locked(_store() / "build.lock"),
@@ -150,7 +149,7 @@ def find(tag: str) -> BuiltImage:
 
 
 def _layers(digests: list[str]) -> tuple[Layer, ...]:
-    """Where the store keeps the layers with these digests, stacked in this order."""
+    """The layers with these digests in the store, stacked in this order."""
     known: list[dict[str, Any]] = json.loads((_store() / "overlay-layers/layers.json").read_text())
     ids = {(layer.get("parent"), layer.get("diff-digest")): layer["id"] for layer in known}
     layers = []
@@ -162,7 +161,7 @@ def _layers(digests: list[str]) -> tuple[Layer, ...]:
 
 
 def _base_image() -> str:
-    """A small Debian with Python, made once."""
+    """A small Debian with Python, built once."""
     tag = f"localhost/testbed-base:{cache.key(_DEBIAN, *_DEBIAN_PACKAGES)}"
     if exists(tag):
         return tag
@@ -184,7 +183,7 @@ def _base_image() -> str:
 
 
 def _runtime_image(base: str) -> str:
-    """Python and no shell, as distroless images are: some files of the base, made once."""
+    """Python without a shell, like distroless images: some files of the base, built once."""
     tag = f"localhost/testbed-runtime:{cache.key(base, *_RUNTIME_PACKAGES)}"
     if exists(tag):
         return tag
@@ -203,7 +202,7 @@ def _runtime_image(base: str) -> str:
 
 
 def _files_of_python(system: Path) -> list[str]:
-    """Relative paths: what `_RUNTIME_PACKAGES` consist of, and what every system has."""
+    """Relative paths: the files of `_RUNTIME_PACKAGES`, and those of every system."""
     paths = {"tmp", "etc/ssl/certs/ca-certificates.crt", "etc/os-release", "usr/lib/os-release"}
     paths |= {link for link in ("bin", "lib", "lib64", "sbin") if (system / link).is_symlink()}
     for package in _RUNTIME_PACKAGES:
@@ -223,7 +222,7 @@ def _debootstrap(target: Path) -> None:
         _DEBIAN,
         target,
     )
-    # Of the machine that ran debootstrap, and of no use to anyone else.
+    # They belong to the machine that ran debootstrap.
     for leftover in ("etc/resolv.conf", "etc/hostname"):
         (target / leftover).unlink(missing_ok=True)
     for folder in ("var/cache/apt/archives", "var/lib/apt/lists", "var/log"):
@@ -240,9 +239,9 @@ def _build(image: Image, *options: str) -> None:
 
 
 def _remove_what_nothing_uses() -> None:
-    """Remove layers that no image of ours consists of or was built from.
+    """Removes layers that no image of ours consists of or was built from.
 
-    A running cluster may still stand on some of them; then they stay until the next build.
+    A running cluster may still use some of them; then they stay until the next build.
     """
     if any(folder.keeper for folder in all_folders()):
         return
@@ -251,7 +250,7 @@ def _remove_what_nothing_uses() -> None:
 
 
 def push(tag: str, reference: str) -> None:
-    """Push an image to a registry on this machine, which speaks plain HTTP.
+    """Pushes an image to a registry on this machine, with plain HTTP.
 
     Its layers are not compressed: that takes minutes for the trainer's.
     """

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process on the host that a cluster lives and dies with.
+"""The process on the host that a cluster's lifetime is tied to.
 
     python -m testbed.keeper NAME [OWNER]
 
-It makes the namespaces, prints the id of the process that holds them, waits, and removes what
-is left: after SIGTERM, after the cluster's first process has ended, or, if there is an owner,
-after the process OWNER has. Should the keeper itself be killed, the kernel kills the cluster
-with it, and the next `up` or `down` removes the folder.
+It creates the namespaces, prints the id of the process that holds them, waits, and removes the
+rest: after SIGTERM, after the cluster's first process has ended, or, if there is an owner, after
+the process OWNER has ended. If the keeper itself is killed, the kernel kills the cluster with it,
+and the next `up` or `down` removes the directory.
 """
 
 import os
@@ -22,13 +22,13 @@ from testbed.requirements import environment
 
 
 def keep(folder: Folder, owner: int | None) -> Namespaces:
-    """Start the keeper of a cluster whose folder has been created."""
+    """Starts the keeper of a cluster whose directory was created."""
     arguments = [folder.name] if owner is None else [folder.name, str(owner)]
     return Namespaces(int(daemon.start("testbed.keeper", *arguments, log=folder.log("keeper"))))
 
 
 def main(folder: Folder, owner: int | None) -> None:
-    """Keep the cluster."""
+    """Keeps the cluster."""
 
     def serve(announce: daemon.Announce) -> None:
         with folder.kept():
@@ -46,7 +46,7 @@ def main(folder: Folder, owner: int | None) -> None:
 
 
 def _end_of_signal() -> int:
-    """A file that becomes readable when we are told to end."""
+    """A file that becomes readable when we must end."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
@@ -55,7 +55,7 @@ def _end_of_signal() -> int:
 
 
 def _namespaces(folder: Folder) -> subprocess.Popen[str]:
-    """Start the cluster's first process; whichever of the chain dies takes the rest with it."""
+    """Starts the cluster's first process; if one process of the chain dies, the others end too."""
     process = subprocess.Popen(
         [
             *("setpriv", "--pdeathsig=KILL"),
@@ -68,7 +68,7 @@ def _namespaces(folder: Folder) -> subprocess.Popen[str]:
     )
     assert process.stdout is not None
     if not process.stdout.readline():
-        raise SystemExit("The cluster's first process ended at once.")
+        raise SystemExit("The cluster's first process ended immediately.")
     return process
 
 

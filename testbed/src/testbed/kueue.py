@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kueue in a cluster, as its own manifests install it; its image is built from its Go module."""
+"""Installs Kueue in a cluster from its own manifests; its image is built from its Go module."""
 
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ IMAGE = "localhost/kueue:0.15.0"
 
 @contextmanager
 def installed(cluster: Cluster) -> Iterator[None]:
-    """For the length of a block, at whose end no queue may be left."""
+    """For the duration of a block, at whose end no queue may remain."""
     images.build_program(binaries.KUEUE, IMAGE)
     cluster.load(IMAGE)
     with tempfile.TemporaryDirectory() as folder:
@@ -37,7 +37,7 @@ def _manifests(cluster: Cluster) -> list[dict[str, Any]]:
 
 
 def _with_our_image(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Its Deployment asks for more than the node has, and for an image of a registry."""
+    """Its Deployment requests more than the node has, and an image from a registry."""
     if manifest["kind"] == "Deployment":
         (container,) = manifest["spec"]["template"]["spec"]["containers"]
         container |= {"image": IMAGE, "imagePullPolicy": "Never", "command": ["/kueue"]}

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cluster's processes: enter its namespaces, find who is in them, kill one.
+"""A cluster's processes: enter its namespaces, list processes, kill one.
 
-Entering is nsenter's work, not that of `ip netns exec`: the latter remounts /sys, and the
-kubelet then finds no cgroups.
+nsenter enters them, not `ip netns exec`, which remounts /sys, so that the kubelet finds no cgroups.
 """
 
 import os
@@ -24,10 +23,10 @@ _START_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Namespaces:
-    """The network, mounts and process ids that one cluster has to itself."""
+    """The network, mounts and process ids of one cluster."""
 
     pid: int
-    """The process on the host that made them, and with which they end."""
+    """The process on the host that created them, and with which they end."""
 
     @property
     def network(self) -> Path:
@@ -48,7 +47,7 @@ class Namespaces:
     def start(
         self, command: Sequence[str | Path], *, log: Path, environment: Mapping[str, str]
     ) -> None:
-        """Start a command that goes on running inside, whatever becomes of us."""
+        """Starts a command that continues inside, even after this process ends."""
         with log.open("ab") as output:
             subprocess.run(
                 self.entering("setsid", "--fork", *command),
@@ -58,16 +57,16 @@ class Namespaces:
                 env={"PATH": SYSTEM_PATH, **environment},
                 check=True,
             )
-        # `setsid` has forked, but may not have become the program yet.
+        # `setsid` has forked, but may not have executed the program yet.
         deadline = time.monotonic() + _START_SECONDS
         while str(command[0]) not in self.processes() and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def run(self, *command: str | Path, stdin: str | None = None) -> str:
-        """Run a command inside to its end and return its output.
+        """Runs a command inside to its end and returns its output.
 
         Raises:
-            RuntimeError: it failed; the message holds what it said.
+            RuntimeError: it failed; the message contains its output.
         """
         done = subprocess.run(self.entering(*command), input=stdin, capture_output=True, text=True)
         if done.returncode:
@@ -87,9 +86,9 @@ class Namespaces:
         return found
 
     def kill(self, program: Path, signal_number: int = signal.SIGTERM) -> None:
-        """Send a signal to a program inside and wait until it has ended.
+        """Sends a signal to a program inside and waits until it has ended.
 
-        One that does not listen is killed.
+        A program that ignores it is killed.
         """
         for pid in self.processes().get(str(program), []):
             process = os.pidfd_open(pid)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says what takes time, and how long it took. All of it goes to stderr; stdout is for answers."""
+"""Reports slow steps and their duration. Everything is written to stderr; stdout is for results."""
 
 import sys
 import time
@@ -8,14 +8,15 @@ from contextlib import contextmanager
 
 
 def say(sentence: str) -> None:
-    """Print a sentence for the person who waits."""
+    """Prints a sentence for the waiting user."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Name a step when it begins and print its duration when it ends: on one line for a person at a
-    terminal, on two in a log, which may be read line by line."""
+    """Prints the title of a step when it begins and its duration when it ends: on one line in a
+    terminal, on two in a log, which may be read line by line.
+    """
     is_line = sys.stderr.isatty()
     print(f"{title} ... ", end="" if is_line else "\n", file=sys.stderr, flush=True)
     begin, again = time.monotonic(), "" if is_line else f"{title}: "

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first process inside: gives the node its network and mounts, then only reaps.
+"""The first process inside: sets up the node's network and mounts, then only reaps.
 
     python -m testbed.node FOLDER
 
-With it, every other process of the cluster ends.
+When it ends, every other process of the cluster ends.
 """
 
 import signal
@@ -21,11 +21,11 @@ addr add {NODE_ADDRESS}/32 dev node0
 link set node0 up
 route add default dev node0
 """
-"""A veth pair gives the node an address and a default route; not every kernel has dummy devices."""
+"""A veth pair provides the node's address and default route; not every kernel has dummy devices."""
 
 
 def main(folder: Path) -> None:
-    """Prepare the node, say so, and reap orphans for ever."""
+    """Prepares the node, announces it, and reaps orphans forever."""
     _run("ip", "-batch", "-", stdin=_NETWORK)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     _mount(folder)
@@ -37,12 +37,12 @@ def main(folder: Path) -> None:
 
 
 def _mount(folder: Path) -> None:
-    """Hide the host's places that a kubelet, a container runtime and CNI plugins write to."""
-    # /run holds containerd's sockets, the pods' network namespaces and the lock of iptables.
+    """Hides the host's directories that a kubelet, a container runtime and CNI plugins write to."""
+    # /run contains containerd's sockets, the pods' network namespaces and the lock of iptables.
     for place in ("/run", "/var/log", "/var/lib/cni"):
         Path(place).mkdir(parents=True, exist_ok=True)
         _run("mount", "-t", "tmpfs", "tmpfs", place)
-    # Where device plugins register is not configurable.
+    # The registration directory of device plugins is not configurable.
     kubelet = Path("/var/lib/kubelet")
     kubelet.mkdir(parents=True, exist_ok=True)
     _run("mount", "--bind", folder / "kubelet", kubelet)

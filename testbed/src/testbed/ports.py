@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports on 127.0.0.1 that nobody listens on.
+"""Free ports on 127.0.0.1.
 
-They lie below those that the kernel takes for connections, one of which may be gone between the
-choice and the listening. No test's seed chooses them: what runs side by side takes different ones.
+They are below those that the kernel uses for connections, one of which may be taken between the
+choice and the listening. No test's seed chooses them: concurrent tests use different ones.
 """
 
 import random
@@ -12,11 +12,11 @@ _ROW = 10
 _FIRST_PORTS = range(11_000, 22_000, _ROW)
 _CHANCE = random.SystemRandom()
 _given: set[int] = set()
-"""First ones, by this process: who was given a row may not listen yet."""
+"""First ports given out by this process: their users may not listen yet."""
 
 
 def free_ports(number: int, *, offset: int = 0) -> range:
-    """A row of at most ten, each free also `offset` above it.
+    """A row of at most ten, each also free at `offset` above it.
 
     Raises:
         RuntimeError: there is none.

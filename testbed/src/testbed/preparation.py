@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetches and builds what tests need, before they begin: there a person sees what takes so long."""
+"""Fetches and builds the requirements of tests before they begin, with visible progress."""
 
 from testbed import base_model, binaries, images, prometheus, requirements
 from testbed.narration import say
 
 
 def prepare_cluster() -> None:
-    """Kubernetes, the images, and the model that the examples name."""
-    say(
-        "Kubernetes, the images and a model are built where the cache lacks them, some 7 GB in all."
-    )
+    """Kubernetes, the images, and the model of the examples."""
+    say("Kubernetes, the images and a model are built unless they are cached, about 7 GB in total.")
     requirements.install()
     binaries.cluster_programs()
     images.build_pause()
@@ -19,7 +17,7 @@ def prepare_cluster() -> None:
 
 
 def prepare_control_plane() -> None:
-    """An API server and its neighbours, a browser, and a Prometheus."""
+    """An API server with its controllers, a browser, and a Prometheus."""
     requirements.install()
     binaries.cluster_programs()
     requirements.install_package("chromium", command="chromium")
@@ -27,13 +25,13 @@ def prepare_control_plane() -> None:
 
 
 def prepare_kueue() -> None:
-    """Which one module of the cluster's tests installs, long after the others have begun."""
+    """Only one module of the cluster's tests installs it, long after the others have begun."""
     binaries.cluster_programs()
     binaries.build(binaries.KUEUE)
 
 
 def prepare_peers() -> None:
-    """The controllers that ours is measured beside."""
+    """The controllers that ours is compared with."""
     binaries.cluster_programs()
     binaries.build(binaries.PEERS)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Prometheus, out of Debian's package: to check rules, and to ask it about real metrics."""
+"""A real Prometheus, from Debian's package: to check rules, and to query real metrics."""
 
 import json
 import subprocess
@@ -20,16 +20,16 @@ START_SECONDS = 60
 
 
 class Prometheus:
-    """One that scrapes."""
+    """A scraping Prometheus."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression has now.
+        """The current series of an expression.
 
         Raises:
-            RuntimeError: Prometheus refuses it; the message holds its words.
+            RuntimeError: Prometheus refuses it; the message contains its own.
         """
         answer = self._ask(f"query?{urllib.parse.urlencode({'query': expression})}")
         if answer["status"] != "success":
@@ -38,7 +38,7 @@ class Prometheus:
         return found
 
     def targets_up(self) -> int:
-        """How many of them were scraped well the last time."""
+        """The number of targets that were scraped successfully the last time."""
         active = self._ask("targets")["data"]["activeTargets"]
         return sum(target["health"] == "up" for target in active)
 
@@ -54,7 +54,7 @@ class Prometheus:
 def promtool(*arguments: str | Path) -> str:
     """
     Raises:
-        RuntimeError: it found something wrong; the message holds its words.
+        RuntimeError: it found an error; the message contains its output.
     """
     done = subprocess.run([_program("promtool"), *arguments], capture_output=True, text=True)
     if done.returncode:
@@ -64,7 +64,9 @@ def promtool(*arguments: str | Path) -> str:
 
 @contextmanager
 def scraping(targets: Sequence[str], folder: Path) -> Iterator[Prometheus]:
-    """One that scrapes these addresses on 127.0.0.1 every second, its data in this folder."""
+    """A Prometheus that scrapes these addresses on 127.0.0.1 every second, with its data in this
+    directory.
+    """
     scrape = {
         "job_name": "finetune-operator",
         "honor_labels": True,
@@ -98,17 +100,17 @@ def _wait_until_up(prometheus: Prometheus, targets: int, log: Path) -> None:
             if prometheus.targets_up() == targets:
                 return
         except (OSError, json.JSONDecodeError):
-            # It does not listen yet, or says in plain words that it is not ready.
+            # It does not listen yet, or reports that it is not ready.
             pass
         time.sleep(0.2)
     raise TimeoutError(f"Prometheus did not scrape {targets} targets:\n{log.read_text()}")
 
 
 def fetch() -> None:
-    """Have it in the cache.
+    """Fetches it into the cache.
 
     Raises:
-        Missing: it can't be had.
+        Missing: it is not available.
     """
     _program("prometheus")
 

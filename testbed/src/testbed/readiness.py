@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waits until the cluster can run a pod, asking the API server as a client on the host."""
+"""Waits until the cluster can run a pod, with requests from a client on the host."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ _PAUSE_SECONDS = 0.1
 
 
 class Api:
-    """The few questions that are asked before kubectl has anything to talk to."""
+    """The few requests that are needed before kubectl can be used."""
 
     def __init__(self, port: int, pki: Path) -> None:
         self._port = port
@@ -28,7 +28,7 @@ class Api:
         return self._get("/readyz") is not None
 
     def has_ready_node(self) -> bool:
-        """Whether a pod would be scheduled: the node is ready and carries no taint."""
+        """Whether a pod would be scheduled: the node is ready and has no taint."""
         node = self._get_object(f"/api/v1/nodes/{NODE}")
         if node is None or node["spec"].get("taints"):
             return False
@@ -48,7 +48,7 @@ class Api:
         return found
 
     def _get(self, path: str) -> bytes | None:
-        """The body of a successful answer; None for every other."""
+        """The body of a successful response; None for any other."""
         connection = http.client.HTTPSConnection(
             "127.0.0.1", self._port, context=self._trust, timeout=5
         )
@@ -64,21 +64,21 @@ class Api:
 
 
 def is_true(condition: dict[str, Any], kind: str) -> bool:
-    """Whether this is a condition of that type, and holds."""
+    """Whether this is a condition of that type, and true."""
     return bool(condition["type"] == kind and condition["status"] == "True")
 
 
 def wait_until(
     is_so: Callable[[], bool], *, what: str, timeout_seconds: float, check: Callable[[], None]
 ) -> None:
-    """Ask until it is so; `check` raises when waiting has become pointless.
+    """Polls until the condition is met; `check` raises if waiting is pointless.
 
     Raises:
-        TimeoutError: it is not; the message says what.
+        TimeoutError: it is not met; the message names it.
     """
     deadline = time.monotonic() + timeout_seconds
     while not is_so():
         check()
         if time.monotonic() > deadline:
-            raise TimeoutError(f"After {timeout_seconds:.0f} s still not so: {what}.")
+            raise TimeoutError(f"Not true after {timeout_seconds:.0f} s: {what}.")
         time.sleep(_PAUSE_SECONDS)

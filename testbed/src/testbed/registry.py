@@ -22,13 +22,13 @@ _SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """One that listens."""
+    """A running registry."""
 
     address: str
-    """Host and port, as an image reference begins."""
+    """Host and port, the beginning of an image reference."""
 
     def manifest(self, reference: str) -> dict[str, Any] | None:
-        """The manifest of an image or a chart, named as a cluster names it; None without one."""
+        """The manifest of an image or a chart, named as in a cluster; None without one."""
         repository, _, tag = reference.removeprefix(f"{self.address}/").rpartition(":")
         request = urllib.request.Request(
             f"http://{self.address}/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST}
@@ -59,7 +59,7 @@ class Registry:
         return found
 
     def push(self, reference: str, layer: bytes, labels: Mapping[str, str]) -> None:
-        """Push an image of this one layer, a tar archive, under this reference."""
+        """Pushes an image with this single layer, a tar archive, under this reference."""
         repository, _, tag = reference.removeprefix(f"{self.address}/").rpartition(":")
         config = {
             "architecture": "amd64",
@@ -100,7 +100,7 @@ class Registry:
 def serving(
     folder: Path, *, entering: Sequence[str] = (), address: str = "127.0.0.1:0"
 ) -> Iterator[Registry]:
-    """A registry until the block ends, its blobs in this folder.
+    """A registry until the block ends, with its blobs in this directory.
 
     `entering` is the beginning of a command that runs it elsewhere, such as in a cluster's network.
     """

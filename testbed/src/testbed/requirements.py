@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the machine must offer, and what of it is missing."""
+"""Requirements of the machine, and which of them are missing."""
 
 import os
 import shutil
@@ -22,19 +22,19 @@ DEBIAN_PACKAGES = {
     "nsenter": "util-linux",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
 }
-"""A command the harness or a component runs, and the Debian package that brings it."""
+"""A command that the harness or a component runs, and its Debian package."""
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Missing(RuntimeError):
-    """The machine lacks something; the message says what, and what to do about it."""
+    """A requirement is missing; the message names it and the remedy."""
 
 
 def missing() -> list[str]:
-    """Reasons why no cluster can run here, as sentences; empty when one can.
+    """Reasons why no cluster can run here, as sentences; empty if one can.
 
-    What `install` can add by itself is no reason.
+    Requirements that `install` can add are no reason.
     """
     if sys.platform != "linux":
         return ["A cluster needs Linux namespaces; this machine is not Linux."]
@@ -58,10 +58,10 @@ def missing_packages() -> list[str]:
 
 
 def program(command: str) -> Path:
-    """Where a command lies.
+    """The path of a command.
 
     Raises:
-        Missing: nowhere.
+        Missing: it is not installed.
     """
     found = _which(command)
     if found is None:
@@ -70,15 +70,15 @@ def program(command: str) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Ours, where root finds its programs even if it was reached through `su`."""
+    """Our environment, with the directories of root's programs even after `su`."""
     return os.environ | {"PATH": _path()}
 
 
 def install() -> None:
-    """Install what is missing and can be installed.
+    """Installs missing requirements, if possible.
 
     Raises:
-        Missing: something is missing and cannot be.
+        Missing: one is missing and cannot be installed.
     """
     reasons = missing()
     if reasons:
@@ -92,10 +92,10 @@ def install() -> None:
 
 
 def install_package(name: str, command: str) -> Path:
-    """Where the command of a Debian package lies, which is installed if it must be.
+    """The path of a Debian package's command; the package is installed if required.
 
     Raises:
-        Missing: it can't be had.
+        Missing: it is not available.
     """
     if _which(command) is None:
         if not _can_install():
@@ -107,15 +107,15 @@ def install_package(name: str, command: str) -> Path:
 
 
 def download_package(name: str, folder: Path) -> Path:
-    """A Debian package as a file, which is not installed: nothing of it starts.
+    """A Debian package as a file, without installing it: none of its services starts.
 
     Raises:
-        Missing: it can't be had.
+        Missing: it is not available.
     """
     if not _can_install():
         raise Missing(f"Debian's {name} is needed, and this machine has no apt-get for root.")
     _apt_get("update")
-    # As the user that it is for: apt's own may not write here.
+    # As the user that it is for: apt's own user may not write here.
     _apt_get("download", "-o", "APT::Sandbox::User=root", name, folder=folder)
     (package,) = folder.glob(f"{name}_*.deb")
     return package
@@ -134,7 +134,7 @@ def _can_install() -> bool:
 
 
 def _apt_get(*arguments: str, folder: Path | None = None) -> None:
-    # Tests that run side by side install side by side, and apt waits for nobody.
+    # Tests that run in parallel install in parallel, and apt does not wait for a lock.
     with cache.locked(cache.root() / "apt.lock"):
         done = subprocess.run(
             ["apt-get", "-qq", *arguments],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a cluster in whatever state to no trace of it."""
+"""Removes a cluster in any state completely."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ _TIMEOUT_SECONDS = 30
 
 
 def end(folder: Folder) -> None:
-    """End a cluster, even one that is half up or half gone, and remove what it leaves."""
+    """Ends a cluster, even one that is partially started or stopped, and removes its remains."""
     deadline = time.monotonic() + _TIMEOUT_SECONDS
     signal_number = signal.SIGTERM
     while (keeper := folder.keeper) is not None:
@@ -26,8 +26,8 @@ def end(folder: Folder) -> None:
 
 
 def remove_dead_clusters() -> None:
-    """Remove what is left of clusters whose keeper was killed."""
+    """Removes the remains of clusters whose keeper was killed."""
     for folder in all_folders():
         if folder.keeper is None:
-            say(f"Removing what is left of cluster {folder.name}.")
+            say(f"Removing the remains of cluster {folder.name}.")
             folder.remove()

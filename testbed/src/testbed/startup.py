@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From empty namespaces to a cluster that can run a pod."""
+"""Starts a cluster in empty namespaces until it can run a pod."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -19,17 +19,17 @@ _TIMEOUT_SECONDS = 120
 _LAST_LINES = 15
 
 _FIRST = ("etcd", "kube-apiserver", "containerd", "object-store")
-"""They need nobody; the others would only wait for the API server, and slow it down."""
+"""They have no dependencies; the others would only wait for the API server, and slow it down."""
 
 
 def bring_up(
     folder: Folder, namespaces: Namespaces, components: Mapping[str, Component]
 ) -> Connection:
-    """Start every component and wait for all of them.
+    """Starts every component and waits for all of them.
 
     Raises:
-        RuntimeError: one has ended; the message holds its last words.
-        TimeoutError: one does not get ready.
+        RuntimeError: one has ended; the message contains its last output.
+        TimeoutError: one does not become ready.
     """
     forwarder_log = folder.log("forwarder")
     store = store_settings(folder)
@@ -65,7 +65,7 @@ def bring_up(
 
 
 def start(folder: Folder, namespaces: Namespaces, component: Component) -> None:
-    """Start one component; its output goes to a log of its name."""
+    """Starts one component; its output is written to a log of its name."""
     namespaces.start(
         component.command,
         log=folder.log(component.name),
@@ -74,22 +74,22 @@ def start(folder: Folder, namespaces: Namespaces, component: Component) -> None:
 
 
 def fail_if_ended(folder: Folder, namespaces: Namespaces, components: Iterable[Component]) -> None:
-    """Raise if one of the components that should be running is not.
+    """Raises if one of the components that should run does not.
 
     Raises:
-        RuntimeError: with the component's last words.
+        RuntimeError: with the component's last output.
     """
     running = namespaces.processes()
     for component in components:
         if str(component.program) not in running:
             raise RuntimeError(
-                f"{component.name} has ended. It said last:\n"
+                f"{component.name} has ended. Its last output was:\n"
                 + last_lines(folder, component.name, _LAST_LINES)
             )
 
 
 def last_words(folder: Folder, number: int = 5) -> str:
-    """The end of every log, for a cluster that did not come up and will be removed."""
+    """The end of every log, for a cluster that did not start and will be removed."""
     names = sorted(path.stem for path in folder.logs.glob("*.log"))
     said = [(name, last_lines(folder, name, number)) for name in names]
     return "\n".join(f"-- {name}\n{lines}" for name, lines in said if lines)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts into an object store, and a namespace, what the examples name."""
+"""Puts the data and Secrets of the examples into an object store, and a namespace."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ SECRET = "object-store"
 
 
 def fill(store: ObjectStore, configs: Path) -> None:
-    """Make the buckets of `configs/examples`; put the model and `configs/datasets` there."""
+    """Creates the buckets of `configs/examples`; puts the model and `configs/datasets` there."""
     for name in (MODELS, DATASETS):
         store.make_bucket(name)
     Bucket.of(store, MODELS).upload(base_model.folder(), base_model.NAME)
@@ -24,7 +24,9 @@ def fill(store: ObjectStore, configs: Path) -> None:
 
 
 def environment(store: ObjectStore, endpoint: str | None = None) -> dict[str, str]:
-    """What a client of this store needs; by this endpoint, where it is not the host's."""
+    """The environment for a client of this store, with this endpoint if it differs from the
+    host's.
+    """
     return {
         "AWS_ENDPOINT_URL": endpoint or store.endpoint,
         "AWS_ACCESS_KEY_ID": store.access_key,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of the comparison, out of the rounds of both sides."""
+"""The rows of the comparison, from the rounds of both sides."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,7 +41,7 @@ def _latency_at(rate: float, share: float) -> Callable[[Round], float]:
 
 
 def kinds_of_writes(title: str, rounds: Rounds) -> Iterator[str]:
-    """What was written for each job, over all rounds."""
+    """The writes for each job, over all rounds."""
     jobs = sum(it.jobs for it in rounds)
     start = _together(it.burst.writes for it in rounds)
     life = _together(it.life.writes for it in rounds)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs at a rate or all at once, and when the batch Job of each is there."""
+"""Creates jobs at a rate or all at once, and records when the batch Job of each exists."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from cluster.api_access import access_of
 from testbed.control_plane import ControlPlane
 
 AT_ONCE = 20
-"""Creations under way in a burst."""
+"""Concurrent creations in a burst."""
 _LONG = aiohttp.ClientTimeout(total=None)
 _PATIENCE_SECONDS = 300
 
@@ -43,7 +43,7 @@ async def session_of(plane: ControlPlane) -> AsyncIterator[aiohttp.ClientSession
 async def start_jobs(
     session: aiohttp.ClientSession, side: Side, namespace: str, count: int, rate: float | None
 ) -> Seen:
-    """Creates them, so many a second or at once, and waits until each has its batch Job."""
+    """Creates them at a rate per second or all at once, and waits until each has its batch Job."""
     seen = Seen()
     watch = asyncio.create_task(_watch(session, namespace, seen, count))
     turns = asyncio.Semaphore(AT_ONCE)
@@ -89,12 +89,12 @@ async def _watch(session: aiohttp.ClientSession, namespace: str, seen: Seen, cou
 async def watched(
     session: aiohttp.ClientSession, path: str
 ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """What happens to these objects, and to those that are there already."""
+    """The events of these objects, including existing ones."""
     asked = {"watch": "true", "timeoutSeconds": "3600"}
     async with session.get(path, params=asked, timeout=_LONG) as answer:
         answer.raise_for_status()
         rest = b""
-        # Not by lines: one of them may be longer than the client reads at once.
+        # Not by lines: one of them may be longer than the client's read buffer.
         async for piece in answer.content.iter_any():
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:

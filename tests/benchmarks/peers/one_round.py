@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One round: a control plane of its own, one side installed on it, and all that is measured."""
+"""One round: a separate control plane, one side installed on it, and all measurements."""
 
 import asyncio
 import time
@@ -25,19 +25,19 @@ _PATIENCE_SECONDS = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Some jobs, one after another or at once."""
+    """Some jobs, one after another or all at once."""
 
     cpu_ms_per_job: float
     latencies: list[float]
     writes: Counter[str]
     """All of them together."""
     seconds: float
-    """From the first creation until the last batch Job is there, or the last job has ended."""
+    """From the first creation until the last batch Job exists, or the last job has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What one side took."""
+    """The results of one side."""
 
     jobs: int
     """In each part."""
@@ -102,7 +102,7 @@ class _Measurement:
         return self._so_far(namespace, used, seen, seconds)
 
     async def _life(self, session: aiohttp.ClientSession) -> Part:
-        """As a burst, with pods that are played to their end."""
+        """As a burst, with simulated pods until they end."""
         self._make("life")
         used, begin = self._cpu_seconds(), time.monotonic()
         player = asyncio.create_task(play(session, "life"))
@@ -136,7 +136,7 @@ class _Measurement:
         )
 
     async def _rest(self) -> None:
-        """Until nobody has written anything for a while."""
+        """Until there was no write for a while."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
             since, size = time.monotonic(), -1
             while time.monotonic() - since < _QUIET_SECONDS:

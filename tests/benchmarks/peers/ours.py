@@ -23,8 +23,9 @@ _IMPORT = "import finetune_operator.__main__"
 
 
 def installed_copy(folder: Path) -> dict[str, str]:
-    """The environment of an interpreter for the operator as in its image: sources that are copied,
-    packages beside them, all of it compiled, nothing editable."""
+    """The environment of an interpreter for the operator as in its image: copied sources next to
+    packages, all compiled, nothing editable.
+    """
     source, bytecode = folder / "src", folder / "bytecode"
     for project in ("contract", "job-spec", "operator"):
         shutil.copytree(REPOSITORY / project / "src", source, dirs_exist_ok=True)
@@ -36,8 +37,9 @@ def installed_copy(folder: Path) -> dict[str, str]:
 
 
 def install(place: Place, environment: Mapping[str, str]) -> Side:
-    """All that the chart installs but its pods; the environment of `installed_copy`, and settings
-    in it, if any."""
+    """Everything that the chart installs except its pods; the environment of `installed_copy`, with
+    additional settings if any.
+    """
     plane = place.plane
     plane.kubectl("apply", "--server-side", "-f", REPOSITORY / "crds")
     plane.kubectl("apply", "-f", REPOSITORY / "deploy" / "namespace.yaml")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A controller as a process of this machine: until when it starts, and what it has used."""
+"""A controller as a process of this machine: its start time and its resource use."""
 
 import os
 import subprocess
@@ -30,14 +30,14 @@ class Controller:
         self._command = command
         self._environment = {"PATH": os.environ["PATH"], **environment}
         self.address = f"http://127.0.0.1:{health_port}"
-        """Where it tells its health, and ours takes progress."""
+        """The port of its health endpoint; our operator also accepts progress there."""
         self._log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                # Whatever becomes of the measurement, it ends with it.
+                # It ends with the measurement, however that ends.
                 ["setpriv", "--pdeathsig=KILL", *self._command],
                 env=self._environment,
                 stdout=log,
@@ -60,7 +60,7 @@ class Controller:
     def require_alive(self) -> None:
         """
         Raises:
-            RuntimeError: it has ended; the message holds its last words.
+            RuntimeError: it has ended; the message contains its last output.
         """
         if self._process is None or self._process.poll() is not None:
             raise RuntimeError(f"{self.name} does not run. It said last:\n{self.log[-2000:]}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is compared: a side is some controllers with rights of their own, and a kind of job."""
+"""The sides of the comparison: controllers with their permissions, and a kind of job."""
 
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,18 +25,18 @@ class Side:
     title: str
     controllers: Sequence[Controller]
     accounts: frozenset[str]
-    """Who writes, by the audit log."""
+    """The accounts whose writes count, in the audit log."""
     resource: str
     """Path of the job's kind below a namespace: group, version and plural, with {} between."""
     a_job: Callable[[str], Manifest]
     has_ended_well: Callable[[Manifest], bool]
     complete: Callable[[], None] = lambda: None
-    """What can only be installed once the webhooks are served."""
+    """Installs the parts that require served webhooks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a side is installed: a control plane, and a folder for its files."""
+    """The target of an installation: a control plane, and a directory for its files."""
 
     plane: ControlPlane
     folder: Path
@@ -46,13 +46,13 @@ class Place:
         self.plane.kubectl("apply", "--server-side", "-f", "-", input=text)
 
     def certificates(self, folder: Path) -> str:
-        """Makes tls.crt and tls.key for the webhook's server; the authority for a caBundle."""
+        """Creates tls.crt and tls.key for the webhook's server; returns the CA for a caBundle."""
         folder.mkdir(parents=True)
         issue(folder, (Identity(file="tls", user="webhook", addresses=(ADDRESS,)),))
         return base64.b64encode((folder / "ca.crt").read_bytes()).decode()
 
     def kubeconfig_of(self, namespace: str, account: str) -> Path:
-        """What it may do is what its manifests say."""
+        """Its permissions are those in its manifests."""
         return kubeconfig_of_account(self.plane, self.folder, namespace=namespace, account=account)
 
 

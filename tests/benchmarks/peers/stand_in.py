@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for scheduler and kubelet, which says that each pod runs and then that it ended well.
+"""A fake of scheduler and kubelet, which reports that each pod runs and then that it succeeded.
 
-No pod runs: what is measured is what the controllers do about it.
+No pod runs: the benchmark measures the controllers' reactions.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ _BEGAN, _ENDED = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
 
 
 async def play(session: aiohttp.ClientSession, namespace: str) -> None:
-    """Until it is cancelled."""
+    """Runs until it is cancelled."""
     pods = f"/api/v1/namespaces/{namespace}/pods"
     known: set[str] = set()
     async with asyncio.TaskGroup() as tasks:
@@ -35,13 +35,13 @@ async def _live(session: aiohttp.ClientSession, path: str, pod: dict[str, Any]) 
 
 
 async def say(session: aiohttp.ClientSession, path: str, status: dict[str, Any]) -> None:
-    """What a kubelet would write at this path."""
+    """Writes a kubelet's status to this path."""
     async with session.patch(path, json={"status": status}, headers=_MERGE) as answer:
         answer.raise_for_status()
 
 
 def running(container: str) -> dict[str, Any]:
-    """The status of a pod that runs."""
+    """The status of a running pod."""
     well = [{"type": each, "status": "True"} for each in ("Ready", "ContainersReady")]
     state = {"running": {"startedAt": _BEGAN}}
     return {
@@ -56,7 +56,7 @@ def _ended(container: str) -> dict[str, Any]:
     ended = {
         "exitCode": 0,
         "reason": "Completed",
-        # Ours reads it; to theirs it is a text.
+        # Our operator parses it; to the others it is a text.
         "message": a_good_outcome().to_json(),
         "startedAt": _BEGAN,
         "finishedAt": _ENDED,

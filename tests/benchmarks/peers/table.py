@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arithmetic of a comparison in interleaved rounds, and how it is printed."""
+"""The arithmetic of a comparison in interleaved rounds, and its output."""
 
 import math
 import statistics
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One row: what was measured, of both sides, round by round."""
+    """One row: the measurements of both sides, round by round."""
 
     name: str
     unit: str
@@ -19,13 +19,13 @@ class Figure:
     digits: int = 1
 
     def ratios(self) -> list[float]:
-        """Ours to theirs, of the rounds that were neighbours."""
+        """Ours divided by theirs, for neighbouring rounds."""
         pairs = zip(self.ours, self.theirs, strict=True)
         return [mine / other if other else math.nan for mine, other in pairs]
 
 
 def order(rounds: int) -> Iterator[bool]:
-    """Whether ours has the turn: A B B A A B B A, so that neither always comes first.
+    """Whether it is our turn: A B B A A B B A, so that neither is always first.
 
     The n-th turn of one side is next to the n-th of the other.
     """
@@ -44,7 +44,7 @@ def header(theirs: str) -> str:
 
 
 def row(figure: Figure) -> str:
-    """Medians of the rounds; of the neighbours' ratios the lowest and the highest too."""
+    """Medians of the rounds, with the lowest and the highest of the neighbours' ratios."""
     ratios = figure.ratios()
     ours, theirs = (
         f"{statistics.median(side):.{figure.digits}f} {figure.unit}".strip()
@@ -57,8 +57,9 @@ def row(figure: Figure) -> str:
 
 
 def writes_in_words(writes: Counter[str], jobs: int) -> str:
-    """How many for each job, all of them and by kind: "2.00: 1.00 create jobs, ...". What the API
-    server refused is none, and is told at the end."""
+    """The number for each job, in total and by kind: "2.00: 1.00 create jobs, ...". Refused writes
+    do not count, and are listed at the end.
+    """
     done = {kind: number for kind, number in writes.items() if kind != "refused"}
     kinds = ", ".join(
         f"{number / jobs:.2f} {kind}"
@@ -69,5 +70,5 @@ def writes_in_words(writes: Counter[str], jobs: int) -> str:
 
 
 def done(writes: Counter[str]) -> int:
-    """How many there were, without those that were refused."""
+    """The number of writes, without refused ones."""
     return writes.total() - writes["refused"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table's arithmetic: who measures what wants to know that it divides the right two numbers."""
+"""The table's arithmetic: it divides the right two numbers."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def test_each_side_has_as_many_rounds_as_were_asked_for() -> None:
 
 
 def test_a_row_has_both_medians_and_the_ratios_of_neighbours() -> None:
-    # The machine was twice as busy in the second pair: the ratio says the same of both.
+    # The machine was twice as busy in the second pair: the ratio is the same for both.
     figure = a_figure(ours=[10, 20, 12], theirs=[20, 40, 24])
 
     assert figure.ratios() == [0.5, 0.5, 0.5]

@@ -15,7 +15,7 @@ from testbed.ports import free_ports
 _TRAINER = ("kubeflow-system", "kubeflow-trainer-controller-manager")
 _JOBSET = ("jobset-system", "jobset-controller-manager")
 _LOG_LEVEL = "--zap-log-level=2"
-"""As both of their manifests have it."""
+"""The level in both of their manifests."""
 _RUNTIME = "torch_distributed.yaml"
 
 
@@ -40,7 +40,9 @@ def install(place: Place) -> Side:
 
 
 def a_train_job(name: str) -> Manifest:
-    """One node of the runtime for torch, without its initializers: the least that they can run."""
+    """One node of the runtime for torch, without its initializers: the smallest that they can
+    run.
+    """
     command = ["trl", "sft", "--model_name_or_path", "/models/tiny", "--dataset_name", "/data"]
     resources = {"requests": {"memory": "6Gi"}, "limits": {"memory": "6Gi"}}
     return {
@@ -87,7 +89,7 @@ def _trainer(place: Place, manifests: Path, program: Path) -> Controller:
 
 
 def _without_jobset(base: Path, folder: Path) -> Path:
-    """Their overlay but for JobSet, whose manifests it would fetch, and for their pods."""
+    """Their overlay without JobSet, whose manifests it would fetch, and without their pods."""
     folder.mkdir()
     parts = [os.path.relpath(base / part, folder) for part in ("crds", "rbac", "webhook")]
     (folder / "kustomization.yaml").write_text(
@@ -122,7 +124,7 @@ def _installed(
     return Controller(
         program.name,
         [str(program), f"--config={file}", _LOG_LEVEL],
-        # The certificates of the webhook are looked for in the folder of temporary files.
+        # It looks for the webhook's certificates in the directory of temporary files.
         {"KUBECONFIG": str(kubeconfig), "TMPDIR": str(home)},
         health_port=health_port,
         folder=place.folder,

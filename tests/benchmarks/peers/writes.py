@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The writes of some accounts, by kind, out of an audit log."""
+"""The writes of some accounts, by kind, from an audit log."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
@@ -12,7 +12,7 @@ _WRITES = ("create", "update", "patch", "delete", "deletecollection")
 def writes_of(
     accounts: Container[str], audit: Iterable[Mapping[str, Any]], namespaces: Container[str]
 ) -> Counter[str]:
-    """Those in these namespaces, such as "create jobs"; those that were refused are "refused"."""
+    """Those in these namespaces, such as "create jobs"; refused ones count as "refused"."""
     return Counter(
         _name(event)
         for event in audit

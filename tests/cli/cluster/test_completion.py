@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Tab brings after `kubectl finetune`."""
+"""The completion after `kubectl finetune`."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from finetune_cli.terminal.exits import Refused
 
 
 class Jobs(Kubectl):
-    """Answers as kubectl does, for whatever cluster it is asked of."""
+    """Responds like kubectl, for any cluster."""
 
     def __init__(self, where: Sequence[str]) -> None:
         self._where = " ".join(where)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`kubectl finetune` beside a job whose every text was written to give a terminal orders.
+"""`kubectl finetune` with a job whose texts all contain terminal escapes.
 
-kubectl is a fake: a script that prints what a cluster and a pod would.
+kubectl is a fake: a script that prints the output of a cluster and a pod.
 """
 
 import fcntl
@@ -57,11 +57,11 @@ esac
 
 @pytest.fixture
 def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, Any]], None]:
-    """Answers with this job, and with hostile words of its own."""
+    """Responds with this job, and with hostile messages."""
     program = tmp_path / "kubectl"
     program.write_text(KUBECTL)
     program.chmod(0o755)
-    # Bytes that are no UTF-8 are among them.
+    # It includes invalid UTF-8.
     (tmp_path / "words").write_bytes(WORDS.encode(errors="replace") + b"\xff\n")
     pod = {"metadata": {"name": "balloon-1-0"}, "status": {"phase": "Failed"}}
     (tmp_path / "pods.json").write_text(json.dumps({"items": [pod]}))
@@ -154,7 +154,7 @@ def test_an_address_that_no_command_line_can_hold_is_refused_in_a_sentence(
 ) -> None:
     told = printed_by(("results", "balloon", "--download", "here"), capsys, monkeypatch)
 
-    assert "the job names what no command line can hold" in told
+    assert "the job contains a value that a command line cannot contain" in told
     assert orders_in(told) == []
 
 
@@ -188,7 +188,7 @@ def test_words_after_tab_give_no_orders(
 
 
 def read_all(terminal: int) -> str:
-    """What was shown on it so far."""
+    """The output so far."""
     os.set_blocking(terminal, False)
     parts = []
     with suppress(BlockingIOError):

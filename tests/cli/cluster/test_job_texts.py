@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `kubectl finetune` says of a job."""
+"""The texts of `kubectl finetune` about a job."""
 
 from io import StringIO
 from pathlib import Path

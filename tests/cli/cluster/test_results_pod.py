@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pod that brings results: it has the attempt's rights, and nothing of what training takes."""
+"""The pod for downloads: it has the attempt's permissions, and none of the training's resources."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ MANY_GPUS = {
 
 
 def a_pod(**given: Any) -> dict[str, Any]:
-    """As built from what the operator has made of a job."""
+    """Built from the operator's objects of a job."""
     *_, batch_job = build_attempt(a_job(**given), 1, SETTINGS)
     return build_pod(JOB, batch_job)
 
@@ -62,7 +62,7 @@ def test_it_ends_with_its_hour_and_with_its_job() -> None:
 
     assert owner["uid"] == "uid-of-job"
     assert pod["spec"]["activeDeadlineSeconds"] == 3600
-    # Or the operator would take it for one of the attempt's.
+    # Otherwise the operator would treat it as one of the attempt's.
     assert not any("finetune.dev" in label for label in pod["metadata"]["labels"])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job file is read as the API server reads it."""
+"""A job file is read as in the API server."""
 
 from pathlib import Path
 
@@ -69,8 +69,8 @@ def test_one_process_per_gpu_that_is_wanted_and_there(
     ("text", "sentence"),
     [
         pytest.param("a: [1, 2", "job.yaml:1:4: found \\[ without its end", id="no YAML"),
-        pytest.param("kind: Pod", "holds 0 FineTuneJobs", id="another kind"),
-        pytest.param(f"{HEAD}---\n{HEAD}", "holds 2 FineTuneJobs", id="two"),
+        pytest.param("kind: Pod", "contains 0 FineTuneJobs", id="another kind"),
+        pytest.param(f"{HEAD}---\n{HEAD}", "contains 2 FineTuneJobs", id="two"),
         pytest.param(HEAD, "job.yaml:1:1: spec: missing", id="no spec"),
         pytest.param(
             f"{HEAD}spec: {{config: 3}}",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--set`: the command line wins over the file, and is checked like it."""
+"""`--set`: the command line overrides the file, and gets the same checks."""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command line over YAML over defaults, and an `env` block that is there before torch is."""
+"""Command line over YAML over defaults, and an `env` block that is set before torch is imported."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from trainer import in_process
 
 CPU = Hardware(gpus=0, cpus=2)
 UNUSUAL = dict.fromkeys(("dataset_name", *in_process.USUAL))
-"""Nothing of what the tests' runs have beside their own keys."""
+"""Removes the keys of the tests' usual runs."""
 
 
 def planned(*settings: str, **config: Any) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune download`: what a run has published, whole and right, or a sentence."""
+"""`finetune download`: the complete and correct results of a run, or an error."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ FILES = {"adapter/adapter_model.safetensors": b"weights", "report/metrics.jsonl"
 
 
 def publish(output: Path, run_id: str) -> Path:
-    """A complete run, as the trainer leaves it, with a checkpoint beside."""
+    """A complete run, as written by the trainer, and a checkpoint."""
     run = a_folder(output / run_id, FILES | {"checkpoints/step-00000001/x": b"checkpoint"})
     files = tuple(
         File(path=path, size=len(body), sha256=hashlib.sha256(body).hexdigest())
@@ -62,7 +62,7 @@ MERGED = {"model/config.json": b"{}", "model/model.safetensors": b"merged"}
 
 
 def merge(run: Path, adapter: str | None = None) -> Path:
-    """A merged model beside a complete run, of this adapter."""
+    """A merged model of this adapter next to a complete run."""
     a_folder(run, MERGED)
     files = tuple(
         File(path=path, size=len(body), sha256=hashlib.sha256(body).hexdigest())
@@ -121,7 +121,7 @@ def test_a_damaged_file_is_named_and_the_folder_is_not_complete(
     code = main(["download", str(output), folder])
 
     assert code == 75
-    assert "/report/metrics.jsonl is not what the manifest says" in capsys.readouterr().err
+    assert "/report/metrics.jsonl does not match the manifest" in capsys.readouterr().err
     assert not (tmp_path / target / "manifest.json").exists()
 
 
@@ -144,4 +144,4 @@ def test_a_folder_with_something_in_it_is_left_as_it_is(
 
     assert code == 64
     assert files_in(here) == {"mine": b"mine"}
-    assert capsys.readouterr().err == f"{here} is there, and is no empty folder\n"
+    assert capsys.readouterr().err == f"{here} already exists and is not an empty directory\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune` beside what somebody else has written: a job file from the web, a bucket."""
+"""`finetune` with untrusted input: a job file from the web, a bucket."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ FORGED = "1 document checked: 0 mistakes, 0 warnings"
 WORDS = (
     f"x\x9b2J\u202e\x1b[2J\n{FORGED}\njob.yaml:1:1: forged"
     + ALL_ORDERS.encode(
-        # YAML has no surrogates without a partner.
+        # YAML has no unpaired surrogates.
         errors="ignore"
     ).decode()
 )
@@ -34,7 +34,7 @@ MISTAKES: dict[str, dict[str, Any]] = {
 
 
 def a_file(folder: Path, config: dict[str, Any], name: str = "job") -> str:
-    """With an escape for each character that a YAML file may not hold as it is."""
+    """With an escape for each character that is not allowed in a YAML file."""
     job = {
         "apiVersion": "finetune.dev/v1alpha1",
         "kind": "FineTuneJob",
@@ -61,7 +61,7 @@ def told_by(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 COMMANDS = (("validate",), ("validate", "--output", "github"), ("plan",), ("run",))
 FETCHED = ("a place", "a template", "a key below a key")
-"""What `run` would go and look for."""
+"""The keys whose values `run` would fetch."""
 
 CASES = [
     pytest.param(words, kind, id=f"{' '.join(words)}: {kind}")
@@ -81,7 +81,7 @@ def test_no_text_of_a_file_gives_a_terminal_orders_or_begins_a_line(
     assert "not YAML" not in told
     assert orders_in(told) == []
     forged = ("job.yaml:1:1: forged", FORGED)
-    # validate's own count is its last line, and may say that all is well.
+    # The last line is validate's own count, which may report success.
     assert not [line for line in told.splitlines()[:-1] if line.startswith(forged)]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`./command-line` without the extra `train` suits a laptop."""
+"""`./command-line` without the extra `train` works on a laptop."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ PROJECT = tomllib.loads((ROOT / "trainer-image" / "pyproject.toml").read_text())
 
 
 def finetune(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """The command where nothing of the extra can be imported."""
+    """The command without the packages of the extra."""
     extra = PROJECT["optional-dependencies"]["train"]
     absent = [re.split("[=><]", it)[0].replace("-", "_") for it in extra]
     assert {"torch", "trl", "transformers"} <= set(absent)

@@ -75,8 +75,8 @@ def test_it_says_what_would_run(folder: Path, capsys: pytest.CaptureFixture[str]
     told = {line[2:16].strip(): line[16:] for line in lines[1:] if line[2:16].strip()}
     assert told["model"].endswith("model (llama, 1.24 billion parameters)")
     assert told["trains"] == (
-        "LoRA of rank 16 on the modules that PEFT has for it: "
-        "1.7 million parameters (0.14% of the model's)"
+        "LoRA of rank 16 on the default modules of PEFT: 1.7 million parameters (0.14% of the "
+        "model's)"
     )
     assert told["precision"] == "weights in float32, computed in bfloat16"
     assert told["attention"] == "sdpa: rows are padded; packing: true would make them flat"
@@ -93,7 +93,7 @@ def test_it_says_which_attention_is_taken(
 ) -> None:
     assert plan(folder, packing=True, attn_implementation=named) == 0
 
-    taken = "rows are flat, so torch's FlashAttention-2 kernels for them are taken"
+    taken = "rows are flat, so torch's FlashAttention-2 kernels are used"
     assert f"  attention     torch_varlen: {taken}\n" in capsys.readouterr().out
     assert planned(folder, capsys, attn_implementation=named)["attention"] == "sdpa"
     assert planned(folder, capsys, packing=True, attn_implementation="eager")["attention"] == (
@@ -108,7 +108,7 @@ def test_attention_that_the_trainer_image_lacks_is_told_before_the_pod_does(
 
     told = capsys.readouterr()
     assert "is a package that the trainer image lacks" in told.err
-    assert "attention     flash_attention_3: as attn_implementation says" in told.out
+    assert "attention     flash_attention_3: as set by attn_implementation" in told.out
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_what_would_be_faster_is_told_with_its_figure(
 
     lines = [line for line in capsys.readouterr().out.splitlines() if "  faster  " in line]
     assert lines[0].startswith("  faster        dtype: bfloat16: frozen weights in float32 need ")
-    assert "gradient_checkpointing: false: computing activations again is 33% of all" in lines[1]
+    assert "gradient_checkpointing: false: recomputing activations takes 33% of all" in lines[1]
     assert planned(folder, capsys, dtype="bfloat16")["advice"] == []
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune plan` on base models that people bring: refused with the way out, before any GPU."""
+"""`finetune plan` with common base models: refused with a remedy, before any GPU is requested."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +54,7 @@ def of(model_type: str, *architectures: str, **more: Any) -> Callable[[Path], ob
         pytest.param(
             of("bert", "BertForMaskedLM"),
             {},
-            "spec.config.model_name_or_path: the model is an encoder, which writes no text",
+            "spec.config.model_name_or_path: the model is an encoder, which does not generate text",
             id="an encoder",
         ),
         pytest.param(
@@ -66,7 +66,8 @@ def of(model_type: str, *architectures: str, **more: Any) -> Callable[[Path], ob
         pytest.param(
             of("llama", "LlamaForSequenceClassification"),
             {},
-            "spec.config.model_name_or_path: the model is a classifier, which writes no text",
+            "spec.config.model_name_or_path: the model is a classifier, which does not generate "
+            "text",
             id="a classifier, whose files have no lm_head",
         ),
         pytest.param(
@@ -85,7 +86,7 @@ def of(model_type: str, *architectures: str, **more: Any) -> Callable[[Path], ob
         pytest.param(
             of("llama", "LlamaForCausalLM", quantization_config={"quant_method": "gptq"}),
             {**LORA, "merge_adapter": True},
-            "spec.config.merge_adapter: found true, and the model's weights are stored quantized",
+            "spec.config.merge_adapter: found true, but the model's weights are stored quantized",
             id="merging into 4 bits",
         ),
         pytest.param(
@@ -125,7 +126,7 @@ def test_tokens_without_a_row_are_told_and_planned_with(
     a_tokenizer(a_model(tmp_path / "model"), **{"<call>": 100, "<known>": 99})
 
     assert plan(tmp_path) == 0
-    assert 'has no row for "<call>": if the data holds one of them' in capsys.readouterr().err
+    assert 'has no row for "<call>": if the data contains one of them' in capsys.readouterr().err
     assert plan(tmp_path, added_tokens=["<call>"]) == 0
     assert "has no row" not in capsys.readouterr().err
 
@@ -140,4 +141,4 @@ def test_what_an_adapter_trains_is_never_told_as_nothing(
 
     told = capsys.readouterr().out
     assert "0 parameters (0.00%" not in told
-    assert "how many parameters is known once the model is loaded" in told
+    assert "the number of parameters is known once the model is loaded" in told

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person sees while a run goes on: a bar in a terminal, a line now and then elsewhere."""
+"""The output during a run: a bar in a terminal, a line at intervals elsewhere."""
 
 import io
 import logging

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune validate`: every mistake with its line, for people, programs and pull requests."""
+"""`finetune validate`: every error with its line, for people, programs and pull requests."""
 
 import io
 import json
@@ -155,7 +155,7 @@ def test_of_a_folder_only_jobs_and_configs_are_checked(
 
     assert validate(".") == 64
     assert capsys.readouterr().out.splitlines() == [
-        "chart/pod.yaml: skipped, not readable as YAML, and not a job by its words",
+        "chart/pod.yaml: skipped, not readable as YAML, and does not look like a job",
         "",
         f"sub/bad.yaml:3:1: {UNKNOWN}",
         "",

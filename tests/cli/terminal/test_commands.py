@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune` and `kubectl finetune`: one version, and a start that loads what is asked for only."""
+"""`finetune` and `kubectl finetune`: one version, and a start that imports only what is needed."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ OF_DISPLAYS = ("plotext", "tqdm")
 def start(
     program: str, *words: str, absent: tuple[str, ...] = (), path: Path | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Starts a command where these modules cannot be imported, and packages of `path` are first."""
+    """Starts a command without these modules, with the packages of `path` first."""
     script = f"import sys; sys.modules |= dict.fromkeys({absent}); {program}"
     places = [str(path)] if path else []
     places += filter(None, [os.environ.get("PYTHONPATH")])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where text leaves both commands."""
+"""The output of both commands."""
 
 import io
 import subprocess
@@ -12,7 +12,7 @@ from support.terminal_orders import ALL_ORDERS, orders_in
 
 
 def relayed(*parts: bytes) -> str:
-    """What is shown of a process that prints these, one after the other."""
+    """The output for a process that prints these, one after the other."""
 
     class Parts(io.BufferedReader):
         def __init__(self) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the trainer's image can do on a node with GPUs, found on one without. Prints JSON.
+"""Checks on a node without GPUs what the trainer's image can do on a node with GPUs. Prints JSON.
 
-It runs inside the image, in a pod, from a folder that is mounted there: it can import nothing of
-the tests. The one argument is the folder where a node's driver would be mounted.
+It runs inside the image, in a pod, from a mounted directory: it can import nothing of the tests.
+The one argument is the directory where a node's driver would be mounted.
 """
 
 import json

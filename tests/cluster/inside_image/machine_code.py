@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which kernels bitsandbytes ships as machine code, and for which GPUs."""
+"""The kernels that bitsandbytes ships as machine code, and their GPUs."""
 
 import re
 import subprocess

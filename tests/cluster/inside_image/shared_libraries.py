@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which shared libraries NCCL, torch and bitsandbytes load by name, and which of them do not load.
+"""The shared libraries that NCCL, torch and bitsandbytes load by name, and which of them do not
+load.
 
-The names are read from the libraries' own files: what is spelled there as a whole string is a
-library that the file is linked to, or one that its code may open.
+The names are read from the libraries' own files: a complete string there is a library that the file
+is linked to, or one that its code may open.
 """
 
 import ctypes
@@ -17,7 +18,7 @@ _SITE = Path(torch.__file__).parents[1]
 _NAME = re.compile(rb"(?<=\0)(lib[\w+-]+)\.so((?:\.\d+)*)(?=\0)")
 
 DRIVERS = ("libcuda", "libnvidia-ml")
-"""NVIDIA's driver brings them, and the container runtime mounts them into the pod."""
+"""NVIDIA's driver provides them, and the container runtime mounts them into the pod."""
 
 OPTIONAL = {
     "libnccl-net": "a network plugin of NCCL's, which clouds bring for their own network",
@@ -28,11 +29,11 @@ OPTIONAL = {
     "libittnotify": "Intel's profiler brings it",
     "libneuralnetworks": "Android's",
 }
-"""Beginnings of the names of libraries that no training needs, and why."""
+"""Prefixes of the names of libraries that no training needs, and why."""
 
 
 def check_all() -> dict[str, list[str]]:
-    """`loaded` and `missing`: each library that is needed, by its name without a version."""
+    """`loaded` and `missing`: each required library, by its name without a version."""
     found: dict[str, list[str]] = {"loaded": [], "missing": []}
     for name, versions in sorted(_needed().items()):
         loads = any(_loads(f"{name}.so{version}") for version in sorted(versions))
@@ -41,7 +42,7 @@ def check_all() -> dict[str, list[str]]:
 
 
 def _needed() -> dict[str, set[str]]:
-    """Names with the versions that they are asked for in: one of them has to be there."""
+    """Names with the requested versions: one of them must exist."""
     names: dict[str, set[str]] = {}
     for file in files():
         for name, version in _names_in(file):
@@ -67,7 +68,7 @@ def _names_in(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def _loads(name: str) -> bool:
-    """By its name; or from the folders that torch's and bitsandbytes' libraries lead to."""
+    """By its name, or from the directories in the libraries of torch and bitsandbytes."""
     folders = [_SITE / "torch" / "lib", _SITE / "bitsandbytes", *_SITE.glob("nvidia/*/lib")]
     return any(map(_opens, [name, *(str(it / name) for it in folders if (it / name).exists())]))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes Triton's driver ready on a machine without a GPU, with a fake libcuda in its place.
+"""Prepares Triton's driver on a machine without a GPU, with a fake libcuda.
 
-The fake has the names that its users link to; each of its functions returns CUDA_ERROR_NO_DEVICE.
-So the driver is compiled, linked and loaded as on a node with GPUs, and nothing can run by it.
+The fake has all linked names; each of its functions returns CUDA_ERROR_NO_DEVICE. So the driver is
+compiled, linked and loaded as on a node with GPUs, but can run nothing.
 """
 
 import os
@@ -19,7 +19,7 @@ _READY = "from triton.backends.nvidia.driver import CudaUtils; print(CudaUtils()
 
 
 def make_libcuda(folder: Path, users: Iterable[Path]) -> None:
-    """Write a fake driver library with the functions that these C files and libraries ask for."""
+    """Writes a fake driver library with the functions that these C files and libraries use."""
     names = sorted({name for user in users for name in _asked_for(user)})
     functions = "".join(f"int {name}(void) {{ return {_NO_DEVICE}; }}\n" for name in names)
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,9 @@ def source_of_triton() -> Path:
 
 
 def start_driver(**environment: str) -> str:
-    """What Triton's driver says in a process of its own: `ready`, or the last line of its error."""
+    """The result of Triton's driver in a separate process: `ready`, or the last line of its
+    error.
+    """
     done = subprocess.run(
         [sys.executable, "-c", _READY],
         env={**os.environ, **environment},

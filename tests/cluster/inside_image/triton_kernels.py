@@ -21,11 +21,11 @@ ARCHITECTURES = (75, 80, 90, 100)
 _VOCABULARY = 32_768
 _HIDDEN = 256
 _FEED_FORWARD = 20_480
-"""Wide enough for the kernels that Liger has for wide rows on Blackwell."""
+"""Large enough for the kernels that Liger uses for wide rows on Blackwell."""
 
 
 class _Driver:
-    """A fake of Triton's: there is one GPU, of this architecture, and it is never used."""
+    """A fake of Triton's driver: there is one GPU, of this architecture, and it is never used."""
 
     def __init__(self, architecture: int) -> None:
         self.architecture = architecture
@@ -34,7 +34,7 @@ class _Driver:
         return GPUTarget("cuda", self.architecture, 32)
 
     def get_current_device(self) -> int:
-        # Triton keeps compiled kernels by device: each architecture is a device of its own.
+        # Triton keeps compiled kernels by device: each architecture is a separate device.
         return self.architecture
 
     def get_current_stream(self, device: int) -> int:
@@ -56,7 +56,7 @@ def _compile_for(architecture: int) -> set[str]:
 
 @contextmanager
 def _gpu(architecture: int, compiled: set[str]) -> Iterator[None]:
-    """As seen by the libraries, there is a GPU of this architecture."""
+    """For the libraries, there is a GPU of this architecture."""
     run = JITFunction.run
 
     def compile_only(self: Any, *arguments: Any, grid: Any, warmup: bool, **options: Any) -> Any:
@@ -79,14 +79,14 @@ def _gpu(architecture: int, compiled: set[str]) -> Iterator[None]:
 
 
 def _architecture_of(cubin: bytes) -> int:
-    """What an ELF file for NVIDIA's GPUs says it is for."""
+    """The target architecture of an ELF file for NVIDIA's GPUs."""
     flags = int.from_bytes(cubin[48:52], "little")
-    # Of the 8th version of its ABI on, Triton's newer ptxas writes that, it is one byte further.
+    # From version 8 of its ABI on, which Triton's newer ptxas writes, it is one byte further.
     return flags >> 8 & 0xFF if cubin[8] >= 8 else flags & 0xFF
 
 
 def _trl() -> None:
-    """TRL's default loss, as its SFTTrainer asks for it."""
+    """TRL's default loss, called as in its SFTTrainer."""
     from trl.kernels import chunked_logprob
 
     hidden, weight = _tensor(4, _HIDDEN), _tensor(_VOCABULARY, _HIDDEN)
@@ -100,7 +100,7 @@ def _trl() -> None:
 
 
 def _liger() -> tuple[Callable[[], None], ...]:
-    """One call for each operation that Liger replaces in the models that it knows."""
+    """One call for each operation that Liger replaces in the models it supports."""
     from liger_kernel import ops
 
     def backward(function: Any, *arguments: Any) -> None:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainer's attention over flat rows, result and gradients, against 64 bits row by row."""
+"""The trainer's attention over flat rows, result and gradients, compared with 64 bits row by
+row.
+"""
 
 import itertools
 from typing import Any
@@ -10,7 +12,7 @@ LENGTHS = (500, 17, 1, 1030, 500)
 HEADS = ((9, 3, 64), (28, 4, 128), (8, 8, 256))
 """Query heads, key heads and their size: SmolLM2's, Qwen2.5 7B's, and the largest size."""
 WITHIN = 2e-2
-"""How far bfloat16 may be from 64 bits, by the norm."""
+"""The allowed distance of bfloat16 from 64 bits, by the norm."""
 
 
 def compare(rows: Rows, device: str) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packs what the eight minutes need into one file, for a machine with a GPU and torch and no more.
+"""Packs the input of the eight minutes into one file, for a machine with only a GPU and torch.
 
     python -m gpu.proof.carry build/gpu-bundle.tar.gz
 
-There: `tar xf gpu-bundle.tar.gz && ./run`. Its Python must have the version of this one, since
-some packages are compiled; torch, and what comes with it, is the machine's own.
+There: `tar xf gpu-bundle.tar.gz && ./run`. Its Python must have the version of this one, because
+  some packages are compiled; torch and its dependencies are the machine's own.
 """
 
 import sys
@@ -35,7 +35,7 @@ exec python3 -m gpu.proof --tokenizer tokenizer --rows rows.json "$@"
 
 
 def packages() -> set[str]:
-    """The trainer's, whatever they need, without torch and what torch needs."""
+    """The trainer's packages and their dependencies, without torch and its dependencies."""
     return (
         _closure(PROJECT) - _closure(MACHINES_OWN) - {PROJECT, "finetune-contract", "finetune-spec"}
     )
@@ -55,7 +55,7 @@ def _needed_by(package: str) -> Iterator[str]:
     try:
         requirements = metadata.requires(package) or ()
     except metadata.PackageNotFoundError:
-        return  # for another system
+        return  # For another system.
     where = {"extra": EXTRA if package == PROJECT else ""}
     for requirement in map(Requirement, requirements):
         if requirement.marker is None or requirement.marker.evaluate(where):

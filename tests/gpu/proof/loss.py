@@ -2,7 +2,7 @@
 """TRL's default loss, a Triton kernel, with a C compiler and without one.
 
 Triton compiles one C file, its driver, before its first kernel. An image without a compiler can
-have that library from before.
+contain that library in advance.
 """
 
 import os
@@ -37,7 +37,7 @@ print("apart", apart)
 
 
 def compile_with_and_without(rows: Rows) -> None:
-    """Only the first has to succeed; what the second says is what a user's image would say."""
+    """Only the first must succeed; the second shows the error in a user's image."""
     library = _run(rows, "with a compiler", {})
     _run(rows, "without a compiler", {"PATH": NOWHERE})
     if library is None:

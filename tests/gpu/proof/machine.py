@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the machine is: a figure without it is worth little."""
+"""Describes the machine, without which figures have little value."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ _QUERY = "name,driver_version,memory.total,ecc.errors.uncorrected.volatile.total
 
 
 def describe(rows: Rows) -> None:
-    """Versions, the GPU by its driver, and what a trainer's pod would be given besides."""
+    """Versions, the GPU according to its driver, and other facts that a trainer's pod would get."""
     import torch
 
     has_gpu = torch.cuda.is_available()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sections within a budget of seconds, and a row for each result, written as it comes."""
+"""Sections within a budget of seconds, and a row for each result, written immediately."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ LONGEST = 600
 
 @dataclass(kw_only=True)
 class Rows:
-    """What has been seen so far. Whoever is cut off leaves every row before."""
+    """The results so far. If the process is killed, all previous rows remain."""
 
     file: Path
     budget: float
@@ -35,7 +35,7 @@ class Rows:
         self.file.write_text(json.dumps(self.rows, indent=1) + "\n")
 
     def attempt(self, name: str, needed: float, measure: Callable[[], None], **what: Any) -> None:
-        """Calls it if there is time for it. A failure is a row, and the next one has its turn."""
+        """Calls it if there is time for it. A failure is a row, and the next section continues."""
         if self.seconds_left < needed:
             self.add(name, **what, skipped=f"{self.seconds_left:.0f} s left of {needed:.0f}")
             return

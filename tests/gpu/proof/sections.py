@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sections in the order of their worth, and how many seconds each must have left to begin."""
+"""The sections in the order of their value, and the seconds that each requires to begin."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SMALL_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """Something to measure, which adds rows of its own."""
+    """A measurement, which adds its own rows."""
 
     name: str
     seconds: float
@@ -22,7 +22,7 @@ class Section:
 
 
 def sections(rows: Rows, place: Path, tokenizer: Path, *, is_small: bool) -> Iterator[Section]:
-    """All of them; the small ones go the same path on a CPU, but for what only CUDA has."""
+    """All of them; the small ones use the same path on a CPU, except for CUDA's features."""
     device = "cpu" if is_small else "cuda"
 
     def section(name: str, seconds: float, measure: Callable[[], None]) -> Section:

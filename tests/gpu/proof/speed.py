@@ -26,7 +26,7 @@ class Speed:
     model: str
     rows: int
     goal: int | None = None
-    """Tokens per second on an H100, of docs/contributing/benchmarks.md."""
+    """Tokens per second on an H100, from docs/contributing/benchmarks.md."""
     learns_all: bool = False
     recomputes: bool = True
     is_bare: bool = False
@@ -65,7 +65,7 @@ SPEEDS: Sequence[Speed] = (
         arguments={"dataloader_num_workers": 2, "dataloader_persistent_workers": True},
     ),
 )
-"""By worth: the goals, each followed by bare TRL where that is what it must not be below."""
+"""By value: the goals, each followed by bare TRL if it must not be slower than that."""
 
 TINY = (
     Speed(model=models.TINY, rows=2, steps=4, row_tokens=128),
@@ -74,7 +74,7 @@ TINY = (
 
 
 def measure(rows: Rows, speed: Speed, device: str, tokenizer: str) -> None:
-    """One row: the rate of the later half of the steps, beside goal and roofline."""
+    """One row: the rate of the later half of the steps, with goal and roofline."""
     rate, peak = _train(speed, device, tokenizer)
     model = models.architecture(speed.model)
     rows.add(

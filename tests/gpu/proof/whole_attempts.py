@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole attempts as a pod carries them out: train, verify, publish. With them the estimate of
-memory is compared with what torch has handed out."""
+"""Complete attempts as in a pod: train, verify, publish. They also compare the memory estimate with
+torch's allocation.
+"""
 
 import json
 import shutil
@@ -42,7 +43,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folders:
-    """Where an attempt works, and what it trains with."""
+    """The directories of an attempt, and its input."""
 
     place: Path
     model: Path
@@ -53,7 +54,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.ji
 
 
 def prepare(place: Path, size: str, tokenizer: Path) -> tuple[Path, Path]:
-    """A model and conversations, as folders that a config can name."""
+    """A model and conversations, as directories that a config can name."""
     import torch
 
     model, data = place / "model", place / "data"
@@ -70,7 +71,7 @@ def prepare(place: Path, size: str, tokenizer: Path) -> tuple[Path, Path]:
 def carry_out(
     rows: Rows, what: str, config: Mapping[str, Any], folders: Folders, device: str
 ) -> None:
-    """One attempt, and a row of what came of it."""
+    """One attempt, and a row with its result."""
     sources = {"model_name_or_path": str(folders.model), "dataset_name": str(folders.data)}
     settings = {**sources, **USUAL, **config}
     began = time.monotonic()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who sends half a body, or much of it, keeps nobody else waiting and fills no memory."""
+"""A peer that sends half a body, or a large one, blocks no others and fills no memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -78,7 +78,7 @@ def test_what_was_read_counts_until_it_is_let_go_of_and_no_longer() -> None:
 def test_a_body_that_does_not_come_or_does_not_end_is_refused_in_a_sentence() -> None:
     async def scene() -> None:
         late = Bodies(most_bytes=100, most_bytes_together=100, seconds=0)
-        with pytest.raises(TimeoutError, match="did not come within 0 s"):
+        with pytest.raises(TimeoutError, match="did not arrive within 0 s"):
             await read(late, "a", sent(b"{", then=asyncio.Event()))
         bodies = Bodies(most_bytes=100, most_bytes_together=1000, seconds=3600)
         with pytest.raises(BodyTooLarge, match="more than 100 bytes"):

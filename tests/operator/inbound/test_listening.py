@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections over real sockets on 127.0.0.0/8: whoever says nothing, or half of it, is let go."""
+"""Connections over real sockets on 127.0.0.0/8: silent or slow ones are closed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ async def connect(port: int, peer: str) -> tuple[asyncio.StreamReader, asyncio.S
 
 
 async def ask(port: int, peer: str = "127.0.0.1") -> bytes:
-    """The first line of the answer; empty if there is none."""
+    """The first line of the response; empty if there is none."""
     reader, writer = await connect(port, peer)
     try:
         writer.write(WHOLE)
@@ -31,7 +31,7 @@ async def ask(port: int, peer: str = "127.0.0.1") -> bytes:
 
 
 async def ends(reader: asyncio.StreamReader) -> None:
-    """Returns when the server has let go."""
+    """Returns when the server has closed the connection."""
     try:
         assert await reader.read() == b""
     except ConnectionError:
@@ -79,7 +79,7 @@ def test_who_has_asked_may_take_their_time_until_they_ask_again() -> None:
         silent, other = await connect(port, "127.0.0.1")
         writer.write(WHOLE)
         assert b"200" in await reader.readline()
-        # The one that said nothing was let go of: the other's time would be over, too.
+        # The silent one was closed: the other's time would be over, too.
         await ends(silent)
         writer.write(WHOLE)
         assert b"200" in (await reader.readuntil(b"HTTP/1.1 200"))
@@ -102,7 +102,7 @@ def test_a_peer_that_opens_too_many_shuts_out_itself_alone(
         assert await ask(port, "127.0.0.2") == b""
         opened += [await connect(port, "127.0.0.3") for _ in range(2)]
 
-        # All five are taken: the one with most gives one up.
+        # All five are taken: the peer with most loses one.
         assert b"200" in await ask(port, "127.0.0.1")
         for _, writer in opened:
             writer.close()

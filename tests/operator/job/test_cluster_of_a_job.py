@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What pods are told of the cluster that they are in, and what surrounds a gang."""
+"""The cluster's identity in pods, and the objects around a gang."""
 
 import asyncio
 from dataclasses import replace
@@ -32,7 +32,7 @@ def annotated(value: Any) -> FakeCluster:
 
 
 def job_in(cluster: FakeCluster) -> JobReference:
-    """The job that the first attempt's trainer reads of."""
+    """The job in the run document of the first attempt."""
     document = cluster.objects["ConfigMap", "balloon-1"]["data"]["run.json"]
     return Run.from_json(document).job
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pass tells the counters what it has recorded, and the next one nothing of it."""
+"""A pass adds to the counters what it has recorded, and the next one adds nothing."""
 
 import asyncio
 

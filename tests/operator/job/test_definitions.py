@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs is what was checked: a definition is a whole hash, and rails hold at every start."""
+"""Only checked specs run: a definition is a complete hash, and guard rails apply at every start."""
 
 import asyncio
 import copy
@@ -51,7 +51,7 @@ def succeeded() -> FakeCluster:
 
 
 def age(cluster: FakeCluster) -> None:
-    """As an operator left it whose definitions had ten digits."""
+    """The status of an operator whose definitions had ten digits."""
     status = cluster.job["status"]
     for record in (status, *status.get("attempts", ())):
         del record["definitionDigest"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the platform team does not allow is refused, with the setting by which it would."""
+"""What the platform team does not allow is refused, with the setting that would allow it."""
 
 import re
 from dataclasses import replace
@@ -83,7 +83,7 @@ def with_kwargs(kwargs: Any) -> dict[str, Any]:
             {"output_prefixes": ("s3://scratch", "hf://acme")},
             id="to an allowed place on the hub",
         ),
-        pytest.param(of_host("/mnt/nvme/0"), "any", HOST_PATHS, id="a folder of the node"),
+        pytest.param(of_host("/mnt/nvme/0"), "any", HOST_PATHS, id="a directory of the node"),
         pytest.param(of_host("/mnt/nvme/"), "any", HOST_PATHS, id="with a slash at its end"),
         pytest.param(of_account("default"), "any", {}, id="the account that there always is"),
         pytest.param(
@@ -158,7 +158,7 @@ def test_what_is_allowed_passes(
         ),
         pytest.param(
             *(to("s3://models/other/x"), "team", OUTPUTS, "spec.output.uri"),
-            *("a folder below one of s3://models/team/, s3://scratch", "OUTPUT_PREFIXES"),
+            *("a location below one of s3://models/team/, s3://scratch", "OUTPUT_PREFIXES"),
             id="another team's folder",
         ),
         pytest.param(
@@ -194,8 +194,8 @@ def test_what_is_allowed_passes(
         ),
         pytest.param(
             *(of_host("/etc"), "any", {}, "spec.podTemplate.spec.volumes[0].hostPath.path"),
-            *("a folder of the node, expected another kind of volume", "ALLOWED_HOST_PATHS"),
-            id="a folder of the node",
+            *("a directory of the node, expected another kind of volume", "ALLOWED_HOST_PATHS"),
+            id="a directory of the node",
         ),
         pytest.param(
             *(of_account("admin"), "any", {}, f"{POD}.serviceAccountName"),
@@ -210,7 +210,7 @@ def test_what_is_allowed_passes(
         *(
             pytest.param(
                 *({**of_env("HF_TOKEN", name), **to("s3://scratch/x")}, "team", OUTPUTS),
-                *(f"{POD}.containers[0].env[1].name", "another store has the same name"),
+                *(f"{POD}.containers[0].env[1].name", "redirects the output to another store"),
                 "OUTPUT_PREFIXES",
                 id=name,
             )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interruptions leave a trace, and those of one cause that lead nowhere have an end."""
+"""Interruptions are recorded, and repeated ones without progress end the job."""
 
 from dataclasses import replace
 from typing import Any
@@ -129,7 +129,7 @@ def test_evictions_that_gain_no_step_end_the_job_with_what_to_change() -> None:
 
     assert fifth.stop is not None
     assert (fifth.stop.reason, fifth.stop.category) == ("InterruptedTooOften", Category.USER)
-    assert "interrupted 5 times in a row without a step gained" in fifth.stop.message
+    assert "interrupted 5 times in a row without completing a step" in fifth.stop.message
     assert DISK in fifth.stop.message
     assert "spec.resources.ephemeralStorage" in fifth.stop.remedy
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is kept of a spec is what would be read of it anew, and takes little room."""
+"""A cached spec equals a parsed one, and takes little memory."""
 
 import copy
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Reader:
-    """Notes what is read anew."""
+    """Counts parsed specs."""
 
     def __init__(self) -> None:
         self.read: list[Body] = []
@@ -29,7 +29,7 @@ class Reader:
         return read_spec(body, settings, model)
 
     def take(self) -> int:
-        """How many since the last question."""
+        """The number since the last call."""
         number = len(self.read)
         self.read.clear()
         return number

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node refused before anything of it ran is no attempt, and is waited for in minutes."""
+"""A pod that a node refused before anything of it ran is no attempt; the retry waits minutes."""
 
 from datetime import datetime
 from typing import Any
@@ -52,7 +52,7 @@ def rule_on(*attempts: Attempt, now: datetime = NOW, **spec: Any) -> Decision:
 
 def refused(number: int = 1, start: float = 0) -> Attempt:
     failure = a_failure(
-        Category.INTERRUPTION, reason="PodRejected", message="pod x was not started by node gpu-1"
+        Category.INTERRUPTION, reason="PodRejected", message="pod x was rejected by node gpu-1"
     )
     begin = NOW + seconds(start)
     return an_attempt(number, Result.INTERRUPTED, start=begin, lasted=seconds(2), failure=failure)
@@ -70,7 +70,7 @@ def test_a_pod_that_its_node_refuses_uses_up_no_attempt_and_the_node_is_named(re
     assert failure is not None
     assert (failure.reason, failure.category) == ("PodRejected", Category.INTERRUPTION)
     assert failure.message == (
-        f"pod balloon-1-abcde was not started by node gpu-7: {reason}: Pod was rejected: {ALLOCATE}"
+        f"pod balloon-1-abcde was rejected by node gpu-7: {reason}: Pod was rejected: {ALLOCATE}"
     )
     assert count_failed(observed.attempts) == 0
     assert observed.newest.pods_started is None
@@ -128,7 +128,7 @@ def test_meanwhile_the_status_says_that_it_did_not_start_and_where() -> None:
     decision = rule_on(refused(), now=NOW + seconds(10))
 
     assert decision.phase is Phase.RETRYING
-    assert "attempt 1 did not start (pod x was not started by node gpu-1)" in decision.message
+    assert "attempt 1 did not start (pod x was rejected by node gpu-1)" in decision.message
     assert decision.check_again_in == seconds(52)
 
 
@@ -141,7 +141,7 @@ def test_the_time_that_pods_may_take_to_start_goes_on_over_all_tries() -> None:
 
     assert early.phase is Phase.RETRYING
     assert (late.phase, late.reason) == (Phase.FAILED, "PodsNotStarted")
-    assert "pod x was not started by node gpu-1" in late.message
+    assert "pod x was rejected by node gpu-1" in late.message
     assert late.failure is not None
     assert late.failure.category is Category.PLATFORM
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds of a job's status whatever its pods and its Job can show: true, complete, and bounded.
+"""Properties of a job's status for all states of its pods and its Job: true, complete, and bounded.
 
 Over all container states, exit codes, termination messages and Job conditions that a kubelet and a
 Job controller can produce, the operator's passes are run until they have nothing to write.
@@ -37,14 +37,14 @@ from support.kubelet import RUNS, a_seen_pod, a_sidecar, a_trainer, ended
 from support.kubelet_states import Scene, scenes
 
 SOON, LATER = NOW + seconds(125), NOW + seconds(3600)
-"""All has been seen to begin; whoever had time to end by himself has had it."""
+"""The start of every container was observed, and the time to end by itself is over."""
 
 FINAL = frozenset({Category.USER, Category.PLATFORM, Category.OUT_OF_MEMORY})
 
 
 @dataclass(frozen=True)
 class Told:
-    """What the passes over a scene have come to."""
+    """The result of the passes over a scene."""
 
     scene: Scene
     cluster: FakeCluster
@@ -88,7 +88,8 @@ def run(scene: Scene, *, until: datetime = SOON, stopping: bool = False, **spec:
 
 async def _passes(cluster: FakeCluster, now: datetime) -> None:
     for _ in range(8):
-        # What pods need is made again in every pass: only a status or a deletion is news.
+        # The requirements of pods are created again in every pass: only a status or a deletion is
+        # news.
         before = [it for it in cluster.writes if not it.startswith("create")]
         await reconcile(cluster.job, cluster=cluster, settings=SETTINGS, now=now)
         if [it for it in cluster.writes if not it.startswith("create")] == before:
@@ -97,7 +98,7 @@ async def _passes(cluster: FakeCluster, now: datetime) -> None:
 
 
 def state_of(pod: Body) -> Body:
-    """Of its trainer, read without the code that is tested."""
+    """Of its trainer, read without the tested code."""
     for found in pod["status"].get("containerStatuses", ()):
         if found["name"] == "trainer":
             state: Body = found["state"]
@@ -124,14 +125,14 @@ def is_running(pod: Body) -> bool:
 
 
 def has_run(pod: Body) -> bool:
-    """Whether any of its containers has."""
+    """Whether any of its containers has run."""
     status = pod["status"]
     found = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
     return any("waiting" not in it["state"] or it.get("lastState") for it in found)
 
 
 def succeeded(scene: Scene) -> bool:
-    """Whether what can be read in its pods is a success."""
+    """Whether the readable parts of its pods show a success."""
     is_published = any((it := outcome_of(pod)) and it.artifact for pod in scene.pods)
     return is_published or sum(map(is_good, scene.pods)) >= scene.nodes
 
@@ -161,11 +162,11 @@ def test_nothing_is_said_that_the_pods_contradict(
         assert "waiting" in state_of(names[name])
     for name in re.findall(r"pod (\S+) is not scheduled", told.text):
         assert "nodeName" not in names[name].get("spec", {})
-    for name in re.findall(r"pod (\S+) was not started by", told.text):
+    for name in re.findall(r"pod (\S+) was rejected by", told.text):
         assert not has_run(names[name])
-    for name in re.findall(r"ontainer (\S+) (?:of|in|did|ended)", told.text):
+    for name in re.findall(r"ontainer (\S+) (?:of|in|kept|ended)", told.text):
         assert f"'name': '{name}'" in str(scene.pods)
-    if "no pod was made" in told.text:
+    if "no pod was created" in told.text:
         assert not scene.pods
     if told.record.get("reason") == "ExitedWithoutOutcome":
         silent = [it for it in scene.pods if "terminated" in state_of(it) and not outcome_of(it)]
@@ -186,7 +187,7 @@ def test_a_pod_that_runs_is_counted_and_no_other(
 ) -> None:
     told = run(scene, stopping=stopping, **spec_of(deadline))
 
-    if (counted := re.match(r"(\d) of \d pods run", told.ready["message"])) is not None:
+    if (counted := re.match(r"(\d) of \d pods are running", told.ready["message"])) is not None:
         started = [it for it in scene.pods if {"running", "terminated"} & set(state_of(it))]
         replaced = [it for it in started if it["status"]["phase"] == "Failed"]
         assert len(started) - len(replaced) <= int(counted[1]) <= len(started)
@@ -247,12 +248,12 @@ def test_no_gpu_is_held_without_a_deadline_or_a_reason(
         is_bound = "nodeName" in pod.get("spec", {}) and pod["status"]["phase"] not in ENDED
         if not is_bound or is_going or "deletionTimestamp" in pod["metadata"]:
             continue
-        # What trains has its own watch for ranks that hang.
+        # A running training has a separate watch for hung ranks.
         is_busy = told.is_under_way and any(map(is_running, scene.pods))
         assert is_busy or is_named(told, scene.pods)
 
 
 def is_named(told: Told, pods: Sequence[Body]) -> bool:
-    """Whether the message says which pod is waited for, of those that do not run."""
+    """Whether the message names a waiting pod, of those that do not run."""
     waiting = [pod["metadata"]["name"] for pod in pods if not is_running(pod)]
     return told.is_under_way and any(name in told.ready["message"] for name in waiting)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The straight line against a fake API server, scenario by scenario; crashes around every write."""
+"""`reconcile` with a fake API server, scenario by scenario; crashes around every write."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from support.fake_cluster import Crash, FakeCluster
 
 
 def go(cluster: FakeCluster, now: datetime = NOW) -> Reconciled | None:
-    """One pass, as a worker makes it."""
+    """One pass, as a worker runs it."""
     return asyncio.run(reconcile(cluster.job, cluster=cluster, settings=SETTINGS, now=now))
 
 
@@ -42,7 +42,7 @@ def settle(cluster: FakeCluster, now: datetime = NOW) -> None:
 
 
 def end_attempt(cluster: FakeCluster, outcome: Outcome, at: datetime = NOW) -> None:
-    """Plays kubelet and Job controller: the newest attempt's pod ends, then its Job."""
+    """Simulates kubelet and Job controller: the newest attempt's pod ends, then its Job."""
     training_job = max(cluster.training_jobs(), key=attempt_of)
     number = attempt_of(training_job)
     pod = an_ended_pod(outcome.exit_code, message=outcome.to_json(), at=at, attempt=number)
@@ -268,7 +268,7 @@ def test_stale_view_of_a_job_starts_nothing() -> None:
     assert cluster.objects == {}
 
 
-# A job's whole life, as what the world does between the operator's passes.
+# A job's complete life, as events between the operator's passes.
 
 Scene = Callable[[FakeCluster, datetime], None]
 
@@ -290,7 +290,9 @@ def refuse(cluster: FakeCluster, now: datetime) -> None:
 
 
 def kill_and_clean_up(cluster: FakeCluster, now: datetime) -> None:
-    """Pod and termination log are gone before anybody looked; the Job's condition remains."""
+    """Pod and termination message are deleted before they were read; the Job's condition
+    remains.
+    """
     end_attempt(cluster, a_bad_outcome(), now)
     for identity in [identity for identity in cluster.objects if identity[0] == "Pod"]:
         del cluster.objects[identity]
@@ -311,7 +313,7 @@ LIVES = [
 
 
 def live(scenes: list[Scene], *, nodes: int, **crash: int) -> FakeCluster:
-    """The job's life with an operator that is killed at one write and started again."""
+    """The job's life with an operator that is killed at one write and restarted."""
     cluster = FakeCluster(a_job_body(resources={"nodes": nodes}))
     cluster.crash_before, cluster.crash_after = crash.get("before"), crash.get("after")
     now = NOW
@@ -349,7 +351,7 @@ def test_killed_around_any_write_there_is_one_job_for_each_attempt_and_an_end(
 
 
 def records(cluster: FakeCluster) -> Any:
-    """What remains of a life: it must not depend on crashes."""
+    """The result of a life: it must not depend on crashes."""
     return (
         cluster.status["phase"],
         [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs that are suspended, changed, late or cleaned up, against a fake API server that crashes."""
+"""Jobs that are suspended, changed, late or cleaned up, with a fake API server that crashes."""
 
 import asyncio
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def run(cluster: FakeCluster, now: datetime) -> None:
 
 
 def save(cluster: FakeCluster, now: datetime) -> None:
-    """The pod of the Job that is being deleted has saved and ended, then both are gone."""
+    """The pod of the Job that is being deleted has saved and ended, then both are deleted."""
     going = [job for job in cluster.training_jobs() if "deletionTimestamp" in job["metadata"]]
     if not going:
         return
@@ -131,13 +131,13 @@ LIVES = [
 
 
 def live(scenes: list[Scene], **crash: int) -> FakeCluster:
-    """The job's life with an operator that is killed at one write and started again."""
+    """The job's life with an operator that is killed at one write and restarted."""
     cluster = FakeCluster(a_job_body())
     cluster.crash_before, cluster.crash_after = crash.get("before"), crash.get("after")
     for number, scene in enumerate([lambda cluster, now: None, *scenes]):
         now = NOW + seconds(60 * number)
         survive(lambda now=now, scene=scene: scene(cluster, now))
-        # The garbage collector: a Job that is being deleted goes when it has no pods.
+        # The garbage collector: a Job that is being deleted is removed when it has no pods.
         survive(lambda now=now: settle(cluster, now))
         collect_garbage(cluster)
         survive(lambda now=now: settle(cluster, now))
@@ -216,7 +216,7 @@ def test_children_of_a_finished_job_are_removed_and_the_job_stays_finished() -> 
     run(cluster, NOW)
     succeed(cluster, NOW)
     settle(cluster)
-    # Of an attempt so old that its record was dropped.
+    # Of an attempt so old that its record was pruned.
     cluster.objects["Job", "balloon-0"] = a_training_job(0)
 
     settle(cluster, NOW + seconds(60))

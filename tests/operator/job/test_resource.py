@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CustomResourceDefinition knows every field that is read or written: it drops the others."""
+"""The CustomResourceDefinition has every field that is read or written: it drops the others."""
 
 from typing import Any
 
@@ -78,7 +78,7 @@ def test_file_is_small_enough_to_be_applied() -> None:
 
 
 def described(schema: dict[str, Any], path: str) -> list[str]:
-    """The fields of a spec that say nothing about themselves."""
+    """The fields of a spec without a description."""
     found = []
     for name, field in schema.get("properties", {}).items():
         if "description" not in field:

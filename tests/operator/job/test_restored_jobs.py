@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs that come back without an owner: nobody has to help, and nothing is trained twice."""
+"""Jobs that are restored without an owner: no manual help is needed, and nothing is trained
+twice.
+"""
 
 import copy
 from typing import Any
@@ -40,7 +42,7 @@ def a_finished_world() -> RestoredWorld:
 
 
 def advance(world: RestoredWorld) -> None:
-    """Everybody works but the kubelet."""
+    """All actors work except the kubelet."""
     for _ in range(8):
         world.hear_everything()
         world.work()
@@ -108,7 +110,7 @@ def test_a_job_whose_status_came_back_as_well_goes_on_with_its_next_attempt() ->
 
     assert world.status["phase"] == "Succeeded"
     assert world.status["attempt"] == 2
-    # What the first attempt had read stays behind, in nobody's way, until the job's TTL.
+    # The first attempt's objects remain, without effect, until the job's TTL.
     assert stray_names(world) == [f"{NAME}-1"]
     assert world.etcd.find(CONFIG_MAPS, f"{NAME}-1") is not None
 
@@ -142,7 +144,7 @@ def test_no_attempt_begins_while_a_restored_pod_still_saves() -> None:
     assert [is_stray(it) for it in world.training_jobs()] == [True]
     ready = next(it for it in world.status["conditions"] if it["type"] == "Ready")
     (pod,) = [pod["metadata"]["name"] for pod in world.pods() if is_stray(pod)]
-    assert f"waiting for earlier pods to save and end: {pod}" in ready["message"]
+    assert f"waiting for earlier pods to save a checkpoint and exit: {pod}" in ready["message"]
 
 
 @tools
@@ -191,7 +193,7 @@ def test_a_config_map_of_somebody_else_is_not_replaced() -> None:
     assert world.etcd.find(CONFIG_MAPS, f"{NAME}-1")["metadata"]["uid"] == made["metadata"]["uid"]
     assert world.training_jobs() == []
     ready = next(it for it in world.status["conditions"] if it["type"] == "Ready")
-    assert "belongs to something else" in ready["message"]
+    assert "has another owner" in ready["message"]
 
 
 def an_object(**metadata: Any) -> dict[str, Any]:

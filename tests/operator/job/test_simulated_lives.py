@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever happens, in whatever order: never two attempts at a time, and always an end."""
+"""For all events in all orders: never two attempts at a time, and always an end."""
 
 import random
 

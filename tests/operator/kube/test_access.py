@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the API server is reached: directly, through a proxy, as a pod or by a kubeconfig."""
+"""Access to the API server: directly, through a proxy, as a pod or with a kubeconfig."""
 
 import asyncio
 import base64
@@ -66,7 +66,7 @@ def a_certificate(folder: Path) -> ssl.SSLContext:
 
 
 class ApiServer:
-    """A server that has one job, and notes whom it was asked by; also a proxy of one."""
+    """A server with one job that records its clients; also a proxy to one."""
 
     def __init__(self) -> None:
         self.asked: list[web.BaseRequest] = []
@@ -199,7 +199,7 @@ def test_no_request_waits_for_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: Any) -> None:
             raise AssertionError("a thread was asked for")
 
-        # The first one looks the host up.
+        # The first request resolves the host.
         await api.get(FINETUNE_JOBS, "team", "balloon")
         monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", refuse)
         for _ in range(3):
@@ -297,7 +297,7 @@ def test_the_operator_starts_without_the_kubernetes_client() -> None:
 
 
 class Tunnels:
-    """A proxy that knows CONNECT alone."""
+    """A proxy that supports only CONNECT."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

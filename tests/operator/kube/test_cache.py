@@ -122,7 +122,7 @@ LONG = "a" * 200
 
 
 def of_long_name(*, is_older: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Its Job, and a pod of it, as an operator of today or of before has made them."""
+    """Its Job, and a pod of it, as created by a current or an older operator."""
     made = build_attempt(a_job(name=LONG), 1, SETTINGS)[-1]
     training_job = {**made, "metadata": made["metadata"] | version(1, uid="uid-of-job-1")}
     labels = dict(training_job["metadata"]["labels"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A child is taken for the wanted one only where it is made of the same."""
+"""An existing child is accepted as the desired one only if it has the same content."""
 
 import asyncio
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class World:
 
 
 def without_digest(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """As an operator made it that knew of no digests."""
+    """As created by an operator without digests."""
     metadata = {name: it for name, it in manifest["metadata"].items() if name != "annotations"}
     return {**manifest, "metadata": metadata}
 
@@ -129,7 +129,7 @@ def test_a_job_that_no_watch_tells_of_is_named() -> None:
     metadata = {**OLD["Job"]["metadata"], "labels": {}}
     world = World({**OLD["Job"], "metadata": metadata})
 
-    with pytest.raises(NotYet, match="Job balloon-1 exists already with another content: delete"):
+    with pytest.raises(NotYet, match="Job balloon-1 already exists with different content: delete"):
         world.create(WANTED["Job"])
 
 
@@ -148,7 +148,7 @@ def test_a_child_that_somebody_keeps_from_going_is_waited_for() -> None:
         CONFIG_MAPS, {**OLD["ConfigMap"], "metadata": OLD["ConfigMap"]["metadata"] | {"uid": "x"}}
     )
 
-    with pytest.raises(NotYet, match="ConfigMap balloon-1 exists already"):
+    with pytest.raises(NotYet, match="ConfigMap balloon-1 already exists"):
         world.create(WANTED["ConfigMap"])
 
 
@@ -204,5 +204,5 @@ def test_a_namesake_under_a_job_that_is_known_is_waited_for() -> None:
     world.cache.remember(Kind.TRAINING_JOB, world.found("Job"))
     world.found("ConfigMap")["metadata"]["ownerReferences"] = []
 
-    with pytest.raises(NotYet, match="belongs to something else"):
+    with pytest.raises(NotYet, match="has another owner"):
         world.create(WANTED["ConfigMap"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cluster is known by the uid of its namespace kube-system, if that may be read."""
+"""A cluster is identified by the uid of its namespace kube-system, if that may be read."""
 
 import asyncio
 from dataclasses import replace

@@ -84,7 +84,7 @@ def test_what_we_made_before_is_as_good_as_made_now(world: World) -> None:
 def test_taken_name_is_waited_for(world: World, metadata: dict[str, Any]) -> None:
     world.api.put(TRAINING_JOBS, made(TRAINING_JOB, **metadata))
 
-    with pytest.raises(NotYet, match="Job balloon-1 exists already"):
+    with pytest.raises(NotYet, match="Job balloon-1 already exists"):
         world.run(world.cluster.create(TRAINING_JOB))
 
 

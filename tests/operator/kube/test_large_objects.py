@@ -233,7 +233,7 @@ def test_a_list_of_large_jobs_after_many_small_ones_has_all_of_them_in_small_pag
     asyncio.run(served(handle, scene))
 
     assert len(read) < 40
-    # One answer is too large and given up; what comes after is small.
+    # One response is too large and is abandoned; the following ones are small.
     assert sum(size > MOST_PAGE_BYTES for size in read) <= 3
 
 

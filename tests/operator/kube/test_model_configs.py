@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told of a job's memory before any GPU is asked for, with a hub on 127.0.0.1."""
+"""Information about a job's memory before any GPU is requested, with a hub on 127.0.0.1."""
 
 import asyncio
 import gzip
@@ -48,7 +48,7 @@ def a_body(model: str = "acme/llama", **config: Any) -> dict[str, Any]:
 
 
 class Hub:
-    """A hub, the operator's client of it, and a clock that stands still."""
+    """A hub, the operator's client of it, and a stopped clock."""
 
     def __init__(self, server: web.Server) -> None:
         self._server = server
@@ -252,7 +252,7 @@ def test_a_job_that_needs_more_than_a_gpu_has_is_accepted_with_a_warning() -> No
     accepted = conditions.require(status["conditions"], "Accepted")
     assert accepted["status"] == "True"
     assert "warning: spec.config: needs an estimated " in accepted["message"]
-    assert "and those here have 24Gi: set dtype: bfloat16 (" in accepted["message"]
+    assert "but these have 24Gi: set dtype: bfloat16 (" in accepted["message"]
 
 
 @pytest.mark.parametrize(

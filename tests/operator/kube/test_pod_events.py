@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a pod does not start on its node, where only Events tell."""
+"""Why a pod does not start on its node, if only Events report it."""
 
 import asyncio
 from typing import Any

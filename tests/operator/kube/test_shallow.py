@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One job that is nested too deep costs nobody else anything: neither a list nor a watch."""
+"""A job that is nested too deep affects no other: neither in a list nor in a watch."""
 
 import asyncio
 import json

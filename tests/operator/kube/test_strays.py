@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the real cluster's verbs end what nothing owns, and what they leave alone."""
+"""How the real cluster client ends objects without an owner, and which it keeps."""
 
 import asyncio
 from typing import Any
@@ -96,7 +96,7 @@ def test_while_a_job_has_the_name_its_config_map_stays(world: World) -> None:
     world.api.put(CONFIG_MAPS, orphaned(CONFIG_MAP))
     world.api.put(TRAINING_JOBS, orphaned(TRAINING_JOB))
 
-    with pytest.raises(NotYet, match="belongs to something else"):
+    with pytest.raises(NotYet, match="has another owner"):
         asyncio.run(world.cluster.create(CONFIG_MAP))
 
     assert len(world.api.objects) == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The endpoint over real HTTP on 127.0.0.1, with the API server's verdicts made up."""
+"""The endpoint over real HTTP on 127.0.0.1, with fake verdicts of the API server."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ class RecordingWriter(ProgressWriter):
 
 
 def review(request: Any) -> Any:
-    """Tokens say who they are: `good`, `foreign` (right audience, other pod), anything else."""
+    """The tokens: `good`, `foreign` (right audience, other pod), anything else."""
     token, audiences = request["spec"]["token"], request["spec"]["audiences"]
     uid = {"good": "uid-of-balloon-1-abcde", "foreign": "uid-of-another"}.get(token)
     extra = {
@@ -60,7 +60,7 @@ def ask(
     is_ready: bool = True,
     attempts: int = 1,
 ) -> tuple[int, str, list[tuple[JobKey, int, Progress]]]:
-    """Status, text, and what the writer was told."""
+    """Status, text, and the calls of the writer."""
     api, cache = FakeApi(), ObjectCache()
     api.review = review
     cache.remember(Kind.JOB, a_job_body())
@@ -100,7 +100,7 @@ def test_stock_callbacks_body_is_taken() -> None:
     [
         pytest.param({"token": None}, 401, "no bearer token", id="no token"),
         pytest.param({"token": "forged"}, 401, "not valid", id="forged, expired, other audience"),
-        pytest.param({"token": "foreign"}, 403, "not of a pod", id="another pod's"),
+        pytest.param({"token": "foreign"}, 403, "does not belong to a pod", id="another pod's"),
         pytest.param({"body": b"not json"}, 400, "not JSON", id="no JSON"),
         pytest.param({"body": b'{"progress": {"phase": 1}}'}, 400, "phase", id="mistyped"),
         pytest.param({"body": b" " * (MAX_PROGRESS_BYTES + 1)}, 413, "", id="too large"),
@@ -119,7 +119,7 @@ def test_pod_of_an_earlier_attempt_is_told_that_it_is_one() -> None:
 
     assert status == 403
     assert json.loads(text)["message"] == (
-        "the token is of a pod of attempt 1 of FineTuneJob balloon, which is at attempt 2 by now"
+        "the token belongs to a pod of attempt 1 of FineTuneJob balloon, which is now at attempt 2"
     )
     assert heard == []
 
@@ -155,7 +155,7 @@ def test_report_that_nobody_can_judge_now_may_come_again_later(
                 answer = await client.post(PATH.format("balloon"), data=OURS, headers=headers)
                 assert answer.status == 503
                 assert answer.headers["Retry-After"] == "10"
-                assert "does not say now" in (await answer.json())["message"]
+                assert "could not review the token" in (await answer.json())["message"]
             api.fail_with = None
             answer = await client.post(PATH.format("balloon"), data=OURS, headers=headers)
             assert answer.status == 200

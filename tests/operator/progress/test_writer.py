@@ -13,12 +13,12 @@ from support.factories import NOW, a_job_body, an_attempt, seconds
 from support.fake_api import FakeApi
 
 KEY = JobKey(namespace="team", label="balloon")
-# Long beside what a busy machine takes for a moment: tests run side by side.
+# Long compared with a moment on a busy machine: tests run in parallel.
 INTERVAL = seconds(0.3)
 
 
 class World:
-    """A job with one running attempt, and a writer in a hurry."""
+    """A job with one running attempt, and a fast writer."""
 
     def __init__(self) -> None:
         self.api, self.cache = FakeApi(), ObjectCache()
@@ -63,7 +63,7 @@ def play(scene: Callable[[World], Awaitable[None]]) -> None:
 
 
 async def interval() -> None:
-    """Until what had to wait is written."""
+    """Waits until delayed reports are written."""
     await asyncio.sleep(1.5 * INTERVAL.total_seconds())
 
 
@@ -257,5 +257,24 @@ def test_memory_is_written_beside_the_progress() -> None:
         status = world.api.objects[FINETUNE_JOBS, "team", "balloon"]["status"]
         assert status["memory"] == {"estimated": "3Gi", "peak": "2Gi"}
         assert status["progress"]["step"] == 1
+
+    play(scene)
+
+
+def test_a_write_without_a_response_delays_no_other_jobs_reports() -> None:
+    async def scene(world: World) -> None:
+        slow = JobKey(namespace="team", label="slow")
+        status = {"attempts": render_attempts([an_attempt(1, Result.RUNNING, last_step=5)])}
+        body = a_job_body("slow", uid="uid-of-slow", status=status)
+        world.cache.remember(Kind.JOB, world.api.put(FINETUNE_JOBS, body))
+        world.api.silent = {"slow"}
+
+        world.writer.report(slow, 1, Progress(step=1, total_steps=100))
+        await moment()
+        world.report(1)
+        await moment()
+
+        assert world.writes == 2
+        assert world.step() == 1
 
     play(scene)

@@ -38,7 +38,7 @@ def settle(cluster: FakeCluster, now: datetime) -> None:
 
 
 def end_attempt(cluster: FakeCluster, number: int, outcome: Outcome, at: datetime) -> None:
-    """Plays kubelet and Job controller, by their own clock."""
+    """Simulates kubelet and Job controller, by their own clock."""
     pod = an_ended_pod(outcome.exit_code, message=outcome.to_json(), at=at, attempt=number)
     cluster.objects["Pod", pod["metadata"]["name"]] = pod
     ended = "Complete" if outcome.failure is None else "Failed"

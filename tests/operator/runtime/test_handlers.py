@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What kopf is told, and what of it would otherwise end the process."""
+"""The settings of kopf, and those that would otherwise end the process."""
 
 import itertools
 

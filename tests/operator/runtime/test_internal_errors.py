@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An exception that nobody foresaw, while one job or schedule is looked at: told to its user."""
+"""An unexpected exception during the pass of one job or schedule is reported to its user."""
 
 import asyncio
 from datetime import timedelta
@@ -36,14 +36,14 @@ ERRORS = [
 
 
 class Tries(WorkQueue[Key]):
-    """A queue without waiting: each try when the test says so."""
+    """A queue without waiting: each try happens when the test requests it."""
 
     def add_after(self, key: Key, delay: timedelta) -> None:
         self.delay = delay
 
 
 class Scene:
-    """One job, a worker, and an error that each look at the job ends with."""
+    """One job, a worker, and an error that ends each pass of the job."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception, **job: Any) -> None:
         self.error: Exception | None = error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Large jobs are looked at whole, one at a time, and nobody waits for them."""
+"""Large jobs are processed completely, one at a time, and nothing waits for them."""
 
 import asyncio
 import json
@@ -35,8 +35,9 @@ def remembered(cache: ObjectCache, job: Any) -> JobKey:
 
 
 class Scene:
-    """Four jobs, four workers; a stand-in for `reconcile` notes which job it is given, and takes
-    its time over large ones."""
+    """Four jobs, four workers; a fake `reconcile` records its job, and takes time for large
+    ones.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cache = ObjectCache()
@@ -98,7 +99,7 @@ def test_one_large_job_is_looked_at_at_a_time_and_small_ones_go_before_the_next(
 
 
 class Answers:
-    """Stands for a client of the API server: one answer to everything."""
+    """A fake client of the API server: one response to everything."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer

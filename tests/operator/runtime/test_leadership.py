@@ -12,7 +12,7 @@ from support.factories import NOW, seconds
 
 
 class FakeLease:
-    """A Lease object that can be out of reach."""
+    """A Lease object that can be unreachable."""
 
     def __init__(self) -> None:
         self.lease: dict[str, Any] | None = None
@@ -143,7 +143,7 @@ def real_clock() -> Clock:
 
 
 class Work:
-    """Says whether it goes on."""
+    """Records whether it still runs."""
 
     def __init__(self) -> None:
         self.is_going_on = False

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Three replicas under any interleaving: their processes are stopped and go on, their requests are
-slow, are lost or go unanswered, their wall clocks are minutes off; never two may write."""
+"""Three replicas under any interleaving: their processes are paused and continue, their requests
+are slow, are lost or get no response, their wall clocks differ by minutes; never may two write.
+"""
 
 import asyncio
 import copy
@@ -25,7 +26,7 @@ class Time:
 
 
 class ReplicaLoop(asyncio.SelectorEventLoop):
-    """One process: nothing happens in it while it is stopped, but its clock goes on."""
+    """One process: nothing happens in it while it is paused, but its clock continues."""
 
     def __init__(self, time: Time) -> None:
         self._world_time = time
@@ -42,7 +43,7 @@ class ReplicaLoop(asyncio.SelectorEventLoop):
 
 @dataclass
 class World:
-    """The Lease, and all that was written by those who thought that they might."""
+    """The Lease, and all writes of replicas that considered themselves the leader."""
 
     chance: random.Random
     lease: Manifest | None = None
@@ -56,7 +57,9 @@ class World:
 
 
 class UnreliableLease:
-    """A replica's way to the Lease: each request takes its time, and may fail before or after."""
+    """A replica's connection to the Lease: each request takes time, and may fail before or
+    after.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -84,7 +87,7 @@ class UnreliableLease:
 
 
 class Replica:
-    """A candidate whose work is to write all the time, when it may."""
+    """A candidate that writes all the time, when it may."""
 
     def __init__(self, name: str, world: World, time: Time) -> None:
         skew = seconds(world.chance.uniform(-600, 600))
@@ -139,7 +142,7 @@ def test_never_does_one_write_while_another_holds_the_lease(seed: int) -> None:
 
     strangers = [(at, writer, holder) for at, writer, holder in world.writes if writer != holder]
     assert strangers == []
-    # Or it would hold for replicas that never do anything.
+    # Otherwise it would also be true for idle replicas.
     assert len(world.writes) > 20
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever has tokens reviewed does not make the Lease wait: a whole replica against a stub."""
+"""A peer that has tokens reviewed does not delay the Lease: a complete replica with a stub."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ from support.factories import SETTINGS, a_job_body
 from support.served import served
 
 POSTS = 300
-"""More than a client has connections, and more than there are reviews at a time."""
+"""More than a client has connections, and more than the concurrent reviews."""
 
 
 NOT_FOUND = partial(web.json_response, {"reason": "NotFound", "message": "not here"}, status=404)
 
 
 class StubApi:
-    """Stands for the API server: it has one job and one Lease, and ends no review."""
+    """A fake API server: it has one job and one Lease, and ends no review."""
 
     def __init__(self) -> None:
         self.lease: dict[str, object] | None = None

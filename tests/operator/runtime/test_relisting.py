@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One listing has one end, however many objects it has."""
+"""One listing has one end, for any number of objects."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from finetune_operator.runtime.relisting import QUIET_SECONDS, Relisting
 
 
 class Clock:
-    """A sleep during which as many objects are listed as the next number says."""
+    """A sleep during which the next number of objects is listed."""
 
     def __init__(self, *listed: int) -> None:
         self.listed = list(listed)

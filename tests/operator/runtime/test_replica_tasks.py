@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No part of a replica ends without the process: whatever ends it is told and counted."""
+"""If a part of a replica ends, the process ends: the reason is logged and counted."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from support.factories import SETTINGS
 
 
 async def returns() -> None:
-    """Ends as if it had nothing more to do."""
+    """Ends as if it had no more work."""
 
 
 async def raises() -> None:

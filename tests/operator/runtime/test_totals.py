@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counters survive their jobs, a change of leader, and whatever becomes of their ConfigMap."""
+"""Counters survive their jobs, a change of leader, and any change of their ConfigMap."""
 
 import asyncio
 from collections.abc import Iterable

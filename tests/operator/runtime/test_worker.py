@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every error becomes what happens next."""
+"""Every error is translated into the next action."""
 
 import pytest
 

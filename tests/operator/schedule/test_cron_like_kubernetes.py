@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our clockwork against that of the real CronJob controller: thousands of random schedules."""
+"""Our computation of times compared with the real CronJob controller: thousands of random
+schedules.
+"""
 
 import random
 
@@ -35,7 +37,7 @@ def test_recorded_questions_are_about_all_there_is() -> None:
     assert {line.split()[1] for line in told if line.count(" ") == 2} == {"0", "1", "2"}
 
 
-@pytest.mark.slow  # compiles the controller
+@pytest.mark.slow  # It compiles the controller.
 def test_random_schedules_are_due_when_kubernetes_says() -> None:
     chance = random.Random(20261123)  # noqa: S311 - the same each time
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times that somebody wrote into a status: what is due is found in bounded time, and rightly."""
+"""Times written into a status by hand: due times are computed in bounded time, and correctly."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ def table(text: str, zone: str = "UTC", deadline: timedelta | None = None) -> Ti
 
 
 def newest_by_hand(schedule: Timetable, span: timedelta) -> datetime | None:
-    """Step by step, over a span in which something comes."""
+    """Step by step, over a span that contains a time."""
     found, moment = None, schedule.next_after(NOW - span)
     while moment is not None and moment <= NOW:
         found, moment = moment, schedule.next_after(moment)

@@ -23,7 +23,7 @@ SCHEMA = VERSION["schema"]["openAPIV3Schema"]["properties"]
 TEMPLATE = SCHEMA["spec"]["properties"]["jobTemplate"]["properties"]
 EXAMPLE = Path(__file__).parents[3] / "configs" / "examples" / "nightly.yaml"
 LARGEST_ANNOTATION = 256 * 1024
-"""`kubectl apply` keeps the whole CRD in one, as JSON."""
+"""`kubectl apply` keeps the complete CRD in one, as JSON."""
 
 
 def test_the_spec_of_its_jobs_is_that_of_a_job() -> None:

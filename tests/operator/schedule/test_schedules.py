@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a schedule does and says, in the situations that people know of CronJobs."""
+"""The behaviour and messages of a schedule, in common situations of CronJobs."""
 
 from datetime import timedelta
 from typing import Any
@@ -227,7 +227,7 @@ def test_a_refused_job_is_told_and_tried_again() -> None:
     ("spec", "words"),
     [
         pytest.param({"schedule": "0 25 * * *"}, "spec.schedule: found", id="hour 25"),
-        pytest.param({"schedule": "0 0 31 2 *"}, "which no day ever matches", id="never"),
+        pytest.param({"schedule": "0 0 31 2 *"}, "which never matches a date", id="never"),
         pytest.param({"timeZone": "Mars/Base"}, "spec.timeZone: found", id="no time zone"),
         pytest.param({"schedule": "TZ=UTC @daily"}, "write it into spec.timeZone", id="TZ="),
         pytest.param(

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole lives of a schedule: years of edits, crashes between any two writes, and wrong clocks."""
+"""Complete lives of a schedule: years of edits, crashes between any two writes, and wrong
+clocks.
+"""
 
 import pytest
 
@@ -15,7 +17,7 @@ def test_whatever_happens_each_time_has_one_job_at_most_and_policies_hold(
 ) -> None:
     worlds = [live(number, steps) for number in range(seed, seed + 3)]
 
-    # Or it would hold for worlds in which nothing is ever due.
+    # Otherwise it would also be true for worlds in which nothing is ever due.
     assert sum(len(world.made) for world in worlds) > steps / 5
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No tenant makes `/metrics` grow: what a label says is a word that is known, or `Other`."""
+"""No tenant can make `/metrics` grow: a label's value is a known word, or `Other`."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -20,11 +20,11 @@ from support.operator_passes import failing_with, work_on
 
 MANY = 5000
 MOST_BYTES = 1024 * 1024
-"""Of an answer. 5000 reasons made 2.8 MiB of it."""
+"""Of a response. 5000 reasons made it 2.8 MiB."""
 
 
 def page_of(samples: Iterable[Sample]) -> str:
-    """What Prometheus would be told of these."""
+    """The output for Prometheus of these."""
     found = list(samples)
     registry = CollectorRegistry()
     registry.register(Gauges(lambda: found))
@@ -146,7 +146,7 @@ def test_made_up_reasons_make_one_series_of_reconciliations() -> None:
 
 
 def _ended_for(reason: str) -> dict[str, Any]:
-    """A job that has failed for a reason of its pod's own."""
+    """A job that has failed with a reason set by its pod."""
     conditions = [
         {"type": it, "status": status, "reason": reason, "message": "so"}
         for it, status in (("Failed", "True"), ("Stalled", "True"), ("Ready", "False"))
@@ -175,7 +175,7 @@ KNOWN_LABELS = {
     "verdict": "constants",
     "code": "HTTP's codes",
 }
-"""Each label of each metric, and what bounds it: a new one is to be thought about here."""
+"""Each label of each metric, and its bound: add a new label here with its bound."""
 
 
 def test_every_label_is_bounded_by_something() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus is told, as it reads it."""
+"""The output for Prometheus, as it parses it."""
 
 import asyncio
 from collections.abc import Iterable, Iterator

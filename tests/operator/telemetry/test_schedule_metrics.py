@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus is told of schedules: as their status says, whatever became of their jobs."""
+"""The metrics of schedules: from their status, whatever happened to their jobs."""
 
 from typing import Any
 

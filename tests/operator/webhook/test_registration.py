@@ -16,7 +16,7 @@ KEYS = make_self_signed("replica-0", ("x.svc",), now=NOW, validity=timedelta(day
 
 
 class Script:
-    """A source that answers one thing after another, and then never again."""
+    """A source that returns one result after another, and then never again."""
 
     def __init__(self, *answers: KeyPair | Exception | None) -> None:
         self._answers = list(answers)

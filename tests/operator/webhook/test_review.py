@@ -37,7 +37,7 @@ def a_request(
     after: dict[str, Any] | None = None,
     **given: Any,
 ) -> dict[str, Any]:
-    """What the API server asks; `after` is the job that somebody applies."""
+    """The API server's request; `after` is the applied job."""
     return {
         "uid": "uid-of-request",
         "kind": {"group": "finetune.dev", "version": "v1alpha1", "kind": "FineTuneJob"},
@@ -75,7 +75,7 @@ def test_message_has_one_mistake_per_line_with_the_same_words_as_the_causes() ->
 
     first, *lines = status["message"].split("\n")
     causes = status["details"]["causes"]
-    assert first == "the config has mistakes:"
+    assert first == "the config has errors:"
     assert lines == [f"* {cause['field']}: {cause['message']}" for cause in causes]
 
 
@@ -203,8 +203,8 @@ def test_answer_stays_readable_however_many_mistakes_there_are() -> None:
 
     causes = status["details"]["causes"]
     assert len(causes) == MAX_MISTAKES + 1
-    assert causes[-1]["message"] == "and 7 more mistakes"
-    assert status["message"].endswith("and 7 more mistakes")
+    assert causes[-1]["message"] == "and 7 more errors"
+    assert status["message"].endswith("and 7 more errors")
 
 
 def test_warnings_fit_the_headers_they_are_sent_in() -> None:
@@ -215,7 +215,7 @@ def test_warnings_fit_the_headers_they_are_sent_in() -> None:
     assert len(warnings) == MAX_WARNINGS
     assert all(text.isprintable() for text in warnings)
     assert max(len(text) for text in warnings) <= MAX_WARNING_LENGTH
-    assert warnings[-1] == "and 26 more warnings, all of them in the condition Accepted"
+    assert warnings[-1] == "and 26 more warnings; the condition Accepted lists all of them"
 
 
 def test_answer_names_its_request_and_is_json() -> None:

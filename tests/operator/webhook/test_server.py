@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The endpoint over real TLS on 127.0.0.1, asked as the API server asks it."""
+"""The endpoint over real TLS on 127.0.0.1, called as by the API server."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def a_review(operation: str = "CREATE", **config: Any) -> dict[str, Any]:
 
 
 class Client:
-    """Trusts these certificates and no other, as the API server does with a bundle."""
+    """Trusts only these certificates, as the API server does with a bundle."""
 
     def __init__(self, port: int, *trusted: KeyPair, name: str = NAME) -> None:
         bundle = b"".join(keys.certificates for keys in trusted).decode()
@@ -74,7 +74,7 @@ class Client:
 
 
 def serve(scene: Callable[[WebhookServer], Awaitable[None]], keys: KeyPair = KEYS) -> None:
-    """Plays the scene while a server shows this certificate."""
+    """Runs the scene while a server shows this certificate."""
 
     async def play() -> None:
         server = WebhookServer(build_webhook_app(SETTINGS), "127.0.0.1", 0)
@@ -136,7 +136,7 @@ def test_a_connection_that_has_ended_counts_no_longer() -> None:
     async def scene(server: WebhookServer) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(told))
         for _ in range(10):
-            # Each client has a connection of its own.
+            # Each client has a separate connection.
             await Client(server.port, KEYS).review(a_review())
 
     serve(scene)

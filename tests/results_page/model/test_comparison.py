@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What differs between jobs: keys of their specs, and figures by their names in words."""
+"""The differences between jobs: keys of their specs, and figures by their names in words."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses of the results page: all of a view is in them, and nothing else can be requested."""
+"""URLs of the results page: they contain all of a view, and nothing else can be requested."""
 
 from urllib.parse import parse_qsl
 
@@ -54,7 +54,7 @@ def test_the_list_of_all_jobs_has_the_shortest_address() -> None:
     ids=str,
 )
 def test_only_names_that_kubernetes_allows_are_read(parameters: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"is no name of a namespace or a job|is not a job"):
+    with pytest.raises(ValueError, match=r"is not the name of a namespace or a job|is not a job"):
         parse_query(parameters.items())
 
 

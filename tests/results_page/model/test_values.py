@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that a tenant writes: whatever they are, what is shown is bounded and harmless."""
+"""Values that a tenant writes: any value is shown bounded and harmless."""
 
 import json
 from typing import Any

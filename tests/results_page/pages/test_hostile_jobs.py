@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs that attack the people who look at them: texts stay texts, and pages stay small."""
+"""Jobs that attack their readers: texts stay texts, and pages stay small."""
 
 import math
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ DRAWN = ("points", "cx", "cy", "r", "x", "x1", "x2", "y", "y1", "y2", "max")
 """Attributes that are numbers."""
 
 ATTRIBUTES = {"href", "src", "action", "style", "srcset", "formaction", "srcdoc"}
-"""What can lead elsewhere or be more than text."""
+"""Attributes that can contain links or code."""
 
 
 class Elements(HTMLParser):
@@ -95,7 +95,7 @@ def pages_of(job: Any) -> Iterator[str]:
 
 
 def full_of(value: Any) -> Any:
-    """A job with this value in each place that takes any."""
+    """A job with this value in each place that accepts any."""
     texts = dict.fromkeys(("reason", "message", "remedy", "prompt", "before", "after"), value)
     return {
         "metadata": {"name": "hostile", "namespace": "team", "creationTimestamp": value},

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model's config.json says is told before a GPU is asked for, with what to change.
+"""Problems in a model's config.json are reported before a GPU is requested, with the remedy.
 
-Each base model is given as its config.json on the hub is; a hub names many more of each kind.
+Each base model is given as its config.json on the hub; a hub has many more of each kind.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ BNB = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_typ
 
 
 def told(config: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
-    """Mistakes as their user reads them; warnings begin with a word that says so."""
+    """Errors as their user reads them; warnings begin with a word that marks them."""
     context = Context(model=model)
     read = read_config({"model_name_or_path": "acme/base", **config}, context.schema)
     return [
@@ -41,8 +41,8 @@ def of(model_type: str, *architectures: str, **more: Any) -> dict[str, Any]:
     return {**LLAMA, "model_type": model_type, "architectures": list(architectures), **more}
 
 
-ENCODER = "model_name_or_path: the model is an encoder, which writes no text"
-CLASSIFIER = "model_name_or_path: the model is a classifier, which writes no text"
+ENCODER = "model_name_or_path: the model is an encoder, which does not generate text"
+CLASSIFIER = "model_name_or_path: the model is a classifier, which does not generate text"
 TRANSLATOR = "model_name_or_path: the model is an encoder with a decoder (sequence to sequence)"
 HEADLESS = "model_name_or_path: the model is a decoder without its output head"
 
@@ -119,31 +119,31 @@ def test_a_model_that_writes_or_may_write_is_left_to_transformers(model: Mapping
         pytest.param(
             {**LORA, "merge_adapter": True},
             {**LLAMA, "quantization_config": BNB},
-            "merge_adapter: found true, and the model's weights are stored quantized "
-            "(bitsandbytes), into which an adapter can't be merged: leave merge_adapter out, "
+            "merge_adapter: found true, but the model's weights are stored quantized "
+            "(bitsandbytes), and an adapter cannot be merged into them: leave merge_adapter out, "
             "or name the model that it was quantized from, with load_in_4bit: true",
             id="merging into 4 bits",
         ),
         pytest.param(
             {**LORA, "merge_adapter": True, "load_in_4bit": True},
             {**LLAMA, "quantization_config": {"load_in_8bit": True}},
-            "merge_adapter: found true, and the model's weights are stored quantized "
-            "(bitsandbytes), into which an adapter can't be merged: leave merge_adapter out, "
+            "merge_adapter: found true, but the model's weights are stored quantized "
+            "(bitsandbytes), and an adapter cannot be merged into them: leave merge_adapter out, "
             "or name the model that it was quantized from, with load_in_4bit: true",
             id="merging into 8 bits, of an older file",
         ),
         pytest.param(
             {},
             {**LLAMA, "quantization_config": {"quant_method": "gptq", "bits": 4}},
-            "use_peft: found false, and the model's weights are stored quantized (gptq), which "
-            "can't be trained, only an adapter on them: set use_peft to true, or name the "
-            "model that it was quantized from",
+            "use_peft: found false, but the model's weights are stored quantized (gptq) and "
+            "cannot be trained, only an adapter on top of them: set use_peft to true, or name "
+            "the model that it was quantized from",
             id="training 4 bits whole",
         ),
         pytest.param(
             {**LORA, "load_in_4bit": True},
             {**LLAMA, "quantization_config": {"quant_method": "awq"}},
-            "load_in_4bit: found true, and the model's weights are stored quantized (awq): "
+            "load_in_4bit: found true, but the model's weights are stored quantized (awq): "
             "remove load_in_4bit, or name the model that it was quantized from",
             id="quantizing what is quantized",
         ),
@@ -176,21 +176,21 @@ def test_weights_stored_in_few_bits(
         pytest.param(
             LORA,
             of("phi3", "Phi3ForCausalLM"),
-            "use_peft: found true without lora_target_modules, and PEFT has no default targets "
+            "use_peft: found true without lora_target_modules, but PEFT has no default targets "
             'for models of type "phi3": set lora_target_modules: all-linear',
             id="Phi-3 has no default",
         ),
         pytest.param(
             LORA,
             of("qwen3_moe", "Qwen3MoeForCausalLM"),
-            "use_peft: found true without lora_target_modules, and PEFT has no default targets "
+            "use_peft: found true without lora_target_modules, but PEFT has no default targets "
             'for models of type "qwen3_moe": set lora_target_modules: all-linear',
             id="a mixture has none",
         ),
         pytest.param(
             LORA,
             of("mixtral", "MixtralForCausalLM"),
-            "use_peft: found true without lora_target_modules, and PEFT has no default targets "
+            "use_peft: found true without lora_target_modules, but PEFT has no default targets "
             'for models of type "mixtral": set lora_target_modules: all-linear',
             id="PEFT converts Mixtral's away",
         ),
@@ -207,32 +207,32 @@ def test_weights_stored_in_few_bits(
             {**LORA, "lora_target_modules": ["query", "value"]},
             LLAMA,
             "lora_target_modules: the model has none of query, value: it has q_proj, k_proj, "
-            "v_proj, o_proj, gate_proj, up_proj, down_proj; all-linear takes every linear layer",
+            "v_proj, o_proj, gate_proj, up_proj, down_proj; all-linear targets every linear layer",
             id="BERT's targets on Llama",
         ),
         pytest.param(
             {**LORA, "lora_target_modules": ["q_proj", "v_proj"]},
             of("gpt2", "GPT2LMHeadModel"),
             "lora_target_modules: the model has none of q_proj, v_proj: it has c_attn, c_proj, "
-            "c_fc; all-linear takes every linear layer",
+            "c_fc; all-linear targets every linear layer",
             id="Llama's targets on GPT-2",
         ),
         pytest.param(
             {**LORA, "lora_target_modules": ["q_proj", "up_projj", "W_pack"]},
             LLAMA,
-            "warning: lora_target_modules: the model has no up_projj, which is left untrained, "
-            "did you mean up_proj?\n"
-            "warning: lora_target_modules: the model has no W_pack, which is left untrained: "
-            "it has q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj",
+            "warning: lora_target_modules: the model has no up_projj, so this target has no "
+            "effect, did you mean up_proj?\nwarning: lora_target_modules: the model has no "
+            "W_pack, so this target has no effect: it has q_proj, k_proj, v_proj, o_proj, "
+            "gate_proj, up_proj, down_proj",
             id="two of three aren't there",
         ),
         pytest.param(
             {**LORA, "lora_target_modules": r".*\.query_key_value"},
             LLAMA,
             'lora_target_modules: the expression ".*\\\\.query_key_value" matches no module of '
-            "the model, whose whole names are such as model.layers.0.self_attn.q_proj: set it "
-            "to all-linear, or to a list of q_proj, k_proj, v_proj, o_proj, gate_proj, "
-            "up_proj, down_proj",
+            "the model, whose full names look like model.layers.0.self_attn.q_proj: set it to "
+            "all-linear, or to a list of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, "
+            "down_proj",
             id="an expression that matches nothing",
         ),
         pytest.param(
@@ -270,24 +270,24 @@ def test_targets_of_an_adapter(
         pytest.param(
             {"lora_target_modules": "all-linear"},
             of("qwen3_moe", "Qwen3MoeForCausalLM"),
-            "lora_dropout: found 0.05, and lora_target_modules (all-linear) takes the experts "
-            "of this mixture in, for which PEFT has no dropout: set lora_dropout: 0, or name "
-            "only the matrices of the attention",
+            "lora_dropout: found 0.05, and lora_target_modules (all-linear) includes the experts "
+            "of this mixture, for which PEFT does not support dropout: set lora_dropout: 0, or "
+            "list only the attention matrices",
             id="TRL's own dropout on all-linear",
         ),
         pytest.param(
             {"lora_target_modules": ["q_proj", "w1", "w2", "w3"], "lora_dropout": 0.1},
             of("mixtral", "MixtralForCausalLM"),
-            "lora_dropout: found 0.1, and lora_target_modules (w1, w2, w3) takes the experts "
-            "of this mixture in, for which PEFT has no dropout: set lora_dropout: 0, or name "
-            "only the matrices of the attention",
+            "lora_dropout: found 0.1, and lora_target_modules (w1, w2, w3) includes the experts "
+            "of this mixture, for which PEFT does not support dropout: set lora_dropout: 0, or "
+            "list only the attention matrices",
             id="Mixtral's experts by name",
         ),
         pytest.param(
             {"lora_target_modules": ["q_proj", "gate_proj"], "lora_dropout": 0},
             of("olmoe", "OlmoeForCausalLM"),
-            "lora_target_modules: found gate_proj without up_proj, and in the experts of this "
-            "mixture the two are one parameter: add up_proj",
+            "lora_target_modules: found gate_proj without up_proj, but the two are a single "
+            "parameter in the experts of this mixture: add up_proj",
             id="half of what is one parameter",
         ),
         pytest.param(
@@ -338,9 +338,9 @@ def test_an_adapter_on_an_embedding_that_is_the_head_is_not_merged(
 
     refusal = "".join(it for it in found if not it.startswith("warning"))
     assert refusal == is_refused * (
-        "lora_target_modules: found model.embed_tokens beside merge_adapter: true, and the "
-        "model's output head is its embedding, so that a merge would change both: leave "
-        "merge_adapter out, or move model.embed_tokens to lora_modules_to_save"
+        "lora_target_modules: found model.embed_tokens together with merge_adapter: true, but "
+        "the model's output head shares its weights with the embedding, and a merge would change "
+        "both: leave merge_adapter out, or move model.embed_tokens to lora_modules_to_save"
     )
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packing is refused before a GPU is asked for where the model would train on other data: where its
-rows see each other in a pack. Which models do was measured; here is what their users read."""
+"""Packing is refused before a GPU is requested if the model would mix the rows of a pack. The
+models were measured; these tests check the messages.
+"""
 
 import tomllib
 from collections.abc import Mapping
@@ -46,12 +47,13 @@ def test_packing_is_refused_where_rows_see_each_other_and_the_ways_out_are_named
     (padding_free,) = told(PADDING_FREE, a_model(model_type))
 
     assert packed == (
-        f'packing: found true, and models of type "{model_type}" do not keep the rows of a pack '
-        "apart: each row would be trained as if it continued the row before it; leave packing out, "
-        "so that rows are padded, or set packing_strategy: wrapped if rows may continue each other"
+        f'packing: found true, but models of type "{model_type}" do not keep the rows of a pack '
+        "apart: each row would be trained as if it continued the row before it; leave packing "
+        "out, so that rows are padded, or set packing_strategy: wrapped if rows may continue "
+        "each other"
     )
     assert padding_free == (
-        f'padding_free: found true, and models of type "{model_type}" do not keep the rows of a '
+        f'padding_free: found true, but models of type "{model_type}" do not keep the rows of a '
         "pack apart: each row would be trained as if it continued the row before it; leave "
         "padding_free out, so that rows are padded"
     )
@@ -96,8 +98,10 @@ def test_a_model_that_needs_kernels_for_packs_is_refused_in_the_stock_image_alon
 def test_of_a_model_that_nobody_measured_it_is_said_that_the_trainer_tries_it() -> None:
     for config in (PACKED, PADDING_FREE):
         (found,) = told(config, a_model("tomorrow"))
-        assert found.startswith(f'warning: {next(iter(config))}: whether models of type "tomorrow"')
-        assert "the trainer tries it before the first step" in found
+        assert found.startswith(
+            f'warning: {next(iter(config))}: it is unknown whether models of type "tomorrow"'
+        )
+        assert "the trainer checks this before the first step" in found
     assert told({}, a_model("tomorrow")) == []
     assert told(PACKED, {"hidden_size": 64}) == []
 
@@ -119,7 +123,7 @@ def test_a_job_is_refused_by_its_models_config_json_with_the_path_of_the_key() -
 
     assert refusals("llama") == []
     (refused,) = refusals("mamba")
-    assert refused.startswith('spec.config.packing: found true, and models of type "mamba"')
+    assert refused.startswith('spec.config.packing: found true, but models of type "mamba"')
 
 
 def test_the_table_has_every_type_once_and_knows_every_package_it_names() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the check says of one value, without the rules over several keys."""
+"""The check's result for one value, without the rules over several keys."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs and is seldom meant gets a warning; a usual config gets none."""
+"""Valid but suspicious settings get a warning; a usual config gets none."""
 
 from typing import Any
 
@@ -17,23 +17,23 @@ STREAM = {"dataset_streaming": True, "max_steps": 100}
     [
         pytest.param(
             {"learning_rate": 2e-4},
-            "learning_rate: 0.0002 is unusual for full tuning, where 1e-06 to 0.0001 is usual",
+            "learning_rate: 0.0002 is unusual for full tuning; 1e-06 to 0.0001 is typical",
             id="LoRA's rate for full tuning",
         ),
         pytest.param(
             {**LORA, "learning_rate": 1e-6},
-            "learning_rate: 1e-06 is unusual for an adapter, where 1e-05 to 0.002 is usual",
+            "learning_rate: 1e-06 is unusual for an adapter; 1e-05 to 0.002 is typical",
             id="a small rate for LoRA",
         ),
         pytest.param(
             {**LORA, "learning_rate": 2},
-            "learning_rate: 2 is unusual for an adapter, where 1e-05 to 0.002 is usual",
+            "learning_rate: 2 is unusual for an adapter; 1e-05 to 0.002 is typical",
             id="an exponent lost",
         ),
         pytest.param(
             {"save_strategy": "no"},
-            "save_strategy: no checkpoint will be written before the end: an interrupted job would "
-            "begin anew",
+            "save_strategy: no checkpoint will be written before the end: an interrupted job "
+            "would start from the beginning",
             id="nothing saved",
         ),
         pytest.param(
@@ -43,42 +43,41 @@ STREAM = {"dataset_streaming": True, "max_steps": 100}
                 "eval_strategy": "epoch",
                 "save_strategy": "epoch",
             },
-            'greater_is_better: found true beside metric_for_best_model: "loss", so that the worst '
-            "checkpoint would be kept: set it to false, or remove it",
+            'greater_is_better: found true together with metric_for_best_model: "loss", so the '
+            "worst checkpoint would be kept: set it to false, or remove it",
             id="the worst checkpoint",
         ),
         pytest.param(
             {**LORA, "lora_r": 8, "lora_alpha": 256},
-            "lora_alpha: the adapter is multiplied by 32 (lora_alpha / lora_r = 256 / 8); 1 "
-            "to 2 is usual",
+            "lora_alpha: the adapter is multiplied by 32 (lora_alpha / lora_r = 256 / 8); 1 to 2 "
+            "is typical",
             id="a loud adapter",
         ),
         pytest.param(
             {**LORA, "lora_r": 256},
-            "lora_r: the adapter is multiplied by 0.125 (lora_alpha / lora_r = 32 / 256); 1 to "
-            "2 is usual",
+            "lora_r: the adapter is multiplied by 0.125 (lora_alpha / lora_r = 32 / 256); 1 to 2 "
+            "is typical",
             id="a rank without its alpha",
         ),
         pytest.param(
             {"num_train_epochs": 100},
-            "num_train_epochs: 100 epochs learn the examples by heart; 1 to 5 are usual",
+            "num_train_epochs: 100 epochs are likely to overfit; 1 to 5 are typical",
             id="by heart",
         ),
         pytest.param(
             {"max_length": 128},
-            "max_length: what is longer than 128 tokens is cut off; the report counts it",
+            "max_length: rows longer than 128 tokens are truncated; the report counts them",
             id="short rows",
         ),
         pytest.param(
             {"max_steps": 100, "warmup_steps": 100},
-            "warmup_steps: the warmup takes all of max_steps: 100; the learning rate never gets "
-            "where it should",
+            "warmup_steps: the warmup covers all of max_steps: 100; the learning rate never "
+            "reaches its configured value",
             id="all warmup",
         ),
         pytest.param(
             {"dtype": "float16"},
-            'dtype: the weights are in "float16", and the computing is in bf16: set it to '
-            '"bfloat16"',
+            'dtype: the weights are in "float16", but computation is in bf16: set it to "bfloat16"',
             id="two halves",
         ),
         pytest.param(
@@ -88,18 +87,18 @@ STREAM = {"dataset_streaming": True, "max_steps": 100}
         ),
         pytest.param(
             {"max_steps": 100, "save_steps": 500},
-            "save_steps: max_steps: 100 comes first: no checkpoint before the end",
+            "save_steps: max_steps: 100 is reached first; no checkpoint is written before the end",
             id="late checkpoints",
         ),
         pytest.param(
             {"max_steps": 100, "eval_strategy": "steps", "eval_steps": 500},
-            "eval_steps: max_steps: 100 comes first: nothing will be evaluated",
+            "eval_steps: max_steps: 100 is reached first; nothing will be evaluated",
             id="late evaluations",
         ),
         pytest.param(
             {"eval_strategy": "steps", "logging_steps": 1},
-            "eval_strategy: without eval_steps an evaluation follows every step, as often as is "
-            "logged",
+            "eval_strategy: without eval_steps, an evaluation runs every step, as often as "
+            "metrics are logged",
             id="an evaluation at each step",
         ),
         pytest.param(
@@ -107,12 +106,12 @@ STREAM = {"dataset_streaming": True, "max_steps": 100}
             | {"load_best_model_at_end": False, "lr_scheduler_type": "linear"}
             | {"eval_strategy": "no"},
             'save_strategy: no checkpoint will be written while eval_strategy is "no": an '
-            "interrupted job would begin anew",
+            "interrupted job would start from the beginning",
             id="the best of none",
         ),
         pytest.param(
             {"fsdp": "full_shard", **LORA, "load_in_4bit": True},
-            "load_in_4bit: FSDP leaves the 4-bit weights whole on every GPU: to shard them, set "
+            "load_in_4bit: FSDP replicates the 4-bit weights on every GPU: to shard them, set "
             "bnb_4bit_quant_storage and dtype both to bfloat16",
             id="4 bits whole",
         ),
@@ -131,8 +130,8 @@ def test_what_is_seldom_meant_gets_advice(config: dict[str, Any], sentence: str)
 def test_a_huge_effective_batch_gets_advice() -> None:
     config = {"per_device_train_batch_size": 64, "gradient_accumulation_steps": 16}
     sentence = (
-        "per_device_train_batch_size: the effective batch is 8192, and few data sets are large "
-        "enough for one above 4096"
+        "per_device_train_batch_size: the effective batch is 8192; few data sets are large "
+        "enough for an effective batch above 4096"
     )
 
     assert warnings(config, nodes=2, processes_per_node=4) == [sentence]
@@ -142,7 +141,7 @@ def test_a_huge_effective_batch_gets_advice() -> None:
 
 def test_shards_of_one_get_advice() -> None:
     sentence = (
-        "fsdp: there is only one process, so nothing is shared: ask for more in "
+        "fsdp: there is only one process, so nothing is sharded: request more in "
         "spec.resources.gpusPerNode, or remove it"
     )
     one = {"nodes": 1, "processes_per_node": 1, "gpus_per_node": 1}

@@ -65,7 +65,7 @@ EVALUATES = {"eval_strategy": "steps", "eval_steps": 50}
         ),
         pytest.param(
             {"gradient_checkpointing": False, "activation_checkpointing": True},
-            "gradient_checkpointing: has no effect beside activation_checkpointing: true",
+            "gradient_checkpointing: has no effect together with activation_checkpointing: true",
             id="the older of two keys",
         ),
         pytest.param(
@@ -83,13 +83,13 @@ EVALUATES = {"eval_strategy": "steps", "eval_steps": 50}
         ),
         pytest.param(
             {"streaming": True},
-            "streaming: has no effect without datasets: it belongs to a mixture; "
-            "dataset_streaming is for dataset_name",
+            "streaming: has no effect without datasets: it applies to mixtures; for "
+            "dataset_name, use dataset_streaming",
             id="a mixture's streaming",
         ),
         pytest.param(
             {**MIXTURE, "dataset_name": "s3://data/set"},
-            "dataset_name: has no effect beside datasets: add it there, or remove one of them",
+            "dataset_name: has no effect with datasets: add it there, or remove one of them",
             id="one set beside a mixture",
         ),
         pytest.param(
@@ -109,7 +109,7 @@ EVALUATES = {"eval_strategy": "steps", "eval_steps": 50}
         ),
         pytest.param(
             {"trackio_space_id": "me/space", "report_to": "none"},
-            "trackio_space_id: has no effect unless report_to has trackio",
+            "trackio_space_id: has no effect unless report_to includes trackio",
             id="trackio that is not on",
         ),
         pytest.param(

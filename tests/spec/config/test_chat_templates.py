@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chat template by its name, as a file, or of a tokenizer."""
+"""A chat template by its name, as a file, or from a tokenizer."""
 
 import pytest
 

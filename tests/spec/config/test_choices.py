@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names: one of a few, or several; the nearest right one for any other."""
+"""Names: one of a few, or several; any other gets the nearest valid one."""
 
 from typing import Any
 
@@ -147,7 +147,7 @@ def test_a_value_that_is_no_name_gets_one_sentence(key: str, value: Any, sentenc
 def test_each_wrong_tracker_of_a_list_is_named_at_its_place() -> None:
     assert refusals("report_to", ["wandb", "tensorbord", "none"]) == [
         'report_to[1]: found "tensorbord", did you mean tensorboard?',
-        'report_to[2]: found "none" beside others, expected it alone',
+        'report_to[2]: found "none" together with other values, expected it alone',
     ]
 
 

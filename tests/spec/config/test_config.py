@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The config check: a mistake gets one sentence with the nearest right thing."""
+"""The config check: an error gets one sentence with the nearest correct value."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def test_a_good_config_has_no_problem() -> None:
         pytest.param({"xyzzy": 1}, "xyzzy: not a key of TRL's SFT config", id="nothing comes near"),
         pytest.param(
             {"output_dir": "/out"},
-            "output_dir: belongs to the operator: set spec.output.uri instead",
+            "output_dir: is set by the operator: set spec.output.uri instead",
             id="key of the operator",
         ),
         pytest.param(

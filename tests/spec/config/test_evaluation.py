@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What evaluations judge by: refused, warned of, or right."""
+"""Metrics of evaluations: refused, warned of, or valid."""
 
 from typing import Any
 
@@ -24,26 +24,27 @@ JUDGED = {**EVALUATES, "metric_fn": "judge:score"}
         pytest.param(
             {**EVALUATES, "metric_for_best_model": "eval_los"},
             'metric_for_best_model: found "eval_los", expected eval_loss, '
-            "eval_mean_token_accuracy or eval_entropy, did you mean eval_loss?; los would have to "
-            "come from a metric_fn",
+            "eval_mean_token_accuracy or eval_entropy, did you mean eval_loss?; only a metric_fn "
+            "can return los",
             id="a slip in the metric",
         ),
         pytest.param(
             {**EVALUATES, "metric_for_best_model": "bleu"},
             'metric_for_best_model: found "bleu", expected eval_loss, eval_mean_token_accuracy '
-            "or eval_entropy; bleu would have to come from a metric_fn",
+            "or eval_entropy; only a metric_fn can return bleu",
             id="a metric of nobody",
         ),
         pytest.param(
             {**JUDGED, "num_eval_samples": 0},
-            'metric_fn: found "judge:score" beside num_eval_samples: 0, which leaves no answers '
-            "to judge: set it to at least 1",
+            'metric_fn: found "judge:score" together with num_eval_samples: 0, which leaves no '
+            "answers to evaluate: set it to at least 1",
             id="nothing to judge",
         ),
         pytest.param(
             {**JUDGED, "fsdp": True, "fsdp_config": {"version": 1}},
-            'metric_fn: found "judge:score" beside FSDP 1, under which a model cannot answer while '
-            "it trains: write accelerate_config: fsdp2, or remove metric_fn",
+            'metric_fn: found "judge:score" together with FSDP 1, with which a model cannot '
+            "generate answers during training: write accelerate_config: fsdp2, or remove "
+            "metric_fn",
             id="nobody to answer",
         ),
         pytest.param(
@@ -58,14 +59,14 @@ JUDGED = {**EVALUATES, "metric_fn": "judge:score"}
         ),
         pytest.param(
             {**EVALUATES, "metric_fn": "../judge.py:score"},
-            'metric_fn: found "../judge.py:score", expected a file beside the data, by its path '
-            "from there",
+            'metric_fn: found "../judge.py:score", expected a file next to the data, by its '
+            "relative path",
             id="a file elsewhere",
         ),
         pytest.param(
             {**EVALUATES, "metric_fn": "/etc/judge.py:score"},
-            'metric_fn: found "/etc/judge.py:score", expected a file beside the data, by its path '
-            "from there",
+            'metric_fn: found "/etc/judge.py:score", expected a file next to the data, by its '
+            "relative path",
             id="a file of the image",
         ),
     ],
@@ -79,8 +80,8 @@ def test_what_cannot_be_judged_is_refused(config: dict[str, Any], sentence: str)
     [
         pytest.param(
             {**EVALUATES, "metric_fn": "judge.py:score"},
-            'metric_fn: "judge.py:score" is code that lies beside the data: the trainer runs it, '
-            "so that whoever writes there has the trainer's rights",
+            'metric_fn: "judge.py:score" is code stored next to the data: the trainer runs it, '
+            "so anyone with write access there gains the trainer's permissions",
             id="code of the data",
         ),
         pytest.param(
@@ -91,18 +92,17 @@ def test_what_cannot_be_judged_is_refused(config: dict[str, Any], sentence: str)
         ),
         pytest.param(
             {**EVALUATES, "eval_on_start": False},
-            "eval_on_start: found false: nothing will tell whether the tuned model is better than "
-            "its base",
+            "eval_on_start: found false: the tuned model will not be compared with its base model",
             id="no comparison",
         ),
         pytest.param(
             {**EVALUATES, "max_steps": 100, "eval_delay": 200},
-            "eval_delay: max_steps: 100 comes first: nothing will be evaluated",
+            "eval_delay: max_steps: 100 is reached first; nothing will be evaluated",
             id="a delay beyond the last step",
         ),
         pytest.param(
             {"eval_strategy": "epoch", "num_train_epochs": 2, "eval_delay": 3},
-            "eval_delay: num_train_epochs: 2 comes first: nothing will be evaluated",
+            "eval_delay: num_train_epochs: 2 is reached first; nothing will be evaluated",
             id="a delay beyond the last epoch",
         ),
         pytest.param(

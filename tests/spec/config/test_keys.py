@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which keys a config may have: a misspelt one gets the nearest."""
+"""The keys that a config may have: a misspelt one gets the nearest."""
 
 from pathlib import Path
 

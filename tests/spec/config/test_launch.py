@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`accelerate_config`: what is said of a wrong one, and what a right one stands for."""
+"""`accelerate_config`: the messages about an invalid one, and the keys of a valid one."""
 
 from typing import Any
 
@@ -30,19 +30,19 @@ def test_every_name_is_right(name: str) -> None:
     [
         pytest.param(
             {"accelerate_config": "fsdpp"},
-            'accelerate_config: found "fsdpp", which is no profile, did you mean fsdp2?',
+            'accelerate_config: found "fsdpp", which is not a profile, did you mean fsdp2?',
             id="a name with a typo",
         ),
         pytest.param(
             {"accelerate_config": "horovod"},
-            'accelerate_config: found "horovod", which is no profile, expected one of ddp, fsdp2, '
-            "zero2, zero3, zero3-offload",
+            'accelerate_config: found "horovod", which is not a profile, expected one of ddp, '
+            "fsdp2, zero2, zero3, zero3-offload",
             id="a name that is none",
         ),
         pytest.param(
             {"accelerate_config": "profiles/fsdp.yaml"},
-            'accelerate_config: found "profiles/fsdp.yaml", a file, which the trainer does not '
-            "have: write what is in it here, as a mapping, or the name of a profile",
+            'accelerate_config: found "profiles/fsdp.yaml", a file that the trainer does not '
+            "have: write its contents here as a mapping, or the name of a profile",
             id="a file",
         ),
         pytest.param(
@@ -58,8 +58,8 @@ def test_every_name_is_right(name: str) -> None:
         ),
         pytest.param(
             whole(fsdp_config={"fsdp_version": 2}),
-            "accelerate_config.fsdp_config: found beside distributed_type: MULTI_GPU, expected "
-            "FSDP there",
+            "accelerate_config.fsdp_config: found together with distributed_type: MULTI_GPU, "
+            "expected FSDP there",
             id="a section that nobody reads",
         ),
         pytest.param(
@@ -70,13 +70,13 @@ def test_every_name_is_right(name: str) -> None:
         ),
         pytest.param(
             whole(megatron_lm_config={"megatron_lm_tp_degree": 2}),
-            "accelerate_config.megatron_lm_config: trainers have no Megatron-LM: use FSDP or "
-            "DeepSpeed",
+            "accelerate_config.megatron_lm_config: trainers do not support Megatron-LM: use FSDP "
+            "or DeepSpeed",
             id="Megatron",
         ),
         pytest.param(
             whole(mixed_precision="fp8"),
-            'accelerate_config.mixed_precision: found "fp8": TRL\'s config knows no fp8',
+            'accelerate_config.mixed_precision: found "fp8": TRL does not support fp8',
             id="8 bits",
         ),
         pytest.param(
@@ -98,23 +98,26 @@ def test_every_name_is_right(name: str) -> None:
         ),
         pytest.param(
             {"accelerate_config": "fsdp2", "fsdp": True},
-            "fsdp: found beside accelerate_config, which says it already: remove one of them",
-            id="beside fsdp",
+            "fsdp: found together with accelerate_config, which already sets it: remove one of "
+            "them",
+            id="together with fsdp",
         ),
         pytest.param(
             {"accelerate_config": "ddp", "deepspeed": {"zero_optimization": {"stage": 2}}},
-            "deepspeed: found beside accelerate_config, which says it already: remove one of them",
-            id="beside deepspeed",
+            "deepspeed: found together with accelerate_config, which already sets it: remove one "
+            "of them",
+            id="together with deepspeed",
         ),
         pytest.param(
             {"accelerate_config": "single_gpu"},
-            "accelerate_config: is for one process, and the job has 4: write ddp, fsdp2, zero2 or "
-            "zero3, or ask for one GPU in spec.resources.gpusPerNode",
+            "accelerate_config: is for one process, and the job has 4: write ddp, fsdp2, zero2 "
+            "or zero3, or request one GPU in spec.resources.gpusPerNode",
             id="one process of four",
         ),
         pytest.param(
             {**whole(mixed_precision="fp16"), "bf16": True},
-            'accelerate_config.mixed_precision: found "fp16" beside bf16: true: remove one of them',
+            'accelerate_config.mixed_precision: found "fp16" together with bf16: true: remove '
+            "one of them",
             id="another precision",
         ),
     ],
@@ -130,14 +133,15 @@ def test_a_wrong_accelerate_config_is_refused_with_what_to_write(
     [
         pytest.param(
             {"accelerate_config": "zero3", "use_peft": True, "load_in_8bit": True},
-            "load_in_8bit: found true beside DeepSpeed's ZeRO-3, with which 8-bit weights compute "
-            "wrongly: set accelerate_config to zero2",
+            "load_in_8bit: found true together with DeepSpeed's ZeRO-3, which computes "
+            "incorrectly with 8-bit weights: set accelerate_config to zero2",
             id="8 bits and ZeRO-3 by name",
         ),
         pytest.param(
             {"accelerate_config": ZERO, "use_peft": True, "load_in_8bit": True},
-            "load_in_8bit: found true beside DeepSpeed's ZeRO-3, with which 8-bit weights compute "
-            "wrongly: set accelerate_config.deepspeed_config.zero_stage to 2",
+            "load_in_8bit: found true together with DeepSpeed's ZeRO-3, which computes "
+            "incorrectly with 8-bit weights: set accelerate_config.deepspeed_config.zero_stage "
+            "to 2",
             id="8 bits and ZeRO-3 given whole",
         ),
         pytest.param(
@@ -158,8 +162,8 @@ def test_a_wrong_accelerate_config_is_refused_with_what_to_write(
                     "fsdp_config": {"fsdp_version": 2, "fsdp_activation_checkpointing": True},
                 }
             },
-            "accelerate_config.fsdp_config.activation_checkpointing: found true beside "
-            "activation_checkpointing, which is on unless it is said: set that to false",
+            "accelerate_config.fsdp_config.activation_checkpointing: found true together with "
+            "activation_checkpointing, which is enabled by default: set that to false",
             id="recomputed twice",
         ),
         pytest.param(
@@ -169,8 +173,8 @@ def test_a_wrong_accelerate_config_is_refused_with_what_to_write(
                     "parallelism_config": {"parallelism_config_cp_size": 3},
                 }
             },
-            "accelerate_config.parallelism_config: found PARALLELISM_CONFIG sizes that make 3, "
-            "expected 4, the number of the job's processes",
+            "accelerate_config.parallelism_config: found PARALLELISM_CONFIG sizes whose product "
+            "is 3, expected 4, the number of the job's processes",
             id="sizes that are not the job's",
         ),
     ],
@@ -201,7 +205,7 @@ def test_deepspeed_computes_in_no_16_bit_floats_on_cpus_that_are_for_gpus() -> N
     config = {"accelerate_config": "zero2", "fp16": True}
 
     assert refusals(config, **{**FOUR_GPUS, "gpus_per_node": 0}) == [
-        "fp16: found true beside DeepSpeed in a job without GPUs: remove it"
+        "fp16: found true together with DeepSpeed in a job without GPUs: remove it"
     ]
     assert refusals(config, **FOUR_GPUS) == []
 
@@ -213,8 +217,8 @@ def test_what_is_the_jobs_own_is_passed_over_where_it_agrees_and_told_where_not(
     assert warnings(agreeing, **FOUR_GPUS) == []
     assert warnings(differing, **FOUR_GPUS) == [
         (
-            "accelerate_config.num_processes: found 8, and the job has 4 processes, which count: "
-            "they are spec.resources' nodes x gpusPerNode"
+            "accelerate_config.num_processes: found 8, but the job has 4 processes, as set by "
+            "spec.resources: nodes x gpusPerNode"
         ),
         "accelerate_config.main_process_ip: is ignored: the job's processes find each other",
     ]
@@ -226,8 +230,8 @@ def test_no_mixed_precision_is_kept_and_told() -> None:
     assert resolve_launch(config).values == {"bf16": False}
     assert warnings(config, **FOUR_GPUS) == [
         (
-            'accelerate_config.mixed_precision: found "no", so all is computed in dtype: where '
-            "bf16 is meant, TRL's default, remove it"
+            'accelerate_config.mixed_precision: found "no", so everything is computed in dtype: '
+            "for bf16, TRL's default, remove it"
         )
     ]
 

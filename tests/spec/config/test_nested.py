@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies inside of `env`, `datasets`, lists and mappings, named by its whole path."""
+"""The contents of `env`, `datasets`, lists and mappings, named by their complete path."""
 
 from typing import Any
 
@@ -107,8 +107,8 @@ def test_what_trl_takes_passes_without_a_word(key: str, value: Any) -> None:
         ),
         pytest.param(
             [{"path": "s4://a/b"}],
-            'datasets[0].path: found "s4://a/b", whose scheme is not known, expected one of s3, '
-            "gs, az, hf, file",
+            'datasets[0].path: found "s4://a/b", whose scheme is not supported, expected one of '
+            "s3, gs, az, hf, file",
             id="path of no scheme",
         ),
     ],
@@ -153,7 +153,9 @@ def test_every_mistake_of_every_entry_is_named() -> None:
             id="on for a name",
         ),
         pytest.param(
-            {"A": "sec\0ret"}, "env.A: holds a null byte, which no variable can", id="null byte"
+            {"A": "sec\0ret"},
+            "env.A: contains a null byte, which environment variables cannot",
+            id="null byte",
         ),
     ],
 )
@@ -169,7 +171,7 @@ def test_a_mistake_in_env_is_named_without_its_value(value: Any, sentence: str) 
         ),
         pytest.param(
             {"A": ["secret"]},
-            "env.A: becomes a text as Python prints it: write the text that is meant",
+            "env.A: is converted to text as Python prints it: write the intended text",
             id="list",
         ),
     ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys in sections of their own are led to the top level, where TRL has them."""
+"""Keys in sections get the top-level key of TRL as the suggestion."""
 
 from typing import Any
 
@@ -119,7 +119,7 @@ def test_a_key_of_the_operator_is_not_led_to_the_top() -> None:
     (sentence,) = refusals({"args": {"output_dir": "/out"}})
 
     assert sentence == (
-        "args.output_dir: nested, and output_dir belongs to the operator: set spec.output.uri "
+        "args.output_dir: nested, and output_dir is set by the operator: set spec.output.uri "
         "instead"
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of other tools: what to write instead, and nothing that TRL has not."""
+"""Keys of other tools: the suggestion, which only names keys of TRL."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -124,7 +124,7 @@ _VALUES = {
         "dispatch_batches",
     ),
 }
-"""Words with an underscore in an answer that are values, or keys inside of one."""
+"""Words with an underscore in a suggestion that are values, or nested keys."""
 
 
 def answers() -> Iterator[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys that are not the config's to set, and those that nothing comes of."""
+"""Keys that a config must not set, and keys without an effect."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from finetune_spec.config.suggest.owned import OPERATOR_OWNED
 from support.key_verdicts import GOOD, NO_KEY, found, refusals, warnings
 
 IN_PLAIN_SIGHT = (
-    "a job can be read by others: put it into the Secret that spec.output.credentialsSecretRef "
+    "jobs are readable by others: put it into the Secret that spec.output.credentialsSecretRef "
     "names"
 )
 
@@ -19,12 +19,12 @@ IN_PLAIN_SIGHT = (
     [("output_dir", "/out"), ("resume_from_checkpoint", True), ("enable_jit_checkpoint", True)],
 )
 def test_a_key_of_the_operator_is_refused(key: str, value: Any) -> None:
-    assert refusals({key: value}) == [f"{key}: belongs to the operator: {OPERATOR_OWNED[key]}"]
+    assert refusals({key: value}) == [f"{key}: is set by the operator: {OPERATOR_OWNED[key]}"]
 
 
 def test_what_looks_like_a_key_of_the_operator_is_not_led_to_it() -> None:
     assert refusals({"outputdir": "/out"}) == [
-        f"outputdir: {NO_KEY}, and output_dir belongs to the operator: set spec.output.uri instead"
+        f"outputdir: {NO_KEY}, and output_dir is set by the operator: set spec.output.uri instead"
     ]
 
 
@@ -72,7 +72,7 @@ def test_what_is_called_like_a_secret_and_is_none_is_let_through(below: dict[str
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])
 def test_what_the_launcher_tells_the_ranks_is_not_the_configs(name: str) -> None:
     assert refusals({"env": {name: 1}}) == [
-        f"env.{name}: belongs to the operator: the launcher tells it to each process"
+        f"env.{name}: is set by the operator: the launcher passes it to each process"
     ]
 
 
@@ -118,5 +118,5 @@ def test_what_happens_anyway_may_be_said(config: dict[str, Any]) -> None:
 def test_the_configs_own_block_sets_nothing_that_loads_other_code(name: str) -> None:
     """What a data set brings lies in the work folder: a library in it would be loaded."""
     assert refusals({"env": {name: "/work/data/x"}}) == [
-        f"env.{name}: decides what code is loaded: build an image that needs none"
+        f"env.{name}: determines which code is loaded: build an image that does not need it"
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers at and beside every boundary; each row was tried on TRL 1.16.0 with a tiny model."""
+"""Numbers at and next to every boundary; each row was tested with TRL 1.16.0 and a tiny model."""
 
 import pytest
 
@@ -12,7 +12,7 @@ NO_RANGE = {
     "local_rank": "torch's launcher sets it",
     "num_train_epochs": "0 and -1 are usual beside max_steps",
 }
-"""Keys of numbers without a range or an oddity, and why."""
+"""Numeric keys without a range or an oddity, and why."""
 
 IN = [
     ("adam_beta1", 0),

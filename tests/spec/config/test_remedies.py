@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a check says to write makes the config pass, for what people bring from other tools."""
+"""The suggestion of a check makes the config pass, for common keys of other tools."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,7 +51,7 @@ def told(config: Mapping[str, Any]) -> str:
         ),
         pytest.param(
             {"dataset_name": "./train.parquet.zst"},
-            "a compressed table of a kind that is read only as it is: unpack it",
+            "a compressed table in a format that is only supported uncompressed: unpack it",
             {"dataset_name": "./train.parquet"},
             id="compressed Parquet",
         ),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that must go together: evaluating, saving, precision."""
+"""Values that must agree: evaluation, saving, precision."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ LORA = {"use_peft": True}
     [
         pytest.param(
             {"load_best_model_at_end": True},
-            "load_best_model_at_end: found true without evaluations to choose by: set "
+            "load_best_model_at_end: found true without evaluations to select a model by: set "
             "eval_strategy to steps",
             id="the best of none",
         ),
         pytest.param(
             {"load_best_model_at_end": True, "eval_strategy": "epoch"},
-            'load_best_model_at_end: found true beside eval_strategy: "epoch" and save_strategy: '
-            '"steps", expected both to be the same',
+            'load_best_model_at_end: found true together with eval_strategy: "epoch" and '
+            'save_strategy: "steps", expected both to be the same',
             id="two strategies",
         ),
         pytest.param(
@@ -72,7 +72,7 @@ LORA = {"use_peft": True}
                 "lr_scheduler_type": "cosine_with_min_lr",
                 "lr_scheduler_kwargs": {"min_lr": 1e-6, "min_lr_rate": 0.1},
             },
-            "lr_scheduler_kwargs: found min_lr and min_lr_rate, expected one of them",
+            "lr_scheduler_kwargs: found min_lr and min_lr_rate, expected only one of them",
             id="two minima",
         ),
         pytest.param(
@@ -150,67 +150,69 @@ def test_a_schedule_that_can_be_kept_is_accepted(config: dict[str, Any]) -> None
         pytest.param(
             {"bf16": True, "fp16": True},
             1,
-            "fp16: found true beside bf16: true, expected one of them; bf16 where the GPU has it",
+            "fp16: found true together with bf16: true, expected only one of them; bf16 if the "
+            "GPU supports it",
             id="both halves",
         ),
         pytest.param(
             {"bf16_full_eval": True, "fp16_full_eval": True},
             1,
-            "fp16_full_eval: found true beside bf16_full_eval: true, expected one of them",
+            "fp16_full_eval: found true together with bf16_full_eval: true, expected only one of "
+            "them",
             id="both halves to evaluate",
         ),
         pytest.param(
             {"fp16": True, "dtype": "float16"},
             1,
-            'dtype: found "float16" beside fp16: true, which trains only weights in "float32"',
+            'dtype: found "float16" together with fp16: true, which requires weights in "float32"',
             id="halves that can't be scaled",
         ),
         pytest.param(
             {"fp16": True, "torch_dtype": "float16"},
             1,
-            'torch_dtype: found "float16" beside fp16: true, which trains only weights in '
+            'torch_dtype: found "float16" together with fp16: true, which requires weights in '
             '"float32"',
             id="in the older spelling",
         ),
         pytest.param(
             {"attn_implementation": "flash_attention_2", "bf16": False},
             1,
-            'attn_implementation: found "flash_attention_2" beside bf16: false and dtype: '
-            '"float32", which it cannot compute in: remove bf16',
+            'attn_implementation: found "flash_attention_2" together with bf16: false and dtype: '
+            '"float32", which it does not support: remove bf16',
             id="flash attention in float32",
         ),
         pytest.param(
             {"attn_implementation": "flash_attention_3"},
             0,
             'attn_implementation: found "flash_attention_3" in a job without GPUs: remove it, or '
-            "ask for GPUs in spec.resources.gpusPerNode",
+            "request GPUs in spec.resources.gpusPerNode",
             id="flash attention on CPUs",
         ),
         pytest.param(
             {"tf32": True},
             0,
-            "tf32: found true in a job without GPUs: remove it, or ask for GPUs in "
+            "tf32: found true in a job without GPUs: remove it, or request GPUs in "
             "spec.resources.gpusPerNode",
             id="tf32 on CPUs",
         ),
         pytest.param(
             {"use_liger_kernel": True},
             0,
-            "use_liger_kernel: found true in a job without GPUs: remove it, or ask for GPUs in "
+            "use_liger_kernel: found true in a job without GPUs: remove it, or request GPUs in "
             "spec.resources.gpusPerNode",
             id="Liger on CPUs",
         ),
         pytest.param(
             {"activation_offloading": True},
             0,
-            "activation_offloading: found true in a job without GPUs: remove it, or ask for GPUs "
+            "activation_offloading: found true in a job without GPUs: remove it, or request GPUs "
             "in spec.resources.gpusPerNode",
             id="offloading to itself",
         ),
         pytest.param(
             {"use_cpu": False, "bf16": True},
             0,
-            "use_cpu: found false beside bf16: true in a job without GPUs: remove it",
+            "use_cpu: found false together with bf16: true in a job without GPUs: remove it",
             id="no CPU and no GPU",
         ),
         pytest.param(

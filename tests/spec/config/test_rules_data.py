@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that must go together: data and its length, trackers, the hub."""
+"""Values that must agree: data and its length, trackers, the hub."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -18,32 +18,32 @@ EVALUATES = {"eval_strategy": "epoch"}
     [
         pytest.param(
             {"packing": True, "max_length": None},
-            "packing: found true beside max_length: null, expected the length of a pack there, "
-            "e.g. 2048",
+            "packing: found true together with max_length: null, expected the length of a pack "
+            "there, e.g. 2048",
             id="packs of no length",
         ),
         pytest.param(
             {"eval_packing": True, "max_length": None, **EVALUATES},
-            "eval_packing: found true beside max_length: null, expected the length of a pack "
-            "there, e.g. 2048",
+            "eval_packing: found true together with max_length: null, expected the length of a "
+            "pack there, e.g. 2048",
             id="packs of no length to evaluate",
         ),
         pytest.param(
             {"padding_free": True},
-            "padding_free: found true beside max_length: 1024, which it can't keep: set packing "
-            "to true, or max_length to null",
+            "padding_free: found true together with max_length: 1024, which it cannot enforce: "
+            "set packing to true, or max_length to null",
             id="padding-free rows that are too long",
         ),
         pytest.param(
             {"packing": True, "dataset_kwargs": {"skip_prepare_dataset": True}},
-            "packing: found true beside dataset_kwargs.skip_prepare_dataset: true, which leaves "
-            "the data as they are: remove one of them",
+            "packing: found true together with dataset_kwargs.skip_prepare_dataset: true, which "
+            "leaves the data unchanged: remove one of them",
             id="packing that is skipped",
         ),
         pytest.param(
             {"assistant_only_loss": True, "dataset_kwargs": {"skip_prepare_dataset": True}},
-            "assistant_only_loss: found true beside dataset_kwargs.skip_prepare_dataset: true, "
-            "which leaves the data as they are: remove one of them",
+            "assistant_only_loss: found true together with dataset_kwargs.skip_prepare_dataset: "
+            "true, which leaves the data unchanged: remove one of them",
             id="a mask that is skipped",
         ),
         pytest.param(
@@ -60,23 +60,24 @@ EVALUATES = {"eval_strategy": "epoch"}
         ),
         pytest.param(
             {"dataset_streaming": True, "max_steps": 10, "test_split_size": 0.1},
-            "dataset_streaming: found true beside test_split_size, and a stream can't be split",
+            "dataset_streaming: found true together with test_split_size, but a stream cannot be "
+            "split",
             id="a part of a single stream",
         ),
         pytest.param(
             {**MIXTURE, "streaming": True, "max_steps": 10, "test_split_size": 0.1, **EVALUATES},
-            "streaming: found true beside test_split_size, and a stream can't be split",
+            "streaming: found true together with test_split_size, but a stream cannot be split",
             id="a stream to split",
         ),
         pytest.param(
             {**MIXTURE, "datasets": [A_PART], "streaming": True, "max_steps": 10},
-            "streaming: found true beside a fraction in datasets: remove one of them",
+            "streaming: found true together with a fraction in datasets: remove one of them",
             id="a fraction of a stream",
         ),
         pytest.param(
             {**MIXTURE, "datasets": [A_PART, {"path": "s3://data/b"}]},
-            "datasets[1]: found no fraction, and others of datasets have one: set it for all, or "
-            "none",
+            "datasets[1]: found no fraction, but other entries of datasets have one: set it for "
+            "all, or none",
             id="one fraction of two",
         ),
         pytest.param(
@@ -87,14 +88,14 @@ EVALUATES = {"eval_strategy": "epoch"}
         ),
         pytest.param(
             {**MIXTURE, **EVALUATES, "test_split_size": 0.1, "dataset_test_split": "validation"},
-            'dataset_test_split: found "validation", expected test: that is what test_split_size '
-            "splits off",
+            'dataset_test_split: found "validation", expected test: test_split_size creates that '
+            "split",
             id="a split that is called test",
         ),
         pytest.param(
             {**MIXTURE, "dataset_train_split": "train_sft"},
-            'dataset_train_split: found "train_sft", expected train: a mixture has its splits in '
-            "each of datasets",
+            'dataset_train_split: found "train_sft", expected train: the splits of a mixture are '
+            "set in each entry of datasets",
             id="a split of a mixture",
         ),
         pytest.param(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that must go together: FSDP, DeepSpeed, and how many processes there are."""
+"""Values that must agree: FSDP, DeepSpeed, and the number of processes."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
     [
         pytest.param(
             {**SHARDED, **zero(2)},
-            "fsdp: found beside deepspeed, expected one of them",
+            "fsdp: found together with deepspeed, expected only one of them",
             id="both",
         ),
         pytest.param(
             {"fsdp": "hybrid_shard auto_wrap"},
-            'fsdp: found "hybrid_shard", which only FSDP 1 has: write full_shard, or set '
+            'fsdp: found "hybrid_shard", which only FSDP 1 supports: write full_shard, or set '
             "fsdp_config.version to 1",
             id="a word of FSDP 1",
         ),
@@ -49,8 +49,8 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
         ),
         pytest.param(
             {**SHARDED, "fsdp_config": {"activation_checkpointing": True}},
-            "fsdp_config.activation_checkpointing: found true beside activation_checkpointing, "
-            "which is on unless it is said: set that to false",
+            "fsdp_config.activation_checkpointing: found true together with "
+            "activation_checkpointing, which is enabled by default: set that to false",
             id="recomputed twice",
         ),
         pytest.param(
@@ -59,8 +59,8 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
                 "fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT"},
                 "save_only_model": True,
             },
-            'save_only_model: found true beside fsdp_config.state_dict_type: "SHARDED_STATE_DICT", '
-            "expected one of them",
+            "save_only_model: found true together with fsdp_config.state_dict_type: "
+            '"SHARDED_STATE_DICT", expected only one of them',
             id="shards of a model only",
         ),
         pytest.param(
@@ -71,46 +71,47 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
                 "eval_strategy": "epoch",
                 "save_strategy": "epoch",
             },
-            "save_only_model: found true beside deepspeed and load_best_model_at_end: remove it",
+            "save_only_model: found true together with deepspeed and load_best_model_at_end: "
+            "remove it",
             id="the best of shards",
         ),
         pytest.param(
             {**SHARDED, **QLORA, "fsdp_config": {"version": 1}},
-            "load_in_4bit: found true beside FSDP 1, which can't shard 4-bit weights as they are: "
-            "set bnb_4bit_quant_storage and dtype both to bfloat16",
+            "load_in_4bit: found true together with FSDP 1, which cannot shard 4-bit weights as "
+            "configured: set bnb_4bit_quant_storage and dtype both to bfloat16",
             id="4 bits with FSDP 1",
         ),
         pytest.param(
             {**zero(3), **QLORA},
-            "load_in_4bit: found true beside DeepSpeed's ZeRO-3, which can't shard 4-bit weights "
-            "as they are: set deepspeed.zero_optimization.stage to 2, or bnb_4bit_quant_storage "
-            "and dtype both to bfloat16",
+            "load_in_4bit: found true together with DeepSpeed's ZeRO-3, which cannot shard 4-bit "
+            "weights as configured: set deepspeed.zero_optimization.stage to 2, or "
+            "bnb_4bit_quant_storage and dtype both to bfloat16",
             id="4 bits with ZeRO-3",
         ),
         pytest.param(
             {**zero(3), **QLORA, "dtype": "float16", "bnb_4bit_quant_storage": "uint8"},
-            "load_in_4bit: found true beside DeepSpeed's ZeRO-3, which can't shard 4-bit weights "
-            "as they are: set deepspeed.zero_optimization.stage to 2, or bnb_4bit_quant_storage to "
-            "float16",
+            "load_in_4bit: found true together with DeepSpeed's ZeRO-3, which cannot shard 4-bit "
+            "weights as configured: set deepspeed.zero_optimization.stage to 2, or "
+            "bnb_4bit_quant_storage to float16",
             id="4 bits stored otherwise than the rest",
         ),
         pytest.param(
             {**zero(3), "use_peft": True, "load_in_8bit": True},
-            "load_in_8bit: found true beside DeepSpeed's ZeRO-3, with which 8-bit weights compute "
-            "wrongly: set deepspeed.zero_optimization.stage to 2",
+            "load_in_8bit: found true together with DeepSpeed's ZeRO-3, which computes "
+            "incorrectly with 8-bit weights: set deepspeed.zero_optimization.stage to 2",
             id="8 bits with ZeRO-3",
         ),
         pytest.param(
             {**SHARDED, "use_peft": True, "added_tokens": ["<|tool|>"]},
-            "added_tokens: found beside use_peft: true and FSDP, under which PEFT can't train "
-            "single rows of an embedding: set accelerate_config to ddp or zero2, or remove "
+            "added_tokens: found together with use_peft: true and FSDP, with which PEFT cannot "
+            "train single rows of an embedding: set accelerate_config to ddp or zero2, or remove "
             "use_peft",
             id="rows of shards",
         ),
         pytest.param(
             {**zero(3), "auto_find_batch_size": True},
-            "auto_find_batch_size: found true beside DeepSpeed's ZeRO-3: remove it, and set "
-            "per_device_train_batch_size",
+            "auto_find_batch_size: found true together with DeepSpeed's ZeRO-3: remove it, and "
+            "set per_device_train_batch_size",
             id="looks for a batch size",
         ),
         pytest.param(
@@ -158,8 +159,8 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
                 "accelerator_config": {"gradient_accumulation_kwargs": {"num_steps": 2}},
                 "gradient_accumulation_steps": 4,
             },
-            "gradient_accumulation_steps: found 4 beside num_steps in accelerator_config, expected "
-            "one of them",
+            "gradient_accumulation_steps: found 4 together with num_steps in accelerator_config, "
+            "expected only one of them",
             id="accumulated twice",
         ),
         pytest.param(
@@ -170,8 +171,8 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
                     "PARALLELISM_CONFIG_DP_SHARD_SIZE": "4",
                 }
             },
-            "env: found PARALLELISM_CONFIG sizes that make 8, expected 4, the number of the job's "
-            "processes",
+            "env: found PARALLELISM_CONFIG sizes whose product is 8, expected 4, the number of "
+            "the job's processes",
             id="dimensions of another job",
         ),
         pytest.param(
@@ -182,8 +183,8 @@ def zero(stage: int, **options: Any) -> dict[str, Any]:
                 },
                 "packing": True,
             },
-            "packing: found true beside PARALLELISM_CONFIG_CP_SIZE, whose parts of a sequence "
-            "can't tell packed rows apart: set it to false",
+            "packing: found true together with PARALLELISM_CONFIG_CP_SIZE, with which packed "
+            "rows cannot be kept apart: set it to false",
             id="parts of packs",
         ),
     ],
@@ -195,8 +196,8 @@ def test_what_four_gpus_cannot_share_is_refused(config: dict[str, Any], sentence
 def test_rows_of_an_embedding_that_zero_3_shards_are_gathered_on_gpus_only() -> None:
     config = {**zero(3), "use_peft": True, "added_tokens": ["<|tool|>"]}
     sentence = (
-        "added_tokens: found beside use_peft: true and DeepSpeed's ZeRO-3 in a job without GPUs, "
-        "where PEFT can't gather the rows of an embedding: set "
+        "added_tokens: found together with use_peft: true and DeepSpeed's ZeRO-3 in a job "
+        "without GPUs, where PEFT cannot gather the rows of an embedding: set "
         "deepspeed.zero_optimization.stage to 2, or remove use_peft"
     )
 
@@ -281,7 +282,7 @@ def test_what_four_gpus_can_share_is_accepted(config: dict[str, Any]) -> None:
         pytest.param(
             "xccl",
             1,
-            ['ddp_backend: found "xccl", which is not for NVIDIA\'s GPUs: remove it'],
+            ['ddp_backend: found "xccl", which does not support NVIDIA GPUs: remove it'],
             id="Intel's",
         ),
         pytest.param("nccl", 1, [], id="NCCL"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys that shape data fit each other: format, columns, templates."""
+"""Keys for custom data agree: format, columns, templates."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ from support.config_verdicts import refusals
         ),
         pytest.param(
             {"dataset_format": "alpaca", "prompt_template": "{instruction}"},
-            'dataset_format: found "alpaca" beside prompt_template, expected one of them: both say '
-            "what a row becomes",
+            'dataset_format: found "alpaca" together with prompt_template, expected only one of '
+            "them: both define the format of a row",
             id="a format and a template",
         ),
         pytest.param(
@@ -52,8 +52,8 @@ from support.config_verdicts import refusals
         ),
         pytest.param(
             {"prompt_template": "{q}", "dataset_columns": {"prompt": "question"}},
-            "dataset_columns.prompt: found beside prompt_template, expected one of them: both say "
-            "what the prompt is",
+            "dataset_columns.prompt: found together with prompt_template, expected only one of "
+            "them: both define the prompt",
             id="a prompt twice",
         ),
     ],

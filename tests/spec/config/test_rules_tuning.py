@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that must go together: adapters, quantization, what is recomputed, optimizers."""
+"""Values that must agree: adapters, quantization, checkpointing, optimizers."""
 
 from typing import Any
 
@@ -15,31 +15,32 @@ LORA = {"use_peft": True}
     [
         pytest.param(
             {"lora_r": 8, "lora_alpha": 16},
-            "lora_r: found without use_peft: true, so that the whole model would be trained: set "
-            "use_peft to true, or remove lora_r and lora_alpha",
+            "lora_r: has no effect without use_peft: true, and the full model would be trained: "
+            "set use_peft to true, or remove lora_r and lora_alpha",
             id="LoRA that is not on",
         ),
         pytest.param(
             {"use_peft": False, "lora_target_modules": "all-linear"},
-            "lora_target_modules: found without use_peft: true, so that the whole model would be "
-            "trained: set use_peft to true, or remove lora_target_modules",
+            "lora_target_modules: has no effect without use_peft: true, and the full model would "
+            "be trained: set use_peft to true, or remove lora_target_modules",
             id="targets of full tuning",
         ),
         pytest.param(
             {"merge_adapter": True},
-            "merge_adapter: found true without use_peft: true: a model that is tuned whole is "
-            "published whole already, so leave merge_adapter out, or set use_peft to true",
+            "merge_adapter: found true without use_peft: true: full fine-tuning already "
+            "publishes a complete model; leave merge_adapter out, or set use_peft to true",
             id="nothing to merge",
         ),
         pytest.param(
             {**LORA, "lora_target_modules": ["q_proj", "lm_head"]},
-            "lora_target_modules: found lm_head, which TRL can't train with an adapter: to train "
-            "it whole, move it to lora_modules_to_save",
+            "lora_target_modules: found lm_head, which TRL cannot train with an adapter: to "
+            "train all of it, move it to lora_modules_to_save",
             id="the output layer",
         ),
         pytest.param(
             {**LORA, "lora_target_parameters": ["experts.down_proj"]},
-            "lora_target_parameters: found beside lora_dropout: 0.05, expected lora_dropout: 0",
+            "lora_target_parameters: found together with lora_dropout: 0.05, expected "
+            "lora_dropout: 0",
             id="dropout on parameters",
         ),
         pytest.param(
@@ -49,18 +50,18 @@ LORA = {"use_peft": True}
                 "lora_dropout": 0,
                 "use_dora": True,
             },
-            "lora_target_parameters: found beside use_dora: true, expected one of them",
+            "lora_target_parameters: found together with use_dora: true, expected only one of them",
             id="DoRA on parameters",
         ),
         pytest.param(
             {**LORA, "load_in_4bit": True, "load_in_8bit": True},
-            "load_in_4bit: found true beside load_in_8bit: true, expected one",
+            "load_in_4bit: found true together with load_in_8bit: true, expected only one of them",
             id="4 and 8 bits",
         ),
         pytest.param(
             {"load_in_8bit": True},
-            "load_in_8bit: found true without use_peft: true: quantized weights can't be trained, "
-            "only an adapter on them: set use_peft to true",
+            "load_in_8bit: found true without use_peft: true: quantized weights cannot be "
+            "trained, only an adapter on top of them: set use_peft to true",
             id="full tuning in 8 bits",
         ),
         pytest.param(
@@ -69,26 +70,26 @@ LORA = {"use_peft": True}
                 "load_in_4bit": True,
                 "model_init_kwargs": {"quantization_config": {"load_in_4bit": True}},
             },
-            "model_init_kwargs: found quantization_config beside load_in_4bit: true, expected one "
-            "of them",
+            "model_init_kwargs: found quantization_config together with load_in_4bit: true, "
+            "expected only one of them",
             id="quantized twice",
         ),
         pytest.param(
             {**LORA, "load_in_4bit": True, "dtype": "auto"},
-            'dtype: found "auto" beside load_in_4bit: true, expected what to compute in: bfloat16 '
-            "where the GPU has it",
+            'dtype: found "auto" together with load_in_4bit: true, expected the type for '
+            "computation: bfloat16 if the GPU supports it",
             id="4 bits of any dtype",
         ),
         pytest.param(
             {**LORA, "num_layers_unfrozen": 2},
-            "num_layers_unfrozen: found beside use_peft: true, which freezes every layer already: "
-            "remove one of them",
+            "num_layers_unfrozen: found together with use_peft: true, which freezes every layer "
+            "already: remove one of them",
             id="last layers of an adapter",
         ),
         pytest.param(
             {"num_layers_unfrozen": 2, "added_tokens": ["<|tool|>"]},
-            "num_layers_unfrozen: found beside added_tokens, whose embeddings it would freeze: "
-            "remove one of them, or set use_peft to true instead",
+            "num_layers_unfrozen: found together with added_tokens, whose embeddings it would "
+            "freeze: remove one of them, or set use_peft to true instead",
             id="frozen embeddings of new tokens",
         ),
         pytest.param(
@@ -107,8 +108,8 @@ LORA = {"use_peft": True}
         ),
         pytest.param(
             {"gradient_checkpointing_kwargs": {"selective": True, "use_reentrant": True}},
-            "gradient_checkpointing_kwargs: found selective: true beside use_reentrant: true, "
-            "expected one of them",
+            "gradient_checkpointing_kwargs: found selective: true together with use_reentrant: "
+            "true, expected only one of them",
             id="selected and reentrant",
         ),
         pytest.param(
@@ -122,8 +123,8 @@ LORA = {"use_peft": True}
                 "optim_target_modules": "all-linear",
                 "gradient_accumulation_steps": 4,
             },
-            'optim: found "galore_adamw_layerwise" beside gradient_accumulation_steps: 4, expected '
-            "1 there",
+            'optim: found "galore_adamw_layerwise" together with gradient_accumulation_steps: 4, '
+            "expected 1 there",
             id="layer by layer, accumulated",
         ),
         pytest.param(
@@ -144,7 +145,7 @@ def test_a_tuning_that_cannot_be_is_refused(config: dict[str, Any], sentence: st
 def test_an_optimizer_layer_by_layer_works_in_one_process_only() -> None:
     config = {"optim": "galore_adamw_layerwise", "optim_target_modules": "all-linear"}
     sentence = (
-        'optim: found "galore_adamw_layerwise" in a job of 4 processes, and it works only in one'
+        'optim: found "galore_adamw_layerwise" in a job of 4 processes, but it supports only one'
     )
 
     assert refusals(config, nodes=2, processes_per_node=2) == [sentence]
@@ -175,8 +176,8 @@ def test_more_layers_than_the_model_has_cannot_be_trained(
 def test_dora_on_8_bits_is_refused_on_cpus_where_peft_loses_the_scales() -> None:
     config = {**LORA, "use_dora": True, "load_in_8bit": True}
     sentence = (
-        "use_dora: found true beside load_in_8bit: true in a job without GPUs, where PEFT can't "
-        "compute it: set load_in_4bit instead, or remove one of them"
+        "use_dora: found true together with load_in_8bit: true in a job without GPUs, where PEFT "
+        "does not support it: set load_in_4bit instead, or remove one of them"
     )
 
     assert refusals(config, gpus_per_node=0) == [sentence]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which version of TRL a job's config is checked against."""
+"""The version of TRL that a job's config is checked against."""
 
 import pytest
 

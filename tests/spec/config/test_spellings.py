@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Older spellings work, with a warning; retired keys go, where the run is the same without them."""
+"""Older spellings work, with a warning; retired keys are dropped if the run is the same without
+them.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -61,7 +63,7 @@ def test_two_spellings_that_agree_are_only_warned_of() -> None:
 
     assert refusals(config) == []
     assert warnings(config) == [
-        "upload_to_hf: an older spelling of push_to_hub, which says the same"
+        "upload_to_hf: an older spelling of push_to_hub, which is set to the same value"
     ]
     assert modernize(config) == ({"push_to_hub": False}, {})
 
@@ -92,7 +94,7 @@ def test_a_whole_warmup_ratio_would_be_a_number_of_steps(ratio: float) -> None:
         ),
         pytest.param(
             {"overwrite_output_dir": True},
-            "overwrite_output_dir: has no effect: every run has a folder of its own",
+            "overwrite_output_dir: has no effect: every run has its own folder",
             id="overwrite_output_dir",
         ),
         pytest.param(
@@ -102,12 +104,12 @@ def test_a_whole_warmup_ratio_would_be_a_number_of_steps(ratio: float) -> None:
         ),
         pytest.param(
             {"group_by_length": False},
-            "group_by_length: no longer a key of TRL's, and false is what holds without it",
+            "group_by_length: no longer a key of TRL, and false is the default",
             id="an old default",
         ),
         pytest.param(
             {"save_safetensors": True},
-            "save_safetensors: no longer a key of TRL's, and true is what holds without it",
+            "save_safetensors: no longer a key of TRL, and true is the default",
             id="what is always so",
         ),
     ],
@@ -125,29 +127,29 @@ def test_a_retired_key_that_changes_nothing_is_left_out(
     [
         pytest.param(
             {"group_by_length": True},
-            "group_by_length: no longer a key of TRL's: write train_sampling_strategy: "
+            "group_by_length: no longer a key of TRL: write train_sampling_strategy: "
             "group_by_length",
             id="group_by_length",
         ),
         pytest.param(
             {"adafactor": True},
-            "adafactor: no longer a key of TRL's: write optim: adafactor",
+            "adafactor: no longer a key of TRL: write optim: adafactor",
             id="adafactor",
         ),
         pytest.param(
             {"save_safetensors": False},
-            "save_safetensors: no longer a key of TRL's: weights are always saved as safetensors",
+            "save_safetensors: no longer a key of TRL: weights are always saved as safetensors",
             id="save_safetensors",
         ),
         pytest.param(
             {"include_inputs_for_metrics": True},
-            "include_inputs_for_metrics: no longer a key of TRL's: write include_for_metrics: "
+            "include_inputs_for_metrics: no longer a key of TRL: write include_for_metrics: "
             "[inputs]",
             id="include_inputs_for_metrics",
         ),
         pytest.param(
             {"half_precision_backend": "apex"},
-            "half_precision_backend: no longer a key of TRL's: precision is set by bf16 and fp16 "
+            "half_precision_backend: no longer a key of TRL: precision is set by bf16 and fp16 "
             "alone",
             id="half_precision_backend",
         ),

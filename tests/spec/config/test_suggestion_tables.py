@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other tools' words are data beside the code: what is wrong in a table is said with its place."""
+"""Other tools' words are data files: an error in a table is reported with its place."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ FOLDER = Path(tables.__file__).with_name("words")
             "learning_rate = [1]", "names.toml: learning_rate: found [1], expected texts", id="1"
         ),
         pytest.param(
-            'seed = ["s"]\nsave_steps = ["s"]', "names.toml: s stands twice", id="two meanings"
+            'seed = ["s"]\nsave_steps = ["s"]', "names.toml: s is listed twice", id="two meanings"
         ),
     ],
 )
@@ -54,7 +54,9 @@ def test_a_broken_table_of_words_is_told_with_its_place(
             "t[0].means: b: found 1, expected texts",
             id="a meaning that is no text",
         ),
-        pytest.param("[[groups]]\nwords = ['a', 'a']\nmeans = {}", "t: a stands twice", id="twice"),
+        pytest.param(
+            "[[groups]]\nwords = ['a', 'a']\nmeans = {}", "t: a is listed twice", id="twice"
+        ),
         pytest.param("groups = ['a']", 't[0]: found "a", expected a table', id="no block"),
     ],
 )

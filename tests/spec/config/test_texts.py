@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Texts with a form: hub names, splits, LoRA targets, mappings in a text."""
+"""Texts with a format: hub names, splits, LoRA targets, mappings in a text."""
 
 from typing import Any
 
@@ -57,8 +57,8 @@ def test_a_text_of_the_right_form_passes_without_a_word(key: str, value: Any) ->
         pytest.param(
             "dataset_name",
             "https://files.example/download?file=secret",
-            "found a web address of no data file, expected one that ends in .jsonl, .ndjson, "
-            ".json, .csv, .tsv, .parquet, .txt, .arrow",
+            "found a web address that is not a data file, expected one that ends in .jsonl, "
+            ".ndjson, .json, .csv, .tsv, .parquet, .txt, .arrow",
             id="address of no data file",
         ),
         pytest.param(
@@ -78,21 +78,20 @@ def test_a_text_of_the_right_form_passes_without_a_word(key: str, value: Any) ->
             "prompt_template",
             '{"text": "{text}"}',
             'found {"text"...}, expected only the name of a column there: write {{ and }} for '
-            "braces that are meant as such",
+            "literal braces",
             id="JSON in a template",
         ),
         pytest.param(
             "prompt_template",
             "Say {} now",
-            "found empty braces, expected the name of a column in them, such as {question}: write "
-            "{{ and }} for braces that are meant as such",
+            "found empty braces, expected the name of a column in them, such as {question}: "
+            "write {{ and }} for literal braces",
             id="empty braces",
         ),
         pytest.param(
             "prompt_template",
             "Say {text",
-            "found a template whose braces do not match: write {{ and }} for braces that are "
-            "meant as such",
+            "found a template whose braces do not match: write {{ and }} for literal braces",
             id="an open brace",
         ),
         pytest.param(
@@ -104,20 +103,21 @@ def test_a_text_of_the_right_form_passes_without_a_word(key: str, value: Any) ->
         pytest.param(
             "model_name_or_path",
             "s4://models/llama",
-            'found "s4://models/llama", whose scheme is not known, expected one of s3, gs, az, '
-            "hf, file",
+            'found "s4://models/llama", whose scheme is not supported, expected one of s3, gs, '
+            "az, hf, file",
             id="scheme that nobody knows",
         ),
         pytest.param(
             "model_name_or_path",
             "org/name@v1.0",
-            'found "org/name@v1.0", expected org/name: a revision is no part of a name',
+            'found "org/name@v1.0", expected org/name: a revision is not part of a name',
             id="revision in a name",
         ),
         pytest.param(
             "model_name_or_path",
             "None",
-            'found "None", expected a hub name, a path or an s3:// URI, with no blanks around it',
+            'found "None", expected a hub name, a path or an s3:// URI, without surrounding '
+            "whitespace",
             id="null word for a model",
         ),
         pytest.param(
@@ -130,8 +130,8 @@ def test_a_text_of_the_right_form_passes_without_a_word(key: str, value: Any) ->
         pytest.param(
             "dataset_train_split",
             "train[:10%]",
-            'found "train[:10%]", expected the name of a split: parts of splits are for the split '
-            "of an entry of datasets",
+            'found "train[:10%]", expected the name of a split: slices are only supported in the '
+            "split of an entry of datasets",
             id="part of a split",
         ),
         pytest.param(
@@ -155,7 +155,7 @@ def test_a_text_of_the_right_form_passes_without_a_word(key: str, value: Any) ->
         pytest.param(
             "lora_target_modules",
             ["q_proj"],
-            'found "q_proj" alone, which PEFT matches with the whole path of a module: write '
+            'found "q_proj" alone, which PEFT matches against the full path of a module: write '
             '".*q_proj", or list two or more names',
             id="one target in a list",
         ),
@@ -218,8 +218,8 @@ def test_a_text_of_the_right_form_passes_without_a_word(key: str, value: Any) ->
         pytest.param(
             "include_num_input_tokens_seen",
             "non_padding",
-            'found "non_padding", expected true or false, which is all that TRL\'s parser takes '
-            "here",
+            'found "non_padding", expected true or false, the only values that TRL\'s parser '
+            "accepts here",
             id="what the help says and the parser refuses",
         ),
     ],
@@ -234,8 +234,9 @@ def test_a_text_of_another_form_gets_one_sentence(key: str, value: Any, sentence
         pytest.param(
             "dataset_name",
             "data/sets/train",
-            '"data/sets/train" can only be a folder where the trainer runs, as a hub name is '
-            "org/name: write ./data/sets/train if it is",
+            '"data/sets/train" can only be a folder on the '
+            "trainer's file system, because hub names have the form org/name: write "
+            "./data/sets/train if it is",
             id="folder without a dot",
         ),
         pytest.param(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of values: what YAML made of a word, and what to write instead."""
+"""Types of values: YAML's reading of a word, and the text to write instead."""
 
 import math
 from datetime import date
@@ -92,8 +92,8 @@ def test_a_number_that_pyyaml_reads_as_a_text_gets_the_spelling_that_all_read(
     (sentence,) = refusals("learning_rate", text)
 
     assert sentence == (
-        f'learning_rate: found "{text}", a text, expected a number: write {plain} without quotes, '
-        f"since some YAML readers take {text} for a text"
+        f'learning_rate: found "{text}", a text, expected a number: write {plain} without '
+        f"quotes, since some YAML parsers read {text} as text"
     )
 
 

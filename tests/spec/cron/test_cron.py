@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told of schedules that cannot be read; what they mean is compared with Kubernetes."""
+"""The messages about invalid schedules; the meaning of valid ones is compared with Kubernetes."""
 
 from datetime import UTC, datetime
 
@@ -21,7 +21,7 @@ from finetune_spec.cron.zones import find_zone
         pytest.param("0 0 0 * *", "the day of the month, expected values from 1", id="day 0"),
         pytest.param("0 0 * * 7", "values from 0 to 6: Sunday is 0", id="Sunday as 7"),
         pytest.param("0 0 * * fry", "a name such as sun", id="no weekday"),
-        pytest.param("10-5 * * * *", "a range that goes up: 10-5 is empty", id="backwards"),
+        pytest.param("10-5 * * * *", "an ascending range: 10-5 is empty", id="backwards"),
         pytest.param("*/0 * * * *", "a step of at least 1", id="no step"),
         pytest.param("x * * * *", 'found "x" for the minute, expected a number', id="a letter"),
         pytest.param("@reboot", "expected one of @yearly", id="no descriptor"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ladder for too little GPU memory: which rungs apply to a config, and what each sets."""
+"""The ladder for too little GPU memory: the rungs that apply to a config, and their settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,16 +16,16 @@ LORA = {"use_peft": True, "dtype": "bfloat16"}
 ONE_ROW = {"per_device_train_batch_size": 1}
 FSDP = {"fsdp": True, "fsdp_config": {"version": 2}}
 LEAST = {**ONE_ROW, **LORA, "max_length": 512, "load_in_4bit": True}
-"""Nothing is left to reduce."""
+"""Nothing remains to be reduced."""
 
 HALF = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 FOUR_BITS = {"load_in_4bit": True}
 LOWER_LENGTH: Mapping[str, Any] = {}
-"""The user must choose how long rows may be."""
+"""The user must choose the length of rows."""
 
 
 def rungs_of(config: Mapping[str, Any], gpus: int = 1) -> list[Mapping[str, Any]]:
-    """What each rung that applies would set, in the user's spelling."""
+    """The settings of each applicable rung, in the user's spelling."""
     context = Context(nodes=1, processes_per_node=gpus, gpus_per_node=gpus)
     reading = read_config({**CONFIG, **config}, context.schema)
     return [spell(reading, settings) for _, settings in find_rungs(reading, context)]

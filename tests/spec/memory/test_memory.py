@@ -73,7 +73,7 @@ def test_bytes_for_each_parameter(
 def test_an_adapter_is_counted_by_its_targets(targets: object, trainable: int) -> None:
     estimate = needs({"use_peft": True, "lora_target_modules": targets})
 
-    # A list of one is an expression to PEFT, and has to match the whole name.
+    # A list of one is an expression for PEFT, and must match the complete name.
     expected = 0 if isinstance(targets, list) else trainable
     assert estimate.trainable == expected
 
@@ -290,8 +290,8 @@ def test_the_warning_says_what_is_needed_what_is_there_and_what_to_set() -> None
 
     assert problem.is_warning
     assert str(problem) == (
-        "spec.config: needs an estimated 30.5Gi on each GPU, and those here have 24Gi: "
-        "set dtype: bfloat16 (15.8Gi)"
+        "spec.config: needs an estimated 30.5Gi on each GPU, but these have 24Gi: set dtype: "
+        "bfloat16 (15.8Gi)"
     )
 
 

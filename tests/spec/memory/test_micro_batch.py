@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`per_device_train_batch_size: auto`: what is right, what it means, and what it becomes."""
+"""`per_device_train_batch_size: auto`: validity, meaning, and result."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,7 @@ def test_without_them_it_is_refused_with_what_to_write() -> None:
 
     assert told.startswith(
         'per_device_train_batch_size: found "auto" without gradient_accumulation_steps: '
-        "set that to the rows that each process takes for a step, such as 16"
+        "set that to the number of rows per step and process, such as 16"
     )
 
 
@@ -152,7 +152,7 @@ def test_a_job_that_fits_with_smaller_micro_batches_is_not_warned_about() -> Non
 
     assert not [it for it in told if "needs an estimated" in it]
     assert [it for it in small if "spec.config: needs an estimated" in it]
-    # Whoever leaves it to the memory is not told to write a number.
+    # Users of `auto` get no advice to write a number.
     assert not [it for it in (*told, *small) if BATCH in it]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Expressions for the names of modules mean here what they mean to PEFT, and take bounded time."""
+"""Expressions for the names of modules have the same meaning as in PEFT, and take bounded time."""
 
 import random
 import re

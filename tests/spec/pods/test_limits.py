@@ -63,7 +63,10 @@ def test_a_limit_below_its_request_is_refused(resources: dict[str, Any], sentenc
 @pytest.mark.parametrize(
     ("resources", "words"),
     [
-        ({"cpu": "2500m", "limits": {"cpu": 2.5}}, "2500m, and only whole CPUs are pinned"),
+        (
+            {"cpu": "2500m", "limits": {"cpu": 2.5}},
+            "2500m, but CPUs are pinned only in whole numbers",
+        ),
         ({"cpu": "2500m", "limits": {"cpu": "2500m"}}, "Set both to 3 to have CPUs pinned"),
         ({"cpu": 8, "limits": {"cpu": "8", "memory": "96Gi"}}, "limits.memory to 64Gi to have"),
     ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labels and annotations that are Kueue's are passed on, unless they contradict the job."""
+"""Kueue's labels and annotations are passed on, unless they contradict the job."""
 
 from typing import Any
 
@@ -23,9 +23,9 @@ def told(nodes: int = 1, *, labels: Any = None, annotations: Any = None) -> list
 def test_partial_admission_of_several_nodes_is_refused() -> None:
     assert told(2, annotations={"job-min-parallelism": "1"}) == [
         (
-            'metadata.annotations.kueue.x-k8s.io/job-min-parallelism: found "1": Kueue would start '
-            "fewer than the 2 nodes, which would wait for the others without end; remove it, or "
-            "lower spec.resources.nodes"
+            'metadata.annotations.kueue.x-k8s.io/job-min-parallelism: found "1": Kueue would '
+            "start fewer than the 2 nodes, which would wait for the others forever; remove it, "
+            "or lower spec.resources.nodes"
         )
     ]
 
@@ -36,7 +36,7 @@ def test_partial_admission_of_several_nodes_is_refused() -> None:
         ({"annotations": {"job-min-parallelism": "1"}}, "this one has one"),
         ({"annotations": {"job-completions-equal-parallelism": "true"}}, "never changes"),
         ({"annotations": {"elastic-job": "true"}}, "cannot change its number of nodes"),
-        ({"labels": {"prebuilt-workload-name": "mine"}}, "a Job of its own"),
+        ({"labels": {"prebuilt-workload-name": "mine"}}, "a separate Job"),
         ({"labels": {"max-exec-time-seconds": "60"}}, "write spec.activeDeadlineSeconds"),
         ({"labels": {"multikueue-origin": "manager"}}, "write kueue.x-k8s.io/queue-name"),
     ],
@@ -53,7 +53,7 @@ def test_what_contradicts_a_job_is_refused_with_what_to_do(given: Any, words: st
         {"labels": {"queue-name": "team-a", "priority-class": "nightly"}},
         {"annotations": {"podset-required-topology": "cloud.provider.com/rack"}},
         {"annotations": {"elastic-job": "false", "job-completions-equal-parallelism": "false"}},
-        # In the wrong section it is nothing to Kueue.
+        # Kueue ignores it in the wrong section.
         {"labels": {"job-min-parallelism": "1"}},
     ],
 )

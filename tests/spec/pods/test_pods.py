@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a job says about its pods is right, or told with what to write instead."""
+"""The pod fields of a job are valid, or reported with the alternative."""
 
 import json
 from typing import Any
@@ -105,13 +105,13 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
         (
             of_pod(hostNetwork=True),
             (
-                f"{POD}.hostNetwork: is not for a job to set: pods meet the restricted Pod "
-                "Security Standard, and nothing can be changed about it"
+                f"{POD}.hostNetwork: cannot be set by a job: pods comply with the restricted Pod "
+                "Security Standard, which cannot be changed"
             ),
         ),
         (
             of_pod(initContainers=[]),
-            f"{POD}.initContainers: is not for a job to set: the pods hold the trainer alone",
+            f"{POD}.initContainers: cannot be set by a job: the pods contain only the trainer",
         ),
         (
             of_pod(nodeSelectors={}),
@@ -119,20 +119,20 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
         ),
         (
             of_container(image="x"),
-            f"{TRAINER}.image: is not for a job to set: write spec.image",
+            f"{TRAINER}.image: cannot be set by a job: write spec.image",
         ),
         (
             of_container(command=["bash"]),
             (
-                f"{TRAINER}.command: is not for a job to set: the image's own entrypoint "
-                "trains: write spec.config"
+                f"{TRAINER}.command: cannot be set by a job: the image's own entrypoint trains: "
+                "write spec.config"
             ),
         ),
         (
             of_pod(hostUsers=True),
             (
-                f"{POD}.hostUsers: found true, expected false or nothing: pods meet the restricted "
-                "Pod Security Standard, and nothing can be changed about it"
+                f"{POD}.hostUsers: found true, expected false or no value: pods comply with the "
+                "restricted Pod Security Standard, which cannot be changed"
             ),
         ),
         (
@@ -149,35 +149,35 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
         (
             of_metadata(labels={"finetune.dev/job": "other"}),
             (
-                f"{ROOT}.metadata.labels.finetune.dev/job: is not for a job to set: the operator "
+                f"{ROOT}.metadata.labels.finetune.dev/job: cannot be set by a job: the operator "
                 "sets those of finetune.dev"
             ),
         ),
         (
             of_metadata(annotations={"kueue.x-k8s.io/podset-required-topology": "rack"}),
             (
-                f"{NOTES}.kueue.x-k8s.io/podset-required-topology: is not for a "
-                "job to set: write it in metadata of the FineTuneJob, from where it is passed on"
+                f"{NOTES}.kueue.x-k8s.io/podset-required-topology: cannot be set by a job: write "
+                "it in metadata of the FineTuneJob, from which it is copied"
             ),
         ),
         (
             of_metadata(labels={"team": "a b"}),
             (
-                f'{ROOT}.metadata.labels.team: found "a b", expected letters, digits, -, _ and ., '
-                "with no sign at either end"
+                f'{ROOT}.metadata.labels.team: found "a b", expected letters, digits, -, _ and '
+                "., with no special character at either end"
             ),
         ),
         (
             of_container(env=[{"name": "HOME", "value": "/"}]),
             (
-                f"{TRAINER}.env[0].name: HOME is not for a job to set: the work folder is "
-                "the trainer's home"
+                f"{TRAINER}.env[0].name: HOME cannot be set by a job: the work folder is the "
+                "trainer's home"
             ),
         ),
         (
             of_container(env=[{"name": "HF_HUB_CACHE", "value": "/data"}]),
             (
-                f"{TRAINER}.env[0].name: HF_HUB_CACHE is not for a job to set: write "
+                f"{TRAINER}.env[0].name: HF_HUB_CACHE cannot be set by a job: write "
                 "modelCache: {claimName: ...}"
             ),
         ),
@@ -185,7 +185,7 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
             of_container(
                 env=[{"name": "A", "value": "1", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]
             ),
-            f"{TRAINER}.env[0]: found value and valueFrom, expected one of them",
+            f"{TRAINER}.env[0]: found value and valueFrom, expected only one of them",
         ),
         (
             of_container(envFrom=[{"prefix": "A_"}]),
@@ -198,16 +198,16 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
         (
             of_container(volumes=[CLAIM], volumeMounts=[MOUNT | {"mountPath": "/work/"}]),
             (
-                f'{MOUNTED}.mountPath: found "/work/": model and checkpoints '
-                "are there; resources.ephemeralStorage sizes it, so choose another folder"
+                f'{MOUNTED}.mountPath: found "/work/": it holds model and checkpoints; '
+                "resources.ephemeralStorage sets its size, so choose another directory"
             ),
         ),
         (
             of_container(volumes=[CLAIM], volumeMounts=[MOUNT | {"mountPath": "/run"}]),
             (
                 f'{MOUNTED}.mountPath: found "/run", which would hide '
-                "/var/run/secrets/finetune.dev or parts: the token for progress reports is there, "
-                "so choose another folder"
+                "/var/run/secrets/finetune.dev or parts of it: it contains the token for "
+                "progress reports, so choose another directory"
             ),
         ),
         (
@@ -220,8 +220,8 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
         (
             of_pod(volumes=[{"name": "nfs", "nfs": {"server": "x", "path": "/"}}]),
             (
-                f"{POD}.volumes[0].nfs: pods can't have this kind of volume: make a "
-                "PersistentVolume of it, and mount a persistentVolumeClaim"
+                f"{POD}.volumes[0].nfs: pods cannot have this kind of volume: create a "
+                "PersistentVolume for it, and mount a persistentVolumeClaim"
             ),
         ),
         (
@@ -230,7 +230,7 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
         ),
         (
             of_pod(volumes=[CLAIM | {"name": "work"}]),
-            f"{POD}.volumes[0].name: work is a volume of the trainer's own: choose another name",
+            f"{POD}.volumes[0].name: work is a volume of the trainer: choose another name",
         ),
         (
             of_pod(volumes=[{"name": "x", "emptyDir": {}, "secret": {}}]),
@@ -262,8 +262,8 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
             {"resources": {"gpuResource": "nvidia.com/mig-1g.10gb", "gpusPerNode": 2}},
             (
                 "spec.resources.gpusPerNode: found 2 slices of nvidia.com/mig-1g.10gb: a CUDA "
-                "process sees only one of them, and NCCL cannot connect them; ask for one larger "
-                "slice, or for more nodes"
+                "process sees only one of them, and NCCL cannot connect them; request one larger "
+                "slice, or more nodes"
             ),
         ),
         (
@@ -271,7 +271,7 @@ def test_what_pods_can_have_is_let_through(spec: dict[str, Any]) -> None:
             (
                 'spec.resources.gpuResource: found "amd.com/gpu", which names AMD GPUs: the '
                 "trainer image is built for NVIDIA GPUs; set spec.image to an image with a ROCm "
-                "build of torch, or ask for nvidia.com/gpu"
+                "build of torch, or request nvidia.com/gpu"
             ),
         ),
     ],
@@ -345,7 +345,7 @@ def test_a_volume_that_is_mounted_nowhere_is_a_warning() -> None:
     (problem,) = check_pods(a_job_body(**of_pod(volumes=[CLAIM]))["spec"])
 
     assert problem.is_warning
-    assert "data is mounted nowhere" in problem.message
+    assert "data is not mounted" in problem.message
 
 
 @pytest.mark.parametrize("path", _FIELDS, ids=str)

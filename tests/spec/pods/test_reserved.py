@@ -46,7 +46,7 @@ def of_mount(place: str, **mount: Any) -> dict[str, Any]:
 def test_a_job_sets_no_variable_by_which_its_pod_gets_other_code_or_devices(name: str) -> None:
     (sentence,) = told(of_container(env=[{"name": name, "value": "all"}]))
 
-    assert sentence.startswith(f"{TRAINER}.env[0].name: {name} is not for a job to set: ")
+    assert sentence.startswith(f"{TRAINER}.env[0].name: {name} cannot be set by a job: ")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_no_annotation_gives_a_container_devices(name: str) -> None:
     (sentence,) = told(of_metadata(annotations={name: "nvidia.com/gpu=all"}))
 
     path = f"{ROOT}.metadata.annotations.{name}"
-    assert sentence.startswith(f"{path}: is not for a job to set: container runtimes give devices")
+    assert sentence.startswith(f"{path}: cannot be set by a job: container runtimes grant devices")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_nothing_is_mounted_over_code(place: str) -> None:
     (sentence,) = told(of_mount(place, subPath="x"))
 
     assert sentence.startswith(f"{MOUNTED}.mountPath: found ")
-    assert sentence.endswith(", so choose another folder")
+    assert sentence.endswith(", so choose another directory")
 
 
 @pytest.mark.parametrize(

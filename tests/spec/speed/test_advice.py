@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What would make a run faster is told with a figure, and only where it applies."""
+"""Advice for a faster run has a figure, and is given only if it applies."""
 
 import re
 from collections.abc import Mapping
@@ -161,7 +161,7 @@ def test_figures_are_those_of_the_estimate() -> None:
 
     spared = before.estimate.total - before.adjusted({"dtype": "bfloat16"}).estimate.total
     assert f"need {render_bytes(spared)} more" in advice.figure
-    # All matrices and the head, 6 bytes each: what one pass reads and writes to cast them.
+    # All matrices and the head, 6 bytes each: the traffic of one pass that casts them.
     matrices = 28 * (2 * 3584 * 3584 + 2 * 3584 * 512 + 3 * 3584 * 18944) + 28 * (3584 + 2 * 512)
     assert f"({render_bytes(6 * (matrices + 3584 * 152064))} read and written)" in advice.figure
 
@@ -182,7 +182,7 @@ def test_recomputation_is_counted_in_operations(config: Mapping[str, Any], share
     small = {**config, "per_device_train_batch_size": 1}
     found = [it.figure for it in find_advice(a_situation(small, gpu=141))]
 
-    assert any(f"computing activations again is {share} of all operations" in it for it in found)
+    assert any(f"recomputing activations takes {share} of all operations" in it for it in found)
 
 
 def test_it_is_a_warning_at_apply_where_the_model_is_known() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fastest config with the same result: what may differ in it, and what may not."""
+"""The fastest config with the same result: the keys that may differ, and those that may not."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ MAY_DIFFER = {
     "attn_implementation",
     "dataloader_num_workers",
 }
-"""None of them decides over the rows of a step, their order, or the precision of anything."""
+"""None of them affects the rows of a step, their order, or any precision."""
 
 CONFIGS = st.fixed_dictionaries(
     {
@@ -56,7 +56,7 @@ def test_only_what_keeps_the_result_differs_and_it_fits(
     assert after.estimate == found.estimate
     assert found.estimate.total <= gpu * 1024**3
     assert found.config == {**config, **found.changes}
-    # Nothing is left that would be faster still.
+    # Nothing remains that would be faster.
     assert not [*find_advice(after, keeps_result=True)]
     if before.estimate.total <= gpu * 1024**3:
         slower = operations(before.model, before.strategy)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole attempts: whatever `attn_implementation` says, packs learn what they should, and the report
-says how."""
+"""Complete attempts: with any `attn_implementation`, packs are trained correctly, and the report
+names the attention.
+"""
 
 import logging
 from dataclasses import replace
@@ -15,14 +16,14 @@ from trainer.in_process import Trained, a_run, carry_out_here, train
 from trainer.prepared_data import data_of
 from trainer.tiny_models import a_model
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 ROWS = [{"text": f"Row {n} of the log" + ", and on it goes" * (n % 5)} for n in range(24)]
 PACKED: dict[str, Any] = {"packing": True, "max_steps": 4, "use_peft": False, "lora_r": None}
 
 
 def told(trained: Trained) -> str:
-    """What the report says of its attention."""
+    """The attention in the report."""
     page = (trained.report / "report.html").read_text()
     _, _, after = page.partition(">Attention</th><td>")
     return after.partition("</td>")[0].replace("&#39;", "'")
@@ -33,7 +34,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Traine
     """Trained with transformers' own code and a mask of all pairs of tokens."""
     place = tmp_path_factory.mktemp("masked")
     trained = train(place, tiny_model, data_of(place, ROWS), **PACKED, attn_implementation="eager")
-    assert told(trained) == "eager: as attn_implementation says"
+    assert told(trained) == "eager: as set by attn_implementation"
     return trained
 
 
@@ -77,7 +78,7 @@ def test_packs_learn_the_same_whichever_attention_is_named(
         for each in (trained, masked)
     ]
     assert norms[0] == pytest.approx(norms[1], rel=1e-4)
-    taken = "torch_varlen: rows are flat, so torch's sdpa is given one sequence after the other"
+    taken = "torch_varlen: rows are flat, so torch's sdpa processes one sequence at a time"
     assert told(trained) == taken
     assert f"attention {taken}" in caplog.messages
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A base model that can't be trained is refused by the supervisor: nothing imports torch for it."""
+"""The supervisor refuses a base model that cannot be trained, without importing torch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,13 +44,13 @@ def ending(tmp_path: Path, model: str, **config: object) -> Outcome:
         pytest.param(
             lambda folder: (folder / "model.safetensors").write_text(POINTER),
             "ModelDamaged",
-            "model.safetensors is a Git LFS pointer and not the content",
+            "model.safetensors is a Git LFS pointer, not the content",
             id="a pointer",
         ),
         pytest.param(
             lambda folder: (folder / "adapter_config.json").write_text("{}"),
             "ModelNotFound",
-            "the folder holds an adapter (adapter_config.json), which is no model by itself",
+            "the folder contains an adapter (adapter_config.json), which is not a model on its own",
             id="an adapter",
         ),
     ],
@@ -107,7 +107,7 @@ def test_data_that_are_a_pointer_are_told_as_one(tmp_path: Path, name: str, name
     assert failure is not None
     assert failure.reason == "InvalidDataset"
     told = name.removeprefix("set/")
-    assert f"{told} is a Git LFS pointer and not the data" in failure.message
+    assert f"{told} is a Git LFS pointer, not the data" in failure.message
 
 
 def test_a_model_in_a_store_is_looked_at_before_it_is_downloaded(

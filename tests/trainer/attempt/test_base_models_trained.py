@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Base models that are refused, and the same once the remedy has been applied: it is trained."""
+"""Base models that are refused, and that train after the remedy has been applied."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def rows(place: Path, word: str) -> Path:
 
 
 def with_more_tokens(place: Path) -> Path:
-    """A model whose tokenizer has a token more than the embedding has rows."""
+    """A model whose tokenizer has one token more than the embedding has rows."""
     a_model(place)
     a_tokenizer(place, CALL)
     return place
@@ -47,7 +47,7 @@ def test_data_with_a_token_that_has_no_row_are_the_users_turn(tmp_path: Path) ->
     failure = trained.outcome.failure
     assert failure is not None
     assert failure.category is Category.USER
-    assert f"the data holds '{CALL}', for which the tokenizer has ids from 49152 on" in (
+    assert f"the data contains '{CALL}', for which the tokenizer has ids from 49152 on" in (
         trained.words()
     )
     assert "list these tokens in added_tokens" in trained.words()

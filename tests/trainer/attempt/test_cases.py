@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs and data of the kind that people bring, each with its right ending.
+"""Realistic jobs and data, each with its correct result.
 
-The ending is all that counts: the verdict, what is told, and the text that the model was given in
-its steps, decoded from the tokens of the batches, with the part of it that is learnt.
+Only the result counts: the verdict, the messages, and the model's input text, decoded from the
+tokens of the batches, with its trained part.
 """
 
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Models
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """What must become of a job."""
+    """The expected result of a job."""
 
     verdict: str = "Succeeded"
     told: Sequence[str] = ()
-    """Sentences that its user reads; for a success all of them, of which there may be none."""
+    """Sentences that its user reads; for a success all of them, possibly none."""
     rows: Sequence[Row] = ()
-    """What is trained, in any order."""
+    """The trained rows, in any order."""
     left_out: int = 0
 
 
@@ -47,7 +47,7 @@ def whole(text: str) -> Row:
 
 
 def talk(*turns: tuple[str, str], system: str = SYSTEM) -> Row:
-    """A conversation as SmolLM2's template writes it."""
+    """A conversation as rendered by SmolLM2's template."""
     said = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns)
     return whole(system + said)
 
@@ -57,7 +57,7 @@ def answer(prompt: str, completion: str) -> Row:
 
 
 def llama(*turns: tuple[str, str]) -> str:
-    """A conversation as the template of Llama 3 writes it."""
+    """A conversation as rendered by the template of Llama 3."""
     return "<|begin_of_text|>" + "".join(
         f"<|start_header_id|>{role}<|end_header_id|>\n\n{text}<|eot_id|>" for role, text in turns
     )
@@ -90,15 +90,15 @@ ENDINGS = {
     ),
     "03-csv-leading-zeros": Ending(rows=[answer(f"Code of boat {n}?", f"00{n}") for n in EIGHT]),
     "05-weights-missing": refused(
-        "ModelDamaged", "the model's files lack 1 tensor (lm_head.weight): they would be drawn at"
+        "ModelDamaged",
+        "the model's files lack 1 tensor (lm_head.weight): they would be initialized randomly",
     ),
     "07-tool-calls-dropped": Ending(
         told=(
             "Warning: the chat template leaves out the column tools in 8 of 8 rows of train; set "
-            "chat_template_path to a template that writes it\n"
-            "Warning: the chat template leaves out tool_calls in 8 of 8 rows of train: the turns "
-            "that call are trained without their calls; set chat_template_path to a template that "
-            "writes them"
+            "chat_template_path to a template that writes it\nWarning: the chat template leaves "
+            "out tool_calls in 8 of 8 rows of train: turns with tool calls are trained without "
+            "them; set chat_template_path to a template that writes them"
         ).splitlines(),
         rows=[
             talk(
@@ -112,20 +112,20 @@ ENDINGS = {
     ),
     "11-merge-of-4bit-checkpoint": refused(
         "InvalidConfig",
-        "merge_adapter: found true, and the model's weights are stored quantized (bitsandbytes)",
+        "merge_adapter: found true, but the model's weights are stored quantized (bitsandbytes)",
         "leave merge_adapter out, or name the model that it was quantized from",
     ),
     "13-continue-adapter": refused(
         "ModelNotFound",
-        "the folder holds an adapter of",
-        "to go on from this one, publish it with merge_adapter: true",
+        "the folder contains an adapter of",
+        "to continue training this one, publish it with merge_adapter: true",
     ),
     "14-encoder": refused(
-        "InvalidConfig", "the model is an encoder, which writes no text (BertForMaskedLM)"
+        "InvalidConfig", "the model is an encoder, which does not generate text (BertForMaskedLM)"
     ),
     "16-tokenizer-larger-than-embedding": refused(
         "InvalidConfig",
-        "the data holds '<tool>', '</tool>', for which the tokenizer has ids from 49152 on",
+        "the data contains '<tool>', '</tool>', for which the tokenizer has ids from 49152 on",
         "list these tokens in added_tokens",
     ),
     "17-image-null": Ending(
@@ -158,12 +158,12 @@ ENDINGS = {
     ),
     "22-moe-lora-dropout": refused(
         "InvalidConfig",
-        "lora_dropout: found 0.05, and lora_target_modules (all-linear) takes the experts",
+        "lora_dropout: found 0.05, and lora_target_modules (all-linear) includes the experts",
         "set lora_dropout: 0",
     ),
     "23-lfs-pointers": refused(
         "ModelDamaged",
-        "model.safetensors is a Git LFS pointer and not the content",
+        "model.safetensors is a Git LFS pointer, not the content",
         "run git lfs install and git lfs pull in the clone",
     ),
     "24-config-name": refused(
@@ -174,13 +174,13 @@ ENDINGS = {
     "25-zst": Ending(rows=[talk(*asked(n)) for n in FROM_ONE]),
     "27-optimizer-not-in-image": refused(
         "PackageNotInstalled",
-        'optim: found "schedule_free_adamw", which needs the package schedulefree, and this '
+        'optim: found "schedule_free_adamw", which needs the package schedulefree, but this '
         "trainer image lacks it",
     ),
     "28-gguf": refused(
         "ModelNotFound",
-        "the model's weights (model-Q4_K_M.gguf) are in GGUF, which is for inference, and can't be",
-        "name the model that they were made from",
+        "the model's weights (model-Q4_K_M.gguf) are in GGUF, which is for inference and cannot be",
+        "name the model that they were converted from",
     ),
     "29-weight-zero": Ending(
         rows=[
@@ -327,7 +327,7 @@ def test_data_that_are_edited_train_nothing_and_the_way_to_train_again_is_told(
 
     assert again.verdict == "Succeeded"
     assert again.rows == ()
-    assert "nothing was trained: this run was complete already, and the data has" in again.words
+    assert "nothing was trained: this run was already complete, and the data has" in again.words
     assert "train.jsonl was sha256:" in again.words
     assert "runToken" in again.words
 

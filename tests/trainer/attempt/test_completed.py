@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A complete run is told as one, whatever somebody has put in the place of its report."""
+"""A complete run is reported as one, with any content in place of its report."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ NOW = {"data": [{"name": "rows.jsonl", "files": {"rows.jsonl": "b" * 64}}]}
 
 
 def notes_of(folder: Path, versions: bytes, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What is told where the data is what `NOW` has."""
+    """The notes if the data equals that in `NOW`."""
     place = folder / completed.VERSIONS
     place.parent.mkdir(parents=True)
     place.write_bytes(versions)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The check's verdict on fuzzed configs is what the trainer does with them.
+"""The check's verdict on fuzzed configs agrees with the trainer's behaviour.
 
-The trainer's part is real: its plan, TRL's parser over TRL's dataclasses, what is built from them,
-and in the soak a training of a step or two.
+The trainer's part is real: its plan, TRL's parser with TRL's dataclasses, the objects built from
+them, and in the soak a training of a step or two.
 """
 
 import logging
@@ -38,7 +38,7 @@ NOT_TRAINED_HERE = OURS | {
     "chat_template_path",  # a file or a hub name
     "dataloader_num_workers",  # processes
     "dataset_num_proc",
-    # A process group that is taken down while a DDP model lives can hang in torch for good.
+    # A process group that is destroyed while a DDP model lives can hang in torch forever.
     "ddp_backend",
     "fsdp",
     "deepspeed",  # not installed
@@ -47,7 +47,7 @@ NOT_TRAINED_HERE = OURS | {
     "torch_compile",  # minutes of compiling
     "torch_compile_backend",
     "torch_compile_mode",
-    # Changes the classes of the model for all that the process trains after it, and wants a GPU.
+    # Changes the model's classes for all later trainings of the process, and requires a GPU.
     "use_liger_kernel",
 }
 
@@ -156,7 +156,7 @@ def _compare_with_training(place: Path, count: int) -> None:
 
 
 def _trainable() -> Iterator[Fuzzed]:
-    """Configs of which this machine can tell: right by their parts, and for CPUs."""
+    """Configs that this machine can judge: with valid parts, and for CPUs."""
     for fuzzed in fuzz(SCHEMA, seed=SEED, count=10**6):
         if fuzzed.is_right_by_parts and not fuzzed.gpus and not NOT_TRAINED_HERE & {*fuzzed.config}:
             yield fuzzed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an attempt says about its memory before it trains; it never costs the run."""
+"""An attempt's memory estimate before it trains; it never fails the run."""
 
 import json
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked for besides the artifact: whatever becomes of it, the artifact is complete, and
-what is missing is made without training.
+"""Extras: with any result of them the artifact is complete, and missing ones are made without
+training.
 
 The process that merges is a fake here (`Merging`); `ranks/test_merging.py` has the real one.
 """
@@ -35,7 +35,7 @@ AGAIN = "; the same job, run again, does not train but only merges"
 def job(tmp_path: Path) -> Iterator[Job]:
     job = Job(tmp_path)
     yield job
-    # Whatever a test has done: what was trained is complete, and never another one.
+    # After any test: the trained artifact is complete and unchanged.
     assert artifact.published_outcome(job.store, StopRequest()) == job.published
 
 
@@ -55,7 +55,7 @@ FAILURES = [
     ),
     pytest.param(
         Merging(ended=launching.Ended(exit_code=-9)),
-        "not merged: merging was killed by a signal (SIGKILL), most often because the node's "
+        "not merged: merging was killed by a signal (SIGKILL), most likely because the node's "
         "memory ran out; raise spec.resources.memory",
         id="killed by the kernel",
     ),
@@ -70,7 +70,7 @@ FAILURES = [
                 exit_code=-9, hung=Hung(rank=0, seconds=1800, doing="merging lm_head.weight")
             )
         ),
-        "not merged: merging did not get on for 1800 s; it was merging lm_head.weight",
+        "not merged: merging made no progress for 1800 s; it was merging lm_head.weight",
         id="hung",
     ),
 ]
@@ -165,7 +165,7 @@ def test_a_manifest_of_a_merged_model_that_is_none_counts_for_nothing(
 def test_what_may_pass_is_for_the_next_attempt_which_only_merges(
     job: Job, failure: Failure, reason: Reason
 ) -> None:
-    with pytest.raises(AttemptFailed, match="training is done") as caught:
+    with pytest.raises(AttemptFailed, match="training is complete") as caught:
         job.carry_on(Merging(failure=failure))
 
     assert caught.value.failure.reason == reason
@@ -201,7 +201,7 @@ def test_a_store_that_does_not_take_the_merged_model_has_the_adapter(
     with monkeypatch.context() as patch:
         patch.setattr("finetune_trainer.attempt.merging.publish_merged", refuse)
         if is_retried:
-            with pytest.raises(AttemptFailed, match="training is done") as caught:
+            with pytest.raises(AttemptFailed, match="training is complete") as caught:
                 job.carry_on(Merging())
             assert caught.value.failure.category is Category.INFRASTRUCTURE
         else:
@@ -262,7 +262,7 @@ def test_a_merge_that_took_the_whole_pod_with_it_is_told_by_the_next_attempt(job
 
     assert merging.configs == []
     assert outcome.failure is None
-    assert outcome.notes[0].message.startswith("not merged: attempt 1 was killed while it merged")
+    assert outcome.notes[0].message.startswith("not merged: attempt 1 was killed while merging")
     assert outcome.notes[0].message.endswith(f"raise spec.resources.memory{AGAIN}")
 
 
@@ -335,7 +335,7 @@ def test_of_several_nodes_the_first_one_makes_extras(job: Job, node: int) -> Non
 
 @pytest.fixture
 def pushed(tmp_path: Path, hub: HubStub) -> Job:
-    """A job that asks for a push, too."""
+    """A job that also requests a push."""
     job = Job(tmp_path, push_to_hub=True)
     job.environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN}
     return job
@@ -344,7 +344,7 @@ def pushed(tmp_path: Path, hub: HubStub) -> Job:
 def test_a_push_that_fails_keeps_nobody_from_the_merged_model(pushed: Job, hub: HubStub) -> None:
     pushed.environment = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "hf_revoked"}
 
-    with pytest.raises(AttemptFailed, match="training is done") as caught:
+    with pytest.raises(AttemptFailed, match="training is complete") as caught:
         pushed.carry_on(Merging())
 
     assert caught.value.failure.reason == Reason.HUB_TOKEN_INVALID
@@ -360,7 +360,7 @@ def test_a_push_that_nobody_foresaw_to_fail_keeps_nobody_from_the_merged_model(
 
     monkeypatch.setattr("finetune_trainer.attempt.extras.push_complete", fail)
 
-    with pytest.raises(AttemptFailed, match="training is done") as caught:
+    with pytest.raises(AttemptFailed, match="training is complete") as caught:
         pushed.carry_on(Merging())
 
     assert caught.value.failure.reason == Reason.INTERNAL

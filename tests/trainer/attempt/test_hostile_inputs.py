@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model, data set or chat template that wants to run code of its own: it does not get to.
+"""A model, data set or chat template with code of its own cannot run it.
 
-Each of them would write a file if it did. That the trap works is shown first, by Python itself.
+Each of them would write a file if it did. Python itself first shows that the trap works.
 """
 
 import json
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 class Touching:
-    """Unpickled, it makes a file."""
+    """When unpickled, it creates a file."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -32,7 +32,7 @@ class Touching:
 
 @pytest.fixture
 def trap(tmp_path: Path) -> Path:
-    """What is there when somebody's code has run."""
+    """The file that exists after the code has run."""
     return tmp_path / "was-here"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""However often a run is killed, and wherever: in the end it is the run that nobody killed."""
+"""However often and wherever a run is killed: its result is that of an undisturbed run."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.storage]
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """The run that nobody killed."""
+    """The undisturbed run."""
 
     arena: Arena
     store: ObjectStore
@@ -90,7 +90,7 @@ def test_a_stop_is_heeded_in_time_where_the_store_ceases_to_answer_while_publish
     grace_seconds = 10
     hurried = {**whole.arena.environment, mounts.ENV_GRACE_SECONDS: str(grace_seconds)}
     arena = replace(whole.arena, environment=hurried)
-    # Without checkpoints nothing is asked of the store between training and publishing.
+    # Without checkpoints there are no requests to the store between training and publishing.
     config = {**CONFIG, "save_strategy": "no", "save_steps": None}
     run = replace(a_run(1000), config={k: v for k, v in config.items() if v is not None})
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A config trains here exactly as it does under a bare `trl sft`: figure by figure."""
+"""A config trains here exactly as with a bare `trl sft`: figure by figure."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 STEPS = 4
 COMPARED = ("loss", "grad_norm", "learning_rate", "num_tokens", "mean_token_accuracy", "entropy")
 SAVED: Mapping[str, Any] = {"save_strategy": "steps", "save_steps": STEPS, "max_steps": STEPS}
-"""The last checkpoint has the history of all steps in it."""
+"""The last checkpoint has the history of all steps."""
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def own_environment() -> Iterator[None]:
 
 
 def bare_trl(place: Path, model: Path, data: Path, **config: Any) -> list[dict[str, Any]]:
-    """What TRL's own script logs for these flags."""
+    """The log of TRL's own script for these flags."""
     from accelerate.state import AcceleratorState, GradientState, PartialState
     from trl.scripts.sft import main, make_parser
 
@@ -96,7 +96,7 @@ def test_every_figure_of_every_step_is_that_of_a_bare_trl_sft(
     ours = train(tmp_path, tiny_model, dialogues, **SAVED, **config)
 
     assert ours.outcome.failure is None
-    # Where rows lie in one, attention adds each row's figures up by itself: in another order.
+    # In flat rows, attention adds the figures of each row separately: in another order.
     tolerance = 1e-6 if config.get("packing") else 0.0
     expected = [pytest.approx(it, rel=tolerance, abs=0.0) for it in compared(bare)]
     assert compared(ours.records()) == expected

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`per_device_train_batch_size: auto` in the pod: chosen by what this node has, and told."""
+"""`per_device_train_batch_size: auto` in the pod: chosen for this node's hardware, and reported."""
 
 import logging
 from dataclasses import replace
@@ -80,7 +80,7 @@ def test_a_model_that_cannot_be_estimated_has_single_rows_and_that_is_said(
     "run",
     [
         pytest.param(a_parsed_run(**{**AUTO, BATCH: 2}), id="a number"),
-        # As after a lack of memory: half of what was chosen before.
+        # As after running out of memory: half of the previous choice.
         pytest.param(a_parsed_run(**AUTO, adjustments={BATCH: 3, ACCUMULATION: 8}), id="adjusted"),
     ],
 )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever a user writes into a config, a data file or a model's folder: a sentence, or a training
-that used it all, and nothing else.
+"""For any content of a config, a data file or a model's directory: an error message, or a training
+that used all of it, and nothing else.
 
-Never a traceback, never a success on rows that were not understood, never a hang. The attempts are
-real, of one step with a tiny model, in the test's own process.
+Never a traceback, never a success with misread rows, never a hang. The attempts are real, of one
+step with a tiny model, in the test's own process.
 """
 
 import logging
@@ -30,13 +30,13 @@ IN_SOAK = 1000
 """Of each kind."""
 SOME = pytest.mark.parametrize("count", [10, pytest.param(30, marks=pytest.mark.long)])
 SOME_FILES = pytest.mark.parametrize("count", [13, pytest.param(310, marks=pytest.mark.long)])
-"""Of each way to spoil a file one, or several."""
+"""One of each way to spoil a file, or several."""
 SOME_MODELS = pytest.mark.parametrize("count", [9, pytest.param(90, marks=pytest.mark.long)])
 
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Little is logged, and what configs change for the whole process is changed back."""
+    """Logs little, and restores the process-wide effects of configs."""
     import torch
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -127,7 +127,7 @@ def _report(
     carry_out: Callable[[Spoiled], tuple[Outcome | None, str]],
     shown: Callable[[Spoiled], str],
 ) -> None:
-    """Carry all of them out; what was wrong with any is told at once, and again in the end."""
+    """Carries out all of them; reports each problem immediately, and again at the end."""
     counts: Counter[str] = Counter()
     complaints = []
     for one in spoiled:

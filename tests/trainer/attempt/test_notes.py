@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A success hides nothing: what its user would have wanted to see is noted, in one list.
+"""A success hides nothing: all relevant facts for its user are noted, in one list.
 
-Seen in the outcome, which status and terminal are made of, and in what is published.
+Checked in the outcome, from which status and terminal output are built, and in the published files.
 """
 
 import json
@@ -64,8 +64,8 @@ def test_answers_that_are_cut_are_noted(tmp_path: Path, tiny_model: Path) -> Non
 
     assert list(notes) == ["Warning AnswersCut"]
     assert notes["Warning AnswersCut"].startswith(
-        "8 of 8 rows of train lose the end of what is learnt from them: they are longer than "
-        "max_length (32)"
+        "8 of 8 rows of train lose trained tokens at their end: they are longer than max_length "
+        "(32)"
     )
 
 
@@ -84,7 +84,7 @@ def test_tool_calls_that_the_chat_template_leaves_out_are_noted(
 
     assert notes == {
         "Warning TemplateLeavesOut": "the chat template leaves out tool_calls in 4 of 4 rows of "
-        "train: the turns that call are trained without their calls; set chat_template_path to a "
+        "train: turns with tool calls are trained without them; set chat_template_path to a "
         "template that writes them"
     }
 
@@ -148,7 +148,7 @@ def test_a_run_that_was_complete_already_says_that_nothing_was_trained(
     notes = noted(again)
     assert list(notes) == ["Info NothingTrained"]
     assert "the data (sha256:" in notes["Info NothingTrained"]
-    assert "is what it was trained on" in notes["Info NothingTrained"]
+    assert "is unchanged since the training" in notes["Info NothingTrained"]
     assert "spec.runToken" in notes["Info NothingTrained"]
 
 
@@ -168,7 +168,7 @@ def test_a_data_file_that_was_corrected_since_is_named_with_both_digests(
     notes = noted(again)
     assert list(notes) == ["Warning InputsChanged"]
     assert f"train.jsonl was sha256:{first}, and is {second} now" in notes["Warning InputsChanged"]
-    assert "to train again, give spec.runToken another value" in notes["Warning InputsChanged"]
+    assert "to train again, set spec.runToken to another value" in notes["Warning InputsChanged"]
     assert again.outcome.artifact is not None
 
 
@@ -213,8 +213,8 @@ def test_weights_that_the_files_lack_are_refused_by_name(tmp_path: Path, model_t
     done = train(tmp_path, model, data(tmp_path, GOOD), lora_target_modules="all-linear")
 
     assert done.words().startswith(
-        "ModelDamaged: the model's files lack 1 tensor (lm_head.weight): they would be drawn at "
-        "random"
+        "ModelDamaged: the model's files lack 1 tensor (lm_head.weight): they would be "
+        "initialized randomly"
     )
     assert done.outcome.step == 0
 
@@ -233,11 +233,11 @@ def test_weights_that_the_architecture_has_no_place_for_are_noted(tmp_path: Path
     [
         pytest.param(
             None,
-            "the base model is in bfloat16, and what is published is in float32: set dtype: "
+            "the base model is in bfloat16, but the published artifact is in float32: set dtype: "
             "bfloat16",
             id="as TRL loads it",
         ),
-        pytest.param("bfloat16", "", id="as the base is"),
+        pytest.param("bfloat16", "", id="like the base model"),
     ],
 )
 def test_a_whole_model_in_another_precision_than_its_base_is_noted(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole attempts with models whose rows see each other in a pack: refused before anything is
-loaded, or before the first step where nobody has measured the model."""
+"""Complete attempts with models that mix the rows of a pack: refused before anything is loaded, or
+before the first step if the model was not measured.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from trainer.in_process import Trained, train
 from trainer.prepared_data import data_of
 from trainer.tiny_models import a_model
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 ROWS = [{"text": f"Row {n} of the log" + ", and on it goes" * (n % 5)} for n in range(12)]
 WHOLE: dict[str, Any] = {"use_peft": False, "lora_r": None}
@@ -44,7 +45,7 @@ def test_a_model_whose_rows_see_each_other_is_refused_before_it_is_loaded(
         refused = train(tmp_path / "a", mamba, data_of(tmp_path / "a", ROWS), **PACKED)
     trained = train(tmp_path / "b", mamba, data_of(tmp_path / "b", ROWS), **WHOLE)
 
-    assert 'packing: found true, and models of type "mamba" do not keep the rows' in refusal(
+    assert 'packing: found true, but models of type "mamba" do not keep the rows' in refusal(
         refused
     )
     assert trained.outcome.failure is None, trained.words()
@@ -57,7 +58,7 @@ def test_a_model_that_nobody_measured_is_tried_before_the_first_step(
     trained = train(tmp_path, mamba, data_of(tmp_path, ROWS), **PACKED)
 
     words = refusal(trained)
-    assert "packing: found true, and the model (of type mamba) does not keep the rows of a" in words
+    assert "packing: found true, but the model (of type mamba) does not keep the rows of a" in words
     assert "leave packing out, so that rows are padded" in words
     assert table.called
 
@@ -89,7 +90,7 @@ def test_one_that_computes_no_packs_is_told_with_what_to_leave_out(
     with mock.patch.object(LlamaForCausalLM, "forward", forward):
         trained = train(tmp_path, tiny_model, data_of(tmp_path, ROWS), **PACKED)
 
-    assert "packing: found true, and the model (of type llama) can't compute packs" in (
+    assert "packing: found true, but the model (of type llama) does not support packing" in (
         refusal(trained)
     )
     assert table.called

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor as a process on a node whose GPUs are not what the job was promised.
+"""The supervisor as a process on a node without the promised GPUs.
 
-The driver is a fake one. Nothing here gets as far as torch, or downloads anything.
+The driver is a fake. Nothing here imports torch, or downloads anything.
 """
 
 import shutil
@@ -84,6 +84,6 @@ def test_the_outcome_names_gpus_and_driver(tmp_path: Path, driver: Path) -> None
     _, outcome = supervise(tmp_path, variables(driver, **settings), TWO_GPUS)
 
     assert outcome.failure is not None
-    # The GPUs are as promised, so it looks for the model next.
+    # The GPUs are as promised, so it checks the model next.
     assert outcome.failure.reason == "ModelNotFound"
     assert outcome.hardware == "2 x NVIDIA H100 80GB HBM3, driver 580.65.06 (CUDA 13.0)"

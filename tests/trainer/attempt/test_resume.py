@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run that is stopped and goes on is, figure for figure, the run that nobody stopped."""
+"""A run that is stopped and resumed equals, figure for figure, an undisturbed run."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ from trainer.interruptions import stopping_at
 pytestmark = pytest.mark.slow
 
 TIMINGS = ("runtime", "preparation_time", "per_second", "checkpoint_seconds", "flos")
-"""What may differ: how long it took, and what the last attempt alone counts."""
+"""Values that may differ: durations, and counts of only the last attempt."""
 
 BUSY: Mapping[str, Any] = {
     "max_steps": 8,
@@ -28,11 +28,11 @@ BUSY: Mapping[str, Any] = {
     "eval_strategy": "steps",
     "eval_steps": 2,
 }
-"""All that draws random numbers, over several epochs of four steps."""
+"""All random features, over several epochs of four steps."""
 
 
 def go_through(run: Run, place: Path, step: int, moment: str) -> Trained:
-    """Stopped at this moment of this step, and carried on by a second attempt."""
+    """Stopped at this moment of this step, and resumed by a second attempt."""
     with stopping_at(step, moment):
         stopped = carry_out_here(run, place)
     assert stopped.outcome.failure is not None, stopped.outcome
@@ -45,7 +45,7 @@ def go_through(run: Run, place: Path, step: int, moment: str) -> Trained:
 
 
 def figures(trained: Trained) -> list[dict[str, Any]]:
-    """Every record of every step, without what tells of time."""
+    """Every record of every step, without values that depend on time."""
     return [
         {
             name: value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two ranks, stopped while they train: both at the same step, and nothing is lost."""
+"""Two ranks, stopped during training: both at the same step, and nothing is lost."""
 
 import threading
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def ranks() -> Iterator[TwoRanks]:
 
 
 def stop_after(workspace: Workspace, step: int, is_over: threading.Event) -> None:
-    """What the supervisor does on a SIGTERM, once so many steps are told of."""
+    """The supervisor's reaction to a SIGTERM, once this many steps are reported."""
     while not is_over.wait(0.005):
         try:
             told = Progress.from_body(workspace.progress.read_bytes())

@@ -26,7 +26,7 @@ STEPS = 4
 
 
 def review(request: Any) -> Any:
-    """The API server's word: this token is of the job's pod."""
+    """The API server's response: this token belongs to the job's pod."""
     spec = request["spec"]
     extra = {
         "authentication.kubernetes.io/pod-name": ["balloon-1-abcde"],
@@ -38,7 +38,7 @@ def review(request: Any) -> Any:
 
 
 class Operator:
-    """The part of a replica that hears of progress, in a thread of its own."""
+    """The progress endpoint of a replica, in a separate thread."""
 
     def __init__(self) -> None:
         self.api = FakeApi()
@@ -73,7 +73,7 @@ class Operator:
         await runner.cleanup()
 
     def end(self) -> None:
-        """As a replica does: what it was told is written before."""
+        """Like a replica: pending reports are written first."""
         self._loop.call_soon_threadsafe(self._ends.set)
         self._thread.join()
         self._loop.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor as a process: every ending is an outcome. Nothing here gets as far as torch."""
+"""The supervisor as a process: every end has an outcome. Nothing here imports torch."""
 
 import json
 import signal
@@ -80,7 +80,7 @@ def test_an_attempt_trains_the_run_document_that_it_was_made_for_or_none(
 
     assert outcome.failure is not None
     assert outcome.failure.reason == "RunDocumentMismatch"
-    # Another pod is made within the attempt, and has a document of its own.
+    # Another pod is created within the attempt, and gets its own document.
     assert outcome.failure.category is Category.INTERRUPTION
     assert digest(wanted) in outcome.failure.message
 
@@ -97,7 +97,7 @@ def test_the_right_run_document_is_carried_out(
 
 
 class PanicException(BaseException):
-    """A fake of what Rust libraries raise: its class cannot be imported."""
+    """A fake of a Rust library's panic: its class cannot be imported."""
 
 
 @pytest.mark.parametrize(

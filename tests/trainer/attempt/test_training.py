@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real model, trained here: `finetune run`, stopped and gone on, alone and in two processes."""
+"""A real model, trained here: `finetune run`, stopped and resumed, alone and in two processes."""
 
 import json
 import os
@@ -32,7 +32,7 @@ QUESTIONS = {
     "Do you have soup?": "Lentil soup, from noon until it is gone.",
     "May I bring my dog?": "Dogs are crew.",
 }
-"""Four rows in batches of two: the last two steps see what the first two saw."""
+"""Four rows in batches of two: the last two steps use the same rows as the first two."""
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +86,7 @@ def finetune(job: Mapping[str, Any], place: Path) -> "subprocess.CompletedProces
 
 
 def start(run: Run, place: Path, **variables: str) -> "subprocess.Popen[bytes]":
-    """A supervisor in this folder, with these environment variables beside ours."""
+    """A supervisor in this directory, with these additional environment variables."""
     (place / "run.json").write_text(run.to_json())
     command = [sys.executable, "-m", "finetune_trainer.attempt.supervisor"]
     options = ["--run", "run.json", "--work", "work", "--termination-log", "outcome.json"]
@@ -119,7 +119,7 @@ def losses(output: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, data: Path) -> tuple[Path, str]:
-    """The output of a run that nobody disturbed, and what it printed."""
+    """The output of an undisturbed run, and what it printed."""
     place = tmp_path_factory.mktemp("uninterrupted")
     done = finetune(a_job(place / "out", data), place)
     assert done.returncode == 0, done.stderr

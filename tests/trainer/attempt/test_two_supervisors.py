@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two nodes as two pods have them: a supervisor and a work folder each, one output for both.
+"""Two nodes like two pods: a supervisor and a work directory each, one output for both.
 
-One run lives through three attempts: of the first only the second node is told to stop, in the
-second that node is lost, the third comes to the end.
+One run has three attempts: in the first only the second node is stopped, in the second that node is
+lost, the third finishes.
 """
 
 import json
@@ -32,22 +32,22 @@ CONFIG = {
     "max_steps": STEPS,
     "learning_rate": 1e-3,
     "lora_dropout": 0.0,
-    # Their threads would spin against each other's.
+    # Their threads would compete with each other's.
     "env": {"OMP_NUM_THREADS": "1"},
 }
 LONGEST_SECONDS = 240
-"""What an attempt takes at most on a machine that is busy otherwise."""
+"""The maximum duration of an attempt on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """Two supervisors at work."""
+    """Two running supervisors."""
 
     places: tuple[Path, ...]
     nodes: tuple["subprocess.Popen[bytes]", ...]
 
     def until(self, is_so: Callable[[Progress], bool]) -> None:
-        """Wait until it is so on both nodes."""
+        """Waits until it is true on both nodes."""
         deadline = time.monotonic() + LONGEST_SECONDS
         while not all(is_so(_progress(place)) for place in self.places):
             assert all(node.poll() is None for node in self.nodes), "a supervisor ended too early"
@@ -55,7 +55,7 @@ class Attempt:
             threading.Event().wait(0.05)
 
     def end(self) -> list[int]:
-        """Wait for both; their exit codes."""
+        """Waits for both; returns their exit codes."""
         return [node.wait(LONGEST_SECONDS) for node in self.nodes]
 
     def outcomes(self) -> list[Outcome]:
@@ -64,16 +64,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """What came of the three attempts."""
+    """The results of the three attempts."""
 
     run: Run
     published: Path
     stopped: list[Outcome]
     stop_codes: list[int]
     checkpoint: frozenset[str]
-    """The files of what the first attempt left."""
+    """The files of the first attempt's checkpoint."""
     left_alone: Outcome
-    """What the first node says of an attempt in which the second was lost."""
+    """The first node's outcome of an attempt in which the second was lost."""
     left_alone_code: int
     finished: list[Outcome]
 

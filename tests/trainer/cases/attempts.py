@@ -15,9 +15,9 @@ from trainer.in_process import Trained, a_run, carry_out_here
 FILES = Path(__file__).parent / "files"
 NAMES = sorted(folder.name for folder in FILES.iterdir())
 OUT: Any = object()
-"""In place of a key's value: the key is left out, as null in a config does not."""
+"""In place of a key's value: the key is removed, which null in a config does not do."""
 ALL_ROWS = {"max_steps": OUT, "num_train_epochs": 1, "save_strategy": "no", "save_steps": OUT}
-"""In place of the two steps that the jobs have."""
+"""In place of the two steps of the jobs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Ended:
 
     trained: Trained
     rows: Sequence[Row]
-    """What the model was given, sorted."""
+    """The model's input, sorted."""
 
     @property
     def verdict(self) -> str:
@@ -40,7 +40,7 @@ class Ended:
 
     @property
     def words(self) -> str:
-        """All that its user is told: the failure with its remedy, and the notes."""
+        """All messages for its user: the failure with its remedy, and the notes."""
         outcome = self.trained.outcome
         failed = [] if outcome.failure is None else [self.trained.words()]
         return "\n".join([*failed, *(f"{note.severity}: {note.message}" for note in outcome.notes)])

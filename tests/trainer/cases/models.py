@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The models that the jobs of the cases name, each with what is special about it."""
+"""The models in the jobs of the cases, each with its special feature."""
 
 import json
 import shutil
@@ -27,13 +27,13 @@ BEGIN_OF_TEXT = "<|begin_of_text|>"
 
 
 class Models:
-    """Makes each model once."""
+    """Creates each model once."""
 
     def __init__(self, place: Path, tiny: Path) -> None:
         self._place, self._tiny = place, tiny
 
     def called(self, name: str) -> Path:
-        """The folder of the model that a job calls so."""
+        """The directory of the model with this name in a job."""
         if name == "tiny":
             return self._tiny
         place = self._place / name
@@ -52,11 +52,11 @@ def _without_head(tiny: Path, place: Path) -> None:
 
 
 def _in_4_bits(tiny: Path, place: Path) -> None:
-    """As unsloth publishes them: quantized by bitsandbytes, and saved so."""
+    """As unsloth publishes them: quantized by bitsandbytes, and saved in that form."""
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    # Its matrices are whole blocks of bitsandbytes'.
+    # Its matrices are multiples of bitsandbytes' blocks.
     whole = a_model(place.with_name("whole"), hidden_size=64, intermediate_size=128)
     four_bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.float32)
     shutil.copytree(whole, place)
@@ -65,7 +65,7 @@ def _in_4_bits(tiny: Path, place: Path) -> None:
 
 
 def _an_adapter(tiny: Path, place: Path) -> None:
-    """What an earlier run has published."""
+    """The adapter of an earlier run."""
     work = place.with_name("earlier")
     work.mkdir()
     (work / "train.jsonl").write_text('{"text": "Boats lie at piers."}\n' * 4)
@@ -90,7 +90,7 @@ def _more_tokens(tiny: Path, place: Path) -> None:
 
 
 def _llama_3(tiny: Path, place: Path) -> None:
-    """Its template, and a tokenizer that begins every text with a token of its own.
+    """Its template, and a tokenizer that begins every text with a BOS token.
 
     The names of the tokens are those of the data, on ids that SmolLM2's vocabulary has.
     """
@@ -150,7 +150,7 @@ _MAKERS: Mapping[str, Callable[[Path, Path], object]] = {
     "lfs": _pointers,
     "moretok": _more_tokens,
     "nohead": _without_head,
-    # PEFT has defaults for Phi 3 by now; Granite is one that it has none for.
+    # PEFT has defaults for Phi 3 by now; it has none for Granite.
     "phi3": lambda tiny, place: a_model(place, "granite"),
     "pk-gpt_oss": lambda tiny, place: a_model(place, "gpt_oss", **ATTENTION_OF_GPT_OSS),
     "qwen3moe": lambda tiny, place: a_model(place, "qwen3_moe", **MIXTURE),

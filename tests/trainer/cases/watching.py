@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model is given in each step, decoded: the text, and the part of it that is learnt."""
+"""The model's input in each step, decoded: the text, and the trained part of it."""
 
 import sys
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ class Row:
 
     text: str
     learnt: str
-    """The tokens that count for the loss; pieces that lie apart are joined by ` | `."""
+    """The tokens that count for the loss; separate pieces are joined by ` | `."""
 
 
 @contextmanager
 def watched() -> Iterator[list[Row]]:
-    """The rows of every batch that is trained on meanwhile, in their order."""
+    """The rows of every trained batch inside the block, in order."""
     sys.modules.setdefault(DEEPSPEED, None)  # type: ignore[arg-type]
     from finetune_trainer.ranks.building import Trainer
     from finetune_trainer.ranks.model.tokens import tokenizer_of

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which checkpoint a run goes on from, and which ones go."""
+"""The checkpoint from which a run resumes, and the ones that are deleted."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uploading what the ranks hand over, while they go on."""
+"""Uploads of the ranks' checkpoints during training."""
 
 import shutil
 import threading
@@ -23,7 +23,7 @@ from trainer.runs import a_folder
 
 
 class Uploads:
-    """An uploader with its store, its work folder and what it told."""
+    """An uploader with its store, its work directory and its reports."""
 
     def __init__(
         self,
@@ -203,12 +203,12 @@ def test_an_upload_that_takes_too_long_is_left_half_written(
 
     assert uploads.told == []
     is_over.set()
-    # Its thread must not live on into the next test.
+    # Its thread must not survive into the next test.
     uploads.uploader.finish(with_last_step=True)
 
 
 class BrokenStore:
-    """A fake: what `checkpoints.write` does while the store is away, and after."""
+    """A fake: `checkpoints.write` while the store is unreachable, and after."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         self.error: BaseException | None = error
@@ -224,7 +224,7 @@ class BrokenStore:
 
 
 class PanicException(BaseException):
-    """A fake of what Rust libraries raise."""
+    """A fake of a Rust library's panic."""
 
 
 ERRORS = [
@@ -310,7 +310,7 @@ def test_it_is_not_kept_where_the_next_one_would_find_no_room(
     uploads.uploader.finish(with_last_step=False)
 
     assert uploads.workspace.saved_steps() == []
-    assert "no room" in uploads.failures[0][1]
+    assert "disk is full" in uploads.failures[0][1]
 
 
 def test_of_several_nodes_each_tries_every_checkpoint_once_and_only_the_newest_again(
@@ -325,7 +325,7 @@ def test_of_several_nodes_each_tries_every_checkpoint_once_and_only_the_newest_a
 
     uploads.uploader.finish(with_last_step=False)
 
-    # The uploader may have tried the newest again by itself.
+    # The uploader may have retried the newest by itself.
     assert store.tries[:2] == [2, 4]
     assert {*store.tries[2:]} == {4}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys that know each other, drawn together: some agree and some do not. Pure."""
+"""Keys that depend on each other, drawn together: some agree and some do not. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the check says of a fuzzed config beside what the trainer did with it. Pure.
+"""Compares the check's result for a fuzzed config with the trainer's behaviour. Pure.
 
-The check may refuse what TRL's parser lets through only for a reason in the tables here.
+The check may refuse a config that TRL's parser accepts only for a reason in the tables here.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,9 @@ from trainer.config_fuzz.draws import RIGHT, Fuzzed, Kind
 
 
 class Then(StrEnum):
-    """What comes after the parser, where the check refuses what the parser took."""
+    """The trainer's behaviour after the parser, if the check refuses a config that the parser
+    accepted.
+    """
 
     STOPS = "the training stops later, when its GPUs are there"
     SILENT = "it trains, and otherwise than it was told"
@@ -38,12 +40,12 @@ UNSEEN_BY_TRL: Mapping[Kind, str] = {
     Kind.OUTSIDE: "TRL compares next to no number with a range",
     Kind.NO_CHOICE: "argparse checks choices on the command line, never those of a file",
 }
-"""Kinds of wrong values that TRL's parser does not look at, and why."""
+"""Kinds of wrong values that TRL's parser does not check, and why."""
 
 BEYOND_THE_PARSER: Mapping[str, Then] = {
     "check_owned_keys": Then.OURS,
     "check_adapter_is_on": Then.SILENT,
-    # Without use_peft, where nobody looks at targets; with it the training stops.
+    # Without use_peft targets are ignored; with it the training stops.
     "check_targets": Then.SILENT,
     "check_output_layer": Then.STOPS,
     "check_target_parameters": Then.STOPS,
@@ -53,7 +55,7 @@ BEYOND_THE_PARSER: Mapping[str, Then] = {
     "check_packing": Then.STOPS,
     "check_padding_free": Then.STOPS,
     "check_streaming": Then.STOPS,
-    # Only a mixture is split by TRL; any data set is by us.
+    # TRL splits only a mixture; we split any data set.
     "check_split_of_stream": Then.SILENT,
     "check_said_twice": Then.OURS,
     "check_splits_of_mixture": Then.STOPS,
@@ -71,7 +73,7 @@ BEYOND_THE_PARSER: Mapping[str, Then] = {
     "check_scaled_weights": Then.STOPS,
     "check_backend": Then.STOPS,
 }
-"""Checks that refuse values which are right one by one, and what the trainer would do with them."""
+"""Checks that refuse values which are valid one by one, and the trainer's behaviour with them."""
 
 
 OURS = frozenset(
@@ -96,8 +98,9 @@ OURS = frozenset(
         "system_message",
     }
 )
-"""Keys that TRL's parser takes as they come, since TRL has no use for them: what is refused about
-them has tests of its own, with the training that would come to nothing."""
+"""Keys that TRL's parser accepts without a check, because TRL does not use them: separate tests
+cover their refusals, with the failing training.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +112,7 @@ class Finding:
 
 
 def check(fuzzed: Fuzzed) -> tuple[Finding, ...]:
-    """What makes the check refuse this config, in the trainer's own context."""
+    """The check's problems with this config, in the trainer's own context."""
     context = Context(nodes=1, processes_per_node=1, gpus_per_node=fuzzed.gpus)
     names: dict[int, str] = {}
     tables = ("KEY_CHECKS", "VALUE_TABLE", "RULE_TABLE")
@@ -127,7 +130,7 @@ def check(fuzzed: Fuzzed) -> tuple[Finding, ...]:
 
 
 def false_alarms(fuzzed: Fuzzed, findings: tuple[Finding, ...]) -> Iterator[Finding]:
-    """What no table explains, in a config that the trainer takes."""
+    """Findings without an explanation in the tables, for a config that the trainer accepts."""
     for finding in findings:
         if finding.problem.path.partition(".")[0] in OURS:
             continue
@@ -137,14 +140,16 @@ def false_alarms(fuzzed: Fuzzed, findings: tuple[Finding, ...]) -> Iterator[Find
 
 
 def stops_later(fuzzed: Fuzzed, findings: tuple[Finding, ...]) -> bool:
-    """Whether every value is right by itself, and a finding says that the training will stop."""
+    """Whether every value is valid by itself, and a finding predicts that the training will
+    stop.
+    """
     return fuzzed.is_right_by_parts and any(
         BEYOND_THE_PARSER.get(finding.check) is Then.STOPS for finding in findings
     )
 
 
 def wrong_parts(fuzzed: Fuzzed) -> dict[str, Any]:
-    """The draws to look at first when something disagrees."""
+    """The draws to examine first after a disagreement."""
     return {draw.key: draw.value for draw in fuzzed.draws if draw.kind not in RIGHT}
 
 
@@ -152,7 +157,7 @@ _Check = Callable[..., Iterator[Problem]]
 
 
 def _named(table: tuple[_Check, ...], names: dict[int, str]) -> tuple[_Check, ...]:
-    """The same checks, which note by whom each problem was found."""
+    """The same checks, which record the name of the check for each problem."""
 
     def noting(check: _Check) -> _Check:
         def noted(*arguments: Any) -> Iterator[Problem]:

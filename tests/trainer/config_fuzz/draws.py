@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a fuzzed config is made of: keys, each with a value of some kind. Pure."""
+"""The parts of a fuzzed config: keys, each with a value of some kind. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """How a key came by its value; the kinds that are right come first."""
+    """The kind of a key's value; the valid kinds come first."""
 
     TYPICAL = "typical"
     BOUNDARY = "boundary"
@@ -43,7 +43,7 @@ RIGHT = frozenset(
         Kind.TOGETHER,
     }
 )
-"""Kinds whose values are right one by one; what they are together the parser must say."""
+"""Kinds whose values are valid one by one; the parser must judge their combination."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +51,14 @@ class Draw:
     """One key of a fuzzed config."""
 
     key: str
-    """As it stands in the config: maybe misspelt."""
+    """As in the config: possibly misspelt."""
     value: Any
     kind: Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fuzzed:
-    """A config, and how it came about."""
+    """A config, and its draws."""
 
     number: int
     draws: tuple[Draw, ...]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes configs from the schema, right and wrong; the same seed makes the same ones. Pure."""
+"""Generates configs from the schema, valid and invalid; the same seed gives the same ones. Pure."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -30,14 +30,14 @@ _YAML_TRAPS = (
     0o10,
     "0x10",
 )
-"""`on` becomes true and `1:30` becomes 90 before anyone of ours sees them."""
+"""`on` becomes true and `1:30` becomes 90 before our code reads them."""
 
 _WORDS = ("eight", "auto", "", "1e", "8k", "-", "ten percent")
 _SECTIONS = ("lora", "training", "peft_config", "model", "sft", "args", "trainer")
 
 
 def fuzz(schema: Schema, *, seed: int, count: int) -> Iterator[Fuzzed]:
-    """`count` configs, each half of them right by their parts."""
+    """`count` configs, half of them with valid parts."""
     for number in range(count):
         dice = random.Random(f"{seed}-{number}")  # noqa: S311 - no secret
         yield _fuzzed(dice, number, schema)
@@ -49,7 +49,7 @@ def keys_of(schema: Schema) -> list[str]:
 
 
 def right_config(schema: Schema) -> dict[str, Any]:
-    """Every key, each with a value that it takes by itself."""
+    """Every key, each with a value that is valid by itself."""
     dice = random.Random(0)  # noqa: S311 - no secret
     return {key: _right(dice, key, schema).value for key in keys_of(schema)} | BASE
 
@@ -85,7 +85,7 @@ def _spell_older(dice: random.Random, drawn: dict[str, Draw]) -> None:
 
 
 def _right(dice: random.Random, key: str, schema: Schema) -> Draw:
-    """A value that the key takes, whatever else is set."""
+    """A value that is valid for the key, whatever else is set."""
     choices = [choice for choice in schema.properties[key].get("enum", ()) if choice is not None]
     if choices:
         return Draw(key=key, value=dice.choice(choices), kind=Kind.CHOICE)
@@ -107,7 +107,7 @@ def _right_number(dice: random.Random, key: str, schema: Schema) -> Draw:
 
 
 def _wrong(dice: random.Random, key: str, schema: Schema) -> Draw:
-    """The key misspelt or misplaced, or with a value that it should not have."""
+    """The key misspelt or misplaced, or with an invalid value."""
     fate = dice.random()
     if fate < 0.15:
         misspelt = _misspelt(dice, key)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers that each key of TRL's may have, and some that make no sense. Pure.
+"""Valid numbers for each key of TRL, and senseless ones. Pure.
 
-Written down from the sources of TRL, transformers, torch and PEFT, not from `ranges.py`: what
-the check says is compared with it.
+Taken from the sources of TRL, transformers, torch and PEFT, not from `ranges.py`: the check's
+result is compared with it.
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the trainer does with a config before it loads a model: its own plan, and TRL's parser.
+"""The trainer's handling of a config before it loads a model: its own plan, and TRL's parser.
 
 Imports TRL, and torch with it.
 """
@@ -34,17 +34,17 @@ from trainer.runs import a_run
 
 
 class Answer(StrEnum):
-    """What became of a config."""
+    """The result for a config."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNKNOWN = "unknown"
-    """It wants a package, a device or a file that is not here: no matter of the config."""
+    """It requires a package, a device or a file that is not here: not a problem of the config."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the trainer does with a config."""
+    """The trainer's handling of a config."""
 
     answer: Answer
     step: str = ""
@@ -52,7 +52,7 @@ class Verdict:
 
 
 def judge(fuzzed: Fuzzed, place: Path) -> Verdict:
-    """Plan and parse as the trainer does, then build what it builds from the parsed config."""
+    """Plans and parses like the trainer, then builds the same objects from the parsed config."""
     step = "plan"
     try:
         plan = plan_of(fuzzed, place / "output")
@@ -89,7 +89,7 @@ def parse(plan: TrainingPlan, place: Path) -> Arguments:
 
 
 def _parser_as_new(types: tuple[type, ...]) -> TrlParser:
-    """The trainer's own parser. Making it takes longer than parsing, so it is made once."""
+    """The trainer's own parser. Building it takes longer than parsing, so it is built once."""
     parser, actions = _parser_with_defaults(types)
     for action, (default, is_required) in zip(parser._actions, actions, strict=True):
         action.default, action.required = copy.deepcopy(default), is_required
@@ -107,7 +107,7 @@ _TRAINERS_PARSER = arguments._Parser
 
 @contextmanager
 def node(gpus: int) -> Iterator[None]:
-    """This node as it is, or as if it had a GPU of a kind that can bfloat16 and TF32."""
+    """This node as it is, or as if it had a GPU that supports bfloat16 and TF32."""
     training_args = "transformers.training_args"
     with ExitStack() as around:
         around.enter_context(warnings.catch_warnings())
@@ -124,7 +124,7 @@ def node(gpus: int) -> Iterator[None]:
 
 @contextmanager
 def group(plan: TrainingPlan, place: Path) -> Iterator[None]:
-    """The process group around one rank, where the plan wants one."""
+    """The process group around one rank, if the plan requires one."""
     if not plan.is_distributed:
         yield
         return
@@ -169,12 +169,12 @@ _LATER = {
     "trackers": lambda arguments: get_reporting_integration_callbacks(arguments.training.report_to),
     "optimizer": _build_optimizer,
 }
-"""What the trainer builds from a parsed config without looking at model or data."""
+"""The objects that the trainer builds from a parsed config without reading model or data."""
 
 _NOT_HERE = (
     *("failed to import", "to be installed", "pip install", "is not installed", "Please install"),
     "Expected a string path to an existing deepspeed config",
-    # DeepSpeed finds no GPU behind the one that `node` pretends, and wants a kernel for CPUs.
+    # DeepSpeed finds no GPU behind the one that `node` simulates, and needs a kernel for CPUs.
     "Unable to JIT load the deepspeed_shm_comm op",
 )
 
@@ -184,7 +184,7 @@ _NOT_OF_THE_CONFIG = (
     "the split",
     "test_split_size is",
 )
-"""Only the data can tell that it lacks the columns, splits or rows that a config names."""
+"""Only the data show that they lack the columns, splits or rows that a config names."""
 
 
 def verdict_on(step: str, error: BaseException) -> Verdict:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains a model of a few thousand weights with a config, for a step or two, as the trainer does.
+"""Trains a model of a few thousand weights with a config, for a step or two, like the trainer.
 
 Imports TRL, and torch with it.
 """
@@ -53,7 +53,7 @@ _STEPS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """Where a tiny model and tiny data are."""
+    """The directories of a tiny model and tiny data."""
 
     place: Path
     local_paths: Mapping[str, Path]
@@ -102,7 +102,7 @@ def _make_model(folder: Path) -> Path:
 
 
 def train(fuzzed: Fuzzed, workshop: Workshop) -> Verdict:
-    """Train with a config of a node without GPUs."""
+    """Trains with a config of a node without GPUs."""
     step = "plan"
     try:
         plan = plan_of(fuzzed, workshop.place / "output", workshop.local_paths)
@@ -123,7 +123,7 @@ def train(fuzzed: Fuzzed, workshop: Workshop) -> Verdict:
 
 @contextmanager
 def _left_as_found() -> Iterator[None]:
-    """Without what configs change for the whole process: output, and who hears SIGTERM.
+    """Restores the process-wide effects of configs: output, and the handler of SIGTERM.
 
     Several threads would wait for each other far longer than such a model takes.
     """

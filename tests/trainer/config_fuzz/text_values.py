@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Texts, lists and mappings that each key of TRL's may have, and some that none knows. Pure."""
+"""Valid texts, lists and mappings for each key of TRL, and unknown ones. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Values:
 
     typical: tuple[Any, ...]
     wrong: tuple[Any, ...] = ()
-    """Of the right type, and nothing that the key takes."""
+    """Of the right type, but invalid for the key."""
 
 
 def _any_text(*typical: str) -> Values:
@@ -68,7 +68,7 @@ VALUES: Mapping[str, Values] = {
     "hub_revision": _any_text("main"),
     "hub_token": _any_text("not-a-token"),
     "include_for_metrics": Values(typical=(["inputs"], ["loss"], [])),
-    # TRL's parser takes this key for true or false, whatever its help says.
+    # TRL's parser reads this key as a boolean, although its help names other values.
     "include_num_input_tokens_seen": Values(
         typical=("no", True, False), wrong=("all", "non_padding", "some")
     ),
@@ -103,7 +103,7 @@ VALUES: Mapping[str, Values] = {
     "trackio_space_id": _any_text("org/space"),
     "trackio_static_space_id": Values(typical=("org/space", False)),
 }
-"""Every key of the schema that is neither a number nor true or false nor one of a few names."""
+"""Every key of the schema that is neither a number, nor a boolean, nor one of a few names."""
 
 BEYOND = ("parallelism_config",)
-"""Keys whose values YAML cannot write."""
+"""Keys whose values YAML cannot express."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user is told of the rows of their data."""
+"""The messages for a user about the rows of their data."""
 
 import json
 import logging
@@ -83,7 +83,7 @@ ROWS = [
     {"prompt": "a question so long that nothing is left " * 4, "completion": " Yes."},
     {"prompt": "", "completion": " Hello there."},
 ]
-"""The third one's prompt is longer than 24 tokens; the others are shorter than that."""
+"""The third one's prompt is longer than 24 tokens; the others are shorter."""
 
 
 def _data(place: Path, rows: Sequence[Mapping[str, Any]]) -> Path:

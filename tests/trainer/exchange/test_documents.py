@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What supervisor and ranks write for each other, for later attempts and for whoever downloads."""
+"""The documents of supervisor and ranks for each other, for later attempts and for downloads."""
 
 import json
 from dataclasses import replace

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which ranks hang, and which only take their time."""
+"""Which ranks hang, and which are only slow."""
 
 from pathlib import Path
 

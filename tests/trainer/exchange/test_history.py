@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a log history says."""
+"""The evaluation of a log history."""
 
 import math
 from collections.abc import Callable

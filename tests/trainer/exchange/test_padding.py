@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of a training is padding is told with its figures, where packing would spare it."""
+"""The share of padding is reported with its figures if packing would save it."""
 
 import random
 import re
@@ -18,7 +18,7 @@ def a_histogram(rows: list[int]) -> Lengths:
 
 
 def drawn(seed: int) -> list[int]:
-    """Many short rows and some long ones, as conversations are."""
+    """Many short rows and some long ones, like conversations."""
     source = random.Random(seed)  # noqa: S311 - rows, no secrets
     return [1 + int(source.lognormvariate(5, 0.8)) for _ in range(2000)]
 
@@ -41,12 +41,12 @@ def test_padding_is_what_batches_drawn_at_random_have(batch: int, seed: int) -> 
 def test_it_is_told_with_its_figures_and_what_packing_changes() -> None:
     told = advise_on_padding(a_histogram([100] * 900 + [1000] * 900), 2, 1000)
 
-    # Half of the rows are long: of two rows, one is in three of four batches.
+    # Half of the rows are long: with two rows, three of four batches contain one.
     assert told is not None
     share, mean, padded, batch, packed = (float(it) for it in re.findall(r"[\d.]*\d", told))
     assert (share, mean, padded) == pytest.approx((29, 550, 775), rel=0.05)
     assert (batch, packed) == (2, 1.8)
-    assert "packing: true computes no padding" in told
+    assert "packing: true avoids padding" in told
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which rank tells the cause."""
+"""Which rank's result is the cause."""
 
 import re
 from dataclasses import replace
@@ -77,7 +77,7 @@ def test_what_a_rank_writes_is_what_the_supervisor_reads() -> None:
         ({0: 0, 1: 9}, "RankKilled", r"rank 1 was killed by a signal \(SIGKILL\)"),
         ({0: 15, 1: 11}, "RankCrashed", r"rank 1 crashed in native code \(SIGSEGV\)"),
         ({0: 6, 1: 0}, "RankCrashed", r"rank 0 crashed in native code \(SIGABRT\)"),
-        ({0: 9, 1: 9}, "RankKilled", r"^a rank was killed by a signal, most often"),
+        ({0: 9, 1: 9}, "RankKilled", r"^a rank was killed by a signal, most likely"),
     ],
 )
 def test_a_rank_whose_signal_was_seen_is_named(

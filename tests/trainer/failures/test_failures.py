@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose mistake an exception is."""
+"""The category of an exception."""
 
 import errno
 import pickle
@@ -19,7 +19,7 @@ def an_error(name: str, text: str = "", base: type[Exception] = Exception) -> Ex
 
 
 DATASETS_ERROR = type(an_error("DatasetsError"))
-"""What all that `datasets` raises of its own is."""
+"""The class of all errors that `datasets` itself raises."""
 
 CASES = [
     (an_error("OutOfMemoryError", "CUDA out of memory", RuntimeError), Stage.MODEL,
@@ -152,7 +152,7 @@ def test_an_interruption_says_what_was_saved() -> None:
 
 
 def raised_in(module: str, error: Exception) -> Exception:
-    """The error, with the traceback that it has where this module raises it."""
+    """The error, with a traceback as if this module had raised it."""
     try:
         exec("raise error", {"__name__": module, "error": error})  # noqa: S102 - a line of ours
     except Exception as raised:  # noqa: BLE001 - whatever it is

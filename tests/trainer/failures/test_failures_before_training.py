@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ends an attempt between its start and the first step: places, names and steps."""
+"""Failures between an attempt's start and the first step: places, names and steps."""
 
 from types import SimpleNamespace
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose mistake an exception of torch, NCCL, CUDA or safetensors is: their own types and words.
+"""The category of an exception of torch, NCCL, CUDA or safetensors: their own types and texts.
 
-The words are those that torch 2.13, NCCL and CUDA hold in their binaries; what a machine without
-a GPU can provoke is provoked.
+The texts are those in the binaries of torch 2.13, NCCL and CUDA; errors that a machine without a
+GPU can cause are real.
 """
 
 import errno
@@ -131,7 +131,7 @@ def _with_pyarrow(file: Path) -> None:
 
 @contextmanager
 def a_disk_with_room_for(size: int) -> Iterator[None]:
-    """Files may not grow larger; the kernel says so with EFBIG instead of a signal."""
+    """Files cannot grow larger; the kernel reports it with EFBIG instead of a signal."""
     import signal
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -151,7 +151,7 @@ def test_a_disk_that_fills_up_is_the_nodes_fault(
     import datasets
     import torch
 
-    del datasets, torch  # imported: importing writes files of its own
+    del datasets, torch  # The import itself writes files, so it comes first.
 
     with pytest.raises(Exception) as caught, a_disk_with_room_for(4096):  # noqa: PT011 - any type
         write(tmp_path / "file")

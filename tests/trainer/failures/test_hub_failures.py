@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hub that refuses, fails or is not there: real answers of a server on this machine."""
+"""A hub that refuses, fails or is unreachable: real responses of a server on this machine."""
 
 import threading
 import time
@@ -24,7 +24,7 @@ TOKEN = "hf_AbCdEfGhIjKlMnOpQrStUvWx"
 
 @contextmanager
 def a_hub_that_answers(status: int, headers: dict[str, str] | None = None) -> Iterator[str]:
-    """The URL of a hub that gives this answer to everything."""
+    """The URL of a hub that sends this response to every request."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -52,7 +52,7 @@ def a_hub_that_answers(status: int, headers: dict[str, str] | None = None) -> It
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub's client tries as often as ever, and waits none of its 23 s in between."""
+    """The hub's client makes its usual number of tries, without its waits of 23 s."""
     from huggingface_hub.utils import _http
 
     without_pauses = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None})
@@ -60,7 +60,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def load_model(endpoint: str, place: Path) -> Any:
-    """What transformers and TRL do with a name on the hub, and this hub for it."""
+    """The calls of transformers and TRL for a name on the hub, with this hub."""
     from huggingface_hub import hf_hub_download
 
     return hf_hub_download(

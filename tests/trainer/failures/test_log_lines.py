@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model, a row or a store says makes no line of the trainer's log."""
+"""Texts of a model, a row or a store cannot create a line of the trainer's log."""
 
 import logging
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No secret is told: not in a failure, and not in what a process prints."""
+"""No secret is shown: not in a failure, and not in the output of a process."""
 
 import json
 import subprocess

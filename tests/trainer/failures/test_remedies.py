@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said to somebody to whose config a library objects: keys to change, never a riddle."""
+"""Remedies for a config that a library refuses: the keys to change."""
 
 import pytest
 
@@ -17,17 +17,18 @@ OF_PEFT = (
     [
         pytest.param(
             ValueError("Specified `attn_implementation='flash_attention_9'` is not supported."),
-            "correct attn_implementation as the message says, or leave it out",
+            "correct attn_implementation as described in the message, or leave it out",
             id="a key in quotes",
         ),
         pytest.param(
             ValueError("--load_best_model_at_end requires the save and eval strategy to match"),
-            "correct load_best_model_at_end as the message says, or leave it out",
+            "correct load_best_model_at_end as described in the message, or leave it out",
             id="an option",
         ),
         pytest.param(
             ValueError("fp16 and bf16 mixed precision: per_device_eval_batch_size, eval_steps"),
-            "correct per_device_eval_batch_size and eval_steps as the message says, or leave them",
+            "correct per_device_eval_batch_size and eval_steps as described in the message, or "
+            "leave them",
             id="several keys",
         ),
         pytest.param(ValueError(OF_PEFT), "set lora_target_modules: all-linear", id="PEFT's"),

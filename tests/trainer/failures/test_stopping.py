@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One wish to stop, however often it is said."""
+"""One stop request, however often it is sent."""
 
 import os
 import signal

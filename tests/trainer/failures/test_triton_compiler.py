@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An image in which Triton can't compile its driver, and a GPU, where TRL's loss needs it."""
+"""An image in which Triton cannot compile its driver, on a GPU, where TRL's loss needs it."""
 
 import subprocess
 from pathlib import Path
@@ -27,7 +27,7 @@ REMEDY = "set spec.image to an image with gcc and Python's headers, or unset it"
 def an_image(
     folder: Path, *programs: str, has_headers: bool = True
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """The environment and the place of headers of an image with these programs."""
+    """The environment and the header directory of an image with these programs."""
     (folder / "bin").mkdir()
     (folder / "include").mkdir()
     for program in programs:
@@ -39,7 +39,7 @@ def an_image(
 
 @pytest.fixture(autouse=True)
 def has_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not every machine with tests has it."""
+    """Not every test machine has it."""
     monkeypatch.setattr(triton_compiler, "find_spec", lambda name: name)
 
 
@@ -62,8 +62,8 @@ def test_an_image_without_a_compiler_is_told_before_anything_is_fetched(tmp_path
     failure = refused.value.failure
     assert (failure.category, failure.reason) == (Category.USER, "CompilerMissing")
     assert failure.message == (
-        "on a GPU TRL computes the loss by a Triton kernel, and Triton compiles its driver before "
-        "its first kernel; this trainer image has no C compiler"
+        "on a GPU TRL computes the loss with a Triton kernel, and Triton compiles its driver "
+        "before its first kernel; this trainer image has no C compiler"
     )
     assert failure.remedy == REMEDY
 
@@ -146,7 +146,7 @@ def test_headers_are_looked_for_where_triton_looks() -> None:
     [
         pytest.param(None, "Triton found no C compiler", id="no compiler"),
         pytest.param(
-            "exit 1", "does not compile in this image: is Python.h missing?", id="no headers"
+            "exit 1", "does not compile in this image; Python.h may be missing", id="no headers"
         ),
     ],
 )

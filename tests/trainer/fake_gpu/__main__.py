@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares cases by name, a line of JSON for each as it comes, or writes the table of the docs.
+"""Compares cases by name, with a JSON line for each result, or writes the table of the docs.
 
 PYTHONPATH=tests python -m trainer.fake_gpu NAME...      these cases
 PYTHONPATH=tests python -m trainer.fake_gpu --table      all of them, into docs/user/memory.md

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trainings whose memory is compared: an architecture, a config, and how many GPUs."""
+"""Trainings whose memory is compared: an architecture, a config, and the number of GPUs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ SHORT: Sequence[Case] = (
     _case("GPT-2 124M", "full, padded", {**PADDED, "max_length": 1024}),
     _case("SmolLM2 135M", "full, packed, keeping all", PACKED, KEEPING),
 )
-"""What `make test` compares."""
+"""The cases of `make test`."""
 
 LONG: Sequence[Case] = (
     _case("Qwen2.5 0.5B", "full, padded", PADDED),
@@ -69,4 +69,4 @@ LONG: Sequence[Case] = (
     _case("Llama 3 70B", "LoRA, packed, FSDP2", ONE_PACK, LORA, FSDP2, world=8),
     _case("Qwen2.5 72B", "full, packed, FSDP2", ONE_PACK, FSDP2, world=16),
 )
-"""What `make test-all` compares besides."""
+"""The additional cases of `make test-all`."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes torch compute on a GPU that isn't there: shapes, types and lifetimes, and no numbers.
+"""Makes torch compute on a fake GPU: shapes, types and lifetimes, and no numbers.
 
-`FakeTensorMode` alone goes forward without a GPU. What it lacks for a training is put in its place
-here, all of it named; each is process-wide, so that a process that measures does nothing else.
+`FakeTensorMode` alone supports the forward pass without a GPU. The missing parts of a training are
+replaced here, each by name. All replacements are process-wide, so a measuring process does nothing
+else.
 """
 
 import ctypes
@@ -17,18 +18,19 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from trainer.fake_gpu.ledger import Ledger
 
 CAPABILITY = (9, 0)
-"""Of the GPU that isn't there: an H100's."""
+"""Of the fake GPU: an H100's."""
 
 _BEFORE_THE_TABLE, _HAS_CONTEXT, _LENGTH = 2, 4, 64
 """Of the virtual functions of torch's CUDA hooks: the entries before the first, the place of
-`hasPrimaryContext` after two destructors, `isBuilt` and `isAvailable`, and more than there are."""
+`hasPrimaryContext` after two destructors, `isBuilt` and `isAvailable`, and an upper bound.
+"""
 
 _KEPT: list[Any] = []
 
 
 @contextmanager
 def fake_gpu() -> Iterator[Ledger]:
-    """Within it `device="cuda"` works, and every byte is counted."""
+    """Inside it `device="cuda"` works, and every byte is counted."""
     _claim_a_context()
     ledger = Ledger()
     undo = ledger.track_resizing()
@@ -38,9 +40,9 @@ def fake_gpu() -> Iterator[Ledger]:
             patch("torch.cuda.is_bf16_supported", lambda *_: True),
             patch("torch.cuda.get_device_capability", lambda *_: CAPABILITY),
             patch("torch.cuda.current_device", lambda: 0),
-            # DTensor asks for shapes in a mode of its own, which the ledger leaves out.
+            # DTensor computes shapes in a separate mode, which the ledger leaves out.
             patch("torch.distributed.tensor._sharding_prop.detect_fake_mode", lambda *_: None),
-            # Modules are built on the GPU; what they move there again stays what it is.
+            # Modules are built on the GPU; moving them there again must not change them.
             patch("torch.utils.swap_tensors", _take_over),
             patch("torch.nn.functional.scaled_dot_product_attention", _attend),
             _without_kernels_of_triton(),
@@ -54,9 +56,9 @@ def fake_gpu() -> Iterator[Ledger]:
 
 
 def _claim_a_context() -> None:
-    """The backward pass asks CUDA for its contexts; without a GPU the question is an error.
+    """The backward pass queries CUDA's contexts; without a GPU the query is an error.
 
-    torch has no switch for it, so the answer is put into the table of its hooks' functions.
+    torch has no switch for it, so the answer is written into the table of its hooks' functions.
     """
     if _KEPT:
         return
@@ -83,9 +85,9 @@ def _attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """The kernel that torch chooses on a GPU: flash without a mask, else the memory-efficient one.
+    """The kernel that torch selects on a GPU: flash without a mask, else the memory-efficient one.
 
-    Without a GPU it would choose neither.
+    Without a GPU it would select neither.
     """
     aten = torch.ops.aten
     if torch.is_autocast_enabled("cuda"):
@@ -113,7 +115,7 @@ def _take_over(parameter: torch.Tensor, moved: torch.Tensor) -> None:
 
 
 class _InPlace:
-    """A kernel that writes into tensors that are there already, and so takes no memory."""
+    """A kernel that writes into existing tensors, and so takes no memory."""
 
     def __getitem__(self, grid: Any) -> Any:
         return lambda *args, **kwargs: None
@@ -134,7 +136,7 @@ def _without_kernels_of_triton() -> Iterator[None]:
 
 
 class _Stream:
-    """One stream, in which all is done in order: so does the allocator see the others, too."""
+    """One stream, in which all work is done in order: the allocator treats the others the same."""
 
     device_index = 0
 

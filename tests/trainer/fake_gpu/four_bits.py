@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model whose matrices are bitsandbytes' 4-bit ones, without the kernel that makes them so."""
+"""A model with bitsandbytes' 4-bit matrices, without the kernel that quantizes them."""
 
 from typing import Any
 from unittest.mock import patch
@@ -12,7 +12,7 @@ BLOCK, BLOCK_OF_BLOCKS, CODES = 64, 256, 16
 
 
 def quantize(model: Any, *, is_nested: bool) -> Any:
-    """Each linear layer but the head, in place: a buffer of the right size and its scales."""
+    """Each linear layer except the head, in place: a buffer of the right size and its scales."""
     for name, module in list(model.named_modules()):
         if isinstance(module, torch.nn.Linear) and name != "lm_head":
             parent, _, child = name.rpartition(".")
@@ -36,7 +36,7 @@ def _packed(linear: torch.nn.Linear, *, is_nested: bool) -> Any:
     count = shape.numel()
     data = torch.empty((count // 2, 1), dtype=torch.uint8, device="cuda")
     state = _scales(count, shape, dtype, is_nested=is_nested)
-    # `Params4bit` can't be made of a fake tensor; all that is read of it are these.
+    # `Params4bit` cannot be created from a fake tensor; only these attributes are read.
     packed.weight = torch.nn.Parameter(data, requires_grad=False)
     packed.weight.quant_state = state
     packed.weight.compress_statistics = is_nested

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts the bytes of every tensor on the fake GPU, as torch's allocator would hand them out."""
+"""Counts the bytes of every tensor on the fake GPU, as torch's allocator would."""
 
 import weakref
 from collections.abc import Callable, Iterator
@@ -11,13 +11,13 @@ from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 BLOCK = 512
-"""torch's allocator rounds up to as many bytes."""
+"""torch's allocator rounds up to multiples of this."""
 
 _WITH_A_MASK = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index_put")
 
 
 class Ledger(TorchDispatchMode):
-    """What is allocated, and the most that ever was. Each storage counts once, while it lives."""
+    """The current allocation, and its peak. Each storage counts once, while it lives."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,9 +35,9 @@ class Ledger(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if any(issubclass(each, DTensor) for each in types):
-            return NotImplemented  # its own dispatcher comes back with the shards
+            return NotImplemented  # Its own dispatcher returns with the shards.
         if active_fake_mode() is not self._mode:
-            return func(*args, **(kwargs or {}))  # it only asks which shapes there would be
+            return func(*args, **(kwargs or {}))  # It only queries the shapes.
         if _is_sum_of_gradients(func, args):
             result = args[0].add_(args[1])
         elif func.namespace == "aten" and func._schema.name[6:] in _WITH_A_MASK:
@@ -57,7 +57,7 @@ class Ledger(TorchDispatchMode):
         before = self._sizes.get(key)
         if before is None:
             weakref.finalize(storage, self._leave, key)
-        self._sizes[key] = size  # FSDP resizes what it has put together
+        self._sizes[key] = size  # FSDP resizes gathered storage.
         self.allocated += size - (before or 0)
         self.peak = max(self.peak, self.allocated)
 
@@ -65,7 +65,9 @@ class Ledger(TorchDispatchMode):
         self.allocated -= self._sizes.pop(key, 0)
 
     def track_resizing(self) -> Callable[[], None]:
-        """`UntypedStorage.resize_` goes past every dispatcher. Returns what undoes it."""
+        """`UntypedStorage.resize_` bypasses every dispatcher. Returns the function that restores
+        it.
+        """
         original = torch.UntypedStorage.resize_
 
         def resize(storage: Any, size: int) -> Any:
@@ -94,8 +96,9 @@ def _tensors(result: Any) -> Iterator[torch.Tensor]:
 
 
 def _is_sum_of_gradients(func: Any, args: Any) -> bool:
-    """Autograd adds what comes from several uses of a tensor into the first, where it has the last
-    reference. Of fake tensors it believes that it can't, and would make a third."""
+    """Autograd adds the gradients of several uses of a tensor in place into the first, if it has
+    the last reference. For fake tensors it assumes that it cannot, and would create a third.
+    """
     if func is not torch.ops.aten.add.Tensor or torch.is_grad_enabled():
         return False
     first, second = args[:2]
@@ -108,7 +111,7 @@ def _is_sum_of_gradients(func: Any, args: Any) -> bool:
 
 
 def _every_row(func: Any, args: Any, kwargs: Any) -> Any:
-    """A fake mask has no values, so how many rows it takes is not known: here it takes all."""
+    """A fake mask has no values, so the number of selected rows is unknown: here it selects all."""
     name, indices = func._schema.name[6:], args[1]
     masks = [each for each in indices if each is not None and each.dtype is torch.bool]
     if not masks:

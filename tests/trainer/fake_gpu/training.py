@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two steps of a training on a fake GPU, built of what the trainer builds it of.
+"""Two steps of a training on a fake GPU, built from the same parts as the trainer's.
 
 transformers' model, TRL's fused loss, PEFT's adapter, accelerate's FSDP2, torch's DDP, checkpoints
 and optimizer, and this product's attention. Not run: the loops of TRL and transformers.
@@ -33,12 +33,12 @@ from trainer.fake_gpu.four_bits import quantize
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, None: torch.float32}
 GPUS_PER_NODE = 8
 STEPS = 2
-"""The first makes gradients and the optimizer's states, the second is the one that counts."""
+"""The first creates gradients and the optimizer's states, the second one counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One training, as estimated and as torch's own code allocates it."""
+    """One training, as estimated and as allocated by torch's own code."""
 
     estimate: Estimate
     torch_peak: int
@@ -51,7 +51,7 @@ class Compared:
 
 
 def compare(model: PreTrainedConfig, config: Mapping[str, Any], world: int = 1) -> Compared:
-    """The estimate of this config beside what its steps allocate on a GPU of `world`."""
+    """The estimate of this config, and the allocation of its steps on a GPU of `world`."""
     settings = {"lora_dropout": 0.0, **config}
     reading = read_config(settings)
     architecture = parse_model(json.loads(model.to_json_string(use_diff=False)))
@@ -74,7 +74,7 @@ def compare(model: PreTrainedConfig, config: Mapping[str, Any], world: int = 1) 
 
 @contextmanager
 def _processes(world: int) -> Iterator[Any]:
-    """A group in which every transfer ends at once, with nothing in it."""
+    """A group in which every transfer ends immediately, without data."""
     if world == 1:
         yield None
         return
@@ -90,7 +90,7 @@ def _processes(world: int) -> Iterator[Any]:
 
 
 class _Training:
-    """What is alive during a training."""
+    """The live objects of a training."""
 
     def __init__(
         self, model: PreTrainedConfig, architecture: Architecture, config: SftConfig, mesh: Any
@@ -109,8 +109,8 @@ class _Training:
                 patch("torch.nn.parallel.distributed._verify_param_shape_across_processes"),
                 patch("torch.nn.parallel.distributed._sync_module_states"),
             ):
-                # Made for its buckets, which are there from now on. Its forward pass would time
-                # itself by CUDA's events.
+                # Created for its buckets, which exist from now on. Its forward pass would measure
+                # time with CUDA's events.
                 self.replica = torch.nn.parallel.DistributedDataParallel(self.model, device_ids=[0])
         trained = [each for each in self.model.parameters() if each.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, fused=config["optim"] == "adamw_torch_fused")
@@ -118,7 +118,7 @@ class _Training:
     def step(self) -> None:
         for _ in range(self.config["gradient_accumulation_steps"]):
             batch = self._batch()
-            # With the backward pass, as the trainer has it: masks may be made again.
+            # With the backward pass, as in the trainer: masks may be created again.
             with flat_batch(is_flat=BORDERS in batch, borders=batch.get(BORDERS)):
                 with torch.autocast("cuda", torch.bfloat16, enabled=is_mixed(self.config)):
                     loss = self.model(**batch, fused_lm_head=True, use_cache=False).loss
@@ -165,7 +165,7 @@ def _build(model: PreTrainedConfig, architecture: Architecture, config: SftConfi
             built = get_peft_model(built, _lora(config))
         built.enable_input_require_grads()
         if config["load_in_4bit"]:
-            # As TRL does beside quantized weights.
+            # As in TRL with quantized weights.
             for parameter in built.parameters():
                 if parameter.requires_grad:
                     parameter.data = parameter.data.to(torch.bfloat16)
@@ -188,7 +188,7 @@ def is_mixed(config: SftConfig) -> bool:
 
 
 def _shard(model: Any, config: SftConfig, mesh: Any) -> None:
-    """By accelerate's own code, told of the plugin that this config makes."""
+    """With accelerate's own code and the plugin for this config."""
     from accelerate.utils import FullyShardedDataParallelPlugin
     from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether `num_layers_unfrozen` holds what it promises in an architecture: whatever is trained,
-what goes into the last layer stays as it was."""
+"""Checks `num_layers_unfrozen` in an architecture: training must not change the input of the last
+layer.
+"""
 
 import warnings
 from enum import StrEnum
@@ -15,7 +16,7 @@ class Frozen(StrEnum):
     KEPT = "kept"
     MOVED = "moved"
     REFUSED = "refused"
-    """With a sentence for the user."""
+    """With a message for the user."""
 
 
 def measure(model_type: str) -> Frozen:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What single architectures need to be small, beside what `small` finds by the names of their keys;
-and layers that their models have, though the class begins without."""
+"""Settings that make single architectures small, in addition to those that `small` finds by the
+names of keys; and layers that the published models have but the class's defaults lack.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,7 @@ _CONVOLVED = {"layer_types": ["conv", "full_attention"]}
 
 
 def _sections(*sizes: int) -> Mapping[str, Any]:
-    """The parts of a head that turn with time, height and width."""
+    """The parts of a head that rotate with time, height and width."""
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [*sizes]}
     return {"text_config": {"rope_parameters": rope}}
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether an architecture keeps the rows of a pack apart: what it computes for them in a pack,
-compared with what it computes for each row alone.
+"""Whether an architecture keeps the rows of a pack separate: compares the results for them in a
+pack with the results for each row alone.
 
-Rows and borders are given to it as TRL's collator gives them, with the attention that our ranks
-settle. All in 64 bits, so that rows which are kept apart agree to seven digits and more.
+Rows and borders are those of TRL's collator, with the attention that our ranks select. Everything
+is in 64 bits, so that separate rows agree to seven digits and more.
 """
 
 import warnings
@@ -20,11 +20,11 @@ _NOISE = 1e-5
 
 
 class NotBuilt(Exception):
-    """The architecture can't be built small, or computes nothing from texts alone."""
+    """The architecture cannot be built in a small size, or computes nothing from texts alone."""
 
 
 def measure(model_type: str, attention: str | None = None) -> tuple[PackedRows, str]:
-    """What becomes of its rows, and the package without which it computes no pack.
+    """The treatment of its rows, and the package that it requires to compute a pack.
 
     Raises:
         NotBuilt: there is nothing to measure.
@@ -85,7 +85,7 @@ def _agree(packed: Any, alone: Any) -> bool:
 
 
 def _package_in(error: str) -> str:
-    """The one that transformers asks for; it begins with what it can't do."""
+    """The package that transformers requires; it begins the error with what it cannot do."""
     _, found, after = error.partition("can't keep packed sequences apart without `")
     module = after.partition("`")[0] if found else ""
     return next((it.name for it in PACKAGES.values() if module in (it.module, it.name)), module)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every architecture of transformers that writes text, with a few random weights.
+"""Every text architecture of transformers, with a few random weights.
 
-A config is the class's own with small numbers in the places of the large ones, whatever they are
-called there; what needs other numbers is listed in `odd_sizes`.
+A config is the class's own with small numbers in place of the large ones, for all known names of
+keys; `odd_sizes` lists classes that need other numbers.
 """
 
 import contextlib
@@ -63,7 +63,7 @@ _ALWAYS = (
     *("max_position_embeddings", "pad_token_id", "bos_token_id", "eos_token_id"),
     *("num_experts_per_tok", "n_routed_experts", "head_dim", "num_key_value_heads"),
 )
-"""These have a value in every real config, though None is what the class begins with."""
+"""Every real config has a value for these, though the class's default is None."""
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers")
 
 
@@ -75,14 +75,14 @@ def a_config(model_type: str) -> Any:
 
 
 def _small(config: Any) -> dict[str, Any]:
-    """What to build a config of this class with: its own keys that have a small value."""
+    """The arguments for a config of this class: its own keys that have a small value."""
     own = vars(config)
     values: dict[str, Any] = {
         name: _SMALL[name] for name in own if name in _SMALL and own[name] is not None
     }
     values.update({name: _SMALL[name] for name in _ALWAYS if name in own})
     if "qk_rope_head_dim" in own:
-        values.pop("head_dim", None)  # it follows from the others
+        values.pop("head_dim", None)  # It follows from the others.
     if "is_decoder" in own:
         values["is_decoder"] = True
     values.update(_layers(own, values))
@@ -96,7 +96,7 @@ def _small(config: Any) -> dict[str, Any]:
 
 
 def _layers(own: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """One layer of each kind that the architecture has, and two at least."""
+    """One layer of each kind that the architecture has, and at least two."""
     kinds = own.get("layer_types") or own.get("layers_block_type")
     if not isinstance(kinds, list | tuple):
         return {}
@@ -116,7 +116,7 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
 
 
 def a_model(model_type: str, attention: str | None = None) -> Any:
-    """In 64 bits, with weights so large that whatever is computed wrongly shows."""
+    """In 64 bits, with large weights that make any wrong result visible."""
     import torch
 
     config, kind = a_config(model_type), _class_of(model_type)
@@ -133,12 +133,12 @@ def a_model(model_type: str, attention: str | None = None) -> Any:
                 drawn = torch.randn(each.shape)
                 each.copy_(0.2 * drawn if each.ndim > 1 else each + 0.1 * drawn)
     with contextlib.suppress(AttributeError, ValueError):
-        model.set_experts_implementation("eager")  # others know no 64 bits
+        model.set_experts_implementation("eager")  # Other implementations do not support 64 bits.
     return model.double()
 
 
 def every_type() -> Sequence[str]:
-    """Each `model_type` that transformers has a class for that writes text."""
+    """Each `model_type` for which transformers has a text class."""
     from transformers.models.auto import modeling_auto as known
 
     found = (
@@ -149,7 +149,7 @@ def every_type() -> Sequence[str]:
 
 
 def _class_of(model_type: str) -> Any:
-    """As TRL takes it: the class that reads images where there is one."""
+    """As TRL selects it: the class that reads images if there is one."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 

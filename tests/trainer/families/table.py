@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures every architecture of the transformers that is installed, and writes down what becomes
-of the rows of a pack: the file that `finetune_spec.base_model.packed_rows` reads.
+"""Measures every architecture of the installed transformers, and writes the treatment of packed
+rows to the file that `finetune_spec.base_model.packed_rows` reads.
 
     cd tests && python -m trainer.families.table [MODEL_TYPE ...]
 
-It takes about two minutes of CPU time, one model after the other. Where types are named, only these
-are measured, and the others stay as they are written.
+It takes about two minutes of CPU time, one model after the other. If types are named, only these
+are measured, and the others are not changed.
 """
 
 import signal
@@ -20,7 +20,7 @@ from trainer.families.packed_rows import NotBuilt, measure
 from trainer.families.small import every_type
 
 _SECONDS = 60
-"""Of CPU time. One that takes longer to build small is not small."""
+"""Of CPU time. A model that takes longer to build is not small."""
 
 _HEAD = """\
 # SPDX-License-Identifier: Apache-2.0
@@ -31,7 +31,7 @@ _HEAD = """\
 
 
 def measured(model_type: str) -> Mapping[str, tuple[PackedRows, str]]:
-    """By default, and with eager attention where that is another thing."""
+    """By default, and with eager attention if that differs."""
     found = {"": measure(model_type)}
     if not found[""][1]:
         with_eager = measure(model_type, EAGER)
@@ -41,7 +41,7 @@ def measured(model_type: str) -> Mapping[str, tuple[PackedRows, str]]:
 
 
 def as_toml(found: Mapping[str, Mapping[str, tuple[PackedRows, str]]]) -> str:
-    """`found` has an empty mapping for what could not be built."""
+    """`found` has an empty mapping for architectures that could not be built."""
     lines = [f'transformers = "{version("transformers")}"']
     for rows in (PackedRows.APART, PackedRows.MIXED, PackedRows.REFUSED):
         types = [name for name, each in found.items() if each and each[""][0] is rows]

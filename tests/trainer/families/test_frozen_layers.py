@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`num_layers_unfrozen` in every architecture: what goes into the last layers stays as it was, or
-the architecture is refused with a sentence."""
+"""`num_layers_unfrozen` in every architecture: the input of the last layers does not change, or the
+architecture is refused with a message.
+"""
 
 import pytest
 
@@ -8,7 +9,7 @@ from finetune_spec.base_model.packed_rows import PackedRows, rows_of
 from trainer.families.frozen_layers import Frozen, measure
 from trainer.families.test_packed_rows import TYPES
 
-pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing torch takes a quarter of a minute.
 
 FEW = {
     "llama": Frozen.KEPT,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of a pack are kept apart, or not, as `packed_rows.toml` says: by the architectures
-themselves, given what TRL's collator gives and the attention that our ranks settle."""
+"""The rows of a pack are separate or mixed according to `packed_rows.toml`: tested with the
+architectures themselves, TRL's collator and the attention that our ranks select.
+"""
 
 import tomllib
 
@@ -11,7 +12,7 @@ from finetune_spec.base_model.packed_rows import TABLE, PackedRows, package_for,
 from trainer.families.packed_rows import NotBuilt, measure
 from trainer.families.small import every_type
 
-pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing torch takes a quarter of a minute.
 
 TYPES = sorted(
     each

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chat template that a user asks for: found, trained with, ended by, saved."""
+"""The chat template that a user requests: found, trained with, used for the end of answers,
+saved.
+"""
 
 import json
 import logging
@@ -69,7 +71,7 @@ def _artifact(trained: Trained) -> Path:
 
 
 def _ends(artifact: Path) -> list[str]:
-    """The tokens by which generation ends, as transformers loads them."""
+    """The tokens that end generation, as transformers loads them."""
     from transformers import AutoTokenizer, GenerationConfig
 
     found = GenerationConfig.from_pretrained(artifact).eos_token_id
@@ -79,7 +81,7 @@ def _ends(artifact: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def base_without_turns(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base model: no chat template, and texts end by <|endoftext|>."""
+    """A base model: no chat template, and texts end with <|endoftext|>."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     place = tmp_path_factory.mktemp("base")
@@ -115,7 +117,7 @@ def test_a_base_model_learns_to_end_its_turns_by_the_token_of_the_template_it_is
     assert (artifact / "chat_template.jinja").read_text() == chatml.read_text()
     assert AutoTokenizer.from_pretrained(artifact).eos_token == "<|im_end|>"
     assert set(_ends(artifact)) == {"<|im_end|>", "<|endoftext|>"}
-    assert "the chat template ends answers by <|im_end|>" in caplog.text
+    assert "the chat template ends answers with <|im_end|>" in caplog.text
 
 
 @pytest.mark.slow
@@ -167,7 +169,7 @@ def test_conversations_for_a_model_without_a_template_are_told_before_training(
 ) -> None:
     trained = train(tmp_path, base_without_turns, dialogues)
 
-    assert trained.words().startswith("ChatTemplateMissing: the data hold conversations")
+    assert trained.words().startswith("ChatTemplateMissing: the data contains conversations")
     assert "set chat_template_path: a template's name (such as chatml" in trained.words()
 
 
@@ -178,7 +180,7 @@ def test_a_template_whose_tokens_the_model_lacks_is_told_with_the_tokens_to_add(
     trained = train(tmp_path, tiny_model, dialogues, chat_template_path="llama3")
 
     assert trained.words().startswith("ChatTemplateTokensMissing: ")
-    assert "ends answers by <|eot_id|>" in trained.words()
+    assert "ends answers with <|eot_id|>" in trained.words()
     assert "'<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>'" in trained.words()
 
 
@@ -226,7 +228,7 @@ def test_a_tokenizer_gives_its_template_its_tokens_and_its_end(
         pytest.param(
             "{% for m in messages %}{{ m.role }}<|im_end|>{% endfor %}",
             "InvalidChatTemplate",
-            "leaves out what is said",
+            "leaves out the content",
             id="no content",
         ),
     ],
@@ -252,7 +254,7 @@ def test_a_folder_without_a_tokenizer_is_told(
     trained = train(tmp_path, tiny_model, dialogues, chat_template_path=str(tmp_path / "empty"))
 
     assert trained.words().startswith("ChatTemplateNotFound: ")
-    assert "holds no tokenizer" in trained.words()
+    assert "without a tokenizer" in trained.words()
 
 
 @pytest.mark.slow
@@ -266,7 +268,7 @@ def test_a_template_that_ends_no_answer_is_warned_of(
 
     prepare(tmp_path, tiny_model, [TALK], chat_template_path=str(tmp_path / "ours.jinja"))
 
-    assert "ends answers by no token of its own" in caplog.text
+    assert "ends answers without a special token" in caplog.text
 
 
 @pytest.mark.slow
@@ -288,8 +290,10 @@ def test_chatml_refuses_tool_calls_instead_of_leaving_them_out(
     [
         pytest.param(None, [2], False, "no end-of-sequence token", id="tokenizer without one"),
         pytest.param("<|im_end|>", None, False, "no end-of-sequence token", id="generation"),
-        pytest.param("<|im_end|>", [0], False, "generation does not end by it", id="another"),
-        pytest.param("<|endoftext|>", [0], True, "ends answers by <|im_end|>", id="another turn's"),
+        pytest.param("<|im_end|>", [0], False, "generation does not stop at it", id="another"),
+        pytest.param(
+            "<|endoftext|>", [0], True, "ends answers with <|im_end|>", id="another turn's"
+        ),
     ],
 )
 def test_an_artifact_that_could_not_end_its_answers_is_refused(

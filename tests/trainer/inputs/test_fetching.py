@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a config names is found, or told to be missing."""
+"""The inputs of a config are found, or reported as missing."""
 
 import shutil
 from pathlib import Path
@@ -39,14 +39,14 @@ def test_a_single_file_is_used_where_it_is(tmp_path: Path) -> None:
         pytest.param(
             "notes.docx",
             b"PK",
-            "UnknownFileType: dataset_name: notes.docx is no kind of data file that is known: "
-            "it is a document",
+            "UnknownFileType: dataset_name: notes.docx has an unsupported file type: it is a "
+            "document",
             id="a kind that is not read",
         ),
         pytest.param(
             "notes.rst",
             b"PK",
-            "UnknownFileType: dataset_name: notes.rst is no kind of data file that is known",
+            "UnknownFileType: dataset_name: notes.rst has an unsupported file type",
             id="a suffix that is not known",
         ),
         pytest.param(

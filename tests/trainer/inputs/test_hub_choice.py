@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a repository's files are fetched: what is loaded of them, and no second copy."""
+"""The files of a repository that are fetched: those that are loaded, and no second copy."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models of the hub come here before any rank starts, however slow and unreliable the hub is."""
+"""Models of the hub are fetched before any rank starts, however slow and unreliable the hub is."""
 
 import os
 import threading
@@ -40,7 +40,7 @@ def files() -> Iterator[FileHub]:
 
 @pytest.fixture
 def environment(files: FileHub, tmp_path: Path) -> Mapping[str, str]:
-    """A pod's, whose cache is empty."""
+    """That of a pod with an empty cache."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     return {**kept, "HF_ENDPOINT": files.endpoint, "HF_HOME": str(tmp_path / "hf")}
 
@@ -48,7 +48,7 @@ def environment(files: FileHub, tmp_path: Path) -> Mapping[str, str]:
 def fetch(
     environment: Mapping[str, str], model: HubModel = MODEL, stop: StopRequest | None = None
 ) -> tuple[Path | None, list[str]]:
-    """The folder, and what was told on the way."""
+    """The directory, and the reported messages."""
     told: list[str] = []
     return fetch_from_hub(model, environment, stop or StopRequest(), told.append), told
 
@@ -239,7 +239,7 @@ def test_a_run_trains_what_a_slow_hub_has_and_its_ranks_ask_the_hub_for_nothing(
     monkeypatch.setattr(in_process, "_one_rank_here", launch)
     config: dict[str, Any] = {
         "model_name_or_path": "org/tiny",
-        "env": {"HF_ENDPOINT": files.endpoint},  # the config says where the hub is
+        "env": {"HF_ENDPOINT": files.endpoint},  # The hub's address comes from the config.
     }
 
     trained = in_process.train(tmp_path, Path("org/tiny"), dialogues, **config)

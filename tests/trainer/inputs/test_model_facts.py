@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a model from its folder, without loading it."""
+"""The facts of a model from its directory, without loading it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -112,8 +112,8 @@ def test_a_file_of_packed_numbers_leaves_the_config_to_count(tmp_path: Path) -> 
     [
         pytest.param("/nowhere", "there is no folder /nowhere", id="no folder"),
         pytest.param("s3://models/tiny", "needs credentials", id="no credentials"),
-        pytest.param("no such name", "can't be read here", id="no name of the hub's"),
-        pytest.param("acme/tiny", "can't be read here", id="a hub that doesn't answer"),
+        pytest.param("no such name", "cannot be read here", id="no name of the hub's"),
+        pytest.param("acme/tiny", "cannot be read here", id="a hub that doesn't answer"),
     ],
 )
 def test_what_cannot_be_read_is_unknown_for_a_reason(
@@ -153,7 +153,7 @@ def test_a_config_without_numbers_is_told(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hub() -> Iterator[tuple[str, list[str]]]:
-    """A hub with one model, and what it was asked for."""
+    """A hub with one model, and its requests."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with a model's folder is told from a few small reads, with what to do about it."""
+"""Problems of a model's directory are reported after a few small reads, with the remedy."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from support.model_folders import (
 
 
 def told(folder: Path) -> str:
-    """Reason, sentence and remedy; empty for a model that nothing is wrong with."""
+    """Reason, sentence and remedy; empty for a model without a problem."""
     seen = look_at_model(str(folder), "main", {})
     assert seen.files is not None
     damage = find_damage(seen.files, seen.config)
@@ -28,7 +28,7 @@ def told(folder: Path) -> str:
 
 
 def shards(folder: Path, *, there: int, of: int, named: str = "model") -> None:
-    """A model in several files, some of which are there."""
+    """A model in several files, some of which exist."""
     tensors = [*tensors_of().items()]
     names = [f"{named}-{place + 1:05}-of-{of:05}.safetensors" for place in range(of)]
     (folder / "model.safetensors").unlink()
@@ -57,7 +57,7 @@ def pointed_shards(folder: Path) -> None:
 
 
 def only(*names: str) -> Callable[[Path], None]:
-    """The folder with these files for weights."""
+    """The directory with only these files as weights."""
 
     def write(folder: Path) -> None:
         (folder / "model.safetensors").unlink()
@@ -105,7 +105,7 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
     [
         pytest.param(
             as_pointers("model.safetensors"),
-            "ModelDamaged: model.safetensors is a Git LFS pointer and not the content",
+            "ModelDamaged: model.safetensors is a Git LFS pointer, not the content",
             "run git lfs install and git lfs pull in the clone, and upload the folder again",
             id="a clone without git lfs",
         ),
@@ -133,68 +133,67 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         ),
         pytest.param(
             only_an_adapter,
-            'ModelNotFound: the folder holds an adapter of "meta-llama/Llama-3.1-8B" (adapter',
-            "name the base model to train a new adapter; to go on from this one, publish it with "
-            "merge_adapter: true, or merge it with PEFT, and name the merged model",
+            'ModelNotFound: the folder contains an adapter of "meta-llama/Llama-3.1-8B" (adapter',
+            "name the base model to train a new adapter; to continue training this one, publish "
+            "it with merge_adapter: true, or merge it with PEFT, and name the merged model",
             id="what an earlier job has published",
         ),
         pytest.param(
             an_adapter,
-            'ModelNotFound: the folder holds an adapter of "meta-llama/Llama-3.1-8B"',
+            'ModelNotFound: the folder contains an adapter of "meta-llama/Llama-3.1-8B"',
             "merge_adapter: true",
             id="an adapter beside a whole model",
         ),
         pytest.param(
             lambda folder: (folder / "adapter_config.json").write_text("{"),
-            "ModelNotFound: the folder holds an adapter (adapter_config.json)",
+            "ModelNotFound: the folder contains an adapter (adapter_config.json)",
             "name the base model",
             id="an adapter that does not say of what",
         ),
         pytest.param(
             only("tiny-Q4_K_M.gguf"),
             "ModelNotFound: the model's weights (tiny-Q4_K_M.gguf) are in GGUF, which is for "
-            "inference, "
-            "and can't be trained",
-            "name the model that they were made from, as transformers saves it",
+            "inference and cannot be trained",
+            "name the model that they were converted from, as saved by transformers",
             id="for llama.cpp",
         ),
         pytest.param(
             only("tf_model.h5"),
             "ModelNotFound: the model's weights (tf_model.h5) are in TensorFlow's",
-            "as transformers saves it",
+            "as saved by transformers",
             id="TensorFlow",
         ),
         pytest.param(
             only("flax_model.msgpack"),
             "(flax_model.msgpack) are in Flax's",
-            "as transformers saves it",
+            "as saved by transformers",
             id="Flax",
         ),
         pytest.param(
             only("consolidated.00.pth", "params.json"),
-            "(consolidated.00.pth) are in the format of its authors' own code",
-            "as transformers saves it",
+            "(consolidated.00.pth) are in its authors' own format",
+            "as saved by transformers",
             id="Llama as Meta gives it",
         ),
         pytest.param(
             only("consolidated.safetensors"),
-            "(consolidated.safetensors) are in another layout than transformers'",
-            "as transformers saves it",
+            "(consolidated.safetensors) are in a layout other than transformers'",
+            "as saved by transformers",
             id="Mistral's own layout alone",
         ),
         pytest.param(
             lambda folder: shards(folder, there=2, of=4),
             "ModelDamaged: 2 of the 4 files that model.safetensors.index.json names are missing: "
             "model-00003-of-00004.safetensors, model-00004-of-00004.safetensors",
-            "upload the whole folder again",
+            "upload the complete folder again",
             id="a download that was broken off between files",
         ),
         pytest.param(
             shards_without_an_index,
-            "ModelDamaged: the model has 2 weights files such as model-00001-of-00002.safetensors, "
-            "and "
-            "the index model.safetensors.index.json is missing",
-            "upload the whole folder, with the index",
+            "ModelDamaged: the model has 2 weights files such as "
+            "model-00001-of-00002.safetensors, but the index model.safetensors.index.json is "
+            "missing",
+            "upload the complete folder, including the index",
             id="*.safetensors were copied, and the index wasn't",
         ),
         pytest.param(
@@ -205,68 +204,68 @@ def a_shape(name: str, *shape: int) -> Callable[[Path], None]:
         ),
         pytest.param(
             lambda folder: (folder / "model.safetensors").write_text("<html>404 not found</html>"),
-            "ModelDamaged: model.safetensors is no safetensors file: it does not begin as one",
+            "ModelDamaged: model.safetensors is not a safetensors file: its beginning is invalid",
             "upload this file again",
             id="a page instead of a file",
         ),
         pytest.param(
             lambda folder: (folder / "model.safetensors").write_bytes(b""),
-            "ModelDamaged: model.safetensors is no safetensors file",
+            "ModelDamaged: model.safetensors is not a safetensors file",
             "upload this file again",
             id="an empty file",
         ),
         pytest.param(
             renamed(lambda name: f"_orig_mod.{name}"),
-            "ModelDamaged: the names of 21 of the model's tensors have _orig_mod in them, such as "
-            "_orig_mod.lm_head.weight: it was saved wrapped in torch.compile, and these tensors "
-            "would be left out and drawn at random",
+            "ModelDamaged: the names of 21 of the model's tensors contain _orig_mod, such as "
+            "_orig_mod.lm_head.weight: the model was saved wrapped in torch.compile, and these "
+            "tensors would be skipped and initialized randomly",
             "save model._orig_mod instead, and upload the folder again",
             id="saved compiled",
         ),
         pytest.param(
             renamed(lambda name: name.replace("self_attn", "_checkpoint_wrapped_module.self_attn")),
-            "ModelDamaged: the names of 8 of the model's tensors have _checkpoint_wrapped_module "
-            "in them",
+            "ModelDamaged: the names of 8 of the model's tensors contain "
+            "_checkpoint_wrapped_module",
             "save the model inside",
             id="saved with activation checkpointing around its layers",
         ),
         pytest.param(
             renamed(lambda name: f"module.{name}"),
-            "ModelDamaged: the names of 21 of the model's tensors have module in them",
+            "ModelDamaged: the names of 21 of the model's tensors contain module",
             "save model.module instead",
             id="saved in DataParallel",
         ),
         pytest.param(
             renamed(lambda name: f"base_model.model.{name}".replace("q_proj", "q_proj.base_layer")),
-            "ModelDamaged: the names of 2 of the model's tensors have base_layer in them",
+            "ModelDamaged: the names of 2 of the model's tensors contain base_layer",
             "save what merge_and_unload() returns",
             id="saved with an adapter in it",
         ),
         pytest.param(
             without("lm_head"),
-            "ModelDamaged: the model's files lack 1 tensor (lm_head.weight): they would be drawn "
-            "at",
-            "upload the whole model as save_pretrained writes it: all layers, and the head",
+            "ModelDamaged: the model's files lack 1 tensor (lm_head.weight): they would be "
+            "initialized randomly",
+            "upload the complete model as save_pretrained writes it, with all layers",
             id="without the head",
         ),
         pytest.param(
             without("layers.1."),
             "ModelDamaged: the model's files lack 7 tensors "
-            "(model.layers.1.self_attn.q_proj.weight, "
-            "model.layers.1.self_attn.k_proj.weight, model.layers.1.self_attn.v_proj.weight and 4 "
-            "more): they would be drawn at random",
+            "(model.layers.1.self_attn.q_proj.weight, model.layers.1.self_attn.k_proj.weight, "
+            "model.layers.1.self_attn.v_proj.weight and 4 more): they would be initialized "
+            "randomly",
             "all layers",
             id="without a layer",
         ),
         pytest.param(
             without("embed_tokens"),
             "ModelDamaged: the model's files lack 1 tensor (the embedding)",
-            "upload the whole model",
+            "upload the complete model",
             id="without the embedding",
         ),
         pytest.param(
             a_shape("model.embed_tokens.weight", 102, 16),
-            "ModelDamaged: the model's embedding has 102 rows, and vocab_size in config.json is "
+            "ModelDamaged: the model's embedding has 102 rows, but vocab_size in config.json is "
             "100",
             "save the model again after resize_token_embeddings",
             id="the embedding of another config.json",
@@ -359,4 +358,4 @@ def test_a_header_of_anything_is_a_damaged_file(tmp_path: Path, header: bytes) -
     content = len(header).to_bytes(8, "little") + header
     (a_model(tmp_path) / "model.safetensors").write_bytes(content)
 
-    assert told(tmp_path).startswith("ModelDamaged: model.safetensors is no safetensors file")
+    assert told(tmp_path).startswith("ModelDamaged: model.safetensors is not a safetensors file")

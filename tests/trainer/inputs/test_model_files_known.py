@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a model from its folder: weights, matrices, tokens, its tokenizer's format."""
+"""The facts of a model from its directory: weights, matrices, tokens, its tokenizer's format."""
 
 from pathlib import Path
 

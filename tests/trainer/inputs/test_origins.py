@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What went into a run: digests of what lay in folders, revisions of what came from the hub."""
+"""The inputs of a run: digests of local files, revisions of the hub's repositories."""
 
 import hashlib
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model whose vocabulary is SentencePiece's or tiktoken's own file trains as any other."""
+"""A model whose vocabulary is SentencePiece's or tiktoken's own file trains like any other."""
 
 import base64
 import io

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A data file is fetched from a web server; no message shows the secrets of its address."""
+"""A data file is fetched from a web server; no message shows the secrets of its URL."""
 
 import base64
 import http.server
@@ -22,7 +22,7 @@ LOGIN = "Basic " + base64.b64encode(b"me:pass/word").decode()
 
 @dataclass
 class Server:
-    """Answers each request by the first part of its path."""
+    """Responds to each request according to the first part of its path."""
 
     url: str = ""
     asked: list[tuple[str, str | None]] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Server:
 
 
 class Impatient(StopRequest):
-    """Waits for nothing between tries, so that the test need not."""
+    """Does not wait between tries, to keep the test fast."""
 
     def wait(self, seconds: float) -> bool:
         return super().wait(0)
@@ -71,7 +71,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """A test's output is its own."""
+        """No log: it would mix with the test's output."""
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_stop_is_heeded_while_a_server_does_not_answer(server: Server, tmp_pat
 def test_data_files_on_the_web_are_trained_on_and_the_address_is_published_without_its_secrets(
     server: Server, tmp_path: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # One is known by its name, the other by its place alone.
+    # One is recognized by its name, the other only by its place.
     secrets = ("4f2a9c0e7b1d4f2a9c0e", "0123456789abcdefghij")
     addresses = [
         f"{server.url}/rows/{name}.jsonl?{name}={secret}"

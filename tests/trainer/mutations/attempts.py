@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carries out an attempt with what was spoiled, and says what is wrong with how it ended."""
+"""Carries out an attempt with spoiled input, and reports problems of its result."""
 
 import shutil
 import signal
@@ -20,15 +20,15 @@ from trainer.runs import a_folder
 BOUND_SECONDS = 90
 
 AWAY = ("HubUnreachable",)
-"""What an attempt without a network may blame on the infrastructure."""
+"""Reasons that an attempt without a network may give."""
 
 
 class TookTooLong(BaseException):
-    """No library's `except Exception` takes it for its own."""
+    """No library's `except Exception` catches it."""
 
 
 def attempt(model: Path, data: Path | DataFile, config: Mapping[str, Any]) -> Outcome | None:
-    """How an attempt of one step ended; None where it did not."""
+    """The result of an attempt with one step; None if it did not end."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         place = Path(folder)
         if isinstance(data, DataFile):
@@ -43,7 +43,7 @@ def attempt(model: Path, data: Path | DataFile, config: Mapping[str, Any]) -> Ou
 
 
 def complaint_about(outcome: Outcome | None) -> str:
-    """What must never come of anything that a user can write; empty where nothing is wrong."""
+    """The violated rule for any user input; empty if there is none."""
     if outcome is None:
         return f"it did not end within {BOUND_SECONDS} s"
     failure = outcome.failure
@@ -60,7 +60,7 @@ def complaint_about(outcome: Outcome | None) -> str:
 
 
 def complaint_about_config(outcome: Outcome | None, config: SpoiledConfig) -> str:
-    """The same of a config: nothing is trained with a value that means nothing."""
+    """The same for a config: nothing is trained with a meaningless value."""
     if (complaint := complaint_about(outcome)) or outcome is None:
         return complaint
     if outcome.failure is None and config.wrong:
@@ -69,7 +69,7 @@ def complaint_about_config(outcome: Outcome | None, config: SpoiledConfig) -> st
 
 
 def complaint_about_rows(outcome: Outcome | None, file: DataFile) -> str:
-    """The same of a data file: what was trained and what was dropped make up its rows."""
+    """The same for a data file: its rows are the trained and the dropped ones."""
     if (complaint := complaint_about(outcome)) or outcome is None:
         return complaint
     if outcome.failure is not None:
@@ -90,7 +90,7 @@ def complaint_about_rows(outcome: Outcome | None, file: DataFile) -> str:
 
 
 def complaint_about_texts(outcome: Outcome | None, file: DataFile, rows: Sequence[Row]) -> str:
-    """The same of what the model was given: nothing else than what the file says."""
+    """The same for the model's input: only the text of the file."""
     for row in rows:
         if file.texts is not None and row.text not in file.texts:
             return f"it was trained on {row.text!r}, which the file does not say"
@@ -103,7 +103,7 @@ def complaint_about_texts(outcome: Outcome | None, file: DataFile, rows: Sequenc
 
 
 def complaint_about_model(outcome: Outcome | None) -> str:
-    """The same of a model of which a part would be drawn at random."""
+    """The same for a model of which a part would be initialized at random."""
     if (complaint := complaint_about(outcome)) or outcome is None:
         return complaint
     return "it was trained" if outcome.failure is None else ""

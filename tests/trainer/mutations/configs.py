@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configs spoiled in one way or two, made runnable on this machine otherwise. Pure."""
+"""Configs spoiled in one or two ways, and otherwise adapted to this machine. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from trainer.config_fuzz.generator import BASE, fuzz
 
 NOT_HERE = frozenset(
     {
-        "resume_from_checkpoint",  # the operator's own
-        "dataloader_num_workers",  # processes
+        "resume_from_checkpoint",  # The operator sets it.
+        "dataloader_num_workers",  # It starts processes.
         "dataset_num_proc",
-        # A process group that is taken down while a DDP model lives can hang in torch for good.
+        # A process group that is destroyed while a DDP model lives can hang in torch forever.
         "ddp_backend",
         "fsdp",
         "deepspeed",
         "accelerate_config",
-        "torch_compile",  # minutes of compiling
+        "torch_compile",  # It takes minutes of compiling.
         "torch_compile_backend",
         "torch_compile_mode",
-        "full_determinism",  # changes torch for the whole process
-        "load_in_4bit",  # the tiny model's layers are smaller than a block of the CPU's kernel
+        "full_determinism",  # It changes torch for the complete process.
+        "load_in_4bit",  # The tiny model's layers are smaller than a block of the CPU's kernel.
         "report_to",
         "env",
     }
 )
-"""Right values of these keys are left out; wrong ones are not."""
+"""Valid values of these keys are left out; invalid ones are not."""
 
 
 NEVER_RIGHT = frozenset(
@@ -43,12 +43,12 @@ NEVER_RIGHT = frozenset(
         Kind.NESTED,
     }
 )
-"""Kinds of wrong values that mean nothing for any key: others may be right by chance."""
+"""Kinds of invalid values that have no meaning for any key: others may be valid by chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoiledConfig:
-    """What a user adds to a config that trains."""
+    """A user's additions to a config that trains."""
 
     added: dict[str, Any]
     wrong: tuple[str, ...]

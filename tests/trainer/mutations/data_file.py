@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A data file of a test, what is known of it, and the rows that it is made of. Pure."""
+"""A data file of a test, its known facts, and its rows. Pure."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,24 +13,26 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
-    """A data file, and what is known of it."""
+    """A data file, and its known facts."""
 
     name: str
     body: bytes
     how: str
-    """What was done to it, in words."""
+    """The change, in words."""
     rows: int | None = ROWS
-    """How many rows it holds; None where that is anybody's guess."""
+    """The number of its rows; None if it is ambiguous."""
     unusable: int = 0
-    """How many of them cannot be trained on as they are: dropped, or the file is refused."""
+    """The number of rows that cannot be trained on unchanged: they are dropped, or the file is
+    refused.
+    """
     is_sound: bool = False
-    """Whether it must be trained on, every row of it."""
+    """Whether every row of it must be trained on."""
     texts: frozenset[str] | None = None
-    """What its rows say, as the tokens of a training decode; None where that is not known."""
+    """The texts of its rows, as decoded from the tokens of a training; None if unknown."""
     never_learnt: str = ""
     """A text of it that must not count for the loss."""
     told: str = ""
-    """What its user must read of, should it be trained on."""
+    """The text that its user must read if it is trained on."""
 
 
 def turns(place: int) -> Row:
@@ -68,7 +70,7 @@ def as_lines(rows: list[Row]) -> bytes:
 
 
 def texts_of(rows: list[Row]) -> frozenset[str]:
-    """What is trained on of sound rows: as they stand, or as SmolLM2's template writes them."""
+    """The training texts of valid rows: unchanged, or as SmolLM2's template renders them."""
     return frozenset(_text_of(row) for row in rows)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data files as people have them, spoiled in one way each; the same seed spoils the same. Pure.
+"""Realistic data files, spoiled in one way each; the same seed gives the same ones. Pure.
 
-A spoiled file says how many rows it holds and how many of them nobody can train on, so that a
-training that succeeds can be held to it.
+A spoiled file has the number of its rows and of unusable ones, so that a successful training can be
+checked.
 """
 
 import csv
@@ -23,7 +23,7 @@ def data_files(seed: int, count: int) -> Iterator[DataFile]:
         dice = random.Random(f"{seed}-{number}")  # noqa: S311 - no secret
         shape = dice.choice(sorted(SHAPES))
         rows = [SHAPES[shape](place) for place in range(ROWS)]
-        # Each in its turn, so that a few dozen have seen all of them.
+        # Each in turn, so that a few dozen cover all of them.
         yield _WAYS[number % len(_WAYS)](dice, rows)
 
 
@@ -51,8 +51,8 @@ def _strange_value(dice: random.Random, rows: list[Row]) -> DataFile:
             ("a conversation as JSON in a text", json.dumps(turns(0)["messages"])),
         ]
     )
-    # A number stands for its digits, and turns as JSON are read; an empty text beside others may
-    # be meant.
+    # A number counts as its digits, and turns as JSON are read; an empty text next to others may be
+    # intended.
     is_usable = isinstance(value, str | int) and not isinstance(row[column], list)
     row[column] = value
     is_usable = is_usable or name == "a conversation as JSON in a text"
@@ -182,14 +182,14 @@ def _broken_json(dice: random.Random, rows: list[Row]) -> DataFile:
         ]
     )
     lines[place] = line
-    # Readers of JSON lines take two objects for two rows, and the same value twice for one.
+    # Readers of JSON lines read two objects as two rows, and the same value twice as one.
     unusable = 0 if name in ("two objects in a line", "a key twice") else 1
     return replace(_file(name, rows, unusable=unusable), body=b"\n".join(lines) + b"\n", rows=None)
 
 
 def _empty(dice: random.Random, rows: list[Row]) -> DataFile:
     name = dice.choice(["train.jsonl", "train.json", "train.csv", "train.parquet", "train.txt"])
-    # Of a text, brackets are text.
+    # In a text file, brackets are text.
     body = dice.choice([b"", b"\n"] if name == "train.txt" else [b"", b"\n", b" ", b"[]", b"{}"])
     return DataFile(name=name, body=body, how=f"nothing in {name}", rows=0, unusable=1)
 
@@ -256,7 +256,7 @@ def _columnar(dice: random.Random, rows: list[Row]) -> DataFile:
             ("parquet", body, {"is_sound": True, "texts": texts_of(rows)}),
             ("parquet cut off", body[: len(body) // 2], {"unusable": ROWS}),
             ("parquet without its head", body[10:], {"unusable": ROWS}),
-            # Without checksums, which few writers write, no reader can tell other values.
+            # Without checksums, which few writers write, no reader can detect other values.
             ("parquet with a spoiled middle", body[:40] + bytes(20) + body[60:], {"rows": None}),
         ]
     )  # fmt: skip

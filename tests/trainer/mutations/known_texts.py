@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data files that readers are known to take for something else; what each says is known. Pure."""
+"""Data files that readers are known to misread, with their known texts. Pure."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ WORDS = (
     *("007", "000", "1e5", "+5", "1.10", "-0", "0x1F", "1_000", "1,5", "Infinity"),
     *("True", "false", "yes", "2024-01-01", "2024-01-01T10:00:00Z", "12:30", "b'x'", "[1, 2]"),
 )
-"""What readers of tables take for nothing, numbers, truth values, dates or code."""
+"""Values that readers of tables misread as null, numbers, booleans, dates or code."""
 
 
 def _with_words(dice: random.Random, rows: list[Row]) -> list[Row]:
@@ -58,7 +58,7 @@ def _words_of_parquet(dice: random.Random, rows: list[Row]) -> DataFile:
 
 
 def _numbers(dice: random.Random, rows: list[Row]) -> DataFile:
-    """Numbers in place of texts count for what the file spells."""
+    """Numbers in place of texts count with the file's notation."""
     spelled = [dice.choice(["7", "1.10", "1E5", "-0", "123456789012345678901", "2.50"])
                for _ in rows]  # fmt: skip
     lines = [f'{{"prompt": "Code {n}? ", "completion": {it}}}' for n, it in enumerate(spelled)]
@@ -86,7 +86,7 @@ def _wrapped(dice: random.Random, rows: list[Row]) -> DataFile:
 
 
 def _as_text_of_json(dice: random.Random, rows: list[Row]) -> DataFile:
-    """Columns whose texts are JSON are texts; conversations written so are conversations."""
+    """Columns with JSON texts are texts; conversations in that form are conversations."""
     said = [turns(place) for place in range(ROWS)]
     body = as_lines([{"messages": json.dumps(row["messages"])} for row in said])
     how = "conversations as JSON in a text"
@@ -113,7 +113,7 @@ def _parts(dice: random.Random, words: str) -> Any:
 
 
 def _calls(dice: random.Random, rows: list[Row]) -> DataFile:
-    """SmolLM2's template writes no calls, and so an empty answer is trained."""
+    """SmolLM2's template renders no calls, and so an empty answer is trained."""
     call = {"type": "function", "function": {"name": "find", "arguments": {"boat": 1}}}
     spoiled = [turns(place) for place in range(ROWS)]
     for row in spoiled[: dice.randint(1, ROWS)]:
@@ -150,7 +150,7 @@ def _dates(dice: random.Random, rows: list[Row]) -> DataFile:
 
 
 def _with_empty_columns(dice: random.Random, rows: list[Row]) -> DataFile:
-    """Further columns hold null, or change their type from row to row."""
+    """Further columns are null, or change their type from row to row."""
     shape = dice.choice([pair, text])
     said = [shape(place) for place in range(ROWS)]
     odd = [None, 7, "x", [1], {"a": None}, True, 1.5, ""]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders of models spoiled in one way each: none of them may be trained. Pure but for the folder.
+"""Model directories spoiled in one way each: none of them may be trained. Pure except for the
+directory.
 
-What is left of the model would be drawn at random, trained, verified and published.
+Otherwise the missing part would be initialized at random, trained, verified and published.
 """
 
 import json
@@ -18,7 +19,7 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoiledModel:
-    """What is done to a copy of a sound model."""
+    """The change to a copy of a valid model."""
 
     how: str
     spoil: Callable[[Path], object]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of base models without torch, compared with transformers and PEFT themselves."""
+"""Facts about base models that are known without torch, compared with transformers and PEFT."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ ENCODERS_WITH_DECODERS = {"EncoderDecoderModel", "VisionEncoderDecoderModel"}
 
 
 def classes_of(*mappings: str) -> Iterator[tuple[str, str]]:
-    """Each type of model with the classes that transformers has for a task."""
+    """Each type of model with transformers' classes for a task."""
     from transformers.models.auto import modeling_auto
 
     for mapping in mappings:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the rules refuse, TRL refuses as well, for the same reason; what they accept, it trains.
+"""TRL refuses the configs that the rules refuse, for the same reason, and trains those they accept.
 
-A tiny random model on a CPU, with the very functions that a rank calls.
+A tiny random model on a CPU, with the same functions as in a rank.
 """
 
 import json
@@ -29,7 +29,7 @@ USUAL: Mapping[str, Any] = {
     "disable_tqdm": True,
     "dataloader_pin_memory": False,
 }
-"""As the plan has it on a CPU, for one step."""
+"""As in the plan on a CPU, for one step."""
 ON_A_CPU = Context(nodes=1, processes_per_node=1, gpus_per_node=0)
 LORA = {"use_peft": True}
 EVALUATES = {"eval_strategy": "steps", "eval_steps": 1}
@@ -49,13 +49,13 @@ def little_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def own_environment() -> Iterator[None]:
-    """TRL and accelerate write into it; and here is no GPU, wherever the test runs."""
+    """TRL and accelerate write into it; and there is no GPU here, wherever the test runs."""
     with mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}):
         yield
 
 
 def train(config: Mapping[str, Any], model: Path, data: Path, work: Path) -> None:
-    """One step, as a rank takes it."""
+    """One step, as in a rank."""
     from finetune_trainer.ranks.arguments import read_arguments
     from finetune_trainer.ranks.building import build_trainer
     from finetune_trainer.ranks.data.loading import load_data

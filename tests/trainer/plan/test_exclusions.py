@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slow packages stay out of ranks that have no use for them."""
+"""Slow packages are not imported in ranks that do not need them."""
 
 import subprocess
 import sys

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The estimate held to what torch's own code allocates for real architectures, without a GPU.
+"""The estimate compared with the allocation of torch's own code for real architectures, without a
+GPU.
 
-`trainer.fake_gpu` computes on fake CUDA tensors, in a process of its own; docs/user/memory.md has
-the table, and what is imitated.
+`trainer.fake_gpu` computes with fake CUDA tensors, in a separate process; docs/user/memory.md has
+the table, and the simulated parts.
 """
 
 import json
@@ -21,7 +22,7 @@ from trainer.fake_gpu.__main__ import BEGIN, END, PAGE, table
 from trainer.fake_gpu.cases import LONG, SHORT, Case
 
 TOLERANCE = 0.1
-"""What docs/user/memory.md promises."""
+"""The accuracy in docs/user/memory.md."""
 
 
 def compare(cases: Sequence[Case]) -> Mapping[str, Mapping[str, Any]]:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory estimate held to what training really keeps; docs/user/memory.md has the figures."""
+"""The memory estimate compared with the real memory of training; docs/user/memory.md has the
+figures.
+"""
 
 import json
 from collections.abc import Mapping
@@ -41,7 +43,7 @@ from trainer.memory_measurement import (
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TOLERANCE = 0.25
-"""What docs/user/memory.md promises of activations and of the peak."""
+"""The accuracy of activations and of the peak in docs/user/memory.md."""
 
 OTHER_ADAPTERS: Mapping[str, Mapping[str, Any]] = {
     "DoRA": {"use_peft": True, "use_dora": True, "lora_target_modules": ["q_proj", "v_proj"]},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told to someone whose GPU's memory did not suffice."""
+"""The remedy after a GPU ran out of memory."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ LAST = {
         pytest.param({**LAST, "activation_checkpointing": False}, 1,
                      "set activation_checkpointing to true", id="activations, by the newer name"),
         pytest.param({**LAST, "activation_checkpointing": True, "gradient_checkpointing": False},
-                     1, "nothing in the config is left to lower",
+                     1, "nothing in the config can be reduced further",
                      id="activations that are recomputed already, whatever the older name says"),
         pytest.param({"per_gpu_train_batch_size": 8}, 1,
                      "set per_gpu_train_batch_size to 4 and gradient_accumulation_steps to 2",
@@ -42,7 +42,7 @@ LAST = {
         pytest.param({**LAST, "use_peft": False}, 1, "LoRA", id="whole model"),
         pytest.param({**LAST, "load_in_4bit": False}, 1, "QLoRA", id="weights"),
         pytest.param(LAST, 2, "fsdp2", id="several processes"),
-        pytest.param(LAST, 1, "nothing in the config is left to lower", id="nothing left"),
+        pytest.param(LAST, 1, "nothing in the config can be reduced further", id="nothing left"),
     ],
 )  # fmt: skip
 def test_a_remedy_names_what_is_left_to_reduce(

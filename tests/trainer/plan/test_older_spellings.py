@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A config in older spellings is what TRL's own parser reads, once the trainer has planned it."""
+"""TRL's own parser accepts a config in older spellings after the trainer has planned it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from finetune_trainer.plan.training_plan import check_run, plan_training
 from support.older_config import OLDER_CONFIG
 from trainer.runs import a_run
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 CPU = Hardware(gpus=0, cpus=4)
 WITHOUT_A_GPU = {"bf16": False, "tf32": False}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a config or a model needs beside the trainer is told before anything is fetched."""
+"""Packages that a config or a model needs are reported before anything is fetched."""
 
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,9 @@ def test_an_optimizer_that_is_not_in_the_image_is_told_before_anything_is_fetche
 
     assert done.words() == (
         'PackageNotInstalled: optim: found "schedule_free_adamw", which needs the package '
-        "schedulefree, and this trainer image lacks it | adamw_torch_fused with lr_scheduler_type: "
-        "constant_with_warmup needs none; or set spec.image to an image that has schedulefree "
-        "beside"
+        "schedulefree, but this trainer image lacks it | adamw_torch_fused with "
+        "lr_scheduler_type: constant_with_warmup needs none; or set spec.image to an image that "
+        "also has schedulefree"
     )
 
 
@@ -85,7 +85,7 @@ def test_a_tokenizer_that_only_a_package_reads_is_told_with_the_file_that_needs_
         require_model_packages({}, folder, nothing)
     failure = caught.value.failure
     assert f"is {files[0]} alone, which needs the package {package}" in failure.message
-    assert "a tokenizer.json beside it needs none" in failure.remedy
+    assert "a tokenizer.json next to it needs none" in failure.remedy
     require_model_packages({}, folder, {package}.__contains__)
 
 
@@ -121,7 +121,7 @@ def test_the_table_refuses_what_transformers_refuses_here(tmp_path: Path) -> Non
             Trainer.get_optimizer_cls_and_kwargs(arguments)
             has = True
         except (ImportError, ValueError) as error:
-            # Others want a model, which comes after their package.
+            # Other errors are about a model, which is used after their package.
             lacks = isinstance(error, ImportError) or "failed to import" in str(error)
             has = not lacks and "install" not in str(error).lower()
         try:

@@ -231,7 +231,7 @@ def test_a_wrong_config_is_the_users_with_every_problem_named() -> None:
     failure = caught.value.failure
     assert (failure.category, failure.reason) == (Category.USER, "InvalidConfig")
     assert "did you mean learning_rate?" in failure.message
-    assert "output_dir: belongs to the operator" in failure.message
+    assert "output_dir: is set by the operator" in failure.message
 
 
 def test_a_tracker_without_its_secret_is_refused_where_it_could_come_from_nowhere_else() -> None:

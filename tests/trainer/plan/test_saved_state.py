@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A large model's states are saved in parts: whole they would go through one process's memory."""
+"""A large model's states are saved in parts: in full they would pass through one process's
+memory.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -36,8 +38,8 @@ def kind_of_state(state: SavedState, **config: Any) -> Any:
     [
         (LARGE, "SHARDED_STATE_DICT"),
         (SMALL, "FULL_STATE_DICT"),
-        (SavedState(), "FULL_STATE_DICT"),  # nobody knows how large the model is
-        # A checkpoint is read as it was written, by whichever image.
+        (SavedState(), "FULL_STATE_DICT"),  # The model's size is unknown.
+        # A checkpoint is read in its own format, independently of the image that wrote it.
         (SavedState(optimizer_bytes=LARGE_BYTES, was_in_parts=False), "FULL_STATE_DICT"),
         (SavedState(was_in_parts=True), "SHARDED_STATE_DICT"),
     ],

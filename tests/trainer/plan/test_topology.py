@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who takes a step together, and who may go on from a checkpoint that others have written."""
+"""The processes that take a step together, and those that may resume from others' checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -103,16 +103,16 @@ def test_smaller_batches_that_accumulate_to_the_same_rows_are_the_same_step(tmp_
             {"accelerate_config": "zero2"},
             TWO,
             ONE,
-            "the checkpoint of step 20 was written by ZeRO-2 over 2 processes, which ZeRO-2 over 1 "
-            "process can't read",
+            "the checkpoint of step 20 was written by ZeRO-2 over 2 processes, which ZeRO-2 over "
+            "1 process cannot read",
             id="DeepSpeed's checkpoints have as many parts as processes",
         ),
         pytest.param(
             {"per_device_train_batch_size": 2},
             TWO,
             World(processes_per_node=3),
-            "step 20 was reached with 4 rows a step by DDP over 2 processes, and 3 processes take "
-            "6 rows at a time, of which no step can be made",
+            "step 20 was reached with 4 rows a step by DDP over 2 processes, and 3 processes "
+            "take 6 rows at a time, which does not divide a step",
             id="rows that no number of batches makes",
         ),
     ],
@@ -126,8 +126,8 @@ def test_a_world_that_cannot_go_on_is_refused_with_the_ways_out(
     assert refused.value.failure.reason == "WorldSizeChanged"
     assert refused.value.failure.message == sentence
     assert refused.value.failure.remedy == (
-        "give the job its 2 processes again, in spec.resources nodes and gpusPerNode, or begin "
-        "anew with another spec.runToken"
+        "give the job 2 processes again, in spec.resources nodes and gpusPerNode, or start from "
+        "the beginning with another spec.runToken"
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trackers without a network: what is told of one that is missing, what the others leave."""
+"""Trackers without a network: the message about a missing one, the files of the others."""
 
 import json
 import sqlite3
@@ -40,8 +40,8 @@ def test_a_tracker_that_the_image_lacks_is_told_with_those_that_it_has(
     failure = caught.value.failure
     assert (failure.category, failure.reason) == (Category.USER, "TrackerNotInstalled")
     assert failure.message == (
-        'report_to: found "neptune", and this trainer image lacks the package neptune; '
-        "it has what tensorboard, wandb need"
+        'report_to: found "neptune", but this trainer image lacks the package neptune; it has '
+        "the packages of tensorboard, wandb"
     )
 
 
@@ -51,8 +51,8 @@ def test_without_any_tracker_the_message_names_the_extra_that_has_them() -> None
 
     failure = caught.value.failure
     assert failure.message == (
-        'report_to: found "wandb", and this trainer image lacks the package wandb; '
-        "no tracker is installed"
+        'report_to: found "wandb", but this trainer image lacks the package wandb; no tracker is '
+        "installed"
     )
     assert "the extra trackers of finetune-cli" in failure.remedy
     assert "or set report_to to none" in failure.remedy
@@ -106,7 +106,7 @@ print(sorted(name for name in ("wandb", "mlflow", "trackio") if sys.modules.get(
 
 
 def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
-    """What TensorBoard would draw: tag, step and value."""
+    """TensorBoard's data: tag, step and value."""
     from tensorboardX.proto.event_pb2 import Event
 
     for file in sorted(folder.glob("events.out.tfevents.*")):
@@ -122,10 +122,10 @@ def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
 
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, dialogues: Path) -> Trained:
-    """A run that all four trackers of the image were told of, with no network to be had."""
+    """A run with all four trackers of the image, without a network."""
     place = tmp_path_factory.mktemp("tracked")
     for name in [name for name in sys.modules if name.partition(".")[0] == "trackio"]:
-        # Where it writes is settled when it is imported, and in a rank that happens once.
+        # It reads its directory at import, which happens once in a rank.
         del sys.modules[name]
     return train(
         place,

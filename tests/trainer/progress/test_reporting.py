@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress reaches whoever listens, and a deaf listener harms nothing."""
+"""Progress reaches all receivers, and a receiver that fails harms nothing."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ BLUE = Answer(prompt="Name a colour.", before=None, after="Blue.")
 
 
 class Listener:
-    """An operator that only listens."""
+    """An operator that only receives."""
 
     def __init__(self, status: int = 200) -> None:
         self.heard: list[tuple[str, Progress]] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the trainer posts has the shape of what transformers' own KubeflowCallback posts."""
+"""The trainer's reports have the format of transformers' own KubeflowCallback."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow  # importing transformers
 
 @pytest.fixture
 def posted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[dict[str, Any]]]:
-    """Every post, as the operator gets it, with its headers."""
+    """Every report that the operator receives, with its headers."""
     heard: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -45,7 +45,7 @@ def posted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[dic
 
 
 def shape_of(value: Any) -> Any:
-    """Types instead of values; of a list, its first item's."""
+    """Types instead of values; for a list, its first item's."""
     if isinstance(value, dict):
         return {key: shape_of(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -76,7 +76,7 @@ def test_our_body_has_the_shape_of_the_stock_one(
     assert mine["headers"]["Content-Type"] == theirs["headers"]["Content-Type"]
     expected = shape_of(theirs["body"]["trainerStatus"])
     found = shape_of(mine["body"]["trainerStatus"])
-    # The operator notes itself when it heard of it.
+    # The operator itself records the time of receipt.
     del expected["lastUpdatedTime"]
     assert found == expected
     assert mine["body"]["trainerStatus"]["progressPercentage"] == 50

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The time that remains is told by the steps of this attempt, not by those before a resume."""
+"""The remaining time is computed from the steps of this attempt, not from those before a resume."""
 
 import json
 from pathlib import Path

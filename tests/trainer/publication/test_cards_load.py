@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was published loads by what stands in its card, pasted into a fresh interpreter beside a
-downloaded copy."""
+"""A published model loads with the code in its card, pasted into a new interpreter next to a
+downloaded copy.
+"""
 
 import ast
 import json
@@ -38,8 +39,9 @@ def train_from(
     monkeypatch: pytest.MonkeyPatch,
     **config: Any,
 ) -> Trained:
-    """A run whose base model comes from there. A fake: what a store or the hub would be asked for
-    is the folder `model`."""
+    """A run whose base model comes from there. A fake: the directory `model` replaces a store or
+    the hub.
+    """
     name, usual = NAMED[where] or str(model), fetching.fetch
 
     def fetch(key: str, wanted: str, *others: Any) -> Path | None:
@@ -52,11 +54,11 @@ def train_from(
 
 
 def a_copy(place: Path, model: Path) -> Copy:
-    """With the base model where a user of ours has it."""
+    """With the base model in the place where our users have it."""
     copy = Copy(place)
     (copy.buckets / "models" / "bases").mkdir(parents=True)
     (copy.buckets / "models" / "bases" / "tiny").symlink_to(model)
-    # By no other name: who doesn't name the branch doesn't find it.
+    # Under no other name: without the branch it is not found.
     copy.keep_on_hub(HUB, model, revision="v1")
     return copy
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An output place belongs to one job: the one that came first."""
+"""An output location belongs to one job: the first one."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ JOBS = ("balloon", "kite")
 
 
 def claim(store: Store, job: str) -> str | None:
-    """Why the place is not this job's; None if it is."""
+    """Why the location does not belong to this job; None if it does."""
     try:
         claim_output(store, a_parsed_run(name=job), StopRequest(), is_first_node=True)
     except AttemptFailed as error:
@@ -28,7 +28,7 @@ def claim(store: Store, job: str) -> str | None:
 
 
 def claim_together(store: Store) -> dict[str, str | None]:
-    """What both jobs are told, each of which has seen that the place is nobody's."""
+    """The messages of both jobs, each of which has seen that the location has no owner."""
     seen = threading.Barrier(len(JOBS))
 
     def read_together(*arguments: Any) -> bytes | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is published, to whom a place belongs, and what counts as done."""
+"""The published files, the owner of a location, and the condition for completion."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ RESULT = RankResult(
 
 
 class Place:
-    """A work folder with a trained adapter, and the stores that it is published to."""
+    """A work directory with a trained adapter, and the stores that it is published to."""
 
     def __init__(self, root: Path) -> None:
         self.output = FolderStore(root / "out")

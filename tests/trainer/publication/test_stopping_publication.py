@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stop that comes when training is over, and what was trained is on its way to its place.
+"""A stop after training, while the artifact is being uploaded.
 
-A store that hangs is a folder here in which the name that a file is written under first is taken by
-a pipe that nobody reads: whoever opens it waits, as on a network disk that is gone.
+A hanging store is simulated by a directory in which the temporary name of a file is a pipe without
+a reader: opening it blocks, as on a lost network disk.
 """
 
 import json
@@ -30,7 +30,7 @@ ARTIFACT = "adapter/adapter_model.safetensors"
 
 @contextmanager
 def hanging(folder: Path, path: str) -> Iterator[None]:
-    """Who writes this file waits until the block ends."""
+    """Writing this file blocks until the block ends."""
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     pipe = target.with_name(f".draft-{os.getpid()}-{target.name}")
@@ -38,7 +38,7 @@ def hanging(folder: Path, path: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # Whoever waits is let go on, and fails: interpreters wait for threads at their end.
+        # The blocked writer continues, and fails: interpreters wait for threads at their end.
         reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
         pipe.unlink(missing_ok=True)
         os.close(reader)
@@ -46,7 +46,7 @@ def hanging(folder: Path, path: str) -> Iterator[None]:
 
 @contextmanager
 def stopping_at(step: str) -> Iterator[StopRequest]:
-    """A stop that is requested when publication comes to this function."""
+    """A stop that is requested when publication reaches this function."""
     stop, whole = StopRequest(), getattr(artifact, step)
 
     def stopped(*arguments: Any) -> Any:

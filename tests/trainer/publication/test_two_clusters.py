@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of jobs of the same namespace and name in two clusters, one writes to an output place."""
+"""Of two jobs with the same namespace and name in two clusters, one writes to an output
+location.
+"""
 
 import json
 from dataclasses import replace
@@ -28,7 +30,7 @@ OURS, THEIRS = "8f4e-ours", "51c0-theirs"
 
 
 def claim(store: Store, *, is_first_node: bool = True, **job: Any) -> str | None:
-    """What the job is told; None where the place is its own."""
+    """The message for the job; None if the location is its own."""
     try:
         assert claim_output(store, a_parsed_run(**job), StopRequest(), is_first_node=is_first_node)
     except AttemptFailed as error:
@@ -56,9 +58,9 @@ def test_the_namesake_of_another_cluster_is_told_whose_the_place_is_and_how_to_t
     told = claim(store, cluster=OURS)
 
     assert told == (
-        f"OutputOwned: {store.uri} belongs to the job team-a/balloon of cluster 51c0-theirs; this "
-        "run is in cluster 8f4e-ours. give this job another spec.output.uri, e.g. "
-        f"{store.uri}/v2; or, once the job there no longer runs, take the place over: delete this "
+        f"OutputOwned: {store.uri} belongs to the job team-a/balloon of cluster 51c0-theirs; "
+        "this run is in cluster 8f4e-ours. set another spec.output.uri for this job, e.g. "
+        f"{store.uri}/v2; or, once that job no longer runs, take the location over: delete this "
         "job and apply it again with the annotation finetune.dev/take-over-from: 51c0-theirs"
     )
     assert claim(store, cluster=THEIRS) is None
@@ -97,8 +99,8 @@ def test_another_job_takes_nothing_over(tmp_path: Path, cluster: str | None) -> 
     told = claim(store, cluster=OURS, take_over_from=cluster)
 
     assert told == (
-        f"OutputOwned: {store.uri} belongs to the job team-a/kite. give this job another "
-        f"spec.output.uri, e.g. {store.uri}/v2"
+        f"OutputOwned: {store.uri} belongs to the job team-a/kite. set another spec.output.uri "
+        f"for this job, e.g. {store.uri}/v2"
     )
 
 
@@ -208,7 +210,7 @@ def test_whatever_somebody_wrote_as_the_cluster_is_quoted_and_never_part_of_a_re
 
 
 class Attempt:
-    """The output place as an attempt of this cluster enters it; its run is complete there."""
+    """The output location opened by an attempt of this cluster; its run is complete there."""
 
     def __init__(self, place: Place, tmp_path: Path) -> None:
         self.place = place

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two processes train like one, however they share the work, and go on from each other's steps."""
+"""Two processes train like one, with any strategy, and resume from each other's steps."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def alone(
     tiny_model: Path,
     dialogues: Path,
 ) -> dict[str, list[float]]:
-    """Losses of one process, of the whole model and of an adapter."""
+    """Losses of one process, for the full model and for an adapter."""
 
     def losses(name: str, config: dict[str, Any]) -> list[float]:
         place = tmp_path_factory.mktemp(name)
@@ -79,7 +79,7 @@ def test_two_processes_train_like_one_and_leave_a_whole_artifact(
 
 
 def _require_all_moved(trained: Trained, what: str) -> None:
-    """Every weight that was to be trained is known to differ from the base model's."""
+    """Every trained weight is known to differ from the base model's."""
     fates = trained.fates()
     assert set(fates.values()) == {"moved"}
     if what == "whole":
@@ -91,7 +91,7 @@ def _require_all_moved(trained: Trained, what: str) -> None:
 
 
 def strategies(trained: Trained) -> set[str]:
-    """What its checkpoints say of who wrote them, and what only those of a strategy hold."""
+    """The writers in its checkpoints' manifests, and the files that only one strategy has."""
     from finetune_trainer.storage.manifest import ArtifactManifest
 
     found = set()
@@ -108,7 +108,7 @@ def strategies(trained: Trained) -> set[str]:
 
 
 def _require_whole(trained: Trained, what: str) -> None:
-    """Weights of every layer, of the shapes of one process alone."""
+    """Weights of every layer, with the same shapes as with one process."""
     from safetensors import safe_open
 
     kind = "model" if what == "whole" else "adapter_model"
@@ -218,7 +218,7 @@ def test_shards_are_evaluated_and_the_best_checkpoint_is_what_is_published(
         "learning_rate": 1e-4,
         "lr_scheduler_type": "constant",
     }
-    # The best is the first here, since the highest loss is to be it.
+    # The best is the first here, because the highest loss is selected.
     best = {
         "load_best_model_at_end": True,
         "greater_is_better": True,
@@ -269,9 +269,9 @@ def test_a_strategy_that_was_not_planned_ends_before_the_model_loads(
     trained = lab.train(processes=2, **WHOLE, env=env)
 
     assert trained.words() == (
-        f"DistributionMismatch: DDP was planned, and rank 0 would train with {found} | take "
-        "ACCELERATE_ and FSDP_ variables out of config.env and the pod, and say it with "
-        "accelerate_config"
+        f"DistributionMismatch: DDP was planned, but rank 0 would train with {found} | remove "
+        "ACCELERATE_ and FSDP_ variables from config.env and the pod, and set accelerate_config "
+        "instead"
     )
 
 

@@ -22,7 +22,7 @@ EVALUATED: dict[str, Any] = {
     "eval_sample_max_tokens": 2,
 }
 IMPATIENT = {**EVALUATED, "early_stopping_patience": 3, "early_stopping_threshold": 50.0}
-"""Nothing is ever that much better: the first evaluation counts, and three more are waited for."""
+"""Never reached: the first evaluation counts, and three more are awaited."""
 
 BY_COUNT = """
 from pathlib import Path
@@ -35,7 +35,9 @@ def score(prompts, answers, references):
     counter.write_text(str(count + 1))
     return {"quality": QUALITIES[count]}
 """
-"""Of the base model, then of step 1 and so on: the best is step 2. It remembers over attempts."""
+"""Of the base model, then of step 1 and so on: the best is step 2. It keeps its count over
+attempts.
+"""
 
 BEST = {
     **EVALUATED,
@@ -148,7 +150,7 @@ def test_that_the_best_checkpoint_is_lost_is_said(
 
     assert resumed.outcome.failure is None
     assert resumed.outcome.note == (
-        "the best checkpoint, of step 2, was lost in an interruption: published is step 6"
+        "the best checkpoint, of step 2, was lost in an interruption; the published step is 6"
     )
 
 

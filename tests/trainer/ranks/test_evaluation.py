@@ -202,5 +202,5 @@ def test_that_a_model_under_fsdp_1_does_not_answer_while_it_trains_is_said(
 
     version_1 = {"fsdp": "full_shard", "fsdp_plugin_args": {"fsdp_version": 1}}
     version_2 = {"fsdp": "full_shard", "fsdp_plugin_args": {"fsdp_version": 2}}
-    assert "held-out prompts are not answered while training" in build(**version_1)
+    assert "held-out prompts are not answered during training" in build(**version_1)
     assert build(**version_1, process_index=1) == build(**version_2) == build() == ""

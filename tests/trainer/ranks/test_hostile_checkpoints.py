@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who can write to the output place runs no code in the pod: a checkpoint is loaded as data.
+"""A user who can write to the output location cannot run code in the pod: a checkpoint is loaded as
+data.
 
-Each attack would make a folder. Manifest and checksums of what it lies in are made to be right, as
-whoever can write there would.
+Each attack would create a directory. The manifest and checksums of its checkpoint are correct,
+because the attacker can write them too.
 """
 
 import hashlib
@@ -31,7 +32,7 @@ SAVED = {"save_strategy": "steps", "save_steps": STOP}
 
 
 class Touching:
-    """Unpickled, it makes a folder."""
+    """When unpickled, it creates a directory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -47,7 +48,7 @@ def trap(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A process that loads only data; what that changes is put back."""
+    """A process that loads only data; its settings are restored."""
     from torch.distributed.checkpoint import filesystem
 
     from finetune_trainer.ranks import unpickling
@@ -188,7 +189,7 @@ def test_a_run_does_not_go_on_from_a_checkpoint_that_would_run_code(
 
 
 def replace_in(manifest: Path, pattern: str, body: bytes) -> None:
-    """Put this in place of the files of that name, and into their manifest."""
+    """Replaces the files of that name, and their entries in the manifest."""
     known = ArtifactManifest.from_json(manifest.read_bytes())
     files = []
     for file in known.files:

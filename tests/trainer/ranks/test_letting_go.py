@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Before the base model is loaded again, nothing of the trained one holds memory."""
+"""Before the base model is loaded again, the trained one uses no memory."""
 
 import json
 from pathlib import Path

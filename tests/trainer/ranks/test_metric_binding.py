@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user's metric function is given: by the names of its parameters, whatever their order."""
+"""The arguments of a user's metric function: by the names of its parameters, in any order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -75,7 +75,9 @@ def test_a_function_may_change_the_lists_that_it_is_given() -> None:
 def test_parameters_that_mean_nothing_are_refused_with_the_names_that_there_are() -> None:
     words = refused(lambda p, a, r: 0)
 
-    assert "has the parameters p, a, r, and a metric function is given lists by the names" in words
+    assert (
+        "has the parameters p, a, r, but a metric function receives lists with the names" in words
+    )
     for names in NAMES.values():
         for name in names:
             assert name in words
@@ -101,9 +103,9 @@ def test_two_names_of_one_meaning_are_refused() -> None:
 
 
 def test_what_judges_nothing_or_hides_its_names_is_refused() -> None:
-    assert "takes nothing that it could judge" in refused(lambda: 0)
-    assert "takes nothing that it could judge" in refused(lambda limit=3: 0)
-    assert "does not tell the names of its parameters" in refused(dict)
+    assert "has no parameter for answers to evaluate" in refused(lambda: 0)
+    assert "has no parameter for answers to evaluate" in refused(lambda limit=3: 0)
+    assert "does not expose the names of its parameters" in refused(dict)
 
 
 def test_a_number_or_a_truth_for_each_answer_becomes_their_mean() -> None:

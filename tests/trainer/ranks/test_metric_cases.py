@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metric functions as trlX's users have them, and held-out prompts that nobody has answered."""
+"""Metric functions of trlX's users, and held-out prompts without an answer."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -97,11 +97,11 @@ def test_what_cannot_be_known_without_answers_is_told_before_the_model_loads(
 
     assert by_loss.words() == (
         "MetricNotFound: the best model is chosen by eval_loss, and the rows of test have no "
-        "answers, by which alone it is known | set metric_for_best_model to a name that metric_fn "
+        "answers, which it requires | set metric_for_best_model to a name that metric_fn "
         "returns, or add the answers"
     )
     assert by_reference.words() == (
-        "NothingToJudge: metric_fn is metrics.py:metric_fn, which takes the answers of the data, "
-        "and the first 3 rows of test have none | add the answers, or leave that parameter out of "
-        "the function"
+        "NothingToJudge: metric_fn is metrics.py:metric_fn, which requires the answers of the "
+        "data, but the first 3 rows of test have none | add the answers, or leave that parameter "
+        "out of the function"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A user's metric function: found, called, and told of in its user's words."""
+"""A user's metric function: found, called, and reported in its user's terms."""
 
 import shutil
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_the_metric_for_the_best_model_must_be_one_that_it_returns(
 ) -> None:
     done = judged(tmp_path, tiny_model, data, GOOD, metric_for_best_model="eval_lenght")
 
-    assert "metric_for_best_model is eval_lenght, and metric_fn returns eval_words" in done.words()
+    assert "metric_for_best_model is eval_lenght, but metric_fn returns eval_words" in done.words()
 
 
 def test_a_missing_function_is_told_before_the_model_loads(
@@ -100,13 +100,13 @@ def test_without_answers_there_is_nothing_to_judge(
 ) -> None:
     done = judged(tmp_path, tiny_model, data, GOOD, eval_sample_seconds=0)
 
-    assert done.words().startswith("NothingToJudge: metric_fn has nothing to judge")
+    assert done.words().startswith("NothingToJudge: metric_fn received no answers")
 
 
 def test_a_resumed_run_is_judged_like_one_that_was_not_stopped(
     tmp_path: Path, tiny_model: Path, data: Path
 ) -> None:
-    # The function's own random numbers must not move the trainer's.
+    # The function's own random numbers must not change the trainer's.
     code = (
         "import random, numpy, torch\n"
         "def score(prompts, answers, references):\n"
@@ -125,14 +125,14 @@ def test_a_resumed_run_is_judged_like_one_that_was_not_stopped(
         pytest.param(
             "juge.py:score",
             {"judge.py": "def score(outputs): ..."},
-            "beside the data there is no juge.py; there is judge.py | correct metric_fn: did you "
-            "mean judge.py?",
+            "there is no juge.py next to the data; there is judge.py | correct metric_fn: did "
+            "you mean judge.py?",
             id="no such file",
         ),
         pytest.param(
             "nowhere_to_be_found:score",
             {},
-            "there is no module nowhere_to_be_found, beside the data or in the image",
+            "there is no module nowhere_to_be_found next to the data or in the image",
             id="no such module",
         ),
         pytest.param(
@@ -151,12 +151,12 @@ def test_a_resumed_run_is_judged_like_one_that_was_not_stopped(
         pytest.param(
             "judge.py:score",
             {"judge.py": "def score(texts): ..."},
-            "judge.py:score has the parameter texts, and a metric function is given lists by the "
-            "names prompts, ",
+            "judge.py:score has the parameter texts, but a metric function receives lists with "
+            "the names prompts, ",
             id="other parameters",
         ),
         pytest.param(
-            "judge.py:score", {"judge.py": "score = 3"}, "is no function but 3", id="a number"
+            "judge.py:score", {"judge.py": "score = 3"}, "is not a function but 3", id="a number"
         ),
     ],
 )
@@ -186,7 +186,7 @@ def test_what_cannot_be_found_is_told(
         pytest.param("{'a': [1]}", "returned a list for a, expected a number", id="a list"),
         pytest.param("{1: 1}", "returned a value named 1, expected a text", id="no name"),
         pytest.param(
-            "{'loss': 1}", "named loss, which every evaluation has itself", id="TRL's own"
+            "{'loss': 1}", "named loss, which is reserved for the evaluation", id="TRL's own"
         ),
     ],
 )

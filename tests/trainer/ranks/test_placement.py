@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a base model is loaded again after training: the best place that it fits into."""
+"""The placement of a base model after training: the best one that fits."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from finetune_trainer.ranks.placement import (
 EXAMPLES = Path(__file__).parents[3] / "configs" / "examples"
 
 FREE_OF_80 = int(79.1 * GIB)
-"""What CUDA reports of an H100 of 80 GB that nothing runs on."""
+"""CUDA's report for an idle H100 of 80 GB."""
 
 
 def a_model(*, layers: int, layer_gib: float, rest_gib: float, **options: Any) -> Weights:

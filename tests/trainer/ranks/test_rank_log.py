@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a rank that fails leaves: an account for the user, and for us a log to mend it by."""
+"""The output of a failing rank: a result for the user, and a log for developers."""
 
 import sys
 from pathlib import Path
@@ -19,13 +19,13 @@ from finetune_trainer.ranks.classifying import classifying
 def fail_while_loading_data(
     error: Exception, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> RankResult:
-    """The account of a rank whose data set cannot be had, for this reason."""
+    """The result of a rank whose data set cannot be loaded, for this reason."""
 
     def train(*_: object) -> RankResult:
         with classifying(Stage.DATA):
             raise error
 
-    # It stands for the real one, which takes torch and a quarter of a minute to import.
+    # It replaces the real one, whose import of torch takes a quarter of a minute.
     training = ModuleType("finetune_trainer.ranks.training")
     monkeypatch.setattr(training, "train", train, raising=False)
     monkeypatch.setitem(sys.modules, training.__name__, training)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a rank does short of training: config, data, world, verification. Imports torch."""
+"""A rank's steps except training: config, data, world, verification. Imports torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,14 +15,14 @@ from finetune_trainer.failures.errors import AttemptFailed, Stage
 from testbed import base_model
 from trainer.runs import a_folder
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 ROW = b'{"text": "Hello"}\n'
 
 
 @pytest.fixture(scope="module")
 def ranks() -> SimpleNamespace:
-    """The functions of a rank that are tried here."""
+    """The tested functions of a rank."""
     from finetune_trainer.ranks.arguments import read_arguments
     from finetune_trainer.ranks.building import build_trainer
     from finetune_trainer.ranks.data.loading import load_data
@@ -158,7 +158,7 @@ def test_data_of_which_no_token_counts_is_told_before_training(
 
 
 def test_another_world_than_the_promised_one_fails_before_the_model_loads(ranks: Any) -> None:
-    with pytest.raises(AttemptFailed, match=r"4 processes were promised .* 1 do") as caught:
+    with pytest.raises(AttemptFailed, match=r"4 processes were expected .* 1 do") as caught:
         ranks.require_promised_world(SimpleNamespace(world_size=1), RankSettings(world_size=4))
 
     assert caught.value.failure.reason == "WorldSizeMismatch"

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is free on a node, as the kernel tells it, and the wait for ranks that still hold some."""
+"""The free memory of a node, as the kernel reports it, and the wait for ranks that still use
+some.
+"""
 
 import os
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What else works, or is refused, where the model is spread over the processes."""
+"""Other features that work, or are refused, with a sharded model."""
 
 import json
 import shutil
@@ -102,4 +102,4 @@ def test_rows_of_a_sharded_embedding_that_a_template_brings_are_refused(
     cloned = {"accelerate_config": "fsdp2", "chat_template_path": str(other)}
     trained = lab.train(processes=2, **ADAPTER, **cloned)
 
-    assert "chat_template_path: it brings new tokens, and under FSDP PEFT" in trained.words()
+    assert "chat_template_path: it adds new tokens, and PEFT with FSDP" in trained.words()

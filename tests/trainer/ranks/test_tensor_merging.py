@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Merging by tensors: what PEFT's own merge gives, without ever loading the base model."""
+"""Merging by tensors: the same result as PEFT's own merge, without loading the base model."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ ALPHAS = {"alpha_pattern": {"q_proj": 32}}
 
 
 def an_adapter(base: Any, place: Path, **options: Any) -> Path:
-    """Drawn at random, as if it had been trained."""
+    """Initialized at random, as if it had been trained."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -46,7 +46,7 @@ def tensors_in(place: Path) -> dict[str, Any]:
 
 
 def a_heart() -> Any:
-    """A fake: it beats for nobody."""
+    """A fake: its heartbeats are ignored."""
     return SimpleNamespace(beat=lambda doing: None)
 
 
@@ -120,7 +120,7 @@ def test_a_base_whose_files_name_their_weights_otherwise_is_refused(tmp_path: Pa
     file = place / "model.safetensors"
     save_file({f"transformer.{name}": it for name, it in load_file(file).items()}, file)
 
-    with pytest.raises(tensor_merging.CannotMerge, match="they name it otherwise"):
+    with pytest.raises(tensor_merging.CannotMerge, match="it has a different name there"):
         tensor_merging.merge_by_tensors(
             place, adapter, tmp_path / "merged", torch.float32, a_heart()
         )
@@ -150,7 +150,7 @@ def test_a_run_whose_base_does_not_fit_into_host_memory_has_the_same_merged_mode
     (note,) = small.outcome.notes
     assert (note.severity, note.reason) == (Severity.INFO, NoteReason.EXTRA_MADE)
     assert note.message.startswith("merged by tensors: the base model needs ")
-    assert note.message.endswith(" and this node has 1 for it")
+    assert note.message.endswith(" but this node has 1 available")
     expected = loaded(usual.published / "model", torch.float32).state_dict()
     found = loaded(small.published / "model", torch.float32).state_dict()
     assert set(found) == set(expected)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One batch is computed before training begins: what cannot work costs minutes, and no retries."""
+"""One batch is computed before training begins: impossible runs cost minutes, and no retries."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ EVALUATED = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "no"}
 
 
 def failing(calls_before: int, then: Callable[..., Any]) -> Callable[..., Any]:
-    """As a library's function that fails after so many calls, in place of `then`."""
+    """Like a library's function that fails after this many calls, in place of `then`."""
     calls = 0
 
     def function(*options: Any, **named: Any) -> Any:
@@ -98,7 +98,7 @@ def test_a_batch_that_is_tried_changes_no_figure(
 
 
 def _figures(trained: Trained) -> list[dict[str, Any]]:
-    """All that is not measured by a clock."""
+    """All figures that do not depend on time."""
     clocked = ("time", "runtime", "per_second")
     return [
         {key: it for key, it in record.items() if not any(word in key for word in clocked)}

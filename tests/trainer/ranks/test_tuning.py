@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which weights are trained: whole models, and adapters of every kind that TRL's keys describe."""
+"""The trained weights: full models, and all kinds of adapters that TRL's keys describe."""
 
 import math
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`num_layers_unfrozen`: only the last layers are trained, and the rest stays as it was."""
+"""`num_layers_unfrozen`: only the last layers are trained, and the rest does not change."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ OTHERS = {
 
 
 def is_behind(name: str, *, is_tied: bool) -> bool:
-    """Whether it lies behind the first of two layers, by a Llama's names."""
+    """Whether it comes after the first of two layers, by a Llama's names."""
     behind = (
         ("model.layers.1.", "model.norm.")
         if is_tied

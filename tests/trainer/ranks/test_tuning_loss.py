@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is minimized, and what is kept or computed again for it: the same loss, told by hand."""
+"""The loss, and the tensors that are kept or recomputed for it: compared with a manual
+computation.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ ONE_BATCH = {
     "per_device_train_batch_size": len(DIALOGUES),
     "lora_dropout": 0,
 }
-"""All rows in one step, so that their order doesn't matter."""
+"""All rows in one step, so that their order does not matter."""
 RECOMPUTING: dict[str, dict[str, Any]] = {
     "every layer": {},
     "every second layer": {"activation_checkpointing_kwargs": {"every_n_layers": 2}},
@@ -29,7 +31,7 @@ RECOMPUTING: dict[str, dict[str, Any]] = {
 
 
 def log_probabilities(model: Path) -> Any:
-    """Of every token of the dialogues but the first, by the base model."""
+    """Of every token of the dialogues except the first, by the base model."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adapters on a model in 4 and 8 bits: bitsandbytes computes both on a CPU, too, only slower."""
+"""Adapters on a model in 4 and 8 bits: bitsandbytes supports both on a CPU, too, only slower."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its matrices are whole blocks of bitsandbytes'."""
+    """Its matrices are multiples of bitsandbytes' blocks."""
     place = tmp_path_factory.mktemp("model")
     return a_model(place, hidden_size=64, intermediate_size=128)
 
@@ -25,7 +25,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loss_of_whole_numbers(
     tmp_path_factory: pytest.TempPathFactory, model: Path, dialogues: Path
 ) -> float:
-    """The first loss of the same run on weights that are not quantized."""
+    """The first loss of the same run with weights that are not quantized."""
     return train(tmp_path_factory.mktemp("plain"), model, dialogues, max_steps=1).losses()[0]
 
 
@@ -88,7 +88,9 @@ def test_dora_on_8_bits_is_refused_where_there_is_no_gpu(
 ) -> None:
     trained = train(tmp_path, model, dialogues, load_in_8bit=True, use_dora=True)
 
-    assert trained.words().startswith("InvalidConfig: use_dora: found true beside load_in_8bit")
+    assert trained.words().startswith(
+        "InvalidConfig: use_dora: found true together with load_in_8bit"
+    )
 
 
 def test_an_adapter_of_a_quantized_model_is_merged_into_the_whole_one(

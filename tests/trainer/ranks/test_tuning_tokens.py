@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`added_tokens`: tokens of one's own, whose embeddings are trained, with an adapter too."""
+"""`added_tokens`: a user's own tokens, whose embeddings are trained, with an adapter too."""
 
 import json
 import logging
@@ -178,8 +178,8 @@ def test_a_head_that_is_trained_whole_contradicts_new_tokens_of_a_tied_model(
     trained = train(tmp_path, base, calls, added_tokens=[TOKEN], lora_modules_to_save=["lm_head"])
 
     assert trained.words().startswith(
-        "InvalidConfig: lora_modules_to_save: found lm_head beside tokens that are added to "
-        "LlamaForCausalLM, whose head is its embedding | remove it"
+        "InvalidConfig: lora_modules_to_save: found lm_head together with tokens that are added "
+        "to LlamaForCausalLM, whose head shares its weights with the embedding | remove it"
     )
 
 
@@ -191,9 +191,9 @@ def test_single_tokens_cannot_be_trained_beside_a_head_with_a_bias(
     trained = train(tmp_path, base, calls, added_tokens=[TOKEN])
 
     assert trained.words() == (
-        "InvalidConfig: added_tokens: the output head of PhiForCausalLM has a bias, beside which "
-        "PEFT can't train single tokens | write lm_head into lora_modules_to_save, or remove "
-        "use_peft to train the whole model"
+        "InvalidConfig: added_tokens: the output head of PhiForCausalLM has a bias, with which "
+        "PEFT cannot train single tokens | write lm_head into lora_modules_to_save, or remove "
+        "use_peft to train the full model"
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Succeeded means usable: each check can fail, and says why in its user's words."""
+"""Succeeded means usable: each check can fail, and reports the reason in its user's terms."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ FULL: dict[str, Any] = {"use_peft": None, "lora_r": None}
 
 @contextmanager
 def changing_what_was_saved(change: Callable[[Path], None]) -> Iterator[None]:
-    """Change the saved artifact after it was written and before it is verified."""
+    """Changes the saved artifact after it was written and before it is verified."""
     from finetune_trainer.ranks import verification
 
     verify = verification.verify
@@ -132,7 +132,7 @@ def test_a_model_worse_than_its_base_is_no_success_but_is_kept(
     assert not (done.published / "manifest.json").exists()
     assert not (done.published.parent / "latest.json").exists()
     kept = done.published / "rejected"
-    assert failure.message.endswith(f"what was trained is kept in {kept.as_uri()}")
+    assert failure.message.endswith(f"the trained artifact is kept in {kept.as_uri()}")
     assert (kept / "model" / "model.safetensors").is_file()
     assert "eval_loss" in (kept / "report" / "metrics.jsonl").read_text()
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A finished training is verified within the memory that is there, and never fails for lack of it.
+"""A finished training is verified within the available memory, and never fails for lack of it.
 
-The shortage is emulated: by what the process is told is free, or by a loader that raises what torch
-raises.
+The shortage is simulated: by a smaller report of free memory, or by a loader that raises torch's
+error.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,7 +36,9 @@ def with_room(host_bytes: int) -> Iterator[None]:
 
 @contextmanager
 def with_a_loader_that_raises(error: Exception) -> Iterator[None]:
-    """A fake: every loading of the verification ends so; training loads by another name."""
+    """A fake: every load of the verification ends with this error; training loads under another
+    name.
+    """
     from finetune_trainer.ranks import placed
 
     def load(*_: Any, **__: Any) -> None:
@@ -56,7 +58,7 @@ def test_what_cannot_be_loaded_is_verified_by_its_tensors_and_that_is_said(
     assert done.outcome.failure is None, done.words()
     assert done.outcome.adapter_verified
     assert done.outcome.note.startswith("verified by its tensors: the base model needs ")
-    assert done.outcome.note.endswith("has 1 for it; its answers were not tried")
+    assert done.outcome.note.endswith("has 1 available; no answers were generated")
     assert (done.published / "manifest.json").is_file()
 
 
@@ -97,7 +99,7 @@ def test_memory_that_runs_out_while_verifying_is_no_failure_of_the_training(
 
     assert done.outcome.failure is None, done.words()
     assert done.outcome.adapter_verified
-    assert "loading it ran out of memory; its answers were not tried" in done.outcome.note
+    assert "loading it ran out of memory; no answers were generated" in done.outcome.note
 
 
 def test_every_placement_is_tried_before_tensors_alone() -> None:
@@ -149,7 +151,7 @@ def test_an_offloaded_model_with_its_adapter_computes_what_one_in_memory_does(
     from finetune_trainer.ranks.placement import CPU, Place, Placement
     from trainer.ranks.test_tensor_merging import an_adapter, loaded
 
-    # PEFT writes tensors that are on the disk again, below the working directory.
+    # PEFT writes offloaded tensors to disk again, below the working directory.
     monkeypatch.chdir(tmp_path)
     base = a_model(tmp_path / "base", num_hidden_layers=4)
     adapter = an_adapter(loaded(base, torch.float32), tmp_path / "adapter", task_type="CAUSAL_LM")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows with images train a model that sees: a tiny Llava of random weights, made without a network.
+"""Rows with images train a vision model: a tiny Llava with random weights, built without a network.
 
-Its processor is a real one: it resizes real pixels and puts as many image tokens into the text as
-the vision tower gives.
+Its processor is real: it resizes real pixels and adds as many image tokens to the text as the
+vision tower returns.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ def seeing_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_embedded_images(place: Path, row: dict[str, Any], *, many: bool = False) -> Path:
-    """A Parquet file that holds its images, as data sets of the hub do."""
+    """A Parquet file that contains its images, like data sets of the hub."""
     from datasets import Dataset, Features, Image, List
 
     image = {"path": None, "bytes": a_picture(place).read_bytes()}
@@ -51,7 +51,7 @@ def a_picture(place: Path) -> Path:
 
 
 def train_on(place: Path, model: Path, data: Path, **config: Any) -> Trained:
-    # PEFT knows no default layers of Llava's.
+    # PEFT has no default layers for Llava.
     layers = {"lora_target_modules": ["q_proj", "v_proj"]}
     return train(place, model, data, **{"max_steps": 1, **layers, **config})
 
@@ -108,7 +108,7 @@ def test_an_image_that_is_not_there_is_named(tmp_path: Path) -> None:
 
     (tmp_path / "train.jsonl").write_bytes(lines({**SAID, "images": ["photos/red.png"]}))
 
-    with pytest.raises(AttemptFailed, match=r"no image photos/red.png beside the data") as caught:
+    with pytest.raises(AttemptFailed, match=r"no image photos/red.png next to the data") as caught:
         prepare_data(arguments(tmp_path, tmp_path / "train.jsonl"))
 
     assert caught.value.failure.reason == "ImageNotFound"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stub of an object store on 127.0.0.1: it gives every request the same answer.
+"""A stub of an object store on 127.0.0.1: it sends the same response to every request.
 
-Amazon's, Google's and Azure's own stores cannot be reached from here. The answers are those of
+Amazon's, Google's and Azure's own stores cannot be reached from here. The responses are those of
 their documentation; the client that reads them is the trainer's own.
 """
 
@@ -18,7 +18,7 @@ from finetune_trainer.storage.cloud import CloudStore, open_cloud_store
 
 @dataclass
 class StoreStub:
-    """What the stub answers, and what it was asked."""
+    """The stub's response, and the requests."""
 
     port: int = 0
     status: int = 200
@@ -39,7 +39,7 @@ class StoreStub:
         self.headers = {"ETag": '"1"', "Last-Modified": "Mon, 23 Nov 2026 12:00:00 GMT"}
 
     def environment(self, scheme: str) -> dict[str, str]:
-        """Variables that lead a client of this cloud here."""
+        """Variables that point a client of this cloud to this stub."""
         return {
             "s3": {
                 "AWS_ENDPOINT_URL": self.address,
@@ -47,7 +47,7 @@ class StoreStub:
                 "AWS_SECRET_ACCESS_KEY": "long-secret",
                 "AWS_REGION": "us-east-1",
             },
-            # Without a signature Google's client has no way to write; it is read from only.
+            # Without a signature Google's client cannot write; it only reads.
             "gs": {"GOOGLE_BASE_URL": self.address, "GOOGLE_SKIP_SIGNATURE": "true"},
             "az": {
                 "AZURE_STORAGE_ENDPOINT": self.address,
@@ -57,7 +57,7 @@ class StoreStub:
         }[scheme]
 
     def opened(self, scheme: str, monkeypatch: pytest.MonkeyPatch, **more: str) -> CloudStore:
-        """A place in this store, opened as in a pod."""
+        """A location in this store, opened as in a pod."""
         environment = {**self.environment(scheme), **more}
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
@@ -83,7 +83,7 @@ def running_stub() -> Iterator[StoreStub]:
             self.send_response(stub.status)
             for name, value in stub.headers.items():
                 self.send_header(name, value)
-            # As HTTP has it, no answer to HEAD has a body.
+            # In HTTP, a response to HEAD has no body.
             has_body = self.command != "HEAD"
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -91,7 +91,7 @@ def running_stub() -> Iterator[StoreStub]:
                 self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Nothing of it is needed."""
+            """The log is not needed."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

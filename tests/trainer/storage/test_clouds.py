@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places in each cloud are opened with what the environment names; nothing is asked of them here.
+"""Locations in each cloud are opened with the settings of the environment; no requests are sent
+here.
 
-What is done with an open place is shown with a real S3 (tests/storage).
+tests/storage covers operations on an open location, with a real S3.
 """
 
 import threading
@@ -38,7 +39,7 @@ def test_a_place_is_opened_in_its_own_cloud(
 
 @pytest.fixture
 def google() -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Google's metadata server and its store in one, played: neither can be had here."""
+    """Fakes of Google's metadata server and its store in one: neither is available here."""
     asked = []
 
     class Answers(BaseHTTPRequestHandler):
@@ -55,7 +56,7 @@ def google() -> Iterator[tuple[str, list[tuple[str, str]]]]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Nothing of it is wanted."""
+            """The log is not needed."""
 
     server = HTTPServer(("127.0.0.1", 0), Answers)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Manifests: believed byte for byte."""
+"""Manifests: verified byte for byte."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each refusal of a store gets its reason, the party whose turn it is, and a remedy.
+"""Each refusal of a store gets its reason, category and remedy.
 
 The stores are stubs on 127.0.0.1 (`store_stub`); the client is the real one.
 """
@@ -27,7 +27,7 @@ def stub() -> Iterator[StoreStub]:
 
 @pytest.fixture(autouse=True)
 def asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client would try for minutes what may pass."""
+    """The client would retry temporary errors for minutes."""
     monkeypatch.setattr(cloud, "RETRY", {"max_retries": 0, "retry_timeout": timedelta(seconds=240)})
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a Secret holds may be slightly wrong. The store is a stub on 127.0.0.1 (`store_stub`)."""
+"""The values of a Secret may be slightly wrong. The store is a stub on 127.0.0.1 (`store_stub`)."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ VARIABLES = [
 
 
 def with_value(stub: StoreStub, scheme: str, name: str, template: str) -> dict[str, str]:
-    """The stub's variables with this one written differently."""
+    """The stub's variables with another notation of this one."""
     environment = stub.environment(scheme)
     if name == "AWS_ENDPOINT_URL_S3":
         environment["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"
@@ -97,7 +97,7 @@ def test_a_place_that_is_no_place_is_told_before_anything_is_asked(
     with pytest.raises(AttemptFailed, match=what) as caught:
         open_cloud_store("s3://models/balloon", environment)
 
-    assert caught.value.failure.message.startswith("s3://models/balloon cannot be asked")
+    assert caught.value.failure.message.startswith("s3://models/balloon cannot be accessed")
 
 
 @pytest.mark.parametrize(

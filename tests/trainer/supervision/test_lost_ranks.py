@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranks that are killed, crash or hang: real processes, and what is told of them."""
+"""Ranks that are killed, crash or hang: real processes, and the reports about them."""
 
 import os
 import re
@@ -22,7 +22,7 @@ LONG = {"max_steps": 100_000, "save_strategy": "no", "lora_r": 4}
 
 
 def pids_of_ranks(work: Path) -> dict[int, int]:
-    """The processes of this work folder's ranks that train already, by rank."""
+    """The processes of this work directory's ranks that already train, by rank."""
     found = {}
     for file in work.glob("results/rank-*.heartbeat"):
         pid, _, doing = file.read_text().partition(" ")
@@ -40,7 +40,7 @@ def until(ready: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None
 def failure_after(
     signal_number: int, rank: int, place: Path, model: Path, data: Path, **options: Any
 ) -> tuple[int, Failure]:
-    """What comes of a run of which one rank gets this signal while it trains."""
+    """The result of a run of which one rank receives this signal during training."""
     processes = options.pop("processes", 1)
     config = {**LONG, "model_name_or_path": str(model), **options}
     run = a_run(place / "out", data, processes=processes, **config)
@@ -93,8 +93,10 @@ def test_ranks_that_hang_are_ended_and_the_still_one_is_named(
 
     assert time.monotonic() - began < 200
     assert (failure.category, failure.reason) == (Category.INFRASTRUCTURE, "RanksHung")
-    assert re.search(r"no rank got on for \d+ s; rank \d was training, step \d+", failure.message)
-    # Rank 0 waits for rank 1 in a collective, and says in which line.
+    assert re.search(
+        r"no progress on any rank for \d+ s; rank \d was training, step \d+", failure.message
+    )
+    # Rank 0 waits for rank 1 in a collective, and its stack shows the line.
     stacks = capfd.readouterr().err
     assert "most recent call first" in stacks
     assert "finetune_trainer/ranks/training.py" in stacks

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long ranks are waited for once a stop is asked for."""
+"""How long the supervisor waits for ranks after a stop request."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ HEARS = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists()
 
 
 def wait_for(workspace: Workspace, script: str, stop_seconds: float) -> int:
-    """How a process ends, waited for with a stop asked for already."""
+    """The exit code of a process after a stop request."""
     stop = StopRequest()
     stop.request()
     launch = launching.Launch(

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes wait for each other as long as the job says: one fetches for hours what another one has."""
+"""Nodes wait for each other for the job's `startDeadlineSeconds`: one may fetch for hours what
+another already has.
+"""
 
 import os
 import socket
@@ -34,7 +36,7 @@ def a_launch(place: Path, *, node: int, start_seconds: float, port: int = 29500)
 
 @pytest.fixture
 def hours(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that goes on by the seconds that are waited for."""
+    """A clock that advances by the seconds of each wait."""
     now = [0.0]
 
     def wait(self: StopRequest, seconds: float) -> bool:
@@ -79,7 +81,7 @@ def test_a_first_node_that_never_comes_is_told_with_what_to_raise(
 
 
 def rendezvous(launch: Any) -> Any:
-    """What torch's own launcher makes of its command line."""
+    """The parsed command line of torch's own launcher."""
     from torch.distributed import run
     from torch.distributed.elastic.rendezvous import registry
     from torch.distributed.launcher.api import RendezvousParameters

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trainer: fetch, check, train, verify, publish, report. The rooms, from the ground up:
 
-- `failures`: what can go wrong, and whose mistake it is.
-- `exchange`: what supervisor and ranks leave for each other. `storage`: stores and folders.
-- `checkpoints`, `progress`: saved, and told, while training goes on.
-- `plan`: run + hardware -> what is trained, and how. `inputs`: models and data in the work folder.
+- `failures`: errors and their categories.
+- `exchange`: files that supervisor and ranks exchange. `storage`: object stores and directories.
+- `checkpoints`, `progress`: saved and reported during training.
+- `plan`: run + hardware -> training plan. `inputs`: models and data in the work directory.
 - `publication`: the artifact, its report and the hub.
-- `ranks`: what trains. `supervision`: starts the ranks and watches them.
-- `attempt`: the straight line through all of it. `__main__`: the container.
+- `ranks`: the training code. `supervision`: starts the ranks and watches them.
+- `attempt`: the sequence of all steps. `__main__`: the container's entry point.
 - `config_schema`: prints the config's JSON Schema, for `make generate`.
 
 No room imports one above it. Only `ranks` and `config_schema` import torch.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainer's process: the supervisor, which can be stopped from the beginning.
+"""The trainer's process: the supervisor, which handles SIGTERM from the start.
 
-On a node that has to read Python's packages from its disk first, their import takes long. SIGTERM
-ends the process with the exit code of an interruption meanwhile, also in images without an init,
-where the kernel drops a SIGTERM that the container's first process has no handler for.
+The imports take long on a node that must first read Python's packages from its disk. Meanwhile
+SIGTERM ends the process with the exit code of an interruption, also in images without an init,
+where the kernel drops a SIGTERM without a handler in the container's first process.
 """
 
 import os
@@ -23,7 +23,7 @@ def main() -> NoReturn:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """Nothing was begun, so nothing is to be saved."""
+    """Nothing has begun, so nothing must be saved."""
     del number, frame
     os._exit(ExitCode.INTERRUPTED)
 

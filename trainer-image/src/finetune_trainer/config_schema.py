@@ -24,7 +24,7 @@ ENV_PROPERTY = {
     "type": ["object"],
     "description": "Environment variables that are set before training starts.",
 }
-"""`TrlParser` takes this key itself: it is no field of a dataclass."""
+"""`TrlParser` handles this key itself: it is no field of a dataclass."""
 
 _ALSO_TAKES = {
     # One column of an entry of `datasets`.
@@ -32,16 +32,16 @@ _ALSO_TAKES = {
     "fsdp": ("boolean", "array"),
     # `all-linear`, or a regular expression.
     "lora_target_modules": ("string",),
-    # `auto`, which the supervisor makes a number of.
+    # `auto`, which the supervisor replaces by a number.
     "per_device_train_batch_size": ("string",),
 }
-"""Where TRL and transformers, or the supervisor before them, take more than they annotate."""
+"""Types that TRL, transformers, or the supervisor accept in addition to the annotations."""
 
 _ALSO_MEANS = {
     "per_device_train_batch_size": "auto: the largest that fits the GPU's memory; "
-    "gradient_accumulation_steps then is the number of rows that each process takes for a step.",
+    "gradient_accumulation_steps is then the number of rows per step and process.",
 }
-"""What the help texts leave out of that."""
+"""The explanations for these types, which the help texts lack."""
 
 _JSON_TYPES: Mapping[Any, str] = {
     bool: "boolean",
@@ -55,7 +55,7 @@ _JSON_TYPES: Mapping[Any, str] = {
 
 
 def build_schema() -> dict[str, Any]:
-    """The schema of all that a config may say; sorted, so that it differs only in substance."""
+    """The schema of all keys of a config; sorted, so that differences are only in content."""
     properties = {name: schema for kind in CONFIG_TYPES for name, schema in _properties_of(kind)}
     properties["env"] = ENV_PROPERTY
     return {
@@ -88,7 +88,7 @@ def _property_of(field: dataclasses.Field[Any], hint: Any, choices: Any) -> dict
         schema["items"] = items
     if text := field.metadata.get("help"):
         text = " ".join((text, _ALSO_MEANS.get(field.name, "")))
-        schema["description"] = " ".join(text.split()).replace("%%", "%")  # argparse's escape
+        schema["description"] = " ".join(text.split()).replace("%%", "%")  # argparse's escape.
     if (default := _default_of(field)) is not None:
         schema["default"] = default
     if choices is not None:
@@ -97,7 +97,7 @@ def _property_of(field: dataclasses.Field[Any], hint: Any, choices: Any) -> dict
 
 
 def _json_types(hint: Any) -> list[str]:
-    """The JSON types that TRL reads into this type, `null` last; empty where one is beyond JSON."""
+    """The JSON types that TRL parses into this type, `null` last; empty if there are none."""
     found = [_json_type(member) for member in _members(hint)]
     if None in found:
         return []
@@ -106,7 +106,7 @@ def _json_types(hint: Any) -> list[str]:
 
 
 def _items_of(hint: Any) -> dict[str, Any]:
-    """What the lists of this type hold; empty where it has none, or says nothing of them."""
+    """The items of this type's lists; empty if it has none, or has no item type."""
     for member in _members(hint):
         if typing.get_origin(member) is list:
             (item,) = typing.get_args(member)
@@ -115,7 +115,7 @@ def _items_of(hint: Any) -> dict[str, Any]:
 
 
 def _mapping(kind: Any) -> dict[str, Any]:
-    """A mapping that becomes this dataclass, like the entries of `datasets`."""
+    """A mapping that becomes this dataclass, such as the entries of `datasets`."""
     hints = typing.get_type_hints(kind)
     fields = dataclasses.fields(kind)
     required = [
@@ -137,7 +137,7 @@ def _mapping(kind: Any) -> dict[str, Any]:
 
 
 def _documented(kind: Any) -> Iterator[tuple[str, str]]:
-    """What the docstring of a dataclass says of each field, where its metadata say nothing."""
+    """The docstring's text for each field without metadata."""
     paragraph = r"^    (\w+) \(.*\):\n((?:        .*\n?)+)"
     for name, text in re.findall(paragraph, inspect.getdoc(kind) or "", re.MULTILINE):
         yield name, " ".join(text.split())

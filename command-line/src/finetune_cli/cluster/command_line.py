@@ -26,7 +26,7 @@ PLAN = Deferred(
 
 
 def main() -> None:
-    """What `kubectl finetune` starts."""
+    """The entry point of `kubectl finetune`."""
     show_unforeseen_errors_so()
     words = sys.argv[1:]
     options = parser_of(words).parse_args(words)
@@ -35,13 +35,13 @@ def main() -> None:
         start(options.command, options)
     kubectl = Kubectl(_cluster_options(options))
     command = partial(options.command, kubectl, options)
-    raise SystemExit(exit_code_of(command, left="left alone: the job goes on"))
+    raise SystemExit(exit_code_of(command, left="detached: the job continues"))
 
 
 def run(kubectl: Kubectl, options: argparse.Namespace) -> int:
-    """Apply a file, and watch its job to the end."""
+    """Applies a file, and watches its job to the end."""
     names = _jobs_in(options.file)
-    # Without it kubectl leaves out what is null.
+    # Without it kubectl drops null values.
     code = kubectl.pass_through("apply", "--server-side", "-f", str(options.file))
     if code or options.no_wait:
         return code
@@ -53,21 +53,21 @@ def watch(kubectl: Kubectl, options: argparse.Namespace) -> int:
 
 
 def logs(kubectl: Kubectl, options: argparse.Namespace) -> int:
-    """The log of the pod that tells most."""
+    """The log of the most informative pod."""
     job = kubectl.job(options.name)
     names = job_texts.batch_jobs(job)
     selector = f"batch.kubernetes.io/job-name in ({','.join(names)})"
     pods = kubectl.get("pods", "--selector", selector)["items"] if names else []
     pod = job_texts.pod_to_read(job, pods)
     if pod is None:
-        raise Refused(f"{options.name} has no pods any more: {job_texts.headline(job)}")
+        raise Refused(f"{options.name} has no pods left: {job_texts.headline(job)}")
     follow = ("--follow",) if options.follow else ()
     return kubectl.pass_through("logs", pod, f"--tail={options.tail}", *follow)
 
 
 def plot(kubectl: Kubectl, options: argparse.Namespace) -> int:
     """Losses in the terminal."""
-    # Late: plotext is large.
+    # Imported late: plotext is large.
     from finetune_cli.cluster import curves
 
     size = shutil.get_terminal_size((curves.WIDTH, curves.HEIGHT))
@@ -83,7 +83,7 @@ def plot(kubectl: Kubectl, options: argparse.Namespace) -> int:
 
 
 def results(kubectl: Kubectl, options: argparse.Namespace) -> int:
-    """What came of a job: figures, artifact and answers, or the failure; and every attempt."""
+    """The result of a job: figures, artifact and answers, or the failure; and every attempt."""
     job = kubectl.job(options.name)
     over = job_texts.is_over(job)
     say(job_texts.ending(job) if over else job_texts.headline(job))
@@ -92,7 +92,7 @@ def results(kubectl: Kubectl, options: argparse.Namespace) -> int:
     for line in job_texts.attempts(job):
         say(f"  attempt {line}")
     if options.download is not None:
-        # Late: few ask for it.
+        # Imported late: it is rarely used.
         from finetune_cli.cluster import downloading
 
         downloading.download(kubectl, job, options.download)
@@ -101,25 +101,25 @@ def results(kubectl: Kubectl, options: argparse.Namespace) -> int:
 
 
 def validate(kubectl: Kubectl, options: argparse.Namespace) -> int:
-    """Ask the cluster what it would say, without starting anything."""
+    """Validates against the cluster, without starting anything."""
     words = ("apply", "--server-side", "--dry-run=server", "-f", str(options.file))
     say(kubectl.run(*words), end="")
     return 0
 
 
 def stop(kubectl: Kubectl, options: argparse.Namespace) -> int:
-    """Save, and let go of the GPUs."""
+    """Saves a checkpoint, and releases the GPUs."""
     return _suspend(kubectl, options.name, suspended=True)
 
 
 def resume(kubectl: Kubectl, options: argparse.Namespace) -> int:
-    """Go on from the checkpoint."""
+    """Resumes from the checkpoint."""
     return _suspend(kubectl, options.name, suspended=False)
 
 
 def diff(kubectl: Kubectl, options: argparse.Namespace) -> int:
-    """What two jobs were told differently, and what came of it."""
-    # Late: it needs YAML.
+    """Compares the specs and results of two jobs."""
+    # Imported late: it needs YAML.
     from finetune_cli.cluster import comparison
 
     say(comparison.compare(kubectl.job(options.one), kubectl.job(options.other)))
@@ -156,9 +156,9 @@ def _jobs_in(file: Path) -> list[str]:
     """The names of the jobs in a file.
 
     Raises:
-        Refused: it can't be read, or has none.
+        Refused: it cannot be read, or has none.
     """
-    # Late: it takes as long as all of `--help`.
+    # Imported late: it takes as long as all of `--help`.
     import yaml
 
     try:
@@ -166,14 +166,14 @@ def _jobs_in(file: Path) -> list[str]:
     except OSError as error:
         raise Refused(f"{file} cannot be read: {error.strerror}", NO_INPUT) from None
     except yaml.YAMLError as error:
-        raise Refused(f"{file} is no YAML: {error}") from None
+        raise Refused(f"{file} is not YAML: {error}") from None
     names = [
         str(document.get("metadata", {}).get("name"))
         for document in documents
         if isinstance(document, dict) and document.get("kind") == "FineTuneJob"
     ]
     if not names:
-        raise Refused(f"{file} has no FineTuneJob: kubectl apply takes everything else", NO_INPUT)
+        raise Refused(f"{file} has no FineTuneJob: use kubectl apply for everything else", NO_INPUT)
     return names
 
 

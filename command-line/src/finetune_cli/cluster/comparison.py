@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What two jobs were told differently, and what came of it. No I/O here."""
+"""Compares the specs and results of two jobs. No I/O here."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What kubectl asks when Tab is pressed: the words that may come next, then a directive."""
+"""Completion for kubectl when Tab is pressed: the possible next words, then a directive."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -10,12 +10,12 @@ from finetune_cli.terminal.exits import Refused
 from finetune_cli.terminal.output import say
 
 FILES, NO_FILES = ":0", ":4"
-"""cobra's directives: whether the shell may go on with names of files."""
+"""cobra's directives: whether the shell may continue with names of files."""
 
 OF_FILES = ("run", "validate", "plan")
 
 OF_CLUSTER = ("-n", "--namespace", "--context", "--kubeconfig")
-"""Options with a value, which say where the names are."""
+"""Options with a value that select the cluster and namespace of the names."""
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def complete(words: Sequence[str], connect: Callable[[Sequence[str]], Kubectl]) -> list[str]:
-    """The last word is the one that is being written, and may be empty."""
+    """The last word is incomplete, and may be empty."""
     *before, last = words or [""]
     where, given = _split(before)
     if not given:
@@ -39,7 +39,7 @@ def complete(words: Sequence[str], connect: Callable[[Sequence[str]], Kubectl]) 
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The options that say which cluster is meant, and the words that are no options."""
+    """The options that select the cluster, and the words that are not options."""
     where: list[str] = []
     given: list[str] = []
     for word in words:

@@ -11,7 +11,7 @@ from finetune_contract.printable import on_one_line
 
 WIDTH, HEIGHT = 80, 20
 MARKERS = ("braille", "o", "x", "+", "*")
-"""By which curves are told apart where there are no colours."""
+"""Markers that distinguish curves without colours."""
 
 Body = Mapping[str, Any]
 
@@ -22,7 +22,7 @@ def draw(
     """The losses of these jobs over their steps, in one picture.
 
     Raises:
-        ValueError: none of them has told of a loss yet.
+        ValueError: none of them has reported a loss yet.
     """
     curves = {
         job["metadata"]["name"]: history

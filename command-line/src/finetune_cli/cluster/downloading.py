@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings what a job has published to this machine, by way of a pod that may read its store."""
+"""Downloads a job's results to this machine, through a pod that may read its store."""
 
 import json
 import tarfile
@@ -13,14 +13,15 @@ from finetune_cli.terminal.new_folder import require_new
 from finetune_contract.shallow import parse_json
 
 PATIENCE = "10m"
-"""A node that has not run the trainer's image fetches some gigabytes first."""
+"""A node without the trainer's image must first pull some gigabytes."""
 
 
 def download(kubectl: Kubectl, job: Body, folder: Path) -> None:
-    """Fill a new folder with a job's adapter or model, its report, and their manifest.
+    """Downloads a job's adapter or model, its report, and their manifest into a new directory.
 
     Raises:
-        Refused: there is something in it, nothing to download, or it is not complete.
+        Refused: the directory is not empty, there is nothing to download, or the download is
+          incomplete.
     """
     name = job["metadata"]["name"]
     require_new(folder)
@@ -28,8 +29,8 @@ def download(kubectl: Kubectl, job: Body, folder: Path) -> None:
         raise Refused(f"{name} has published nothing", NO_INPUT)
     if (batch_job := _newest_batch_job(kubectl, job)) is None:
         raise Refused(
-            f"{name} has no batch Job any more, whose account could read its store; with "
-            f"credentials of your own: finetune download {artifact['uri']} {folder}"
+            f"{name} has no batch Job left whose account can read its store; with your own "
+            f"credentials: finetune download {artifact['uri']} {folder}"
         )
     manifest = json.dumps(results_pod.build_pod(job, batch_job))
     pod = kubectl.run("create", "-f", "-", "-o", "name", given=manifest).strip()
@@ -41,7 +42,7 @@ def download(kubectl: Kubectl, job: Body, folder: Path) -> None:
 
 
 def _newest_batch_job(kubectl: Kubectl, job: Body) -> Body | None:
-    """A job that has published something has had an attempt."""
+    """A job with published results has had an attempt."""
     *_, newest = job_texts.batch_jobs(job)
     printed = kubectl.run("get", "jobs.batch", newest, "--ignore-not-found", "-o", "json")
     found: Body | None = parse_json(printed.encode()) if printed else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of a job, out of its status. No I/O here."""
+"""Texts about a job, from its status. No I/O here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ def is_over(job: Body) -> bool:
 
 
 def why(job: Body) -> str:
-    """What the condition Ready says: what is going on, or what is waited for."""
+    """The message of the condition Ready: the current activity, or the reason for waiting."""
     for condition in status_of(job).get("conditions", ()):
         if condition["type"] == "Ready":
             return str(condition["message"])
@@ -37,14 +37,14 @@ def why(job: Body) -> str:
 
 
 def headline(job: Body) -> str:
-    """One line: phase, and why."""
+    """One line: phase, and reason."""
     attempt = status_of(job).get("attempt", 0)
     number = f" (attempt {attempt})" if attempt > 1 else ""
     return on_one_line(f"{phase_of(job)}{number}: {why(job)}")
 
 
 def steps_of(job: Body) -> Steps | None:
-    """How far it is, once it trains."""
+    """The progress, once it trains."""
     progress = status_of(job).get("progress", {})
     if not progress.get("totalSteps"):
         return None
@@ -63,24 +63,24 @@ def steps_of(job: Body) -> Steps | None:
 
 
 def exit_code(job: Body) -> int:
-    """That of `finetune run` for the same end; a job that is not over yet has not failed."""
+    """The same as that of `finetune run` for this result; an unfinished job has not failed."""
     if phase_of(job) != FAILED:
         return int(ExitCode.SUCCEEDED)
     told = status_of(job).get("failure")
     if not told:
-        # It was refused before its first attempt.
+        # It was rejected before its first attempt.
         return int(ExitCode.USER)
     categories = {category.value: category for category in Category}
     return int(ExitCode.of(categories.get(told.get("category"), Category.INTERNAL)))
 
 
 def ending(job: Body) -> str:
-    """What a person wants to know when it is over."""
+    """The text about a finished job."""
     return _success(job) if phase_of(job) == SUCCEEDED else failure(job)
 
 
 def failure(job: Body) -> str:
-    """Why it failed, or its last attempt did, and what to do about it."""
+    """Why it, or its last attempt, failed, and the remedy."""
     told = status_of(job).get("failure")
     if not told:
         return indented(why(job))
@@ -104,7 +104,7 @@ def _success(job: Body) -> str:
 
 
 def attempts(job: Body) -> list[str]:
-    """A line for each try: how it ended, why, and what that cost."""
+    """A line for each attempt: its result, the reason, and the cost."""
     lines = []
     for attempt in status_of(job).get("attempts", ()):
         reason = f" {attempt['reason']}" if attempt.get("reason") else ""
@@ -115,7 +115,7 @@ def attempts(job: Body) -> list[str]:
 
 
 def answers(job: Body) -> list[str]:
-    """Held-out prompts, with what the model answered before and after."""
+    """Held-out prompts, with the model's answers before and after."""
     return [*texts.render_answers(status_of(job).get("answers", ()))]
 
 
@@ -125,9 +125,10 @@ def batch_jobs(job: Body) -> list[str]:
 
 
 def pod_to_read(job: Body, pods: Sequence[Body]) -> str | None:
-    """The pod whose log tells most: that of the first failing rank, or node 0 of the last attempt.
+    """The pod with the most informative log: that of the first failing rank, or node 0 of the last
+    attempt.
 
-    None where there is no pod any more.
+    None if there are no pods any more.
     """
     number = str(status_of(job).get("attempt", 1))
     newest = [it for it in pods if _label(it, "finetune.dev/attempt") == number] or list(pods)
@@ -142,7 +143,7 @@ def _label(pod: Body, name: str) -> str | None:
 
 
 def _ended_first(pod: Body) -> tuple[str, int]:
-    """A rank that fails takes the others with it: the first to end is the one to read."""
+    """A failing rank makes the others fail: the first to end is the one to read."""
     states = [it.get("state", {}) for it in pod.get("status", {}).get("containerStatuses", ())]
     ends = [it["terminated"].get("finishedAt") or "9" for it in states if "terminated" in it]
     index = _label(pod, "batch.kubernetes.io/job-completion-index") or "0"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the cluster, by the kubectl that has started this plugin: its context, its credentials."""
+"""Sends requests through the kubectl that has started this plugin: its context, its credentials."""
 
 import os
 import re
@@ -18,22 +18,22 @@ from finetune_contract.shallow import parse_json
 Body = Mapping[str, Any]
 
 JOBS = "finetunejobs.finetune.dev"
-"""As kubectl calls them, whatever else is named so."""
+"""kubectl's unambiguous name for them."""
 
 _LAST_WORDS_SECONDS = 2.0
 
 _LOG_LINE = re.compile(r"[IWEF]\d{4} ")
-"""What kubectl's libraries log beside what it says itself."""
+"""Log lines of kubectl's libraries, in addition to its own messages."""
 
 
 class Kubectl:
-    """With the options that say which cluster and namespace are meant."""
+    """With the options that select cluster and namespace."""
 
     def __init__(self, options: Sequence[str], program: str | None = None) -> None:
         self._command = [program or os.environ.get("KUBECTL", "kubectl"), *options]
 
     def run(self, *words: str, given: str | None = None) -> str:
-        """What it prints, told this on its standard input.
+        """Its output for this standard input.
 
         Raises:
             Refused: it failed.
@@ -61,7 +61,7 @@ class Kubectl:
         return self.get(JOBS, name)
 
     def follow(self, name: str) -> Iterator[Body]:
-        """The job as it is, and whenever it changes; ends when the API server ends the watch."""
+        """The current job, and each later version; ends when the API server ends the watch."""
         words = ("get", JOBS, name, "--watch", "-o", "json")
         process = subprocess.Popen(
             [*self._command, *words],
@@ -80,10 +80,10 @@ class Kubectl:
 
     @contextmanager
     def reading(self, *words: str) -> Iterator[IO[bytes]]:
-        """What it prints, byte for byte; what it says beside is said to the user.
+        """Its output, byte for byte; its messages are shown to the user.
 
         Raises:
-            Refused: it failed, when all was read.
+            Refused: it failed; raised after all was read.
         """
         with self._running(*words) as process:
             if process.stdout is not None:
@@ -93,7 +93,7 @@ class Kubectl:
                 raise Refused(f"kubectl {words[0]} ended with exit code {code}", KUBECTL_FAILED)
 
     def pass_through(self, *words: str) -> int:
-        """Lets it speak for itself, warnings and refusals too; gives its exit code.
+        """Shows its output unchanged, including warnings and errors; returns its exit code.
 
         Raises:
             Refused: there is no kubectl.
@@ -104,7 +104,7 @@ class Kubectl:
 
     @contextmanager
     def _running(self, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
-        """Killed at the end, if it still runs. What it says on standard error is shown at once.
+        """It is killed at the end, if it still runs. Its standard error is shown immediately.
 
         Raises:
             Refused: there is no kubectl.
@@ -121,7 +121,7 @@ class Kubectl:
         finally:
             process.kill()
             process.wait()
-            # A program that it has started may hold the other end for longer.
+            # A program that it has started may keep the other end open for longer.
             listener.join(_LAST_WORDS_SECONDS)
 
 
@@ -129,11 +129,13 @@ def _not_started(error: FileNotFoundError | ValueError) -> Refused:
     if isinstance(error, FileNotFoundError):
         return Refused("there is no kubectl on the PATH", KUBECTL_FAILED)
     # A status was edited by hand: a null byte, half of a surrogate pair.
-    return Refused(f"the job names what no command line can hold: {error}", KUBECTL_FAILED)
+    return Refused(
+        f"the job contains a value that a command line cannot contain: {error}", KUBECTL_FAILED
+    )
 
 
 def _relay(source: IO[bytes] | None, stream: TextIO) -> None:
-    """Until it ends, or nobody reads it any more: `| head`."""
+    """Until it ends, or its reader has ended: `| head`."""
     with closing(cast("BufferedReader", source)) as printed, suppress(Unread):
         relay(printed, stream)
 
@@ -144,11 +146,11 @@ def _words_of(printed: str) -> str:
 
 
 def read_documents(stream: IO[str]) -> Iterator[Body]:
-    """Each JSON document of a stream of several, as soon as its last line has come."""
+    """Each JSON document in a stream of several, as soon as its last line has arrived."""
     lines: list[str] = []
     for line in stream:
         lines.append(line)
-        # kubectl indents what lies inside.
+        # kubectl indents nested lines.
         if line.startswith("}"):
             document: Body = parse_json("".join(lines).encode())
             lines.clear()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pod that reads a job's results for a user who has no credentials for its store. No I/O here.
 
-It is the attempt's own, in its image and as its account, but asks for no GPU and trains nothing.
+It is a copy of the attempt's pod, with its image and service account, but requests no GPU and
+trains nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 Body = Mapping[str, Any]
 
 SECONDS = 3600
-"""Then it is gone, whatever became of who asked for it."""
+"""Then it is deleted, even if its client has ended."""
 
 COMMAND = ("python3", "-m", "finetune_cli", "download")
 
@@ -26,8 +27,9 @@ _OF_ATTEMPT = ("resourceClaims", "subdomain", "hostname", "terminationGracePerio
 
 
 def build_pod(job: Body, batch_job: Body) -> dict[str, Any]:
-    """A pod like those of an attempt's batch Job, that waits for somebody to start `COMMAND` in it;
-    gone with its job."""
+    """A pod like those of an attempt's batch Job that waits for an exec of `COMMAND`; deleted with
+    its job.
+    """
     about, template = job["metadata"], batch_job["spec"]["template"]
     owner = {"apiVersion": job["apiVersion"], "kind": job["kind"]}
     left_out = (*_OF_GPUS, *_OF_ATTEMPT)
@@ -63,7 +65,7 @@ def _container(trainer: Body) -> dict[str, Any]:
 
 
 def _resources(trainer: Body) -> dict[str, Any]:
-    """Of the same kinds as the trainer's: a quota of the namespace may demand them."""
+    """Of the same kinds as the trainer's: a quota of the namespace may require them."""
     resources = {section: dict(amounts) for section, amounts in RESOURCES.items()}
     if "cpu" in trainer.get("limits", {}):
         resources["limits"]["cpu"] = "1"

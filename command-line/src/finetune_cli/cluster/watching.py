@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shows a job until it is over: a bar on a terminal, a line for each change elsewhere."""
+"""Shows a job until it is finished: a bar on a terminal, a line for each change elsewhere."""
 
 import sys
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from finetune_cli.cluster.kubectl import Kubectl
 from finetune_cli.terminal.display import Display, every_percent
 
 EVERY_PERCENT = 10
-"""How far it must have got for another line, where no bar can be drawn."""
+"""The progress between two lines, if no bar can be drawn."""
 
 
 def watch(kubectl: Kubectl, name: str, stream: TextIO | None = None) -> Body:
-    """The job as it was when it was over.
+    """The finished job.
 
     Raises:
-        Refused: it is not there, or not any more.
+        Refused: it does not exist, or was deleted.
     """
-    # By this its absence is told, of which a watch says nothing.
+    # This reports a missing job, which a watch does not.
     job = kubectl.job(name)
     display = WatchDisplay(stream or sys.stderr)
     try:
@@ -35,7 +35,7 @@ def watch(kubectl: Kubectl, name: str, stream: TextIO | None = None) -> Body:
 
 
 def _versions(kubectl: Kubectl, name: str, job: Body) -> Iterator[Body]:
-    """All versions from this one on: a watch that was ended is begun anew."""
+    """All versions from this one on: a watch that has ended is started again."""
     while not job_texts.is_over(job):
         yield from kubectl.follow(name)
         job = kubectl.job(name)
@@ -43,7 +43,7 @@ def _versions(kubectl: Kubectl, name: str, job: Body) -> Iterator[Body]:
 
 
 class WatchDisplay:
-    """Shows what changes in a job's status."""
+    """Shows the changes in a job's status."""
 
     def __init__(self, stream: TextIO) -> None:
         self._display = Display(stream, every_percent(EVERY_PERCENT))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of jobs, schedules and configs: what they hold, what is wrong, and in which line; no I/O.
+"""Reads and checks files of jobs, schedules and configs, with the line of each problem; no I/O.
 
 Doors: `file_check.check_file` and `job_file.parse_job`.
 """

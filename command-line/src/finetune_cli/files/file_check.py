@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with a file of jobs, schedules and SFT configs, and in which line. No I/O here."""
+"""Reports problems in files of jobs, schedules and SFT configs, with their lines. No I/O here."""
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,26 +21,26 @@ from finetune_spec.shape import KIND, SCHEDULE_KIND, check_schedule_shape, check
 _GROUP = "finetune.dev/"
 _NEAR = 0.8
 _CLUES = (KIND.encode(), b"model_name_or_path")
-"""What a file that cannot be read holds if it was to be one of ours."""
+"""Texts by which an unreadable file counts as one of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedFile:
-    """What a file holds and what is wrong with it."""
+    """The contents of a file and its problems."""
 
     found: tuple[Found, ...]
     checked: int
     """Jobs, schedules and configs in it."""
     skipped: tuple[str, ...]
-    """What else is in it, in words."""
+    """The other contents, in words."""
 
 
 def check_file(
     content: bytes, *, is_named: bool, overrides: Sequence[Override] = ()
 ) -> CheckedFile:
-    """Checks every document of a file that a user has named, or that lies in a folder.
+    """Checks every document of a file that a user has named, or that is in a directory.
 
-    In a folder, what looks like none of them is none.
+    In a directory, files without any sign of our kinds are skipped.
     """
     found: list[Found] = []
     skipped: list[str] = []
@@ -53,7 +53,7 @@ def check_file(
         checked += 1
         found += check_document(apply_overrides(document, overrides))
     if is_named and not checked and not skipped:
-        message = f"holds nothing: expected a {KIND}, a {SCHEDULE_KIND} or an SFT config"
+        message = f"is empty: expected a {KIND}, a {SCHEDULE_KIND} or an SFT config"
         nothing = Problem(path="", message=message)
         found.append(Found(problem=nothing, place=Position(line=1, column=1)))
         checked = 1
@@ -68,7 +68,7 @@ class _Checked:
 
 
 def check_document(document: Document) -> tuple[Found, ...]:
-    """Everything that is wrong with a job, schedule or config, in the order of its lines."""
+    """All problems of a job, schedule or config, in the order of its lines."""
     found, _ = parse_document(document, document.value)
     return found
 
@@ -76,9 +76,9 @@ def check_document(document: Document) -> tuple[Found, ...]:
 def parse_document(
     document: Document, checked_as: Any
 ) -> tuple[tuple[Found, ...], SftConfig | None]:
-    """The same, with the config of what is a job; there is none where its shape is too wrong.
+    """The same, with the config of a job; none if its shape is too wrong.
 
-    `checked_as` is checked instead of what the document says, for a place in which it may differ.
+    `checked_as` is checked instead of the document's value, for a place where it may differ.
     """
     if not document.is_readable:
         return document.found, None
@@ -87,7 +87,7 @@ def parse_document(
     others = [
         Found(problem=problem, place=document.place_of(problem.path))
         for problem in checked.problems
-        # No mistake is told twice.
+        # No error is reported twice.
         if problem.path not in told
     ]
     found = sorted((*document.found, *others), key=lambda one: (one.place.line, one.place.column))
@@ -95,7 +95,7 @@ def parse_document(
 
 
 def kind_of(value: Any) -> str:
-    """Which of our kinds this was meant to be; empty where it is none."""
+    """The kind that this was meant to be; empty if it is none of ours."""
     if not isinstance(value, Mapping) or not _is_of_kubernetes(value):
         return ""
     kind, version = str(value.get("kind", "")), str(value.get("apiVersion", ""))
@@ -109,7 +109,9 @@ def kind_of(value: Any) -> str:
 
 
 def _check_job_document(document: Mapping[str, Any]) -> _Checked:
-    """What API server and operator would say about a FineTuneJob, with whole paths."""
+    """The problems that API server and operator would report for a FineTuneJob, with complete
+    paths.
+    """
     problems = check_shape(document)
     sound = _sound_part(document.get("spec"), problems, "spec")
     if not _has_config(sound):
@@ -120,7 +122,7 @@ def _check_job_document(document: Mapping[str, Any]) -> _Checked:
 
 
 def _take_over_in(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The one annotation of ours. What others hold is of a cluster, and none is asked here."""
+    """Our only annotation. The contents of others belong to a cluster, which is not used here."""
     annotations = annotations_of(document)
     return {TAKE_OVER: annotations[TAKE_OVER]} if TAKE_OVER in annotations else {}
 
@@ -132,7 +134,7 @@ def annotations_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _check_schedule_document(document: Mapping[str, Any]) -> _Checked:
-    """The same about a FineTuneSchedule."""
+    """The same for a FineTuneSchedule."""
     problems = check_schedule_shape(document)
     of_jobs = _sound_part(template_of(document), problems, f"{TEMPLATE}.spec")
     if not _has_config(of_jobs):
@@ -149,7 +151,7 @@ def _check_bare_config(config: Mapping[str, Any]) -> _Checked:
 
 
 def _sound_part(spec: Any, problems: Iterable[Problem], path: str) -> Mapping[str, Any]:
-    """The fields of a spec that have the right shape. The config has checks of its own."""
+    """The fields of a spec with the right shape. The config has separate checks."""
     wrong = {problem.path.removeprefix(f"{path}.").split(".")[0] for problem in problems}
     fields = spec.items() if isinstance(spec, Mapping) else ()
     return {key: value for key, value in fields if key == "config" or key not in wrong}
@@ -179,7 +181,7 @@ def _reason_to_skip(document: Document, content: bytes, is_named: bool) -> str:
     value = document.value
     if not document.is_readable:
         is_ours = is_named or any(clue in content for clue in _CLUES)
-        return "" if is_ours else "not readable as YAML, and not a job by its words"
+        return "" if is_ours else "not readable as YAML, and does not look like a job"
     if kind_of(value):
         return ""
     if isinstance(value, Mapping) and _is_of_kubernetes(value):
@@ -203,7 +205,7 @@ def _is_of_kubernetes(value: Mapping[str, Any]) -> bool:
 
 
 def _with_items(documents: Iterable[Document]) -> Iterator[Document]:
-    """The documents; of a List, as `kubectl get -o yaml` prints one, what is in it."""
+    """The documents; for a List, as printed by `kubectl get -o yaml`, its items."""
     for document in documents:
         items = document.root.children.get("items")
         is_list = isinstance(document.value, Mapping) and document.value.get("kind") == "List"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a FineTuneJob from YAML as a cluster would, and makes a run of it. No I/O here."""
+"""Reads a FineTuneJob from YAML as a cluster would, and turns it into a run. No I/O here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ LOCAL_NAMESPACE = "default"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What of a FineTuneJob matters without a cluster."""
+    """The parts of a FineTuneJob that are needed without a cluster."""
 
     namespace: str
     name: str
@@ -31,18 +31,18 @@ class Job:
     gpus_per_node: int
     run_token: str | None
     take_over_from: str | None = None
-    """The cluster whose job of this name gives up its output place."""
+    """The cluster whose job of this name releases its output location."""
     warnings: tuple[str, ...] = ()
-    """What of it runs and is seldom meant, with file and line."""
+    """Warnings about valid but suspicious settings, with file and line."""
 
 
 def parse_job(
     content: bytes, name: str, *, output: str | None = None, overrides: Sequence[Override] = ()
 ) -> Job:
-    """The FineTuneJob in this YAML; `name` is the file's, for messages.
+    """The FineTuneJob in this YAML; `name` is that of the file, for messages.
 
-    `output` is where this run writes instead of the place that the job names, `overrides` what the
-    command line says instead of the file.
+    `output` replaces the job's output location for this run, `overrides` are the settings from the
+    command line.
 
     Raises:
         AttemptFailed: there is none, or `finetune validate` would refuse it.
@@ -57,7 +57,7 @@ def parse_job(
     if len(jobs) != 1:
         raise attempt_failed(
             Reason.INVALID_JOB,
-            f"{name} holds {len(jobs)} {KIND}s, expected one",
+            f"{name} contains {len(jobs)} {KIND}s, expected one",
             f"add `kind: {KIND}`",
         )
     document = apply_overrides(jobs[0], overrides)
@@ -81,7 +81,7 @@ def parse_job(
 
 
 def run_of(job: Job, output_uri: str, *, processes: int, port: int, gpus: int = 0) -> Run:
-    """The run of this job on this machine, on so many of its GPUs."""
+    """The run of this job on this machine, with this many of its GPUs."""
     return Run(
         job=JobReference(
             namespace=job.namespace, name=job.name, uid="", take_over_from=job.take_over_from
@@ -95,12 +95,14 @@ def run_of(job: Job, output_uri: str, *, processes: int, port: int, gpus: int = 
 
 
 def processes_here(job: Job, gpus: int) -> int:
-    """How many processes train on this machine: one per GPU that the job asks for and finds."""
+    """The number of training processes on this machine: one per GPU that the job requests and the
+    machine has.
+    """
     return max(1, min(job.gpus_per_node, gpus))
 
 
 def _as_in_cluster(document: Mapping[str, Any], output: str | None) -> Mapping[str, Any]:
-    """The job as a cluster would get it: this machine has folders and variables of its own."""
+    """The job as a cluster would get it: this machine has its own directories and variables."""
     spec = document.get("spec")
     given = spec.get("output", {} if output else None) if isinstance(spec, Mapping) else None
     if not isinstance(spec, Mapping) or not isinstance(given, Mapping):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--set key=value`: the command line over the YAML, before anything of it is checked.
+"""`--set key=value`: overrides values of the YAML before it is checked.
 
-As Helm's: the value is YAML, null takes a key out, dots lead into mappings (`\\.` is a dot of the
-key's own) and `[0]` into lists. A key that begins with no part of a job or schedule is one
-of the config.
+Like Helm's: the value is YAML, null removes a key, dots lead into mappings (`\\.` is a dot in a
+key) and `[0]` into lists. A key that does not begin with a field of a job or schedule belongs to
+the config.
 """
 
 import argparse
@@ -31,7 +31,7 @@ class Override:
 
     path: Path
     node: Node
-    """The value, which knows that it stands in no line of a file."""
+    """The value, marked as not coming from a line of a file."""
 
 
 def add_option(command: argparse.ArgumentParser) -> None:
@@ -50,16 +50,16 @@ def add_option(command: argparse.ArgumentParser) -> None:
 def parse_overrides(settings: Sequence[str]) -> tuple[Override, ...]:
     """
     Raises:
-        AttemptFailed: one is not of the shape key=value, or its value is no YAML.
+        AttemptFailed: one does not have the form key=value, or its value is not YAML.
     """
     return tuple(_parse(setting) for setting in settings)
 
 
 def apply_overrides(document: Document, overrides: Sequence[Override]) -> Document:
-    """The document with what the command line says otherwise.
+    """The document with the overrides of the command line.
 
     Raises:
-        AttemptFailed: a path leads through something that has no keys.
+        AttemptFailed: a path leads through a value that has no keys.
     """
     root = document.root
     if not isinstance(root.value, dict):
@@ -96,7 +96,7 @@ def _parse(setting: str) -> Override:
 
 
 def _parts(key: str) -> Iterator[str | int]:
-    """The steps of a path; nothing where it has none."""
+    """The steps of a path; empty if it has none."""
     position = 0
     while position < len(key):
         if (found := _PART.match(key, position)) is None:
@@ -112,7 +112,7 @@ def _moved(node: Node, place: Position) -> Node:
 
 
 def _with(node: Node, path: Path, new: Node) -> Node:
-    """A copy of the node in which another stands at the path; null takes it out."""
+    """A copy of the node with another one at the path; null removes it."""
     step, rest = path[0], path[1:]
     expected: Any = list if isinstance(step, int) else dict
     if not isinstance(node.value, expected):

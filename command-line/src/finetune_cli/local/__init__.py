@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune`: job files checked, planned, run and downloaded for a person, without a cluster.
+"""`finetune`: checks, plans and runs job files and downloads results, without a cluster.
 
 Door: `command_line.console`.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told of a job's base model before anybody asks for a GPU. Pure."""
+"""Checks of a job's base model before any GPU is requested. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,10 +19,10 @@ _KEY = "model_name_or_path"
 def check_model(
     name: str, config: SftConfig, context: Context, seen: SeenModel
 ) -> tuple[Problem, ...]:
-    """What is seldom meant of this config with this model.
+    """Warnings about this config with this model.
 
     Raises:
-        AttemptFailed: the model can't be trained, or not with this config.
+        AttemptFailed: the model cannot be trained, or not with this config.
     """
     files = seen.files
     if files is not None and (damage := find_damage(files, seen.config)) is not None:

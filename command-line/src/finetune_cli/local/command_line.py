@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune`: a job file checked, or trained on this machine, without a cluster."""
+"""`finetune`: checks a job file, or trains it on this machine, without a cluster."""
 
 import argparse
 import os
@@ -25,14 +25,14 @@ COMMANDS = (
 
 
 def console() -> NoReturn:
-    """What `finetune` starts."""
+    """The entry point of `finetune`."""
     options = parser_of(sys.argv[1:]).parse_args(sys.argv[1:])
     start(options.command, options)
 
 
 def start(command: Command, options: argparse.Namespace) -> NoReturn:
-    """Runs a command as the last thing that this process does; it prints no secret."""
-    # Late, like all that `--help` does not need.
+    """Runs a command as the last action of this process; it prints no secret."""
+    # Imported late, like everything that `--help` does not need.
     from finetune_trainer.failures.redaction import hide_in_output
     from finetune_trainer.failures.stopping import end_process
     from finetune_trainer.storage import variables
@@ -44,7 +44,7 @@ def start(command: Command, options: argparse.Namespace) -> NoReturn:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs a command, and gives its exit code."""
+    """Runs a command, and returns its exit code."""
     options = parser_of(arguments).parse_args(arguments)
     return exit_code_of(partial(options.command, options))
 

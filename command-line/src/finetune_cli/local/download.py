@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune download`: what a run has published, each file compared with its digest."""
+"""`finetune download`: the results of a run, each file compared with its digest."""
 
 import argparse
 import os
@@ -44,11 +44,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def download(options: argparse.Namespace) -> int:
-    """Fetch a run, and give the exit code.
+    """Fetches a run, and returns the exit code.
 
     Raises:
-        Refused: there is none, or no room for it, or it is not complete.
-        AttemptFailed: the store cannot be read, or a file is not what the manifest says.
+        Refused: there is none, or no room for it, or it is incomplete.
+        AttemptFailed: the store cannot be read, or a file does not match the manifest.
     """
     folder = Path(options.folder)
     is_archive = options.folder == STANDARD_OUTPUT
@@ -85,11 +85,11 @@ class _Published:
     store: Store
     manifest: ArtifactManifest
     merged: ArtifactManifest | None
-    """Of the merged model, where one is complete beside the adapter."""
+    """Of the merged model, if a complete one is next to the adapter."""
 
     @property
     def manifests(self) -> Mapping[str, ArtifactManifest]:
-        """By their places in the run; the run's own last."""
+        """By their locations in the run; the run's own last."""
         others = {} if self.merged is None else {layout.MERGED: self.merged}
         return {**others, layout.MANIFEST: self.manifest}
 
@@ -99,7 +99,7 @@ class _Published:
 
 
 def _find_run(uri: str, environment: Mapping[str, str]) -> _Published | None:
-    """The complete run at this place, or whose artifact that is; else the newest below it."""
+    """The complete run at this location, or of this artifact; else the newest below it."""
     parent, _, name = uri.rpartition("/")
     places = [parent] if name in (layout.ADAPTER, layout.MODEL) else []
     for place in (uri, *places):
@@ -120,7 +120,7 @@ def _read_run(store: Store) -> _Published | None:
 
 
 def _read_merged(store: Store, adapter: ArtifactManifest) -> ArtifactManifest | None:
-    """None as well where somebody has deleted files of it since, or it is another adapter's."""
+    """None also if files of it were deleted since, or if it belongs to another adapter."""
     if (body := _ask_for(store, layout.MERGED)) is None:
         return None
     found = ArtifactManifest.from_json(body)
@@ -136,13 +136,13 @@ def _fill_folder(run: _Published, folder: Path) -> None:
     digests = {file.path: file.sha256 for file in run.files}
     found = transfer.download(run.store, {path: folder / path for path in digests})
     transfer.require_intact(run.store, digests, found)
-    # Last, as in the store: a folder that has one is complete.
+    # Last, as in the store: a directory with a manifest is complete.
     for place, manifest in run.manifests.items():
         (folder / place).write_text(manifest.to_json())
 
 
 def _write_archive(run: _Published, stream: IO[bytes]) -> None:
-    """One file after the other, so that there need not be room for all of them."""
+    """One file at a time, so that there need not be room for all of them."""
     with (
         tempfile.TemporaryDirectory() as folder,
         tarfile.open(fileobj=stream, mode="w|") as archive,

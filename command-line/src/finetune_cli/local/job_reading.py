@@ -10,7 +10,7 @@ from finetune_cli.terminal.exits import NO_INPUT, Refused
 
 
 def read_job(path: Path, settings: Sequence[str], *, output: str | None = None) -> Job:
-    """The job in a file, with what the command line sets in it.
+    """The job in a file, with the overrides of the command line.
 
     Raises:
         Refused: the file cannot be read.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune plan`: what a job would do and need, before anybody asks for a GPU."""
+"""`finetune plan`: what a job would do and need, before any GPU is requested."""
 
 import argparse
 import json
@@ -71,7 +71,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Print the plan, and give the exit code.
+    """Prints the plan, and returns the exit code.
 
     Raises:
         Refused: the file cannot be read, or there is nothing to suggest.
@@ -139,7 +139,7 @@ def render_text(
 
 
 def render_json(job: str, name: str, preview: Preview, reason: str) -> Mapping[str, Any]:
-    """The same for programs; what is not known is null, and memory then has a reason."""
+    """The same for programs; unknown values are null, and memory then has a reason."""
     found = preview.estimate
     memory: dict[str, Any] = {"unknown": reason}
     if found is not None:
@@ -181,7 +181,7 @@ def _look_at(name: str, revision: str | None) -> SeenModel:
 
 
 def _architecture_of(seen: SeenModel) -> tuple[Architecture | None, str]:
-    """The model's, or why nothing is known of it."""
+    """The model's architecture, or why it is unknown."""
     try:
         return seen.require_facts().architecture(), ""
     except ModelUnknown as unknown:
@@ -196,9 +196,9 @@ def _world(preview: Preview) -> str:
 
 
 def _model(model: Architecture) -> str:
-    known = model.model_type or "of no named architecture"
+    known = model.model_type or "of an unknown architecture"
     if not model.is_known:
-        known += ", taken for a Llama of the same numbers"
+        known += ", estimated as a Llama of the same size"
     return f"{known}, {_count(model.parameters)} parameters"
 
 
@@ -206,7 +206,7 @@ def _trainable(found: Estimate | None) -> str:
     if found is None or found.trainable == found.parameters:
         return ""
     if not found.trainable:
-        return ": how many parameters is known once the model is loaded"
+        return ": the number of parameters is known once the model is loaded"
     share = found.trainable / found.parameters
     return f": {_count(found.trainable)} parameters ({share:.2%} of the model's)"
 
@@ -229,7 +229,10 @@ def _batch(preview: Preview) -> str:
 
 def _length(preview: Preview) -> str:
     if preview.max_length is None:
-        return "of any length: the longest decides over memory, here taken for the model's context"
+        return (
+            "of any length: the longest row determines the memory, here assumed to be the "
+            "model's context"
+        )
     packed = "packed to" if preview.is_packed else "cut at"
     return f"{packed} {preview.max_length} tokens (max_length)"
 
@@ -239,7 +242,7 @@ def _memory(found: Estimate) -> Iterator[str]:
     for name, size in found.parts.items():
         yield _row(f"  {name}", f"{render_bytes(size):>8}")
     if found.takes_turns:
-        yield _row("", "gradients come as activations go: only the larger of both counts")
+        yield _row("", "gradients replace activations: only the larger of both counts")
 
 
 def _verdict(preview: Preview) -> Iterator[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a job would do if it were started: world, batch, precision, steps, memory. Pure."""
+"""Previews a job before it starts: world, batch, precision, steps, memory. Pure."""
 
 import math
 from dataclasses import dataclass
@@ -18,32 +18,32 @@ from finetune_spec.speed.situation import Situation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What can be said before anything runs; None where it can't."""
+    """The facts that are known before a run; None if unknown."""
 
     nodes: int
     processes_per_node: int
     rows: int
-    """Of one step of one process."""
+    """Per pass of one process."""
     is_auto: bool
-    """Whether the trainer chooses that by the memory of its GPU: single rows where it's unknown."""
+    """Whether the trainer chooses that by the memory of its GPU: single rows if that is unknown."""
     accumulation: int
     effective_batch: int
     max_length: int | None
     is_packed: bool
     precision: str
     attention: Attention
-    """What the trainer image takes."""
+    """The attention that the trainer image uses."""
     method: str
-    """What is trained."""
+    """The trained part."""
     steps: int | None
     strategy: str
     """How the processes share the work: `DDP`, `FSDP2`, `ZeRO-3`, `one process`."""
     estimate: Estimate | None = None
     gpu_bytes: int | None = None
     proposal: Proposal | None = None
-    """What to change where it doesn't fit."""
+    """The changes that make it fit."""
     advice: tuple[Advice, ...] = ()
-    """What would be faster."""
+    """The changes that make it faster."""
 
     @property
     def world_size(self) -> int:
@@ -64,7 +64,7 @@ def preview_run(
     train_rows: int | None,
     gpu_bytes: int | None,
 ) -> Preview:
-    """The preview of a config that is right."""
+    """The preview of a valid config."""
     written = config
     if model is not None:
         config = settle(config, model, context, gpu_bytes)
@@ -72,7 +72,7 @@ def preview_run(
     proposal, advice = None, tuple[Advice, ...]()
     is_enough = found is None or gpu_bytes is None or found.total <= gpu_bytes
     if model is not None and gpu_bytes is not None and not is_enough:
-        # Of what doesn't fit it is said first how it does.
+        # If it does not fit, the changes that make it fit come first.
         proposal = propose(config, model, context, gpu_bytes)
     elif model is not None:
         now = Situation(config=written, model=model, context=context, gpu_bytes=gpu_bytes)
@@ -147,9 +147,9 @@ def _method(config: SftConfig) -> str:
     if (layers := config["num_layers_unfrozen"]) is not None and not config["use_peft"]:
         return f"the last {layers} layers with norm and head" if layers > 1 else _LAST_LAYER
     if not config["use_peft"]:
-        return "the whole model"
+        return "the full model"
     kind = "DoRA" if config["use_dora"] else "LoRA"
     targets = config["lora_target_modules"]
     if isinstance(targets, list):
         targets = ", ".join(targets)
-    return f"{kind} of rank {config['lora_r']} on {targets or 'the modules that PEFT has for it'}"
+    return f"{kind} of rank {config['lora_r']} on {targets or 'the default modules of PEFT'}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune run`: a job file trained on this machine, without a cluster."""
+"""`finetune run`: trains a job file on this machine, without a cluster."""
 
 import argparse
 import json
@@ -32,7 +32,7 @@ from finetune_trainer.storage import locations
 from finetune_trainer.supervision.context import AttemptContext
 
 GRACE_SECONDS = 600.0
-"""Nobody kills a run in a terminal: Ctrl-C may take as long as saving takes."""
+"""A run in a terminal is not killed: after Ctrl-C it may take as long as saving takes."""
 
 DESCRIPTION = """\
 Trains the job on this machine, with the same code as in a cluster: fetch, check, train, verify,
@@ -43,7 +43,7 @@ Credentials for object stores are read from the environment, e.g.
 AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
 """
 
-NOT_INSTALLED = "`finetune run` wants what trains here: pip install './command-line[train]'"
+NOT_INSTALLED = "`finetune run` requires the training packages: pip install './command-line[train]'"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -63,7 +63,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train one job file here."""
+    """Trains one job file here."""
     if find_spec("trl") is None:
         raise Refused(NOT_INSTALLED)
     set_up_log(logging.ERROR, "%(levelname)s %(message)s")
@@ -101,7 +101,8 @@ def _train(described: Run, workspace: Workspace, hardware: Hardware, stop: StopR
         ),
         grace_seconds=GRACE_SECONDS,
         rank_output=workspace.log,
-        # Whoever has logged in to a hub or tracker here has a file at home that says so.
+        # Users who have logged in to a hub or tracker here have the credentials in their home
+        # directory.
         has_whole_environment=False,
     )
     outcome = carry_out(described, context)
@@ -120,7 +121,7 @@ def _tell(outcome: Outcome, log: Path | None) -> int:
 
 
 def _kept_log(outcome: Outcome, workspace: Workspace) -> Path | None:
-    """The ranks' log where it helps: nobody needs one to correct a job of their own."""
+    """The ranks' log if it helps: it is not needed to correct a user error."""
     is_wanted = outcome.failure is not None and outcome.failure.category in (
         Category.INTERNAL,
         Category.INFRASTRUCTURE,
@@ -144,9 +145,9 @@ def _announce(job: job_file.Job, described: Run) -> None:
     wanted = job.nodes * max(1, job.gpus_per_node)
     if wanted > described.world.size:
         tell(
-            f"{job.name} asks for {job.nodes} x {max(1, job.gpus_per_node)} processes; this machine"
-            f" is one node and trains with {described.world.size}, so the effective batch is "
-            f"{wanted // described.world.size} times smaller."
+            f"{job.name} requests {job.nodes} x {max(1, job.gpus_per_node)} processes; this "
+            f"machine is one node and trains with {described.world.size}, so the effective batch "
+            f"is {wanted // described.world.size} times smaller."
         )
 
 

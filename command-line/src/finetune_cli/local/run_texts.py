@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `finetune run` shows: progress while it runs, a summary when it is done."""
+"""The output of `finetune run`: progress during the run, a summary at its end."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from finetune_trainer.progress.progress_line import render_figures
 
 INTERVAL_SECONDS = 0.5
 LINE_SECONDS = 10.0
-"""Between two lines where no bar can be drawn."""
+"""Between two lines if no bar can be drawn."""
 
 
 class RunDisplay:
@@ -31,7 +31,7 @@ class RunDisplay:
         self._display.show(headline, _steps(progress), is_training=is_training)
 
     def _doing_in(self, progress: Progress) -> str:
-        """What it does, the same words for some seconds: each new one is a line."""
+        """The current activity, unchanged for some seconds: each new text is a line."""
         if not progress.doing or progress.step:
             return ""
         told = self._told
@@ -55,7 +55,7 @@ def _steps(progress: Progress) -> Steps | None:
 
 
 def summary(outcome: Outcome, samples: Sequence[Mapping[str, Any]], report: str) -> str:
-    """What a person wants to know at the end of a run that succeeded."""
+    """The summary of a successful run."""
     figures = outcome.figures or {}
     artifact = outcome.artifact
     success = texts.Success(
@@ -80,13 +80,13 @@ def summary(outcome: Outcome, samples: Sequence[Mapping[str, Any]], report: str)
 
 
 def failure_text(outcome: Outcome, log: Path | None) -> str:
-    """Why a run did not succeed, and what to do about it."""
+    """Why a run did not succeed, and the remedy."""
     failure = outcome.failure
     if failure is None:
         return ""
     lines = [*texts.render_failure(failure.reason, failure.message, failure.remedy)]
     if outcome.checkpoint_step:
-        lines.append(f"  run the same command again to go on from step {outcome.checkpoint_step}")
+        lines.append(f"  run the same command again to resume from step {outcome.checkpoint_step}")
     if log is not None:
         lines.append(f"  log: {log}")
     return "\n".join(lines)

@@ -21,7 +21,7 @@ from finetune_spec.speed.suggestion import Suggestion, suggest
 def require_model(model: Architecture | None, reason: str) -> Architecture:
     """
     Raises:
-        Refused: nothing is known of the model.
+        Refused: the model is unknown.
     """
     if model is None:
         raise Refused(f"nothing can be suggested, because the memory is unknown: {reason}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`finetune validate`: what is wrong with job files, before anybody applies them."""
+"""`finetune validate`: reports problems in job files before they are applied."""
 
 import argparse
 import json
@@ -30,7 +30,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSource:
-    """A file, and what was found in it."""
+    """A file, and its problems."""
 
     name: str
     checked: CheckedFile
@@ -51,10 +51,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def validate(options: argparse.Namespace) -> int:
-    """Check the files, print what was found, and give the exit code.
+    """Checks the files, prints the problems, and returns the exit code.
 
     Raises:
-        AttemptFailed: a `--set` is wrong, or leads nowhere.
+        AttemptFailed: a `--set` is invalid, or its path does not exist.
     """
     settings = overrides.parse_overrides(options.settings)
     sources, unreadable = [], []
@@ -72,7 +72,7 @@ def validate(options: argparse.Namespace) -> int:
 
 
 def exit_code(sources: Sequence[CheckedSource], *, is_strict: bool) -> int:
-    """USER where something must be changed, else SUCCEEDED."""
+    """USER if a file must be changed, else SUCCEEDED."""
     counts = any(is_strict or not found.problem.is_warning for _, found in _all(sources))
     return int(ExitCode.USER if counts else ExitCode.SUCCEEDED)
 
@@ -81,7 +81,7 @@ def _read(name: str, settings: Sequence[overrides.Override]) -> Iterator[Checked
     """
     Raises:
         OSError: there is no such file, or it cannot be read.
-        AttemptFailed: a `--set` leads nowhere in it.
+        AttemptFailed: the path of a `--set` does not exist in it.
     """
 
     def check(content: bytes, *, is_named: bool) -> CheckedFile:
@@ -138,7 +138,7 @@ def render_json(sources: Sequence[CheckedSource]) -> str:
 
 
 def render_github(sources: Sequence[CheckedSource]) -> str:
-    """Workflow commands, which GitHub shows beside the lines of a pull request."""
+    """Workflow commands, which GitHub shows next to the lines of a pull request."""
     lines = [
         f"::{_severity(found)} file={_property(name)},line={found.place.line},"
         f"col={found.place.column},title={_property(found.problem.path or 'YAML')}"

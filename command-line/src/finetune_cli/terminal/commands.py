@@ -33,7 +33,7 @@ class Deferred:
         words: Sequence[str],
         parents: Sequence[argparse.ArgumentParser] = (),
     ) -> None:
-        """Adds the subcommand; its arguments only if it can be the one that these words name."""
+        """Adds the subcommand; its arguments only if these words can name it."""
         if self.name not in words:
             commands.add_parser(self.name, help=self.explanation)
             return
@@ -51,7 +51,7 @@ class Deferred:
 
 
 def new_parser(program: str, description: str) -> argparse.ArgumentParser:
-    """A parser that answers `--version` and lists the exit codes."""
+    """A parser with `--version` and a list of the exit codes."""
     parser = _Parser(
         prog=program,
         description=description,
@@ -65,7 +65,7 @@ def new_parser(program: str, description: str) -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Prints help as all else is printed: its reader may go."""
+    """Prints help like all other output: its reader may close the pipe."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         try:
@@ -76,7 +76,7 @@ class _Parser(argparse.ArgumentParser):
 
 def version_text(program: str) -> str:
     """`finetune 0.1.0`, from the metadata of the installed package."""
-    # A fifth of the time in which `--help` answers.
+    # It takes a fifth of the time of `--help`.
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -86,7 +86,7 @@ def version_text(program: str) -> str:
 
 
 class _Version(argparse.Action):
-    """argparse's own wants the version before anybody asks for it."""
+    """argparse's own action needs the version in advance."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         parser._print_message(f"{version_text(parser.prog)}\n", sys.stdout)

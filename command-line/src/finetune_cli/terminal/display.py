@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress in a terminal: a bar; elsewhere a line from time to time."""
+"""Progress in a terminal: a bar; elsewhere a line at intervals."""
 
 import time
 from collections.abc import Callable
@@ -15,21 +15,21 @@ BAR = "{percentage:3.0f}% |{bar}| step {n_fmt}/{total_fmt}{postfix}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """How far a training is."""
+    """The progress of a training."""
 
     step: int
     total: int
     percent: int
     figures: tuple[str, ...] = ()
-    """Loss, speed and time left, as far as they are known."""
+    """Loss, speed and remaining time, if known."""
 
 
 IsDue = Callable[[Steps], bool]
-"""Whether another line is printed where no bar can be drawn. Keeps what it was asked last."""
+"""Whether another line is printed if no bar can be drawn. Remembers its last argument."""
 
 
 def every_seconds(seconds: float, now: Callable[[], float] = time.monotonic) -> IsDue:
-    """A line at once, and then in these intervals."""
+    """A line immediately, and then in these intervals."""
     printed_at = float("-inf")
 
     def is_due(steps: Steps) -> bool:
@@ -44,7 +44,7 @@ def every_seconds(seconds: float, now: Callable[[], float] = time.monotonic) -> 
 
 
 def every_percent(percent: int) -> IsDue:
-    """A line for each so many percent."""
+    """A line for each step of this many percent."""
     seen = 0
 
     def is_due(steps: Steps) -> bool:
@@ -91,10 +91,10 @@ class Display:
             self._printed_step = steps.step
 
     def _draw(self, steps: Steps) -> None:
-        # Late: most commands draw no bar.
+        # Imported late: most commands draw no bar.
         from tqdm import tqdm
 
-        # Its own guess at the time left would count the steps before a resume.
+        # Its own estimate of the remaining time would count the steps before a resume.
         bar = self._bar = self._bar or tqdm(
             total=steps.total, file=self._stream, dynamic_ncols=True, bar_format=BAR
         )

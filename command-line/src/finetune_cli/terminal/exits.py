@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exit codes of both commands, and the one place where an error becomes one."""
+"""The exit codes of both commands, and the only place where an error becomes one."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -13,11 +13,11 @@ KUBECTL_FAILED = 1
 MISUSED = 2
 """argparse's own."""
 NO_INPUT = 66
-"""sysexits' EX_NOINPUT, next to the exit codes of the contract, which are from there too."""
+"""sysexits' EX_NOINPUT, like the exit codes of the contract, which are also from there."""
 LEFT = 130
-"""A shell's own for what Ctrl-C ended."""
+"""A shell's own for Ctrl-C."""
 UNREAD = 141
-"""A shell's own for what a closed pipe ended."""
+"""A shell's own for a closed pipe."""
 
 MEANINGS: Mapping[int, str] = MappingProxyType(
     {
@@ -42,7 +42,7 @@ EPILOG = "exit codes:\n" + "\n".join(
 
 
 class Refused(Exception):
-    """The command cannot do it; the message is all that its user reads."""
+    """The command cannot do it; its user sees only the message."""
 
     def __init__(self, message: str, exit_code: int = ExitCode.USER) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ class Refused(Exception):
 def exit_code_of(command: Callable[[], int], *, left: str = "stopped") -> int:
     """Runs a command, and prints its error as one message on standard error.
 
-    `left` is what a user reads who ended the command with Ctrl-C.
+    `left` is the message after Ctrl-C.
     """
     try:
         return int(command())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder that a download fills."""
+"""The target directory of a download."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from finetune_cli.terminal.exits import Refused
 def require_new(folder: Path) -> None:
     """
     Raises:
-        Refused: something is there, which a download could overwrite.
+        Refused: it contains files, which a download could overwrite.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Refused(f"{folder} is there, and is no empty folder")
+        raise Refused(f"{folder} already exists and is not an empty directory")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one place where text leaves both commands: none of it gives a terminal orders."""
+"""The only place where both commands print: no text can contain terminal escapes."""
 
 import codecs
 import os
@@ -17,26 +17,26 @@ _PART_BYTES = 64 * 1024
 
 
 class Unread(BrokenPipeError):
-    """The reader of what a command was asked for has gone, as `| head` does."""
+    """The reader of the command's main output has closed the pipe, as `| head` does."""
 
 
 def say(text: str, *, end: str = "\n") -> None:
-    """Prints what a command was asked for, on standard output."""
+    """Prints the command's main output, on standard output."""
     show(f"{text}{end}", sys.stdout)
 
 
 def tell(text: str) -> None:
-    """Prints what a person reads besides, on standard error."""
+    """Prints additional messages, on standard error."""
     show(f"{text}\n", sys.stderr)
 
 
 def show(text: str, stream: TextIO) -> None:
-    """Writes a text at once, with what a terminal does not show in a shape that it does."""
+    """Writes a text immediately, with unprintable characters made visible."""
     draw(printable(text), stream)
 
 
 def draw(picture: str, stream: TextIO) -> None:
-    """Writes a text of our own making at once, with its colours."""
+    """Writes a text of our own immediately, with its colours."""
     encoding = stream.encoding or "utf-8"
     with while_read(stream):
         stream.write(picture.encode(encoding, "backslashreplace").decode(encoding))
@@ -45,16 +45,16 @@ def draw(picture: str, stream: TextIO) -> None:
 
 @contextmanager
 def while_read(stream: IO[Any]) -> Iterator[None]:
-    """Writes to a stream whose reader may go. Nothing that is written later, or still in our
-    buffers, fails again. A command goes on without a reader of what it only tells.
+    """Writes to a stream whose reader may close the pipe. Later writes, and our buffers, do not
+    fail again. A command continues without a reader of its additional messages.
 
     Raises:
-        Unread: it was what the command was asked for.
+        Unread: it was the command's main output.
     """
     try:
         yield
     except BrokenPipeError as gone:
-        # What is no file has no descriptor.
+        # Streams that are not files have no descriptor.
         with suppress(OSError), Path(os.devnull).open("wb") as nothing:
             os.dup2(nothing.fileno(), stream.fileno())
         if stream is not sys.stderr:
@@ -62,24 +62,24 @@ def while_read(stream: IO[Any]) -> Iterator[None]:
 
 
 def show_unforeseen_errors_so() -> None:
-    """A traceback quotes what could not be handled, which may be anybody's text too."""
+    """A traceback quotes unexpected errors, which may contain untrusted text too."""
     sys.excepthook = _tell_unforeseen
 
 
 def _tell_unforeseen(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    # Late: it is seldom needed.
+    # Imported late: it is rarely needed.
     import traceback
 
     tell(indented("".join(traceback.format_exception(kind, error, trace)).strip()))
 
 
 def relay(source: BufferedReader, stream: TextIO) -> None:
-    """Writes whatever another process prints, as soon as it comes, until it ends."""
+    """Writes the output of another process as soon as it arrives, until it ends."""
     decoder = IncrementalNewlineDecoder(
         codecs.getincrementaldecoder("utf-8")("replace"),
-        # A line that is written over by the next one, as a bar is, is a line of its own here.
+        # A line that the next one overwrites, such as a bar, is a separate line here.
         translate=True,
     )
     while part := source.read1(_PART_BYTES):

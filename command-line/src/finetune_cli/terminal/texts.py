@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What both commands print when a run is over. Pure.
+"""The texts of both commands about a finished run. Pure.
 
-A model may answer anything, and a message may quote a row of data: no word of it makes a line that
-looks like one of ours.
+A model may answer anything, and a message may quote a row of data: no word of it can create a line
+that looks like ours.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from finetune_contract.printable import indented, on_one_line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Success:
-    """The figures and the artifact of a run that succeeded; None where they are not known."""
+    """The figures and the artifact of a successful run; None if unknown."""
 
     step: int
     note: str = ""
@@ -25,11 +25,11 @@ class Success:
     artifact: str | None = None
     digest: str | None = None
     notes: Sequence[tuple[str, str]] = ()
-    """Severity and sentence of what its user should know, warnings first."""
+    """Severity and sentence of notes for its user, warnings first."""
 
 
 def render_success(success: Success) -> Iterator[str]:
-    """A line for each thing that is known."""
+    """A line for each known value."""
     note = f": {on_one_line(success.note)}" if success.note else ""
     yield f"Succeeded after {success.step} steps{note}."
     if success.loss is not None and success.first_loss is not None:
@@ -45,14 +45,14 @@ def render_success(success: Success) -> Iterator[str]:
 
 
 def render_failure(reason: str, message: str, remedy: str) -> Iterator[str]:
-    """Why a run failed, and what to do about it."""
+    """Why a run failed, and the remedy."""
     yield indented(f"{reason}: {message}")
     if remedy:
         yield f"  remedy: {indented(remedy)}"
 
 
 def render_answers(answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Held-out prompts, with what the model answered before and after."""
+    """Held-out prompts, with the model's answers before and after."""
     for answer in answers:
         yield row("asked", answer["prompt"].strip())
         for name in ("before", "after"):
@@ -61,11 +61,11 @@ def render_answers(answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def row(name: str, words: str) -> str:
-    """A name and what is known of it, in columns."""
+    """A name and its value, in columns."""
     return f"  {name:<9} {on_one_line(words)}"
 
 
 def _answer(text: str | None) -> str:
     if text is None:
-        return "(not asked for, or not in time)"
+        return "(not requested, or not in time)"
     return on_one_line(text).strip() or "(nothing)"

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a base model can be trained as a config says, from what can be read without loading it.
+"""Checks that a base model can be trained with a config, without loading the model.
 
 Doors: `check_base_model` and `files.find_damage`.
 
-kinds      decoders that write text; encoders, classifiers and translators are refused
-quantized  models whose weights are stored in few bits
-targets    which modules an adapter is put on, and whether the model has them
-packed_rows   which architectures keep the rows of a pack apart, as it was measured
+kinds      text decoders are accepted; encoders, classifiers and translators are refused
+quantized  models with quantized weights
+targets    the modules that an adapter targets, and whether the model has them
+packed_rows   the architectures that are measured to keep packed sequences separate
 experts    mixtures of experts, whose matrices PEFT adapts as parameters
-files      what is in a model's folder: pointers, other formats, files that are missing
-tensors    what the headers of its weights list: missing, foreign and prefixed tensors
+files      the files of a model: LFS pointers, other formats, missing files
+tensors    the tensors in the headers of its weights: missing, unknown and prefixed ones
 tokens     a tokenizer with more tokens than the embedding has rows
 
-Everything here comes from a hub or a bucket: it may hold anything. No I/O here.
+All input comes from a hub or a bucket and is untrusted. No I/O here.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -38,11 +38,10 @@ RULES: tuple[ModelRule, ...] = (
 def check_base_model(
     config: SftConfig, context: Context, modules: Collection[str] = ()
 ) -> tuple[Problem, ...]:
-    """What is wrong with a right config for this model; nothing where no model is known.
+    """The problem of a valid config with this model; None where no model is known.
 
-    `modules` are the names of the matrices in the model's files, where these were looked at. The
-    first rule that finds a mistake is the last: of a model of the wrong kind nothing else that
-    could be said helps anybody.
+    `modules` are the names of the matrices in the model's files, if these were read. Only the first
+    problem is returned: for a model of the wrong kind, further messages would not help.
     """
     if (model := context.model) is None:
         return ()

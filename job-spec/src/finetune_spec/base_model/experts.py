@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mixtures of experts: transformers 5 keeps all experts of a layer in two parameters. No I/O here.
 
-PEFT adapts these as parameters where they are named as the matrices that they once were, and then
-can't drop out inputs.
+PEFT adapts these as parameters if targets name the matrices that they are merged from, and then
+cannot apply dropout to inputs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,28 +26,29 @@ MERGED_MATRICES: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(_MIXTRAL, ("w1", "w3")),
     **dict.fromkeys(_QWEN, ("gate_proj", "up_proj")),
 }
-"""`model_type` -> the two matrices of an expert that are one parameter now. The table is that of
-PEFT 0.21, which a test compares."""
+"""`model_type` -> the two matrices of an expert that are merged into one parameter. The table is
+that of PEFT 0.21; a test compares it.
+"""
 
 _OTHERS = {"w1": ("w2", "gate"), "gate_proj": ("down_proj", "gate")}
-"""What else of the layer's mixture is a parameter, by the first of the merged matrices."""
+"""The other parameters of the layer's mixture, by the first of the merged matrices."""
 
 
 def check_dropout(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]:
-    """PEFT's `ParamWrapper` raises for it; TRL's dropout is 0.05 unless it is set."""
+    """PEFT's `ParamWrapper` raises for it; TRL's default dropout is 0.05."""
     if not config["use_peft"] or not config.number("lora_dropout"):
         return
     if found := _adapted_experts(config, model):
         yield Problem(
             path=config.name("lora_dropout"),
             message=f"found {quoted(config['lora_dropout'])}, and lora_target_modules "
-            f"({', '.join(found)}) takes the experts of this mixture in, for which PEFT has no "
-            "dropout: set lora_dropout: 0, or name only the matrices of the attention",
+            f"({', '.join(found)}) includes the experts of this mixture, for which PEFT does "
+            "not support dropout: set lora_dropout: 0, or list only the attention matrices",
         )
 
 
 def check_fused_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]:
-    """PEFT's `_convert_peft_config_moe` raises where only one of the two is named."""
+    """PEFT's `_convert_peft_config_moe` raises if only one of the two is named."""
     listed = _listed(config)
     merged = MERGED_MATRICES.get(type_of(model), ())
     named = [each for each in merged if any(_ends(target, each) for target in listed)]
@@ -55,13 +56,13 @@ def check_fused_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterator
         (missing,) = set(merged) - set(named)
         yield Problem(
             path=config.name("lora_target_modules"),
-            message=f"found {named[0]} without {missing}, and in the experts of this mixture the "
-            f"two are one parameter: add {missing}",
+            message=f"found {named[0]} without {missing}, but the two are a single parameter in "
+            f"the experts of this mixture: add {missing}",
         )
 
 
 def _adapted_experts(config: SftConfig, model: Mapping[str, Any]) -> Sequence[str]:
-    """The targets that PEFT takes for parameters of the experts."""
+    """The targets that PEFT treats as parameters of the experts."""
     merged = MERGED_MATRICES.get(type_of(model))
     if merged is None:
         return ()
@@ -72,7 +73,7 @@ def _adapted_experts(config: SftConfig, model: Mapping[str, Any]) -> Sequence[st
 
 
 def _listed(config: SftConfig) -> tuple[str, ...]:
-    """The targets as a list of names; nothing for an expression."""
+    """The targets as a list of names; empty for an expression."""
     targets = config["lora_target_modules"]
     return tuple(targets) if isinstance(targets, list | tuple) else ()
 

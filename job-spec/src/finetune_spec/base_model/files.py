@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in a model's folder, and why it can't be trained. No I/O here.
+"""The files of a model, and why they cannot be trained. No I/O here.
 
-The trainer reads a folder, or a place in a store, in a few small reads: names, the first bytes of
-files, the index, the headers of safetensors files. The rules are asked in their order, and the
-first that has something to say is heard.
+The trainer reads a directory, or a location in a store, in a few small reads: names, the first
+bytes of files, the index, the headers of safetensors files. The rules apply in order, and only the
+first problem is reported.
 """
 
 import re
@@ -27,7 +27,7 @@ TOKENIZER = "tokenizer.json"
 SENTENCEPIECE = "tokenizer.model"
 
 LOADED = (SAFETENSORS, INDEX, PICKLED, PICKLED_INDEX)
-"""One of these is in every folder that transformers loads weights from."""
+"""Every directory that transformers loads weights from has one of these."""
 
 _OTHER_FORMATS: Mapping[str, str] = {
     ".gguf": "GGUF, which is for inference",
@@ -35,33 +35,33 @@ _OTHER_FORMATS: Mapping[str, str] = {
     ".onnx": "ONNX, which is for inference",
     ".h5": "TensorFlow's",
     ".msgpack": "Flax's",
-    ".pth": "the format of its authors' own code",
-    ".pt": "the format of its authors' own code",
-    ".safetensors": "another layout than transformers'",
+    ".pth": "its authors' own format",
+    ".pt": "its authors' own format",
+    ".safetensors": "a layout other than transformers'",
 }
 _SHARD = re.compile(r"(model)-\d{5}-of-\d{5}\.safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFiles:
-    """What could be read of a folder; what was not read is empty."""
+    """The contents that could be read; unread parts are empty."""
 
     names: Collection[str]
-    """Of the files and folders directly in it."""
+    """Names of the files and directories directly in it."""
     pointers: Collection[str] = ()
-    """Files that hold a Git LFS pointer instead of their content."""
+    """Files that contain a Git LFS pointer instead of their content."""
     broken: Mapping[str, str] = field(default_factory=dict)
-    """Weights that can't be read, each with what is wrong."""
+    """Weights that cannot be read, each with its problem."""
     index: str = ""
-    """The name of the index, where there is one that could be read."""
+    """The name of the index, if it could be read."""
     indexed: Collection[str] = ()
-    """The files that it names."""
+    """The files that the index names."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Every tensor by its name; empty where not all headers could be read."""
+    """Every tensor by its name; empty if not all headers could be read."""
     adapter_base: str | None = None
-    """The base model in an adapter's config; None where the folder holds no adapter."""
+    """The base model in an adapter's config; None without an adapter."""
     added_tokens: Mapping[str, int] = field(default_factory=dict)
-    """What the tokenizer has besides its vocabulary, each with its id."""
+    """The tokenizer's added tokens, each with its id."""
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -73,35 +73,35 @@ FileRule = Callable[[ModelFiles, Mapping[str, Any]], Damage | None]
 
 
 def find_damage(files: ModelFiles, config: Mapping[str, Any] | None) -> Damage | None:
-    """Why these files can't be trained; `config` is their config.json, None where none is known."""
+    """Why these files cannot be trained; `config` is their config.json, None if unknown."""
     return next((found for rule in RULES if (found := rule(files, config or {}))), None)
 
 
 def when_pointers(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
-    """A clone without Git LFS; the weights' library speaks of an invalid header."""
+    """A clone without Git LFS; the weights' library would report an invalid header."""
     if not files.pointers:
         return None
     names = sorted(files.pointers)
     are = "is a Git LFS pointer" if len(names) == 1 else "are Git LFS pointers"
     return Damage(
         reason=Reason.MODEL_DAMAGED,
-        message=f"{listed(names)} {are} and not the content: the repository was cloned without Git "
+        message=f"{listed(names)} {are}, not the content: the repository was cloned without Git "
         "LFS",
         remedy="run git lfs install and git lfs pull in the clone, and upload the folder again",
     )
 
 
 def when_adapter(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
-    """Also beside a config.json: transformers would load the adapter's base instead."""
+    """Also next to a config.json: transformers would load the adapter's base instead."""
     if files.adapter_base is None:
         return None
     base = f" of {quoted(files.adapter_base)}" if files.adapter_base else ""
     return Damage(
         reason=Reason.MODEL_NOT_FOUND,
-        message=f"the folder holds an adapter{base} ({ADAPTER_CONFIG}), which is no model by "
-        "itself",
-        remedy="name the base model to train a new adapter; to go on from this one, publish it "
-        "with merge_adapter: true, or merge it with PEFT, and name the merged model",
+        message=f"the folder contains an adapter{base} ({ADAPTER_CONFIG}), which is not a model on "
+        "its own",
+        remedy="name the base model to train a new adapter; to continue training this one, publish "
+        "it with merge_adapter: true, or merge it with PEFT, and name the merged model",
     )
 
 
@@ -111,17 +111,17 @@ def when_other_format(files: ModelFiles, config: Mapping[str, Any]) -> Damage | 
     if shards := [name for name in files.names if _SHARD.fullmatch(name)]:
         return Damage(
             reason=Reason.MODEL_DAMAGED,
-            message=f"the model has {len(shards)} weights files such as {min(shards)}, and the "
+            message=f"the model has {len(shards)} weights files such as {min(shards)}, but the "
             f"index {INDEX} is missing",
-            remedy="upload the whole folder, with the index",
+            remedy="upload the complete folder, including the index",
         )
     for ending, words in _OTHER_FORMATS.items():
         if found := sorted(name for name in files.names if name.endswith(ending)):
             return Damage(
                 reason=Reason.MODEL_NOT_FOUND,
-                message=f"the model's weights ({listed(found)}) are in {words}, and can't be "
+                message=f"the model's weights ({listed(found)}) are in {words} and cannot be "
                 "trained",
-                remedy="name the model that they were made from, as transformers saves it "
+                remedy="name the model that they were converted from, as saved by transformers "
                 f"({SAFETENSORS})",
             )
     return None
@@ -135,7 +135,7 @@ def when_shards_missing(files: ModelFiles, config: Mapping[str, Any]) -> Damage 
         reason=Reason.MODEL_DAMAGED,
         message=f"{len(missing)} of the {len(files.indexed)} files that {files.index} names are "
         f"missing: {listed(missing)}",
-        remedy="upload the whole folder again",
+        remedy="upload the complete folder again",
     )
 
 
@@ -150,7 +150,7 @@ def when_broken(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
 
 
 def when_tensors(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
-    # A classifier lacks a head for good reason: what it is is told instead.
+    # A classifier lacks a head for good reason: its kind is reported instead.
     if not files.shapes or is_of_another_kind(config):
         return None
     return tensors.find_damage(files.shapes, config)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What kind of model a `config.json` describes: TRL trains decoders that write text. No I/O here.
+"""The kind of model that a `config.json` describes: TRL trains text decoders. No I/O here.
 
-TRL loads the class that `architectures` names; without an output head, or with one for something
-else, the first forward pass fails, and that is after the GPUs have been waited for.
+TRL loads the class that `architectures` names. Without a language modelling head the first forward
+pass fails, when the GPUs are already allocated.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ ENCODERS = frozenset(
         *("tapas", "xlm-roberta", "xlm-roberta-xl", "yoso"),
     }
 )
-"""The `model_type` of encoders, for a config.json whose `architectures` don't say it."""
+"""The `model_type` of encoders, for a config.json whose `architectures` do not show it."""
 
 SEQUENCE_TO_SEQUENCE = frozenset(
     {
@@ -34,7 +34,7 @@ SEQUENCE_TO_SEQUENCE = frozenset(
 )
 
 _WRITERS = ("ForCausalLM", "LMHeadModel")
-"""How the classes end whose output is the next token, whatever else their config says."""
+"""The endings of class names whose output is the next token, whatever their config is."""
 
 _CLASSIFIERS = (
     *("ForSequenceClassification", "ForTokenClassification", "ForImageClassification"),
@@ -47,7 +47,7 @@ _DECODER = "name a decoder: a model whose architectures in config.json end in Fo
 
 
 def check_kind(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]:
-    """The model's class is known by its name; one that brings its own code is left to it."""
+    """Judges by the name of the model's class; a model with its own code is not judged."""
     if found := _describe(model):
         what, remedy = found
         shown = architecture_of(model) or f"model_type {type_of(model)}"
@@ -57,25 +57,25 @@ def check_kind(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]
 
 
 def is_of_another_kind(model: Mapping[str, Any]) -> bool:
-    """Whether it is no decoder that writes text."""
+    """Whether it is not a text decoder."""
     return _describe(model) is not None
 
 
 def architecture_of(model: Mapping[str, Any]) -> str:
-    """The class that TRL loads; empty where config.json names none."""
+    """The class that TRL loads; empty if config.json names none."""
     named = model.get("architectures")
     first = named[0] if isinstance(named, list) and named else None
     return first if isinstance(first, str) else ""
 
 
 def type_of(model: Mapping[str, Any]) -> str:
-    """The `model_type` of the whole model, as PEFT asks for it; empty where there is none."""
+    """The `model_type` of the complete model, as PEFT reads it; empty if there is none."""
     found = model.get("model_type")
     return found if isinstance(found, str) else ""
 
 
 def has_own_code(config: SftConfig, model: Mapping[str, Any]) -> bool:
-    """Whether its code comes with its files, so that its `model_type` tells nothing of it."""
+    """Whether its code comes with its files, so that its `model_type` has no known meaning."""
     return bool(config["trust_remote_code"]) and _brings_code(model)
 
 
@@ -85,7 +85,7 @@ def _brings_code(model: Mapping[str, Any]) -> bool:
 
 
 def _describe(model: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What it is instead of a decoder that writes, and what to name; None for such a decoder."""
+    """Its kind and the model to name instead; None for a text decoder."""
     name, model_type = architecture_of(model), type_of(model)
     if _brings_code(model):
         return None
@@ -93,22 +93,22 @@ def _describe(model: Mapping[str, Any]) -> tuple[str, str] | None:
         return None
     if name.endswith(_CLASSIFIERS):
         return (
-            "a classifier, which writes no text",
+            "a classifier, which does not generate text",
             (
-                "name the language model that it was made from, whose architectures in config.json "
-                "end in ForCausalLM"
+                "name the language model that it was derived from, whose architectures in "
+                "config.json end in ForCausalLM"
             ),
         )
     if model.get("is_encoder_decoder") is True or model_type in SEQUENCE_TO_SEQUENCE:
-        return "an encoder with a decoder (sequence to sequence), which SFT can't train", _DECODER
+        return "an encoder with a decoder (sequence to sequence), which SFT cannot train", _DECODER
     if model_type in ENCODERS or name.endswith(("ForMaskedLM", "EncoderModel")):
-        return "an encoder, which writes no text", _DECODER
+        return "an encoder, which does not generate text", _DECODER
     if name.endswith("Model") and "Head" not in name:
         return (
             "a decoder without its output head",
             (
-                "name the whole language model, whose architectures in config.json end in "
-                "ForCausalLM; it may be the model that this one was taken from"
+                "name the complete language model, whose architectures in config.json end in "
+                "ForCausalLM; it may be the model that this one was extracted from"
             ),
         )
     return None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a model keeps the rows of a pack apart, by its `model_type`.
+"""Whether a model keeps the sequences of a pack separate, by its `model_type`.
 
-`packed_rows.toml` was measured: packed and single rows of every architecture that transformers has,
-built small. It is data of this package; nothing else is read here.
+`packed_rows.toml` was measured with packed and single rows on a small model of every architecture
+that transformers has. It is data of this package; nothing else is read here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,37 +19,37 @@ from finetune_spec.config.problem import Problem, quoted, warning
 
 TABLE = Path(__file__).with_name("packed_rows.toml")
 PACKAGES_FOR_PACKS = ("causal-conv1d", "mamba-ssm", "flash-linear-attention")
-"""With their kernels some models keep rows apart that torch's own code for them can't."""
+"""With these kernels some models separate rows that torch's own code for them mixes."""
 _INSTEAD = "leave {key} out, so that rows are padded"
 
 
 class PackedRows(StrEnum):
-    """What becomes of the rows of a pack."""
+    """How a model treats the rows of a pack."""
 
     APART = "apart"
     MIXED = "mixed"
-    """They see each other."""
+    """They attend to each other."""
     REFUSED = "refused"
-    """The model computes no pack, or none without packages that the trainer image lacks."""
+    """The model cannot compute packs, or only with packages that the trainer image lacks."""
     UNMEASURED = "unmeasured"
 
 
 def rows_of(model_type: str, attention: str | None = None) -> PackedRows:
-    """With what `attn_implementation` says; what is not measured by itself is as by default."""
+    """For this `attn_implementation`; the default's result if it was not measured separately."""
     by_default, by_eager = _table()
     found = by_default.get(model_type, PackedRows.UNMEASURED)
     return by_eager.get(model_type, found) if attention == EAGER else found
 
 
 def package_for(model_type: str) -> str | None:
-    """The package without which transformers computes no pack of such a model."""
+    """The package without which transformers cannot compute packs for such a model."""
     return _packages().get(model_type)
 
 
 def check_packed_rows(
     config: SftConfig, model: Mapping[str, Any], context: Context
 ) -> Iterator[Problem]:
-    """A loss of rows that see each other looks like any other, and is that of other data."""
+    """The loss of mixed rows looks like any other, but belongs to other data."""
     if not config.has_flat_rows or has_own_code(config, model):
         return
     key = "packing" if config["packing"] else "padding_free"
@@ -62,14 +62,15 @@ def check_packed_rows(
         case PackedRows.UNMEASURED if model_type:
             yield warning(
                 config.name(key),
-                f"whether models of type {quoted(model_type)} keep the rows of a pack apart is not "
-                "known: the trainer tries it before the first step, and fails if they do not",
+                f"it is unknown whether models of type {quoted(model_type)} keep the rows of a "
+                "pack apart: the trainer checks this before the first step, and fails if they "
+                "do not",
             )
 
 
 def _mixed(key: str, model_type: str) -> str:
     words = (
-        f"found true, and models of type {quoted(model_type)} do not keep the rows of a pack "
+        f"found true, but models of type {quoted(model_type)} do not keep the rows of a pack "
         "apart: each row would be trained as if it continued the row before it; "
         f"{_INSTEAD.format(key=key)}"
     )
@@ -83,7 +84,7 @@ def _refused(config: SftConfig, key: str, model_type: str, context: Context) -> 
     if package is None:
         yield Problem(
             path=config.name(key),
-            message=f"found true, and models of type {quoted(model_type)} can't compute packs: "
+            message=f"found true, but models of type {quoted(model_type)} do not support packing: "
             f"{_INSTEAD.format(key=key)}",
         )
         return
@@ -103,7 +104,7 @@ def _refused(config: SftConfig, key: str, model_type: str, context: Context) -> 
 
 @cache
 def _table() -> tuple[Mapping[str, PackedRows], Mapping[str, PackedRows]]:
-    """`model_type` -> what becomes of its rows, by default and with eager attention."""
+    """`model_type` -> the treatment of its rows, by default and with eager attention."""
     read = _read()
     return _by_type(read), _by_type(read["eager"])
 
@@ -119,7 +120,7 @@ def _by_type(table: Mapping[str, Any]) -> Mapping[str, PackedRows]:
 
 @cache
 def _read() -> Mapping[str, Any]:
-    # Only packs of a known model need the table, and so a reader.
+    # Only packs of a known model need the table, and with it a parser.
     import tomllib
 
     return tomllib.loads(TABLE.read_text(encoding="utf-8"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models whose weights are stored in few bits, by the `quantization_config` of their config.json.
+"""Models with quantized weights, by the `quantization_config` of their config.json.
 
 No I/O here.
 """
@@ -13,13 +13,15 @@ from finetune_spec.config.problem import Problem
 BITSANDBYTES = "bitsandbytes"
 
 _INTEGERS = frozenset({BITSANDBYTES, "gptq", "awq", "aqlm", "hqq", "eetq", "vptq", "higgs", "spqr"})
-"""Methods whose weights no gradient changes and no adapter can be merged into. Others, such as
-mxfp4 and fp8, are dequantized by transformers where they must be."""
+"""Methods whose weights receive no gradient and cannot take a merged adapter. Weights of others,
+such as mxfp4 and fp8, are dequantized by transformers if required.
+"""
 
 
 def check_stored_bits(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]:
-    """`validate_quantization_for_training` raises for a whole model; transformers for two methods;
-    a merge rounds the adapter away, or PEFT refuses it, when training is over."""
+    """`validate_quantization_for_training` raises for a full model; transformers for two methods; a
+    merge rounds the adapter away, or PEFT refuses it, after training.
+    """
     method = method_of(model)
     if method is None:
         return
@@ -27,7 +29,7 @@ def check_stored_bits(config: SftConfig, model: Mapping[str, Any]) -> Iterator[P
     if (key := _other_method(config, method)) is not None:
         yield Problem(
             path=config.name(key),
-            message=f"found true, and {stored}: remove {config.name(key)}, or name the model that "
+            message=f"found true, but {stored}: remove {config.name(key)}, or name the model that "
             "it was quantized from",
         )
     if method not in _INTEGERS:
@@ -35,20 +37,20 @@ def check_stored_bits(config: SftConfig, model: Mapping[str, Any]) -> Iterator[P
     if not config["use_peft"]:
         yield Problem(
             path=config.name("use_peft"),
-            message=f"found false, and {stored}, which can't be trained, only an adapter on them: "
-            "set use_peft to true, or name the model that it was quantized from",
+            message=f"found false, but {stored} and cannot be trained, only an adapter on top of "
+            "them: set use_peft to true, or name the model that it was quantized from",
         )
     elif config["merge_adapter"]:
         yield Problem(
             path=config.name("merge_adapter"),
-            message=f"found true, and {stored}, into which an adapter can't be merged: leave "
-            "merge_adapter out, or name the model that it was quantized from, with load_in_4bit: "
-            "true",
+            message=f"found true, but {stored}, and an adapter cannot be merged into them: leave "
+            "merge_adapter out, or name the model that it was quantized from, with "
+            "load_in_4bit: true",
         )
 
 
 def method_of(model: Mapping[str, Any]) -> str | None:
-    """How its files are quantized; None where they aren't."""
+    """The quantization method of its files; None without quantization."""
     found = model.get("quantization_config")
     if not isinstance(found, Mapping):
         return None
@@ -59,7 +61,7 @@ def method_of(model: Mapping[str, Any]) -> str | None:
 
 
 def _other_method(config: SftConfig, method: str) -> str | None:
-    """The key that asks for bitsandbytes where the files are quantized otherwise."""
+    """The key that requests bitsandbytes although the files are quantized by another method."""
     if method == BITSANDBYTES:
         return None
     return next((key for key in ("load_in_4bit", "load_in_8bit") if config[key]), None)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which modules an adapter is put on, and whether the model has them. No I/O here.
+"""The modules that an adapter targets, and whether the model has them. No I/O here.
 
-Which ones it has is known for the families of `memory.families`, and for any model whose tensors
-are listed in the headers of its files.
+The modules are known for the families of `memory.families`, and for any model whose tensors are
+listed in the headers of its files.
 """
 
 import re
@@ -25,13 +25,13 @@ from finetune_spec.memory.strategy import read_strategy
 KEY = "lora_target_modules"
 
 _NUMBER = re.compile(r"(?<=\.)\d{1,6}(?=\.)")
-"""Of a layer, or an expert."""
+"""The number of a layer or an expert."""
 _MOST_NAMED = 12
 _MOST_CHECKED = 500
 
 
 def check_default_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]:
-    """PEFT raises once the model is loaded; `plan` would count an adapter of no parameters."""
+    """PEFT raises after the model is loaded; `plan` would count an adapter without parameters."""
     model_type = type_of(model)
     if not config["use_peft"] or config[KEY] or config["lora_target_parameters"]:
         return
@@ -39,13 +39,13 @@ def check_default_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterat
         return
     yield Problem(
         path=config.name("use_peft"),
-        message=f"found true without {KEY}, and PEFT has no default targets for models of type "
+        message=f"found true without {KEY}, but PEFT has no default targets for models of type "
         f"{quoted(model_type)}: set {KEY}: all-linear",
     )
 
 
 def has_defaults(model_type: str) -> bool:
-    """Whether PEFT puts an adapter on such a model without being told where."""
+    """Whether PEFT has default targets for such a model."""
     # A mixture's config is converted before the defaults are looked up, to one with no targets.
     is_known = model_type in DEFAULT_TARGETS or model_type in DEFAULT_EXPRESSIONS
     return is_known and model_type not in MERGED_MATRICES
@@ -54,9 +54,9 @@ def has_defaults(model_type: str) -> bool:
 def check_named_targets(
     config: SftConfig, model: Mapping[str, Any], modules: Collection[str]
 ) -> Iterator[Problem]:
-    """PEFT raises where none of the targets is there, and is silent about single ones.
+    """PEFT raises if no target exists, and silently ignores single missing ones.
 
-    `modules` are the names of the matrices in the model's files; empty where they aren't known.
+    `modules` are the names of the matrices in the model's files; empty if unknown.
     """
     if not config["use_peft"] or not config[KEY] or type_of(model) in MERGED_MATRICES:
         return
@@ -76,20 +76,21 @@ def check_named_targets(
     if len(missing) == len(targets):
         yield Problem(
             path=config.name(KEY),
-            message=f"the model has none of {_listed(missing)}: it has {_listed(last)}; "
-            "all-linear takes every linear layer",
+            message=f"the model has none of {_listed(missing)}: it has {_listed(last)}; all-linear "
+            "targets every linear layer",
         )
         return
     for target in missing:
         hint = did_you_mean(target, last) or f": it has {_listed(last)}"
         yield warning(
-            config.name(KEY), f"the model has no {target:.80}, which is left untrained{hint}"
+            config.name(KEY), f"the model has no {target:.80}, so this target has no effect{hint}"
         )
 
 
 def check_tied_embeddings(config: SftConfig, model: Mapping[str, Any]) -> Iterator[Problem]:
-    """A merge changes the embedding alone, and the head that is tied to it goes along: what comes
-    out is another model than base and adapter."""
+    """A merge changes the embedding alone, and the head that is tied to it changes too: the result
+    differs from base plus adapter.
+    """
     targets = config[KEY]
     if not config["merge_adapter"] or not isinstance(targets, list) or not _is_tied(model):
         return
@@ -97,9 +98,9 @@ def check_tied_embeddings(config: SftConfig, model: Mapping[str, Any]) -> Iterat
     if named:
         yield Problem(
             path=config.name(KEY),
-            message=f"found {named[0]:.80} beside merge_adapter: true, and the model's output head "
-            "is its embedding, so that a merge would change both: leave merge_adapter out, or move "
-            f"{named[0]:.80} to lora_modules_to_save",
+            message=f"found {named[0]:.80} together with merge_adapter: true, but the model's "
+            "output head shares its weights with the embedding, and a merge would change both: "
+            f"leave merge_adapter out, or move {named[0]:.80} to lora_modules_to_save",
         )
 
 
@@ -114,14 +115,14 @@ def _check_expression(config: SftConfig, model: Architecture | None) -> Iterator
     whole = model.layer_of(0, model.linears[0]) if model.linears else model.path
     yield Problem(
         path=config.name(KEY),
-        message=f"the expression {quoted(config[KEY])} matches no module of the model, whose whole "
-        f"names are such as {whole}: set it to all-linear, or to a list of "
+        message=f"the expression {quoted(config[KEY])} matches no module of the model, whose full "
+        f"names look like {whole}: set it to all-linear, or to a list of "
         f"{_listed(_last_parts(_names(model, ())))}",
     )
 
 
 def _known_architecture(model: Mapping[str, Any]) -> Architecture | None:
-    """None also for a model that reads images: the names of its other parts aren't known here."""
+    """None also for a model that reads images: the names of its other parts are not known here."""
     if isinstance(model.get("text_config"), Mapping):
         return None
     try:
@@ -132,7 +133,7 @@ def _known_architecture(model: Mapping[str, Any]) -> Architecture | None:
 
 
 def _names(architecture: Architecture | None, modules: Collection[str]) -> Sequence[str]:
-    """The whole names of the matrices, with 0 for every number; nothing where it isn't known."""
+    """The complete names of the matrices, with 0 for every number; empty if unknown."""
     if modules:
         return tuple(dict.fromkeys(_NUMBER.sub("0", name) for name in modules))
     if architecture is None or architecture.experts is not None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the headers of a model's files list: wrapped, missing and misshapen tensors. No I/O here.
+"""The tensors in the headers of a model's files: wrapped, missing and misshapen ones. No I/O here.
 
-transformers draws at random what the files lack and passes over what the architecture has no place
-for: a base whose names all have a prefix is trained from nothing. Which tensors are expected is
-known for the families of `memory.families`; for others transformers tells once it has loaded them.
+transformers initializes missing tensors at random and ignores tensors without a place in the
+architecture: a base whose names all have a prefix is trained from scratch. The expected tensors are
+known for the families of `memory.families`; for others transformers reports them after loading.
 """
 
 import re
@@ -28,17 +28,17 @@ _WRAPPERS: Mapping[str, str] = {
     "_checkpoint_wrapped_module": "activation checkpointing: save the model inside",
     "base_layer": "PEFT, with the adapter in it: save what merge_and_unload() returns",
 }
-"""A part of a tensor's name -> what the model was wrapped in when it was saved."""
+"""A part of a tensor's name -> the wrapper that the model was saved in."""
 
 _PREFIXES: Mapping[str, str] = {
     "module.": "DataParallel: save model.module instead",
     "base_model.model.": "PEFT: save what merge_and_unload() returns",
 }
-"""The same for what every name begins with."""
+"""The same for prefixes of all names."""
 
 
 def find_damage(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
-    """Why a model of these tensors would be trained from something else than what was saved."""
+    """Why a model with these tensors would not be trained from its saved weights."""
     return _wrapped(shapes) or _unfit(shapes, config)
 
 
@@ -49,7 +49,9 @@ def modules_in(shapes: Shapes) -> tuple[str, ...]:
 
 
 def embedding_rows(shapes: Shapes) -> int | None:
-    """How many tokens the embedding has rows for; None where it isn't among these tensors."""
+    """The number of tokens that the embedding has rows for; None if it is not among these
+    tensors.
+    """
     ends = tuple(f"{name}.weight" for name in EMBEDDINGS)
     rows = [shape[0] for name, shape in shapes.items() if len(shape) == 2 and name.endswith(ends)]
     return rows[0] if len(rows) == 1 else None
@@ -70,15 +72,15 @@ def _saved_wrapped(names: list[str], part: str, words: str) -> Damage:
     wrapper, _, remedy = words.partition(": ")
     return Damage(
         reason=Reason.MODEL_DAMAGED,
-        message=f"the names of {len(names)} of the model's tensors have {part} in them, such as "
-        f"{min(names):.100}: it was saved wrapped in {wrapper}, and these tensors would be left "
-        "out and drawn at random",
+        message=f"the names of {len(names)} of the model's tensors contain {part}, such as "
+        f"{min(names):.100}: the model was saved wrapped in {wrapper}, and these tensors "
+        "would be skipped and initialized randomly",
         remedy=f"{remedy}, and upload the folder again",
     )
 
 
 def _unfit(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
-    """For a known family of texts only, whose files are not quantized."""
+    """Only for a known text family whose files are not quantized."""
     if isinstance(config.get("text_config"), Mapping) or method_of(config) is not None:
         return None
     try:
@@ -93,23 +95,24 @@ def _unfit(shapes: Shapes, config: Mapping[str, Any]) -> Damage | None:
         return Damage(
             reason=Reason.MODEL_DAMAGED,
             message=f"the model's files lack {len(missing)} tensor{plural} ({listed(missing)}): "
-            "they would be drawn at random",
-            remedy="upload the whole model as save_pretrained writes it: all layers, and the head "
-            "of the language model",
+            "they would be initialized randomly",
+            remedy="upload the complete model as save_pretrained writes it, with all layers and "
+            "the language modeling head",
         )
     rows = embedding_rows(shapes)
     if rows is None or rows == model.vocabulary:
         return None
     return Damage(
         reason=Reason.MODEL_DAMAGED,
-        message=f"the model's embedding has {rows} rows, and vocab_size in config.json is "
+        message=f"the model's embedding has {rows} rows, but vocab_size in config.json is "
         f"{model.vocabulary}",
-        remedy="save the model again after resize_token_embeddings, so that its config.json fits",
+        remedy="save the model again after resize_token_embeddings, so that its config.json "
+        "matches",
     )
 
 
 def _missing(shapes: Shapes, model: Architecture) -> Iterator[str]:
-    """By the ends of their names: what stands before `layers` differs between releases."""
+    """Compares the ends of the names: the part before `layers` differs between releases."""
     there = {
         (int(match[1]), match[2])
         for name in shapes

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tokenizer with more tokens than the embedding has rows. No I/O here.
 
-Some published models are so, and train as long as no text holds such a token.
+Some published models have this, and train as long as no text contains such a token.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _NAMED = 5
 
 
 def find_tokens_beyond(files: ModelFiles, vocabulary: int | None) -> list[str]:
-    """The tokens without a row; `vocabulary` is config.json's number of rows, where it is known."""
+    """The tokens without a row; `vocabulary` is config.json's number of rows, if known."""
     rows = embedding_rows(files.shapes) or vocabulary
     if rows is None:
         return []
@@ -25,15 +25,15 @@ def find_tokens_beyond(files: ModelFiles, vocabulary: int | None) -> list[str]:
 def advise_on_tokens(
     config: SftConfig, files: ModelFiles, vocabulary: int | None
 ) -> Iterator[Problem]:
-    """The run ends with a sentence if a text holds one; that is known once the data is read."""
+    """The run ends with an error if a text contains one; this is known after the data is read."""
     beyond = [it for it in find_tokens_beyond(files, vocabulary) if it not in _added(config)]
     if beyond:
         shown = ", ".join(quoted(token) for token in beyond[:_NAMED])
         more = f" and {len(beyond) - _NAMED} more" if len(beyond) > _NAMED else ""
         yield warning(
             config.name(MODEL),
-            f"its embedding has no row for {shown}{more}: if the data holds one of them, list it "
-            "in added_tokens, so that the embedding grows",
+            f"its embedding has no row for {shown}{more}: if the data contains one of them, list "
+            "it in added_tokens to extend the embedding",
         )
 
 

@@ -3,23 +3,23 @@
 
 Door: `parse_config`.
 
-problem      what a check says
-bounds       how deep, long and large anything may be: asked first
+problem      the result of a check
+bounds       limits of depth, length and size, checked first
 schema       TRL's keys with types, choices, defaults and help, by version of TRL
 spellings    older names of keys
-reading      the config as rules read it, and what else they may know (`Context`)
-sft_config   the config as everything else reads it: read once, and carried by type
-keys         which keys there are
-unknown      what is said of one that there is not (`nearest`, `nesting`, `other_*`)
-owned        which are not the config's to set
-values       of which type a value is
-nested       what lies inside of it
-choices      of which names it is one
-texts        which form a text has; `places` of models and data, `data_formats` of rows, `functions`
-ranges       between which numbers it lies
-launch       what an accelerate config says, and what it stands for
-rules        which values go together
-advice       what runs and is seldom meant: warnings
+reading      the config as rules read it, and their other input (`Context`)
+sft_config   the config as all other code reads it: parsed once into a type
+keys         checks of the keys
+unknown      messages for unknown keys (`nearest`, `nesting`, `other_*`)
+owned        keys that the operator sets
+values       checks of the values' types
+nested       contents of objects and lists
+choices      values from a fixed set of names
+texts        formats of strings; `places` of models and data, `data_formats` of rows, `functions`
+ranges       limits of numbers
+launch       an accelerate config, and the keys it resolves to
+rules        values that must agree with each other
+advice       warnings about valid but suspicious settings
 
 Each of the last nine is a table of small functions: a new check is one function and one entry.
 """
@@ -53,17 +53,17 @@ VALUE_TABLE = (
 RULE_TABLE = RULES + ADVICE
 
 MOST_PROBLEMS = 200
-"""Of a config, before its rules are asked."""
+"""The keys of a config, before its rules are applied."""
 
 
 def parse_config(
     written: Mapping[str, Any], context: Context | None = None
 ) -> tuple[SftConfig, tuple[Problem, ...]]:
-    """The config that all that follows carries, with everything that is wrong with it.
+    """The typed config for all later steps, with every problem of the raw one.
 
-    This is the border: whoever has got an `SftConfig` reads no raw mapping. There is one for a
-    wrong config too, as a job that an older operator accepted goes on; one that is beyond the
-    bounds is not read at all.
+    This is the border: code that has an `SftConfig` reads no raw mapping. An invalid config gets
+    one too, because a job that an older operator accepted continues. A config beyond the bounds is
+    not read.
     """
     context = context or Context()
     if (beyond := find_beyond(written, "")) is not None:
@@ -73,9 +73,10 @@ def parse_config(
 
 
 def check_config(config: SftConfig, context: Context) -> tuple[Problem, ...]:
-    """Everything that is wrong with a config or seldom meant, in the order of its keys.
+    """All errors and suspicious values of a config, in the order of its keys.
 
-    A rule over several keys sees only those that are right by themselves: no mistake is told twice.
+    A rule over several keys sees only those that are valid by themselves, so no error is reported
+    twice.
     """
     written, schema = config.written, config.schema
     problems = [problem for check in KEY_CHECKS for problem in check(written, schema)]
@@ -85,7 +86,7 @@ def check_config(config: SftConfig, context: Context) -> tuple[Problem, ...]:
         if key in schema.properties and name not in refused:
             problems += check_value(key, name, value, schema)
         if len(problems) >= MOST_PROBLEMS:
-            # Nobody reads more, and to look for what was meant takes time.
+            # Nobody reads more, and finding suggestions takes time.
             return tuple(problems[:MOST_PROBLEMS])
     wrong = {problem.key for problem in problems if not problem.is_warning}
     sound = {
@@ -109,15 +110,14 @@ def check_config(config: SftConfig, context: Context) -> tuple[Problem, ...]:
 
 
 def _meant_elsewhere(config: Mapping[str, Any], schema: Schema) -> frozenset[str]:
-    """Keys that another one, which is none, seems to be meant to set: who knows to what."""
+    """Keys that unknown keys were probably meant to set."""
     unknown = frozenset(word for each in read_unknown(config, schema) for word in each.advised)
-    # What is said of LoRA is said by somebody who wants it.
     wants_adapter = any(word.startswith("lora_") for word in unknown)
     return unknown | {"use_peft"} if wants_adapter else unknown
 
 
 def check_value(key: str, name: str, value: Any, schema: Schema) -> tuple[Problem, ...]:
-    """What the first check says that has something to say: what is amiss is told once."""
+    """The problems of the first check that has any: each error is reported once."""
     for check in VALUE_TABLE:
         problems = check(key, name, value, schema)
         for first in problems:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How deep, long and large anything in a spec may be; the first check of all. No I/O here.
+"""Limits of depth, length and size of a spec; the first check of all. No I/O here.
 
-Whoever may create a job writes its spec, and the API server takes 10,000 levels and three
-megabytes of it. What is within these bounds, every other check gets through in milliseconds.
+Any user who may create a job writes its spec, and the API server accepts 10,000 levels and three
+megabytes. Within these bounds every other check takes milliseconds.
 """
 
 import json
@@ -17,10 +17,12 @@ MAX_TEXT = 32 * 1024
 """Characters of one text, and of a name."""
 
 MAX_VALUES = 20_000
-"""Values in all, with the mappings and lists that hold them."""
+"""Values in total, with the mappings and lists that contain them."""
 
 MAX_BYTES = 2**20 - 2**16
-"""In all, as the run document spells it: a ConfigMap holds 1 MiB, and there is more in it."""
+"""In total, as serialized in the run document: a ConfigMap may have 1 MiB, and has other
+content.
+"""
 
 MAX_NUMBER = 2**64 - 1
 """In magnitude: torch's largest seed."""
@@ -30,23 +32,23 @@ _SHOWN = 40
 
 _INDENT = 2
 _PUNCTUATION = 4
-"""What each value takes beside itself."""
+"""Bytes of each value's punctuation."""
 
 _FEW_CHARACTERS = 16 * 1024
-"""So much JSON holds neither too many values nor a text that is too long, whatever it says."""
+"""JSON of this length cannot contain too many values or too long a text."""
 
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _SUSPICIOUS = (b"\\u", b"e+", b"0" * len(str(MAX_NUMBER)))
-"""In JSON whose digits are all zeros: what may be half of a character, or too large a number."""
+"""In JSON with all digits replaced by zeros: signs of half a character or of too large a number."""
 
 _encode = json.JSONEncoder(allow_nan=False).encode
 
 KeyPath = tuple[Any, ...]
-"""A key or index, and the place of what holds it: written out only where there is a problem."""
+"""A key or index, and the place of its container: rendered only for a problem."""
 
 
 def find_beyond(value: Any, path: str) -> Problem | None:
-    """The first thing in a value that is beyond the bounds; without recursion."""
+    """The first value that is beyond the bounds; without recursion."""
     if _is_plainly_within(value):
         return None
     size = count = 0
@@ -56,12 +58,12 @@ def find_beyond(value: Any, path: str) -> Problem | None:
         inner = _inner(item)
         count += 1
         if count + len(waiting) + len(inner) > MAX_VALUES:
-            return _problem(path, (), f"holds more than {MAX_VALUES} values: remove some")
+            return _problem(path, (), f"contains more than {MAX_VALUES} values: remove some")
         if message := _beyond(item) or (_TOO_DEEP if inner and depth == MAX_DEPTH else ""):
             return _problem(path, place, message)
         size += _length(item) + _INDENT * depth + _PUNCTUATION
         if size > MAX_BYTES:
-            return _problem(path, (), f"takes more than {MAX_BYTES // 1024}Ki: remove some")
+            return _problem(path, (), f"is larger than {MAX_BYTES // 1024}Ki: remove some")
         for name, held in inner:
             if isinstance(name, str) and (message := _beyond_text(name)):
                 return _problem(path, (name, place), f"its name {message}")
@@ -71,8 +73,9 @@ def find_beyond(value: Any, path: str) -> Problem | None:
 
 
 def _is_plainly_within(value: Any) -> bool:
-    """Whether its text as a whole shows that nothing can be beyond: that of most specs does, in a
-    tenth of the time that it takes to look at each of their values."""
+    """Whether the text of the complete spec shows that no value can be beyond the bounds: most
+    specs pass, in a tenth of the time that a check of each value takes.
+    """
     try:
         text = _encode(value).encode().translate(_DIGITS)
     except (TypeError, ValueError, RecursionError):
@@ -108,7 +111,7 @@ def _beyond_text(text: str) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:
-            return "holds half of a surrogate pair, which is no character"
+            return "contains half of a surrogate pair, which is not a valid character"
     return ""
 
 
@@ -117,7 +120,7 @@ def _beyond_number(number: float) -> str:
         return f"found {quoted(number)}, expected a finite number"
     if abs(number) <= MAX_NUMBER:
         return ""
-    # Python writes no whole number of thousands of digits.
+    # Python cannot render integers of thousands of digits.
     return "found a number of more than 64 bits, expected a smaller one"
 
 
@@ -130,6 +133,6 @@ def _problem(path: str, place: KeyPath, message: str) -> Problem:
 
 
 def _shown(name: str) -> str:
-    """A name that a sentence can hold."""
+    """A name, shortened for a sentence."""
     short = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
     return short.encode(errors="replace").decode()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a check says about a config, in the words that its user reads. No I/O here."""
+"""The result of a check of a config, as a message for users. No I/O here."""
 
 import difflib
 import json
@@ -11,19 +11,19 @@ _LONGEST_VALUE = 60
 
 
 _LONGEST_WORD = 200
-"""Characters of a word that may be a misspelt one."""
+"""Characters of a word that may be misspelt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What is wrong with one place of a config, in one sentence."""
+    """The problem of one place in a config, in one sentence."""
 
     path: str
     """The place as its user wrote it, such as `learning_rte` or `datasets[0].path`."""
     message: str
-    """What was found, what was expected and the nearest right thing; without the path."""
+    """The found value, the expected one and the nearest correct one; without the path."""
     is_warning: bool = False
-    """Whether the job runs all the same."""
+    """Whether the job runs anyway."""
 
     @property
     def key(self) -> str:
@@ -39,13 +39,13 @@ def warning(path: str, message: str) -> Problem:
 
 
 def quoted(value: Any) -> str:
-    """A value as JSON, cut where it is long: how every message shows what was found."""
+    """A value as JSON, cut if it is long: every message shows values in this form."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """`, did you mean X?` with the nearest known word, or nothing where none is near."""
+    """`, did you mean X?` with the nearest known word, or empty if none is near."""
     if len(word) > _LONGEST_WORD:
         return ""
     nearest = difflib.get_close_matches(word, known, n=1)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cron expressions as CronJobs have them: what robfig/cron v3 reads, and when it says they are due.
+"""Parses cron expressions and computes their times exactly as robfig/cron v3 does for CronJobs.
 
 Doors: `expression.parse_cron` and `times.next_time`.
 
-- `expression`: a text becomes a `Cron` or an `Every`.
+- `expression`: parses a text into a `Cron` or an `Every`.
 - `go_duration`: the `1h30m` of `@every`.
-- `zones`: the name of a time zone becomes the zone.
-- `times`: when an expression is due next, in that zone; around clock changes to the second as
+- `zones`: resolves the name of a time zone.
+- `times`: the next time of an expression in that zone; around clock changes to the second as
   Kubernetes does it, which no library for Python does (docs/decisions/0016).
 
-The only guide to what is right is Kubernetes itself;
-`tests/operator/schedule/test_cron_like_kubernetes.py` compares with its own code.
+Kubernetes' own code is the only reference;
+`tests/operator/schedule/test_cron_like_kubernetes.py` compares with it.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""parse_cron: the text of a schedule becomes the times that it matches. No I/O here.
+"""parse_cron: parses the text of a schedule into the times that it matches. No I/O here.
 
 The standard parser of robfig/cron v3, rule by rule: five fields, names of months and weekdays,
 `?` as `*`, Sunday as 0 only, the descriptors, and `@every`.
@@ -19,7 +19,7 @@ _WEEKDAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Field:
-    """One of the five, in the order in which they are written."""
+    """One of the five fields, in their order."""
 
     name: str
     low: int
@@ -46,10 +46,10 @@ _DESCRIPTORS = {
 }
 _EVERY = "@every "
 
-# What Go's strings.Fields takes for a space.
+# The characters that Go's strings.Fields treats as spaces.
 _SPACES = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _LONGEST = 1000
-"""Characters. Every minute of an hour, one by one, takes 170."""
+"""Characters. A list of every minute of an hour takes 170."""
 
 _NUMBER = re.compile(r"[-+]?[0-9]+")
 _LARGEST_NUMBER = 2**63 - 1
@@ -57,7 +57,7 @@ _LARGEST_NUMBER = 2**63 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cron:
-    """What each part of a local time must be one of."""
+    """The allowed values of each part of a local time."""
 
     minutes: frozenset[int]
     hours: frozenset[int]
@@ -66,13 +66,14 @@ class Cron:
     weekdays: frozenset[int]
     """0 is Sunday."""
     is_any_day: bool
-    """Whether the days of the month, or those of the week, were left open with a star: then a day
-    must match both, else one of them is enough."""
+    """Whether the days of the month, or those of the week, are a star: then a day must match both,
+    else one of them is sufficient.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Every:
-    """A constant delay, whatever the clock says."""
+    """A constant delay, independent of the clock."""
 
     delay: timedelta
 
@@ -83,7 +84,7 @@ Expression = Cron | Every
 def parse_cron(text: str) -> Expression:
     """
     Raises:
-        ValueError: CronJobs would refuse it; says what was found and what was expected.
+        ValueError: CronJobs would refuse it; the message has the found and the expected text.
     """
     if len(text) > _LONGEST:
         raise ValueError(f"found {len(text)} characters, expected at most {_LONGEST}")
@@ -121,7 +122,7 @@ def _parse_descriptor(text: str) -> Expression:
 
 
 def _parse_field(text: str, field: _Field) -> tuple[frozenset[int], bool]:
-    """Its values, and whether a star is among them."""
+    """Its values, and whether it contains a star."""
     values: set[int] = set()
     has_star = False
     for part in text.split(","):
@@ -160,7 +161,7 @@ def _check_range(low: int, high: int, step: int, text: str, field: _Field) -> No
         hint = ": Sunday is 0" if is_sunday else ""
         raise _refusal(text, field, f"values from {field.low} to {field.high}{hint}")
     if low > high:
-        raise _refusal(text, field, f"a range that goes up: {text} is empty")
+        raise _refusal(text, field, f"an ascending range: {text} is empty")
     if step == 0:
         raise _refusal(text, field, "a step of at least 1")
 

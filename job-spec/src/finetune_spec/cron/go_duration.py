@@ -24,12 +24,12 @@ _LARGEST = 2**63 - 1
 def parse_nanoseconds(text: str) -> int:
     """
     Raises:
-        ValueError: Go would not read it.
+        ValueError: Go would not accept it.
     """
     match = _DURATION.fullmatch(text) if len(text) <= _LONGEST_TEXT else None
     if match is None:
         raise ValueError("expected a duration such as 12h or 1h30m")
-    # Go cuts off what is left of a nanosecond part by part.
+    # Go cuts off fractions of a nanosecond for each part.
     total = sum(int(Fraction(number) * _UNITS[unit]) for number, unit in _SPLIT.findall(match[2]))
     if total > _LARGEST:
         raise ValueError("expected a shorter duration: at most 292 years")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""next_time: when an expression is due next. No I/O here, and no clock.
+"""next_time: the next time of an expression. No I/O here, and no clock.
 
-robfig/cron's `SpecSchedule.Next`, step by step, on seconds since 1970 and the zone's offsets as
-Go's package time has them: what happens in the hours that a change of clocks leaves out or repeats
-follows from the steps, and from nothing else.
+Follows robfig/cron's `SpecSchedule.Next` step by step, on seconds since 1970 and the zone's offsets
+as in Go's package time. The results in hours that a clock change skips or repeats follow from these
+steps alone.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from finetune_spec.cron.expression import Cron, Every, Expression
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NAIVE = datetime(1970, 1, 1)  # noqa: DTZ001 - the local time of any zone
 _YEARS = 5
-"""Nothing is looked for beyond."""
+"""Later times are not searched."""
 
 _MINUTE, _HOUR = 60, 3600
 
 
 def next_time(expression: Expression, after: datetime, zone: ZoneInfo) -> datetime | None:
-    """The first time after this one, in UTC; None where none comes within five years."""
+    """The first time after this one, in UTC; None if there is none within five years."""
     moment = (after - _EPOCH) // timedelta(seconds=1)
     if isinstance(expression, Every):
         return _EPOCH + timedelta(seconds=moment) + expression.delay
@@ -41,8 +41,9 @@ class _Search:
     zone: ZoneInfo
 
     def find(self, moment: int) -> int | None:
-        """A part that does not match is counted up, and all below it begin anew; where it starts
-        over, so do all above it."""
+        """A part that does not match is incremented, and all smaller ones are reset; if it wraps
+        around, the larger ones start again.
+        """
         limit = self._local(moment).year + _YEARS
         steps = (self._to_month, self._to_day, self._to_hour, self._to_minute, self._to_second)
         is_added = False
@@ -79,13 +80,14 @@ class _Search:
         return moment, is_added, False
 
     def _next_midnight(self, now: datetime) -> int:
-        """Where robfig's steps would stay for ever, before a day that a zone leaves out (Apia had
-        no 2011-12-30), it is the one after that."""
+        """Where robfig's loop would never end, before a day that a zone skips (Apia had no
+        2011-12-30), the day after that.
+        """
         begin = self._moment(now)
         for days in count(1):
             moment = self._moment(now + timedelta(days=days))
             hour = self._local(moment).hour
-            # Midnight may be left out; so is the hour before it, sometimes.
+            # Midnight may be skipped; so is the hour before it, sometimes.
             if hour != 0:
                 moment += ((24 - hour) if hour > 12 else -hour) * _HOUR
             if moment > begin:
@@ -131,11 +133,13 @@ class _Search:
         return 0 if offset is None else int(offset.total_seconds())
 
     def _local(self, moment: int) -> datetime:
-        """What clocks show, without a zone."""
+        """The local time that clocks show, without a zone."""
         return _EPOCH_NAIVE + timedelta(seconds=moment + self._offset(moment))
 
     def _moment(self, local: datetime) -> int:
-        """When clocks show this; of two such moments, or instead of none, the one that Go takes."""
+        """The moment at which clocks show this; for none or two such moments, the one that Go
+        uses.
+        """
         seconds = int((local - _EPOCH_NAIVE).total_seconds())
         guess = self._offset(seconds)
         return seconds - self._offset(seconds - guess) if guess else seconds

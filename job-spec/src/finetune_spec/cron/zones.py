@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""find_zone: a name of the IANA time zone database becomes the zone.
+"""find_zone: resolves a name of the IANA time zone database.
 
-Read from the machine or, where it has none, from the package tzdata.
+Reads the machine's database or, without one, the package tzdata.
 """
 
 import re
@@ -17,13 +17,13 @@ _LONGEST = 100
 """Characters."""
 
 UTC = "UTC"
-"""What a schedule without a time zone follows, wherever the operator runs."""
+"""The time zone of a schedule without one, wherever the operator runs."""
 
 
 def find_zone(name: str) -> ZoneInfo:
     """
     Raises:
-        ValueError: there is none of this name.
+        ValueError: there is no zone of this name.
     """
     if name.lower() == "local":
         raise ValueError(f"found {quoted(name)}, expected a time zone such as Europe/Berlin")

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory a config needs on each GPU, from the model's `config.json`, without torch.
+"""Estimates the memory per GPU of a config from the model's `config.json`, without torch.
 
 Doors: `estimate_memory` and `fitting.advise_on_memory`.
 
-families      how each family of decoders builds its layers
+families      the layers of each family of decoders
 architecture  a decoder's matrices
 model_config  config.json -> architecture
-sharding      what DDP, ZeRO and FSDP spread over the processes
+sharding      the parts that DDP, ZeRO and FSDP shard
 strategy      config -> precision, adapter, batch, checkpointing, attention
-adapter       what LoRA trains
-patterns      which modules a user's expression names, in bounded time
-optimizers    what the optimizer keeps
-activations   what the forward pass keeps
-estimate      all of it, part by part
-ladder        what to change where memory is short, in order
-micro_batch   which micro-batches take the same step, and how many rows of one fit
-fitting       what to change so that it fits
+adapter       the parameters that LoRA trains
+patterns      the modules that a user's expression matches, in bounded time
+optimizers    the optimizer's state
+activations   the tensors that the forward pass keeps
+estimate      the total, part by part
+ladder        changes that reduce memory, in order
+micro_batch   micro-batches with the same effective batch, and how many rows fit
+fitting       the changes that make a config fit
 
-What is exact, what is not and by how much is in docs/user/memory.md, measured by tests.
+docs/user/memory.md lists the accuracy of each part, as measured by tests.
 """
 
 from finetune_spec.config.parse.reading import Context
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def estimate_memory(config: SftConfig, model: Architecture, context: Context) -> Estimate:
-    """What each process of a config that is right needs."""
+    """The memory that each process of a valid config needs."""
     strategy = read_strategy(
         config,
         model,

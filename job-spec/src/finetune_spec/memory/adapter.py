@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many parameters LoRA trains, and beside which matrices. No I/O here."""
+"""The number of parameters that LoRA trains, and its target matrices. No I/O here."""
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -32,7 +32,7 @@ DEFAULT_TARGETS: Mapping[str, tuple[str, ...]] = {
     "rwkv": ("key", "value", "receptance", "output"),
     "rwkv7": ("r_proj", "k_proj", "v_proj", "o_proj", "key", "value"),
 }
-"""PEFT's own, by the model's type; for another type it asks for `lora_target_modules`."""
+"""PEFT's defaults by the model's type; for another type it requires `lora_target_modules`."""
 
 DEFAULT_EXPRESSIONS = frozenset({"gemma4"})
 """Types for which PEFT has an expression instead."""
@@ -42,21 +42,21 @@ _HEAD = "lm_head"
 
 
 def find_targets(model: Architecture, lora: Lora) -> tuple[tuple[Linear, int], ...]:
-    """Each matrix of a layer that is adapted, and in how many layers it is."""
+    """Each adapted matrix of a layer, and the number of layers that have it."""
     if isinstance(lora.targets, str) and lora.targets != ALL_LINEAR:
         names = tuple(linear.name for linear in model.linears)
         counts = _count_layers(lora.targets, model.path, names, model.layers)
         return tuple((it, n) for it, n in zip(model.linears, counts, strict=True) if n)
-    # Only an expression can tell layers apart.
+    # Only an expression can distinguish layers.
     return tuple((it, model.layers) for it in model.linears if _is_target(it.name, model, lora))
 
 
 @lru_cache(maxsize=16)
 def _count_layers(pattern: str, path: str, names: tuple[str, ...], layers: int) -> tuple[int, ...]:
-    """In how many layers an expression names each of these matrices.
+    """The number of layers in which an expression matches each of these matrices.
 
-    In all of them where it is not known here: too many rather than too few, as what the estimate
-    is for is whether it fits.
+    All of them if it cannot be determined here: too many rather than too few, because the estimate
+    decides whether it fits.
     """
     counts = [0] * len(names)
     try:
@@ -80,7 +80,7 @@ def count_adapter(model: Architecture, lora: Lora) -> int:
 
 
 def count_saved_modules(model: Architecture, lora: Lora) -> int:
-    """The parameters of modules that are trained whole beside the adapter (copies of them)."""
+    """The parameters of modules that are trained in full next to the adapter (copies of them)."""
     return sum(_module_sizes(model, lora.saved_modules))
 
 
@@ -107,7 +107,7 @@ def _is_target(name: str, model: Architecture, lora: Lora) -> bool:
     if targets is None:
         targets = DEFAULT_TARGETS.get(model.model_type, ())
     if isinstance(targets, str):
-        return True  # all linear layers
+        return True  # All linear layers.
     return any(name == target or name.endswith(f".{target}") for target in targets)
 
 

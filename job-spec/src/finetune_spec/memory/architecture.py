@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A decoder's matrices, as far as memory depends on them, and how many parameters that makes."""
+"""A decoder's matrices, as far as they affect memory, and its number of parameters."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
 
 
 class MatrixInput(Enum):
-    """What a matrix reads: matrices of one source share their input."""
+    """The input of a matrix: matrices of one source share it."""
 
     ATTENTION_INPUT = "attention input"
     ATTENTION_OUTPUT = "attention output"
@@ -36,11 +36,11 @@ class Linear:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experts:
-    """The experts of one layer: transformers keeps them as one parameter, not as matrices."""
+    """The experts of one layer: transformers stores them as one parameter, not as matrices."""
 
     count: int
     active: int
-    """As many are asked for each token."""
+    """The number of active experts per token."""
     width: int
 
     def parameters(self, hidden: int) -> int:
@@ -61,48 +61,49 @@ class Architecture:
     """Width of all key heads together; the values' is the same."""
     vocabulary: int
     context: int | None
-    """As many tokens as it was made for."""
+    """The number of tokens it was made for."""
     linears: tuple[Linear, ...]
     """Those of one layer."""
     experts: Experts | None
     width: int
-    """Of what the MLP works on; with experts, of all that a token is given to."""
+    """The width of the MLP; with experts, of all that process a token."""
     is_gated: bool
     activation_copies: int
-    """As many tensors of the MLP's width an activation without a gate keeps."""
+    """The number of tensors of the MLP's width that an activation without a gate keeps."""
     norms: int
     """In one layer, of the hidden size."""
     norm: int
     """Parameters of one of them."""
     is_rms_norm: bool
     scales_in_32_bits: bool
-    """Whether RMSNorm multiplies by its weight before it goes back to 16 bits."""
+    """Whether RMSNorm multiplies by its weight before it casts back to 16 bits."""
     softcaps_attention: bool
     keeps_projection: bool
-    """Whether queries, keys and values are made by one matrix, and only two of them turned by
-    their positions: the third is a part of the result and keeps it."""
+    """Whether one matrix computes queries, keys and values, and only two of them get rotary
+    positions: the third is a view of the result and keeps it.
+    """
     query_key_norm: int
-    """Parameters of the norms over queries and keys in one layer; 0 where there are none."""
+    """Parameters of the norms over queries and keys in one layer; 0 without them."""
     vectors: int
     """Parameters of all norms: in the layers, before and after them."""
     embedding: int
     """Parameters of the embeddings."""
     head: int
-    """Parameters of the language modelling head; 0 where it is the embedding."""
+    """Parameters of the language modelling head; 0 if it is tied to the embedding."""
     path: str
-    """Where the layers are, such as `model.layers`."""
+    """The module path of the layers, such as `model.layers`."""
     stored_dtype: str | None
-    """What `dtype: auto` loads."""
+    """The dtype that `dtype: auto` loads."""
     quantization_bits: int | None = None
-    """Of a checkpoint that is quantized already."""
+    """Of a checkpoint that is stored quantized."""
     others: int = 0
     """Parameters that are known from the files' headers and not from the config."""
     is_known: bool = True
-    """False where it was taken for a Llama of the same numbers."""
+    """False if it was treated as a Llama with the same numbers."""
 
     @property
     def matrices(self) -> int:
-        """Parameters of all matrices in the layers: what quantization is for."""
+        """Parameters of all matrices in the layers, which quantization affects."""
         return self.layers * sum(linear.parameters for linear in self.linears)
 
     @property
@@ -121,9 +122,10 @@ class Architecture:
         )
 
     def last_layers(self, count: int | None) -> int:
-        """Parameters of so many last layers with the last norm and the head; None for the model's.
+        """Parameters of this many last layers with the last norm and the head; None for the
+        model's.
 
-        A head that is the embedding doesn't count.
+        A tied head does not count.
         """
         if count is None:
             return self.parameters
@@ -132,11 +134,11 @@ class Architecture:
         return min(count, self.layers) * share + self.norm + self.head
 
     def layer_of(self, number: int, linear: Linear) -> str:
-        """The whole name of a matrix, as PEFT matches it."""
+        """The complete name of a matrix, as PEFT matches it."""
         return f"{self.path}.{number}.{linear.name}"
 
 
 def with_parameters(architecture: Architecture, parameters: int) -> Architecture:
-    """The architecture with as many parameters as the files' headers count."""
+    """The architecture with the number of parameters in the files' headers."""
     unexplained = parameters - architecture.parameters + architecture.others
     return replace(architecture, others=unexplained)

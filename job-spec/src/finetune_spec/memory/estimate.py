@@ -11,17 +11,17 @@ from finetune_spec.memory.optimizers import copies_for_step, embeddings_stay_who
 from finetune_spec.memory.strategy import FLOAT32, Strategy
 
 RUNTIME_BYTES = 1024**3
-"""What CUDA, cuBLAS and NCCL take for themselves, and what the allocator can't use: an allowance,
-not counted."""
+"""Memory of CUDA, cuBLAS and NCCL, and the allocator's fragmentation: an allowance."""
 
 _BLOCK_4_BIT, _BLOCK_OF_BLOCKS = 64, 256
 """bitsandbytes keeps a scale for every 64 weights; nested, an 8-bit one, and a 32-bit one for 256
-of those."""
+of those.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Bytes on one GPU; `total` is what it needs at the worst moment."""
+    """Bytes on one GPU; `total` is the peak."""
 
     weights: int
     """Of the model and the adapter."""
@@ -30,17 +30,17 @@ class Estimate:
     activations: int
     """Kept by the forward pass for the backward pass."""
     working: int
-    """The most that one step of the backward pass, or the optimizer's, makes and drops."""
+    """The peak of temporary tensors in one step of the backward pass, or the optimizer."""
     overhead: int
-    """The runtime's own, and buffers of communication."""
+    """The runtime's own memory, and communication buffers."""
     parameters: int
     """Of the model."""
     trainable: int
-    """Of the adapter, or of the model where it is trained whole."""
+    """Of the adapter, or of the model in full fine-tuning."""
     is_known: bool = True
-    """False where the architecture was taken for a Llama of the same numbers."""
+    """False if the architecture was treated as a Llama with the same numbers."""
     takes_turns: bool = False
-    """Whether gradients come as activations go, so that only the larger of both counts."""
+    """Whether gradients replace activations, so that only the larger of both counts."""
 
     @property
     def total(self) -> int:
@@ -50,7 +50,7 @@ class Estimate:
 
     @property
     def allocated(self) -> int:
-        """Of `total`, what torch's allocator hands out, as `max_memory_allocated` counts it."""
+        """The part of `total` that torch's allocator allocates, as in `max_memory_allocated`."""
         return self.total - RUNTIME_BYTES
 
     @property
@@ -70,7 +70,7 @@ def estimate(model: Architecture, strategy: Strategy) -> Estimate:
     """The estimate for one process of this strategy."""
     activations = kept_bytes(model, strategy)
     working = working_bytes(model, strategy)
-    # By the optimizer's step all activations are gone.
+    # At the optimizer's step all activations are freed.
     working = max(working, _step_bytes(model, strategy) - activations)
     return Estimate(
         weights=_weights(model, strategy),
@@ -82,13 +82,13 @@ def estimate(model: Architecture, strategy: Strategy) -> Estimate:
         parameters=model.parameters,
         trainable=count_trainable(model, strategy),
         is_known=model.is_known,
-        # With accumulation the gradients of the step before are there all along.
+        # With accumulation the gradients of the previous pass are there all the time.
         takes_turns=not strategy.accumulates,
     )
 
 
 def count_trainable(model: Architecture, strategy: Strategy) -> int:
-    """The parameters that are trained."""
+    """The number of trained parameters."""
     if strategy.lora is None:
         return model.last_layers(strategy.unfrozen)
     return count_adapter(model, strategy.lora) + count_saved_modules(model, strategy.lora)
@@ -123,7 +123,7 @@ def _weights(model: Architecture, strategy: Strategy) -> int:
     learning = _gradients(model, strategy)
     held = learning + base_weight_bytes(model, strategy)
     if strategy.lora is None:
-        # What learns is the model's own, in another precision where it is sharded.
+        # Trained weights are the model's own, in another precision if it is sharded.
         held -= count_trainable(model, strategy) * strategy.weight_bytes
     if not sharding.keeps_weights:
         return _gathered(model, strategy)
@@ -132,14 +132,16 @@ def _weights(model: Architecture, strategy: Strategy) -> int:
 
 
 def _gathered(model: Architecture, strategy: Strategy) -> int:
-    """What is put together to be computed with: two layers, the next one being fetched."""
+    """Weights gathered for the computation: two layers, because the next one is prefetched."""
     embeddings = max(model.embedding, model.head) * strategy.compute_bytes
     layer = (model.matrices + model.expert_parameters) // model.layers * strategy.compute_bytes
     return max(2 * layer, embeddings)
 
 
 def _learning(model: Architecture, strategy: Strategy) -> tuple[tuple[int, int], ...]:
-    """How many parameters learn, and the bytes of each: PEFT's copies stay in the model's type."""
+    """The number of trained parameters, and the bytes of each: PEFT's copies have the model's
+    type.
+    """
     lora = strategy.lora
     if lora is None:
         upcasts = strategy.sharding.upcasts_trainable
@@ -152,7 +154,7 @@ def _learning(model: Architecture, strategy: Strategy) -> tuple[tuple[int, int],
 
 
 def _gradients(model: Architecture, strategy: Strategy) -> int:
-    """As large as what learns, and in its precision."""
+    """As large as the trained parameters, and in their precision."""
     return sum(count * size for count, size in _learning(model, strategy))
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The families of decoders: how each builds its layers. A new one is one entry of `FAMILIES`.
+"""The families of decoders and their layers. A new one is one entry of `FAMILIES`.
 
-Taken from the modeling files of transformers 5.23; tests build each and compare the counts.
+Based on the modeling files of transformers 5.23; tests build each and compare the counts.
 """
 
 from collections.abc import Mapping
@@ -14,38 +14,38 @@ _GATED = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """What a config.json does not say, since the code does."""
+    """Facts that are in the model's code and not in its config.json."""
 
     attention: tuple[str, ...] = _SEPARATE
-    """Queries, keys and values; a single name where one matrix makes all three."""
+    """Queries, keys and values; a single name if one matrix computes all three."""
     output: str = "self_attn.o_proj"
     mlp: tuple[str, ...] = _GATED
-    """In the order of use, the last one leads out of the MLP."""
+    """In the order of use; the last one is the MLP's output."""
     is_gated: bool = True
     attention_bias: bool | None = None
-    """Of queries, keys and values; None where the config's `attention_bias` decides."""
+    """Of queries, keys and values; None if the config's `attention_bias` decides."""
     output_bias: bool | None = None
     mlp_bias: bool | None = None
-    """None where the config's `mlp_bias` decides."""
+    """None if the config's `mlp_bias` decides."""
     norms: int = 2
     is_rms_norm: bool = True
     has_norm_bias: bool = False
     scales_in_32_bits: bool = False
-    """Whether RMSNorm multiplies by its weight before it goes back to 16 bits."""
+    """Whether RMSNorm multiplies by its weight before it casts back to 16 bits."""
     query_key_norm: str = ""
     """`head` for one over each head, `whole` for one over all heads."""
     extra_norms: int = 1
     """Outside the layers."""
     learned_positions: int | None = None
-    """How many more than the context; None where positions are not learned."""
+    """Additional positions beyond the context; None without learned positions."""
     head_bias: bool = False
     is_tied: bool = False
-    """Where the config doesn't say."""
+    """The default if the config does not contain it."""
     is_rotary: bool = True
-    """Whether queries and keys are turned by their positions."""
+    """Whether queries and keys get rotary positions."""
     path: str = "model.layers"
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Of the config's class, for what published configs leave out."""
+    """Defaults of the config's class, for keys that published configs leave out."""
 
 
 LLAMA = Family()
@@ -58,7 +58,7 @@ _PLAIN: Mapping[str, Any] = {
     "mlp_bias": True,
     **_LAYER_NORM,
 }
-"""Biases everywhere, LayerNorm, no gate: as decoders were before Llama."""
+"""Biases everywhere, LayerNorm, no gate: the decoders before Llama."""
 
 _GEMMA_3: Mapping[str, Any] = {
     "num_attention_heads": 8,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to change in a config so that it fits a GPU, by the rungs of `ladder`. No I/O here."""
+"""The changes that make a config fit a GPU, from the rungs of `ladder`. No I/O here."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Taken = Mapping[Rung, ConfigChanges]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """Keys to set, and what the config needs with them."""
+    """Keys to set, and the memory that the config then needs."""
 
     settings: ConfigChanges
     estimate: Estimate
@@ -37,7 +37,7 @@ class Proposal:
 def propose(
     config: SftConfig, model: Architecture, context: Context, gpu_bytes: int
 ) -> Proposal | None:
-    """The least harmful changes with which it fits, or None where none of them is enough."""
+    """The least harmful changes that make it fit, or None if no changes are sufficient."""
 
     def needs(taken: Taken) -> Estimate:
         return estimate_memory(_with(config, taken), model, context)
@@ -57,7 +57,7 @@ def propose(
 def advise_on_memory(
     path: str, config: SftConfig, context: Context, gpu_bytes: int | None
 ) -> Iterator[Problem]:
-    """Warns where a model that is known here needs more than the GPUs here have.
+    """Warns if a known model needs more than the known GPUs have.
 
     `path` is the config's own.
     """
@@ -72,7 +72,7 @@ def advise_on_memory(
     if needed > gpu_bytes:
         yield warning(
             path,
-            f"needs an estimated {render_bytes(needed)} on each GPU, and those here have "
+            f"needs an estimated {render_bytes(needed)} on each GPU, but these have "
             f"{render_bytes(gpu_bytes)}: {describe(propose(config, model, context, gpu_bytes))}",
         )
 
@@ -80,11 +80,11 @@ def advise_on_memory(
 def describe(proposal: Proposal | None) -> str:
     if proposal is not None:
         return str(proposal)
-    return "ask for larger GPUs, or spread the model over more of them with fsdp or deepspeed"
+    return "request larger GPUs, or shard the model across more of them with fsdp or deepspeed"
 
 
 def _spare(config: SftConfig, taken: Taken, fits: Callable[[Taken], bool]) -> Taken:
-    """Without the rungs that turn out to be needless, and with the largest batch that fits."""
+    """Without unnecessary rungs, and with the largest batch that fits."""
     kept = taken
     for needless in reversed(list(taken)):
         without = {rung: settings for rung, settings in kept.items() if rung is not needless}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ladder for too little GPU memory, read by plan, remedy and retry. No I/O here.
+"""The ladder for too little GPU memory, used by plan, remedy and retry. No I/O here.
 
-The least harmful rung comes first. The effective batch always stays.
+The least harmful rung comes first. The effective batch never changes.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ ConfigChanges = Mapping[str, Any]
 BATCH, ACCUMULATION = "per_device_train_batch_size", "gradient_accumulation_steps"
 
 _SHORT = 512
-"""Tokens. Shorter rows are not advised for the sake of memory."""
+"""Tokens. Shorter rows are not proposed to save memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,18 +25,19 @@ class Rung:
     """One way to need less memory."""
 
     find: Callable[[SftConfig, Context], ConfigChanges | None]
-    """What it sets, by TRL's names: nothing where the user must choose a value, None where it does
-    not apply."""
+    """The settings, by TRL's names: empty if the user must choose a value, None if it does not
+    apply.
+    """
     note: str = ""
-    """What a remedy adds to the settings, or all that it contains without them."""
+    """The text that a remedy adds to the settings, or its complete text without settings."""
     is_retried: bool = False
-    """Whether the next attempt may take it without asking: the run learns the same."""
+    """Whether the next attempt may apply it automatically: the training result stays the same."""
     is_planned: bool = True
     """Whether `finetune plan` may propose it."""
 
 
 def find_rungs(config: SftConfig, context: Context) -> Iterator[tuple[Rung, ConfigChanges]]:
-    """The rungs that apply to a config, with what each would change."""
+    """The rungs that apply to a config, with their changes."""
     for rung in LADDER:
         settings = rung.find(config, context)
         if settings is not None:
@@ -44,12 +45,12 @@ def find_rungs(config: SftConfig, context: Context) -> Iterator[tuple[Rung, Conf
 
 
 def spell(config: SftConfig, settings: ConfigChanges) -> ConfigChanges:
-    """By the user's own spellings: TRL's name next to an older one would contradict it."""
+    """In the user's own spellings: TRL's name next to an older one would contradict it."""
     return {config.name(key): value for key, value in settings.items()}
 
 
 def render_settings(settings: ConfigChanges, link: str) -> str:
-    """`a: 1, b: 2 and c: 3`, where the link is `: `."""
+    """`a: 1, b: 2 and c: 3`, with `: ` as the link."""
     keys = [f"{key}{link}{quoted(value)}".replace('"', "") for key, value in settings.items()]
     *others, last = keys
     return f"{', '.join(others)} and {last}" if others else last
@@ -64,7 +65,7 @@ def _smaller_batch(config: SftConfig, _: Context) -> ConfigChanges | None:
     # An older operator accepted configs with other values, which cannot be halved.
     if not (isinstance(rows, int) and isinstance(accumulated, int)) or rows <= 1:
         return None
-    # Half of an odd batch would change the effective batch: then single rows at once.
+    # Half of an odd batch would change the effective batch: then single rows immediately.
     return split_batch(config, 2 if rows % 2 == 0 else rows)
 
 
@@ -73,7 +74,7 @@ def _recomputation(config: SftConfig, _: Context) -> ConfigChanges | None:
 
 
 def _half_precision(config: SftConfig, _: Context) -> ConfigChanges | None:
-    """Only of weights that don't learn: small steps are lost in 16 bits."""
+    """Only for weights that are not trained: small steps are lost in 16 bits."""
     if not config["use_peft"] or config.is_quantized:
         return None
     return {"dtype": "bfloat16"} if config["dtype"] in ("float32", None) else None
@@ -93,7 +94,7 @@ def _adapter(config: SftConfig, _: Context) -> ConfigChanges | None:
 def _four_bits(config: SftConfig, _: Context) -> ConfigChanges | None:
     if not config["use_peft"] or config["load_in_4bit"] or config["deepspeed"] or config["fsdp"]:
         return None
-    # bitsandbytes must be told what to compute in.
+    # bitsandbytes needs an explicit compute dtype.
     computed = {"dtype": "bfloat16"} if config["dtype"] == "auto" else {}
     return {"load_in_4bit": True, "load_in_8bit": False, **computed}
 
@@ -101,7 +102,7 @@ def _four_bits(config: SftConfig, _: Context) -> ConfigChanges | None:
 def _sharding(config: SftConfig, context: Context) -> ConfigChanges | None:
     if (context.world_size or 1) == 1 or config["fsdp"] or config["deepspeed"]:
         return None
-    # FSDP leaves 4-bit weights whole that are stored in another type than the others.
+    # FSDP does not shard 4-bit weights that are stored in another type than the others.
     same = dict.fromkeys(("bnb_4bit_quant_storage", "dtype"), "bfloat16")
     return {"accelerate_config": "fsdp2", **(same if config["load_in_4bit"] else {})}
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which micro-batches take the same step, and how many rows of one the memory allows. No I/O here.
+"""Micro-batches with the same effective batch, and the number of rows that fits. No I/O here.
 
-The rows that a process takes for one step are the micro-batch times what it accumulates. Any other
-two factors of them take the same rows for the same step: `per_device_train_batch_size: auto` leaves
-them to the memory.
+The rows of a process per step are the micro-batch times the accumulation. Any other two factors
+give the same step: `per_device_train_batch_size: auto` leaves the choice to the available memory.
 """
 
 from collections.abc import Iterator
@@ -15,15 +14,14 @@ from finetune_spec.memory import Architecture, estimate_memory
 from finetune_spec.memory.ladder import ACCUMULATION, BATCH, ConfigChanges, spell
 
 SHARE = 0.9
-"""Of a GPU's memory that an estimate may fill where nobody asked for more: what it is off by has
-room in the rest."""
+"""The share of a GPU's memory that an estimate may fill by default: the rest covers its error."""
 
 _MOST_ROWS = 10**7
-"""Of which divisors are looked for, up to its root."""
+"""The largest number whose divisors are searched, up to its root."""
 
 
 def find_divisors(number: int) -> tuple[int, ...]:
-    """All, the smallest first; of a number too large to look through only 1 and itself."""
+    """All divisors, the smallest first; only 1 and itself for a number too large to search."""
     if number > _MOST_ROWS:
         return (1, number)
     small = [n for n in range(1, isqrt(number) + 1) if number % n == 0]
@@ -31,18 +29,18 @@ def find_divisors(number: int) -> tuple[int, ...]:
 
 
 def rows_of_step(config: SftConfig) -> int:
-    """As many rows as one process takes for a step."""
+    """The number of rows that one process takes per step."""
     rows: int = config[BATCH] * config[ACCUMULATION]
     return rows
 
 
 def same_step(config: SftConfig, rows: int) -> ConfigChanges:
-    """What makes micro-batches of so many rows, which divide those of a step."""
+    """The settings for micro-batches of this many rows, which must divide those of a step."""
     return {BATCH: rows, ACCUMULATION: rows_of_step(config) // rows}
 
 
 def find_micro_batches(config: SftConfig) -> Iterator[ConfigChanges]:
-    """All that take the same step, the largest first."""
+    """All with the same step, the largest first."""
     for rows in reversed(find_divisors(rows_of_step(config))):
         yield same_step(config, rows)
 
@@ -50,7 +48,7 @@ def find_micro_batches(config: SftConfig) -> Iterator[ConfigChanges]:
 def largest_micro_batch(
     config: SftConfig, model: Architecture, context: Context, gpu_bytes: int
 ) -> ConfigChanges | None:
-    """The largest that fits with room to spare; None where not even single rows do."""
+    """The largest that fits with room to spare; None if not even single rows fit."""
     for changes in find_micro_batches(config):
         needed = estimate_memory(config.supposing(changes), model, context).total
         if needed <= SHARE * gpu_bytes:
@@ -61,8 +59,9 @@ def largest_micro_batch(
 def settle(
     config: SftConfig, model: Architecture, context: Context, gpu_bytes: int | None
 ) -> SftConfig:
-    """The config with a number for an automatic micro-batch: single rows where nothing fits, or
-    where nobody knows the GPU."""
+    """The config with a number for an automatic micro-batch: single rows if nothing fits, or if the
+    GPU is unknown.
+    """
     if not config.has_auto_batch:
         return config
     changes = None
@@ -72,5 +71,5 @@ def settle(
 
 
 def settled(config: SftConfig, rows: int) -> SftConfig:
-    """The config with micro-batches of so many rows, which divide those of a step."""
+    """The config with micro-batches of this many rows, which must divide those of a step."""
     return config.adjusted(spell(config, same_step(config, rows)))

@@ -13,14 +13,14 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "heads": ("num_attention_heads", "n_head", "num_heads"),
     "vocabulary": ("vocab_size",),
 }
-"""What every config must say, under one of these names."""
+"""The required numbers of every config, each with its possible names."""
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len")
 _WIDTH = ("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim")
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 _ACTIVATION = ("activation_function", "hidden_act", "hidden_activation")
 _WRITTEN_OUT = frozenset({"gelu_new", "gelu_fast", "quick_gelu", "gelu_accurate"})
-"""Activations that transformers writes in several operations, each of which keeps its result."""
+"""Activations that transformers computes in several operations, each of which keeps its result."""
 
 
 _COUNTED = frozenset(
@@ -33,17 +33,19 @@ _COUNTED = frozenset(
         *("num_kv_heads", "shared_expert_intermediate_size"),
     }
 )
-"""The numbers that an architecture is made of."""
+"""The numbers that an architecture consists of."""
 
 MOST_LAYERS = 2000
-"""The deepest decoders have some hundred."""
+"""The deepest decoders have a few hundred."""
 
 _LARGEST = 10**9
 _LONGEST_TOLD = 200
 
 
 class UnreadableModel(ValueError):
-    """A config.json that says too little about its model; the message says what is missing."""
+    """A config.json with too little information about its model; the message names the missing
+    part.
+    """
 
 
 def parse_model(config: Mapping[str, Any]) -> Architecture:
@@ -57,13 +59,13 @@ def parse_model(config: Mapping[str, Any]) -> Architecture:
     except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         if isinstance(error, UnreadableModel):
             raise
-        # It comes from anywhere, and may hold anything.
+        # The file is untrusted, and may contain anything.
         told = str(error)[:_LONGEST_TOLD]
-        raise UnreadableModel(f"the model's config.json can't be understood: {told}") from None
+        raise UnreadableModel(f"the model's config.json cannot be parsed: {told}") from None
 
 
 def _require_bounded(config: Mapping[str, Any]) -> None:
-    """What is counted must be countable: sums of these numbers are floats further on."""
+    """Numbers must be small enough to count with: sums of them become floats later."""
     for part in (config, config.get("text_config") or {}):
         for name, value in part.items():
             if not isinstance(value, int | float) or isinstance(value, bool):
@@ -165,7 +167,7 @@ def _mlp(
 ) -> tuple[Linear, ...]:
     width = _first(config, _WIDTH) or 4 * hidden
     if experts is not None:
-        # Only what every token goes through is made of matrices.
+        # Only the parts that every token passes through are matrices.
         width = int(config.get("shared_expert_intermediate_size") or 0)
         if not width:
             return ()
@@ -217,15 +219,15 @@ def _active_width(linears: tuple[Linear, ...], experts: Experts | None) -> int:
 
 
 def _key_value_heads(config: Mapping[str, Any], heads: int) -> int:
-    if config.get("new_decoder_architecture"):  # Falcon, 40B and later
+    if config.get("new_decoder_architecture"):  # Falcon, 40B and later.
         return int(config.get("num_kv_heads") or heads)
-    if config.get("multi_query"):  # Falcon, 7B
+    if config.get("multi_query"):  # Falcon, 7B.
         return 1
     return int(config.get("num_key_value_heads") or heads)
 
 
 def _norms(family: Family, config: Mapping[str, Any]) -> int:
-    if config.get("new_decoder_architecture") or config.get("parallel_attn") is False:  # Falcon
+    if config.get("new_decoder_architecture") or config.get("parallel_attn") is False:  # Falcon.
         return 2
     return family.norms
 

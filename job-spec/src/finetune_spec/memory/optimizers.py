@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an optimizer keeps for each parameter that it trains. No I/O here.
+"""The state of an optimizer for each trained parameter. No I/O here.
 
-By name as in transformers' `OptimizerNames`; torch's keep their states in the parameter's own
-precision, bitsandbytes' in 32 bits, or in 8 with a 32-bit scale for every 256 of them.
+By name as in transformers' `OptimizerNames`; torch's optimizers keep their states in the
+parameter's own precision, bitsandbytes' in 32 bits, or in 8 with a 32-bit scale for every 256 of
+them.
 """
 
 from finetune_spec.memory.strategy import FLOAT32
@@ -25,7 +26,7 @@ TORCH_STATES = {
     "rmsprop": 1,
     "lomo": 0,
 }
-"""As many numbers in the parameter's precision."""
+"""The number of states in the parameter's precision."""
 
 FIXED_BYTES = {
     "adamw_torch_8bit": 2 * _SCALED_8_BIT,
@@ -50,11 +51,11 @@ FIXED_BYTES = {
 _BY_ROW_AND_COLUMN = ("adafactor", "adalomo")
 _LOW_RANK = ("galore", "apollo")
 _LOW_RANK_SHARE = 0.25
-"""Of AdamW's states, at the rank of 128 that both have by default; a rule of thumb."""
+"""Of AdamW's states, at the default rank of 128 of both; a rule of thumb."""
 
 
 def state_bytes(optimizer: str, parameter_bytes: int, hidden: int, *, has_momentum: bool) -> float:
-    """Bytes for each trained parameter of a matrix about `hidden` wide; AdamW's where unknown."""
+    """Bytes for each trained parameter of a matrix about `hidden` wide; AdamW's if unknown."""
     if optimizer == "sgd":
         return parameter_bytes if has_momentum else 0
     if optimizer in FIXED_BYTES:
@@ -67,10 +68,10 @@ def state_bytes(optimizer: str, parameter_bytes: int, hidden: int, *, has_moment
 
 
 def embeddings_stay_whole(optimizer: str) -> bool:
-    """transformers tells bitsandbytes to keep 32-bit states for embeddings."""
+    """transformers configures bitsandbytes to keep 32-bit states for embeddings."""
     return optimizer in FIXED_BYTES and "8bit" in optimizer and optimizer != "adamw_torch_8bit"
 
 
 def copies_for_step(optimizer: str) -> int:
-    """Numbers for each parameter that a step makes and drops: torch's `foreach` form makes one."""
+    """Temporary numbers of a step for each parameter: torch's `foreach` form makes one."""
     return 1 if optimizer == "adamw_torch" else 0

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users' expressions for the names of modules, matched in bounded time. No I/O here.
 
-`re` tries every way in which an expression may match: `(a+)+b` takes it years, and the operator
-would stand still. Here an expression becomes an automaton, which reads each character once. It
-knows what such expressions are made of: characters, `.`, sets, groups, `|`, and repetitions of
-them. One with more in it (what looks ahead or back, references, flags) is not known here.
+`re` tries every way in which an expression may match: `(a+)+b` can take it years, and would block
+the operator. Here an expression becomes an automaton, which reads each character once. It supports
+the usual parts of such expressions: characters, `.`, sets, groups, `|`, and repetitions of them.
+Other parts (lookarounds, references, flags) are not supported here.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MAX_STATES = 400
-"""Of an automaton, repetitions written out."""
+"""Of an automaton, with repetitions expanded."""
 
 MAX_SETS = 300
-"""Sets of states that a match may go through, over all names."""
+"""Sets of states that all matches together may visit."""
 
 MAX_DEPTH = 20
-"""Groups within each other."""
+"""Depth of nested groups."""
 
 Accepts = Callable[[str], bool]
 
@@ -36,12 +36,12 @@ def _is_no_line_end(character: str) -> bool:
 
 
 class UnknownPattern(Exception):
-    """It has more in it than is known here, or takes more than is spent on it."""
+    """It contains unsupported parts, or exceeds the limits."""
 
 
 @dataclass(slots=True)
 class Automaton:
-    """States by number: where each leads by a character, and where without one. 0 is the first."""
+    """Numbered states: their transitions by a character, and without one. 0 is the first."""
 
     steps: list[tuple[Accepts, int] | None] = field(default_factory=list)
     jumps: list[list[int]] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Automaton:
     def matches(self, text: str) -> bool:
         """
         Raises:
-            UnknownPattern: it takes too much.
+            UnknownPattern: it exceeds the limits.
         """
         return self.end in self.after(self.begin(), text)
 
@@ -67,10 +67,10 @@ class Automaton:
         return self._reach({0})
 
     def after(self, now: frozenset[int], text: str) -> frozenset[int]:
-        """Where it is after a text; names share their words, and each is read once.
+        """The states after a text; names share words, and each is read once.
 
         Raises:
-            UnknownPattern: it takes too much.
+            UnknownPattern: it exceeds the limits.
         """
         at = now
         if (found := self.words.get((now, text))) is not None:
@@ -102,7 +102,7 @@ class Automaton:
 def read_pattern(text: str) -> Automaton:
     """
     Raises:
-        UnknownPattern: there is more in it than is known here.
+        UnknownPattern: it contains unsupported parts.
     """
     reader = _Reader(text.removeprefix("^").removesuffix("$") if text[-2:] != "\\$" else text)
     automaton = reader.automaton
@@ -114,7 +114,7 @@ def read_pattern(text: str) -> Automaton:
 
 
 class _Reader:
-    """Each `read_*` builds from a state on and gives the one that it ends in."""
+    """Each `read_*` method builds from a start state and returns the end state."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -149,7 +149,7 @@ class _Reader:
             ends.append(self._read_one(ends[-1], depth))
         self.place = behind
         last = self.automaton.add()
-        # What may be left out is jumped over; what may come again goes back before its last turn.
+        # Optional parts are skipped; repeated parts go back before their last repetition.
         for done in [begin, *ends][low:]:
             jumps[done].append(last)
         if high is None:
@@ -167,7 +167,7 @@ class _Reader:
         else:
             return 1, 1
         if self._peek() == "?":
-            self.place += 1  # as few as possible: the same texts match
+            self.place += 1  # Lazy repetition: the same texts match.
         if self._peek() in ("*", "+", "?", "{"):
             raise UnknownPattern
         return low_high
@@ -208,7 +208,7 @@ class _Reader:
             if self.text[self.place : self.place + 2] != "?:":
                 raise UnknownPattern
             self.place += 2
-        # A state of its own: what comes again must not come back to what is before.
+        # A separate state: a repetition must not return to the state before it.
         inner = self.automaton.add()
         self.automaton.jumps[begin].append(inner)
         end = self.read_choice(inner, depth + 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How weights, gradients and optimizer states are spread over the processes. No I/O here."""
+"""The distribution of weights, gradients and optimizer states over the processes. No I/O here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,22 +10,22 @@ from finetune_spec.config.parse.sft_config import SftConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharding:
-    """Each of the three is held whole (1) or as one of so many parts."""
+    """Each of the three is complete (1) or one of this many parts."""
 
     name: str
-    """As a user knows it: `one process`, `DDP`, `ZeRO-3`, `FSDP2`."""
+    """The name for users: `one process`, `DDP`, `ZeRO-3`, `FSDP2`."""
     weights: int = 1
     gradients: int = 1
     optimizer: int = 1
     has_master_weights: bool = False
-    """DeepSpeed keeps weights of its own in 32 bits beside those that are computed with."""
+    """DeepSpeed keeps its own weights in 32 bits in addition to those it computes with."""
     upcasts_trainable: bool = False
-    """FSDP holds what it trains in 32 bits."""
+    """FSDP keeps trained weights in 32 bits."""
     keeps_weights: bool = True
-    """False where weights are in the host's memory between uses."""
+    """False if weights are in the host's memory between uses."""
     keeps_optimizer: bool = True
     has_buckets: bool = False
-    """DDP copies all gradients into buffers that are sent."""
+    """DDP copies all gradients into communication buffers."""
     is_guessed: bool = False
     """The profile is a file that could not be read here."""
 
@@ -47,7 +47,7 @@ def _deepspeed(profile: Any, world_size: int) -> Sharding:
         stage = zero.get("stage")
         stage, is_guessed = stage if isinstance(stage, int) else 0, False
     else:
-        # A file's name usually says it: ds_zero2.json.
+        # A file's name usually contains it: ds_zero2.json.
         zero = {}
         stage, is_guessed = next((n for n in (1, 2, 3) if f"zero{n}" in _plain(profile)), 2), True
     return Sharding(
@@ -64,7 +64,7 @@ def _deepspeed(profile: Any, world_size: int) -> Sharding:
 
 def _fsdp(config: SftConfig, world_size: int) -> Sharding:
     words = config["fsdp"] if isinstance(config["fsdp"], str) else ""
-    # Of FSDP 1 the strategy, by name or number, whatever its case.
+    # For FSDP 1 the strategy, by name or number, in any case.
     strategy = str(config.fsdp_option("reshard_after_forward")).lower()
     is_whole = strategy in ("false", "shard_grad_op", "2") or "shard_grad_op" in words
     is_offloaded = bool(config.fsdp_option("cpu_offload")) or "offload" in words

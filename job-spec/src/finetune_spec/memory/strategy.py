@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of a config decides over memory: precision, adapter, batch, checkpointing, attention.
+"""The parts of a config that determine memory: precision, adapter, batch, checkpointing, attention.
 
-TRL's own defaults hold where the user says nothing; what TRL 1.16 makes of them was read in its
-sources: weights are loaded as `dtype` says (`float32`), `bf16` is autocast around them, PEFT keeps
-LoRA in 32 bits except beside quantized weights, where TRL casts it to bfloat16.
+TRL's own defaults apply to unset keys. Their effects in TRL 1.16 were taken from its sources:
+weights are loaded as `dtype` (`float32`), `bf16` is autocast around them, PEFT keeps LoRA in 32
+bits except with quantized weights, where TRL casts it to bfloat16.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,9 @@ class Lora:
 
     rank: int
     targets: tuple[str, ...] | str | None
-    """Ends of names, one regular expression for whole names, `all-linear`, or PEFT's defaults."""
+    """Suffixes of names, one regular expression for complete names, `all-linear`, or PEFT's
+    defaults.
+    """
     saved_modules: tuple[str, ...]
     has_dropout: bool
     is_dora: bool
@@ -35,31 +37,31 @@ class Lora:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """How the model is trained, as far as memory depends on it."""
+    """How the model is trained, as far as it affects memory."""
 
     weight_bytes: int
     """Of one weight that is not quantized."""
     compute_bytes: int
-    """Of one number that matrices are multiplied in."""
+    """Of one number in matrix multiplications."""
     quantization_bits: int | None
     has_nested_quantization: bool
     lora: Lora | None
     unfrozen: int | None
-    """As many of the last layers learn; None where all do, or an adapter."""
+    """The number of last layers that are trained; None for all, or an adapter."""
     rows: int
-    """Rows of one step of one process."""
+    """Rows per pass of one process."""
     row_tokens: int
-    """In the longest row, or pack of rows, that attention looks over at a time."""
+    """In the longest row, or pack of rows, that attention processes at a time."""
     tokens: int
     """In all rows."""
     has_mask: bool
-    """Whether rows are padded, so that attention is given a mask."""
+    """Whether rows are padded, so that attention needs a mask."""
     writes_attention: bool
-    """Whether attention keeps its matrix of all pairs of tokens (`eager`)."""
+    """Whether attention stores its matrix of all pairs of tokens (`eager`)."""
     checkpoint_every: int | None
-    """Layers between two checkpoints of activations; None where all are kept."""
+    """Layers between two activation checkpoints; None without checkpointing."""
     is_offloading: bool
-    """Whether what is kept for the backward pass goes to the host's memory."""
+    """Whether activations are offloaded to the host's memory."""
     has_full_logits: bool
     accumulates: bool
     optimizer: str
@@ -71,13 +73,13 @@ class Strategy:
 def read_strategy(
     config: SftConfig, model: Architecture, *, world_size: int, has_gpus: bool = True
 ) -> Strategy:
-    """What the config says, with TRL's defaults."""
+    """The strategy of the config, with TRL's defaults."""
     sharding = find_sharding(config, world_size)
     bits = config.quantization_bits or model.quantization_bits
     weight_bytes = _weight_bytes(config, model)
     is_autocast = config.is_mixed(has_gpus=has_gpus)
     if sharding.has_master_weights and is_autocast:
-        weight_bytes = HALF  # DeepSpeed casts the model itself
+        weight_bytes = HALF  # DeepSpeed casts the model itself.
     rows = config["per_device_train_batch_size"]
     length = config["max_length"] or model.context or 1024
     is_flat = config.has_flat_rows
@@ -86,7 +88,7 @@ def read_strategy(
     ).name
     return Strategy(
         weight_bytes=weight_bytes,
-        # bitsandbytes gives back what it was given, so autocast changes nothing behind it.
+        # bitsandbytes returns the type of its input, so autocast changes nothing after it.
         compute_bytes=HALF if is_autocast and bits is None else weight_bytes,
         quantization_bits=bits,
         has_nested_quantization=bool(config["use_bnb_nested_quant"]),
@@ -134,7 +136,7 @@ def _read_lora(
         return None
     targets = config["lora_target_modules"]
     if isinstance(targets, list):
-        # TRL hands a single name to PEFT as text, which is a regular expression there.
+        # TRL passes a single name to PEFT as text, which is a regular expression there.
         targets = targets[0] if len(targets) == 1 else tuple(targets)
     size = FLOAT32
     if is_quantized:

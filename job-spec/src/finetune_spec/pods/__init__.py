@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks what a job says about its pods, beyond what the API server's schema can. No I/O here.
+"""Checks the pod fields of a job beyond the API server's schema. No I/O here.
 
 Doors: `check_pods` and `check_passed_on`.
 
-What a pod needs to train is the operator's, and refused here with the place where it is set:
-nothing that a user writes is dropped in silence.
+Fields that the operator sets are refused here, and the message names where to set them: no field of
+a user is dropped silently.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +22,11 @@ from finetune_spec.pods.volumes import check_volumes, find_unmounted
 __all__ = ["check_passed_on", "check_pods", "find_variables", "gpu_bytes_of"]
 
 MOST_TOLD = 50
-"""To look for what each of 20,000 names was meant to be takes seconds."""
+"""Suggesting the nearest name for each of 20,000 names takes seconds."""
 
 
 def check_pods(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with the pods of a spec of the right shape, with whole paths: as many mistakes
-    as anybody reads."""
+    """Problems in the pods of a spec of the right shape, with paths, up to a readable number."""
     yield from islice(_check_pods(spec), MOST_TOLD)
 
 
@@ -44,10 +43,10 @@ def _check_pods(spec: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def find_variables(spec: Mapping[str, Any]) -> frozenset[str] | None:
-    """The environment variables that the pods get by it; None where nobody can say here."""
+    """The environment variables that a spec sets; None if Secrets or ConfigMaps may set others."""
     container = _container_of(spec)
     has_secret = "credentialsSecretRef" in (spec.get("output") or {})
-    # What a Secret holds is nobody's business here.
+    # The keys of a Secret must not be read here.
     if has_secret or container.get("envFrom"):
         return None
     return frozenset(entry["name"] for entry in container.get("env") or ())
@@ -59,6 +58,6 @@ def _pod_of(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _container_of(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The only one that the schema lets through; empty where there is none."""
+    """The only one that the schema accepts; empty if there is none."""
     containers: Sequence[Mapping[str, Any]] = _pod_of(spec).get("containers") or ({},)
     return containers[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks variables and mounts that a job's podTemplate gives to the trainer. No I/O here."""
+"""Checks the variables and mounts of a job's podTemplate for the trainer. No I/O here."""
 
 import posixpath
 import re
@@ -16,7 +16,7 @@ _VARIABLE = re.compile(r"[-._A-Za-z][-._A-Za-z0-9]*")
 
 
 def check_container(container: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterator[Problem]:
-    """Variables and folders that are the trainer's own, and mounts of no volume."""
+    """Variables and directories of the trainer itself, and mounts without a volume."""
     yield from _check_env(container.get("env") or ())
     yield from _check_sources(container.get("envFrom") or ())
     volumes = [volume["name"] for volume in pod.get("volumes") or ()]
@@ -28,14 +28,14 @@ def _check_env(entries: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
     for place, entry in enumerate(entries):
         path, name = f"{PATH}.env[{place}]", entry["name"]
         if (why := VARIABLES.get(name) or reason_for_variable(name)) is not None:
-            message = f"{name} is not for a job to set: {why}"
+            message = f"{name} cannot be set by a job: {why}"
             yield Problem(path=f"{path}.name", message=message)
         elif not _VARIABLE.fullmatch(name):
             message = f"found {quoted(name)}, expected the name of a variable, such as HF_TOKEN"
             yield Problem(path=f"{path}.name", message=message)
         source = entry.get("valueFrom")
         if source is not None and entry.get("value"):
-            yield Problem(path=path, message="found value and valueFrom, expected one of them")
+            yield Problem(path=path, message="found value and valueFrom, expected only one of them")
         elif source is not None and len(source) != 1:
             message = (
                 f"found {' and '.join(source) or 'nothing'}, expected one of secretKeyRef, "
@@ -64,12 +64,18 @@ def _check_mount(mount: Mapping[str, Any], volumes: Sequence[str], path: str) ->
         message = f"found {quoted(place)}, expected an absolute path such as /data, without colons"
         yield Problem(path=f"{path}.mountPath", message=message)
     elif PACKAGES & set(place.split("/")):
-        message = f"found {quoted(place)}: Python's packages are there, so choose another folder"
+        message = (
+            f"found {quoted(place)}: it contains Python's packages, so choose another directory"
+        )
         yield Problem(path=f"{path}.mountPath", message=message)
     elif (folder := _find_hit(place)) is not None:
         why = _TAKEN[folder]
-        hit = "" if posixpath.normpath(place) == folder else f", which would hide {folder} or parts"
-        message = f"found {quoted(place)}{hit}: {why}, so choose another folder"
+        hit = (
+            ""
+            if posixpath.normpath(place) == folder
+            else f", which would hide {folder} or parts of it"
+        )
+        message = f"found {quoted(place)}{hit}: {why}, so choose another directory"
         yield Problem(path=f"{path}.mountPath", message=message)
 
 
@@ -77,11 +83,11 @@ _TAKEN: Mapping[str, str] = {**FOLDERS, **CODE_FOLDERS}
 
 
 def _find_hit(place: str) -> str | None:
-    """The folder of the trainer's own that a mount there would hide, or lie in."""
-    # POSIX lets two leading slashes stand; the kernel does not.
+    """The trainer's directory that a mount there would hide or be inside of."""
+    # POSIX allows two leading slashes; the kernel does not.
     wanted = "/" + posixpath.normpath(place).strip("/") + "/"
     if wanted.startswith("/run/"):
-        wanted = f"/var{wanted}"  # the one is a link to the other
+        wanted = f"/var{wanted}"  # One is a link to the other.
     for folder in _TAKEN:
         own = f"{folder}/"
         if own.startswith(wanted) or wanted.startswith(own):

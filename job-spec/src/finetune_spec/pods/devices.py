@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks by what names a job asks for GPUs and other devices. No I/O here."""
+"""Checks the resource names with which a job requests GPUs and other devices. No I/O here."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from finetune_spec.pods.fields import POD
 RESOURCES = "spec.resources"
 DEFAULT_GPU = "nvidia.com/gpu"
 NO_GPU_RESOURCE = "none"
-"""The GPUs come by resource claims."""
+"""The value for GPUs from resource claims."""
 
 _SLICE = re.compile(r"nvidia\.com/mig-\d+g\.(\d{1,6})gb(\..*)?")
 _GIB = 1024**3
@@ -23,14 +23,15 @@ _OTHER_VENDORS = {
     "aws.amazon.com": ("Neuron accelerators", "AWS's build of torch"),
     "google.com": ("TPUs", "torch_xla"),
 }
-"""By the domain of the resource: what it names, and what an image needs to train on it."""
+"""By the domain of the resource: the hardware, and the requirements of an image to train on it."""
 
 
 def check_devices(
     resources: Mapping[str, Any], pod: Mapping[str, Any], own_image: str | None
 ) -> Iterator[Problem]:
-    """Claims that there are not, GPUs from nowhere, devices that can't be used by this image or
-    together; `own_image` is the one that the job names for itself."""
+    """Missing claims, GPUs without a source, devices that this image cannot use or that exclude
+    each other; `own_image` is the image that the job sets itself.
+    """
     asked = resources.get("claims") or ()
     claims = [claim["name"] for claim in pod.get("resourceClaims") or ()]
     for place, claim in enumerate(asked):
@@ -46,8 +47,8 @@ def check_devices(
         yield Problem(path=f"{RESOURCES}.gpuResource", message=message)
     if _SLICE.fullmatch(name) and gpus > 1:
         message = (
-            f"found {gpus} slices of {name}: a CUDA process sees only one of them, and NCCL cannot "
-            "connect them; ask for one larger slice, or for more nodes"
+            f"found {gpus} slices of {name}: a CUDA process sees only one of them, and NCCL "
+            "cannot connect them; request one larger slice, or more nodes"
         )
         yield Problem(path=f"{RESOURCES}.gpusPerNode", message=message)
     if gpus:
@@ -55,15 +56,16 @@ def check_devices(
 
 
 def _check_vendor(resource: str, own_image: str | None) -> Iterator[Problem]:
-    """The project's trainer image has torch for NVIDIA's GPUs; what another image has, its user
-    knows, and the trainer checks."""
+    """The project's trainer image has torch for NVIDIA's GPUs. Other images are not checked here
+    but by the trainer.
+    """
     vendor = _OTHER_VENDORS.get(resource.partition("/")[0])
     if vendor is None or own_image:
         return
     device, needs = vendor
     message = (
         f"found {quoted(resource)}, which names {device}: the trainer image is built for NVIDIA "
-        f"GPUs; set spec.image to an image with {needs}, or ask for {DEFAULT_GPU}"
+        f"GPUs; set spec.image to an image with {needs}, or request {DEFAULT_GPU}"
     )
     yield Problem(path=f"{RESOURCES}.gpuResource", message=message)
 
@@ -75,7 +77,7 @@ def _check_claim(claim: Mapping[str, Any], path: str) -> Iterator[Problem]:
 
 
 def gpu_bytes_of(resources: Mapping[str, Any], usual: int | None) -> int | None:
-    """What each GPU of a job has, where that is known; `usual` is what the cluster's have."""
+    """The memory of each GPU of a job, if known; `usual` is that of the cluster's GPUs."""
     name = resources.get("gpuResource", DEFAULT_GPU)
     if (found := _SLICE.fullmatch(name)) is not None:
         return int(found[1]) * _GIB

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fields of a PodTemplateSpec that a job's podTemplate does not have, and what to do instead.
+"""Fields of a PodTemplateSpec that a job's podTemplate does not have, and the alternatives.
 
 No I/O here.
 """
@@ -14,8 +14,8 @@ from finetune_spec.pods.reserved import reason_for_label
 ROOT = "spec.podTemplate"
 POD = f"{ROOT}.spec"
 
-_SECURITY = "pods meet the restricted Pod Security Standard, and nothing can be changed about it"
-_ALONE = "the pods hold the trainer alone"
+_SECURITY = "pods comply with the restricted Pod Security Standard, which cannot be changed"
+_ALONE = "the pods contain only the trainer"
 _INSTEAD: Mapping[str, Mapping[str, str]] = {
     ROOT: {},
     f"{ROOT}.metadata": {
@@ -26,7 +26,7 @@ _INSTEAD: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("securityContext", "hostNetwork", "hostPID", "hostIPC"), _SECURITY),
         "shareProcessNamespace": _SECURITY,
         **dict.fromkeys(("initContainers", "ephemeralContainers"), _ALONE),
-        "restartPolicy": "the operator starts a failed attempt again: write spec.retry",
+        "restartPolicy": "the operator retries failed attempts: write spec.retry",
         "terminationGracePeriodSeconds": "write spec.terminationGracePeriodSeconds",
         "activeDeadlineSeconds": "write spec.activeDeadlineSeconds",
         "automountServiceAccountToken": "no token of the ServiceAccount is mounted",
@@ -36,7 +36,9 @@ _INSTEAD: Mapping[str, Mapping[str, str]] = {
         "resources": "write spec.resources",
         "env": "write containers: [{name: trainer, env: ...}]",
         "volumeMounts": "write containers: [{name: trainer, volumeMounts: ...}]",
-        **dict.fromkeys(("subdomain", "hostname"), "nodes find each other by names of their own"),
+        **dict.fromkeys(
+            ("subdomain", "hostname"), "the operator sets the names by which nodes find each other"
+        ),
     },
     f"{POD}.containers[0]": {
         "image": "write spec.image",
@@ -47,11 +49,11 @@ _INSTEAD: Mapping[str, Mapping[str, str]] = {
         ),
         **dict.fromkeys(
             ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"),
-            "the trainer notices by itself when it hangs, and when it is to stop",
+            "the trainer detects hangs and handles termination itself",
         ),
     },
 }
-"""Place -> field of pods that there is not -> why, or what to write instead."""
+"""Place -> unsupported field of pods -> the reason, or the alternative."""
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     ROOT: ("metadata", "spec"),
@@ -63,7 +65,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     f"{POD}.containers[0]": ("name", "env", "envFrom", "volumeMounts", "imagePullPolicy"),
 }
-"""Place -> the fields that there are; a test compares them with the CRD."""
+"""Place -> the supported fields; a test compares them with the CRD."""
 
 _NAME = re.compile(
     r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -72,7 +74,7 @@ _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 
 
 def check_fields(template: Mapping[str, Any]) -> Iterator[Problem]:
-    """Fields that there are not, and labels that can't be set."""
+    """Unsupported fields, and labels that cannot be set."""
     metadata, pod = template.get("metadata") or {}, template.get("spec") or {}
     yield from _check_names(template, ROOT)
     yield from _check_names(metadata, f"{ROOT}.metadata")
@@ -80,7 +82,7 @@ def check_fields(template: Mapping[str, Any]) -> Iterator[Problem]:
     for container in pod.get("containers") or ():
         yield from _check_names(container, f"{POD}.containers[0]")
     if pod.get("hostUsers"):
-        message = f"found true, expected false or nothing: {_SECURITY}"
+        message = f"found true, expected false or no value: {_SECURITY}"
         yield Problem(path=f"{POD}.hostUsers", message=message)
     for section in ("labels", "annotations"):
         yield from _check_metadata(metadata.get(section) or {}, f"{ROOT}.metadata.{section}")
@@ -95,14 +97,14 @@ def _check_names(section: Mapping[str, Any], path: str) -> Iterator[Problem]:
             continue
         instead = _INSTEAD[path].get(name)
         hint = did_you_mean(name, _FIELDS[path]) or f", expected {', '.join(_FIELDS[path])}"
-        message = f"is not for a job to set: {instead}" if instead else f"unknown field{hint}"
+        message = f"cannot be set by a job: {instead}" if instead else f"unknown field{hint}"
         yield Problem(path=f"{path}.{name}", message=message)
 
 
 def _check_metadata(entries: Mapping[str, str], path: str) -> Iterator[Problem]:
     for name in entries:
         if (reason := reason_for_label(name)) is not None:
-            yield Problem(path=f"{path}.{name}", message=f"is not for a job to set: {reason}")
+            yield Problem(path=f"{path}.{name}", message=f"cannot be set by a job: {reason}")
         elif not _NAME.fullmatch(name):
             message = f"found the name {quoted(name)}, expected one such as example.com/team"
             yield Problem(path=f"{path}.{name}", message=message)
@@ -112,4 +114,6 @@ def _check_values(entries: Mapping[str, str], path: str) -> Iterator[Problem]:
     for name, value in entries.items():
         if not _VALUE.fullmatch(value):
             message = f"found {quoted(value)}, expected letters, digits, -, _ and ."
-            yield Problem(path=f"{path}.{name}", message=f"{message}, with no sign at either end")
+            yield Problem(
+                path=f"{path}.{name}", message=f"{message}, with no special character at either end"
+            )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the limits of a job's pods against their requests, and what these are for. No I/O here."""
+"""Checks the limits of a job's pods against their requests, and their purpose. No I/O here."""
 
 from collections.abc import Iterator, Mapping
 from math import ceil
@@ -13,13 +13,14 @@ _IN_PODS = {"ephemeralStorage": "ephemeral-storage"}
 
 
 def name_in_pods(name: str) -> str:
-    """What pods call a resource: `ephemeralStorage` is `ephemeral-storage` there."""
+    """The name of a resource in pods: `ephemeralStorage` is `ephemeral-storage` there."""
     return _IN_PODS.get(name, name)
 
 
 def advise_on_pinning(resources: Mapping[str, Any]) -> Iterator[Problem]:
-    """Requests that nearly are limits: the kubelet's static policy pins CPUs for pods of the class
-    Guaranteed alone, and only whole ones."""
+    """Requests that almost equal their limits: the kubelet's static policy pins CPUs only for pods
+    of the class Guaranteed, and only whole ones.
+    """
     limits = resources.get("limits") or {}
     cpu, memory = (parse_amount(str(resources.get(name))) for name in ("cpu", "memory"))
     if cpu is None or memory is None or parse_amount(str(limits.get("cpu"))) != cpu:
@@ -28,16 +29,17 @@ def advise_on_pinning(resources: Mapping[str, Any]) -> Iterator[Problem]:
     if cpu.denominator != 1:
         yield warning(
             path,
-            f"equals the request, {resources['cpu']}, and only whole CPUs are pinned to a pod: it "
-            f"is throttled and shares its CPUs. Set both to {ceil(cpu)} to have CPUs pinned, or "
-            "remove the limit",
+            f"equals the request, {resources['cpu']}, but CPUs are pinned only in whole numbers: "
+            f"the pod is throttled and shares its CPUs. Set both to {ceil(cpu)} to have CPUs "
+            "pinned, or remove the limit",
         )
     elif parse_amount(str(limits.get("memory", resources["memory"]))) != memory:
         yield warning(
             path,
-            "equals the request, and CPUs are only pinned to a pod whose memory limit equals its "
-            f"request, too: it is throttled and shares its CPUs. Set {RESOURCES}.limits.memory to "
-            f"{resources['memory']} to have CPUs pinned, or remove the limit of the CPU",
+            "equals the request, but CPUs are pinned only if the memory limit equals its "
+            "request, too: the pod is throttled and shares its CPUs. Set "
+            f"{RESOURCES}.limits.memory to {resources['memory']} to have CPUs pinned, or remove "
+            "the limit of the CPU",
         )
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the labels and annotations that are passed on to the pods' Job: Kueue's. No I/O here.
 
-Most are the user's business. Refused is what contradicts the promises of a job: as many nodes as it
-asks for, retries from the last checkpoint, and an end at its own deadline.
+Most are up to the user. Those that contradict a job are refused: its number of nodes, retries from
+the last checkpoint, and its own deadline.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,18 +11,18 @@ from typing import Any
 from finetune_spec.config.problem import Problem, quoted
 
 PREFIX = "kueue.x-k8s.io/"
-"""Of what is passed on."""
+"""The prefix of entries that are passed on."""
 
 _PLACES = tuple(f"metadata.{section}.{PREFIX}" for section in ("labels", "annotations"))
 
 Contradiction = Callable[[str, int], str]
-"""From the value and the number of nodes to the sentence; empty where nothing contradicts."""
+"""From the value and the number of nodes to the sentence; empty without a contradiction."""
 
 
 def check_passed_on(
     metadata: Any, spec: Mapping[str, Any], path: str = "metadata"
 ) -> Iterator[Problem]:
-    """What of a job's metadata, which may be of any shape, contradicts the job."""
+    """The entries of a job's metadata, which may be of any shape, that contradict the job."""
     resources = spec.get("resources")
     nodes = resources.get("nodes", 1) if isinstance(resources, Mapping) else 1
     for section, names in _CONTRADICTIONS.items():
@@ -37,16 +37,16 @@ def check_passed_on(
 
 
 def is_of_passed_on(problem: Problem) -> bool:
-    """Whether it is about a label or annotation of the job that is passed on."""
+    """Whether it is about a label or annotation that is passed on."""
     return problem.path.startswith(_PLACES)
 
 
 def _fewer_nodes(value: str, nodes: object) -> str:
     if nodes == 1:
-        return "Kueue takes it for Jobs of several pods only, and this one has one; remove it"
+        return "Kueue supports it only for Jobs of several pods, and this one has one; remove it"
     return (
-        f"Kueue would start fewer than the {nodes} nodes, which would wait for the others without "
-        "end; remove it, or lower spec.resources.nodes"
+        f"Kueue would start fewer than the {nodes} nodes, which would wait for the others "
+        "forever; remove it, or lower spec.resources.nodes"
     )
 
 
@@ -71,10 +71,10 @@ _CONTRADICTIONS: Mapping[str, Mapping[str, Contradiction]] = {
     },
     "labels": {
         "prebuilt-workload-name": _always(
-            "each attempt is a Job of its own, and one Workload cannot admit them all; remove it"
+            "each attempt is a separate Job, and one Workload cannot admit them all; remove it"
         ),
         "max-exec-time-seconds": _always(
-            "Kueue would deactivate the job, which would then wait without end; write "
+            "Kueue would deactivate the job, which would then wait forever; write "
             "spec.activeDeadlineSeconds"
         ),
         "multikueue-origin": _always(
@@ -82,4 +82,4 @@ _CONTRADICTIONS: Mapping[str, Mapping[str, Contradiction]] = {
         ),
     },
 }
-"""Section -> name without Kueue's prefix -> what it contradicts, as of Kueue 0.15."""
+"""Section -> name without Kueue's prefix -> the contradiction, as of Kueue 0.15."""

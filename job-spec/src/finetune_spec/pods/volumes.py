@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the volumes of a job's podTemplate. No I/O here.
 
-Which folders of a node may be mounted is the platform team's business (the operator's guard rails).
+The platform team decides which host paths may be mounted (the operator's guard rails).
 """
 
 import re
@@ -21,18 +21,18 @@ HOST_PATH = "hostPath"
 
 
 def check_volumes(volumes: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
-    """Names that are taken, and kinds of volumes that pods can't have."""
+    """Names that are already used, and kinds of volumes that pods cannot have."""
     for place, volume in enumerate(volumes):
         path = f"{POD}.volumes[{place}]"
         if volume["name"] in VOLUMES:
-            message = f"{volume['name']} is a volume of the trainer's own: choose another name"
+            message = f"{volume['name']} is a volume of the trainer: choose another name"
             yield Problem(path=f"{path}.name", message=message)
         yield from _check_kind(volume, path)
         yield from _check_projected(volume.get("projected"), f"{path}.projected")
 
 
 def _check_projected(projected: Any, path: str) -> Iterator[Problem]:
-    """Identities that the API server takes: the pods have none, by whatever name."""
+    """Tokens that the API server accepts: the pods must have none."""
     sources = projected.get("sources") if isinstance(projected, Mapping) else None
     for place, source in enumerate(sources if isinstance(sources, list) else ()):
         if not isinstance(source, Mapping):
@@ -51,8 +51,8 @@ def _check_audience(token: Any, path: str) -> Iterator[Problem]:
         return
     found = "no audience" if not audience else f"the audience {quoted(audience)}"
     message = (
-        f"found {found}, for which the API server may take the token: expected that of a cloud's "
-        "token service, such as sts.amazonaws.com or api://AzureADTokenExchange"
+        f"found {found}, for which the API server may accept the token: expected that of a "
+        "cloud's token service, such as sts.amazonaws.com or api://AzureADTokenExchange"
     )
     yield Problem(path=f"{path}.audience", message=message)
 
@@ -68,7 +68,7 @@ def find_unmounted(pod: Mapping[str, Any], container: Mapping[str, Any]) -> Iter
     mounted = {mount["name"] for mount in container.get("volumeMounts") or ()}
     for place, volume in enumerate(pod.get("volumes") or ()):
         if volume["name"] not in mounted:
-            message = f"{volume['name']} is mounted nowhere: add it to containers[0].volumeMounts"
+            message = f"{volume['name']} is not mounted: add it to containers[0].volumeMounts"
             yield warning(f"{POD}.volumes[{place}]", message)
 
 
@@ -82,6 +82,8 @@ def _check_kind(volume: Mapping[str, Any], path: str) -> Iterator[Problem]:
     if kind in KINDS or kind == HOST_PATH:
         return
     hint = did_you_mean(kind, KINDS)
-    message = f"unknown kind of volume{hint}" if hint else "pods can't have this kind of volume"
-    instead = "" if hint else ": make a PersistentVolume of it, and mount a persistentVolumeClaim"
+    message = f"unknown kind of volume{hint}" if hint else "pods cannot have this kind of volume"
+    instead = (
+        "" if hint else ": create a PersistentVolume for it, and mount a persistentVolumeClaim"
+    )
     yield Problem(path=f"{path}.{kind}", message=f"{message}{instead}")

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a run faster: rules, each with its figure from the memory estimate and a stated count.
+"""Suggests changes that make a run faster, with figures from the memory estimate and operation
+counts.
 
 Doors: `advice.find_advice`, `advice.advise_on_speed` and `suggestion.suggest`.
 
-situation    a config with the model, the processes and the GPU that it meets
-operations   how many operations and bytes a token and a pass cost
+situation    a config with its model, processes and GPU
+operations   operations and bytes per token and per pass
 rules        one function for each piece of advice, in the table `RULES`
-advice       the rules in their order, each on top of those before it
-suggestion   all of them that leave the result as it is
+advice       applies the rules in order, each on top of the previous ones
+suggestion   all rules that do not change the result
 
-What is counted, and what "the same result" means, is in docs/user/memory.md.
+docs/user/memory.md describes the counts and defines "the same result".
 """

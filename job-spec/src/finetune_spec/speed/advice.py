@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules in their order, each on top of those before it, and as warnings. No I/O here."""
+"""Applies the rules in order, each on top of the previous ones, also as warnings. No I/O here."""
 
 from collections.abc import Iterator
 
@@ -13,9 +13,9 @@ from finetune_spec.speed.situation import Situation
 
 
 def find_advice(situation: Situation, *, keeps_result: bool = False) -> Iterator[Advice]:
-    """What would make the run faster; only what leaves its result as it is, if that is asked for.
+    """The changes that make the run faster; on request only those that do not change its result.
 
-    All of it fits together: a later piece counts with the earlier ones.
+    They are compatible: a later one counts with the earlier ones.
     """
     if situation.context.gpus_per_node == 0:
         return
@@ -30,7 +30,7 @@ def find_advice(situation: Situation, *, keeps_result: bool = False) -> Iterator
 def advise_on_speed(
     path: str, config: SftConfig, context: Context, gpu_bytes: int | None
 ) -> Iterator[Problem]:
-    """The advice for a model that is known here; `path` is the config's own."""
+    """The advice for a known model; `path` is the config's own."""
     if context.model is None:
         return
     try:
@@ -44,7 +44,7 @@ def advise_on_speed(
 
 
 def describe(settings: ConfigChanges, advice: Advice) -> str:
-    """The advice behind the name of its first key."""
+    """The advice after the name of its first key."""
     (_, value), *others = settings.items()
     more = render_settings(dict([("it", value), *others]), " to ")
     return f"set {more} for speed: {advice.figure}"

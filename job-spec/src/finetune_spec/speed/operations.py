@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many operations and bytes a token and a pass cost. Counts, not measurements. No I/O here.
+"""Operations and bytes per token and per pass. Counts, not measurements. No I/O here.
 
 For each weight and token a forward pass takes two operations. The backward pass takes two for the
-gradient that goes on to the layer before, and two for the weight's own where it learns. What is
-computed again takes the two of the forward pass once more.
+gradient of the layer before, and two for the weight's own gradient if it is trained. Recomputation
+repeats the two of the forward pass.
 """
 
 from finetune_spec.memory.activations import learning_layers
@@ -13,12 +13,14 @@ from finetune_spec.memory.strategy import FLOAT32, HALF, Strategy
 _FORWARD, _THROUGH, _OWN = 2, 2, 2
 
 GPU_RATE = 2e14
-"""Operations in a second that a data centre GPU is taken to reach in bfloat16 (an H100 has 989e12).
-Only for ratios to what a CPU does meanwhile: a slower GPU waits less for it."""
+"""Operations per second assumed for a data centre GPU in bfloat16 (an H100 has 989e12). Only used
+for ratios to the CPU's work: a slower GPU waits less for it.
+"""
 
 COLLATING = {True: 1e-6, False: 0.3e-6}
-"""Whether rows are flat -> seconds of one CPU for each token that TRL's collator puts into a batch,
-measured with TRL 1.16 on rows of 1024 tokens."""
+"""Whether rows are flat -> seconds of one CPU per token in TRL's collator, measured with TRL 1.16
+on rows of 1024 tokens.
+"""
 
 
 def operations(model: Architecture, strategy: Strategy) -> float:
@@ -27,7 +29,7 @@ def operations(model: Architecture, strategy: Strategy) -> float:
 
 
 def repeated_share(model: Architecture, strategy: Strategy) -> float:
-    """The share of all operations that only compute activations again."""
+    """The share of all operations that only recompute activations."""
     return _repeated(model, strategy) / operations(model, strategy)
 
 
@@ -54,5 +56,5 @@ def _repeated(model: Architecture, strategy: Strategy) -> float:
 
 
 def _learning(model: Architecture, strategy: Strategy) -> float:
-    """The share of the layers that gradients go back through."""
+    """The share of the layers that gradients pass through."""
     return learning_layers(model, strategy) / model.layers

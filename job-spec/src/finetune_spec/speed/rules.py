@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a run faster, one rule for each: the table `RULES`. No I/O here.
+"""Changes that make a run faster, one rule for each: the table `RULES`. No I/O here.
 
-A rule says nothing where it does not apply, and nothing that has no figure.
+A rule returns None if it does not apply or has no figure.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,26 +23,27 @@ from finetune_spec.speed.operations import (
 from finetune_spec.speed.situation import Situation
 
 BUSY_TOKENS = 8192
-"""Of a pass: what it reads of the weights is little then next to what it computes with them. A rule
-of thumb."""
+"""Tokens of a pass from which reading the weights takes little time compared to computing with
+them. A rule of thumb.
+"""
 
 ENOUGH_TOKENS = 2048
-"""Of a pass, from which on no smaller one is taken for the sake of anything else."""
+"""Tokens of a pass below which no other rule may reduce it."""
 
 _NOTICEABLE = 0.05
-"""The share of the time below which nobody is told."""
+"""Savings below this share of the time are not reported."""
 
 _WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """Keys to set, with the figure that speaks for it."""
+    """Keys to set, with the figure that justifies it."""
 
     settings: ConfigChanges
     """By TRL's names."""
     figure: str
-    """What becomes less, and by how much."""
+    """The reduced quantity, and the amount."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +51,13 @@ class SpeedRule:
     """One way to be faster."""
 
     find: Callable[[Situation], Advice | None]
-    """None where it does not apply."""
+    """None if it does not apply."""
     keeps_result: bool
-    """Whether the run learns the same from it, as docs/user/memory.md defines that."""
+    """Whether the training result stays the same, as docs/user/memory.md defines that."""
 
 
 def _half_precision(now: Situation) -> Advice | None:
-    """Of frozen weights: autocast keeps no cast of a weight that does not learn."""
+    """For frozen weights: autocast keeps no cast of a weight that is not trained."""
     strategy = now.strategy
     is_cast = strategy.weight_bytes == FLOAT32 and strategy.compute_bytes == HALF
     if strategy.lora is None or not is_cast or now.config["fp16"] or _loads_otherwise(now):
@@ -87,7 +88,7 @@ def _torchs_attention(now: Situation) -> Advice | None:
 
 
 def _no_recomputation(now: Situation) -> Advice | None:
-    """With a smaller micro-batch where it must be: few large passes save less than this does."""
+    """With a smaller micro-batch if required: few large passes save less than this does."""
     is_known = now.gpu_bytes is not None
     if not is_known or not now.config.recomputes_by_trl or now.config.recomputes_by_fsdp:
         return None
@@ -102,7 +103,7 @@ def _no_recomputation(now: Situation) -> Advice | None:
     share = repeated_share(now.model, now.strategy)
     return Advice(
         settings=settings,
-        figure=f"computing activations again is {share:.0%} of all operations, and keeping them "
+        figure=f"recomputing activations takes {share:.0%} of all operations, and keeping them "
         f"fits: {_of_gpu(then)}",
     )
 
@@ -117,13 +118,13 @@ def _with_micro_batches(now: Situation, off: ConfigChanges) -> Iterator[ConfigCh
 
 def _is_large_and_fits(now: Situation, settings: ConfigChanges) -> bool:
     then = now.adjusted(settings)
-    # An automatic micro-batch becomes smaller by itself.
+    # An automatic micro-batch is reduced automatically.
     is_as_before = BATCH not in settings and not now.config.has_auto_batch
     return then.has_room and (is_as_before or then.strategy.tokens >= ENOUGH_TOKENS)
 
 
 def _larger_micro_batch(now: Situation) -> Advice | None:
-    """Of rows without padding: a larger batch of padded rows computes more padding."""
+    """For rows without padding: a larger batch of padded rows computes more padding."""
     before, passes = now.config[BATCH], now.config[ACCUMULATION]
     is_busy = now.strategy.tokens >= BUSY_TOKENS
     if passes == 1 or is_busy or not (now.config["packing"] or now.config.has_flat_rows):
@@ -163,7 +164,7 @@ RULES = (
     SpeedRule(find=_larger_micro_batch, keeps_result=True),
     SpeedRule(find=_workers, keeps_result=True),
 )
-"""In this order: each is asked of a config that has the settings of those before it."""
+"""In this order: each rule gets a config with the settings of the previous ones."""
 
 _SET_BY_DEEPSPEED = (
     "train_batch_size",
@@ -174,7 +175,7 @@ _SET_BY_DEEPSPEED = (
 
 
 def _batch_is_elsewhere(now: Situation) -> bool:
-    """Whether the micro-batch is not this config's to say."""
+    """Whether the micro-batch is set outside this config."""
     return now.config.has_auto_batch or any(
         now.config.mapping("deepspeed").get(key) for key in _SET_BY_DEEPSPEED
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A config with the model, the processes and the GPU that it meets. No I/O here."""
+"""A config with its model, processes and GPU. No I/O here."""
 
 from dataclasses import dataclass, replace
 
@@ -13,17 +13,17 @@ from finetune_spec.memory.strategy import Strategy, read_strategy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """A config that is right, on GPUs."""
+    """A valid config, on GPUs."""
 
     config: SftConfig
     model: Architecture
     context: Context
     gpu_bytes: int | None = None
-    """Memory of each GPU; None where that is not known."""
+    """Memory of each GPU; None if unknown."""
 
     @property
     def settled(self) -> SftConfig:
-        """With the micro-batch that is taken where the config leaves it to the memory."""
+        """With a number for an automatic micro-batch."""
         return settle(self.config, self.model, self.context, self.gpu_bytes)
 
     @property
@@ -40,5 +40,5 @@ class Situation:
         return self.gpu_bytes is not None and self.estimate.total <= SHARE * self.gpu_bytes
 
     def adjusted(self, settings: ConfigChanges) -> "Situation":
-        """As if the config had these settings, by TRL's names."""
+        """The situation with these settings, by TRL's names."""
         return replace(self, config=self.config.supposing(settings))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fastest config with the same result, by the rules that keep it. No I/O here."""
+"""The fastest config with the same result, from the rules that keep it. No I/O here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,16 +17,16 @@ class Suggestion:
     """A config to train with instead."""
 
     config: Mapping[str, Any]
-    """All of it, as its user would write it."""
+    """The complete config, in the user's notation."""
     changes: ConfigChanges
-    """What of it is new, by the user's own spellings; empty where nothing is faster."""
+    """Its changes, in the user's own spellings; empty if nothing is faster."""
     advice: tuple[Advice, ...]
-    """Why."""
+    """The reasons."""
     estimate: Estimate
 
 
 def suggest(situation: Situation) -> Suggestion | None:
-    """None where nothing with the same result fits the GPU."""
+    """None if nothing with the same result fits the GPU."""
     needed = _make_fit(situation)
     if needed is None:
         return None
@@ -45,8 +45,9 @@ def suggest(situation: Situation) -> Suggestion | None:
 
 
 def _make_fit(situation: Situation) -> ConfigChanges | None:
-    """As many of the ladder's rungs as it needs, of those that a retry takes, since these keep the
-    result; None where all of them are too few."""
+    """The required rungs of the ladder, only those open to a retry, because these keep the result;
+    None if all of them are insufficient.
+    """
     settings: dict[str, Any] = {}
     now = situation
     while now.gpu_bytes is not None and now.estimate.total > now.gpu_bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What anybody in the cluster may cost a server of ours: connections, bytes and time, by peer.
+"""Limits the connections, bytes and time that each peer may use of our servers.
 
 Doors: `connections.Connections` and `bodies.Bodies`.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bodies of requests that are being read: bounded in bytes all together, and each in time.
+"""Limits request bodies that are being read: bytes in total, and time per body.
 
-Only bytes that have come count, so that whoever has sent half a body keeps nobody waiting. When all
-together are too much, the peer that has sent most gives way.
+Only received bytes count, so a peer that has sent half a body blocks nobody else. If the total is
+too large, the reading of the peer with the most bytes is cancelled.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 
 class BodyTooLarge(ValueError):
-    """One body is larger than any may be."""
+    """A body is larger than the limit for one body."""
 
 
 class BodyGaveWay(Exception):
-    """There are too many bytes at a time, most of them of this peer."""
+    """The total of bytes is too large, and this peer has the most of them."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -40,17 +40,17 @@ class Bodies:
 
     @asynccontextmanager
     async def reading(self, peer: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The whole body, which counts until it is let go of.
+        """The complete body, which counts until it is released.
 
         Raises:
-            BodyTooLarge, BodyGaveWay: see there.
-            TimeoutError: it did not come in time.
+            BodyTooLarge, BodyGaveWay: see their docstrings.
+            TimeoutError: the body did not arrive in time.
         """
         reading = _Reading(peer=peer, deadline=asyncio.timeout(self._seconds))
         self._readings.append(reading)
         try:
             await self._read(reading, chunks)
-            # What is whole is not given up: it is answered next.
+            # A complete body is never cancelled: its request is answered next.
             self._readings.remove(reading)
             yield bytes(reading.body)
         finally:
@@ -70,8 +70,8 @@ class Bodies:
                     self._make_room(reading)
         except TimeoutError:
             if reading.gave_way:
-                raise BodyGaveWay("too much is sent at a time; send it again later") from None
-            raise TimeoutError(f"the body did not come within {self._seconds:g} s") from None
+                raise BodyGaveWay("too much data in flight; send it again later") from None
+            raise TimeoutError(f"the body did not arrive within {self._seconds:g} s") from None
 
     def _make_room(self, newest: _Reading) -> None:
         while self._bytes_of.total() > self._most_bytes_together:
@@ -83,6 +83,6 @@ class Bodies:
             largest.body.clear()
             largest.gave_way = True
             if largest is newest:
-                raise BodyGaveWay("too much is sent at a time; send it again later")
+                raise BodyGaveWay("too much data in flight; send it again later")
             self._readings.remove(largest)
             largest.deadline.reschedule(asyncio.get_running_loop().time())

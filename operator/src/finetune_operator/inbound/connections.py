@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections to a server: each asks for something soon, and no peer has more than its share.
+"""Limits connections to a server: each must send a request soon, and each peer has a maximum share.
 
-aiohttp waits for the end of a first request's headers for ever.
+aiohttp itself waits forever for the end of a first request's headers.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from typing import Any, cast
 HEADERS_SECONDS = 5.0
 HANDSHAKE_SECONDS = 5.0
 KEEP_ALIVE_SECONDS = 120.0
-"""Longer than the API server's 90: it is the one to close."""
+"""Longer than the API server's 90, so the API server closes first."""
 MOST_OF_A_PEER = 128
 MOST = 1024
 
 
 class Connections:
-    """Makes the protocols of a server's connections, and lets go of those that are too many."""
+    """Creates the protocols of a server's connections, and closes connections beyond the limit."""
 
     def __init__(
         self,
@@ -34,14 +34,14 @@ class Connections:
         self._most = most
         self._peers: defaultdict[str, list[asyncio.Transport]] = defaultdict(list)
         self._peer_of: dict[asyncio.BaseTransport, str] = {}
-        """As it was at the beginning: with TLS, a connection that has ended no longer knows."""
+        """The transport at its start: with TLS, an ended connection no longer has it."""
         self._waiting: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
 
     def __call__(self) -> asyncio.Protocol:
         return _Counted(self, self._make())
 
     def note_request(self, transport: asyncio.BaseTransport | None) -> None:
-        """The headers of a request are here."""
+        """Records that the headers of a request have arrived."""
         if transport is not None and (timer := self._waiting.pop(transport, None)) is not None:
             timer.cancel()
 
@@ -54,7 +54,7 @@ class Connections:
         if len(ours) > self._most_of_a_peer:
             transport.abort()
         elif sum(map(len, self._peers.values())) > self._most:
-            # Whoever has most gives way, so that a few peers can't shut out all others.
+            # The peer with the most connections loses one, so a few peers cannot block all others.
             max(self._peers.values(), key=len)[-1].abort()
 
     def close(self, transport: asyncio.Transport) -> None:
@@ -66,7 +66,7 @@ class Connections:
 
 
 class _Counted(asyncio.Protocol):
-    """The server's own protocol, of whose beginning and end is told."""
+    """The server's own protocol, with notice of its start and end."""
 
     def __init__(self, connections: Connections, inner: Any) -> None:
         self._connections = connections

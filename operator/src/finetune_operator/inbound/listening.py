@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server of ours on a port, with bounds on who connects to it."""
+"""A server of ours on a port, with limits on connections."""
 
 import asyncio
 import ssl
@@ -42,9 +42,9 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The one that it listens on, where any would do (0)."""
+        """The port in use, also when 0 (any port) was requested."""
         if self._server is None:
-            raise RuntimeError("it does not listen yet")
+            raise RuntimeError("the server is not listening yet")
         return int(self._server.sockets[0].getsockname()[1])
 
     async def start(self) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attempts as `status.attempts` records them: read, written, counted. No I/O here.
+"""Attempts as `status.attempts` records them: reads, writes and counts them. No I/O here.
 
-They are the operator's memory of a job: the Jobs themselves may be long gone.
+They are the operator's memory of a job: the Jobs themselves may have been deleted long ago.
 """
 
 import re
@@ -29,21 +29,21 @@ FIRST_DELAY_OF_REFUSED = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(minutes=5)
 
 BRIEF = timedelta(minutes=10)
-"""An attempt that was interrupted sooner than this has hardly got anywhere."""
+"""An attempt interrupted before this has made almost no progress."""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _LONGEST_NAME = 253
 _HIGHEST = 2**31
-"""No job lives to see so many attempts."""
+"""No job can reach this number of attempts."""
 
 MAX_INTERRUPTED = 20
-"""How many interrupted attempts are kept in the status; counted ones are all kept."""
+"""The number of interrupted attempts kept in the status; all counted ones are kept."""
 
 MAX_EARLIER = 10
-"""How many attempts are kept at what the spec defined before."""
+"""The number of attempts kept of earlier definitions."""
 
 MAX_EXPLAINED = 20
-"""How many attempts say in words why they ended; older ones keep the reason."""
+"""The number of attempts that keep their failure message; older ones keep only the reason."""
 
 
 class Result(StrEnum):
@@ -55,45 +55,45 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at a run, as far as it is known."""
+    """One try at a run."""
 
     number: int
     name: str
-    """Of its Job, ConfigMap and Service."""
+    """The name of its Job, ConfigMap and Service."""
     start: datetime
     end: datetime | None = None
     result: Result = Result.RUNNING
     failure: Failure | None = None
     exit_code: int | None = None
     last_step: int | None = None
-    """The last optimizer step that is known to have been taken."""
+    """The last optimizer step that was recorded."""
     resumed_from_step: int | None = None
     steps_lost: int | None = None
-    """Steps that were taken and are in no checkpoint; known late where nobody could say."""
+    """Steps that are in no checkpoint; set later if the trainer could not report them."""
     definition: str = ""
-    """Of the spec that it tries; empty in the records of an older operator."""
+    """The definition of the spec that it tries; empty in the records of an older operator."""
     adjustments: Mapping[str, Any] = field(default_factory=dict)
-    """Config keys that it sets otherwise than the user did."""
+    """Config keys that the attempt sets differently from the user."""
     admitted: datetime | None = None
-    """When its Job was let have pods: a queue may hold it back for long."""
+    """When its Job was admitted: a queue may hold it back for a long time."""
     pods_started: datetime | None = None
-    """When its first pod started on a node: from then on it has GPUs."""
+    """When its first pod started on a node: from then on it uses GPUs."""
     gpus: int | None = None
-    """Of all its nodes together."""
+    """The GPUs of all its nodes together."""
     interruptions: tuple[Interruption, ...] = ()
-    """Its pods that were ended from outside, as far as they are kept."""
+    """Its pods that were ended from outside, as far as they are recorded."""
     is_stopping: bool = False
-    """Whether the operator is ending it, for the reason that stands in `failure` already."""
+    """Whether the operator is ending it; the reason is already recorded in `failure`."""
 
     @property
     def is_counted(self) -> bool:
-        """Whether it uses up one of the attempts that may fail: the ladder has its own end."""
+        """Whether it uses up one of the allowed failures: the memory ladder has its own limit."""
         is_on_ladder = self.failure is not None and self.failure.category is Category.OUT_OF_MEMORY
         return self.result is Result.FAILED and not is_on_ladder
 
     @property
     def never_started(self) -> bool:
-        """Whether its node refused a pod before anything ran: no attempt is used up by that."""
+        """Whether its node refused a pod before anything ran: this uses up no attempt."""
         return self.failure is not None and self.failure.reason == Reason.POD_REJECTED
 
     @property
@@ -102,9 +102,9 @@ class Attempt:
 
 
 def parse_attempts(status: Body) -> tuple[Attempt, ...]:
-    """The records that an operator may have written.
+    """The records in a status, validated.
 
-    A status can be edited by hand: names become part of requests, and numbers are counted on from.
+    A status can be edited by hand: names become part of requests, and numbers are incremented.
     """
     return tuple(_parse(record) for record in status.get("attempts", ()) if _is_record(record))
 
@@ -117,7 +117,7 @@ def _is_record(record: Body) -> bool:
 def render_attempts(attempts: Sequence[Attempt]) -> list[Manifest]:
     """The records, bounded: the API server refuses a status with more than 200, or one too large.
 
-    Without the oldest interrupted ones, nor those of earlier definitions, where they are many.
+    Leaves out the oldest interrupted attempts and those of earlier definitions if there are many.
     """
     interrupted = [attempt for attempt in attempts if attempt.result is Result.INTERRUPTED]
     other = [n for n, it in enumerate(attempts) if it.definition != attempts[-1].definition]
@@ -146,7 +146,7 @@ def _with_newest_interruptions(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 
 def interruptions_at_end(attempts: Sequence[Attempt]) -> tuple[Interruption, ...]:
-    """In their order: those after the last attempt that failed, or that its user suspended."""
+    """In order: those after the last attempt that failed or that its user suspended."""
     found: tuple[Interruption, ...] = ()
     for attempt in reversed(attempts):
         is_broken = attempt.result in (Result.FAILED, Result.SUCCEEDED) or attempt.was_suspended
@@ -157,7 +157,7 @@ def interruptions_at_end(attempts: Sequence[Attempt]) -> tuple[Interruption, ...
 
 
 def refused_since(attempts: Sequence[Attempt]) -> datetime | None:
-    """Since when nodes have refused every pod; None where the last attempt was not refused."""
+    """Since when nodes have refused every pod; None if the last attempt was not refused."""
     since = None
     for attempt in reversed(attempts):
         if attempt.end is None:
@@ -173,7 +173,7 @@ def count_failed(attempts: Sequence[Attempt]) -> int:
 
 
 def began_at(attempts: Sequence[Attempt]) -> datetime | None:
-    """When the attempts began of which none was suspended since."""
+    """When the attempts since the last suspension began."""
     began = None
     for attempt in attempts:
         began = began or attempt.admitted or (attempt.end and attempt.start)
@@ -183,11 +183,11 @@ def began_at(attempts: Sequence[Attempt]) -> datetime | None:
 
 
 def next_start(attempts: Sequence[Attempt]) -> datetime | None:
-    """When the next attempt may start, from recorded times alone: a restart changes nothing.
+    """When the next attempt may start, from recorded times only: a restart changes nothing.
 
     10 s after the first counted failure, then twice as long each time, at most 5 minutes. After an
-    interruption at once, unless brief interrupted attempts follow one another. Where a node refused
-    the pod, after 1 minute, then twice as long each time: nodes take minutes to recover.
+    interruption immediately, unless several brief attempts in a row were interrupted. After a node
+    refused the pod, 1 minute, then twice as long each time: nodes take minutes to recover.
     """
     last = attempts[-1] if attempts else None
     if last is None or last.end is None:
@@ -204,7 +204,7 @@ def next_start(attempts: Sequence[Attempt]) -> datetime | None:
 def _delay(failures: int) -> timedelta:
     if failures < 1:
         return timedelta()
-    # The exponent is bounded, or a long history would overflow.
+    # Without a bound on the exponent a long history would overflow.
     doublings: int = min(failures - 1, 10)
     return min(FIRST_DELAY * (1 << doublings), LONGEST_DELAY)
 
@@ -261,13 +261,14 @@ def _parse(record: Body) -> Attempt:
 
 
 def _category(record: Body) -> Category | None:
-    """None where the attempt did not fail.
+    """The category of a failure; None if the attempt did not fail.
 
-    An older operator called the field `blame`, and the API server drops what its definitions no
-    longer have: the reason implies the category then."""
+    An older operator called the field `blame`, and the API server drops fields that the CRD no
+    longer has: then the reason implies the category.
+    """
     recorded = record.get("category", record.get("blame"))
     if recorded is not None or "reason" not in record:
-        # Any text can stand there, edited by hand: what is no category is nobody's known fault.
+        # The field may be edited by hand: an unknown text is treated as no category.
         named = (category for category in Category if category == recorded)
         return None if recorded is None else next(named, Category.INTERNAL)
     known: dict[str, Reason] = {reason.value: reason for reason in Reason}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Definitions as statuses record them, for operators of today and of before. No I/O here.
+"""Definitions as statuses record them, of this and older operators. No I/O here.
 
-An operator before 0.2 knew ten digits of the hash, too few to decide by: two specs that share them
-are found in seconds. The ten digits stay in their field, so that neither an upgrade nor a way back
-takes an unchanged spec for another one and trains again; beside them stands the whole hash, and
-where that is, it decides.
+An operator before 0.2 recorded ten digits of the hash, too few to decide by: two specs that share
+them can be found in seconds. The ten digits stay in their field, so that neither an upgrade nor a
+downgrade takes an unchanged spec for a new one and trains again. The complete hash is in a second
+field and, if present, decides.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ SHORT = 10
 
 
 def read_definition(record: Mapping[str, Any]) -> str | None:
-    """What a status or an attempt's record says; None where it says nothing."""
+    """The definition recorded in a status or an attempt; None if there is none."""
     short, whole = record.get("definition"), record.get("definitionDigest")
-    # An older operator that wrote in between knows nothing of the whole one.
+    # An older operator that wrote in between does not update the complete hash.
     is_current = isinstance(whole, str) and (not short or whole.startswith(short))
     return whole if is_current else short
 
@@ -33,11 +33,12 @@ def render_definition(definition: str) -> dict[str, str | None]:
 
 
 def is_same_definition(known: str, definition: str) -> bool:
-    """Whether a record speaks of this definition.
+    """Whether a record is of this definition.
 
-    A short one of an older operator stands for the whole ones that begin with it: an upgrade must
-    neither end what runs nor train again what has ended. The next status has the whole one, and
-    nothing starts by this alone: the guard rails are checked before every attempt.
+    A short hash of an older operator matches all complete hashes that begin with it: an upgrade
+    must neither end a running attempt nor repeat a finished one. The next status has the complete
+    hash, and nothing starts because of this match alone: the guard rails are checked before every
+    attempt.
     """
     is_short = len(known) == SHORT
     return known == definition or (is_short and definition.startswith(known))

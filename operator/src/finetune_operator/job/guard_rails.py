@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the platform team lets jobs do: small rules over a spec, each with its setting. No I/O here.
+"""The platform team's restrictions on jobs: small rules over a spec, one per setting. No I/O here.
 
-Webhook and operator ask the same table, for jobs and for what a schedule makes of them. A setting
-that is not made allows everything, but for code from model repositories and folders of nodes, which
-must be allowed.
+Webhook and operator use the same table, for jobs and for the jobs of schedules. An unset setting
+allows everything, except code from model repositories and host paths, which must be allowed
+explicitly.
 
-They are looked at before each attempt, and none is started against a rule: neither that of a job
-that was accepted before the rule was tightened, nor of one whose podTemplate was changed since. An
-attempt that is under way goes to its end: who wants it gone suspends or deletes the job.
+The rules are checked before each attempt, and no attempt starts against one: not that of a job
+accepted before the rule was tightened, nor that of a job whose podTemplate was changed since. A
+running attempt continues: to end it, suspend or delete the job.
 """
 
 import re
@@ -30,7 +30,7 @@ Rule = Callable[[Spec, str, Settings], Iterator[Problem]]
 _POD = "spec.podTemplate.spec"
 _CODE = "trust_remote_code"
 _CODE_KEYS = (_CODE, "allow_all_kernels", "kernel_config")
-"""What lets transformers run code that comes with a model, or from anybody's repository."""
+"""Keys that let transformers run code from a model or from any repository."""
 
 _KERNEL = re.compile(r"(paged\|)?(?P<owner>[^/:|]+)/.+")
 _TRUSTED_KERNELS = "kernels-community"
@@ -38,7 +38,7 @@ _NO_WORDS = ("", "0", "false", "no", "off", "n", "f", "none", "null")
 
 
 def check_guard_rails(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
-    """Everything that the platform team does not allow, with whole paths."""
+    """Everything that the platform team does not allow, with complete paths."""
     for rule in RULES:
         yield from rule(spec, namespace, settings)
 
@@ -51,7 +51,7 @@ def namespace_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iter
 
 
 def images_are_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
-    """The trainer's image, and those that are mounted as volumes."""
+    """The trainer's image, and images that are mounted as volumes."""
     images = [("spec.image", spec.get("image") or settings.trainer_image)]
     for path, volume in _volumes(spec):
         if isinstance(source := volume.get("image"), Mapping):
@@ -64,7 +64,7 @@ def images_are_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterat
 
 
 def remote_code_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
-    """Code that comes with a model or data set would run in the pod, with the pod's secrets."""
+    """Code from a model or data set would run in the pod with access to the pod's secrets."""
     if settings.allow_trust_remote_code:
         return
     for path in _find_remote_code(spec["config"], "spec.config"):
@@ -80,11 +80,13 @@ def output_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterato
     prefixes = [text.replace("{namespace}", namespace) for text in settings.output_prefixes]
     for path, uri in _outputs(spec):
         if prefixes and not any(is_below(uri, prefix) for prefix in prefixes):
-            found = f"found {quoted(uri)}, expected a folder below {_one_of(prefixes)}"
+            found = f"found {quoted(uri)}, expected a location below {_one_of(prefixes)}"
             yield _refusal(path, found, "OUTPUT_PREFIXES")
     for path, name in _variables(spec):
         if prefixes and names_a_store(name):
-            found = f"found {quoted(name)}, by which another store has the same name: put it into "
+            found = (
+                f"found {quoted(name)}, which redirects the output to another store: move it to "
+            )
             found += "the Secret that spec.output.credentialsSecretRef names"
             yield _refusal(path, found, "OUTPUT_PREFIXES")
 
@@ -105,13 +107,15 @@ def host_paths_are_allowed(spec: Spec, namespace: str, settings: Settings) -> It
             continue
         folder = str(source.get("path", ""))
         if not any(is_below(folder, prefix) for prefix in allowed):
-            expected = f"a folder below {_one_of(allowed)}" if allowed else "another kind of volume"
-            found = f"found {quoted(folder)}, a folder of the node, expected {expected}"
+            expected = (
+                f"a directory below {_one_of(allowed)}" if allowed else "another kind of volume"
+            )
+            found = f"found {quoted(folder)}, a directory of the node, expected {expected}"
             yield _refusal(f"{path}.hostPath.path", found, "ALLOWED_HOST_PATHS")
 
 
 def service_account_is_allowed(spec: Spec, namespace: str, settings: Settings) -> Iterator[Problem]:
-    """By workload identity its rights in a cloud are the pods'."""
+    """Through workload identity, the pods get its permissions in a cloud."""
     name = _pod_in(spec).get("serviceAccountName") or "default"
     allowed = settings.allowed_service_accounts
     if not _matches(name, allowed):
@@ -136,11 +140,11 @@ def _refusal(path: str, found: str, setting: str) -> Problem:
 
 
 def _outputs(spec: Spec) -> Iterator[tuple[str, str]]:
-    """The artifact's folder, and the hub where it is pushed there too."""
+    """The artifact's location, and the hub repository if it is pushed there too."""
     yield "spec.output.uri", spec["output"]["uri"]
     config = {OLDER.get(key, key): value for key, value in spec["config"].items()}
     if _is_on(config.get("push_to_hub")):
-        # Without a name it is one of the token's owner, whoever that is.
+        # Without a name, the hub uses a repository of the token's owner, who is unknown here.
         yield "spec.config.push_to_hub", f"hf://{config.get('hub_model_id') or ''}"
 
 
@@ -154,7 +158,7 @@ def _volumes(spec: Spec) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _variables(spec: Spec) -> Iterator[tuple[str, str]]:
-    """Those that a job sets in plain sight; what a Secret or ConfigMap brings is not known here."""
+    """Variables set in the job itself; the contents of Secrets and ConfigMaps are unknown here."""
     for container in _pod_in(spec).get("containers") or ():
         for place, entry in enumerate(container.get("env") or ()):
             yield f"{_POD}.containers[0].env[{place}].name", str(entry["name"])
@@ -164,7 +168,7 @@ def _variables(spec: Spec) -> Iterator[tuple[str, str]]:
 
 
 def _find_kernels(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    """Attention from a repository of the hub, for the model or for a part of it."""
+    """Attention kernels from a hub repository, for the model or for a part of it."""
     kwargs = _as_read(config.get("model_init_kwargs"))
     if isinstance(kwargs, Mapping):
         yield from _find_kernels(kwargs, f"{path}.model_init_kwargs")
@@ -178,10 +182,10 @@ def _find_kernels(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, s
 
 
 def _find_remote_code(value: Any, path: str) -> Iterator[str]:
-    """Where `trust_remote_code` is on, however deep: `model_init_kwargs` takes it too."""
+    """Every `trust_remote_code: true`, at any depth: `model_init_kwargs` accepts it too."""
     value = _as_read(value)
     if isinstance(value, str) and _begins_a_mapping(value):
-        # Nobody here can read it; what TRL makes of it is not known.
+        # The text cannot be parsed here, so TRL's reading of it is unknown.
         if any(key in value for key in _CODE_KEYS):
             yield path
     elif isinstance(value, Mapping):
@@ -196,7 +200,7 @@ def _find_remote_code(value: Any, path: str) -> Iterator[str]:
 
 
 def _as_read(value: Any) -> Any:
-    """TRL reads a text as the mapping that it spells, whatever it escapes; others stay texts."""
+    """TRL parses a text as the mapping in it, with escapes; other texts stay texts."""
     if isinstance(value, str) and _begins_a_mapping(value):
         with suppress(InvalidDocument):
             return parse_object(value, "it")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interruptions as `status.attempts` records them, and those that lead nowhere. No I/O here.
+"""Interruptions as `status.attempts` records them, and those without progress. No I/O here.
 
-An interruption is no failure and is not counted; the same one again and again without a step gained
-holds GPUs for nothing, and ends the job with what is to be changed.
+An interruption is no failure and is not counted. The same interruption again and again without
+progress wastes GPUs, and fails the job with a message that names the change to make.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.objects.times import parse_time, render_time
 
 MAX_KEPT = 10
-"""Of all attempts together, the newest: as many as are looked at."""
+"""The newest ones of all attempts together: as many as the rules read."""
 
 MAX_MESSAGE = 256
 
 EVICTED = "Evicted"
-"""The kubelet's reason where a pod, or its node, used too much."""
+"""The kubelet's reason if a pod, or its node, used too much."""
 
 SILENT = timedelta(minutes=10)
-"""A trainer that reports no steps may have taken some in more time than this."""
+"""A trainer that reports no steps may have taken some if it ran longer than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +32,19 @@ class Interruption:
 
     time: datetime
     reason: str
-    """Kubernetes' own, where it gives one: `Evicted`, `PreemptionByScheduler` ..."""
+    """The reason from Kubernetes if it has one: `Evicted`, `PreemptionByScheduler` ..."""
     message: str = ""
     pod: str = ""
-    """Empty where the whole Job was deleted."""
+    """Empty if the complete Job was deleted."""
     node: str = ""
     start: datetime | None = None
     """When the pod started on its node."""
     step: int | None = None
-    """The newest step that is known to be kept: that of a checkpoint, where there is one."""
+    """The newest step that is known to be saved: that of a checkpoint, if there is one."""
 
     @property
     def limit(self) -> int:
-        """After how many of them in a row without a step gained the job fails."""
+        """After how many of them in a row without progress the job fails."""
         return 5 if self.reason == EVICTED else MAX_KEPT
 
     @property
@@ -84,7 +84,7 @@ def render_interruptions(interruptions: Sequence[Interruption]) -> list[Manifest
 
 
 def count_in_vain(interruptions: Sequence[Interruption]) -> int:
-    """How many at the end have one reason, and no step gained between them."""
+    """How many at the end have the same reason, without a new step between them."""
     *earlier, newest = interruptions
     count = 1
     for before, after in zip(reversed(earlier), reversed(interruptions), strict=False):
@@ -96,7 +96,7 @@ def count_in_vain(interruptions: Sequence[Interruption]) -> int:
 
 
 def judge_in_vain(interruptions: Sequence[Interruption]) -> Failure | None:
-    """Why no further attempt is made, where one cause has ended too many without a step gained."""
+    """Why there is no further attempt, if one cause has ended too many without progress."""
     if not interruptions:
         return None
     newest, count = interruptions[-1], count_in_vain(interruptions)
@@ -104,14 +104,17 @@ def judge_in_vain(interruptions: Sequence[Interruption]) -> Failure | None:
         return None
     category, remedy = _advice(newest)
     return Reason.INTERRUPTED_TOO_OFTEN.failure(
-        f"interrupted {count} times in a row without a step gained, at last by {newest.words}",
+        f"interrupted {count} times in a row without completing a step, most recently by "
+        f"{newest.words}",
         remedy,
         category=category,
     )
 
 
 def _may_have_gained(interruption: Interruption) -> bool:
-    """Of one that says nothing of steps, and did not run out of what it may use."""
+    """Whether a pod that reported no steps may have taken some, if it did not exceed its
+    resources.
+    """
     is_silent = interruption.step is None and interruption.reason != EVICTED
     return is_silent and _lasted(interruption) >= SILENT
 
@@ -121,23 +124,25 @@ def _lasted(interruption: Interruption) -> timedelta:
 
 
 def _advice(newest: Interruption) -> tuple[Category, str]:
-    """Whose turn it is, and what to change."""
+    """The category, and the change to make."""
     words = newest.message.lower()
     if newest.reason == EVICTED and any(it in words for it in ("storage", "emptydir", "disk")):
         return Category.USER, (
-            "raise spec.resources.ephemeralStorage, or let the job keep less on its disk: "
-            "a lower save_total_limit, a smaller dataset"
+            "raise spec.resources.ephemeralStorage, or reduce disk usage with a lower "
+            "save_total_limit or a smaller dataset"
         )
     if newest.reason == EVICTED and "memory" in words:
-        return Category.USER, "raise spec.resources.memory, so that a node with room is chosen"
+        return Category.USER, (
+            "raise spec.resources.memory, so that the pod is scheduled to a node with enough memory"
+        )
     if newest.reason in ("PreemptionByScheduler", "Preempting", "Preempted"):
         return Category.USER, (
-            "give the job a higher priority (spec.podTemplate.spec.priorityClassName), or save "
-            "more often: lower save_steps"
+            "give the job a higher priority (spec.podTemplate.spec.priorityClassName), or lower "
+            "save_steps to save checkpoints more often"
         )
     if newest.reason == Reason.TRAINING_JOB_DELETED:
-        return Category.PLATFORM, "find who deletes the Jobs of this namespace"
+        return Category.PLATFORM, "find out who deletes Jobs in this namespace"
     return Category.PLATFORM, (
-        "find what ends the pods so soon, or choose other nodes; lower save_steps, so that a step "
-        "is kept in time"
+        "find out what stops the pods so early, or choose other nodes; lower save_steps to save "
+        "a checkpoint before the interruption"
     )

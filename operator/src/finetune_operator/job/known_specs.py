@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KnownSpecs: what specs say, read once for each content and kept for later passes. No I/O here.
+"""KnownSpecs: a cache of parsed specs by content. No I/O here.
 
-Most passes are over a spec that nobody has changed, and to read one takes longer than all else of
-a pass. What is kept is found by the whole content that `read_spec` depends on, so that it cannot
-get stale: not by a generation, which stays the same where a newer CRD fills in another default.
+Most passes handle an unchanged spec, and parsing it takes longer than the rest of the pass. The key
+is the complete content that `read_spec` depends on, so an entry cannot become stale. A generation
+would not do: it stays the same when a newer CRD fills in another default.
 """
 
 import marshal
@@ -15,21 +15,21 @@ from finetune_operator.settings import Settings
 from finetune_spec.pods.passed_on import PREFIX as PASSED_ON
 
 MOST_BYTES = 2 * 1024 * 1024
-"""Of all that is kept, as text: more than a thousand jobs as people write them."""
+"""The size of all entries as text: enough for more than a thousand typical jobs."""
 
 LARGEST_BYTES = 32 * 1024
-"""What is larger is read anew in each pass: it would take the place of many."""
+"""Larger specs are parsed again in each pass: one would displace many others."""
 
 
 class KnownSpecs:
-    """The answers of `read_spec`, each for its content; those that were not asked for go first."""
+    """The results of `read_spec` by content; the least recently used are dropped first."""
 
     def __init__(self, read_new: SpecReader = read_spec, most_bytes: int = MOST_BYTES) -> None:
         self._read_new = read_new
         self._most_bytes = most_bytes
         self._bytes = 0
         self._known: dict[tuple[bytes, Settings], ReadSpec] = {}
-        """In the order in which they were asked for last."""
+        """In order of their last use."""
 
     def read(self, body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
         """A `SpecReader`."""
@@ -50,8 +50,9 @@ class KnownSpecs:
 
 
 def _content(body: Body, model: KnownModel) -> bytes:
-    """Equal for what is equal to `read_spec`, to the type and the order: 1 is not true there, and
-    problems are told in the order of the keys."""
+    """Equal for inputs that `read_spec` treats as equal, including type and order: 1 is not true,
+    and problems are reported in the order of the keys.
+    """
     metadata = body["metadata"]
     labels = [it for it in (metadata.get("labels") or {}).items() if it[0].startswith(PASSED_ON)]
     read: Any = (
@@ -61,5 +62,5 @@ def _content(body: Body, model: KnownModel) -> bytes:
         labels,
         model,
     )
-    # The format without references, in which equal values have equal bytes.
+    # Version 0 has no references, so equal values have equal bytes.
     return marshal.dumps(read, 0)

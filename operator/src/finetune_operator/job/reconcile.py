@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The straight line from a job to its next status; composes, decides nothing.
+"""Runs the steps from a job to its next status; decides nothing itself.
 
 parse_job -> observe -> decide -> build_attempt -> carry out -> next_status -> patch -> event
 """
@@ -50,13 +50,13 @@ async def reconcile(
     find_model: FindModel = knows_no_model,
     read: SpecReader = read_spec,
 ) -> Reconciled | None:
-    """One pass for one job; None where there is nothing to say about it any more.
+    """One pass for one job; None if the job is being deleted.
 
-    `read` is `read_spec`, or one that keeps what it has read before.
+    `read` is `read_spec`, or a cache of it.
 
     Raises:
-        Conflict: the job has changed since it was remembered.
-        Gone: the job is no more.
+        Conflict: the job has changed since it was cached.
+        Gone: the job was deleted.
     """
     if "deletionTimestamp" in body["metadata"]:
         # The garbage collector deletes the children; their pods get the grace period to save.
@@ -75,9 +75,9 @@ async def reconcile(
 
 
 async def _end_strays(body: Body, children: Children, *, cluster: JobCluster) -> None:
-    """In any state of the job: a pod that nobody owns may train what is trained already."""
+    """In any state of the job: a pod without an owner may repeat a training that is finished."""
     if strays := find_strays(children.training_jobs, children.pods):
-        # Whoever deletes the job with --cascade=orphan wants them to go on.
+        # A user who deletes the job with --cascade=orphan expects them to continue.
         await cluster.confirm_newest(body)
         await cluster.end_strays(strays)
 
@@ -85,11 +85,11 @@ async def _end_strays(body: Body, children: Children, *, cluster: JobCluster) ->
 async def _look_after_finished(
     body: Body, jobs: Sequence[Body], *, cluster: JobCluster, now: datetime
 ) -> Reconciled:
-    """An edit is seen; pods that others keep are ended; children go when their time has come."""
+    """Records an edit, ends pods that others keep, and deletes children after their TTL."""
     previous, spec = body["status"], body["spec"]
     definition = read_definition(previous) or ""
     if not is_whole(definition):
-        # An older operator recorded no more; what is finished defines the same.
+        # An older operator recorded no more; a finished spec has the same definition.
         definition = definition_of(spec)
     seen = acknowledged_status(previous, body["metadata"]["generation"], definition)
     release = await _release(body, jobs, cluster=cluster, now=now)
@@ -98,7 +98,7 @@ async def _look_after_finished(
         waits = [moment - now for moment in (due, release) if moment is not None]
         return await _write(body, seen, min(waits, default=None), cluster=cluster, now=now)
     await cluster.confirm_newest(body)
-    # Those of attempts whose records were dropped long ago, too.
+    # Includes attempts whose records were pruned long ago.
     names = {it.name for it in parse_attempts(previous)} | {it["metadata"]["name"] for it in jobs}
     await cluster.delete_children(body, sorted(names))
     cleaned = {**seen, "cleanupTime": render_time(now)}
@@ -108,7 +108,7 @@ async def _look_after_finished(
 async def _release(
     body: Body, jobs: Sequence[Body], *, cluster: JobCluster, now: datetime
 ) -> datetime | None:
-    """Ends a Job whose pods outlive their trainer; when that is due, where it is not yet."""
+    """Ends a Job whose pods outlive their trainer; returns when that is due if it is not yet."""
     metadata = body["metadata"]
     held = find_held(parse_attempts(body["status"]), jobs, metadata["uid"])
     if held is None or release_time(held) > now:
@@ -127,7 +127,7 @@ async def _carry_out(
     cluster: JobCluster,
     settings: Settings,
 ) -> Decision:
-    """The decision as it turned out: a name that is still taken makes it wait."""
+    """The decision as carried out: a name that is still taken turns it into waiting."""
     if decision.job_to_delete is not None:
         await cluster.confirm_newest(body)
         await cluster.delete_training_job(job.namespace, decision.job_to_delete)
@@ -140,8 +140,8 @@ async def _carry_out(
     number = decision.attempt_to_start
     if number is None:
         return decision
-    # A cache that lags behind must not start anything for a job that has ended or is gone, nor
-    # beside a pod that still runs.
+    # A stale cache must not start anything for a job that has ended or was deleted, nor next to a
+    # pod that still runs.
     await cluster.confirm_newest(body)
     await cluster.confirm_none_runs(body)
     try:

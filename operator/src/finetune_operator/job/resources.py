@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each node of an attempt asks for, as `spec.resources` says it. No I/O here."""
+"""The resources that each node of an attempt requests, from `spec.resources`. No I/O here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,32 +11,32 @@ from finetune_spec.pods.limits import name_in_pods
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What each node of an attempt asks for."""
+    """The resources that each node of an attempt requests."""
 
     nodes: int = 1
     gpus_per_node: int = 1
     cpu: str | None = None
     memory: str | None = None
     gpu_resource: str = DEFAULT_GPU
-    """What the cluster calls its GPUs; `none` where they come by claims."""
+    """The cluster's resource name for its GPUs; `none` if they come from claims."""
     ephemeral_storage: str | None = None
     shared_memory: str | None = None
-    """Size of /dev/shm; the operator's setting without it."""
+    """Size of /dev/shm; defaults to the operator's setting."""
     claims: tuple[Mapping[str, str], ...] = ()
     """The container's `resources.claims`, as in a pod."""
     limits: Mapping[str, str] = field(default_factory=dict)
-    """Limits by the names that pods have for them, where they are not those of the requests."""
+    """Limits by their names in pods, if they differ from the requests."""
 
     @property
     def requested_gpus(self) -> Mapping[str, str]:
-        """The limit that asks for them; empty where there is none to set."""
+        """The limit that requests GPUs; empty if there is none to set."""
         if self.gpus_per_node == 0 or self.gpu_resource == NO_GPU_RESOURCE:
             return {}
         return {self.gpu_resource: str(self.gpus_per_node)}
 
     @property
     def processes_per_node(self) -> int:
-        """One process for each GPU; one on the CPU where there is none."""
+        """One process for each GPU; one on the CPU if there is none."""
         return max(1, self.gpus_per_node)
 
     @property

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""parse_job: the raw FineTuneJob becomes a checked value; nothing downstream sees the raw spec.
+"""parse_job: turns the raw FineTuneJob into a checked value; no later step sees the raw spec.
 
-Shape and defaults are the API server's business (CRD schema); here is what a schema can't check.
-No I/O here.
+The API server checks shape and defaults (CRD schema); this module checks the rest. No I/O here.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,12 +25,12 @@ from finetune_spec.pods import check_passed_on
 from finetune_spec.pods.passed_on import is_of_passed_on
 
 OPEN_PARTS = ("podTemplate", "modelCache")
-"""What of a spec defines no run: it can be changed at any time, and holds for later attempts."""
+"""Parts of the spec that define no run: they can change at any time, for later attempts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCache:
-    """A claim that jobs share for what is downloaded from the hub."""
+    """A claim that jobs share for downloads from the hub."""
 
     claim_name: str
     sub_path: str | None = None
@@ -53,66 +52,68 @@ class FineTuneJob:
     output_uri: str
     credentials_secret: str | None
     max_attempts: int
-    """How many attempts may fail without anybody having interrupted them."""
+    """How many attempts may fail, not counting interruptions."""
     run_token: str | None
     run_id: str
     grace_period: timedelta
-    """How long a pod that is told to stop may save and upload."""
+    """How long a stopping pod may save and upload."""
     definition: str
-    """Equal for specs that define the same run on the same resources; of a rejected spec that of
-    the one before, whose attempt goes on; empty where none was ever accepted."""
+    """Equal for specs that define the same run on the same resources. For a rejected spec, the
+    definition before it, whose attempt continues; empty if none was ever accepted.
+    """
     model_cache: ModelCache | None = None
     pod_template: Mapping[str, Any] = field(default_factory=dict)
-    """What is laid over the pods, as the user wrote it."""
+    """The pod template that is merged into the pods, as the user wrote it."""
     mistakes: tuple[str, ...] = ()
-    """What is wrong with the spec, or with the open parts of an accepted one: no attempt starts."""
+    """Problems of the spec, or of the open parts of an accepted one: no attempt starts."""
     is_rejected: bool = False
     """Whether its user must edit the spec before it can be accepted."""
     is_suspended: bool = False
     active_deadline: timedelta | None = None
-    """How long the job may take in all."""
+    """The time limit of the job in total."""
     start_deadline: timedelta | None = None
     """How long an attempt's pods may take until all of them run."""
     time_to_live: timedelta | None = None
-    """How long the children of a finished job are kept; for ever without."""
+    """How long the children of a finished job are kept; None for no limit."""
     warnings: tuple[str, ...] = ()
-    """What of the config runs and is seldom meant, one sentence each."""
+    """Warnings about valid but suspicious settings of the config, one sentence each."""
     estimated_memory_bytes: int | None = None
-    """What each process needs on its GPU, where the model's config.json is known here."""
+    """The memory that each process needs on its GPU, if the model's config.json is known here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSpec:
-    """All of a spec that takes time to find out, whatever its job's status says."""
+    """Everything of a spec that takes time to compute, independent of the job's status."""
 
     config: SftConfig
     run_id: str
     definition: str
     problems: tuple[Problem, ...]
-    """What is wrong with the spec itself, or seldom meant."""
+    """Errors and warnings of the spec itself."""
     refused: tuple[Problem, ...]
-    """What the platform team does not allow."""
+    """Parts that the platform team does not allow."""
     is_bounded: bool
     estimated_memory_bytes: int | None
 
 
 KnownModel = Mapping[str, Any] | None
-"""The `config.json` of a job's model, where that is known."""
+"""The `config.json` of a job's model, if known."""
 
 SpecReader = Callable[[Body, Settings, KnownModel], ReadSpec]
 
 
 def key_of(body: Body) -> JobKey:
-    """What a raw FineTuneJob is known by inside the operator."""
+    """The key of a raw FineTuneJob inside the operator."""
     metadata = body["metadata"]
     return JobKey(namespace=metadata["namespace"], label=job_key(metadata["name"]))
 
 
 def definition_of(spec: Mapping[str, Any]) -> str:
-    """What a raw spec says that defines a run: another definition is another run, or other pods.
+    """The hash of the parts of a raw spec that define a run: another definition is another run, or
+    other pods.
 
-    A default that a newer CRD fills in must not change it, or its coming would restart every job.
-    One that is beyond the bounds defines nothing, and so never what was accepted.
+    A default that a newer CRD fills in must not change it, or a CRD upgrade would restart every
+    job. A spec beyond the bounds defines nothing, so it never equals an accepted one.
     """
     return "" if find_beyond(spec, "spec") is not None else _hash_definition(spec)
 
@@ -130,21 +131,22 @@ def _hash_definition(spec: Mapping[str, Any]) -> str:
 
 
 def is_accepted(body: Body) -> bool:
-    """Whether the status says that this spec was found valid; it locks the spec (CEL in the CRD)
-    unless that says `onChange: Rerun`."""
+    """Whether the status records this spec as valid; then the CRD's CEL locks the spec unless
+    `onChange: Rerun` is set.
+    """
     return "runId" in body.get("status", {}) and not is_redefined(body)
 
 
 def is_accepted_as(status: Mapping[str, Any], definition: str) -> bool:
-    """The same of a spec whose definition is known."""
+    """The same for a spec whose definition is known."""
     known = read_definition(status)
     return "runId" in status and (known is None or is_same_definition(known, definition))
 
 
 def is_redefined(body: Body) -> bool:
-    """Whether the spec was changed to define something else than what the status speaks of.
+    """Whether the spec now defines something else than the status records.
 
-    Of an outline: whether it was changed at all since it was looked at.
+    For an outline: whether it was changed at all since the last pass.
     """
     if is_outline(body):
         seen = body.get("status", {}).get("observedGeneration")
@@ -154,7 +156,7 @@ def is_redefined(body: Body) -> bool:
 
 
 def check_body(body: Body, settings: Settings, model: KnownModel = None) -> tuple[Problem, ...]:
-    """Everything that is wrong with a raw job, or seldom meant."""
+    """All errors and warnings of a raw job."""
     checked = _check_spec(body, settings, model)
     return (*checked.problems, *_check_rails(body, settings, checked))
 
@@ -180,13 +182,13 @@ def _check_rails(body: Body, settings: Settings, checked: CheckedSpec) -> tuple[
 
 
 def is_of_open_part(problem: Problem) -> bool:
-    """Whether it is about what can be changed in a job that was accepted."""
+    """Whether it is about a part that can be changed in an accepted job."""
     open_parts = tuple(f"spec.{part}" for part in OPEN_PARTS)
     return problem.path.startswith(open_parts) or is_of_passed_on(problem)
 
 
 def read_spec(body: Body, settings: Settings, model: KnownModel = None) -> ReadSpec:
-    """By the spec, the annotations, the namespace, the settings and the model; by nothing else."""
+    """Depends on the spec, the annotations, the namespace, the settings and the model only."""
     spec = body["spec"]
     checked = _check_spec(body, settings, model)
     refused = _check_rails(body, settings, checked)
@@ -208,15 +210,15 @@ def parse_job(
     model: KnownModel = None,
     read: SpecReader = read_spec,
 ) -> FineTuneJob:
-    """`read` is `read_spec`, or one that keeps what it has read before."""
+    """`read` is `read_spec`, or a cache of it."""
     metadata, spec, output = body["metadata"], body["spec"], body["spec"]["output"]
     said, status = read(body, settings, model), body.get("status", {})
     wrong = [problem for problem in said.problems if not problem.is_warning]
     mistakes = [*wrong, *said.refused]
     is_rejected = bool(mistakes) and not is_accepted_as(status, said.definition)
-    # What was accepted once stays so: the API server locks it, and a newer operator's stricter
-    # checks must not stop a run that is under way. What is not locked is looked at again, and the
-    # guard rails hold for whatever is about to start.
+    # An accepted spec stays accepted: the API server locks it, and a newer operator's stricter
+    # checks must not stop a running attempt. Unlocked parts are checked again, and the guard rails
+    # apply to every attempt that is about to start.
     still_wrong = [each for each in wrong if is_of_open_part(each)]
     told = mistakes if is_rejected else [*still_wrong, *said.refused]
     return FineTuneJob(
@@ -256,5 +258,5 @@ def _parse_model_cache(cache: Mapping[str, Any] | None) -> ModelCache | None:
 
 
 def _seconds(value: int | None) -> timedelta | None:
-    """Objects from before the CRD had a maximum may say any number."""
+    """Objects from before the CRD had a maximum may contain any number."""
     return None if value is None else timedelta(seconds=min(value, TEN_YEARS))

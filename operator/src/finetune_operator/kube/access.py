@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the API server is reached, and as whom: by the pod's own account, or by a kubeconfig.
+"""How to reach and authenticate to the API server: the pod's service account, or a kubeconfig.
 
-Found out once, at the start; only tokens are read again, since they are replaced while this runs.
-The Kubernetes client takes as long to import as all else together, and knows one thing that nothing
-here does: every way to sign in that a kubeconfig may name. Nothing else is asked of it.
+Read once at the start; only tokens are read again, because they are rotated. The Kubernetes client
+takes as long to import as everything else together. It is used only for kubeconfigs, because it
+supports every authentication method that they may name.
 """
 
 import os
@@ -18,36 +18,36 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""What a pod has of its account."""
+"""The files of the pod's service account."""
 
 TOKEN_LASTS_SECONDS = 60.0
 """The kubelet replaces the file long before the token in it expires."""
 
 FindToken = Callable[[], Awaitable[str | None]]
-"""The token that is valid now; None where there is none."""
+"""The current token; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How the API server is reached; the runtime's watches use the same."""
+    """The address and credentials of the API server; the runtime's watches use the same."""
 
     server: str
     ca: str | None = None
-    """PEM, as the other two."""
+    """PEM, like the other two."""
     certificate: str | None = None
     private_key: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
-    """As it was at the start."""
+    """The token at the start."""
     is_insecure: bool = False
     server_name: str | None = None
-    """That its certificate is for, where that is not the one in its address."""
+    """The name that its certificate is for, if it differs from the one in the address."""
     proxy: str | None = None
-    """What stands between here and the server."""
+    """The proxy to the server."""
 
     def ssl_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=self.ca)
         if self.certificate and self.private_key:
-            # Read from files only.
+            # The SSL module reads these from files only.
             with NamedTemporaryFile("w") as both:
                 both.write(f"{self.certificate}\n{self.private_key}\n")
                 both.flush()
@@ -60,21 +60,21 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Access with whatever keeps its token valid."""
+    """Access, together with the function that keeps its token valid."""
 
     access: Access
     find_token: FindToken
 
 
 async def log_in(kubeconfig: str | None) -> Login:
-    """To the cluster of this kubeconfig, or to the one around this pod.
+    """Logs in to the cluster of this kubeconfig, or to the one that this pod runs in.
 
     Raises:
-        ValueError: neither is there; or, in the client's own words, the kubeconfig is wrong.
+        ValueError: neither exists, or the kubeconfig is invalid (the client's own message).
     """
     if kubeconfig is None:
         return log_in_as_pod()
-    # Late: a pod has none.
+    # Imported late: a pod does not need it.
     from finetune_operator.kube.kubeconfig import read_kubeconfig
 
     access = read_kubeconfig(kubeconfig)
@@ -84,15 +84,15 @@ async def log_in(kubeconfig: str | None) -> Login:
 
 
 def find_proxy(server: str) -> str | None:
-    """What HTTPS_PROXY or HTTP_PROXY name for this server, unless NO_PROXY lists its host.
+    """The value of HTTPS_PROXY or HTTP_PROXY for this server, unless NO_PROXY lists its host.
 
-    aiohttp would ask that for every request, in a thread of its own.
+    aiohttp would look it up for every request, in a separate thread.
     """
     address = urlsplit(server)
     if proxy_bypass(address.hostname or ""):
         return None
     proxy = getproxies().get(address.scheme)
-    # Others cannot be spoken to: as if none was named, as aiohttp has it.
+    # Other proxies are not supported and are ignored, as aiohttp does.
     return proxy if proxy is not None and urlsplit(proxy).scheme == "http" else None
 
 
@@ -101,7 +101,7 @@ def log_in_as_pod(environment: Mapping[str, str] = os.environ, account: Path = A
     port = environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         raise ValueError(
-            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set, as they are in pods: "
+            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set (pods have them): "
             "outside a cluster set KUBECONFIG"
         )
     server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
@@ -116,7 +116,7 @@ def log_in_as_pod(environment: Mapping[str, str] = os.environ, account: Path = A
 
 
 class _MountedToken:
-    """A token in a file that is replaced now and then."""
+    """A token in a file that is replaced regularly."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -141,11 +141,11 @@ def _as_it_stands(access: Access) -> Login:
 
 
 async def log_in_by_client(path: str) -> Login:
-    """By whatever means a kubeconfig may name."""
-    # Late: it takes as long to import as all else together.
+    """Uses any authentication method of the kubeconfig."""
+    # Imported late: it takes as long to import as everything else together.
     from kubernetes.aio import client, config
 
-    # The package's typing is partial: what has no types counts as Any.
+    # The package's typing is partial: untyped functions count as Any.
     loader: Any = config
     loaded: Any = client.Configuration()
     await loader.load_kube_config(path, client_configuration=loaded)

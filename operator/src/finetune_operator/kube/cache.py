@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The objects this replica has seen last: every replica watches, so every replica's is warm.
+"""The objects that this replica has seen last: every replica watches, so every cache is warm.
 
-Everything users see about children is computed from here. No I/O here.
+Everything that users see about children is computed from here. No I/O here.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ from finetune_operator.objects.raw import Body
 
 
 class Kind(Enum):
-    """What is watched, listed and remembered."""
+    """A kind that is watched, listed and cached."""
 
     JOB = FINETUNE_JOBS
     SCHEDULE = FINETUNE_SCHEDULES
@@ -45,7 +45,7 @@ class Kind(Enum):
 
     @property
     def selector(self) -> str:
-        """What the API server is to leave out: children of others."""
+        """The label selector that leaves out children of other owners."""
         return "" if self in (Kind.JOB, Kind.SCHEDULE) else LABEL_JOB
 
     def key_of(self, body: Body) -> Key:
@@ -61,7 +61,7 @@ class Kind(Enum):
 
 
 def _key_by_owner(metadata: Body) -> str | None:
-    """That of the job that the owner reference of an older operator's Job names in full."""
+    """The key from the owner reference of an older operator's Job, which has the full name."""
     for owner in metadata.get("ownerReferences", ()):
         name = owner.get("name", "")
         if owner.get("kind") == KIND and metadata["labels"][LABEL_JOB] == job_label(name):
@@ -72,7 +72,7 @@ def _key_by_owner(metadata: Body) -> str | None:
 _CHILDREN = (Kind.TRAINING_JOB, Kind.POD)
 
 MOST_GONE = 20_000
-"""So many deletions are remembered, the newest: answers that they have overtaken come soon."""
+"""Number of deletions to remember, the newest: outdated responses arrive soon after."""
 
 
 class ObjectCache:
@@ -81,20 +81,20 @@ class ObjectCache:
     def __init__(self) -> None:
         self._bodies: dict[Kind, dict[Key, dict[str, Body]]] = {kind: {} for kind in Kind}
         self._keys: dict[str, Key] = {}
-        """Where each object is, by its uid: a label that was edited moves it."""
+        """The location of each object by its uid: an edited label moves it."""
         self._owned: dict[str, set[str]] = {}
         """Uids of schedules, and of the jobs that they own."""
         self._departed: set[str] = set()
         self._gone: dict[str, int] = {}
-        """Uids of what was deleted, and the versions that say so: what is older is a ghost."""
+        """Uids of deleted objects with their last versions: an older version is outdated."""
 
         self._renamed: dict[Key, Key] = {}
-        """Label -> key of the Job that has it: of long names that an older operator started."""
+        """Label -> key of its Job: for long names that an older operator started."""
         self._labelled: dict[Key, Key] = {}
-        """The same the other way round; both as long as there are a Job or pods."""
+        """The reverse map; both are kept as long as a Job or pods exist."""
 
     def remember(self, kind: Kind, body: Body) -> Key:
-        """Keeps this version, unless a newer one is known already, or that it is gone."""
+        """Keeps this version, unless a newer one or its deletion is known."""
         key, uid = self._key_of(kind, body), body["metadata"]["uid"]
         if _version(body) <= self._gone.get(uid, -1):
             return key
@@ -104,11 +104,11 @@ class ObjectCache:
         return key
 
     def forget(self, kind: Kind, body: Body) -> Key:
-        """The object is gone; but the last words of a pod are kept as long as its Job is there."""
+        """Removes a deleted object; the last version of a pod is kept as long as its Job exists."""
         key, uid = self._key_of(kind, body), body["metadata"]["uid"]
         known = self.find_known(kind, uid)
         if known is not None and _version(body, known) < _version(known):
-            # It is back: only a label had hidden it.
+            # It exists again: only a changed label had hidden it.
             return key
         if kind is Kind.POD and has_ended(body) and self._has_training_job(key, body):
             self.remember(kind, body)
@@ -124,15 +124,15 @@ class ObjectCache:
         return key
 
     def _forget_label(self, key: Key) -> None:
-        """When nothing is left that has it."""
+        """Removes the label when no object has it any more."""
         if key in self._labelled and not any(key in self._bodies[kind] for kind in _CHILDREN):
             label = self._labelled.pop(key)
-            # Another job's, where two have one label.
+            # Another job's, if two share a label.
             if self._renamed.get(label) == key:
                 del self._renamed[label]
 
     def key_of(self, uid: str) -> Key | None:
-        """The job or schedule that this object belonged to when it was seen last."""
+        """The job or schedule that this object belonged to when it was last seen."""
         return self._keys.get(uid)
 
     def find_known(self, kind: Kind, uid: str) -> Body | None:
@@ -141,7 +141,7 @@ class ObjectCache:
         return None if key is None else self._bodies[kind].get(key, {}).get(uid)
 
     def _key_of(self, kind: Kind, body: Body) -> Key:
-        """Pods of an older operator have a label that is cut shorter: their Job knows better."""
+        """An older operator cut the pods' label shorter: their key comes from the Job."""
         key = kind.key_of(body)
         if kind is Kind.TRAINING_JOB:
             labelled = JobKey(namespace=key.namespace, label=body["metadata"]["labels"][LABEL_JOB])
@@ -158,7 +158,7 @@ class ObjectCache:
             self._keys |= dict.fromkeys(moved, key)
 
     def find_job(self, key: JobKey) -> Body | None:
-        """The job of this key; where one was deleted and made again, the newer."""
+        """The job of this key; the newer one if it was deleted and created again."""
         bodies = list(self._find(Kind.JOB, key))
         return max(bodies, key=_version) if bodies else None
 
@@ -167,7 +167,7 @@ class ObjectCache:
         return max(bodies, key=_version) if bodies else None
 
     def jobs_owned_by(self, uid: str) -> tuple[Body, ...]:
-        """The jobs that a schedule owns now; not one whose owner was changed."""
+        """The jobs that a schedule owns now, without those whose owner was changed."""
         owned = (self.find_known(Kind.JOB, job) for job in self._owned.get(uid, ()))
         return tuple(body for body in owned if body is not None)
 
@@ -178,15 +178,15 @@ class ObjectCache:
         )
 
     def known_keys(self) -> tuple[Key, ...]:
-        """Of all jobs and schedules."""
+        """The keys of all jobs and schedules."""
         return (*self._bodies[Kind.JOB], *self._bodies[Kind.SCHEDULE])
 
     def keys_without_job(self) -> tuple[Key, ...]:
-        """Of pods that no job is known of."""
+        """The keys of pods without a known job."""
         return tuple(it for it in self._bodies[Kind.POD] if it not in self._bodies[Kind.JOB])
 
     def present(self, kind: Kind) -> tuple[Body, ...]:
-        """All objects that are not known to be gone."""
+        """All objects that are not known to be deleted."""
         return tuple(
             body
             for bodies in self._bodies[kind].values()
@@ -235,7 +235,7 @@ class ObjectCache:
 
 
 def schedule_of(body: Body) -> ScheduleKey | None:
-    """The schedule that has made this job, if one has."""
+    """The schedule that created this job, if any."""
     metadata = body["metadata"]
     for owner in metadata.get("ownerReferences", ()):
         if owner.get("controller") and owner.get("kind") == SCHEDULE_KIND:
@@ -244,8 +244,9 @@ def schedule_of(body: Body) -> ScheduleKey | None:
 
 
 def _version(body: Body, known: Body | None = None) -> int:
-    """Resource versions grow and compare as numbers (KEP-5504; etcd's have always done); that of
-    the `known` body where only a name and a uid are left of this one."""
+    """Resource versions grow and compare as numbers (KEP-5504; etcd's always have); taken from the
+    `known` body if only a name and a uid remain of this one.
+    """
     version = body["metadata"].get("resourceVersion")
     if version is None:
         return -1 if known is None else _version(known)

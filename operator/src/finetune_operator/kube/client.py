@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plain JSON requests to the API server.
 
-By aiohttp alone, since the Kubernetes client looks for a proxy and for passwords in threads before
-each request, and walks through each body twice: that takes three times as long as the request.
+Uses aiohttp directly: before each request the Kubernetes client looks for a proxy and for passwords
+in threads and walks each body twice, which takes three times as long as the request.
 """
 
 import json
@@ -37,7 +37,7 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 class ApiError(Exception):
-    """The API server's refusal, in its own words; or that it gave no answer: status 0."""
+    """The API server's refusal with its message; or status 0 if it did not respond."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(f"{status} {reason}: {message}")
@@ -48,7 +48,7 @@ class ApiError(Exception):
 
 
 class KubeApi:
-    """One client for all that is not a watch."""
+    """One client for all requests but watches."""
 
     def __init__(self, login: Login) -> None:
         access = login.access
@@ -65,11 +65,11 @@ class KubeApi:
 
     @classmethod
     async def connect(cls, kubeconfig: str | None) -> "KubeApi":
-        """To the cluster of this kubeconfig, or to the one around this pod."""
+        """Connects to the cluster of this kubeconfig, or to the one that this pod runs in."""
         return cls(await log_in(kubeconfig))
 
     def fenced(self, check: Callable[[], None]) -> "KubeApi":
-        """The same client, for one who may not always write: `check` raises where it must not."""
+        """The same client with `check` before each write, which raises if it is not allowed."""
         fenced = copy(self)
         fenced._check_write = check
         return fenced
@@ -99,7 +99,7 @@ class KubeApi:
             try:
                 content = await self._ask("GET", resource, path, accept=accept, most_bytes=most)
             except _TooLarge:
-                # Others of its size may follow: the pages of this list stay small.
+                # More objects of this size may follow: the pages of this list stay small.
                 limit = most_items = max(1, limit // 4)
                 continue
             page = parse_page(content)
@@ -117,7 +117,7 @@ class KubeApi:
         return await self._request("POST", resource, path, body)
 
     async def replace(self, resource: Resource, body: Body) -> Body:
-        """Exactly the version that was read."""
+        """Replaces exactly the version that was read."""
         metadata = body["metadata"]
         path = resource.path(metadata.get("namespace"), metadata["name"])
         return await self._request("PUT", resource, f"{path}?fieldManager={OPERATOR}", body)
@@ -125,7 +125,7 @@ class KubeApi:
     async def delete(
         self, resource: Resource, namespace: str, name: str, uid: str, *, policy: str
     ) -> None:
-        """Exactly this object; `policy` says what becomes of what it owns."""
+        """Deletes exactly this object; `policy` decides about the objects it owns."""
         options = {"propagationPolicy": policy, "preconditions": {"uid": uid}}
         await self._request("DELETE", resource, resource.path(namespace, name), options)
 
@@ -187,7 +187,7 @@ class KubeApi:
             raise
         except Exception as error:
             metrics.count_request(method, resource.plural, None)
-            # Whatever the network does, in whichever library's words: no answer.
+            # Any network error, of whichever library: no response.
             raise ApiError(0, "Unreachable", f"{method} {path}: {error!r}") from error
         if status >= 400:
             raise _parse_refusal(status, content)
@@ -200,13 +200,13 @@ class KubeApi:
 
 
 class _TooLarge(Exception):
-    """The answer is longer than what may be kept of it."""
+    """The response is longer than the given limit."""
 
 
 async def _read(response: aiohttp.ClientResponse, most_bytes: int | None) -> bytes:
     """
     Raises:
-        _TooLarge: it has more.
+        _TooLarge: the response has more.
     """
     if most_bytes is None:
         return await response.read()
@@ -215,7 +215,7 @@ async def _read(response: aiohttp.ClientResponse, most_bytes: int | None) -> byt
         parts.append(part)
         total += len(part)
         if total > most_bytes:
-            # What is left of it is not read.
+            # The rest is not read.
             response.close()
             raise _TooLarge
     return b"".join(parts)
@@ -229,5 +229,5 @@ def _parse_refusal(status: int, content: bytes) -> ApiError:
         refusal = parse_json(content)
         return ApiError(status, refusal.get("reason", ""), refusal.get("message", ""))
     except ValueError:
-        # Where there is no such kind of object, or a proxy answers, it is plain text.
+        # Responses about unknown kinds, or of a proxy, are plain text.
         return ApiError(status, "", content.decode(errors="replace").strip())

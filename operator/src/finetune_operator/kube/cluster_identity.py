@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks which cluster this is: the uid of its namespace kube-system, which no other cluster has."""
+"""Identifies the cluster by the uid of its namespace kube-system, which is unique."""
 
 import logging
 
@@ -11,10 +11,10 @@ _NAMESPACE = "kube-system"
 
 
 async def find_cluster_id(api: KubeApi) -> str | None:
-    """None where it may not be asked for: jobs run without it, and their places name no cluster.
+    """None without permission to read it: jobs run without it, and their claims name no cluster.
 
     Raises:
-        ApiError: there was no answer, or one that is none.
+        ApiError: no response, or an invalid one.
     """
     try:
         found = await api.get(NAMESPACES, None, _NAMESPACE)

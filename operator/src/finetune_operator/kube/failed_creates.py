@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks why a Job has no pods: only an Event tells of a quota or a policy that refuses them."""
+"""Finds out why a Job has no pods: only an Event reports a quota or a policy that refuses them."""
 
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.kube.pod_events import last_seen
@@ -9,9 +9,9 @@ from finetune_operator.telemetry.logs import say
 
 
 async def find_complaint(api: KubeApi, training_job: Body) -> str:
-    """The Job controller's newest words; none where it has none, or no answer.
+    """The Job controller's newest message; empty if it has none, or on an error.
 
-    They are only told to users: an error holds nothing up.
+    The message is only shown to users, so an error blocks nothing.
     """
     metadata = training_job["metadata"]
     selector = f"involvedObject.uid={metadata['uid']},reason=FailedCreate"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KubeCluster: the outside world of `reconcile` for real: reads the cache, writes to the API."""
+"""KubeCluster: implements the outside world of `reconcile`: reads the cache, writes to the API."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -48,7 +48,7 @@ from finetune_operator.telemetry.logs import say
 
 
 class KubeCluster:
-    """Every answer of the API server to a write is remembered at once: what was written is read."""
+    """Every response to a write is cached immediately, so a later read sees it."""
 
     def __init__(
         self,
@@ -58,11 +58,11 @@ class KubeCluster:
         *,
         has_policies: bool = True,
     ) -> None:
-        """Without `has_policies` nothing is asked about NetworkPolicies: there may be no right."""
+        """Without `has_policies` NetworkPolicies are never requested: permission may be missing."""
         self._api = api
         self._now = now
         policies = (NETWORK_POLICIES,) if has_policies else ()
-        # The Job last: while it is there, the rest is looked for again.
+        # The Job last: while it exists, the rest is searched again.
         self._children = (CONFIG_MAPS, SERVICES, *policies, TRAINING_JOBS)
         self._queue = KubeQueue(api)
         self._cache = cache
@@ -74,7 +74,7 @@ class KubeCluster:
         expected = {attempt.name for attempt in attempts if attempt.result is Result.RUNNING}
         known = {found["metadata"]["name"] for found in children.training_jobs}
         for name in expected - known:
-            # Deleted, or only not heard of yet: whoever takes over from another may be behind.
+            # Deleted, or not seen yet: a new leader's cache may be behind.
             await self._fetch_training_job(key.namespace, name)
         children = self._cache.children_of(key)
         for found in children.training_jobs:
@@ -120,7 +120,7 @@ class KubeCluster:
                 raise
             self._remember_training_job(manifest, found)
             return
-        # An attempt's Job is made last: where that is known, the rest was made before.
+        # An attempt's Job is created last: if it is known, the rest was created before.
         make = find_or_create_owned if self._has_training_job(manifest) else create_owned
         try:
             found = await make(self._api, resource, manifest)
@@ -133,7 +133,7 @@ class KubeCluster:
         try:
             found = await self._api.get(TRAINING_JOBS, namespace, name)
             uid = found["metadata"]["uid"]
-            # In the foreground: as long as the Job is there, its pods' last words can be found.
+            # In the foreground: as long as the Job exists, the last state of its pods can be read.
             await self._api.delete(TRAINING_JOBS, namespace, name, uid, policy="Foreground")
         except ApiError as error:
             if error.status not in (404, 409):
@@ -173,8 +173,8 @@ class KubeCluster:
     def _remember_training_job(self, manifest: Manifest, found: Body) -> None:
         """
         Raises:
-            Conflict: it is there already, for something else: it is an attempt that was not seen.
-            NotYet: as before, and no watch will tell of it.
+            Conflict: the Job exists for another spec: an attempt that was not seen yet.
+            NotYet: the same, but no watch will report it.
         """
         if not has_label_of(manifest, found):
             raise differs(manifest)
@@ -196,7 +196,7 @@ class KubeCluster:
         try:
             await self._api.delete(kind.resource, namespace, name, uid, policy=policy)
         except ApiError as error:
-            # Without the right to delete pods, as in an older release: waited for.
+            # Without permission to delete pods, as in an older release, the operator waits.
             if error.status not in (403, 404, 409):
                 raise
         else:
@@ -206,10 +206,10 @@ class KubeCluster:
     async def _create_instead_of(
         self, stray: Ownerless, resource: Resource, manifest: Manifest
     ) -> Body:
-        """In the place of what a backup or an orphaned attempt has left there.
+        """Replaces an object that a backup or an orphaned attempt has left.
 
         Raises:
-            NotYet: its Job is there still, and its pods may read it.
+            NotYet: its Job still exists, and its pods may read it.
         """
         metadata = stray.found["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
@@ -219,18 +219,18 @@ class KubeCluster:
         return await self._recreate(resource, manifest, stray.found)
 
     async def _replace(self, resource: Resource, manifest: Manifest, found: Body) -> None:
-        """An object that an attempt left behind which never got as far as its Job."""
+        """Replaces an object of an attempt that ended before its Job was created."""
         metadata = found["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
         if await self._fetch_training_job(namespace, name):
-            # Its pods may read it now: the Job was made for it, and its trainer checks that.
+            # Its pods may already read it: the Job was made for it, and its trainer checks that.
             return
         say("child replaced", kind=manifest["kind"], name=name, namespace=namespace)
         if not is_as_made(manifest, await self._recreate(resource, manifest, found)):
             raise differs(manifest)
 
     async def _recreate(self, resource: Resource, manifest: Manifest, old: Body) -> Body:
-        """The object, in the place of an old one of its name, which may be gone already."""
+        """Creates the object in place of an old one of its name, which may already be deleted."""
         metadata = old["metadata"]
         namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
         try:
@@ -241,14 +241,14 @@ class KubeCluster:
         return await create_owned(self._api, resource, manifest)
 
     async def _fetch_training_job(self, namespace: str, name: str) -> bool:
-        """Whether there is one; what is ours is remembered."""
+        """Whether it exists; the operator's own is cached."""
         try:
             found = await self._api.get(TRAINING_JOBS, namespace, name)
         except ApiError as error:
             if error.status != 404:
                 raise
             return False
-        # Somebody else's Job may have the name.
+        # Another owner's Job may have the name.
         if LABEL_JOB in found["metadata"].get("labels", {}):
             self._cache.remember(Kind.TRAINING_JOB, found)
         return True

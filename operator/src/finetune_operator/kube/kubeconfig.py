@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the kubeconfigs that name a certificate or a token; None for all others.
+"""Reads kubeconfigs that contain a certificate or a token; None for all others.
 
-Those are the ones of clusters that were just brought up. For every other way to sign in (a command,
-a provider, several files) there is the Kubernetes client, which takes a second to import.
+These are typical for new clusters. Every other authentication method (a command, a provider,
+several files) is left to the Kubernetes client, which takes a second to import.
 """
 
 import base64
@@ -31,8 +31,9 @@ USER_FIELDS = frozenset(
 
 
 def read_kubeconfig(path: str) -> Access | None:
-    """What its current context says; None where that is more than is understood here, or wrong:
-    then the client says so."""
+    """The access of its current context; None if it uses other fields or is invalid: then the
+    client reports the error.
+    """
     if os.pathsep in path:
         return None
     try:
@@ -61,7 +62,7 @@ def _access(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -
 
 
 def _text(fields: Mapping[str, Any], name: str, folder: Path) -> str | None:
-    """A PEM text, in the file itself or beside it; what is in it goes first."""
+    """A PEM text, inline or in a separate file; the inline value takes precedence."""
     if data := fields.get(f"{name}-data"):
         return base64.b64decode(data).decode()
     place = fields.get(name)
@@ -71,7 +72,7 @@ def _text(fields: Mapping[str, Any], name: str, folder: Path) -> str | None:
 def _named(entries: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     """
     Raises:
-        KeyError: there is none of this name.
+        KeyError: there is no entry of this name.
     """
     for entry in entries:
         if entry["name"] == name:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole of an object of which an outline is remembered: asked for when it is looked at."""
+"""Fetches the complete object for a cached outline when it is needed."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,16 +10,16 @@ from finetune_operator.objects.names import SCHEDULE_KIND
 from finetune_operator.objects.raw import Body
 
 FindWhole = Callable[[Body], Awaitable[Body]]
-"""Gives the newest version of the job or schedule whose outline this is, whole."""
+"""Returns the newest complete version of the job or schedule of this outline."""
 
 
 async def already_whole(body: Body) -> Body:
-    """A `FindWhole` for where nothing large is remembered."""
+    """A `FindWhole` for use without large objects."""
     return body
 
 
 class WholeObjects:
-    """Asks the API server; what it answers is remembered as an outline again."""
+    """Requests it from the API server; the response is cached as an outline again."""
 
     def __init__(self, api: KubeApi, cache: ObjectCache) -> None:
         self._api = api
@@ -28,7 +28,7 @@ class WholeObjects:
     async def find(self, outline: Body) -> Body:
         """
         Raises:
-            Gone: there is no such object any more.
+            Gone: the object no longer exists.
         """
         kind = Kind.SCHEDULE if outline["kind"] == SCHEDULE_KIND else Kind.JOB
         metadata = outline["metadata"]

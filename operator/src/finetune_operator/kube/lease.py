@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Lease object of the cluster, as `leadership` wants it."""
+"""Reads and writes the Lease object for `leadership`."""
 
 from finetune_operator.kube.client import ApiError, KubeApi
 from finetune_operator.objects.errors import Conflict
@@ -8,7 +8,7 @@ from finetune_operator.objects.raw import Body
 
 
 class KubeLease:
-    """The operator's one Lease in its own namespace."""
+    """The operator's only Lease, in its own namespace."""
 
     def __init__(self, api: KubeApi, namespace: str) -> None:
         self._api = api
@@ -29,7 +29,7 @@ class KubeLease:
             else:
                 await self._api.create(LEASES, self._first(lease))
         except ApiError as error:
-            # Both "somebody has replaced it" and "somebody has created it".
+            # Both for "replaced meanwhile" and for "created meanwhile".
             if error.status == 409:
                 raise Conflict from error
             raise

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `config.json` of models that jobs name, by HTTP from a hub that the platform team names.
+"""Fetches the `config.json` of jobs' models by HTTP from the hub that the platform team sets.
 
-Only for what is told beforehand (memory, context length): a model that is not found, or a hub that
-does not answer, changes nothing else and holds nobody up. Nothing is asked where no hub is named.
+Only for information shown in advance (memory, context length): a missing model, or a hub that does
+not respond, changes nothing else and blocks nothing. Without a hub no request is made.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
 
 TIMEOUT_SECONDS = 3.0
-"""A pass over a job waits no longer than that for its model."""
+"""A pass over a job waits no longer than this for its model."""
 
 KNOWN_FOR_SECONDS = 3600.0
-"""A branch of a model may move on."""
+"""A branch of a model may change."""
 
 MISSING_FOR_SECONDS = 300.0
 SILENT_FOR_SECONDS = 60.0
-"""After no answer the hub is asked nothing at all for so long."""
+"""After a missing response, no request is made to the hub for this time."""
 
 MOST_MODELS = 500
 LARGEST_BYTES = 1024 * 1024
 
 MOST_FACTS = 500
-"""Entries that are kept of one config; known ones have less than a hundred."""
+"""Entries kept of one config; known configs have fewer than a hundred."""
 MOST_FACTS_OF_ALL = 50_000
 LONGEST_TEXT = 200
 LONGEST_LIST = 50
@@ -45,7 +45,7 @@ _HUB_NAME = re.compile(rf"{_PART}(/{_PART})?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """What a config says of its model, where that is a name on the hub."""
+    """The model of a config, if it is a name on the hub."""
 
     name: str
     revision: str
@@ -67,7 +67,7 @@ class _Answer:
 
 
 def model_of(body: Body) -> Model | None:
-    """The hub's name in a job; None for a path, a place in a store, or no name at all."""
+    """The hub name in a job; None for a path, a location in a store, or no name at all."""
     config = body["spec"].get("config") or {}
     name, revision = config.get("model_name_or_path"), config.get("model_revision") or "main"
     if not isinstance(name, str) or not isinstance(revision, str):
@@ -77,7 +77,7 @@ def model_of(body: Body) -> Model | None:
 
 
 class ModelConfigs:
-    """Asks once for each model, and remembers the answer."""
+    """Requests each model once, and caches the response."""
 
     def __init__(self, template: str | None, monotonic: Callable[[], float]) -> None:
         self._template = template
@@ -86,10 +86,10 @@ class ModelConfigs:
         self._asking: dict[Model, asyncio.Task[Config | None]] = {}
         self._silent_until = float("-inf")
         self._facts = 0
-        """In all answers together."""
+        """The size of all responses together."""
 
     async def find(self, body: Body) -> Config | None:
-        """The config of this job's model, or None where it is not known."""
+        """The config of this job's model, or None if unknown."""
         model = model_of(body)
         if self._template is None or model is None:
             return None
@@ -101,7 +101,7 @@ class ModelConfigs:
             return stale
         if model not in self._asking:
             self._asking[model] = asyncio.create_task(self._ask(model, self._template))
-        # Another job may wait for the same answer: who is cancelled must not take it along.
+        # Another job may wait for the same response: cancelling one must not cancel the other.
         found = await asyncio.shield(self._asking[model])
         return stale if found is None else found
 
@@ -131,21 +131,21 @@ class ModelConfigs:
 
 
 class _HubFails(Exception):
-    """In its own words; not over one model, as far as is known."""
+    """An error of the hub, with its message; not specific to one model, as far as is known."""
 
 
 async def _fetch(url: str) -> Config | None:
-    """None where the hub has no such model, or does not show it.
+    """None if the hub has no such model, or denies access.
 
     Raises:
-        _HubFails: it says that it can't answer.
-        ClientConnectionError: it does not answer.
-        TimeoutError: it takes too long.
-        ClientError: the answer is none, such as redirects without end.
-        ValueError: the answer is no config.
+        _HubFails: the hub reports an error.
+        ClientConnectionError: the hub does not respond.
+        TimeoutError: the response takes too long.
+        ClientError: the response is invalid, such as endless redirects.
+        ValueError: the response is not a config.
     """
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-    # Unpacked, a few bytes can be any number of them.
+    # A compressed response of a few bytes can be of any size when unpacked.
     headers = {"Accept-Encoding": "identity"}
     async with (
         aiohttp.ClientSession(timeout=timeout, headers=headers, auto_decompress=False) as session,
@@ -158,12 +158,12 @@ async def _fetch(url: str) -> Config | None:
         content = await response.content.read(LARGEST_BYTES)
         while not response.content.at_eof() and len(content) < LARGEST_BYTES:
             content += await response.content.read(LARGEST_BYTES)
-    # What is nested deeper than a document of the contract is no config, and is read no further.
+    # Deeper nesting than in a document of the contract is no config and is not parsed.
     return facts_of(parse_object(content, "config.json", 2 * LARGEST_BYTES))
 
 
 def facts_of(config: Mapping[str, Any]) -> Config:
-    """What may be used of a config: numbers, short texts, and mappings and short lists of them.
+    """The usable part of a config: numbers, short texts, and short mappings and lists of them.
 
     The rest is dropped. A config.json may have 1 MiB, and takes twenty times that when parsed.
     """
@@ -172,7 +172,7 @@ def facts_of(config: Mapping[str, Any]) -> Config:
 
 
 def _facts(value: Any, levels: int, room: list[int]) -> Any:
-    """None for what is too deep, too long or too much."""
+    """None for values that are too deep, too long or too large."""
     if isinstance(value, dict) and levels:
         kept = {}
         for name, inner in value.items():

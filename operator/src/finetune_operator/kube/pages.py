@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parses what the API server answers: objects, pages of lists and watch events, large or deep.
+"""Parses responses of the API server: objects, pages of lists and watch events, large or deep.
 
-Items are parsed one at a time, and of large ones an outline is left at once: a page of 1 MB jobs
-must not take twenty times its size. No I/O here.
+Items are parsed one at a time, and large ones are reduced to outlines immediately: a page of 1 MB
+jobs must not take twenty times its size. No I/O here.
 """
 
 import json
@@ -14,7 +14,7 @@ from finetune_operator.objects.large import LARGE_BYTES, LargeBody, outline_of
 from finetune_operator.objects.raw import Body
 
 MOST_PAGE_BYTES = 16 * 1024 * 1024
-"""A longer answer is given up, and asked for in smaller pages."""
+"""A longer response is abandoned, and requested in smaller pages."""
 
 FIRST_PAGE = 20
 LARGEST_PAGE = 500
@@ -26,10 +26,10 @@ _DECODER = json.JSONDecoder()
 
 
 def parse_object(content: bytes) -> Body:
-    """One object, whole, or any other answer.
+    """One complete object, or any other response.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is not JSON.
     """
     body: Body = parse_json(content)
     is_object = isinstance(body, dict) and isinstance(body.get("metadata"), dict)
@@ -37,22 +37,22 @@ def parse_object(content: bytes) -> Body:
 
 
 def parse_page(content: bytes) -> dict[str, Any]:
-    """A list; of its large items there are outlines.
+    """A list, with outlines of its large items.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is not JSON.
     """
     if len(content) <= LARGE_BYTES:
         small: dict[str, Any] = parse_json(content)
         if "items" in small and small["items"] is None:
-            # The API server's words for an empty list of metadata.
+            # The API server's form of an empty list of metadata.
             small["items"] = []
         return small
     text = cut_deep(content).decode()
     # The first is the list's own: only versions, kind and the token of the next page come before.
     begin = _ITEMS.search(text)
     if begin is None or not _is_outermost(text[: begin.start()]):
-        # Something else that is large: what kinds there are.
+        # Another large response: the list of kinds.
         answer: dict[str, Any] = json.loads(text)
         return answer
     items, at = [], _skip(text, begin.end())
@@ -65,7 +65,7 @@ def parse_page(content: bytes) -> dict[str, Any]:
 
 
 def shrink_event(line: bytes) -> bytes:
-    """The line of a watch event, shallow, and of a large object the outline."""
+    """The line of a watch event, made shallow; for a large object, its outline."""
     shallow = cut_deep(line)
     if len(line) <= LARGE_BYTES:
         return shallow
@@ -76,7 +76,7 @@ def shrink_event(line: bytes) -> bytes:
 
 
 def next_limit(limit: int, content_bytes: int, items: int) -> int:
-    """How many objects to ask for after a page of this size."""
+    """How many objects to request after a page of this size."""
     if items == 0:
         return limit
     return max(1, min(_AIM_BYTES * items // content_bytes, 4 * limit, LARGEST_PAGE))
@@ -91,5 +91,5 @@ def _skip(text: str, at: int) -> int:
     between = _BETWEEN.match(text, at)
     end = at if between is None else between.end()
     if end >= len(text):
-        raise ValueError("the list has no end")
+        raise ValueError("the list does not end")
     return end

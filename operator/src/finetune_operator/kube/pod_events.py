@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks why pods do not start on their node: of volumes and sandboxes only Events tell."""
+"""Finds out why pods do not start on their node: only Events report problems of volumes and
+sandboxes.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,18 +16,18 @@ from finetune_operator.objects.times import parse_time
 from finetune_operator.telemetry.logs import say
 
 ORDINARY = timedelta(seconds=15)
-"""Within which pods start that nothing holds up: for those nobody is asked."""
+"""Pods without a problem start within this time: no request is made for them."""
 
 MOST_PODS = 3
-"""Of an attempt: what holds up one of many holds up the others."""
+"""Per attempt: what blocks one of many pods blocks the others."""
 MOST_WORDS = 3
-"""Different ones of one pod, the newest."""
+"""Different messages of one pod, the newest."""
 
 
 async def find_pod_words(
     api: KubeApi, training_job: Body, pods: Sequence[Body], now: datetime
 ) -> PodWords:
-    """What Events say of the Job's pods that wait without a word in their status."""
+    """Messages of Events about the Job's waiting pods whose status has no message."""
     silent = [pod for pod in pods_of(training_job, pods) if needs_events(pod)]
     late = [pod for pod in silent if now >= _bound_since(pod) + ORDINARY]
     return {pod["metadata"]["uid"]: await _words_about(api, pod) for pod in late[:MOST_PODS]}
@@ -37,7 +39,7 @@ def _bound_since(pod: Body) -> datetime:
 
 
 async def _words_about(api: KubeApi, pod: Body) -> tuple[str, ...]:
-    """None where there are none, or no answer: they are only told to users."""
+    """None if there are none, or on an error: they are only shown to users."""
     metadata = pod["metadata"]
     selector = f"involvedObject.uid={metadata['uid']},type=Warning"
     listed = api.list_all(EVENTS, "", metadata["namespace"], field_selector=selector)
@@ -49,14 +51,14 @@ async def _words_about(api: KubeApi, pod: Body) -> tuple[str, ...]:
     own = [it for it in events if it.get("involvedObject", {}).get("uid") == metadata["uid"]]
     told: dict[str, None] = {}
     for event in sorted(own, key=last_seen, reverse=True):
-        # It has a node now: what kept it from one is over.
+        # It has a node now, so this obstacle is over.
         if event.get("reason") != "FailedScheduling":
             told[f"{event.get('reason')}: {event.get('message', '')}"] = None
     return tuple(told)[:MOST_WORDS]
 
 
 def last_seen(event: Body) -> str:
-    """Old and new kinds of Events keep that in fields of their own."""
+    """Old and new kinds of Events have different fields for this."""
     series = event.get("series") or {}
     told = event.get("lastTimestamp") or series.get("lastObservedTime") or event.get("eventTime")
     return str(told or event["metadata"]["creationTimestamp"])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists everything: once to begin with, and now and then for deletions that no watch has told of.
+"""Lists everything: once at the start, and regularly for deletions that no watch has reported.
 
-After a watch had to begin anew (410 Gone), what vanished meanwhile is never reported as deleted.
+After a watch had to restart (410 Gone), objects deleted meanwhile are never reported as deleted.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +15,7 @@ from finetune_operator.telemetry.logs import say_error
 
 
 async def fill_cache(api: KubeApi, cache: ObjectCache, namespaces: Sequence[str] = ()) -> None:
-    """Before the watches begin: afterwards they know better than a list. No namespaces: all."""
+    """Runs before the watches begin: later they are newer than a list. No namespaces: all."""
     for kind in Kind:
         async for body in _list(api, kind, namespaces):
             take(cache, kind, body, "list")
@@ -24,8 +24,9 @@ async def fill_cache(api: KubeApi, cache: ObjectCache, namespaces: Sequence[str]
 def take(
     cache: ObjectCache, kind: Kind, body: Body, where: str, *, is_gone: bool = False
 ) -> Key | None:
-    """Remembers or forgets one object; None where that is not possible, which is told and counted:
-    no other object of a list or a watch is lost over it."""
+    """Caches or removes one object; None if that fails, which is logged and counted: no other
+    object of a list or a watch is lost because of it.
+    """
     try:
         return cache.forget(kind, body) if is_gone else cache.remember(kind, body)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is one object
@@ -39,23 +40,23 @@ def take(
 async def forget_vanished(
     api: KubeApi, cache: ObjectCache, namespaces: Sequence[str] = ()
 ) -> set[Key]:
-    """Forgets what is gone; the jobs and schedules that this concerns."""
+    """Removes deleted objects from the cache; returns the affected jobs and schedules."""
     concerned = set()
     for kind in Kind:
-        # What is made from here on may miss the list and is not meant.
+        # Objects created from here on may be missing in the list and are not affected.
         known = {body["metadata"]["uid"]: body for body in cache.present(kind)}
         async for body in _list(api, kind, namespaces, metadata_only=True):
             known.pop(body["metadata"]["uid"], None)
-        # With the version that was known: what has changed during the list is there.
+        # With the version that was known: objects that changed during the list exist.
         concerned |= {cache.forget(kind, body) for body in known.values()}
     return concerned
 
 
 async def is_defined(api: KubeApi, kind: Kind, namespaces: Sequence[str] = ()) -> bool:
-    """Whether the cluster has the definition of this kind.
+    """Whether the cluster has the CRD of this kind.
 
     Raises:
-        ApiError: it does not say so now.
+        ApiError: the API server gives no definite answer.
     """
     try:
         async for _ in api.list_all(kind.resource, kind.selector, *namespaces[:1]):
@@ -77,6 +78,6 @@ async def _list(
             async for body in listed:
                 yield body
     except ApiError as error:
-        # Jobs must not wait for an upgrade that has not brought the definition of schedules yet.
+        # Jobs must not wait for an upgrade that has not installed the CRD of schedules yet.
         if kind is not Kind.SCHEDULE or error.status != 404:
             raise

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KubeSchedules: the outside world of schedules for real: reads the cache, writes to the API."""
+"""KubeSchedules: implements the outside world of schedules: reads the cache, writes to the API."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from finetune_operator.objects.raw import Body, Manifest
 
 
 class KubeSchedules:
-    """Every answer of the API server to a write is remembered at once: what was written is read."""
+    """Every response to a write is cached immediately, so a later read sees it."""
 
     def __init__(self, api: KubeApi, cache: ObjectCache) -> None:
         self._api = api
@@ -30,7 +30,7 @@ class KubeSchedules:
         known = {job["metadata"]["uid"] for job in self._cache.jobs_owned_by(metadata["uid"])}
         for reference in body.get("status", {}).get("active", ()):
             if reference["uid"] not in known:
-                # Deleted, or only not heard of yet: who takes over from another may be behind.
+                # Deleted, or not seen yet: a new leader's cache may be behind.
                 await self._fetch(metadata["namespace"], reference["name"])
         return self._cache.jobs_owned_by(metadata["uid"])
 
@@ -39,7 +39,7 @@ class KubeSchedules:
         selector = f"{LABEL_SCHEDULE}={job_label(metadata['name'])}"
         async for job in self._api.list_all(FINETUNE_JOBS, selector, metadata["namespace"]):
             self._cache.remember(Kind.JOB, job)
-        # With what is remembered besides: somebody may have taken the label away.
+        # Together with the cached ones: a user may have removed the label.
         return self._cache.jobs_owned_by(metadata["uid"])
 
     async def confirm_newest(self, body: Body) -> None:
@@ -64,10 +64,10 @@ class KubeSchedules:
         try:
             newest = await self._api.get(FINETUNE_JOBS, namespace, name)
             if controller_uid(newest) != body["metadata"]["uid"]:
-                # Somebody has made it their own, and this memory was behind.
+                # Its owner was changed, and the cache was behind.
                 self._cache.remember(Kind.JOB, newest)
                 return False
-            # What it owns goes after it, its pods with the time that they have to save.
+            # Its children are deleted after it; their pods get their time to save.
             await self._api.delete(FINETUNE_JOBS, namespace, name, uid, policy="Background")
         except ApiError as error:
             if error.status not in (404, 409):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KubeTotals: the counters that are to survive, in one ConfigMap of the operator's namespace."""
+"""KubeTotals: counters in a ConfigMap, which survive a change of leader."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ KEY = "totals.json"
 
 
 class KubeTotals:
-    """Read before it is written: the version that was read is the one that is replaced."""
+    """Read before it is written: exactly the version that was read is replaced."""
 
     def __init__(self, api: KubeApi, namespace: str) -> None:
         self._api = api
@@ -41,7 +41,7 @@ class KubeTotals:
             else:
                 written = await self._api.replace(CONFIG_MAPS, self._manifest(totals))
         except ApiError as error:
-            # Written by another leader, made by one, or deleted by hand: read again.
+            # Written by another leader, created by one, or deleted by hand: read again.
             if error.status in (404, 409):
                 raise Conflict from error
             raise
@@ -65,7 +65,7 @@ def render_totals(totals: Mapping[Series, float]) -> str:
 
 
 def parse_totals(text: str) -> dict[Series, float]:
-    """What can be read of it: anybody with rights in that namespace may have edited it."""
+    """The valid entries: any user with permissions in that namespace may have edited it."""
     rows = value_in(text)
     found = [_parse_row(row) for row in rows] if isinstance(rows, list) else []
     return dict(it for it in found if it is not None)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP session that the runtime's watches use: its answers are made shallow and small.
+"""The HTTP session of the runtime's watches: it makes responses shallow and small.
 
 The runtime parses lists and watch events itself, where one job that is nested too deep would end
-the watch of all.
+the watch of all jobs.
 """
 
 from collections.abc import AsyncIterator
@@ -27,7 +27,9 @@ def open_session(access: Access) -> WatchSession:
 
 
 class ShallowResponse(aiohttp.ClientResponse):
-    """An answer of the API server: an object, a list, or a stream of watch events, one a line."""
+    """A response of the API server: an object, a list, or a stream of watch events, one per
+    line.
+    """
 
     async def start(self, connection: Any) -> "ShallowResponse":
         await super().start(connection)
@@ -40,7 +42,7 @@ class ShallowResponse(aiohttp.ClientResponse):
 
 
 class ShallowLines:
-    """A stream of JSON lines; all else of the stream is as it was."""
+    """A stream of JSON lines; the other attributes of the stream are unchanged."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -49,7 +51,7 @@ class ShallowLines:
         return getattr(self._stream, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """Whole lines; one that was cut off by a broken connection never comes."""
+        """Complete lines; a line that was cut off by a broken connection is dropped."""
         rest = b""
         async for chunk in self._stream.iter_chunked(size):
             *lines, rest = (rest + chunk).split(b"\n")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks for the Workload of a Job that waits in a queue.
+"""Reads the Workload of a Job that waits in a queue.
 
-Asked for now and then, not watched: a watch of a kind that is not there fails for ever. What Kueue
-says is only told to users, so that no answer, whatever the reason, holds nothing up.
+Read at intervals, not watched: a watch of a kind that does not exist fails forever. Kueue's
+messages are only shown to users, so no failed request blocks anything.
 """
 
 import time
@@ -14,13 +14,13 @@ from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
 
 ABSENT_FOR_SECONDS = 300.0
-"""Without Kueue, or the right to ask: nothing is asked for so long."""
+"""Without Kueue, or without permission, no request is made for this time."""
 SILENT_FOR_SECONDS = 20.0
-"""After any other error."""
+"""The same after any other error."""
 
 
 class KubeQueue:
-    """Kueue, as far as it is there."""
+    """Kueue, if it is installed."""
 
     def __init__(self, api: KubeApi, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api
@@ -28,7 +28,7 @@ class KubeQueue:
         self._ask_again = clock()
 
     async def find_workload(self, training_job: Body) -> Body | None:
-        """The Workload that stands for this Job; None where there is none, or no answer."""
+        """The Workload of this Job; None if there is none, or on an error."""
         if self._clock() < self._ask_again:
             return None
         metadata = training_job["metadata"]

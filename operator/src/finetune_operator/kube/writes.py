@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes that jobs and schedules have in common, and what it means when they are refused."""
+"""Writes shared by jobs and schedules, and the translation of their refusals."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ REFUSED_DELAY = timedelta(seconds=30)
 
 
 class Ownerless(NotYet):
-    """A stray has the name: one of the same job, made by the operator, that nothing owns now."""
+    """A stray has the name: an object of the same job, made by the operator, without an owner."""
 
     def __init__(self, found: Body, taken: NotYet) -> None:
         super().__init__(str(taken), after=taken.after, reason=taken.reason)
@@ -30,11 +30,11 @@ class Ownerless(NotYet):
 
 
 async def create_owned(api: KubeApi, resource: Resource, manifest: Manifest) -> Body:
-    """The object, created now, or before by the same owner.
+    """Creates the object, or returns the existing one of the same owner.
 
     Raises:
-        NotYet: it was refused, or something else has that name.
-        Gone: its namespace is not there any more, and so is nothing in it.
+        NotYet: it was refused, or another object has that name.
+        Gone: its namespace no longer exists.
     """
     try:
         return await api.create(resource, manifest)
@@ -45,12 +45,12 @@ async def create_owned(api: KubeApi, resource: Resource, manifest: Manifest) -> 
             return await _find_own(api, resource, manifest)
         if not _is_refusal(error):
             raise
-        # A quota speaks first, even when it was this very object that has used it up.
+        # A quota is checked first, even if this very object has used it up.
         return await _find_own(api, resource, manifest, not_found=_refused(manifest, error))
 
 
 async def find_or_create_owned(api: KubeApi, resource: Resource, manifest: Manifest) -> Body:
-    """The same where it was made before, as far as is known: it is looked for first.
+    """The same if it probably exists: it is read first.
 
     Raises:
         NotYet: as above.
@@ -67,10 +67,10 @@ async def find_or_create_owned(api: KubeApi, resource: Resource, manifest: Manif
 
 
 def is_as_made(manifest: Manifest, found: Body) -> bool:
-    """Whether what was found has the content that the operator would give it now.
+    """Whether the existing object has the content that the operator would give it now.
 
-    What carries no digest (an older operator's) is taken to differ; what is made without one is
-    known by its name.
+    An object without a digest (an older operator's) counts as different; objects that are created
+    without one are identified by name.
     """
     wanted = manifest["metadata"].get("annotations", {}).get(ANNOTATION_CONTENT)
     known = found["metadata"].get("annotations", {}).get(ANNOTATION_CONTENT)
@@ -78,7 +78,7 @@ def is_as_made(manifest: Manifest, found: Body) -> bool:
 
 
 def has_label_of(manifest: Manifest, found: Body) -> bool:
-    """Whether both are of one job, so that the watches tell of it."""
+    """Whether both belong to one job, so that the watches report it."""
     wanted = manifest["metadata"].get("labels", {}).get(LABEL_JOB)
     return bool(found["metadata"].get("labels", {}).get(LABEL_JOB) == wanted)
 
@@ -86,13 +86,14 @@ def has_label_of(manifest: Manifest, found: Body) -> bool:
 def differs(manifest: Manifest) -> NotYet:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     return NotYet(
-        f"{kind} {name} exists already with another content: delete it, so that it can be made",
+        f"{kind} {name} already exists with different content: delete it, so that it can be "
+        "created again",
         after=NAME_TAKEN_DELAY,
     )
 
 
 async def tell_event(api: KubeApi, event: Manifest) -> None:
-    """Once; that it could not be recorded stops nothing."""
+    """Records it once; a failure to record it stops nothing."""
     try:
         await api.create(EVENTS, event)
     except ApiError as error:
@@ -101,7 +102,7 @@ async def tell_event(api: KubeApi, event: Manifest) -> None:
 
 
 def translated(error: ApiError) -> Exception:
-    """What an error of writing to a job or schedule means to the one who writes."""
+    """The meaning of a write error on a job or schedule for the caller."""
     match error.status:
         case 404:
             return Gone()
@@ -113,17 +114,17 @@ def translated(error: ApiError) -> Exception:
 async def _find_own(
     api: KubeApi, resource: Resource, manifest: Manifest, not_found: NotYet | None = None
 ) -> Body:
-    """The object that has this name already, when we made it before.
+    """The existing object of this name, if the operator created it.
 
     Raises:
-        NotYet: something else has the name, or `not_found` where nothing has.
+        NotYet: another object has the name, or `not_found` if none has.
     """
     metadata = manifest["metadata"]
     try:
         found = await api.get(resource, metadata["namespace"], metadata["name"])
     except ApiError as error:
         if not_found is not None:
-            # Also where it may not even be looked for.
+            # Also without permission to read it.
             raise not_found from error
         if error.status != 404:
             raise
@@ -134,7 +135,7 @@ async def _find_own(
 def _own(manifest: Manifest, found: Body) -> Body:
     """
     Raises:
-        NotYet: what was found belongs to something else, or goes; `Ownerless` where it is a stray.
+        NotYet: the object has another owner, or is being deleted; `Ownerless` for a stray.
     """
     is_going = "deletionTimestamp" in found["metadata"]
     if not is_going and is_stray(found) and has_label_of(manifest, found):
@@ -147,24 +148,26 @@ def _own(manifest: Manifest, found: Body) -> Body:
 def _taken(manifest: Manifest) -> NotYet:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     return NotYet(
-        f"{kind} {name} exists already and belongs to something else: waiting until it is gone",
+        f"{kind} {name} already exists and has another owner: waiting until it is deleted",
         after=NAME_TAKEN_DELAY,
     )
 
 
 def _is_refusal(error: ApiError) -> bool:
-    """A quota, a policy or a missing right: not for us to mend. Webhooks may answer any 4xx."""
+    """A quota, a policy or a missing permission, which the operator cannot fix. Webhooks may return
+    any 4xx.
+    """
     if error.status == 500:
         return "failed calling webhook" in error.message
     return 400 <= error.status < 500 and error.status not in _PASSING
 
 
 _PASSING = (401, 404, 409, 429)
-"""A token that was rotated, a namespace that goes, another's write, too much at once."""
+"""A rotated token, a namespace that is being deleted, another write, too many requests."""
 
 
 def _refused(manifest: Manifest, error: ApiError) -> NotYet:
-    """Told to the user in the server's own words."""
+    """Shown to the user in the server's own words."""
     return NotYet(
         f"creating {manifest['kind']} {manifest['metadata']['name']} was refused: {error.message}",
         after=REFUSED_DELAY,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kubernetes' words as values: names, raw objects, times, conditions, errors.
+"""Kubernetes concepts as values: names, raw objects, times, conditions, errors.
 
 It imports nothing of this package. Doors: its modules.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Condition lists as Kubernetes keeps them; knows nothing of fine-tuning. No I/O here."""
+"""Condition lists as in Kubernetes; independent of fine-tuning. No I/O here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from finetune_operator.objects.times import render_time
 Condition = Mapping[str, Any]
 
 MAX_MESSAGE = 32768
-"""A longer one is refused by the API server, and the whole status with it."""
+"""The API server refuses a longer one, and with it the complete status."""
 
 
 MOST_SENTENCES = 20
-"""Of a message: whoever mends these sees the next ones."""
+"""Of a message: after these are fixed, the next ones are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a condition is to say now; when it began to is found out by `merge`."""
+    """The desired state of a condition; `merge` computes its transition time."""
 
     type: str
     is_true: bool
@@ -29,7 +29,7 @@ class Claim:
 
 
 def tell_all(sentences: Sequence[str]) -> str:
-    """One message; of very many sentences the first ones, and how many more there are."""
+    """One message; of very many sentences, the first ones and the number of the others."""
     more = len(sentences) - MOST_SENTENCES
     told = list(sentences[:MOST_SENTENCES])
     return "; ".join(told if more <= 0 else [*told, f"and {more} more"])
@@ -40,7 +40,7 @@ def find(conditions: Sequence[Condition], type_: str) -> Condition | None:
 
 
 def require(conditions: Sequence[Condition], type_: str) -> Condition:
-    """The condition that is certainly there; a KeyError is our own bug."""
+    """The condition that must exist; a KeyError is a bug of ours."""
     condition = find(conditions, type_)
     if condition is None:
         raise KeyError(type_)
@@ -55,7 +55,7 @@ def is_true(conditions: Sequence[Condition], type_: str) -> bool:
 def merge(
     previous: Sequence[Condition], claims: Sequence[Claim], generation: int, now: datetime
 ) -> list[dict[str, Any]]:
-    """The conditions that these claims make, in their order; a type without a claim disappears.
+    """The conditions of these claims, in their order; a type without a claim disappears.
 
     `lastTransitionTime` moves only when the status does.
     """

@@ -2,10 +2,10 @@
 """The tree of errors, by what happens next. No I/O here.
 
 InvalidSpec   the user must edit the schedule: becomes a condition, no retry until then
-NotYet        something must go first: asked again after a while, told in the status
-Conflict      the job has changed since it was remembered: computed again
-Gone          the job is no more: forgotten
-NotLeading    another replica may have taken over: its turn, nothing is written
+NotYet        something must be deleted first: retried after a while, shown in the status
+Conflict      the job has changed since it was cached: computed again
+Gone          the job was deleted: removed
+NotLeading    another replica may have taken over: nothing is written
 anything else retried with backoff, logged and counted
 """
 
@@ -17,7 +17,7 @@ from finetune_spec.config import Problem
 
 
 class InvalidSpec(Exception):
-    """What the user must change, every problem at once."""
+    """Everything the user must change, all problems at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(tell_all([str(problem) for problem in problems]))
@@ -25,22 +25,22 @@ class InvalidSpec(Exception):
 
 
 class NotYet(Exception):
-    """A name is still taken, a quota is used up: too early, or somebody else must do something."""
+    """A name is still taken, or a quota is used up: it is too early, or a user must act."""
 
     def __init__(self, message: str, *, after: timedelta, reason: str = "") -> None:
         super().__init__(message)
         self.after = after
         self.reason = reason
-        """For the conditions; empty where it is only a matter of time."""
+        """For the conditions; empty if it is only a matter of time."""
 
 
 class Conflict(Exception):
-    """The API server holds a newer version of the object than the one that was written from."""
+    """The API server has a newer version of the object than the one that was read."""
 
 
 class NotLeading(Exception):
-    """The lease was not renewed in time: a write might meet those of a successor."""
+    """The lease was not renewed in time: a write might conflict with those of a successor."""
 
 
 class Gone(Exception):
-    """The object that was to be written does not exist (any more)."""
+    """The object to write does not exist (any more)."""

@@ -17,19 +17,19 @@ MAX_EVENT_MESSAGE = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurningPoint:
-    """Something that a reader of the object's history wants to know of."""
+    """A change that readers of the object's history should see."""
 
     is_warning: bool = False
     reason: str
     message: str
     about: str = ""
-    """Tells it from others with the same reason: what is told twice is told once."""
+    """Distinguishes it from others with the same reason, so that each is reported once."""
 
 
 def build_event(
     body: Body, kind: str, point: TurningPoint, now: datetime, *occasion: str
 ) -> Manifest:
-    """The Event about an object of this kind; of the same name for the same occasion."""
+    """The Event about an object of this kind; it has the same name for the same occasion."""
     metadata = body["metadata"]
     return {
         "apiVersion": "v1",

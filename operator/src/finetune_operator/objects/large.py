@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of a large object only an outline is kept, and it is asked for anew when it is looked at.
+"""Outlines of large objects: only the outline is cached, and the object is fetched when needed.
 
-A parsed JSON text takes up to twenty times its size, and a replica keeps every job: what is kept of
-one is bounded whatever its text. No job that a person writes is large. No I/O here.
+A parsed JSON text takes up to twenty times its size, and a replica caches every job: the cached
+part of one is bounded whatever its text. Jobs written by hand are not large. No I/O here.
 """
 
 import json
@@ -14,13 +14,13 @@ from finetune_operator.objects.packed import PackedBody, pack
 from finetune_operator.objects.raw import Body
 
 LARGE_BYTES = 32 * 1024
-"""Objects of a larger text are large."""
+"""Objects with a larger text are large."""
 
 MOST_STATUS_BYTES = 64 * 1024
 """The operator itself writes no larger status."""
 
 OUTLINE = "isOutline"
-"""The key that tells an outline from the object."""
+"""The key that marks an outline."""
 
 _MOST_NAMES = 64
 _LONGEST_VALUE = 1024
@@ -37,18 +37,18 @@ _METADATA = (
 
 
 class LargeBody(dict[str, Any]):
-    """A whole object, of which only the outline may be kept."""
+    """A complete object, of which only the outline may be cached."""
 
 
 def is_outline(body: Body) -> bool:
-    """Whether the spec was left out, and more: whoever looks at the object asks for it first."""
+    """Whether the spec, and more, was left out: readers of the object must fetch it first."""
     return OUTLINE in body
 
 
 def outline_of(body: Body) -> dict[str, Any]:
-    """The object without what nobody reads of it between two passes: as large as a small one.
+    """The object without the parts that are not read between two passes: as large as a small one.
 
-    Of children the plain fields of the spec are left, of jobs and schedules nothing.
+    For children the plain fields of the spec remain, for jobs and schedules nothing of it.
     """
     kept = {name: body[name] for name in ("apiVersion", "kind") if name in body}
     kept |= {OUTLINE: True, "metadata": _metadata_of(body["metadata"])}
@@ -60,21 +60,21 @@ def outline_of(body: Body) -> dict[str, Any]:
 
 
 def as_kept(body: Body) -> Body:
-    """What is kept of an object as it was answered."""
+    """The part of an object that is cached."""
     if is_outline(body) or isinstance(body, PackedBody):
         return body
     return outline_of(body) if isinstance(body, LargeBody) else pack(without_managed_fields(body))
 
 
 def without_managed_fields(body: Body) -> dict[str, Any]:
-    """Half of an object's size, and nobody here reads it."""
+    """They are half of an object's size, and no code here reads them."""
     metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
     return {**body, "metadata": metadata}
 
 
 def _metadata_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: metadata[name] for name in _METADATA if name in metadata}
-    # The API server lets an object have one controller at most.
+    # The API server allows at most one controller per object.
     owners = [it for it in metadata.get("ownerReferences", ()) if it.get("controller")][:1]
     texts = {name: _known(metadata[name]) for name in ("labels", "annotations") if name in metadata}
     return {**kept, **texts, **({"ownerReferences": owners} if owners else {})}
@@ -86,6 +86,6 @@ def _known(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _plain_fields(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A child's: how many pods a Job wants, whether it is held, what a pod waits for."""
+    """For a child: the number of pods a Job requires, whether it is suspended, why a pod waits."""
     plain = {name: value for name, value in spec.items() if not isinstance(value, dict | list)}
     return {**plain, **({"readinessGates": [{}]} if spec.get("readinessGates") else {})}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every Kubernetes name this operator knows or makes: resources, labels, reasons, child names.
+"""Every Kubernetes name that this operator uses: resources, labels, reasons, child names.
 
 Names of children are deterministic, total (any job name up to 253 characters has one) and free of
 collisions. No I/O here.
@@ -20,7 +20,7 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A kind of object as the API server's paths name it."""
+    """A kind of object with the names of its API paths."""
 
     api_version: str
     plural: str
@@ -49,7 +49,7 @@ WORKLOADS = tuple(
     Resource(api_version=f"kueue.x-k8s.io/{version}", plural="workloads")
     for version in ("v1beta2", "v1beta1")
 )
-"""Kueue's; the first version that is served is read."""
+"""Kueue's; the first version that the cluster serves is used."""
 TOKEN_REVIEWS = Resource(api_version="authentication.k8s.io/v1", plural="tokenreviews")
 
 RESOURCES_BY_KIND = {
@@ -61,9 +61,9 @@ RESOURCES_BY_KIND = {
 }
 
 OPERATOR = "finetune-operator"
-"""Lease, Service, webhook configuration, field manager, reporting component."""
+"""The name of Lease, Service, webhook configuration, field manager, reporting component."""
 TOTALS = f"{OPERATOR}-totals"
-"""The ConfigMap that keeps the counters of a leader for the next."""
+"""The ConfigMap that passes a leader's counters to the next one."""
 PROGRESS_FIELD_MANAGER = "finetune-progress"
 
 LABEL_JOB = f"{GROUP}/job"
@@ -77,9 +77,9 @@ ANNOTATION_DEFINITION = f"{GROUP}/definition"
 ANNOTATION_DIGEST = f"{GROUP}/definition-digest"
 ANNOTATION_ADJUSTMENTS = f"{GROUP}/adjustments"
 ANNOTATION_CONTENT = f"{GROUP}/content"
-"""The sha256 of a child as the operator made it: by its name alone an older one is taken for it."""
+"""The sha256 of a child as the operator made it: the name alone would also match an older one."""
 ANNOTATION_INDEX = "batch.kubernetes.io/job-completion-index"
-"""The Job controller's, on each pod of several nodes: which one it is."""
+"""Set by the Job controller on each pod of several nodes: the index of the pod."""
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 KUEUE_PREFIX = "kueue.x-k8s.io/"
@@ -105,7 +105,9 @@ class Phase(StrEnum):
 
 
 class JobReason(StrEnum):
-    """Reasons of the operator's own in conditions and events: never changed, scripts read them."""
+    """The operator's own reasons in conditions and events: never changed, because scripts read
+    them.
+    """
 
     INVALID_SPEC = "InvalidSpec"
     SPEC_ACCEPTED = "SpecAccepted"
@@ -132,7 +134,7 @@ class JobReason(StrEnum):
 
 
 class ScheduleReason(StrEnum):
-    """Reasons of a schedule's conditions and Events: where CronJobs have one, it is theirs."""
+    """Reasons of a schedule's conditions and Events; the same as CronJob's where it has one."""
 
     SCHEDULED = "Scheduled"
     SUSPENDED = "Suspended"
@@ -148,7 +150,7 @@ class ScheduleReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class JobKey:
-    """What a job and its children are known by inside the operator: they all carry both parts."""
+    """The key of a job and its children inside the operator: they all have both parts."""
 
     namespace: str
     label: str
@@ -160,7 +162,7 @@ class JobKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ScheduleKey:
-    """What a schedule is known by inside the operator."""
+    """The key of a schedule inside the operator."""
 
     namespace: str
     name: str
@@ -172,7 +174,7 @@ class ScheduleKey:
 Key = JobKey | ScheduleKey
 
 
-# Pods of an Indexed Job are called `<job>-<index>-<5 characters>` and their hostnames
+# Pods of an Indexed Job are named `<job>-<index>-<5 characters>` and their hostnames
 # `<job>-<index>`; 46 leaves room for `-<attempt>` and both of these within 63.
 _MAX_STEM = 46
 _HASH_LENGTH = 10
@@ -190,22 +192,23 @@ def child_name(job_name: str, attempt: int) -> str:
 def job_label(job_name: str) -> str:
     """The label value by which the children of a job are selected.
 
-    Names beyond 63 characters that share one can be found: what is selected is verified, by
-    `job_key` and by its owner's uid.
+    Names beyond 63 characters can be made to collide: selected objects are verified by `job_key`
+    and by their owner's uid.
     """
     return _cut(job_name, _HASH_LENGTH)
 
 
 def job_key(job_name: str) -> str:
-    """What stands for a job of this name and for no other in its namespace, with 128 bits where
-    its name is cut."""
+    """A value that is unique to a job name in its namespace; a shortened name includes 128 bits of
+    a hash.
+    """
     return _cut(job_name, _KEY_HASH_LENGTH)
 
 
 def _cut(job_name: str, length: int) -> str:
     if len(job_name) <= 63:
         return job_name
-    # A job's name can't hold an underscore, so that no short name equals a shortened one.
+    # A job's name cannot contain an underscore, so no short name equals a shortened one.
     return f"{job_name[: 62 - length].rstrip('.-')}_{_hash(job_name, length)}"
 
 
@@ -214,7 +217,7 @@ _MAX_SCHEDULE = 240
 
 
 def scheduled_name(schedule_name: str, moment: datetime) -> str:
-    """The name of the job of a scheduled time, as a CronJob names its Jobs: one for each minute."""
+    """The name of the job of a scheduled time, named like a CronJob's Jobs: one for each minute."""
     minute = int(moment.timestamp()) // 60
     is_short = len(schedule_name) < _MAX_SCHEDULE
     if is_short or (
@@ -222,19 +225,19 @@ def scheduled_name(schedule_name: str, moment: datetime) -> str:
     ):
         return f"{schedule_name}-{minute}"
     readable = schedule_name[: _MAX_SCHEDULE - _HASH_LENGTH - 1]
-    # Exactly as long as a name may be, so that no shorter one equals it.
+    # Exactly the maximum length, so that no shorter name equals it.
     filled = readable.rstrip(".-").ljust(len(readable), "x")
     return f"{filled}-{_hash(schedule_name)}-{minute}"
 
 
 def event_name(job_name: str, *distinguishing: str) -> str:
-    """A name that is the same whenever the same thing is told again, so that it is told once."""
+    """A name that is the same for a repeated report, so that it is reported once."""
     return f"{_stem(job_name)}.{_hash('/'.join(distinguishing))}"
 
 
 def _stem(job_name: str) -> str:
     is_plain = len(job_name) <= _MAX_STEM and _PLAIN_STEM.fullmatch(job_name)
-    # A plain name that looks like a hashed one is hashed as well: no two names can meet.
+    # A plain name that looks like a hashed one is hashed as well, so that names cannot collide.
     if is_plain and not _LOOKS_HASHED.fullmatch(job_name):
         return job_name
     readable = re.sub(r"[^a-z0-9]+", "-", job_name)[: _MAX_STEM - _HASH_LENGTH - 1].strip("-")

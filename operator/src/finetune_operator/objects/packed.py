@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects take as little memory as their text: the spec is packed until it is read.
+"""Keeps objects in as little memory as their text: the spec is packed until it is read.
 
-A parsed JSON text takes up to twenty times its size. A replica keeps all jobs, and looks at a few
+A parsed JSON text takes up to twenty times its size. A replica caches all jobs, and reads a few
 specs at a time. No I/O here.
 """
 
@@ -14,11 +14,11 @@ from typing import Any
 from finetune_operator.objects.raw import Body
 
 _AT_HAND = 32
-"""So many specs stay as they were read, for those that are looked at together."""
+"""Number of specs that stay unpacked, for those that are read together."""
 
 
 class PackedBody(Mapping[str, Any]):
-    """An object like any other; its spec is unpacked where it is asked for."""
+    """An object like any other; its spec is unpacked on access."""
 
     __slots__ = ("_fields", "_spec")
 
@@ -41,13 +41,13 @@ class PackedBody(Mapping[str, Any]):
 
 
 def pack(body: Body) -> Body:
-    """The same object with its spec packed, where it has one."""
-    # Each object that is parsed has the same few names anew.
+    """The same object with its spec packed, if it has one."""
+    # Each parsed object repeats the same few names.
     metadata = {sys.intern(name): value for name, value in body["metadata"].items()}
     fields = {**body, "metadata": metadata}
     if "spec" not in fields:
         return fields
-    # Only ever read by this process: the interpreter's own format takes a tenth of JSON's time.
+    # Only this process reads it: the interpreter's own format takes a tenth of JSON's time.
     return PackedBody(fields, marshal.dumps(fields.pop("spec")))
 
 

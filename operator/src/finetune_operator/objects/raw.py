@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Raw objects: what was read (`Body`) and what is to be created (`Manifest`), both plain dicts."""
+"""Raw objects: read ones (`Body`) and ones to create (`Manifest`), both plain dicts."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a pass ends, for a job and for a schedule: one status patch, and then its events."""
+"""The end of a pass, for jobs and schedules: one status patch, and then its events."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from finetune_operator.objects.tally import NOTHING, Tally
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """What came of it, for the log and the work queue."""
+    """The result of a pass, for the log and the work queue."""
 
     phase: str | None
-    """None for what has no phase: a schedule."""
+    """None for a schedule, which has no phase."""
     reason: str
     message: str
     has_written: bool
     check_again_in: timedelta | None = None
     tally: Tally = NOTHING
-    """What the counters are to grow by."""
+    """The increments of the counters."""
 
 
 class Writing(Protocol):
-    """The verbs that the outside world has for jobs and schedules alike."""
+    """The calls to the API server that jobs and schedules share."""
 
     async def confirm_newest(self, body: Body) -> None:
         """
         Raises:
-            Conflict: the API server holds a newer version than this one.
-            Gone: it holds none.
+            Conflict: the API server has a newer version than this one.
+            Gone: the object does not exist.
         """
 
     async def write_status(self, body: Body, patch: Mapping[str, Any]) -> None:
@@ -40,11 +40,11 @@ class Writing(Protocol):
 
         Raises:
             Conflict: there is a newer version.
-            Gone: there is none any more.
+            Gone: the object no longer exists.
         """
 
     async def tell(self, event: Manifest) -> None:
-        """Records an Event, once; that it could not be recorded stops nothing."""
+        """Records an Event once; a failure to record it stops nothing."""
 
 
 async def write(
@@ -55,11 +55,11 @@ async def write(
     *,
     cluster: Writing,
 ) -> Reconciled:
-    """`status` becomes the object's, where it is another; `events` are asked for after that."""
+    """Writes `status` if it has changed; `events` are evaluated after that."""
     patch = status_patch(body.get("status", {}), status)
     if patch:
         await cluster.write_status(body, patch)
-    # After the status: what is told has happened.
+    # After the status: an Event reports a change that was written.
     for event in events:
         await cluster.tell(event)
     ready = conditions.require(status["conditions"], "Ready")

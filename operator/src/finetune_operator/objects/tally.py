@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one change of a job adds to counters that outlive the job. No I/O here."""
+"""The increments of one change of a job for counters that outlive the job. No I/O here."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """Nothing of it is ever negative: counters only grow."""
+    """No field is ever negative: counters only grow."""
 
     used_seconds: float = 0.0
     """GPU time of attempts that have ended."""
     wasted_seconds: float = 0.0
-    """The part of it that came to nothing, as soon as that is certain."""
+    """The wasted part of it, as soon as that is certain."""
     result: str = ""
     """How the job ended, if it did now: Succeeded, Failed or Deleted."""
     reason: str = ""

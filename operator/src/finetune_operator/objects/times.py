@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-"""Nothing is before or after: what is added to a time stays one that Python knows."""
+"""Limits of a time: a sum with a time stays in Python's range."""
 
 
 def parse_time(text: str) -> datetime:
-    """An RFC 3339 time, with or without fractions; in UTC where it names no zone.
+    """An RFC 3339 time, with or without fractions; in UTC if it names no zone.
 
-    Statuses can be edited by hand, and the API server takes years that no clock shows.
+    Statuses can be edited by hand, and the API server accepts years beyond Python's range.
     """
     if text.startswith("0000"):
         return _EARLIEST
@@ -23,10 +23,10 @@ def parse_time(text: str) -> datetime:
 
 
 def render_time(moment: datetime) -> str:
-    """Whole seconds in UTC, as `metav1.Time` has them."""
+    """Full seconds in UTC, as in `metav1.Time`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def render_micro_time(moment: datetime) -> str:
-    """Microseconds in UTC, as `metav1.MicroTime` has them (Leases)."""
+    """Microseconds in UTC, as in `metav1.MicroTime` (Leases)."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a trainer's report to one patch of a job's status, and to nothing else of it.
+"""Turns each trainer's report into one patch of the reported part of its job's status.
 
 Doors: `server.build_app` and `writer.ProgressWriter`.
 """

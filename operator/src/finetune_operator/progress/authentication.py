@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who posts progress: the pod that a token is bound to, and whether it may speak for a job."""
+"""Authenticates posts of progress: the pod that a token is bound to, and whether it belongs to a
+job.
+"""
 
 import asyncio
 import hashlib
@@ -18,11 +20,11 @@ from finetune_operator.objects.raw import Body
 from finetune_operator.telemetry.logs import say
 
 VALID_FOR = timedelta(seconds=60)
-"""How long a token that was good is taken for good: trainers report every few seconds."""
+"""How long a valid token is cached: trainers report every few seconds."""
 INVALID_FOR = timedelta(seconds=10)
 MAX_REMEMBERED = 10_000
 MOST_REVIEWS = 32
-"""On their way at a time: made-up tokens cost the API server too."""
+"""Concurrent reviews: forged tokens cost the API server too."""
 
 _POD_NAME = "authentication.kubernetes.io/pod-name"
 _POD_UID = "authentication.kubernetes.io/pod-uid"
@@ -30,7 +32,7 @@ _POD_UID = "authentication.kubernetes.io/pod-uid"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bearer:
-    """Whom an authentic token was made for: a service account and, if projected, its pod."""
+    """The holder of an authentic token: a service account and, if projected, its pod."""
 
     namespace: str
     pod_name: str | None
@@ -38,7 +40,7 @@ class Bearer:
 
 
 class TokenChecker:
-    """Asks the API server about tokens, and remembers its answers for a while."""
+    """Reviews tokens at the API server, and caches the results for a while."""
 
     def __init__(self, api: KubeApi, monotonic: Callable[[], float]) -> None:
         self._api = api
@@ -48,10 +50,10 @@ class TokenChecker:
         self._reviews = asyncio.Semaphore(MOST_REVIEWS)
 
     async def find_bearer(self, token: str, job: Body) -> Bearer | None:
-        """Who holds this token, if it is authentic and was made for progress of this job.
+        """The holder of this token, if it is authentic and was issued for progress of this job.
 
         Raises:
-            ApiError: the API server is away, or reviews are not allowed (any more).
+            ApiError: the API server is unreachable, or reviews are not allowed (any more).
         """
         metadata = job["metadata"]
         audience = progress_audience(metadata["namespace"], metadata["name"], metadata["uid"])
@@ -74,7 +76,9 @@ class TokenChecker:
         return bearer
 
     def _note(self, error: ApiError | None) -> None:
-        """One line when reviews begin to fail and one when that is over, however many post."""
+        """Logs one line when reviews begin to fail and one when they work again, for any number of
+        posts.
+        """
         if self._is_answered and error is not None:
             say("tokens not reviewed", level=logging.WARNING, error=error)
         elif not self._is_answered and error is None:
@@ -94,7 +98,7 @@ class TokenChecker:
 
 
 def parse_review(status: Body, audience: str) -> Bearer | None:
-    """The holder of a token that is authentic and was made for this audience."""
+    """The holder of a token that is authentic and was issued for this audience."""
     if not status.get("authenticated") or audience not in status.get("audiences", ()):
         return None
     user = status.get("user", {})
@@ -111,15 +115,15 @@ def parse_review(status: Body, audience: str) -> Bearer | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speaker:
-    """Of which attempt the bearer is a pod."""
+    """The attempt that the bearer is a pod of."""
 
     attempt: int
     current: int
-    """The job's newest attempt: its pods alone may report."""
+    """The job's newest attempt: only its pods may report."""
 
 
 def find_speaker(job: Body, children: Children, bearer: Bearer) -> Speaker | None:
-    """Whose pod the bearer is, if it is one of this job's."""
+    """The attempt of the bearer's pod, if the pod is one of this job's."""
     metadata = job["metadata"]
     own_jobs = [
         found for found in children.training_jobs if controller_uid(found) == metadata["uid"]

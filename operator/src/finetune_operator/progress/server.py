@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP endpoint of a replica: trainers post progress, the kubelet asks for health."""
+"""The HTTP endpoint of a replica: trainers post progress, the kubelet checks health."""
 
 import asyncio
 from collections import Counter
@@ -21,8 +21,9 @@ from finetune_operator.telemetry.metrics import count_report
 RETRY_AFTER_SECONDS = 10
 BODY_TIMEOUT_SECONDS = 5.0
 MOST_POSTS_OF_A_PEER = 16
-"""At a time, each of which may have the API server review a token. A pod sends one after another;
-some networks show all pods of a node under one address."""
+"""Concurrent posts, each of which may have the API server review a token. A pod sends one after
+another; some networks show all pods of a node under one address.
+"""
 PROGRESS_PATH = f"{FINETUNE_JOBS.path('{namespace}', '{name}')}/progress"
 
 
@@ -38,14 +39,14 @@ class ProgressServer:
     async def post_progress(self, request: web.Request) -> web.Response:
         peer = request.remote or ""
         if self._posts_of[peer] >= MOST_POSTS_OF_A_PEER:
-            answer = _later("this address has as many reports on their way as it may", 429)
+            answer = _later("this address has reached its limit of concurrent reports", 429)
         else:
             self._posts_of[peer] += 1
             try:
                 answer = await self._answer(request)
             finally:
                 self._posts_of[peer] -= 1
-                # None is kept of whoever has gone.
+                # Drops entries of peers without posts.
                 self._posts_of += Counter()
         count_report(answer.status)
         return answer
@@ -62,19 +63,21 @@ class ProgressServer:
         try:
             bearer = await self._checker.find_bearer(token, job)
         except ApiError:
-            return _later("the API server does not say now whose token this is")
+            return _later("the API server could not review the token")
         if bearer is None:
             return _refusal(401, f"the token is not valid for progress of FineTuneJob {name}")
         speaker = find_speaker(job, self._cache.children_of(key), bearer)
         if speaker is None:
-            return _refusal(403, f"the token is not of a pod of the current attempt of {name}")
+            return _refusal(
+                403, f"the token does not belong to a pod of the current attempt of {name}"
+            )
         if speaker.attempt != speaker.current:
             return _refusal(403, _of_earlier_attempt(name, speaker))
         try:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
                 body = await request.read()
         except TimeoutError:
-            return _refusal(408, f"the body did not come within {BODY_TIMEOUT_SECONDS:g} s")
+            return _refusal(408, f"the body did not arrive within {BODY_TIMEOUT_SECONDS:g} s")
         try:
             progress = Progress.from_body(body)
         except InvalidDocument as invalid:
@@ -113,8 +116,8 @@ def _later(message: str, status: int = 503) -> web.Response:
 
 def _of_earlier_attempt(name: str, speaker: Speaker) -> str:
     return (
-        f"the token is of a pod of attempt {speaker.attempt} of FineTuneJob {name}, "
-        f"which is at attempt {speaker.current} by now"
+        f"the token belongs to a pod of attempt {speaker.attempt} of FineTuneJob {name}, which "
+        f"is now at attempt {speaker.current}"
     )
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes reports into the status: for each job the newest one, and not too often.
+"""Writes reports into the status: for each job the newest one, at limited intervals.
 
-Under a field manager of its own, by whichever replica was told; always against the version of the
-job that it was judged by, so that a late report can't overwrite an attempt's final figures.
+Uses a field manager of its own, on the replica that received the report. It always writes against
+the version of the job that the report was judged by, so a late report cannot overwrite an attempt's
+final figures.
 """
 
 import asyncio
@@ -27,10 +28,13 @@ from finetune_operator.objects.times import parse_time
 from finetune_operator.telemetry.logs import say, say_error
 from finetune_operator.work_queue import WorkQueue
 
+WRITES_AT_ONCE = 4
+"""One write that the API server is slow to answer does not delay the other jobs' reports."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a trainer said, and when it was heard."""
+    """A trainer's report, and when it was received."""
 
     attempt: int
     progress: Progress
@@ -51,10 +55,10 @@ class ProgressWriter:
         self._queue: WorkQueue[JobKey] = WorkQueue()
         self._pending: dict[JobKey, Report] = {}
         self._written_at: dict[JobKey, float] = {}
-        """In the event loop's time, oldest first, as far as it still matters."""
+        """In the event loop's time, oldest first, while still relevant."""
 
     def report(self, key: JobKey, attempt: int, progress: Progress) -> None:
-        """To be written when its turn comes, unless a newer report is there by then."""
+        """Queues a report, unless a newer one replaces it before it is written."""
         heard, pending = self._now(), self._pending.get(key)
         status = (self._cache.find_job(key) or {}).get("status", {})
         if pending is not None:
@@ -62,7 +66,8 @@ class ProgressWriter:
             progress = with_known_steps(as_written, attempt, progress)
             if not is_news(as_written, attempt, progress, heard):
                 return
-        # The pod may end in a moment, and the job with it: that it did all is not kept back.
+        # The pod, and with it the job, may end in a moment: the report of the last step is not
+        # delayed.
         is_urgent = reaches_end(status, attempt, progress) or brings_answers(status, progress)
         self._pending[key] = Report(
             attempt=attempt, progress=progress, heard=heard, is_urgent=is_urgent
@@ -72,6 +77,11 @@ class ProgressWriter:
 
     async def run(self) -> None:
         """Writes until cancelled."""
+        async with asyncio.TaskGroup() as writers:
+            for _ in range(WRITES_AT_ONCE):
+                writers.create_task(self._write_reports())
+
+    async def _write_reports(self) -> None:
         while True:
             async with self._queue.take() as key:
                 pending, delay = self._pending.get(key), self._not_before(key)
@@ -81,7 +91,7 @@ class ProgressWriter:
                     await self._write(key)
 
     async def flush(self) -> None:
-        """Writes at once what is still to be written: this replica ends."""
+        """Writes the remaining reports immediately, because this replica ends."""
         await asyncio.gather(*(self._write(key) for key in tuple(self._pending)))
 
     async def _write(self, key: JobKey) -> None:
@@ -93,7 +103,7 @@ class ProgressWriter:
         if not is_news(status, report.attempt, progress, report.heard):
             return
         patch = report_patch(status, report.attempt, progress, report.heard)
-        # Before it is done: what is reported meanwhile has to wait.
+        # Before the write is done: reports that arrive meanwhile have to wait.
         self._note_write(key)
         try:
             written = await self._api.patch_status(
@@ -101,7 +111,7 @@ class ProgressWriter:
             )
         except ApiError as error:
             if error.status != 404:
-                # 409: the job has changed meanwhile; what it is now will be known in a moment.
+                # 409: the job has changed meanwhile; the new version arrives soon.
                 if error.status != 409:
                     say("progress not written", job=key, error=error)
                 self._put_back(key, report)
@@ -121,7 +131,7 @@ class ProgressWriter:
         return max(timedelta(), self._interval - passed)
 
     def _behind_others(self, status: Mapping[str, Any], heard: datetime) -> timedelta:
-        """How long it has to wait for what another replica wrote; clocks may be apart."""
+        """How long it has to wait after a write of another replica; clocks may differ."""
         updated = status.get("progress", {}).get("updated")
         if updated is None:
             return timedelta()
@@ -139,13 +149,13 @@ class ProgressWriter:
 
     def _put_back(self, key: JobKey, report: Report) -> None:
         self._pending.setdefault(key, report)
-        # It was not written after all.
+        # It was not written.
         self._written_at.pop(key, None)
         self._queue.retry(key)
 
 
 def _as_written(report: Report) -> Mapping[str, Any]:
-    """The status that it is going to make: what comes after it is judged as by that."""
+    """The status after the write: later reports are judged by it."""
     told = render_progress(report.progress, report.attempt, report.heard)
     known = {name: value for name, value in told.items() if value is not None}
     return {"attempts": [{"number": report.attempt}], "progress": known}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the rooms together, and owns tasks and time; decides nothing about a job.
+"""Combines the rooms, and owns tasks and time; decides nothing about a job.
 
 Doors: `handlers.build_registry` and `replica.Replica`.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""in_turn: objects so ordered that no namespace's hide another's. No I/O here."""
+"""in_turn: orders objects so that no namespace's objects displace another's. No I/O here."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,8 +8,9 @@ from finetune_operator.objects.raw import Body
 
 
 def in_turn(bodies: Iterable[Body]) -> list[Body]:
-    """The newest of each namespace, then the second of each: a thousand objects of one tenant
-    hide no other's."""
+    """The newest of each namespace, then the second of each, so that a thousand objects of one
+    tenant displace no other's.
+    """
     newest = sorted(bodies, key=lambda it: str(it["metadata"]["creationTimestamp"]), reverse=True)
     ranks: dict[str, int] = defaultdict(int)
     turns = []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kopf's handlers: each body is one call. Only this file and `__main__` know kopf.
+"""kopf's handlers: each body is one call. Only this file and `__main__` use kopf.
 
-`on.event` only: remember the object, enqueue the key. kopf stores nothing, retries nothing, posts
+`on.event` only: cache the object, enqueue the key. kopf stores nothing, retries nothing, posts
 nothing and adds no finalizer.
 """
 
@@ -63,14 +63,14 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     # Another operator's peering object must not pause this one.
     settings.peering.standalone = True
     settings.posting.enabled = False
-    # Namespaces and CRDs come and go without this operator having the right to watch them.
+    # Namespaces and CRDs change without this operator having permission to watch them.
     settings.scanning.disabled = True
     settings.watching.server_timeout = 300
-    # kopf reads whole pages, and an object may have 1.5 MB.
+    # kopf reads complete pages, and an object may have 1.5 MB.
     settings.watching.chunk_size = 20
     settings.watching.label_selectors["batch", "v1", "jobs"] = LABEL_JOB
     settings.watching.label_selectors["", "v1", "pods"] = LABEL_JOB
-    # A watch that says nothing for longer is dead; the API server sends a bookmark each minute.
+    # A watch without data for longer is dead; the API server sends a bookmark each minute.
     settings.watching.inactivity_timeout = 75
     settings.networking.request_timeout = 60
     settings.networking.connect_timeout = 10
@@ -81,22 +81,23 @@ def build_kopf_settings() -> kopf.OperatorSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchAccess(kopf.AiohttpSession):
-    """Equal where the same would be refused again: kopf does not try a login twice."""
+    """Equal if the same login would be refused again: kopf does not try a login twice."""
 
     access: api_access.Access
     aiohttp_session: WatchSession = field(compare=False)
 
 
 def _notice(replica: Replica, kind: Kind, event: kopf.RawEvent) -> None:
-    # kopf's type of what it has listed, not watched.
+    # kopf's event type for listed objects.
     if event["type"] is None:
         replica.notice_relisting()
     replica.notice(kind, event["object"], is_gone=event["type"] == "DELETED")
 
 
 class Endless:
-    """Seconds between tries: after the last of a finite number kopf would end the process, on all
-    replicas at once, when an outage lasts longer or a right is taken away."""
+    """Seconds between retries, without end: after the last of a finite number kopf would end the
+    process on all replicas at the same time, during a long outage or after a permission is revoked.
+    """
 
     def __iter__(self) -> Iterator[float]:
         return chain((1, 1, 2, 3, 5), repeat(8))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""measure_jobs: what the jobs of a cluster amount to, for Prometheus. No I/O here.
+"""measure_jobs: the Prometheus metrics of a cluster's jobs. No I/O here.
 
-As many series as there are jobs that have not ended, up to a limit; all else is summed up. No
-tenant writes a label but by the names of jobs, and no namespace's jobs take the place of another's.
+There is one series per running job, up to a limit; everything else is summed up. Tenants influence
+labels only through the names of their jobs, and no namespace's jobs displace another's.
 """
 
 from collections import Counter
@@ -19,10 +19,12 @@ from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.metrics import Sample
 
 MAX_JOBS = 1000
-"""So many jobs have series of their own: the newest of each namespace, in turn."""
+"""The number of jobs with series of their own: the newest of each namespace, in turn."""
 
 MAX_BYTES = 768 * 1024
-"""Of all series of single jobs: names may be long, and every replica is asked every few seconds."""
+"""Of all series of single jobs: names may be long, and every replica is scraped every few
+seconds.
+"""
 
 _BESIDE_NAMES = 64
 """Bytes of a line for its labels' names and its value."""
@@ -33,11 +35,11 @@ FIGURES = {
     "loss": "finetune_job_loss",
     "tokensPerSecond": "finetune_job_tokens_per_second",
 }
-"""Of `status.progress`, and the gauges that tell them."""
+"""Fields of `status.progress`, and their gauges."""
 
 
 def measure_jobs(jobs: Iterable[Body]) -> Iterator[Sample]:
-    """All jobs by phase and reason, and the figures of those that go on."""
+    """All jobs by phase and reason, and the figures of unfinished ones."""
     bodies = list(jobs)
     yield from _sums(bodies)
     left = MAX_BYTES
@@ -45,7 +47,7 @@ def measure_jobs(jobs: Iterable[Body]) -> Iterator[Sample]:
         try:
             figures = list(_figures(body))
         except (ValueError, TypeError, ArithmeticError):
-            # A status may be edited by hand; the series of all others are not lost over it.
+            # A status may be edited by hand; an invalid one must not remove all other series.
             metrics.count_skipped(FINETUNE_JOBS.plural, "metrics")
             continue
         left -= sum(map(_size_of, figures))
@@ -62,12 +64,12 @@ def measure_internal_errors(kind: str, bodies: Iterable[Body]) -> Iterator[Sampl
 
 
 def _size_of(sample: Sample) -> int:
-    """About the bytes of its line."""
+    """The approximate size of its line in bytes."""
     return len(sample.gauge) + sum(map(len, sample.labels)) + _BESIDE_NAMES
 
 
 def _has_ended(body: Body) -> bool:
-    """By its conditions alone: every scrape asks about every job, and a spec may be large."""
+    """Reads only the conditions: every scrape reads every job, and a spec may be large."""
     found = body.get("status", {}).get("conditions", ())
     return conditions.is_true(found, "Complete") or conditions.is_true(found, "Failed")
 

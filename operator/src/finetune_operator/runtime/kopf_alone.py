@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kopf, imported without the Kubernetes client: whoever needs kopf takes it from here.
+"""kopf, imported without the Kubernetes client: all code that uses kopf imports it from here.
 
-Where that client is installed, kopf imports all of it, to recognise its types in what handlers are
-given. That is half of the operator's start, and no handler here is given any.
+If that client is installed, kopf imports all of it, to recognise its types in handler arguments.
+That is half of the operator's start time, and no handler here uses these types.
 """
 
 import sys
@@ -14,7 +14,7 @@ CLIENT = "kubernetes"
 
 @contextmanager
 def _hidden(name: str) -> Iterator[None]:
-    """For as long as this lasts, an import of the module fails as if it were not installed."""
+    """Within this context, an import of the module fails as if it were not installed."""
     if name in sys.modules:
         yield
         return

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Leadership by a Lease: at any time at most one replica reconciles.
+"""Leadership through a Lease: at any time at most one replica reconciles.
 
-The holder renews; who has failed to for `renew_deadline` stops its work, and only `duration` after
-the last renewal another may begin. No clock of another machine is trusted: a follower waits for the
-duration from when it saw the lease change last.
+The holder renews the Lease. If it fails to for `renew_deadline`, it stops its work; another replica
+may begin only `duration` after the last renewal. No other machine's clock is trusted: a follower
+counts the duration from its own last observed change of the Lease.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from finetune_operator.objects.times import render_micro_time
 from finetune_operator.telemetry.logs import say
 
 MOST_TRANSITIONS = 2**31 - 1
-"""The API server keeps them in 32 bits, and refuses one more."""
+"""The API server stores them in 32 bits, and refuses one more."""
 
 
 class LeaseStore(Protocol):
-    """Where the lease is kept."""
+    """The storage of the Lease."""
 
     async def read(self) -> Body | None: ...
 
@@ -31,13 +31,13 @@ class LeaseStore(Protocol):
         """Creates or replaces exactly the version that was read.
 
         Raises:
-            Conflict: somebody else was faster.
+            Conflict: another replica was faster.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """A killed holder has a successor after `duration` and `period`."""
+    """After a holder was killed, its successor starts within `duration` plus `period`."""
 
     duration: timedelta = timedelta(seconds=12)
     renew_deadline: timedelta = timedelta(seconds=8)
@@ -45,7 +45,7 @@ class Timing:
     period: timedelta = timedelta(seconds=1.5)
     """Between two tries to get or renew it."""
     longest_duration: timedelta = timedelta(seconds=60)
-    """No holder is waited for longer, whatever the Lease says."""
+    """The longest wait for a holder, whatever the duration in the Lease."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class Leadership:
         self.is_held = False
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Works whenever it leads, until cancelled; then lets go, so that another can start."""
+        """Works whenever it leads, until cancelled; then releases the Lease for another replica."""
         try:
             while True:
                 self._renewed_at = await self._acquire()
@@ -85,7 +85,7 @@ class Leadership:
                 await self._release()
 
     async def try_hold(self) -> bool:
-        """One try to get or renew the lease; whether it is ours now."""
+        """One try to get or renew the Lease; returns whether this replica holds it now."""
         lease = await self._store.read()
         spec = _spec_of(lease)
         if spec.get("holderIdentity") not in (None, "", self._identity):
@@ -99,10 +99,10 @@ class Leadership:
         return True
 
     def check(self) -> None:
-        """Right before a write: a process that was stopped for a while learns here that it was.
+        """Called right before a write: detects that the process was paused for too long.
 
         Raises:
-            NotLeading: somebody else may lead by now.
+            NotLeading: another replica may lead by now.
         """
         if not self.is_held or self._clock.monotonic() >= self._deadline:
             raise NotLeading
@@ -160,7 +160,7 @@ class Leadership:
             say("lease not released", error=error)
 
     def _say_trouble(self, event: str, error: Exception) -> None:
-        """Once for all tries that fail alike."""
+        """Logs once for all tries that fail with the same error."""
         if self._trouble != (trouble := f"{event}: {error!r}"):
             self._trouble = trouble
             say(event, level=logging.WARNING, error=repr(error))
@@ -171,9 +171,10 @@ class Leadership:
             self._seen, self._seen_at = seen, self._clock.monotonic()
 
     def _lasts(self, spec: Body) -> float:
-        """Seconds after which its holder counts as gone.
+        """Seconds after which its holder counts as lost.
 
-        A Lease can be edited by hand: without a duration, or with one of years, nobody would lead.
+        A Lease can be edited by hand: without a duration, or with one of years, no replica would
+        lead.
         """
         duration = spec.get("leaseDurationSeconds")
         if not isinstance(duration, int) or duration <= 0:
@@ -186,7 +187,7 @@ class Leadership:
         transitions = before.get("leaseTransitions")
         if not isinstance(transitions, int) or not 0 <= transitions < MOST_TRANSITIONS:
             transitions = 0
-        # Whatever else somebody has written there goes: a Lease with it may be refused.
+        # Hand-written fields are dropped: a Lease with them may be refused.
         spec = {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": int(self._timing.duration.total_seconds()),
@@ -198,6 +199,6 @@ class Leadership:
 
 
 def _spec_of(lease: Body | None) -> Body:
-    """What it says, if anything."""
+    """Its spec, if any."""
     spec = (lease or {}).get("spec")
     return spec if isinstance(spec, Mapping) else {}

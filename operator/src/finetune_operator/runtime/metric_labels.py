@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words that may be values of a metric's labels: each makes series that stay. No I/O here.
+"""The allowed values of metric labels: each value creates a permanent series. No I/O here.
 
-A pod names its own reason, whoever may edit a status names a phase, and a proxy's answer a code:
-what is not known here is counted as `Other`.
+A pod sets its own reason, a user who may edit a status sets a phase, and a proxy's response sets a
+code: unknown values are counted as `Other`.
 """
 
 from collections.abc import Collection
@@ -14,24 +14,24 @@ from finetune_operator.objects.names import JobReason, Phase, ScheduleReason
 OTHER = "Other"
 
 _NONE = ""
-"""A job that was refused has failed without an attempt's reason."""
+"""A rejected job has failed without an attempt's reason."""
 
 _OF_KUBERNETES = {
-    # Of pods: the kubelet's, the scheduler's and the node controller's.
+    # Reasons of pods: from kubelet, scheduler and node controller.
     *("Evicted", "NodeAffinity", "NodeLost", "NodeShutdown", "Preempting", "Terminated"),
     *("UnexpectedAdmissionError", "PreemptionByScheduler", "DeletionByTaintManager"),
-    # Of Jobs.
+    # Reasons of Jobs.
     *("BackoffLimitExceeded", "FailedIndexes", "MaxFailedIndexesExceeded", "PodFailurePolicy"),
 }
 
 REASONS = frozenset({*Reason, *JobReason, *ScheduleReason, *_OF_KUBERNETES, _NONE})
-"""Why a job or schedule is as it is."""
+"""Reasons of the state of a job or schedule."""
 
 NOTE_REASONS = frozenset(NoteReason)
 SEVERITIES = frozenset(Severity)
 
 RESULTS = frozenset({Phase.SUCCEEDED, Phase.FAILED, "Deleted"})
-"""How a job has ended; the last one before it did."""
+"""How a job ended; `Deleted` if it was deleted before its end."""
 
 PHASES = frozenset(Phase)
 
@@ -41,7 +41,7 @@ API_REASONS = frozenset(
         *("InternalError", "Invalid", "MethodNotAllowed", "NotAcceptable", "NotFound"),
         *("RequestEntityTooLarge", "ServerTimeout", "ServiceUnavailable", "StoreReadError"),
         *("Timeout", "TooManyRequests", "Unauthorized", "UnsupportedMediaType"),
-        # Ours: there was no answer.
+        # Our own: there was no response.
         "Unreachable",
     }
 )
@@ -49,5 +49,5 @@ API_REASONS = frozenset(
 
 
 def label(word: object, known: Collection[str]) -> str:
-    """The word where it is known, else `Other`."""
+    """The word if it is known, else `Other`."""
     return str(word) if isinstance(word, str) and word in known else OTHER

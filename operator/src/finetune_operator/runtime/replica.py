@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One replica: cache, queue, leadership, the progress endpoint and the webhook, put together.
+"""One replica: combines cache, queue, leadership, the progress endpoint and the webhook.
 
-All replicas watch, take progress and review jobs; only the one that holds the Lease has workers.
+All replicas watch, accept progress and review jobs; only the holder of the Lease has workers.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ from finetune_operator.webhook.registration import Webhook, build_webhook
 from finetune_operator.work_queue import WorkQueue
 
 STUCK_AFTER = timedelta(minutes=5)
-"""Every request has a timeout far below this: a worker this slow will not come back."""
+"""Every request has a timeout far below this: a slower worker never returns."""
 
 WARM_UP_PERIOD = timedelta(seconds=2)
 LOOK_FOR_SCHEDULES = timedelta(seconds=10)
@@ -68,14 +68,14 @@ class Replica:
         self._gauges = Gauges(self._measure)
         self._is_stopping = False
         self.has_failed = asyncio.Event()
-        """Set when a part has died: the process must end, and be started anew."""
+        """Set when a part has died: the process must end, and be restarted."""
         self.has_stopped = asyncio.Event()
 
     async def start(self) -> None:
-        """Returns when the cache is warm; events may come from then on."""
+        """Returns when the cache is warm; events may arrive from then on."""
         settings = self._settings
         self._api = await KubeApi.connect(settings.kubeconfig)
-        # Connections of its own: whoever can have tokens reviewed must not make the Lease wait.
+        # A separate client: a peer that has tokens reviewed must not delay the Lease.
         self._lease_api = await KubeApi.connect(settings.kubeconfig)
         self._writer = ProgressWriter(self._api, self._cache, settings.progress_interval, _now)
         self._server = await self._serve()
@@ -101,7 +101,7 @@ class Replica:
         say("replica started", identity=settings.identity, port=settings.port)
 
     async def stop(self) -> None:
-        """Ends the work, then lets go of the Lease, then writes what trainers have said last."""
+        """Stops the workers, then releases the Lease, then writes the trainers' last reports."""
         self._is_stopping = True
         for task in self._tasks:
             task.cancel()
@@ -114,9 +114,9 @@ class Replica:
         say("replica stopped", identity=self._settings.identity)
 
     def notice(self, kind: Kind, body: Body, *, is_gone: bool) -> None:
-        """An event: remembered, and its job is to be looked at."""
+        """Caches the object of an event and enqueues its job."""
         for known in (self._cache.find_known(kind, body["metadata"]["uid"]), body):
-            # Before and after: an edited label or owner concerns two.
+            # Before and after: an edited label or owner affects two.
             if known is not None and kind is Kind.JOB:
                 self._enqueue(schedule_of(known))
         if is_gone and kind is Kind.JOB:
@@ -126,7 +126,7 @@ class Replica:
         self._enqueue(take(self._cache, kind, body, "watch", is_gone=is_gone))
 
     def _count_deletion(self, body: Body) -> None:
-        """By the last status that was seen, once: then it is forgotten. Only the leader counts."""
+        """Counts a deleted job from its last known status, once. Only the leader counts."""
         known = self._cache.find_known(Kind.JOB, body["metadata"]["uid"])
         if known is None or self._leadership is None or not self._leadership.is_held:
             return
@@ -143,17 +143,18 @@ class Replica:
             self._queue.add(key)
 
     def notice_relisting(self) -> None:
-        """A watch had to begin anew: of what vanished meanwhile it will never tell."""
+        """Called after a restart of a watch: it never reports objects deleted meanwhile."""
         self._relisting.note()
 
     def is_healthy(self) -> bool:
-        """Whether all parts live; that this gets an answer shows that the event loop does."""
+        """Whether all parts are alive; a response to this request shows that the event loop is."""
         is_alive = not any(task.done() for task in self._tasks)
         return is_alive and self._queue.longest_work() < STUCK_AFTER
 
     def _measure(self) -> Iterator[Sample]:
-        """Of jobs the leader alone tells: they would count once for each replica, and what another
-        one has queued waits for nothing but to lead."""
+        """Only the leader reports jobs: otherwise they would count once per replica, and the queue
+        of a follower waits only for leadership.
+        """
         is_leader = self._leadership is not None and self._leadership.is_held
         yield Sample("finetune_operator_leader", is_leader)
         longest = self._queue.longest_work().total_seconds()
@@ -226,14 +227,16 @@ class Replica:
                 say_error("not relisted", error)
 
     async def _end_when_there_are_schedules(self) -> None:
-        """Their definition came late, and kopf looks only once for what there is to watch."""
+        """Ends the process when the CRD of schedules appears, because kopf looks for kinds to watch
+        only once.
+        """
         is_there = False
         while not is_there:
             await asyncio.sleep(LOOK_FOR_SCHEDULES.total_seconds())
             with suppress(ApiError):
                 namespaces = self._settings.watch_namespaces
                 is_there = await is_defined(self._api, Kind.SCHEDULE, namespaces)
-        say("schedules are defined now: to be started anew")
+        say("schedules are defined now, restarting")
         self.has_failed.set()
         # Ends with the replica.
         await asyncio.Event().wait()
@@ -257,7 +260,7 @@ class Replica:
         return task
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
-        """No part may end before the replica does: the process ends with it, and says why."""
+        """No part may end before the replica does: if one does, the process ends and logs why."""
         if self._is_stopping:
             return
         if task.cancelled():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""measure_schedules: how the schedules of a cluster stand, for Prometheus. No I/O here.
+"""measure_schedules: the Prometheus metrics of a cluster's schedules. No I/O here.
 
-By what their status remembers, not by their jobs: those are deleted night for night.
+Reads their status, not their jobs, because those are deleted regularly.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,14 +14,14 @@ from finetune_operator.telemetry import metrics
 from finetune_operator.telemetry.metrics import Sample
 
 MAX_SCHEDULES = 1000
-"""So many schedules have series: the newest of each namespace, in turn."""
+"""The number of schedules with series: the newest of each namespace, in turn."""
 
 TIMES = {
     "lastScheduleTime": "finetune_schedule_last_schedule_timestamp_seconds",
     "lastSuccessfulTime": "finetune_schedule_last_success_timestamp_seconds",
     "lastMissedTime": "finetune_schedule_last_missed_timestamp_seconds",
 }
-"""Of the status, and the gauges that tell them; 0 where there is none yet."""
+"""Fields of the status, and their gauges; 0 if there is no value yet."""
 
 
 def measure_schedules(schedules: Iterable[Body]) -> Iterator[Sample]:
@@ -29,7 +29,7 @@ def measure_schedules(schedules: Iterable[Body]) -> Iterator[Sample]:
         try:
             figures = list(_figures(body))
         except (ValueError, TypeError, ArithmeticError):
-            # A status may be edited by hand; the series of all others are not lost over it.
+            # A status may be edited by hand; an invalid one must not remove all other series.
             metrics.count_skipped(FINETUNE_SCHEDULES.plural, "metrics")
             continue
         yield from figures

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counters that survive the jobs they count, and a change of leader.
 
-The leader alone counts and tells them. It keeps them in one object: what it takes over is added to.
-What was counted within the last seconds is lost with a process that is killed.
+Only the leader counts and reports them. It stores them in one object, and a new leader adds to the
+stored values. The counts of the last seconds are lost if the process is killed.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ MAX_SERIES = 4000
 
 
 class TotalsStore(Protocol):
-    """Where they are kept."""
+    """The storage of the counters."""
 
     async def read(self) -> Mapping[Series, float]:
-        """What was written last; nothing where there is nothing."""
+        """The last written values; empty if there are none."""
 
     async def write(self, totals: Mapping[Series, float]) -> None:
         """
         Raises:
-            Conflict: somebody has written since they were read.
+            Conflict: another write came after the read.
         """
 
 
 class Totals:
     def __init__(self) -> None:
         self._kept: dict[Series, float] | None = None
-        """What the store has; None before it was read."""
+        """The stored values; None before they were read."""
         self._new: dict[Series, float] = {}
-        """What was counted and is not in the store yet."""
+        """Counts that are not stored yet."""
 
     def count(self, namespace: str, tally: Tally) -> None:
         added: dict[Series, float] = {
@@ -59,7 +59,7 @@ class Totals:
                 self._new[counted] = self._new.get(counted, 0) + value
 
     def measure(self, namespaces: Iterable[str]) -> Iterator[Sample]:
-        """Nothing before the store was read: a counter that began below would seem to grow.
+        """Empty before the store was read: a counter that began lower would seem to grow.
 
         Namespaces that have jobs begin at zero, or the first hour would be no increase.
         """
@@ -70,7 +70,7 @@ class Totals:
             yield Sample(name, value, labels)
 
     async def keep(self, store: TotalsStore) -> None:
-        """Until cancelled, as long as this replica leads."""
+        """Runs until cancelled, as long as this replica leads."""
         self._kept = None
         try:
             while True:
@@ -82,7 +82,7 @@ class Totals:
                     await self._try_to_save(store)
 
     async def _try_to_save(self, store: TotalsStore) -> None:
-        """Counts are never worth a leader: whatever fails is tried again."""
+        """A failure must not cost the leadership: it is retried."""
         try:
             await self._save(store)
         except Conflict:
@@ -101,7 +101,7 @@ class Totals:
         saved, sums = dict(self._new), _sums(self._kept, self._new)
         await store.write(sums)
         self._kept = sums
-        # What was counted meanwhile stays.
+        # Counts added meanwhile stay.
         left = {series: value - saved.get(series, 0) for series, value in self._new.items()}
         self._new = {series: value for series, value in left.items() if value > 0}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A worker takes a key from the queue, reconciles what it names, and says what happens next."""
+"""A worker takes a key from the queue, reconciles its object, and decides when to try again."""
 
 import asyncio
 import logging
@@ -29,25 +29,25 @@ from finetune_operator.telemetry.logs import say, say_error
 from finetune_operator.work_queue import WorkQueue
 
 FEW_TRIES = 3
-"""So often an unforeseen error may happen before the object's user is told of it."""
+"""How often an unexpected error may happen before it is shown in the object's status."""
 
 LARGE_WAITS = timedelta(seconds=0.5)
-"""Until a large object is tried again while another one is looked at."""
+"""The wait of a large object while another one is processed."""
 
 _REFUSALS_OF_OURS = (400, 413, 422)
-"""Codes of a write that is wrong in itself: as it is, no later try will succeed."""
+"""Codes of an invalid write: no later try of it can succeed."""
 
 
 Count = Callable[[str, Tally], None]
-"""Adds what came of a job to the counters of its namespace."""
+"""Adds the result of a job to the counters of its namespace."""
 
 
 def count_nothing(namespace: str, tally: Tally) -> None:
-    """A `Count` for where there are no counters."""
+    """A `Count` for use without counters."""
 
 
 class Worker:
-    """Several of its `run` may go on at a time: the queue keeps them apart."""
+    """Several of its `run` may execute concurrently: the queue never gives them the same key."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Worker:
         self._find_whole = find_whole
         self._count = count
         self._large = asyncio.Lock()
-        """One large object is in memory at a time, and no worker waits for it: others are small."""
+        """Only one large object is in memory at a time, and no worker waits for it."""
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -87,7 +87,7 @@ class Worker:
         metrics.note_reconcile(kind, result, reason, time.monotonic() - began)
 
     async def _try(self, key: Key) -> tuple[str, str]:
-        """The result and its reason: every error becomes what is to happen next, none gets out."""
+        """The result and its reason: every error is translated, and none propagates."""
         try:
             done = await self._reconcile(key)
         except Gone:
@@ -113,17 +113,17 @@ class Worker:
     def _try_again(self, key: Key, error: Exception) -> tuple[str, str]:
         delay = self._queue.retry(key)
         if isinstance(error, Conflict | NotLeading):
-            # The newer version is on its way, or another replica's turn: soon neither is news.
+            # The newer version arrives soon, or another replica leads: neither is worth a log line.
             return "postponed", type(error).__name__
         if isinstance(error, ApiError):
-            # Its own words say it all: a missing right, an outage.
+            # Its message is sufficient: a missing permission, an outage.
             say("not reconciled", level=logging.WARNING, job=key, error=error, retry_in=delay)
             return "failed", label(error.reason, API_REASONS) if error.reason else str(error.status)
         say_error("not reconciled", error, job=key, retry_in=delay)
         return "failed", type(error).__name__
 
     async def _tell_internal_error(self, key: Key, error: Exception) -> None:
-        """In the status, once; its event brings one more try, which then changes nothing there."""
+        """Writes it to the status once; its event causes one more try, without a change."""
         try:
             body = self._find(key)
             cluster = self._schedules if isinstance(key, ScheduleKey) else self._cluster
@@ -131,13 +131,13 @@ class Worker:
             if body is not None and cluster is not None and told is not None:
                 await cluster.write_status(body, {"conditions": told})
         except (Conflict, Gone, NotLeading):
-            # Told at the next try, from the newer version or by another replica.
+            # Reported at the next try, from the newer version or by another replica.
             return
         except Exception as failure:  # noqa: BLE001 - the log has it; the next try tells again
-            say("internal error not told", level=logging.WARNING, job=key, error=failure)
+            say("internal error not recorded", level=logging.WARNING, job=key, error=failure)
 
     async def _reconcile(self, key: Key) -> Reconciled | None:
-        """None where there is nothing to say about it any more."""
+        """None if the object no longer needs a pass."""
         body = self._find(key)
         if body is None:
             if isinstance(key, JobKey):
@@ -180,11 +180,11 @@ class Worker:
 
 
 class _OthersFirst(Exception):
-    """Another large object is being looked at."""
+    """Another large object is being processed."""
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether neither the API server nor another replica explains it."""
+    """Whether neither the API server nor another replica is the cause."""
     if isinstance(error, ApiError):
         return error.status in _REFUSALS_OF_OURS
     return not isinstance(error, Conflict | NotLeading)

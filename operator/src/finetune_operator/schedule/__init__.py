@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """One FineTuneSchedule from body to status: a CronJob whose jobs are FineTuneJobs.
 
-Door: `reconcile.reconcile_schedule`. All is pure but for `cluster`, the outside world.
+Door: `reconcile.reconcile_schedule`. Only `cluster` does I/O.
 
-- `spec`: the raw schedule becomes a `Schedule`, its job's config checked as a job's own.
-- `due`: what should have been started by now, as Kubernetes' CronJob controller counts it.
-- `observation`: which of its jobs run, which have ended, what was started last.
-- `decision`: rules, the first that matches wins.
+- `spec`: parses the raw schedule into a `Schedule`; checks its job's config like that of a job.
+- `due`: the times that should have started by now, counted as Kubernetes' CronJob controller does.
+- `observation`: the schedule's running and finished jobs, and the last one started.
+- `decision`: a list of rules, the first match wins.
 - `child`: the FineTuneJob of one scheduled time.
-- `status`, `events`: what users read.
-- `cluster`: the outside world as a few verbs.
+- `status`, `events`: the parts that users read.
+- `cluster`: the calls to the API server.
 - `reconcile`: composes the above; decides nothing.
 """

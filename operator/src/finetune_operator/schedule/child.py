@@ -19,7 +19,7 @@ from finetune_operator.schedule.spec import Schedule
 
 def build_child(schedule: Schedule, moment: datetime) -> Manifest:
     metadata, spec = schedule.template.get("metadata") or {}, schedule.template["spec"]
-    # Jobs of one config would be one run, which is trained once: each time is a run of its own.
+    # Jobs of one config would be one run, which is trained once: each time needs a run of its own.
     token = " ".join(filter(None, (spec.get("runToken"), render_time(moment))))
     local = moment.astimezone(schedule.table.zone)
     return {
@@ -33,7 +33,8 @@ def build_child(schedule: Schedule, moment: datetime) -> Manifest:
                 **metadata.get("annotations", {}),
                 ANNOTATION_SCHEDULED_AT: local.isoformat(timespec="seconds"),
             },
-            # Without blockOwnerDeletion: it would need the right to set finalizers on schedules.
+            # Without blockOwnerDeletion: it would require permission to set finalizers on
+            # schedules.
             "ownerReferences": [
                 {
                     "apiVersion": API_VERSION,

@@ -9,22 +9,24 @@ from finetune_operator.objects.reconciled import Writing
 
 
 class ScheduleCluster(Writing, Protocol):
-    """`KubeSchedules` has the real verbs."""
+    """`KubeSchedules` implements it."""
 
     async def jobs_of(self, body: Body) -> Sequence[Body]:
-        """The FineTuneJobs that this schedule owns, as remembered; those that its status calls
-        active are there unless they are gone."""
+        """The FineTuneJobs that this schedule owns, from the cache; includes those that its status
+        lists as active unless they are deleted.
+        """
 
     async def list_jobs_of(self, body: Body) -> Sequence[Body]:
-        """The same, as the API server has them now."""
+        """The same, from the API server."""
 
     async def create_job(self, manifest: Manifest) -> Body:
-        """The job, made now or before by the same owner.
+        """Creates the job, or returns the existing one of the same owner.
 
         Raises:
-            NotYet: it was refused, or something else has that name.
+            NotYet: it was refused, or another object has that name.
         """
 
     async def delete_job(self, body: Body, name: str, uid: str) -> bool:
-        """Exactly this one, and only while the schedule owns it; that it is gone already is no
-        error. Its pods may still save. Whether it was the schedule's."""
+        """Deletes exactly this one, and only while the schedule owns it; an already deleted one is
+        no error. Its pods may still save. Returns whether it was the schedule's.
+        """

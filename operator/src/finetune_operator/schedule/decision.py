@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""decide: what is to be done for a schedule now. No I/O here, and no clock.
+"""decide: returns the next action for a schedule. No I/O here, and no clock.
 
 A tuple of rules, of which the first match wins: those of Kubernetes' `syncCronJob`, in its order.
 """
@@ -15,36 +15,36 @@ from finetune_operator.schedule.observation import Child, JobEnding, ObservedSch
 from finetune_operator.schedule.spec import Policy, Schedule
 
 LONGEST_WAIT = timedelta(minutes=1)
-"""Clocks are set now and then, and timers do not hear of it."""
+"""Clocks are adjusted now and then, and timers do not notice."""
 PADDING = timedelta(milliseconds=100)
-"""So long after the time, as the CronJob controller: the clocks of nodes differ a little."""
+"""The delay after the time, as in the CronJob controller: the clocks of nodes differ a little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleDecision:
-    """What to do, what to say, and when to look again."""
+    """The action, the message, and the time of the next check."""
 
     reason: ScheduleReason
     message: str
     start: datetime | None = None
-    """The scheduled time that a job is to be made for."""
+    """The scheduled time to create a job for."""
     replaced: tuple[Child, ...] = ()
-    """Jobs that must go first."""
+    """Jobs to delete first."""
     surplus: tuple[Child, ...] = ()
-    """Jobs that have ended, and are more than are to be kept."""
+    """Finished jobs beyond the history limits."""
     missed: datetime | None = None
-    """The newest time that came and went without a job, past its deadline."""
+    """The newest scheduled time that passed its deadline without a job."""
     has_missed_many: bool = False
     next: datetime | None = None
     check_again_in: timedelta | None = None
 
 
 def decide(schedule: Schedule, observed: ObservedSchedule, now: datetime) -> ScheduleDecision:
-    """The first rule that has something to say; what is surplus goes in any case."""
+    """The first rule that applies; surplus jobs are deleted in any case."""
     try:
         situation = _Situation.at(schedule, observed, now)
     except NeverDue:
-        # It was found valid, so it comes again; only not within the years that are looked ahead.
+        # The expression is valid, so it has a next time, but beyond the years that are searched.
         situation = _Situation(
             due=Due(start=None, missed=0), next=None, missed=None, observed=observed, now=now
         )
@@ -63,11 +63,11 @@ class _Situation:
     @classmethod
     def at(cls, schedule: Schedule, observed: ObservedSchedule, now: datetime) -> "_Situation":
         table = schedule.table
-        # Times of another schedule than today's are nobody's to catch up with.
+        # Times before the last change of the schedule are not caught up.
         known = (observed.last_scheduled, observed.counted_from)
         since = max((moment for moment in known if moment is not None), default=schedule.created)
         due = find_due(table, since, now)
-        # What came and may not start any more: CronJobs pass over it, and say nothing.
+        # Times whose deadline has passed: CronJobs skip them silently.
         missed = None
         if due.start is None and table.starting_deadline is not None:
             missed = find_due(replace(table, starting_deadline=None), since, now).start
@@ -82,7 +82,7 @@ class _Situation:
 
 
 def when_unrecorded(schedule: Schedule, situation: _Situation) -> ScheduleDecision | None:
-    """What its jobs show of the past must be in the status before any of them may be deleted."""
+    """The past that its jobs show must be in the status before any of them may be deleted."""
     if situation.observed.is_recorded:
         return None
     return ScheduleDecision(
@@ -122,14 +122,14 @@ def when_not_due(schedule: Schedule, situation: _Situation) -> ScheduleDecision 
 
 
 def when_active(schedule: Schedule, situation: _Situation) -> ScheduleDecision | None:
-    """It starts when the other has ended, if it is not too late then."""
+    """It starts when the other job has ended, unless its deadline has passed by then."""
     active = situation.observed.active
     if schedule.policy is not Policy.FORBID or not active:
         return None
     return ScheduleDecision(
         reason=ScheduleReason.JOB_ALREADY_ACTIVE,
         message=(
-            f"a job is due, and not started since concurrencyPolicy is Forbid and {active[0].name} "
+            f"a job is due but was not started: concurrencyPolicy is Forbid and {active[0].name} "
             "has not ended"
         ),
         next=situation.next,

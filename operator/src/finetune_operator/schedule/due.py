@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""find_due: what a schedule should have started by now. No I/O here, and no clock.
+"""find_due: the times that a schedule should have started by now. No I/O here, and no clock.
 
-`mostRecentScheduleTime` and `nextScheduleTimeDuration` of Kubernetes' CronJob controller, estimate
-of the missed times included.
+`mostRecentScheduleTime` and `nextScheduleTimeDuration` of Kubernetes' CronJob controller, including
+its estimate of the missed times.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ TOO_MANY = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timetable:
-    """When something is to start, and where that is counted from."""
+    """The times of a schedule, and the time they are counted from."""
 
     expression: Expression
     zone: ZoneInfo
     starting_deadline: timedelta | None
-    """How late something may still start."""
+    """How late a job may still start."""
 
     def next_after(self, moment: datetime) -> datetime | None:
         return next_time(self.expression, moment, self.zone)
@@ -31,25 +31,25 @@ class Timetable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """Of all the times that have come and were not used, only the newest can still start."""
+    """Of all unused times that have passed, only the newest can still start."""
 
     start: datetime | None
     missed: int
-    """How many times have come, roughly, where it was more than one; `start` is the last."""
+    """How many times have passed, approximately if more than one; `start` is the last."""
 
 
 _SECOND = timedelta(seconds=1)
 
 
 class NeverDue(Exception):
-    """There is no such time, as the 31st of February."""
+    """There is no such time, for example on February 31."""
 
 
 def find_due(table: Timetable, since: datetime, now: datetime) -> Due:
-    """What has come after `since`, when something was started last or the schedule was made.
+    """The times after `since`, the last start or the creation of the schedule.
 
     Raises:
-        NeverDue: nothing comes, ever.
+        NeverDue: the schedule has no times.
     """
     if table.starting_deadline is not None:
         since = max(since, now - table.starting_deadline)
@@ -69,10 +69,10 @@ def find_due(table: Timetable, since: datetime, now: datetime) -> Due:
 
 
 def _find_last(table: Timetable, since: datetime, now: datetime) -> datetime | None:
-    """The newest time after the one moment and not after the other.
+    """The newest time after the first moment and not after the second.
 
-    Where the first interval is none of the usual ones there may be a million between: after some
-    steps, halving finds it.
+    If the first interval is an unusual one there may be a million times between: after some steps,
+    bisection finds it.
     """
     start, moment = None, table.next_after(since)
     for _ in range(TOO_MANY):
@@ -81,7 +81,7 @@ def _find_last(table: Timetable, since: datetime, now: datetime) -> datetime | N
         start, moment = moment, table.next_after(moment)
     if moment is None or moment > now:
         return start
-    # The next time after `low` has come, and after `high` none has.
+    # There is a next time after `low`, and none after `high`.
     low, high = moment - _SECOND, now
     while high - low > _SECOND:
         middle = low + (high - low) / 2
@@ -94,12 +94,12 @@ def _find_last(table: Timetable, since: datetime, now: datetime) -> datetime | N
 
 
 def find_next(table: Timetable, since: datetime, now: datetime) -> datetime | None:
-    """When something is due after now.
+    """The next time after now.
 
     Raises:
-        NeverDue: nothing comes, ever.
+        NeverDue: the schedule has no times.
     """
-    # How late something may start makes no difference to what comes.
+    # The starting deadline does not affect future times.
     due = find_due(
         Timetable(expression=table.expression, zone=table.zone, starting_deadline=None), since, now
     )

@@ -16,7 +16,7 @@ from finetune_operator.schedule.observation import Child, ObservedSchedule
 def find_turning_points(
     before: Mapping[str, Any], after: Mapping[str, Any], observed: ObservedSchedule
 ) -> Iterator[TurningPoint]:
-    """What two states of a status, and the jobs seen in between, have to tell."""
+    """Events from two states of a status and the jobs seen in between."""
     yield from _tell_ended(before, observed)
     yield from _tell_conditions(before, after)
     missed = after.get("lastMissedTime")
@@ -52,7 +52,7 @@ def tell_deleted(children: Sequence[Child]) -> Iterator[TurningPoint]:
 
 
 def _tell_ended(before: Mapping[str, Any], observed: ObservedSchedule) -> Iterator[TurningPoint]:
-    """Of the jobs that ran when the status was last written."""
+    """For the jobs that ran when the status was last written."""
     known = {child.uid: child for child in observed.children}
     for reference in before.get("active", ()):
         name, uid = reference["name"], reference["uid"]
@@ -70,7 +70,7 @@ _TOLD_REASONS = {
     ScheduleReason.FAILED_CREATE: True,
     ScheduleReason.JOB_ALREADY_ACTIVE: False,
 }
-"""Whether it is a warning."""
+"""Whether the reason is a warning."""
 
 
 def _tell_conditions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[TurningPoint]:
@@ -84,5 +84,5 @@ def _tell_conditions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Ite
 
 
 def build_schedule_event(body: Body, point: TurningPoint, now: datetime) -> Manifest:
-    """The Event that tells of it; told twice, it has the same name, so that one remains."""
+    """The Event for a turning point; a repeated report has the same name, so only one remains."""
     return build_event(body, SCHEDULE_KIND, point, now, point.reason, point.about)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""observe: what the jobs of a schedule show. No I/O here, and no clock."""
+"""observe: reads the state of a schedule's jobs. No I/O here, and no clock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,28 +31,28 @@ class Child:
     name: str
     uid: str
     scheduled_at: datetime | None
-    """None where somebody else has made it."""
+    """None if the schedule did not create it."""
     ending: JobEnding | None
     start: datetime | None
     completion: datetime | None
     is_going: bool
-    """Whether it is deleted already, and only waits for somebody to let it go."""
+    """Whether it is already deleted and only waits for a finalizer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedSchedule:
-    """Jobs in the order of their names, and what they and the status say of the past."""
+    """The jobs in the order of their names, and the past as they and the status show it."""
 
     children: tuple[Child, ...]
     recorded: datetime | None
-    """When, by the status, something was scheduled last."""
+    """The last scheduled time in the status."""
     last_scheduled: datetime | None
-    """The same, with what its jobs show: the operator may have been killed after making one."""
+    """The same, including its jobs: the operator may have been killed after creating one."""
     last_successful: datetime | None
     times: str
     """Schedule and time zone, in one text."""
     counted_from: datetime | None
-    """Since when they are what they are; None where they were never changed."""
+    """Since when they are unchanged; None if they were never changed."""
 
     @property
     def active(self) -> tuple[Child, ...]:
@@ -63,20 +63,20 @@ class ObservedSchedule:
         return self.recorded == self.last_scheduled
 
     def ended(self, ending: JobEnding) -> tuple[Child, ...]:
-        """Those that ended so, the oldest first, as the CronJob controller sorts them."""
+        """Those with this ending, the oldest first, sorted as by the CronJob controller."""
         found = (child for child in self.children if child.ending is ending)
         return tuple(sorted(found, key=lambda it: (it.start is None, it.start or 0, it.name)))
 
 
 def observe(body: Body, bodies: Sequence[Body], now: datetime) -> ObservedSchedule:
-    """What is known of a raw schedule, valid or not, and the jobs that it owns."""
+    """The facts of a raw schedule, valid or not, and the jobs that it owns."""
     status, name = body.get("status", {}), body["metadata"]["name"]
     children = sorted((observe_child(it, name) for it in bodies), key=lambda child: child.name)
     recorded = _time(status.get("lastScheduleTime"))
     scheduled = [recorded, *(child.scheduled_at for child in children)]
     completions = [it.completion for it in children if it.ending is JobEnding.COMPLETE]
     successful = [_time(status.get("lastSuccessfulTime")), *completions]
-    # Longer ones are refused, and need not be told apart.
+    # Longer ones are refused, so it does not matter if cut ones are equal.
     times = f"{body['spec']['schedule']} {body['spec'].get('timeZone', UTC)}"[:MAX_TIMES]
     is_changed = status.get("times", times) != times
     return ObservedSchedule(
@@ -121,7 +121,7 @@ def _ending(body: Body) -> JobEnding | None:
 
 
 def _scheduled_at(body: Body, schedule_name: str) -> datetime | None:
-    """The time in the annotation, if the name tells the same: anybody may write an annotation."""
+    """The time in the annotation if the name has the same time: any user may write it."""
     metadata = body["metadata"]
     try:
         moment = parse_time(metadata.get("annotations", {})[ANNOTATION_SCHEDULED_AT])

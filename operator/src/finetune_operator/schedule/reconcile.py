@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The straight line from a schedule to its next status; composes, decides nothing.
+"""Runs the steps from a schedule to its next status; decides nothing itself.
 
 parse_schedule -> observe -> decide -> carry out -> next_status -> write -> events -> clean up
 
-A job that is surplus goes last, when the status holds what it had to say.
+Surplus jobs are deleted last, after the status contains their results.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ from finetune_operator.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Done:
-    """A decision as it turned out."""
+    """A decision after it was carried out."""
 
     decision: ScheduleDecision
     observed: ObservedSchedule
@@ -54,11 +54,11 @@ async def reconcile_schedule(
     now: datetime,
     model: Mapping[str, Any] | None = None,
 ) -> Reconciled | None:
-    """One pass for one schedule; None where there is nothing to say about it any more.
+    """One pass for one schedule; None if the schedule is being deleted.
 
     Raises:
-        Conflict: the schedule has changed since it was remembered.
-        Gone: the schedule is no more.
+        Conflict: the schedule has changed since it was cached.
+        Gone: the schedule was deleted.
     """
     if "deletionTimestamp" in body["metadata"]:
         # The garbage collector deletes its jobs.
@@ -71,14 +71,14 @@ async def reconcile_schedule(
         return await _write(body, status, observed, (), None, cluster=cluster, now=now)
     decision = decide(schedule, observed, now)
     if decision.start is not None:
-        # A cache that lags behind must not start anything twice, nor beside what runs.
+        # A stale cache must not start a job twice, nor next to a running one.
         await cluster.confirm_newest(body)
         observed = observe(body, await cluster.list_jobs_of(body), now)
         decision = decide(schedule, observed, now)
     done = await _carry_out(body, schedule, observed, decision, cluster=cluster)
     status = next_status(body, schedule, done.observed, done.decision, done.refusal, now)
     wait = done.decision.check_again_in
-    # As observed before it was carried out: what was deleted on purpose is not missing.
+    # As observed before the deletions: a job deleted on purpose is not missing.
     reconciled = await _write(body, status, observed, done.points, wait, cluster=cluster, now=now)
     deleted = [
         child for child in decision.surplus if await cluster.delete_job(body, child.name, child.uid)

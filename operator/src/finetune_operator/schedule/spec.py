@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""parse_schedule: the raw FineTuneSchedule becomes a checked value. No I/O here."""
+"""parse_schedule: turns the raw FineTuneSchedule into a checked value. No I/O here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from finetune_spec.schedule import check_schedule, in_template
 
 
 class Policy(StrEnum):
-    """What becomes of a job that is due while an earlier one runs."""
+    """The handling of a job that is due while an earlier one runs."""
 
     ALLOW = "Allow"
     FORBID = "Forbid"
@@ -43,7 +43,7 @@ class Schedule:
     policy: Policy
     keep_succeeded: int
     keep_failed: int
-    """How many jobs that have ended are kept."""
+    """How many finished jobs are kept."""
     template: Mapping[str, Any]
     """`metadata` and `spec` of the jobs, as the user wrote them."""
     warnings: tuple[str, ...] = ()
@@ -52,8 +52,7 @@ class Schedule:
 def check_schedule_body(
     body: Body, settings: Settings, model: Mapping[str, Any] | None = None
 ) -> tuple[Problem, ...]:
-    """Everything that is wrong with a raw schedule, or seldom meant; `model` is its model's
-    `config.json`."""
+    """All errors and warnings of a raw schedule; `model` is its model's `config.json`."""
     spec, metadata = body["spec"], body["metadata"]
     if (beyond := find_beyond(spec, "spec")) is not None:
         return (beyond,)

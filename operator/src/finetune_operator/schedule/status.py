@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""next_status: everything that users read in a schedule's `.status`, whole. No I/O here."""
+"""next_status: everything that users read in a schedule's `.status`, complete. No I/O here."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from finetune_operator.schedule.observation import Child, ObservedSchedule
 from finetune_operator.schedule.spec import Schedule
 
 MAX_ACTIVE = 100
-"""More are counted, and not listed."""
+"""More are counted, but not listed."""
 
 
 def next_status(
@@ -46,7 +46,7 @@ def next_status(
 def rejected_status(
     body: Body, observed: ObservedSchedule, invalid: InvalidSpec, now: datetime
 ) -> Manifest:
-    """Of a schedule whose spec the user must edit first."""
+    """For a schedule whose spec the user must edit first."""
     message = str(invalid)
     claims = [
         Claim(type="Accepted", is_true=False, reason=JobReason.INVALID_SPEC, message=message),
@@ -54,7 +54,7 @@ def rejected_status(
         Claim(type="Ready", is_true=False, reason=JobReason.INVALID_SPEC, message=message),
     ]
     previous = body.get("status", {})
-    # What it was counted by until now is not forgotten over a typo.
+    # A typing error does not reset the counts of missed times.
     counted = {name: previous[name] for name in ("times", "countedFrom") if name in previous}
     past = _render_past(observed, previous.get("lastMissedTime"))
     return {**past, **counted, **_render_seen(body, claims, now)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told of the operator itself: lines of a log, and counts for Prometheus.
+"""The operator's own log lines and Prometheus metrics.
 
-It knows no job. Doors: `logs.say` and `metrics`.
+It imports no job code. Doors: `logs.say` and `metrics`.
 """

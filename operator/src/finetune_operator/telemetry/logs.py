@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs: one line for each decision, an event and its fields, no prose."""
+"""Logs: one line for each decision, an event with its fields, no prose."""
 
 import json
 import logging
@@ -17,13 +17,13 @@ FIELDS = "fields"
 
 
 def say(event: str, /, *, level: int = logging.INFO, **fields: object) -> None:
-    """One line: what happened, to what; a field that is None is left out."""
+    """Logs one line: an event and its fields; a field that is None is left out."""
     known = {name: value for name, value in fields.items() if value is not None}
     LOGGER.log(level, event, extra={FIELDS: known})
 
 
 def say_error(event: str, error: BaseException, /, **fields: object) -> None:
-    """A failure that is nobody's wish: with its traceback, in one line as well."""
+    """Logs an unexpected error: with its traceback, in one line as well."""
     trace = "".join(traceback.format_exception(error))
     say(event, level=logging.ERROR, **fields, error=repr(error), traceback=trace)
 
@@ -42,19 +42,19 @@ class OneLine(logging.Formatter):
 
 
 def set_up_logs(level: str) -> None:
-    """Our own events at this level, everybody else's warnings."""
+    """Our own events at this level, warnings of other libraries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     LOGGER.setLevel(level)
-    # kopf tells of every event of every object there.
+    # kopf logs every event of every object there.
     logging.getLogger("kopf.objects").setLevel(logging.ERROR)
     logging.getLogger(WatchErrors.LOGGER).addHandler(WatchErrors(level=logging.ERROR))
 
 
 def _render(value: object) -> str:
     text = str(value)
-    # What is quoted has an escape for whatever is no ASCII: a value begins no line, and gives a
-    # terminal no orders.
+    # Quoting escapes all non-ASCII characters: a value cannot begin a line or contain terminal
+    # escapes.
     is_plain = text.isprintable() and text and not any(it in text for it in ' "=')
     return text if is_plain else json.dumps(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus is told: counters of what this replica did, and gauges of what it knows."""
+"""The Prometheus metrics: counters of this replica's work, and gauges of its cache."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -12,43 +12,43 @@ from prometheus_client.registry import Collector
 
 _REQUESTS = Counter(
     "finetune_operator_api_requests",
-    "Requests to the API server, watches aside, by the code it answered; <error> is no answer.",
+    "Requests to the API server, except watches, by response code; <error> is no response.",
     ["method", "resource", "code"],
 )
 _WATCH_ERRORS = Counter(
     "finetune_operator_watch_errors",
-    "Watches that the API server refused, or that broke while they were opened.",
+    "Watches that the API server rejected, or that failed while they were opened.",
 )
 _SKIPPED = Counter(
     "finetune_operator_skipped_objects",
-    "Objects that could not be handled, and were passed over so that all others are: by kind and "
-    "by where (watch, list, metrics). The log names each.",
+    "Objects that could not be processed and were skipped, by kind and by place (watch, list, "
+    "metrics). The log lists each.",
     ["kind", "where"],
 )
 _TASK_ERRORS = Counter(
     "finetune_operator_task_errors",
-    "Unforeseen errors of the replica's own tasks, which went on or ended the process.",
+    "Unexpected errors of the replica's own tasks, whether they continued or ended the process.",
     ["task"],
 )
 _RECONCILES = Counter(
     "finetune_operator_reconciles",
-    "Reconciliations by result (written, unchanged, postponed, failed) and by the reason for it.",
+    "Reconciliations by result (written, unchanged, postponed, failed) and reason.",
     ["kind", "result", "reason"],
 )
 _RECONCILE_SECONDS = Histogram(
     "finetune_operator_reconcile_duration_seconds",
-    "How long reconciliations took.",
+    "Duration of reconciliations.",
     ["kind"],
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 _REVIEWS = Counter(
     "finetune_operator_webhook_reviews",
-    "Objects that the API server asked about, by verdict: allowed, warned, refused, unchecked.",
+    "Objects in admission reviews, by verdict: allowed, warned, refused, unchecked.",
     ["kind", "verdict"],
 )
 _REPORTS = Counter(
     "finetune_operator_progress_reports",
-    "Progress reports of trainers, by the code they were answered with.",
+    "Progress reports of trainers, by response code.",
     ["code"],
 )
 
@@ -62,13 +62,13 @@ _QUEUE_RETRIES = Counter(
 )
 _QUEUE_WAITS = Histogram(
     "workqueue_queue_duration_seconds",
-    "How long a job or schedule waited for a worker.",
+    "Time that a job or schedule waited for a worker.",
     ["name"],
     buckets=_QUEUE_SECONDS,
 )
 _QUEUE_WORK = Histogram(
     "workqueue_work_duration_seconds",
-    "How long a worker needed for a job or schedule.",
+    "Time that a worker spent on a job or schedule.",
     ["name"],
     buckets=_QUEUE_SECONDS,
 )
@@ -77,36 +77,36 @@ _PER_JOB = ("namespace", "finetunejob")
 _PER_SCHEDULE = ("namespace", "finetuneschedule")
 
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "finetune_operator_leader": ("Whether this replica leads.", ()),
+    "finetune_operator_leader": ("Whether this replica is the leader.", ()),
     "finetune_internal_errors": (
         "Jobs and schedules that the operator fails to handle: reason InternalError.",
         ("namespace", "kind"),
     ),
-    "workqueue_depth": ("Jobs and schedules that wait for a worker.", ("name",)),
+    "workqueue_depth": ("Jobs and schedules that are waiting for a worker.", ("name",)),
     "workqueue_unfinished_work_seconds": (
-        "How long all workers together have been at what they have not finished.",
+        "Time that all workers together have spent on unfinished work.",
         ("name",),
     ),
     "workqueue_longest_running_processor_seconds": (
-        "How long the slowest worker has been at what it has not finished.",
+        "Time that the slowest worker has spent on unfinished work.",
         ("name",),
     ),
     "finetune_jobs": ("FineTuneJobs by phase.", ("namespace", "phase")),
     "finetune_jobs_failed": ("Failed FineTuneJobs by reason.", ("namespace", "reason")),
     "finetune_job_notes": (
-        "Notes in the status of FineTuneJobs, such as of rows left out, by severity and reason.",
+        "Notes in the status of FineTuneJobs, such as skipped rows, by severity and reason.",
         ("namespace", "severity", "reason"),
     ),
     "finetune_job_gpus": ("GPUs of a job that has not ended.", _PER_JOB),
     "finetune_job_attempt": ("Its attempt.", _PER_JOB),
-    "finetune_job_step": ("The optimizer step that it is at.", _PER_JOB),
-    "finetune_job_total_steps": ("How many steps there are.", _PER_JOB),
+    "finetune_job_step": ("Its current optimizer step.", _PER_JOB),
+    "finetune_job_total_steps": ("Its total number of steps.", _PER_JOB),
     "finetune_job_loss": ("Its training loss.", _PER_JOB),
-    "finetune_job_tokens_per_second": ("How many tokens it trains on per second.", _PER_JOB),
-    "finetune_job_progress_timestamp_seconds": ("When it was last heard of.", _PER_JOB),
+    "finetune_job_tokens_per_second": ("Its training throughput in tokens per second.", _PER_JOB),
+    "finetune_job_progress_timestamp_seconds": ("When it last reported.", _PER_JOB),
     "finetune_schedule_active_jobs": ("Jobs of a schedule that have not ended.", _PER_SCHEDULE),
     "finetune_schedule_last_schedule_timestamp_seconds": (
-        "The newest time that it started a job for; 0 before the first.",
+        "The latest scheduled time for which it started a job; 0 before the first.",
         _PER_SCHEDULE,
     ),
     "finetune_schedule_last_success_timestamp_seconds": (
@@ -114,7 +114,7 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
         _PER_SCHEDULE,
     ),
     "finetune_schedule_last_missed_timestamp_seconds": (
-        "The newest time that passed without a job; 0 where none did.",
+        "The latest scheduled time that passed without a job; 0 if there is none.",
         _PER_SCHEDULE,
     ),
 }
@@ -125,20 +125,20 @@ JOBS_FINISHED = "finetune_jobs_finished_total"
 
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     GPU_SECONDS: (
-        "GPU time of ended attempts, as used, and the wasted part of it; jobs may be deleted.",
+        "GPU time of ended attempts: used, and the wasted part of it. Includes deleted jobs.",
         ("namespace", "use"),
     ),
     JOBS_FINISHED: (
-        "Jobs that have ended, by result (Deleted: before they had one) and reason of failures.",
+        "Jobs that have ended, by result (Deleted: before they ended) and failure reason.",
         ("namespace", "result", "reason"),
     ),
 }
-"""The same of counters that the leader keeps in the cluster."""
+"""The same for counters that the leader keeps in the cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of a gauge or counter, with its labels in that one's order."""
+    """One value of a gauge or counter, with its labels in the declared order."""
 
     gauge: str
     value: float
@@ -171,7 +171,7 @@ def count_report(code: int) -> None:
 
 
 class QueueMetrics:
-    """What the work queue counts."""
+    """The metrics of the work queue."""
 
     def note_add(self) -> None:
         _QUEUE_ADDS.labels(name=WORK_QUEUE).inc()
@@ -199,7 +199,7 @@ def _families() -> dict[str, Exposed]:
 
 
 class Gauges(Collector):
-    """Measured when they are asked for, from when they are exposed until they are withdrawn."""
+    """Gauges that are measured on each scrape, from `expose` until `withdraw`."""
 
     def __init__(self, measure: Callable[[], Iterable[Sample]]) -> None:
         self._measure = measure
@@ -208,7 +208,7 @@ class Gauges(Collector):
         REGISTRY.register(self)
 
     def withdraw(self) -> None:
-        """Does nothing where they are not exposed."""
+        """Does nothing if they are not exposed."""
         with suppress(KeyError):
             REGISTRY.unregister(self)
 
@@ -224,7 +224,7 @@ class Gauges(Collector):
 
 
 class WatchErrors(logging.Handler):
-    """Counts what kopf says of its watches, since it has no other way to tell."""
+    """Counts kopf's log messages about its watches, because it offers no other interface."""
 
     LOGGER = "kopf._cogs.clients.watching"
 

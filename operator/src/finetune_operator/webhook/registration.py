@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The admission webhook of a replica: shows a certificate that is trusted, and keeps it so."""
+"""The admission webhook of a replica: serves a trusted certificate, and keeps it trusted."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,21 +15,21 @@ from finetune_operator.webhook.certificates.rotation import CertificateSource, M
 from finetune_operator.webhook.server import WebhookServer, build_webhook_app
 
 LONGEST_PERIOD = timedelta(seconds=10)
-"""So soon after the configuration appears, or loses its bundle, the replica sees to it."""
+"""How soon the replica reacts after the configuration appears or loses its bundle."""
 
 
 class Webhook:
-    """Runs beside the rest of a replica, which goes on without it."""
+    """Runs next to the rest of a replica, which continues without it."""
 
     def __init__(self, source: CertificateSource, server: WebhookServer, period: timedelta) -> None:
         self._source = source
         self._server = server
         self._period = period
         self.is_settled = False
-        """Whether it serves, or is not to: until then the replica should get no requests."""
+        """Whether it serves, or need not: until then the replica should get no requests."""
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         try:
             while True:
                 await self._refresh()
@@ -53,7 +53,7 @@ def build_webhook(
     now: Callable[[], datetime],
     find_model: FindModel = knows_no_model,
 ) -> Webhook | None:
-    """None where no API server could reach it."""
+    """None if no API server could reach it."""
     if settings.webhook_port is None:
         return None
     validity = settings.webhook_validity
@@ -69,7 +69,7 @@ def build_webhook(
 def build_source(
     settings: Settings, api: KubeApi, now: Callable[[], datetime]
 ) -> CertificateSource:
-    """The replica's own certificates, or those that somebody else keeps in a folder."""
+    """The replica's own certificates, or those mounted from a directory."""
     if settings.webhook_certificates is not None:
         return Mounted(Path(settings.webhook_certificates))
     service = f"{OPERATOR}.{settings.namespace}.svc"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""review: what the API server is told when somebody applies a job or schedule. No I/O here.
+"""review: the response to the API server when a job or schedule is applied. No I/O here.
 
-The same check as the operator's own, one step earlier; so whatever is let through unchecked, since
-no replica could be asked, is refused in the job's status instead.
+The same check as the operator's own, one step earlier. Objects that pass unchecked because no
+replica was reachable are rejected in the job's status instead.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,18 +23,18 @@ CHECKS = {KIND: check_body, SCHEDULE_KIND: check_schedule_body}
 MAX_MISTAKES = 50
 MAX_WARNINGS = 15
 MAX_WARNING_LENGTH = 256
-"""The API server passes on 4096 characters of warnings in all."""
+"""The API server passes on 4096 characters of warnings in total."""
 
 UNCHECKED = (
-    "the config could not be checked now, through no fault of yours; the operator checks it again "
-    "and tells in the condition Accepted"
+    "the config could not be checked now because of an internal error; the operator checks it "
+    "again and reports the result in the condition Accepted"
 )
 
 
 def parse_review(document: object) -> Body:
     """
     Raises:
-        ValueError: this is no request for a review; says why.
+        ValueError: this is no AdmissionReview; the message has the reason.
     """
     if not isinstance(document, Mapping) or document.get("apiVersion") != API_VERSION:
         raise ValueError(f"expected an AdmissionReview of {API_VERSION}")
@@ -54,9 +54,9 @@ def render_review(request: Body, response: Body) -> Manifest:
 
 
 def review(request: Body, settings: Settings, model: Mapping[str, Any] | None = None) -> Manifest:
-    """Whether this may be written, with everything that is wrong with it or seldom meant.
+    """Whether this may be written, with all errors and warnings.
 
-    `model` is its model's `config.json`, where that is known.
+    `model` is its model's `config.json`, if known.
     """
     if not is_to_be_checked(request):
         return {"allowed": True}
@@ -75,12 +75,12 @@ def review(request: Body, settings: Settings, model: Mapping[str, Any] | None = 
 
 
 def let_through() -> Manifest:
-    """The answer where the check itself has failed: that must not keep anybody from working."""
+    """The response after the check itself failed: our error must not block users."""
     return {"allowed": True, "warnings": [UNCHECKED]}
 
 
 def is_to_be_checked(request: Body) -> bool:
-    """Whether a request makes a job or schedule, or changes what is still open to change."""
+    """Whether a request creates a job or schedule, or changes a part that can still be changed."""
     if request.get("kind", {}).get("kind") not in CHECKS or request.get("subResource"):
         return False
     match request.get("operation"):
@@ -92,24 +92,24 @@ def is_to_be_checked(request: Body) -> bool:
 
 
 def job_in(request: Body) -> Body:
-    """The job that is applied, or the one that a schedule would make."""
+    """The job that is applied, or the one that a schedule would create."""
     applied: Body = request["object"]
     is_schedule = request["kind"]["kind"] == SCHEDULE_KIND
     return applied["spec"]["jobTemplate"] if is_schedule else applied
 
 
 def _is_an_edit(request: Body) -> bool:
-    """Whether an update changes what is still open to change."""
+    """Whether an update changes a part that can still be changed."""
     before, after = request["oldObject"], request["object"]
-    # What is being deleted is only written to so that it can go.
+    # Objects being deleted are only written to so that they can be removed.
     if "deletionTimestamp" in after["metadata"]:
         return False
     if _passed_on_in(before) != _passed_on_in(after):
         return True
-    # What was accepted once is locked by the API server; stricter rules of today can't be met.
+    # An accepted spec is locked by the API server; it cannot be adapted to today's stricter rules.
     if is_accepted(_with_old_status(request)):
         return any(before["spec"].get(part) != after["spec"].get(part) for part in OPEN_PARTS)
-    # A label or annotation must be possible on what was let through unchecked, and a halt too.
+    # Objects that passed unchecked must still accept labels, annotations and `suspend`.
     return _without_suspend(before["spec"]) != _without_suspend(after["spec"])
 
 
@@ -124,7 +124,7 @@ def _passed_on_in(body: Body) -> list[tuple[str, str, object]]:
 
 
 def _is_of_this_edit(problem: Problem, request: Body) -> bool:
-    """Whether it is for the user of an edit to correct, and not what was let through before."""
+    """Whether the user's edit caused it, in contrast to problems that passed before."""
     before, after = request["oldObject"]["spec"], request["object"]["spec"]
     if _without_suspend(before) == _without_suspend(after):
         return is_of_passed_on(problem)
@@ -136,15 +136,15 @@ def _without_suspend(spec: Body) -> Manifest:
 
 
 def _with_old_status(request: Body) -> Body:
-    """The job as it would be; whoever applies it has no say in its status."""
+    """The job after the request; the client's status is ignored."""
     return {**request["object"], "status": request["oldObject"].get("status", {})}
 
 
 def _render_refusal(request: Body, mistakes: Sequence[Problem]) -> Manifest:
-    """A `metav1.Status` of the form that the API server's own checks of a schema have."""
+    """A `metav1.Status` in the form of the API server's own schema errors."""
     told = [*mistakes[:MAX_MISTAKES]]
     if len(mistakes) > MAX_MISTAKES:
-        more = f"and {len(mistakes) - MAX_MISTAKES} more mistakes"
+        more = f"and {len(mistakes) - MAX_MISTAKES} more errors"
         told.append(Problem(path="spec.config", message=more))
     return {
         "status": "Failure",
@@ -161,10 +161,10 @@ def _render_refusal(request: Body, mistakes: Sequence[Problem]) -> Manifest:
 
 
 def _render_message(sentences: Sequence[str]) -> str:
-    """One mistake per line, for clients that don't read the causes."""
+    """One error per line, for clients that do not read the causes."""
     if len(sentences) == 1:
         return sentences[0]
-    return "\n".join(["the config has mistakes:", *(f"* {sentence}" for sentence in sentences)])
+    return "\n".join(["the config has errors:", *(f"* {sentence}" for sentence in sentences)])
 
 
 def _render_cause(problem: Problem) -> Mapping[str, Any]:
@@ -176,16 +176,16 @@ def _render_cause(problem: Problem) -> Mapping[str, Any]:
 
 
 def render_warnings(warnings: Sequence[Problem]) -> list[str]:
-    """What kubectl shows after `Warning:`; never more than the API server passes on."""
+    """The text that kubectl shows after `Warning:`; never more than the API server passes on."""
     rendered = [_as_header(str(problem)) for problem in warnings[:MAX_WARNINGS]]
     if len(warnings) > MAX_WARNINGS:
         more = len(warnings) - MAX_WARNINGS + 1
-        rendered[-1] = f"and {more} more warnings, all of them in the condition Accepted"
+        rendered[-1] = f"and {more} more warnings; the condition Accepted lists all of them"
     return rendered
 
 
 def _as_header(text: str) -> str:
-    """A header holds one line of printable characters, or the API server drops it."""
+    """A header must be one line of printable characters, or the API server drops it."""
     line = "".join(character if character.isprintable() else " " for character in text)
     if len(line) <= MAX_WARNING_LENGTH:
         return line

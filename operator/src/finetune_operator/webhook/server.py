@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTPS endpoint that the API server asks about jobs and schedules; every replica has one."""
+"""The HTTPS endpoint for the API server's reviews of jobs and schedules; on every replica."""
 
 import os
 import ssl
@@ -29,15 +29,15 @@ from finetune_operator.webhook.review import (
 PATH = "/validate-finetunejob"
 
 MAX_BODY_BYTES = 8 * 2**20
-"""A job before and after an update, each of which the API server takes up to 3 MiB of."""
+"""A job before and after an update; the API server accepts up to 3 MiB for each."""
 MAX_BODY_BYTES_TOGETHER = 4 * MAX_BODY_BYTES
-"""As much is in memory at a time, whoever sends it: anybody in the cluster can."""
+"""The memory limit for all bodies together: any pod in the cluster can send them."""
 BODY_TIMEOUT_SECONDS = 3.0
-"""The API server waits for 5 for the whole answer."""
+"""The API server waits 5 s for the complete response."""
 
 
 class WebhookServer:
-    """Listens from the first certificate on."""
+    """Listens once it has a certificate."""
 
     def __init__(self, app: web.Application, address: str, port: int) -> None:
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -47,14 +47,14 @@ class WebhookServer:
 
     @property
     def port(self) -> int:
-        """The one that it listens on, where any would do (0)."""
+        """The port in use, also when 0 (any port) was requested."""
         return self._listener.port
 
     async def show(self, keys: KeyPair) -> None:
-        """From the next connection on, this certificate is shown.
+        """Uses this certificate from the next connection on.
 
         Raises:
-            ssl.SSLError: it is none, or not of this key; the one before is shown still.
+            ssl.SSLError: it is invalid, or of another key; the previous one stays in use.
         """
         if keys != self._shown:
             _load(keys, ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
@@ -98,7 +98,7 @@ def build_webhook_app(
 async def answer(
     request: Body, settings: Settings, find_model: FindModel = knows_no_model
 ) -> Manifest:
-    """The review, or, where that fails, leave to go on: a fault of ours must stop nobody."""
+    """The review; if that fails, the object is admitted: an error of ours must not block users."""
     job = f"{request.get('namespace')}/{request.get('name')}"
     kind = _known_kind(request)
     try:
@@ -117,7 +117,7 @@ async def answer(
 
 
 def _known_kind(request: Body) -> str:
-    """Anybody in the cluster can ask about anything: no series for each word that they think of."""
+    """Any pod in the cluster can send any kind: unknown ones get no series of their own."""
     kind = request.get("kind")
     name = kind.get("kind") if isinstance(kind, Mapping) else None
     return name if isinstance(name, str) and name in CHECKS else "other"
@@ -130,7 +130,9 @@ def _verdict(response: Body) -> str:
 
 
 def _load(keys: KeyPair, context: ssl.SSLContext) -> None:
-    """Through a file without a name, in memory: `ssl` takes files only, and no key meets a disk."""
+    """Through an unnamed file in memory: `ssl` accepts files only, and no key must be written to
+    disk.
+    """
     with os.fdopen(os.memfd_create("webhook"), "wb") as file:
         file.write(keys.private_key + b"\n" + keys.certificates)
         file.flush()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several jobs have that differs: keys of their specs, and figures of their results."""
+"""The differences of several jobs: keys of their specs, and figures of their results."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ from finetune_results_page.model.values import (
 from finetune_results_page.model.wording import figure, metric_name
 
 DIFFERENCES: Final = 200
-"""How many are shown."""
+"""The number of differences shown."""
 
 _LEAVES: Final = 5000
 METRICS: Final = 16
-"""As many as a status can hold."""
+"""The maximum in a status."""
 
 _LOSSES = ("loss", "evalLoss", "baseEvalLoss")
 
@@ -47,7 +47,7 @@ def differences(specs: Sequence[Any]) -> tuple[Difference, ...]:
         path
         for path in paths
         if len({_identity(side, path) for side in sides}) > 1
-        # That a mapping is empty is what its keys show.
+        # The keys show that a mapping is empty.
         and not (path in parents and all(side.get(path, {}) == {} for side in sides))
     ]
     differing.sort(key=lambda path: path[0] != "config")
@@ -126,5 +126,5 @@ def _shown(side: Mapping[SpecPath, Any], path: SpecPath) -> str | None:
 
 def _shown_path(path: SpecPath) -> str:
     parts = path[1:] if path[0] == "config" and len(path) > 1 else path
-    # A dot in a key is not one between keys.
+    # A dot in a key does not separate keys.
     return clean(".".join(json.dumps(part) if "." in part else part for part in parts), 120)

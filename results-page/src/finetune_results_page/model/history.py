@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of a job by step, as its status holds it."""
+"""The loss of a job by step, from its status."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -19,7 +19,7 @@ LossCurve = tuple[Point, ...]
 
 
 def curve_of(job: Any) -> LossCurve:
-    """Rising steps, each with a finite loss; of a step that is there twice, the later value."""
+    """Rising steps, each with a finite loss; for a repeated step, the later value."""
     status = mapping_of(mapping_of(job).get("status"))
     losses: dict[int, float] = {}
     for entry in entries_of(status.get("lossHistory")):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The phases of a job in the order of its life, and what the page shows with each."""
+"""The phases of a job in the order of its life, and how the page shows them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,7 +7,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How a phase is shown. Its word is always there, so that nothing depends on a colour."""
+    """How a phase is shown. The word is always visible, so that nothing depends on a colour."""
 
     tone: str
     """Of good, bad, active, waiting, still: a class of the style sheet."""
@@ -31,10 +31,10 @@ LOOKS: Final = {
 """In the order of a job's life, which is also that of the list sorted by phase."""
 
 FIRST: Final = "Pending"
-"""Of a job whose status has no phase yet."""
+"""For a job whose status has no phase yet."""
 
 UNKNOWN: Final = Look(tone="still", icon="unknown", has_reason=True)
-"""Of a phase that a newer operator has written."""
+"""For a phase of a newer operator."""
 
 
 def look_of(phase: str) -> Look:
@@ -42,5 +42,5 @@ def look_of(phase: str) -> Look:
 
 
 def place_of(phase: str) -> int:
-    """Where a phase is in the order of a job's life; unknown ones are last."""
+    """The position of a phase in a job's life; unknown ones are last."""
     return list(LOOKS).index(phase) if phase in LOOKS else len(LOOKS)

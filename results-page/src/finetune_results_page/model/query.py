@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an address requests: a list and its filters, one job, or a comparison. And back again.
+"""Converts between URLs and their requests: a list and its filters, one job, or a comparison.
 
 Everything is in the query parameters, so that each view can be linked to, works behind any path,
 and needs no script.
@@ -17,7 +17,7 @@ NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 """Of namespaces and jobs; nothing else may become a part of a path."""
 
 COMPARED: Final = 6
-"""How many curves can be told apart in one picture."""
+"""The number of curves that can be distinguished in one picture."""
 
 SORTS: Final = ("created", "name", "phase", "progress", "loss", "gpus")
 NEWEST_FIRST: Final = "-created"
@@ -55,11 +55,11 @@ class Query:
         return bool(self.text or self.model or self.phases)
 
     def but(self, **changes: Any) -> Self:
-        """The same with these changes. Where the order or the filters change, page 1."""
+        """The same with these changes. If the order or the filters change, page 1."""
         return replace(self, **({"page": 1} | changes))
 
     def address(self) -> str:
-        """Relative to the page, with nothing in it that is the default."""
+        """Relative to the page, without default values."""
         parameters = [
             ("namespace", self.namespace),
             ("name", self.name),
@@ -104,7 +104,7 @@ def parse_query(parameters: Iterable[tuple[str, str]]) -> Query:
 
 def _name(value: str) -> str:
     if value and not NAME.fullmatch(value):
-        raise ValueError(f"{clean(value, 100)!r} is no name of a namespace or a job")
+        raise ValueError(f"{clean(value, 100)!r} is not the name of a namespace or a job")
     return value
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of the list, out of the columns that `kubectl get finetunejobs -o wide` prints."""
+"""The rows of the list, from the columns of `kubectl get finetunejobs -o wide`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class JobRow:
     eta: str
     queue: str
     model: str
-    """As the config names it: a hub name or a location."""
+    """The name in the config: a hub name or a location."""
     output: str
     reason: str
     """Of the condition Ready."""
@@ -38,7 +38,7 @@ class JobRow:
 
     @property
     def has_curve(self) -> bool:
-        """Whether its status can hold a loss history: without a loss there is none to read."""
+        """Whether its status can have a loss history: without a loss there is none to read."""
         return self.loss is not None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which jobs of a list are shown, in which order, and which filters would find others."""
+"""The jobs of a list that are shown, their order, and the other possible filters."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,9 +36,9 @@ class Selection:
     matching: int
     total: int
     phases: Mapping[str, int]
-    """Each phase that there is, with the jobs in it that the other filters match."""
+    """Each existing phase, with its jobs that the other filters match."""
     models: Mapping[str, int]
-    """Each model that is offered, with its jobs; the most frequent first."""
+    """Each selectable model, with its jobs; the most frequent first."""
 
     @property
     def first(self) -> int:
@@ -86,7 +86,7 @@ def _has_text(row: JobRow, words: Sequence[str]) -> bool:
 def _phases(
     rows: Sequence[JobRow], counted: Sequence[JobRow], chosen: Sequence[str]
 ) -> dict[str, int]:
-    # A phase that was chosen stays, or it could not be unchosen.
+    # A selected phase stays, or it could not be deselected.
     there = sorted({row.phase for row in rows} | set(chosen), key=lambda it: (place_of(it), it))
     numbers = Counter(row.phase for row in counted)
     return {phase: numbers[phase] for phase in there}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that a tenant can write, made harmless: bounded in length, depth and size."""
+"""Sanitizes values that a tenant can write: bounded in length, depth and size."""
 
 import json
 import math
@@ -23,7 +23,7 @@ ENTRIES: Final = 2000
 
 _DIGITS: Final = 300
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
-"""They change the order in which the text around them is shown."""
+"""They change the order in which the surrounding text is shown."""
 
 
 def parse_json(body: bytes) -> Any:
@@ -81,7 +81,7 @@ def entries_of(value: object, limit: int = ENTRIES) -> list[Mapping[str, Any]]:
 
 
 def bounded(value: Any, depth: int = DEPTH) -> Any:
-    """The value, cut where it is deep or large; what is cut off is shown as an ellipsis."""
+    """The value, cut if it is deep or large; parts that are cut off are shown as an ellipsis."""
     if isinstance(value, Mapping):
         if not depth:
             return "…"

@@ -18,7 +18,7 @@ _NAMES: Final = {
     "eval_num_tokens": "Evaluation: number of tokens",
     "num_tokens": "Number of tokens",
 }
-"""Names whose words do not follow from the rule of `metric_name`."""
+"""Names that do not follow the rule of `metric_name`."""
 
 _PARTS: Final = {"eval": "Evaluation", "train": "Training", "test": "Test", "base": "Base model"}
 """First words of a metric's name -> the data or the model that it is measured on."""
@@ -39,7 +39,7 @@ _STORED: Final = re.compile(
     r"adapters?|models?|merged|final|latest|best|snapshots|checkpoints?|main"
     r"|(?:step|checkpoint)-\d+|[0-9a-f]{8,64}"
 )
-"""Folders that say how a model is stored, and not which model it is."""
+"""Directories that describe how a model is stored, and not which model it is."""
 
 
 def metric_name(name: str) -> str:
@@ -49,7 +49,7 @@ def metric_name(name: str) -> str:
     text = " ".join(clean(name).split())
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", " ", text).replace("_", " ").split()
     if " " in text or not words:
-        # Somebody has written words already.
+        # The name is already in words.
         return text
     part = _PARTS.get(words[0].lower()) if len(words) > 1 else None
     spelled = " ".join(_spelled(word) for word in (words[1:] if part else words))
@@ -59,7 +59,7 @@ def metric_name(name: str) -> str:
 def _spelled(word: str) -> str:
     if word.lower() in _SPELLINGS:
         return _SPELLINGS[word.lower()]
-    # BLEU4 or mAP is a name of its own, Accuracy is a word.
+    # BLEU4 or mAP is a proper name, Accuracy is a word.
     return word.lower() if word.istitle() else word
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Curves as SVG, which state in words what they show, with their figures in a table below."""
+"""Curves as SVG with a description in words, and their figures in a table below."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canvas:
-    """A picture's size and margins. Texts keep their size, so a phone has a picture of its own."""
+    """A picture's size and margins. Texts keep their size, so a phone has a separate picture."""
 
     kind: str
     width: int
@@ -93,7 +93,7 @@ def sparkline(curve: LossCurve) -> Markup:
 
 
 def figure_of(title: str, curves: Sequence[Named]) -> Markup:
-    """One picture of these curves. An empty one is left out, and keeps its place in the colours."""
+    """One picture of these curves. An empty one is left out, but keeps its colour."""
     drawn = {index: it for index, it in enumerate(curves, start=1) if it.curve}
     words = [in_words(it.label, it.curve) for it in drawn.values()]
     label = words[0] if len(words) == 1 else f"{title} of {len(words)} jobs. {'; '.join(words)}"
@@ -108,7 +108,7 @@ def figure_of(title: str, curves: Sequence[Named]) -> Markup:
 
 def _picture(label: str, curves: Mapping[int, Named], canvas: Canvas) -> Markup:
     points = [point for it in curves.values() for point in it.curve]
-    # From zero where zero is near: a loss is read against it.
+    # From zero if zero is near: a loss is compared with it.
     low = min(0.0, *(point.loss for point in points))
     unit = _round_unit((max(point.loss for point in points) - low) / LINES)
     lines = max(1, math.ceil((max(point.loss for point in points) - low) / unit - 1e-9))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several jobs: their curves in one picture, what differs in their specs, and their results."""
+"""Several jobs: their curves in one picture, the differences of their specs, and their results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Compared:
     query: Query
     jobs: Mapping[JobName, Any]
     refused: Mapping[JobName, str]
-    """Jobs that could not be read, with the API server's words."""
+    """Jobs that could not be read, with the API server's message."""
 
 
 def show_comparison(compared: Compared) -> View:
@@ -71,7 +71,7 @@ def _comparison(jobs: Mapping[JobName, Any]) -> list[Markup]:
 
 
 def _labels(keys: Sequence[JobName]) -> list[str]:
-    """Names alone where they are enough."""
+    """Only names, if they are unambiguous."""
     names = [key.name for key in keys]
     return [key.name if names.count(key.name) == 1 else f"{key}" for key in keys]
 

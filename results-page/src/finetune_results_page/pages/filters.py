@@ -56,7 +56,7 @@ def show_filters(query: Query, selection: Selection) -> Markup:
 
 
 def show_phases(query: Query, selection: Selection) -> Markup:
-    """A chip for each phase that there is, with the number of its jobs."""
+    """A chip for each existing phase, with the number of its jobs."""
     chips = [
         tag(
             "label",
@@ -85,7 +85,7 @@ def _models(query: Query, selection: Selection) -> Markup:
     names = [model_name(model) for model in selection.models]
     options = [tag("option", "All models", value="")]
     for model, number in selection.models.items():
-        # Two locations may end in the same name.
+        # Two locations may end with the same name.
         name = model_name(model) if names.count(model_name(model)) == 1 else model
         words = f"{name} ({number:,})"
         options.append(tag("option", words, value=model, selected=model == query.model))

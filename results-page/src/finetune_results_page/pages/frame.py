@@ -30,19 +30,19 @@ _SIGN_IN: Final = View(
 
 
 def sign_in() -> View:
-    """For a request without a token. The script asks for one, or sends the one that it has."""
+    """For a request without a token. The script requests one, or sends the one that it has."""
     return _SIGN_IN
 
 
 def refused(query: Query, message: str) -> View:
-    """What is shown instead of a view that cannot be read."""
+    """Shown instead of a view that cannot be read."""
     title = query.name or query.namespace or "Jobs"
     parts = (tag("h1", title), tag("p", message, class_="failure", id="refusal"))
     return View(title=title, news="", parts=parts)
 
 
 def complete_page(template: Template, view: View, query: Query) -> str:
-    """The document. Everything in it that is not the template's own is markup already."""
+    """The document. Everything in it except the template's own text is already markup."""
     main = tag(
         "main",
         join(view.parts),

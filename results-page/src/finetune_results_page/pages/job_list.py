@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All jobs: where each stands, a filter to find one, and ticks to compare some."""
+"""All jobs: their state, a filter to find one, and ticks to compare some."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ MANY: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """All that the list shows."""
+    """All values that the list shows."""
 
     query: Query
     selection: Selection
     curves: Mapping[JobName, LossCurve]
-    """Of the jobs on this page, as far as the reader may read them."""
+    """Of the jobs on this page, if the reader may read them."""
     now: datetime
     is_cut: bool = False
     """Whether there are more jobs than were read."""
@@ -82,7 +82,7 @@ def show_list(listed: Listed) -> View:
 
 
 def found(query: Query, selection: Selection) -> str:
-    """How many jobs there are, or how many of them the filter matches."""
+    """The number of jobs, or of those that the filter matches."""
     if not query.is_filtered:
         return count(selection.total, "job")
     return f"{selection.matching:,} of {count(selection.total, 'job')}"
@@ -126,7 +126,7 @@ def _heading(column: Column, query: Query) -> Markup:
         link = tag("a", column.heading, href=query.but(sort=first).address(), id=name)
         return tag("th", link, **kind)
     falls = query.sort.startswith("-")
-    # Age grows as the moment of creation falls.
+    # Age increases as the creation time decreases.
     shown = "descending" if falls != (column is AGE) else "ascending"
     turned = query.sort.removeprefix("-") if falls else f"-{query.sort}"
     link = tag("a", column.heading, icon(shown), href=query.but(sort=turned).address(), id=name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements out of values. Texts are escaped here and nowhere else, so that none becomes markup."""
+"""Elements from values. Only this module escapes texts, so that none becomes markup."""
 
 from collections.abc import Iterable
 from html import escape
@@ -9,7 +9,7 @@ _EMPTY: Final = frozenset({"input", "link", "meta", "hr", "br"})
 
 
 class Markup(str):
-    """Text that is markup already. Only this module makes it out of other text."""
+    """Text that is already markup. Only this module creates it from other text."""
 
     __slots__ = ()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts that several views have: a phase, a bar, tiles, a moment, a model's name."""
+"""Shared parts of views: a phase, a bar, tiles, a moment, a model's name."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from finetune_results_page.pages.markup import Content, Markup, tag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The main part of the page, and what is stated about it elsewhere."""
+    """The main part of the page, and texts about it elsewhere."""
 
     title: str
     news: str
-    """What a screen reader is told when it changes."""
+    """The announcement for screen readers when it changes."""
     parts: tuple[Markup, ...]
     refresh_seconds: int = 5
     is_sign_in: bool = False
-    """Whether the script is to ask for a token."""
+    """Whether the script must request a token."""
 
 
 def phase_badge(phase: str) -> Markup:
@@ -44,7 +44,7 @@ def percent_text(percent: float) -> str:
 
 
 def model_text(model: str) -> Markup | None:
-    """A model's name on one line; all of what the config says is its title."""
+    """A model's name on one line; the config's complete value is its title."""
     if not model:
         return None
     name = model_name(model)

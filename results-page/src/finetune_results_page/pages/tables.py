@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables that become a list of cards where they have no room.
+"""Tables that become a list of cards on narrow screens.
 
-Roles are written out, since a table that is laid out as a grid loses its own in some browsers.
+Roles are explicit, because a table with grid layout loses its own in some browsers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ def frame(caption: Content, head: Content, body: Content, kind: str) -> Markup:
 
 
 def cell(column: Column, *children: Content) -> Markup:
-    """A cell that carries its heading with it, for the cards of a phone."""
+    """A cell that includes its heading, for the cards of a phone."""
     return tag(
         "td", *children, class_=column.kind or None, data_label=column.heading or None, role="cell"
     )

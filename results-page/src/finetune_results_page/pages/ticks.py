@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which jobs are ticked, on whatever page of the list they are, and the way to compare them."""
+"""The ticked jobs, on any page of the list, and the link to compare them."""
 
 from collections.abc import Set as AbstractSet
 
@@ -10,7 +10,7 @@ from finetune_results_page.pages.markup import Markup, tag
 
 
 def show_ticked(query: Query, on_page: AbstractSet[JobName]) -> Markup:
-    """A bar at the lower edge of the window once a job is ticked."""
+    """A bar at the lower edge of the window after a job is ticked."""
     elsewhere = [
         tag("input", type="hidden", name="job", value=f"{key}", form=FORM)
         for key in query.ticked

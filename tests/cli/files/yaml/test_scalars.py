@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A word of YAML is what kubectl makes of it.
+"""A word of YAML has the same value as in kubectl.
 
-Each row was seen with kubectl 1.35.4, which needs no server for it:
+Each row was verified with kubectl 1.35.4, which needs no server for it:
 `kubectl annotate --local -o json -f - x=y`.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever a file holds is read with its lines, or refused in one sentence with the line."""
+"""Any file is read with its lines, or refused in one sentence with the line."""
 
 import json
 
@@ -113,7 +113,7 @@ def test_every_encoding_that_kubectl_takes_is_read(encoding: str) -> None:
 
 def test_a_key_that_stands_twice_is_told_with_both_lines() -> None:
     assert told("config:\n  seed: 1\n  bf16: true\n  seed: 2\n") == [
-        "4:3: config.seed: found twice, first in line 2, and only one of them can count"
+        "4:3: config.seed: found twice, first in line 2, and only one of them takes effect"
     ]
 
 
@@ -127,23 +127,23 @@ def test_a_key_that_stands_twice_is_told_with_both_lines() -> None:
         pytest.param("a: b: c", "1:5: found a colon where no key", id="two colons"),
         pytest.param("a: 1\n b: 2", "2:3: found a colon where no key", id="indentation"),
         pytest.param(
-            "a:1\nb: 2", '1:1: found no space behind the colon of a, expected "a: ', id="colon"
+            "a:1\nb: 2", '1:1: found no space after the colon of a, expected "a: ', id="colon"
         ),
         pytest.param("a: 1\nb 2\nc: 3", "2:1: found a line without a colon", id="no colon"),
         pytest.param("a: @b", "1:4: found @ at the beginning of a value", id="reserved"),
-        pytest.param("a: - b", "1:4: found a list behind a key", id="a list behind a key"),
+        pytest.param("a: - b", "1:4: found a list after a key", id="a list behind a key"),
         pytest.param("- a\nb: 1", "2:1: found a key at the indentation of a list", id="list, key"),
         pytest.param('a: "\\q"', "1:5: found a backslash", id="backslash"),
-        pytest.param("a: *b", "1:4: found *b, and no &b is above it", id="unknown anchor"),
+        pytest.param("a: *b", "1:4: found *b, but there is no &b above it", id="unknown anchor"),
         pytest.param("a: &a {b: *a}", "1:11: found *a inside of &a", id="inside itself"),
         pytest.param("a: {{ x }}", "1:5: found {{, a template: fill it in first", id="a template"),
         pytest.param(
             "a:\n  [b]: c", "2:3: found a list or a mapping as a key", id="a list as a key"
         ),
-        pytest.param("a: 1\nb=2\nc: 3", '2:1: found = behind b, expected "b: value"', id="equals"),
+        pytest.param("a: 1\nb=2\nc: 3", '2:1: found = after b, expected "b: value"', id="equals"),
         pytest.param(
             "a: 1\n<<<<<<< HEAD\nb: 2\n",
-            "2:1: found a mark of a merge conflict",
+            "2:1: found a merge conflict marker",
             id="merge conflict",
         ),
         pytest.param("~: 1", "1:1: found null as a key", id="null key"),
@@ -167,7 +167,7 @@ def test_aliases_that_multiply_are_refused_before_they_fill_the_memory() -> None
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
 
-    assert told("\n".join(lines)) == ["4:5: holds more than 100000 values"]
+    assert told("\n".join(lines)) == ["4:5: contains more than 100000 values"]
 
 
 def test_what_stands_above_the_mistake_is_read() -> None:

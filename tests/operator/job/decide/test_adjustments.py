@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ladder for a GPU that is too small: each step learns the same with less memory."""
+"""The ladder for a GPU that is too small: each step gets the same result with less memory."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ BATCH, ACCUMULATION = "per_device_train_batch_size", "gradient_accumulation_step
 
 
 def steps_of(**config: Any) -> list[dict[str, Any]]:
-    """What each next attempt would set, if every one ran out of memory."""
+    """The settings of each next attempt, if every one ran out of memory."""
     job, attempts = a_job(config={**CONFIG, **config}), list[Attempt]()
     steps = []
     while (adjusted := adjustments_for_next(job, attempts)) is not None:

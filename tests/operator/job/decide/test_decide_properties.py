@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds of `decide` and `next_status` whatever is observed, the impossible included."""
+"""Properties of `decide` and `next_status` for all observations, including impossible ones."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One table for each rule; what stands higher in `RULES` has its rows here, too."""
+"""One table for each rule, which includes rows of rules that precede it in `RULES`."""
 
 from dataclasses import replace
 from typing import Any
@@ -204,16 +204,16 @@ def test_a_deadline_that_has_passed_keeps_nobody_busy_while_the_pods_save() -> N
 
 
 def test_pods_that_do_not_start_in_time_fail_the_job_with_their_words() -> None:
-    decision = rule_on(
+    stop = rule_on(
         an_attempt(1),
         waiting_since=NOW - seconds(61),
         waiting_for="pod x is not scheduled: 0/3 nodes are available",
         startDeadlineSeconds=60,
-    )
+    ).stop
 
-    assert decision.stop is not None
-    assert (decision.stop.reason, decision.stop.category) == ("PodsNotStarted", Category.USER)
-    assert "0 of 1 pods ran after 1m: pod x is not scheduled: 0/3 nodes" in decision.stop.message
+    assert stop is not None
+    assert (stop.reason, stop.category) == ("PodsNotStarted", Category.USER)
+    assert "0 of 1 pods were running after 1m: pod x is not scheduled: 0/3 nodes" in stop.message
 
 
 def test_a_job_in_a_queue_has_all_the_time() -> None:
@@ -284,7 +284,7 @@ def test_failure_for_good_does_not_wait_for_others() -> None:
     ("seen", "phase", "words"),
     [
         pytest.param({"is_suspended": True}, Phase.QUEUED, "suspended", id="suspended"),
-        pytest.param({"started_pods": 0}, Phase.STARTING, "0 of 1 pods run", id="no pod yet"),
+        pytest.param({"started_pods": 0}, Phase.STARTING, "0 of 1 pods are running", id="no pod"),
         pytest.param(
             {"started_pods": 0, "waiting_for": "pod x is not scheduled: 0/3 nodes"},
             Phase.STARTING,
@@ -296,22 +296,22 @@ def test_failure_for_good_does_not_wait_for_others() -> None:
             {
                 "started_pods": 1,
                 "trainer_phase": TrainerPhase.TRAINING,
-                "silent_nodes": "node n does not answer",
+                "silent_nodes": "node n is NotReady",
             },
             Phase.RUNNING,
-            "node n does not answer; the job goes on by itself",
+            "node n is NotReady; the job continues when the node is back",
             id="its node is lost",
         ),
         pytest.param(
             {"started_pods": 1, "trainer_phase": TrainerPhase.FETCHING},
             Phase.STARTING,
-            "fetches",
+            "fetching",
             id="fetching",
         ),
         pytest.param(
             {"started_pods": 1, "trainer_phase": TrainerPhase.CHECKING},
             Phase.STARTING,
-            "checks",
+            "checking",
             id="checking",
         ),
         pytest.param(
@@ -347,7 +347,7 @@ def test_running_attempt_is_told_and_nothing_else(
 
     assert (decision.phase, decision.attempt_to_start) == (phase, None)
     assert words in decision.message
-    # What Kueue says of a Job that waits is asked for; all else is told by events.
+    # Kueue's message about a waiting Job must be polled; all else is reported by events.
     assert (decision.check_again_in is not None) is (phase is Phase.QUEUED)
 
 

@@ -356,7 +356,7 @@ def test_limits_stand_beside_the_requests_and_replace_those_that_follow_from_the
             "nvidia.com/gpu": "2",
         },
     }
-    # Some policies want to see the size at the volume, too.
+    # Some policies require the size at the volume, too.
     on_disk = {it["name"]: it["emptyDir"] for it in pod["volumes"] if it["name"] in ("work", "tmp")}
     assert on_disk == {key: {"sizeLimit": "200Gi"} for key in ("work", "tmp")}
 

@@ -26,13 +26,13 @@ def labels_of(children: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """As Kubernetes reads a LabelSelector of these manifests."""
+    """As Kubernetes evaluates a LabelSelector of these manifests."""
     assert set(selector) == {"matchLabels"}
     return dict(selector["matchLabels"]).items() <= dict(labels).items()
 
 
 def lets_in(policy: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether pods of the policy's namespace with these labels reach those that it is about."""
+    """Whether pods of the policy's namespace with these labels reach its selected pods."""
     (rule,) = policy["spec"]["ingress"]
     # With no namespaceSelector a peer is of the same namespace; with no ports it is all of them.
     assert set(rule) == {"from"}

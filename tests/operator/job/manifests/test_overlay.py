@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pods have what the job says about them, and nothing of what they need to train is lost."""
+"""The pods have the job's pod fields, and keep everything that they need to train."""
 
 from typing import Any
 
@@ -96,7 +96,7 @@ def test_the_trainer_has_variables_and_mounts_after_its_own() -> None:
     assert names_in(found["env"]) == [*names_in(plain["env"]), "NCCL_DEBUG"]
     assert found["env"][-1:] == trainer["env"]
     assert [it for it in found["env"][:-1] if it not in plain["env"]] == [
-        # The output is another one, and so is the run document.
+        # The output differs, and so does the run document.
         {"name": ENV_RUN_DIGEST, "value": variables_of(made)[ENV_RUN_DIGEST]}
     ]
     assert found["volumeMounts"] == [*plain["volumeMounts"], mount]
@@ -169,7 +169,7 @@ def test_shared_memory_is_the_jobs_own_or_the_platforms() -> None:
     for resources, expected in (
         ({}, "1Gi"),
         ({"gpusPerNode": 0}, "1Gi"),
-        ({"gpusPerNode": 8}, "8Gi"),  # each process exchanges data of its own
+        ({"gpusPerNode": 8}, "8Gi"),  # Each process exchanges its own data.
         ({"sharedMemory": "16Gi"}, "16Gi"),
         ({"gpusPerNode": 8, "sharedMemory": "16Gi"}, "16Gi"),
     ):

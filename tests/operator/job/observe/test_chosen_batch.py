@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A micro-batch that a trainer has chosen is recorded, and the next attempt goes on from it."""
+"""A micro-batch that a trainer has chosen is recorded, and the next attempt uses it."""
 
 from dataclasses import replace
 from typing import Any

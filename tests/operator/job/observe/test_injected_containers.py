@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pod is more than the trainer: what others put into it changes nothing of how that ended."""
+"""A pod has other containers than the trainer: they do not change how the trainer ended."""
 
 import asyncio
 from datetime import datetime
@@ -73,7 +73,10 @@ def test_a_trainer_that_ended_well_has_succeeded_whoever_keeps_its_pod(companion
     assert observed.outcome == a_good_outcome()
     phase, _, message = tell(observed)
     assert phase is Phase.SUCCEEDED
-    assert "container istio-proxy did not end with the trainer: the operator ends pod" in message
+    assert (
+        "container istio-proxy kept running after the trainer exited: the operator is ending pod"
+        in message
+    )
 
 
 def test_a_trainer_that_ended_badly_has_failed_at_once_whoever_keeps_its_pod() -> None:
@@ -81,7 +84,7 @@ def test_a_trainer_that_ended_badly_has_failed_at_once_whoever_keeps_its_pod() -
 
     phase, reason, message = tell(observed)
     assert (phase, reason) == (Phase.FAILED, "ModelNotFound")
-    assert "container istio-proxy did not end with the trainer" in message
+    assert "container istio-proxy kept running after the trainer exited" in message
     assert observed.newest is not None
     assert observed.newest.exit_code == 64
 
@@ -182,7 +185,7 @@ def a_node(index: int, state: Any, *others: Any, metadata: Any = None) -> Body:
 
 
 class TestThePodIsEnded:
-    """What is kept is ended when nothing can forget how the attempt ended."""
+    """The remaining containers are ended after the end of the attempt was recorded."""
 
     def run(self, *states: Any, max_attempts: int = 3) -> tuple[FakeCluster, Any]:
         body = a_job_body(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether somebody is asked why a Job has too few pods: not where they merely end."""
+"""Whether the operator queries why a Job has too few pods: not while they merely end."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def when(type_: str) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     "job",
     [
-        pytest.param(a_job(), id="no pod was made"),
+        pytest.param(a_job(), id="no pod was created"),
         pytest.param(a_job(active=0, terminating=0), id="none at all"),
         pytest.param(a_job(nodes=3, active=2), id="one of three was not made"),
         pytest.param(a_job(nodes=3, active=1, terminating=1), id="one ends, one was not made"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node that does not answer is named, whatever is wanted of the pods on it."""
+"""A node that does not respond is named, whatever is requested of the pods on it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from support.factories import NOW, a_failure, a_job, an_attempt, seconds
 
 
 def rule_on(attempt: Attempt, **seen: Any) -> Decision:
-    silent = "node n does not answer"
+    silent = "node n is NotReady"
     observed = Observed(is_accepted=True, attempts=(attempt,), silent_nodes=silent, **seen)
     return decide(a_job(), observed, NOW + seconds(1000))
 
@@ -23,7 +23,7 @@ def test_pods_on_a_lost_node_are_waited_for_and_the_node_is_named() -> None:
     decision = rule_on(lost, lingering_pods=("old-pod",))
 
     assert (decision.reason, decision.attempt_to_start) == ("NodeNotReady", None)
-    assert "node n does not answer" in decision.message
+    assert "node n is NotReady" in decision.message
 
 
 def test_a_node_that_is_lost_while_its_pod_is_to_save_is_named() -> None:
@@ -31,5 +31,5 @@ def test_a_node_that_is_lost_while_its_pod_is_to_save_is_named() -> None:
 
     decision = rule_on(stopping, is_going=True)
 
-    assert "saves and ends" in decision.message
-    assert "node n does not answer" in decision.message
+    assert "is saving a checkpoint and exiting" in decision.message
+    assert "node n is NotReady" in decision.message

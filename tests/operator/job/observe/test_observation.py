@@ -241,7 +241,7 @@ def test_why_a_pod_was_not_made() -> None:
     observed = watch(an_attempt(), training_jobs=(job,), complaint=refused)
 
     assert (observed.waiting_for, observed.waiting_since) == (
-        f"a pod could not be made: {refused}",
+        f"a pod could not be created: {refused}",
         NOW,
     )
 
@@ -298,7 +298,7 @@ def test_a_node_that_does_not_answer_is_told(
 
     observed = watch(an_attempt(), training_jobs=(a_training_job(),), pods=(pod,))
 
-    words = "node gpu-7 does not answer, and nobody knows whether pod balloon-1-abcde"
+    words = "node gpu-7 is NotReady, so it is unknown whether pod balloon-1-abcde"
     assert observed.silent_nodes.startswith(words) if is_told else not observed.silent_nodes
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The API server's words about a pod lead to the field of the job: those of Kubernetes 1.35."""
+"""The API server's message about a pod leads to the field of the job: messages of Kubernetes
+1.35.
+"""
 
 import pytest
 
@@ -51,7 +53,7 @@ def test_a_policys_demand_names_the_field_of_the_job(words: str, fields: list[st
     told = find_wait([], 1, FORBIDDEN + words, {}).complaint
 
     named = " and ".join(f"spec.resources.{field}" for field in fields)
-    assert told == f"a pod could not be made: {FORBIDDEN}{words} (set {named} in the job)"
+    assert told == f"a pod could not be created: {FORBIDDEN}{words} (set {named} in the job)"
 
 
 @pytest.mark.parametrize(

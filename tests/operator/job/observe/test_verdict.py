@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why an attempt failed: one row for each kind of witness, in the order of precedence."""
+"""Why an attempt failed: one row for each kind of source, in the order of precedence."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ QUOTED = (
 
 EVICTED = {"reason": "Evicted", "message": "low on disk"}
 RUNNING = {"containerStatuses": [{"name": "trainer", "state": {"running": {}}}]}
-"""The last that a kubelet said, which can't say any more how it ended."""
+"""The last report of a kubelet that can no longer report the end."""
 
 
 def with_status(pod: dict[str, Any], **status: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_outcome_is_believed() -> None:
             an_ended_pod(137, message="step 5\nstep 6"),
             Category.INFRASTRUCTURE,
             "ExitedWithoutOutcome",
-            "exit code 137 and left no outcome: step 5\nstep 6",
+            "exit code 137 and wrote no outcome: step 5\nstep 6",
             id="killed: the log's end is quoted",
         ),
         pytest.param(
@@ -191,7 +191,7 @@ def test_a_job_that_failed_without_a_reason_of_its_own() -> None:
 
 
 class TestSeveralNodes:
-    """Whom to believe when each says something else."""
+    """Which source decides if they differ."""
 
     def test_a_named_rank_wins_over_an_earlier_death_without_words(self) -> None:
         guilty = an_ended_pod(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever a pod waits for is named, as `kubectl describe pod` names it."""
+"""Every cause of waiting is named, as in `kubectl describe pod`."""
 
 from typing import Any
 
@@ -52,14 +52,15 @@ WAITING = [
     pytest.param(
         a_seen_pod(an_init(RUNS, "wait-for-database"), a_trainer(waits())),
         (),
-        f"{POD} waits for init container wait-for-database, which runs since 2026-05-04T12:00:00Z",
+        f"{POD} waits for init container wait-for-database, which has been running since "
+        "2026-05-04T12:00:00Z",
         Category.PLATFORM,
         id="an init container that waits itself",
     ),
     pytest.param(
         a_seen_pod(an_init(RUNS, "istio-proxy", is_native_sidecar=True), a_trainer(waits())),
         (),
-        f"{POD} waits for init container istio-proxy, which runs since",
+        f"{POD} waits for init container istio-proxy, which has been running since",
         Category.PLATFORM,
         id="a native sidecar that is not started",
     ),
@@ -148,7 +149,7 @@ def test_what_is_waited_for_is_named_while_it_is_and_when_the_time_is_up(
 def test_how_far_a_pod_has_got_is_no_news_before_it_takes_long() -> None:
     pod = a_seen_pod(an_init(RUNS), a_trainer(waits()))
 
-    assert rule_on(pod, after=5).message == "0 of 1 pods run"
+    assert rule_on(pod, after=5).message == "0 of 1 pods are running"
     assert "istio-init" in rule_on(pod, after=20).message
 
 
@@ -157,10 +158,10 @@ def test_that_no_pod_was_made_is_only_said_where_there_is_none() -> None:
     unknown = rule_on(startDeadlineSeconds=30)
 
     assert refused.stop is not None
-    assert "a pod could not be made: pods is forbidden: exceeded quota" in refused.stop.message
+    assert "a pod could not be created: pods is forbidden: exceeded quota" in refused.stop.message
     assert refused.stop.category is Category.PLATFORM
     assert unknown.stop is not None
-    assert "no pod was made" in unknown.stop.message
+    assert "no pod was created" in unknown.stop.message
 
 
 def test_a_run_document_that_is_missing_is_made_again_though_the_kubelet_says_so() -> None:

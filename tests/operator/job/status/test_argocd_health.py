@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Argo CD makes of a job: its health scripts, run by Lua 5.1 with no library but the basic."""
+"""Argo CD's health of a job: its health scripts, run by Lua 5.1 with only the basic library."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ ALLOWED = ("ipairs", "pairs", "type", "tostring", "tonumber", "next", "select")
 
 
 def health(kind: str, body: Any) -> tuple[str, str]:
-    """Status and message, as Argo CD would show them; whatever else is used does not exist."""
+    """Status and message, as Argo CD would show them; nothing else is available."""
     lua = lua51.LuaRuntime(unpack_returned_tuples=True)
     script = (FOLDER / f"finetune.dev_{kind}" / "health.lua").read_text()
     world = lua.table_from({name: lua.globals()[name] for name in ALLOWED})

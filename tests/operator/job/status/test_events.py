@@ -74,7 +74,10 @@ def warned() -> dict[str, Any]:
             a_status("Queued", attempt=1), a_status("Starting", attempt=1), "Admitted", id="let go"
         ),
         pytest.param(
-            a_status("Running", attempt=1), stopping(), "Stopping", id="told to save and end"
+            a_status("Running", attempt=1),
+            stopping(),
+            "Stopping",
+            id="told to stop after a checkpoint",
         ),
         pytest.param(stopping(), stopping(), None, id="told to end already"),
         pytest.param(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Flux makes of a job, by the library that it computes that with (a Go program of ours)."""
+"""Flux's status of a job, computed by its own library (a Go program of ours)."""
 
 import json
 import subprocess
@@ -11,12 +11,12 @@ from finetune_operator.objects.names import Phase
 from support.situations import SITUATIONS, Situation
 from testbed.binaries import KSTATUS, build
 
-pytestmark = pytest.mark.slow  # the first time it is compiled
+pytestmark = pytest.mark.slow  # The first time it is compiled.
 
 
 @cache
 def verdicts() -> dict[str, str]:
-    """Of all situations, in one go."""
+    """Of all situations, in one run."""
     asked = json.dumps([situation.body for situation in SITUATIONS])
     told = subprocess.run(
         [build(KSTATUS) / "kstatus"], input=asked, capture_output=True, text=True, check=True

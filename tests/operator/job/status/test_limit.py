@@ -25,7 +25,7 @@ DEFINITION = "0123456789abcdef" * 4
 
 
 def a_status(results: list[Result], length: int, condition_length: int) -> dict[str, Any]:
-    """Every record as long as it can be, every character three bytes."""
+    """Every record has the maximum length, every character three bytes."""
     failure = a_failure(Category.INFRASTRUCTURE, message="语" * length, remedy="语" * length)
     attempts = [
         an_attempt(
@@ -38,7 +38,7 @@ def a_status(results: list[Result], length: int, condition_length: int) -> dict[
         )
         for number, result in enumerate(results, 1)
     ]
-    # Every one explained, as an older operator left them.
+    # Every one has a message, as an older operator wrote them.
     records = [record for attempt in attempts for record in render_attempts([attempt])]
     return {
         "phase": "Failed",
@@ -72,7 +72,9 @@ def test_no_status_is_too_large_nor_miscounts_its_attempts(
 
 
 def report_of_the_worst() -> str:
-    """What a trainer's report can add: long names, numbers and answers, the whole curve."""
+    """The maximum that a trainer's report can add: long names, numbers and answers, the complete
+    curve.
+    """
     names = [f"{number:02}" + "\U0001f388" * (MAX_METRIC_NAME - 2) for number in range(MAX_METRICS)]
     text = "\U0001f388" * MAX_TEXT
     told = Progress(

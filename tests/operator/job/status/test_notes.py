@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`status.notes`: what the user of a result should know that is no failure."""
+"""`status.notes`: information for the user of a result that is no failure."""
 
 from dataclasses import replace
 from typing import Any

@@ -90,7 +90,7 @@ def test_answers_are_news_even_when_the_attempt_has_ended_and_are_written_once()
     patch = report_patch(status, 2, told, NOW)
 
     assert is_news(status, 2, told, NOW)
-    # Of nothing else: the outcome has told the final figures.
+    # Only these: the outcome contains the final figures.
     assert patch == {"answers": [{"prompt": "Name a colour.", "after": "Blue."}]}
     assert not is_news(status | {"answers": patch["answers"]}, 2, told, NOW)
 

@@ -50,7 +50,7 @@ def tell(
 
 
 def tell_wrong(previous: dict[str, Any], **seen: Any) -> dict[str, Any]:
-    """After an edit to something that is wrong and defines another run."""
+    """After an invalid edit that defines another run."""
     job = a_job(config={**CONFIG, "learning_rte": 1}, status=previous)
     observed = Observed(is_accepted=False, **seen)
     return next_status(previous, job, observed, decide(job, observed, NOW), NOW)

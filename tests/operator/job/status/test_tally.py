@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What counters grow by: each hour and each end once, a wasted hour when it is certain."""
+"""The increments of counters: each hour and each end once, a wasted hour when it is certain."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -16,7 +16,7 @@ HOUR = 3600.0
 
 
 def a_record(number: int = 1, *, hours: float | None = 1, **more: Any) -> dict[str, Any]:
-    """Of an attempt of one GPU that began so many hours ago; it goes on where None."""
+    """Of an attempt with one GPU that began this many hours ago; it still runs if None."""
     began = NOW - timedelta(hours=hours or 1)
     ended = {} if hours is None else {"endTime": render_time(NOW)}
     return {
@@ -42,7 +42,7 @@ def ended(kind: str, **more: Any) -> dict[str, Any]:
 
 RUNNING = a_status(a_record(hours=None))
 OPEN = a_status(a_record(lastStep=40), used=1, wasted=1)
-"""Nobody knows yet what was kept of its 40 steps."""
+"""It is not known yet which of its 40 steps were saved."""
 KNOWN = a_status(a_record(lastStep=40, stepsLost=10), a_record(2, hours=None), used=1, wasted=0.25)
 SUCCEEDED = a_status(a_record(lastStep=40, stepsLost=10), used=3, wasted=0.25, **ended("Complete"))
 FAILED = a_status(

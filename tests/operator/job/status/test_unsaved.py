@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job whose checkpoints cannot be uploaded says so, and which step is really safe."""
+"""A job whose checkpoints cannot be uploaded reports it, with the last saved step."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ from finetune_operator.objects.names import Phase
 from support.factories import NOW, a_bad_outcome, a_good_outcome, a_job, a_job_body, an_attempt
 from support.resource_schema import SCHEMA, assert_fits
 
-BUSY = "s3://models/x: the store is busy, or fails: SlowDown"
+BUSY = "s3://models/x: the store is busy or failing: SlowDown"
 
 
 def reported(seconds: int, *, attempt: int = 1, checkpoint_step: int | None = 4) -> Any:
@@ -56,8 +56,8 @@ def test_a_job_that_could_not_save_for_the_declared_time_has_a_condition_and_an_
     condition = conditions.require(after["conditions"], "CheckpointsSaved")
     assert (condition["status"], condition["reason"]) == ("False", "CheckpointsNotSaved")
     assert condition["message"] == (
-        "no checkpoint could be uploaded for more than 15m: step 4 is the last that is saved, and "
-        f"later steps are lost if the pod ends: {BUSY}"
+        "no checkpoint could be uploaded for more than 15m: the last saved step is 4, and later "
+        f"steps are lost if the pod ends: {BUSY}"
     )
     (point,) = find_turning_points(before, after)
     assert point.is_warning
@@ -71,7 +71,7 @@ def test_nothing_saved_yet_is_said_so() -> None:
     status = tell(reported(3600, checkpoint_step=None))
 
     message = conditions.require(status["conditions"], "CheckpointsSaved")["message"]
-    assert "nothing is saved yet" in message
+    assert "no checkpoint has been saved yet" in message
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replicas with a clock of the test's, over an API server in memory."""
+"""Replicas with a clock of the test, and an API server in memory."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ CONFIGURATION = {
 
 
 class Scene:
-    """An API server on which the webhook is installed, and the time."""
+    """An API server with the webhook installed, and the time."""
 
     def __init__(self) -> None:
         self.api = FakeApi()

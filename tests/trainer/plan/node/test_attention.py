@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flash attention that an image lacks is told at once, not when the model is loaded."""
+"""Flash attention that an image lacks is reported immediately, not when the model is loaded."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An image without a compiler, and a DeepSpeed config that wants one."""
+"""An image without a compiler, and a DeepSpeed config that requires one."""
 
 import json
 from pathlib import Path
@@ -66,6 +66,6 @@ def test_a_config_that_needs_a_compiler_is_told_before_anything_is_fetched(
     assert refused.value.failure.reason == "DeepSpeedNeedsCompiler"
     assert refused.value.failure.message == (
         "deepspeed: found optimizer.type AdamW, for which DeepSpeed compiles a kernel when "
-        "training begins, and this trainer image has no nvcc"
+        "training starts, but this trainer image has no nvcc"
     )
     require_compiler(config, on_gpu=True, has=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GPUs that a job was promised: each way that they can be missing, too old or too small."""
+"""The promised GPUs of a job: each way in which they can be missing, too old or too small."""
 
 from typing import Any
 
@@ -71,8 +71,8 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             CUDA_13,
             "DriverMissing",
             Category.PLATFORM,
-            "the job asks for 2 GPUs on each node, and its container has no NVIDIA driver "
-            "(libcuda.so.1 is not there)",
+            "the job requests 2 GPUs on each node, but its container has no NVIDIA driver "
+            "(libcuda.so.1 was not found)",
             id="no driver",
         ),
         pytest.param(
@@ -80,7 +80,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             CUDA_13,
             "DriverTooOld",
             Category.PLATFORM,
-            "the node's NVIDIA driver 550.54.15 runs CUDA 12.4, this image needs 13.0 "
+            "the node's NVIDIA driver 550.54.15 runs CUDA 12.4, but this image requires 13.0 "
             "(driver 580 or newer)",
             id="an old driver",
         ),
@@ -89,7 +89,8 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             CUDA_12,
             "DriverTooOld",
             Category.PLATFORM,
-            "the node's NVIDIA driver runs CUDA 11.8, this image needs 12.8 (driver 525 or newer)",
+            "the node's NVIDIA driver runs CUDA 11.8, but this image requires 12.8 (driver 525 "
+            "or newer)",
             id="too old for the older image",
         ),
         pytest.param(
@@ -97,7 +98,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             CUDA_13,
             "GpuMissing",
             Category.INFRASTRUCTURE,
-            "the job asks for 2 GPUs on each node, and the driver shows none: cuInit: "
+            "the job requests 2 GPUs on each node, but the driver shows none: cuInit: "
             "CUDA_ERROR_NO_DEVICE (100)",
             id="none",
         ),
@@ -106,7 +107,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             CUDA_13,
             "GpuMissing",
             Category.INFRASTRUCTURE,
-            "the job asks for 2 GPUs on each node, and the driver shows 1",
+            "the job requests 2 GPUs on each node, but the driver shows 1",
             id="too few",
         ),
         pytest.param(
@@ -114,7 +115,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             CUDA_13,
             "GpuTooOld",
             Category.USER,
-            "Tesla V100-SXM2-16GB is sm_70, and this image has kernels from sm_75 on (CUDA 13.0)",
+            "Tesla V100-SXM2-16GB is sm_70, but this image has kernels from sm_75 on (CUDA 13.0)",
             id="Volta",
         ),
         pytest.param(
@@ -122,7 +123,7 @@ def test_what_can_train_is_let_through(world: World, gpus: Gpus, build: TorchBui
             CPU,
             "GpuUnsupported",
             Category.USER,
-            "the job asks for 2 GPUs on each node, and this image's torch is built for CPUs",
+            "the job requests 2 GPUs on each node, but this image's torch is built for CPUs",
             id="an image for CPUs",
         ),
     ],
@@ -140,7 +141,7 @@ def test_amd_gpus_are_refused_by_an_image_built_for_cuda() -> None:
     failure = refusal(promised(2, "amd.com/gpu"), Gpus())
 
     assert (failure.reason, failure.category) == ("GpuUnsupported", Category.USER)
-    assert "asks for amd.com/gpu, and this image's torch is built for CUDA 13.0" in failure.message
+    assert "requests amd.com/gpu, but this image's torch is built for CUDA 13.0" in failure.message
 
 
 def test_several_mig_slices_are_refused_since_a_process_sees_only_one() -> None:
@@ -178,7 +179,7 @@ def test_weights_that_no_change_of_batch_makes_fit_are_refused_before_training()
     failure = caught.value.failure
     assert (failure.reason, failure.category) == ("GpuTooSmall", Category.USER)
     assert failure.message == (
-        "weights, gradients and optimizer need 28Gi on each GPU, and Tesla T4 has 15Gi"
+        "weights, gradients and optimizer need 28Gi on each GPU, but Tesla T4 has 15Gi"
     )
     assert failure.remedy == "for 15"
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node's driver says of its GPUs, asked of a fake driver: nobody here has a GPU."""
+"""The information of a node's driver about its GPUs, with a fake driver: test machines have no
+GPU.
+"""
 
 import shutil
 from pathlib import Path

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What NCCL's own log says of how the GPUs are connected. The lines are of the form that NCCL 2.28
-writes; no GPU has written these."""
+"""The connection of the GPUs according to NCCL's own log. The lines have the format of NCCL 2.28,
+but were not written on a GPU.
+"""
 
 from pathlib import Path
 

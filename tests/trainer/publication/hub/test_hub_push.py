@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pushing to the hub, over real HTTP to a stub of it (`hub_stub`): a real hub cannot be had."""
+"""Pushes to the hub, over real HTTP to a stub of it (`hub_stub`): a real hub is not available."""
 
 import json
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def a_client(hub: HubStub, stop: StopRequest | None = None, **config: Any) -> Hu
 
 
 class Complete:
-    """A run that is complete in its place, and not on the hub."""
+    """A run that is complete in its location, and not on the hub."""
 
     def __init__(self, place: Path, **config: Any) -> None:
         output = FolderStore(place / "out")
@@ -114,7 +114,7 @@ def test_a_hub_that_stays_down_fails_the_attempt_and_loses_nothing(
 ) -> None:
     hub.failures["commit"] = [500] * 99
 
-    with pytest.raises(AttemptFailed, match="training is done") as caught:
+    with pytest.raises(AttemptFailed, match="training is complete") as caught:
         complete.push(variables(hub))
 
     failure = caught.value.failure
@@ -138,7 +138,7 @@ def test_a_damaged_artifact_is_not_pushed(hub: HubStub, complete: Complete, tmp_
     complete.workspace = Workspace(root=tmp_path / "another pod")
     complete.store.write("adapter/adapter_model.safetensors", b"w3ights")
 
-    with pytest.raises(AttemptFailed, match="not what the manifest says"):
+    with pytest.raises(AttemptFailed, match="does not match the manifest"):
         complete.push(variables(hub))
 
     assert hub.files == {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stop that comes while something is asked of the hub, which may never answer."""
+"""A stop during a request to the hub, which may never respond."""
 
 import threading
 from dataclasses import replace
@@ -16,7 +16,7 @@ from trainer.publication.hub.test_hub_push import Complete, a_client, variables
 
 
 def stopping_once_asked(hub: HubStub) -> StopRequest:
-    """A stop that is requested when the hub is asked for what it is slow with."""
+    """A stop that is requested when the hub receives a slow request."""
     stop = StopRequest()
 
     def wait() -> None:

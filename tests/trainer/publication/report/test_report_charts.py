@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Charts are pictures that need nothing else, and say in words what they show."""
+"""Charts are self-contained pictures with a text alternative."""
 
 from xml.etree import ElementTree
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report and the model card: what a reader finds in them, and what nobody may."""
+"""The report and the model card: their contents for readers, without any secret or foreign
+markup.
+"""
 
 import re
 from dataclasses import replace
@@ -75,7 +77,7 @@ def a_story(**changes: Any) -> Story:
 
 
 class Page(HTMLParser):
-    """What a browser would load and show."""
+    """The resources that a browser would load, and the text that it would show."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -120,7 +122,7 @@ HOSTILE = """</pre></td><script>alert("x")</script><img src=x onerror='y'>{{ 7 *
 
 
 def a_hostile_story(text: str) -> Story:
-    """The text stands wherever somebody else may write one."""
+    """The text is in every place that another person can write."""
     config = {"model_name_or_path": text, "dataset_name": text, text: text}
     split = replace(ACCOUNT.splits["train"], dropped={text: 7}, note=text)
     return a_story(

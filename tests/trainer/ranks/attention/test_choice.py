@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which attention is taken when: for flat rows torch's own by borders, else what is right."""
+"""The selected attention: for flat rows torch's own by borders, else the appropriate one."""
 
 from typing import Any
 from unittest import mock
 
 import pytest
 
-pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing torch takes a quarter of a minute.
 
 ENOUGH: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -15,7 +15,7 @@ ENOUGH: dict[str, Any] = {
 
 
 def chosen(kind: str = "llama", named: str | None = None, **training: Any) -> Any:
-    """What a model of this kind gets that is loaded as this config says."""
+    """The attention of a model of this kind that is loaded with this config."""
     from transformers import AutoConfig, AutoModelForCausalLM
     from trl import SFTConfig
 
@@ -60,14 +60,17 @@ def test_scores_that_are_capped_or_sunk_stay_right(kind: str, named: str | None)
     found = chosen(kind, named, packing=True, sizes={"head_dim": 16})
 
     assert found.name == "eager"
-    assert "ForCausalLM has attention that neither sdpa nor torch's kernels compute" in found.words
+    assert (
+        "ForCausalLM has an attention variant that neither sdpa nor torch's kernels support"
+        in found.words
+    )
 
 
 def test_attention_in_chunks_keeps_its_mask() -> None:
     found = chosen("llama4_text", packing=True, sizes={"head_dim": 16, "num_local_experts": 2})
 
     assert found.name == "sdpa"
-    assert "can't do without the mask of its flat rows" in found.words
+    assert "requires the mask of its flat rows" in found.words
 
 
 def test_what_shares_a_sequence_over_processes_has_a_mask() -> None:
@@ -82,7 +85,7 @@ def test_what_shares_a_sequence_over_processes_has_a_mask() -> None:
 
 @pytest.mark.parametrize("named", ["eager", "flex_attention"])
 def test_another_attention_that_is_named_is_taken(named: str) -> None:
-    assert str(chosen(named=named, packing=True)) == f"{named}: as attn_implementation says"
+    assert str(chosen(named=named, packing=True)) == f"{named}: as set by attn_implementation"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention by the borders of flat rows computes what a mask of all pairs of tokens would.
+"""Attention by the borders of flat rows has the same result as a mask of all pairs of tokens.
 
-Without a GPU it is given one sequence after the other; the kernels are for tests/gpu.
+Without a GPU it processes one sequence after the other; tests/gpu covers the kernels.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing torch takes a quarter of a minute.
 
 LENGTHS = (5, 1, 23, 40, 2)
 
@@ -93,8 +93,9 @@ def test_result_and_gradients_are_those_of_64_bits(
 
 
 def played_kernel(query: Any, key: Any, value: Any, borders: Any, *rest: Any, **how: Any) -> Any:
-    """A stand-in for torch's kernel, by its documentation: tokens before heads, the window as what
-    is seen to the left and to the right."""
+    """A fake of torch's kernel, from its documentation: tokens before heads, the window as the
+    visible tokens to the left and to the right.
+    """
     import torch
 
     assert torch.equal(borders, rest[0])
@@ -143,7 +144,7 @@ def a_model(kind: str, **sizes: Any) -> Any:
 
 
 def a_batch(lengths: Sequence[int] = LENGTHS) -> dict[str, Any]:
-    """As TRL's own collator makes it of these rows."""
+    """The batch of TRL's own collator for these rows."""
     import torch
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -166,7 +167,7 @@ def loss_and_gradients(model: Any, batch: dict[str, Any]) -> tuple[float, dict[s
     model.zero_grad()
     with flat_batch(is_flat="cu_seq_lens_q" in batch):
         loss = model(**batch, use_cache=False).loss
-    loss.backward()  # not within: what is computed again there has the borders, and no batch
+    loss.backward()  # Outside: recomputation has the borders, but no batch.
     grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return float(loss.detach()), {name: grad.clone() for name, grad in grads.items()}
 
@@ -205,7 +206,7 @@ def settled(model: Any) -> Any:
 
 
 def in_both(compute: Callable[[Any], Any], kind: str = "mistral") -> tuple[Any, Any]:
-    """What the same model computes with a mask, and after it was settled."""
+    """The results of the same model with a mask, and after its attention was selected."""
     import torch
 
     with torch.no_grad():
@@ -302,7 +303,10 @@ def test_a_model_that_loses_the_borders_on_the_way_is_an_error_and_no_other_loss
     from finetune_trainer.ranks.attention.varlen import attend
 
     tensors = [torch.randn(1, 2, 8, 16) for _ in range(3)]
-    with flat_batch(is_flat=True), pytest.raises(RuntimeError, match="not told the borders"):
+    with (
+        flat_batch(is_flat=True),
+        pytest.raises(RuntimeError, match="does not receive the boundaries"),
+    ):
         attend(torch.nn.Module(), *tensors, None)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks, and borders, reach architectures that hand on neither positions nor borders: what they
-learn from a pack is what they learn from its rows alone."""
+"""Masks, and borders, reach architectures that pass on neither positions nor borders: a pack trains
+the same as its separate rows.
+"""
 
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from trainer.families.small import a_model
 
-pytestmark = pytest.mark.slow  # importing torch takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing torch takes a quarter of a minute.
 
 LENGTHS = (5, 1, 23, 17)
 
@@ -21,7 +22,7 @@ def rows() -> list[Any]:
 
 
 def gradients(model: Any, logits: Any) -> dict[str, Any]:
-    """Of a sum in which every logit counts otherwise."""
+    """Of a sum in which every logit has a different weight."""
     import torch
 
     drawn = torch.Generator().manual_seed(2)

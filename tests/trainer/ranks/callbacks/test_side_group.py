@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranks agree between two steps over gloo, whatever they train over.
+"""Ranks agree between two steps through gloo, whatever backend they train with.
 
-There is no NCCL on a CPU. torch's `fake` backend stands for it here: it says that it has reduced,
-and has not, so that nothing that goes over it can be agreed on.
+There is no NCCL on a CPU. torch's `fake` backend replaces it here: it reports a reduction without
+doing it, so no agreement is possible through it.
 """
 
 import os
@@ -17,8 +17,8 @@ WAIT = 60.0
 
 
 def in_ranks(folder: Path, backend: str, ask: Callable[[int], object], count: int = 2) -> list[str]:
-    """What each of so many processes found, by rank."""
-    # Imported once, before the processes are made.
+    """The result of each of this many processes, by rank."""
+    # Imported once, before the processes are forked.
     import torch.distributed as dist
     import torch.testing._internal.distributed.fake_pg  # noqa: F401 - registers the backend
 
@@ -43,7 +43,7 @@ def in_ranks(folder: Path, backend: str, ask: Callable[[int], object], count: in
 
 
 def ask_twice(answers: Sequence[Sequence[bool]]) -> Callable[[int], object]:
-    """Each rank gives its own answer, and then, over the same group, the same turned round."""
+    """Each rank gives its own answer, and then, over the same group, the same ones negated."""
 
     def ask(rank: int) -> object:
         from finetune_trainer.ranks.callbacks.side_group import SideGroup

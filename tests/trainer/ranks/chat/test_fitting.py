@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a chat template makes of a user's conversations is told before a model is loaded.
+"""A chat template's result for a user's conversations is reported before a model is loaded.
 
-What it leaves out is noted; rows that it refuses are left out, counted and named, with a way out.
+Parts that it leaves out are noted; rows that it refuses are left out, counted and named, with a
+remedy.
 """
 
 import json
@@ -15,7 +16,7 @@ from finetune_trainer.failures.errors import AttemptFailed
 from trainer.prepared_data import Prepared, prepare, said
 from trainer.tiny_models import with_template
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 SYSTEM = {"role": "system", "content": "You are terse."}
 TALK = said("Where is boat 1?", "At pier 1.")
@@ -36,7 +37,7 @@ def turns(*pairs: tuple[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def prepared_with(tmp_path: Path, tiny_model: Path) -> Any:
-    """What is trained on with one of TRL's templates."""
+    """The training data with one of TRL's templates."""
 
     def prepared(template: str, rows: Sequence[Any], **config: Any) -> Prepared:
         model = with_template(tiny_model, tmp_path / "model", template)
@@ -85,7 +86,7 @@ def test_of_eight_rows_the_one_with_a_role_that_the_template_lacks_is_left_out_a
         pytest.param(
             "llava_next",
             TALK,
-            "content that is a text, and no list of parts",
+            "content that is a text, not a list of parts",
             id="plain texts for a template of parts",
         ),
     ],
@@ -289,7 +290,7 @@ def test_of_too_many_structures_the_most_frequent_are_tried_and_the_rest_is_said
     prepared = prepared_with("qwen2_5", [*odd, TALK, TALK])
 
     assert prepared.notes()["Info NotKnown"].startswith(
-        "1 rows of train were not tried with the chat template: only rows of the 2 most frequent"
+        "1 rows of train were not checked with the chat template: only rows of the 2 most frequent"
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Columns of a user's data become conversations, where the config asks for a chat template."""
+"""Columns of a user's data become conversations if the config requests a chat template."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 from finetune_trainer.inputs.chat_templates import file_of
 from trainer.prepared_data import prepare
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 ROW = {"question": "What is force?", "reasoning": "Listen.", "answer": "Mass, Morty."}
 TEMPLATES = {
@@ -33,7 +33,7 @@ def test_a_prompt_and_a_completion_by_templates_become_turns_without_a_system_me
     prepared = prepare(tmp_path, tiny_model, [ROW], chat_template_path=chatml, **TEMPLATES)
 
     assert prepared.texts() == [TURNS]
-    # As of any prompt with its completion, only the completion counts.
+    # As for any prompt with its completion, only the completion counts.
     assert prepared.trained()[0].startswith("<think>Listen.</think> Mass, Morty.<|im_end|>")
     assert prepared.notes() == {}
     assert prepared.trainer.notes == ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A turn of `weight: 0` is read by the model and not learnt, as with OpenAI's files."""
+"""The model reads a turn with `weight: 0` but is not trained on it, as in OpenAI's files."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from finetune_trainer.inputs.chat_templates import file_of
 from trainer.prepared_data import prepare, said
 from trainer.tiny_models import with_template
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 TALK = said("Hi", "WRONG", "No.", "Right.")
 CALL = {"type": "function", "function": {"name": "shout", "arguments": {"what": "WRONG"}}}
@@ -51,7 +51,7 @@ def test_an_answer_of_weight_0_is_in_the_text_and_counts_for_nothing(
     assert "WRONG" in text
     assert "WRONG" not in trained
     assert "Right.<|im_end|>" in trained
-    # The end of the turn goes with it; of the rest only answers may count.
+    # The end of the turn is left out too; of the rest only answers may count.
     counted = 1 if "assistant_only_loss" in config else text.count("<|im_end|>") - 1
     assert trained.count("<|im_end|>") == counted
     assert prepared.trainer.notes == ()
@@ -163,5 +163,5 @@ def test_a_turn_that_cannot_be_found_again_is_not_trained_on_in_silence(
     prepared = prepare(tmp_path, tiny_model, [TALK, ROW], chat_template_path=str(template))
 
     (reason,) = prepared.loaded.dropped["train"]
-    assert reason.startswith("a turn of weight 0, whose words cannot be told from others")
+    assert reason.startswith("a turn of weight 0, whose words cannot be distinguished from others")
     assert len(prepared.texts()) == 1

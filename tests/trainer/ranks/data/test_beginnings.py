@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A text that begins with the token which the tokenizer adds is trained on with one of them."""
+"""A text that already begins with the tokenizer's BOS is trained with only one."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 from trainer.prepared_data import prepare
 from trainer.tiny_models import with_beginning
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 TOKEN = "<|endoftext|>"
 

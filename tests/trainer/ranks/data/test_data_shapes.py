@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data in every shape is trained on, by a whole attempt; what fits no shape is told in a sentence.
+"""Data in every format is trained on, in a complete attempt; data in no known format is reported.
 
-What the trainer makes of a row is seen in what TRL has tokenized.
+The result for a row is read from TRL's tokens.
 """
 
 import json
@@ -50,7 +50,7 @@ def lines(*rows: Any) -> bytes:
 
 @pytest.fixture
 def tokenized() -> Iterator[list[str]]:
-    """What TRL trains on, as text, filled in by the trainings of the test."""
+    """The texts that TRL trains on, filled in by the trainings of the test."""
     from trl import SFTTrainer
 
     texts: list[str] = []
@@ -228,7 +228,8 @@ def test_tools_and_their_calls_are_rendered_by_the_models_template(
         pytest.param(
             SHAREGPT,
             {},
-            "UnknownRole: the turns of conversations are from human, which no chat template knows",
+            "UnknownRole: the turns of conversations are from human, which no chat template "
+            "supports",
             "set dataset_format: sharegpt",
             id="ShareGPT",
         ),
@@ -265,12 +266,16 @@ def test_tools_and_their_calls_are_rendered_by_the_models_template(
             id="a prompt beside messages",
         ),
         pytest.param(
-            {"messages": "[]"}, {}, "messages of the first row is no list", "as a list", id="JSON"
+            {"messages": "[]"},
+            {},
+            "messages of the first row is not a list",
+            "as a list",
+            id="JSON",
         ),
         pytest.param(
             {"question": "When?", "reply": "At 7."},
             {"dataset_format": "question_answer"},
-            "dataset_format is question_answer, and the data set has no column answer: it has "
+            "dataset_format is question_answer, but the data set has no column answer: it has "
             "question, reply",
             "set dataset_columns: {answer: ...}",
             id="a format without its column",
@@ -285,21 +290,21 @@ def test_tools_and_their_calls_are_rendered_by_the_models_template(
         pytest.param(
             {"question": "When?", "answer": "At 7."},
             {"prompt_template": "{qestion}", "completion_template": "{answer}"},
-            "prompt_template has {qestion}, and the data set has no column qestion",
+            "prompt_template has {qestion}, but the data set has no column qestion",
             "did you mean question?",
             id="a template with a misspelt column",
         ),
         pytest.param(
             {"question": "When?", "answer": "At 7."},
             {"dataset_columns": {"prompt": "question", "completion": "anwser"}},
-            "dataset_columns.completion is anwser, and the data set has no column anwser",
+            "dataset_columns.completion is anwser, but the data set has no column anwser",
             "did you mean answer?",
             id="a misspelt column",
         ),
         pytest.param(
             {"question": "When?", "reply": "At 7."},
             {"prompt_template": "{question}"},
-            "prompt_template is set without completion_template, and the data set has no column "
+            "prompt_template is set without completion_template, but the data set has no column "
             "completion",
             "set dataset_columns: {completion: ...}",
             id="a prompt without a completion",
@@ -371,7 +376,7 @@ def test_rows_of_trls_own_shapes_that_trl_fails_on_are_left_out(
 
 
 def arguments(place: Path, data: Path, **config: Any) -> Any:
-    """The config as a rank reads it."""
+    """The config as a rank parses it."""
     from finetune_trainer.ranks.arguments import read_arguments
 
     settings = {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data are read from wherever they are: files of every kind, folders, saved sets, streams.
+"""Data are read from all sources: files of every kind, directories, saved sets, streams.
 
-And what cannot be read is told with the file and the line.
+Unreadable data is reported with the file and the line.
 """
 
 import gzip
@@ -179,13 +179,13 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
         pytest.param(
             {"train.jsonl": b'\n null\n{"text": "a"}\n'},
             "train.jsonl, line 2 is null, expected an object with columns",
-            "take the line out, or write an object",
+            "remove the line, or write an object",
             id="a line that Arrow crashes of",
         ),
         pytest.param(
             {"train.json": b'{"text": "a"}\nnull\n'},
             "train.json, line 2 is null, expected an object with columns",
-            "take the line out, or write an object",
+            "remove the line, or write an object",
             id="null for a row",
         ),
         pytest.param(
@@ -209,7 +209,7 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
         ),
         pytest.param(
             {"train.csv": b"prompt,completion\na,b\nWhen, and where?,At 7.\n"},
-            "train.csv, line 3 has 3 values, and the header names 2 columns: put values with a "
+            "train.csv, line 3 has 3 values, but the header names 2 columns: put values with a "
             "comma in quotes",
             "put values with a comma in quotes",
             id="a comma too many",
@@ -235,25 +235,25 @@ def test_a_place_on_the_hub_is_asked_for_as_datasets_wants_it(
         ),
         pytest.param(
             {"train.parquet": b"PAR1 and no more"},
-            "train.parquet is no Parquet file, or only a part of one",
-            "write the file again, and upload the whole of it",
+            "train.parquet is not a Parquet file, or is incomplete",
+            "write the file again, and upload it completely",
             id="half a Parquet file",
         ),
         pytest.param(
             {"train-1.jsonl": b'{"text": "a"}\n', "train-2.jsonl": b'{"prompt": "a"}\n'},
-            "train-2.jsonl has the columns prompt, and train-1.jsonl has text",
+            "train-2.jsonl has the columns prompt, but train-1.jsonl has text",
             "give all files of a data set the same columns",
             id="files of different columns",
         ),
         pytest.param(
             {"notes.docx": b"PK"},
-            "DatasetNotFound: the data set holds no data files: there is only notes.docx",
+            "DatasetNotFound: the data set contains no data files: there is only notes.docx",
             "notes.docx is a document: write its text as .txt",
             id="a document",
         ),
         pytest.param(
             {"notes.rst": b"PK"},
-            "DatasetNotFound: the data set holds no data files: there is only notes.rst",
+            "DatasetNotFound: the data set contains no data files: there is only notes.rst",
             "upload files of one of the kinds .jsonl,",
             id="no data file",
         ),
@@ -304,15 +304,15 @@ def test_a_part_is_split_off_the_same_for_the_same_seed(
     [
         pytest.param(
             {"eval_strategy": "epoch"},
-            "SplitNotFound: dataset_test_split is test, and the data set has only train, "
+            "SplitNotFound: dataset_test_split is test, but the data set has only train, "
             "validation",
             "set dataset_test_split to the one to evaluate on, test_split_size, e.g. to 0.1",
             id="no split to evaluate on",
         ),
         pytest.param(
             {"test_split_size": 0.5, "dataset_test_split": "validation"},
-            "SplitExists: test_split_size is set, and the data set has the split validation "
-            "already",
+            "SplitExists: test_split_size is set, but the data set already has the split "
+            "validation",
             "remove test_split_size",
             id="a split that is there already",
         ),

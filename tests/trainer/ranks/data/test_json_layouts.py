@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file that is one object of JSON: wrapped rows, columns as pandas writes them, or a row."""
+"""A file with one JSON object: wrapped rows, columns as pandas writes them, or a row."""
 
 import json
 from typing import Any
@@ -85,7 +85,7 @@ def test_several_lists_in_one_object_are_refused_with_the_files_to_write() -> No
         rows_of(json.dumps({"train": ROWS, "test": ROWS[:1]}))
 
     assert str(caught.value) == "one object has several lists of rows: train, test"
-    assert caught.value.remedy == "write each list into a file of its own: train.json, test.json"
+    assert caught.value.remedy == "write each list into a separate file: train.json, test.json"
 
 
 def test_lines_of_objects_are_rows_whatever_is_in_them() -> None:

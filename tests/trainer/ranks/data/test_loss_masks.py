@@ -11,7 +11,7 @@ from finetune_trainer.inputs.chat_templates import file_of
 from trainer.in_process import train
 from trainer.prepared_data import data_of, prepare, said
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 PAIR = {"prompt": "Where are you?", "completion": " On the red lightship."}
 TALK = said("Hello?", "Ahoy.", "Soup?", "Lentil.")
@@ -46,7 +46,7 @@ def test_of_a_conversation_all_counts_unless_asked_otherwise(
     ("template", "answers"),
     [
         pytest.param("chatml", "Ahoy.<|im_end|>Lentil.<|im_end|>", id="marks of its own"),
-        # TRL's way of marking this template takes the line break along.
+        # TRL's marking of this template includes the line break.
         pytest.param("qwen2_5", "\nAhoy.<|im_end|>\n\nLentil.<|im_end|>\n", id="patched by TRL"),
     ],
 )
@@ -148,7 +148,7 @@ def test_marks_around_nothing_are_told_and_no_traceback(tmp_path: Path, tiny_mod
     text = "{% for turn in messages %}{{ turn.content }}<|im_end|>{% endfor %}"
     (tmp_path / "empty.jinja").write_text(text + "{% generation %}{% endgeneration %}")
 
-    with pytest.raises(AttemptFailed, match="no word of the assistant's between"):
+    with pytest.raises(AttemptFailed, match="no assistant text between"):
         prepare(
             tmp_path,
             tiny_model,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several data sets as one: each part shaped by the same keys, in the shares that are asked for."""
+"""Several data sets combined: each part shaped by the same keys, in the requested fractions."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def asked(rows: Any) -> list[str]:
 
 @pytest.fixture
 def parts(tmp_path: Path) -> dict[str, Path]:
-    """A file of ten questions, a folder of two files with four, and what others are made of."""
+    """A file with ten questions, a directory of two files with four, and input for others."""
     (tmp_path / "a.jsonl").write_bytes(lines(*questions("a", 10)))
     files = {"train-1.json": json.dumps(questions("b", 3)).encode()}
     files |= {"train-2.json": json.dumps(questions("c", 1)).encode()}
@@ -128,7 +128,7 @@ def test_conversations_with_and_without_calls_go_together(
         pytest.param(
             ("a", "chat"),
             SHAPED,
-            "DatasetColumnMissing: datasets[1]: dataset_format is question_answer, and the data "
+            "DatasetColumnMissing: datasets[1]: dataset_format is question_answer, but the data "
             "set has no column question: it has messages, id",
             id="a part that does not fit the keys",
         ),
@@ -168,7 +168,7 @@ def test_what_a_part_lacks_is_told(
 ) -> None:
     from finetune_trainer.failures.errors import AttemptFailed
 
-    with pytest.raises(AttemptFailed, match=rf"^datasets\[0\]: {words}, and the data set has"):
+    with pytest.raises(AttemptFailed, match=rf"^datasets\[0\]: {words}, but the data set has"):
         mixed(tmp_path, {"path": parts["b"], **part}, **SHAPED)
 
 

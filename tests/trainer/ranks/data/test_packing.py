@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows put together into packs."""
+"""Rows combined into packs."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from trainer.in_process import train
 from trainer.prepared_data import data_of, prepare, said
 
-pytestmark = pytest.mark.slow  # importing TRL takes a quarter of a minute
+pytestmark = pytest.mark.slow  # Importing TRL takes a quarter of a minute.
 
 SHORT = [{"text": f"Row number {number} of the log."} for number in range(9)]
 LONG = {"text": "and the boat sails on " * 12}
@@ -29,7 +29,7 @@ def test_packs_hold_whole_rows_that_do_not_see_each_other(tmp_path: Path, tiny_m
         )
         losses[packing] = trained.losses()[0]
 
-    # If a row saw the one before it in the pack, its loss would be another.
+    # If a row attended to the one before it in the pack, its loss would differ.
     assert losses[True] == pytest.approx(losses[False], rel=1e-5)
 
 

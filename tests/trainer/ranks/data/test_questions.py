@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Held-out rows without an answer: asked in the shape that the config gives to all others."""
+"""Held-out rows without an answer: prompted in the format that the config gives to all others."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

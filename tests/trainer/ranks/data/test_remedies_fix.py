@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remedies fix: what a failure says is done word for word, and then the same case is read."""
+"""Remedies work: each is applied word for word, and then the same case is read."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def lines(*rows: Any) -> bytes:
 
 
 def loaded(place: Path, files: Files, config: Mapping[str, Any]) -> list[Any]:
-    """The rows that would be trained on.
+    """The rows for training.
 
     Raises:
         AttemptFailed: there are none.
@@ -43,7 +43,7 @@ def loaded(place: Path, files: Files, config: Mapping[str, Any]) -> list[Any]:
 
 
 def keys_of(remedy: str) -> dict[str, Any]:
-    """The keys that a remedy says to set, as somebody would copy them into `config`."""
+    """The keys that a remedy sets, as a user would copy them into `config`."""
     text = re.split(r", (?:or|which|if) ", remedy.removeprefix("set "))[0]
     found: dict[str, Any] = {}
     for part in text.split(" and "):
@@ -141,7 +141,7 @@ def instead(**contents: bytes) -> Callable[[Files], Files]:
     [
         pytest.param(
             {"a.json": json.dumps({"train": [{"text": "a"}], "test": [{"text": "b"}]}).encode()},
-            "write each list into a file of its own: train.json, test.json",
+            "write each list into a separate file: train.json, test.json",
             instead(train_json=b'[{"text": "a"}]', test_json=b'[{"text": "b"}]'),
             id="all splits in one file",
         ),
@@ -154,7 +154,7 @@ def instead(**contents: bytes) -> Callable[[Files], Files]:
         ),
         pytest.param(
             {"train.jsonl.lz4": b"x"},
-            "train.jsonl.lz4 is compressed in a way that is not read: unpack it, or compress it "
+            "train.jsonl.lz4 is compressed in an unsupported format: unpack it, or compress it "
             "with gzip, bzip2, xz or zstandard",
             instead(train_jsonl=lines({"text": "a"})),
             id="compressed otherwise",
@@ -168,7 +168,7 @@ def instead(**contents: bytes) -> Callable[[Files], Files]:
         ),
         pytest.param(
             {"train.jsonl": b'{"text": "a"}\n{"text": "b"\n'},
-            "write JSON there, as json.dumps does, or take it out",
+            "write JSON there, as json.dumps does, or remove it",
             instead(train_jsonl=b'{"text": "a"}\n'),
             id="a broken line",
         ),
@@ -186,7 +186,7 @@ def instead(**contents: bytes) -> Callable[[Files], Files]:
         ),
         pytest.param(
             {"train.csv": b"text,text\na,b\n"},
-            "give each column a name of its own",
+            "give each column a unique name",
             instead(train_csv=b"text,other\na,b\n"),
             id="a name twice",
         ),
@@ -198,7 +198,7 @@ def instead(**contents: bytes) -> Callable[[Files], Files]:
         ),
         pytest.param(
             {"train.arrow": b"x" * 99},
-            "write the file again, and upload the whole of it",
+            "write the file again, and upload it completely",
             instead(train_parquet=parquet(pa.table({"text": ["a"]}))),
             id="half an Arrow file",
         ),
@@ -217,7 +217,7 @@ def test_what_a_remedy_says_of_the_file_makes_the_case_pass(
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("dataset_config", "see", "dataset_config is see, and the data set has only harbour, sea"),
+        ("dataset_config", "see", "dataset_config is see, but the data set has only harbour, sea"),
         ("dataset_config", "x", "set dataset_config to one of them"),
     ],
 )

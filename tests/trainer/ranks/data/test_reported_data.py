@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data of the kinds that people report in public, each with its right ending.
+"""Kinds of data from public reports, each with its correct result.
 
-What is trained is decoded again; a sentence says what isn't.
+Trained texts are decoded again; a sentence reports the others.
 """
 
 import base64
@@ -29,7 +29,7 @@ SYSTEM = (
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A file, and either what is trained on or the sentence that says why not."""
+    """A file, and either the trained texts or the sentence with the reason."""
 
     name: str
     body: bytes
@@ -74,7 +74,7 @@ CASES = {
     "a comma at the end of each row": Case(
         name="train.csv",
         body=b"prompt,completion\nWhen?,At 7.,\nWhere?,At 9.,\n",
-        sentence="train.csv, line 2 has 3 values, and the header names 2 columns",
+        sentence="train.csv, line 2 has 3 values, but the header names 2 columns",
     ),
     "content in parts": Case(
         name="train.jsonl",

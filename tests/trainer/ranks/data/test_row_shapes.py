@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row in a shape of its own becomes a row that TRL reads, or is left out with a reason."""
+"""One row in a custom format becomes a row that TRL reads, or is left out with a reason."""
 
 from typing import Any
 
@@ -143,7 +143,7 @@ def test_a_row_becomes_what_trl_reads(
         pytest.param(
             "sharegpt",
             turns(("narrator", "Once.")),
-            "a turn is from 'narrator', which is no role that is known",
+            "a turn is from 'narrator', which is not a supported role",
             id="a speaker that nobody knows",
         ),
         pytest.param(

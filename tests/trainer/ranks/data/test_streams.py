@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong deep in a stream is found while training, and told as what it is."""
+"""An error deep in a stream is found during training, and reported with its cause."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from trainer.ranks.data.test_data_shapes import arguments
 pytestmark = pytest.mark.slow  # importing datasets and torch
 
 DEEP = 13
-"""The line, beyond the ten megabytes that are read at once."""
+"""The line, beyond the first read of ten megabytes."""
 
 
 def rows(change: Callable[[bytes], bytes]) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A system message is put in front of the conversations that have none, and of nothing else."""
+"""A system message is added to the conversations that have none, and to nothing else."""
 
 import json
 from pathlib import Path

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text in the file is the text that is trained on: whatever it looks like, wherever it is.
+"""The training text equals the text in the file, whatever it looks like and wherever it is.
 
-Seen in what a trainer's token ids decode to, with SmolLM2's own tokenizer.
+Checked by decoding a trainer's token ids with SmolLM2's own tokenizer.
 """
 
 import csv
@@ -121,7 +121,7 @@ PLACES = ("on disk", "as a stream", "in a mixture")
 
 @dataclass(frozen=True)
 class Reader:
-    """What a trainer's token ids decode to, for a file and what the config says of it."""
+    """The decoded token ids of a trainer, for a file and its config."""
 
     place: Path
     trainer: Any
@@ -141,7 +141,7 @@ class Reader:
         return [self._decoded(row["input_ids"]) for row in tokens]
 
     def through(self, text: str) -> str:
-        """The text as the tokenizer has it: some bytes are not in SmolLM2's vocabulary."""
+        """The text after the tokenizer: some bytes are not in SmolLM2's vocabulary."""
         return self._decoded(self.trainer.processing_class(text)["input_ids"])
 
     def _decoded(self, tokens: list[int]) -> str:
@@ -255,7 +255,7 @@ def test_whole_numbers_of_parquet_are_the_texts_that_they_are(
 
 
 def _where(place: str) -> Mapping[str, Any]:
-    """The keys for a place, of which the path is filled in by who writes the file."""
+    """The keys for a place; the writer of the file fills in the path."""
     match place:
         case "as a stream":
             return {"dataset_streaming": True, "max_steps": 1}

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is no text is told where a text is wanted, and changes no text of the other rows."""
+"""Values that are not texts are reported where a text is required, and change no text of the other
+rows.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -117,7 +119,7 @@ def test_a_row_of_another_kind_than_the_first_changes_no_text_of_the_others(
         pytest.param(
             "train.jsonl",
             b'{"text": "a"}\n{"text": "b \\ud83d"}\n',
-            "train.jsonl, line 2 has half of a character: the surrogate \\ud83d",
+            "train.jsonl, line 2 contains an incomplete character: the surrogate \\ud83d",
             id="half of a character",
         ),
         pytest.param(
@@ -126,7 +128,7 @@ def test_a_row_of_another_kind_than_the_first_changes_no_text_of_the_others(
         pytest.param(
             "train.jsonl",
             b'{"text": ' + b"[" * 20_000 + b"]" * 20_000 + b"}\n",
-            "nested too deep",
+            "nested too deeply",
             id="too deep",
         ),
     ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows prepared side by side are the rows that one process prepares, in its order."""
+"""Rows prepared in parallel are the same as with one process, in the same order."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def an_answer(number: int) -> dict[str, Any]:
 
 
 def a_broken_row(number: int) -> dict[str, Any]:
-    """Some are left out, wherever they lie."""
+    """Some are left out, at any position."""
     return {"instruction": f"Do {number}.", "output": words(number) if number % 7 else ""}
 
 
@@ -111,9 +111,9 @@ def test_rows_are_the_same_and_in_the_same_order_as_of_one_process(
     [
         (1_000_000, None, 16, 16),
         (1_000_000, None, 1, None),
-        (30, None, 16, None),  # done before another process has begun
+        (30, None, 16, None),  # It ends before another process could begin.
         (60, None, 16, 3),
-        (1_000_000, 4, 16, 4),  # what the user says
+        (1_000_000, 4, 16, 4),  # The user's value.
         (10, 4, 16, 4),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
 
     place = tmp_path / "rank"
     place.mkdir()
-    monkeypatch.setattr(workers, "ROWS_PER_WORKER", 1000)  # as in the other process
+    monkeypatch.setattr(workers, "ROWS_PER_WORKER", 1000)  # As in the other process.
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     rows = [a_conversation(number) for number in range(2000)]
     config = {"max_length": 64, "packing": True, "fsdp": "full_shard", "system_message": "Brief."}
@@ -170,7 +170,7 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
 
     assert "the data is prepared" in done.stderr
     assert after == before
-    assert cached() > after  # what was not prepared ahead is prepared here
+    assert cached() > after  # Rows that were not prepared before are prepared here.
     assert len(rows_of(prepared)) > 0
     told = Progress.from_body(workspace.progress.read_bytes())
     assert told.doing
@@ -178,14 +178,14 @@ def test_a_rank_finds_what_was_prepared_before_it_started(
 
 
 def cached() -> set[Path]:
-    """What `datasets` has prepared so far."""
+    """The files that `datasets` has prepared so far."""
     import datasets
 
     return {*Path(datasets.config.HF_DATASETS_CACHE).rglob("*.arrow")}
 
 
 def prepare_again(place: Path, settings: dict[str, Any]) -> Prepared:
-    """As `prepare`, of files that are there already."""
+    """Like `prepare`, with existing files."""
     from finetune_trainer.ranks.arguments import read_arguments
     from finetune_trainer.ranks.building import build_trainer, load_processor
     from finetune_trainer.ranks.data import prepare_data

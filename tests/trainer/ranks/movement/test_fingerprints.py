@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is seen of a tensor's bits, of its gradient, and of the module that uses it."""
+"""The observation of a tensor's bits, of its gradient, and of the module that uses it."""
 
 from typing import Any
 
@@ -66,7 +66,7 @@ def test_a_part_of_a_larger_tensor_has_the_fingerprint_of_its_copy() -> None:
 
 
 def a_network(*, recompute: bool | None) -> Any:
-    """Layers that take part in training, each in another way."""
+    """Layers that are trained, each in another way."""
     import torch
     from torch import nn
     from torch.utils.checkpoint import checkpoint
@@ -86,7 +86,7 @@ def a_network(*, recompute: bool | None) -> Any:
 
         def forward(self, rows: Any) -> Any:
             rows = self.detached(self.used(rows) + self.rows["more"])
-            # As the last layer of a vision tower of which the last but one is read.
+            # Like the last layer of a vision tower of which only the second last is used.
             self.without_use(rows)
             return rows + 0 * self.times_zero(rows)
 

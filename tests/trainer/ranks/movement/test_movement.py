@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trained tensor that has not changed: when that is a failure, and when it is a note."""
+"""An unchanged trained tensor: when it is a failure, and when it is a note."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ NORM = 1.0
 
 
 def a_tensor(name: str = "layer.weight", **known: Any) -> Tensor:
-    """One that has not changed, although it had a gradient."""
+    """An unchanged one, although it had a gradient."""
     usual = {
         "dtype": "float32",
         "has_moved": False,
@@ -116,9 +116,9 @@ def test_weights_that_training_left_out_are_a_failure_with_their_names() -> None
     failure = caught.value.failure
     assert (failure.reason, failure.category) == ("WeightsUnmoved", Category.USER)
     assert failure.message == (
-        "6 of 7 trained tensors are still those of the base model, although their layers took part "
-        "in training. the gradient came through their layers and did not reach them: head.weight; "
-        "they had a gradient and the optimizer did not change them: layers.0.weight, "
+        "6 of 7 trained tensors are unchanged from the base model, although their layers took "
+        "part in training. their layers received gradients, but they did not: head.weight; they "
+        "received a gradient, but the optimizer did not change them: layers.0.weight, "
         "layers.1.weight, layers.2.weight and 2 more"
     )
 

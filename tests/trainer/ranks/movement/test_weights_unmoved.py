@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A success has moved every weight that it was to move; what is elsewhere is not trained at all."""
+"""A success has changed every trained weight; weights on other devices are not trained at all."""
 
 from functools import partial
 from pathlib import Path
@@ -28,14 +28,14 @@ STEPS = {"max_steps": 2}
             partial(faults.detach, faults.WHOLE_LAYER),
             FULL,
             faults.WHOLE_LAYER,
-            "the gradient came through their layers and did not reach them",
+            "their layers received gradients, but they did not",
             id="no gradient reaches a layer",
         ),
         pytest.param(
             partial(faults.skip_in_optimizer, faults.LORA_LAYER),
             {},
             faults.LORA_LAYER,
-            "they had a gradient and the optimizer did not change them",
+            "they received a gradient, but the optimizer did not change them",
             id="the optimizer leaves out a part of an adapter",
         ),
     ],
@@ -56,7 +56,9 @@ def test_weights_that_training_left_out_are_no_success_but_what_was_trained_is_k
     assert failure is not None, done.outcome
     assert (failure.reason, failure.category) == ("WeightsUnmoved", Category.USER)
     assert f"{cause}: {layer}.weight" in failure.message
-    assert failure.message.startswith(f"1 of {len(done.fates())} trained tensors are still")
+    assert failure.message.startswith(
+        f"1 of {len(done.fates())} trained tensors are unchanged from"
+    )
     assert (done.published / "rejected").is_dir()
     assert not (done.published / "manifest.json").exists()
 
@@ -65,7 +67,7 @@ def test_weights_that_training_left_out_are_no_success_but_what_was_trained_is_k
 def test_a_layer_that_no_gradient_reaches_is_found_also_among_several_processes(
     lab: Lab, profile: str
 ) -> None:
-    # Under DDP torch itself waits for a gradient that does not come, unless it is told not to.
+    # By default, torch itself waits under DDP for a gradient that never arrives.
     config = {
         **WHOLE,
         **STEPS,
@@ -76,7 +78,7 @@ def test_a_layer_that_no_gradient_reaches_is_found_also_among_several_processes(
     done = lab.train(processes=2, before=faults.detach_in_this_rank, **config)
 
     assert done.words().startswith("WeightsUnmoved: 1 of 21 trained tensors"), done.outcome
-    assert f"did not reach them: {faults.WHOLE_LAYER}.weight" in done.words()
+    assert f"but they did not: {faults.WHOLE_LAYER}.weight" in done.words()
     assert done.fates()[f"{faults.WHOLE_LAYER}.weight"] == "unreached"
 
 
@@ -166,7 +168,7 @@ def test_weights_that_stay_for_a_reason_are_told_and_no_failure(
 
 
 def a_rank(device: str, **how: Any) -> Any:
-    """What is asked of a rank's arguments. A fake: no test machine has a GPU."""
+    """The attributes of a rank's arguments that are read. A fake: no test machine has a GPU."""
     import torch
     from accelerate.utils import DistributedType
 
@@ -264,8 +266,8 @@ def test_a_model_that_does_not_fit_its_gpu_is_refused_with_the_parts_that_are_el
     failure = caught.value.failure
     assert (failure.reason, failure.category) == ("OutOfMemory", Category.OUT_OF_MEMORY)
     assert failure.message == (
-        "the model does not fit into the memory of one GPU: these parts of it were loaded "
-        f"elsewhere and would not be trained: {words}"
+        "the model does not fit into the memory of one GPU: these parts were loaded elsewhere "
+        f"and would not be trained: {words}"
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The straight line of one attempt: fetch, check, train, verify, publish; extras last.
+"""Runs the steps of one attempt: fetch, check, train, verify, publish; extras last.
 
-Every ending is an outcome. Doors: `stages.carry_out` and `supervisor.main`.
+Every attempt ends with an outcome. Doors: `stages.carry_out` and `supervisor.main`.
 """

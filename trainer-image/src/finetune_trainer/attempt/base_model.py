@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the base model can be trained, before it is downloaded and before any rank starts."""
+"""Checks that the base model can be trained, before it is downloaded and before any rank starts."""
 
 import logging
 from pathlib import Path
@@ -24,17 +24,17 @@ def is_on_the_hub(name: str) -> bool:
 
 
 def require_base_model(run: ParsedRun, context: AttemptContext) -> None:
-    """Look at what can be read of the model where it is; nothing is said of one that can't be read
-    from here, as whoever fetches or loads it says more.
+    """Checks the parts of the model that can be read at its location. A model that cannot be read
+    from here is not judged; fetching or loading it reports more.
 
     Raises:
-        AttemptFailed: it can't be trained, or not with this config.
+        AttemptFailed: it cannot be trained, or not with this config.
     """
     name = str(run.config[KEY])
     try:
         seen = look_at_model(name, run.config["model_revision"] or "main", context.environment)
     except ModelUnknown as unknown:
-        log.info("base model not looked at reason=%s", unknown)
+        log.info("base model not checked reason=%s", unknown)
         return
     require_sound_files(name, seen)
     modules = () if seen.files is None else seen.files.modules
@@ -44,7 +44,7 @@ def require_base_model(run: ParsedRun, context: AttemptContext) -> None:
 def require_sound_files(name: str, seen: SeenModel) -> None:
     """
     Raises:
-        AttemptFailed: the files can't be trained, whatever the config says.
+        AttemptFailed: the files cannot be trained with any config.
     """
     damage = None if seen.files is None else find_damage(seen.files, seen.config)
     if damage is not None:

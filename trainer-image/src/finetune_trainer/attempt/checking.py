@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks an attempt's run against what is known where it trains."""
+"""Checks an attempt's run against the facts of the node where it trains."""
 
 from collections.abc import Collection, Mapping
 from importlib import metadata
@@ -20,11 +20,11 @@ def check(
     model: Mapping[str, Any] | None,
     modules: Collection[str] = (),
 ) -> None:
-    """`model` is the base model's config.json and `modules` are the names of its matrices, where
-    they are known.
+    """`model` is the base model's config.json and `modules` are the names of its matrices, if
+    known.
 
     Raises:
-        AttemptFailed: the config is wrong.
+        AttemptFailed: the config is invalid.
     """
     training_plan.check_run(
         run,

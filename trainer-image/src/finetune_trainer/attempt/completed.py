@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told of a run that was complete before this attempt began: nothing was trained.
+"""Reports on a run that was complete before this attempt began: nothing was trained.
 
-A run is known by its config, and the same config may name a file that has been corrected since. So
-what the run was trained on is compared with what is there now, where that costs little.
+A run is identified by its config, and the same config may name a file that has changed since. So
+the inputs of the run are compared with the current ones, where that is cheap.
 """
 
 import logging
@@ -29,16 +29,16 @@ log = logging.getLogger(__name__)
 
 VERSIONS = f"{layout.REPORT}/versions.json"
 MOST_BYTES = 1024**3
-"""Of what is read again to be compared; beyond that it takes too long for who waits."""
+"""Bytes that are read again for the comparison; more would take too long."""
 
 _DIGITS = 12
-AGAIN = "to train again, give spec.runToken another value"
+AGAIN = "to train again, set spec.runToken to another value"
 
 
 def telling_what_changed(
     run: ParsedRun, context: AttemptContext, store: Store, outcome: Outcome
 ) -> Outcome:
-    """The outcome of a complete run, with what this attempt found besides."""
+    """The outcome of a complete run, with the findings of this attempt."""
     if context.node != 0:
         return outcome
     notes = notes_of_completed(run, context, store)
@@ -48,37 +48,38 @@ def telling_what_changed(
 
 
 def notes_of_completed(run: ParsedRun, context: AttemptContext, store: Store) -> tuple[Note, ...]:
-    """What changed since, one note each; or that nothing has."""
+    """The changes since, one note each; or that nothing has changed."""
     then = read_versions(store, context.stop)
     now = _digests_now(run, context)
     changes = tuple(_changes(then, now))
     if changes:
         return changes
     same = ", ".join(_compared(then, now))
-    known = f"; {same} is what it was trained on" if same else ""
+    known = f"; {same} is unchanged since the training" if same else ""
     return (
         info(
             NoteReason.NOTHING_TRAINED,
-            f"nothing was trained: this run was complete already{known}; {AGAIN}",
+            f"nothing was trained: this run was already complete{known}; {AGAIN}",
         ),
     )
 
 
 def read_versions(store: Store, stop: StopRequest) -> Mapping[str, Any]:
-    """What the run was trained on, by its report; nothing where that is none."""
+    """The inputs of the run, from its report; empty if that is invalid."""
     body = transfer.ask(lambda: read_if_there(store, VERSIONS), VERSIONS, stop)
     if body is None:
         return {}
     try:
         return parse_object(body, VERSIONS)
     except InvalidDocument as error:
-        log.warning("not compared with what it was trained on because=%s", error)
+        log.warning("not compared with the inputs of the training because=%s", error)
         return {}
 
 
 def changed_file(before: Any, after: Any) -> str | None:
-    """A file that was there and is another one, by the entries of two times; None where all are as
-    they were, or where nothing is known of one of the times."""
+    """A file that differs between the entries of two times; None if all are equal, or if one of the
+    times is unknown.
+    """
     then, now = _files_of(before), _files_of(after)
     if not then or not now:
         return None
@@ -86,7 +87,7 @@ def changed_file(before: Any, after: Any) -> str | None:
 
 
 def _digests_now(run: ParsedRun, context: AttemptContext) -> Mapping[str, Any]:
-    """As `Origins` has them, of what can be had cheaply."""
+    """In the form of `Origins`, for inputs that are cheap to read."""
     names = list(names_to_fetch(run.config))
     paths: dict[str, Path] = {}
     for place, (key, name) in enumerate(names):
@@ -96,7 +97,7 @@ def _digests_now(run: ParsedRun, context: AttemptContext) -> Mapping[str, Any]:
             folder = context.workspace.inputs / f"{place}-{key}"
             found = fetching.fetch(key, name, folder, context.environment, context.stop)
         except AttemptFailed as error:
-            # The run is complete all the same.
+            # The run is complete anyway.
             log.warning("not compared %s because=%s", key, error)
             continue
         if found is not None:
@@ -125,7 +126,7 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Note]:
             is_now = f"{_short(found)} now" if found else "not there now"
             yield warning(
                 NoteReason.INPUTS_CHANGED,
-                f"nothing was trained: this run was complete already, and {what} has changed "
+                f"nothing was trained: this run was already complete, and {what} has changed "
                 f"since: {file} was sha256:{_short(digest)}, and is {is_now}; {AGAIN}",
             )
             break
@@ -133,8 +134,8 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Note]:
             if added := next((file for file in after if file not in before), None):
                 yield warning(
                     NoteReason.INPUTS_CHANGED,
-                    f"nothing was trained: this run was complete already, and {what} has a file "
-                    f"more since: {added}; {AGAIN}",
+                    f"nothing was trained: this run was already complete, and {what} has an "
+                    f"additional file: {added}; {AGAIN}",
                 )
 
 
@@ -148,10 +149,10 @@ def _compared(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
 def _pairs(
     then: Mapping[str, Any], now: Mapping[str, Any]
 ) -> Iterator[tuple[str, Mapping[str, str], Mapping[str, str]]]:
-    """What is known of both times, by the digests of its files; the data first."""
+    """The digests of the files that are known at both times; the data first."""
     data = {entry["name"]: entry for entry in now.get("data") or ()}
     known = then.get("data")
-    # Whoever may write to the place may have written these.
+    # Any user who may write to the location may have written these.
     entries = [it for it in known if isinstance(it, Mapping)] if isinstance(known, list) else []
     both: list[tuple[str, Any, Any]] = [
         ("the data", entry, data.get(str(entry.get("name")))) for entry in entries
@@ -164,7 +165,7 @@ def _pairs(
 
 
 def _files_of(entry: Any) -> Mapping[str, str]:
-    """The digest of each file, as far as it is one."""
+    """The digest of each file, if valid."""
     files = entry.get("files") if isinstance(entry, Mapping) else None
     found = files.items() if isinstance(files, Mapping) else ()
     return {name: digest for name, digest in found if isinstance(digest, str)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each process of an attempt is expected to need, told before it trains."""
+"""Estimates the memory that each process of an attempt needs, before it trains."""
 
 import logging
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ def expect_memory(
     local_paths: Mapping[str, Path],
     environment: Mapping[str, str],
 ) -> Estimate | None:
-    """The estimate with this attempt's adjustments; None where the model says too little."""
+    """The estimate with this attempt's adjustments; None if the model's config is insufficient."""
     try:
         model, context = read_model(run, hardware, local_paths, environment)
         expected = estimate_memory(run.config, model, context)
     except ModelUnknown as unknown:
         log.info("memory not estimated reason=%s", unknown)
         return None
-    except Exception:  # it is told for information: a mistake in it must not cost the run
+    except Exception:  # The estimate is informational: an error in it must not fail the run.
         log.exception("memory not estimated")
         return None
     log.info(
@@ -48,12 +48,12 @@ def remedy_for(
     environment: Mapping[str, str],
     gpu_bytes: int,
 ) -> str:
-    """What to change so that the run fits GPUs of so many bytes; its memory was estimated."""
+    """The change that makes the run fit GPUs of this many bytes; its memory was estimated."""
     model, context = read_model(run, hardware, local_paths, environment)
     proposal = propose(run.config, model, context, gpu_bytes)
     if proposal is None:
         return describe(None)
-    return f"{proposal}, or ask for a larger GPU"
+    return f"{proposal}, or request a larger GPU"
 
 
 def read_model(
@@ -62,10 +62,10 @@ def read_model(
     local_paths: Mapping[str, Path],
     environment: Mapping[str, str],
 ) -> tuple[Architecture, Context]:
-    """The model, and where it will be trained.
+    """The model, and the context of its training.
 
     Raises:
-        ModelUnknown: the model says too little.
+        ModelUnknown: the model's config has too little information.
     """
     name = run.config["model_name_or_path"]
     place = str(local_paths.get(name, name))

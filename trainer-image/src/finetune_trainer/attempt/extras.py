@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extras: what a run asks for besides its artifact. They are made once the artifact is complete,
-whichever attempt has completed it, so none of them can lose it, or make a run train again.
+"""Extras: additional results of a run. They are made after the artifact is complete, even by a
+later attempt, so none of them can lose it, or make a run train again.
 
-What comes of an extra that fails is the extra's own choice:
+Each extra decides about the consequence of its failure:
 
-    a note       the run succeeds without it; the same job, run again, makes only that
-    a failure    another attempt may make it, or its user must act first; it makes only that
+    a note       the run succeeds without it; the same job, run again, makes only this extra
+    a failure    another attempt may make it, or the user must act first; it makes only this extra
 """
 
 import logging
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def push(published: Published) -> tuple[Note, ...]:
-    """Bring the artifact to the hub too."""
+    """Pushes the artifact to the hub."""
     run, context = published.run, published.context
     told = (run, context.environment, published.store, published.outcome, context.workspace)
     push_complete(*told, context.stop)
@@ -38,7 +38,7 @@ def push(published: Published) -> tuple[Note, ...]:
 
 
 EXTRAS: tuple[Callable[[Published], tuple[Note, ...]], ...] = (push, merge)
-"""Each asks by itself whether it is wanted, and there already. The quicker ones first."""
+"""Each checks by itself whether it is requested and not yet made. The faster ones first."""
 
 
 def with_extras(
@@ -48,11 +48,11 @@ def with_extras(
     outcome: Outcome,
     paths: Mapping[str, Path] | None = None,
 ) -> Outcome:
-    """The outcome with what is to be told of the extras; `paths` as `Published` has them.
+    """The outcome with the notes of the extras; `paths` as in `Published`.
 
     Raises:
-        AttemptFailed: one of them failed, and all were tried.
-        Interrupted: a stop was requested; the next attempt makes what is missing.
+        AttemptFailed: one of them failed; all were tried.
+        Interrupted: a stop was requested; the next attempt makes the missing extras.
     """
     if context.node != 0 or (artifact := outcome.artifact) is None:
         return outcome
@@ -69,7 +69,7 @@ def with_extras(
         except AttemptFailed as error:
             failures.append(error)
         except Exception as error:
-            log.exception("an extra failed unforeseen")
+            log.exception("an extra failed unexpectedly")
             unforeseen = AttemptFailed(classify(error, Stage.PUBLISHING))
             failures.append(complete_all_the_same(unforeseen, artifact.uri))
     if failures:

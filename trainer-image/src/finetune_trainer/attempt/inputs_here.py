@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings everything that a run's config names to this node, before any rank starts."""
+"""Fetches all inputs of a run's config to this node, before any rank starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,13 +15,14 @@ from finetune_trainer.supervision.context import AttemptContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputsHere:
-    """Where each model and data set of the config is now, by its name there."""
+    """The local path of each model and data set of the config, by its name there."""
 
     stored: Mapping[str, Path] = field(default_factory=dict)
-    """What came from a store, from the web or was here."""
+    """Inputs that were fetched from a store or the web, or were local."""
     from_hub: Mapping[str, Path] = field(default_factory=dict)
-    """Models in the hub's cache. Data sets of the hub are not among them: `datasets` takes of them
-    what it needs."""
+    """Models in the hub's cache. Data sets of the hub are not among them: `datasets` fetches the
+    parts that it needs.
+    """
 
     @property
     def paths(self) -> Mapping[str, Path]:
@@ -31,12 +32,12 @@ class InputsHere:
 def fetch_inputs(run: ParsedRun, context: AttemptContext) -> InputsHere:
     """
     Raises:
-        AttemptFailed: something is not there, or may not be read.
+        AttemptFailed: an input does not exist, or cannot be read.
         Interrupted: a stop was requested.
     """
     stored = fetch_stored(run, context)
     from_hub: dict[str, Path] = {}
-    # After the rest: data that is missing is told before hours of a download.
+    # After the rest: missing data is reported before hours of a download.
     for key, name in training_plan.names_to_fetch(run.config):
         if name not in stored and (found := _fetch_from_hub(key, name, run, context)) is not None:
             from_hub[name] = found
@@ -47,7 +48,7 @@ def fetch_inputs(run: ParsedRun, context: AttemptContext) -> InputsHere:
 def fetch_stored(
     run: ParsedRun, context: AttemptContext, *, only: str | None = None
 ) -> dict[str, Path]:
-    """What is not of the hub; of one key where `only` names it."""
+    """The inputs that are not on the hub; only that of one key if `only` names it."""
     stored: dict[str, Path] = {}
     for place, (key, name) in enumerate(training_plan.names_to_fetch(run.config)):
         if only not in (None, key):
@@ -61,8 +62,8 @@ def fetch_stored(
 
 def _fetch_from_hub(key: str, name: str, run: ParsedRun, context: AttemptContext) -> Path | None:
     if key not in (fetching.MODEL_KEY, fetching.TEMPLATE_KEY) or Path(name).exists():
-        return None  # transformers looks for a folder first, too
-    # The hub's client may be told by the config where the hub is, and where its cache.
+        return None  # transformers looks for a directory first, too.
+    # The config may set the address and the cache directory of the hub's client.
     variables = {str(key): str(value) for key, value in run.config.variables.items()}
     is_model = key == fetching.MODEL_KEY
     revision = run.config["model_revision"] if is_model else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The extra that `merge_adapter` asks for: the base model with the adapter merged into it."""
+"""The extra for `merge_adapter`: the base model with the adapter merged into it."""
 
 import logging
 import shutil
@@ -43,8 +43,9 @@ MAY_PASS = frozenset(
         *(Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEWED),
     }
 )
-"""What another attempt may find otherwise: it is worth a pod that only merges. Whatever else failed
-would fail again, and then the job would end as failed although its artifact is complete."""
+"""Failures that another attempt may not repeat: they are worth a pod that only merges. Any other
+failure would repeat, and then the job would end as failed although its artifact is complete.
+"""
 
 NOTING_SECONDS = 5.0
 """How long a stop waits for the note that merging is over."""
@@ -52,13 +53,13 @@ NOTING_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Base:
-    """The base model as it is merged into."""
+    """The base model that the adapter is merged into."""
 
     paths: Mapping[str, Path]
     revision: str | None = None
-    """On the hub, where the run was trained from that; None for the config's."""
+    """The revision on the hub that the run was trained from; None for the config's."""
     changed: str | None = None
-    """A file that is another one than the run was trained from."""
+    """A file that differs from the one that the run was trained from."""
 
 
 def merge(published: Published) -> tuple[Note, ...]:
@@ -78,7 +79,7 @@ def merge(published: Published) -> tuple[Note, ...]:
         raise
     except Exception as error:
         if not isinstance(error, AttemptFailed):
-            log.exception("merging failed unforeseen")
+            log.exception("merging failed unexpectedly")
         failure = classify(error, Stage.PUBLISHING)
         if failure.reason in MAY_PASS:
             raise complete_all_the_same(AttemptFailed(failure), published.artifact.uri) from error
@@ -86,12 +87,12 @@ def merge(published: Published) -> tuple[Note, ...]:
 
 
 def _merge(published: Published) -> Iterator[Note]:
-    """Merge, unless it is known that it would be in vain."""
+    """Merges, unless it is known to be useless."""
     attempt, stop = published.run.attempt, published.context.stop
     if (killed := killed_attempt(published.store, attempt, stop)) is not None:
         yield not_merged(
-            f"attempt {killed} was killed while it merged, most often because memory or disk ran "
-            "out; raise spec.resources.memory"
+            f"attempt {killed} was killed while merging, most likely because memory or disk "
+            "space ran out; raise spec.resources.memory"
         )
         return
     base = _find_base(published)
@@ -104,7 +105,7 @@ def _merge(published: Published) -> Iterator[Note]:
 def _merge_into(base: _Base, published: Published) -> Iterator[Note]:
     context, workspace, store = published.context, published.context.workspace, published.store
     fetch_artifact(store, workspace, context.stop)
-    # Of an earlier try, in a work folder that is used again.
+    # From an earlier try, in a work directory that is used again.
     shutil.rmtree(workspace.merged, ignore_errors=True)
     planned = plan_training(
         published.run,
@@ -129,7 +130,9 @@ def _merge_into(base: _Base, published: Published) -> Iterator[Note]:
 
 
 def _find_base(published: Published) -> _Base:
-    """The base model, fetched where this attempt has not done that: as it was for the training."""
+    """The base model, fetched if this attempt has not done so: in the state that was used for
+    training.
+    """
     if published.paths is not None:
         return _Base(paths=published.paths)
     run, context = published.run, published.context

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`per_device_train_batch_size: auto` becomes a number, before anything reads one."""
+"""Replaces `per_device_train_batch_size: auto` by a number, before other code reads it."""
 
 import logging
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def settle_micro_batch(
     run: ParsedRun, context: AttemptContext, local_paths: Mapping[str, Path]
 ) -> ParsedRun:
-    """The run with a number for its micro-batch, which is told where it was left to this node."""
+    """The run with a number for its micro-batch, which is logged if this node chose it."""
     if not run.config.has_auto_batch:
         return run
     run = with_micro_batch(run, context.hardware, local_paths, context.environment)
@@ -34,11 +34,11 @@ def with_micro_batch(
     local_paths: Mapping[str, Path],
     environment: Mapping[str, str],
 ) -> ParsedRun:
-    """The run with the largest micro-batch that the smallest of its GPUs has room for.
+    """The run with the largest micro-batch that fits the smallest of its GPUs.
 
-    Single rows where there is no GPU, or where the model says too little. That it suffices in truth
-    the first steps show: a lack of memory there is one like any other, and the next attempt has
-    half of it.
+    Single rows without a GPU, or if the model's config has too little information. The first steps
+    show whether it really fits: running out of memory there is handled as usual, and the next
+    attempt has half of it.
     """
     config, reason = _choose(run, hardware, local_paths, environment)
     changes = {key: config[key] for key in (BATCH, ACCUMULATION)}
@@ -54,13 +54,13 @@ def _choose(
 ) -> tuple[SftConfig, str]:
     devices = hardware.found.devices[: hardware.gpus]
     if not devices:
-        return settled(run.config, 1), "there is no GPU whose memory is known"
+        return settled(run.config, 1), "no GPU with a known memory size was found"
     try:
         model, context = read_model(run, hardware, local_paths, environment)
         least = min(device.memory_bytes for device in devices)
         return settle(run.config, model, context, least), "the largest that the estimate allows"
     except ModelUnknown as unknown:
         return settled(run.config, 1), str(unknown)
-    except Exception:  # as with the estimate itself: a mistake in it must not cost the run
+    except Exception:  # Like the estimate itself: an error in it must not fail the run.
         log.exception("memory not estimated")
         return settled(run.config, 1), "the memory could not be estimated"

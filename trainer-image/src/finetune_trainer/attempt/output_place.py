@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Enters the output place: opens it, claims it, and sees whether its run is complete already."""
+"""Opens and claims the output location, and checks whether its run is already complete."""
 
 import logging
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputPlace:
-    """Where an attempt writes."""
+    """The location that an attempt writes to."""
 
     output: Store
-    """The job's: all its runs."""
+    """The job's location, for all its runs."""
     store: Store
-    """The run's."""
+    """The run's location."""
     completed: Outcome | None
-    """Of a run that an earlier attempt completed; at most extras are left to do."""
+    """The outcome of a run that an earlier attempt completed; only extras may remain."""
     is_ours: bool
     """Whether this attempt may write there."""
 
@@ -32,7 +32,7 @@ class OutputPlace:
 def enter_output(run: ParsedRun, context: AttemptContext) -> OutputPlace:
     """
     Raises:
-        AttemptFailed: the place is another job's.
+        AttemptFailed: the location belongs to another job.
     """
     output = open_store(run.output_uri, context.environment)
     store = open_store(locations.join(run.output_uri, run.run_id), context.environment)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a whole model is published in another precision than its base has. Pure but for reading.
+"""Whether a full model is published in another precision than its base. Pure except for reading.
 
-TRL loads in float32 where the config says nothing: what was trained from a base in bfloat16 is then
-twice as large, and nobody asked for it.
+TRL's default is float32: the result of training a bfloat16 base is then twice as large without a
+request.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,20 +17,20 @@ _KEYS = ("dtype", "torch_dtype")
 
 
 def notes_of_precision(base: Mapping[str, Any] | None, folder: Path) -> Iterator[Note]:
-    """A note where the model in the folder differs; adapters have no precision."""
+    """A note if the model in the directory differs; adapters have no precision."""
     wanted = dtype_of(base or {})
     published = dtype_of(_read(folder / CONFIG))
     if wanted is None or published is None or published == wanted:
         return
     yield warning(
         NoteReason.OTHER_PRECISION,
-        f"the base model is in {wanted}, and what is published is in {published}: set dtype: "
-        f"{wanted} to publish it as the base is, or dtype: {published} if that is meant",
+        f"the base model is in {wanted}, but the published artifact is in {published}: set "
+        f"dtype: {wanted} to publish it like the base model, or dtype: {published} to keep this",
     )
 
 
 def dtype_of(config: Mapping[str, Any]) -> str | None:
-    """As a `config.json` says it; None where it doesn't, or where it is quantized."""
+    """The dtype in a `config.json`; None if it has none, or if the model is quantized."""
     if config.get("quantization_config"):
         return None
     texts = config.get("text_config")

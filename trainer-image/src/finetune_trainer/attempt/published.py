@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run whose artifact is complete, by this attempt or by an earlier one. No I/O here."""
+"""A run whose artifact is complete, from this attempt or an earlier one. No I/O here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +13,16 @@ from finetune_trainer.supervision.context import AttemptContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What extras are made of."""
+    """The input of extras."""
 
     run: ParsedRun
     context: AttemptContext
     store: Store
-    """The run's."""
+    """The run's store."""
     outcome: Outcome
     artifact: Artifact
-    """The outcome's."""
+    """The outcome's artifact."""
     paths: Mapping[str, Path] | None = None
-    """Where the models and data of the config are now, by their names there; None where nothing was
-    fetched, since the run was found complete."""
+    """The local paths of the config's models and data, by their names there; None if nothing was
+    fetched because the run was already complete.
+    """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gathers how an attempt went, for those who will read its report. I/O: a look into folders."""
+"""Gathers the facts of an attempt for its report. I/O: lists directories."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from finetune_trainer.publication.report.story import RunFacts
 from finetune_trainer.storage import locations
 
 _NOT_THE_USERS = ("output_dir", "resume_from_checkpoint", "push_to_hub")
-"""Places of the work folder, and what the supervisor does itself."""
+"""Paths in the work directory, and keys that the supervisor handles itself."""
 
 _AS_WRITTEN = ("model_name_or_path", "dataset_name", "datasets", "push_to_hub")
 
@@ -28,7 +28,7 @@ def run_facts_of(
     reporter: Reporter,
     variables: Mapping[str, str],
 ) -> RunFacts:
-    """How the attempt went."""
+    """The facts of the attempt."""
     progress = reporter.current()
     seconds = reporter.phase_seconds()
     # It has only begun.
@@ -47,14 +47,16 @@ def run_facts_of(
 
 
 def is_folder_here(name: str) -> bool:
-    """Whether a name that may be one of the hub's is one of a folder: transformers, too, looks for
-    that first."""
+    """Whether a name that may be one of the hub's is a local directory: transformers, too, looks
+    for that first.
+    """
     return locations.scheme_of(name) is None and Path(name).is_dir()
 
 
 def resolved_config(planned: TrainingPlan, run: ParsedRun) -> dict[str, Any]:
-    """What TRL's parser was given, with the user's names for what was fetched, and without the
-    places of a work folder that is gone."""
+    """The input of TRL's parser, with the user's names for fetched inputs, and without paths in the
+    work directory, which is deleted.
+    """
     wanted = run.config.resolved
     kept = {key: value for key, value in planned.config.items() if key not in _NOT_THE_USERS}
     return kept | {key: wanted[key] for key in _AS_WRITTEN if key in wanted}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One attempt at a run: fetch, check, train, verify, publish. Every ending is an outcome.
+"""One attempt at a run: fetch, check, train, verify, publish. Every attempt ends with an outcome.
 
-Composes and decides little; verification happens in rank 0 while the ranks are waited for.
+Verification happens in rank 0 while the supervisor waits for the ranks.
 """
 
 import logging
@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 
 
 def carry_out(document: Run, context: AttemptContext) -> Outcome:
-    """Do what there is to do; this never raises."""
+    """Runs the attempt; never raises."""
     context.workspace.clear()
     context = replace(context, hardware=for_world(context.hardware, document.world))
     context.reporter.start()
@@ -68,9 +68,9 @@ def carry_out(document: Run, context: AttemptContext) -> Outcome:
     except (Interrupted, KeyboardInterrupt):
         outcome = _failed(context, None)
     except BaseException as error:
-        # Rust libraries panic by what is no Exception, and others by SystemExit.
+        # Rust libraries panic with other classes than Exception, and others raise SystemExit.
         if not isinstance(error, AttemptFailed):
-            log.exception("the attempt failed unforeseen")
+            log.exception("the attempt failed unexpectedly")
         stage = _STAGES[context.reporter.current().phase]
         outcome = _failed(context, classify(error, stage))
     finally:
@@ -85,10 +85,10 @@ def carry_out(document: Run, context: AttemptContext) -> Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fetched:
-    """What an attempt begins with."""
+    """The inputs of an attempt."""
 
     run: ParsedRun
-    """As it was asked for, or as the checkpoint wants it gone on with."""
+    """As requested, or adapted to the checkpoint that is resumed."""
     inputs: InputsHere
     checkpoint: checkpoints.Checkpoint | None
 
@@ -103,7 +103,7 @@ class _Fetched:
 
 def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     context.reporter.enter(TrainerPhase.FETCHING)
-    # What can be seen to be wrong is told before anything is downloaded for it.
+    # Visible errors are reported before anything is downloaded.
     check(run, context, model=None)
     require_gpus(run.world, context.hardware.found, find_torch_build(), context.environment)
     trackers.require_installed(run.config)
@@ -141,12 +141,12 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
     base = read_fetched_config(base_model, fetched.paths)
     results = [_with_notes(results[0], run, context, base), *results[1:]]
     told = _tell(run, context, planned, origins, hub)
-    # Not at once: to finish is the shortest way to losing nothing.
+    # Not immediately: finishing is the fastest way to lose nothing.
     stop = rank_supervision.stop_after_training(context)
     try:
         if (failure := results[0].failure) is not None:
             kept = artifact.keep_rejected(store, run, context.workspace, results[0], told, stop)
-            message = f"{failure.message}; what was trained is kept in {kept}"
+            message = f"{failure.message}; the trained artifact is kept in {kept}"
             raise AttemptFailed(replace(failure, message=message))
 
         context.reporter.note_answers(artifact.answers_in(context.workspace, told.redaction))
@@ -164,11 +164,11 @@ def _carry_out(run: ParsedRun, context: AttemptContext) -> Outcome:
 
 
 def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
-    """Bring model, data and the newest checkpoint here."""
+    """Fetches model, data and the newest checkpoint."""
     if not is_on_the_hub(str(run.config["model_name_or_path"])):
         require_base_model(run, context)
     inputs = fetch_inputs(run, context)
-    # Into the trainer's own folder: it looks there for the best one, and removes what it may.
+    # Into the trainer's own directory: it looks there for the best one, and may remove checkpoints.
     checkpoint = checkpoints.fetch_newest(
         store,
         context.workspace.training,
@@ -184,12 +184,12 @@ def _fetch(run: ParsedRun, context: AttemptContext, store: Store) -> _Fetched:
 
 
 def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingPlan:
-    """Settle what the ranks are started with, and write it where they read it."""
+    """Determines the input of the ranks, and writes it to their files."""
     run, paths, checkpoint = fetched.run, fetched.paths, fetched.checkpoint
     if is_on_the_hub(str(run.config["model_name_or_path"])):
-        # Not before: a hub that does not answer would be waited for in vain.
+        # Not earlier: it would wait in vain for a hub that does not respond.
         require_base_model(run, context)
-    # Checked again for what only the model tells, such as its context length.
+    # Checked again for rules that need the model, for example its context length.
     base_model = str(run.config["model_name_or_path"])
     model = read_fetched_config(base_model, paths)
     check(run, context, model=model)
@@ -227,7 +227,7 @@ def _tell(
     origins: Origins,
     hub: HubClient | None,
 ) -> RunFacts:
-    """How the attempt went, for those who will read its report."""
+    """Logs and records the facts of the attempt for its report."""
     return replace(
         run_facts_of(run, planned, context.workspace, context.reporter, context.environment),
         repository=None if hub is None else hub.destination.repository,
@@ -240,10 +240,9 @@ def _tell(
 def _with_notes(
     result: RankResult, run: ParsedRun, context: AttemptContext, base: Mapping[str, Any] | None
 ) -> RankResult:
-    """The first rank's result with what is to be known of the GPUs that it trained on, and of what
-    is published."""
+    """The first rank's result with notes on its GPUs and on the published artifact."""
     result = result.telling(*notes_of_precision(base, context.workspace.artifact))
-    # A reason may quote a row, and goes where everybody looks.
+    # A reason may quote a row, and is widely visible.
     hide = Redaction.of(context.environment, run.config.written).text
     shown = tuple(replace(note, message=hide(note.message)) for note in result.notes)
     result = replace(result, notes=shown)
@@ -254,7 +253,7 @@ def _with_notes(
 
 
 def _hardware(context: AttemptContext) -> str:
-    """The GPUs and how they were connected, in words; empty for a job on CPUs."""
+    """The GPUs and their connections, in words; empty for a job on CPUs."""
     if not context.hardware.has_cuda and context.hardware.found.driver is None:
         return ""
     transports = " and ".join(nccl_log.read_transports(context.workspace.nccl))
@@ -283,7 +282,7 @@ def _write_rank_settings(
 def _failed(context: AttemptContext, failure: Failure | None) -> Outcome:
     """The outcome of an attempt that did not succeed; no failure means that it was stopped."""
     progress = context.reporter.current()
-    # Before its first step an attempt stands where it went on from.
+    # Before its first step an attempt is at the step that it resumed from.
     step = progress.step or progress.resumed_from_step or 0
     checkpoint_step = progress.checkpoint_step or 0
     told = failure or interruption(step, checkpoint_step)

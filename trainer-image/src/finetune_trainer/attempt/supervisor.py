@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainer container's first process: reads the run document, leaves an outcome behind.
+"""The trainer container's first process: reads the run document and writes an outcome.
 
 python3 -m finetune_trainer.attempt.supervisor [--run FILE] [--work FOLDER] [--termination-log FILE]
 """
@@ -36,7 +36,7 @@ from finetune_trainer.supervision.context import START_SECONDS, AttemptContext
 log = logging.getLogger(__name__)
 
 DEFAULT_GRACE_SECONDS = 30.0
-"""Kubernetes' own default, for a pod that says nothing else."""
+"""Kubernetes' own default, for a pod without a grace period."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,8 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         outcome = _supervise(options, stop)
     except BaseException as error:
-        # Before the attempt: its own line of defence is `carry_out`.
-        log.exception("the supervisor failed unforeseen")
+        # Before the attempt: during it, `carry_out` handles errors.
+        log.exception("the supervisor failed unexpectedly")
         outcome = Outcome(failure=classify(error, Stage.CHECKING))
     _leave(outcome, options.termination_log)
     return int(outcome.exit_code)
@@ -93,14 +93,14 @@ def _supervise(options: argparse.Namespace, stop: StopRequest) -> Outcome:
 
 
 def _find_mismatch(document: bytes, path: Path) -> Failure | None:
-    """An attempt trains what its Job was made for, or nothing: a ConfigMap may be an older one."""
+    """An attempt trains only for the spec its Job was made for: a ConfigMap may be an older one."""
     expected = os.environ.get(mounts.ENV_RUN_DIGEST)
     if not expected or digest(document) == expected:
         return None
     return Reason.RUN_DOCUMENT_MISMATCH.failure(
-        f"{path} is not the run document that this attempt was made for: its sha256 is "
-        f"{digest(document)}, expected {expected}",
-        "nothing: another pod is made, with a run document of its own",
+        f"{path} is not the run document of this attempt: its sha256 is {digest(document)}, "
+        f"expected {expected}",
+        "no action: another pod is created with its own run document",
     )
 
 

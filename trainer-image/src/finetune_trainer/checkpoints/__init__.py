@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints in the store: their manifest is written last, and none is believed without it.
+"""Stores and restores checkpoints; the manifest is written last, and a checkpoint without one is
+ignored.
 
 Doors: `checkpoints.fetch_newest` and `upload.CheckpointUploader`.
 """

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints in the object store: written manifest last, believed only with a manifest.
+"""Checkpoints in the object store: the manifest is written last, and only with it a checkpoint is
+valid.
 
 checkpoints/step-NNNNNNNN/attempt-N/...          node 0's files
 checkpoints/step-NNNNNNNN/attempt-N/node-K/...   another node's: random states, shards
@@ -29,10 +30,10 @@ log = logging.getLogger(__name__)
 
 TRAINER_STATE = "trainer_state.json"
 UNLOGGED = "unlogged*.json"
-"""What the ranks leave there themselves."""
+"""Files that the ranks themselves write there."""
 
 _LARGEST_STATE = 2**30
-"""Bytes: it has a record of every step that was logged."""
+"""Bytes: it has a record of every logged step."""
 
 PART_TIMEOUT_SECONDS = 120
 MANIFEST_TIMEOUT_SECONDS = 30
@@ -48,35 +49,35 @@ class Checkpoint:
     step: int
     folder: Path
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Its manifest's."""
+    """The facts of its manifest."""
 
     @property
     def is_in_parts(self) -> bool:
-        """Whether FSDP has saved it with each process its own part."""
+        """Whether FSDP has saved it with one part per process."""
         return any(path.is_dir() for path in self.folder.glob("pytorch_model_fsdp_*"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
-    """Who writes a checkpoint."""
+    """The writer of a checkpoint."""
 
     attempt: int
     node: int
     nodes: int
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What its reader must know, beside what is added here."""
+    """The facts that its reader needs, in addition to those added here."""
 
 
 def complete_steps(paths: Iterable[str]) -> list[int]:
-    """The steps that have a manifest, newest first. A listing's own order means nothing."""
+    """The steps with a manifest, newest first. A listing has no order of its own."""
     steps = (layout.step_of_manifest(path) for path in paths)
     return sorted((step for step in steps if step is not None), reverse=True)
 
 
 def steps_to_delete(paths: Iterable[str], keep: int | None, best: int | None = None) -> list[int]:
-    """Complete steps beyond `keep`, and half-written ones older than a complete one.
+    """Complete steps beyond `keep`, and partial ones older than a complete one.
 
-    As in the Trainer the newest and the best stay, whatever `keep` says, and then the newest.
+    As in the Trainer the newest and the best always stay, and then the newest up to `keep`.
     """
     known = list(paths)
     complete = complete_steps(known)
@@ -92,16 +93,16 @@ def steps_to_delete(paths: Iterable[str], keep: int | None, best: int | None = N
 
 
 def local_path(path: str) -> str:
-    """Where a manifest's file belongs in the checkpoint's folder."""
+    """The path of a manifest's file in the checkpoint's directory."""
     return _NODE_FOLDER.sub("", path)
 
 
 def fetch_newest(
     store: Store, target: Path, stop: StopRequest, *, with_best: bool = False
 ) -> Checkpoint | None:
-    """The newest checkpoint that is whole in every byte; None for a fresh start.
+    """The newest checkpoint that is complete in every byte; None for a fresh start.
 
-    With the best one beside it, if asked for: without its folder the Trainer would forget it.
+    Together with the best one, on request: without its directory the Trainer would lose it.
     """
     sizes = transfer.ask(lambda: store.sizes(layout.CHECKPOINTS), layout.CHECKPOINTS, stop)
     for step in complete_steps(sizes):
@@ -119,13 +120,13 @@ def fetch_newest(
 
 
 def best_step(folder: Path) -> int | None:
-    """The step that the Trainer knew as the best when it saved this checkpoint."""
+    """The Trainer's best step at the time of this checkpoint."""
     best = _trainer_state(folder).get("best_global_step")
     return best if type(best) is int and best > 0 else None
 
 
 def _can_be_read(folder: Path) -> bool:
-    """Whoever can write to the output place has written it, and may have made up its digests."""
+    """Any user who can write to the output location may have written it, including its digests."""
     try:
         _trainer_state(folder)
         for file in folder.glob(UNLOGGED):
@@ -137,7 +138,7 @@ def _can_be_read(folder: Path) -> bool:
 
 
 def _tell_where_best_is(folder: Path) -> None:
-    """The attempt that wrote the Trainer's state may have had another work folder."""
+    """The attempt that wrote the Trainer's state may have had another work directory."""
     best, state = best_step(folder), _trainer_state(folder)
     if best is None:
         return
@@ -158,7 +159,7 @@ def _folder(target: Path, step: int) -> Path:
 def _fetch(
     store: Store, step: int, sizes: Mapping[str, int], folder: Path, stop: StopRequest
 ) -> ArtifactManifest | None:
-    """The manifest of a checkpoint of which every byte is there, and right."""
+    """The manifest of a checkpoint whose bytes are all present and correct."""
     prefix = layout.checkpoint_prefix(step)
     try:
         body = transfer.ask(lambda: store.read(f"{prefix}/{layout.MANIFEST}"), prefix, stop)
@@ -178,7 +179,7 @@ def _fetch(
 
 
 def write(store: Store, folder: Path, step: int, writer: Writer) -> bool:
-    """Upload this node's part; node 0 completes the checkpoint. Whether it is complete."""
+    """Uploads this node's part; node 0 completes the checkpoint. Returns whether it is complete."""
     prefix = layout.checkpoint_prefix(step)
     attempt = f"attempt-{writer.attempt}"
     own = attempt if writer.node == 0 else f"{attempt}/node-{writer.node}"
@@ -202,7 +203,7 @@ def _write(store: Store, path: str, manifest: ArtifactManifest) -> None:
 
 
 def _wait_for_parts(store: Store, folder: str, nodes: int) -> tuple[File, ...] | None:
-    """The other nodes' files; None if one did not come in time."""
+    """The other nodes' files; None if one did not arrive in time."""
     files: tuple[File, ...] = ()
     for node in range(1, nodes):
         body = _wait_for(store, f"{folder}/part-{node}.json", PART_TIMEOUT_SECONDS)
@@ -214,7 +215,7 @@ def _wait_for_parts(store: Store, folder: str, nodes: int) -> tuple[File, ...] |
 
 
 def _wait_until_complete(store: Store, prefix: str, attempt: str) -> bool:
-    """Whether node 0 completed it: the other nodes' outcomes tell what was saved, too."""
+    """Whether node 0 completed it: the other nodes' outcomes contain the saved step, too."""
     body = _wait_for(store, f"{prefix}/{layout.MANIFEST}", MANIFEST_TIMEOUT_SECONDS)
     return body is not None and ArtifactManifest.from_json(body).facts.get("folder") == attempt
 
@@ -227,7 +228,7 @@ def _wait_for(store: Store, path: str, seconds: float) -> bytes | None:
 
 
 def prune(store: Store, keep: int | None, best: int | None = None) -> None:
-    """Delete what `steps_to_delete` names, each manifest first, so that none outlives its files."""
+    """Deletes the steps from `steps_to_delete`, each manifest before its files."""
     sizes = store.sizes(layout.CHECKPOINTS)
     for step in steps_to_delete(sizes, keep, best):
         prefix = f"{layout.checkpoint_prefix(step)}/"

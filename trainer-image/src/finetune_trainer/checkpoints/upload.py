@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uploads checkpoints in a thread while training goes on.
+"""Uploads checkpoints in a thread during training.
 
-A checkpoint that could not be uploaded is kept and tried again, at longer and longer intervals and
-once more at the end, until a newer one replaces it or the node has no room for both.
+A checkpoint that could not be uploaded is kept and retried, at growing intervals and once more at
+the end, until a newer one replaces it or the node has no room for both.
 """
 
 import logging
@@ -24,24 +24,26 @@ POLL_SECONDS = 0.5
 RETRY_SECONDS = 60.0
 LONGEST_RETRY_SECONDS = 600.0
 ROOM = 2
-"""A failed checkpoint is kept while the disk has room for so many more of its size: the next one,
-and an artifact."""
+"""A failed checkpoint is kept while the disk has room for this many more of its size: the next one,
+and an artifact.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """When a checkpoint that could not be uploaded is tried again."""
+    """The next try of a checkpoint that could not be uploaded."""
 
     due: float
     pause: float
 
 
 class CheckpointUploader:
-    """Takes what the ranks hand over, oldest first, and uploads it.
+    """Accepts the ranks' checkpoints and uploads them, oldest first.
 
-    The checkpoint of the last step is held back: the artifact holds the same tensors and is
-    published next. It goes up after all when the attempt ends before that. Of several nodes none
-    knows how the first one ends, so it goes up at once: without its part no other's is of use.
+    The checkpoint of the last step is held back: the artifact contains the same tensors and is
+    published next. It is uploaded if the attempt ends before that. One of several nodes cannot know
+    how the first one ends, so it uploads immediately: without its part the others' parts are
+    useless.
     """
 
     def __init__(
@@ -73,13 +75,13 @@ class CheckpointUploader:
         self._thread.start()
 
     def finish(self, *, with_last_step: bool, is_late: Callable[[], bool] = bool) -> None:
-        """Upload what waits, then end; what is not up when it gets late is left half-written."""
+        """Uploads the waiting checkpoints, then ends; uploads that are too late stay incomplete."""
         self._is_last_wanted = with_last_step
         self._closing.set()
         while self._thread.is_alive() and not is_late():
             self._thread.join(POLL_SECONDS)
         if self._thread.is_alive():
-            log.warning("no time is left to upload the newest checkpoint")
+            log.warning("there was no time left to upload the newest checkpoint")
 
     def _run(self) -> None:
         while not self._closing.wait(POLL_SECONDS):
@@ -91,7 +93,7 @@ class CheckpointUploader:
             for step in self._pending(with_last_step=with_last_step):
                 self._upload(step)
         except BaseException:
-            # Whatever it was: without this thread no later checkpoint would be saved either.
+            # Any error: without this thread no later checkpoint would be saved either.
             log.exception("checkpoints not uploaded")
 
     def _pending(self, *, with_last_step: bool) -> list[int]:
@@ -101,10 +103,10 @@ class CheckpointUploader:
             saved = [step for step in saved if step != last_step]
         if not any(map(self._is_due, saved)):
             return []
-        # Where uploading lags behind, only the newest is worth it, and the best.
+        # If uploads fall behind, only the newest and the best are worth it.
         wanted = {*saved[-1:], *(self._best_step(step) for step in saved[-1:])}
         for step in saved:
-            # Nodes must not choose differently, so of several each tries every one once.
+            # Nodes must choose the same ones, so each of several tries every checkpoint once.
             is_untried = self._writer.nodes > 1 and step not in self._failed
             if step not in wanted and not is_untried:
                 self._remove(step)
@@ -125,7 +127,7 @@ class CheckpointUploader:
             try:
                 self._also(folder, step)
             except OSError as error:
-                log.warning("checkpoint not handed on step=%d error=%s", step, error)
+                log.warning("checkpoint not queued step=%d error=%s", step, error)
         try:
             is_complete = checkpoints.write(self._store, folder, step, self._writer)
             if is_complete:
@@ -133,7 +135,7 @@ class CheckpointUploader:
             if is_complete and self._writer.node == 0:
                 checkpoints.prune(self._store, self._keep, self._best_step(step))
         except (AttemptFailed, OSError) as error:
-            # Training goes on: the next try may get through, and publishing will tell.
+            # Training continues: the next try may succeed, and publishing reports the error.
             log.warning("checkpoint not uploaded step=%d error=%s", step, error)
             self._keep_failed(step, str(error))
         except BaseException as error:
@@ -147,12 +149,12 @@ class CheckpointUploader:
                 self._remove(step)
 
     def _keep_failed(self, step: int, message: str) -> None:
-        """To be tried again, unless the node has no room for it."""
+        """Keeps it for another try, unless the node has no room for it."""
         folder = self._workspace.saved_checkpoint(step)
         if not _has_room(folder):
-            log.warning("checkpoint removed step=%d: the disk has no room to keep it", step)
+            log.warning("checkpoint removed step=%d: the disk is full", step)
             self._remove(step)
-            message = f"{message}; it is not kept, since the node's disk has no room"
+            message = f"{message}; it was removed because the node's disk is full"
         else:
             before = self._failed.get(step)
             pause = RETRY_SECONDS if before is None else before.pause * 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the supervisor and its ranks leave for each other in the work folder; knows no store.
+"""Files that supervisor and ranks exchange in the work directory; uses no store.
 
 Door: `workspace.Workspace`.
 """

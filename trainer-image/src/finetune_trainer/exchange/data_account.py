@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What became of the rows of a data set: read, dropped, cut, packed. Values only, no I/O here.
+"""The rows of a data set: read, dropped, cut, packed. Values only, no I/O here.
 
 Measured by a rank, written to `workspace.data_account`, published as `report/data.json`.
 """
@@ -18,33 +18,36 @@ _ROUND = (1, 2, 5)
 
 
 class Dropped(StrEnum):
-    """Why a tokenized row is left out: it could teach nothing. Shaping the data has reasons too."""
+    """Why a tokenized row is left out: it has nothing to train on. Shaping the data has other
+    reasons.
+    """
 
     EMPTY = "empty after tokenization"
-    """No token is left that could be predicted from another one."""
+    """No token remains that could be predicted from another one."""
     ALL_MASKED = "every label masked"
-    """An empty answer, or one that the loss mask leaves nothing of."""
+    """An empty answer, or one that the loss mask covers completely."""
     PROMPT_FILLS_MAX_LENGTH = "prompt fills max_length"
     """The answer begins where the row is cut off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """How long the rows are in tokens, before any is cut."""
+    """The lengths of the rows in tokens, before cutting."""
 
     minimum: int
     median: int
     p95: int
     maximum: int
     edges: tuple[int, ...]
-    """Bucket i holds the lengths from edges[i] to below edges[i + 1]. All are of the same width but
-    the last one, which may be wider: it holds what is much longer than the rest."""
+    """Bucket i contains the lengths from edges[i] to below edges[i + 1]. All have the same width
+    except the last one, which may be wider: it contains rows that are much longer than the rest.
+    """
     counts: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packing:
-    """Rows put together into packs of max_length tokens."""
+    """Rows combined into packs of max_length tokens."""
 
     packs: int
     efficiency: float
@@ -53,26 +56,27 @@ class Packing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitAccount:
-    """One split. None is what nobody can know beforehand, as of a stream, or of images."""
+    """One split. None means unknown in advance, for example for a stream, or for images."""
 
     rows: int | None = None
     """Rows read."""
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Rows left out, by reason: a member of `Dropped`, or what shaping the data found, such as a
-    missing value."""
+    """Rows left out, by reason: a member of `Dropped`, or a reason from shaping the data, such as a
+    missing value.
+    """
     truncated: int | None = None
     """Rows that were cut at max_length."""
     answers_cut: int | None = None
-    """Rows among them that lose a part of what counts for the loss."""
+    """Rows among them that lose a part that counts for the loss."""
     tokens_cut: int | None = None
     tokens: int | None = None
-    """What one epoch consists of, after dropping and cutting."""
+    """The tokens of one epoch, after dropping and cutting."""
     trained_tokens: int | None = None
     """Those among them that count for the loss."""
     lengths: Lengths | None = None
     packing: Packing | None = None
     note: str = ""
-    """Why something is not known."""
+    """Why a value is unknown."""
 
     @property
     def rows_dropped(self) -> int:
@@ -85,11 +89,11 @@ class SplitAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataAccount:
-    """What was trained on, and evaluated on, by the name of the split."""
+    """The training and evaluation data, by the name of the split."""
 
     splits: Mapping[str, SplitAccount]
     warnings: tuple[str, ...] = ()
-    """What the user should know, one sentence each."""
+    """Warnings for the user, one sentence each."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2)
@@ -98,13 +102,13 @@ class DataAccount:
     def from_json(cls, text: str | bytes) -> "DataAccount":
         """
         Raises:
-            InvalidDocument: it is not such an account.
+            InvalidDocument: the text is not such an account.
         """
         return read(cls, text, "data account", spell=str)
 
 
 def describe(name: str, account: SplitAccount) -> str:
-    """The split in one line of the log."""
+    """The split in one log line."""
     figures = {
         "rows": account.rows,
         "dropped": account.rows_dropped,
@@ -120,7 +124,7 @@ def describe(name: str, account: SplitAccount) -> str:
 
 
 def warnings_of(name: str, account: SplitAccount, max_length: int | None) -> tuple[str, ...]:
-    """What a user should know of rows that were dropped and cut."""
+    """Warnings about dropped and cut rows."""
     warnings = [
         f"{count} of {account.rows} rows of {name} are left out: {reason}"
         for reason, count in account.dropped.items()
@@ -136,7 +140,9 @@ def warnings_of(name: str, account: SplitAccount, max_length: int | None) -> tup
 
 
 def notes_of(name: str, account: SplitAccount, max_length: int | None) -> Iterator[Note]:
-    """The same, for those who read no log: one note about rows left out, one about those cut."""
+    """The same as notes, for users who read no log: one about rows left out, one about those
+    cut.
+    """
     if count := account.rows_dropped:
         reasons = ", ".join(
             f"{reason} ({rows})" for reason, rows in account.dropped.items() if rows
@@ -146,24 +152,28 @@ def notes_of(name: str, account: SplitAccount, max_length: int | None) -> Iterat
             f"{count} of {account.rows} rows of {name} are left out: {reasons}",
         )
     if account.rows is None:
-        yield info(NoteReason.NOT_KNOWN, f"rows of {name} that are left out or cut are not counted")
+        yield info(
+            NoteReason.NOT_KNOWN, f"rows of {name} that are skipped or truncated are not counted"
+        )
     if account.answers_cut:
         yield warning(
             NoteReason.ANSWERS_CUT,
-            f"{account.answers_cut} of {account.rows_used} rows of {name} lose the end of what is "
-            f"learnt from them: they are longer than max_length ({max_length}); the longest row "
-            f"has {account.lengths.maximum if account.lengths else 'more'} tokens",
+            f"{account.answers_cut} of {account.rows_used} rows of {name} lose trained tokens at "
+            f"their end: they are longer than max_length ({max_length}); the longest row has "
+            f"{account.lengths.maximum if account.lengths else 'more'} tokens",
         )
     elif account.truncated:
         yield info(
             NoteReason.ROWS_CUT,
-            f"{account.truncated} of {account.rows_used} rows of {name} are cut at max_length "
-            f"({max_length}): nothing that counts for the loss is lost",
+            f"{account.truncated} of {account.rows_used} rows of {name} are truncated at "
+            f"max_length ({max_length}): no token that counts for the loss is lost",
         )
 
 
 def measure_lengths(lengths: Sequence[int], counts: Sequence[int]) -> Lengths | None:
-    """Statistics of different lengths in rising order and how many rows have each; None of none."""
+    """Statistics of different lengths in rising order with the number of rows of each; None without
+    rows.
+    """
     if not lengths:
         return None
     p95 = _quantile(lengths, counts, 0.95)
@@ -185,7 +195,7 @@ def measure_lengths(lengths: Sequence[int], counts: Sequence[int]) -> Lengths | 
 
 
 def _quantile(lengths: Sequence[int], counts: Sequence[int], share: float) -> int:
-    """The smallest length that this share of the rows doesn't exceed."""
+    """The smallest length that this share of the rows does not exceed."""
     wanted = math.ceil(share * sum(counts))
     seen = 0
     for length, count in zip(lengths, counts, strict=True):
@@ -196,7 +206,7 @@ def _quantile(lengths: Sequence[int], counts: Sequence[int], share: float) -> in
 
 
 def _edges(shortest: int, p95: int, longest: int) -> tuple[int, ...]:
-    """Edges at round numbers, close enough together for the bulk of the rows to be told apart."""
+    """Edges at round numbers, close enough together to distinguish most rows."""
     # A few rows that are much longer must not leave one bucket for all the others.
     bulk = min(longest, 2 * p95)
     width = _round_up((bulk + 1 - shortest) / (MOST_BUCKETS - 2))

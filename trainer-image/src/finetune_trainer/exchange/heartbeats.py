@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signs of life of a node's ranks: written by the ranks, watched by the supervisor.
+"""Heartbeats of a node's ranks: written by the ranks, watched by the supervisor.
 
-A rank that waits for ever (a peer that is gone, a mount that does not answer, a GPU that does not)
-looks busy from outside. So each rank notes what it is doing whenever it gets on, and a rank whose
-note grows older than any pause seen so far has hung.
+A rank that waits forever (for a lost peer, a mount or a GPU that does not respond) looks busy from
+outside. So each rank notes its activity whenever it makes progress, and a rank whose note is much
+older than any pause seen so far has hung.
 """
 
 import contextlib
@@ -18,47 +18,49 @@ from finetune_contract import mounts
 from finetune_trainer.exchange.workspace import Workspace, write_atomically
 
 LEAST_BOUND_SECONDS = 1800.0
-"""What torch's own collectives wait for a peer (`ddp_timeout`)."""
+"""The timeout of torch's own collectives for a peer (`ddp_timeout`)."""
 
 LONGEST_PAUSES = 20
-"""A rank has hung that pauses so many times as long as the longest pause that was seen."""
+"""A rank has hung if its pause is this many times the longest pause that was seen."""
 
 
 class Heart:
-    """A rank's side: a file that says what it is doing."""
+    """A rank's side: a file with its current activity."""
 
     SECONDS = 1.0
-    """Between two notes of the same doing."""
+    """Minimum time between two notes of the same activity."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._written = 0.0
 
     def beat(self, doing: str) -> None:
-        """Note that the rank has got on."""
+        """Notes that the rank has made progress."""
         now = time.monotonic()
         if now - self._written >= self.SECONDS:
             self._written = now
             write_atomically(self._file, f"{os.getpid()} {doing}")
 
     def rest(self) -> None:
-        """Nothing more is to be done here; whoever still works is not waited for."""
+        """Nothing remains to be done here; the supervisor does not wait for ranks that still
+        work.
+        """
         self._file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hung:
-    """A rank that has stopped getting on."""
+    """A rank without progress."""
 
     rank: int
     seconds: float
     doing: str
-    """What it last said."""
+    """Its last activity."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Pulse:
-    """What is known of one rank."""
+    """The state of one rank."""
 
     note: str = ""
     stamp: int = 0
@@ -67,20 +69,23 @@ class _Pulse:
 
 @dataclass(slots=True, kw_only=True)
 class HeartWatch:
-    """The supervisor's side. Time counts only while somebody looks: not when all were frozen."""
+    """The supervisor's side. Time counts only while the supervisor runs: not while all were
+    frozen.
+    """
 
     workspace: Workspace
     ranks: Sequence[int]
     bound_seconds: float | None = None
-    """None for one that follows from the pauses seen; 0 for none at all."""
+    """None for a bound derived from the pauses seen; 0 for no bound."""
     least_seconds: float = LEAST_BOUND_SECONDS
-    """What a bound that follows from the pauses is at least."""
+    """The minimum of a bound that is derived from the pauses."""
     _pulses: dict[int, _Pulse] = field(default_factory=dict)
     _longest: float = 0.0
 
     def look(self, elapsed_seconds: float) -> Hung | None:
-        """The rank that has been still for longest, if all have been still for too long: while
-        one gets on, the others may well wait for it."""
+        """The rank that has been still for longest, if all have been still for too long: while one
+        makes progress, the others may be waiting for it.
+        """
         for rank in self.ranks:
             self._look_at(rank, elapsed_seconds)
         stillest = min((pulse.idle for pulse in self._pulses.values()), default=0.0)
@@ -96,7 +101,7 @@ class HeartWatch:
         return max(self.least_seconds, LONGEST_PAUSES * self._longest)
 
     def tell_where(self) -> None:
-        """Let every rank that is watched write the stacks of its threads into its log."""
+        """Makes every watched rank write the stacks of its threads into its log."""
         for pulse in self._pulses.values():
             with contextlib.suppress(ProcessLookupError, ValueError):
                 os.kill(int(pulse.note.partition(" ")[0]), signal.SIGUSR1)
@@ -117,7 +122,7 @@ class HeartWatch:
 
 
 def bound_of(environment: Mapping[str, str]) -> float | None:
-    """The bound that the environment sets, in seconds."""
+    """The bound from the environment, in seconds."""
     try:
         return max(0.0, float(environment[mounts.ENV_HANG_SECONDS]))
     except (KeyError, ValueError):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a trainer's log history says: final figures, and whether anything was learned.
+"""Reads a trainer's log history: final figures, and whether anything was learned.
 
-Pure: the records are plain mappings, as transformers keeps and logs them.
+Pure: the records are plain mappings, as transformers logs them.
 """
 
 import math
@@ -17,7 +17,7 @@ FIGURES = ("loss", "mean_token_accuracy", "entropy")
 """TRL's names of the figures of training that an outcome carries; the last value of each."""
 
 EVALUATED = "eval_"
-"""What the figures of an evaluation begin with, a user's own metrics included."""
+"""The prefix of figures of an evaluation, including a user's own metrics."""
 
 BASE_EVAL_LOSS = "base_eval_loss"
 """Of the evaluation before the first step."""
@@ -28,21 +28,22 @@ _ABOUT_THE_EVALUATION = frozenset(
         *("eval_num_tokens", "eval_model_preparation_time"),
     }
 )
-"""These say nothing of the model."""
+"""Figures that do not describe the model."""
 
 TOLERANCE = 0.01
-"""By how much of the base model's value a tuned one may be worse: what an evaluation in another
-precision, or on another GPU, may differ by."""
+"""By how much of the base model's value a tuned one may be worse: the difference that another
+precision, or another GPU, may cause in an evaluation.
+"""
 
 
 IN_A_ROW = 10
-"""Records without a finite gradient, after which there is no way back."""
+"""Records in a row without a finite gradient, after which training cannot recover."""
 
 
 def figures_of(history: Iterable[Record], published_step: int | None = None) -> dict[str, float]:
-    """The final figures, and the first loss to hold the last one against.
+    """The final figures, and the first loss for comparison with the last one.
 
-    Those of evaluations are of `published_step`, where the artifact is not what came last.
+    Those of evaluations are of `published_step`, if the artifact is not the last state.
     """
     figures: dict[str, float] = {}
     for record in history:
@@ -60,8 +61,7 @@ def figures_of(history: Iterable[Record], published_step: int | None = None) -> 
 
 
 def evaluated(record: Record) -> dict[str, float]:
-    """What a record tells of the model, if it is an evaluation's; figures that are not finite are
-    left out."""
+    """The evaluation figures of a record, if it has any; only finite ones."""
     return {
         name: value
         for name, told in record.items()
@@ -78,12 +78,12 @@ def require_no_worse_than_base(
     is_greater_better: bool = False,
     published_step: int | None = None,
 ) -> None:
-    """Hold what is published against the base model, by the metric that the user chose.
+    """Compares the published model with the base model, by the metric that the user chose.
 
-    Nothing is required where one of them was not evaluated.
+    Nothing is required if one of them was not evaluated.
 
     Raises:
-        AttemptFailed: it is worse, or no number at all.
+        AttemptFailed: it is worse, or not a number.
     """
     base = next((r[metric] for r in history if r.get("step") == 0 and metric in r), None)
     tuned = [
@@ -104,8 +104,8 @@ def require_no_worse_than_base(
             Reason.WORSE_THAN_BASE,
             f"{metric} is {tuned[-1]:.4g} after training, and {base:.4g} for the base model "
             "untrained",
-            "lower learning_rate, train for fewer epochs or with load_best_model_at_end, or look "
-            "whether the test split is of the same kind as the training data",
+            "lower learning_rate, train for fewer epochs or with load_best_model_at_end, or "
+            "check whether the test split resembles the training data",
         )
 
 
@@ -119,15 +119,15 @@ def losses_of(history: Iterable[Record], name: str = "loss") -> list[tuple[int, 
 
 
 def require_learning(history: Sequence[Record]) -> None:
-    """Some step must have had a loss or a gradient, where any was logged.
+    """Requires that some step had a loss or a gradient, if any was logged.
 
     Raises:
-        AttemptFailed: they were zero all along, or no numbers.
+        AttemptFailed: they were always zero, or not numbers.
     """
     seen = [record[name] for record in history for name in ("loss", "grad_norm") if name in record]
     numbers = [_finite(value) for value in seen]
     if None in numbers and not any(numbers):
-        # transformers logs a loss that is no number as zero.
+        # transformers logs a loss of NaN as zero.
         raise diverged("no step had a gradient that is a finite number")
     if seen and not any(numbers):
         raise attempt_failed(
@@ -139,10 +139,9 @@ def require_learning(history: Sequence[Record]) -> None:
 
 
 def require_finite_gradients(history: Iterable[Record]) -> None:
-    """
-    Raises:
-        AttemptFailed: none of so many steps in a row had a gradient that is a number, as fp16 has
-            only for a few, until its scale fits.
+    """Raises:
+    AttemptFailed: none of this many steps in a row had a finite gradient. With fp16 this is
+    normal only for a few steps, until the scale fits.
     """
     norms = [(r.get("step"), _finite(r["grad_norm"])) for r in history if "grad_norm" in r]
     last = norms[-IN_A_ROW:]

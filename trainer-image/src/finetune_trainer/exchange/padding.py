@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of what is computed is padding, where rows of different length share a batch. Pure."""
+"""The share of padding in the computation, for batches of rows of different length. Pure."""
 
 from dataclasses import dataclass
 
 from finetune_trainer.exchange.data_account import Lengths
 
 NOTICEABLE = 0.2
-"""The share of padding below which nobody is told."""
+"""The share of padding below which no advice is given."""
 
 FEWEST_ROWS = 1000
-"""Of fewer rows packing would make few packs, and an epoch of few steps."""
+"""With fewer rows packing would make few packs, and an epoch of few steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Padding:
-    """Of micro-batches of rows that are drawn at random."""
+    """The padding of micro-batches of randomly drawn rows."""
 
     mean: float
     """Tokens of a row, after cutting."""
     padded: float
-    """Tokens that a row has in its batch: those of the longest one there, on average."""
+    """Tokens that a row takes in its batch: those of the longest one there, on average."""
 
     @property
     def share(self) -> float:
@@ -27,10 +27,11 @@ class Padding:
 
 
 def expect_padding(lengths: Lengths, rows: int, max_length: int | None) -> Padding:
-    """What micro-batches of so many rows are padded to.
+    """The padding of micro-batches with this many rows.
 
-    Of the histogram: each row counts as long as the middle of its bucket. The longest of several
-    rows is below an edge as often as all of them are.
+    Computed from the histogram: each row counts as long as the middle of its bucket. The
+    probability that the longest of several rows is below an edge is the probability that all of
+    them are.
     """
     total, below, mean, padded = sum(lengths.counts), 0, 0.0, 0.0
     for count, low, high in zip(lengths.counts, lengths.edges, lengths.edges[1:], strict=False):
@@ -43,7 +44,7 @@ def expect_padding(lengths: Lengths, rows: int, max_length: int | None) -> Paddi
 
 
 def advise_on_padding(lengths: Lengths | None, rows: int, max_length: int | None) -> str | None:
-    """One sentence where packing would leave out a noticeable share of what is computed."""
+    """One sentence if packing would save a noticeable share of the computation."""
     if lengths is None or sum(lengths.counts) < FEWEST_ROWS or max_length is None:
         return None
     found = expect_padding(lengths, rows, max_length)
@@ -52,6 +53,6 @@ def advise_on_padding(lengths: Lengths | None, rows: int, max_length: int | None
     return (
         f"about {found.share:.0%} of the computed tokens are padding: rows have about "
         f"{found.mean:.0f} tokens on average and are padded to {found.padded:.0f} in batches of "
-        f"{rows}. packing: true computes no padding; a pack then holds about "
-        f"{max_length / found.mean:.1f} rows, so that a step learns from as many more"
+        f"{rows}. packing: true avoids padding; a pack then contains about "
+        f"{max_length / found.mean:.1f} rows, so each step trains on correspondingly more rows"
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each rank's own account of how it ended, and which of them tells the cause. No I/O here.
+"""The result that each rank writes at its end, and which of them is the cause. No I/O here.
 
-The launcher turns every exit code into 1, so nothing is read from it.
+The launcher turns every exit code into 1, so exit codes are not used.
 """
 
 import json
@@ -17,25 +17,25 @@ from finetune_contract.outcome import Failure
 from finetune_contract.reasons import Reason
 
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
-"""What native code ends with by its own doing."""
+"""Signals by which native code ends itself."""
 
 
 class RankEnding(StrEnum):
     """How a rank ended."""
 
     RUNNING = "Running"
-    """Written at its start: a rank that is gone and still says so was killed."""
+    """Written at its start: a rank that has ended with this state was killed."""
     FINISHED = "Finished"
     STOPPED = "Stopped"
-    """At a step boundary, because it was asked to; its checkpoint is saved."""
+    """At a step boundary, on request; its checkpoint is saved."""
     FAILED = "Failed"
     REJECTED = "Rejected"
-    """Trained to the end, and what it saved is not fit for use."""
+    """Trained to the end, but the saved artifact is unusable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankResult:
-    """What one rank says about itself."""
+    """The result of one rank."""
 
     rank: int
     time: float
@@ -46,15 +46,17 @@ class RankResult:
     total_steps: int = 0
     verified: bool = False
     figures: Mapping[str, Any] = field(default_factory=dict)
-    """Numbers as they were counted: an int stays one."""
+    """Numbers in their original type: an int stays one."""
     signal: int = 0
-    """What killed it, where the supervisor knows: a killed rank says nothing itself."""
+    """The signal that killed it, if the supervisor knows it: a killed rank writes nothing
+    itself.
+    """
     note: str = ""
-    """What is to be known of a success, such as that it stopped early."""
+    """A note on a success, for example that it stopped early."""
     notes: tuple[Note, ...] = ()
-    """What its user should know besides, such as rows that were left out."""
+    """Notes for its user, for example about rows that were left out."""
     attention: str = ""
-    """Which one was taken, and why; empty until the model is trained."""
+    """The attention implementation and the reason; empty until the model is trained."""
 
     def telling(self, *notes: Note) -> "RankResult":
         """The same with these notes after its own."""
@@ -82,7 +84,7 @@ def cause_of_failure(
 ) -> Failure:
     """Why the ranks of this node failed, as one failure.
 
-    Precedence: the first rank by time that failed of itself; a rank that was killed; a rank that
+    Precedence: the first rank by time that failed by itself; a rank that was killed; a rank that
     lost a peer on another node; ranks that never began.
     """
     failed = [
@@ -99,16 +101,16 @@ def cause_of_failure(
     if failed:
         return failed[0]
     if world_size == 1:
-        # There was nobody for it to find: it was gone before it could say that it had begun.
+        # It found no peer: that one ended before it could report its start.
         return _killed([RankResult(rank=0, time=0, ending=RankEnding.RUNNING)])
     return Reason.RENDEZVOUS_FAILED.failure(
-        "the ranks never began: they did not find each other",
-        "check that every node's pod runs and that a NetworkPolicy lets them talk",
+        "the ranks did not start: they could not connect to each other",
+        "check that every node's pod runs and that NetworkPolicies allow traffic between them",
     )
 
 
 def _killed(results: Sequence[RankResult]) -> Failure:
-    # The launcher ends the others with SIGTERM once one is gone.
+    # The launcher ends the others with SIGTERM after one has ended.
     first = [result for result in results if result.signal not in (0, signal.SIGTERM)]
     known = first or [result for result in results if result.signal] or results
     rank = known[0].rank if len(known) == 1 else None
@@ -117,11 +119,11 @@ def _killed(results: Sequence[RankResult]) -> Failure:
     if known[0].signal in CRASHES:
         return Reason.RANK_CRASHED.failure(
             f"{named} crashed in native code{by}",
-            "look at the end of the trainer's log, and at the node's GPU and driver",
+            "check the end of the trainer's log, and the node's GPU and driver",
             rank=rank,
         )
     return Reason.RANK_KILLED.failure(
-        f"{named} was killed by a signal{by}, most often because the node's memory ran out",
+        f"{named} was killed by a signal{by}, most likely because the node's memory ran out",
         "raise spec.resources.memory, or lower per_device_train_batch_size or max_length",
         rank=rank,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The work folder: where supervisor and ranks leave things for each other."""
+"""The work directory: the files that supervisor and ranks exchange."""
 
 import os
 import shutil
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TRAINING_ARGUMENTS = "training_args.bin"
-"""What the Trainer leaves beside weights: a pickle that may hold tokens, and that nothing of ours
-reads. It never leaves the work folder."""
+"""The Trainer saves it next to weights: a pickle that may contain tokens, and that no code of ours
+reads. It never leaves the work directory.
+"""
 
 _STEP_PREFIX = "step-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """Paths in one attempt's work folder."""
+    """Paths in one attempt's work directory."""
 
     root: Path
 
@@ -31,17 +32,17 @@ class Workspace:
 
     @property
     def rank_settings(self) -> Path:
-        """What else the ranks must know."""
+        """The other settings of the ranks."""
         return self.root / "rank_settings.json"
 
     @property
     def preparation(self) -> Path:
-        """The same for the process that prepares the data ahead, which is alone."""
+        """The same for the process that prepares the data in advance, which runs alone."""
         return self.root / "preparation.yaml"
 
     @property
     def training(self) -> Path:
-        """TRL's `output_dir`; the checkpoint to go on from is fetched into it."""
+        """TRL's `output_dir`; a checkpoint to resume from is fetched into it."""
         return self.root / "training"
 
     @property
@@ -51,7 +52,7 @@ class Workspace:
 
     @property
     def results(self) -> Path:
-        """Each rank's own account of how it ended."""
+        """The result of each rank."""
         return self.root / "results"
 
     @property
@@ -64,7 +65,7 @@ class Workspace:
 
     @property
     def metrics(self) -> Path:
-        """Every record that the trainer logged, one JSON object a line."""
+        """Every record that the trainer logged, one JSON object per line."""
         return self.root / "metrics.jsonl"
 
     @property
@@ -74,17 +75,17 @@ class Workspace:
 
     @property
     def data_account(self) -> Path:
-        """What became of the rows of the data: read, dropped, cut, packed."""
+        """The account of the rows: read, dropped, cut, packed."""
         return self.root / "data.json"
 
     @property
     def movement(self) -> Path:
-        """Of each trained tensor whether it has moved, and why not."""
+        """For each trained tensor whether it has changed, and why not."""
         return self.root / "movement.json"
 
     @property
     def trackers(self) -> Path:
-        """What trackers without a server write, a folder each."""
+        """Files of trackers without a server, one directory each."""
         return self.root / "trackers"
 
     @property
@@ -94,17 +95,17 @@ class Workspace:
 
     @property
     def merging_config(self) -> Path:
-        """What merging is told of the base model."""
+        """The config of the base model for merging."""
         return self.root / "merging.yaml"
 
     @property
     def merging_result(self) -> Path:
-        """How merging ended."""
+        """The result of merging."""
         return self.root / "merging.json"
 
     @property
     def nccl(self) -> Path:
-        """What NCCL says when it connects the ranks, a file for each of them."""
+        """NCCL's log about the connections of the ranks, one file per rank."""
         return self.root / "nccl"
 
     @property
@@ -118,16 +119,16 @@ class Workspace:
 
     @property
     def stop(self) -> Path:
-        """Its existence asks the ranks to stop at the next step boundary."""
+        """Its existence makes the ranks stop at the next step boundary."""
         return self.root / "stop"
 
     @property
     def log(self) -> Path:
-        """What the ranks print, where it would disturb the terminal."""
+        """The ranks' output, if it would disturb the terminal."""
         return self.root / "ranks.log"
 
     def clear(self) -> None:
-        """Remove what an earlier attempt left, where a work folder is used again."""
+        """Removes files of an earlier attempt, if a work directory is used again."""
         made = (self.results, self.saved, self.training, self.artifact, self.merged, self.report)
         for folder in (*made, self.trackers, self.nccl, self.hub):
             shutil.rmtree(folder, ignore_errors=True)
@@ -139,12 +140,12 @@ class Workspace:
         return self.results / f"rank-{rank}.json"
 
     def heartbeat(self, rank: int) -> Path:
-        """What a rank is doing; its age says for how long."""
+        """A rank's current activity; the file's age is the time since its last progress."""
         return self.results / f"rank-{rank}.heartbeat"
 
     @property
     def ends(self) -> Path:
-        """How the elastic launcher saw ranks end that could not say so themselves."""
+        """The ends of ranks that wrote no result, as seen by the elastic launcher."""
         return self.results / "ends.json"
 
     def saved_checkpoint(self, step: int) -> Path:
@@ -160,7 +161,7 @@ class Workspace:
 
 
 def write_atomically(path: Path, body: str | bytes) -> None:
-    """Readers see the old file or the new one, never half of it."""
+    """Readers see the old file or the new one, never a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_bytes(body.encode() if isinstance(body, str) else body)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose mistake an exception is. No I/O, no torch: types are known by their names.
+"""The category of an exception. No I/O, no torch: types are recognized by their names.
 
-`classify` asks the rules in their order, and the first that knows the error answers. The texts are
-those of torch 2.13, NCCL 2.28, CUDA 13, transformers 5, datasets 5 and huggingface_hub 1.
+`classify` applies the rules in order, and the first match decides. The texts are those of torch
+2.13, NCCL 2.28, CUDA 13, transformers 5, datasets 5 and huggingface_hub 1.
 """
 
 import errno
@@ -18,12 +18,12 @@ from finetune_trainer.failures.raised import Raised
 
 
 def classify(error: BaseException, stage: Stage) -> Failure:
-    """Whose mistake an exception is.
+    """The category of an exception.
 
-    Precedence: a failure that says so itself; a checkpoint that is no data; memory; disk; a
-    compiler; the device; a lost peer; the hub; then, before the first step, what is raised in the
-    libraries is the user's config, model or data. What is raised in our code is ours; while data
-    are loaded, what only code can get wrong is nobody's but the libraries'.
+    Precedence: a failure with its own category; a checkpoint that contains more than data; memory;
+    disk; a compiler; the device; a lost peer; the hub. Before the first step, other errors in
+    libraries belong to the user's config, model or data. Errors in our code are ours; while data
+    are loaded, errors that only code can cause belong to the libraries.
     """
     found = Raised.of(error, stage)
     for rule in _RULES:
@@ -31,40 +31,41 @@ def classify(error: BaseException, stage: Stage) -> Failure:
             return failure
     return found.failure(
         Reason.INTERNAL,
-        "look for the traceback in the trainer's log; if it is not your code, report it",
+        "check the traceback in the trainer's log; if it is not in your code, report it",
     )
 
 
 def _says_so_itself(found: Raised) -> Failure | None:
-    """Also where a library has wrapped it, as `datasets` does."""
+    """Also if a library has wrapped it, as `datasets` does."""
     failure = next((it.failure for it in found.chain if isinstance(it, AttemptFailed)), None)
     if failure is None or found.stage is Stage.FETCHING:
         return failure
     if failure.reason == Reason.CREDENTIALS_EXPIRED:
-        # They were valid when the attempt began: the next pod reads the Secret as it is then.
+        # They were valid when the attempt began: the next pod reads the current Secret.
         return replace(failure, category=Category.INFRASTRUCTURE)
     return failure
 
 
 NO_DATA = "Weights only load failed"
-"""How torch begins to tell that a file is no plain data."""
+"""The beginning of torch's error for a file that contains more than plain data."""
 
 _NAMED = re.compile(r"[Uu]nsupported (?:global: |class )?(?:GLOBAL )?(\w+(?:\.\w+)+)")
 
 
 def _checkpoint(found: Raised) -> Failure | None:
-    """While training nothing is loaded but checkpoints. torch's own text says how to load it all
-    the same, which is the wrong advice."""
+    """During training only checkpoints are loaded. torch's own text explains how to load it anyway,
+    which is the wrong advice.
+    """
     if found.stage is not Stage.TRAINING or NO_DATA not in found.text:
         return None
     named = _NAMED.search(found.text)
-    what = f"names {named[1]}" if named else "is no plain data"
+    what = f"names {named[1]}" if named else "is not plain data"
     return found.failure(
         Reason.CHECKPOINT_UNSAFE,
         "find out who can write to spec.output.uri; then delete the checkpoint that was written "
-        "there, or give the job another output",
-        f"a file of the checkpoint to go on from {what}, which no trainer saves: loading it could "
-        "run somebody's code, so it was not loaded",
+        "there, or set another spec.output.uri",
+        f"a file of the checkpoint to resume from {what}, which no trainer saves: loading it "
+        "could run untrusted code, so it was not loaded",
     )
 
 
@@ -74,9 +75,7 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 def _permission(found: Raised) -> Failure | None:
     if not any(isinstance(link, OSError) and link.errno in _FORBIDDEN for link in found.chain):
         return None
-    return found.failure(
-        Reason.ACCESS_DENIED, "let the user that the trainer runs as read and write there"
-    )
+    return found.failure(Reason.ACCESS_DENIED, "grant the trainer's user read and write access")
 
 
 def _compiler(found: Raised) -> Failure | None:
@@ -103,7 +102,7 @@ def _hub(found: Raised) -> Failure | None:
     if found.names & _NOT_THERE or status in _DENIED:
         return found.failure(
             Reason.HUB_ACCESS_DENIED,
-            "check the name on the hub, and give HF_TOKEN if the repository is gated or private",
+            "check the name on the hub, and set HF_TOKEN if the repository is gated or private",
         )
     if "RevisionNotFoundError" in found.names:
         return found.failure(
@@ -114,13 +113,13 @@ def _hub(found: Raised) -> Failure | None:
     if is_away or found.names & _NETWORK_TYPES or found.says(_NETWORK):
         return found.failure(
             Reason.HUB_UNREACHABLE,
-            "let the pods reach the hub, or name the model and data by s3://, gs:// or az://",
+            "allow the pods to reach the hub, or use model and data from s3://, gs:// or az://",
         )
     return None
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status that a hub's client got."""
+    """The HTTP status that a hub's client received."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     return status if isinstance(status, int) else None
 
@@ -142,7 +141,7 @@ def _data(found: Raised) -> Failure | None:
         return None
     if "DatasetNotFoundError" in found.names or isinstance(found.error, FileNotFoundError):
         return found.failure(
-            Reason.DATASET_NOT_FOUND, "check dataset_name, and that it holds data files"
+            Reason.DATASET_NOT_FOUND, "check dataset_name, and that it contains data files"
         )
     if "Dataset scripts are no longer supported" in str(found.error):
         return found.failure(
@@ -155,7 +154,7 @@ def _data(found: Raised) -> Failure | None:
 
 
 def _unwrapped(error: BaseException) -> BaseException:
-    """What was raised before `datasets` said of it that the data set was not made."""
+    """The original error inside `datasets`' error that the data set was not created."""
     while "DatasetsError" in _kinds(error) and error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -166,7 +165,7 @@ def _kinds(error: BaseException) -> frozenset[str]:
 
 
 def _stream(found: Raised) -> Failure | None:
-    """Streams are read while they are trained on."""
+    """Streams are read during training."""
     is_read = found.stage in (Stage.FIRST_STEP, Stage.TRAINING)
     if not is_read or not found.names & {"ArrowInvalid", "CastError"}:
         return None
@@ -179,13 +178,15 @@ _OBJECTIONS = frozenset(
         *("TemplateError", "DatasetsError", "ArrowInvalid"),
     }
 )
-"""How TRL, transformers, datasets, PEFT and jinja2 tell that they cannot do what they were told."""
+"""The errors of TRL, transformers, datasets, PEFT and jinja2 about unusable input."""
 
 _OF_DATA = _OBJECTIONS | {
     *("OSError", "EOFError", "LookupError", "ArithmeticError", "RecursionError"),
     *("ArrowException", "BadZipFile", "LZMAError", "ZstdError", "DecompressionBombError"),
 }
-"""What files and rows can cause. They cannot give an object attributes, or a module names."""
+"""The errors that files and rows can cause. They cannot set attributes of objects, or names in a
+module.
+"""
 
 
 def _preparation(found: Raised) -> Failure | None:
@@ -193,7 +194,7 @@ def _preparation(found: Raised) -> Failure | None:
         return None
     if isinstance(found.error, OSError):
         return found.failure(
-            Reason.MODEL_NOT_FOUND, "check model_name_or_path: it must hold a whole model"
+            Reason.MODEL_NOT_FOUND, "check model_name_or_path: it must contain a complete model"
         )
     if "SafetensorError" in found.names or "UnpicklingError" in found.names:
         return found.failure(
@@ -205,12 +206,13 @@ def _preparation(found: Raised) -> Failure | None:
 
 
 def _before_the_first_step(found: Raised) -> Failure | None:
-    """Nothing has shown yet that the libraries can do at all what they are told: it is the user's
-    until shown otherwise, by a rule above, and another attempt would end in the same way."""
+    """Whether the libraries can handle the input is not proven yet: the error is the user's unless
+    a rule above matches, and another attempt would end in the same way.
+    """
     if found.stage not in (Stage.MODEL, Stage.FIRST_STEP) or not found.is_of_a_library:
         return None
     if isinstance(found.error, OSError) or not isinstance(found.error, Exception):
-        return None  # files and connections can fail at any time
+        return None  # Files and connections can fail at any time.
     return found.failure(Reason.INVALID_CONFIG, remedies.remedy_for(found.text))
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong, who is to blame for it, and what to do about it. No I/O, no torch here.
+"""Errors, their categories and remedies. No I/O, no torch here.
 
-    AttemptFailed   the attempt cannot succeed; carries the failure that the outcome will tell
-    Interrupted     somebody stopped the attempt (SIGTERM)
+    AttemptFailed   the attempt cannot succeed; carries the failure for the outcome
+    Interrupted     the attempt was stopped (SIGTERM)
 
-Anything else that is raised is unforeseen: `classification` gives it a category by what it is and
-by the stage in which it was raised.
+Any other exception is unexpected: `classification` gives it a category by its type and by the stage
+in which it was raised.
 """
 
 from enum import StrEnum
@@ -15,10 +15,10 @@ from finetune_contract.reasons import Reason
 
 
 class AttemptFailed(Exception):
-    """The attempt cannot succeed, for a reason that is known."""
+    """The attempt cannot succeed, for a known reason."""
 
     def __init__(self, failure: Failure) -> None:
-        # The failure itself: what is pickled on its way out of another process is the arguments.
+        # The failure itself: an exception from another process is pickled by its arguments.
         super().__init__(failure)
         self.failure = failure
 
@@ -27,11 +27,11 @@ class AttemptFailed(Exception):
 
 
 class Interrupted(Exception):
-    """Somebody asked the attempt to stop."""
+    """The attempt was asked to stop."""
 
 
 class Stage(StrEnum):
-    """What an attempt is doing; it decides whose mistake an exception is."""
+    """The current stage of an attempt; it affects the category of an exception."""
 
     FETCHING = "fetching model and data"
     CHECKING = "checking the job"
@@ -49,19 +49,20 @@ class Stage(StrEnum):
 def attempt_failed(
     reason: Reason, message: str, remedy: str, category: Category | None = None
 ) -> AttemptFailed:
-    """To be raised where an attempt cannot succeed; the reason knows the responsible party, or
-    `category` says which one of several it is."""
+    """The error to raise if an attempt cannot succeed; the reason has a category, or `category`
+    selects one of several.
+    """
     return AttemptFailed(reason.failure(message, remedy, category=category))
 
 
 def interruption(step: int, checkpoint_step: int) -> Failure:
-    """The attempt was stopped; what it had learned is in the checkpoint, if there is one."""
+    """The attempt was stopped; its progress is in the checkpoint, if there is one."""
     saved = (
         f"the checkpoint of step {checkpoint_step} is complete"
         if checkpoint_step
-        else "no checkpoint had been taken yet"
+        else "no checkpoint had been saved yet"
     )
     return Reason.INTERRUPTED.failure(
         f"stopped at step {step}; {saved}",
-        "nothing to do: the next attempt goes on from there" if checkpoint_step else "",
+        "no action: the next attempt resumes from there" if checkpoint_step else "",
     )

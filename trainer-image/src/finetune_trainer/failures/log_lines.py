@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log of a process of ours. No value in it gives a terminal orders, or looks like a line of its
-own: models, rows and stores decide over what is told of them.
+"""The log of our processes. No value in it can contain terminal escapes, or look like a separate
+line: parts of the text come from models, rows and stores.
 
-What a user's function or a library prints besides is theirs, and is not changed.
+Output of a user's function or a library is not changed.
 """
 
 import logging
@@ -11,14 +11,14 @@ from finetune_contract.printable import indented
 
 
 class LogLines(logging.Formatter):
-    """One line for each event; what follows it, such as a traceback, is indented."""
+    """One line for each event; continuation lines, such as a traceback, are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         return indented(super().format(record))
 
 
 def set_up_log(level: int, line: str) -> None:
-    """To standard error, which must hide secrets by then."""
+    """Logs to standard error, which must already hide secrets."""
     handler = logging.StreamHandler()
     handler.setFormatter(LogLines(line))
     logging.basicConfig(level=level, handlers=[handler])

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the machines under the ranks did: memory, disk, GPUs and the connections between them.
+"""Failures of the machines under the ranks: memory, disk, GPUs and the connections between them.
 
-Rules of `classification`, which has their order. No I/O, no torch: types are known by their names.
+Rules of `classification`, which defines their order. No I/O, no torch: types are recognized by
+their names.
 """
 
 import errno
@@ -23,12 +24,12 @@ def gpu_memory(found: Raised) -> Failure | None:
         return None
     return found.failure(
         Reason.OUT_OF_MEMORY,
-        "lower per_device_train_batch_size or max_length, or ask for a larger GPU",
+        "lower per_device_train_batch_size or max_length, or request a larger GPU",
     )
 
 
 _SHARED_MEMORY = re.compile(
-    # torch's tensors between processes, NCCL's and Python's segments.
+    # Torch's tensors between processes, NCCL's and Python's segments.
     r"(/dev/shm/|</?torch_\d|shared memory ?\(shm\)|/psm_\w).{0,200}?"
     r"(No space left on device|Cannot allocate memory)"
     r"|No space left on device.{0,20}?(/dev/shm/|/psm_)"
@@ -37,7 +38,7 @@ _SHARED_MEMORY = re.compile(
 
 
 def shared_memory(found: Raised) -> Failure | None:
-    """Before memory and disk: what fills up is a volume of its own."""
+    """Before memory and disk: /dev/shm is a separate volume."""
     if not found.says(_SHARED_MEMORY):
         return None
     return found.failure(
@@ -65,7 +66,7 @@ def host_memory(found: Raised) -> Failure | None:
 
 _WORKER = re.compile(
     r"DataLoader worker \(pid\S* [^)]*\) (is killed by signal|exited unexpectedly)"
-    # What `datasets` says of a process that prepares rows.
+    # The error of `datasets` about a process that prepares rows.
     r"|One of the subprocesses has abruptly died"
 )
 
@@ -82,7 +83,7 @@ def data_worker(found: Raised) -> Failure | None:
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DISK = re.compile(
     r"No space left on device|os error 28|StorageFull|Disk quota exceeded|File too large"
-    # What torch says of a disk that filled up while it wrote.
+    # The error of torch for a disk that filled up during a write.
     r"|PytorchStreamWriter failed|unexpected pos \d+ vs \d+"
 )
 
@@ -93,8 +94,8 @@ def disk(found: Raised) -> Failure | None:
         return None
     return found.failure(
         Reason.DISK_FULL,
-        "give the work folder more room, keep fewer checkpoints (save_total_limit), or train with "
-        "dataset_streaming",
+        "provide more disk space for the working directory, keep fewer checkpoints "
+        "(save_total_limit), or train with dataset_streaming",
     )
 
 
@@ -103,7 +104,7 @@ _OLD_DRIVER = re.compile(
     r"|API call is not supported in the installed CUDA driver"
 )
 _NO_DRIVER = re.compile(
-    # The second one is Triton's, where the driver's library is in no place that it searches.
+    # The second one is Triton's, if the driver's library is in none of its search paths.
     r"Found no NVIDIA driver on your system|libcuda\.so cannot found"
 )
 _NO_GPU = re.compile(
@@ -126,7 +127,7 @@ def device(found: Raised) -> Failure | None:
     if found.says(_BROKEN_GPU):
         return found.failure(
             Reason.GPU_FAILED,
-            "look for Xid messages in the node's kernel log; drain the node if it happens again",
+            "check the node's kernel log for Xid messages; drain the node if it happens again",
         )
     if found.says(_NO_KERNEL):
         return found.failure(
@@ -146,7 +147,7 @@ def device(found: Raised) -> Failure | None:
     if found.says(_NO_GPU):
         return found.failure(
             Reason.GPU_UNAVAILABLE,
-            "check the node's GPU driver and device plugin, and what the pod was given",
+            "check the node's GPU driver and device plugin, and the devices of the pod",
         )
     if found.says(_CUDA):
         return found.failure(
@@ -169,34 +170,34 @@ _PEER = re.compile(
     r"|ncclRemoteError|NCCL communicator was aborted|remote process exited"
 )
 _ADDRESS = re.compile(r"\[([\w.:%-]+)\]:\d+")
-"""The other side of a connection, as gloo writes it."""
+"""The other side of a connection, in gloo's format."""
 _NCCL = re.compile(r"NCCL error|nccl(System|UnhandledCuda|Internal|InvalidUsage)\w*:")
 _OF_TORCH = frozenset({"DistBackendError", "DistNetworkError", "DistStoreError", "DistError"})
 
 
 def peers(found: Raised) -> Failure | None:
-    """What gloo and NCCL say is of use to nobody but their makers; it is in the log."""
+    """The messages of gloo and NCCL help only their developers; they are in the log."""
     if not found.names & {"RuntimeError", *_OF_TORCH}:
-        # A hub or a tracker has sockets too.
+        # Hubs and trackers have sockets too.
         return None
     while_ = f"while {found.stage.value}: "
     if found.says(_TIMEOUT):
         return found.failure(
             Reason.COLLECTIVE_TIMEOUT,
-            "look at the other ranks' logs for the one that came late; raise ddp_timeout if its "
+            "check the other ranks' logs for the one that was late; raise ddp_timeout if its "
             "work takes that long",
             f"{while_}the ranks waited for each other longer than ddp_timeout",
         )
     if found.says(_RENDEZVOUS):
         return found.failure(
             Reason.RENDEZVOUS_FAILED,
-            "check that every node's pod runs and that a NetworkPolicy lets them talk",
-            f"{while_}the ranks did not find each other",
+            "check that every node's pod runs and that NetworkPolicies allow traffic between them",
+            f"{while_}the ranks could not connect to each other",
         )
     if found.says(_PEER) or (found.names & _OF_TORCH and not found.says(_NCCL)):
         return found.failure(
             Reason.PEER_LOST,
-            "look at the other nodes' outcomes: one of them failed first",
+            "check the other nodes' outcomes: one of them failed first",
             f"{while_}the connection to another rank{_place(found)} was lost",
         )
     if found.says(_NCCL):

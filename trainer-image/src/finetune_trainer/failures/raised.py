@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was raised, as the rules of `classification` look at it. No I/O, no torch."""
+"""An exception in the form that the rules of `classification` read. No I/O, no torch."""
 
 import re
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ _OURS = ("finetune_", "__main__")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raised:
-    """What the rules look at."""
+    """The input of the rules."""
 
     error: BaseException
     stage: Stage
     chain: tuple[BaseException, ...]
-    """The error and what it was raised from."""
+    """The error and its causes."""
     names: frozenset[str] = field(default_factory=frozenset)
-    """Of all their classes."""
+    """The names of all their classes."""
     text: str = ""
 
     @classmethod
@@ -37,7 +37,7 @@ class Raised:
 
     @property
     def is_of_a_library(self) -> bool:
-        """Whether it was raised in code that is not ours."""
+        """Whether it was raised in a library."""
         trace = self.error.__traceback__
         if trace is None:
             return False
@@ -65,7 +65,7 @@ def _sentence(error: BaseException) -> str:
     """The error in one line, with the cause that it wraps."""
     text = " ".join(str(error).split())
     if isinstance(error, KeyError):
-        # Its text alone would be a bare word.
+        # Its text alone would be a single word.
         return f"there is no {text}"
     if error.__cause__ is not None and (cause := _sentence(error.__cause__)) not in text:
         return f"{text}: {cause}"

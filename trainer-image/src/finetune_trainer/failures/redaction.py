@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes secrets out of texts: of failures, and of whatever a process of ours prints.
+"""Removes secrets from failures and from all output of our processes.
 
-A secret is known by the name of the variable or config key that holds it, by its place in a URL
-(of the config's own addresses nothing long is told, whatever it is called there), or by its own
-shape. Only `hide_in_output` changes anything outside of here.
+A secret is recognized by the name of its variable or config key, by its place in a URL (long values
+in the config's own addresses are always hidden), or by its format. Only `hide_in_output` has
+effects outside of this module.
 """
 
 import re
@@ -18,10 +18,10 @@ from finetune_contract.outcome import Failure
 
 HIDDEN = "***"
 SHORTEST = 6
-"""A shorter value is no secret, and hiding it would make gaps in ordinary words."""
+"""A shorter value is no secret, and hiding it would remove parts of ordinary words."""
 
 SHORTEST_IN_ADDRESS = 16
-"""There words stand that are in many texts: `?format=parquet`, `?download=true`."""
+"""Shorter values there are common words: `?format=parquet`, `?download=true`."""
 
 _NAME = re.compile(
     r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|ACCOUNT_?KEY|SAS_?KEY"
@@ -29,7 +29,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _NO_SECRET = re.compile(
-    # Names of places and identities, and what tokens are to a language model.
+    # Names of places and identities, and the tokens of a language model.
     r"(_FILE|_PATH|_DIR|_FOLDER|_URL|_URI|_ID|_TTL|_NAME|TOKENIZERS_PARALLELISM|MAX_TOKENS"
     r"|_TOKENS|KUBEFLOW_TRAINER_SERVER_TOKEN|(EOS|PAD|BOS|UNK|SEP|CLS|MASK|IMAGE|VIDEO|AUDIO|VISION|STOP|START|END)_TOKEN)$",
     re.IGNORECASE,
@@ -56,9 +56,9 @@ class Redaction:
     def of(
         cls, environment: Mapping[str, str], config: Mapping[str, Any] | None = None
     ) -> "Redaction":
-        """Those that the environment and the config hold, at any depth."""
+        """The secrets in the environment and the config, at any depth."""
         found = {*_secrets(environment), *_secrets(config or {}), *_in_addresses(config)}
-        # The longer first, where one is a part of another.
+        # The longer first, if one is a part of another.
         return cls(tuple(sorted(found, key=lambda value: (-len(value), value))))
 
     def text(self, text: str) -> str:
@@ -78,12 +78,12 @@ class Redaction:
 
 
 def is_secret_name(name: object) -> bool:
-    """Whether what stands under this name is to be hidden."""
+    """Whether the value under this name must be hidden."""
     return _NAME.search(str(name)) is not None and _NO_SECRET.search(str(name)) is None
 
 
 def _secrets(value: Any) -> Iterator[str]:
-    """Those in a mapping, and in all that it holds, JSON written as text too."""
+    """Those in a mapping, and in everything that it contains, including JSON in texts."""
     if isinstance(value, str):
         value = value_in(value)
     if isinstance(value, list | tuple):
@@ -99,7 +99,7 @@ def _secrets(value: Any) -> Iterator[str]:
 
 
 def _in_addresses(value: Any) -> Iterator[str]:
-    """Whatever is long enough in the queries and logins of the addresses in a config."""
+    """Every sufficiently long value in the queries and credentials of the config's addresses."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
@@ -116,9 +116,9 @@ def _in_addresses(value: Any) -> Iterator[str]:
 
 
 def hide_in_output(environment: Mapping[str, str], config: Mapping[str, Any] | None = None) -> None:
-    """From now on nothing that Python prints, logs or traces here has a secret in it.
+    """Removes secrets from everything that Python prints, logs or traces here from now on.
 
-    Called again, it knows more secrets. It must come before logging takes hold of the streams.
+    Another call adds secrets. It must come before logging uses the streams.
     """
     redaction = Redaction.of(environment, config)
     for name in ("stdout", "stderr"):

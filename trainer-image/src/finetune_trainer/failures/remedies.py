@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to change where a library objects to a config: the keys that its sentence is about.
+"""The remedy for a library's error about a config: the keys that its message names.
 
-Libraries name their own parameters, mostly by the names that the config has, and what they lack.
-Pure: the text of an objection in, a remedy out.
+Libraries name their own parameters, mostly by the names in the config, and missing packages. Pure:
+the text of an error in, a remedy out.
 """
 
 import re
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from finetune_spec.config.parse.schema import load_schema
 
 _KEPT = frozenset({"env", "datasets", "columns", "seed", "optim", "packing"})
-"""Keys that are words of a sentence as well; they count where they are in quotes."""
+"""Keys that are also words of a sentence; they count only in quotes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Topic:
-    """What an objection is about that names no key."""
+    """The subject of an error that names no key."""
 
     traces: re.Pattern[str]
     remedy: str
@@ -29,7 +29,7 @@ _TOPICS: Sequence[_Topic] = (
             r"chat.?template|jinja|raise_exception|roles must alternate", re.IGNORECASE
         ),
         remedy="set chat_template_path to a template that takes such conversations, such as "
-        "chatml, or write the conversations as the template wants them",
+        "chatml, or write the conversations as the template requires",
     ),
     _Topic(
         traces=re.compile(r"[Tt]arget modules? .*not found|No modules were targeted"),
@@ -56,22 +56,22 @@ _TOPICS: Sequence[_Topic] = (
 )
 
 _LAST_RESORT = (
-    "leave out of config what the message is about; if it names nothing, keep only "
+    "remove the keys that the message is about from config; if it names none, keep only "
     "model_name_or_path, dataset_name and max_length, and add the other keys again one by one"
 )
 
 
 def remedy_for(objection: str) -> str:
-    """What to write, as far as the objection says what it is about."""
+    """The remedy, as far as the error names its subject."""
     if keys := keys_named_in(objection):
         them = "it" if len(keys) == 1 else "them"
-        return f"correct {' and '.join(keys)} as the message says, or leave {them} out"
+        return f"correct {' and '.join(keys)} as described in the message, or leave {them} out"
     topic = next((topic for topic in _TOPICS if topic.traces.search(objection)), None)
     return _LAST_RESORT if topic is None else topic.remedy
 
 
 def keys_named_in(objection: str) -> tuple[str, ...]:
-    """The config's keys in a library's sentence, in its order."""
+    """The config's keys in a library's message, in its order."""
     found = re.findall(r"(?<![\w./-])(?:--)?[`'\"]?([a-z][a-z0-9]*(?:_[a-z0-9]+)*)\b", objection)
     known = load_schema().properties
     named = [word for word in found if word in known and _is_meant(word, objection)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wish to stop: set by a signal, read by everything that takes long."""
+"""The stop request: set by a signal, read by all long operations."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from finetune_trainer.failures.errors import Interrupted
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 POLL_SECONDS = 0.2
-"""How often work that cannot be told of a stop looks for one."""
+"""How often work that cannot be notified of a stop checks for one."""
 
 
 class StopRequest:
@@ -25,7 +25,7 @@ class StopRequest:
         self._since: float | None = None
 
     def listen(self) -> None:
-        """Turn SIGTERM and SIGINT into a request. As PID 1 they would do nothing otherwise."""
+        """Turns SIGTERM and SIGINT into a request. As PID 1 they would have no effect otherwise."""
         for number in SIGNALS:
             signal.signal(number, self._on_signal)
 
@@ -52,11 +52,11 @@ class StopRequest:
             raise Interrupted
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, but not beyond a request; whether there is one."""
+        """Sleeps, but not beyond a request; returns whether there is one."""
         return self._event.wait(seconds)
 
     def after(self, seconds: float) -> "StopRequest":
-        """The same wish as work hears it that may be nearly done: once it is that old."""
+        """The same request with a delay, for work that may be nearly done."""
         return _HeardLater(self, seconds)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -65,7 +65,7 @@ class StopRequest:
 
 
 class _HeardLater(StopRequest):
-    """A request that is not heeded at first."""
+    """A request that takes effect after a delay."""
 
     def __init__(self, stop: StopRequest, seconds: float) -> None:
         super().__init__()
@@ -91,8 +91,9 @@ class _HeardLater(StopRequest):
 
 
 def end_process(exit_code: int) -> NoReturn:
-    """End here and now. The interpreter's own exit would wait for what was given up: a transfer
-    that a stop did not wait for, or a process group whose peer hangs."""
+    """Ends the process immediately. The interpreter's own exit would wait for abandoned work: a
+    transfer that was abandoned at a stop, or a process group whose peer hangs.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)

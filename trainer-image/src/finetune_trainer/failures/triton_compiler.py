@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether this image can compile what Triton compiles before its first kernel runs.
+"""Whether this image can compile the C file that Triton needs before its first kernel runs.
 
-On a GPU TRL's loss is a Triton kernel, whatever the config says. Triton compiles kernels by itself,
-but first one C file, its driver, for which it needs a C compiler and Python's headers.
+On a GPU TRL's loss is always a Triton kernel. Triton compiles kernels by itself, but first one C
+file, its driver, for which it needs a C compiler and Python's headers.
 """
 
 import re
@@ -20,15 +20,15 @@ from finetune_trainer.failures.errors import Stage, attempt_failed
 REMEDY = "set spec.image to an image with gcc and Python's headers, or unset it"
 
 _COMPILERS = ("gcc", "clang")
-"""What Triton looks for where CC is not set; it does not try `cc`."""
+"""The compilers that Triton tries if CC is not set; it does not try `cc`."""
 _HEADER_PATHS = ("CPATH", "C_INCLUDE_PATH")
-"""Variables that lead a compiler to headers elsewhere."""
+"""Variables that add header directories to a compiler."""
 
 _KNOWN_ERRORS = {
     r"Failed to find C compiler": "Triton found no C compiler in this image",
-    # Its driver, and the one other C file of earlier releases. What was wrong is in the log.
+    # Its driver, and the one other C file of earlier releases. The compiler's error is in the log.
     r"(cuda_utils|__triton_launcher)\.c\b.*returned non-zero exit status": (
-        "Triton's driver does not compile in this image: is Python.h missing?"
+        "Triton's driver does not compile in this image; Python.h may be missing"
     ),
     r"No working C\+\+ compiler found": "torch.compile found no C++ compiler in this image",
 }
@@ -43,7 +43,7 @@ def require_triton_compiler(
 ) -> None:
     """
     Raises:
-        AttemptFailed: the first step would fail for a compiler, or for Python.h.
+        AttemptFailed: the first step would fail without a compiler, or without Python.h.
     """
     # Without Triton, TRL computes its loss with torch alone.
     if not on_gpu or find_spec("triton") is None:
@@ -54,14 +54,15 @@ def require_triton_compiler(
     if missing:
         raise attempt_failed(
             Reason.COMPILER_MISSING,
-            "on a GPU TRL computes the loss by a Triton kernel, and Triton compiles its driver "
-            f"before its first kernel; this trainer image has no {' and no '.join(missing)}",
+            "on a GPU TRL computes the loss with a Triton kernel, and Triton compiles its "
+            "driver before its first kernel; this trainer image has no "
+            f"{' and no '.join(missing)}",
             REMEDY,
         )
 
 
 def failure_in(text: str, stage: Stage) -> Failure | None:
-    """What an error of Triton's or torch's comes to, where it says that a compiler is missing."""
+    """The failure behind an error of Triton or torch about a missing compiler."""
     for trace, problem in _KNOWN_ERRORS.items():
         if re.search(trace, text):
             return Reason.COMPILER_MISSING.failure(f"while {stage.value}: {problem}", REMEDY)
@@ -82,7 +83,9 @@ def _missing(variables: Mapping[str, str], include: Path) -> list[str]:
 
 
 def _include_folder() -> Path:
-    """Where Triton looks for Python.h: on Debian not where Python itself would install headers."""
+    """The directory where Triton looks for Python.h: on Debian not where Python itself would
+    install headers.
+    """
     scheme = sysconfig.get_default_scheme()
     scheme = "posix_prefix" if scheme == "posix_local" else scheme
     return Path(sysconfig.get_paths(scheme)["include"])

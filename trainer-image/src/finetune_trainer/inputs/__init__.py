@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings the models, templates and data that a config names into the work folder, and knows them.
+"""Fetches the models, templates and data of a config into the work directory and describes them.
 
 Door: `fetching.fetch`.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetches the model, the chat template and the data that a config names into the work folder.
+"""Fetches the model, the chat template and the data of a config into the work directory.
 
-Places in an object store and files on the web are downloaded, paths are used where they are, hub
-names are left to transformers and datasets.
+Objects in a store and files on the web are downloaded, paths are used in place, hub names are left
+to transformers and datasets.
 """
 
 import difflib
@@ -26,19 +26,19 @@ MODEL_KEY = "model_name_or_path"
 TEMPLATE_KEY = "chat_template_path"
 FILES_KEY = "data_files"
 WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth", ".h5", ".msgpack", ".onnx")
-"""What a template's tokenizer does without."""
+"""Files that a template's tokenizer does not need."""
 
 MODEL_FILES = ("config.json", "adapter_config.json", "*.gguf")
-"""One of these is in every folder that transformers can load."""
+"""Every directory that transformers can load has one of these."""
 
 
 def fetch(
     key: str, name: str, folder: Path, environment: Mapping[str, str], stop: StopRequest
 ) -> Path | None:
-    """Where the model, template or data set of this config key is now; None for a hub name.
+    """The local path of the model, template or data set of this config key; None for a hub name.
 
     Raises:
-        AttemptFailed: it is not there, or may not be read.
+        AttemptFailed: it does not exist, or cannot be read.
     """
     if key == TEMPLATE_KEY and (template := chat_templates.file_of(name)) is not None:
         return template
@@ -67,7 +67,7 @@ def fetch(
 def _path_of(key: str, name: str) -> Path | None:
     is_template = key == TEMPLATE_KEY and name.endswith(chat_templates.ENDINGS)
     if is_template and locations.scheme_of(name) is None:
-        return Path(name).expanduser()  # no tokenizer on the hub ends so
+        return Path(name).expanduser()  # No tokenizer name on the hub has this ending.
     return locations.path_of(name)
 
 
@@ -86,26 +86,28 @@ def _fetch_from_store(
     digests = transfer.download(store, targets, stop)
     for path, target in targets.items():
         _date_by_content(target, digests[path])
-    # `transformers` loads folders only.
+    # `transformers` loads directories only.
     return folder if key == MODEL_KEY else targets.get("", folder)
 
 
 def _date_by_content(file: Path, digest: str) -> None:
-    """`datasets` knows a file again by its name and its time. So what one attempt has prepared is
-    found by the next one, which downloads the same file, and never for another file."""
+    """`datasets` identifies a file by its name and its time. With a time derived from the content,
+    the next attempt, which downloads the same file, finds the prepared data, and another file never
+    does.
+    """
     seconds = int(digest[:8], 16)
     os.utime(file, (seconds, seconds))
 
 
 def _require_model(name: str, folder: Path) -> None:
-    """Seconds now instead of a quarter of a minute later, once torch is imported."""
+    """Fails within seconds instead of a quarter of a minute later, after the import of torch."""
     if not folder.is_dir() or any(any(folder.glob(pattern)) for pattern in MODEL_FILES):
         return
     found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
     raise attempt_failed(
         Reason.MODEL_NOT_FOUND,
-        f"{MODEL_KEY}: {name} holds no model: there is no config.json, but {found}",
-        f"correct {MODEL_KEY}, or upload the whole folder that save_pretrained wrote",
+        f"{MODEL_KEY}: {name} contains no model: there is no config.json, but {found}",
+        f"correct {MODEL_KEY}, or upload the complete folder that save_pretrained wrote",
     )
 
 
@@ -118,8 +120,8 @@ def _is_file(store: Store, stop: StopRequest) -> bool:
 
 
 def _require_data_file(key: str, file: Path) -> None:
-    """As soon as it is there, and before torch is imported."""
-    # Beside `data_files` stands what reads them, whatever they are called.
+    """As soon as the file is there, and before torch is imported."""
+    # With `data_files` another key sets the reader, whatever the names are.
     if suffix_of(file.name) is None and key != FILES_KEY:
         message, remedy = unknown_file(file.name)
         raise attempt_failed(Reason.UNKNOWN_FILE_TYPE, f"{key}: {message}", remedy)
@@ -132,11 +134,11 @@ def _require_data_file(key: str, file: Path) -> None:
 
 
 _LARGEST_POINTER_BYTES = 1024
-"""By the specification of Git LFS."""
+"""From the specification of Git LFS."""
 
 
 def _require_no_pointers(key: str, found: Path) -> None:
-    """Of images a pointer is no image, and of texts it would be trained on as one."""
+    """A pointer is not an image, and would be trained on as a text."""
     files = [found] if found.is_file() else sorted(found.rglob("*"))
     for file in files:
         if not file.is_file() or file.stat().st_size > _LARGEST_POINTER_BYTES:
@@ -147,7 +149,7 @@ def _require_no_pointers(key: str, found: Path) -> None:
         name = file.name if file == found else file.relative_to(found)
         raise attempt_failed(
             Reason.INVALID_DATASET,
-            f"{key}: {name} is a Git LFS pointer and not the data: the repository was cloned "
+            f"{key}: {name} is a Git LFS pointer, not the data: the repository was cloned "
             "without Git LFS",
             "run git lfs install and git lfs pull in the clone, and upload the file again",
         )
@@ -160,13 +162,13 @@ def _neighbours(name: str, environment: Mapping[str, str], stop: StopRequest) ->
     try:
         return transfer.ask(open_store(parent, environment).names, parent, stop)
     except AttemptFailed:
-        return []  # only a hint: the failure itself is told without it
+        return []  # Only a hint: the failure itself is reported without it.
 
 
 def _not_found(key: str, name: str, neighbours: list[str]) -> AttemptFailed:
     last = name.rstrip("/").rsplit("/", 1)[-1]
     nearest = difflib.get_close_matches(last, neighbours, n=1, cutoff=0.5)
-    beside = f"; beside it there is {', '.join(neighbours[:5])}" if neighbours else ""
+    beside = f"; next to it there is {', '.join(neighbours[:5])}" if neighbours else ""
     hint = f": did you mean {nearest[0]}?" if nearest else ""
     reason, kind = _KINDS.get(key, (Reason.DATASET_NOT_FOUND, "data set"))
     return attempt_failed(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model is, from its `config.json` and the headers of its safetensors files alone.
+"""The facts of a model, only from its `config.json` and the headers of its safetensors files.
 
 Nothing else of it is read, so a model of any size costs a few requests. No torch here.
 """
@@ -25,22 +25,22 @@ _LARGEST_CONFIG = 16 * 1024**2
 
 
 class ModelUnknown(Exception):
-    """The model can't be looked at from here; the message says why."""
+    """The model cannot be read from here; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What the files say about a model."""
+    """The facts in a model's files."""
 
     config: Mapping[str, Any]
     """Its `config.json`."""
     parameters: int | None = None
-    """As the files' headers count them; None where there were none to read."""
+    """From the files' headers; None if there were none to read."""
 
     def architecture(self) -> Architecture:
         """
         Raises:
-            ModelUnknown: it says too little.
+            ModelUnknown: it has too little information.
         """
         try:
             model = parse_model(self.config)
@@ -51,11 +51,11 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenModel:
-    """A model as it was looked at, complete or not."""
+    """The readable part of a model, complete or not."""
 
     facts: ModelFacts | None = None
     files: ModelFiles | None = None
-    """None for a hub's."""
+    """None for a model of the hub."""
     unknown: str = ""
     """Why there are no facts."""
 
@@ -67,7 +67,7 @@ class SeenModel:
     def require_facts(self) -> ModelFacts:
         """
         Raises:
-            ModelUnknown: there is no config.json, or it is none.
+            ModelUnknown: there is no valid config.json.
         """
         if self.facts is None:
             raise ModelUnknown(self.unknown)
@@ -75,19 +75,19 @@ class SeenModel:
 
 
 def find_facts(name: str, revision: str, environment: Mapping[str, str]) -> ModelFacts:
-    """What is known about the model of this name in a config.
+    """The facts of the model with this name in a config.
 
     Raises:
-        ModelUnknown: it can't be read from here.
+        ModelUnknown: it cannot be read from here.
     """
     return look_at_model(name, revision, environment).require_facts()
 
 
 def look_at_model(name: str, revision: str, environment: Mapping[str, str]) -> SeenModel:
-    """The model of this name in a config: its config.json and its files, as far as they are there.
+    """The model with this name in a config: its config.json and its files, as far as available.
 
     Raises:
-        ModelUnknown: nothing of it can be read from here.
+        ModelUnknown: no part of it can be read from here.
     """
     try:
         if locations.is_in_store(name):
@@ -98,16 +98,16 @@ def look_at_model(name: str, revision: str, environment: Mapping[str, str]) -> S
             return read_model(open_store(path.resolve().as_uri(), environment))
     except AttemptFailed as error:
         raise ModelUnknown(error.failure.message) from None
-    if Path(name).is_dir():  # transformers looks for a folder first, too
+    if Path(name).is_dir():  # transformers looks for a directory first, too.
         return read_model(open_store(Path(name).resolve().as_uri(), environment))
     return SeenModel(facts=_find_on_hub(locations.hub_name(name), revision))
 
 
 def read_model(store: Store) -> SeenModel:
-    """What the files of this folder say.
+    """The model in the files of this store.
 
     Raises:
-        AttemptFailed: the store can't be read.
+        AttemptFailed: the store cannot be read.
     """
     seen = transfer.ask(lambda: _look_at(store), store.uri)
     files = None if seen is None else seen.files
@@ -116,7 +116,7 @@ def read_model(store: Store) -> SeenModel:
     except FileNotFoundError:
         return SeenModel(files=files, unknown=f"there is no {CONFIG} at {store.uri}")
     except ValueError as error:
-        return SeenModel(files=files, unknown=f"{CONFIG} at {store.uri} can't be read: {error}")
+        return SeenModel(files=files, unknown=f"{CONFIG} at {store.uri} cannot be read: {error}")
     if seen is not None and seen.has_parameters:
         is_tied = bool(facts.config.get("tie_word_embeddings"))
         facts = replace(facts, parameters=_count(seen.files.shapes, is_tied=is_tied))
@@ -124,27 +124,27 @@ def read_model(store: Store) -> SeenModel:
 
 
 def _look_at(store: Store) -> SeenFiles | None:
-    """None where its files can't be read one by one: what is fetched is looked at again."""
+    """None if its files cannot be read one by one: fetched files are checked again."""
     try:
         return look_at(store)
     except ConnectionError:
-        raise  # it may pass
+        raise  # It may be temporary.
     except OSError:
         return None
 
 
 def read_fetched_config(name: str | None, paths: Mapping[str, Path]) -> Mapping[str, Any] | None:
-    """The `config.json` of a model that has been fetched; None where there is none to read."""
+    """The `config.json` of a fetched model; None if it cannot be read."""
     if name is None or name not in paths:
         return None
     try:
         return _facts_of((paths[name] / CONFIG).read_bytes()).config
     except (OSError, ValueError):
-        return None  # transformers will say what it lacks
+        return None  # transformers will report the problem.
 
 
 def _count(shapes: Mapping[str, tuple[int, ...]], *, is_tied: bool) -> int | None:
-    """The parameters, or None where there are none, or more than there can be."""
+    """The number of parameters, or None if there are none, or an impossible number."""
     counted = (
         math.prod(shape)
         for name, shape in shapes.items()
@@ -155,8 +155,11 @@ def _count(shapes: Mapping[str, tuple[int, ...]], *, is_tied: bool) -> int | Non
 
 
 def _find_on_hub(name: str, revision: str) -> ModelFacts:
-    """From the hub's cache on this machine, or by one request: its own client tries for long."""
-    # Late: it takes a third of a second, and models in stores and folders don't need it.
+    """From the hub's cache on this machine, or with one request: the hub's own client retries for
+    too long.
+    """
+    # Imported late: it takes a third of a second, and models in stores and directories do not need
+    # it.
     from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import build_hf_headers
@@ -174,12 +177,12 @@ def _find_on_hub(name: str, revision: str) -> ModelFacts:
             return _facts_of(answer.read(_LARGEST_CONFIG))
     except (OSError, ValueError, HFValidationError) as error:
         reason = " ".join(str(error).split())
-        raise ModelUnknown(f"the {CONFIG} of {name} can't be read here: {reason:.200}") from None
+        raise ModelUnknown(f"the {CONFIG} of {name} cannot be read here: {reason:.200}") from None
 
 
 def _facts_of(content: bytes) -> ModelFacts:
     """
     Raises:
-        ValueError: it is no JSON object, or too large or too deep.
+        ValueError: it is not a JSON object, or too large or too deep.
     """
     return ModelFacts(config=parse_object(content, "it", _LARGEST_CONFIG))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in a model's folder, wherever that is, by a few small reads. No torch here.
+"""Reads the contents of a model's directory, at any location, in a few small reads. No torch here.
 
-Of each file only its beginning is read; of weights, the header. Whoever wrote the folder may have
-written anything: each read is bounded, and so is what is kept of it.
+Only the beginning of each file is read; of weights, the header. The directory is untrusted: each
+read is bounded, and so is the data that is kept.
 """
 
 import json
@@ -34,17 +34,17 @@ _LARGEST_HEADERS = 256 * 1024**2
 _LARGEST_INDEX = 64 * 1024**2
 _LARGEST_ADAPTER_CONFIG = 1024**2
 _TOKENIZER_BEGINNING = 1024**2
-"""In it are the added tokens; the vocabulary behind them has megabytes."""
+"""It includes the added tokens; the vocabulary after them has megabytes."""
 _ADDED_TOKENS = '"added_tokens":'
 _MOST_WEIGHTS = 2_000
 _MOST_TENSORS = 1_000_000
 _MOST_DIMENSIONS = 16
 _WHOLE_TYPES = ("F64", "F32", "F16", "BF16")
-"""Where each number is a parameter: a quantized file packs several into one."""
+"""Types in which each number is a parameter: a quantized file packs several into one."""
 
 
 class ModelFolder(Protocol):
-    """What a store, or a hub, can be asked for."""
+    """The operations of a store, or a hub."""
 
     def names(self) -> list[str]: ...
 
@@ -55,7 +55,7 @@ class ModelFolder(Protocol):
 
 @dataclass(slots=True)
 class _Headers:
-    """What the headers that were read list, added up."""
+    """The sum of the headers that were read."""
 
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     is_whole: bool = True
@@ -65,7 +65,7 @@ class _Headers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenFiles:
-    """A folder as it was seen."""
+    """The readable contents of a directory."""
 
     files: ModelFiles
     has_parameters: bool
@@ -73,10 +73,10 @@ class SeenFiles:
 
 
 def look_at(place: ModelFolder) -> SeenFiles:
-    """What is in this folder.
+    """The contents of this directory.
 
     Raises:
-        OSError: it can't be read.
+        OSError: it cannot be read.
     """
     names = place.names()[: 100 * _MOST_WEIGHTS]
     index, indexed = _index_of(place, names)
@@ -104,9 +104,9 @@ def look_at(place: ModelFolder) -> SeenFiles:
 
 
 def _index_of(place: ModelFolder, names: list[str]) -> tuple[str, tuple[str, ...]]:
-    """The index that transformers would follow, and the files that it names."""
+    """The index that transformers would use, and the files that it names."""
     if SAFETENSORS in names:
-        return "", ()  # it goes before an index
+        return "", ()  # It takes precedence over an index.
     name = next((it for it in (INDEX, PICKLED_INDEX) if it in names), "")
     if not name or (name == PICKLED_INDEX and PICKLED in names):
         return "", ()
@@ -121,7 +121,7 @@ def _index_of(place: ModelFolder, names: list[str]) -> tuple[str, tuple[str, ...
 
 
 def _weights_of(names: list[str], indexed: tuple[str, ...]) -> list[str]:
-    """Those that transformers loads: not a second copy in another layout, nor an adapter."""
+    """The files that transformers loads: not a second copy in another layout, nor an adapter."""
     if indexed:
         return [it for it in indexed if it in names]
     if one := next((it for it in (SAFETENSORS, PICKLED) if it in names), None):
@@ -134,7 +134,7 @@ _NOT_THE_MODEL = ("adapter_", "consolidated")
 
 
 def _others(names: list[str]) -> Iterator[str]:
-    """Files that Git LFS may have taken besides the weights."""
+    """Files other than weights that Git LFS may have replaced."""
     yield from (it for it in (CONFIG, TOKENIZER, SENTENCEPIECE) if it in names)
 
 
@@ -143,15 +143,15 @@ def _is_pointer(place: ModelFolder, name: str) -> bool:
 
 
 def _read_header(place: ModelFolder, name: str, found: _Headers) -> None:
-    """The JSON at the beginning: https://github.com/huggingface/safetensors#format.
+    """Reads the JSON at the beginning: https://github.com/huggingface/safetensors#format.
 
     Raises:
-        ValueError: there is none; the message goes on where the file's name ends.
+        ValueError: there is none; the message continues after the file's name.
     """
     first = place.read_range(name, 0, _LENGTH_BYTES)
     length = int.from_bytes(first, "little")
     if len(first) < _LENGTH_BYTES or not 1 < length <= _LARGEST_HEADER:
-        raise ValueError("is no safetensors file: it does not begin as one")
+        raise ValueError("is not a safetensors file: its beginning is invalid")
     found.bytes += length
     if found.bytes > _LARGEST_HEADERS:
         raise ValueError(f"has a header that is too long: {length} bytes")
@@ -159,7 +159,7 @@ def _read_header(place: ModelFolder, name: str, found: _Headers) -> None:
     try:
         header = parse_object(content, "the header", _LARGEST_HEADER)
     except InvalidDocument:
-        raise ValueError("is no safetensors file: its header can't be read") from None
+        raise ValueError("is not a safetensors file: its header cannot be read") from None
     if len(header) + len(found.shapes) > _MOST_TENSORS:
         raise ValueError(f"lists more than {_MOST_TENSORS} tensors")
     end = 0
@@ -176,10 +176,10 @@ def _read_header(place: ModelFolder, name: str, found: _Headers) -> None:
 
 
 def _described(name: str, tensor: Any) -> tuple[tuple[int, ...], str, int]:
-    """Its shape, its type, and where its numbers end.
+    """The shape, the type, and the end offset of a tensor.
 
     Raises:
-        ValueError: it is no tensor's entry.
+        ValueError: it is not the entry of a tensor.
     """
     entry = tensor if isinstance(tensor, Mapping) else {}
     shape, places = entry.get("shape"), entry.get("data_offsets")
@@ -188,11 +188,11 @@ def _described(name: str, tensor: Any) -> tuple[tuple[int, ...], str, int]:
         last = places[-1] if isinstance(places, list) and places else None
         if len(sizes) == len(shape) and type(last) is int:
             return sizes, str(entry.get("dtype")), last
-    raise ValueError(f"is no safetensors file: {name:.100} has no shape in its header")
+    raise ValueError(f"is not a safetensors file: {name:.100} has no shape in its header")
 
 
 def _adapter_base(place: ModelFolder, names: list[str]) -> str | None:
-    """The base model that an adapter names, or "" where it names none."""
+    """The base model that an adapter names, or "" if it names none."""
     if ADAPTER_CONFIG not in names:
         return None
     try:
@@ -204,7 +204,7 @@ def _adapter_base(place: ModelFolder, names: list[str]) -> str | None:
 
 
 def _added_tokens(place: ModelFolder, names: list[str]) -> dict[str, int]:
-    """From the beginning of a tokenizer.json; nothing where they aren't there."""
+    """From the beginning of a tokenizer.json; empty if they are not there."""
     if TOKENIZER not in names:
         return {}
     beginning = place.read_range(TOKENIZER, 0, _TOKENIZER_BEGINNING).decode(errors="ignore")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What exactly went into a run: digests of the base model's and the data's files, and its licence.
+"""The exact inputs of a run: digests of the base model's and the data's files, and its licence.
 
-Worked out in a thread while the ranks import torch, so that nobody waits for it.
+Computed in a thread while the ranks import torch, so that it costs no time.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ AT_ONCE = 2
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---", re.DOTALL)
 
 NamePairs = Iterable[tuple[str, str]]
-"""Each name of a model or data set, with the config's key that names it."""
+"""Each name of a model or data set, with its config key."""
 
 
 class Origins:
-    """Digests under way, and the licence."""
+    """Digests that are being computed, and the licence."""
 
     def __init__(
         self, names: NamePairs, paths: Mapping[str, Path], revision: str | None = None
@@ -43,12 +43,13 @@ class Origins:
 
     @classmethod
     def of(cls, config: SftConfig, paths: Mapping[str, Path]) -> "Origins":
-        """Those of everything that a config names; `paths` has what lies here."""
+        """The digests of all inputs of a config; `paths` has the local ones."""
         return cls(names_to_fetch(config), paths, config["model_revision"])
 
     def digests(self) -> dict[str, Any]:
         """`model` and `data`, each with its name and the sha256 of its files, or its revision on
-        the hub. Waits for what is under way."""
+        the hub. Waits for running computations.
+        """
         entries = [(key, self._entry(key, name, path)) for key, name, path in self._entries]
         return {
             "model": next((entry for key, entry in entries if key == MODEL_KEY), None),
@@ -56,7 +57,7 @@ class Origins:
         }
 
     def licence(self) -> str | None:
-        """The base model's, as the card in its folder says; None where it does not."""
+        """The base model's licence from the card in its directory; None if it has none."""
         for key, name, path in self._entries:
             if key == MODEL_KEY:
                 return licence_of(path or cached_folder(locations.hub_name(name), self._revision))
@@ -81,7 +82,9 @@ class Origins:
 
 
 def _is_hidden(path: Path) -> bool:
-    """Of these `datasets` reads none. In a mounted ConfigMap each file lies in one of them too."""
+    """`datasets` reads no such file. In a mounted ConfigMap each file also exists in a hidden
+    directory.
+    """
     return any(part.startswith(".") for part in path.parts)
 
 
@@ -91,7 +94,7 @@ def _sha256(file: Path) -> str:
 
 
 def cached_revision(repository: str, revision: str | None, kind: str) -> str | None:
-    """The commit that the hub's client has fetched for this revision; None where it has not."""
+    """The commit that the hub's client has fetched for this revision; None if it has not."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -103,7 +106,7 @@ def cached_revision(repository: str, revision: str | None, kind: str) -> str | N
 
 
 def cached_folder(repository: str, revision: str | None) -> Path | None:
-    """Where the hub's client keeps this model; None where it does not."""
+    """The directory in which the hub's client keeps this model; None if it does not."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -115,7 +118,7 @@ def cached_folder(repository: str, revision: str | None) -> Path | None:
 
 
 def licence_of(folder: Path | None) -> str | None:
-    """What the front matter of the folder's README says."""
+    """The licence in the front matter of the directory's README."""
     readme = None if folder is None else folder / "README.md"
     if readme is None or not readme.is_file():
         return None
@@ -128,7 +131,7 @@ def licence_of(folder: Path | None) -> str | None:
     if not isinstance(matter, Mapping):
         return None
     licence = matter.get("license")
-    # "other" comes with a name of its own.
+    # "other" has a separate name.
     name = matter.get("license_name") if licence in (None, "other") else licence
     found = name or licence
     return None if found is None else str(found)

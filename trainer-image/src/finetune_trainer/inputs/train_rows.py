@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many rows a data set has for training, where that is cheap to know: JSON lines on disk."""
+"""The number of training rows of a data set, if it is cheap to count: JSON lines on disk."""
 
 import math
 import re
@@ -14,7 +14,7 @@ _CHUNK = 1024**2
 
 
 def count_train_rows(config: SftConfig) -> int | None:
-    """The rows of the split that is trained on; None where only `datasets` could tell."""
+    """The rows of the training split; None if only `datasets` can count them."""
     name = config["dataset_name"]
     if not name or config["datasets"] or config["dataset_streaming"]:
         return None
@@ -34,7 +34,7 @@ def _train_files(path: Path, split: str) -> list[Path]:
         return []
     entries = [entry for entry in path.rglob("*") if entry.is_file()]
     data = [entry for entry in entries if entry.suffix in _LINES]
-    # `datasets` takes the split from the file's name, or everything for `train` without any.
+    # `datasets` takes the split from the file's name, or everything as `train` without one.
     named = [entry for entry in data if split in re.split(r"[-._ 0-9]", entry.stem)]
     if not named and split == "train" and len(data) == 1 and len(entries) == 1:
         return data
@@ -42,6 +42,6 @@ def _train_files(path: Path, split: str) -> list[Path]:
 
 
 def _count_lines(file: Path) -> int:
-    """Lines with something in them."""
+    """The number of lines that are not empty."""
     with file.open("rb") as lines:
         return sum(1 for line in lines if line.strip())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a run and a node's hardware to what is trained, how, and with what; trains nothing.
+"""Builds the training plan from a run and a node's hardware; trains nothing.
 
 Door: `training_plan.plan_training`.
 """

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packages that take seconds to import, and that TRL and accelerate import wherever they find them.
+"""Packages that take seconds to import, and that TRL and accelerate import whenever they are
+installed.
 
-A rank whose config has no use for one makes it look as if it were not installed.
+A rank whose config does not need one makes it look as if it were not installed.
 """
 
 from collections.abc import Mapping
@@ -11,10 +12,10 @@ from finetune_trainer.plan import trackers
 
 DEEPSPEED = "deepspeed"
 _ASKED_FOR = "ACCELERATE_USE_DEEPSPEED"
-"""By this variable, too, somebody may ask for it; that it was not planned is told later."""
+"""This variable may also request it; a later check reports that it was not planned."""
 
 
 def excluded_packages(config: SftConfig, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """The slow packages that a rank with this config and environment has no use for."""
+    """The slow packages that a rank with this config and environment does not need."""
     wants_deepspeed = config["deepspeed"] or variables.get(_ASKED_FOR)
     return (*trackers.not_named_in(config), *(() if wants_deepspeed else (DEEPSPEED,)))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the ranks still need the hub, once the supervisor has fetched what is named. No I/O.
+"""Whether the ranks still need the hub after the supervisor has fetched the inputs. No I/O.
 
-Ranks that need nothing of it are told so: a hub that is slow or away then harms no training, and
-none of them begins a download that nobody else sees.
+Ranks that do not need it work offline: a slow or unreachable hub then affects no training, and no
+rank starts a download that is not reported.
 """
 
 from collections.abc import Callable, Collection
@@ -14,8 +14,9 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 
 def without_hub(config: SftConfig, here: Collection[str]) -> dict[str, str]:
-    """The variables that keep the ranks from asking the hub; none where they may have to. `here`
-    has the names in the config that were fetched."""
+    """The variables that keep the ranks from using the hub; empty if they may need it. `here` has
+    the names in the config that were fetched.
+    """
     is_all_here = all(name in here for _, name in config.sources)
     return _OFFLINE if is_all_here and not any(uses(config) for uses in _USES) else {}
 
@@ -33,7 +34,7 @@ def _has_kernels_of_hub(config: SftConfig) -> Any:
 
 
 def _reports_to_hub(config: SftConfig) -> Any:
-    """trackio's board is a Space; what `all` means is known where trackers are imported."""
+    """trackio's board is a Space; the meaning of `all` is known where trackers are imported."""
     return {"all", "trackio"} & {*config.trackers}
 
 
@@ -43,4 +44,4 @@ _USES: tuple[Callable[[SftConfig], Any], ...] = (
     _has_kernels_of_hub,
     _reports_to_hub,
 )
-"""What may ask the hub for more than the config names."""
+"""Keys that may fetch more from the hub than the config names."""

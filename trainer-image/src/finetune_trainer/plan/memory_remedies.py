@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is left to try when a GPU's memory did not suffice. Pure."""
+"""The remaining changes after a GPU ran out of memory. Pure."""
 
 from finetune_spec.config import Context, SftConfig
 from finetune_spec.memory.ladder import find_rungs, render_settings, spell
 
 
 def memory_remedy(config: SftConfig, world_size: int) -> str:
-    """One line: what in this config can still be reduced, and what is left once nothing can be."""
+    """One line: the parts of this config that can still be reduced, or the alternative if none can
+    be.
+    """
     context = Context(nodes=1, processes_per_node=world_size)
     left = [
         (f"set {render_settings(spell(config, settings), ' to ')}" if settings else "") + rung.note
@@ -14,6 +16,7 @@ def memory_remedy(config: SftConfig, world_size: int) -> str:
     ]
     if not left:
         return (
-            "ask for a larger GPU, or for a smaller model: nothing in the config is left to lower"
+            "request a larger GPU, or use a smaller model: nothing in the config can be reduced "
+            "further"
         )
-    return "; or ".join(left) + "; or ask for a larger GPU"
+    return "; or ".join(left) + "; or request a larger GPU"

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether this image has the packages that a config or its model needs. Only looked for here.
+"""Checks that this image has the packages that a config or its model needs. Nothing is imported
+here.
 
-Trackers and flash attention have checks of their own, by the same table.
+Trackers and flash attention have separate checks with the same table.
 """
 
 import importlib.util
@@ -27,7 +28,7 @@ MODEL = "model_name_or_path"
 
 
 def is_importable(module: str) -> bool:
-    """Whether Python would find it; nothing but its parents is imported."""
+    """Whether Python would find it; only its parents are imported."""
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
@@ -40,7 +41,7 @@ def require_packages(config: SftConfig, has: Callable[[str], bool] = is_importab
         AttemptFailed: a value of the config needs a package that is not in this image.
     """
     for key, value in ((OPTIMIZER, config[OPTIMIZER]), (ATTENTION, config.attention)):
-        # Those of flash attention have a check and a reason of their own.
+        # Packages for flash attention have a separate check and reason.
         need = None if str(value) in BY_KEY[ATTENTION] else need_of(key, value)
         if need is not None and not _is_met(need, has):
             name = config.name(key)
@@ -52,7 +53,7 @@ def require_model_packages(
     folder: Path | None,
     has: Callable[[str], bool] = is_importable,
 ) -> None:
-    """What the model's files need, as soon as they are here.
+    """Checks the requirements of the model's files as soon as they are fetched.
 
     Raises:
         AttemptFailed: its weights or its tokenizer need a package that is not in this image.
@@ -68,7 +69,7 @@ def require_model_packages(
 def require_tokenizer_package(
     names: Collection[str], has: Callable[[str], bool] = is_importable
 ) -> None:
-    """`names` are those of the files in a model's folder.
+    """`names` are the files in a model's directory.
 
     Raises:
         AttemptFailed: its tokenizer needs a package that is not in this image.
@@ -86,6 +87,6 @@ def _is_met(need: Need, has: Callable[[str], bool]) -> bool:
 def _missing(message: str, need: Need) -> AttemptFailed:
     return attempt_failed(
         Reason.PACKAGE_NOT_INSTALLED,
-        f"{message}, and this trainer image lacks it",
-        f"{need.instead}; or set spec.image to an image that has {need.package} beside",
+        f"{message}, but this trainer image lacks it",
+        f"{need.instead}; or set spec.image to an image that also has {need.package}",
     )

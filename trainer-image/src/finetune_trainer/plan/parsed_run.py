@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run as the trainer carries it: the document's config is parsed once, here. Pure."""
+"""A run inside the trainer: the document's config is parsed once, here. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,14 +18,14 @@ class ParsedRun:
     run_id: str
     attempt: int
     config: SftConfig
-    """The user's, with what this attempt sets otherwise."""
+    """The user's config, with this attempt's adjustments."""
     output_uri: str
     world: World
     adjustments: Mapping[str, Any]
-    """Those: the report lists them. They are in the config already."""
+    """The adjustments, for the report. The config already includes them."""
 
     def adjusted(self, settings: Mapping[str, Any]) -> "ParsedRun":
-        """The run with more that this attempt sets otherwise."""
+        """The run with further adjustments."""
         return replace(
             self,
             config=self.config.adjusted(settings),
@@ -34,7 +34,7 @@ class ParsedRun:
 
 
 def parse_run(document: Run, trl_version: str = NEWEST) -> ParsedRun:
-    """The run of this document, by the keys of this TRL, or of the newest for one without a schema.
+    """The run of this document, with the keys of this TRL, or of the newest if it has no schema.
 
     It is not checked yet.
     """

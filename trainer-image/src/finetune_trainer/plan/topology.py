@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How processes train together, and going on from a checkpoint that others have written.
+"""How processes train together, and how they resume from a checkpoint that others have written.
 
-A checkpoint's manifest holds the topology that wrote it. Steps are the unit of everything: the
-schedule, the order of the data, the total. So a world of another size keeps the rows of a step, by
-accumulating more or less of them; where it can't, or where the checkpoint is in as many parts as
-there were processes, it refuses before anything is loaded.
+A checkpoint's manifest contains the topology that wrote it. The schedule, the order of the data and
+the total are all counted in steps. So a world of another size keeps the rows per step, by more or
+less accumulation. If that is impossible, or if the checkpoint has one part per process, it is
+refused before anything is loaded.
 """
 
 import logging
@@ -36,14 +36,14 @@ _RANDOM_STATES = re.compile(r"rng_state(?:_(\d+))?\.pth")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """Who takes a step together."""
+    """The processes that take a step together."""
 
     world_size: int
     strategy: str
     """`one process`, `DDP`, `FSDP2`, `ZeRO-3`."""
     rows_per_step: int
     is_guessed: bool = False
-    """Whether a file says how they share the work, which only the ranks read."""
+    """Whether a file determines how they share the work, which only the ranks read."""
 
     def __str__(self) -> str:
         if self.world_size == 1 and self.strategy in _UNSHARDED:
@@ -60,7 +60,7 @@ class Topology:
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> "Topology | None":
-        """None for a checkpoint of before topologies were written down."""
+        """None for a checkpoint without a recorded topology."""
         size, strategy = facts.get("worldSize"), facts.get("strategy")
         rows = facts.get("rowsPerStep")
         if not isinstance(size, int) or not isinstance(strategy, str) or not isinstance(rows, int):
@@ -69,7 +69,7 @@ class Topology:
 
 
 def topology_of(config: SftConfig, world: World) -> Topology:
-    """The topology that a checked config makes of these processes."""
+    """The topology that a checked config gives these processes."""
     sharding = find_sharding(config, world.size)
     return Topology(
         world_size=world.size,
@@ -82,24 +82,24 @@ def topology_of(config: SftConfig, world: World) -> Topology:
 def require_deepspeed(config: SftConfig, *, is_there: bool | None = None) -> None:
     """
     Raises:
-        AttemptFailed: the config wants DeepSpeed, and this image is without it.
+        AttemptFailed: the config needs DeepSpeed, which this image lacks.
     """
     if is_there is None:
         is_there = find_spec("deepspeed") is not None
     if config["deepspeed"] and not is_there:
         raise attempt_failed(
             Reason.DEEPSPEED_NOT_INSTALLED,
-            "the config asks for DeepSpeed, and this trainer image lacks the package deepspeed",
+            "the config requires DeepSpeed, but this trainer image lacks the package deepspeed",
             "write accelerate_config: fsdp2, which shards weights, gradients and optimizer as "
-            "ZeRO-3 does, or set spec.image to an image that has deepspeed beside",
+            "ZeRO-3 does, or set spec.image to an image that also has deepspeed",
         )
 
 
 def go_on(run: ParsedRun, resume: Checkpoint) -> ParsedRun:
-    """The run as these processes take it up from a checkpoint, whoever has written that.
+    """The run as these processes resume it from a checkpoint of any topology.
 
     Raises:
-        AttemptFailed: they can't.
+        AttemptFailed: they cannot resume it.
     """
     written = Topology.from_facts(resume.facts)
     if written is None:
@@ -107,7 +107,7 @@ def go_on(run: ParsedRun, resume: Checkpoint) -> ParsedRun:
     accumulated = accumulation_to_go_on(run.config, run.world, written, resume.step)
     if written.world_size != run.world.size:
         log.warning(
-            "going on from %s with %s, %d rows a step as before",
+            "resuming from %s with %s, %d rows a step as before",
             written,
             topology_of(run.config, run.world),
             written.rows_per_step,
@@ -119,17 +119,17 @@ def go_on(run: ParsedRun, resume: Checkpoint) -> ParsedRun:
 
 
 def accumulation_to_go_on(config: SftConfig, world: World, written: Topology, step: int) -> int:
-    """How many batches to accumulate so that a step has as many rows as it had.
+    """The number of batches to accumulate so that the rows per step stay the same.
 
     Raises:
-        AttemptFailed: these processes can't go on from what those have written.
+        AttemptFailed: these processes cannot resume this checkpoint.
     """
     now = topology_of(config, world)
     if _kind(written) != _kind(now) or (
         written.world_size != now.world_size and now.strategy not in _ANY_SIZE
     ):
         raise _refusal(
-            f"the checkpoint of step {step} was written by {written}, which {now} can't read",
+            f"the checkpoint of step {step} was written by {written}, which {now} cannot read",
             written,
         )
     batch: int = now.rows_per_step // config[ACCUMULATION]
@@ -137,14 +137,15 @@ def accumulation_to_go_on(config: SftConfig, world: World, written: Topology, st
     if rest or not accumulated:
         raise _refusal(
             f"step {step} was reached with {written.rows_per_step} rows a step by {written}, and "
-            f"{now.world_size} processes take {batch} rows at a time, of which no step can be made",
+            f"{now.world_size} processes take {batch} rows at a time, which does not divide a "
+            "step",
             written,
         )
     return accumulated
 
 
 def _kind(topology: Topology) -> str:
-    """What a checkpoint looks like."""
+    """A short description of a checkpoint."""
     return "whole" if topology.strategy in _UNSHARDED else topology.strategy
 
 
@@ -152,15 +153,15 @@ def _refusal(message: str, written: Topology) -> AttemptFailed:
     return attempt_failed(
         Reason.WORLD_SIZE_CHANGED,
         message,
-        f"give the job its {written.world_size} processes again, in spec.resources nodes and "
-        "gpusPerNode, or begin anew with another spec.runToken",
+        f"give the job {written.world_size} processes again, in spec.resources nodes and "
+        "gpusPerNode, or start from the beginning with another spec.runToken",
     )
 
 
 def adopt_random_states(checkpoint: Path, world_size: int) -> None:
-    """Give each of so many ranks the random states of one that was there.
+    """Gives each of this many ranks the random states of an existing one.
 
-    The order of the data is drawn from them, and all ranks must draw the same.
+    They determine the order of the data, and all ranks must use the same.
     """
     for folder in {path.parent for path in checkpoint.rglob("rng_state*.pth")}:
         there = {
@@ -174,7 +175,7 @@ def adopt_random_states(checkpoint: Path, world_size: int) -> None:
 
 
 def _names(world_size: int) -> Iterator[tuple[int, str]]:
-    """Each rank's file, as transformers names it."""
+    """Each rank's file, with its name in transformers."""
     if world_size == 1:
         yield 0, "rng_state.pth"
     else:

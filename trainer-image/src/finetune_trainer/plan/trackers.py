@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `report_to` names: whether this image has it, and where it keeps what it has no server for.
+"""The trackers in `report_to`: whether this image has them, and the directories of those without a
+server.
 
-Nothing is imported here, only looked for. Secrets come from the environment and stay there.
+Nothing is imported here. Secrets come from the environment and stay there.
 """
 
 import importlib.util
@@ -19,10 +20,10 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     tracker: tuple(OPTIONAL[name].module for name in need.packages)
     for tracker, need in BY_KEY[TRACKERS].items()
 }
-"""The modules that transformers' integration of each looks for; any one of them will do."""
+"""The modules that transformers' integration of each looks for; any one of them is sufficient."""
 
 SLOW_TO_IMPORT = ("wandb",)
-"""What TRL imports in every rank where it finds it, whether `report_to` names it or not."""
+"""Modules that TRL imports in every rank if they are installed, even without `report_to`."""
 
 OFFLINE = ("offline", "dryrun")
 """The values of WANDB_MODE with which nothing is sent."""
@@ -35,7 +36,7 @@ def is_installed(package: str) -> bool:
 
 
 def named_in(config: SftConfig, has: Callable[[str], bool] = is_installed) -> tuple[str, ...]:
-    """The trackers that a config names; all that are installed for `all`."""
+    """The trackers that a config names; for `all`, those that are installed."""
     if _ALL in config.trackers:
         return installed(has)
     return tuple(name for name in config.trackers if name != _NONE)
@@ -58,18 +59,18 @@ def require_installed(config: SftConfig, has: Callable[[str], bool] = is_install
             has_others, remedy = _instead(there, package)
             raise attempt_failed(
                 Reason.TRACKER_NOT_INSTALLED,
-                f'report_to: found "{name}", and this trainer image lacks the package {package}; '
+                f'report_to: found "{name}", but this trainer image lacks the package {package}; '
                 f"{has_others}",
                 remedy,
             )
 
 
 def _instead(there: tuple[str, ...], package: str) -> tuple[str, str]:
-    """What is there, and what to do. A laptop may have none: they are an extra of their own."""
+    """The available trackers, and the remedy. A laptop may have none: they are a separate extra."""
     if there:
         return (
-            f"it has what {', '.join(there)} need",
-            f"name one of them, or set spec.image to an image that has {package} beside",
+            f"it has the packages of {', '.join(there)}",
+            f"name one of them, or set spec.image to an image that also has {package}",
         )
     remedy = (
         f"install {package} (the extra trackers of finetune-cli has the most common ones), "
@@ -79,35 +80,35 @@ def _instead(there: tuple[str, ...], package: str) -> tuple[str, str]:
 
 
 def not_named_in(config: SftConfig) -> tuple[str, ...]:
-    """The slow packages that this config has no use for."""
+    """The slow packages that this config does not need."""
     named = named_in(config)
     return tuple(name for name in SLOW_TO_IMPORT if name not in named)
 
 
 def environment(run: ParsedRun, folder: Path) -> dict[str, str]:
-    """Where trackers keep files, and by what name they know the run; the user's own values win."""
+    """The directories and run names of trackers; the user's own values take precedence."""
     return {
         "TENSORBOARD_LOGGING_DIR": str(folder / "tensorboard"),
         "MLFLOW_TRACKING_URI": (folder / "mlflow").as_uri(),
-        # MLflow would rather have a database, whose client a training does not need.
+        # By default MLflow uses a database, whose client training does not need.
         "MLFLOW_ALLOW_FILE_STORE": "true",
         "TRACKIO_DIR": str(folder / "trackio"),
         "WANDB_DIR": str(folder),
         "WANDB_NAME": run.job.name,
-        # Each attempt goes on with the same curve. Another job with the same config is another run.
+        # Each attempt continues the same curve. Another job with the same config is another run.
         "WANDB_RUN_ID": f"{run.run_id}-{run.job.uid[:8]}",
         "WANDB_RESUME": "allow",
-        # Whoever fine-tunes in their own cluster has not agreed to tell the trackers' makers of it.
+        # Users have not agreed to report errors to the tracker's vendor.
         "WANDB_ERROR_REPORTING": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
 
 
 def kept_here(config: SftConfig, folder: Path, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """The trackers that have left files here and sent them to nobody."""
+    """The trackers that have written files here and sent them nowhere."""
     given = {**variables, **config.variables}
     is_offline = str(given.get("WANDB_MODE", "")).lower() in OFFLINE
-    # Beside what it sends, wandb keeps logs that name paths of the pod.
+    # In addition to the data it sends, wandb keeps logs that contain paths of the pod.
     return tuple(
         name
         for name in named_in(config)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run + hardware -> training plan: the config that TRL parses, and the ranks' environment.
 
-Pure: values in, values out. Where the user says nothing, TRL's own `sft.py` decides; what is set
-here otherwise has its reason beside it.
+Pure: values in, values out. For unset keys TRL's own `sft.py` decides; keys that are set here have
+  a comment with the reason.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -26,16 +26,17 @@ from finetune_trainer.storage import locations
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPlan:
-    """What the ranks are started with."""
+    """The input of the ranks."""
 
     config: Mapping[str, Any]
     environment: Mapping[str, str]
-    """Added to the supervisor's own."""
+    """Variables in addition to the supervisor's own."""
     is_distributed: bool
     """Whether the ranks form a process group."""
     measures_base: bool = False
-    """Whether the base model is evaluated before the first step without the user having asked for
-    it, so that it must leave no trace in what is trained."""
+    """Whether the base model is evaluated before the first step without a request of the user, so
+    that it must not influence the training.
+    """
 
 
 def check_run(
@@ -48,21 +49,21 @@ def check_run(
     modules: Collection[str] = (),
     packages: Collection[str] = (),
 ) -> None:
-    """Check the run against the TRL that is installed; one without a schema checks by itself.
+    """Checks the run against the installed TRL; a TRL without a schema checks by itself.
 
-    `variables` are the names of the environment's, None where a login may lie elsewhere; `model` is
-    its `config.json` and `modules` the names of its matrices, where these are known. `packages` are
-    optional ones that this image has.
+    `variables` are the names of environment variables, None if credentials may be elsewhere;
+    `model` is its `config.json` and `modules` the names of its matrices, if known. `packages` are
+    the optional ones of this image.
 
     Raises:
-        AttemptFailed: the config is wrong.
+        AttemptFailed: the config is invalid.
     """
     mistakes: list[Problem] = []
     if trl_version in known_versions():
         context = replace(context_of(run, hardware), environment=variables, model=model)
         context = replace(context, packages=packages)
         mistakes = _mistakes(check_config(run.config, context))
-        # Its rules read a config that is right.
+        # Its rules expect a valid config.
         mistakes = mistakes or _mistakes(check_base_model(run.config, context, modules))
     if mistakes:
         raise attempt_failed(
@@ -77,7 +78,7 @@ def _mistakes(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def context_of(run: ParsedRun, hardware: Hardware) -> Context:
-    """What is known of where the run's config will train."""
+    """The facts about the node where the run will train."""
     return Context(
         schema=run.config.schema,
         nodes=run.world.nodes,
@@ -87,8 +88,9 @@ def context_of(run: ParsedRun, hardware: Hardware) -> Context:
 
 
 def names_to_fetch(config: SftConfig) -> Iterator[tuple[str, str]]:
-    """Every model, template and data set that the config names, with its key; of a part's
-    `data_files` those that are elsewhere: what else there is, `datasets` finds."""
+    """Every model, template and data set of the config, with its key; for a part's `data_files`,
+    those at other locations: `datasets` finds the rest.
+    """
     for key, name in config.sources:
         if key != DATA_FILES or locations.is_in_store(name) or locations.is_on_the_web(name):
             yield key, name
@@ -105,13 +107,13 @@ def plan_training(
 ) -> TrainingPlan:
     """The plan for a checked run.
 
-    `local_paths` has the place of everything that was fetched, by the name in the config.
+    `local_paths` has the path of each fetched input, by its name in the config.
     """
     config = _with_local_names(_with_right_numbers(run.config), local_paths)
     config |= _defaults(hardware, run.config) | _whole_at_end(run.config)
     config |= with_parts(run.config, state)
     config["output_dir"] = str(output)
-    # The supervisor pushes: what is verified, and while no GPU waits for the hub.
+    # The supervisor pushes: only verified artifacts, and while no GPU waits for the hub.
     config["push_to_hub"] = False
     if resume is not None:
         config["resume_from_checkpoint"] = str(resume)
@@ -128,26 +130,27 @@ def plan_training(
 
 
 _GROUPED = ("fsdp", "deepspeed", "ddp_backend")
-"""What wants a process group even around one process."""
+"""Keys that require a process group even for one process."""
 
 
 def _defaults(hardware: Hardware, config: SftConfig) -> dict[str, Any]:
-    """What is set unless the user did."""
+    """Values for keys that the user did not set."""
     defaults: dict[str, Any] = {
-        # The supervisor shows progress; a bar per rank would fill the log.
+        # The supervisor shows progress; one bar per rank would fill the log.
         "disable_tqdm": True,
     }
     if "logging_strategy" not in config.resolved:
-        # `kubectl get` and the loss curve live on what is logged: TRL's 10 leaves short runs blank.
+        # `kubectl get` and the loss curve depend on logging: TRL's default of 10 leaves short runs
+        # blank.
         defaults["logging_steps"] = 1
         if "logging_steps" not in config.resolved:
-            # Where it isn't set TRL takes that of logging, and would evaluate after every step.
+            # Without a value TRL uses that of logging, and would evaluate after every step.
             defaults["eval_steps"] = config.schema.default("logging_steps")
     if config.is_evaluated:
-        # What was learned is told by how the base model does; an explicit false is obeyed.
+        # The base model's loss shows the improvement; an explicit false is respected.
         defaults["eval_on_start"] = True
     if config.is_evaluated and config["early_stopping_patience"] is not None:
-        # transformers' callback wants to be told.
+        # transformers' callback requires it.
         defaults["metric_for_best_model"] = "eval_loss"
     if not hardware.has_cuda:
         # TRL's default is bf16 on a GPU; SFTConfig cannot even be built with it on a CPU.
@@ -160,9 +163,9 @@ def _environment(run: ParsedRun, hardware: Hardware) -> dict[str, str]:
         "OMP_NUM_THREADS": str(_threads(run, hardware)),
         # The supervisor reports more, and its ETA is right after a resume.
         "DISABLE_KUBEFLOW_INTEGRATION": "TRUE",
-        # Whoever fine-tunes in their own cluster has not agreed to tell others about it.
+        # Users have not agreed to send telemetry.
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        # Bars of loading and tokenizing are one line per redraw in a pod's log.
+        # Progress bars of loading and tokenizing are one line per redraw in a pod's log.
         "TQDM_DISABLE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
@@ -170,27 +173,28 @@ def _environment(run: ParsedRun, hardware: Hardware) -> dict[str, str]:
 
 
 MOST_THREADS_BESIDE_A_GPU = 8
-"""Of a rank whose GPU computes: the CPU only prepares batches, and on a node of 128 CPUs so many
-threads would mostly wait for each other."""
+"""Of a rank with a GPU: the CPU only prepares batches, and on a node with 128 CPUs that many
+threads would mostly wait for each other.
+"""
 
 
 def _threads(run: ParsedRun, hardware: Hardware) -> int:
     """A rank's share of the CPUs."""
     share = max(1, hardware.cpus // run.world.processes_per_node)
-    # What is offloaded is updated on the CPUs, and takes as long as they do.
+    # Offloaded parameters are updated on the CPUs, which takes all of their time.
     offloads = not find_sharding(run.config, run.world.size).keeps_optimizer
     return share if offloads or not hardware.has_cuda else min(share, MOST_THREADS_BESIDE_A_GPU)
 
 
 def _loading(config: SftConfig) -> dict[str, str]:
-    """transformers asks the environment alone how to load, before anybody has told accelerate."""
+    """transformers reads only the environment when it loads, before accelerate is configured."""
     if config["fsdp"] and config.fsdp_option("cpu_ram_efficient_loading"):
         return {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
     return {}
 
 
 def _whole_at_end(config: SftConfig) -> dict[str, Any]:
-    """DeepSpeed gathers what ZeRO-3 has trained only if it is told to."""
+    """DeepSpeed gathers ZeRO-3's trained weights only with this option."""
     profile = config.mapping("deepspeed")
     zero = profile.get("zero_optimization")
     if not isinstance(zero, Mapping) or zero.get("stage") != 3:
@@ -208,7 +212,9 @@ def _with_right_numbers(config: SftConfig) -> dict[str, Any]:
 
 
 def _right_number(value: Any, schema: Mapping[str, Any]) -> Any:
-    """The number as TRL's type hint has it; a count where a fraction would be a share is an int."""
+    """The number in the type of TRL's hint; for a key that is a count or a fraction, a count is an
+    int.
+    """
     if not {"integer", "number"} & {*schema.get("type", ())} or isinstance(value, bool):
         return value
     if isinstance(schema.get("default"), float):
@@ -217,7 +223,7 @@ def _right_number(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _with_local_names(config: Mapping[str, Any], local_paths: Mapping[str, Path]) -> dict[str, Any]:
-    """The config with each name replaced by where it is now."""
+    """The config with each name replaced by its local path."""
 
     def resolve(name: str) -> str:
         return str(local_paths[name]) if name in local_paths else locations.hub_name(name)
@@ -240,7 +246,7 @@ def _with_local_names(config: Mapping[str, Any], local_paths: Mapping[str, Path]
 
 
 def _with_local_files(files: Any, local_paths: Mapping[str, Path]) -> Any:
-    """`data_files` of whatever form, with each that was fetched replaced by where it is now."""
+    """`data_files` of any form, with each fetched name replaced by its local path."""
     if isinstance(files, Mapping):
         return {split: _with_local_files(each, local_paths) for split, each in files.items()}
     if isinstance(files, list | tuple):
@@ -248,5 +254,5 @@ def _with_local_files(files: Any, local_paths: Mapping[str, Path]) -> Any:
     if not isinstance(files, str) or files not in local_paths:
         return files
     path = local_paths[files]
-    # Of a folder `datasets` wants to be told that all of it is meant.
+    # `datasets` needs a pattern to use the complete directory.
     return str(path / "**") if path.is_dir() else str(path)

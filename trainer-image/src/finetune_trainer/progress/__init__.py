@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an attempt stands, for whoever listens; a listener that fails harms no attempt.
+"""Reports the progress of an attempt to all receivers; a failing receiver never fails the attempt.
 
 Door: `reporting.Reporter`.
 """

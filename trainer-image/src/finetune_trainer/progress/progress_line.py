@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress as one line for people: in a terminal, and now and then in a pod's log. Pure."""
+"""Progress as one line for people: in a terminal, and at intervals in a pod's log. Pure."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def render_steps(step: int, total: int, percent: int) -> str:
 
 
 def render_figures(progress: Progress) -> Iterator[str]:
-    """What is known beside the step."""
+    """The known figures other than the step."""
     return render_known(
         loss=progress.loss,
         eval_loss=progress.eval_loss,
@@ -35,7 +35,7 @@ def render_known(
     tokens_per_second: float | None = None,
     eta: str = "",
 ) -> Iterator[str]:
-    """The same of a job's status, whose time left is a text."""
+    """The same for a job's status, whose remaining time is a text."""
     if loss is not None:
         yield f"loss {loss:.4g}"
     if eval_loss is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells the outside how an attempt stands: every few seconds, and at each phase's beginning."""
+"""Reports the state of an attempt: every few seconds, and at the beginning of each phase."""
 
 import logging
 import ssl
@@ -30,7 +30,7 @@ Sink = Callable[[Progress], None]
 
 
 class Reporter:
-    """Gives the sink the newest progress from a thread of its own; the sink may be slow."""
+    """Passes the newest progress to the sink in a thread of its own; the sink may be slow."""
 
     def __init__(
         self, workspace: Workspace, sink: Sink, interval_seconds: float, *, attempt: int
@@ -56,11 +56,11 @@ class Reporter:
         self._due.set()
 
     def note_doing(self, words: str | None) -> None:
-        """What takes long just now, with how far it is; told with the next report."""
+        """A slow operation that is running, with its progress; included in the next report."""
         self._base = replace(self._base, doing=words)
 
     def phase_seconds(self) -> dict[str, float]:
-        """How long each phase has taken, the last one until now."""
+        """The duration of each phase, the last one until now."""
         ends = [began for _, began in self._phases[1:]] + [time.monotonic()]
         return {
             phase.value: end - began for (phase, began), end in zip(self._phases, ends, strict=True)
@@ -76,7 +76,9 @@ class Reporter:
         self._due.set()
 
     def note_unsaved(self, step: int, message: str) -> None:
-        """The checkpoint of this step could not be uploaded; without secrets in its message."""
+        """The checkpoint of this step could not be uploaded; the message must not contain
+        secrets.
+        """
         if self._unsaved is None:
             self._unsaved_since = time.monotonic()
         self._unsaved = Unsaved(step=step, seconds=0, message=message)
@@ -94,13 +96,13 @@ class Reporter:
         self._base = replace(self._base, answers=answers)
 
     def close(self) -> None:
-        """Report once more, then end."""
+        """Reports once more, then ends."""
         self._closing = True
         self._due.set()
         self._thread.join(2 * POST_TIMEOUT_SECONDS)
 
     def current(self) -> Progress:
-        """Where the attempt stands: rank 0's own account with what only the supervisor knows."""
+        """The state of the attempt: rank 0's own report with the supervisor's information."""
         base = replace(self._base, unsaved=self._unsaved_for_now())
         try:
             told = Progress.from_body(self._workspace.progress.read_bytes())
@@ -136,7 +138,7 @@ class Reporter:
 
 
 class ProgressLog:
-    """A line in the log now and then; the operator hears more, and oftener."""
+    """A log line at intervals; the operator gets more detailed reports, more often."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -162,7 +164,7 @@ class ProgressLog:
 
 
 def both(first: Sink, second: Sink) -> Sink:
-    """A sink that gives to two."""
+    """A sink that passes reports to two sinks."""
 
     def send(progress: Progress) -> None:
         first(progress)
@@ -172,12 +174,12 @@ def both(first: Sink, second: Sink) -> Sink:
 
 
 def silent(progress: Progress) -> None:
-    """The sink where nobody listens."""
+    """The sink without a receiver."""
     del progress
 
 
 def sink_from_environment(environment: Mapping[str, str]) -> Sink:
-    """Posts to the operator where the environment names it."""
+    """Posts to the operator if the environment names its endpoint."""
     url = environment.get(mounts.ENV_PROGRESS_URL)
     token_file = environment.get(mounts.ENV_PROGRESS_TOKEN)
     if not url:
@@ -190,7 +192,7 @@ def sink_from_environment(environment: Mapping[str, str]) -> Sink:
 
 @dataclass(slots=True)
 class ProgressPost:
-    """Posts progress to the operator. That it fails is told once, and never an attempt's end."""
+    """Posts progress to the operator. A failure is logged once and never ends an attempt."""
 
     url: str
     token_file: Path | None

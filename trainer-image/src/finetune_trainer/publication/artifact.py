@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publishes an artifact: files first, the manifest last, then the pointer to it.
 
-Also knows an artifact that is complete already.
+Also recognizes an artifact that is already complete.
 """
 
 import json
@@ -44,7 +44,7 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "b
 
 
 def published_outcome(store: Store, stop: StopRequest) -> Outcome | None:
-    """The outcome of the attempt that completed this run already; None if none did."""
+    """The outcome of the attempt that already completed this run; None without one."""
     body = transfer.ask(lambda: read_if_there(store, layout.MANIFEST), layout.MANIFEST, stop)
     if body is None:
         return None
@@ -68,13 +68,13 @@ def publish(
     run_facts: RunFacts | None = None,
     stop: StopRequest | None = None,
 ) -> Outcome:
-    """Upload artifact and report of a verified run, and complete it.
+    """Uploads artifact and report of a verified run, and completes it.
 
-    Doing it again does no harm: what counts is the manifest, and that is written last.
+    Repeating it is harmless: the manifest counts, and it is written last.
 
     Raises:
-        AttemptFailed: the store does not take it.
-        Interrupted: a stop was requested; the run may be complete all the same.
+        AttemptFailed: the store does not accept it.
+        Interrupted: a stop was requested; the run may be complete anyway.
     """
     story = _story(run, workspace, result, run_facts or RunFacts())
     missing = (*_finish_artifact(workspace, story), *_write_report(workspace, story))
@@ -94,7 +94,7 @@ def publish(
 
 
 def point_to(output: Store, run: ParsedRun, digest: str, stop: StopRequest | None) -> None:
-    """Let the output place name this complete run as its newest."""
+    """Points the output location at this complete run as its newest."""
     pointer = Pointer(run_id=run.run_id, manifest=f"{run.run_id}/{layout.MANIFEST}", digest=digest)
     _write(output, layout.LATEST, json.dumps(document_of(pointer)), stop)
 
@@ -107,10 +107,10 @@ def keep_rejected(
     run_facts: RunFacts,
     stop: StopRequest | None = None,
 ) -> str:
-    """Upload what was trained and is not fit for use, with its report, and give the place.
+    """Uploads a trained but unusable model, with its report, and returns its location.
 
-    Nothing points there, and the run stays incomplete: it is for who wants to know why, or thinks
-    otherwise of it.
+    Nothing points there, and the run stays incomplete: it serves to find the cause, or for users
+    who decide otherwise.
     """
     story = _story(run, workspace, result, run_facts)
     _finish_artifact(workspace, story)
@@ -122,10 +122,10 @@ def keep_rejected(
 
 
 def fetch_artifact(store: Store, workspace: Workspace, stop: StopRequest) -> Path:
-    """A complete run's artifact as it was published: here already, or downloaded.
+    """A complete run's artifact as it was published: local, or downloaded.
 
     Raises:
-        AttemptFailed: it is not what its manifest says.
+        AttemptFailed: it does not match its manifest.
     """
     if workspace.artifact.is_dir():
         return workspace.artifact
@@ -139,33 +139,34 @@ def fetch_artifact(store: Store, workspace: Workspace, stop: StopRequest) -> Pat
 
 
 def name_base_model(folder: Path, base: BaseModel) -> None:
-    """Let an adapter name its base model so that it can be loaded, or not at all. What PEFT writes
-    is where the model lay in this work folder, which nobody else has."""
+    """Makes an adapter name its base model so that it can be loaded, or leaves it unnamed. PEFT
+    writes the model's path in this work directory, which exists nowhere else.
+    """
     path = folder / ADAPTER_CONFIG
     if not path.is_file():
         return
     config = parse_object(path.read_bytes(), path.name)
     config |= {"base_model_name_or_path": base.loads_as, "revision": base.revision}
-    # The file may be a link to a checkpoint's, which stays as it is.
+    # The file may be a link to a checkpoint's, which must not change.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(config, indent=2, sort_keys=True))
     draft.replace(path)
 
 
 def read_history(workspace: Workspace) -> list[Record]:
-    """Every record that the trainer logged; the part of this attempt follows the part before."""
+    """Every record that the trainer logged; those of this attempt follow those before."""
     if not workspace.metrics.is_file():
         return []
     return [json.loads(line) for line in workspace.metrics.read_text().splitlines() if line]
 
 
 def versions() -> dict[str, str]:
-    """The versions that an artifact was made with, found without importing them."""
+    """The package versions of an artifact, found without importing them."""
     return {package: metadata.version(package) for package in PACKAGES}
 
 
 def _folders(workspace: Workspace, story: Story, kind: str) -> dict[str, Path]:
-    """What is uploaded: its place in the store, and here."""
+    """The directories to upload: the path in the store, and the local one."""
     folders = {kind: workspace.artifact, layout.REPORT: workspace.report}
     for name in story.run_facts.local_trackers:
         folders[f"{layout.REPORT}/{name}"] = workspace.trackers / name
@@ -173,7 +174,7 @@ def _folders(workspace: Workspace, story: Story, kind: str) -> dict[str, Path]:
 
 
 def answers_in(workspace: Workspace, redaction: Redaction) -> tuple[Answer, ...]:
-    """What those who look at the job see of the answers before and after training."""
+    """The answers before and after training, for users who look at the job."""
     texts = [
         {name: redaction.text(text) for name, text in sample.items() if isinstance(text, str)}
         for sample in _samples_in(workspace)
@@ -225,13 +226,13 @@ def _read_account(workspace: Workspace) -> DataAccount | None:
 def _note_of_missing(names: tuple[str, ...]) -> Note:
     return warning(
         NoteReason.EXTRA_MISSING,
-        f"{', '.join(names)} could not be written, for a reason that the trainer's log tells; "
-        "what was trained is complete without",
+        f"{', '.join(names)} could not be written; the trainer's log contains the reason. The "
+        "trained artifact is complete without them",
     )
 
 
 def _finish_artifact(workspace: Workspace, story: Story) -> tuple[str, ...]:
-    """Gives the names of what could not be written."""
+    """Returns the names of files that could not be written."""
     (workspace.artifact / TRAINING_ARGUMENTS).unlink(missing_ok=True)
     name_base_model(workspace.artifact, story.base)
     kind = layout.ADAPTER if story.is_adapter else layout.MODEL
@@ -240,7 +241,7 @@ def _finish_artifact(workspace: Workspace, story: Story) -> tuple[str, ...]:
 
 
 def _write_report(workspace: Workspace, story: Story) -> tuple[str, ...]:
-    """Gives the names of what could not be written."""
+    """Returns the names of files that could not be written."""
     texts = dict(report_texts(story))
     if story.is_to_be_merged:
         texts[CARD_FILE] = lambda: model_card(story, layout.MODEL)
@@ -278,7 +279,7 @@ def _outcome(store: Store, manifest: ArtifactManifest) -> Outcome:
         total_steps=result["totalSteps"],
         world_size=result["worldSize"],
         figures=result["figures"],
-        # Of runs that were published before there were notes.
+        # For runs that were published before notes existed.
         note=result.get("note", ""),
         notes=parse_notes(result.get("notes", ())),
     )

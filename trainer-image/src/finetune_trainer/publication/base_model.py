@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the base model of an adapter is named to those who load it: by transformers and PEFT, which
-know names on the hub and folders, and no stores. No I/O here."""
+"""How the base model of an adapter is named to its users: for transformers and PEFT, which load
+names on the hub and directories, and no stores. No I/O here.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,18 @@ class BaseModel:
     """A base model."""
 
     loads_as: str | None
-    """What `from_pretrained` takes: its name on the hub, or its folder. None where it has to be
-    downloaded first: any name would be looked for on the hub, where anybody may take it."""
+    """The argument of `from_pretrained`: its name on the hub, or its directory. None if it must be
+    downloaded first: any name would be looked up on the hub, where anyone may register it.
+    """
     revision: str | None = None
-    """Its branch, tag or commit on the hub, where it is not the newest."""
+    """Its branch, tag or commit on the hub, if it is not the newest."""
     is_on_hub: bool = False
 
     @classmethod
     def of(cls, name: str, revision: str | None = None, *, is_folder: bool = False) -> "BaseModel":
-        """By its name in a config. `is_folder` says that a name such as `models/llama` is one of a
-        folder here; it may be one of the hub's as well."""
+        """By its name in a config. `is_folder` is whether a name such as `models/llama` is a local
+        directory; it may be one of the hub's as well.
+        """
         path = Path(name) if is_folder else locations.path_of(name)
         if path is not None:
             return cls(loads_as=str(path.absolute()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told of a failure that comes when the artifact is complete. No I/O here."""
+"""Describes a failure after the artifact is complete. No I/O here."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from finetune_trainer.failures.errors import AttemptFailed
 
 
 def complete_all_the_same(error: AttemptFailed, uri: str) -> AttemptFailed:
-    """The same failure, and that nothing is lost."""
+    """The same failure, with the note that nothing is lost."""
     failure = error.failure
-    message = f"{failure.message}; training is done, and the artifact is complete at {uri}"
+    message = f"{failure.message}; training is complete, and the artifact is available at {uri}"
     return AttemptFailed(replace(failure, message=message))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publishes the merged model beside its adapter: files first, a manifest of its own last.
+"""Publishes the merged model next to its adapter: files first, then a separate manifest.
 
-The adapter is complete before, and its manifest and digest stay as they are.
+The adapter is complete before, and its manifest and digest do not change.
 """
 
 import json
@@ -21,11 +21,13 @@ log = logging.getLogger(__name__)
 CARD = "README.md"
 CARD_FILE = "merged_model_card.md"
 CARD_TO_COME = f"{layout.REPORT}/{CARD_FILE}"
-"""Written with the report, by whoever has trained: who merges later knows less of the training."""
+"""Written with the report by the training attempt: a later merge has less information about the
+training.
+"""
 
 
 def is_published(store: Store, digest: str, stop: StopRequest) -> bool:
-    """Whether the model is complete that was made from the adapter with this digest."""
+    """Whether the model that was merged from the adapter with this digest is complete."""
     body = transfer.ask(lambda: read_if_there(store, layout.MERGED), layout.MERGED, stop)
     if body is None:
         return _is_in_manifest(store, stop)
@@ -39,11 +41,11 @@ def is_published(store: Store, digest: str, stop: StopRequest) -> bool:
 
 
 def publish_merged(store: Store, workspace: Workspace, digest: str, stop: StopRequest) -> None:
-    """Upload `workspace.merged`, made from the adapter with this digest, and complete it.
+    """Uploads `workspace.merged`, made from the adapter with this digest, and completes it.
 
     Raises:
-        AttemptFailed: the store does not take it.
-        Interrupted: a stop was requested; the next attempt begins again.
+        AttemptFailed: the store does not accept it.
+        Interrupted: a stop was requested; the next attempt starts again.
     """
     card = transfer.ask(lambda: read_if_there(store, CARD_TO_COME), CARD_TO_COME, stop)
     if card is not None:
@@ -56,22 +58,23 @@ def publish_merged(store: Store, workspace: Workspace, digest: str, stop: StopRe
 
 
 def begin(store: Store, attempt: int, stop: StopRequest) -> None:
-    """Note that this attempt merges: if its whole pod is killed for that, the next one sees it."""
+    """Records that this attempt merges: if that kills its pod, the next attempt sees it."""
     body = json.dumps({"attempt": attempt}).encode()
     transfer.ask(lambda: store.write(layout.MERGING, body), layout.MERGING, stop)
 
 
 def end(store: Store, stop: StopRequest) -> None:
-    """Note that it is over, whatever came of it. If that can't be noted, nothing else is lost."""
+    """Records that merging is over, with any result. A failure to record it loses nothing else."""
     try:
         transfer.ask(lambda: store.delete([layout.MERGING]), layout.MERGING, stop)
     except (AttemptFailed, Interrupted) as error:
-        log.warning("not noted that merging is over error=%s", error)
+        log.warning("end of merging not recorded error=%s", error)
 
 
 def killed_attempt(store: Store, attempt: int, stop: StopRequest) -> int | None:
-    """An earlier attempt than this one that never came to the end of merging. That of a job with
-    the same run, which was created again, is none: its user may have given it more memory."""
+    """An earlier attempt that never finished merging. An attempt of a job that was deleted and
+    created again does not count: its user may have given it more memory.
+    """
     body = transfer.ask(lambda: read_if_there(store, layout.MERGING), layout.MERGING, stop)
     try:
         before = None if body is None else parse_object(body, layout.MERGING).get("attempt")
@@ -81,7 +84,7 @@ def killed_attempt(store: Store, attempt: int, stop: StopRequest) -> int | None:
 
 
 def _is_in_manifest(store: Store, stop: StopRequest) -> bool:
-    """As releases up to 0.1 published it: with the adapter, by one manifest."""
+    """The format of releases up to 0.1: with the adapter, in one manifest."""
     body = transfer.ask(lambda: read_if_there(store, layout.MANIFEST), layout.MANIFEST, stop)
     try:
         facts = {} if body is None else parse_object(body, layout.MANIFEST).get("facts")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whom an output place belongs to: the job that wrote `owner.json` there first.
+"""The owner of an output location: the job that first wrote `owner.json` there.
 
-Two clusters may have jobs of the same namespace and name. Only one of them writes to the place: the
-one whose cluster it names. The other one may read what is complete there.
+Two clusters may have jobs of the same namespace and name. Only the one whose cluster it names
+writes to the location. The other one may read complete runs.
 """
 
 import logging
@@ -20,7 +20,7 @@ from finetune_trainer.storage.store import Store, read_if_there
 log = logging.getLogger(__name__)
 
 _SHOWN = 100
-"""Characters of what stands in a document that anybody may have written."""
+"""Characters of values in a document that any user may have written."""
 
 
 def claim_output(
@@ -31,10 +31,10 @@ def claim_output(
     is_first_node: bool,
     is_complete: bool = False,
 ) -> bool:
-    """Make the output place this job's, unless it is another's; whether it is this job's.
+    """Claims the output location for this job; returns whether it belongs to this job.
 
-    False only where another cluster's job of the same name has it and the run `is_complete`: then
-    the run is read, and nothing is written.
+    False only if it belongs to another cluster's job of the same name and the run `is_complete`:
+    then the run is read, and nothing is written.
 
     Raises:
         AttemptFailed: it belongs to another job.
@@ -45,7 +45,7 @@ def claim_output(
     if owner is None and is_first_node:
         claim = ours.to_json().encode()
         transfer.ask(lambda: store.create(layout.OWNER, claim), layout.OWNER, stop)
-        # Another job's, if that was quicker.
+        # Another job's, if that was faster.
         owner = _read(store, stop)
     if owner is None:
         return True
@@ -59,12 +59,12 @@ def claim_output(
 
 
 def _gives_way(owner: Owner, job: JobReference) -> bool:
-    """Whether the place is this job's, or may become so."""
+    """Whether the location belongs to this job, or may be claimed."""
     if not owner.is_namesake_of(Owner(namespace=job.namespace, name=job.name)):
         return False
-    # Of an older release, or of a run outside any cluster: nothing but its names is known.
+    # From an older release, or a run outside any cluster: only its names are known.
     is_unnamed = not owner.cluster
-    # An operator that may not ask for its cluster's id must not lose the places that it had.
+    # An operator without permission to read its cluster's id must keep its locations.
     is_ours_unknown = job.is_in_cluster and not job.cluster
     return is_unnamed or is_ours_unknown or owner.cluster in (job.cluster, job.take_over_from)
 
@@ -72,7 +72,7 @@ def _gives_way(owner: Owner, job: JobReference) -> bool:
 def _take_over(store: Store, owner: Owner, ours: Owner, run: ParsedRun, stop: StopRequest) -> None:
     """
     Raises:
-        AttemptFailed: a job of yet another cluster did the same at the same moment.
+        AttemptFailed: a job of a third cluster did the same at the same moment.
     """
     log.info("output taken over uri=%s from=%s", store.uri, owner.cluster or "(no cluster)")
     claim = ours.to_json().encode()
@@ -88,7 +88,7 @@ def _read(store: Store, stop: StopRequest) -> Owner | None:
 
 
 def _refusal(store: Store, owner: Owner, job: JobReference) -> AttemptFailed:
-    another = f"give this job another spec.output.uri, e.g. {locations.join(store.uri, 'v2')}"
+    another = f"set another spec.output.uri for this job, e.g. {locations.join(store.uri, 'v2')}"
     whose = f"{store.uri} belongs to the job {_shown(owner.namespace)}/{_shown(owner.name)}"
     if not owner.is_namesake_of(Owner(namespace=job.namespace, name=job.name)):
         return attempt_failed(Reason.OUTPUT_OWNED, whose, another)
@@ -100,11 +100,11 @@ def _refusal(store: Store, owner: Owner, job: JobReference) -> AttemptFailed:
     return attempt_failed(
         Reason.OUTPUT_OWNED,
         message,
-        f"{another}; or, once the job there no longer runs, take the place over: {again} with the "
+        f"{another}; or, once that job no longer runs, take the location over: {again} with the "
         f"annotation {TAKE_OVER}: {owner.cluster}",
     )
 
 
 def _shown(value: object) -> str:
-    """As it is, where it may be pasted anywhere; quoted otherwise."""
+    """Unquoted if it can be pasted anywhere; quoted otherwise."""
     return str(value) if value is None or is_cluster_id(value) else repr(value)[:_SHOWN]

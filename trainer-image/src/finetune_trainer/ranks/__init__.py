@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs in the ranks: the only part that imports torch, and nothing else imports it.
+"""The code of the ranks: the only room that imports torch, and no other room imports it.
 
 Doors: `launcher`, `rank` and `merge`, three processes, and `arguments`, for the config's schema.
 
-- `launcher`: torch's elastic launcher, tied to the supervisor's life.
-- `rank`: one rank's `main`: every ending becomes a result file.
-- `training`: what a rank does, from top to bottom.
-- `arguments/`: the config as TRL's parser reads it, and the keys that are ours.
-- `world`: whether as many processes train together as were promised.
-- `unpickling`: a checkpoint holds data and no code, whoever wrote it.
-- `data/`: from what a config names to what TRL trains on.
+- `launcher`: torch's elastic launcher, tied to the supervisor's lifetime.
+- `rank`: one rank's `main`: every exit writes a result file.
+- `training`: the steps of a rank, in order.
+- `arguments/`: the config parsed by TRL's parser, and our own keys.
+- `world`: checks that the expected number of processes has joined.
+- `unpickling`: checkpoints are loaded as data, never as code.
+- `data/`: loads the data of a config into TRL's format.
 - `building`: the trainer, as TRL's `sft.py` builds it.
-- `trying`: one batch is computed before training begins, and what is raised there is told.
-- `callbacks/`: what the trainer's loop calls: progress, stopping, handing over checkpoints.
-- `evaluation/`: how good the model is while it trains.
-- `verification`: what was saved is loaded again and must answer.
-- `merge`: the process that merges an adapter into its base, once it is published.
+- `trying`: computes one batch before training and reports its errors.
+- `callbacks/`: callbacks of the training loop: progress, stopping, handing over checkpoints.
+- `evaluation/`: evaluation during training.
+- `verification`: loads the saved artifact again and checks its answers.
+- `merge`: the process that merges a published adapter into its base model.
 """

@@ -20,11 +20,11 @@ from finetune_trainer.ranks.placement import Weights
 log = logging.getLogger(__name__)
 
 BYTES_PER_WEIGHT = {4: 0.5625, 8: 1.0}
-"""Of a layer that bitsandbytes quantizes; in 4 bits each 64 weights share a scale of 32 bits."""
+"""Of a layer that bitsandbytes quantizes; with 4 bits each 64 weights share a scale of 32 bits."""
 
 
 def read_config(name: str, options: Mapping[str, Any]) -> Any:
-    """The config that a model of this name is built from."""
+    """The config for building a model of this name."""
     return AutoConfig.from_pretrained(
         name,
         revision=options.get("revision"),
@@ -33,7 +33,7 @@ def read_config(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def dtype_of(config: Any, options: Mapping[str, Any]) -> torch.dtype:
-    """The type that TRL loads a model in: float32 unless something else is asked for."""
+    """The type in which TRL loads a model: float32 by default."""
     wanted = options.get("dtype", "float32")
     if wanted in (None, "auto"):
         wanted = config.dtype or "float32"
@@ -41,7 +41,7 @@ def dtype_of(config: Any, options: Mapping[str, Any]) -> torch.dtype:
 
 
 def draw(name: str, options: Mapping[str, Any]) -> Any:
-    """The model of this name, every parameter of it on the meta device."""
+    """The model of this name, with all parameters on the meta device."""
     config = read_config(name, options)
     dtype = dtype_of(config, options)
     kind = getattr(transformers, (config.architectures or [""])[0], None)
@@ -54,14 +54,15 @@ def draw(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def fit_drawn_embeddings(model: Any, tokenizer: Any) -> None:
-    """What `fit_embeddings` does, of a model without values to take a mean of."""
+    """The equivalent of `fit_embeddings` for a model without values to take a mean of."""
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
 
 
 def weights_of(name: str, options: Mapping[str, Any], *, bits: int | None = None) -> Weights | None:
-    """What the model needs once it is loaded, `bits` where bitsandbytes quantizes it; None where
-    its config does not tell."""
+    """The memory of the loaded model, with `bits` if bitsandbytes quantizes it; None if its config
+    is insufficient.
+    """
     try:
         model = draw(name, options)
     except Exception as error:  # noqa: BLE001 - code of a model's own may do anything
@@ -74,7 +75,7 @@ def weights_of(name: str, options: Mapping[str, Any], *, bits: int | None = None
 
 
 def measure(model: Any, *, bits: int | None = None) -> Weights:
-    """What a drawn model needs once it is loaded."""
+    """The memory of a drawn model after loading."""
     model.tie_weights()
     sizes = _sizes(model, bits)
     kinds = set(getattr(model, "_no_split_modules", None) or ())
@@ -95,7 +96,7 @@ def measure(model: Any, *, bits: int | None = None) -> Weights:
 
 
 def bits_of(arguments: Arguments) -> int | None:
-    """In how many bits the config quantizes the base model."""
+    """The number of bits to which the config quantizes the base model."""
     if arguments.model.load_in_4bit:
         return 4
     return 8 if arguments.model.load_in_8bit else None
@@ -122,7 +123,7 @@ def _sizes(model: Any, bits: int | None) -> dict[str, int]:
 
 
 def _blocks(module: Any, kinds: set[str], prefix: str = "") -> Iterator[tuple[str, bool]]:
-    """The largest modules that hold no layer, and the layers; in their order."""
+    """The largest modules that contain no layer, and the layers; in their order."""
     for name, _ in [
         *module.named_parameters(recurse=False),
         *module.named_buffers(recurse=False),

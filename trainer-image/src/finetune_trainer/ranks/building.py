@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the trainer, with the very arguments that TRL's `sft.py` gives it."""
+"""Builds the trainer, with the same arguments as TRL's `sft.py`."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -27,17 +27,18 @@ from finetune_trainer.ranks.resumption import ResumableTrainer
 
 
 class Trainer(JudgingTrainer, AccountingTrainer, WatchedTrainer, FlatTrainer, ResumableTrainer):
-    """TRL's own, with an account of its data and of what has moved, that can be resumed exactly,
-    and judges answers."""
+    """TRL's trainer with an account of its data and of changed weights, exact resumption, and
+    judged answers.
+    """
 
     is_chat = False
     """Whether it learns from conversations."""
     attention: Attention
     notes: tuple[Note, ...] = ()
-    """What its user should know of the model that was loaded, and of keys without effect."""
+    """Notes about the loaded model, and about keys without effect."""
 
     def create_optimizer(self, *options: Any, **named: Any) -> Any:
-        """As the config says, so that what does not fit is the config's mistake."""
+        """In the stage of the config, so that an error counts as an error of the config."""
         with classifying(Stage.CONFIG):
             return super().create_optimizer(*options, **named)
 
@@ -45,7 +46,7 @@ class Trainer(JudgingTrainer, AccountingTrainer, WatchedTrainer, FlatTrainer, Re
         """The same."""
         with classifying(Stage.CONFIG):
             scheduler = super().create_scheduler(*options, **named)
-        # DeepSpeed asks for another one, by a copy of this trainer, while it is still at work.
+        # DeepSpeed requests another one, through a copy of this trainer, while it is still working.
         if not options and named.get("optimizer") is None:
             self.begin_watch()
         return scheduler
@@ -57,21 +58,21 @@ def build_trainer(
     load: Callable[[Arguments], Any] = load_model,
     kind: type[Trainer] = Trainer,
 ) -> Trainer:
-    """TRL's own trainer for this config and these splits, with what `load` gives as the model."""
+    """TRL's trainer for this config and these splits, with the model that `load` returns."""
     script, tuning = arguments.script, arguments.tuning
     train = dataset[script.dataset_train_split]
     training = copy.copy(arguments.training)
     # They are in the model by now; TRL would warn that it ignores them.
     training.model_init_kwargs = None
     if training.n_gpu > 1:
-        # One process trains on one GPU, however many there are to be seen. With this left as it is
-        # transformers would set up `nn.DataParallel`, which TRL refuses.
+        # One process trains on one GPU, however many are visible. Otherwise transformers would set
+        # up `nn.DataParallel`, which TRL refuses.
         training._n_gpu = 1
     processor = load_processor(arguments)
     row: Mapping[str, Any] = next(iter(train), {})
     settle_template(processor, training, row, tuning.added_tokens or ())
     model = load(arguments)
-    # Here, and not later: PEFT puts another model around it.
+    # Here, and not later: PEFT wraps the model.
     loading_notes = model.loading_notes
     added = tokens.add_tokens(model, processor, tuning.added_tokens or ())
     if arguments.model.use_peft and tokens.clones_template(training) and freezing.is_tied(model):
@@ -98,7 +99,7 @@ def build_trainer(
 
 
 def load_processor(arguments: Arguments) -> Any:
-    """The model's tokenizer, or its processor where it takes images: as `SFTTrainer` loads it."""
+    """The model's tokenizer, or its processor if it reads images: loaded as in `SFTTrainer`."""
     return AutoProcessor.from_pretrained(
         arguments.model.model_name_or_path,
         revision=arguments.model.model_revision,

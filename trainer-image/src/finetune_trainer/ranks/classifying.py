@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose fault it is that something raised, by what was being done."""
+"""The category of an exception, by the stage in which it was raised."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from finetune_trainer.failures.errors import AttemptFailed, Stage
 
 @contextmanager
 def classifying(stage: Stage | Callable[[], Stage]) -> Iterator[None]:
-    """Give what is raised inside the category that this stage, or the stage by then, implies."""
+    """Gives exceptions inside the category of this stage, or of the stage at that time."""
     try:
         yield
     except (Exception, SystemExit) as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torch's elastic launcher, tied to the supervisor's life."""
+"""torch's elastic launcher, tied to the supervisor's lifetime."""
 
 import ctypes
 import json
@@ -14,7 +14,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Let the kernel kill this process when its parent is gone, however the parent went.
+    """Makes the kernel kill this process when its parent ends, for whatever reason.
 
     The launcher gives each rank a session of its own, so no signal to a group reaches them all.
     """
@@ -26,7 +26,7 @@ def die_with_parent() -> None:
 
 def main() -> None:
     die_with_parent()
-    # After the call above, so that no launcher is left over from a supervisor killed meanwhile.
+    # After the call above, so that no launcher survives a supervisor that is killed meanwhile.
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
@@ -35,7 +35,7 @@ def main() -> None:
     except ChildFailedError as error:
         ends = {rank: failure.exitcode for rank, failure in error.failures.items()}
         write_atomically(Workspace(root=Path(sys.argv[-1])).ends, json.dumps(ends))
-        # Its report of 20 lines says nothing beyond the ranks' own accounts.
+        # Its report of 20 lines adds nothing to the ranks' own results.
         sys.exit(1)
 
 

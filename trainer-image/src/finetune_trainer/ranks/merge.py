@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process that merges, once the adapter is published. Started by the supervisor, alone.
+"""One process that merges after the adapter is published. The supervisor starts it, alone.
 
-Every ending becomes a result file, as a rank's does; a process that is killed leaves the one that
-it began with.
+Every exit writes a result file, like a rank's; a killed process leaves its initial one.
 """
 
 import faulthandler
@@ -31,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def main(workspace: Workspace) -> int:
-    """Merge, and give the exit code."""
+    """Merges, and returns the exit code."""
     result = RankResult(rank=0, time=time.time(), ending=RankEnding.RUNNING)
     write_atomically(workspace.merging_result, result.to_json())
     try:
@@ -49,7 +48,7 @@ def main(workspace: Workspace) -> int:
 
 
 def _leave_out_what_is_slow(workspace: Workspace) -> None:
-    """As in a rank: what the config has no use for looks as if it were not installed."""
+    """As in a rank: packages that the config does not need look as if they were not installed."""
     config = read_config(yaml.safe_load(workspace.merging_config.read_text()))
     for package in excluded_packages(config, os.environ):
         sys.modules[package] = None  # type: ignore[assignment] # import refuses it then
@@ -59,7 +58,7 @@ if __name__ == "__main__":
     die_with_parent()
     hide_in_output(os.environ)
     set_up_log(logging.INFO, "%(levelname)s %(name)s %(message)s")
-    # The supervisor asks a process that hangs where it is.
+    # The supervisor requests the stacks of a process that hangs.
     faulthandler.register(signal.SIGUSR1, file=sys.__stderr__ or sys.stderr)
     workspace = Workspace(root=Path(sys.argv[1]))
     _leave_out_what_is_slow(workspace)

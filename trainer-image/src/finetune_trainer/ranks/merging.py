@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Merges a verified adapter into its base model: a whole model that needs no PEFT.
+"""Merges a verified adapter into its base model: a full model that needs no PEFT.
 
-The base is loaded afresh and never quantized: merging into four bits would round the adapter away.
-So the merged model of a QLoRA run is the adapter on the base in bfloat16, as is anybody's who loads
-the adapter without quantizing. What was saved is loaded again as its user will, and must compute
-what base and adapter compute together. A base model that host memory can't hold is merged tensor
+The base is loaded again and never quantized: merging into four bits would round the adapter away.
+So the merged model of a QLoRA run is the adapter on the base in bfloat16, the same as loading the
+adapter without quantization. The saved model is loaded again as its user will, and must compute the
+same as base and adapter together. A base model that does not fit into host memory is merged tensor
 by tensor.
 """
 
@@ -39,7 +39,7 @@ from finetune_trainer.ranks.tensor_verification import require_fitting_model
 log = logging.getLogger(__name__)
 
 MOST_APART = {torch.float32: 1e-3, torch.float16: 2e-2}
-"""How far the logits may be apart, against how far they spread: a merge rounds every weight."""
+"""The allowed difference of logits relative to their spread: a merge rounds every weight."""
 
 MOST_APART_OTHERWISE = 6e-2
 
@@ -47,17 +47,17 @@ PROBE_TOKENS = 32
 
 
 def merge_adapter(workspace: Workspace, arguments: Arguments) -> tuple[Note, ...]:
-    """Write the merged model, with its tokenizer or processor, to `workspace.merged`.
+    """Writes the merged model, with its tokenizer or processor, to `workspace.merged`.
 
-    The adapter is published already, so a merge that memory does not suffice for is no failure.
+    The adapter is already published, so insufficient memory for a merge is no failure.
 
     Returns:
-        What is to be known of it: that there is none, and why, or how it was made.
+        Notes: why there is no merged model, or how it was made.
 
     Raises:
-        AttemptFailed: what was saved does not compute what base and adapter do.
+        AttemptFailed: the saved model does not compute the same as base and adapter.
     """
-    # Of a model that reads images it is the whole processor.
+    # For a model that reads images it is the complete processor.
     processing = AutoProcessor.from_pretrained(workspace.artifact)
     tokenizer = getattr(processing, "tokenizer", processing)
     heart = Heart(workspace.heartbeat(arguments.training.process_index))
@@ -70,7 +70,7 @@ def merge_adapter(workspace: Workspace, arguments: Arguments) -> tuple[Note, ...
             except Exception as error:
                 if not placed.is_out_of_memory(error):
                     raise
-                log.warning("merging the whole model ran out of memory")
+                log.warning("merging the complete model ran out of memory")
             else:
                 return ()
             release_unused()
@@ -100,11 +100,11 @@ def _merge_by_tensors(
     weights: Weights | None,
     room: Room,
 ) -> tuple[Note, ...]:
-    """What is to be known of the merge."""
+    """Notes about the merge."""
     shutil.rmtree(workspace.merged, ignore_errors=True)
     try:
         if weights is None:
-            raise CannotMerge("the base model can't be built from its config alone")
+            raise CannotMerge("the base model cannot be built from its config alone")
         _write_by_tensors(workspace, arguments, tokenizer)
         _save_beside(workspace, processing)
         return (merged(f"by tensors: {placed.shortage(weights, room)}"),)
@@ -114,7 +114,7 @@ def _merge_by_tensors(
         if not placed.is_out_of_memory(error):
             raise
         cause = "memory ran out"
-    # What it holds is not whole; without the folder nothing is published as merged.
+    # Its content is incomplete; without the directory nothing is published as merged.
     shutil.rmtree(workspace.merged, ignore_errors=True)
     note = not_merged(f"{cause}; {placed.shortage(weights, room)}")
     log.warning("%s", note.message)
@@ -127,7 +127,7 @@ def _write_by_tensors(workspace: Workspace, arguments: Arguments, tokenizer: Any
     if getattr(config, "quantization_config", None) is not None:
         raise CannotMerge("the base model is quantized in its files")
     if len(tokenizer) > draw(name, options).get_input_embeddings().num_embeddings:
-        raise CannotMerge("the vocabulary has grown, and the new tokens need rows of their own")
+        raise CannotMerge("the vocabulary was extended, and the new tokens need their own rows")
     dtype = dtype_of(config, options)
     heart = Heart(workspace.heartbeat(arguments.training.process_index))
     base = soundness.folder_of(name, options["revision"])
@@ -143,7 +143,7 @@ def _write_by_tensors(workspace: Workspace, arguments: Arguments, tokenizer: Any
 
 def _save_beside(workspace: Workspace, processing: Any) -> None:
     processing.save_pretrained(workspace.merged)
-    # By what it ends its answers was learned too: the base model's own may not say.
+    # The token that ends answers was trained too: the base model may not have it.
     name = GENERATION_CONFIG_NAME
     shutil.copyfile(workspace.artifact / name, workspace.merged / name)
 
@@ -153,18 +153,18 @@ def require_equal_logits(
 ) -> None:
     """
     Raises:
-        AttemptFailed: the model in the folder computes something else.
+        AttemptFailed: the model in the directory computes different logits.
     """
     model = create_model_from_path(str(folder), dtype=dtype, device_map=None)
     found = logits_of(model, vocabulary)
     spread = expected.std().item() or 1.0
     apart = (found - expected).abs().mean().item() / spread
-    # Not-a-number is apart from everything.
+    # NaN differs from everything.
     if not apart <= MOST_APART.get(dtype, MOST_APART_OTHERWISE):
         raise attempt_failed(
             Reason.MERGE_DIFFERS,
-            f"the merged model computes something else than base and adapter: their logits are "
-            f"{apart:.2g} of their spread apart",
+            "the merged model does not compute the same as base and adapter: their logits "
+            f"differ by {apart:.2g} of their spread",
             "leave merge_adapter out, and report this with the model's name",
         )
 
@@ -173,10 +173,10 @@ def _options(arguments: Arguments) -> dict[str, Any]:
     """How the base model is loaded for merging: never quantized, on the CPU."""
     options = model_init_kwargs(arguments)
     if arguments.model.load_in_4bit or arguments.model.load_in_8bit:
-        # The type that it was computed in, where the config names one.
+        # The type that it was computed in, if the config names one.
         options["dtype"] = options["dtype"] or "bfloat16"
     options["device_map"] = None
-    # Kernels such as FlashAttention's compute on GPUs only.
+    # Kernels such as FlashAttention's run on GPUs only.
     options["attn_implementation"] = None
     return options
 
@@ -189,8 +189,7 @@ def _load_adapter(artifact: Path, arguments: Arguments, tokenizer: Any) -> PeftM
 
 @torch.no_grad()
 def logits_of(model: Any, vocabulary: int) -> torch.Tensor:
-    """What the model computes of a few tokens that are always the same, the last one among them:
-    tokens that were added stand at the end."""
+    """The model's logits for a few fixed tokens, including the last one, where added tokens are."""
     probe = torch.arange(1, PROBE_TOKENS, device=model.device) * 7919 % vocabulary
     probe = torch.cat([probe, probe.new_tensor([vocabulary - 1])])
     model.eval()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads a base model at a placement, and goes on to the next one where memory runs out after all.
+"""Loads a base model at a placement, and tries the next one if memory runs out.
 
-Memory that runs out here is never the training's: all of it is done, and another attempt with a
-smaller batch would end the same way. So it is no failure of the attempt.
+Running out of memory here is not a problem of the training: it is complete, and another attempt
+with a smaller batch would end in the same way. So it does not fail the attempt.
 """
 
 import logging
@@ -27,7 +27,7 @@ from finetune_trainer.ranks.room import release_unused, room_here, wait_for_othe
 log = logging.getLogger(__name__)
 
 PREFIX = "base_model.model."
-"""Before the names of the base model's modules, in an adapter's model."""
+"""The prefix of the base model's modules, in an adapter's model."""
 
 _OUT_OF_MEMORY = (Reason.OUT_OF_MEMORY, Reason.HOST_OUT_OF_MEMORY)
 
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 
 class DoesNotFit(Exception):
-    """The base model can't be loaded at this placement after all; the message says why."""
+    """The base model cannot be loaded at this placement; the message has the reason."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -44,8 +44,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def find_room(workspace: Workspace, arguments: Arguments, weights: Weights | None) -> Room:
-    """What this process can use: its own GPU where that is enough, else all of the node's, once the
-    other ranks have ended."""
+    """The memory that this process can use: its own GPU if that is sufficient, else all of the
+    node's, after the other ranks have ended.
+    """
     if not torch.cuda.is_available() or arguments.training.use_cpu:
         return room_here([])
     own = torch.cuda.current_device()
@@ -61,11 +62,11 @@ def find_room(workspace: Workspace, arguments: Arguments, weights: Weights | Non
 def first_that_works(
     candidates: Sequence[Placement], attempt: Callable[[Placement], Result]
 ) -> Result:
-    """What `attempt` gives at the first placement where memory suffices. The last one, which loads
-    nothing, is tried without a net.
+    """The result of `attempt` at the first placement with enough memory. The last one loads
+    nothing, so its errors propagate.
 
     Raises:
-        Exception: what `attempt` raised for another reason.
+        Exception: `attempt` failed for another reason.
     """
     *loading, last = candidates
     for placement in loading:
@@ -74,20 +75,20 @@ def first_that_works(
         except Exception as error:
             if not isinstance(error, DoesNotFit) and not is_out_of_memory(error):
                 raise
-            # Its traceback holds the frames, and these hold the model.
+            # Its traceback refers to the frames, and these to the model.
             log.warning("placement failed place=%s reason=%s", placement.place, _first_line(error))
         release_unused()
     return attempt(last)
 
 
 def shortage(weights: Weights | None, room: Room) -> str:
-    """Why the base model was not loaded, in a user's words."""
+    """Why the base model was not loaded, as a message for users."""
     if weights is None:
         return "the base model did not fit into memory"
     needed, there = render_bytes(weights.total_bytes), render_bytes(room.for_weights_bytes)
     if room.for_weights_bytes >= weights.total_bytes:
         return f"the base model needs {needed}, and loading it ran out of memory"
-    return f"the base model needs {needed} and this node has {there} for it"
+    return f"the base model needs {needed}, but this node has {there} available"
 
 
 def load_placed(name: str, options: Mapping[str, Any], placement: Placement, **more: Any) -> Any:
@@ -97,9 +98,9 @@ def load_placed(name: str, options: Mapping[str, Any], placement: Placement, **m
 
 
 def attach_adapter(base: Any, artifact: Path, placement: Placement) -> PeftModel:
-    """The adapter on its base model, beside each module that it changes.
+    """The adapter on its base model, next to each module that it changes.
 
-    PEFT places an offloaded model again, and by itself would fill GPUs and host to the brim.
+    PEFT places an offloaded model again, and by default would fill GPUs and host completely.
     """
     if placement.place is not Place.OFFLOADED:
         return PeftModel.from_pretrained(base, artifact)
@@ -120,7 +121,7 @@ def require_room_for_tokens(base: Any, tokenizer: Any) -> None:
 
 def _placing(placement: Placement) -> dict[str, Any]:
     device_map = dict(placement.device_map)
-    # To the CPU transformers loads by itself, and dispatches nothing.
+    # transformers loads to the CPU by itself, without dispatching.
     return {"device_map": None if device_map == {"": CPU} else device_map, "max_memory": None}
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decides where a base model is loaded again after training. Pure; no torch here.
 
-The trained model was sharded over many GPUs; the process that verifies has what is free on one
-node. Each placement that should fit is listed, the best first. The last one loads nothing.
+The trained model was sharded over many GPUs; the verifying process has the free memory of one node.
+All placements that should fit are listed, the best first. The last one loads nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,31 +13,34 @@ GIB = 1024**3
 
 GPU_SHARE = 0.1
 LEAST_ON_GPU = 2 * GIB
-"""What stays free on each GPU, the larger of the two: a CUDA context (0.5 GiB on a GPU that this
+"""Reserved on each GPU, the larger of the two: for a CUDA context (0.5 GiB on a GPU that this
 process has not used yet), cuBLAS's workspace, and the keys, values and activations of a batch of
-short answers (a 72B model keeps 320 KiB for each token: 2.5 GiB for 8 rows of 1,000 tokens)."""
+short answers (a 72B model keeps 320 KiB for each token: 2.5 GiB for 8 rows of 1,000 tokens).
+"""
 
 HOST_SHARE = 0.15
 LEAST_ON_HOST = 4 * GIB
-"""What stays free of host memory beside weights that a GPU computes with, the larger of the two. A
-container whose memory runs out is killed with all that it trained, while a GPU's shortage only
-raises an error."""
+"""Reserved host memory next to weights that a GPU computes with, the larger of the two. A container
+that runs out of memory is killed and loses the training, while a GPU's shortage only raises an
+error.
+"""
 
 CPU_SHARE = 0.05
-"""What stays free, of the weights' size, where the CPU computes. Little: the same process has just
-trained there, with gradients and more."""
+"""Reserved if the CPU computes, as a share of the weights' size. It is small: the same process has
+just trained there, with gradients and more.
+"""
 
 STREAMED_LAYERS = 2
-"""Offloaded layers that are on the GPU at once: one computes while the one before is released."""
+"""Offloaded layers on the GPU at the same time: one computes, the previous one is released."""
 
 EVENNESS = 40
-"""In how many steps it is found out how little of each GPU suffices."""
+"""The number of bisection steps to find the smallest sufficient budget per GPU."""
 
 CPU = "cpu"
 
 
 class Place(StrEnum):
-    """Where a base model is loaded."""
+    """The place where a base model is loaded."""
 
     ONE = "on one device"
     SPREAD = "spread over the node's GPUs"
@@ -47,19 +50,20 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """How much a model needs, as it will be loaded."""
+    """The memory of a model in the form in which it will be loaded."""
 
     rest_bytes: int
     """Everything but the layers: embeddings, head, norms. It stays on one device, because a head is
-    often its embedding."""
+    often tied to its embedding.
+    """
     rest: tuple[str, ...] = ()
     """The names of these modules."""
     layers: Mapping[str, int] = field(default_factory=dict)
-    """Bytes by module, in the order in which they compute; none may be split. Empty where the model
-    does not name its layers."""
+    """Bytes by module, in the order of computation; none may be split. Empty if the model does not
+    name its layers.
+    """
     can_offload: bool = True
-    """False where it is quantized: bitsandbytes computes on a GPU only with weights that are
-    there."""
+    """False if it is quantized: bitsandbytes requires the weights on the GPU."""
 
     @property
     def total_bytes(self) -> int:
@@ -72,16 +76,16 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """What is free on this node."""
+    """The free memory of this node."""
 
     gpus: Mapping[int, int] = field(default_factory=dict)
-    """Bytes by device, the process's own first; empty where the CPU trains."""
+    """Bytes by device, the process's own first; empty if the CPU trains."""
     host_bytes: int | None = None
-    """None where it is not known."""
+    """None if unknown."""
 
     @property
     def for_weights_bytes(self) -> int:
-        """What there is for weights in all, as a message tells it."""
+        """The total for weights, for messages."""
         if not self.gpus:
             return self.host_bytes or 0
         return sum(map(_on_gpu, self.gpus.values())) + _on_host(self.host_bytes)
@@ -96,7 +100,7 @@ class Placement:
 
 
 def placements(weights: Weights | None, room: Room) -> tuple[Placement, ...]:
-    """Where to try, in this order; by tensors alone is always the last.
+    """The placements to try, in this order; the one by tensors alone is always the last.
 
     A model of unknown size (None) is tried on one device.
     """
@@ -127,7 +131,7 @@ def fits_host(weights: Weights, room: Room, share: float = CPU_SHARE) -> bool:
 
 
 def _spread(weights: Weights, room: Room) -> dict[str, int | str] | None:
-    """As evenly as it goes: what is left on each GPU is for the answers."""
+    """As evenly as possible: the rest of each GPU is for the answers."""
     for step in range(1, EVENNESS + 1):
         budgets = {gpu: _on_gpu(free) * step // EVENNESS for gpu, free in room.gpus.items()}
         if (found := _fill(weights, budgets)) is not None:
@@ -149,7 +153,7 @@ def _offloaded(weights: Weights, room: Room) -> dict[str, int | str] | None:
 def _fill(
     weights: Weights, budgets: Mapping[int, int] | Mapping[int | str, int]
 ) -> dict[str, int | str] | None:
-    """The device of each module, filling one device after the other; None where it does not fit."""
+    """The device of each module, filling one device after the other; None if it does not fit."""
     if not weights.layers:
         return None
     devices = list(budgets.items())

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prepares a node's data ahead of its ranks, into the cache of `datasets`, where they find it.
+"""Prepares a node's data before its ranks start, in the cache of `datasets`, where they find it.
 
 python3 -m finetune_trainer.ranks.prepare WORK_FOLDER RANK
 
-It builds the very trainer that a rank builds, around a model without weights, and ends where the
-data is prepared: what a rank then asks `datasets` for is what this process has asked for.
+It builds the same trainer as a rank, around a model without weights, and ends when the data is
+prepared: a rank then makes the same requests to `datasets` as this process.
 """
 
 import faulthandler
@@ -31,13 +31,13 @@ from finetune_trainer.ranks.launcher import die_with_parent
 log = logging.getLogger(__name__)
 
 _OF_GROUPS = ("deepspeed", "fsdp", "fsdp_config", "ddp_backend", "eval_on_start")
-"""Keys of the config that say how ranks share the work, or what they do first."""
+"""Keys of the config about the distribution over ranks, or their first steps."""
 
 _OF_LAUNCHES = ("ACCELERATE_", "FSDP_")
 
 
 def prepare(workspace: Workspace, settings: RankSettings, heart: Heart) -> None:
-    """Raises whatever a rank would."""
+    """Raises the same errors as a rank."""
     config = yaml.safe_load(workspace.config.read_text())
     alone = {key: value for key, value in config.items() if key not in _OF_GROUPS}
     workspace.preparation.write_text(yaml.safe_dump(alone, allow_unicode=True))
@@ -53,7 +53,7 @@ def prepare(workspace: Workspace, settings: RankSettings, heart: Heart) -> None:
     from finetune_trainer.ranks.model.loading import model_init_kwargs
 
     class Preparation(Trainer):
-        """A trainer whose building ends with its data."""
+        """A trainer whose construction ends after its data."""
 
         def __init__(self, *args: Any, **options: Any) -> None:
             self.left = 1 if options.get("eval_dataset") is None else 2
@@ -82,7 +82,7 @@ def prepare(workspace: Workspace, settings: RankSettings, heart: Heart) -> None:
 
 
 class _Prepared(Exception):
-    """What was to be done is done."""
+    """The preparation is done."""
 
 
 def main(workspace: Workspace, rank: int) -> int:
@@ -96,7 +96,7 @@ def main(workspace: Workspace, rank: int) -> int:
         settings = RankSettings.from_json(workspace.rank_settings.read_text())
         prepare(workspace, settings, heart)
     except Exception as error:  # noqa: BLE001 - the ranks meet it again, and tell it
-        log.warning("not prepared ahead error=%s: %s", type(error).__name__, error)
+        log.warning("not prepared in advance error=%s: %s", type(error).__name__, error)
         return 1
     return 0
 

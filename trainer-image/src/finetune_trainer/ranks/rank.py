@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One rank: trains, and leaves an account of how it ended. Started by the elastic launcher.
+"""One rank: trains, and writes its result. Started by the elastic launcher.
 
 Imports torch only inside `main`, so that even a broken installation ends in a result file.
 """
@@ -44,12 +44,12 @@ def main(workspace: Workspace, rank: int) -> int:
                 os.environ.pop(name, None)
         config = read_config(yaml.safe_load(workspace.config.read_text()))
         for package in excluded_packages(config, os.environ):
-            # As if it were not installed: it would be imported, which takes seconds.
+            # As if it were not installed: otherwise it would be imported, which takes seconds.
             sys.modules[package] = None  # type: ignore[assignment] # import refuses it then
         from finetune_trainer.ranks.training import train
 
-        # torch and what comes with it never go, and each collection of garbage, between steps too,
-        # would look through them for half a second.
+        # torch and its dependencies are never freed, and each garbage collection, also between
+        # steps, would scan them for half a second.
         gc.freeze()
         result = train(settings, workspace, rank)
     except BaseException as error:
@@ -62,17 +62,17 @@ def main(workspace: Workspace, rank: int) -> int:
 
 
 if __name__ == "__main__":
-    # The config's `env` block is in the environment already.
+    # The config's `env` block is already in the environment.
     hide_in_output(os.environ)
     set_up_log(logging.INFO, "%(levelname)s %(name)s %(message)s")
-    # The supervisor asks a rank that hangs where it is.
+    # The supervisor requests the stacks of a rank that hangs.
     faulthandler.register(signal.SIGUSR1, file=sys.__stderr__ or sys.stderr)
     workspace, rank = Workspace(root=Path(sys.argv[1])), int(os.environ["RANK"])
     exit_code = main(workspace, rank)
     if exit_code == 0:
-        # Trackers send the rest of what they have. A failed rank's may wait for ever.
+        # Trackers send the rest of their data. Those of a failed rank may wait forever.
         atexit._run_exitfuncs()
     workspace.heartbeat(rank).unlink(missing_ok=True)
-    # Not by the interpreter's own exit: it has been seen to wait for a thread of gloo's that waited
-    # for the interpreter's lock, with all work done and the GPU still held.
+    # Not through the interpreter's own exit: it was seen waiting for a gloo thread that waited for
+    # the interpreter's lock, with all work done and the GPU still in use.
     end_process(exit_code)

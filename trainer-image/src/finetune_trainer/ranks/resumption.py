@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TRL's trainer, which goes on after a resume exactly as if it had never been stopped.
+"""TRL's trainer, which continues after a resume exactly as if it had never been stopped.
 
-transformers' checkpoints hold weights, optimizer, schedule and random states. This adds what they
-leave out: the random states that the epoch's order was drawn from, how far a stream was read, what
-was gathered for the next logged record, and an evaluation that a stop left out.
+transformers' checkpoints contain weights, optimizer, schedule and random states. This adds the
+missing parts: the random states that determine the epoch's order, the position in a stream, the
+sums for the next logged record, and an evaluation that a stop left out.
 """
 
 import json
@@ -24,15 +24,15 @@ from finetune_trainer.ranks.callbacks.boundary import StepBoundary, StoppedInEva
 
 STATE_FILE = "trainer_state.json"
 EPOCH_START = "epoch-start"
-"""A folder in the checkpoint: the random states from which this epoch's order is drawn."""
+"""A directory in the checkpoint: the random states that determine this epoch's order."""
 
 
 class RunIsOver(Exception):
-    """An evaluation made up for after a resume ended the run: early stopping."""
+    """A repeated evaluation after a resume ended the run: early stopping."""
 
 
 class _IsLoaded(Exception):
-    """All is there that `train` begins with."""
+    """Everything is loaded that `train` begins with."""
 
 
 class _EndWhenLoaded(TrainerCallback):
@@ -41,7 +41,7 @@ class _EndWhenLoaded(TrainerCallback):
 
 
 class ResumableTrainer(SFTTrainer):
-    """Also measures for how long saving holds training up."""
+    """Also measures for how long saving blocks training."""
 
     _saved_step = 0
     _saving_since: float | None = None
@@ -56,15 +56,15 @@ class ResumableTrainer(SFTTrainer):
         callbacks = self.callback_handler.callbacks
         return any(isinstance(told, StepBoundary) and told.has_stopped for told in callbacks)
 
-    # What a checkpoint holds beside transformers' own.
+    # The contents of a checkpoint in addition to transformers' own.
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self._saving_since = time.monotonic()
         output = Path(self._get_output_dir(trial))
         folder = output / f"checkpoint-{self.state.global_step}"
         if self._saved_step == self.state.global_step:
-            # The end of an epoch is a step's end too. Its files may be on their way up already, so
-            # they are never written again; what was evaluated since is made up for on a resume.
+            # The end of an epoch is also a step's end. Its files may already be uploading, so they
+            # are never written again; evaluations since then are repeated after a resume.
             if self.state.best_global_step == self.state.global_step:
                 self.state.best_model_checkpoint = str(folder)
             return
@@ -79,13 +79,13 @@ class ResumableTrainer(SFTTrainer):
         super()._save_checkpoint(model, trial)
 
     def _own_files(self, stem: str, suffix: str) -> list[str]:
-        """This rank's file of that kind, named as transformers names its random states."""
+        """This rank's file of that kind, with the same suffix as transformers' random states."""
         if self.args.world_size <= 1:
             return [f"{stem}{suffix}"]
         return [f"{stem}_{self.args.process_index}{suffix}"]
 
     def _unlogged(self) -> dict[str, Any]:
-        """What was gathered since the last logged record, and what the loop keeps to itself."""
+        """The sums since the last logged record, and internal values of the loop."""
         grad_norm = self._grad_norm
         return {
             "loss": self._tr_loss.item(),
@@ -97,13 +97,14 @@ class ResumableTrainer(SFTTrainer):
             "is_over": self.control.should_training_stop and not self._is_stopped,
         }
 
-    # Going on from one.
+    # Resuming from a checkpoint.
 
     def _init_training_state(self, max_steps: int, *rest: Any, **options: Any) -> tuple[int, int]:
         epochs, batches = super()._init_training_state(max_steps, *rest, **options)
         if not has_length(self.train_dataset) and not self.args.ignore_data_skip:
-            # A stream has no length, so transformers takes it for one endless epoch and would skip
-            # more rows than one pass has. Its share of the "epoch" tells pass and place in it.
+            # A stream has no length, so transformers treats it as one endless epoch and would skip
+            # more rows than one pass has. Its share of the "epoch" determines the pass and the
+            # position in it.
             per_epoch = max_steps * self.args.gradient_accumulation_steps
             epochs = int(self.state.epoch or 0)
             batches = round(((self.state.epoch or 0) - epochs) * per_epoch)
@@ -125,7 +126,7 @@ class ResumableTrainer(SFTTrainer):
         self._save_rng_state(str(Path(self._get_output_dir(None)) / EPOCH_START))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        """Called once by the loop, when it has come to where the checkpoint was taken."""
+        """The loop calls it once, when it has reached the position of the checkpoint."""
         super()._load_rng_state(checkpoint)
         if checkpoint is None or self._is_resumed:
             return
@@ -142,7 +143,8 @@ class ResumableTrainer(SFTTrainer):
         if unlogged is None:
             return
         self._tr_loss += unlogged["loss"]
-        # The mean over this attempt, which transformers logs at its end, is without the earlier.
+        # The mean over this attempt, which transformers logs at its end, is without the earlier
+        # ones.
         self._total_loss_scalar -= unlogged["loss"]
         self._globalstep_last_logged = unlogged["last_logged_step"]
         self._metrics["train"].update(unlogged["metrics"])
@@ -150,7 +152,7 @@ class ResumableTrainer(SFTTrainer):
         self._grad_norm, self._learning_rate = unlogged["grad_norm"], unlogged["learning_rate"]
 
     def make_up(self) -> None:
-        """Log and evaluate what was due at this step, and the stopped attempt did not come to."""
+        """Logs and evaluates if this step requires it and the stopped attempt did not do it."""
         is_due = self._is_evaluation_due()
         self.control.should_log = self._is_epoch_over() and (
             self.args.logging_strategy == IntervalStrategy.EPOCH
@@ -172,7 +174,7 @@ class ResumableTrainer(SFTTrainer):
             self.state.best_model_checkpoint = str(best)
 
     def load_end(self, checkpoint: str, state: TrainerState) -> None:
-        """Be where training ended, without a step; `train` would take one too many."""
+        """Restores the end of a training, without a step; `train` would take one too many."""
         self._load_from_checkpoint(checkpoint)
         self.state = state
         self._tr_loss = torch.tensor(0.0, device=self.args.device)
@@ -184,7 +186,7 @@ class ResumableTrainer(SFTTrainer):
         self.take_best()
 
     def load_sharded_end(self, checkpoint: str) -> None:
-        """The same for a model in shards, which only `train` can load."""
+        """The same for a sharded model, which only `train` can load."""
         self.add_callback(_EndWhenLoaded())
         with suppress(_IsLoaded):
             self.train(resume_from_checkpoint=checkpoint)
@@ -213,11 +215,11 @@ class ResumableTrainer(SFTTrainer):
     def _is_epoch_over(self) -> bool:
         return bool(self.state.epoch) and float(self.state.epoch).is_integer()
 
-    # Stopping in the middle of an evaluation.
+    # Stopping during an evaluation.
 
     def _evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
         if options.get("skip_scheduler") and self.state.global_step > 0:
-            return {}  # `eval_on_start`: this is no start, and its record is there already
+            return {}  # `eval_on_start`: this is no start, and its record already exists.
         before = Path(self._get_output_dir(None)) / "before-evaluation"
         self._save_rng_state(str(before))
         try:
@@ -225,17 +227,17 @@ class ResumableTrainer(SFTTrainer):
         except StoppedInEvaluation:
             if self.state.global_step == 0:
                 raise
-            # As if it had not begun: the next attempt makes up for it from the same random states.
+            # As if it had not begun: the next attempt repeats it from the same random states.
             super()._load_rng_state(str(before))
             self._metrics["eval"].clear()
             self.control.should_save = self.control.should_training_stop = True
             return {}
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        # True where nothing is known, since `save_strategy: best` asks whether to save.
+        # True if unknown, because `save_strategy: best` uses it to decide about saving.
         return True if self._is_stopped else super()._determine_best_metric(metrics, trial)
 
-    # How long a step is held up by saving.
+    # How long saving blocks a step.
 
     def _maybe_log_save_evaluate(
         self, tr_loss: Any, grad_norm: Any, *args: Any, learning_rate: Any = None, **options: Any
@@ -256,7 +258,7 @@ class ResumableTrainer(SFTTrainer):
 
 
 def read_unlogged(checkpoint: Path, rank: int) -> Mapping[str, Any] | None:
-    """What this rank had gathered; another rank's where it has none, in a world of another size."""
+    """The sums of this rank; another rank's if it has none, in a world of another size."""
     names = (f"unlogged_{rank}.json", "unlogged.json", "unlogged_0.json")
     for name in names:
         if (path := checkpoint / name).is_file():
@@ -265,7 +267,7 @@ def read_unlogged(checkpoint: Path, rank: int) -> Mapping[str, Any] | None:
 
 
 def state_of_end(checkpoint: str) -> TrainerState | None:
-    """The state in a checkpoint after whose step nothing is left to train; None before that."""
+    """The state in a checkpoint after whose step no training is left; None before that."""
     state = TrainerState.load_from_json(str(Path(checkpoint) / STATE_FILE))
     unlogged = read_unlogged(Path(checkpoint), 0)
     is_over = unlogged is not None and bool(unlogged.get("is_over"))

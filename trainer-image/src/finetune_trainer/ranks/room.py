@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is free on this node once training is over: GPU memory, and memory of the host."""
+"""The free memory of this node after training: of GPUs and of the host."""
 
 import contextlib
 import ctypes
@@ -20,44 +20,50 @@ from finetune_trainer.ranks.placement import Room
 log = logging.getLogger(__name__)
 
 OTHERS_SECONDS = 120.0
-"""How long the node's other ranks are waited for. They have saved and only send what their trackers
-still hold; one that takes longer keeps its GPU, and the base model is placed without it."""
+"""How long to wait for the node's other ranks. They have saved, and their trackers only send the
+rest; a rank that takes longer keeps its GPU, and the base model is placed without it.
+"""
 
 SETTLED_SECONDS = 1.0
-"""Free GPU memory that has not grown for so long is settled: the driver takes a moment to clean up
-after a process that has ended."""
+"""Free GPU memory that has not grown for this long is final: the driver takes a moment to clean up
+after a process that has ended.
+"""
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 _UNLIMITED = 1 << 60
-"""cgroup v1 writes a number near 2^63 where there is no limit."""
+"""cgroup v1 contains a number near 2^63 if there is no limit."""
 
 
 def room_here(devices: Sequence[int]) -> Room:
-    """What is free now, on these GPUs and on the host."""
+    """The free memory of these GPUs and of the host."""
     release_unused()
     free = {device: torch.cuda.mem_get_info(device)[0] for device in devices}
     return Room(gpus=free, host_bytes=free_host_bytes())
 
 
 def release_unused() -> None:
-    """Give back what this process holds and does not use."""
+    """Releases memory that this process does not use."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    # Freed small tensors otherwise stay with the process, and count as used.
+    # Otherwise freed small tensors stay with the process, and count as used.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def free_host_bytes(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int | None:
-    """What this container can still use; None where the system does not tell (macOS)."""
+    """The memory that this container can still use; None if the system does not report it
+    (macOS).
+    """
     known = [free for free in (_in_cgroup(cgroup), _on_machine(meminfo)) if free is not None]
     return min(known, default=None)
 
 
 def wait_for_others(workspace: Workspace, rank: int, heart: Heart) -> bool:
-    """Wait until the node's other ranks have ended and their GPUs are free; whether all have."""
+    """Waits until the node's other ranks have ended and their GPUs are free; returns whether all
+    have.
+    """
     end = time.monotonic() + OTHERS_SECONDS
     while others := _running(workspace, rank):
         if time.monotonic() >= end:
@@ -71,7 +77,7 @@ def wait_for_others(workspace: Workspace, rank: int, heart: Heart) -> bool:
 
 
 def _running(workspace: Workspace, rank: int) -> list[int]:
-    """The node's other ranks that have not ended: a rank's last act is to remove its heartbeat."""
+    """The node's other ranks that have not ended: a rank removes its heartbeat at its end."""
     found = []
     for path in workspace.results.glob("rank-*.json"):
         other = RankResult.from_json(path.read_bytes())
@@ -93,7 +99,7 @@ def _is_gone(heartbeat: Path) -> bool:
 
 
 def _settle(free: Callable[[], int], end: float) -> None:
-    """Wait until this no longer grows, or the end has come."""
+    """Waits until this no longer grows, or the end time is reached."""
     seen, since = free(), time.monotonic()
     while (now := time.monotonic()) < min(since + SETTLED_SECONDS, end):
         time.sleep(SETTLED_SECONDS / 4)
@@ -106,7 +112,7 @@ def _free_on_all() -> int:
 
 
 def _in_cgroup(root: Path) -> int | None:
-    """The limit less what is in use; cached files count as free (cgroup v2, then v1)."""
+    """The limit less the used memory; cached files count as free (cgroup v2, then v1)."""
     for limit, usage, statistics, cached in (
         ("memory.max", "memory.current", "memory.stat", ("inactive_file", "active_file")),
         (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model that is spread over the processes: where accelerate and the Trainer need a word more."""
+"""A model that is sharded over the processes: corrections for accelerate and the Trainer."""
 
 import os
 from typing import Any
@@ -12,12 +12,11 @@ from trl import SFTConfig
 
 
 def let_fsdp_use_cpus(training: SFTConfig) -> None:
-    """Have accelerate take up FSDP where the config asks for it and the processes run on CPUs.
+    """Makes accelerate use FSDP if the config requests it and the processes run on CPUs.
 
-    torch shards over gloo as well, but `AcceleratorState.__init__` looks for FSDP only among
-    processes that have a device each, and would train under DDP without a word. It reads of what
-    kind they are from the state that is set here; that they are on CPUs is told by the device,
-    which stays.
+    torch shards with gloo as well, but `AcceleratorState.__init__` uses FSDP only for processes
+    with a device each, and would silently train with DDP. It reads the kind of processes from the
+    state that is set here; the device, which does not change, still shows that they are on CPUs.
     """
     state = PartialState()
     if training.fsdp and state.distributed_type is DistributedType.MULTI_CPU:
@@ -25,11 +24,12 @@ def let_fsdp_use_cpus(training: SFTConfig) -> None:
 
 
 def let_deepspeed_use_cpus(training: SFTConfig) -> None:
-    """Have DeepSpeed train on CPUs, over the process group that is there, without a compiler.
+    """Makes DeepSpeed train on CPUs, with the existing process group, without a compiler.
 
-    On GPUs accelerate has told it of the group by now. On CPUs it would compile a kernel for a
-    reduction that only inference does: in minutes where there is a compiler, not at all in an image
-    without one. It asks a table of what can be compiled, which is made when it is first read.
+    On GPUs accelerate has already passed it the group. On CPUs it would compile a kernel for a
+    reduction that only inference needs: in minutes if there is a compiler, and with an error in an
+    image without one. It reads a table of operations that can be compiled, which is built when it
+    is first read.
     """
     if training.deepspeed_plugin is None or training.device.type != "cpu":
         return
@@ -41,7 +41,7 @@ def let_deepspeed_use_cpus(training: SFTConfig) -> None:
 
 
 def gather_when_saved(trainer: Any) -> None:
-    """Have the first process gather the model when it is saved next, to be loaded as one.
+    """Makes the first process gather the model at the next save, to be loaded as one.
 
     With `SHARDED_STATE_DICT`, which is for checkpoints, `Trainer.save_model` saves nothing.
     """
@@ -50,10 +50,10 @@ def gather_when_saved(trainer: Any) -> None:
 
 
 def let_go(trainer: Any) -> None:
-    """Release the trained model, so that what its GPUs held is free once the trainer is gone.
+    """Releases the trained model, so that its GPU memory is free after the trainer is deleted.
 
     accelerate refers to everything that it has prepared, and DeepSpeed's engine outlives its
-    destruction. The process group stays, and so does who owns it.
+    destruction. The process group stays, and so does its owner.
     """
     wrapped = getattr(trainer.accelerator, "deepspeed_engine_wrapped", None)
     engine = None if wrapped is None else wrapped.engine
@@ -63,15 +63,15 @@ def let_go(trainer: Any) -> None:
 
 
 def _dismantle(engine: Any) -> None:
-    """Empty an engine that was destroyed, part by part.
+    """Empties an engine that was destroyed, part by part.
 
-    Closures refer from hooks of its parameters to optimizer and engine. Some hooks are held by
-    autograd, where Python's collector can't follow, so the parameters and the parts of them that
-    this process holds would stay for ever (seen with DeepSpeed 0.19).
+    Closures refer from hooks of its parameters to optimizer and engine. autograd keeps some hooks,
+    which Python's collector cannot follow, so the parameters and this process's parts of them would
+    never be freed (seen with DeepSpeed 0.19).
     """
     from deepspeed.runtime.zero import parameter_offload
 
-    # It keeps the module that it last went into.
+    # It keeps the last module that it entered.
     parameter_offload.FWD_MODULE_STACK.clear()
     optimizer = engine.optimizer
     offload = getattr(optimizer, "parameter_offload", None)
@@ -82,8 +82,9 @@ def _dismantle(engine: Any) -> None:
 
 
 def load_whole_from_here_on() -> None:
-    """A model that is loaded next is this process's own: under ZeRO-3 it would be shared too.
+    """Models that are loaded after this belong to this process: under ZeRO-3 they would be sharded
+    too.
 
-    That is what transformers does while there is a config for DeepSpeed, and the arguments have it.
+    transformers does that while a config for DeepSpeed exists, and the arguments refer to it.
     """
     unset_hf_deepspeed_config()

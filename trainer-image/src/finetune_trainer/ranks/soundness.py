@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether saved weights are sound: there, finite, moved from where they began, and all of them.
+"""Checks that saved weights are present, finite, changed from their initial values, and complete.
 
-From the files alone, tensor by tensor: a model need not fit into memory for it.
+Reads only the files, tensor by tensor: the model need not fit into memory.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -28,34 +28,34 @@ _BLOCK = 1 << 20
 def require_sound_tensors(
     artifact: Path, *, is_adapter: bool, moved: Mapping[str, Tensor] | None = None
 ) -> None:
-    """`moved` are the tensors that training has changed, by the names of files.
+    """`moved` are the tensors that training has changed, by their names in files.
 
     Raises:
-        AttemptFailed: no tensors, one that is not finite, an adapter still at its start, or a part
-            of one that was not saved as it was trained.
+        AttemptFailed: no tensors, one that is not finite, an untrained adapter, or a part of one
+          that differs from the trained one.
     """
     has_moved = not is_adapter
     count, lost = 0, []
     for name, tensor in tensors_of(artifact):
         count += 1
         if not torch.isfinite(tensor).all():
-            raise diverged(f"{name} holds values that are not finite")
+            raise diverged(f"{name} contains values that are not finite")
         if "lora_B" not in name:
             continue
-        # With LoRA, rsLoRA and DoRA alike B begins at zero, so an adapter whose every B is zero
-        # changes nothing.
+        # With LoRA, rsLoRA and DoRA B begins at zero, so an adapter whose every B is zero changes
+        # nothing.
         if tensor.any():
             has_moved = True
         elif (trained := (moved or {}).get(name)) is not None and trained.began_at_zero:
             lost.append(name)
     if count == 0:
         raise attempt_failed(
-            Reason.NOTHING_SAVED, "the trainer saved no safetensors", "look at the trainer's log"
+            Reason.NOTHING_SAVED, "the trainer saved no safetensors", "check the trainer's log"
         )
     if lost:
         raise _put_back(lost, "are zero in")
     if not has_moved:
-        raise nothing_trained("the adapter is still where it began: every lora_B is zero")
+        raise nothing_trained("the adapter is unchanged: every lora_B is zero")
 
 
 def require_moved(
@@ -65,16 +65,15 @@ def require_moved(
     load: Callable[[], Mapping[str, Any]],
     moved: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Every tensor of a whole model that training has changed must differ from the base model's.
+    """Every changed tensor of a full model must differ from the base model's.
 
-    `moved` are those, by the names of files; where transformers gives the files other names, some
-    tensor must differ. `load` gives the base model's tensors where its files are no safetensors, or
-    name them otherwise. Of each tensor no more is read than up to the first difference: of a 7B
-    model a few MB a tensor, which takes a second or two where 15 GB of both would take half a
-    minute at 1 GB/s.
+    `moved` has those, by their names in files; if transformers uses other names in files, some
+    tensor must differ. `load` returns the base model's tensors if its files are not safetensors, or
+    use other names. Each tensor is read only up to the first difference: a few MB each for a 7B
+    model, which takes a second or two, while 15 GB of both would take half a minute at 1 GB/s.
 
     Raises:
-        AttemptFailed: one is the base model's, or all are.
+        AttemptFailed: one is equal to the base model's, or all are.
     """
     folder = folder_of(base, revision)
     saved = set(_names_in(artifact))
@@ -92,8 +91,9 @@ def require_moved(
 def _compared(
     artifact: Path, began: "Lookup", moved: Mapping[str, Tensor]
 ) -> tuple[list[str], list[str]]:
-    """The tensors that are the base model's, and those that are not: all that moved, or where none
-    is known to have, up to the first that differs."""
+    """The tensors equal to the base model's, and the others: all changed ones, or if none is known
+    to have changed, those up to the first that differs.
+    """
     same: list[str] = []
     differ: list[str] = []
     for name, tensor in tensors_of(artifact):
@@ -123,7 +123,7 @@ def _put_back(names: list[str], how: str) -> AttemptFailed:
 
 
 def require_whole_adapter(artifact: Path, model: PeftModel) -> None:
-    """PEFT only warns of tensors that its model wants and the file lacks, or the other way round.
+    """PEFT only warns about tensors that the file lacks, or that its model does not have.
 
     Raises:
         AttemptFailed: file and model differ.
@@ -133,20 +133,20 @@ def require_whole_adapter(artifact: Path, model: PeftModel) -> None:
     if missing := sorted(wanted - saved):
         raise broken(f"the adapter lacks {_some(missing)} of its {len(wanted)} tensors")
     if foreign := sorted(saved - wanted):
-        raise broken(f"the base model has no place for {_some(foreign)} of the adapter")
+        raise broken(f"{_some(foreign)} of the adapter do not fit the base model")
 
 
 def require_whole_model(missing: Iterator[str] | set[str] | list[str]) -> None:
     """
     Raises:
-        AttemptFailed: transformers had to draw these at random.
+        AttemptFailed: transformers initialized these at random.
     """
     if names := sorted(missing):
         raise broken(f"the model lacks {_some(names)} of its tensors")
 
 
 def tensors_of(folder: Path) -> Iterator[tuple[str, Any]]:
-    """Every tensor in a folder.
+    """Every tensor in a directory.
 
     Raises:
         AttemptFailed: a file cannot be read.
@@ -173,7 +173,7 @@ def broken(message: str) -> AttemptFailed:
     return attempt_failed(
         Reason.ARTIFACT_BROKEN,
         message,
-        "nothing to do: the next attempt saves it again; report it if that fails too",
+        "no action: the next attempt saves it again; report it if that fails too",
     )
 
 
@@ -189,7 +189,7 @@ Lookup = Callable[[str], Any]
 
 
 def _references(folder: Path | None, load: Callable[[], Mapping[str, Any]]) -> Iterator[Lookup]:
-    """Where a tensor of the base model can be had; the second is asked if the first knows none."""
+    """The sources for a tensor of the base model; the second is used if the first has none."""
     if folder is not None:
         yield _in_files(folder)
     yield load().get
@@ -211,8 +211,9 @@ def _in_files(folder: Path) -> Lookup:
 
 
 def folder_of(base: str, revision: str | None) -> Path | None:
-    """The folder with the files of a base model, which was downloaded for training; None where it
-    has no safetensors."""
+    """The directory with the files of a base model, as downloaded for training; None if it has no
+    safetensors.
+    """
     folder = Path(base)
     if not folder.is_dir():
         try:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Merges an adapter into a base model that does not fit into memory: tensor by tensor, from the
-files of the one and the other.
+files of both.
 
-It does what PEFT does with plain LoRA and rsLoRA, in the same order of roundings, so the result is
-PEFT's to the byte. Whatever else an adapter may have is left to PEFT.
+It does the same as PEFT for plain LoRA and rsLoRA, with the same order of roundings, so the result
+is identical to PEFT's. Other kinds of adapters are left to PEFT.
 """
 
 import json
@@ -27,7 +27,7 @@ from finetune_trainer.exchange.heartbeats import Heart
 from finetune_trainer.ranks.soundness import TENSORS
 
 SHARD_BYTES = 5 * 1024**3
-"""Of one file. So much is in memory at a time, and once more while it is written."""
+"""Of one file. This much is in memory at a time, and once more while it is written."""
 
 PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
@@ -37,12 +37,12 @@ _BEYOND = ("use_dora", "lora_bias", "layer_replication", "target_parameters", "m
 
 
 class CannotMerge(Exception):
-    """What this adapter or this base model has that merging by tensors can't do."""
+    """A feature of this adapter or base model that merging by tensors does not support."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What an adapter adds to one weight: `b @ a * scaling`."""
+    """The addition of an adapter to one weight: `b @ a * scaling`."""
 
     a: torch.Tensor
     b: torch.Tensor
@@ -64,10 +64,10 @@ class Change:
 def merge_by_tensors(
     base: Path, artifact: Path, merged: Path, dtype: torch.dtype, heart: Heart
 ) -> None:
-    """Write the merged weights, each file of a bounded size, with an index where there are several.
+    """Writes the merged weights, in files of bounded size, with an index if there are several.
 
     Raises:
-        CannotMerge: with a reason; `merged` may hold some files then.
+        CannotMerge: with a reason; `merged` may then contain some files.
     """
     places = place_of_tensors(base)
     changes = changes_of(artifact)
@@ -96,7 +96,7 @@ def merge_by_tensors(
 
 
 def changes_of(artifact: Path) -> dict[str, Change]:
-    """What the adapter changes, by the base model's name of the weight.
+    """The adapter's changes, by the base model's name of the weight.
 
     Raises:
         CannotMerge: it is more than plain LoRA.
@@ -111,7 +111,7 @@ def changes_of(artifact: Path) -> dict[str, Change]:
         module = name.removeprefix(PREFIX).removesuffix(_A)
         b = tensors.get(f"{PREFIX}{module}{_B}")
         if not name.endswith(_A) or b is None or a.dim() != 2 or b.dim() != 2:
-            raise CannotMerge(f"{name} is more than LoRA's two matrices")
+            raise CannotMerge(f"{name} has more than LoRA's two matrices")
         changes[f"{module}.weight"] = Change(
             a=a, b=b, scaling=_scaling(config, module), is_transposed=bool(config.fan_in_fan_out)
         )
@@ -119,20 +119,20 @@ def changes_of(artifact: Path) -> dict[str, Change]:
 
 
 def require_merged(base: Path, artifact: Path, merged: Path, dtype: torch.dtype) -> None:
-    """Hold what was written against the base model's files: names, shapes, types, and which
-    weights differ.
+    """Compares the written files with the base model's: names, shapes, types, and the weights that
+    differ.
 
     Raises:
-        CannotMerge: what was written is not the base model with the adapter's changes.
+        CannotMerge: the written files are not the base model with the adapter's changes.
     """
     before, after = place_of_tensors(base), place_of_tensors(merged)
     if set(before) != set(after):
-        raise CannotMerge("the merged files do not hold the base model's tensors")
+        raise CannotMerge("the merged files do not contain the base model's tensors")
     changes = changes_of(artifact)
     for name, file in after.items():
         shape, kind, is_floating = _shape(merged / file, name)
         if shape != _shape(base / before[name], name)[0] or (is_floating and kind != dtype):
-            raise CannotMerge(f"{name} was written with another shape or type")
+            raise CannotMerge(f"{name} was written with a different shape or type")
     if changes and not any(
         not torch.equal(
             _read(merged / after[name], name), _read(base / before[name], name).to(dtype)
@@ -143,7 +143,7 @@ def require_merged(base: Path, artifact: Path, merged: Path, dtype: torch.dtype)
 
 
 def copy_code(base: Path, merged: Path) -> None:
-    """A model with code of its own needs it where it is loaded from."""
+    """A model with its own code needs that code next to its files."""
     for file in base.glob("*.py"):
         shutil.copyfile(file, merged / file.name)
 
@@ -170,17 +170,19 @@ def _scaling(config: Any, module: str) -> float:
 def _require_places(changes: Mapping[str, Change], base: Path, places: Mapping[str, str]) -> None:
     for name, change in changes.items():
         if name not in places:
-            raise CannotMerge(f"the base model's files have no {name}: they name it otherwise")
+            raise CannotMerge(
+                f"the base model's files have no {name}: it has a different name there"
+            )
         shape, _, is_floating = _shape(base / places[name], name)
         if shape != change.shape or not is_floating:
-            raise CannotMerge(f"{name} of the base model's files is not what the adapter changes")
+            raise CannotMerge(f"{name} of the base model's files does not match the adapter")
 
 
 def place_of_tensors(folder: Path) -> dict[str, str]:
-    """The file of each tensor: as the index says, where there is one.
+    """The file of each tensor: from the index, if there is one.
 
     Raises:
-        CannotMerge: the index is none.
+        CannotMerge: the index is invalid.
     """
     index = folder / SAFE_WEIGHTS_INDEX_NAME
     if index.is_file():
@@ -193,7 +195,7 @@ def place_of_tensors(folder: Path) -> dict[str, str]:
 
 
 def _places_in(index: Path) -> dict[str, str]:
-    """Of files beside it only, whoever has written it."""
+    """Accepts only files next to it, because the index is untrusted."""
     try:
         found = parse_object(index.read_bytes(), index.name).get("weight_map")
     except InvalidDocument as invalid:
@@ -210,7 +212,7 @@ def _shape(file: Path, name: str) -> tuple[tuple[int, ...], torch.dtype, bool]:
     with safe_open(file, framework="pt") as opened:
         part = opened.get_slice(name)
         shape = tuple(part.get_shape())
-        # Of nothing, which has the type too.
+        # An empty slice, which also has the type.
         kind = part[tuple(slice(0, 0) for _ in shape)].dtype if shape else part[()].dtype
     return shape, kind, kind.is_floating_point
 
@@ -228,5 +230,5 @@ def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _sound(name: str, tensor: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
     if tensor.shape != drawn.shape or not torch.isfinite(tensor).all():
-        raise CannotMerge(f"{name} would hold values that are not finite")
+        raise CannotMerge(f"{name} would contain values that are not finite")
     return tensor.contiguous()

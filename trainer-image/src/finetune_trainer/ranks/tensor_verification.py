@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verifies an artifact whose base model can't be loaded here: by names and shapes.
+"""Verifies an artifact whose base model cannot be loaded here: by names and shapes.
 
-The base model is drawn on the meta device, so each tensor of the artifact is held against the
-parameter that it is for. Values were checked before, tensor by tensor; what the model answers is
-not known.
+The base model is drawn on the meta device, so each tensor of the artifact is compared with its
+parameter. Values were checked before, tensor by tensor; the model's answers are unknown.
 """
 
 from collections.abc import Mapping
@@ -34,7 +33,7 @@ def require_fitting_adapter(
     for name, shape in shapes_in(artifact).items():
         if name in wanted and tuple(wanted[name].shape) != shape:
             raise soundness.broken(
-                f"{name} has the shape {list(shape)}, and the base model has a place for "
+                f"{name} has the shape {list(shape)}, but the base model expects "
                 f"{list(wanted[name].shape)}"
             )
 
@@ -42,7 +41,7 @@ def require_fitting_adapter(
 def require_fitting_model(artifact: Path, options: Mapping[str, Any]) -> None:
     """
     Raises:
-        AttemptFailed: the model lacks a tensor, or one has another shape than its config says.
+        AttemptFailed: the model lacks a tensor, or one has another shape than in its config.
     """
     options = {**options, "device_map": {"": "meta"}, "ignore_mismatched_sizes": True}
     _, found = create_model_from_path(str(artifact), output_loading_info=True, **options)
@@ -50,12 +49,12 @@ def require_fitting_model(artifact: Path, options: Mapping[str, Any]) -> None:
     if wrong := sorted(found["mismatched_keys"]):
         name, shape, expected = wrong[0]
         raise soundness.broken(
-            f"{name} has the shape {list(shape)}, and the model's config wants {list(expected)}"
+            f"{name} has the shape {list(shape)}, but the model's config requires {list(expected)}"
         )
 
 
 def shapes_in(folder: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor in a folder, from the files' headers."""
+    """The shape of each tensor in a directory, from the files' headers."""
     found: dict[str, tuple[int, ...]] = {}
     for file in sorted(folder.glob(soundness.TENSORS)):
         with safe_open(file, framework="pt") as opened:

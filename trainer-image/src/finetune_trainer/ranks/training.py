@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains as TRL's `sft.py` does, from the config that the plan resolved; reads top to bottom."""
+"""Trains as TRL's `sft.py` does, with the config that the plan resolved; reads top to bottom."""
 
 import gc
 import json
@@ -61,7 +61,7 @@ from finetune_trainer.ranks.world import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """A trainer that is ready, and what goes with it."""
+    """A trainer that is ready, and its companions."""
 
     trainer: Trainer
     stop: StepBoundary
@@ -70,10 +70,10 @@ class Setup:
 
 
 def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult:
-    """Train, save, verify; the rank's result.
+    """Trains, saves and verifies; returns the rank's result.
 
     Raises:
-        AttemptFailed: with whoever is to blame.
+        AttemptFailed: with its category.
     """
     heart = Heart(workspace.heartbeat(rank))
     heart.beat(Stage.CONFIG.value)
@@ -90,7 +90,7 @@ def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult
     with naming_broken_lines(arguments):
         setup = set_up(arguments, settings, workspace, heart)
         trainer, judge = setup.trainer, setup.judge
-        beat_with_data(heart)  # from now on the steps are told
+        beat_with_data(heart)  # From now on the steps are reported.
         with classifying(partial(stage_of, trainer, settings.resume_step)):
             if not settings.resume_step:
                 try_a_batch(trainer)
@@ -115,9 +115,9 @@ def train(settings: RankSettings, workspace: Workspace, rank: int) -> RankResult
     result = result.noting(ending.note, fates.note_of(movement))
     result = result.telling(*accounting.notes(setup.account, arguments), *trainer.notes)
     end_trackers()
-    # Its memory is wanted for the model that is loaded from what was saved. Not `trainer.end()`
-    # before: of a process group that is taken down the last owner would be the trainer, whose end
-    # joins gloo's threads with the interpreter's lock held, and one of them may wait for that lock.
+    # Its memory is needed to load the saved model. Not `trainer.end()` before: the trainer would
+    # then be the last owner of a destroyed process group, and its deletion joins gloo's threads
+    # while holding the interpreter's lock, for which one of them may wait.
     let_go(trainer)
     del trainer, setup
     load_whole_from_here_on()
@@ -162,7 +162,7 @@ def set_up(
         if trainer.is_world_process_zero():
             accounting.tell(account, workspace)
         accounting.require_rows_enough(account, arguments)
-        # The supervisor tells of progress: a record per step would fill a pod's log.
+        # The supervisor reports progress: a record per step would fill a pod's log.
         trainer.remove_callback(PrinterCallback)
         for callback in (
             stop,
@@ -189,19 +189,19 @@ def _require_rows_of_embedding(trainer: Trainer) -> None:
 
 
 def save(trainer: Trainer, workspace: Workspace) -> None:
-    """The whole artifact, however it was sharded, with how its answers end."""
+    """Saves the complete artifact, however it was sharded, with the token that ends its answers."""
     gather_when_saved(trainer)
     trainer.save_model(str(workspace.artifact))
     save_ending(trainer, workspace.artifact)
 
 
 def rejected(result: RankResult, error: AttemptFailed) -> RankResult:
-    """The result of a training whose artifact is unfit for use, for a reason that lies in the job.
+    """The result of a training whose artifact is unusable for a reason within the job.
 
-    What was trained is there all the same, and its user may want to look at it after ten hours.
+    The trained model is kept anyway: after ten hours its user may need to examine it.
 
     Raises:
-        AttemptFailed: the reason lies elsewhere.
+        AttemptFailed: the reason is outside the job.
     """
     if error.failure.category is not Category.USER:
         raise error
@@ -209,7 +209,7 @@ def rejected(result: RankResult, error: AttemptFailed) -> RankResult:
 
 
 def run_training(trainer: ResumableTrainer, checkpoint: str | None) -> None:
-    """Train to the end, or load the end if the checkpoint is of it; a stop ends it too."""
+    """Trains to the end, or loads the end if the checkpoint is of it; a stop ends it too."""
     try:
         if checkpoint is None or (state := state_of_end(checkpoint)) is None:
             trainer.train(resume_from_checkpoint=checkpoint)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One batch is collated and computed before training begins.
+"""Collates and computes one batch before training begins.
 
-What a library can't do with these data or this model shows here, before the base model is measured,
-which may take an hour. The model, its random states and TRL's figures are as they were afterwards.
+Errors of a library with these data or this model appear here, before the base model is evaluated,
+which may take an hour. Afterwards the model, its random states and TRL's figures are restored.
 """
 
 from itertools import islice
@@ -14,12 +14,12 @@ from finetune_trainer.ranks.model.modes import evaluating
 
 
 def try_a_batch(trainer: Any) -> None:
-    """Collate the first rows, and compute their loss where the model is ready by now.
+    """Collates the first rows, and computes their loss if the model is ready.
 
-    FSDP and DeepSpeed make a model ready only when training begins.
+    FSDP and DeepSpeed prepare a model only when training begins.
 
     Raises:
-        Exception: whatever a library raises.
+        Exception: any error of a library.
     """
     rows = list(islice(trainer.train_dataset, trainer.args.per_device_train_batch_size))
     if not rows:
@@ -31,7 +31,7 @@ def try_a_batch(trainer: Any) -> None:
 
 
 def _compute(trainer: Any, batch: Any) -> None:
-    """As an evaluation does: without dropout, and counted in figures that are thrown away."""
+    """As in an evaluation: without dropout, and with figures that are discarded."""
     try:
         with evaluating(trainer.model), trainer.compute_loss_context_manager():
             trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch))
@@ -40,5 +40,5 @@ def _compute(trainer: Any, batch: Any) -> None:
 
 
 def stage_of(trainer: Any, resume_step: int) -> Stage:
-    """Until a step has been taken, by any attempt, nothing shows that one can be taken."""
+    """Until any attempt has taken a step, it is not proven that one can be taken."""
     return Stage.TRAINING if resume_step or trainer.state.global_step else Stage.FIRST_STEP

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint holds data and no code, whoever wrote it: what is loaded may name only what is here.
+"""Checkpoints are loaded as data, never as code: a pickle may only name the classes listed here.
 
-Who can write to the output place can write checkpoints too, manifest and checksums included.
-DeepSpeed's files and those of torch's distributed checkpoints are unpickled by their libraries in
-full, which runs whatever a pickle names. So torch is told, once for this process and all that it
-forks, to load weights only; and the index of a distributed checkpoint, which torch reads with
-Python's own pickle, is read with as short a list. What is checked is what is loaded: a scan of the
-files beforehand could read a crafted archive differently than torch does.
+A user who can write to the output location can also write checkpoints, including manifest and
+checksums. DeepSpeed's files and those of torch's distributed checkpoints are fully unpickled by
+their libraries, which runs any code that a pickle names. So torch is configured, once for this
+process and its children, to load only weights. The index of a distributed checkpoint, which torch
+reads with Python's own pickle, is read with an equally short list. The check happens during
+loading: a separate scan of the files could read a crafted archive differently than torch does.
 """
 
 import os
@@ -29,7 +29,7 @@ _OF_DEEPSPEED = (
     "deepspeed.runtime.zero.config.ZeroStageEnum",
     "deepspeed.utils.tensor_fragment.fragment_address",
 )
-"""What its checkpoints name beside tensors: plain values, whose construction does nothing."""
+"""The other classes in its checkpoints: plain values, whose construction has no effect."""
 
 _OF_INDEX = frozenset(
     {
@@ -52,16 +52,18 @@ _OF_INDEX = frozenset(
 
 
 def load_only_data() -> None:
-    """From now on no pickle that torch loads in this process runs code."""
-    # An `env` that says the opposite is the job's, and torch refuses both at once.
+    """Prevents every pickle that torch loads in this process from running code."""
+    # The job's `env` may contain the opposite, and torch refuses both together.
     os.environ.pop(OPPOSITE, None)
     os.environ[FORCED] = "1"
-    # Only these two names of the module are used where an index is read and written.
+    # Only these two names of the module are used to read and write an index.
     filesystem.pickle = SimpleNamespace(load=load_index, dump=pickle.dump)
 
 
 def allow_deepspeed() -> None:
-    """Let DeepSpeed's checkpoints name its own plain values. It is slow to import: only if used."""
+    """Allows DeepSpeed's own plain values in its checkpoints. Only called if needed: the import is
+    slow.
+    """
     found = []
     for path in _OF_DEEPSPEED:
         module, _, name = path.rpartition(".")
@@ -73,7 +75,7 @@ def load_index(file: IO[bytes]) -> Any:
     """The index of a distributed checkpoint.
 
     Raises:
-        UnpicklingError: it names what no index has.
+        UnpicklingError: it names a class that no index has.
     """
     return _IndexUnpickler(file).load()
 
@@ -82,7 +84,7 @@ class _IndexUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):
             return found
-        # A dotted name would lead from what is allowed to anything that it refers to.
+        # A dotted name could reach any object through an allowed one.
         if (module, name) in _OF_INDEX:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{NO_DATA}. Unsupported global: GLOBAL {module}.{name}")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was saved is loaded again, as its user will load it, and must answer.
+"""Loads the saved artifact again, as its user will load it, and checks its answers.
 
-In rank 0's process, but from the files alone: the base model is loaded afresh and the trained one
-is gone. A process of its own would cost another import of torch and prove nothing more. Where the
-base model does not fit into what is free on this node, the artifact is verified by its tensors.
+It runs in rank 0's process, but uses only the files: the base model is loaded again and the trained
+one is released. A separate process would cost another import of torch and prove nothing more. If
+the base model does not fit into the free memory of this node, the artifact is verified by its
+tensors.
 """
 
 import logging
@@ -40,28 +41,29 @@ log = logging.getLogger(__name__)
 
 ADAPTER_CONFIG = "adapter_config.json"
 GREETING = samples.Prompt(content="Hello", expected="")
-"""What the model is asked where the data holds out no prompt."""
+"""The prompt if the data has no held-out prompt."""
 GREETING_TOKENS = 16
 
 MOST_SECONDS = 600.0
-"""For the answers of one model, whatever `eval_sample_seconds` allows. The GPUs of other nodes are
-idle meanwhile; a model in GPU memory answers in seconds, and one that is offloaded, at about 5
-seconds a token, still answers a greeting."""
+"""The limit for the answers of one model, independent of `eval_sample_seconds`. The GPUs of other
+nodes are idle meanwhile; a model in GPU memory answers in seconds, and an offloaded one, at about 5
+seconds per token, still answers a greeting.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What a verification found."""
+    """The result of a verification."""
 
     answers: AnswerDocument
     """The held-out prompts with the answers before and after training."""
     note: str = ""
-    """What was not tried, and why."""
+    """The checks that were skipped, and the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Subject:
-    """What is verified."""
+    """The subject of the verification."""
 
     artifact: Path
     arguments: Arguments
@@ -71,7 +73,7 @@ class _Subject:
 
     @property
     def name(self) -> str:
-        """Of the model that is loaded."""
+        """The name of the model that is loaded."""
         return str(self.arguments.model.model_name_or_path if self.is_adapter else self.artifact)
 
     @property
@@ -91,7 +93,7 @@ class _Subject:
 
 
 def tell_phase(workspace: Workspace) -> None:
-    """Training is over: from here on a stop waits only for what no checkpoint holds."""
+    """Training is over: from here on a stop waits only for results that no checkpoint contains."""
     progress = Progress.from_body(workspace.progress.read_bytes())
     verifying = replace(progress, phase=TrainerPhase.VERIFYING, eta_seconds=None)
     write_atomically(workspace.progress, verifying.to_body())
@@ -106,13 +108,13 @@ def verify(
     *,
     is_chat: bool,
 ) -> Verified:
-    """Check the artifact within the memory that is there.
+    """Checks the artifact within the available memory.
 
-    `movement` tells which tensors training has changed; `is_chat` that it learned from
-    conversations, whose turns it must know how to end.
+    `movement` has the tensors that training has changed; `is_chat` is whether it was trained on
+    conversations, whose turns it must be able to end.
 
     Raises:
-        AttemptFailed: the artifact is not fit for use.
+        AttemptFailed: the artifact is unusable.
     """
     artifact = workspace.artifact
     is_adapter = (artifact / ADAPTER_CONFIG).is_file()
@@ -151,7 +153,7 @@ def _by_tensors(
         )
     else:
         tensor_verification.require_fitting_model(subject.artifact, subject.options)
-    note = f"verified by its tensors: {reason}; its answers were not tried"
+    note = f"verified by its tensors: {reason}; no answers were generated"
     log.warning("%s", note)
     return Verified(
         answers=judge.book.document(judge.prompts, answers_before, []),
@@ -218,8 +220,8 @@ def _load(subject: _Subject, placement: Placement) -> Any:
     """The tuned model, loaded as its user will load it.
 
     Raises:
-        AttemptFailed: it does not load, or is not all there.
-        DoesNotFit: not at this placement.
+        AttemptFailed: it does not load, or is incomplete.
+        DoesNotFit: it does not fit at this placement.
     """
     try:
         return (_load_adapter if subject.is_adapter else _load_model)(subject, placement)
@@ -243,12 +245,12 @@ def _load_model(subject: _Subject, placement: Placement) -> Any:
 
 def _load_adapter(subject: _Subject, placement: Placement) -> Any:
     base = placed.load_placed(subject.name, subject.options, placement)
-    # `added_tokens` and a cloned chat template bring tokens that the base model lacks.
+    # `added_tokens` and a cloned chat template add tokens that the base model lacks.
     placed.require_room_for_tokens(base, subject.tokenizer)
     fit_embeddings(base, subject.tokenizer)
     model: PeftModel = placed.attach_adapter(base, subject.artifact, placement)
     soundness.require_whole_adapter(subject.artifact, model)
-    # Its base model may end by other tokens.
+    # Its base model may end answers with other tokens.
     base.generation_config = GenerationConfig.from_pretrained(subject.artifact)
     return _on_device(model, subject.arguments)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes that train together, as each of them finds them."""
+"""The processes that train together, as seen by each of them."""
 
 import os
 from typing import Any
@@ -15,10 +15,10 @@ from finetune_trainer.failures.errors import AttemptFailed, Stage, attempt_faile
 
 
 def require_promised_gpus(settings: RankSettings) -> None:
-    """Each rank has a GPU that computes: without one `TrainingArguments` would take the CPU.
+    """Requires a working GPU for each rank: without one `TrainingArguments` would use the CPU.
 
     Raises:
-        AttemptFailed: torch sees fewer GPUs than the supervisor, or its own does not compute.
+        AttemptFailed: torch sees fewer GPUs than the supervisor, or its own does not work.
     """
     if settings.gpus == 0:
         return
@@ -26,8 +26,8 @@ def require_promised_gpus(settings: RankSettings) -> None:
     if there < settings.gpus:
         raise attempt_failed(
             Reason.GPU_MISSING,
-            f"the ranks of this node were promised {settings.gpus} GPUs, and torch sees {there}",
-            "take CUDA_VISIBLE_DEVICES out of config.env and the pod; check the node's GPUs",
+            f"the ranks of this node require {settings.gpus} GPUs, but torch detects {there}",
+            "remove CUDA_VISIBLE_DEVICES from config.env and the pod; check the node's GPUs",
         )
     try:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -40,13 +40,13 @@ def require_promised_world(training: SFTConfig, settings: RankSettings) -> None:
     """
     Raises:
         AttemptFailed: another number of processes, nodes that resume from different steps, or
-            processes that would share the work otherwise than was promised.
+          processes with another strategy than promised.
     """
     found = training.world_size
     if found != settings.world_size:
         raise attempt_failed(
             Reason.WORLD_SIZE_MISMATCH,
-            f"{settings.world_size} processes were promised to train together, {found} do",
+            f"{settings.world_size} processes were expected to train together, but {found} do",
             "check that every node's pod runs and that config.env sets no WORLD_SIZE or RANK",
         )
     if not dist.is_initialized():
@@ -56,14 +56,14 @@ def require_promised_world(training: SFTConfig, settings: RankSettings) -> None:
         raise attempt_failed(
             Reason.RESUME_MISMATCH,
             f"the nodes fetched checkpoints of different steps: {sorted(set(steps))}",
-            "nothing to do: the next attempt fetches again",
+            "no action: the next attempt fetches again",
         )
     _require_same_micro_batch(training)
     _require_same(training, settings)
 
 
 def strategy_of(training: SFTConfig) -> str:
-    """How this process would share the work, by all that accelerate will look at."""
+    """How this process would share the work, by everything that accelerate will read."""
     if training.deepspeed_plugin is not None:
         stage = training.deepspeed_plugin.hf_ds_config.get_value("zero_optimization.stage", 0)
         return f"ZeRO-{stage}"
@@ -81,34 +81,36 @@ def _of_all_ranks(mine: Any) -> list[Any]:
 
 
 def _require_same_micro_batch(training: SFTConfig) -> None:
-    """Each node's supervisor chooses an automatic one by its own GPUs."""
+    """Each node's supervisor chooses an automatic one for its own GPUs."""
     rows = training.per_device_train_batch_size
     if len(different := sorted(set(_of_all_ranks(rows)))) > 1:
         least, step = different[0], rows * training.gradient_accumulation_steps
         raise attempt_failed(
             Reason.DISTRIBUTION_MISMATCH,
-            f"the ranks have micro-batches of {' and '.join(map(str, different))} rows: with auto "
-            "each node chooses by the memory of its GPUs, and these differ",
+            f"the ranks have micro-batches of {' and '.join(map(str, different))} rows: with "
+            "auto, each node chooses according to the memory of its GPUs, which differs",
             f"set per_device_train_batch_size to {least} and gradient_accumulation_steps to "
             f"{step // least}",
         )
 
 
 def _require_same(training: SFTConfig, settings: RankSettings) -> None:
-    """All ranks are told of one that differs, so that none waits for it later."""
+    """All ranks receive a difference of any of them, so that none waits for it later."""
     usual = "gloo" if training.device.type == "cpu" else "nccl"
     wanted, backend = training.ddp_backend or usual, dist.get_backend()
     if wanted not in backend:
-        raise _mismatch(f"the processes were to talk over {wanted}, and talk over {backend}")
+        raise _mismatch(
+            f"the processes were planned to communicate over {wanted}, but use {backend}"
+        )
     found = _of_all_ranks(strategy_of(training))
     promised = settings.strategy or found[0]
     for rank, strategy in enumerate(found):
         if strategy != promised:
-            raise _mismatch(f"{promised} was planned, and rank {rank} would train with {strategy}")
+            raise _mismatch(f"{promised} was planned, but rank {rank} would train with {strategy}")
 
 
 def require_planned_sharding(trainer: Any, settings: RankSettings) -> None:
-    """What accelerate made of it: it passes over what it can't do in silence.
+    """Checks the result of accelerate, which silently ignores options that it does not support.
 
     Raises:
         AttemptFailed: the model would not be sharded as planned.
@@ -118,13 +120,13 @@ def require_planned_sharding(trainer: Any, settings: RankSettings) -> None:
     kinds = {"FSDP": "FSDP", "ZeRO": "DEEPSPEED"}
     for name, kind in kinds.items():
         if settings.strategy.startswith(name) != (found == kind) and settings.strategy:
-            raise _mismatch(f"{settings.strategy} was planned, and accelerate has set up {found}")
+            raise _mismatch(f"{settings.strategy} was planned, but accelerate has set up {found}")
 
 
 def _mismatch(message: str) -> AttemptFailed:
     return attempt_failed(
         Reason.DISTRIBUTION_MISMATCH,
         message,
-        "take ACCELERATE_ and FSDP_ variables out of config.env and the pod, and say it with "
-        "accelerate_config",
+        "remove ACCELERATE_ and FSDP_ variables from config.env and the pod, and set "
+        "accelerate_config instead",
     )

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where models, data and artifacts lie: object stores and folders behind one protocol.
+"""Access to models, data and artifacts in object stores and directories through one protocol.
 
 Doors: `store.open_store` and `locations`.
 
-- `locations`: what a name in a config means: a place in a store, a path, or a hub name.
-- `store`: the protocol, and the one door `open_store`.
-- `cloud`: `s3://`, `gs://` and `az://` by obstore. The only module that imports it.
-- `credentials`: which explicit way of signing the environment gives; `variables`: whether its
+- `locations`: resolves a name in a config to a location in a store, a path, or a hub name.
+- `store`: the protocol and its only constructor `open_store`.
+- `cloud`: `s3://`, `gs://` and `az://` through obstore. The only module that imports it.
+- `credentials`: the authentication method that the environment configures; `variables`: whether its
   values can be sent.
-- `store_answers`, `refusals`, `explanation`: what a store's refusal says, what it means (the
-  table), and what is raised for it. `bucket_region` asks for the region that a redirect lacks.
-- `folder`: `file://`, written so that a crash leaves no half file.
-- `web`: single files by `https://`.
-- `transfer`: many files at once, with a second try for each.
+- `store_answers`, `refusals`, `explanation`: the text of a store's refusal, its meaning (the
+  table), and the error raised for it. `bucket_region` requests the region that a redirect lacks.
+- `folder`: `file://`, written so that a crash leaves no partial file.
+- `web`: single files through `https://`.
+- `transfer`: concurrent transfers of many files, with one retry for each.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In which region a bucket is, asked where a store's redirect does not name it.
+"""Finds the region of a bucket if a store's redirect does not name it.
 
-S3 answers this without a signature, whatever the region is that was asked.
+S3 answers this without a signature, in every region.
 """
 
 from http.client import HTTPException
@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 10
 
 
 def find_region(endpoint: str, bucket: str) -> str:
-    """The region that the store names; empty where it names none or does not answer."""
+    """The region that the store names; empty if it names none or does not respond."""
     url = f"{endpoint.rstrip('/')}/{quote(bucket)}"
     if not url.startswith(("http://", "https://")):
         return ""
@@ -23,7 +23,7 @@ def find_region(endpoint: str, bucket: str) -> str:
         with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             return str(answer.headers.get(_HEADER) or "")
     except HTTPError as error:
-        # Redirects and refusals carry the header too.
+        # Redirects and refusals have the header too.
         return str(error.headers.get(_HEADER) or "")
     except (OSError, HTTPException, ValueError):
         return ""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`s3://`, `gs://` and `az://` by obstore, the only module that imports it.
+"""`s3://`, `gs://` and `az://` through obstore; the only module that imports it.
 
 Only its synchronous functions are used, in threads: after an asynchronous one the interpreter
-aborts at exit now and then, and a finished run would look like a crash.
+sometimes aborts at exit, and a finished run would look like a crash.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ CHUNK_BYTES = 8 * 1024 * 1024
 CHUNKS_AT_ONCE = 4
 
 # obstore's own defaults give up on a refused connection after 2.5 s; with these a store may be
-# away for half a minute.
+# unreachable for half a minute.
 RETRY: Any = {
     "max_retries": 1000,
     "retry_timeout": timedelta(seconds=240),
@@ -46,7 +46,7 @@ RETRY: Any = {
 }
 
 
-# For what some stores know nothing of: they say so by an error that looks as if it might pass.
+# For features that some stores lack: they report it with an error that looks temporary.
 NO_RETRY: Any = {"max_retries": 0}
 
 
@@ -87,7 +87,7 @@ def open_cloud_store(uri: str, environment: Mapping[str, str]) -> "CloudStore":
 def _s3_config(environment: Mapping[str, str]) -> Any:
     config = {}
     if endpoint := environment.get("AWS_ENDPOINT_URL_S3"):
-        # The client does not read it, and would ask Amazon.
+        # The client does not read it, and would contact Amazon.
         config["endpoint"] = endpoint
     if "AWS_METADATA_ENDPOINT" not in environment:
         config["metadata_endpoint"] = NO_METADATA_SERVICE
@@ -101,9 +101,9 @@ class CloudStore:
     bucket_uri: str
     prefix: str
     bucket: Any
-    """obstore's store of the whole bucket."""
+    """obstore's store of the complete bucket."""
     asked_once: Any
-    """The same, which tries nothing again."""
+    """The same without retries."""
     explanation: Explanation
     """Of its errors."""
 
@@ -132,7 +132,7 @@ class CloudStore:
             except BaseError as error:
                 answer = read_answer(str(error))
                 if answer.status is not None and not answer.was_retried:
-                    # An answer to HEAD has no body: the store gives its words to a reader only.
+                    # A response to HEAD has no body: the store sends its message only for a read.
                     obstore.get_range(self.asked_once, self._key(path), start=0, length=1)
                 raise
 
@@ -157,12 +157,12 @@ class CloudStore:
                 obstore.put(self.asked_once, key, body, mode="create")
             except AlreadyExistsError as error:
                 if refusal_of(read_answer(str(error))) is not None:
-                    raise  # stores tell of a container that is being deleted by the same status
+                    raise  # Stores report a container that is being deleted with the same status.
                 return
             except (NotImplementedError, BaseError) as error:
                 if not _knows_no_conditions(error):
                     raise
-                # Such a store cannot keep two apart that come at the same moment.
+                # Such a store cannot distinguish two concurrent writes.
                 obstore.put(self.bucket, key, body)
 
     def upload(self, source: Path, path: str) -> None:
@@ -198,7 +198,7 @@ class CloudStore:
 
     @contextmanager
     def _explaining(self, path: str, *, writing: bool = False) -> Iterator[None]:
-        """Say in a sentence what will not pass; let through what is missing or may pass."""
+        """Explains permanent errors in a sentence; others pass unchanged."""
         try:
             yield
         except FileNotFoundError as error:
@@ -215,5 +215,5 @@ class CloudStore:
 
 
 def _knows_no_conditions(error: Exception) -> bool:
-    """Whether the store does not do what is to be done only under a condition."""
+    """Whether the store does not support conditional writes."""
     return isinstance(error, NotImplementedError) or "501 Not Implemented" in str(error)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which explicit way of signing the environment gives, and whether it can be sent. No I/O here.
+"""The explicit authentication method in the environment, and whether its values can be sent. No I/O
+here.
 
-Left to itself, a cloud's library falls back to the node's metadata service: a pod would then act
-with the node's rights, or hang where there is no such service. So one way must be named.
+By default a cloud's library falls back to the node's metadata service: a pod would then act with
+the node's permissions, or hang if there is no such service. So one method must be configured.
 """
 
 from collections.abc import Mapping
@@ -35,20 +36,22 @@ EXPLICIT_WAYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_SKIP_SIGNATURE"),
     ),
 }
-"""Each way is a set of variables; one whole set must be there."""
+"""Each method is a set of variables; one complete set must be present."""
 
 NO_METADATA_SERVICE = "http://127.0.0.1:1"
-"""Nothing listens there: asking it fails at once instead of finding the node's own rights."""
+"""No server listens there: a request fails immediately instead of using the node's own
+permissions.
+"""
 
 ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
     "gs": ("GOOGLE_BASE_URL",),
     "az": ("AZURE_STORAGE_ENDPOINT",),
 }
-"""Variables that name a store which is not the cloud's own; the first that is set counts."""
+"""Variables for a store other than the cloud's own; the first that is set counts."""
 
 DEFAULT_REGION = "us-east-1"
-"""The client's own, where no variable names one."""
+"""The client's own default."""
 
 
 def endpoint_of(scheme: str, environment: Mapping[str, str]) -> str:
@@ -64,12 +67,12 @@ def region_of(environment: Mapping[str, str]) -> str:
 def require_explicit_way(scheme: str, uri: str, environment: Mapping[str, str]) -> None:
     """
     Raises:
-        AttemptFailed: the environment has none of the ways, or a value that cannot be sent.
+        AttemptFailed: the environment has none of the methods, or a value that cannot be sent.
     """
     if problem := problem_in(scheme, environment):
         raise attempt_failed(
             Reason.INVALID_CREDENTIALS,
-            f"{uri} cannot be asked for anything: {problem}",
+            f"{uri} cannot be accessed: {problem}",
             "correct the value in the Secret; kubectl create secret --from-literal adds no newline",
         )
     ways = EXPLICIT_WAYS[scheme]
@@ -77,7 +80,7 @@ def require_explicit_way(scheme: str, uri: str, environment: Mapping[str, str]) 
         return
     raise attempt_failed(
         Reason.CREDENTIALS_MISSING,
-        f"{uri} needs credentials, and the environment has none",
+        f"{uri} needs credentials, but the environment has none",
         f"set {' and '.join(ways[0])} (in a cluster: a Secret with these keys, named by "
         "spec.output.credentialsSecretRef)",
     )

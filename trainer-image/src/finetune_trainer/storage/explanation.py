@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From an error of the store's client to the one that the trainer raises in its place.
+"""Translates an error of the store's client into an error of the trainer.
 
-Whatever the client does, what leaves here is an `AttemptFailed`, or an error that may pass. Its
-panics are no `Exception`: Rust code that meets a value it cannot send ends so.
+Every error that leaves here is an `AttemptFailed`, or one that may be temporary. The client's
+panics are no `Exception`: Rust code panics at a value that it cannot send.
 """
 
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from finetune_trainer.storage.store_answers import StoreAnswer, read_answer
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is known of the store that was asked."""
+    """The facts about the store."""
 
     bucket_uri: str
     environment: Mapping[str, str]
     gives_up_seconds: int
-    """For how long the client tries again what may pass."""
+    """For how long the client retries temporary errors."""
 
     def error_for(self, error: BaseException, place: str) -> Exception:
-        """What to raise instead of an error of the client's about this place."""
+        """The error to raise instead of an error of the client about this location."""
         if is_panic(error):
             return self._panic(error, place)
         answer = read_answer(str(error))
@@ -37,7 +37,7 @@ class Explanation:
                 return ConnectionError(f"{place}: {answer.words}")
             return attempt_failed(
                 Reason.STORE_UNREACHABLE,
-                f"{place}: the object store did not answer for {self.gives_up_seconds} s: "
+                f"{place}: the object store did not respond for {self.gives_up_seconds} s: "
                 f"{answer.words}",
                 "check the endpoint and that the store is up",
             )
@@ -54,7 +54,7 @@ class Explanation:
         return attempt_failed(
             Reason.BUCKET_NOT_FOUND,
             f"there is no bucket {self.bucket_uri}",
-            "create it, or correct the URI; the trainer makes no buckets",
+            "create it, or correct the URI; the trainer does not create buckets",
         )
 
     def _sentence(self, refusal: Refusal, answer: StoreAnswer, place: str) -> str:
@@ -83,16 +83,17 @@ class Explanation:
         if "InvalidHeaderValue" in words or "InvalidUri" in words:
             return attempt_failed(
                 Reason.INVALID_CREDENTIALS,
-                f"{place}: a key, region or endpoint holds characters that cannot be sent: {words}",
+                f"{place}: a key, region or endpoint contains characters that cannot be sent: "
+                f"{words}",
                 "check the values of the Secret for newlines, spaces and missing schemes",
             )
         return attempt_failed(
             Reason.INTERNAL,
-            f"{place}: the object store's client broke off: {words}",
-            "report it; the trainer's log has the client's own words",
+            f"{place}: the object store's client failed: {words}",
+            "report it; the trainer's log has the client's own message",
         )
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether Rust code gave up. The class cannot be imported: each library makes its own."""
+    """Whether Rust code panicked. The class cannot be imported: each library has its own."""
     return type(error).__name__ == "PanicException"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder as a store (`file://`): every file is synced, then renamed into its place."""
+"""A directory as a store (`file://`): every file is synced, then renamed to its final name."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ CHUNK_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class FolderStore:
-    """Files below one folder of this machine."""
+    """Files below one directory of this machine."""
 
     root: Path
 
@@ -55,7 +55,7 @@ class FolderStore:
             draft.write(body)
 
     def create(self, path: str, body: bytes) -> None:
-        # Others try at the same moment, maybe under the same process number in another pod.
+        # Others may try at the same moment, even with the same process number in another pod.
         with self._placing(self.root / path, uuid4(), _link_or_leave) as draft:
             draft.write(body)
 
@@ -78,7 +78,7 @@ class FolderStore:
             self._remove_empty_parents((self.root / path).parent)
 
     def _remove_empty_parents(self, folder: Path) -> None:
-        # Object stores have no empty folders, so this one leaves none either.
+        # Object stores have no empty directories, so this one leaves none either.
         while folder != self.root and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
             folder = folder.parent
@@ -106,7 +106,7 @@ class FolderStore:
 
 
 def _link_or_leave(draft: Path, target: Path) -> None:
-    """A link appears as a whole, and only where nothing is."""
+    """Creates a link, which appears completely, and only if the target does not exist."""
     try:
         target.hardlink_to(draft)
     except FileExistsError:

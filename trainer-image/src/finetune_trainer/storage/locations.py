@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a name in a config means: a place in a store, a path, or a name on the hub. No I/O here."""
+"""The meaning of a name in a config: a store's location, a path, or a hub name. No I/O here."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,10 @@ def is_on_the_web(name: str) -> bool:
 
 
 def path_of(name: str) -> Path | None:
-    """The path that is meant; None where the name is no path.
+    """The path; None if the name is not a path.
 
-    `models/llama` may be a folder here or a name on the hub: such names are left to transformers
-    and datasets, which look for the folder first.
+    `models/llama` may be a local directory or a name on the hub: such names are left to
+    transformers and datasets, which look for the directory first.
     """
     if scheme_of(name) == FILE_SCHEME:
         parts = urlsplit(name)
@@ -40,9 +40,9 @@ def path_of(name: str) -> Path | None:
 
 
 def hub_name(name: str) -> str:
-    """The name without `hf://`, as transformers and datasets want it.
+    """The name without `hf://`, as required by transformers and datasets.
 
-    A file or folder inside of a data set keeps it: `ranks/data/sources.py` takes it apart.
+    A file or directory inside a data set keeps it: `ranks/data/sources.py` parses it.
     """
     if scheme_of(name) != HUB_SCHEME:
         return name
@@ -52,16 +52,16 @@ def hub_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubPlace:
-    """What an `hf://` URI names."""
+    """The parts of an `hf://` URI."""
 
     repository: str
     revision: str | None
     path: str
-    """Inside of the repository; empty for all of it."""
+    """Inside the repository; empty for all of it."""
 
 
 def hub_place(uri: str) -> HubPlace:
-    """What `hf://datasets/org/name@revision/path` means; the first and the last are optional."""
+    """Parses `hf://datasets/org/name@revision/path`; the first and the last part are optional."""
     rest = uri.partition("://")[2].removeprefix("datasets/").removeprefix("models/").strip("/")
     owner, _, below = rest.partition("/")
     name, _, path = below.partition("/")
@@ -71,5 +71,5 @@ def hub_place(uri: str) -> HubPlace:
 
 
 def join(uri: str, *parts: str) -> str:
-    """A place below another one."""
+    """A location below another one."""
     return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts if part.strip("/"))])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Manifests: what must be there, byte for byte, for something to count as complete. No I/O here.
+"""Manifests: the files that must exist, byte for byte, for a complete artifact. No I/O here.
 
-A manifest is written last. Readers believe nothing that has none.
+A manifest is written last. Readers ignore files without one.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ class File:
     """One file of a manifest."""
 
     path: str
-    """Relative to the manifest's own folder."""
+    """Relative to the manifest's own directory."""
     size: int
     sha256: str
 
@@ -43,7 +43,7 @@ class ArtifactManifest:
         return f"sha256:{hashlib.sha256(self.to_json().encode()).hexdigest()}"
 
     def is_complete(self, sizes: Mapping[str, int]) -> bool:
-        """Whether every file is there with its size; `sizes` is by path, as the manifest's."""
+        """Whether every file exists with its size; `sizes` is by path, like the manifest's."""
         return all(sizes.get(file.path) == file.size for file in self.files)
 
     def to_json(self) -> str:
@@ -63,7 +63,7 @@ class ArtifactManifest:
             raise InvalidDocument(f"manifest has version {version}, expected {MANIFEST_VERSION}")
         manifest = read_object(cls, document)
         for path in (file.path for file in manifest.files):
-            # Whoever can write to the store writes nowhere else by it.
+            # A user who can write to the store must not write elsewhere through it.
             if path.startswith("/") or ".." in path.split("/"):
                 raise InvalidDocument(
                     f"a file of the manifest is {path!r:.60}, expected one below it"
@@ -79,7 +79,7 @@ def merged(manifests: Iterable[ArtifactManifest]) -> tuple[File, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pointer:
-    """`latest.json`: the newest complete run of an output place."""
+    """`latest.json`: the newest complete run of an output location."""
 
     run_id: str
     manifest: str = ""

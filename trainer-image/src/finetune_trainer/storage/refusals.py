@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table from a store's error codes to reason, responsible party and remedy. No I/O here.
+"""The table from a store's error codes to reason, category and remedy. No I/O here.
 
-`refusal_of` gives the first row whose codes or words fit; an answer without a code is judged by its
-HTTP status. docs/platform/object-stores.md is generated from the table.
+`refusal_of` returns the first row whose codes or words match; a response without a code is judged
+by its HTTP status. docs/platform/object-stores.md is generated from the table.
 """
 
 import re
@@ -15,17 +15,17 @@ from finetune_trainer.storage.store_answers import REDIRECTED, StoreAnswer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What a store's answer means."""
+    """The meaning of a store's response."""
 
     reason: Reason
     what: str
-    """The beginning of the sentence that users read; the store's own words follow."""
+    """The beginning of the sentence for users; the store's own message follows."""
     remedy: str
     codes: frozenset[str] = frozenset()
     words: "re.Pattern[str] | None" = None
     """A code that is too general for one row counts only with these words."""
     category: Category | None = None
-    """The responsible party, where the reason names several."""
+    """The category, if the reason has several."""
     may_pass: bool = False
     """Whether the same request may succeed a few seconds later."""
 
@@ -63,7 +63,7 @@ DENIED = Refusal(
     remedy="check the keys in the Secret, and that they may list, read and write there",
     codes=frozenset(
         {
-            # Amazon S3 and STS, and the stores that speak like it.
+            # Amazon S3 and STS, and compatible stores.
             *("AccessDenied", "AccessDeniedException", "InvalidAccessKeyId", "InvalidToken"),
             *("SignatureDoesNotMatch", "InvalidSecurity", "MissingSecurityHeader", "NotSignedUp"),
             *("AccountProblem", "AllAccessDisabled", "UnauthorizedAccess", "InvalidIdentityToken"),
@@ -95,12 +95,12 @@ REGION = Refusal(
 NO_BUCKET = Refusal(
     reason=Reason.BUCKET_NOT_FOUND,
     what="there is no such bucket",
-    remedy="create it, or correct the URI; the trainer makes no buckets",
+    remedy="create it, or correct the URI; the trainer does not create buckets",
     codes=frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"}),
 )
 BAD_NAME = Refusal(
     reason=Reason.INVALID_URI,
-    what="the store accepts no such name",
+    what="the store does not accept such a name",
     remedy="correct the URI",
     codes=frozenset(
         {"InvalidBucketName", "InvalidResourceName", "KeyTooLongError", "InvalidURI", "InvalidUri"}
@@ -108,7 +108,7 @@ BAD_NAME = Refusal(
 )
 FULL = Refusal(
     reason=Reason.STORE_FULL,
-    what="the store has no room left",
+    what="the store is full",
     remedy="delete what is not needed there, or raise the quota of bucket or account",
     codes=frozenset(
         {
@@ -119,8 +119,8 @@ FULL = Refusal(
 )
 BUSY = Refusal(
     reason=Reason.STORE_BUSY,
-    what="the store is busy, or fails",
-    remedy="wait, run fewer jobs at once, or ask for a higher request rate",
+    what="the store is busy or failing",
+    remedy="wait, run fewer jobs at the same time, or request a higher rate limit",
     may_pass=True,
     codes=frozenset(
         {
@@ -138,8 +138,8 @@ BUSY = Refusal(
 OBJECTS_TO = Refusal(
     reason=Reason.STORE_REFUSED,
     category=Category.USER,
-    what="the store refuses what was asked of it",
-    remedy="change what its words name: archived or locked files, the bucket's rules or its key",
+    what="the store refuses the request",
+    remedy="change what the message names: archived or locked files, the bucket's rules or its key",
     codes=frozenset(
         {
             *("InvalidObjectState", "BlobArchived", "BlobImmutableDueToPolicy", "LeaseIdMissing"),
@@ -153,21 +153,21 @@ OBJECTS_TO = Refusal(
 UNKNOWN = Refusal(
     reason=Reason.STORE_REFUSED,
     category=Category.INFRASTRUCTURE,
-    what="the store refuses what was asked of it",
-    remedy="look its error code up in the documentation of the store",
+    what="the store refuses the request",
+    remedy="look up the error code in the documentation of the store",
 )
 
 TABLE = (EXPIRED, CLOCK, REGION, NO_BUCKET, BAD_NAME, FULL, OBJECTS_TO, DENIED, BUSY)
-"""In the order in which they are asked."""
+"""In the order in which they are applied."""
 
 _TOO_GENERAL = DENIED.codes | {"InvalidRequest", "InvalidArgument", ""}
-"""Codes that stores give for several causes, which only their words tell apart."""
+"""Codes that stores use for several causes, which only their messages distinguish."""
 
 _PASSING = frozenset({408, 425, 429})
 
 
 def refusal_of(answer: StoreAnswer) -> Refusal | None:
-    """What the answer means; None where it is no refusal that a store has spoken."""
+    """The meaning of the response; None if it is not a store's refusal."""
     if answer.region or REDIRECTED in answer.words:
         return REGION
     for row in TABLE:
@@ -185,7 +185,7 @@ def _by_status(status: int | None) -> Refusal | None:
         return FULL
     if status in _PASSING or (status is not None and status >= 500):
         return BUSY
-    # 404, 409 and 412 are answers: no such file, and a condition that does not hold.
+    # 404, 409 and 412 are results: no such file, and a condition that is not met.
     if status is not None and 400 <= status < 500 and status not in (404, 409, 412):
         return UNKNOWN
     return None

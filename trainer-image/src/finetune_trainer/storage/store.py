@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The protocol of stores, and the one door to them."""
+"""The protocol of stores, and their only constructor."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,30 +12,30 @@ from finetune_trainer.storage import locations
 
 
 class StoreNotReady(ConnectionError):
-    """The store answered that it cannot now: the same may succeed later."""
+    """The store is temporarily unavailable: the same request may succeed later."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
-        """What it is in the end, if it does not pass."""
+        """The final failure, if the problem persists."""
 
 
 class Store(Protocol):
     """Files below one URI. Paths are relative to it, with `/`.
 
-    A missing file is a `FileNotFoundError`; what cannot succeed is an `AttemptFailed`; any other
-    error may pass.
+    A missing file is a `FileNotFoundError`; a permanent error is an `AttemptFailed`; any other
+    error may be temporary.
     """
 
     @property
     def uri(self) -> str: ...
 
     def sizes(self, prefix: str = "") -> Mapping[str, int]:
-        """The size of every file below the prefix (a whole folder name), by path."""
+        """The size of every file below the prefix (a complete directory name), by path."""
         ...
 
     def names(self) -> list[str]:
-        """The names directly here, folders and files: for messages."""
+        """The names directly here, directories and files: for messages."""
         ...
 
     def size(self, path: str) -> int:
@@ -45,38 +45,38 @@ class Store(Protocol):
     def read(self, path: str) -> bytes: ...
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
-        """A part of a file; shorter where the file ends before."""
+        """A part of a file; shorter if the file ends before."""
         ...
 
     def write(self, path: str, body: bytes) -> None:
-        """Write whole or not at all."""
+        """Writes the complete file or nothing."""
         ...
 
     def create(self, path: str, body: bytes) -> None:
-        """Write as a whole what is not there; of several that try at once one succeeds.
+        """Writes a complete file if it does not exist; of several concurrent callers one succeeds.
 
-        What is there stays as it is. Who wants to know which it was reads it.
+        An existing file is not changed. To find out which one was written, read it.
         """
         ...
 
     def upload(self, source: Path, path: str) -> None:
-        """Write whole or not at all."""
+        """Writes the complete file or nothing."""
         ...
 
     def download(self, path: str, target: Path) -> str:
-        """Write the file to `target` and give its sha256."""
+        """Writes the file to `target` and returns its sha256."""
         ...
 
     def delete(self, paths: list[str]) -> None: ...
 
 
 def open_store(uri: str, environment: Mapping[str, str]) -> Store:
-    """The store at this URI; nothing is asked of it yet.
+    """The store at this URI; no request is sent yet.
 
     Raises:
         AttemptFailed: no such scheme, or no credentials for it.
     """
-    # Both are imported late: a run that stays in folders needs no object store's library.
+    # Both are imported late: a run that uses only directories needs no object store's library.
     if locations.is_in_store(uri):
         from finetune_trainer.storage.cloud import open_cloud_store
 
@@ -87,7 +87,7 @@ def open_store(uri: str, environment: Mapping[str, str]) -> Store:
         return FolderStore(path.absolute())
     schemes = ", ".join(f"{name}://" for name in (*locations.STORE_SCHEMES, locations.FILE_SCHEME))
     raise attempt_failed(
-        Reason.INVALID_URI, f"{uri} is not a place that can be written", f"use one of {schemes}"
+        Reason.INVALID_URI, f"{uri} is not a writable location", f"use one of {schemes}"
     )
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an object store answered: read from the text of its client's error. No I/O here.
+"""An object store's response, parsed from the text of its client's error. No I/O here.
 
-The client raises one generic error for most refusals, so that the store's own code and words are
-only in its text: as XML (S3, GCS, Azure, AWS STS) or as JSON (the token services of Google and
-Entra). An answer to HEAD has no body, and so neither code nor words.
+The client raises one generic error for most refusals, so the store's own code and message are only
+in its text: as XML (S3, GCS, Azure, AWS STS) or as JSON (the token services of Google and Entra). A
+response to HEAD has no body, and so neither code nor message.
 """
 
 import re
@@ -18,23 +18,23 @@ _DETAIL = re.compile(r"<(AuthenticationErrorDetail|Details)>(.*?)</\1>")
 _REGION = re.compile(r"<Region>([\w-]+)</Region>|expecting '([\w-]+)'")
 _RETRIED = re.compile(r"after \d+ retries")
 REDIRECTED = "Received redirect without LOCATION"
-"""How the client tells of a redirect to another region: without the store's words."""
+"""The client's text for a redirect to another region: without the store's message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreAnswer:
-    """A refusal, as far as its text tells."""
+    """A refusal, as far as its text contains it."""
 
     status: int | None = None
-    """None where there was no answer, or the client does not tell."""
+    """None without a response, or if the client does not report it."""
     code: str = ""
-    """The store's own, such as `NoSuchBucket`; empty where it gave none."""
+    """The store's own, such as `NoSuchBucket`; empty if it sent none."""
     words: str = ""
-    """What the store said, or else what its client says."""
+    """The store's message, or else the client's."""
     region: str = ""
-    """The region that the store named as the right one."""
+    """The correct region, named by the store."""
     was_retried: bool = False
-    """Whether the client has tried again for as long as it may."""
+    """Whether the client has retried for its maximum time."""
 
 
 def read_answer(text: str) -> StoreAnswer:
@@ -51,7 +51,7 @@ def read_answer(text: str) -> StoreAnswer:
 
 
 def _words(text: str) -> str:
-    """The store's own sentence, without the request's innards."""
+    """The store's own sentence, without internals of the request."""
     message = _first(_MESSAGE, text)
     if not message:
         return " ".join(text.split())[:300]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many files at once between the work folder and a store, with a second try for each."""
+"""Concurrent transfers of many files between work directory and store, with one retry each."""
 
 import hashlib
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 FILES_AT_ONCE = 8
 TRIES = 3
 GIVE_UP_SECONDS = 300
-"""obstore retries on its own; only what fails fast (a broken stream) is tried again here."""
+"""obstore retries by itself; only fast failures (a broken stream) are retried here."""
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -30,7 +30,7 @@ Item = TypeVar("Item")
 def upload(
     store: Store, folder: Path, prefix: str, stop: StopRequest | None = None
 ) -> tuple[File, ...]:
-    """Upload a whole folder below the prefix; the paths of what it returns are the store's."""
+    """Uploads a complete directory below the prefix; the returned paths are the store's."""
     sources = [path for path in sorted(folder.rglob("*")) if path.is_file()]
 
     def upload_one(source: Path) -> File:
@@ -46,7 +46,7 @@ def upload(
 def download(
     store: Store, targets: Mapping[str, Path], stop: StopRequest | None = None
 ) -> Mapping[str, str]:
-    """Download each path to its target; gives the sha256 of each, by path."""
+    """Downloads each path to its target; returns the sha256 of each, by path."""
 
     def download_one(path: str) -> tuple[str, str]:
         return path, retrying(lambda: store.download(path, targets[path]), path, stop)
@@ -57,39 +57,40 @@ def download(
 def require_intact(store: Store, digests: Mapping[str, str], found: Mapping[str, str]) -> None:
     """
     Raises:
-        AttemptFailed: what was downloaded has not the digests of the manifest; all are by path.
+        AttemptFailed: the downloaded files do not match the digests of the manifest; all are by
+          path.
     """
     if damaged := [path for path, digest in digests.items() if found[path] != digest]:
         raise attempt_failed(
             Reason.ARTIFACT_DAMAGED,
-            f"{store.uri}/{damaged[0]} is not what the manifest says",
+            f"{store.uri}/{damaged[0]} does not match the manifest",
             "delete the run's manifest.json there to train it again",
         )
 
 
 def ask(action: Callable[[], Result], what: str, stop: StopRequest | None = None) -> Result:
-    """One request, with a second try, in a thread: Python hears no signal while obstore waits.
+    """One request with one retry, in a thread: Python handles no signal while obstore waits.
 
     Raises:
-        AttemptFailed: it did not pass.
-        Interrupted: a stop was requested; the answer is not waited for.
+        AttemptFailed: the error persisted.
+        Interrupted: a stop was requested; the response is abandoned.
         FileNotFoundError: there is no such file.
     """
     return _at_once(lambda _: retrying(action, what, stop), [None], stop)[0]
 
 
 def describe(source: Path, path: str) -> File:
-    """Size and sha256 of a local file, under the path that a manifest will name."""
+    """Size and sha256 of a local file, under its path in a manifest."""
     with source.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     return File(path=path, size=source.stat().st_size, sha256=digest)
 
 
 def retrying(action: Callable[[], Result], what: str, stop: StopRequest | None = None) -> Result:
-    """Try again what may pass.
+    """Retries temporary errors.
 
     Raises:
-        AttemptFailed: it did not pass.
+        AttemptFailed: the error persisted.
         FileNotFoundError: there is no such file.
     """
     began = time.monotonic()
@@ -114,7 +115,7 @@ def _gave_up(tries: int, error: ConnectionError) -> AttemptFailed:
     if isinstance(error, StoreNotReady):
         return AttemptFailed(replace(error.failure, message=message))
     return attempt_failed(
-        Reason.STORE_UNREACHABLE, message, "check that the store is up and has room"
+        Reason.STORE_UNREACHABLE, message, "check that the store is up and not full"
     )
 
 
@@ -127,7 +128,7 @@ def _at_once(
         futures = [executor.submit(action, item) for item in items]
         pending = set(futures)
         while pending:
-            # Not after the last: what is done is done.
+            # Not after the last: finished work is kept.
             if stop is not None:
                 stop.check()
             done, pending = wait(pending, timeout=POLL_SECONDS)
@@ -135,5 +136,5 @@ def _at_once(
                 future.result()
         return [future.result() for future in futures]
     finally:
-        # A transfer under way is not waited for: the process ends without it.
+        # A running transfer is abandoned: the process ends without it.
         executor.shutdown(wait=False, cancel_futures=True)

@@ -2,7 +2,7 @@
 """Whether the values of a store's variables can be sent. No I/O here; no text shows a value.
 
 Secrets are typed, piped and encoded by hand: `echo key | base64` adds a newline. The clients put
-these values into headers and addresses unchecked, and some end the process when that fails.
+these values into headers and URLs without checks, and some end the process if that fails.
 """
 
 import base64
@@ -17,13 +17,13 @@ from finetune_trainer.failures.redaction import is_secret_name
 _OF_STORES = re.compile(r"^(AWS|GOOGLE|GCE|AZURE|HF|HUGGING_FACE|WANDB|MLFLOW|COMET)_")
 
 Check = Callable[[str], str]
-"""What is wrong with a value, as the end of a sentence; empty where nothing is."""
+"""The problem of a value, as the end of a sentence; empty without one."""
 
 
 def trim(environment: MutableMapping[str, str]) -> list[str]:
-    """Remove whitespace around the values of credentials and places: it cannot be meant.
+    """Removes whitespace around the values of credentials and locations: it is never intended.
 
-    Returns the names of the variables that were changed.
+    Returns the names of the changed variables.
     """
     changed = [
         name
@@ -49,12 +49,12 @@ def _trimmed(value: str) -> str:
 
 
 def _word(value: str) -> str:
-    """What goes into a header or an address: printable ASCII without spaces."""
+    """For a header or a URL: printable ASCII without spaces."""
     return _secret(value) or ("contains a space" if " " in value else "")
 
 
 def _secret(value: str) -> str:
-    """What is only computed with: anything in one line."""
+    """For values that are only used in computations: any single line."""
     if value != value.strip():
         return "has whitespace or a newline around its value"
     if value[:1] in "\"'" and value[-1:] == value[:1]:

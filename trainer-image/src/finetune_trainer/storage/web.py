@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single files by `https://` and `http://`. Their addresses may hold secrets: no message shows one.
+"""Single files through `https://` and `http://`. Their URLs may contain secrets: no message shows
+one.
 
-What follows the path (a signature) and what precedes the host (a password) is never told.
+The parts after the path (a signature) and before the host (a password) are never shown.
 """
 
 import base64
@@ -20,25 +21,25 @@ from finetune_trainer.storage import transfer
 TIMEOUT_SECONDS = 60
 CHUNK_BYTES = 1024 * 1024
 _PASSING = (408, 425, 429)
-"""Statuses of the 400s that may pass, as all of the 500s may."""
+"""Temporary statuses below 500; all from 500 on may be temporary."""
 
 
 def file_name(url: str) -> str:
-    """The last part of the address, without what follows the path."""
+    """The last part of the path, without the parts after it."""
     return unquote(urlsplit(url).path).rstrip("/").rsplit("/", 1)[-1]
 
 
 def shown(url: str) -> str:
-    """The address without anything in it that may be a secret."""
+    """The URL without parts that may be secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{_host(parts)}{parts.path}"
 
 
 def download(url: str, target: Path, stop: StopRequest) -> None:
-    """Write the file at this address to `target`, whole or not at all.
+    """Writes the complete file at this URL to `target`, or nothing.
 
     Raises:
-        AttemptFailed: it is not there, may not be read, or cannot be had just now.
+        AttemptFailed: it does not exist, may not be read, or is temporarily unavailable.
         Interrupted: a stop was requested.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ def download(url: str, target: Path, stop: StopRequest) -> None:
     except AttemptFailed as failed:
         if failed.failure.category is not Category.INFRASTRUCTURE:
             raise
-        # It is told of an object store.
+        # The text is about an object store.
         cause = failed.failure.message.partition(": ")[2]
         raise attempt_failed(
             Reason.DATA_SERVER_UNREACHABLE,
@@ -61,10 +62,11 @@ def download(url: str, target: Path, stop: StopRequest) -> None:
 def _download(url: str, target: Path, stop: StopRequest) -> None:
     """
     Raises:
-        ConnectionError: something that may pass.
+        ConnectionError: a temporary error.
     """
     try:
-        # Only what `locations` knows as the web's comes here: no file:, and no other scheme.
+        # Only URLs that `locations` recognizes as the web's arrive here: no file:, and no other
+        # scheme.
         with (
             urlopen(_request(url), timeout=TIMEOUT_SECONDS) as answer,  # noqa: S310
             target.open("wb") as file,
@@ -76,12 +78,12 @@ def _download(url: str, target: Path, stop: StopRequest) -> None:
                 file.write(chunk)
             expected = answer.headers.get("Content-Length")
             if expected is not None and file.tell() != int(expected):
-                raise ConnectionError(f"{shown(url)} broke off after {file.tell()} bytes")
+                raise ConnectionError(f"{shown(url)} was interrupted after {file.tell()} bytes")
     except HTTPError as error:
         raise _refusal(url, error.code) from None
     except (URLError, HTTPException, TimeoutError, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:
-            raise  # the work folder's, such as a full disk
+            raise  # An error of the work directory, such as a full disk.
         reason = getattr(error, "reason", None) or error
         raise ConnectionError(f"{shown(url)} cannot be read: {reason}") from None
 
@@ -92,7 +94,7 @@ def _request(url: str) -> Request:
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         token = base64.b64encode(login.encode()).decode()
-        # A redirect may lead to somebody else, who is not told.
+        # A redirect may lead to another server, which must not receive it.
         request.add_unredirected_header("Authorization", f"Basic {token}")
     return request
 
@@ -121,5 +123,5 @@ def _web_page(url: str) -> AttemptFailed:
     return attempt_failed(
         Reason.DATASET_NOT_FOUND,
         f"{shown(url)} is a web page, not a data file",
-        "give the address by which the file itself is downloaded",
+        "set the address from which the file itself is downloaded",
     )

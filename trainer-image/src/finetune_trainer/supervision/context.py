@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an attempt takes place: what the supervisor found, and what it was given."""
+"""The context of an attempt: facts that the supervisor found, and its settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ START_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptContext:
-    """Where an attempt takes place."""
+    """The context of an attempt."""
 
     workspace: Workspace
     environment: Mapping[str, str]
@@ -28,6 +28,6 @@ class AttemptContext:
     start_seconds: float = START_SECONDS
     """How long the nodes wait for each other."""
     rank_output: Path | None = None
-    """Where the ranks' own words go; None for where the supervisor's go."""
+    """The file for the ranks' output; None for the supervisor's own output."""
     has_whole_environment: bool = True
-    """Whether a token can only come by an environment variable, as in a pod."""
+    """Whether a token can only come from an environment variable, as in a pod."""

@@ -26,14 +26,14 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 STACKS_SECONDS = 2.0
-"""What ranks get for writing where they are."""
+"""The time for ranks to write their stacks."""
 
 
 def wait_for_master(world: World, start_seconds: float, stop: StopRequest) -> None:
-    """Wait until the first node's name resolves: its pod may be scheduled later than this one.
+    """Waits until the first node's name resolves: its pod may be scheduled later than this one.
 
     Raises:
-        AttemptFailed: it did not for as long as nodes wait for each other.
+        AttemptFailed: it did not within the time that nodes wait for each other.
     """
     began = time.monotonic()
     while True:
@@ -44,8 +44,8 @@ def wait_for_master(world: World, start_seconds: float, stop: StopRequest) -> No
                 raise attempt_failed(
                     Reason.MASTER_NOT_FOUND,
                     f"{world.master_address} did not resolve for {start_seconds:.0f} s: {error}",
-                    "check that the first node's pod runs and that cluster DNS answers; nodes wait "
-                    "as long as spec.startDeadlineSeconds says",
+                    "check that the first node's pod runs and that cluster DNS answers; nodes "
+                    "wait until spec.startDeadlineSeconds",
                 ) from None
         else:
             return
@@ -55,24 +55,24 @@ def wait_for_master(world: World, start_seconds: float, stop: StopRequest) -> No
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What the ranks of one node are started with."""
+    """The input for starting the ranks of one node."""
 
     world: World
     node: int
     workspace: Workspace
     environment: Mapping[str, str]
     output: Path | None
-    """Where what they print goes; None for where ours goes."""
+    """The file for their output; None for our own output."""
     stop_seconds: float
-    """How long they may take to end once they are asked to."""
+    """How long they may take to end after a stop request."""
     start_seconds: float
     """How long they wait for those of the other nodes, which may still fetch their model."""
     watch: HeartWatch
-    """Whether they get on."""
+    """The watch of their progress."""
 
 
 def run_ranks(launch: Launch, stop: StopRequest) -> list[RankResult]:
-    """Run this node's ranks to their end, however they end; what each says about itself."""
+    """Runs this node's ranks until they end in any way; returns their results."""
     process = _start(launch)
     hung = _wait(process, launch, stop)
     results = _read_results(launch.workspace, launch.world, launch.node)
@@ -82,15 +82,17 @@ def run_ranks(launch: Launch, stop: StopRequest) -> list[RankResult]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a process ended that is no rank."""
+    """The end of a process that is no rank."""
 
     exit_code: int
-    """A signal's is below zero."""
+    """Negative for a signal."""
     hung: Hung | None = None
 
 
 def run_alone(launch: Launch, module: str, stop: StopRequest, *arguments: str) -> Ended:
-    """Run one process of the ranks' code by itself, with the work folder as its first argument."""
+    """Runs one process of the ranks' code by itself, with the work directory as its first
+    argument.
+    """
     command = [sys.executable, "-m", module, str(launch.workspace.root), *arguments]
     process = _open(command, launch.environment, launch.output)
     hung = _wait(process, launch, stop)
@@ -101,7 +103,7 @@ def _start(launch: Launch) -> "subprocess.Popen[bytes]":
     environment = dict(launch.environment)
     rank = ["finetune_trainer.ranks.rank", str(launch.workspace.root)]
     if launch.world.size == 1:
-        # A launcher of its own would import torch a second time before the rank can.
+        # A separate launcher would import torch before the rank imports it again.
         command = [sys.executable, "-m", *rank]
         environment |= _variables_of_one_rank(launch.world)
     else:
@@ -113,7 +115,7 @@ def _start(launch: Launch) -> "subprocess.Popen[bytes]":
 def _open(
     command: Sequence[str], environment: Mapping[str, str], output: Path | None
 ) -> "subprocess.Popen[bytes]":
-    # A session of its own: Ctrl-C in a terminal must reach the supervisor alone.
+    # A separate session: Ctrl-C in a terminal must reach only the supervisor.
     if output is None:
         return subprocess.Popen(command, env=environment, start_new_session=True)
     with output.open("ab") as file:
@@ -123,7 +125,7 @@ def _open(
 
 
 def elastic_launcher(launch: Launch) -> list[str]:
-    """What Python is to run; the rank's own command follows."""
+    """The arguments for Python; the rank's own command follows."""
     world = launch.world
     return [
         *("-m", "finetune_trainer.ranks.launcher"),
@@ -139,7 +141,7 @@ def elastic_launcher(launch: Launch) -> list[str]:
 
 
 def _variables_of_one_rank(world: World) -> dict[str, str]:
-    """What the launcher would tell the only rank."""
+    """The variables that the launcher would set for the only rank."""
     return {
         "RANK": "0",
         "LOCAL_RANK": "0",
@@ -151,10 +153,10 @@ def _variables_of_one_rank(world: World) -> dict[str, str]:
 
 
 def _wait(process: "subprocess.Popen[bytes]", launch: Launch, stop: StopRequest) -> Hung | None:
-    """Wait for the ranks to end, or end them where they hang: the rank that did then.
+    """Waits for the ranks to end, or kills them if they hang; returns the rank that hung.
 
-    Once asked to stop, no longer than `stop_seconds`, and not at all while killing them loses
-    nothing: before training begins, and once a checkpoint holds its end.
+    After a stop request, it waits no longer than `stop_seconds`, and not at all if killing them
+    loses nothing: before training begins, and after a checkpoint of the end.
     """
     has_ended = threading.Event()
 
@@ -162,7 +164,7 @@ def _wait(process: "subprocess.Popen[bytes]", launch: Launch, stop: StopRequest)
         process.wait()
         has_ended.set()
 
-    # In a thread, since `Popen.wait` with a timeout looks 20 times a second, beside busy ranks.
+    # In a thread, because `Popen.wait` with a timeout polls 20 times a second, next to busy ranks.
     threading.Thread(target=wait_for_it, name="ranks", daemon=True).start()
     while not has_ended.wait(POLL_SECONDS):
         if stop.is_requested:
@@ -186,14 +188,16 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _completed(result: RankResult, hung: Hung | None, ends: Mapping[int, int]) -> RankResult:
-    """A rank's account with what it cannot know itself: that it hung, or what killed it."""
+    """A rank's result with facts that it cannot record itself: that it hung, or the signal that
+    killed it.
+    """
     if result.ending is not RankEnding.RUNNING:
         return result
     if hung is not None and hung.rank == result.rank:
         failure = attempt_failed(
             Reason.RANKS_HUNG,
-            f"no rank got on for {hung.seconds:.0f} s; rank {hung.rank} was {hung.doing}",
-            "look at the stacks in the trainer's log; set env: {FINETUNE_HANG_SECONDS: ...} if the "
+            f"no progress on any rank for {hung.seconds:.0f} s; rank {hung.rank} was {hung.doing}",
+            "check the stacks in the trainer's log; set env: {FINETUNE_HANG_SECONDS: ...} if the "
             "work takes that long",
         ).failure
         return replace(result, ending=RankEnding.FAILED, time=time.time(), failure=failure)
@@ -201,7 +205,7 @@ def _completed(result: RankResult, hung: Hung | None, ends: Mapping[int, int]) -
 
 
 def _ends(workspace: Workspace) -> dict[int, int]:
-    """The exit codes that the elastic launcher saw, by rank; a signal's are below zero."""
+    """The exit codes that the elastic launcher saw, by rank; negative for a signal."""
     try:
         seen = parse_object(workspace.ends.read_bytes(), workspace.ends.name)
         return {int(rank): int(code) for rank, code in seen.items()}
@@ -210,8 +214,9 @@ def _ends(workspace: Workspace) -> dict[int, int]:
 
 
 def _has_to_lose(workspace: Workspace) -> bool:
-    """Whether this node's ranks hold what is saved nowhere: they train, or have trained and left no
-    checkpoint of the end (`save_strategy: no`), so that the artifact alone would keep it."""
+    """Whether this node's ranks have unsaved results: they train, or have trained without a
+    checkpoint of the end (`save_strategy: no`), so that only the artifact would save it.
+    """
     try:
         told = Progress.from_body(workspace.progress.read_bytes())
     except (FileNotFoundError, InvalidDocument):
@@ -222,7 +227,7 @@ def _has_to_lose(workspace: Workspace) -> bool:
 
 
 def _read_results(workspace: Workspace, world: World, node: int) -> list[RankResult]:
-    """What this node's ranks say about themselves; a rank that never began says nothing."""
+    """The results of this node's ranks; a rank that never began has none."""
     paths = (workspace.result(rank) for rank in ranks_of_node(world, node))
     return [RankResult.from_json(path.read_bytes()) for path in paths if path.is_file()]
 
@@ -235,6 +240,6 @@ def ranks_of_node(world: World, node: int) -> range:
 def rank_environment(
     environment: Mapping[str, str], additions: Mapping[str, str]
 ) -> dict[str, str]:
-    """Ours with the plan's additions; what an outer launcher may have left is not passed on."""
+    """Our environment with the plan's additions, without variables of an outer launcher."""
     kept = {name: value for name, value in environment.items() if name not in LAUNCHER_VARIABLES}
     return {**kept, **additions}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Merges the adapter in a process of its own, and tells how that ended.
+"""Merges the adapter in a separate process, and reports the result.
 
-By then the adapter is published and no rank runs: whatever becomes of this process, even where the
-kernel kills it for its memory, nothing that was trained is lost.
+By then the adapter is published and no rank runs: however this process ends, even if the kernel
+kills it for its memory, nothing that was trained is lost.
 """
 
 import signal
@@ -28,12 +28,12 @@ PROCESS = "finetune_trainer.ranks.merge"
 def merge(
     context: AttemptContext, config: Mapping[str, Any], environment: Mapping[str, str]
 ) -> tuple[Note, ...]:
-    """Write the merged model to `workspace.merged`, and give what is to be known of it: where the
-    folder is not there, why it could not be made. `environment` is added to the supervisor's own.
+    """Writes the merged model to `workspace.merged`, and returns notes about it: if there is no
+    directory, the reason why. `environment` is added to the supervisor's own.
 
     Raises:
         AttemptFailed: it failed.
-        Interrupted: a stop was requested; nothing is waited for.
+        Interrupted: a stop was requested; the process is abandoned.
     """
     workspace = context.workspace
     workspace.merging_config.write_text(yaml.safe_dump(dict(config), allow_unicode=True))
@@ -76,20 +76,20 @@ def _read(
 
 
 def _unfinished(ended: launching.Ended) -> Failure:
-    """The failure of a process that could not say itself how it ended."""
+    """The failure of a process that wrote no result."""
     if (hung := ended.hung) is not None:
         return Reason.RANKS_HUNG.failure(
-            f"merging did not get on for {hung.seconds:.0f} s; it was {hung.doing}",
-            "look at the stacks in the trainer's log",
+            f"merging made no progress for {hung.seconds:.0f} s; it was {hung.doing}",
+            "check the stacks in the trainer's log",
         )
     if ended.exit_code < 0:
         name = signal.Signals(-ended.exit_code).name
         return Reason.RANK_KILLED.failure(
-            f"merging was killed by a signal ({name}), most often because the node's memory ran "
+            f"merging was killed by a signal ({name}), most likely because the node's memory ran "
             "out",
             "raise spec.resources.memory",
         )
     return Reason.INTERNAL.failure(
         f"merging ended with exit code {ended.exit_code} without a result",
-        "look at the end of the trainer's log",
+        "check the end of the trainer's log",
     )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Has a node's data prepared before its ranks start: a process group that has formed gives up on a
-rank that prepares a million rows while the others wait."""
+"""Prepares a node's data before its ranks start: an established process group gives up on a rank
+that prepares a million rows while the others wait.
+"""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -13,12 +14,12 @@ from finetune_trainer.supervision.launching import Launch, ranks_of_node, run_al
 log = logging.getLogger(__name__)
 
 LEAST_BYTES = 2 * 1024**2
-"""Less is tokenized before another process has imported torch."""
+"""A smaller file is tokenized before another process has imported torch."""
 
 
 def prepare_ahead(launch: Launch, config: Mapping[str, Any], stop: StopRequest) -> None:
-    """Fill the cache of `datasets`, where the ranks find what is prepared. What goes wrong they
-    find out again, and tell.
+    """Fills the cache of `datasets`, where the ranks find the prepared data. The ranks will meet
+    and report any error again.
 
     Raises:
         Interrupted: a stop was requested.
@@ -31,12 +32,13 @@ def prepare_ahead(launch: Launch, config: Mapping[str, Any], stop: StopRequest) 
     launch.workspace.heartbeat(first).unlink(missing_ok=True)
     stop.check()
     if ended.exit_code != 0:
-        log.warning("the data was not prepared ahead: the ranks prepare it")
+        log.warning("the data was not prepared in advance: the ranks prepare it")
 
 
 def is_worth_it(config: Mapping[str, Any]) -> bool:
-    """Whether there is much to prepare, by the files that were fetched; a data set of the hub may
-    hold anything. The config is the plan's."""
+    """Whether there is much to prepare, by the fetched files; a data set of the hub may have any
+    size. The config is the plan's.
+    """
     if config.get("dataset_streaming") or config.get("streaming"):
         return False
     sizes = [_bytes_at(Path(name)) for name in _places(config)]

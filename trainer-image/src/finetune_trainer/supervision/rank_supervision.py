@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs this node's ranks to their end, while their checkpoints go up; and tells why they failed.
+"""Runs this node's ranks to their end, uploads their checkpoints, and reports why they failed.
 
-Also knows how a grace period is shared between what they do and what is to be uploaded after it.
+Also divides a grace period between the ranks and the uploads after them.
 """
 
 import logging
@@ -32,11 +32,14 @@ from finetune_trainer.supervision.preparing import prepare_ahead
 log = logging.getLogger(__name__)
 
 RANKS_SHARE_OF_GRACE = 0.6
-"""And publication's; the rest of the grace period belongs to the upload of what the ranks have
-saved."""
+"""Also publication's share; the rest of the grace period is for the upload of the ranks' last
+checkpoint.
+"""
 
 UPLOAD_SHARE_OF_GRACE = 0.9
-"""Then an upload is given up, so that the outcome is told before the kubelet kills."""
+"""After this share an upload is abandoned, so that the outcome is reported before the kubelet kills
+the pod.
+"""
 
 
 def train(
@@ -46,11 +49,11 @@ def train(
     planned: training_plan.TrainingPlan,
     pushes: CheckpointPusher,
 ) -> list[RankResult]:
-    """The results of ranks that all trained to the end; rank 0 may have rejected what came of it.
+    """The results of ranks that all trained to the end; rank 0 may have rejected the artifact.
 
     Raises:
         AttemptFailed: one did not.
-        Interrupted: they stopped because they were asked to.
+        Interrupted: they stopped on request.
     """
     uploader = _uploader(run, context, store, pushes)
     uploader.start()
@@ -73,7 +76,7 @@ def train(
         log.warning("NCCL WARN %s", line)
     if failure.category is Category.OUT_OF_MEMORY:
         failure = replace(failure, remedy=memory_remedy(run.config, run.world.size))
-    # While a job is being taken down its ranks lose each other, and are killed: no failures.
+    # While a job is being stopped its ranks lose each other, and are killed: these are no failures.
     if context.stop.is_requested and failure.category not in (
         Category.USER,
         Category.OUT_OF_MEMORY,
@@ -83,8 +86,9 @@ def train(
 
 
 def stop_after_training(context: AttemptContext) -> StopRequest:
-    """A stop as publication heeds it: while there is time left to save the last checkpoint instead,
-    if that was held back; else while there is time left to tell the outcome."""
+    """A stop request for the publication: while there is time left to save the last checkpoint
+    instead, if that was held back; else while there is time left to report the outcome.
+    """
     has_checkpoint = bool(context.workspace.saved_steps())
     share = RANKS_SHARE_OF_GRACE if has_checkpoint else UPLOAD_SHARE_OF_GRACE
     return context.stop.after(context.grace_seconds * share)
@@ -93,8 +97,9 @@ def stop_after_training(context: AttemptContext) -> StopRequest:
 def save_last_step(
     run: ParsedRun, context: AttemptContext, store: Store, error: Interrupted | AttemptFailed
 ) -> None:
-    """Upload the checkpoint that was held back for an artifact that is not published in time, or
-    that the store did not take: unless the next attempt cannot publish it either."""
+    """Uploads the checkpoint that was held back for an artifact that is not published in time, or
+    that the store did not accept: unless the next attempt cannot publish it either.
+    """
     if isinstance(error, AttemptFailed) and not _may_pass(error.failure):
         return
     to_no_hub = CheckpointPusher(None, context.workspace.hub, BaseModel(loads_as=None))
@@ -141,7 +146,7 @@ def _uploader(
 def _nccl(
     run: ParsedRun, context: AttemptContext, planned: training_plan.TrainingPlan
 ) -> dict[str, str]:
-    """What makes NCCL name its transports, unless the pod or the config sets its log."""
+    """The variables that make NCCL name its transports, unless pod or config set its log."""
     given = {**context.environment, **planned.environment}
     return nccl_log.variables(context.workspace.nccl, run.world, context.hardware, given)
 
@@ -150,7 +155,7 @@ def _launch(
     run: ParsedRun, context: AttemptContext, planned: training_plan.TrainingPlan
 ) -> launching.Launch:
     places = trackers.environment(run, context.workspace.trackers)
-    # TRL's default is no wish of the user's to wait so long.
+    # TRL's default must not count as the user's own setting for this wait.
     longest_wait = run.config.number("ddp_timeout") if run.config.is_set("ddp_timeout") else 0.0
     return launching.Launch(
         world=run.world,

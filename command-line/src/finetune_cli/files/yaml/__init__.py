@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML as kubectl reads it, with the line of everything in it. No I/O here.
+"""Reads YAML as kubectl does and keeps the line of each value. No I/O here.
 
 Door: `source_lines.read_documents`.
 """

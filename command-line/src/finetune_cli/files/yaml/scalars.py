@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a word of YAML means to kubectl, and so to the API server. No I/O here.
+"""The value of a YAML word for kubectl, and so for the API server. No I/O here.
 
-kubectl reads YAML 1.1 with Go's yaml.v2 and sends JSON. That differs from PyYAML in what people
-write every day: `1e-4` is a number, `y` is true, `1:30` and `2026-01-02` are texts, `08` is 8.
+kubectl reads YAML 1.1 with Go's yaml.v2 and sends JSON. That differs from PyYAML for common values:
+`1e-4` is a number, `y` is true, `1:30` and `2026-01-02` are texts, `08` is 8.
 """
 
 import math
@@ -28,13 +28,13 @@ _LARGEST_INTEGER = 2**63
 
 
 class UnreadableScalar(ValueError):
-    """A word that cannot be sent to the API server: it says why."""
+    """A word that cannot be sent to the API server; the message has the reason."""
 
 
 def value_of(event: ScalarEvent) -> Any:
     """
     Raises:
-        UnreadableScalar: the API server cannot be told this value.
+        UnreadableScalar: the value cannot be sent to the API server.
     """
     tag = (event.tag or "").removeprefix(TAG_PREFIX)
     if not tag:
@@ -67,7 +67,7 @@ def _plain_value(text: str) -> Any:
         return _WORDS[text]
     if _INFINITE.fullmatch(text):
         raise UnreadableScalar(f"found {text}, expected a finite number: JSON has no other")
-    # Go strips underscores, but not behind a leading dot.
+    # Go removes underscores, but not after a leading dot.
     digits = text if text.startswith(".") else text.replace("_", "")
     if text[0] not in "+-.0123456789":
         return text
@@ -88,7 +88,7 @@ def _integer(found: re.Match[str]) -> int:
 
 
 def _within_json(number: float) -> int | float:
-    """The number that arrives: JSON tells no 8.0 from 8, and an integer has 64 bits."""
+    """The number that arrives: JSON does not distinguish 8.0 from 8, and an integer has 64 bits."""
     if abs(number) >= _LARGEST_INTEGER:
         return float(number)
     return int(number) if number == int(number) else number

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads YAML as kubectl does, and knows the line that everything stands in. No I/O here.
+"""Reads YAML as kubectl does, and keeps the line of every value. No I/O here.
 
-Stricter than kubectl in one thing: a key that stands twice is a mistake, where kubectl silently
-takes the last one.
+Stricter than kubectl in one respect: a duplicate key is an error, where kubectl silently uses the
+last one.
 """
 
 import re
@@ -16,8 +16,8 @@ from yaml.events import DocumentEndEvent
 from finetune_cli.files.yaml.syntax import explain, explain_key
 from finetune_cli.files.yaml.tree import Broken, Found, Node, Position, StrangeKey, TreeBuilder
 
-# libyaml where PyYAML was built with it, which is nearly everywhere: the parser that Go's is a
-# translation of.
+# libyaml if PyYAML was built with it, which is nearly everywhere: Go's parser is a translation of
+# it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -28,16 +28,16 @@ class Document:
 
     root: Node
     found: tuple[Found, ...]
-    """What is wrong with it as YAML."""
+    """Its problems as YAML."""
     is_readable: bool = True
-    """Whether there is a value to look at."""
+    """Whether there is a value to check."""
 
     @property
     def value(self) -> Any:
         return self.root.value
 
     def place_of(self, path: str) -> Position:
-        """Where the key stands that a path ends with; of a missing one, the nearest above."""
+        """The position of the last key of a path; for a missing one, of the nearest parent."""
         node, rest, place = self.root, path, self.root.place
         while rest:
             key = _next_key(node, rest)
@@ -50,7 +50,7 @@ class Document:
 
 
 def _next_key(node: Node, path: str) -> str | int | None:
-    """The child that a path leads to; a key may have dots of its own."""
+    """The child that a path leads to; a key may itself contain dots."""
     for key in sorted(node.children, key=lambda key: -len(str(key))):
         name = f"[{key}]" if isinstance(key, int) else key
         if path.startswith(name) and path[len(name) : len(name) + 1] in ("", ".", "["):
@@ -59,7 +59,9 @@ def _next_key(node: Node, path: str) -> str | int | None:
 
 
 def read_documents(content: bytes) -> Iterator[Document]:
-    """The documents of a file, without empty ones; the last one says where YAML ends too early."""
+    """The documents of a file, without empty ones; the last one reports where the YAML breaks
+    off.
+    """
     builder = TreeBuilder()
     try:
         text = _decode(content)
@@ -89,7 +91,7 @@ def _decode(content: bytes) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
-        message = f"not YAML: found the byte 0x{byte:02x}, which is no UTF-8 text"
+        message = f"not YAML: found the byte 0x{byte:02x}, which is not UTF-8 text"
         raise Broken(message, Position(line=line, column=1)) from None
     if control := _CONTROL.search(text):
         line = text.count("\n", 0, control.start()) + 1

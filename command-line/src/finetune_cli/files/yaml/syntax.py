@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says what is wrong with YAML's syntax in words that tell what to type. No I/O here."""
+"""Explains YAML's syntax errors with the text to type instead. No I/O here."""
 
 import re
 
@@ -11,15 +11,15 @@ _CONFLICT = re.compile(r"(<<<<<<<|=======|>>>>>>>)( |$)")
 
 _REMEDIES = {
     "mapping values are not allowed in this context": (
-        "found a colon where no key can stand: give the line the indentation of its neighbours, "
-        'or put a value that has ": " in it in quotes'
+        "found a colon where no key is allowed: indent the line like its neighbours, or put a "
+        'value that contains ": " in quotes'
     ),
     "block sequence entries are not allowed in this context": (
-        "found a list behind a key in the same line: begin its first - in a line of its own"
+        "found a list after a key in the same line: begin its first - on a new line"
     ),
     "did not find expected key": (
-        "found something that is no key of this mapping: look for wrong indentation, or for a "
-        "value that begins or ends with a quote of its own"
+        "found text that is not a key of this mapping: check for wrong indentation, or for a "
+        "value that begins or ends with a quote"
     ),
     "did not find expected '-' indicator": (
         "found a key at the indentation of a list: indent the list more, or the key less"
@@ -30,7 +30,7 @@ _REMEDIES = {
     ),
     "did not find expected node content": "found nothing where a value was expected",
     "did not find expected <document start>": (
-        "found text behind the end of the document: look for a bracket too many"
+        "found text after the end of the document: check for an extra bracket"
     ),
 }
 
@@ -59,21 +59,21 @@ def explain(error: yaml.MarkedYAMLError, text: str) -> tuple[str, int, int]:
 def _about_character(lines: list[str], line: int, column: int) -> str:
     found = lines[line - 1][column - 1 : column] if line <= len(lines) else ""
     if found == "\t":
-        return "found a tab, expected spaces: YAML indents with nothing else"
+        return "found a tab, expected spaces: YAML does not allow tabs as indentation"
     return f"found {found} at the beginning of a value: put the value in quotes"
 
 
 def explain_key(text: str, line: int) -> str:
-    """What is said of a key that is no text."""
+    """The message about a key that is not a text."""
     if "{{" in text.splitlines()[line - 1]:
         return "found {{, a template: fill it in first"
     return "found a list or a mapping as a key, expected a text: put it in quotes"
 
 
 def _habit_near(lines: list[str], line: int) -> tuple[int, str] | None:
-    """The line, and what is said of it, where another habit explains what YAML stumbled over.
+    """The line and the message, if another notation explains why YAML failed.
 
-    YAML takes such a line for a text that goes on below, and stumbles one line too late.
+    YAML reads such a line as a text that continues below, and fails one line too late.
     """
     for place in (line, line - 1):
         said = _habit_in(lines[place - 1]) if 0 < place <= len(lines) else ""
@@ -84,9 +84,9 @@ def _habit_near(lines: list[str], line: int) -> tuple[int, str] | None:
 
 def _habit_in(line: str) -> str:
     if _CONFLICT.match(line):
-        return "found a mark of a merge conflict: resolve it first"
+        return "found a merge conflict marker: resolve it first"
     if key := _NO_SPACE.match(line):
-        return f'found no space behind the colon of {key[2]}, expected "{key[2]}: value"'
+        return f'found no space after the colon of {key[2]}, expected "{key[2]}: value"'
     if key := _EQUALS.match(line):
-        return f'found = behind {key[2]}, expected "{key[2]}: value"'
+        return f'found = after {key[2]}, expected "{key[2]}: value"'
     return ""

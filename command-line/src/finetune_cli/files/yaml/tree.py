@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parser's events become values that know their line. No I/O, no recursion here."""
+"""Turns the parser's events into values with their lines. No I/O, no recursion here."""
 
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -25,28 +25,28 @@ MAX_VALUES = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """Where something stands, both counted from 1."""
+    """A position, with both numbers counted from 1."""
 
     line: int
     column: int
     origin: str = ""
-    """Where it comes from if not from the file, such as `--set seed`."""
+    """Its source if not the file, such as `--set seed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A problem and where it stands."""
+    """A problem and its position."""
 
     problem: Problem
     place: Position
 
     @property
     def sentence(self) -> str:
-        """The problem with its path, where it has one."""
+        """The problem with its path, if it has one."""
         return str(self.problem) if self.problem.path else self.problem.message
 
     def told_in(self, file: str) -> str:
-        """The line that compilers made a convention of, and editors jump to."""
+        """The line in the common format of compilers, which editors can jump to."""
         severity = "warning: " if self.problem.is_warning else ""
         where = self.place.origin or f"{file}:{self.place.line}:{self.place.column}"
         return on_one_line(f"{where}: {severity}{self.sentence}")
@@ -54,15 +54,15 @@ class Found:
 
 @dataclass(slots=True, kw_only=True)
 class Node:
-    """A value with the places of what is in it."""
+    """A value with the positions of its contents."""
 
     value: Any
     place: Position
     keys: dict[str, Position] = field(default_factory=dict)
-    """Of a mapping: key -> where it stands."""
+    """Of a mapping: key -> its position."""
     children: dict[str | int, "Node"] = field(default_factory=dict)
     size: int = 1
-    """Values in it, those of aliases counted each time."""
+    """Number of values in it; those of aliases count each time."""
     height: int = 1
 
     def add(self, key: str | int, child: "Node") -> None:
@@ -72,7 +72,7 @@ class Node:
 
 
 class Broken(Exception):
-    """The rest of the file makes no sense."""
+    """The rest of the file cannot be parsed."""
 
     def __init__(self, message: str, place: Position) -> None:
         super().__init__(message)
@@ -80,12 +80,12 @@ class Broken(Exception):
 
 
 class StrangeKey(Broken):
-    """A list or a mapping stands where a key belongs."""
+    """A list or a mapping in place of a key."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Open:
-    """A collection whose end has not come yet."""
+    """A collection whose end has not been reached yet."""
 
     node: Node
     path: str
@@ -95,18 +95,18 @@ class _Open:
     merges: bool = False
     """Whether the key is `<<`."""
     own_keys: set[str] = field(default_factory=set)
-    """Those that no merge brought: a merge is there to be overridden."""
+    """Keys that did not come from a merge: merged ones can be overridden."""
 
 
 class TreeBuilder:
-    """Makes one document of the parser's events, without recursion."""
+    """Builds one document from the parser's events, without recursion."""
 
     def __init__(self) -> None:
         self.root: Node | None = None
         self.found: list[Found] = []
         self._open: list[_Open] = []
         self._anchors: dict[str, Node | None] = {}
-        """None for one whose end has not come yet."""
+        """None for a value whose end has not been reached yet."""
 
     def take(self, event: Event) -> None:
         if isinstance(event, ScalarEvent):
@@ -160,7 +160,7 @@ class TreeBuilder:
     def _alias(self, event: AliasEvent) -> Node:
         self._refuse_as_key(event)
         if event.anchor not in self._anchors:
-            message = f"found *{event.anchor}, and no &{event.anchor} is above it"
+            message = f"found *{event.anchor}, but there is no &{event.anchor} above it"
             raise Broken(f"{message}: put a text that begins with * in quotes", _place_of(event))
         node = self._anchors[event.anchor]
         if node is None:
@@ -170,7 +170,7 @@ class TreeBuilder:
         return node
 
     def _place(self, node: Node, anchor: str | None) -> None:
-        """Puts a finished value where it belongs."""
+        """Puts a finished value into its container."""
         if anchor:
             self._anchors[anchor] = node
         if not self._open:
@@ -186,12 +186,12 @@ class TreeBuilder:
             self._set(top, *top.key, node)
         top.key, top.merges = None, False
         if top.node.size > MAX_VALUES:
-            raise Broken(f"holds more than {MAX_VALUES} values", node.place)
+            raise Broken(f"contains more than {MAX_VALUES} values", node.place)
 
     def _set(self, top: _Open, key: str, place: Position, node: Node) -> None:
         if key in top.own_keys:
             first = top.node.keys[key].line
-            message = f"found twice, first in line {first}, and only one of them can count"
+            message = f"found twice, first in line {first}, and only one of them takes effect"
             self._tell(message, place)
         top.own_keys.add(key)
         top.node.keys[key] = place
@@ -199,11 +199,11 @@ class TreeBuilder:
         top.node.value[key] = node.value
 
     def _merge(self, top: _Open, node: Node) -> None:
-        """As Go's yaml.v2: what was set above `<<` is overridden too."""
+        """As in Go's yaml.v2: values above `<<` are overridden too."""
         parts = list(node.children.values()) if isinstance(node.value, list) else [node]
         for part in reversed(parts):
             if not isinstance(part.value, dict):
-                raise Broken("found << with something else than mappings", node.place)
+                raise Broken("found << with a value that is not a mapping", node.place)
             top.node.keys.update(part.keys)
             top.node.value.update(part.value)
             for key, child in part.children.items():
@@ -212,13 +212,13 @@ class TreeBuilder:
     def _refuse_as_key(self, event: NodeEvent) -> None:
         top = self._open[-1] if self._open else None
         if top is not None and top.is_mapping and top.key is None:
-            raise StrangeKey("found a key that is no text", _place_of(event))
+            raise StrangeKey("found a key that is not text", _place_of(event))
 
     def _tell(self, message: str, place: Position) -> None:
         self.found.append(Found(problem=Problem(path=self._path(), message=message), place=place))
 
     def _path(self) -> str:
-        """The path of the value that comes next."""
+        """The path of the next value."""
         if not self._open:
             return ""
         top = self._open[-1]
@@ -229,6 +229,6 @@ class TreeBuilder:
 
 
 def _place_of(event: Event) -> Position:
-    # The parser gives every event a mark; only the type allows for none.
+    # The parser gives every event a mark; only its type allows None.
     mark = cast("Mark", event.start_mark)
     return Position(line=mark.line + 1, column=mark.column + 1)

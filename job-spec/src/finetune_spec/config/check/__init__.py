@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with a config, each mistake in one sentence with the right thing in it.
+"""Reports each error of a config in one sentence that includes the correction.
 
 Doors: the tables of its modules.
 """

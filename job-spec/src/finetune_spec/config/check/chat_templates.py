@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chat templates that a config may take by name. No I/O here.
+"""Chat templates that a config may use by name. No I/O here.
 
-A name stands for a file that TRL ships (the test of the trainer compares), or for `chatml`, which
-the trainer brings.
+A name refers to a file that TRL ships (a test of the trainer compares them), or to `chatml`, which
+the trainer ships.
 """
 
 import difflib
@@ -72,7 +72,7 @@ OTHER_NAMES: Mapping[str, str] = {
     "auto": "",
     "tokenizer_default": "",
 }
-"""What other tools call them; empty for the model's own."""
+"""Names of these templates in other tools; empty for the model's own."""
 
 _OF_A_TEMPLATE = ("{%", "{{")
 _OTHER_ENDINGS = (".jinja2", ".txt", ".tmpl", ".tpl", ".template", ".json", ".yaml", ".yml")
@@ -83,14 +83,14 @@ _EXPECTED = (
 
 
 def check_chat_template(name: str, text: str) -> Iterator[Problem]:
-    """A name, a file or a tokenizer; a word that is none of them is a name misspelt."""
+    """A name, a file or a tokenizer; any other single word is a misspelt name."""
     if text.lower() in NULL_WORDS - {""}:
         yield Problem(path=name, message=f"found {quoted(text)}, a text: {WRITE_NULL}")
     elif any(mark in text for mark in _OF_A_TEMPLATE):
         yield Problem(
             path=name,
-            message=f"found {quoted(text)}, a template itself: write it to a file that ends in "
-            ".jinja, and its path here",
+            message=f"found {quoted(text)}, which is a template itself: write it to a file that "
+            "ends in .jinja, and set its path here",
         )
     elif _is_file_or_place(text):
         if text.lower().endswith(_OTHER_ENDINGS):

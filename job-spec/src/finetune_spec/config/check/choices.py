@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that are one of a few names, or several. No I/O here.
+"""Values from a fixed set of names. No I/O here.
 
-The names of most keys are in the schema; those of the rest are written down here, from the sources
-that would refuse others.
+The names of most keys are in the schema. The others are listed here, from the sources that would
+refuse other names.
 """
 
 import re
@@ -16,16 +16,16 @@ from finetune_spec.config.suggest.misreadings import NULL_WORDS, TRUE_WORDS, WRI
 from finetune_spec.config.suggest.tables import choice_habits
 
 _MOST_NAMED = 16
-"""A longer list is no help in a sentence."""
+"""A longer list does not fit into a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownNames:
-    """The names that a text may be where the schema has none."""
+    """The names that a text may have if the schema lists none."""
 
     known: tuple[str, ...]
     pattern: re.Pattern[str] | None = None
-    """Other texts that may do."""
+    """Other accepted texts."""
     is_any_case: bool = False
 
 
@@ -98,7 +98,7 @@ TRACKERS = (
     "wandb",
 )
 _ALONE = ("all", "none")
-"""What `report_to` takes instead of trackers."""
+"""Values of `report_to` that are not trackers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +107,11 @@ class WordList:
 
     known: tuple[str, ...]
     instead: str
-    """How several are written."""
+    """The notation of several names."""
     is_split: bool = True
-    """Whether the text may hold several, with blanks between."""
+    """Whether the text may contain several names, separated by blanks."""
     is_switch: bool = False
-    """Whether true, false and null do as well."""
+    """Whether true, false and null are accepted too."""
 
 
 WORDS: Mapping[str, WordList] = {
@@ -125,7 +125,7 @@ WORDS: Mapping[str, WordList] = {
             "offload",
             "auto_wrap",
         ),
-        instead="with blanks between several",
+        instead="separated by spaces",
         is_switch=True,
     ),
     "debug": WordList(
@@ -138,7 +138,7 @@ WORDS: Mapping[str, WordList] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A value that is none of the names, and all that helps to tell which was meant."""
+    """A value that is none of the names, with the material for a suggestion."""
 
     value: Any
     known: Collection[str]
@@ -178,7 +178,7 @@ class Choice:
 
 
 def _bare(name: str) -> str:
-    """A name as YAML wants it: a bare `no` would be false."""
+    """A name quoted for YAML: a bare `no` would be false."""
     return '"no"' if name == "no" else name
 
 
@@ -256,7 +256,7 @@ def check_trackers(key: str, name: str, value: Any, schema: Schema) -> Iterator[
             if item in _ALONE:
                 yield Problem(
                     path=f"{name}[{index}]",
-                    message=f"found {quoted(item)} beside others, expected it alone",
+                    message=f"found {quoted(item)} together with other values, expected it alone",
                 )
             elif item not in TRACKERS:
                 yield Problem(path=f"{name}[{index}]", message=_no_tracker(item))

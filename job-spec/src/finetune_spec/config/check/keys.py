@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which keys a config may have, and which it must. No I/O here.
+"""The keys that a config may have, and the required ones. No I/O here.
 
 A check of this table takes the config as its user wrote it.
 """
@@ -37,7 +37,7 @@ def check_older_spellings(config: Mapping[str, Any], schema: Schema) -> Iterator
         if new not in config:
             yield warning(old, f"an older spelling, read as {new}")
         elif config[old] == config[new]:
-            yield warning(old, f"an older spelling of {new}, which says the same")
+            yield warning(old, f"an older spelling of {new}, which is set to the same value")
         else:
             yield Problem(path=old, message=f"an older spelling of {new}, which is set as well")
 
@@ -60,14 +60,14 @@ def check_retired_keys(config: Mapping[str, Any], schema: Schema) -> Iterator[Pr
 
 def _farewell(key: str, value: Any, retired: Retired) -> Problem:
     if not retired.is_harmless(value):
-        return Problem(path=key, message=f"no longer a key of TRL's: {retired.instead}")
+        return Problem(path=key, message=f"no longer a key of TRL: {retired.instead}")
     if retired.harmless is None:
         return warning(key, f"has no effect: {retired.instead}")
-    return warning(key, f"no longer a key of TRL's, and {quoted(value)} is what holds without it")
+    return warning(key, f"no longer a key of TRL, and {quoted(value)} is the default")
 
 
 def check_model_and_data(config: Mapping[str, Any], schema: Schema) -> Iterator[Problem]:
-    """Both must be named; a name under another key has been told of already."""
+    """Both are required; a name under another key is already reported."""
     named = {OLDER.get(key, key) for key, value in config.items() if value}
     if not {_MODEL, *_DATA} - named or (_MODEL in named and named & {*_DATA}):
         return

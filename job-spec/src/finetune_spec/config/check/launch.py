@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with an `accelerate_config` by itself. No I/O here."""
+"""Problems of an `accelerate_config` by itself. No I/O here."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -40,12 +40,12 @@ def _check_name(path: str, value: str) -> Iterator[Problem]:
     if "/" in value or value.endswith((".yaml", ".yml", ".json")):
         yield Problem(
             path=path,
-            message=f"found {quoted(value)}, a file, which the trainer does not have: write what "
-            "is in it here, as a mapping, or the name of a profile",
+            message=f"found {quoted(value)}, a file that the trainer does not have: write its "
+            "contents here as a mapping, or the name of a profile",
         )
         return
     hint = did_you_mean(value, NAMED) or f", expected one of {', '.join(PROFILES)}"
-    yield Problem(path=path, message=f"found {quoted(value)}, which is no profile{hint}")
+    yield Problem(path=path, message=f"found {quoted(value)}, which is not a profile{hint}")
 
 
 def _check_whole(path: str, config: Mapping[Any, Any]) -> Iterator[Problem]:
@@ -80,7 +80,7 @@ def _check_strategy(path: str, config: Mapping[Any, Any]) -> Iterator[Problem]:
     if "distributed_type" not in config:
         yield Problem(path=place, message=f"missing: one of {expected}")
         return
-    # A bare NO is false to YAML.
+    # A bare NO is false in YAML.
     strategy = "NO" if found is False else found
     if strategy not in STRATEGIES:
         hint = did_you_mean(str(found).upper(), STRATEGIES) or f", expected one of {expected}"
@@ -90,7 +90,8 @@ def _check_strategy(path: str, config: Mapping[Any, Any]) -> Iterator[Problem]:
         if config.get(section) and strategy != reader:
             yield Problem(
                 path=f"{path}.{section}",
-                message=f"found beside distributed_type: {strategy}, expected {reader} there",
+                message=f"found together with distributed_type: {strategy}, expected {reader} "
+                "there",
             )
 
 
@@ -98,7 +99,7 @@ def _check_precision(path: str, value: Any) -> Iterator[Problem]:
     if value is None or value is False or value in PRECISIONS:
         return
     hint = (
-        ": TRL's config knows no fp8"
+        ": TRL does not support fp8"
         if value == "fp8"
         else did_you_mean(str(value), PRECISIONS) or f", expected one of {', '.join(PRECISIONS)}"
     )

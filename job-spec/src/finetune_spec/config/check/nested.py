@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies inside of mappings and lists: `env`, `datasets`, the names in a list. No I/O here.
+"""The contents of mappings and lists: `env`, `datasets`, the names in a list. No I/O here.
 
-A path leads to the place itself, such as `datasets[0].path`.
+A path names the exact place, such as `datasets[0].path`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -28,10 +28,10 @@ _FIELD_HABITS = {
     "subset": "name",
     "weight": "fraction",
 }
-"""What people write in an entry of `datasets` -> what TRL calls it."""
+"""Common names in an entry of `datasets` -> TRL's names."""
 
 _ALSO_TAKES = {"columns": ["string"]}
-"""Where `datasets` takes more than TRL annotates."""
+"""Where `datasets` accepts more types than TRL annotates."""
 
 _FIELD_FORMS: Mapping[str, Callable[[str, str], Iterator[Problem]]] = {
     "path": places.check_data_place,
@@ -41,11 +41,11 @@ _FIELD_FORMS: Mapping[str, Callable[[str, str], Iterator[Problem]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What transformers or TRL read of a mapping."""
+    """The options of a mapping that transformers or TRL read."""
 
     names: tuple[str, ...]
     prefix: str = ""
-    """May stand before each name."""
+    """An optional prefix of each name."""
     ignores_others: bool = True
 
 
@@ -87,7 +87,7 @@ OPTIONS: Mapping[str, Options] = {
         prefix="fsdp_",
     ),
 }
-"""Key -> the options that its mapping may have. Other mappings are handed on as they are."""
+"""Key -> the options that its mapping may have. Other mappings are passed on unchecked."""
 
 
 def check_environment(key: str, name: str, value: Any, schema: Schema) -> Iterator[Problem]:
@@ -106,11 +106,13 @@ def check_environment(key: str, name: str, value: Any, schema: Schema) -> Iterat
                 path=name, message=f"found the name {quoted(variable)}, expected one without ="
             )
         elif isinstance(content, str) and "\0" in content:
-            yield Problem(path=path, message="holds a null byte, which no variable can")
+            yield Problem(
+                path=path, message="contains a null byte, which environment variables cannot"
+            )
         elif content is None:
             yield warning(path, 'null becomes the text "None": leave the variable out')
         elif isinstance(content, list | Mapping):
-            yield warning(path, "becomes a text as Python prints it: write the text that is meant")
+            yield warning(path, "is converted to text as Python prints it: write the intended text")
 
 
 def check_datasets(key: str, name: str, value: Any, schema: Schema) -> Iterator[Problem]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where models and data are: names of the hub, paths, URIs, web addresses. No I/O here."""
+"""Locations of models and data: hub names, paths, URIs, web addresses. No I/O here."""
 
 import re
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from finetune_spec.config.problem import Problem, did_you_mean, quoted, warning
 from finetune_spec.config.suggest.misreadings import NULL_WORDS
 
 SCHEMES = ("s3", "gs", "az", "hf", "file")
-"""Where the trainer fetches models and data from."""
+"""The schemes from which the trainer fetches models and data."""
 
 WEB_SCHEMES = ("https", "http")
-"""Where it fetches single data files from."""
+"""The schemes from which it fetches single data files."""
 
 _HUB_NAME = re.compile(r"(\b[\w\-.]{1,96}\b/)?\b[\w\-.]{1,96}\b", re.ASCII)
 _LONGEST_NAME = 200
-"""Characters that a sentence can hold."""
+"""Characters that fit into a sentence."""
 
 _PATH_BEGINNINGS = ("/", "./", "../", "~")
 _WEB_ADDRESS = re.compile(r"https?://[^/]+/(?:datasets/)?([\w\-.]+/[\w\-.]+)(?:/.*)?", re.ASCII)
@@ -31,8 +31,8 @@ def check_place(name: str, text: str) -> Iterator[Problem]:
     elif not has_scheme and not _is_hub_name(text) and not text.startswith(_PATH_BEGINNINGS):
         yield warning(
             name,
-            f"{quoted(text)} can only be a folder where the trainer runs, as a hub name is "
-            f"org/name: write {_as_folder(text)} if it is",
+            f"{quoted(text)} can only be a folder on the trainer's file system, because hub "
+            f"names have the form org/name: write {_as_folder(text)} if it is",
         )
 
 
@@ -41,7 +41,7 @@ def _as_folder(text: str) -> str:
 
 
 def check_data_place(name: str, text: str) -> Iterator[Problem]:
-    """A data set: what a model may be, or the web address of one file."""
+    """A data set: the same as for a model, or the web address of one file."""
     scheme, has_scheme, _ = text.partition("://")
     is_of_web = has_scheme and scheme.lower() in WEB_SCHEMES and text == text.strip()
     if not is_of_web and (why := why_not_read(text)) is not None and _is_file(text):
@@ -50,7 +50,7 @@ def check_data_place(name: str, text: str) -> Iterator[Problem]:
     if not is_of_web:
         yield from check_place(name, text)
         return
-    # What follows may be a secret: no message shows it.
+    # The rest may be a secret: no message shows it.
     address = text.split("?")[0].split("#")[0]
     if suffix_of(address) is not None:
         return
@@ -62,26 +62,26 @@ def check_data_place(name: str, text: str) -> Iterator[Problem]:
     else:
         yield Problem(
             path=name,
-            message="found a web address of no data file, expected one that ends in "
+            message="found a web address that is not a data file, expected one that ends in "
             f"{', '.join(DATA_SUFFIXES)}",
         )
 
 
 def _is_file(text: str) -> bool:
-    """Whether a name with a suffix means a file, and no data set of the hub."""
+    """Whether a name with a suffix means a file, not a data set of the hub."""
     return "://" in text or text.startswith(_PATH_BEGINNINGS) or "/" not in text
 
 
 def _wrong_place(text: str, scheme: str) -> str:
     if text.lower() in NULL_WORDS or text != text.strip():
-        return "expected a hub name, a path or an s3:// URI, with no blanks around it"
+        return "expected a hub name, a path or an s3:// URI, without surrounding whitespace"
     if web := _WEB_ADDRESS.fullmatch(text):
         return f"expected a hub name, a path or an s3:// URI, did you mean {web[1]}?"
     if scheme and scheme not in SCHEMES:
         hint = did_you_mean(scheme, SCHEMES) or f", expected one of {', '.join(SCHEMES)}"
-        return f"whose scheme is not known{hint}"
+        return f"whose scheme is not supported{hint}"
     if revised := _WITH_REVISION.fullmatch(text):
-        return f"expected {revised[1]}: a revision is no part of a name"
+        return f"expected {revised[1]}: a revision is not part of a name"
     return ""
 
 
@@ -95,6 +95,6 @@ def check_hub_name(name: str, text: str) -> Iterator[Problem]:
 
 
 def _is_hub_name(text: str) -> bool:
-    """As huggingface_hub has it."""
+    """The rule of huggingface_hub."""
     is_plain = "--" not in text and ".." not in text and not text.endswith(".git")
     return bool(_HUB_NAME.fullmatch(text)) and is_plain

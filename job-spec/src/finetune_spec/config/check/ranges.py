@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers that must lie in a range, and numbers that run and are seldom meant. No I/O here.
+"""Ranges of numbers, and valid but suspicious numbers. No I/O here.
 
-A range says between which numbers a key can do what it is for. It holds whether or not other keys
-make this one count, and where a library would take a senseless number by accident: TRL trains with
-`max_length: -5`, and cuts five tokens off each example.
+A range contains the numbers that make sense for a key. It applies even if other keys disable this
+one, and even if a library accepts a senseless number by accident: TRL trains with `max_length: -5`,
+and cuts five tokens off each example.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,15 +20,15 @@ class Range:
     """The numbers that make sense for a key."""
 
     words: str
-    """What was expected, as in `expected {words}`."""
+    """The expected values, as in `expected {words}`."""
     minimum: float | None = None
     above: float | None = None
-    """A minimum that is itself outside."""
+    """An exclusive minimum."""
     maximum: float | None = None
     below: float | None = None
-    """A maximum that is itself outside."""
+    """An exclusive maximum."""
     is_whole_above_one: bool = False
-    """Whether a number above 1 counts something, and one below is a share of the whole."""
+    """Whether a number above 1 is a count and one below 1 a fraction."""
 
     def holds(self, number: float) -> bool:
         return (
@@ -42,12 +42,12 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Oddity:
-    """Numbers that run, and do not do what they seem to."""
+    """Numbers that are valid but do not have the effect that they suggest."""
 
     key: str
     odd: Range
     words: str
-    """What such a number does, as in `found -1, which {words}`."""
+    """The effect of such a number, as in `found -1, which {words}`."""
 
 
 NOT_NEGATIVE = Range(words="0 or more", minimum=0)
@@ -59,7 +59,7 @@ STEPS = Range(
 )
 
 _LARGEST_SEED = 2**32 - 1
-"""NumPy's."""
+"""NumPy's limit."""
 _SMALLEST_TORCH_SEED = -(2**63)
 _LARGEST_TORCH_SEED = 2**64 - 1
 
@@ -90,7 +90,7 @@ RANGES: Mapping[str, Range] = {
         is_whole_above_one=True,
     ),
     "lora_alpha": AT_LEAST_ONE,
-    # With 1 nothing of the adapter is left to train.
+    # With 1 no part of the adapter is trained.
     "lora_dropout": Range(words="at least 0 and below 1", minimum=0, below=1),
     "lora_r": AT_LEAST_ONE,
     "max_length": Range(words="at least 1, or null for no limit", minimum=1),
@@ -115,7 +115,7 @@ RANGES: Mapping[str, Range] = {
     "warmup_steps": NOT_NEGATIVE,
     "weight_decay": NOT_NEGATIVE,
 }
-"""Key -> what is refused outside. Editors get these too, through the JSON Schema."""
+"""Key -> its range; other values are refused. Editors get these too, through the JSON Schema."""
 
 _NEGATIVE = Range(words="", below=0)
 _NOT_POSITIVE = Range(words="", maximum=0)
@@ -127,7 +127,7 @@ ODDITIES = (
     Oddity(
         key="label_smoothing_factor",
         odd=Range(words="", minimum=1),
-        words="leaves nothing of the labels: 0.1 is usual",
+        words="leaves nothing of the labels: 0.1 is typical",
     ),
     Oddity(key="max_grad_norm", odd=_NEGATIVE, words="clips nothing, as 0 does"),
     Oddity(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Texts with a form of their own: places, splits, templates, expressions. No I/O here.
+"""Texts with a fixed format: places, splits, templates, expressions. No I/O here.
 
-What is open-ended stays open: refused is only what fails wherever it is used.
+Open-ended values stay open: a text is refused only if it fails everywhere.
 """
 
 import json
@@ -21,7 +21,7 @@ from finetune_spec.config.suggest.misreadings import NULL_WORDS, WRITE_NULL, nam
 _PAIR = re.compile(r"(\w+)\s*[=:]\s*([^\s,=:]+)")
 
 _LONGEST_HINTED = 300
-"""Characters of a text that may have been meant as pairs; to look for them takes their square."""
+"""Characters of a text that may have been meant as pairs; finding them takes quadratic time."""
 
 _SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
 _SPLIT_SLICE = re.compile(
@@ -41,22 +41,22 @@ _INNER_LAYER = re.compile(
     r"([qkvo]|qkv|out|in|x|dt|gate|up|down|gate_up|c)_proj|query_key_value|query|key|value|"
     r"dense(_h_to_4h|_4h_to_h)?|c_attn|c_fc|fc[12]|w[123]|Wqkv"
 )
-"""Layers that no model has at its top: their names alone are no path of a module."""
+"""Names of layers that no model has at its top level: by themselves they match no module path."""
 
 _LISTED = re.compile(r"\[([\w.\-'\", ]+)\]")
-"""A list that was put in quotes; as a regular expression it would be one character."""
+"""A list that was put in quotes; as a regular expression it would match one character."""
 
 _TRUTH_WORDS = frozenset(("yes", "no", "true", "false", "t", "f", "y", "n", "1", "0"))
-"""What TRL's parser takes for true or false, in any case."""
+"""The words that TRL's parser accepts for true or false, in any case."""
 
 
 def check_split_name(name: str, text: str) -> Iterator[Problem]:
-    """TRL looks the split up by its name, in the data set that it has loaded whole."""
+    """TRL looks up the split by its name in the loaded data set."""
     if _SPLIT_NAME.fullmatch(text):
         return
     hint = ""
     if _is_split_expression(text):
-        hint = ": parts of splits are for the split of an entry of datasets"
+        hint = ": slices are only supported in the split of an entry of datasets"
     yield Problem(path=name, message=f"found {quoted(text)}, expected the name of a split{hint}")
 
 
@@ -70,7 +70,7 @@ def check_split_expression(name: str, text: str) -> Iterator[Problem]:
 
 
 def _is_split_expression(text: str) -> bool:
-    # By hand, since an expression for the blanks around a sign tries each of them as the first.
+    # Without a regular expression, which would try each blank around a sign as the first.
     first, *others = text.split("+")
     parts = [first.rstrip(), *(part.strip() for part in others[:-1])] if others else [first]
     parts += [others[-1].lstrip()] if others else []
@@ -90,7 +90,7 @@ def _is_split_slice(text: str) -> bool:
 
 
 def check_target(name: str, text: str) -> Iterator[Problem]:
-    """A single text is a regular expression for the whole path of a module, even in a list."""
+    """A single text is a regular expression for the complete path of a module, even in a list."""
     if len(text) > _LONGEST_TARGET:
         message = f"has {len(text)} characters, expected at most {_LONGEST_TARGET}: list the names"
         yield Problem(path=name, message=message)
@@ -109,7 +109,7 @@ def check_target(name: str, text: str) -> Iterator[Problem]:
     elif _INNER_LAYER.fullmatch(text):
         yield Problem(
             path=name,
-            message=f"found {quoted(text)} alone, which PEFT matches with the whole path of a "
+            message=f"found {quoted(text)} alone, which PEFT matches against the full path of a "
             f"module: write {quoted('.*' + text)}, or list two or more names",
         )
     elif text.lower().replace("_", "-") in ("all-linear", "all") and text != "all-linear":
@@ -128,7 +128,7 @@ def check_target(name: str, text: str) -> Iterator[Problem]:
 
 def check_targets(key: str, name: str, value: Any, schema: Schema) -> Iterator[Problem]:
     if key == "lora_target_modules" and isinstance(value, list) and len(value) == 1:
-        (value,) = value  # as TRL does
+        (value,) = value  # The same as in TRL.
     if key == "lora_target_modules" and isinstance(value, str):
         yield from check_target(name, value)
 
@@ -187,13 +187,13 @@ def check_tokens_seen(name: str, text: str) -> Iterator[Problem]:
     if text.lower() not in _TRUTH_WORDS:
         yield Problem(
             path=name,
-            message=f"found {quoted(text)}, expected true or false, which is all that TRL's parser "
-            "takes here",
+            message=f"found {quoted(text)}, expected true or false, the only values that TRL's "
+            "parser accepts here",
         )
 
 
 def check_template(name: str, text: str) -> Iterator[Problem]:
-    """One without a column would make all rows the same."""
+    """A template without a column would make all rows equal."""
     try:
         columns = columns_of_template(text)
     except ValueError as error:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The types of values. No I/O here.
 
-A check of this table takes one value: its key as TRL has it and as the user wrote it.
+A check of this table takes one value, with its key as in TRL and as the user wrote it.
 """
 
 import math
@@ -23,7 +23,7 @@ BEYOND_YAML = {
 _SECRET = frozenset(("hub_token",))
 
 _ELSEWHERE = frozenset(("env", "datasets"))
-"""nested.py says more of them."""
+"""nested.py checks these in more detail."""
 
 _OTHER_KEYS = {
     ("dataset_name", "a list"): (
@@ -33,16 +33,16 @@ _OTHER_KEYS = {
         "expected the name of a split: for a share write test_split_size"
     ),
 }
-"""Key and what it was given -> which key that is for."""
+"""Key and its value -> the key that the value is for."""
 
 _NONE_OF_THEM = {"report_to": 'write "none" for no tracker'}
-"""Keys that fail with null, whatever TRL annotates -> what to write."""
+"""Keys that fail with null, whatever TRL annotates -> the value to write."""
 
 
 def check_type(key: str, name: str, value: Any, schema: Schema) -> Iterator[Problem]:
     definition = schema.properties[key]
     if key in _ELSEWHERE or "enum" in definition:
-        return  # choices.py names the choices, which says more
+        return  # choices.py lists the choices, which is more helpful.
     if key == MICRO_BATCH and "string" in schema.types(key):
         yield from _check_micro_batch(name, value, definition.get("default"))
         return
@@ -59,7 +59,7 @@ def check_type(key: str, name: str, value: Any, schema: Schema) -> Iterator[Prob
 
 
 def _check_micro_batch(name: str, value: Any, default: Any) -> Iterator[Problem]:
-    """Of the trainer whose schema takes texts too, only one is meant."""
+    """The trainer's schema also accepts texts for it, but only one is valid."""
     if value == AUTO:
         return
     if message := wrong_type(value, ("integer",), default=default):
@@ -70,7 +70,7 @@ def _check_micro_batch(name: str, value: Any, default: Any) -> Iterator[Problem]
 def wrong_type(
     value: Any, types: Collection[str], *, default: Any = None, is_secret: bool = False
 ) -> str:
-    """What is wrong with the type of a value; empty where nothing is."""
+    """The problem of a value's type; empty if there is none."""
     if not types:
         return ""
     if any(_is_of_type(value, kind) for kind in types):
@@ -83,7 +83,7 @@ def wrong_type(
     hint = _null_hint(default) if value is None else _hint(value, types)
     found = kind_of(value) if is_secret else quoted(value)
     if hint and not is_secret and (isinstance(value, str | date) or is_number(value)):
-        # What looks like a number and is a text needs a word on what is wrong with it.
+        # A text that looks like a number needs an explanation.
         found += f", {kind_of(value)}"
     return f"found {found}, expected {wanted}" + (f": {hint}" if hint else "")
 
@@ -108,7 +108,7 @@ def _hint(value: Any, types: Collection[str]) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in a word, for messages that may not show it."""
+    """The kind of a value in a word, for messages that must not show it."""
     match value:
         case None:
             return "null"
@@ -140,7 +140,7 @@ def _is_of_type(value: Any, kind: str) -> bool:
         case "boolean":
             return isinstance(value, bool)
         case "integer":
-            # JSON may make 8.0 of 8.
+            # JSON may turn 8 into 8.0.
             return is_number(value) and (isinstance(value, int) or value.is_integer())
         case "number":
             return is_number(value)

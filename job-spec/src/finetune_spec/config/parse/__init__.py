@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a config says: TRL's schema, older spellings, launch profiles, and what they resolve to.
+"""Reads a config by TRL's schema and resolves older spellings and launch profiles.
 
-It finds no mistake. Doors: `reading.Reading`, `schema.load_schema` and `launch.resolution`.
+It reports no errors. Doors: `reading.Reading`, `schema.load_schema` and `launch.resolution`.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which columns each `dataset_format` reads, and what a template names. No I/O here.
+"""The columns that each `dataset_format` reads, and those that a template names. No I/O here.
 
-What the trainer shapes rows by is what the checks know: neither has a list of its own.
+The trainer and the checks both use these tables; neither has a list of its own.
 """
 
 import re
@@ -13,7 +13,7 @@ DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt
 """Kinds of files that the trainer reads; JSON lines, CSV and text also compressed."""
 
 _NEVER_COMPRESSED = (".parquet", ".arrow")
-"""They are compressed inside."""
+"""They are compressed internally."""
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 
@@ -29,24 +29,23 @@ OTHER_FILES: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys((".docx", ".doc", ".pdf", ".html", ".md"), ("a document", _AS_TEXT)),
     **dict.fromkeys((".pkl", ".pickle", ".pt"), ("a pickle, which may run code", _AS_LINES)),
     **dict.fromkeys((".db", ".sqlite", ".sqlite3", ".duckdb"), ("a database", _AS_LINES)),
-    **dict.fromkeys((".yaml", ".yml", ".toml", ".xml"), ("no table of rows", _AS_LINES)),
+    **dict.fromkeys((".yaml", ".yml", ".toml", ".xml"), ("not a table of rows", _AS_LINES)),
     **dict.fromkeys((".avro", ".orc", ".feather", ".h5", ".hdf5", ".npy", ".npz", ".tfrecord"),
-                    ("a kind of table that is not read", _AS_LINES)),
+                    ("a table in an unsupported format", _AS_LINES)),
     **dict.fromkeys((".lz4", ".br", ".snappy", ".lzma", ".z"),
-                    ("compressed in a way that is not read", _COMPRESSED)),
+                    ("compressed in an unsupported format", _COMPRESSED)),
     **dict.fromkeys(
         tuple(f"{kind}{packed}" for kind in (".parquet", ".arrow") for packed in COMPRESSIONS),
-        ("a compressed table of a kind that is read only as it is", _UNPACKED)),
+        ("a compressed table in a format that is only supported uncompressed", _UNPACKED)),
     **dict.fromkeys((".bin", ".idx"), ("data that another trainer has tokenized", _AS_LINES)),
 }  # fmt: skip
-"""Suffixes of files in which people have data and that are not read -> what such a file is, and the
-way out."""
+"""Suffixes of common data files that are not supported -> the kind of file, and the alternative."""
 
 TRL_COLUMNS = ("messages", "prompt", "completion", "text", "tools", "image", "images")
-"""What `dataset_columns` may give where no `dataset_format` is set: TRL's own columns."""
+"""The columns for `dataset_columns` without a `dataset_format`: TRL's own columns."""
 
 KEPT_COLUMNS = ("tools", "image", "images", "chat_template_kwargs")
-"""What TRL reads beside a conversation or a prompt; every shape keeps them."""
+"""The columns that TRL reads in addition to a conversation or a prompt; every format keeps them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,7 @@ class Format:
 
     needed: tuple[str, ...]
     also: tuple[str, ...] = ()
-    """Read where the data has them."""
+    """Columns that are read if the data has them."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -77,9 +76,9 @@ def columns_of_template(template: str) -> tuple[str, ...]:
     """The columns that a template names in braces, each once.
 
     Raises:
-        ValueError: in the words that its user reads, if it is no such template.
+        ValueError: it is not a valid template; the message is for users.
     """
-    literal = "write {{ and }} for braces that are meant as such"
+    literal = "write {{ and }} for literal braces"
     try:
         parts = list(Formatter().parse(template))
     except ValueError:
@@ -100,7 +99,7 @@ def columns_of_template(template: str) -> tuple[str, ...]:
 
 
 def fill_template(template: str, values: Mapping[str, str]) -> str:
-    """The template with the values of its columns; for one that `columns_of_template` reads."""
+    """The template with the values of its columns; for one that `columns_of_template` accepts."""
     filled = []
     for text, name, _, _ in Formatter().parse(template):
         filled.append(text)
@@ -110,7 +109,7 @@ def fill_template(template: str, values: Mapping[str, str]) -> str:
 
 
 def suffix_of(name: str) -> str | None:
-    """The suffix by which the trainer reads a data file, such as `.jsonl`; None for none."""
+    """The suffix by which the trainer reads a data file, such as `.jsonl`; None without one."""
     low = name.lower()
     for compression in COMPRESSIONS:
         low = low.removesuffix(compression)
@@ -119,7 +118,7 @@ def suffix_of(name: str) -> str | None:
 
 
 def why_not_read(name: str) -> tuple[str, str] | None:
-    """What a file is that is not read, and the way out; None where it may well be read."""
+    """The kind of an unsupported file, and the alternative; None if the file may be supported."""
     if suffix_of(name) is not None:
         return None
     low = name.lower()
@@ -128,8 +127,8 @@ def why_not_read(name: str) -> tuple[str, str] | None:
 
 
 def unknown_file(name: str) -> tuple[str, str]:
-    """What is told of a file that no reader is for: the sentence, and the way out."""
-    sentence = f"{name} is no kind of data file that is known"
+    """The message for a file without a reader: the problem, and the alternative."""
+    sentence = f"{name} has an unsupported file type"
     if (known := why_not_read(name)) is not None:
         return f"{sentence}: it is {known[0]}", known[1]
-    return sentence, f"name it by what is in it: {', '.join(DATA_SUFFIXES)}"
+    return sentence, f"rename it according to its content: {', '.join(DATA_SUFFIXES)}"

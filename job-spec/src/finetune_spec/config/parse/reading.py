@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A config as its rules read it: current spellings, TRL's defaults where the user says nothing."""
+"""A config as its rules read it: current spellings, with TRL's defaults for unset keys."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from finetune_spec.config.parse.schema import NEWEST, Schema, load_schema
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What is known beside the config; None where it is not known, and then no rule asks for it."""
+    """Other known facts for the rules; None if unknown, and then no rule uses it."""
 
     schema: Schema = field(default_factory=lambda: load_schema(NEWEST))
     nodes: int | None = None
@@ -22,9 +22,13 @@ class Context:
     has_own_image: bool = False
     """Whether the job names an image of its own, which may have any package."""
     packages: Collection[str] = ()
-    """Optional packages that are known to be there, where it isn't the stock image that trains."""
+    """Optional packages that are known to be installed, if another image than the stock one is
+    used.
+    """
     environment: Collection[str] | None = None
-    """The names of the trainer's environment variables, beside those of `env` in the config."""
+    """The names of the trainer's environment variables, in addition to those of `env` in the
+    config.
+    """
 
     @property
     def world_size(self) -> int | None:
@@ -34,33 +38,33 @@ class Context:
 
 
 MICRO_BATCH, AUTO = "per_device_train_batch_size", "auto"
-"""The key that may say `auto`: then the trainer takes the largest that fits."""
+"""The key that may be `auto`: then the trainer uses the largest that fits."""
 
 
 class UnreadableValue(Exception):
-    """A rule asked for a value that is wrong by itself: then the rule has nothing to say."""
+    """A rule read a value that is invalid by itself: then the rule does not apply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """The values of a config by TRL's own names. Only values of the right type are in it."""
+    """The values of a config by TRL's own names. It contains only values of the right type."""
 
     values: Mapping[str, Any]
-    """What the user set."""
+    """The values that the user set."""
     schema: Schema
     spellings: Mapping[str, str] = field(default_factory=dict)
-    """TRL's name -> what the user wrote instead, where that is an older one."""
+    """TRL's name -> the older name that the user wrote, if any."""
     wrong: Collection[str] = ()
-    """The keys whose values are wrong by themselves: no rule can know what was meant."""
+    """The keys whose values are invalid by themselves: the intended value is unknown."""
 
     def __getitem__(self, key: str) -> Any:
-        """What the user set, or TRL's default; None for a key that this TRL doesn't have.
+        """The user's value, or TRL's default; None for a key that this TRL doesn't have.
 
-        An automatic micro-batch is single rows until it is settled: with those, what is accumulated
-        are the rows that each process takes for a step, which stay.
+        An automatic micro-batch counts as single rows until it is settled: the accumulation is then
+        the number of rows that each process takes for a step, which does not change.
 
         Raises:
-            UnreadableValue: what the user set is wrong by itself.
+            UnreadableValue: the user's value is invalid by itself.
         """
         if key in self.wrong:
             raise UnreadableValue(key)
@@ -71,7 +75,7 @@ class Reading:
     def is_set(self, key: str) -> bool:
         """
         Raises:
-            UnreadableValue: what the user set is wrong by itself.
+            UnreadableValue: the user's value is invalid by itself.
         """
         if key in self.wrong:
             raise UnreadableValue(key)
@@ -79,15 +83,15 @@ class Reading:
 
     @property
     def has_auto_batch(self) -> bool:
-        """Whether the largest micro-batch that fits is to be found."""
+        """Whether the trainer chooses the largest micro-batch that fits."""
         return bool(self.values.get(MICRO_BATCH) == AUTO)
 
     def number(self, key: str) -> float:
-        """The number of a key; 0 where there is none."""
+        """The number of a key; 0 without one."""
         return float(self[key] or 0)
 
     def mapping(self, key: str) -> Mapping[str, Any]:
-        """The mapping of a key; empty where it is a path to a file, or nothing."""
+        """The mapping of a key; empty if it is a path to a file, or unset."""
         value = self[key]
         return value if isinstance(value, Mapping) else {}
 
@@ -97,13 +101,13 @@ class Reading:
         return options.get(name, options.get(f"fsdp_{name}"))
 
     def recomputation_key(self, suffix: str = "") -> str:
-        """TRL's switch for activations: its older name counts where the newer one is not set."""
+        """TRL's switch for activation checkpointing: the older name is the fallback."""
         newer = f"activation_checkpointing{suffix}"
         return f"gradient_checkpointing{suffix}" if self[newer] is None else newer
 
     @property
     def recomputes_by_trl(self) -> bool:
-        """Whether TRL computes activations again in the backward pass, as it does by default."""
+        """Whether TRL recomputes activations in the backward pass, which is its default."""
         return bool(self[self.recomputation_key()])
 
     @property
@@ -113,25 +117,29 @@ class Reading:
 
     @property
     def recomputes(self) -> bool:
-        """Whether activations are computed again, whoever does it."""
+        """Whether activations are recomputed, by TRL or by FSDP."""
         return self.recomputes_by_trl or self.recomputes_by_fsdp
 
     @property
     def attention(self) -> str | None:
-        """What `attn_implementation` says; `sft.py` lets `model_init_kwargs` go before the key."""
+        """The value of `attn_implementation`; in `sft.py`, `model_init_kwargs` takes precedence
+        over the key.
+        """
         nested = self.mapping("model_init_kwargs")
         named = nested.get("attn_implementation", self["attn_implementation"])
         return None if named is None else str(named)
 
     @property
     def has_flat_rows(self) -> bool:
-        """Whether a batch is one row without padding, whose sequences don't see each other."""
+        """Whether a batch is one row without padding, with separate sequences."""
         is_packed = self["packing"] and self["packing_strategy"] != "wrapped"
         return bool(is_packed or self["padding_free"])
 
     @property
     def quantization_bits(self) -> int | None:
-        """Of the weights, as this config asks for it: a model may come quantized by itself."""
+        """The bits of the weights that this config requests: a model may also be stored
+        quantized.
+        """
         return 4 if self["load_in_4bit"] else 8 if self["load_in_8bit"] else None
 
     @property
@@ -140,17 +148,17 @@ class Reading:
 
     @property
     def is_evaluated(self) -> bool:
-        # An unquoted `no` is false to YAML, and null means the same.
+        # An unquoted `no` is false in YAML, and null means the same.
         return self["eval_strategy"] not in ("no", None, False)
 
     @property
     def mixture(self) -> tuple[Mapping[str, Any], ...]:
-        """The parts of `datasets`, which goes before `dataset_name`."""
+        """The parts of `datasets`, which takes precedence over `dataset_name`."""
         return tuple(part for part in self["datasets"] or () if isinstance(part, Mapping))
 
     @property
     def trackers(self) -> tuple[str, ...]:
-        """What `report_to` names: `all` and `none` too."""
+        """The names in `report_to`, including `all` and `none`."""
         value = self["report_to"]
         listed = [value] if isinstance(value, str) else value or []
         return tuple(name for name in listed if isinstance(name, str))
@@ -167,5 +175,5 @@ class Reading:
         return rows * world_size
 
     def name(self, key: str) -> str:
-        """The key as the user wrote it: what a message names."""
+        """The key as the user wrote it, for messages."""
         return self.spellings.get(key, key)

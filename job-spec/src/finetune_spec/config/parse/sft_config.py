@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A config as everything after the border reads it: what was written, and what that means.
+"""A config as all code after the border reads it: the written keys, and their meaning.
 
 `read_config` is the only place where a raw mapping is normalised. No I/O here.
 """
@@ -22,21 +22,22 @@ MODEL, TEMPLATE, MIXTURE, DATA_FILES, DATA = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SftConfig(Reading):
-    """A config that was read once. Its values are by TRL's names, and JSON's 8.0 is 8 in them where
-    that is meant."""
+    """A config that was parsed once. Its values have TRL's names, and JSON's 8.0 becomes 8 for
+    integers.
+    """
 
     written: Mapping[str, Any]
     """By the user, with an attempt's adjustments."""
     current: Mapping[str, Any]
-    """The same in today's spelling."""
+    """The same in current spelling."""
     older: Mapping[str, str]
-    """Today's spelling -> the older one that was written."""
+    """Current spelling -> the older one that was written."""
     launch: Resolved
-    """The same with the keys that a launch profile stands for."""
+    """The same with the keys that a launch profile resolves to."""
 
     @property
     def resolved(self) -> Mapping[str, Any]:
-        """What TRL parses, as far as it was written: `values` without any repair."""
+        """The written keys as TRL parses them: `values` without any correction."""
         return self.launch.values
 
     @property
@@ -46,16 +47,17 @@ class SftConfig(Reading):
 
     @property
     def sources(self) -> tuple[tuple[str, str], ...]:
-        """Every model, template, data set and data file that is named, with its key."""
+        """Every named model, template, data set and data file, with its key."""
         return tuple(self._find_sources())
 
     def adjusted(self, settings: Mapping[str, Any]) -> "SftConfig":
-        """The config with settings that go before what was written."""
+        """The config with settings that override the written ones."""
         return read_config({**self.written, **settings}, self.schema) if settings else self
 
     def supposing(self, settings: Mapping[str, Any]) -> "SftConfig":
-        """The config for a question about other values, by TRL's names: only its values change, and
-        nothing is normalised again. It is never trained with."""
+        """The config with other values, by TRL's names, for an estimate: nothing is normalised
+        again. It is never trained with.
+        """
         return replace(self, values={**self.values, **settings})
 
     def _find_sources(self) -> Iterator[tuple[str, str]]:
@@ -68,15 +70,15 @@ class SftConfig(Reading):
             if part.get("path"):
                 yield MIXTURE, part["path"]
                 yield from ((DATA_FILES, name) for name in _files_in(part.get(DATA_FILES)))
-        # As in TRL's sft.py: a mixture wins over a single data set.
+        # As in TRL's sft.py: a mixture takes precedence over a single data set.
         if not self[MIXTURE] and (name := self[DATA]):
             yield DATA, name
 
 
 def read_config(written: Mapping[str, Any], schema: Schema | None = None) -> SftConfig:
-    """Reads a config, right or wrong: the checks look at what was read.
+    """Reads a config, valid or not: the checks inspect the result.
 
-    It never fails, because a job that an older operator accepted goes on with what is in it.
+    It never fails, because a job that an older operator accepted continues with its config.
     """
     schema = schema or load_schema()
     current, older = modernize(written)
@@ -101,7 +103,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _files_in(files: Any) -> Iterator[str]:
-    """The names in a `data_files` of whatever form."""
+    """The names in `data_files` of any form."""
     if isinstance(files, Mapping):
         files = list(files.values())
     if isinstance(files, list | tuple):

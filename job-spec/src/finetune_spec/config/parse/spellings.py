@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of older TRL and transformers: they work as far as they mean something. No I/O here.
+"""Keys of older TRL and transformers, which still work if they have a meaning. No I/O here.
 
-`OLDER` keys have another name today, and the same values. `RETIRED` keys are gone: at their old
-default, or where they never changed the result, they are left out; else they are a mistake.
+`OLDER` keys have another name today, and the same values. `RETIRED` keys no longer exist: at their
+old default, or if they never changed the result, they are dropped; otherwise they are an error.
 """
 
 from collections.abc import Mapping
@@ -25,29 +25,29 @@ OLDER: Mapping[str, str] = {
     "validation_split": "dataset_test_split",
     "warmup_ratio": "warmup_steps",
 }
-"""What people still write -> what TRL calls it today. A ratio is a number of steps below 1."""
+"""Older keys in use -> TRL's current name. A ratio is a number of steps below 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retired:
-    """A key that is gone."""
+    """A key that no longer exists."""
 
     instead: str
-    """Why it isn't needed, or what to write."""
+    """Why it is no longer needed, or the replacement."""
     harmless: tuple[Any, ...] | None = ()
-    """Values, beside null, without which the run is the same; None where all are."""
+    """Values that, like null, do not change the run; None if no value does."""
 
     def is_harmless(self, value: Any) -> bool:
         return value is None or self.harmless is None or value in self.harmless
 
 
 _ONE_PRECISION = "precision is set by bf16 and fp16 alone"
-_WHOLE_ROWS = "TRL tokenizes and packs whole rows"
+_WHOLE_ROWS = "TRL tokenizes and packs complete rows"
 _NO_TPU = "trainers run on GPUs and CPUs"
 _FSDP = "write it into fsdp_config"
 
 RETIRED: Mapping[str, Retired] = {
-    "_n_gpu": Retired(instead="GPUs are asked for in spec.resources.gpusPerNode", harmless=None),
+    "_n_gpu": Retired(instead="GPUs are requested in spec.resources.gpusPerNode", harmless=None),
     "adafactor": Retired(instead="write optim: adafactor", harmless=(False,)),
     "cache_dir": Retired(instead="the cache is in the pod's own work folder", harmless=None),
     "chars_per_token": Retired(instead=_WHOLE_ROWS, harmless=None),
@@ -74,12 +74,12 @@ RETIRED: Mapping[str, Retired] = {
     "logging_dir": Retired(
         instead="for TensorBoard write env: {TENSORBOARD_LOGGING_DIR: ...}", harmless=None
     ),
-    "mp_parameters": Retired(instead="it was for SageMaker alone", harmless=("",)),
+    "mp_parameters": Retired(instead="it was specific to SageMaker", harmless=("",)),
     "num_of_sequences": Retired(instead=_WHOLE_ROWS, harmless=None),
-    "overwrite_output_dir": Retired(instead="every run has a folder of its own", harmless=None),
-    "past_index": Retired(instead="no model that TRL trains has such a memory", harmless=(-1,)),
+    "overwrite_output_dir": Retired(instead="every run has its own folder", harmless=None),
+    "past_index": Retired(instead="no model that TRL supports has such a memory", harmless=(-1,)),
     "push_to_hub_organization": Retired(instead="write hub_model_id: organization/name"),
-    "ray_scope": Retired(instead="there is no search of hyper-parameters here", harmless=None),
+    "ray_scope": Retired(instead="hyperparameter search is not supported", harmless=None),
     "save_safetensors": Retired(
         instead="weights are always saved as safetensors", harmless=(True,)
     ),
@@ -95,13 +95,13 @@ RETIRED: Mapping[str, Retired] = {
     "use_mps_device": Retired(instead=_NO_TPU, harmless=(False,)),
     "xpu_backend": Retired(instead="write ddp_backend"),
 }
-"""What TRL or transformers once knew -> what became of it."""
+"""Former keys of TRL or transformers -> their replacement."""
 
 
 def modernize(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The config with today's spellings, and today's spelling -> the older one that was used.
+    """The config with current spellings, and current spelling -> the older one that was used.
 
-    Where both spellings are there the newer one counts; retired keys that change nothing are gone.
+    If both are set the newer one counts; retired keys without an effect are dropped.
     """
     modern = {
         key: value

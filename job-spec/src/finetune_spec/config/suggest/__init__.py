@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what somebody wrote to what they meant: other tools' words, and words that are nearly right.
+"""Suggests the intended key or value for other tools' names and for typing errors.
 
-It never says that a config is wrong. Door: `unknown.read_unknown`.
+It never reports that a config is wrong. Door: `unknown.read_unknown`.
 """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a value of the wrong type was meant to be, and how YAML makes the right one. No I/O here.
+"""The intended value behind one of the wrong type, and how to write it in YAML. No I/O here.
 
-Whatever made the YAML may read other words as numbers, booleans and nulls than the reader does:
-PyYAML, and with it much templating, takes a bare 1e-4 for a text; YAML 1.1 takes a bare `on`, `no`
-or `yes` for true or false.
+The tool that wrote the YAML may read other words as numbers, booleans and nulls than the reader
+does: PyYAML, and with it many template tools, reads a bare 1e-4 as text; YAML 1.1 reads a bare
+`on`, `no` or `yes` as true or false.
 """
 
 import difflib
@@ -29,17 +29,17 @@ _CALCULATION = re.compile(r"[-+]?\d[\d.]*+(?:\s*+[-+*/x^]++\s*+\(?-?\d[\d.]*+\)?
 _POWER = re.compile(r"([-+]?\d+(?:\.\d+)?)\s*[*x\u00d7]\s*10\s*(?:\^|\*\*)\s*\(?([-+]?\d+)\)?")
 _PLACEHOLDER = re.compile(r"\$\{?\w|\{\{|<\w+>")
 _LONGEST_HINTED = 300
-"""Characters. Nobody meant a longer text to be a number or a name."""
+"""Characters. A longer text was not meant as a number or a name."""
 
 _TYPOGRAPHY = str.maketrans(
     {"\u2212": "-", "\u2013": "-", **dict.fromkeys("\u201c\u201d\u2018\u2019", "")}
 )
-"""What word processors make of a minus and of quotes."""
+"""The characters that word processors use in place of a minus and of quotes."""
 _WORDS = re.compile(r"[\w.\-]+(\s*[,;]\s*|\s+)[\w.\-]+((\s*[,;]\s*|\s+)[\w.\-]+)*")
 
 
 def hint_for_text(text: str, types: Collection[str]) -> str:
-    """What to write instead of a text where one of these types is wanted; empty if none knows."""
+    """The value to write instead of a text for one of these types; empty if unknown."""
     word = text.strip()
     if len(word) > _LONGEST_HINTED:
         return ""
@@ -65,7 +65,7 @@ def hint_for_text(text: str, types: Collection[str]) -> str:
 
 
 def hint_for_boolean(value: bool, types: Collection[str]) -> str:
-    """What to write instead of true or false, which may have been another word in the file."""
+    """The value to write instead of true or false, which may have been another word in the file."""
     if not _is_text_alone(types):
         return ""
     words = "yes, on and true" if value else "no, off and false"
@@ -87,12 +87,12 @@ def hint_for_list(value: list[Any], types: Collection[str]) -> str:
 
 
 def _is_text_alone(types: Collection[str]) -> bool:
-    """Whether a text is wanted, and neither a list nor a mapping nor a number would do as well."""
+    """Whether a text is required, and neither a list nor a mapping nor a number is accepted."""
     return set(types) <= {"string", "null"}
 
 
 def names_in(text: str) -> list[str]:
-    """The names in a text that lists some, with commas or blanks between; empty in any other."""
+    """The names in a text that lists some, separated by commas or blanks; else empty."""
     return re.split(r"[\s,;]+", text.strip()) if _WORDS.fullmatch(text.strip()) else []
 
 
@@ -136,7 +136,7 @@ def _exponent_hint(number: re.Match[str]) -> str:
     plain = f"{sign}{whole or '0'}{fraction}e{exponent_sign or '+'}{exponent}"
     if plain == number[0]:
         return "remove the quotes"
-    return f"write {plain} without quotes, since some YAML readers take {number[0]} for a text"
+    return f"write {plain} without quotes, since some YAML parsers read {number[0]} as text"
 
 
 def _unit_hint(word: str) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which key of TRL's somebody means by a key that is none. No I/O here.
+"""The TRL key that an unknown key probably stands for. No I/O here.
 
-The tables of names come first; what looks alike is only a guess, and comes last.
+The tables of names come first; similarity is only a guess, and comes last.
 """
 
 import difflib
@@ -17,10 +17,10 @@ from finetune_spec.config.suggest.tables import other_names
 _CUTOFF = 0.8
 _CUTOFF_OF_OTHERS = 0.88
 _CUTOFF_OF_WORDS = 0.6
-"""Below it a word is another word: a wrong hint costs more than none."""
+"""Words below this similarity count as different: a wrong hint costs more than none."""
 
 _SHORTEST = 7
-"""Shorter names of other tools look like too much."""
+"""Shorter names of other tools are similar to too many words."""
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SEPARATORS = re.compile(r"[-\s./_]+")
@@ -29,7 +29,7 @@ _PREFIXES = (
     *("use_", "lora_", "dataset_", "num_", "per_device_", "enable_"),
     *("dataloader_", "ddp_"),
 )
-"""What people leave out of a key, or put in front of it."""
+"""Words that are often omitted from a key, or added in front of it."""
 
 
 def normalize(word: str) -> str:
@@ -41,7 +41,7 @@ def normalize(word: str) -> str:
 
 
 def exact_key(word: str, schema: Schema) -> str | None:
-    """TRL's key by its own name, an older one, or that of another tool, however it is written."""
+    """The TRL key of its own name, an older one, or another tool's, in any notation."""
     return _exact_key(word, schema.properties) or _exact_key(normalize(word), schema.properties)
 
 
@@ -56,7 +56,7 @@ def negated_key(word: str, schema: Schema) -> str | None:
 
 
 def likely_key(word: str, schema: Schema) -> str | None:
-    """TRL's key that looks most like the word; None where none does."""
+    """The most similar TRL key; None if none is similar."""
     snake = normalize(word)
     for candidate in _variants(snake):
         if (key := _exact_key(candidate, schema.properties)) is not None:
@@ -72,8 +72,8 @@ def likely_key(word: str, schema: Schema) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _alike(snake: str, names: tuple[str, ...], cutoff: float) -> str | None:
-    """The name that is most like this one, each word like one of its words."""
-    # Letters come and go one by one, so that names of another length need no comparison.
+    """The most similar name, with each word similar to one of its words."""
+    # The similarity is limited by the length, so names of another length need no comparison.
     near = [name for name in names if abs(len(name) - len(snake)) <= 1 + len(snake) // 4]
     for name in difflib.get_close_matches(snake, near, n=3, cutoff=cutoff):
         if "_" not in snake or all(_is_like_one(word, name) for word in snake.split("_")):
@@ -109,7 +109,7 @@ class _Names:
 @cache
 def _names_of(keys: frozenset[str]) -> _Names:
     others = [name for name in (*OLDER, *other_names()) if len(name) >= _SHORTEST]
-    # Where several are as near, TRL's own counts: it comes first here, and last below.
+    # If several are equally near, TRL's own counts: it comes first here, and last below.
     names = tuple(dict.fromkeys((*sorted(keys), *others)))
     return _Names(
         own=tuple(sorted(keys)),
@@ -120,5 +120,5 @@ def _names_of(keys: frozenset[str]) -> _Names:
 
 
 def _words(name: str) -> frozenset[str]:
-    """The words of a key, in any order, one or many of them."""
+    """The words of a key, as a set."""
     return frozenset(word if len(word) < 4 else word.removesuffix("s") for word in name.split("_"))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secrets that stand below a key of a config: in a mapping, a list of them, or JSON as text.
+"""Secrets inside a key of a config: in a mapping, a list of them, or JSON as text.
 
-Whoever may read the job reads them. No I/O here, and no message shows a value.
+Every user who may read the job can read them. No I/O here, and no message shows a value.
 """
 
 import re
@@ -26,7 +26,7 @@ _VOCABULARY = re.compile(
 
 
 def check_nested_secrets(config: Mapping[str, Any], schema: Schema) -> Iterator[Problem]:
-    """What stands at the top is judged where its key is known, and so is `env`."""
+    """Top-level keys are checked where the key is known, and so is `env`."""
     for key, value in config.items():
         if key != "env":
             yield from _below(str(key), value, 1)

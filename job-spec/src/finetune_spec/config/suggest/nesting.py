@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys in a section of their own (`lora: {r: 8}`), where TRL has all at the top. No I/O here."""
+"""Keys in sections (`lora: {r: 8}`), which are top-level keys in TRL. No I/O here."""
 
 from finetune_spec.config.parse.schema import Schema
 from finetune_spec.config.suggest.nearest import exact_key, normalize
@@ -12,7 +12,7 @@ def is_section(word: str) -> bool:
 
 
 def key_in_section(section: str, word: str, schema: Schema) -> str | None:
-    """TRL's key that is meant by a word in a section; None where nothing is known of it."""
+    """The TRL key that a word in a section stands for; None if unknown."""
     snake, inner = normalize(section), normalize(word)
     for key in (sections().get(snake, {}).get(inner), f"{snake}_{inner}"):
         if key in schema.properties:

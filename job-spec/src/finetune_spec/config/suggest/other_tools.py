@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to write for a key that only another tool has, or that has other values there."""
+"""The replacement for a key that only another tool has, or that has other values there."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from finetune_spec.config.suggest.tables import answers_by_value, other_tools
 
 
 def answer_for(key: str, value: Any) -> str | None:
-    """What to write instead of another tool's key with this value; None where it is no such key."""
+    """The replacement for another tool's key with this value; None if it is no such key."""
     by_value = answers_by_value().get(key, {})
     said = by_value.get(value if isinstance(value, bool) else str(value).lower())
     return other_tools().get(key) if said is None else said

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys that are not the config's to set, and those that nothing comes of. No I/O here."""
+"""Keys that a config must not set, and keys without an effect. No I/O here."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,13 +11,13 @@ from finetune_spec.variables import loads_code
 OPERATOR_OWNED = {
     "output_dir": "set spec.output.uri instead",
     "resume_from_checkpoint": "every attempt resumes from the newest complete checkpoint",
-    "enable_jit_checkpoint": "a trainer that is told to stop saves a checkpoint by itself",
+    "enable_jit_checkpoint": "a trainer that is stopped saves a checkpoint automatically",
 }
-"""Keys that would work against the operator, and what to do instead."""
+"""Keys that would conflict with the operator, and the alternative."""
 
 _SECRET = "spec.output.credentialsSecretRef"
 
-IN_PLAIN_SIGHT = f"a job can be read by others: put it into the Secret that {_SECRET} names"
+IN_PLAIN_SIGHT = f"jobs are readable by others: put it into the Secret that {_SECRET} names"
 
 _LAUNCHER_VARIABLES = (
     "RANK",
@@ -28,7 +28,7 @@ _LAUNCHER_VARIABLES = (
     "MASTER_ADDR",
     "MASTER_PORT",
 )
-"""By these the ranks find each other; TRL would set them anew in every rank."""
+"""The ranks find each other through these; TRL would set them again in every rank."""
 
 _SECRET_ENDINGS = (
     "_TOKEN",
@@ -40,22 +40,25 @@ _SECRET_ENDINGS = (
 )
 
 _WITHOUT_EFFECT: Mapping[str, tuple[Any, str]] = {
-    "do_predict": (True, "nothing is predicted after training but a few samples for the report"),
-    "disable_tqdm": (False, "progress is in the job's status, and in a terminal shown anyway"),
+    "do_predict": (True, "after training, only a few samples are generated, for the report"),
+    "disable_tqdm": (
+        False,
+        "progress is reported in the job's status, and always shown in a terminal",
+    ),
 }
-"""Key -> the value that nothing comes of, and why."""
+"""Key -> the value that has no effect, and the reason."""
 
 _AGAINST_RESUMING: Mapping[str, str] = {
-    "save_only_model": "an attempt that resumes starts optimizer and schedule anew",
-    "ignore_data_skip": "an attempt that resumes sees the data from the beginning again",
+    "save_only_model": "an attempt that resumes would restart optimizer and schedule",
+    "ignore_data_skip": "an attempt that resumes would read the data from the beginning again",
 }
-"""Key -> what comes of setting it, in a pod that may be moved at any time."""
+"""Key -> the consequence of setting it in a pod that may be moved at any time."""
 
 
 def check_owned_keys(config: Mapping[str, Any], schema: Schema) -> Iterator[Problem]:
     for key, instead in OPERATOR_OWNED.items():
         if key in config and not _is_default(key, config[key], schema):
-            yield Problem(path=key, message=f"belongs to the operator: {instead}")
+            yield Problem(path=key, message=f"is set by the operator: {instead}")
     if config.get("hub_token"):
         yield Problem(path="hub_token", message=f"{IN_PLAIN_SIGHT}, as HF_TOKEN")
 
@@ -64,10 +67,10 @@ def check_environment(config: Mapping[str, Any], schema: Schema) -> Iterator[Pro
     env = config.get("env")
     for name, value in env.items() if isinstance(env, Mapping) else ():
         if name in _LAUNCHER_VARIABLES:
-            message = "belongs to the operator: the launcher tells it to each process"
+            message = "is set by the operator: the launcher passes it to each process"
             yield Problem(path=f"env.{name}", message=message)
         elif loads_code(str(name)):
-            message = "decides what code is loaded: build an image that needs none"
+            message = "determines which code is loaded: build an image that does not need it"
             yield Problem(path=f"env.{name}", message=message)
         elif str(name).upper().endswith(_SECRET_ENDINGS) and value:
             yield warning(f"env.{name}", IN_PLAIN_SIGHT)
@@ -78,7 +81,7 @@ def warn_of_keys_without_effect(config: Mapping[str, Any], schema: Schema) -> It
         if config.get(key) is value:
             yield warning(key, f"found {quoted(value)}, which has no effect: {why}")
     if config.get("local_rank", -1) not in (-1, None):
-        yield warning("local_rank", "has no effect: the launcher tells each process its rank")
+        yield warning("local_rank", "has no effect: the launcher sets the rank of each process")
     if config.get("do_eval") is True and not _evaluates(config):
         yield warning("do_eval", "has no effect: write eval_strategy: steps, or epoch")
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other tools' words, read from the TOML files in `words/` when a config first needs them.
 
-A right config never does. Each door gives the same mapping every time. In each file stands what is
-meant, or what to say, and after it the words that people write for it.
+A valid config never does. Each function returns the same mapping every time. Each file maps the
+intended key, or the message, to the words that are commonly written for it.
 """
 
 from collections.abc import Mapping
@@ -15,56 +15,56 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 Words = Mapping[str, str]
-"""What somebody writes -> what is meant, or what to say."""
+"""A written word -> the intended one, or the message."""
 
 _FOLDER = "words"
 """Next to this module: a directory, or a part of the archive of `kubectl finetune`."""
 
 
 class BrokenTable(ValueError):
-    """A file of words that has another form than its reader expects: a fault of this package."""
+    """A file of words with another form than its reader expects: a bug of this package."""
 
 
 @cache
 def other_names() -> Words:
-    """What other tools call a key -> TRL's key."""
+    """Another tool's name for a key -> TRL's key."""
     return by_word(*_read("other_names"))
 
 
 @cache
 def other_tools() -> Words:
-    """Key that only another tool has -> what to write."""
+    """Key that only another tool has -> the replacement."""
     return by_word(*_read("other_tools"))
 
 
 @cache
 def places() -> Words:
-    """What stands elsewhere in a FineTuneJob -> where."""
+    """Field of another part of a FineTuneJob -> its place."""
     return by_word(*_read("places"))
 
 
 @cache
 def choice_habits() -> Mapping[str, Words]:
-    """Key -> what people write for a choice, in lower case -> what it is called."""
+    """Key -> a common word for a choice, in lower case -> its name."""
     table, file = _read("choice_habits")
     return {key: by_word(words, f"{file}: {key}") for key, words in table.items()}
 
 
 @cache
 def sections() -> Mapping[str, Words]:
-    """Section -> what a key means in it that means nothing, or something else, at the top."""
+    """Section -> the meaning of keys in it that differ at the top level."""
     return by_group(_sections()[1], "sections.toml: sections")
 
 
 @cache
 def wrappers() -> frozenset[str]:
-    """Sections in which a key means what it means at the top."""
+    """Sections whose keys have the same meaning as at the top level."""
     return frozenset(_texts(_sections()[0], "sections.toml: wrappers"))
 
 
 @cache
 def answers_by_value() -> Mapping[str, Mapping[bool | str, str]]:
-    """Key that only another tool has -> its value, a text in lower case -> what to write."""
+    """Key that only another tool has -> its value, a text in lower case -> the replacement."""
     table, file = _read("other_values")
     where_true, where_false, texts = fields(table, file, "where_true", "where_false", "texts")
     found: dict[str, dict[bool | str, str]] = {}
@@ -77,7 +77,7 @@ def answers_by_value() -> Mapping[str, Mapping[bool | str, str]]:
 
 
 def by_word(table: Any, place: str) -> Words:
-    """From `meant = [words]` to word -> meant; no word may stand for two things."""
+    """From `meant = [words]` to word -> meant; no word may have two meanings."""
     found: dict[str, str] = {}
     for meant, words in _mapping(table, place).items():
         for word in _texts(words, f"{place}: {meant}"):
@@ -87,7 +87,7 @@ def by_word(table: Any, place: str) -> Words:
 
 
 def by_group(groups: Any, place: str) -> Mapping[str, Words]:
-    """From blocks of `words` and what is meant beside them (`means`), to word -> what is meant."""
+    """From blocks of `words` and their meaning (`means`) to word -> meaning."""
     if not isinstance(groups, list):
         raise BrokenTable(f"{place}: found {quoted(groups)}, expected blocks of words and means")
     found: dict[str, Words] = {}
@@ -101,14 +101,14 @@ def by_group(groups: Any, place: str) -> Mapping[str, Words]:
 
 
 def fields(table: Any, place: str, *names: str) -> tuple[Any, ...]:
-    """The values of these names, which must be all that the table has."""
+    """The values of these names, which must be the only ones of the table."""
     if set(_mapping(table, place)) != set(names):
         raise BrokenTable(f"{place}: found {', '.join(table)}, expected {', '.join(names)}")
     return tuple(table[name] for name in names)
 
 
 def read(file: "Traversable") -> Mapping[str, Any]:
-    # A right config needs no table, and so no reader either.
+    # A valid config needs no table, and so no parser either.
     import tomllib
 
     try:
@@ -118,7 +118,7 @@ def read(file: "Traversable") -> Mapping[str, Any]:
 
 
 def _read(name: str) -> tuple[Mapping[str, Any], str]:
-    # Late, as the reader of TOML is.
+    # Imported late, like the parser of TOML.
     from importlib import resources
 
     file = f"{name}.toml"
@@ -144,4 +144,4 @@ def _texts(value: Any, place: str) -> list[str]:
 
 def _refuse_second(word: str, found: Mapping[str, Any], place: str) -> None:
     if word in found:
-        raise BrokenTable(f"{place}: {word} stands twice, so it would mean two things")
+        raise BrokenTable(f"{place}: {word} is listed twice, with two meanings")

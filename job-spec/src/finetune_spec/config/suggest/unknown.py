@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of a key that is none of TRL's: the sentence that its user needs. No I/O here."""
+"""The message for a key that TRL does not have. No I/O here."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,10 +17,10 @@ from finetune_spec.config.suggest.owned import OPERATOR_OWNED
 from finetune_spec.config.suggest.tables import places
 
 MOST_TOLD = 50
-"""Looking for the nearest key takes a millisecond, and anybody may send 20,000 keys."""
+"""Finding the nearest key takes a millisecond, and any user may send 20,000 keys."""
 
 MOST_LOOKED_AT = 200
-"""Of the keys in what may be a section: it is one by its first."""
+"""Keys to read in a possible section: the first known one makes it a section."""
 
 _UNKNOWN = "not a key of TRL's SFT config"
 _ADVICE = re.compile(r"\b(?:write|mean) ")
@@ -28,20 +28,20 @@ _ADVICE = re.compile(r"\b(?:write|mean) ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """A key that is none, and which one it most likely stands for."""
+    """An unknown key, and the key that it most likely stands for."""
 
     problem: Problem
     meant: str | None = None
 
     @property
     def advised(self) -> frozenset[str]:
-        """The words of what to write instead: TRL's keys are among them."""
+        """The words of the suggestion, including TRL's keys."""
         advice = _ADVICE.split(self.problem.message, maxsplit=1)[1:]
         return frozenset(re.findall(r"\w+", "".join(advice)))
 
 
 def read_unknown(config: Mapping[str, Any], schema: Schema) -> Iterator[Unknown]:
-    """The keys that neither TRL nor its past knows, in sections too: as many as anybody reads."""
+    """The keys that TRL never had, also inside sections, up to a readable number."""
     found = _read_all(config, schema)
     yield from islice(found, MOST_TOLD)
     for first_untold in islice(found, 1):
@@ -69,11 +69,11 @@ def _read(word: str, value: Any, schema: Schema) -> Iterator[Unknown]:
 
 
 def _strange_character(word: str) -> str:
-    """One that nobody sees, as copied from a web page."""
+    """An invisible one, for example copied from a web page."""
     strange = next((c for c in word if not c.isascii() and not c.isalpha()), None)
     if strange is None:
         return ""
-    return f", as it holds the character U+{ord(strange):04X}"
+    return f", because it contains the character U+{ord(strange):04X}"
 
 
 def _is_section(word: str, value: Any, schema: Schema) -> bool:
@@ -107,9 +107,9 @@ def _nested(path: str, key: str) -> Unknown:
 
 
 def _advice(word: str, value: Any, schema: Schema) -> tuple[str | None, str]:
-    """TRL's key that is meant, and what to say after `not a key of TRL's SFT config`.
+    """The intended TRL key, and the text after `not a key of TRL's SFT config`.
 
-    Precedence: a field of the job; a name that is known; the negation of one; what looks alike.
+    Precedence: a field of the job; a known name; the negation of one; a similar name.
     """
     snake = normalize(word)
     if snake in places():
@@ -130,4 +130,4 @@ def _advice(word: str, value: Any, schema: Schema) -> tuple[str | None, str]:
 
 def _of_the_operator(key: str) -> str:
     instead = OPERATOR_OWNED.get(key)
-    return f", and {key} belongs to the operator: {instead}" if instead else ""
+    return f", and {key} is set by the operator: {instead}" if instead else ""

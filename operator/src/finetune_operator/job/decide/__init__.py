@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do next about a job: rules, of which the first that matches wins.
+"""Decides the next action for a job: a list of rules, the first match wins.
 
 Door: `decision.decide`.
 """

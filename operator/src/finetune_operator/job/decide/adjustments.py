@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the next attempt sets otherwise after one ran out of GPU memory. No I/O here.
+"""Config changes for the next attempt after one ran out of GPU memory. No I/O here.
 
-It takes the next rung of `memory.ladder` that a retry may take; what is learned stays the same.
+It takes the next rung of `memory.ladder` that is open to a retry; the training result stays the
+same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ EVAL_BATCH = "per_device_eval_batch_size"
 
 
 def adjustments_for_next(job: FineTuneJob, attempts: Sequence[Attempt]) -> Mapping[str, Any] | None:
-    """What the next attempt sets otherwise than the config; None where the ladder is at its end."""
+    """The config keys that the next attempt changes; None at the end of the ladder."""
     if not attempts:
         return {}
     last = attempts[-1]
@@ -37,7 +38,9 @@ def ran_out_of_memory(attempt: Attempt) -> bool:
 
 
 def _smaller_evaluation(config: SftConfig, settings: ConfigChanges) -> ConfigChanges:
-    """In proportion to the training batch: the failure does not name which of them was too large"""
+    """In proportion to the training batch: the failure does not report which of them was too
+    large.
+    """
     rows = config[EVAL_BATCH]
     if BATCH not in settings or not isinstance(rows, int):
         return {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""decide: what to do next about a job. The tuple `RULES` is the precedence. No I/O here.
+"""decide: returns the next action for a job. The tuple `RULES` is the precedence. No I/O here.
 
 A new behaviour is one rule, one entry, one test table.
 """
@@ -35,25 +35,25 @@ from finetune_operator.objects.names import JobReason, Phase
 from finetune_operator.objects.times import render_time
 
 NEVER_RETRIED = frozenset({Category.USER, Category.PLATFORM, Category.OUT_OF_MEMORY})
-"""The same again would fail again; what ran out of memory is tried otherwise (`adjustments`)."""
+"""A retry without changes would fail again; out of memory is retried with `adjustments`."""
 
 FINISHED = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 
-UNEXPLAINED = Reason.UNEXPLAINED.failure("nobody recorded why it failed")
-"""Of an attempt whose record was edited by hand: it counts, or it would be tried for ever."""
+UNEXPLAINED = Reason.UNEXPLAINED.failure("the attempt failed without a recorded cause")
+"""For an attempt whose record was edited by hand: it counts, or it would be retried forever."""
 
 LOOK_AT_QUEUE = timedelta(seconds=30)
 FIRST_LOOK_AT_QUEUE = timedelta(seconds=3)
-"""Until Kueue has said something of a new Job."""
+"""Until Kueue has set a condition for a new Job."""
 
 REPAIR = timedelta(seconds=20)
-"""How long pods may take to start before it is looked after what they need."""
+"""How long pods may take to start before the objects they need are checked."""
 
 LONGEST_REPAIR_PERIOD = timedelta(minutes=5)
 
 
 def decide(job: FineTuneJob, observed: Observed, now: datetime) -> Decision:
-    """The first rule that has something to say; asked again when time alone is a reason to stop."""
+    """The first rule that applies; evaluated again when a deadline passes."""
     found = (decision for rule in RULES if (decision := rule(job, observed, now)) is not None)
     decision = next(found)
     if decision.phase in FINISHED or decision.check_again_in == timedelta():
@@ -64,7 +64,7 @@ def decide(job: FineTuneJob, observed: Observed, now: datetime) -> Decision:
 
 
 def _with_release(decision: Decision, observed: Observed, now: datetime) -> Decision:
-    """With the end of a Job whose attempt has ended, and whose pods still hold GPUs."""
+    """Adds the deletion of the Job of an ended attempt whose pods still hold GPUs."""
     if observed.held is None or decision.job_to_delete is not None:
         return decision
     if now < (due := release_time(observed.held)):
@@ -80,7 +80,7 @@ def _not_later(decision: Decision, due: datetime | None, now: datetime) -> Decis
 
 
 def when_not_yet_accepted(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
-    """First the status says so, which locks the spec; only then anything is created from it."""
+    """Records `Accepted` first, which locks the spec; objects are created only after that."""
     if observed.is_accepted or job.is_rejected:
         return None
     return Decision(
@@ -97,7 +97,9 @@ def when_attempt_is_stopping(
     running = observed.running
     if running is None or not running.is_stopping or running.failure is None:
         return None
-    saving = f"attempt {running.number} saves and ends: {running.failure.message}"
+    saving = (
+        f"attempt {running.number} is saving a checkpoint and exiting: {running.failure.message}"
+    )
     return Decision(
         phase=_phase_of_running(job, observed),
         reason=running.failure.reason,
@@ -113,14 +115,14 @@ def when_attempt_is_to_stop(job: FineTuneJob, observed: Observed, now: datetime)
     return Decision(
         phase=_phase_of_running(job, observed),
         reason=stop.reason,
-        message=f"attempt {running.number} is to save and end: {stop.message}",
+        message=f"stopping attempt {running.number} after a checkpoint: {stop.message}",
         stop=stop,
         check_again_in=timedelta(),
     )
 
 
 def when_rejected(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
-    """What runs goes on with what it was started for, and can still be suspended or end."""
+    """A running attempt continues with the spec it was started for, and can be suspended or end."""
     if not job.is_rejected:
         return None
     return Decision(
@@ -201,7 +203,8 @@ def when_old_pods_linger(job: FineTuneJob, observed: Observed, now: datetime) ->
     if not observed.lingering_pods or observed.running is not None:
         return None
     waiting = joined(
-        f"waiting for earlier pods to save and end: {', '.join(observed.lingering_pods)}",
+        "waiting for earlier pods to save a checkpoint and exit: "
+        f"{', '.join(observed.lingering_pods)}",
         observed.companions,
     )
     return Decision(
@@ -212,7 +215,7 @@ def when_old_pods_linger(job: FineTuneJob, observed: Observed, now: datetime) ->
 
 
 def when_old_job_goes_on(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
-    """Its controller may make a pod in the place of one that was interrupted, beside a new one."""
+    """The Job controller may replace an interrupted pod of the old Job while a new one runs."""
     if observed.held is None or observed.running is not None:
         return None
     return Decision(
@@ -225,7 +228,7 @@ def when_old_job_goes_on(job: FineTuneJob, observed: Observed, now: datetime) ->
 def when_open_parts_are_wrong(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> Decision | None:
-    """What was changed after the job was accepted; an attempt under way goes on without it."""
+    """Problems in parts changed after acceptance; a running attempt continues without them."""
     if observed.running is not None or not job.mistakes:
         return None
     return Decision(
@@ -240,7 +243,7 @@ def when_attempt_is_due(job: FineTuneJob, observed: Observed, now: datetime) -> 
         return None
     return Decision(
         phase=Phase.STARTING,
-        # What the next pass will see: so that it has nothing to write.
+        # The value that the next pass will see, so that it has nothing to write.
         reason=JobReason.PODS_NOT_RUNNING,
         message=_count_pods(0, job),
         attempt_to_start=1 if observed.last is None else observed.last.number + 1,
@@ -256,7 +259,7 @@ def when_queued(job: FineTuneJob, observed: Observed, now: datetime) -> Decision
         phase=Phase.QUEUED,
         reason=words.reason,
         message=words.message,
-        # That it is admitted is told by its Job; why it is not yet is told when asked for.
+        # Admission is visible on the Job; the reason for waiting must be requested.
         check_again_in=LOOK_AT_QUEUE if words.is_known else FIRST_LOOK_AT_QUEUE,
     )
 
@@ -271,9 +274,9 @@ def when_pods_do_not_run(job: FineTuneJob, observed: Observed, now: datetime) ->
         phase=Phase.STARTING,
         reason=JobReason.PODS_NOT_RUNNING,
         message=observed.waiting_for or _tell_standing(job, observed, is_long),
-        # A Service or ConfigMap that somebody deleted: no pod starts without.
+        # A Service or ConfigMap that was deleted by hand: no pod starts without it.
         is_repaired=is_long and (not observed.waiting_for or may_lack_ours),
-        # Seldom and more seldom: thousands of jobs may wait for hours.
+        # In growing intervals: thousands of jobs may wait for hours.
         check_again_in=(
             None if since is None else min(max(REPAIR, now - since), LONGEST_REPAIR_PERIOD)
         ),
@@ -281,7 +284,7 @@ def when_pods_do_not_run(job: FineTuneJob, observed: Observed, now: datetime) ->
 
 
 def when_node_is_silent(job: FineTuneJob, observed: Observed, now: datetime) -> Decision | None:
-    """Only its node can end a pod, or somebody who knows that the node is off."""
+    """Only the node can end its pod, or a user who has confirmed that the node is off."""
     if not observed.silent_nodes:
         return None
     return Decision(
@@ -295,7 +298,7 @@ def when_publishing(job: FineTuneJob, observed: Observed, now: datetime) -> Deci
     return Decision(
         phase=Phase.PUBLISHING,
         reason=JobReason.PUBLISHING,
-        message="the training is done; its artifact is verified and uploaded",
+        message="training is complete; the artifact is being verified and uploaded",
     )
 
 
@@ -309,35 +312,37 @@ def when_training(job: FineTuneJob, observed: Observed, now: datetime) -> Decisi
 
 def when_preparing(job: FineTuneJob, observed: Observed, now: datetime) -> Decision:
     doing = {
-        None: "the pods run; the trainer has not reported yet",
-        TrainerPhase.FETCHING: "the trainer fetches model and data",
-        TrainerPhase.CHECKING: "the trainer checks model and data",
+        None: "the pods are running; the trainer has not reported yet",
+        TrainerPhase.FETCHING: "the trainer is fetching the model and data",
+        TrainerPhase.CHECKING: "the trainer is checking the model and data",
     }
     return Decision(
         phase=Phase.STARTING,
         reason=JobReason.PREPARING,
-        message=doing.get(observed.trainer_phase, "the trainer prepares"),
+        message=doing.get(observed.trainer_phase, "the trainer is preparing"),
     )
 
 
 def _phase_of_running(job: FineTuneJob, observed: Observed) -> Phase:
-    """Of an attempt that is about to end: what it is until then."""
+    """The phase of an attempt that is about to end."""
     if observed.is_suspended:
         return Phase.QUEUED
     return Phase.RUNNING if observed.started_pods >= job.resources.nodes else Phase.STARTING
 
 
 def _with_silence(message: str, observed: Observed) -> str:
-    """With which nodes do not answer, and what is to be done, where there are such."""
+    """Adds the nodes that do not respond, and the remedy, if there are any."""
     if not observed.silent_nodes:
         return message
-    advice = "the job goes on by itself when the node is back; if it never will be, its Node object"
-    told = f"{observed.silent_nodes}; {advice} is to be deleted"
+    advice = (
+        "the job continues when the node is back; if it does not come back, delete its Node object"
+    )
+    told = f"{observed.silent_nodes}; {advice}"
     return f"{message}; {told}" if message else told
 
 
 def _tell_standing(job: FineTuneJob, observed: Observed, is_long: bool) -> str:
-    """How far pods have got is of interest only where they take long."""
+    """The progress of starting pods is only shown if they take long."""
     last = observed.running.interruptions[-1:] if observed.running is not None else ()
     interrupted = "; ".join(f"pod {it.pod} was interrupted by {it.words}" for it in last)
     counted = joined(_count_pods(observed.started_pods, job), interrupted)
@@ -345,7 +350,7 @@ def _tell_standing(job: FineTuneJob, observed: Observed, is_long: bool) -> str:
 
 
 def _count_pods(started: int, job: FineTuneJob) -> str:
-    return f"{started} of {job.resources.nodes} pods run"
+    return f"{started} of {job.resources.nodes} pods are running"
 
 
 RULES = (

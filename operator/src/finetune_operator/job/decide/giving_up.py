@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why no further attempt is made although the last one may be tried again. No I/O here.
+"""Reasons to stop retrying although the last failure may be retried. No I/O here.
 
-Between two attempts; one that runs is ended first, by `stops`.
+These rules apply between two attempts; a running attempt is ended first, by `stops`.
 """
 
 from datetime import datetime
@@ -29,7 +29,7 @@ def when_interrupted_in_vain(
 def when_refused_for_too_long(
     job: FineTuneJob, observed: Observed, now: datetime
 ) -> Decision | None:
-    """As for pods that wait: a node that refuses them does not start them either."""
+    """The same limit as for waiting pods: a node that refuses them does not start them either."""
     since, newest = refused_since(observed.attempts), observed.newest
     is_over = (
         since is not None and job.start_deadline is not None and (now >= since + job.start_deadline)

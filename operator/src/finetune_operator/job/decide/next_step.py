@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A decision, as the rules make it. No I/O here."""
+"""The type of a decision. No I/O here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,24 +12,24 @@ from finetune_operator.objects.names import Phase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What a job is said to be doing, and what is done about it."""
+    """The state to record for a job, and the actions to take."""
 
     phase: Phase
     reason: str
     message: str
     attempt_to_start: int | None = None
     adjustments: Mapping[str, Any] = field(default_factory=dict)
-    """What that attempt sets otherwise than the config."""
+    """Config keys that the attempt sets differently from the user."""
     failure: Failure | None = None
-    """Why the job has failed for good."""
+    """The final failure of the job."""
     stop: Failure | None = None
-    """Why the attempt under way is to end: recorded now, carried out in the next pass."""
+    """Why to end the running attempt: recorded now, carried out in the next pass."""
     job_to_delete: str | None = None
-    """The Job of an attempt that is to end or has ended; the reason is recorded."""
+    """The Job of an attempt that is ending or has ended; the reason is already recorded."""
     is_repaired: bool = False
-    """Whether what the pods need is made again, where it is missing."""
+    """Whether missing objects that the pods need are created again."""
     check_again_in: timedelta | None = None
-    """When something is due that no event will tell of."""
+    """When to check again, for deadlines that cause no event."""
 
 
 def joined(message: str, more: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the operator ends the pods of an attempt that has ended, which others keep. No I/O here."""
+"""When to end pods that other containers keep alive after the attempt has ended. No I/O here."""
 
 from datetime import datetime, timedelta
 

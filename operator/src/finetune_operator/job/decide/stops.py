@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the operator itself ends the attempt under way. No I/O here.
+"""Reasons for the operator to end the running attempt. No I/O here.
 
-First the reason is recorded in the attempt, then its Job is deleted, so that a crash in between
-forgets neither. The trainer gets its grace period to save.
+The reason is recorded in the attempt first, then its Job is deleted, so that a crash in between
+loses neither. The trainer gets its grace period to save.
 """
 
 from collections.abc import Callable
@@ -21,27 +21,28 @@ Stop = Callable[[FineTuneJob, Observed, datetime], Failure | None]
 
 
 def find_stop(job: FineTuneJob, observed: Observed, now: datetime) -> Failure | None:
-    """The first reason to end the attempt under way, if there is one."""
+    """The first reason to end the running attempt, if there is one."""
     return next((found for stop in STOPS if (found := stop(job, observed, now)) is not None), None)
 
 
 def find_next_stop(job: FineTuneJob, observed: Observed, now: datetime) -> datetime | None:
-    """When time alone will be a reason: the earliest of the deadlines that have not passed yet."""
+    """The earliest deadline that has not passed yet."""
     deadlines = (active_deadline(job, observed), start_deadline(job, observed))
     ahead = (deadline for deadline in deadlines if deadline is not None and deadline > now)
     return min(ahead, default=None)
 
 
 def active_deadline(job: FineTuneJob, observed: Observed) -> datetime | None:
-    """When the job has taken all the time it may: since it was first let have pods, or since it was
-    last resumed, as for a batch/v1 Job."""
+    """When the job reaches `activeDeadlineSeconds`, counted since its first admission or last
+    resume, as for a batch/v1 Job.
+    """
     if job.active_deadline is None or observed.started is None:
         return None
     return observed.started + job.active_deadline
 
 
 def start_deadline(job: FineTuneJob, observed: Observed) -> datetime | None:
-    """When the pods of the attempt under way have had all the time to start that they may have."""
+    """When the pods of the running attempt must have started."""
     if job.start_deadline is None or observed.waiting_since is None or observed.is_suspended:
         return None
     return observed.waiting_since + job.start_deadline
@@ -57,7 +58,7 @@ def when_job_is_suspended(job: FineTuneJob, observed: Observed, now: datetime) -
     if not job.is_suspended:
         return None
     return Reason.SUSPENDED.failure(
-        "spec.suspend is true", "set spec.suspend to false to go on from the last checkpoint"
+        "spec.suspend is true", "set spec.suspend to false to resume from the last checkpoint"
     )
 
 
@@ -70,9 +71,9 @@ def deadline_exceeded(job: FineTuneJob) -> Failure:
     limit = job.active_deadline
     allowed = "" if limit is None else render_duration(limit.total_seconds())
     return Reason.DEADLINE_EXCEEDED.failure(
-        f"the job took longer than its spec.activeDeadlineSeconds ({allowed})",
-        "raise spec.activeDeadlineSeconds; the last checkpoint is kept for a job that is "
-        "made again with the same config",
+        f"the job exceeded its spec.activeDeadlineSeconds ({allowed})",
+        "raise spec.activeDeadlineSeconds; a job that is created again with the same config "
+        "resumes from the last checkpoint",
     )
 
 
@@ -80,7 +81,7 @@ def when_pods_did_not_start(job: FineTuneJob, observed: Observed, now: datetime)
     deadline = start_deadline(job, observed)
     if job.start_deadline is None or deadline is None or now < deadline:
         return None
-    words = observed.waiting_for or observed.standing or "nobody says why"
+    words = observed.waiting_for or observed.standing or "the cause is unknown"
     return not_started(job, words, observed.started_pods, observed.waits_on)
 
 
@@ -88,7 +89,7 @@ def not_started(job: FineTuneJob, words: str, started: int, waits_on: WaitsOn) -
     limit = job.start_deadline
     allowed = "" if limit is None else render_duration(limit.total_seconds())
     return Reason.PODS_NOT_STARTED.failure(
-        f"{started} of {job.resources.nodes} pods ran after {allowed}: {words}",
+        f"{started} of {job.resources.nodes} pods were running after {allowed}: {words}",
         waits_on.remedy,
         category=waits_on.category,
     )

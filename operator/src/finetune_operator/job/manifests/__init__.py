@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a job to the manifests of one attempt.
+"""Builds the manifests of one attempt from a job.
 
 Door: `build_attempt`.
 
-Everything is checked before, so building can't fail. No I/O in this folder.
+The job is already validated, so building cannot fail. No I/O here.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ NONE: Mapping[str, Any] = {}
 def build_attempt(
     job: FineTuneJob, attempt: int, settings: Settings, adjustments: Mapping[str, Any] = NONE
 ) -> tuple[Manifest, ...]:
-    """An attempt's objects in the order of their creation.
+    """The objects of an attempt in the order of their creation.
 
-    `adjustments` are the config keys that it sets otherwise than the user did.
+    `adjustments` are the config keys that the attempt sets differently from the user.
 
-    The Job is last: once it is there, whatever its pods need is there.
+    The Job is last: when it exists, everything its pods need exists.
     """
     document = build_run(job, attempt, adjustments, settings.cluster_id).to_json()
     config_map = build_config_map(job, attempt, document)
@@ -41,7 +41,7 @@ def build_attempt(
 
 
 def _build_network(job: FineTuneJob, attempt: int, settings: Settings) -> tuple[Manifest, ...]:
-    """What the nodes of an attempt need to reach each other, and nobody else."""
+    """The objects through which the nodes of an attempt reach each other, and no other pod does."""
     if job.resources.nodes == 1:
         return ()
     service = build_service(job, attempt)

@@ -27,7 +27,7 @@ def build_metadata(job: FineTuneJob, attempt: int) -> Manifest:
         "namespace": job.namespace,
         "name": child_name(job.name, attempt),
         "labels": build_labels(job, attempt),
-        # Without blockOwnerDeletion: it would need the right to set finalizers on jobs.
+        # Without blockOwnerDeletion: it would require permission to set finalizers on jobs.
         "ownerReferences": [
             {
                 "apiVersion": API_VERSION,
@@ -41,7 +41,7 @@ def build_metadata(job: FineTuneJob, attempt: int) -> Manifest:
 
 
 def with_content(manifest: Manifest) -> Manifest:
-    """The object with the digest of all that the operator sets in it."""
+    """The object with the digest of everything that the operator sets in it."""
     metadata = manifest["metadata"]
     annotations = {
         **metadata.get("annotations", {}),
@@ -62,10 +62,10 @@ def build_labels(job: FineTuneJob, attempt: int) -> dict[str, str]:
 
 
 def kueue_entries(entries: dict[str, str], prefix: str = KUEUE_PREFIX) -> dict[str, str]:
-    """The labels or annotations that are Kueue's: it looks for them on the Job it manages."""
+    """Kueue's labels or annotations: Kueue reads them from the Job it manages."""
     return {name: value for name, value in entries.items() if name.startswith(prefix)}
 
 
 def kueue_podset_entries(entries: dict[str, str]) -> dict[str, str]:
-    """Those of Kueue's annotations that it looks for on the pod template (topology)."""
+    """Kueue's annotations for the pod template (topology)."""
     return kueue_entries(entries, KUEUE_PODSET_PREFIX)

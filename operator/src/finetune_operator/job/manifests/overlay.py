@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""apply_overlay: what a job says about its pods is laid over the pod that it needs. No I/O here.
+"""apply_overlay: merges a job's podTemplate into the pod that it needs. No I/O here.
 
-What would change the trainer's own was refused before (`finetune_spec.pods`); here the
-trainer's own wins once more, and no field passes that a job may not set.
+Changes to the trainer's own fields were refused before (`finetune_spec.pods`). The trainer's fields
+take precedence here again, and no field passes that a job may not set.
 """
 
 from collections.abc import Mapping, Sequence

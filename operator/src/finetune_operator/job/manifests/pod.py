@@ -27,12 +27,12 @@ from finetune_spec.quantities import parse_quantity, render_bytes
 from finetune_spec.variables import BLANK
 
 TRAINER_UID = 65532
-"""A number, since the kubelet can't tell whether a named user is root."""
+"""A number, because the kubelet cannot determine whether a named user is root."""
 
 TOKEN_SECONDS = 3600
 
 DEADLINE_MARGIN = timedelta(minutes=5)
-"""How much later than the job's deadline, and its grace period, a pod ends by itself."""
+"""How much later than the job's deadline and grace period a pod ends by itself."""
 
 
 def build_pod_template(
@@ -45,14 +45,14 @@ def build_pod_template(
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": grace_seconds(job),
         "automountServiceAccountToken": False,
-        # Links to every Service of the namespace would crowd the environment.
+        # Variables for every Service of the namespace would fill the environment.
         "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": TRAINER_UID,
             "runAsGroup": TRAINER_UID,
             "fsGroup": TRAINER_UID,
-            # Or the kubelet would go through every file of a claim each time.
+            # Otherwise the kubelet would check every file of a claim each time.
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
@@ -60,8 +60,8 @@ def build_pod_template(
         "volumes": _build_volumes(job, attempt, settings),
     }
     if job.active_deadline is not None:
-        # The operator ends the job before. Here it counts for quotas of the scope Terminating, and
-        # where no operator is left to end it.
+        # The operator ends the job earlier. This deadline counts for quotas of the scope
+        # Terminating, and applies if the operator is no longer installed.
         spec["activeDeadlineSeconds"] = pod_deadline_seconds(job.active_deadline, job)
     if settings.pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in settings.pull_secrets]
@@ -82,7 +82,7 @@ def _build_container(job: FineTuneJob, settings: Settings, run_digest: str) -> M
             {"name": ENV_GRACE_SECONDS, "value": str(grace_seconds(job))},
             {"name": ENV_PROGRESS_URL, "value": progress_url(job, settings)},
             {"name": ENV_PROGRESS_TOKEN, "value": f"{TOKEN_FOLDER}/{TOKEN_FILE}"},
-            # Here they win over what a Secret or ConfigMap brings under these names.
+            # Set here, they override values from a Secret or ConfigMap.
             *({"name": name, "value": ""} for name in BLANK),
             *_without_devices(job),
             *_waiting_for_nodes(job),
@@ -107,7 +107,7 @@ def _build_container(job: FineTuneJob, settings: Settings, run_digest: str) -> M
         if job.model_cache.sub_path is not None:
             mount["subPath"] = job.model_cache.sub_path
         container["volumeMounts"].append(mount)
-        # Only what the hub's library guards with locks; HF_HOME would share code and tokens too.
+        # Only the directory that the hub's library locks; HF_HOME would share code and tokens too.
         container["env"].append({"name": "HF_HUB_CACHE", "value": f"{MODEL_CACHE_FOLDER}/hub"})
         container["env"] += _build_compiled_caches(job)
     if job.credentials_secret is not None:
@@ -116,7 +116,7 @@ def _build_container(job: FineTuneJob, settings: Settings, run_digest: str) -> M
 
 
 def _shared_memory(job: FineTuneJob, settings: Settings) -> str:
-    """Each process brings segments of NCCL's, and data loader workers of its own."""
+    """Each process adds NCCL segments, and data loader workers of its own."""
     if job.resources.gpus_per_node < 2:
         return settings.shared_memory
     return render_bytes(parse_quantity(settings.shared_memory) * job.resources.gpus_per_node)
@@ -124,7 +124,8 @@ def _shared_memory(job: FineTuneJob, settings: Settings) -> str:
 
 def _waiting_for_nodes(job: FineTuneJob) -> list[Manifest]:
     """One node may have its model long before another: they wait as long as the job may wait for
-    its pods."""
+    its pods.
+    """
     if job.resources.nodes == 1 or job.start_deadline is None:
         return []
     seconds = int(job.start_deadline.total_seconds())
@@ -132,15 +133,18 @@ def _waiting_for_nodes(job: FineTuneJob) -> list[Manifest]:
 
 
 def _without_devices(job: FineTuneJob) -> list[Manifest]:
-    """Images may say `all`, and a runtime gives every GPU of the node to a pod that asked for none.
-    Where GPUs were asked for, their device plugin says it."""
+    """Hides GPUs from jobs that request none.
+
+    An image may set `all`, and a runtime would give every GPU of the node to the pod. For jobs with
+    GPUs the device plugin sets the variable.
+    """
     if job.resources.gpus_per_node or job.resources.claims:
         return []
     return [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}]
 
 
 def _build_compiled_caches(job: FineTuneJob) -> list[Manifest]:
-    """Where later attempts find what this one compiles, unless the job names other places."""
+    """The directory where later attempts find compiled kernels, unless the job sets another."""
     named = variables_in(job.pod_template)
     return [
         {"name": name, "value": folder}
@@ -165,8 +169,8 @@ def _build_resources(job: FineTuneJob) -> Manifest:
     requests: dict[str, str] = {}
     limits: dict[str, str] = {}
     if job.resources.cpu is not None:
-        # No limit on the CPU unless the job names one: being throttled helps nobody where the node
-        # has time to spare.
+        # No CPU limit unless the job sets one: throttling helps nobody if the node has time to
+        # spare.
         requests["cpu"] = job.resources.cpu
     if job.resources.memory is not None:
         requests["memory"] = limits["memory"] = job.resources.memory
@@ -181,7 +185,7 @@ def _build_resources(job: FineTuneJob) -> Manifest:
 
 
 def _folder_on_disk(job: FineTuneJob) -> Manifest:
-    """No larger than all that the pod may write, which some policies want to see at the volume."""
+    """Limited to the pod's total storage; some policies require a limit at the volume."""
     limit = job.resources.limits.get("ephemeral-storage") or job.resources.ephemeral_storage
     return {} if limit is None else {"sizeLimit": limit}
 
@@ -197,7 +201,7 @@ def _build_volumes(job: FineTuneJob, attempt: int, settings: Settings) -> list[M
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "work", "emptyDir": _folder_on_disk(job)},
         {"name": "tmp", "emptyDir": _folder_on_disk(job)},
-        # The container runtime's own 64 MiB are too few for data loader workers.
+        # The container runtime's default of 64 MiB is too small for data loader workers.
         {
             "name": "shared-memory",
             "emptyDir": {

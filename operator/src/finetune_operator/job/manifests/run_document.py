@@ -55,5 +55,5 @@ def _build_world(job: FineTuneJob, attempt: int) -> World:
     if resources.nodes == 1:
         return world
     name = child_name(job.name, attempt)
-    # Pod 0 of an Indexed Job, by way of the headless Service of the same name.
+    # Pod 0 of an Indexed Job, through the headless Service of the same name.
     return replace(world, master_address=f"{name}-0.{name}")

@@ -31,7 +31,7 @@ def build_training_job(
     metadata["labels"] |= kueue_entries(dict(job.labels))
     metadata["annotations"] = {
         **kueue_entries(dict(job.annotations)),
-        # What the status will say of the attempt, should a crash come before it is written.
+        # The status records this too, unless a crash comes first.
         ANNOTATION_DEFINITION: job.definition[:SHORT],
         ANNOTATION_DIGEST: job.definition,
         ANNOTATION_ADJUSTMENTS: json.dumps(dict(adjustments)),
@@ -41,7 +41,7 @@ def build_training_job(
         "kind": "Job",
         "metadata": metadata,
         "spec": {
-            # Another try is another Job: the operator decides, and counts, not the Job controller.
+            # Each retry is another Job: the operator decides and counts, not the Job controller.
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             **_build_completion(job),
@@ -51,7 +51,7 @@ def build_training_job(
 
 
 def _build_completion(job: FineTuneJob) -> Manifest:
-    # Makes the Job's Failed condition quote the exit code: it outlives pod and termination log.
+    # Makes the Job's Failed condition quote the exit code: it outlives pod and termination message.
     quote_exit_code = {
         "action": "FailJob",
         "onExitCodes": {"containerName": CONTAINER, "operator": "NotIn", "values": [0]},
@@ -62,8 +62,8 @@ def _build_completion(job: FineTuneJob) -> Manifest:
             "action": "Ignore",
             "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
         }
-        # So is one that was asked to stop and saved, as when Kueue preempts the Job: that deletes
-        # the pod, and its end must not be the Job's.
+        # A pod that was stopped and saved is replaced too: when Kueue preempts the Job it deletes
+        # the pod, and the exit must not end the Job.
         ignore_interruption = {
             "action": "Ignore",
             "onExitCodes": {
@@ -78,7 +78,7 @@ def _build_completion(job: FineTuneJob) -> Manifest:
             "parallelism": 1,
             "podFailurePolicy": {"rules": rules},
         }
-    # Ranks that lost a peer can't go on: any lost pod ends the attempt for all.
+    # Ranks that lost a peer cannot continue: any lost pod ends the attempt for all.
     return {
         "completions": job.resources.nodes,
         "parallelism": job.resources.nodes,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the children of a job show, on top of what its status remembers; decides nothing.
+"""Reads the state of a job from its children and its previous status; decides nothing.
 
 Door: `observation.observe`.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An attempt as its Job and pods show it now: under way, or ended and how. No I/O here.
+"""An attempt as its Job and pods show it now: running, or ended and how. No I/O here.
 
-What `verdict` finds is weighed here against what the operator itself had begun to do.
+Combines the result of `verdict` with stops that the operator itself had started.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
 
 MAX_MESSAGE = 1024
-"""Longer words of a failure are cut: they are in the status twice, and in events."""
+"""Longer failure messages are cut: they are in the status twice, and in events."""
 
 _THE_SAME_AGAIN = frozenset({Category.USER, Category.PLATFORM, Category.OUT_OF_MEMORY})
-"""What a trainer fails by, whoever ended it meanwhile: the next attempt would fail by it too."""
+"""Failures that the next attempt would repeat, even if this one was also ended from outside."""
 
 
 def bring_up_to_date(
@@ -35,7 +35,7 @@ def bring_up_to_date(
     attempt = replace(
         attempt,
         admitted=start_time(training_job) or attempt.admitted,
-        # A pod that was replaced may be gone by now.
+        # A pod that was replaced may already be deleted.
         pods_started=attempt.pods_started or first_start(pods),
     )
     verdict = judge(training_job, pods)
@@ -52,7 +52,7 @@ def bring_up_to_date(
 
 
 def _end_of(training_job: Body, verdict: Succeeded | Verdict, now: datetime) -> datetime:
-    """The Job's own time where it has ended; else the trainer's, where the Job goes on."""
+    """The Job's own end time if it has ended; else the trainer's, while the Job continues."""
     found = training_job.get("status", {}).get("conditions", ())
     for type_ in ("Complete", "Failed"):
         if conditions.is_true(found, type_):
@@ -73,7 +73,7 @@ def _failure_of(attempt: Attempt, training_job: Body, verdict: Verdict) -> Failu
 
 
 def _succeeded(attempt: Attempt, end: datetime) -> Attempt:
-    """Also one that was to be stopped and was done before that."""
+    """Also for an attempt that the operator was stopping and that finished before."""
     return replace(
         attempt,
         end=end,
@@ -97,7 +97,7 @@ def _failed(attempt: Attempt, failure: Failure, end: datetime) -> Attempt:
 
 
 def _why_deleted(attempt: Attempt) -> Failure:
-    """By us, for the reason that was recorded before; or by somebody else."""
+    """Ended by the operator, for the reason already recorded; otherwise by a user or controller."""
     if attempt.is_stopping and attempt.failure is not None:
         return attempt.failure
     return Reason.TRAINING_JOB_DELETED.failure(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which micro-batch an attempt has chosen where its config leaves that to the trainer. No I/O here.
+"""The micro-batch that an attempt has chosen if its config leaves that to the trainer. No I/O here.
 
-It is recorded with what the attempt sets otherwise than the config. So the next attempt has the
-same, or half of it where the memory did not suffice, as if the user had written the number.
+It is recorded with the attempt's adjustments. The next attempt then uses the same one, or half of
+it after out-of-memory, as if the user had set the number.
 """
 
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from finetune_spec.memory.micro_batch import rows_of_step, same_step
 def with_chosen_batch(
     attempt: Attempt, config: SftConfig, progress: Mapping[str, Any], outcome: Outcome | None
 ) -> Attempt:
-    """An ended attempt with the micro-batch that its trainer reports, if it was free to choose one.
+    """An ended attempt with the micro-batch that its trainer chose, if it was free to choose.
 
-    While it goes on its adjustments are those of its run document, which must stay as it is.
+    While the attempt runs, its adjustments are those of its run document, which must not change.
     """
     if attempt.end is None:
         return attempt
     adjusted = config.adjusted(attempt.adjustments)
     rows = _reported(attempt, progress, outcome)
-    # Anything may stand in a status: what does not divide a step would change the effective batch.
+    # A status may contain any value; one that does not divide a step changes the effective batch.
     if not adjusted.has_auto_batch or rows < 1 or rows_of_step(adjusted) % rows:
         return attempt
     changes = spell(adjusted, same_step(adjusted, rows))
@@ -35,7 +35,7 @@ def with_chosen_batch(
 
 
 def _reported(attempt: Attempt, progress: Mapping[str, Any], outcome: Outcome | None) -> int:
-    """0 where it has said nothing yet."""
+    """0 if none was reported yet."""
     if outcome is not None and outcome.micro_batch:
         return outcome.micro_batch
     if progress.get("attempt") != attempt.number:

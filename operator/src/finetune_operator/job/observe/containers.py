@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The containers of a pod, the injected ones too, as the kubelet tells of them. No I/O here."""
+"""The containers of a pod, including injected ones, as the kubelet reports them. No I/O here."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ class Container:
     running: Body | None = None
     terminated: Body | None = None
     last_terminated: Body | None = None
-    """How it ended before it was started again."""
+    """How it ended before its last restart."""
     container_id: str = ""
     is_started: bool = False
-    """What a native sidecar must be before the next container may start."""
+    """The state a native sidecar must reach before the next container may start."""
 
     @property
     def title(self) -> str:
@@ -38,7 +38,7 @@ class Container:
 
     @property
     def has_run(self) -> bool:
-        """Whether a process of it has ever been started, as far as the kubelet knows."""
+        """Whether one of its processes was ever started, as far as the kubelet reports."""
         if self.running is not None or self.last_terminated is not None:
             return True
         ended = self.terminated
@@ -52,7 +52,7 @@ class Container:
 
     @property
     def last_words(self) -> str:
-        """What is in its termination message, or the runtime's own words."""
+        """Its termination message, or the runtime's own message."""
         ended = self.terminated or self.last_terminated or {}
         return str(ended.get("message") or "").strip()
 
@@ -88,13 +88,16 @@ def _read(found: Body, *, is_init: bool, is_native_sidecar: bool) -> Container:
 
 
 def companions_of(containers: Iterable[Container]) -> list[Container]:
-    """Those that the kubelet waits for besides the trainer: it ends native sidecars by itself."""
+    """The containers other than the trainer that keep the pod; the kubelet ends native sidecars
+    itself.
+    """
     return [it for it in containers if not it.is_trainer and not it.is_init]
 
 
 def has_trainer_started(pod: Body) -> bool:
-    """By the trainer's own container: a pod is Pending while any other can't be pulled. By the
-    pod's phase where the kubelet has told of no trainer."""
+    """Whether the trainer's container has started: a pod is Pending while any other image cannot be
+    pulled. Uses the pod's phase if the kubelet has not reported the trainer.
+    """
     trainers = [found for found in read_containers(pod) if found.is_trainer]
     if trainers:
         return any(trainer.has_run for trainer in trainers)
@@ -107,7 +110,7 @@ def has_anything_run(pod: Body) -> bool:
 
 
 def tell_companions(pods: Sequence[Body]) -> str:
-    """What the other containers of ended trainers did or do: which keep the pod, which failed."""
+    """The other containers of ended trainers: which keep the pod, which failed."""
     return "; ".join(words for pod in pods for words in _tell_companions(pod))
 
 
@@ -118,5 +121,8 @@ def _tell_companions(pod: Body) -> list[str]:
     others = companions_of(found)
     keeping = [it.title for it in others if it.terminated is None]
     failed = [f"{it.title} ended with exit code {it.exit_code}" for it in others if it.exit_code]
-    kept = f"{' and '.join(keeping)} did not end with the trainer: the operator ends pod {name}"
+    kept = (
+        f"{' and '.join(keeping)} kept running after the trainer exited: the operator is ending "
+        f"pod {name}"
+    )
     return [*([kept] if keeping else []), *(f"{words} in pod {name}" for words in failed)]

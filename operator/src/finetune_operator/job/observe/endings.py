@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a pod is read: whether and how its trainer ended, and who stopped it. No I/O here.
+"""Reads a pod: whether and how its trainer ended, and who stopped it. No I/O here.
 
-What that means for the attempt is `verdict`'s.
+`verdict` draws the conclusions for the attempt.
 """
 
 from dataclasses import dataclass
@@ -30,24 +30,24 @@ class Ending:
 
     @property
     def is_good(self) -> bool:
-        """An outcome that can be read decides, whatever came after it; else the exit code does."""
+        """A valid outcome decides, whatever happened after it; else the exit code does."""
         return self.exit_code == 0 if self.outcome is None else self.outcome.failure is None
 
     @property
     def end(self) -> str:
-        """When; empty where the kubelet does not know."""
+        """When it ended; empty if the kubelet does not report it."""
         return str(self.terminated.get("finishedAt") or "")
 
     @property
     def index(self) -> str:
-        """Of its node among several; a single one has none."""
+        """The index of its node among several; empty for a single one."""
         metadata = self.pod["metadata"]
         named = metadata.get("annotations", {}).get(ANNOTATION_INDEX)
         return str(named or metadata["name"])
 
     @property
     def was_asked_to_stop(self) -> bool:
-        """Whether it ended only because somebody ended it."""
+        """Whether it ended only because it was stopped from outside."""
         failure = self.outcome.failure if self.outcome else None
         if failure is not None:
             return failure.category is Category.INTERRUPTION
@@ -55,7 +55,7 @@ class Ending:
 
     @property
     def order(self) -> tuple[bool, str, bool, bool, str]:
-        """The smallest is heard."""
+        """The ending with the smallest order decides."""
         failure = self.outcome.failure if self.outcome else None
         is_echo = failure is not None and failure.reason == Reason.PEER_LOST
         names_culprit = failure is not None and failure.rank is not None and not is_echo
@@ -74,11 +74,11 @@ def has_ended(pod: Body) -> bool:
 
 
 def is_done_with(pod: Body) -> bool:
-    """Whether its kubelet holds nothing for this pod any more that another of its names may get.
+    """Whether its kubelet has released everything of this pod that another with its name may get.
 
-    A pod that was deleted ends first and goes then. In between, its kubelet would give another pod
-    the copy of an immutable ConfigMap that it keeps for this one, whatever bears the name by now.
-    Its last word is a deletion without grace; what is there after that waits for a finalizer.
+    A deleted pod first ends and is removed later. In between, the kubelet would give another pod of
+    this name its cached copy of an immutable ConfigMap. The kubelet's last request is a deletion
+    without grace period; a pod that exists after that waits for a finalizer.
     """
     metadata = pod["metadata"]
     is_gone = metadata.get("deletionGracePeriodSeconds") == 0
@@ -86,8 +86,9 @@ def is_done_with(pod: Body) -> bool:
 
 
 def is_to_be_replaced(pod: Body) -> bool:
-    """Whether this pod has ended in a way that a single node's Job does not count as a failure:
-    as its podFailurePolicy has it."""
+    """Whether this pod has ended in a way that a single node's Job does not count as a failure,
+    according to its podFailurePolicy.
+    """
     if pod.get("status", {}).get("phase") != "Failed":
         return False
     ending = find_ending(pod)
@@ -96,21 +97,22 @@ def is_to_be_replaced(pod: Body) -> bool:
 
 
 def is_over(training_job: Body) -> bool:
-    """Whether a Job has ended, and has no more pods."""
+    """Whether a Job has ended and has no more pods."""
     found = training_job.get("status", {}).get("conditions", ())
     return is_true(found, "Complete") or is_true(found, "Failed")
 
 
 def is_kept(pod: Body) -> bool:
-    """Whether other containers keep this pod, whose trainer has ended, and nobody has begun to end
-    it. Where there are none, the kubelet says within a moment that the pod has ended too."""
+    """Whether other containers keep this pod, whose trainer has ended, and it is not being deleted.
+    Without other containers, the kubelet reports the pod's end within a moment.
+    """
     if has_ended(pod) or "deletionTimestamp" in pod["metadata"]:
         return False
     return any(it.terminated is None for it in companions_of(read_containers(pod)))
 
 
 def find_ending(pod: Body) -> Ending | None:
-    """How the trainer of this pod ended; None where it has not, or nobody knows."""
+    """How the trainer of this pod ended; None if it has not, or if it is unknown."""
     trainer = next((found for found in read_containers(pod) if found.is_trainer), None)
     if trainer is None or trainer.terminated is None or not trainer.has_run:
         return None
@@ -126,7 +128,7 @@ def _read_outcome(message: str) -> Outcome | None:
 
 
 def who_stopped(pod: Body) -> str | None:
-    """What stopped this pod from outside, or None where nobody did."""
+    """The cause that stopped this pod from outside, or None."""
     if disruption := find_disruption(pod):
         return disruption.get("message") or disruption.get("reason") or "it was disrupted"
     return "it was deleted" if "deletionTimestamp" in pod["metadata"] else None

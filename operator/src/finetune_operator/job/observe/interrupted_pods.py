@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pods of an attempt were ended from outside, and by what: to be recorded. No I/O here.
+"""The pods of an attempt that were ended from outside, and the causes, for its record. No I/O here.
 
-On a single node the Job controller replaces such a pod within the attempt, and nothing else would
-tell of it.
+On a single node the Job controller replaces such a pod within the attempt, and no other record of
+it remains.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,13 @@ from finetune_operator.objects.raw import Body
 from finetune_operator.objects.times import parse_time
 
 _ORDERED = frozenset({Reason.SUSPENDED, Reason.SPEC_CHANGED, Reason.POD_REJECTED})
-"""What the user wanted, and what never ran: neither is an interruption."""
+"""Ends that the user requested, and pods that never ran: neither is an interruption."""
 
 
 def with_interruptions(
     attempt: Attempt, training_job: Body | None, pods: Sequence[Body], progress: Mapping[str, Any]
 ) -> Attempt:
-    """With those that its pods show and its record does not have yet."""
+    """The attempt with the interruptions that its pods show and its record does not have yet."""
     if attempt.is_stopping or (attempt.failure and attempt.failure.reason in _ORDERED):
         return attempt
     known = {it.pod for it in attempt.interruptions}
@@ -120,7 +120,7 @@ def _kept_step(attempt: Attempt, pod: Body, progress: Mapping[str, Any]) -> int 
 
 
 def _reported_step(attempt: Attempt, progress: Mapping[str, Any]) -> int | None:
-    """That of the newest checkpoint; the last one that was taken where none is told of."""
+    """The step of the newest checkpoint; the last step taken if no checkpoint was reported."""
     reported = progress if progress.get("attempt") == attempt.number else {}
     saved: int | None = reported.get("checkpointStep")
     return attempt.last_step if saved is None else saved

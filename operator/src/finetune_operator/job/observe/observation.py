@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""observe: what the children show, on top of what the status remembers. No I/O here.
+"""observe: reads the state of a job from its children and its status. No I/O here.
 
-The last place where raw children are read, with `attempt_end`, which ends attempts for it.
+This is the last place that reads raw children, together with `attempt_end`, which ends attempts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,21 +48,23 @@ from finetune_operator.objects.times import parse_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Children:
-    """What there is of a job, as raw objects; also of an earlier job of the same name."""
+    """The raw objects of a job, including those of an earlier job of the same name."""
 
     training_jobs: Sequence[Body] = ()
     pods: Sequence[Body] = ()
     workload: Body | None = None
-    """What Kueue keeps of the newest Job while that is suspended."""
+    """Kueue's Workload of the newest Job while the Job is suspended."""
     complaint: str = ""
-    """Why the Job controller could not make the pods of the newest Job, in its words."""
+    """Why the Job controller could not create the pods of the newest Job, in its words."""
     pod_events: PodWords = field(default_factory=dict)
-    """What Events say of pods that do not start without a word in their status."""
+    """Messages of Events about pods that do not start and whose status has no message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A Job that goes on although its attempt is recorded as ended: others keep its pods."""
+    """A Job that still runs although its attempt is recorded as ended: other containers keep its
+    pods.
+    """
 
     job_name: str
     since: datetime
@@ -71,23 +73,24 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """Where a job stands."""
+    """The state of a job."""
 
     is_accepted: bool
-    """Whether the status already says so: from then on the API server keeps the spec as it is."""
+    """Whether the status already records acceptance: from then on the API server locks the spec."""
     attempts: tuple[Attempt, ...] = ()
-    """At what the spec defines now: all that is known of, brought up to date."""
+    """The attempts of the current definition, brought up to date."""
     earlier: tuple[Attempt, ...] = ()
-    """At what it defined before it was changed."""
+    """The attempts of earlier definitions."""
     started: datetime | None = None
-    """When its pods were first let start, or were again after a suspension; not while a queue holds
-    them back."""
+    """When its pods were first admitted, or again after a suspension; not while a queue holds them
+    back.
+    """
     outcome: Outcome | None = None
-    """Of the newest attempt, seen while its pod could still be read."""
+    """The outcome of the newest attempt, read while its pod still existed."""
     trainer_phase: TrainerPhase | None = None
-    """What the newest attempt last reported to be doing."""
+    """The phase that the newest attempt last reported."""
     is_suspended: bool = False
-    """Whether somebody (Kueue) keeps the running attempt's Job from having pods."""
+    """Whether the running attempt's Job is suspended from outside (Kueue)."""
     queue: str = ""
     """The LocalQueue of the running attempt's Job."""
     queue_words: QueueWords = NO_WORDS
@@ -95,24 +98,27 @@ class Observed:
     is_going: bool = False
     """Whether the running attempt's Job is being deleted."""
     waiting_since: datetime | None = None
-    """Since when a pod of the running attempt has been wanted that does not run."""
+    """Since when a pod of the running attempt has been missing or not running."""
     started_pods: int = 0
-    """How many pods of the running attempt have got as far as running."""
+    """How many pods of the running attempt have reached Running."""
     waiting_for: str = ""
-    """Why a pod of the running attempt does not run, in the words of whoever is to start it."""
+    """Why a pod of the running attempt does not run, in the words of the component that starts
+    it.
+    """
     waits_on: WaitsOn = WaitsOn.NOTHING
-    """Whose turn it is meanwhile."""
+    """Who must act meanwhile."""
     standing: str = ""
-    """How far a pod that does not run yet has got, where nobody complains."""
+    """The state of a pod that does not run yet, if no component reports a problem."""
     silent_nodes: str = ""
-    """Which nodes with pods that have not ended do not answer any more."""
+    """The nodes that do not respond and have pods that have not ended."""
     companions: str = ""
-    """What other containers did where the newest attempt's trainer has ended."""
+    """The state of other containers after the newest attempt's trainer has ended."""
     held: Held | None = None
     """The Job of an ended attempt that still has pods."""
     lingering_pods: tuple[str, ...] = ()
     """Pods of ended attempts, or of an earlier job of this name, that still run; and Jobs without
-    an owner, which are to be gone first."""
+    an owner, which must be deleted first.
+    """
 
     @property
     def newest(self) -> Attempt | None:
@@ -120,18 +126,18 @@ class Observed:
 
     @property
     def last(self) -> Attempt | None:
-        """The newest at whatever definition: there is never more than one after it."""
+        """The newest at any definition: there is never more than one after it."""
         return self.newest or (self.earlier[-1] if self.earlier else None)
 
     @property
     def running(self) -> Attempt | None:
-        """The newest that has not ended: there should never be another, nor one after it."""
+        """The newest that has not ended: there should be no other, nor one after it."""
         known = (*self.earlier, *self.attempts)
         return next((attempt for attempt in reversed(known) if attempt.end is None), None)
 
 
 def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> Observed:
-    """Attempts that are recorded as ended stay as they are; the others as their children show."""
+    """Attempts recorded as ended stay unchanged; the others follow their children."""
     status = body.get("status", {})
     progress = status.get("progress", {})
     own_jobs = {
@@ -142,11 +148,12 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     attempts: list[Attempt] = []
     outcome = None
     for known in _known_attempts(status, own_jobs, job.definition):
-        # Not only the newest: a crash may have come between its start and the record of the last.
+        # Not only the newest: a crash may have happened between its start and the record of the
+        # last.
         training_job = own_jobs.get(known.name)
         seen, outcome = bring_up_to_date(known, training_job, children.pods, now)
         if seen.gpus is None and seen.definition == job.definition:
-            # Its record was never written (a crash), nor was that of an older operator.
+            # Its record was never written (a crash), or an older operator wrote no such field.
             seen = replace(seen, gpus=job.resources.gpus)
         seen = _with_progress(seen, progress, outcome)
         seen = with_chosen_batch(seen, job.config, progress, outcome)
@@ -158,7 +165,7 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
     is_running = last is not None and last.end is None
     current_job = own_jobs.get(last.name) if last is not None and is_running else None
     is_held = bool(current_job and current_job["spec"].get("suspend"))
-    # The time that a further attempt waits for its first turn is the job's own.
+    # Waiting for the first admission of a further attempt counts as time of the job.
     was_admitted = last is not None and last.admitted is not None
     wanted = current_pods(current_job, children.pods)
     waits_since = waiting_since(
@@ -197,7 +204,7 @@ def observe(job: FineTuneJob, body: Body, children: Children, now: datetime) -> 
 
 
 def find_held(attempts: Sequence[Attempt], jobs: Sequence[Body], owner: str) -> Held | None:
-    """By what is recorded: a Job is ended only when nobody can forget how its attempt ended."""
+    """From the records: a Job is ended only after the end of its attempt is recorded."""
     ended = {it.name: it.end for it in attempts if it.end is not None}
     for found in jobs:
         metadata = found["metadata"]
@@ -216,8 +223,9 @@ def _companions_of(
 
 
 def _started(status: Body, attempts: Sequence[Attempt]) -> datetime | None:
-    """As recorded, since the first attempts' records may be gone; anew after a queue held it back,
-    as for a batch/v1 Job."""
+    """From the record, because the first attempts' records may be pruned; set again after a queue
+    held it back, as for a batch/v1 Job.
+    """
     if "startTime" in status and attempts:
         return parse_time(status["startTime"])
     newest = attempts[-1] if attempts else None
@@ -240,7 +248,7 @@ def _known_attempts(status: Body, own_jobs: Mapping[str, Body], definition: str)
 
 
 def _attempt_of(name: str, metadata: Body) -> Attempt:
-    """An attempt as its Job alone tells of it."""
+    """An attempt rebuilt from its Job."""
     annotations = metadata.get("annotations", {})
     return Attempt(
         number=int(metadata["labels"][LABEL_ATTEMPT]),
@@ -252,7 +260,7 @@ def _attempt_of(name: str, metadata: Body) -> Attempt:
 
 
 def _adjustments_of(annotations: Mapping[str, str]) -> Mapping[str, Any]:
-    """None where it can't be read: who may edit Jobs may write anything there."""
+    """None if invalid: a user who may edit Jobs can write anything there."""
     try:
         return parse_object(annotations.get(ANNOTATION_ADJUSTMENTS, "{}"), ANNOTATION_ADJUSTMENTS)
     except InvalidDocument:
@@ -262,7 +270,7 @@ def _adjustments_of(annotations: Mapping[str, str]) -> Mapping[str, Any]:
 def _with_progress(
     attempt: Attempt, progress: Mapping[str, Any], outcome: Outcome | None
 ) -> Attempt:
-    """With what the trainer said last; its outcome knows better than its reports."""
+    """With the trainer's last report; the outcome takes precedence over reports."""
     if outcome is not None:
         return replace(attempt, last_step=outcome.step, resumed_from_step=outcome.resumed_from_step)
     if progress.get("attempt") != attempt.number:
@@ -273,7 +281,7 @@ def _with_progress(
 
 
 def _with_steps_lost(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Where a killed attempt could not say what it lost, the next one's beginning tells."""
+    """If a killed attempt could not report its lost steps, the next one's first step shows them."""
     told: list[Attempt] = []
     next_beginning: int | None = None
     for attempt in reversed(attempts):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pods of an attempt: which are its own, what they wait for, which are left. No I/O here."""
+"""The pods of an attempt: its own pods, their waiting reasons, lingering ones. No I/O here."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,8 +27,9 @@ def pods_of(training_job: Body, pods: Sequence[Body]) -> list[Body]:
 
 
 def current_pods(training_job: Body | None, pods: Sequence[Body]) -> list[Body]:
-    """One pod for each node of the running attempt: without those that others replace, or are to,
-    when a quota lets them."""
+    """One pod for each node of the running attempt, without those that are replaced, or will be
+    when a quota allows it.
+    """
     if training_job is None:
         return []
     own = pods_of(training_job, pods)
@@ -39,13 +40,13 @@ def current_pods(training_job: Body | None, pods: Sequence[Body]) -> list[Body]:
 
 
 def start_time(training_job: Body) -> datetime | None:
-    """When the Job was let have pods, anew each time that a queue lets it go on."""
+    """When the Job was admitted; set again each time that a queue resumes it."""
     started = training_job.get("status", {}).get("startTime")
     return None if started is None else parse_time(started)
 
 
 def first_start(pods: Sequence[Body]) -> datetime | None:
-    """When the first of these pods started on its node; one that the node refused did not."""
+    """When the first of these pods started on its node; refused pods do not count."""
     starts = [pod.get("status", {}).get("startTime") for pod in pods if not was_rejected(pod)]
     return min((parse_time(start) for start in starts if start), default=None)
 
@@ -53,9 +54,9 @@ def first_start(pods: Sequence[Body]) -> datetime | None:
 def waiting_since(
     training_job: Body | None, pods: Sequence[Body], *, has_run: bool
 ) -> datetime | None:
-    """Since when a pod is wanted that does not run yet, or was not even made (a quota).
+    """Since when a pod is not running yet, or was not even created (a quota).
 
-    Nobody knows since when one is missing that is to replace another, which a single node's may.
+    For a single node, the time since a replacement is missing is not recorded anywhere.
     """
     if training_job is None or training_job["spec"].get("suspend"):
         return None
@@ -68,20 +69,20 @@ def waiting_since(
 
 
 def find_lingering(pods: Sequence[Body], training_job: Body | None) -> tuple[str, ...]:
-    """Pods that run although they are not of the running attempt's Job."""
+    """Pods that run although they do not belong to the running attempt's Job."""
     current = pods_of(training_job, pods) if training_job is not None else []
     lingering = [pod for pod in pods if pod not in current and not has_ended(pod)]
     return tuple(sorted(pod["metadata"]["name"] for pod in lingering))
 
 
 _IS_ENDING = ("FailureTarget", "SuccessCriteriaMet")
-"""Conditions of a Job that makes no more pods, and waits for those that it has to end."""
+"""Conditions of a Job that creates no more pods and waits for those that must end."""
 
 
 def lacks_pods(training_job: Body) -> bool:
-    """Whether fewer pods were made than a Job that was let start asks for.
+    """Whether fewer pods exist than an admitted Job requires.
 
-    Those that end count as made: until they have, nobody tries to make others.
+    Ending pods count: the Job controller creates no replacement until they have ended.
     """
     status = training_job.get("status", {})
     found = status.get("conditions", ())
@@ -95,11 +96,11 @@ def lacks_pods(training_job: Body) -> bool:
 
 
 def find_silent_nodes(pods: Sequence[Body]) -> str:
-    """The nodes that do not answer, with the pods there of which nobody knows whether they run."""
+    """The nodes that do not respond, with their pods in an unknown state."""
     lost = [pod for pod in pods if not has_ended(pod) and _is_on_silent_node(pod)]
     return ", ".join(
-        f"node {pod['spec']['nodeName']} does not answer, and nobody knows whether pod "
-        f"{pod['metadata']['name']} still runs there"
+        f"node {pod['spec']['nodeName']} is NotReady, so it is unknown whether pod "
+        f"{pod['metadata']['name']} is still running there"
         for pod in sorted(lost, key=lambda pod: str(pod["metadata"]["name"]))
     )
 
@@ -109,5 +110,5 @@ def _is_on_silent_node(pod: Body) -> bool:
     found = pod.get("status", {}).get("conditions", ())
     ready = conditions.find(found, "Ready") or {}
     is_marked = ready.get("status") == "False" and conditions.is_true(found, "ContainersReady")
-    # A gate would explain it as well.
+    # A readiness gate would have the same effect.
     return is_marked and not pod.get("spec", {}).get("readinessGates")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which field of a job answers a namespace's policy, from the API server's words. No I/O here.
+"""Names the job field that satisfies a namespace's policy, from the API server's message. No I/O
+here.
 
-A quota or a LimitRange names a field of pods, which a job has by another name.
+A quota or a LimitRange names a field of pods, which has another name in a job.
 """
 
 import re
@@ -17,7 +18,7 @@ _RANGE = re.compile(
 
 
 def hint_for(words: str) -> str:
-    """What to write in the job, as the end of a sentence; empty where the words name no field."""
+    """The change to make in the job, as the end of a sentence; empty if no field is named."""
     fields = list(dict.fromkeys(_fields_in(words)))
     return f" (set {' and '.join(fields)} in the job)" if fields else ""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Kueue says of a Job that waits: its Workload's conditions in one sentence. No I/O here."""
+"""Why Kueue holds back a Job: its Workload's conditions in one sentence. No I/O here."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,26 +16,26 @@ class QueueWords:
     reason: str
     message: str
     is_known: bool
-    """Whether Kueue has said it already."""
+    """Whether Kueue has set a condition."""
 
 
 NO_WORDS = QueueWords(
     reason=JobReason.QUEUED,
-    message="the Job is suspended: it waits for its turn in a queue",
+    message="the Job is suspended: it is waiting in a queue",
     is_known=False,
 )
-"""Before Kueue has said anything, and where somebody else has suspended the Job."""
+"""Before Kueue has set a condition, and if something else has suspended the Job."""
 
 
 def find_queue(training_job: Body | None) -> str:
-    """The LocalQueue of a Job; Kueue itself names one called `default` where nobody else has."""
+    """The LocalQueue of a Job; without one, Kueue itself uses a queue named `default`."""
     labels = training_job["metadata"].get("labels", {}) if training_job is not None else {}
     queue: str = labels.get(LABEL_QUEUE, "")
     return queue
 
 
 def find_queue_words(workload: Body | None) -> QueueWords:
-    """The Workload's own words, what stands in the way before what came before."""
+    """The Workload's own messages, with the current obstacle before the previous ones."""
     if workload is None:
         return NO_WORDS
     status = workload.get("status", {})
@@ -53,7 +53,7 @@ def find_queue_words(workload: Body | None) -> QueueWords:
 
 
 def _what_is_waited_for(workload: Body) -> str:
-    """Somebody who lets it be active again, then quota, then the checks of the admins."""
+    """The obstacle: deactivation first, then quota, then admission checks."""
     if workload["spec"].get("active") is False:
         return f"Workload {workload['metadata']['name']} was deactivated: its spec.active is false"
     status = workload.get("status", {})

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strays: children of the operator's making that nothing owns any more. No I/O here.
+"""Strays: children that the operator created and that no longer have an owner. No I/O here.
 
-A restored backup has no owner references, and `kubectl delete --cascade=orphan` takes them away.
-Nobody can tell which job a stray was made for, or whether another copy of it runs: it is ended, and
-the job's next attempt resumes from the checkpoint that it leaves.
+A restored backup has no owner references, and `kubectl delete --cascade=orphan` removes them. The
+job of a stray is unknown, and another copy of that job may run. So strays are ended, and the job's
+next attempt resumes from their checkpoint.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from finetune_operator.objects.raw import Body
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strays:
-    """Those that are to be ended now."""
+    """The strays to end now."""
 
     training_jobs: tuple[Body, ...] = ()
     pods: tuple[Body, ...] = ()
@@ -27,7 +27,7 @@ class Strays:
 
 
 def is_stray(child: Body) -> bool:
-    """Whether the operator made this object, and nothing manages it."""
+    """Whether the operator created this object and nothing manages it."""
     labels = child["metadata"].get("labels") or {}
     is_ours = labels.get(LABEL_MANAGED_BY) == OPERATOR
     is_child = LABEL_JOB in labels and LABEL_ATTEMPT in labels
@@ -35,7 +35,7 @@ def is_stray(child: Body) -> bool:
 
 
 def find_strays(training_jobs: Iterable[Body], pods: Iterable[Body]) -> Strays:
-    """Jobs, also those that have ended, since their names are needed; pods that may still run."""
+    """Jobs, including ended ones, because their names are needed; and pods that may still run."""
     return Strays(
         training_jobs=tuple(it for it in training_jobs if is_stray(it) and not _is_going(it)),
         pods=tuple(it for it in pods if is_stray(it) and not _is_going(it) and not has_ended(it)),
@@ -43,7 +43,7 @@ def find_strays(training_jobs: Iterable[Body], pods: Iterable[Body]) -> Strays:
 
 
 def names_of_strays(training_jobs: Iterable[Body]) -> tuple[str, ...]:
-    """Jobs that must be gone, and their pods with them, before an attempt may start."""
+    """Jobs that must be deleted, with their pods, before an attempt may start."""
     names = (it["metadata"]["name"] for it in training_jobs if is_stray(it))
     return tuple(f"Job {name}" for name in sorted(names))
 

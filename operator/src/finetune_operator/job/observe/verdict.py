@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether an attempt has ended, how, and why: from its pods' last words, then from its Job. No I/O.
+"""Judges whether, how and why an attempt has ended, from its pods, then from its Job. No I/O.
 
-The trainer's own end decides. It succeeded where every node's trainer ended well, or one of them
-left the outcome of a published artifact, whatever became of other containers and of the Job. Why it
-failed is told by, from the best witness to the poorest:
+The trainer's own end decides. The attempt succeeded if every node's trainer exited with success, or
+one of them left the outcome of a published artifact, regardless of other containers and of the Job.
+The cause of a failure comes from the first available of these sources:
 
-1. an outcome that names the rank that failed, unless that only lost a peer (earliest of several);
-2. of the other trainers that ended badly the earliest: its outcome where it left one, else how its
-   container ended. Times are in seconds; within one, a pod without an outcome goes first, since a
-   killed trainer says nothing, and one that lost a peer goes last. Where all of them were only
-   asked to stop, what comes next is heard first: it is why they were;
-3. a pod that failed without an end of its trainer (refused, an init container, its node lost);
-4. the exit code that the Job's Failed condition quotes, when all pods are gone;
+1. the outcome that names the failed rank, unless that rank only lost a peer (earliest of several);
+2. of the other failed trainers the earliest: its outcome if it wrote one, else how its
+   container ended. Times are in seconds; within one, a pod without an outcome goes first, because a
+   killed trainer writes none, and one that lost a peer goes last. If all of them were only
+   stopped, the sources below go first, because they contain the reason;
+3. a pod that failed without a recorded end of its trainer (refused, init container, node lost);
+4. the exit code that the Job's Failed condition quotes, when all pods are deleted;
 5. the Job's Failed condition itself.
 
-On a single node, pods that a disruption took, or that were asked to stop and did, were replaced
-within the attempt: they are heard only where there is no other.
+On a single node, pods that were lost to a disruption or stopped on request were replaced within the
+attempt: they count only if there is no other.
 """
 
 import re
@@ -43,50 +43,51 @@ from finetune_operator.job.observe.lost_pods import judge_lost_pod
 from finetune_operator.objects.conditions import find, is_true
 from finetune_operator.objects.raw import Body
 
-# The Job controller's words: "Container trainer for pod ns/name failed with exit code 64 matching".
+# The Job controller's text: "Container trainer for pod ns/name failed with exit code 64 matching".
 _QUOTED_EXIT_CODE = re.compile(r"failed with exit code (\d{1,9})")
 
 _NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
-"""The container runtime's reasons where no process came to be."""
+"""The container runtime's reasons if no process was started."""
 
 MEMORY_REMEDY = (
-    "raise spec.resources.memory, or let the job need less: shorter max_length, smaller batches"
+    "raise spec.resources.memory, or reduce memory usage with a shorter max_length or smaller "
+    "batches"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What ended an attempt, and all that its best witness said."""
+    """The cause that ended an attempt, with all information of its best source."""
 
     failure: Failure
     exit_code: int | None = None
     outcome: Outcome | None = None
     end: str = ""
-    """When that witness ended; empty where nobody knows."""
+    """When that source ended; empty if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succeeded:
-    """The trainer ended well; nobody may have said how."""
+    """The trainer ended with success; an outcome may be missing."""
 
     outcome: Outcome | None = None
     end: str = ""
-    """When the last trainer ended; empty where nobody knows."""
+    """When the last trainer ended; empty if unknown."""
 
 
 def judge(training_job: Body, pods: Sequence[Body]) -> Succeeded | Verdict | None:
-    """None while the attempt goes on."""
+    """None while the attempt runs."""
     endings, found = _find_endings(pods), training_job.get("status", {}).get("conditions", ())
     if _has_succeeded(training_job, pods, endings):
         end = max((ending.end for ending in endings), default="")
         return Succeeded(outcome=find_outcome(pods), end=end)
     if is_true(found, "Complete"):
-        # An outcome that can be read knows better than an exit code of 0.
+        # A valid outcome takes precedence over an exit code of 0.
         is_denied = endings and not any(ending.is_good for ending in endings)
         return judge_failure(training_job, pods) if is_denied else Succeeded()
     is_going = "deletionTimestamp" in training_job["metadata"]
     is_empty = is_going and pods and all(map(has_ended, pods))
-    # As if all its containers had ended: the Job controller would end the other nodes at once.
+    # As if all its containers had ended: the Job controller would end the other nodes immediately.
     is_held = any(is_kept(ending.pod) and not ending.is_good for ending in endings)
     if is_true(found, "Failed") or is_empty or is_held:
         return judge_failure(training_job, pods)
@@ -100,7 +101,7 @@ def _has_succeeded(training_job: Body, pods: Sequence[Body], endings: Sequence[E
     is_published = any(ending.outcome and ending.outcome.artifact for ending in good)
     if is_over(training_job) or "deletionTimestamp" in training_job["metadata"]:
         return bool(good) and (is_whole or is_published)
-    # A pod that ended well in all its containers is the Job controller's to count.
+    # The Job controller counts a pod whose containers all succeeded.
     is_miscounted = any(ending.pod["status"].get("phase") != "Succeeded" for ending in good)
     is_still_training = any(
         has_trainer_started(pod) and not has_ended(pod) and find_ending(pod) is None for pod in pods
@@ -127,19 +128,21 @@ def _find_endings(pods: Sequence[Body]) -> list[Ending]:
 
 
 def _is_lost(pod: Body) -> bool:
-    """Whether it failed by something else than its trainer's end."""
+    """Whether it failed for another reason than its trainer's exit."""
     ending = find_ending(pod)
     is_failed = pod.get("status", {}).get("phase") == "Failed"
     return is_failed and (ending is None or ending.is_good or not has_anything_run(pod))
 
 
 def _first_cause(lost: Sequence[Body]) -> Body:
-    """One that nobody stopped, where there is one: the others may have been stopped for it."""
+    """One that was not stopped from outside, if there is one: the others may have been stopped for
+    it.
+    """
     return min(lost, key=lambda pod: (who_stopped(pod) is not None, pod["metadata"]["name"]))
 
 
 def find_outcome(pods: Sequence[Body]) -> Outcome | None:
-    """What a succeeded attempt reported: the outcome with an artifact, else any."""
+    """The report of a succeeded attempt: the outcome with an artifact, else any."""
     outcomes = [
         ending.outcome
         for ending in _find_endings(pods)
@@ -160,22 +163,22 @@ def _judge_ending(ending: Ending) -> Verdict:
         return Verdict(failure=failure, exit_code=exit_code)
     if stopped := who_stopped(ending.pod):
         failure = Reason.POD_STOPPED.failure(
-            f"the pod was stopped and could not finish saving: {stopped}",
+            f"the pod was stopped before it finished saving: {stopped}",
             "raise spec.terminationGracePeriodSeconds if this happens again",
         )
         return Verdict(failure=failure, exit_code=exit_code)
     status = ending.pod["status"]
     if status.get("reason"):
-        # Not by itself: the kubelet ended the whole pod (a deadline, an eviction).
+        # Not the container's own end: the kubelet ended the complete pod (a deadline, an eviction).
         told = status.get("message") or f"the pod failed: {status['reason']}"
         failure = Reason.POD_FAILED.failure(told, category=Category.INFRASTRUCTURE)
         return Verdict(failure=failure.with_reason(status["reason"]), exit_code=exit_code)
-    # Without an outcome the kubelet puts the log's last lines there (FallbackToLogsOnError).
+    # Without an outcome the kubelet fills in the last log lines (FallbackToLogsOnError).
     words = (ending.terminated.get("message") or "").strip()
     if ending.terminated.get("reason") in _NOT_STARTED:
         failure = Reason.CONTAINER_START_FAILED.failure(
             f"the trainer's container could not be started: {words}",
-            "look at spec.image, and at the container runtime of the node",
+            "check spec.image and the container runtime of the node",
         )
         return Verdict(failure=failure, exit_code=exit_code)
     return Verdict(failure=_failure_of_exit_code(exit_code, words), exit_code=exit_code)
@@ -195,7 +198,7 @@ def _judge_training_job(training_job: Body) -> Verdict:
 def _failure_of_exit_code(exit_code: int, words: str) -> Failure:
     told = f": {words}" if words else ""
     return Reason.EXITED_WITHOUT_OUTCOME.failure(
-        f"the trainer ended with exit code {exit_code} and left no outcome{told}",
-        # An exit code of 0 stands for success and never gets here.
+        f"the trainer ended with exit code {exit_code} and wrote no outcome{told}",
+        # An exit code of 0 means success and never gets here.
         category=category_of_exit_code(exit_code) or Category.INTERNAL,
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a pod waits for whose trainer does not run yet: as `kubectl describe pod` tells it. No I/O.
+"""Why a pod whose trainer does not run yet is waiting, like `kubectl describe pod`. No I/O.
 
-Every container of the pod and every volume is looked at, the injected ones too.
+Checks every container and volume of the pod, including injected ones.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,26 +20,29 @@ from finetune_operator.objects import conditions
 from finetune_operator.objects.raw import Body
 
 MAX_WORDS = 1024
-"""Of one complaint: kubelets quote whole answers of registries and drivers."""
+"""Limit of one message: kubelets quote complete responses of registries and drivers."""
 
 _MORE_TIME = "or raise spec.startDeadlineSeconds"
-_LESS = f"ask for less, let a queue hold the job back until there is room, {_MORE_TIME}"
+_LESS = f"request fewer resources, submit the job to a queue, {_MORE_TIME}"
 
 
 class WaitsOn(Enum):
-    """Whose turn it is while pods wait, and what to do where that takes too long."""
+    """Who must act while pods wait, and the remedy if that takes too long."""
 
-    NOTHING = (Category.USER, f"look at the events of the Job and its pods, {_MORE_TIME}")
+    NOTHING = (Category.USER, f"check the events of the Job and its pods, {_MORE_TIME}")
     ROOM = (Category.USER, _LESS)
-    IMAGE = (Category.USER, f"correct the image, give the pull secret it needs, {_MORE_TIME}")
-    CONTAINER = (Category.USER, f"create what the container needs, {_MORE_TIME}")
+    IMAGE = (Category.USER, f"correct the image, set the pull secret it requires, {_MORE_TIME}")
+    CONTAINER = (Category.USER, f"create the objects that the container requires, {_MORE_TIME}")
     OTHER_CONTAINER = (
         Category.PLATFORM,
-        f"ask who injects that container into the pods of this namespace, {_MORE_TIME}",
+        (
+            "ask your platform team what injects that container into pods of this namespace, "
+            f"{_MORE_TIME}"
+        ),
     )
-    MISSING_VOLUME = (Category.USER, f"create what the volume names, {_MORE_TIME}")
-    NODE = (Category.PLATFORM, f"look at the volume's driver and at the node, {_MORE_TIME}")
-    PERMISSION = (Category.PLATFORM, f"ask for a larger quota or another policy, {_MORE_TIME}")
+    MISSING_VOLUME = (Category.USER, f"create the object that the volume refers to, {_MORE_TIME}")
+    NODE = (Category.PLATFORM, f"check the volume's driver and the node, {_MORE_TIME}")
+    PERMISSION = (Category.PLATFORM, f"request a larger quota or another policy, {_MORE_TIME}")
 
     @property
     def category(self) -> Category:
@@ -55,14 +58,14 @@ class Wait:
     """Why pods of an attempt do not run."""
 
     complaint: str = ""
-    """In the words of whoever is to start a pod, or to make it; empty where nobody complains."""
+    """The message of the component that starts or creates the pod; empty if there is no problem."""
     standing: str = ""
-    """How far the first of the waiting pods has got, where nobody complains."""
+    """The state of the first waiting pod, if no problem is reported."""
     on: WaitsOn = WaitsOn.NOTHING
 
 
 PodWords = Mapping[str, Sequence[str]]
-"""What Events say of pods, by their uid: of volumes and sandboxes nothing else tells."""
+"""Messages of Events about pods, by uid: problems of volumes and sandboxes appear nowhere else."""
 
 
 def is_waiting(pod: Body) -> bool:
@@ -71,15 +74,15 @@ def is_waiting(pod: Body) -> bool:
 
 
 def needs_events(pod: Body) -> bool:
-    """Whether its node has it, does not start it, and its status does not say why."""
+    """Whether it is on its node, does not start, and its status has no reason."""
     is_bound = bool(pod.get("spec", {}).get("nodeName"))
     return is_waiting(pod) and is_bound and next(_complaints(pod), None) is None
 
 
 def find_wait(pods: Sequence[Body], missing: int, refusal: str, events: PodWords) -> Wait:
-    """The first complaint about a pod, or that one could not be made; else where the first is.
+    """The first problem of a pod, or of its creation; else the state of the first pod.
 
-    `missing` is how many pods are to be made yet.
+    `missing` is the number of pods not created yet.
     """
     waiting = [pod for pod in pods if is_waiting(pod)]
     for pod in waiting:
@@ -87,12 +90,12 @@ def find_wait(pods: Sequence[Body], missing: int, refusal: str, events: PodWords
             return replace(wait, complaint=wait.complaint[:MAX_WORDS])
     if refusal:
         return Wait(
-            complaint=f"a pod could not be made: {refusal}{hint_for(refusal)}",
+            complaint=f"a pod could not be created: {refusal}{hint_for(refusal)}",
             on=WaitsOn.PERMISSION,
         )
     if missing and not waiting:
-        made = f"{len(pods)} of {len(pods) + missing} pods were made"
-        words = made if pods else "no pod was made"
+        made = f"{len(pods)} of {len(pods) + missing} pods were created"
+        words = made if pods else "no pod was created"
         return Wait(standing=f"{words}: see the events of the Job", on=WaitsOn.PERMISSION)
     return _find_standing(waiting[0]) if waiting else Wait()
 
@@ -115,7 +118,7 @@ def _find_complaint(pod: Body, events: PodWords) -> Wait | None:
 
 
 def _complaints(pod: Body) -> Iterator[tuple[str, WaitsOn]]:
-    """Of the kubelet about containers, the trainer's first."""
+    """The kubelet's problems with containers, the trainer's first."""
     found = read_containers(pod)
     for container in sorted(found, key=lambda it: not it.is_trainer):
         waiting = container.waiting or {}
@@ -136,7 +139,7 @@ def _turn(container: Container, reason: str) -> WaitsOn:
 
 
 def _last_end(container: Container) -> str:
-    """Of one that is started again and again, which says itself why it ended."""
+    """Why a container that restarts repeatedly ended the last time, from its own message."""
     if container.last_terminated is None:
         return ""
     words = container.last_words
@@ -154,7 +157,7 @@ def _find_standing(pod: Body) -> Wait:
         is_done = container.is_started if container.is_native_sidecar else not container.running
         if container.is_init and container.running is not None and not is_done:
             since = container.running.get("startedAt")
-            runs = f"which runs since {since}" if since else "which runs"
+            runs = f"which has been running since {since}" if since else "which is running"
             words = f"pod {name} waits for {container.title}, {runs}"
             return Wait(standing=words, on=WaitsOn.OTHER_CONTAINER)
     words = f"the containers of pod {name} are being created on node {node}"

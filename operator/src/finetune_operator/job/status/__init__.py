@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that users read of a job: its status, and the Events at its turning points.
+"""Builds a job's status and its Events, the parts that users read.
 
 Doors: `status.next_status` and `events.find_turning_points`.
 """

@@ -16,13 +16,13 @@ from finetune_operator.objects.raw import Body, Manifest
 def find_turning_points(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> tuple[TurningPoint, ...]:
-    """What has happened between two states of a status, as far as it is worth telling."""
+    """The changes between two states of a status that deserve an Event."""
     found = (rule(before, after) for rule in _RULES)
     return tuple(point for point in found if point is not None)
 
 
 def _when_rejected(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
-    """Also while an attempt waits for an edit, and for what the API server refused to make."""
+    """Also while an attempt waits for an edit, and if the API server refused an object."""
     ready = conditions.require(after["conditions"], "Ready")
     was_ready = conditions.find(before.get("conditions", ()), "Ready") or {}
     is_refused = ready["reason"] in (JobReason.INVALID_SPEC, JobReason.CREATE_REFUSED)
@@ -32,7 +32,7 @@ def _when_rejected(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turni
 
 
 def _gist(message: str) -> str:
-    """Without its figures: how much of a quota is used changes all the time."""
+    """The message without its figures: the used part of a quota changes all the time."""
     return re.sub(r"\d+", "", message)
 
 
@@ -47,17 +47,17 @@ def _when_warned(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turning
 
 
 def _when_stopped(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
-    """Told when the reason is recorded; that the attempt has ended then is told by the phase."""
+    """Reported when the reason is recorded; the phase reports later that the attempt has ended."""
     known = {record["number"] for record in before.get("attempts", ()) if record.get("stopping")}
     newest = (after.get("attempts") or [{}])[-1]
     if not newest.get("stopping") or newest["number"] in known:
         return None
-    message = f"attempt {newest['number']} is to save and end: {newest.get('message', '')}"
+    message = f"stopping attempt {newest['number']} after a checkpoint: {newest.get('message', '')}"
     return TurningPoint(reason=JobReason.STOPPING, message=message)
 
 
 def _when_interrupted(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
-    """Also where its pod is replaced within the attempt, and nothing else changes."""
+    """Also when its pod is replaced within the attempt and nothing else changes."""
     newest, earlier = _newest_interruption(after), _newest_interruption(before)
     if newest is None or newest == earlier:
         return None
@@ -94,7 +94,7 @@ def _when_admitted(before: Mapping[str, Any], after: Mapping[str, Any]) -> Turni
     is_of_same = after.get("attempt") == before.get("attempt")
     if before.get("phase") != Phase.QUEUED or after["phase"] not in _UNDER_WAY or not is_of_same:
         return None
-    return TurningPoint(reason=JobReason.ADMITTED, message="the queue lets the job start")
+    return TurningPoint(reason=JobReason.ADMITTED, message="the queue admitted the job")
 
 
 def _when_unsaved(before: Mapping[str, Any], after: Mapping[str, Any]) -> TurningPoint | None:
@@ -122,7 +122,7 @@ _TOLD_PHASES: Mapping[str, str | None] = {
     Phase.SUCCEEDED: None,
     Phase.FAILED: None,
 }
-"""With the reason of their Event; None where it is that of the condition."""
+"""With the reason of their Event; None to use the condition's reason."""
 
 _RULES = (
     _when_rejected,
@@ -138,7 +138,7 @@ _RULES = (
 
 
 def _tell_start(attempts: Sequence[Body]) -> str:
-    """Also why there is another one: an interrupted attempt is followed without a pause."""
+    """Also why there is another attempt: an interrupted attempt is followed without a pause."""
     *earlier, newest = attempts
     started = f"created Job {newest['name']} for attempt {newest['number']}"
     if not earlier:
@@ -150,10 +150,10 @@ def _tell_start(attempts: Sequence[Body]) -> str:
 def build_job_event(
     body: Body, point: TurningPoint, status: Mapping[str, Any], now: datetime
 ) -> Manifest:
-    """The Event that tells of it; told twice, it has the same name, so that one remains.
+    """The Event for a turning point; a repeated report has the same name, so only one remains.
 
-    `status` is the one that it is a turning point of: a queue may let the same attempt start, and
-    take its turn away again, more than once.
+    `status` is the one that contains the turning point: a queue may admit and evict the same
+    attempt more than once.
     """
     newest: Mapping[str, Any] = next(iter(status.get("attempts", ())[-1:]), {})
     occasion = (
@@ -167,8 +167,9 @@ def build_job_event(
 
 
 def _distinguishing(point: TurningPoint) -> str:
-    """The API server may refuse the same thing for one reason after the other, and pods of one
-    attempt may be interrupted one after the other."""
+    """The API server may refuse the same object for several reasons, and several pods of one
+    attempt may be interrupted.
+    """
     if point.reason == JobReason.CREATE_REFUSED:
         return _gist(point.message)
     return point.message if point.reason == JobReason.INTERRUPTED else ""

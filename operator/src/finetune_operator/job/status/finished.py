@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is left to do about a job that has ended for good, and what its status says. No I/O here."""
+"""The remaining work for a finished job, and its status. No I/O here."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -15,22 +15,22 @@ from finetune_operator.objects.times import parse_time
 
 
 def is_finished(body: Body) -> bool:
-    """Whether what the spec defines has ended for good: nothing is ever created for it again."""
+    """Whether the current spec has finished: nothing is ever created for it again."""
     found = body.get("status", {}).get("conditions", ())
     has_ended = conditions.is_true(found, "Complete") or conditions.is_true(found, "Failed")
     return has_ended and not is_redefined(body)
 
 
 def acknowledged_status(previous: Mapping[str, Any], generation: int, definition: str) -> Manifest:
-    """The status of a finished job after an edit: the same, but the edit was seen.
+    """The status of a finished job after an edit: unchanged except for `observedGeneration`.
 
-    The definition is the same one; an older operator recorded its beginning alone.
+    The definition is the same; an older operator recorded only its beginning.
     """
     seen = [{**condition, "observedGeneration": generation} for condition in previous["conditions"]]
     recorded = render_definition(definition) if "definition" in previous else {}
     is_complete = conditions.is_true(seen, "Complete")
     if conditions.find(seen, "Ready") is None:
-        # Somebody has edited it by hand: all others read it.
+        # The conditions were edited by hand: all other code reads them.
         ended = conditions.require(seen, "Complete" if is_complete else "Failed")
         seen.append({**ended, "type": "Ready", "status": str(is_complete)})
     return {
@@ -43,7 +43,7 @@ def acknowledged_status(previous: Mapping[str, Any], generation: int, definition
 
 
 def find_cleanup(status: Mapping[str, Any], spec: Mapping[str, Any]) -> datetime | None:
-    """When the children of a finished job are to go; None where never, or where they are gone."""
+    """When to delete the children of a finished job; None if never or already deleted."""
     seconds = spec.get("ttlSecondsAfterFinished")
     if seconds is None or "cleanupTime" in status or "completionTime" not in status:
         return None

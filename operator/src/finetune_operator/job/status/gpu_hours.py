@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`status.gpuHours`: what the attempts that have ended cost, and how much of it for nothing.
+"""`status.gpuHours`: the GPU hours of ended attempts, and the wasted part.
 
 No I/O here.
 """
@@ -28,11 +28,11 @@ class GpuHours:
 
 
 def hours_of(attempt: Attempt) -> GpuHours:
-    """What an attempt used: its GPUs, from when its first pod started on a node to its end.
+    """The hours of an attempt: its GPUs, from the start of its first pod on a node to its end.
 
-    Wasted is the part of it in proportion to the steps that are in no checkpoint and no artifact:
-    nothing of one that succeeded, `steps lost / steps taken` of another, all of it where no step
-    was taken or nobody knows (yet) what was kept.
+    The wasted part is proportional to the steps that are in no checkpoint and no artifact: zero for
+    a successful attempt, `steps lost / steps taken` for others, everything if no step was taken or
+    the saved steps are not (yet) known.
     """
     if attempt.end is None or attempt.pods_started is None or not attempt.gpus:
         return GpuHours()
@@ -44,11 +44,11 @@ def hours_of(attempt: Attempt) -> GpuHours:
 def next_gpu_hours(
     previous: Mapping[str, Any], attempts: Sequence[Attempt], kept: Sequence[Manifest]
 ) -> Manifest | None:
-    """The sums over all attempts, with those whose records go now or went before.
+    """The sums over all attempts, including those whose records are pruned now or earlier.
 
     Args:
-        previous: what the status said.
-        attempts: all that are still known.
+        previous: the previous status.
+        attempts: all that are still recorded.
         kept: those of them whose records stay in the status.
     """
     numbers = {record["number"] for record in kept}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""within_limit: no status grows beyond what etcd and its readers bear. No I/O here.
+"""within_limit: keeps a status within the size that etcd and its readers can handle. No I/O here.
 
-The one place where anything is cut for the sake of the whole; the oldest goes first.
+This is the only place that cuts parts to limit the total size; the oldest are cut first.
 """
 
 import json
@@ -14,16 +14,17 @@ from finetune_operator.objects.raw import Manifest
 
 MAX_BYTES = 64 * 1024
 RESERVED = 16 * 1024
-"""For what a trainer's report adds to a status between two passes: figures, metrics, the curve,
-answers."""
+"""Reserved for the additions of a trainer's report between two passes: figures, metrics, the curve,
+answers.
+"""
 
 _LARGEST = 2**63 - 1
 _MANY_DIGITS = re.compile(r"\d{19}")
 
 SHORT = 80
-"""Characters of an old attempt's message that tell what it was about."""
+"""Characters of an old attempt's message that still show its subject."""
 LONG = 1024
-"""Characters of a condition's or failure's message; Events are cut to as many."""
+"""Characters of a condition's or failure's message; Events are cut to the same length."""
 
 _ESSENTIAL = frozenset(
     {
@@ -32,18 +33,18 @@ _ESSENTIAL = frozenset(
         "adjustments", "gpus", "podsStartTime",
     }
 )  # fmt: skip
-"""What of an attempt's record decisions, and the sums over attempts, are made from."""
+"""The fields of an attempt's record that decisions, and the sums over attempts, depend on."""
 
 
 def within_limit(status: Mapping[str, Any]) -> Manifest:
-    """The same status where it fits; else with less of what is oldest, until it does.
+    """The same status if it fits; else without its oldest parts, as many as needed.
 
-    What was counted on from a number that somebody wrote by hand stays an int64: the API server
-    would refuse it for ever.
+    A counter that continues from a hand-written number stays an int64: the API server would refuse
+    it forever.
 
-    First the messages of old attempts are shortened, then those of conditions, then the figures of
-    old attempts go, then records of attempts that nothing is counted from, at last the curve,
-    the answers and the notes.
+    The messages of old attempts are shortened first, then those of conditions. Then the figures of
+    old attempts are dropped, then records of attempts that do not count, and last the curve, the
+    answers and the notes.
     """
     cut: Manifest = dict(status)
     text = _text_of(cut)
@@ -59,7 +60,7 @@ def within_limit(status: Mapping[str, Any]) -> Manifest:
 
 
 def size_of(document: object) -> int:
-    """Bytes as JSON; a character beyond ASCII as the API server stores it."""
+    """Bytes as JSON; a character beyond ASCII counts as the API server stores it."""
     return len(_text_of(document).encode())
 
 
@@ -86,7 +87,7 @@ def _reduce_attempts(status: Manifest, excess: int) -> None:
 def _rewrite_attempts(
     status: Manifest, excess: int, rewrite: Callable[[Manifest], Manifest]
 ) -> None:
-    """Oldest first, no more of them than must be; the newest stays whole."""
+    """Oldest first, no more of them than necessary; the newest stays complete."""
     records = list(status.get("attempts", ()))
     for position, record in enumerate(records[:-1]):
         if excess <= 0:
@@ -98,7 +99,7 @@ def _rewrite_attempts(
 
 
 def _drop_attempts(status: Manifest, excess: int) -> None:
-    """Those that failed at what the spec defines now stay: they are counted."""
+    """Failed attempts of the current definition stay: they are counted."""
     records, kept = list(status.get("attempts", ())), []
     for record in records[:-1]:
         is_counted = record["result"] == "Failed" and read_definition(record) in (
@@ -139,7 +140,7 @@ def _with_short_message(record: Manifest) -> Manifest:
 
 
 def _essential(record: Manifest) -> Manifest:
-    # The whole digest tells what its first digits would.
+    # The complete digest contains its first digits.
     spare = {"definition"} if record.get("definitionDigest") else set()
     return {name: value for name, value in record.items() if name in _ESSENTIAL - spare}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`status.progress`: from what a trainer reports, and at the end from its outcome. No I/O here."""
+"""`status.progress`: from a trainer's reports, and at the end from its outcome. No I/O here."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,15 +16,15 @@ from finetune_operator.objects.times import parse_time, render_time
 from finetune_spec.quantities import render_bytes, render_duration
 
 OLDEST_UNDER_WAY = timedelta(seconds=30)
-"""How long a report may be held up in a replica, clocks that differ included."""
+"""How long a report may be delayed in a replica, including clock differences."""
 
 SIGNIFICANT_DIGITS = 5
-"""As many as a reader of `kubectl get` has a use for."""
+"""Enough for a reader of `kubectl get`."""
 
 
 def render_progress(progress: Progress, attempt: int, now: datetime) -> Manifest:
-    """A merge patch for `status.progress`: fields that are not known (any more) are None."""
-    # What takes longer is not known to end at all.
+    """A merge patch for `status.progress`: fields without a (current) value are None."""
+    # A longer ETA is capped.
     eta = None if progress.eta_seconds is None else min(progress.eta_seconds, TEN_YEARS)
     return {
         "attempt": attempt,
@@ -51,13 +51,13 @@ def render_progress(progress: Progress, attempt: int, now: datetime) -> Manifest
 
 
 def render_memory(estimated_bytes: int | None, peak_bytes: int | None) -> Manifest:
-    """`status.memory`, as far as it is known: in a unit that people compare GPUs by."""
+    """`status.memory`, as far as known, in the unit in which GPUs are compared."""
     known = {"estimated": estimated_bytes, "peak": peak_bytes}
     return {name: render_bytes(number) for name, number in known.items() if number}
 
 
 def with_outcome(previous: Mapping[str, Any], outcome: Outcome, attempt: int) -> Manifest:
-    """The attempt's last reported figures, put right by what the outcome says of its end."""
+    """The attempt's last reported figures, corrected by those of the outcome."""
     reported = previous if previous.get("attempt") == attempt else {}
     figures = outcome.figures or {}
     final = Progress(step=outcome.step, total_steps=outcome.total_steps)
@@ -78,17 +78,17 @@ def with_outcome(previous: Mapping[str, Any], outcome: Outcome, attempt: int) ->
         "resumedFromStep": outcome.resumed_from_step,
     }
     told = {**reported, **{name: value for name, value in known.items() if value is not None}}
-    told.pop("doing", None)  # nothing is being done any more
+    told.pop("doing", None)  # Nothing is running any more.
     return without_saved(told, outcome)
 
 
 def without_eta(progress: Mapping[str, Any]) -> Manifest:
-    """For an attempt that is over: nothing remains to be waited for."""
+    """For an ended attempt: nothing remains to wait for."""
     return {name: value for name, value in progress.items() if name != "eta"}
 
 
 def _metrics_in(figures: Mapping[str, float]) -> Mapping[str, float]:
-    """What evaluations found, but for what has a field of its own."""
+    """Evaluation figures, without those that have a field of their own."""
     return {
         name: value
         for name, value in figures.items()
@@ -105,7 +105,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def with_known_steps(status: Mapping[str, Any], attempt: int, progress: Progress) -> Progress:
-    """A stock trainer names no steps when it ends: of those that it told before, its percentage."""
+    """A stock trainer ends without steps: earlier ones and its percentage determine them."""
     written = status.get("progress", {})
     total = written.get("totalSteps")
     if progress.stock_percent is None or written.get("attempt") != attempt or total is None:
@@ -114,7 +114,7 @@ def with_known_steps(status: Mapping[str, Any], attempt: int, progress: Progress
 
 
 def reaches_end(status: Mapping[str, Any], attempt: int, progress: Progress) -> bool:
-    """Whether a report is the first to say that all steps were taken."""
+    """Whether a report is the first with all steps taken."""
     told = with_known_steps(status, attempt, progress)
     if not told.total_steps or (told.step or 0) < told.total_steps:
         return False
@@ -124,15 +124,15 @@ def reaches_end(status: Mapping[str, Any], attempt: int, progress: Progress) -> 
 
 
 def brings_answers(status: Mapping[str, Any], progress: Progress) -> bool:
-    """Whether a report is the first to say how the trained model answers."""
+    """Whether a report is the first with answers of the trained model."""
     return bool(progress.answers) and "answers" not in status
 
 
 def is_news(status: Mapping[str, Any], attempt: int, progress: Progress, heard: datetime) -> bool:
     """Whether a report of this attempt still belongs into the status.
 
-    One of an attempt that has ended does only if it knows of later steps, for then the trainer was
-    killed before it could say so itself, or of answers, which its outcome has no room for.
+    For an ended attempt only if it has later steps, because the trainer was then killed before it
+    could report them itself, or answers, which do not fit into its outcome.
     """
     attempts = status.get("attempts", ())
     newest = attempts[-1] if attempts else None
@@ -147,15 +147,16 @@ def is_news(status: Mapping[str, Any], attempt: int, progress: Progress, heard: 
 
 
 def _is_told_whole(record: Mapping[str, Any], progress: Progress) -> bool:
-    """Whether the outcome of this attempt has told all that a report of it does."""
+    """Whether the outcome of this attempt contains everything that a report of it does."""
     return "endTime" in record and (progress.step or 0) <= (record.get("lastStep") or 0)
 
 
 def _is_overtaken(written: Mapping[str, Any], progress: Progress, heard: datetime) -> bool:
-    """Whether the same attempt has told more already, which another replica may have written.
+    """Whether the same attempt has reported more already, possibly through another replica.
 
-    A pod that was replaced inside its attempt begins lower. Where it says from which step, it is
-    believed at once; a stock trainer does not, and is once nothing older can still be under way.
+    A pod that was replaced inside its attempt begins at a lower step. It is accepted immediately if
+    it reports its first step. A stock trainer does not, and is accepted once no older report can
+    still arrive.
     """
     position = _position(progress.phase, progress.step)
     if position >= _position(TrainerPhase.named(written.get("phase")), written.get("step")):
@@ -173,7 +174,7 @@ def _position(phase: TrainerPhase | None, step: int | None) -> tuple[int, int]:
 def report_patch(
     status: Mapping[str, Any], attempt: int, progress: Progress, heard: datetime
 ) -> Manifest:
-    """The merge patch of the status that a report makes: all of it in one write."""
+    """The merge patch that writes a report into the status: one write for all fields."""
     answers = [answer.to_document() for answer in progress.answers]
     patch: Manifest = {"answers": answers} if answers else {}
     own: Mapping[str, Any] = next(

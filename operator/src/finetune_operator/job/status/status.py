@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """next_status: everything that users read in `.status`. No I/O here.
 
-The status is computed whole each time; only the difference is written.
+The complete status is computed each time; only the difference is written.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ _OF_ATTEMPTS = frozenset(
         "conditions",
     }
 )
-"""What is still told of an attempt after an edit that was rejected; the rest stays as it was."""
+"""Fields of an attempt that change after a rejected edit; the rest stays unchanged."""
 
 
 def next_status(
@@ -54,7 +54,7 @@ def next_status(
     decision: Decision,
     now: datetime,
 ) -> Manifest:
-    """The whole status after the decision was carried out."""
+    """The complete status after the decision was carried out."""
     gpu_hours = previous.get("gpuHours", {})
     if not is_same_definition(read_definition(previous) or job.definition, job.definition):
         previous = _of_another_definition(previous)
@@ -84,7 +84,7 @@ def next_status(
         "startTime": started and render_time(started),
         "completionTime": ended and render_time(ended),
         "progress": progress or None,
-        # Written with the progress; it goes on over attempts.
+        # Written with the progress; it continues over attempts.
         "lossHistory": previous.get("lossHistory"),
         "answers": previous.get("answers"),
         "memory": _next_memory(previous.get("memory", {}), job, observed) or None,
@@ -108,10 +108,10 @@ def next_status(
 
 
 def is_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether it is worth a write of its own: more has changed than when the Job was let in.
+    """Whether a change is worth a separate write: more than the admission of the Job has changed.
 
-    The Job itself says that, as long as it is there; the next write records it, at the latest when
-    pods start.
+    The Job itself records its admission while it exists; the next write adds it to the status, at
+    the latest when pods start.
     """
     return _without_admission(before) != _without_admission(after)
 
@@ -126,7 +126,7 @@ def _without_admission(status: Mapping[str, Any]) -> Manifest:
 
 
 def _of_another_definition(previous: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What is left of a status when its job has become another run: the memory of attempts."""
+    """The part of a status that remains after a change of the run: the record of attempts."""
     return {name: previous[name] for name in ("attempts",) if name in previous}
 
 
@@ -152,17 +152,17 @@ def _with_started(
 
 
 def _stopping(attempts: Sequence[Attempt], decision: Decision) -> tuple[Attempt, ...]:
-    """With the reason why the one under way is to end."""
+    """With the reason why the running one must end."""
     if decision.stop is None or not attempts or attempts[-1].end is not None:
         return tuple(attempts)
     return (*attempts[:-1], replace(attempts[-1], is_stopping=True, failure=decision.stop))
 
 
 def _next_progress(previous: Mapping[str, Any], observed: Observed) -> Mapping[str, Any]:
-    """Reports write it as they come; here only the end of an attempt does."""
+    """Reports write it as they arrive; here only the end of an attempt does."""
     newest = observed.newest
     if newest is None:
-        # Those of an attempt at something else would be misread.
+        # Progress of an attempt at another definition would be misleading.
         return {}
     if newest.end is None:
         return previous
@@ -172,8 +172,9 @@ def _next_progress(previous: Mapping[str, Any], observed: Observed) -> Mapping[s
 
 
 def _next_notes(previous: Mapping[str, Any], observed: Observed) -> list[Manifest] | None:
-    """As the newest outcome says, or as was known before; those of an attempt that failed, or of
-    one that is over, are no longer about what is there."""
+    """From the newest outcome, or else the previous ones; notes of a failed attempt, or of an
+    earlier one, are dropped.
+    """
     newest = observed.newest
     if newest is None:
         return None
@@ -185,7 +186,7 @@ def _next_notes(previous: Mapping[str, Any], observed: Observed) -> list[Manifes
 def _next_memory(
     previous: Mapping[str, Any], job: FineTuneJob, observed: Observed
 ) -> Mapping[str, Any]:
-    """What the trainer reports knows more than what was estimated before it ran."""
+    """The trainer's report takes precedence over the estimate."""
     figures = (observed.outcome.figures if observed.outcome is not None else None) or {}
     peak = figures.get("peak_memory_bytes")
     known = render_memory(job.estimated_memory_bytes, None)
@@ -238,12 +239,12 @@ _NOT_VERIFIED = Claim(
     type="AdapterVerified",
     is_true=False,
     reason=JobReason.NOT_VERIFIED,
-    message="the trainer did not say that it has checked the artifact",
+    message="the trainer did not report that the artifact was verified",
 )
 
 
 def _claim_verified(known: Sequence[Body], observed: Observed) -> list[Claim]:
-    """As the outcome says, or as was known before: the pod that said it may be gone."""
+    """From the outcome, or else the previous condition: the pod may already be deleted."""
     was_verified = conditions.is_true(known, "AdapterVerified")
     if not (observed.outcome.adapter_verified if observed.outcome is not None else was_verified):
         return []
@@ -252,13 +253,13 @@ def _claim_verified(known: Sequence[Body], observed: Observed) -> list[Claim]:
             type="AdapterVerified",
             is_true=True,
             reason=JobReason.VERIFIED,
-            message="the artifact was loaded again and checked",
+            message="the saved artifact was reloaded and verified",
         )
     ]
 
 
 def _claim_unverified(observed: Observed) -> list[Claim]:
-    """Of a run that was trained to its end, whose artifact was then found unfit for use."""
+    """For a run that finished training and whose artifact failed verification."""
     failure = observed.newest.failure if observed.newest is not None else None
     if failure is None or failure.phase != TrainerPhase.VERIFYING:
         return []

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""find_tally: what a new status adds to the counters. No I/O here.
+"""find_tally: the additions of a new status to the counters. No I/O here.
 
-`status.gpuHours` may fall: an attempt counts as wasted until somebody knows what was kept of it.
-Counters must not, so that they take a wasted hour when it is certain.
+`status.gpuHours` may decrease: an attempt counts as wasted until its saved steps are known.
+Counters must not decrease, so they count a wasted hour only when it is certain.
 """
 
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ DELETED = "Deleted"
 
 
 def find_tally(before: Mapping[str, Any], after: Mapping[str, Any]) -> Tally:
-    """What is in the one status and was not in the other."""
+    """The difference between two statuses."""
     known, now = _settled_hours(before), _settled_hours(after)
     result = _result_of(after)
-    # It may end again: a changed spec is another run.
+    # It may end more than once: a changed spec is another run.
     has_ended = bool(result) and not _result_of(before)
     failure = after.get("failure", {}) if result == "Failed" else {}
     return _tally(known, now, result if has_ended else "", str(failure.get("reason", "")))
 
 
 def find_tally_of_deletion(body: Body, now: datetime) -> Tally:
-    """Of a job that is gone, by what was known of it: nobody will tell what its last attempt kept.
+    """For a deleted job, from its last status: nothing will report what its last attempt saved.
 
-    A job that had ended was counted before.
+    A finished job was counted before.
     """
     status = body.get("status", {})
     if _result_of(status):
@@ -63,7 +63,7 @@ def _result_of(status: Mapping[str, Any]) -> str:
 
 
 def _settled_hours(status: Mapping[str, Any]) -> GpuHours:
-    """Without what counts as wasted only for want of knowledge."""
+    """Without hours that count as wasted only because the saved steps are unknown."""
     hours = _recorded_hours(status)
     if _result_of(status):
         return hours
@@ -73,7 +73,7 @@ def _settled_hours(status: Mapping[str, Any]) -> GpuHours:
 
 
 def _is_settled(attempt: Attempt) -> bool:
-    """Whether it is known what was kept of it; where no step was taken, there was nothing."""
+    """Whether its saved steps are known; without any step there was nothing to save."""
     taken = (attempt.last_step or 0) - (attempt.resumed_from_step or 0)
     is_known = attempt.steps_lost is not None or taken <= 0
     return attempt.result is Result.SUCCEEDED or (attempt.end is not None and is_known)

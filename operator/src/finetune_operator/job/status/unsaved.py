@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told of checkpoints that cannot be uploaded. No I/O here.
+"""Reports checkpoints that cannot be uploaded. No I/O here.
 
-`status.progress.unsaved` from the first failed upload on, next to `checkpointStep`, which is really
-safe; the condition `CheckpointsSaved` once none could be uploaded for `UNSAVED_SECONDS`.
+Sets `status.progress.unsaved` after the first failed upload, next to `checkpointStep`, the last
+saved step; and the condition `CheckpointsSaved` after `UNSAVED_SECONDS` without an upload.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ CONDITION = "CheckpointsSaved"
 
 
 def render_unsaved(unsaved: Unsaved | None, now: datetime) -> Manifest | None:
-    """`status.progress.unsaved`; None, which removes it, where every checkpoint was uploaded."""
+    """`status.progress.unsaved`; None, which removes it, if every checkpoint was uploaded."""
     if unsaved is None:
         return None
     since = now - timedelta(seconds=max(0, min(unsaved.seconds, TEN_YEARS)))
@@ -31,7 +31,7 @@ def render_unsaved(unsaved: Unsaved | None, now: datetime) -> Manifest | None:
 
 
 def without_saved(progress: Mapping[str, Any], outcome: Outcome) -> Manifest:
-    """The progress of an attempt that has ended: its outcome knows what was saved at last."""
+    """The progress of an ended attempt: its outcome contains the last saved step."""
     step = (progress.get("unsaved") or {}).get("step", 0)
     is_saved = outcome.artifact is not None or outcome.checkpoint_step >= step
     return {name: it for name, it in progress.items() if name != "unsaved" or not is_saved}
@@ -40,7 +40,7 @@ def without_saved(progress: Mapping[str, Any], outcome: Outcome) -> Manifest:
 def claim_unsaved(
     progress: Mapping[str, Any], newest: Attempt | None, now: datetime
 ) -> list[Claim]:
-    """The condition of an attempt under way that could not save for too long."""
+    """The condition of a running attempt that could not save for too long."""
     unsaved = progress.get("unsaved")
     if not unsaved or newest is None or newest.end is not None:
         return []
@@ -48,7 +48,7 @@ def claim_unsaved(
     if not is_current or now - parse_time(unsaved["since"]) < timedelta(seconds=UNSAVED_SECONDS):
         return []
     safe = progress.get("checkpointStep")
-    saved = f"step {safe} is the last that is saved" if safe else "nothing is saved yet"
+    saved = f"the last saved step is {safe}" if safe else "no checkpoint has been saved yet"
     return [
         Claim(
             type=CONDITION,

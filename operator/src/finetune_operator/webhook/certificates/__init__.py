@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the API server believes the webhook: certificates, made, read, and replaced in time.
+"""Creates, reads and renews the certificates by which the API server trusts the webhook.
 
 Doors: `rotation.SelfSigned` and `rotation.Mounted`.
 """

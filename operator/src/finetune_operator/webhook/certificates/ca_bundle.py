@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `caBundle` of a webhook configuration: whose certificates the API server trusts. No I/O here.
+"""The `caBundle` of a webhook configuration: the certificates that the API server trusts. No I/O
+here.
 
-Each replica looks after its own certificates and leaves those of the others, so that replicas that
-come and go need not know of each other.
+Each replica manages its own certificates and leaves those of the others, so replicas need no
+knowledge of each other.
 """
 
 import base64
@@ -14,19 +15,19 @@ from finetune_operator.objects.raw import Body, Manifest
 from finetune_operator.webhook.certificates.x509 import Certificate, read_certificates
 
 MAX_CERTIFICATES = 16
-"""Those of pods that are gone stay until they expire: a failing Deployment makes many."""
+"""Certificates of deleted pods stay until they expire: a failing Deployment creates many."""
 
 
 def trusts(configuration: Body, certificate: Certificate) -> bool:
-    """Whether every webhook of the configuration is asked where this certificate is shown."""
+    """Whether every webhook of the configuration accepts this certificate."""
     return all(certificate in _trusted(webhook) for webhook in configuration.get("webhooks", ()))
 
 
 def with_trusted(configuration: Body, own: Sequence[Certificate], now: datetime) -> Manifest:
-    """The configuration that trusts these certificates of a replica, and no other of the same.
+    """The configuration that trusts these certificates of a replica, and no others of it.
 
-    Expired ones are left out, and the oldest where there are too many; what is as it should be
-    stays equal to what was given.
+    Expired ones are left out, and the oldest if there are too many; a correct configuration is
+    returned unchanged.
     """
     webhooks = [
         {
@@ -51,7 +52,7 @@ def _next_trusted(
         if certificate.holder not in holders and certificate.valid_until > now
     }
     newest = _by_age(others)[-(MAX_CERTIFICATES - len(own)) :]
-    # In one order always: two replicas must not go on correcting each other.
+    # Always in the same order: two replicas must not keep correcting each other.
     return _by_age([*newest, *own])
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which certificate the webhook shows: one of the replica's own making, or one that it is given.
+"""The webhook's current certificate: one that the replica creates, or a mounted one.
 
-The replica's own is valid for a day at most and exists in its memory only. It is renewed when half
-of that is over, and shown only when the API server has been told to trust it.
+The replica's own is valid for a day at most and exists in its memory only. It is renewed after half
+of that, and shown only after the API server trusts it.
 """
 
 from collections.abc import Callable
@@ -29,15 +29,15 @@ TRIES = 10
 
 
 class CertificateSource(Protocol):
-    """Where the certificate comes from that is to be shown now."""
+    """The source of the certificate to show now."""
 
     async def refresh(self) -> KeyPair | None:
-        """The same one again while it holds; None where there is to be no webhook."""
+        """The same one while it is valid; None if there must be no webhook."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Own:
-    """A key pair of this replica's making, and what its certificate says."""
+    """A key pair that this replica created, and the content of its certificate."""
 
     keys: KeyPair
     certificate: Certificate
@@ -46,13 +46,13 @@ class Own:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """What a replica has at a time; all of it is trusted."""
+    """The certificates of a replica at a time; all of them are trusted."""
 
     shown: Own
     coming: Own | None = None
-    """Trusted, and to be shown when every API server has heard of that."""
+    """Trusted, and shown once every API server has received the configuration."""
     past: Own | None = None
-    """Was shown last: requests may still be under way."""
+    """The previous one: requests may still be in progress."""
 
     @property
     def certificates(self) -> list[Certificate]:
@@ -61,7 +61,7 @@ class Holding:
 
 
 class SelfSigned:
-    """Certificates of the replica's own making, trusted by way of the webhook's configuration."""
+    """Certificates that the replica creates, trusted through the webhook's configuration."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class SelfSigned:
     def _next_holding(self, configuration: Body, now: datetime) -> Holding:
         held = self._holding
         if held is None or not _is_trusted(held.shown, configuration, now):
-            # Nobody believes the one that is shown, so that there is nothing to wait for.
+            # The one that is shown is not trusted, so there is no reason to wait.
             return Holding(shown=self._make(now))
         if now < held.shown.made + self._validity / 2:
             return held
@@ -128,16 +128,16 @@ class SelfSigned:
         self._is_told = False
 
     def _tell_once(self, error: ApiError) -> None:
-        """That it isn't installed is no error, and would fill the log."""
+        """A missing configuration is no error, and would fill the log."""
         if not self._is_told:
             say("webhook not installed", error=error)
         self._is_told = True
 
 
 class Mounted:
-    """A certificate that cert-manager or the platform team keeps in a folder, and renews there.
+    """A certificate that cert-manager or the platform team keeps and renews in a directory.
 
-    Whoever does that puts its authority into the configuration as well.
+    Its owner also puts its CA into the configuration.
     """
 
     def __init__(self, folder: Path) -> None:

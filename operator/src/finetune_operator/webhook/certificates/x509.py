@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes and reads the webhook's certificates; the only file that imports cryptography.
+"""Creates and reads the webhook's certificates; the only file that imports cryptography.
 
-No I/O here: nothing of a key is ever written anywhere.
+No I/O here: no key is ever written anywhere.
 """
 
 import re
@@ -25,7 +25,7 @@ _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What a certificate says, as far as somebody here reads it."""
+    """The content of a certificate, as far as it is used here."""
 
     pem: str
     holder: str
@@ -36,7 +36,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPair:
-    """What a server needs to prove who it is; both PEM."""
+    """The proof of a server's identity; both PEM."""
 
     certificates: bytes
     """The server's own first."""
@@ -46,7 +46,7 @@ class KeyPair:
 def make_self_signed(
     holder: str, names: Sequence[str], *, now: datetime, validity: timedelta
 ) -> KeyPair:
-    """A new key, and a certificate that whoever trusts it accepts for these DNS names only."""
+    """A new key, and a certificate that is valid for these DNS names only."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, shorten(holder))])
     unsigned = (
@@ -58,7 +58,7 @@ def make_self_signed(
         .not_valid_before(now - CLOCK_SKEW)
         .not_valid_after(now + validity)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), False)
-        # No authority: who trusts it trusts nothing else that this key might sign.
+        # Not a CA: trust in it extends to nothing else that this key might sign.
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
     )
@@ -74,7 +74,7 @@ def make_self_signed(
 
 
 def read_certificates(pem: bytes) -> tuple[Certificate, ...]:
-    """The certificates of a bundle; what is none is left out."""
+    """The certificates of a bundle; invalid entries are left out."""
     found = []
     for block in _BLOCK.findall(pem):
         try:
@@ -85,7 +85,7 @@ def read_certificates(pem: bytes) -> tuple[Certificate, ...]:
 
 
 def shorten(holder: str) -> str:
-    """The end of a name that is too long: there pods of one Deployment differ."""
+    """The end of a name that is too long: pods of one Deployment differ there."""
     return holder[-_LONGEST_NAME:]
 
 

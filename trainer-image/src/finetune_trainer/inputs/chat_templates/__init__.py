@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the chat templates are that a config may take by name: TRL's, and `chatml` here.
+"""The chat templates that a config may use by name: TRL's, and `chatml` from here.
 
-TRL has ChatML only in the words of single models, which greet with those models' names.
+TRL has ChatML only in versions of single models, whose system messages name those models.
 """
 
 from importlib.util import find_spec
@@ -10,11 +10,11 @@ from pathlib import Path
 from finetune_spec.config.check.chat_templates import NAMES
 
 ENDINGS = (".jinja", ".j2")
-"""By these TRL tells a template's file from a tokenizer."""
+"""TRL recognizes a template file by these."""
 
 
 def file_of(name: str) -> Path | None:
-    """The file of a template that is known by this name; None where none is."""
+    """The file of the template with this name; None if there is none."""
     if name not in NAMES:
         return None
     ours = Path(__file__).with_name(f"{name}{ENDINGS[0]}")

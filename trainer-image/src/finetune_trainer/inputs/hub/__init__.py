@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models of the hub: one download for a node, by a process of its own, before any rank starts.
+"""Downloads models from the hub once per node, in a separate process, before any rank starts.
 
 Door: `fetching.fetch_from_hub`.
 """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files of a repository transformers loads: weights come in several formats. No I/O here."""
+"""The files of a repository that transformers loads: weights come in several formats. No I/O
+here.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,31 +14,32 @@ _WHOLE = (
     *("model.safetensors", "pytorch_model.bin"),
     *("adapter_model.safetensors", "adapter_model.bin"),
 )
-"""Names of weights that are one file, as transformers and PEFT look for them: the first that is
-there, of the model and of the adapter."""
+"""Names of single-file weights, in the order in which transformers and PEFT look for them, for the
+model and the adapter.
+"""
 
 _WEIGHTS = re.compile(
     r"\.(safetensors|bin|pt|pth|h5|msgpack|onnx\w*|gguf|ggml|ot|ckpt|tflite|mlmodel|mlpackage|npz"
     r"|engine|nemo|tar|zip)$"
 )
 _ELSEWHERE = ("onnx/", "openvino/", "coreml/", "original/", "metal/")
-"""Folders with what other programs read."""
+"""Directories of other programs."""
 
 
 def description_files(names: Iterable[str]) -> list[str]:
-    """All that is no weight: configs, the tokenizer, indexes of weights, code, the card."""
+    """All files except weights: configs, the tokenizer, indexes of weights, code, the card."""
     return sorted(name for name in names if not _is_skipped(name) and not _WEIGHTS.search(name))
 
 
 def weight_files(names: Iterable[str], indexes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The weights that are loaded; `indexes` holds what the files `*.index.json` say."""
+    """The weights that are loaded; `indexes` has the contents of the files `*.index.json`."""
     there = {name for name in names if "/" not in name and _WEIGHTS.search(name)}
     found: set[str] = set()
     for first, second in (_WHOLE[:2], _WHOLE[2:]):
         found |= _of_format(first, there, indexes) or _of_format(second, there, indexes)
     if found:
         return sorted(found)
-    # Names of its own: a loader that knows them takes them all.
+    # Non-standard names: a loader that supports them reads them all.
     safe = {name for name in there if name.endswith(".safetensors")}
     return sorted(safe or {name for name in there if name.endswith(".bin")})
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Downloads files of a repository into the hub's cache, and goes on where an earlier try ended.
+"""Downloads files of a repository into the hub's cache, and resumes after an earlier try.
 
-The hub's own client begins each file again that it did not finish, and gives a download up after
-few errors. Here a file lies beside the cache's files until it is whole and has the digest that the
-hub tells, under a name that a later process finds; and a download that gets on is never given up.
+The hub's own client restarts each unfinished file, and gives up after few errors. Here a partial
+file is kept next to the cache's files, under a name that a later process finds, until it is
+complete and has the digest from the hub; and a download that makes progress is never abandoned.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 FILES_AT_ONCE = 8
 TRIES = 5
-"""In a row of which none brought a byte."""
+"""Tries in a row that received no byte."""
 
 PAUSE_SECONDS = 2.0
 _MODE = 0o664
@@ -44,11 +44,11 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Download:
-    """How far the download is, over all files that are known so far."""
+    """The progress of the download, over all files known so far."""
 
     total: int = 0
     whole: int = 0
-    """Bytes of the files that are there."""
+    """Bytes of the complete files."""
     under_way: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -66,16 +66,16 @@ class Commit:
 
     @property
     def folder(self) -> Path:
-        """Where its files lie once they are there."""
+        """The directory of its files in the cache."""
         return _repository_folder(self.repository) / "snapshots" / self.commit
 
     def fetch(self, names: Iterable[str]) -> None:
-        """Bring these files into the cache."""
+        """Downloads these files into the cache."""
         missing = [name for name in names if not self._is_there(name)]
         with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="hub") as executor:
             wanted = list(zip(missing, executor.map(self._ask, missing), strict=True))
             self.download.total += sum(metadata.size or 0 for _, metadata in wanted)
-            # The largest first: otherwise it goes on alone at the end.
+            # The largest first: otherwise it would be downloaded alone at the end.
             wanted.sort(key=lambda it: -(it[1].size or 0))
             for _ in executor.map(lambda it: self._fetch_one(*it), wanted):
                 pass
@@ -90,8 +90,8 @@ class Commit:
     def _fetch_one(self, name: str, metadata: HfFileMetadata) -> None:
         if metadata.etag is not None and metadata.size is not None:
             self._fetch_blob(name, metadata.etag, metadata.size)
-        # Now the client has only its links to make; and what a mirror tells too little of, it
-        # downloads itself.
+        # Now the client only has to create its links. If a mirror gives too little information, it
+        # downloads the file itself.
         retrying(lambda: hf_hub_download(self.repository, name, revision=self.commit))
         self.download.whole += metadata.size or 0
         self.download.under_way.pop(name, None)
@@ -103,7 +103,7 @@ class Commit:
         for folder in (blob.parent, lock.parent):
             folder.mkdir(parents=True, exist_ok=True)
         self.download.under_way[name] = part
-        # Others of this node, or of a cache that nodes share, wait for the file.
+        # Other processes of this node, or of a shared cache, wait for the file.
         with WeakFileLock(lock):
             if blob.exists():
                 return
@@ -117,7 +117,7 @@ class Commit:
             part.unlink()
             begun = 0
         if begun:
-            log.info("going on with %s at %d of %d bytes", name, begun, size)
+            log.info("resuming %s at %d of %d bytes", name, begun, size)
         with part.open("ab") as file:
             http_get(
                 self._url(name),
@@ -131,9 +131,9 @@ class Commit:
             part.unlink()
             raise attempt_failed(
                 Reason.HUB_UNREACHABLE,
-                f"{name} of {self.repository} arrived damaged: it has not the digest that the hub "
-                "tells",
-                "nothing: the next attempt downloads it again",
+                f"{name} of {self.repository} was damaged in transit: its digest differs from "
+                "the one that the hub reports",
+                "no action: the next attempt downloads it again",
             )
 
     def _url(self, name: str) -> str:
@@ -146,7 +146,7 @@ def _repository_folder(repository: str) -> Path:
 
 
 def retrying(action: Callable[[], Result], arrived: Callable[[], int] = lambda: 0) -> Result:
-    """Try again what may pass, for as long as each try brings more than the one before."""
+    """Retries temporary errors, as long as each try receives more than the one before."""
     failures, most = 0, arrived()
     while True:
         try:
@@ -170,8 +170,9 @@ def _size(file: Path) -> int:
 
 
 def _has_digest(file: Path, etag: str) -> bool:
-    """Whether it is what the hub calls by this: the sha256 of a file in LFS, git's own digest of
-    another one. A mirror may have words of its own, which say nothing."""
+    """Whether the file matches the hub's identifier: the sha256 of a file in LFS, git's own digest
+    of another one. A mirror may use other identifiers, which cannot be checked.
+    """
     with file.open("rb") as opened:
         match len(etag):
             case 64:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetches a model of the hub, and tells how far it is; whoever asks waits, or stops it."""
+"""Fetches a model of the hub and reports its progress; the caller waits, or stops it."""
 
 import contextlib
 import json
@@ -28,21 +28,21 @@ _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 _QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 Tell = Callable[[str], None]
-"""Hears what is being done, in words."""
+"""Receives the current activity, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubModel:
-    """What is wanted of the hub."""
+    """The requested model."""
 
     name: str
     revision: str = "main"
     with_weights: bool = True
-    """False where only its tokenizer and chat template are."""
+    """False if only its tokenizer and chat template are needed."""
 
 
 def is_offline(environment: Mapping[str, str]) -> bool:
-    """Whether nobody is to ask the hub: then the cache has everything, or nothing has."""
+    """Whether no request may be sent to the hub: then the cache has everything, or nothing has."""
     return any(environment.get(name, "").upper() in _TRUE for name in OFFLINE_VARIABLES)
 
 
@@ -53,12 +53,12 @@ def fetch_from_hub(
     tell: Tell,
     log_file: Path | None = None,
 ) -> Path | None:
-    """The folder of the model in the hub's cache; None where the hub can't be asked and the cache
-    has it already, so that transformers finds it there. What the download has to say besides goes
-    into the file, or where ours goes.
+    """The directory of the model in the hub's cache; None if the hub must not be used, so that
+    transformers reads the cache itself. The log of the download goes into the file, or into our own
+    log.
 
     Raises:
-        AttemptFailed: it can't be had.
+        AttemptFailed: it cannot be fetched.
         Interrupted: a stop was requested.
     """
     if is_offline(environment):
@@ -71,7 +71,7 @@ def fetch_from_hub(
             env={**environment, **_QUIET},
             stdout=subprocess.PIPE,
             stderr=None if log_file is None else stack.enter_context(log_file.open("ab")),
-            start_new_session=True,  # Ctrl-C in a terminal must reach the supervisor alone
+            start_new_session=True,  # Ctrl-C in a terminal must reach only the supervisor.
         )
     hearer = _Hearer(process, model.name, tell)
     try:
@@ -84,7 +84,7 @@ def fetch_from_hub(
 
 
 class _Hearer:
-    """Reads what the process says, in a thread: a line may be long in coming."""
+    """Reads the messages of the process in a thread: a line may take long."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", name: str, tell: Tell) -> None:
         self.has_ended = threading.Event()
@@ -103,7 +103,7 @@ class _Hearer:
         try:
             message = json.loads(line)
         except ValueError:
-            return  # a library's own words
+            return  # Output of a library.
         if not isinstance(message, dict):
             return
         self.last = message
@@ -116,7 +116,7 @@ class _Hearer:
 def _folder_in(message: Mapping[str, Any], name: str) -> Path | None:
     """
     Raises:
-        AttemptFailed: the message tells of a failure, or is no last one.
+        AttemptFailed: the message is a failure, or not a final one.
     """
     if "folder" in message:
         return None if message["folder"] is None else Path(message["folder"])
@@ -125,7 +125,7 @@ def _folder_in(message: Mapping[str, Any], name: str) -> Path | None:
     except (InvalidDocument, KeyError):
         raise attempt_failed(
             Reason.HUB_UNREACHABLE,
-            f"the process that downloaded {name} ended without a word",
-            "look for its last words in the trainer's log; it may have been killed for memory",
+            f"the process that downloaded {name} ended without output",
+            "check its last output in the trainer's log; it may have run out of memory",
         ) from None
     raise AttemptFailed(failure)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Downloads one model of the hub; told by a line of JSON a second how far it is, and how it ends.
+"""Downloads one model of the hub; prints its progress as a JSON line each second, and its result.
 
 python3 -m finetune_trainer.inputs.hub.process NAME REVISION WITH_WEIGHTS
 
-A process of its own, since the hub's client reads its environment when it is imported, and a
-config may set some of that; and since it can be ended in the middle of whatever it does.
+It is a separate process because the hub's client reads its environment at import, and a config may
+set parts of that; and because it can be killed at any time.
 """
 
 import json
@@ -31,11 +31,13 @@ log = logging.getLogger(__name__)
 
 TELL_SECONDS = 1.0
 CHUNK_BYTES = 256 * 1024
-"""What is lost of a file at most when this process is killed; the client's own are 10 MiB."""
+"""The part of a file that may be lost when this process is killed; the client's own chunks are 10
+MiB.
+"""
 
 
 def main(name: str, revision: str, *, with_weights: bool) -> dict[str, Any]:
-    """What the supervisor is told in the end."""
+    """The final message to the supervisor."""
     download = Download()
     _tell_every_second(download)
     try:
@@ -52,7 +54,7 @@ def _fetch(name: str, revision: str, download: Download, *, with_weights: bool) 
     def ask() -> ModelInfo:
         return HfApi().model_info(name, revision=revision)
 
-    # What is here already needs no patience.
+    # A cached model needs no retries.
     found = ask() if _is_cached(name, revision) else retrying(ask)
     names = [each.rfilename for each in found.siblings or ()]
     snapshot = Commit(repository=name, commit=str(found.sha), download=download)
@@ -62,7 +64,7 @@ def _fetch(name: str, revision: str, download: Download, *, with_weights: bool) 
         indexes = {index: _json(snapshot.folder / index) for index in choice.index_files(names)}
         snapshot.fetch(choice.weight_files(names, indexes))
     if descriptions and revision != found.sha:
-        # So the cache learns which commit the branch is, and finds it without the hub.
+        # This records the branch's commit in the cache, which is then found without the hub.
         hf_hub_download(name, descriptions[0], revision=revision)
     if with_weights and (base := _base_of(snapshot.folder)) is not None:
         _fetch(base, "main", download, with_weights=True)
@@ -70,7 +72,7 @@ def _fetch(name: str, revision: str, download: Download, *, with_weights: bool) 
 
 
 def _base_of(folder: Path) -> str | None:
-    """The model on the hub that an adapter was trained on; None for a whole model."""
+    """The hub model that an adapter was trained on; None for a full model."""
     if (folder / "config.json").exists() or not (folder / choice.ADAPTER).is_file():
         return None
     base = _json(folder / choice.ADAPTER).get("base_model_name_or_path")
@@ -81,7 +83,7 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text())
     except (OSError, ValueError):
-        return {}  # transformers will say what is wrong with it
+        return {}  # transformers will report the error.
     return found if isinstance(found, dict) else {}
 
 
@@ -106,16 +108,16 @@ def _say(message: dict[str, Any]) -> None:
         sys.stdout.write(f"{json.dumps(message)}\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        os._exit(1)  # the supervisor is gone
+        os._exit(1)  # The supervisor has ended.
 
 
 if __name__ == "__main__":
     hide_in_output(os.environ)
     set_up_log(logging.INFO, "%(asctime)s %(levelname)s %(message)s")
-    # Addresses of files are signed, and there is one a file; what goes wrong is told by us.
+    # File URLs are signed, and there is one per file; errors are reported by us.
     for library in ("httpx", "httpx2", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.ERROR)
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
     _say(main(sys.argv[1], sys.argv[2], with_weights=sys.argv[3] == "with-weights"))
-    # Not by the interpreter's own exit: it would wait for files that are given up.
+    # Not the interpreter's own exit: it would wait for abandoned files.
     end_process(0)

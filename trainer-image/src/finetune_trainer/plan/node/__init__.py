@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this node and its image have, and whether it is what a job was promised and needs; no torch.
+"""Checks that this node and its image have the hardware and packages that the job needs; no torch.
 
 Doors: `gpu_probe.find_hardware` and `gpu_check.require_gpus`.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether this image has the kernels that `attn_implementation` names. Only looked for here.
+"""Whether this image has the kernels for `attn_implementation`. Nothing is imported here.
 
-`flash_attention_2` is always there: where its package isn't, torch's own attention is taken.
+`flash_attention_2` is always available: without its package, torch's own attention is used.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ PACKAGES: Mapping[str, str] = {
     "flash_attention_4": "flash-attn-4",
 }
 FROM_HUB = "kernels"
-"""With it transformers fetches what is not installed."""
+"""With it transformers fetches kernels that are not installed."""
 
 
 def is_installed(package: str) -> bool:
@@ -37,7 +37,7 @@ def has_flash_attention(name: str, has: Callable[[str], bool] = is_installed) ->
 def require_attention(config: SftConfig, has: Callable[[str], bool] = is_installed) -> None:
     """
     Raises:
-        AttemptFailed: the config names flash attention, and this image is without it.
+        AttemptFailed: the config names flash attention, which this image lacks.
     """
     named = str(config.attention)
     package = PACKAGES.get(named)
@@ -45,7 +45,7 @@ def require_attention(config: SftConfig, has: Callable[[str], bool] = is_install
         return
     raise attempt_failed(
         Reason.ATTENTION_NOT_INSTALLED,
-        f'attn_implementation: found "{named}", and this trainer image lacks the package {package}',
+        f'attn_implementation: found "{named}", but this trainer image lacks the package {package}',
         f"leave attn_implementation out, or set it to {FLASH_2}, whose kernels torch has; or set "
-        f"spec.image to an image that has {package}, or {FROM_HUB}, beside",
+        f"spec.image to an image that also has {package}, or {FROM_HUB}",
     )

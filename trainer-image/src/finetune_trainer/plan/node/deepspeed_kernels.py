@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What DeepSpeed compiles when training begins, for which an image needs a compiler.
+"""The kernels that DeepSpeed compiles when training begins, for which an image needs a compiler.
 
-None of our profiles wants any of it: with torch's optimizers ZeRO is torch alone.
+Our profiles need none of them: with torch's optimizers ZeRO uses torch only.
 """
 
 import os
@@ -16,12 +16,12 @@ from finetune_spec.config import SftConfig
 from finetune_trainer.failures.errors import attempt_failed
 
 _OWN_ADAM = ("adam", "adamw", "muon")
-"""For `torch_adam: true` torch's is taken in their place."""
+"""With `torch_adam: true` torch's optimizers replace these."""
 _ALWAYS_OWN = ("lamb", "lion")
 
 
 def compiled_for(options: Mapping[str, Any]) -> str | None:
-    """What of DeepSpeed's config wants a kernel, in words; None where nothing does."""
+    """The part of DeepSpeed's config that needs a kernel, in words; None if there is none."""
     zero = _section(options, "zero_optimization")
     devices = {
         key: _section(zero, key).get("device", "none")
@@ -50,7 +50,7 @@ def compiled_for(options: Mapping[str, Any]) -> str | None:
 def require_compiler(config: SftConfig, *, on_gpu: bool, has: bool | None = None) -> None:
     """
     Raises:
-        AttemptFailed: the config wants a kernel, and this image can't compile one.
+        AttemptFailed: the config needs a kernel, and this image cannot compile one.
     """
     wanted = compiled_for(_options(config["deepspeed"]))
     if wanted is None:
@@ -60,15 +60,16 @@ def require_compiler(config: SftConfig, *, on_gpu: bool, has: bool | None = None
         raise attempt_failed(
             Reason.DEEPSPEED_NEEDS_COMPILER,
             f"deepspeed: found {wanted}, for which DeepSpeed compiles a kernel when training "
-            f"begins, and this trainer image has no {compiler}",
-            "leave optimizer out of deepspeed, so that optim says which, and set "
-            "zero_force_ds_cpu_optimizer to false, or set spec.image to an image that has "
-            f"{compiler}",
+            f"starts, but this trainer image has no {compiler}",
+            "remove optimizer from deepspeed to use optim, and set zero_force_ds_cpu_optimizer "
+            f"to false, or set spec.image to an image that has {compiler}",
         )
 
 
 def _options(profile: Any) -> Mapping[str, Any]:
-    """DeepSpeed's config, from the file where it is in one; a wrong file is told of later."""
+    """DeepSpeed's config, read from its file if it is in one; a later check reports an invalid
+    file.
+    """
     if isinstance(profile, str):
         try:
             profile = parse_object(Path(profile).read_bytes(), profile)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the GPUs that a job was promised are there, and this image can train on them. Pure.
+"""Checks that the promised GPUs exist, and that this image can train on them. Pure.
 
-`require_gpus` refuses in the order in which the pieces depend on each other: the image's torch, the
-driver, the number of GPUs, their generation. What trains all the same and is worth knowing is told
-by `gpu_notes`.
+`require_gpus` checks in the order of dependencies: the image's torch, the driver, the number of
+GPUs, their generation. `gpu_notes` has facts that do not prevent training.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ from finetune_trainer.plan.node.hardware import Gpu, Gpus, Hardware
 from finetune_trainer.plan.node.torch_build import TorchBuild
 
 _BFLOAT16_SINCE = (8, 0)
-"""Ampere. Before it torch computes bfloat16 by way of float32, and says that it is supported."""
+"""Ampere. On earlier GPUs torch computes bfloat16 through float32, but reports it as supported."""
 
 _SLICE = "MIG-"
 _VISIBLE = "NVIDIA_VISIBLE_DEVICES"
@@ -27,10 +26,12 @@ _VISIBLE = "NVIDIA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """What torch's builds for one CUDA want of a node."""
+    """The requirements of torch's builds for one CUDA version."""
 
     driver_cuda: int
-    """As `cuDriverGetVersion` has it. Within one major version an older driver will do."""
+    """In the format of `cuDriverGetVersion`. Within one major version an older driver is
+    sufficient.
+    """
     driver: str
     """The first driver with it on Linux."""
     capability: tuple[int, int]
@@ -38,8 +39,9 @@ class Requirement:
 
 
 def requirement_of(cuda: tuple[int, int]) -> Requirement:
-    """By torch's release matrix and CUDA's release notes: CUDA 13 has left Volta behind, and
-    torch's builds for CUDA 12.8 and 12.9 have what is older than that."""
+    """From torch's release matrix and CUDA's release notes: CUDA 13 has dropped Volta, and torch's
+    builds for CUDA 12.8 and 12.9 support older GPUs.
+    """
     if cuda[0] >= 13:
         return Requirement(driver_cuda=cuda[0] * 1000, driver="580", capability=(7, 5))
     oldest = (7, 0) if cuda >= (12, 8) else (5, 0)
@@ -51,30 +53,30 @@ def require_gpus(
 ) -> None:
     """
     Raises:
-        AttemptFailed: what was promised is not there, or this image cannot train on it.
+        AttemptFailed: the promised GPUs do not exist, or this image cannot train on them.
     """
     promised = world.gpus_per_node
     if not promised:
         return
     _require_build(world, build)
     if build.cuda is None:
-        # ROCm has no libcuda to be asked; the ranks look for themselves.
+        # ROCm has no libcuda to query; the ranks check by themselves.
         return
     wanted = requirement_of(build.cuda)
     if found.driver is None:
         raise attempt_failed(
             Reason.DRIVER_MISSING,
-            f"{_promise(promised)}, and its container has no NVIDIA driver"
-            + (f": {found.trouble}" if found.trouble else " (libcuda.so.1 is not there)"),
-            "check the node's device plugin and container runtime; where NVIDIA's runtime is not "
-            "the default one, set podTemplate.spec.runtimeClassName",
+            f"{_promise(promised)}, but its container has no NVIDIA driver"
+            + (f": {found.trouble}" if found.trouble else " (libcuda.so.1 was not found)"),
+            "check the node's device plugin and container runtime; if NVIDIA's runtime is not "
+            "the default, set podTemplate.spec.runtimeClassName",
         )
     if found.driver.cuda < wanted.driver_cuda:
         version = f" {found.driver.version}" if found.driver.version else ""
         raise attempt_failed(
             Reason.DRIVER_TOO_OLD,
-            f"the node's NVIDIA driver{version} runs CUDA {found.driver.cuda_text}, this image "
-            f"needs {_text(build.cuda)} (driver {wanted.driver} or newer)",
+            f"the node's NVIDIA driver{version} runs CUDA {found.driver.cuda_text}, but this "
+            f"image requires {_text(build.cuda)} (driver {wanted.driver} or newer)",
             "install a newer driver on the node, or choose nodes that have one with "
             "podTemplate.spec.nodeSelector, or set spec.image to an image built for CUDA "
             f"{found.driver.cuda // 1000}",
@@ -85,7 +87,7 @@ def require_gpus(
         major, minor = wanted.capability
         raise attempt_failed(
             Reason.GPU_TOO_OLD,
-            f"{too_old[0].name} is {too_old[0].architecture}, and this image has kernels from "
+            f"{too_old[0].name} is {too_old[0].architecture}, but this image has kernels from "
             f"sm_{major}{minor} on (CUDA {_text(build.cuda)})",
             "choose nodes with newer GPUs with podTemplate.spec.nodeSelector"
             + (", or set spec.image to an image built for CUDA 12" if build.cuda[0] > 12 else ""),
@@ -98,13 +100,13 @@ def _require_build(world: World, build: TorchBuild) -> None:
         built = f"CUDA {_text(build.cuda)}" if build.cuda else "CPUs"
         raise attempt_failed(
             Reason.GPU_UNSUPPORTED,
-            f"the job asks for {world.gpu_resource}, and this image's torch is built for {built}",
-            "set spec.image to an image with a ROCm build of torch, or ask for nvidia.com/gpu",
+            f"the job requests {world.gpu_resource}, but this image's torch is built for {built}",
+            "set spec.image to an image with a ROCm build of torch, or request nvidia.com/gpu",
         )
     if build.cuda is None and build.hip is None:
         raise attempt_failed(
             Reason.GPU_UNSUPPORTED,
-            f"{_promise(world.gpus_per_node or 0)}, and this image's torch is built for CPUs",
+            f"{_promise(world.gpus_per_node or 0)}, but this image's torch is built for CPUs",
             "set spec.image to an image with a CUDA build of torch, or set "
             "spec.resources.gpusPerNode to 0",
         )
@@ -119,20 +121,20 @@ def _require_number(promised: int, found: Gpus, environment: Mapping[str, str]) 
         raise attempt_failed(
             Reason.GPU_UNSUPPORTED,
             f"the pod has {slices} MIG slices, of which a process can use only one",
-            "set spec.resources.gpusPerNode to 1 and ask for a larger slice, or for whole GPUs",
+            "set spec.resources.gpusPerNode to 1 and request a larger slice, or complete GPUs",
         )
     said = f": {found.trouble}" if found.trouble else ""
     raise attempt_failed(
         Reason.GPU_MISSING,
-        f"{_promise(promised)}, and the driver shows {there or 'none'}{said}",
-        "check the node's device plugin, and look for Xid messages in its kernel log; GPUs that "
-        "are shared by time-slicing count once",
+        f"{_promise(promised)}, but the driver shows {there or 'none'}{said}",
+        "check the node's device plugin, and its kernel log for Xid messages; GPUs that are "
+        "shared by time-slicing count once",
     )
 
 
 def require_memory(expected: Estimate, hardware: Hardware, remedy: Callable[[int], str]) -> None:
-    """What no smaller batch and no shorter row can lower must fit; `remedy` says what to do about
-    a GPU of so many bytes.
+    """Requires that the memory fits that no smaller batch and no shorter row can reduce; `remedy`
+    returns the remedy for a GPU of this many bytes.
 
     Raises:
         AttemptFailed: weights, gradients and optimizer alone are larger than a GPU.
@@ -145,14 +147,14 @@ def require_memory(expected: Estimate, hardware: Hardware, remedy: Callable[[int
     if needed > least.memory_bytes:
         raise attempt_failed(
             Reason.GPU_TOO_SMALL,
-            f"weights, gradients and optimizer need {render_bytes(needed)} on each GPU, and "
+            f"weights, gradients and optimizer need {render_bytes(needed)} on each GPU, but "
             f"{least.name} has {render_bytes(least.memory_bytes)}",
             remedy(least.memory_bytes),
         )
 
 
 def for_world(hardware: Hardware, world: World) -> Hardware:
-    """The hardware as far as the job was promised it: what it did not ask for it does not use."""
+    """The promised part of the hardware: a job does not use GPUs that it did not request."""
     promised = world.gpus_per_node
     if promised is None:
         return hardware
@@ -160,9 +162,9 @@ def for_world(hardware: Hardware, world: World) -> Hardware:
 
 
 def visible_devices(hardware: Hardware, environment: Mapping[str, str]) -> dict[str, str]:
-    """What hides GPUs from the ranks that the job was not promised.
+    """The variables that hide additional GPUs from the ranks.
 
-    One process that saw several would train on all of them by way of torch's DataParallel.
+    A single process that saw several would train on all of them through torch's DataParallel.
     """
     there = len(hardware.found.devices)
     if hardware.gpus >= there:
@@ -173,7 +175,7 @@ def visible_devices(hardware: Hardware, environment: Mapping[str, str]) -> dict[
 
 
 def gpu_notes(config: SftConfig, hardware: Hardware) -> Iterator[str]:
-    """What trains all the same, and its user would want to know."""
+    """Facts that do not prevent training and that its user should know."""
     devices = hardware.found.devices[: hardware.gpus]
     computes_in_bfloat16 = config.is_mixed(has_gpus=True) and not config["fp16"]
     if computes_in_bfloat16 and (old := _before_bfloat16(devices)) is not None:
@@ -190,7 +192,7 @@ def _before_bfloat16(devices: tuple[Gpu, ...]) -> Gpu | None:
 
 
 def _promise(gpus: int) -> str:
-    return f"the job asks for {gpus} {'GPU' if gpus == 1 else 'GPUs'} on each node"
+    return f"the job requests {gpus} {'GPU' if gpus == 1 else 'GPUs'} on each node"
 
 
 def _text(cuda: tuple[int, int]) -> str:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the NVIDIA driver which GPUs there are, by ctypes: a program of its own.
+"""Queries the GPUs from the NVIDIA driver through ctypes, as a separate program.
 
 python3 -m finetune_trainer.plan.node.gpu_probe
 
-A process of its own, because a driver that is broken can hang or crash whoever calls it, and
-because the supervisor must keep no GPU open beside its ranks.
+It is a separate process because a broken driver can hang or crash its caller, and because the
+supervisor must keep no GPU open next to its ranks.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ from finetune_trainer.plan.node.torch_build import find_torch_build
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 60.0
-"""A GPU that is being initialised, without persistence mode, takes some seconds each."""
+"""Without persistence mode each GPU takes some seconds to initialise."""
 
 _LIBRARY = "libcuda.so.1"
 _MANAGEMENT_LIBRARY = "libnvidia-ml.so.1"
@@ -35,7 +35,7 @@ _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 
 
 def find_hardware(environment: Mapping[str, str]) -> Hardware:
-    """What a process with this environment may use on this node."""
+    """The part of this node that a process with this environment may use."""
     if find_torch_build().hip is not None:
         # ROCm shows each GPU as a device of its own, and has no such library.
         return replace(hardware_of(Gpus()), gpus=len(list(Path("/dev/dri").glob("renderD*"))))
@@ -43,7 +43,9 @@ def find_hardware(environment: Mapping[str, str]) -> Hardware:
 
 
 def find_gpus(environment: Mapping[str, str]) -> Gpus:
-    """The GPUs that a process with this environment would see; what is wrong is in `trouble`."""
+    """The GPUs that a process with this environment would see; `trouble` has the problem, if
+    any.
+    """
     command = [sys.executable, "-m", "finetune_trainer.plan.node.gpu_probe"]
     try:
         done = subprocess.run(
@@ -57,18 +59,18 @@ def find_gpus(environment: Mapping[str, str]) -> Gpus:
         log.warning("GPU probe failed rc=%d stderr=%.500r", done.returncode, done.stderr)
         if done.returncode < 0:
             return Gpus(trouble=f"the NVIDIA driver crashed (signal {-done.returncode})")
-        return Gpus(trouble=f"the NVIDIA driver could not be asked: {error}")
+        return Gpus(trouble=f"the NVIDIA driver could not be queried: {error}")
 
 
 def ask_driver() -> Gpus:
-    """What the driver says; this program prints it as a document."""
+    """The driver's information; this program prints it as a document."""
     try:
         cuda = ctypes.CDLL(_LIBRARY)
     except OSError:
         return Gpus()
     version = ctypes.c_int(0)
     if (code := cuda.cuDriverGetVersion(ctypes.byref(version))) != 0:
-        # The library of CUDA's development kit, which stands in for the driver when linking.
+        # The library of CUDA's development kit, a stub for linking.
         return Gpus(trouble=f"cuDriverGetVersion: {_name_of(cuda, code)}")
     driver = Driver(cuda=version.value, version=_driver_version())
     if (code := cuda.cuInit(0)) != 0:
@@ -111,7 +113,7 @@ def _name_of(cuda: ctypes.CDLL, code: int) -> str:
 
 
 def _driver_version() -> str:
-    """The driver's own version, such as 580.65.06; empty where its library is not mounted."""
+    """The driver's own version, such as 580.65.06; empty if its library is not mounted."""
     text = ctypes.create_string_buffer(_TEXT_BYTES)
     try:
         library = ctypes.CDLL(_MANAGEMENT_LIBRARY)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this node has, found without importing torch."""
+"""The hardware of this node, found without importing torch."""
 
 import os
 from collections import Counter
@@ -28,9 +28,9 @@ class Driver:
     """The NVIDIA driver of this node."""
 
     cuda: int
-    """The newest CUDA that it runs, as `cuDriverGetVersion` has it: 13000 for 13.0."""
+    """The newest CUDA that it supports, in the format of `cuDriverGetVersion`: 13000 for 13.0."""
     version: str = ""
-    """Its own version, such as 580.65.06; empty where that is not known."""
+    """Its own version, such as 580.65.06; empty if unknown."""
 
     @property
     def cuda_text(self) -> str:
@@ -42,13 +42,13 @@ class Driver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpus:
-    """What a look for GPUs has found."""
+    """The result of the GPU probe."""
 
     devices: tuple[Gpu, ...] = ()
     driver: Driver | None = None
-    """None where the container has no NVIDIA driver."""
+    """None if the container has no NVIDIA driver."""
     trouble: str = ""
-    """What the driver says where it gives no GPU; empty where it says nothing."""
+    """The driver's error if it reports no GPU; empty without an error."""
 
     def __str__(self) -> str:
         """For people: `2 x NVIDIA L4, driver 580.65.06 (CUDA 13.0)`."""
@@ -59,13 +59,13 @@ class Gpus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """What this node has for its ranks."""
+    """The hardware of this node for its ranks."""
 
     gpus: int
     cpus: int
-    """What may be used, not what the machine has: threads beyond a quota only get in the way."""
+    """The usable CPUs, not those of the machine: threads beyond a quota only cost time."""
     found: Gpus = field(default_factory=Gpus)
-    """What is known of the GPUs besides their number."""
+    """Details of the GPUs in addition to their number."""
 
     @property
     def has_cuda(self) -> bool:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How NCCL connects the GPUs, read from what it writes when it connects them.
+"""How NCCL connects the GPUs, read from its log.
 
-NCCL falls back from InfiniBand to TCP sockets without an error, and training then is many times
-slower. It names its choice only in its own log, which each rank writes to a file of its own.
+NCCL falls back from InfiniBand to TCP sockets without an error, and training is then many times
+slower. Only its own log names the choice; each rank writes it to a separate file.
 """
 
 import re
@@ -35,7 +35,9 @@ OVER_SOCKETS = (
 def variables(
     folder: Path, world: World, hardware: Hardware, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """What makes NCCL write its log; nothing where no GPUs talk, or somebody wants it elsewhere."""
+    """The variables for NCCL's log; empty without communication between GPUs, or if the user sets
+    another log.
+    """
     is_set = any(name.startswith(_PREFIX) for name in environment)
     if world.size == 1 or not hardware.has_cuda or is_set:
         return {}
@@ -49,7 +51,7 @@ def variables(
 
 
 def read_transports(folder: Path) -> tuple[str, ...]:
-    """The transports between the ranks of this node and their peers; empty where none is known."""
+    """The transports between the ranks of this node and their peers; empty if unknown."""
     return transports_of(_lines(folder))
 
 
@@ -60,7 +62,7 @@ def read_warnings(folder: Path) -> tuple[str, ...]:
 
 
 def transports_of(lines: Iterable[str]) -> tuple[str, ...]:
-    """The transports that these lines name, in words, each once."""
+    """The transports in these lines, in words, each once."""
     found = {_name(match) for line in lines if (match := _CONNECTION.search(line))}
     return tuple(sorted(found))
 
@@ -71,12 +73,12 @@ def _name(match: "re.Match[str]") -> str:
         return _NAMES[kind]
     if detail == _SOCKET:
         return SOCKETS
-    # What a provider's plugin calls itself: IB, IBext_v8, AWS Libfabric, FasTrak.
+    # The name of a provider's plugin: IB, IBext_v8, AWS Libfabric, FasTrak.
     return f"network {detail}" if detail else "network"
 
 
 def _lines(folder: Path) -> Iterator[str]:
-    """Bounded: a rank that was told to debug more may fill a disk."""
+    """Bounded: with more debug output a rank may fill a disk."""
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):

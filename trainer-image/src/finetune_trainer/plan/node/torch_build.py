@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which GPUs the installed torch was built for, read from its files without importing it."""
+"""The GPUs that the installed torch was built for, read from its files without importing it."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _ASSIGNED = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TorchBuild:
-    """What torch was built for; neither for a build for CPUs."""
+    """The target of torch's build; neither for a build for CPUs."""
 
     cuda: tuple[int, int] | None = None
     """The version of CUDA."""
@@ -22,7 +22,7 @@ class TorchBuild:
 
 
 def find_torch_build() -> TorchBuild:
-    """The build that is installed; one for CPUs where there is no torch."""
+    """The installed build; one for CPUs if there is no torch."""
     spec = find_spec("torch")
     if spec is None or spec.origin is None:
         return TorchBuild()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pushes checkpoints to the hub while training goes on, as transformers does for `hub_strategy`.
+"""Pushes checkpoints to the hub during training, as transformers does for `hub_strategy`.
 
-every_save        the weights of each checkpoint, over those of the one before
-checkpoint        and the whole checkpoint below last-checkpoint/
+every_save        the weights of each checkpoint, replacing the previous ones
+checkpoint        and the complete checkpoint below last-checkpoint/
 all_checkpoints   and each checkpoint below checkpoint-N/
 end               nothing before the end
 """
@@ -28,28 +28,28 @@ STATE = (
     *("optimizer*", "scheduler.pt", "scaler.pt", "rng_state*", "trainer_state.json"),
     *("global_step*", "latest", "zero_to_fp32.py", "pytorch_model_fsdp*"),
 )
-"""What a checkpoint has beside the model."""
+"""The files of a checkpoint other than the model."""
 
 NEVER = (TRAINING_ARGUMENTS, "README.md")
-"""The card that PEFT leaves names a path of this work folder; the artifact has a better one."""
+"""PEFT's card contains a path of this work directory; the artifact has a better one."""
 
 
 class CheckpointPusher:
-    """Pushes what it is given from a thread of its own, so that nothing waits for the hub."""
+    """Pushes checkpoints in a thread of its own, so that nothing waits for the hub."""
 
     def __init__(self, hub: HubClient | None, folder: Path, base: BaseModel) -> None:
-        """`hub` is None where nothing is to be pushed; links are made in `folder`."""
+        """`hub` is None if nothing must be pushed; links are created in `folder`."""
         self._hub = hub
         self._folder = folder
         self._base = base
         self._pushes: list[threading.Thread] = []
 
     def offer(self, checkpoint: Path, step: int) -> None:
-        """Push this checkpoint, unless an earlier one is under way still."""
+        """Pushes this checkpoint, unless an earlier push is still running."""
         if (hub := self._hub) is None or hub.destination.strategy == destination.END:
             return
         if self._is_busy() and not hub.destination.always_push:
-            log.info("hub push skipped, one is under way step=%d", step)
+            log.info("hub push skipped, another is running step=%d", step)
             return
         copy = self._folder / f"checkpoint-{step}"
         shutil.rmtree(copy, ignore_errors=True)
@@ -61,8 +61,9 @@ class CheckpointPusher:
         self._pushes.append(push)
 
     def finish(self) -> None:
-        """Wait for what is under way: two commits at once are in each other's way. A stop ends it,
-        since what is in the object store is enough to go on from."""
+        """Waits for the running push: two concurrent commits would conflict. A stop ends the wait,
+        because the object store has everything that is needed to resume.
+        """
         while self._is_busy() and self._hub is not None and not self._hub.is_stopping:
             for push in self._pushes:
                 push.join(POLL_SECONDS)
@@ -81,7 +82,7 @@ class CheckpointPusher:
             if (below := places.get(hub.destination.strategy)) is not None:
                 hub.push(folder, f"{message}, checkpoint", below=below, without=NEVER)
         except (AttemptFailed, Interrupted) as error:
-            # Training goes on, and at its end the artifact is pushed.
+            # Training continues, and at its end the artifact is pushed.
             log.warning("checkpoint not pushed step=%d error=%s", step, error)
         else:
             log.info("checkpoint pushed step=%d", step)

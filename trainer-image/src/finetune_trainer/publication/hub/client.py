@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The few requests to the hub that pushing needs; what may pass is tried again.
+"""The requests to the hub that pushing needs; temporary errors are retried.
 
 `huggingface_hub` is imported late: most runs need no hub.
 """
@@ -24,10 +24,10 @@ PAUSES = (2.0, 5.0, 15.0, 30.0, 60.0)
 """Seconds between tries: two minutes of an outage are survived."""
 
 ASKING_SECONDS = 20.0
-"""How long a check before training may take: a hub that cannot be reached is no user's error."""
+"""The time limit of a check before training: an unreachable hub is not the user's error."""
 
 MAY_PASS = (408, 429)
-"""Of the statuses below 500. What the hub refuses otherwise, it would refuse again."""
+"""Temporary statuses below 500. The hub would repeat any other refusal."""
 
 _SECRET = "the Secret of spec.output.credentialsSecretRef"
 
@@ -35,13 +35,13 @@ Result = TypeVar("Result")
 
 
 class HubClient:
-    """A destination, and the hub that it is on."""
+    """A destination, and its hub."""
 
     def __init__(self, destination: Destination, stop: StopRequest) -> None:
         from huggingface_hub import HfApi, get_token
         from huggingface_hub.utils import disable_progress_bars
 
-        # A line per redraw in a pod's log.
+        # A progress bar would be one line per redraw in a pod's log.
         disable_progress_bars()
         self._destination = destination
         self._stop = stop
@@ -63,7 +63,7 @@ class HubClient:
         return self._stop.is_requested
 
     def prepare(self) -> None:
-        """Make sure, before anything is trained, that there is a repository that can be written.
+        """Checks before training that the repository exists and is writable.
 
         Raises:
             AttemptFailed: the hub refuses the token, or the repository.
@@ -74,17 +74,17 @@ class HubClient:
         except AttemptFailed as error:
             if error.failure.reason != Reason.HUB_UNREACHABLE:
                 raise
-            log.warning("hub not reached, going on without knowing error=%s", error)
+            log.warning("hub not reached, continuing without its answer error=%s", error)
             return
         self._destination = replace(self._destination, repository=repository)
 
     def push(
         self, folder: Path, message: str, *, below: str = "", without: Sequence[str] = ()
     ) -> str:
-        """Upload a folder as one commit; its id. Pushing the same again does no harm.
+        """Uploads a directory as one commit and returns its id. Pushing the same again is harmless.
 
         Raises:
-            AttemptFailed: the hub refuses it, or was not reached in all tries.
+            AttemptFailed: the hub refuses it, or was unreachable in all tries.
             Interrupted: a stop was requested.
         """
         return self._retrying(lambda: self._upload(folder, message, below, without))
@@ -102,7 +102,7 @@ class HubClient:
         return str(commit.oid)
 
     def _make_repository(self) -> str:
-        """The repository with its owner's name; one that is there already stays as it is."""
+        """The repository with its owner's name; an existing one is not changed."""
         wanted = self._destination
         made = self._api.create_repo(wanted.repository, private=wanted.is_private, exist_ok=True)
         if wanted.revision is not None:
@@ -110,7 +110,7 @@ class HubClient:
         return str(made.repo_id)
 
     def _asked(self, request: Callable[[], Result]) -> Result:
-        """One request that is not waited for long."""
+        """One request with a short time limit."""
         try:
             return self._done(request, ASKING_SECONDS)
         except Interrupted:
@@ -134,7 +134,7 @@ class HubClient:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _done(self, request: Callable[[], Result], seconds: float = math.inf) -> Result:
-        """What the request gives. In a thread: it may take hours, and hears of no stop."""
+        """The result of the request. Runs in a thread: it may take hours, and cannot be stopped."""
         executor = ThreadPoolExecutor(1, thread_name_prefix="hub")
         try:
             future, end = executor.submit(request), time.monotonic() + seconds
@@ -144,7 +144,7 @@ class HubClient:
                     raise ConnectionError(f"no answer within {seconds:.0f} s")
             return future.result()
         finally:
-            # What is under way is not waited for: the process ends without it.
+            # A running request is abandoned: the process ends without it.
             executor.shutdown(wait=False, cancel_futures=True)
 
     def _failure(self, error: Exception) -> AttemptFailed:
@@ -157,7 +157,7 @@ def _read_token(file: str | None) -> str | None:
 
 
 def failure_of(error: Exception, repository: str) -> AttemptFailed:
-    """Whose mistake it is that the hub did not do what it was asked for."""
+    """The failure for an error of the hub's client, with its category."""
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
     if isinstance(error, AttemptFailed):
@@ -168,11 +168,11 @@ def failure_of(error: Exception, repository: str) -> AttemptFailed:
         case 401:
             return attempt_failed(
                 Reason.HUB_TOKEN_INVALID,
-                f"push_to_hub: the hub does not know the token ({said})",
-                f"put a token that is valid into {_SECRET}, as HF_TOKEN",
+                f"push_to_hub: the hub does not accept the token ({said})",
+                f"put a valid token into {_SECRET}, as HF_TOKEN",
             )
         case 403 | 404:
-            return _no_write_access(f"{repository}, the hub says {said}")
+            return _no_write_access(f"{repository}, the hub reports {said}")
         case int() if 400 <= status < 500 and status not in MAY_PASS:
             return attempt_failed(
                 Reason.HUB_REFUSED,
@@ -187,15 +187,15 @@ def failure_of(error: Exception, repository: str) -> AttemptFailed:
         )
     return attempt_failed(
         Reason.HUB_UNREACHABLE,
-        f"push_to_hub: the hub did not answer as it should ({_first_line(error)})",
-        "let the pods reach the hub, or leave push_to_hub out",
+        f"push_to_hub: the hub returned an unexpected response ({_first_line(error)})",
+        "allow the pods to reach the hub, or leave push_to_hub out",
     )
 
 
 def _require_writing(account: Mapping[str, Any]) -> None:
     """
     Raises:
-        AttemptFailed: the token says of itself that it may not write.
+        AttemptFailed: the token has no write permission.
     """
     token = (account.get("auth") or {}).get("accessToken") or {}
     if token.get("role") == "read":
@@ -206,7 +206,7 @@ def _require_writing(account: Mapping[str, Any]) -> None:
         for permission in scope.get("permissions") or ()
     ]
     if token.get("role") == "fineGrained" and "repo.write" not in scopes:
-        raise _no_write_access(f"the hub; the token of {account.get('name')} may write nowhere")
+        raise _no_write_access(f"the hub; the token of {account.get('name')} has no write access")
 
 
 def _no_write_access(where: str) -> AttemptFailed:

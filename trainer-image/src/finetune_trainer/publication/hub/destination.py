@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where on the hub a run is to be pushed. Pure."""
+"""The hub repository that a run is pushed to. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,32 +16,32 @@ TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """A repository, and how it is to be filled."""
+    """A repository, and how it is filled."""
 
     repository: str
-    """With or without its owner: without one it is the token's."""
+    """With or without its owner; the default is the token's."""
     revision: str | None = None
     is_private: bool | None = None
-    """Of a repository that is made; None for what its owner has chosen."""
+    """For a new repository; None for the owner's default."""
     strategy: str = END
     always_push: bool = False
-    """Whether a push may begin while the one before is under way."""
+    """Whether a push may begin while the previous one is running."""
     endpoint: str | None = None
     token: str | None = field(default=None, repr=False)
     """None for the login of this machine."""
     token_file: str | None = None
-    """Where a token lies, if it is not given itself."""
+    """The file of a token, if it is not given itself."""
 
 
 def destination_of(run: ParsedRun, variables: Mapping[str, str]) -> Destination | None:
-    """Where the run is to be pushed; None where nobody has asked for it."""
+    """The repository that the run is pushed to; None if pushing is not requested."""
     config = run.config
     if not config["push_to_hub"]:
         return None
     given: Mapping[str, Any] = {**variables, **config.variables}
     tokens = (config["hub_token"], *(given.get(name) for name in TOKENS))
     return Destination(
-        # TRL would name it after its output folder, which here is one of the work folder.
+        # TRL would name it after its output directory, which here is in the work directory.
         repository=config["hub_model_id"] or run.job.name,
         revision=config["hub_revision"],
         is_private=config["hub_private_repo"],

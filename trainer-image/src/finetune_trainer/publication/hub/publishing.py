@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pushes a complete artifact to the hub, once. An attempt that finds it complete only pushes.
+"""Pushes a complete artifact to the hub once. An attempt that finds a complete artifact only
+pushes.
 
-`hub.json` beside the run's manifest says what was pushed. It is no part of the artifact.
+`hub.json` next to the run's manifest records the push. It is not part of the artifact.
 """
 
 import json
@@ -26,10 +27,10 @@ log = logging.getLogger(__name__)
 
 
 def open_hub(run: ParsedRun, variables: Mapping[str, str], stop: StopRequest) -> HubClient | None:
-    """The hub that a run is to be pushed to, found ready for it; None where nobody has asked.
+    """The checked hub client for a run's push; None if pushing is not requested.
 
     Raises:
-        AttemptFailed: there is no token, or it may not write there.
+        AttemptFailed: there is no token, or it has no write permission there.
     """
     destination = destination_of(run, variables)
     if destination is None:
@@ -47,10 +48,10 @@ def push_complete(
     workspace: Workspace,
     stop: StopRequest,
 ) -> None:
-    """Push a complete run where that is asked for, and was not done yet.
+    """Pushes a complete run if that is requested and not done yet.
 
     Raises:
-        AttemptFailed: it did not succeed; the artifact is complete all the same.
+        AttemptFailed: it did not succeed; the artifact is complete anyway.
         Interrupted: a stop was requested; the next attempt pushes.
     """
     destination = destination_of(run, variables)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is told about a run beside its artifact. Pure: values in, text out.
+"""Writes the report and model card of a run. Pure: values in, text out.
 
 Doors: `page.report_page` and `card.model_card`.
 
-story     what there is to tell
-page      the report: one HTML page that needs nothing else, written in `templates/`
-curves    which curves there are
+story     the facts of the run
+page      the report: one self-contained HTML page, from `templates/`
+curves    the available curves
 charts    curves and histograms as SVG
 amounts   figures and counts in words
-card      the README of the artifact, as the hub reads it
+card      the README of the artifact in the hub's format
 """

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures and counts as people read them. Pure."""
+"""Figures and counts in readable form. Pure."""
 
 
 def figure(value: float) -> str:
-    """A loss and its like, in four digits."""
+    """A loss or similar figure, with four digits."""
     return f"{value:.4g}"
 
 
 def count(number: float | None) -> str:
-    """A count with its thousands apart; a dash for what nobody knows."""
+    """A count with thousands separators; a dash if unknown."""
     return "-" if number is None else f"{number:,.0f}"

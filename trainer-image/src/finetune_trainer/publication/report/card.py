@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README of an artifact: front matter for the hub, and what its user must know. Pure."""
+"""The README of an artifact: front matter for the hub, and information for users. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ ADAPTER, MODEL = "adapter", "model"
 
 
 def model_card(story: Story, kind: str) -> str:
-    """The card of one folder: of the adapter, or of a whole model."""
+    """The card of one directory: of the adapter, or of a full model."""
     is_adapter = kind == ADAPTER
     name = (
         story.run_facts.repository
@@ -40,7 +40,7 @@ def model_card(story: Story, kind: str) -> str:
 
 
 def _is_beside(story: Story, kind: str) -> bool:
-    """Whether this is the merged model, which is not what the hub gets."""
+    """Whether this is the merged model, which is not pushed to the hub."""
     return story.is_to_be_merged and kind == MODEL
 
 
@@ -50,7 +50,7 @@ def _front_matter(story: Story, *, is_adapter: bool) -> dict[str, Any]:
         "pipeline_tag": "image-text-to-text" if story.has_processor else "text-generation",
         "tags": ["trl", "sft", "finetune-operator", *(["lora"] if is_adapter else [])],
     }
-    # The hub links these, and refuses what is no name of its own.
+    # The hub links these, and refuses names in another format.
     if story.base.is_on_hub and is_hub_name(story.base_model):
         matter["base_model"] = story.base.loads_as
         matter["base_model_relation"] = "adapter" if is_adapter else "finetune"
@@ -62,7 +62,7 @@ def _front_matter(story: Story, *, is_adapter: bool) -> dict[str, Any]:
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether a name can be one of the hub's: `owner/name`, and nothing that is a path or a URI."""
+    """Whether a name has the hub's format: `owner/name`, neither a path nor a URI."""
     bare = locations.hub_name(name)
     if locations.scheme_of(bare) is not None or locations.path_of(bare) is not None:
         return False
@@ -77,8 +77,9 @@ def _introduction(story: Story, *, is_adapter: bool) -> str:
     loss = story.figures.get("loss")
     result = "" if loss is None else f", to a training loss of {loss:.4g}"
     return (
-        f"{kind} `{story.base_model}`, fine-tuned with TRL's SFT on {data} in {story.step} steps"
-        f"{result}. Run `{story.run.run_id}`; its report lies beside this folder, in `report/`."
+        f"{kind} `{story.base_model}`, fine-tuned with TRL's SFT on {data} in {story.step} "
+        f"steps{result}. Run `{story.run.run_id}`; its report is stored next to this folder, in "
+        "`report/`."
     )
 
 
@@ -88,7 +89,7 @@ def _added_tokens(story: Story, *, is_adapter: bool) -> str:
     named = ", ".join(f"`{token}`" for token in story.added_tokens)
     listed = named or "those of its chat template"
     how = ": resize the base model's embeddings before loading, as above" if is_adapter else ""
-    return f"The tokenizer has tokens that the base model's lacks ({listed}){how}.\n\n"
+    return f"The tokenizer has tokens that the base model's tokenizer lacks ({listed}){how}.\n\n"
 
 
 def _figures(story: Story) -> str:
@@ -130,14 +131,17 @@ def _notes(story: Story) -> str:
 
 
 def _in_markdown(text: str) -> str:
-    """A message may quote data: it is words there, neither a link nor a tag."""
+    """A message may quote data: it must be text there, neither a link nor a tag."""
     return re.sub(r"([\\`*_\[\]<>|#!])", r"\\\1", text)
 
 
 def _licence(story: Story) -> str:
     if licence := story.run_facts.licence:
-        return f"The base model's is `{licence}`; what was tuned from it is bound by it."
-    return "Unknown: the base model's own card does not say. Look there before you pass this on."
+        return f"The base model's is `{licence}`; it also applies to the fine-tuned model."
+    return (
+        "Unknown: the base model's own card does not state it. Check it before you distribute "
+        "this model."
+    )
 
 
 def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Curves and histograms as SVG that needs nothing else. Pure.
+"""Curves and histograms as self-contained SVG. Pure.
 
-Colours are those of the page they stand in, or their own where they stand alone. Each says in words
-what it shows, for who cannot see it.
+Colours are those of the surrounding page, or their own in a separate file. Each has a text
+alternative.
 """
 
 import math
@@ -12,7 +12,7 @@ from html import escape
 Curve = Sequence[tuple[int, float]]
 
 WIDE, NARROW = 720, 440
-"""Widths; two narrow ones stand side by side, and their letters are as large as a wide one's."""
+"""Widths; two narrow ones fit side by side, with the same font size as a wide one."""
 
 HEIGHT = 300
 LEFT, RIGHT, TOP, BOTTOM = 60, 16, 30, 40
@@ -25,7 +25,9 @@ COLOURS = (
 INK, LINE, PAPER = "var(--soft,#6b7280)", "var(--line,#e5e7eb)", "var(--paper,#ffffff)"
 TICKS = 5
 MOST_POINTS = 600
-"""More are no wider than a pixel, and a long run would make a page that no browser likes."""
+"""More points are no wider than a pixel, and would make the page of a long run too large for
+browsers.
+"""
 
 
 def draw(
@@ -35,13 +37,13 @@ def draw(
     level: tuple[str, float] | None = None,
     width: int = WIDE,
 ) -> str:
-    """The curves in one picture, by name; empty ones are left out. `level` is a line across."""
+    """The curves in one picture, by name; empty ones are left out. `level` is a horizontal line."""
     drawn = {name: thinned(curve) for name, curve in curves.items() if curve}
     points = [point for curve in drawn.values() for point in curve]
     if not points:
         return _picture(title, "nothing was logged", _words("no values"), width)
     values = [value for _, value in points] + ([] if level is None else [level[1]])
-    # From zero where zero is near: a loss is read against it, a learning rate too.
+    # From zero if zero is near: a loss or a learning rate is compared with it.
     low = 0.0 if min(values) >= 0 else min(values)
     steps = [step for step, _ in points]
     frame = _Frame(min(steps), max(steps), low, values, width=width)
@@ -58,9 +60,9 @@ def draw(
 
 
 def histogram(edges: Sequence[int], counts: Sequence[int], title: str, *, mark: int | None) -> str:
-    """How many rows have which length; `mark` is where they are cut.
+    """The number of rows by length; `mark` is the length at which they are cut.
 
-    The last bucket may be much wider than the others, so it is drawn as wide as they are.
+    The last bucket may be much wider than the others, so it is drawn with the same width.
     """
     if not counts or not any(counts):
         return _picture(title, "nothing was counted", _words("no rows"), WIDE)
@@ -78,8 +80,9 @@ def histogram(edges: Sequence[int], counts: Sequence[int], title: str, *, mark: 
 
 
 def thinned(curve: Curve) -> list[tuple[int, float]]:
-    """At most `MOST_POINTS` of the points: of each stretch the lowest and the highest, so that a
-    spike stays one."""
+    """At most `MOST_POINTS` of the points: the lowest and the highest of each section, so that
+    spikes remain visible.
+    """
     if len(curve) <= MOST_POINTS:
         return list(curve)
     size = math.ceil(len(curve) / (MOST_POINTS // 2 - 1))
@@ -96,7 +99,7 @@ def _in_words(curve: Curve) -> str:
 
 
 class _Frame:
-    """From steps and values to places in the picture."""
+    """From steps and values to coordinates."""
 
     def __init__(
         self,
@@ -179,7 +182,7 @@ class _Frame:
 
 
 def _place_of(length: int, edges: Sequence[int]) -> float:
-    """Where in the row of buckets a length lies: between whole numbers, within one of them."""
+    """The position of a length in the row of buckets: a fraction is within a bucket."""
     if length >= edges[-1]:
         return float(len(edges) - 1)
     for place in range(len(edges) - 1):
@@ -190,7 +193,7 @@ def _place_of(length: int, edges: Sequence[int]) -> float:
 
 
 def _round_unit(unit: float) -> float:
-    """The next of 1, 2, 5, 10, ... of its own size."""
+    """The next of 1, 2, 5, 10, ... in the same magnitude."""
     if unit <= 0 or not math.isfinite(unit):
         return 1.0
     scale = 10.0 ** math.floor(math.log10(unit))
@@ -198,7 +201,7 @@ def _round_unit(unit: float) -> float:
 
 
 def _number(value: float, unit: float) -> str:
-    """The value with as many digits as tell it from the next line."""
+    """The value with enough digits to distinguish it from the next line."""
     if abs(value) < unit / 2:
         return "0"
     if unit < 1e-3:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which curves a story has, drawn. Pure."""
+"""Draws the curves of a story. Pure."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ _SMALL: Mapping[str, Mapping[str, str]] = {
     },
     "Entropy": {"training": "entropy", "evaluation": "eval_entropy"},
 }
-"""Title of a picture -> its curves -> what a record calls their values."""
+"""Title of a picture -> its curves -> their key in a record."""
 
 
 def loss_curve(story: Story) -> str:
@@ -33,7 +33,7 @@ def loss_curve(story: Story) -> str:
 
 
 def small_curves(story: Story) -> dict[str, str]:
-    """What explains the loss, by title; only what was logged."""
+    """The curves that explain the loss, by title; only logged ones."""
     pictures = {}
     for title, names in _SMALL.items():
         curves = {said: losses_of(story.history, name) for said, name in names.items()}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a report. What is told of an artifact is no reason to lose it: a file that can't be
-written is left out, and its name is given. I/O: writes files."""
+"""The files of a report. A report must not fail the artifact: a file that cannot be written is left
+out, and its name is returned. I/O: writes files.
+"""
 
 import json
 import logging
@@ -15,11 +16,11 @@ from finetune_trainer.publication.report.story import Story, config_text
 log = logging.getLogger(__name__)
 
 Texts = Mapping[str, Callable[[], str]]
-"""What makes each text, by the name of its file."""
+"""The function that creates each text, by the name of its file."""
 
 
 def report_texts(story: Story) -> Texts:
-    """The files of a report, and what makes them."""
+    """The files of a report, with their functions."""
     facts, account = story.run_facts, story.account
     versions = {"packages": dict(story.versions), **facts.digests}
     texts: dict[str, Callable[[], str]] = {
@@ -37,7 +38,7 @@ def report_texts(story: Story) -> Texts:
 
 
 def write_texts(folder: Path, texts: Texts, redaction: Redaction) -> tuple[str, ...]:
-    """Write each of them, without secrets; the names of those that could not be made."""
+    """Writes each of them without secrets; returns the names of those that could not be created."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = []
     for name, make in texts.items():

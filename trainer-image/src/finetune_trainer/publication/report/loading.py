@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How what was published is loaded: what stands in its card, to be pasted as it is. Pure."""
+"""How a published artifact is loaded: text for its card that can be pasted. Pure."""
 
 import json
 import shlex
@@ -8,24 +8,26 @@ from finetune_trainer.publication.report.story import Story
 from finetune_trainer.storage import locations
 
 FOLDER = "base"
-"""Where a base model that is in a store is downloaded to."""
+"""The directory that a base model from a store is downloaded to."""
 
 
 def how_to_load(story: Story, name: str, *, is_adapter: bool) -> str:
-    """Markdown: commands that bring the base model here, where those are needed, and Python. `name`
-    is the artifact's, on the hub or as a folder."""
+    """Markdown: commands that download the base model if required, and Python. `name` is the
+    artifact's, on the hub or as a directory.
+    """
     python = _adapter(story, name) if is_adapter else _model(story, name)
     download = ""
     if is_adapter and story.base.loads_as is None:
         download = (
-            f"The base model is in a store. Bring it into the folder `{FOLDER}` first, with that "
-            f"store's credentials:\n\n```sh\n{download_command(story.base_model)}\n```\n\n"
+            f"The base model is in a store. Download it into the folder `{FOLDER}` first, with "
+            "the credentials of that "
+            f"store:\n\n```sh\n{download_command(story.base_model)}\n```\n\n"
         )
     return f"{download}```python\n{python}```"
 
 
 def download_command(uri: str) -> str:
-    """What brings a folder of a store here, by the tool that its users have."""
+    """The command that downloads a directory from a store, with the usual tool of that store."""
     bucket, _, path = uri.partition("://")[2].strip("/").partition("/")
     match locations.scheme_of(uri):
         case "s3":
@@ -37,7 +39,7 @@ def download_command(uri: str) -> str:
             batch = f"az storage blob download-batch --source {shlex.quote(bucket)}"
             if not path:
                 return f"mkdir {FOLDER} && {batch} --destination {FOLDER}"
-            # It keeps the whole path of each file.
+            # It keeps the complete path of each file.
             pattern, folder = shlex.quote(f"{path}/*"), shlex.quote(path)
             return f"{batch} --pattern {pattern} --destination . && mv {folder} {FOLDER}"
     return f"# download {shlex.quote(uri)} into {FOLDER}"
@@ -75,7 +77,9 @@ def _model(story: Story, name: str) -> str:
 
 
 def _classes(story: Story) -> tuple[str, str]:
-    """Of the model, and of what reads for it. The first word of both is given by the model."""
+    """The classes of the model and of its tokenizer or processor. The model determines the first
+    word of both.
+    """
     if story.has_processor:
         return "AutoModelForImageTextToText", "AutoProcessor"
     return "AutoModelForCausalLM", "AutoTokenizer"
@@ -87,8 +91,8 @@ def _read(story: Story, reader: str, artifact: str) -> str:
 
 
 def _call(story: Story | None, name: str, revision: str | None) -> str:
-    """The arguments that load something of this name; without a story what holds no code."""
-    # In JSON's quotes, which are Python's too: a folder may be named in any way.
+    """The arguments that load an object of this name; without a story for objects without code."""
+    # In JSON's quotes, which are also Python's: a directory may have any name.
     arguments = [json.dumps(name, ensure_ascii=False)]
     if revision is not None:
         arguments.append(f"revision={json.dumps(revision, ensure_ascii=False)}")

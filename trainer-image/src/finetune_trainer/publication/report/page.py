@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report: one HTML page that needs nothing else, on paper, light or dark. Pure.
+"""The report: one self-contained HTML page, for print, light or dark. Pure.
 
-The page itself is `templates/report.html`; whatever it shows of a story is escaped there.
+The page itself is `templates/report.html`; all values of a story are escaped there.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def report_page(story: Story) -> str:
-    """The whole page."""
+    """The complete page."""
     return _template().render(
         story=story,
         loss_curve=loss_curve(story),
@@ -32,7 +32,7 @@ def report_page(story: Story) -> str:
 
 @cache
 def _template() -> "Template":
-    # `finetune validate` comes by here, and has no Jinja2 on a laptop where nothing trains.
+    # `finetune validate` imports this module, on laptops without training packages and Jinja2.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
@@ -59,7 +59,7 @@ def _template() -> "Template":
 
 
 def _digests(digests: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Of what, which file of it, and its digest."""
+    """The input, its file, and the digest."""
     return [
         (str(entry.get("name", "")), where, digest)
         for entry in (digests.get("model"), *digests.get("data", ()))

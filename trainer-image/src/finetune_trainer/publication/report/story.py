@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What there is to tell about a finished run. No I/O here."""
+"""The facts of a finished run. No I/O here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,43 +17,43 @@ from finetune_trainer.plan.parsed_run import ParsedRun
 from finetune_trainer.publication.base_model import BaseModel
 
 _KEPT_BACK = ("env", "hub_token", "push_to_hub_token")
-"""What may hold secrets."""
+"""Keys that may contain secrets."""
 
 _WITHOUT = Redaction()
-"""Takes out what looks like a secret wherever it stands: in an address, or by its own shape."""
+"""Removes values that look like a secret anywhere: in an address, or by their format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """How the attempt went that finished the run. None, or nothing, for what is not known."""
+    """The facts of the attempt that finished the run. None, or empty, if unknown."""
 
     resumed_from_step: int = 0
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
     estimated_memory_bytes: int | None = None
     peak_memory_bytes: int | None = None
     tokens_per_second: float | None = None
-    """Over the newest records; the mean is worked out here."""
+    """Over the newest records; the mean is computed here."""
     hardware: str = ""
-    """The GPUs, their driver and how NCCL connected them, in words."""
+    """The GPUs, their driver and their connection by NCCL, in words."""
     base_is_folder: bool = False
-    """Whether the base model's name is one of a folder here, though it may be one of the hub's."""
+    """Whether the base model's name is a local directory, though possibly also on the hub."""
     repository: str | None = None
-    """On the hub, where the artifact is pushed."""
+    """On the hub, if the artifact is pushed."""
     resolved_config: Mapping[str, Any] = field(default_factory=dict)
-    """What TRL's parser was given, with the names that the user wrote."""
+    """The input of TRL's parser, with the names that the user wrote."""
     digests: Mapping[str, Any] = field(default_factory=dict)
     """Of the base model and of the data."""
     local_trackers: Sequence[str] = ()
-    """Trackers that have sent nothing anywhere: their files are published."""
+    """Trackers that sent nothing anywhere: their files are published."""
     licence: str | None = None
     """The base model's, in its own words."""
     redaction: Redaction = field(default_factory=Redaction)
-    """Takes out of every text what this attempt knows to be secret."""
+    """Removes this attempt's known secrets from every text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """What there is to tell about a finished run."""
+    """The facts of a finished run."""
 
     run: ParsedRun
     history: Sequence[Record]
@@ -65,25 +65,24 @@ class Story:
     versions: Mapping[str, str]
     is_adapter: bool
     is_to_be_merged: bool = False
-    """Whether a whole model is to be made of the adapter, once that is published."""
+    """Whether the adapter is merged into a full model after it is published."""
     has_processor: bool = False
-    """Whether what reads for the model is more than a tokenizer, since it reads images too."""
+    """Whether the model has a processor instead of a tokenizer, because it also reads images."""
     added_tokens: Sequence[str] = ()
     trains_token_rows: bool = False
-    """Whether the adapter holds rows of the vocabulary: of tokens that were added, or that came
-    with a template."""
+    """Whether the adapter contains rows of the vocabulary: of added tokens or of a template's."""
     account: DataAccount | None = None
     attention: str = ""
-    """Which one was taken, and why; empty where that is not known."""
+    """The attention implementation and the reason; empty if unknown."""
     note: str = ""
-    """What is to be known of a success, such as what was not verified; mostly empty."""
+    """A note on a success, for example about unverified parts; usually empty."""
     notes: Sequence[Note] = ()
-    """What its user should know besides, warnings first."""
+    """Other notes for its user, warnings first."""
     run_facts: RunFacts = field(default_factory=RunFacts)
 
     @property
     def base_model(self) -> str:
-        """As the user named it."""
+        """The name that the user wrote."""
         return _WITHOUT.text(str(self.run.config["model_name_or_path"]))
 
     @property
@@ -98,14 +97,14 @@ class Story:
 
     @property
     def data_sets(self) -> tuple[str, ...]:
-        """What was trained on, as the user named it."""
+        """The training data, by the names that the user wrote."""
         return tuple(
             _WITHOUT.text(name) for key, name in self.run.config.sources if key in (MIXTURE, DATA)
         )
 
     @property
     def max_length(self) -> int | None:
-        """Where rows are cut; None for nowhere."""
+        """The length at which rows are cut; None for no limit."""
         length: int | None = self.run.config["max_length"]
         return length
 
@@ -116,7 +115,7 @@ class Story:
 
     @property
     def mean_tokens_per_second(self) -> float | None:
-        """Over the attempt that finished the run, evaluations included."""
+        """Over the attempt that finished the run, including evaluations."""
         seconds = self._last("train_runtime")
         tokens = self._last("num_tokens")
         if not seconds or tokens is None:
@@ -134,7 +133,7 @@ class Story:
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """The config as YAML, without what `env` may hold."""
+    """The config as YAML, without the values of `env`."""
     shown = {key: _shown(value) for key, value in config.items() if key not in _KEPT_BACK}
     return yaml.safe_dump(shown, sort_keys=True, allow_unicode=True)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The config as TRL's own parser reads it: TRL's keys, and ours beside them.
+"""Parses the config with TRL's own parser: TRL's keys and ours.
 
-One dataclass of ours for each question: `data`, `tuning`, `evaluation`, `output`, `launch`.
+Our keys have one dataclass per topic: `data`, `tuning`, `evaluation`, `output`, `launch`.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ CONFIG_TYPES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """The config as TRL reads it, and what is ours."""
+    """The config as TRL parses it, and our own keys."""
 
     script: ScriptArguments
     training: SFTConfig
@@ -42,18 +42,18 @@ class Arguments:
     evaluation: EvaluationArguments
     output: OutputArguments
     cpus: int = 1
-    """Of this node, for preparing the data."""
+    """The number of CPUs of this node, used to prepare the data."""
 
 
 class _Parser(TrlParser):
-    """TRL's parser, whose complaint is an error instead of 150 lines of usage and an exit."""
+    """TRL's parser, with an exception in place of 150 lines of usage and an exit."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
 
 
 def read_arguments(config: Path, cpus: int = 1) -> Arguments:
-    """The config, by TRL's own parser; an unknown key is an error."""
+    """The config, parsed by TRL's own parser; an unknown key is an error."""
     parsed = _Parser(CONFIG_TYPES).parse_args_and_config(["--config", str(config)])
     script, training, model, mixture, data, tuning, evaluation, output, _launch = parsed
     return Arguments(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The batch that is being computed: whether its rows are flat, and where each begins and ends."""
+"""The current batch: whether its rows are flat, and where each begins and ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,18 +8,20 @@ import torch
 
 
 class Batch:
-    """Not a context variable: torch's compiler can't look into one."""
+    """Not a context variable: torch's compiler cannot trace one."""
 
     is_flat = False
     borders: torch.Tensor | None = None
-    """The tokens before each row, and their number in all; None where they aren't known."""
+    """The number of tokens before each row, and the total; None if unknown."""
     tokens: int | None = None
-    """That number, once it was asked for: to read it of a GPU waits for all that it still does."""
+    """That total, after it was read once: reading it from a GPU waits for all of its pending
+    work.
+    """
 
 
 @contextmanager
 def flat_batch(*, is_flat: bool, borders: torch.Tensor | None = None) -> Iterator[None]:
-    """Within it masks are made by the borders, or none at all where attention is given them."""
+    """Inside it, masks follow the borders, or are left out if attention gets the borders."""
     before = Batch.is_flat, Batch.borders, Batch.tokens
     Batch.is_flat, Batch.borders, Batch.tokens = is_flat, borders, None
     try:
@@ -29,7 +31,7 @@ def flat_batch(*, is_flat: bool, borders: torch.Tensor | None = None) -> Iterato
 
 
 def row_of_each(tokens: int, device: torch.device | str) -> torch.Tensor | None:
-    """The number of the row that each of so many tokens belongs to; None where that isn't known."""
+    """The row number of each of this many tokens; None if unknown."""
     if (borders := borders_of(tokens, device)) is None:
         return None
     lengths = borders.diff()
@@ -37,7 +39,7 @@ def row_of_each(tokens: int, device: torch.device | str) -> torch.Tensor | None:
 
 
 def borders_of(tokens: int, device: torch.device | str) -> torch.Tensor | None:
-    """The borders of the flat rows that are so many tokens; None where they aren't known."""
+    """The borders of the flat rows with this many tokens; None if unknown."""
     if not Batch.is_flat or Batch.borders is None:
         return None
     if Batch.tokens is None:

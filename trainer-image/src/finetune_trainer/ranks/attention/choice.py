@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which attention a loaded model computes with, and why."""
+"""The attention that a loaded model uses, and the reason."""
 
 import logging
 from typing import Any
@@ -28,19 +28,20 @@ from finetune_trainer.ranks.attention.varlen import find_kernel, register, takes
 log = logging.getLogger(__name__)
 
 _SUPPORT = ("_supports_sdpa", "_supports_flash_attn", "_supports_attention_backend")
-"""By these an architecture says that its attention is all in what it is handed: no mask is needed
-where the borders are known, and they come through to it."""
+"""With these flags an architecture declares that its attention depends only on its arguments: no
+mask is needed if the borders are known, and they reach it.
+"""
 
 
 def name_to_load(named: str | None) -> str | None:
-    """What transformers is told: None lets it take sdpa, or eager where there is no sdpa."""
+    """The argument for transformers: with None it selects sdpa, or eager if there is no sdpa."""
     if named == FLASH_2 and torch.cuda.is_available() and has_flash_attention(named):
         return named
     return None if named in TORCHS_OWN else named
 
 
 def settle_attention(model: Any, training: SFTConfig, named: str | None) -> Attention:
-    """Give a model that computes with sdpa what is right for its rows, and say what it has."""
+    """Gives a model with sdpa the attention for its rows, and returns the choice."""
     attention = choose(model, training, named)
     register_masks()
     if attention.name == VARLEN:
@@ -61,12 +62,12 @@ def choose(model: Any, training: SFTConfig, named: str | None) -> Attention:
     if not has_flat_rows(training):
         return WRAPPED if training.packing else PADDED
     if not _goes_by_borders(model) or getattr(training, "parallelism_config", None) is not None:
-        return Attention(name=loaded, words=f"{kind} can't do without the mask of its flat rows")
+        return Attention(name=loaded, words=f"{kind} requires the mask of its flat rows")
     return BY_KERNEL if _has_kernel_for(model) else ONE_BY_ONE
 
 
 def has_flat_rows(training: SFTConfig) -> bool:
-    """As `SFTTrainer.__init__` decides it."""
+    """The rule of `SFTTrainer.__init__`."""
     is_packed = training.packing and training.packing_strategy in ("bfd", "bfd_split")
     return bool(training.padding_free or is_packed)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks that keep flat rows apart in every architecture that has its masks from transformers.
+"""Masks that keep flat rows separate in every architecture that uses transformers' masks.
 
-transformers itself finds the rows by their positions, which some architectures don't hand on to
-what makes their masks: gpt-oss, Falcon and OPT among them. Each row then sees those before it.
+transformers itself finds the rows by their positions, which some architectures do not pass to the
+code that makes their masks: gpt-oss, Falcon and OPT among them. Each row then attends to those
+before it.
 """
 
 from collections.abc import Callable
@@ -22,11 +23,11 @@ from finetune_spec.attention import EAGER, SDPA
 from finetune_trainer.ranks.attention.batch import row_of_each
 
 _BIDIRECTIONAL = "allow_is_bidirectional_skip"
-"""Only masks that aren't causal are asked for with it."""
+"""This option is only passed for masks that are not causal."""
 
 
 def register_masks() -> None:
-    """Let transformers make its masks so. Twice does no harm."""
+    """Registers these masks with transformers; idempotent."""
     AttentionMaskInterface.register(SDPA, _by_borders(sdpa_mask))
     AttentionMaskInterface.register(EAGER, _by_borders(eager_mask))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tries whether a loaded model keeps the rows of a pack apart, where no table says so.
+"""Tests whether a loaded model keeps the rows of a pack separate, if the table has no entry.
 
-Two packs differ in their first row only. Whatever is computed of the second row must be the same in
-both. That needs no other computation to compare with, and so no tolerance for another precision.
+Two packs differ in their first row only. All results for the second row must be the same in both.
+That needs no other computation for comparison, and so no tolerance for another precision.
 """
 
 import logging
@@ -24,28 +24,28 @@ log = logging.getLogger(__name__)
 
 _LENGTH = 8
 _ROWS = 3
-"""The first, of either pack, and the second."""
+"""The first row of either pack, and the second row."""
 _NOISE = 0.02
 """Of the largest logit. In a mixture of experts another first row may change how sums are split."""
 
 
 def require_rows_apart(trainer: Any, named: str | None) -> None:
-    """Where rows are flat, and the table of measured architectures says nothing of this model.
+    """Applies if rows are flat and the table of measured architectures has no entry for this model.
 
     Raises:
-        AttemptFailed: the model mixes the rows of a pack, or computes none.
+        AttemptFailed: the model mixes the rows of a pack, or cannot compute one.
     """
     if not has_flat_rows(trainer.args) or _is_measured(trainer.model.config, named):
         return
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        log.warning("not tried whether the model keeps the rows of a pack apart: it is sharded")
+        log.warning("not checked whether the model keeps the rows of a pack apart: it is sharded")
         return
     rows = torch.randint(_vocabulary(trainer.model), (_ROWS, _LENGTH), generator=_generator())
     first, other, second = rows.tolist()
     try:
         found, again = (_second_row(trainer, [each, second]) for each in (first, other))
     except (TypeError, ValueError, NotImplementedError) as error:
-        raise _refused(trainer, f"can't compute packs ({error})") from error
+        raise _refused(trainer, f"does not support packing ({error})") from error
     if (found - again).abs().max() > _NOISE * found.abs().max():
         raise _refused(
             trainer,
@@ -66,7 +66,7 @@ def _vocabulary(model: Any) -> int:
 
 
 def _generator() -> torch.Generator:
-    """One of its own: what is trained is not to depend on whether this was tried."""
+    """A separate generator: the training must not depend on whether this test ran."""
     return torch.Generator().manual_seed(0)
 
 
@@ -87,6 +87,6 @@ def _refused(trainer: Any, what: str) -> AttemptFailed:
     key = "packing" if trainer.args.packing else "padding_free"
     return attempt_failed(
         Reason.INVALID_CONFIG,
-        f"{key}: found true, and the model (of type {trainer.model.config.model_type}) {what}",
+        f"{key}: found true, but the model (of type {trainer.model.config.model_type}) {what}",
         f"leave {key} out, so that rows are padded",
     )

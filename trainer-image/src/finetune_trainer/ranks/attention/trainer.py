@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TRL's trainer, which says when a batch is flat."""
+"""TRL's trainer, which marks flat batches."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -10,18 +10,18 @@ from trl import SFTTrainer
 from finetune_trainer.ranks.attention.batch import flat_batch
 
 BORDERS = "cu_seq_lens_q"
-"""TRL's collator gives them with flat rows, and with no others."""
+"""TRL's collator returns it only with flat rows."""
 
 
 class FlatTrainer(SFTTrainer):
-    """In training and evaluation alike, and nowhere else: what a callback computes has a mask."""
+    """In training and evaluation only: the computations of a callback use a mask."""
 
     def compute_loss(self, model: Any, inputs: Mapping[str, Any], *rest: Any, **named: Any) -> Any:
         with _batch_of(inputs):
             return super().compute_loss(model, inputs, *rest, **named)
 
     def training_step(self, model: Any, inputs: Mapping[str, Any], *rest: Any, **named: Any) -> Any:
-        """With the backward pass: layers that are computed again may make their masks again."""
+        """Includes the backward pass: recomputed layers may create their masks again."""
         with _batch_of(inputs):
             return super().training_step(model, inputs, *rest, **named)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention by the borders of flat rows, for transformers to call by its name.
+"""Attention with the borders of flat rows, registered with transformers by its name.
 
-A mask is left out only while a flat batch is computed (`flat_batch`), so that everything else, such
-as generation, evaluation by a user's function and padded rows, goes by sdpa as it would without us.
+A mask is left out only while a flat batch is computed (`flat_batch`). Everything else, such as
+generation, evaluation by a user's function and padded rows, uses sdpa as without it.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,20 +21,20 @@ Kernel = Callable[..., torch.Tensor]
 
 _LARGEST_HEAD = 256
 _HEADS_OF_SMALL_GPUS = range(193, 225)
-"""Head sizes whose gradients the kernels don't compute on GPUs with little shared memory."""
+"""Head sizes whose gradients the kernels do not support on GPUs with little shared memory."""
 _SMALL_GPUS = ((8, 6), (8, 9), (12, 0), (12, 1))
 _UNKNOWN_HERE = ("softcap", "s_aux", "position_bias")
-"""What some models hand to their attention, and neither the kernels nor sdpa compute."""
+"""Arguments that some models pass to their attention and neither the kernels nor sdpa support."""
 
 
 def register() -> None:
-    """Let transformers know of it by its name. Twice does no harm."""
+    """Registers it with transformers by its name; idempotent."""
     AttentionInterface.register(VARLEN, attend)
     AttentionMaskInterface.register(VARLEN, build_mask)
 
 
 def build_mask(*, attention_mask: torch.Tensor | None = None, **rest: Any) -> torch.Tensor | None:
-    """No mask for one flat row that sees only what came before; else what sdpa gets."""
+    """No mask for one flat row with causal attention; else the mask for sdpa."""
     is_plain = attention_mask is None and not rest.get("use_vmap")
     is_causal = "allow_is_bidirectional_skip" not in rest
     is_whole = rest["batch_size"] == 1 and rest["q_length"] == rest["kv_length"]
@@ -59,7 +59,7 @@ def attend(
     """Attention as transformers calls it: (batch, heads, tokens, size) in, tokens before heads out.
 
     Raises:
-        RuntimeError: the model hands its attention what can't be computed without a mask.
+        RuntimeError: the model passes arguments that require a mask.
     """
     is_whole = query.shape[0] == 1 and query.shape[2] == key.shape[2]
     lies_flat = attention_mask is None and is_whole and _is_causal(module, rest.get("is_causal"))
@@ -68,11 +68,16 @@ def attend(
             module, query, key, value, attention_mask, dropout, scaling, **rest
         )
     if cu_seq_lens_q is None:
-        # Some architectures hand on a few things by name, and not what else they were given.
+        # Some architectures pass on a few arguments by name, and not the others that they were
+        # given.
         cu_seq_lens_q = borders_of(query.shape[2], query.device)
     unknown = [name for name in _UNKNOWN_HERE if rest.get(name) is not None]
     if cu_seq_lens_q is None or unknown:
-        what = f"uses {' and '.join(unknown)}" if unknown else "is not told the borders of its rows"
+        what = (
+            f"uses {' and '.join(unknown)}"
+            if unknown
+            else "does not receive the boundaries of its rows"
+        )
         raise RuntimeError(
             f"the attention of {type(module).__name__} {what}: set attn_implementation to eager"
         )
@@ -85,7 +90,7 @@ def attend(
         }
         return _by_kernel(kernel, (query, key, value), cu_seq_lens_q, longest, options), None
     lengths = cu_seq_lens_q.diff().tolist()
-    # Split once: of slices each would have a gradient as large as the whole.
+    # Split once: with slices each would have a gradient as large as the complete tensor.
     pieces = zip(*(each.split(lengths, dim=2) for each in (query, key, value)), strict=True)
     found = [
         sdpa_attention_forward(
@@ -102,7 +107,7 @@ def _is_causal(module: torch.nn.Module, said: bool | None) -> bool:
 
 
 def _cast(tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """As autocast does for sdpa; it knows nothing of the kernels."""
+    """As autocast does for sdpa; it does not support the kernels."""
     device = tensors[0].device.type
     if not torch.is_autocast_enabled(device) or tensors[0].dtype == torch.float64:
         return tensors
@@ -110,7 +115,7 @@ def _cast(tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
 
 
 def _window(query: torch.Tensor, size: int | None) -> torch.Tensor | None:
-    """The mask of one sequence that is longer than what each of its tokens sees."""
+    """The mask of one sequence that is longer than the window of its tokens."""
     length = query.shape[2]
     if not size or length <= size:
         return None
@@ -138,7 +143,7 @@ def _by_kernel(
 def _kernel_for(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float
 ) -> Kernel | None:
-    """The kernel, where it computes this; it knows neither 32 bits nor dropout."""
+    """The kernel, if it supports these arguments; it supports neither 32 bits nor dropout."""
     if not query.is_cuda or dropout:
         return None
     size = query.shape[-1]
@@ -149,7 +154,7 @@ def _kernel_for(
 
 
 def takes_heads(size: int, capability: tuple[int, int]) -> bool:
-    """Whether the kernels compute heads of this size, and their gradients, on such a GPU."""
+    """Whether the kernels support heads of this size, and their gradients, on such a GPU."""
     if capability < (8, 0) or size > _LARGEST_HEAD or size % 8:
         return False
     return not (capability in _SMALL_GPUS and size in _HEADS_OF_SMALL_GPUS)
@@ -157,7 +162,7 @@ def takes_heads(size: int, capability: tuple[int, int]) -> bool:
 
 @cache
 def find_kernel() -> Kernel | None:
-    """torch's own, of which an image of the user's may have an older one, or none."""
+    """torch's own kernel, of which a user's image may have an older version, or none."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:

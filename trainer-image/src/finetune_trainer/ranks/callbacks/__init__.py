@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the trainer's loop calls, a file for each purpose."""
+"""Callbacks of the training loop, one file per purpose."""

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all ranks must agree on at a step's end: whether to stop, and whether it is time to save."""
+"""The decisions on which all ranks must agree at a step's end: whether to stop, and whether to
+save.
+"""
 
 import time
 from pathlib import Path
@@ -14,14 +16,14 @@ SECONDS_PER_MINUTE = 60
 
 
 class StoppedInEvaluation(Exception):
-    """A stop was asked for during an evaluation, and every rank knows."""
+    """A stop was requested during an evaluation, and every rank has received it."""
 
 
 class StepBoundary(TrainerCallback):
-    """When one rank was asked to stop, all save at the same step and end there; when
-    `save_minutes` have passed for one since the last checkpoint, all save.
+    """If one rank was asked to stop, all save at the same step and end there. If `save_minutes`
+    have passed on one since the last checkpoint, all save.
 
-    Both questions travel in one message, and in none where there is one rank.
+    Both decisions are in one message, and in none if there is only one rank.
     """
 
     def __init__(self, stop_file: Path, save_minutes: float | None = None) -> None:
@@ -54,7 +56,7 @@ class StepBoundary(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         if self.has_stopped:
-            # The step's end has saved already, and there is no time for an evaluation.
+            # The step's end has already saved, and there is no time for an evaluation.
             control.should_save = False
             control.should_evaluate = False
             control.should_log = False
@@ -70,7 +72,7 @@ class StepBoundary(TrainerCallback):
         self.require_time(args)
 
     def require_time(self, args: TrainingArguments) -> None:
-        """For what takes long between two steps; every rank must call it.
+        """For long operations between two steps; every rank must call it.
 
         Raises:
             StoppedInEvaluation: a rank was asked to stop.

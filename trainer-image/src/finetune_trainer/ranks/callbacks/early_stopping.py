@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends training when it gets no better, also when the evaluations lie in several attempts."""
+"""Ends training without improvement, also if the evaluations are in several attempts."""
 
 from typing import Any
 
@@ -14,10 +14,11 @@ from finetune_trainer.ranks.arguments.evaluation import EvaluationArguments
 
 
 class EarlyStopping(EarlyStoppingCallback):
-    """transformers' own, which forgets in a resume for how long nothing has improved.
+    """transformers' callback, which after a resume loses the number of evaluations without
+    improvement.
 
-    It would remember with `restore_callback_states_from_checkpoint`, which brings back what the
-    loop had decided as well: of a run that was stopped, to stop.
+    `restore_callback_states_from_checkpoint` would restore it, but also the control flags of the
+    loop: for a stopped run, the flag to stop.
     """
 
     @property
@@ -41,20 +42,20 @@ class EarlyStopping(EarlyStoppingCallback):
         metrics: dict[str, float],
         **_: Any,
     ) -> None:
-        # The base model's figures are no step's: nothing was trained that could be kept.
+        # The base model's figures belong to no step: no trained state could be kept for them.
         if state.global_step > 0:
             super().on_evaluate(args, state, control, metrics)
 
 
 def early_stopping(arguments: EvaluationArguments) -> list[EarlyStopping]:
-    """The callback, where the config asks for it."""
+    """The callback, if the config requests it."""
     if arguments.early_stopping_patience is None:
         return []
     return [EarlyStopping(arguments.early_stopping_patience, arguments.early_stopping_threshold)]
 
 
 def note_of(callbacks: list[Any], args: TrainingArguments, state: TrainerState) -> str:
-    """That the run stopped early, and why; empty where it did not."""
+    """A note that the run stopped early, and the reason; empty if it did not."""
     for callback in callbacks:
         is_early = state.global_step < state.max_steps
         if isinstance(callback, EarlyStopping) and callback.is_out_of_patience and is_early:

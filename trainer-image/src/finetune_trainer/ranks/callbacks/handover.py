@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hands checkpoints to the supervisor while training goes on."""
+"""Hands checkpoints to the supervisor during training."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from finetune_trainer.ranks.callbacks.progress import LOCAL_RANK
 
 
 class CheckpointHandover(TrainerCallback):
-    """Hands each finished checkpoint to this node's supervisor, which uploads it meanwhile."""
+    """Hands each finished checkpoint to this node's supervisor, which uploads it in parallel."""
 
     def __init__(self, workspace: Workspace, *, resumed_from_step: int = 0) -> None:
         self._workspace = workspace
@@ -27,7 +27,7 @@ class CheckpointHandover(TrainerCallback):
             # The other ranks' files (random states, shards) belong to it too.
             dist.barrier()
         if LOCAL_RANK != 0 or self._handed_over == state.global_step:
-            # What was handed over may be on its way up, and is never changed.
+            # A checkpoint may be uploading after it was handed over, and never changes.
             return
         self._handed_over = state.global_step
         source = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Beats whenever the trainer, or the preparation of its data, has got on."""
+"""Writes a heartbeat whenever the trainer, or the preparation of its data, makes progress."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from finetune_trainer.exchange.heartbeats import Heart
 
 
 class Heartbeat(TrainerCallback):
-    """A beat for each step, part of a step, evaluated batch and checkpoint."""
+    """A heartbeat for each step, part of a step, evaluated batch and checkpoint."""
 
     def __init__(self, heart: Heart) -> None:
         self._heart = heart
@@ -42,11 +42,12 @@ _MADE = bar.__init__
 
 
 def beat_with_data(heart: Heart, tell: Callable[[str], None] | None = None) -> None:
-    """Beat, and tell how far it is, whenever `datasets` has got on with a split: that can take
-    hours before any step."""
+    """Writes a heartbeat, and reports the progress, whenever `datasets` makes progress with a
+    split: that can take hours before the first step.
+    """
 
     def make(self: Any, *args: Any, **options: Any) -> None:
-        # A bar that is not shown forgets its words, and does not count.
+        # A bar that is not shown forgets its description, and does not count.
         self.what, self.whole = str(options.get("desc") or ""), options.get("total")
         self.count = options.get("initial") or 0
         _MADE(self, *args, **options)
@@ -58,12 +59,12 @@ def beat_with_data(heart: Heart, tell: Callable[[str], None] | None = None) -> N
             tell(words)
         return super(bar, self).update(n)
 
-    # It has no other way of telling, and a bar is updated even where none is shown.
+    # It has no other interface, and a bar is updated even if it is not shown.
     bar.__init__, bar.update = make, update
 
 
 def _how_far(what: str, total: float | None, count: float) -> str:
-    """`Tokenizing train dataset: 12,000 of 1,000,000`; empty of a bar without words."""
+    """`Tokenizing train dataset: 12,000 of 1,000,000`; empty for a bar without a description."""
     what = what.partition(" (num_proc=")[0]
     if not what:
         return ""
@@ -72,8 +73,9 @@ def _how_far(what: str, total: float | None, count: float) -> str:
 
 @contextmanager
 def beat_while_loading(heart: Heart) -> Iterator[None]:
-    """Beat for each tensor that transformers has loaded, and each file that it has written: a
-    large model takes many minutes, and a disk that does not answer takes for ever."""
+    """A heartbeat for each tensor that transformers loads, and each file that it writes: a large
+    model takes many minutes, and a disk that does not respond takes forever.
+    """
 
     def beating(
         factory: Callable[..., Any], arguments: tuple[Any, ...], options: Mapping[str, Any]
@@ -88,7 +90,7 @@ def beat_while_loading(heart: Heart) -> Iterator[None]:
 
 
 class _BeatingBar:
-    """A progress bar of transformers, which beats when it gets on."""
+    """A progress bar of transformers that writes heartbeats."""
 
     def __init__(self, inner: Any, heart: Heart) -> None:
         self._inner = inner

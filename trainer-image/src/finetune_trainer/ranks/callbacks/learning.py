@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends a run that cannot come to anything."""
+"""Ends a run that cannot succeed."""
 
 from collections import deque
 from typing import Any
@@ -17,10 +17,10 @@ RECORDS_BEFORE_JUDGING = 5
 
 
 class LearningGuard(TrainerCallback):
-    """Ends a run that learns nothing, or has diverged, after a few records, not after days.
+    """Ends a run that learns nothing, or has diverged, after a few records instead of days.
 
-    It keeps the few records that it judges by: a look through the whole history at each record
-    would hold up small models, whose steps are short and many.
+    It keeps only the records that it needs. Reading the whole history for each record would slow
+    small models down, because their steps are short and many.
     """
 
     def __init__(self) -> None:

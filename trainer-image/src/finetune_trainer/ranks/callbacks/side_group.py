@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ranks say to each other between two steps, without waiting for their GPUs.
+"""Communication of ranks between two steps, without waiting for their GPUs.
 
-Over NCCL the word would queue behind all that a GPU still has to compute, and the answer would be
-read once all of that is done: at every step, the CPU could prepare nothing meanwhile.
+With NCCL a message would queue behind all pending work of a GPU, and the result could only be read
+after that: at every step, the CPU could not prepare anything in the meantime.
 """
 
 from datetime import timedelta
@@ -14,16 +14,17 @@ _GLOO = "gloo"
 
 
 class SideGroup:
-    """All ranks, over gloo: the group that there is where it speaks gloo, else one beside it."""
+    """All ranks, with gloo: the existing group if it uses gloo, else an additional one."""
 
     def __init__(self) -> None:
         self._group: dist.ProcessGroup | None = None
 
     def any_rank(self, *answers: bool, longest_wait: float) -> list[bool]:
-        """Each answer as true as it is for any rank; all ranks get the same.
+        """Each answer is true if it is true on any rank; all ranks get the same.
 
-        Every rank must ask, and for the first time as the same one of their common calls: the group
-        is made then. `longest_wait` is for a rank that doesn't answer, in seconds.
+        Every rank must call it, for the first time at the same one of their common calls, because
+        the group is created then. `longest_wait` is the timeout for a rank that does not respond,
+        in seconds.
         """
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return list(answers)
@@ -35,7 +36,7 @@ class SideGroup:
 
 
 def _find_or_make(longest_wait: float) -> dist.ProcessGroup | None:
-    """The group for tensors of the CPU."""
+    """The group for tensors on the CPU."""
     everyone = dist.group.WORLD
     if f"cpu:{_GLOO}" in dist.get_backend_config(everyone):
         return everyone

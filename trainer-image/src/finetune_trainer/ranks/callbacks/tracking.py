@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trackers in a rank: imported only where they are asked for, told the whole curve, and ended."""
+"""Trackers in a rank: imported only on request, given the complete curve, and closed."""
 
 import sys
 from dataclasses import replace
@@ -10,10 +10,10 @@ from transformers.integrations import TensorBoardCallback
 
 
 class CurveReplay(TrainerCallback):
-    """Writes what earlier attempts logged into this attempt's TensorBoard file.
+    """Writes the log records of earlier attempts into this attempt's TensorBoard file.
 
-    Theirs may be gone with their pods, and a checkpoint has the records anyway. Trackers with a
-    server have been told already.
+    Their files may be lost with their pods, and a checkpoint has the records anyway. Trackers with
+    a server already have them.
     """
 
     def __init__(self, callbacks: list[TrainerCallback]) -> None:
@@ -30,6 +30,6 @@ class CurveReplay(TrainerCallback):
 
 
 def end_trackers() -> None:
-    """Let trackers send or write the rest: one that is not ended counts as crashed."""
+    """Lets trackers send or write the rest: one that is not closed counts as crashed."""
     if (wandb := sys.modules.get("wandb")) is not None and wandb.run is not None:
         wandb.finish()

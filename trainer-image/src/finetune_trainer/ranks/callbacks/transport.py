@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs how NCCL has connected the GPUs, once the first step has made it connect them."""
+"""Logs how NCCL has connected the GPUs, after the first step, which establishes the connections."""
 
 import logging
 from pathlib import Path

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversations: whether a chat template can be trained with, and by what its answers end.
+"""Checks that a chat template can be trained with, and which token ends its answers.
 
-template   before the model is loaded: it is there, can be rendered, and tells the assistant's words
+template   before the model is loaded: it exists, renders, and separates the assistant's words
            from others where only these are trained
-ends       then: answers end by a token that ends generation too, also in what is saved
-rendering  what both look at
+ends       after that: answers end with a token that also ends generation, also in the saved model
+rendering  rendering shared by both
 """
 
 from collections.abc import Mapping

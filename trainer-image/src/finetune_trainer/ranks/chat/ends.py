@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""By which token answers end: in the data, in generation, and in what is saved."""
+"""The token that ends answers: in the data, in generation, and in the saved model."""
 
 import logging
 from pathlib import Path
@@ -15,10 +15,11 @@ log = logging.getLogger(__name__)
 
 
 def settle_ending(trainer: Any, *, is_chat: bool) -> None:
-    """Let what ends an answer in the data end generation too.
+    """Makes the token that ends an answer in the data also end generation.
 
-    That is the token behind a template's answers, or of plain texts the tokenizer's EOS. A model
-    whose generation ends by it already is left as it is, and so is an EOS that the config names.
+    That is the token after a template's answers, or for plain texts the tokenizer's EOS. A model
+    whose generation already ends with it is not changed, and neither is an EOS that the config
+    names.
 
     Raises:
         AttemptFailed: there is no such token.
@@ -28,15 +29,15 @@ def settle_ending(trainer: Any, *, is_chat: bool) -> None:
     closing = closing_of(processor).tokens if is_chat else ()
     if is_chat and not closing:
         log.warning(
-            "the chat template of %s ends answers by no token of its own, so the tuned model may "
-            "not know where to end",
+            "the chat template of %s ends answers without a special token, so the tuned model "
+            "may not stop",
             name_of(processor),
         )
     ids = [int(tokenizer.convert_tokens_to_ids(token)) for token in closing]
     if closing and not set(ids) & ending_ids(model.generation_config):
         log.warning(
-            "the chat template ends answers by %s, and generation ended by %s alone: from now on "
-            "both end it",
+            "the chat template ends answers with %s, and generation stopped at %s only: from now "
+            "on it stops at both",
             closing[-1],
             tokenizer.eos_token,
         )
@@ -56,10 +57,10 @@ def _end_by(model: Any, token: int) -> None:
 
 
 def save_ending(trainer: Any, artifact: Path) -> None:
-    """An adapter's folder, too, says by which tokens its answers end: its base model may not."""
+    """An adapter's directory also records the tokens that end its answers: its base may not."""
     path = artifact / GENERATION_CONFIG_NAME
     if trainer.args.should_save and not path.exists():
-        # Not by `save_pretrained`, which refuses what some models were published with.
+        # Not with `save_pretrained`, which refuses settings that some models were published with.
         trainer.model.generation_config.to_json_file(path)
 
 
@@ -73,20 +74,20 @@ def require_ending(tokenizer: Any, generation: Any, *, is_chat: bool) -> None:
         raise _endless("the tuned model has no end-of-sequence token")
     if tokenizer.eos_token_id not in ends:
         raise _endless(
-            f"the tokenizer's end of sequence is {tokenizer.eos_token}, and generation does not "
-            f"end by it: its generation config has {sorted(ends)}"
+            f"the tokenizer's end of sequence is {tokenizer.eos_token}, but generation does not "
+            f"stop at it: its generation config has {sorted(ends)}"
         )
     closing = closing_of(tokenizer).tokens if is_chat else ()
     if closing and not ends & set(tokenizer.convert_tokens_to_ids(list(closing))):
         raise _endless(
-            f"the chat template ends answers by {closing[-1]}, and generation does not end by it"
+            f"the chat template ends answers with {closing[-1]}, but generation does not stop at it"
         )
 
 
 def _endless(found: str) -> AttemptFailed:
     return attempt_failed(
         Reason.EOS_MISSING,
-        f"{found}: its answers would never end",
+        f"{found}: its answers would not stop",
         "set eos_token to the token that ends a turn in the chat template",
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notes on what a chat template leaves out of the conversations that it writes. Pure."""
+"""Notes on parts that a chat template leaves out of the conversations it renders. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _KEYS_SHOWN = 5
 
 @dataclass(slots=True, kw_only=True)
 class Losses:
-    """What is lost in how many rows of a split."""
+    """The lost parts, and the number of rows of a split."""
 
     split: str
     rows: int
@@ -24,7 +24,7 @@ class Losses:
     _keys: Counter[str] = field(default_factory=Counter)
 
     def note(self, result: TrialResult, rows: int) -> None:
-        """Count rows of one structure."""
+        """Counts rows of one structure."""
         if result.writes_none:
             self._found[
                 'content that is null is written as the word None in {rows}: write "" in its place'
@@ -47,11 +47,11 @@ class Losses:
 
 
 def _sentence(part: Part, result: TrialResult) -> str:
-    """What is told of a part, with {rows} in it; nothing of keys that are only listed."""
+    """The message about a part, with {rows} in it; empty for keys that are only listed."""
     if part.key == TOOL_CALLS:
         return (
-            "the chat template leaves out tool_calls in {rows}: the turns that call are trained "
-            f"without their calls; {_OTHER_TEMPLATE} them"
+            "the chat template leaves out tool_calls in {rows}: turns with tool calls are trained "
+            f"without them; {_OTHER_TEMPLATE} them"
         )
     if part.key == TOOLS:
         return f"the chat template leaves out the column tools in {{rows}}; {_OTHER_TEMPLATE} it"
@@ -60,7 +60,7 @@ def _sentence(part: Part, result: TrialResult) -> str:
     if part.key == CONTENT:
         role = part.role[:40].replace("{", "").replace("}", "")
         return (
-            f"the chat template leaves out what the role {role} says in {{rows}}; "
+            f"the chat template leaves out the turns of the role {role} in {{rows}}; "
             f"{_OTHER_TEMPLATE} it"
         )
     return ""
@@ -77,5 +77,5 @@ def _of_reasoning(part: Part, result: TrialResult) -> str:
         return f"the chat template leaves out {name} in {{rows}}; {_OTHER_TEMPLATE} it"
     return (
         f"the chat template leaves out {name} of all turns but the last in {{rows}}; to train on "
-        "it, end a conversation of its own with each such turn"
+        "it, put each such turn at the end of a separate conversation"
     )

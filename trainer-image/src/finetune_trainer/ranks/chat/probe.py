@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A conversation with sentinels for words: one that is not written was left out. Pure."""
+"""A conversation with sentinels instead of words: a missing sentinel was left out. Pure."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ CONTENT, TOOL_CALLS, TOOLS = "content", "tool_calls", "tools"
 ASSISTANT = "assistant"
 
 _UNMISSED = COMPARED | {"role", "name", "weight"}
-"""Keys of turns that most templates leave out, and no word of an answer with them."""
+"""Keys of turns that most templates leave out, and that contain no word of an answer."""
 _OPENS, _CLOSES = "<think>", "</think>"
 
 
@@ -33,7 +33,7 @@ class Part:
     is_reasoning: bool = False
     """Whether it is between <think> and </think>."""
     is_last: bool = False
-    """Whether it is of the assistant's last turn."""
+    """Whether it is in the assistant's last turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +42,15 @@ class Probe:
 
     conversation: Conversation
     sentinels: Mapping[str, Part]
-    """Sentinel -> what it is in place of."""
+    """Sentinel -> the part that it replaces."""
 
     def lost(self, written: str) -> frozenset[Part]:
-        """What is not in the text that a template has written."""
+        """The parts that are missing in a template's text."""
         return frozenset(part for word, part in self.sentinels.items() if word not in written)
 
 
 def probe_of(conversation: Conversation) -> Probe:
-    """The probe of a conversation, without the rounds that only repeat others."""
+    """The probe of a conversation, without rounds that only repeat others."""
     short = shortened(conversation)
     words = _Words()
     places = [place for place, turn in enumerate(short.turns) if turn.get("role") == ASSISTANT]
@@ -63,14 +63,14 @@ def probe_of(conversation: Conversation) -> Probe:
 
 
 def marked(turn: ChatTurn) -> tuple[ChatTurn, list[str]]:
-    """The turn with sentinels in place of its words, and these in the order of its keys."""
+    """The turn with sentinels instead of its words, and the sentinels in the order of its keys."""
     words = _Words()
     return words.turn(turn, is_last=True), list(words.sentinels)
 
 
 @dataclass(slots=True)
 class _Words:
-    """Sentinels, none twice."""
+    """Generates unique sentinels."""
 
     sentinels: dict[str, Part] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ class _Words:
         }
 
     def tool(self, tool: Any) -> Any:
-        """Only its name is to be found again: templates have ways of their own for schemas."""
+        """Only its name is checked: templates render schemas in different ways."""
         if not isinstance(tool, Mapping):
             return tool
         inner = tool.get("function")
@@ -106,7 +106,7 @@ class _Words:
         return self._text(value, part)
 
     def _arguments(self, text: str, part: Part) -> str:
-        """JSON stays JSON: some templates read it."""
+        """JSON stays JSON: some templates parse it."""
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
@@ -131,7 +131,7 @@ class _Words:
 
 
 def _is_reasoning(segments: Sequence[str], place: int) -> bool:
-    """Where only the end is marked, a template or a prompt has opened it."""
+    """If only the end is marked, a template or a prompt has opened it."""
     before = [segment for segment in segments[:place] if is_mark(segment)]
     after = [segment for segment in segments[place:] if is_mark(segment)]
     return (before[-1:] == [_OPENS]) or (not before and after[:1] == [_CLOSES])

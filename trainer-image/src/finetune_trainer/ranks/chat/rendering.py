@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A question and an answer in a template's words, and what it writes behind the answer."""
+"""Renders a question and an answer with a template, and finds the tokens after the answer."""
 
 import re
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from jinja2 import TemplateError
 from transformers import ProcessorMixin
 
 ANSWER = "Zq7qZ"
-"""No template writes this of itself."""
+"""No template contains this text."""
 
 MARK = re.compile(r"<[^<>\s]{1,60}>")
-"""What looks like a special token."""
+"""A text that looks like a special token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """What a template writes behind an answer."""
+    """The tokens that a template renders after an answer."""
 
     tokens: tuple[str, ...] = ()
     """Tokens of the vocabulary."""
     foreign: tuple[str, ...] = ()
-    """Marks that look like tokens, and are none of this vocabulary's."""
+    """Marks that look like tokens but are not in this vocabulary."""
 
 
 def closing_of(processor: Any) -> Closing:
-    """What the template writes behind an answer that nothing follows."""
+    """The tokens that the template renders after a final answer."""
     rendered = render(processor)
     if rendered is None or ANSWER not in rendered:
         return Closing()
@@ -38,7 +38,7 @@ def closing_of(processor: Any) -> Closing:
 
 
 def render(processor: Any, *, raises: bool = False) -> str | None:
-    """A question and an answer in the template's words; None where it will have none of them."""
+    """A question and an answer, rendered with the template; None if it refuses all forms."""
     turns: list[dict[str, Any]] = [
         {"role": "user", "content": "Hello"},
         {"role": "assistant", "content": ANSWER},
@@ -61,6 +61,6 @@ def tokenizer_of(processor: Any) -> Any:
 
 
 def name_of(processor: Any) -> str:
-    """What a user calls the model: the last part of a path is enough."""
+    """The name of the model for users: the last part of a path is sufficient."""
     name = str(tokenizer_of(processor).name_or_path).rstrip("/")
     return name.rsplit("/", 1)[-1] if name.startswith("/") else name or "the model"

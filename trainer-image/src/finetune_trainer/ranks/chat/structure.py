@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The structure of a conversation: what a chat template can see of it beside its words. Pure.
+"""The structure of a conversation: everything a chat template can see except its words. Pure.
 
-A template writes all conversations of one structure in the same way, so one is tried for all.
+A template renders all conversations of one structure in the same way, so one is tested for all.
 """
 
 import json
@@ -17,22 +17,22 @@ COMPARED = frozenset({"id", "tool_call_id", "type"})
 """Keys whose values templates compare with others, or whose length they check."""
 
 _NAMED_BY_USERS = frozenset({"arguments", "properties"})
-"""Objects whose keys are names that a user has given: no template knows them."""
+"""Objects whose keys are names set by users: no template contains them."""
 
 _MARK = re.compile(r"(</?think>)")
 _PERIODS = (1, 2, 3, 4)
-"""How many turns may make a round that repeats, such as question, call, result and answer."""
+"""How many turns may form a repeated round, such as question, call, result and answer."""
 _REPEATS = 2
 _ROLE_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """What a chat template is given of a row."""
+    """The input of a chat template from a row."""
 
     turns: Sequence[ChatTurn]
     prompt_turns: int = 0
-    """How many of them are the prompt, where prompt and completion are columns of their own."""
+    """How many of them are the prompt, if prompt and completion are separate columns."""
     tools: Any = None
     options: Any = field(default_factory=dict)
     """`chat_template_kwargs`."""
@@ -44,9 +44,9 @@ class Conversation:
 
 
 def conversation_of(row: Mapping[str, Any]) -> Conversation | None:
-    """The conversation in a row, as TRL gives it to a template; None where there is none.
+    """The conversation in a row, in the form that TRL gives to a template; None without one.
 
-    Rows with images are not looked at: they are written while the model trains.
+    Rows with images are skipped: they are rendered during training.
     """
     if not {"input_ids", "image", "images"}.isdisjoint(row):
         return None
@@ -66,7 +66,7 @@ def conversation_of(row: Mapping[str, Any]) -> Conversation | None:
 
 
 def _of_roles(turn: ChatTurn) -> ChatTurn:
-    """As TRL has it, before it writes a row."""
+    """As in TRL, before it renders a row."""
     names = {"from": "role", "value": "content"}
     return {names.get(name, name): value for name, value in turn.items()}
 
@@ -82,7 +82,7 @@ def shortened(conversation: Conversation) -> Conversation:
 
 
 def digest_of(conversation: Conversation) -> int:
-    """The same for all conversations of one structure: a number of 64 bits, and never 0."""
+    """Equal for all conversations of one structure: a number of 64 bits, and never 0."""
     short = shortened(conversation)
     tools = sorted({repr(structure_of(tool)) for tool in listed(short.tools)})
     whole = (
@@ -97,16 +97,16 @@ def digest_of(conversation: Conversation) -> int:
 
 
 def listed(tools: Any) -> list[Any]:
-    """Tools as a list; a template may be given one alone, and TRL says nothing of it."""
+    """Tools as a list; a template may be given a single one, and TRL does not define it."""
     return tools if isinstance(tools, list) else [] if tools is None else [tools]
 
 
 def structure_of(value: Any, key: str = "") -> Any:
-    """What is left of a value where its words are left out."""
+    """The structure of a value without its words."""
     if isinstance(value, Mapping):
         if key in _NAMED_BY_USERS:
             return ("object", *sorted({repr(structure_of(each)) for each in value.values()}))
-        # Arrow gives each object of a column the keys of all: null is not the same as absent.
+        # Arrow gives each object of a column the keys of all: null counts as absent.
         return tuple((name, structure_of(value[name], name)) for name in sorted(value))
     if isinstance(value, list):
         return ("list", *_without_repeats([structure_of(each, key) for each in value], _same))
@@ -120,7 +120,7 @@ def structure_of(value: Any, key: str = "") -> Any:
 
 
 def is_learnt(turn: ChatTurn) -> bool:
-    """Whether a turn is to be learnt: `weight` is 0 for one that is not.
+    """Whether a turn is trained: `weight` is 0 for one that is not.
 
     Raises:
         ValueError: it is neither 0 nor 1.
@@ -156,7 +156,7 @@ def _structure_of_text(text: str, key: str) -> Any:
 
 
 def segments_of(text: str) -> list[str]:
-    """A text cut at each `<think>` and `</think>`, and these marks between its parts."""
+    """A text split at each `<think>` and `</think>`, including these marks."""
     return _MARK.split(text)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What chat templates refuse in conversations, and the ways out: the table `SUSPECTS`. Pure.
+"""Parts of conversations that chat templates refuse, and the remedies: the table `SUSPECTS`. Pure.
 
-Each takes one thing out of a conversation. Where a template writes what is left, it was that thing.
+Each removes one part from a conversation. If a template renders the rest, that part was the cause.
 """
 
 from collections.abc import Callable
@@ -18,17 +18,17 @@ _TOOL_ROLES = ("tool", "function", "ipython")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect:
-    """One thing that a template may refuse."""
+    """One part that a template may refuse."""
 
     without: Callable[[Conversation], Conversation | None]
-    """The conversation without it; None where it hasn't it."""
+    """The conversation without it; None if it does not contain it."""
     what: str
     remedy: str
     is_it: Callable[[int, ChatTurn], bool] | None = None
-    """Whether it is this turn, at this place, that shows it."""
+    """Whether this turn, at this position, contains it."""
 
     def named(self, conversation: Conversation) -> tuple[str, int | None]:
-        """What it is in this conversation, and in which turn, counted from 1."""
+        """Its name in this conversation, and the turn, counted from 1."""
         places = [
             (place, str(turn.get("role")))
             for place, turn in enumerate(conversation.turns, start=1)
@@ -150,7 +150,7 @@ def _other_keys(conversation: Conversation) -> str:
 SUSPECTS = (
     Suspect(
         without=_without_later_system,
-        what="the role {role} behind other turns",
+        what="the role {role} after other turns",
         is_it=lambda place, turn: place > 0 and _is_system(turn),
         remedy="put the system message first in each conversation",
     ),
@@ -186,7 +186,7 @@ SUSPECTS = (
     ),
     Suspect(
         without=_with_parts,
-        what="content that is a text, and no list of parts",
+        what="content that is a text, not a list of parts",
         remedy="set chat_template_path to a template of plain texts",
     ),
     Suspect(without=_without_other_keys, what="{keys}", remedy="leave these keys out"),
@@ -205,7 +205,7 @@ SUSPECTS = (
     Suspect(
         without=_without_repeated_roles,
         what="two turns of one role in succession",
-        remedy="put such turns together into one, or set chat_template_path to a template that "
+        remedy="merge such turns into one, or set chat_template_path to a template that "
         "allows them",
     ),
     Suspect(
@@ -214,4 +214,4 @@ SUSPECTS = (
         remedy="end each conversation with a turn of the assistant",
     ),
 )
-"""The first with which the rest can be written is named."""
+"""The first key without which the rest can be rendered is named."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gives the processor the chat template that the config names, and sees that the data fit it."""
+"""Gives the processor the chat template from the config, and checks that it fits the data."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -32,10 +32,10 @@ _WAY_OUT = (
 def settle_template(
     processor: Any, training: SFTConfig, row: Mapping[str, Any], added_tokens: Collection[str] = ()
 ) -> Any:
-    """Give the processor the template that the config names, and see that the data fit it.
+    """Gives the processor the template from the config, and checks that it fits the data.
 
-    A file's text is taken here; a tokenizer brings tokens too, and is left to TRL. Whichever has
-    the template in the end is returned.
+    A file's text is set here; a tokenizer adds tokens too, and is left to TRL. Returns the one that
+    has the template.
 
     Raises:
         AttemptFailed: conversations could not be trained with it.
@@ -49,7 +49,7 @@ def settle_template(
     if training.assistant_only_loss:
         _require_generation_marks(source)
     closing = closing_of(source)
-    # A tokenizer that is cloned brings its tokens with it.
+    # A cloned tokenizer also adds its tokens.
     if source is processor and not closing.tokens and closing.foreign:
         lacking = [mark for mark in closing.foreign if mark not in added_tokens]
         if len(lacking) == len(closing.foreign):
@@ -58,7 +58,7 @@ def settle_template(
 
 
 def _source_of_template(processor: Any, training: SFTConfig) -> Any:
-    """The processor, with the template in it, or the tokenizer that it will be taken from."""
+    """The processor, with the template in it, or the tokenizer that the template is taken from."""
     place = training.chat_template_path
     if place is None:
         return processor
@@ -83,7 +83,7 @@ def _other_tokenizer(place: str) -> Any:
             raise
         raise attempt_failed(
             Reason.CHAT_TEMPLATE_NOT_FOUND,
-            f"chat_template_path: {place} is a folder that holds no tokenizer",
+            f"chat_template_path: {place} is a folder without a tokenizer",
             "correct chat_template_path: a .jinja file, or the folder that save_pretrained wrote",
         ) from None
     if source.chat_template is None:
@@ -99,8 +99,7 @@ def _require_rendering(processor: Any, row: Mapping[str, Any]) -> None:
     if processor.chat_template is None:
         raise attempt_failed(
             Reason.CHAT_TEMPLATE_MISSING,
-            f"the data hold conversations, and {name_of(processor)} has no chat template to write "
-            "them with",
+            f"the data contains conversations, but {name_of(processor)} has no chat template",
             _WAY_OUT,
         )
     try:
@@ -108,18 +107,18 @@ def _require_rendering(processor: Any, row: Mapping[str, Any]) -> None:
     except TemplateSyntaxError as error:
         raise attempt_failed(
             Reason.INVALID_CHAT_TEMPLATE,
-            f"the chat template of {name_of(processor)} is no valid Jinja: line {error.lineno}: "
+            f"the chat template of {name_of(processor)} is not valid Jinja: line {error.lineno}: "
             f"{error.message}",
             "correct the template, or leave chat_template_path out for the model's own",
         ) from None
     except (TemplateError, TypeError, ValueError, KeyError):
-        # It may want other turns than this probe's; the data will tell.
+        # It may require other turns than this probe's; the data will show it.
         return
     if rendered is not None and ANSWER not in rendered and _has_plain_words(row):
         raise attempt_failed(
             Reason.INVALID_CHAT_TEMPLATE,
-            f"the chat template of {name_of(processor)} leaves out what is said: it is made for "
-            "content in parts, as with images, and the data hold plain texts",
+            f"the chat template of {name_of(processor)} leaves out the content: it is made for "
+            "content in parts, as with images, but the data contains plain texts",
             _WAY_OUT,
         )
 
@@ -139,9 +138,8 @@ def _require_generation_marks(processor: Any) -> None:
     if found is None:
         raise attempt_failed(
             Reason.ASSISTANT_TOKENS_UNKNOWN,
-            f"assistant_only_loss is set, and the chat template of {name_of(processor)} does not "
-            "mark the assistant's words by {% generation %}, nor is it one that TRL knows how to "
-            "mark",
+            f"assistant_only_loss is set, but the chat template of {name_of(processor)} does not "
+            "mark the assistant's words with {% generation %}, and TRL cannot add the marks to it",
             "set chat_template_path to a template with these marks, give the data as prompt and "
             "completion, or leave assistant_only_loss out",
         )
@@ -153,8 +151,8 @@ def _spelt_out(mark: str, processor: Any) -> AttemptFailed:
     lacking = ", ".join(f"'{found}'" for found in marks if found not in known)
     return attempt_failed(
         Reason.CHAT_TEMPLATE_TOKENS_MISSING,
-        f"the chat template ends answers by {mark}, which is no token of {name_of(processor)}: "
-        "it would be spelt out letter by letter, and no answer would ever end",
-        f"set added_tokens: [{lacking}], or chat_template_path to a template of the model's own "
-        "tokens",
+        f"the chat template ends answers with {mark}, which is not a token of "
+        f"{name_of(processor)}: it would be split into characters, and answers would not stop",
+        f"set added_tokens: [{lacking}], or chat_template_path to a template that uses the "
+        "model's own tokens",
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tries a chat template on a conversation: what it refuses, and whose fault that is; what it loses.
+"""Tests a chat template on a conversation: refusals and their causes, and lost parts.
 
-Pure but for the template.
+Pure except for the template.
 """
 
 import re
@@ -16,10 +16,10 @@ from finetune_trainer.ranks.chat.suspects import SUSPECTS, Suspect
 from finetune_trainer.ranks.chat.weights import NotFound, spans_of, unlearnt
 
 Write = Callable[[Conversation], str]
-"""Writes a conversation as TRL does, and raises whatever the template does."""
+"""Renders a conversation as TRL does, and raises the template's errors."""
 
 ROLES = ("system", "user", "assistant", "tool", "developer", "function", "ipython")
-"""What templates call who speaks, the usual ones first."""
+"""Roles in templates, the usual ones first."""
 
 _OTHERS: Mapping[str, str] = {
     "human": "user",
@@ -31,7 +31,7 @@ _OTHERS: Mapping[str, str] = {
     "observation": "tool",
     "function_response": "tool",
 }
-"""What other tools call them."""
+"""Their names in other tools."""
 
 _QUOTED = re.compile(r"""(['"])([\w-]{1,64})\1""")
 _SAID_CHARACTERS = 70
@@ -40,44 +40,45 @@ _KNOWN_SHOWN = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateRefusal:
-    """Why a conversation cannot be written."""
+    """Why a conversation cannot be rendered."""
 
     why: str
     remedy: str
     is_of_role: bool = False
-    """Whether it has a role that nobody knows."""
+    """Whether it has an unknown role."""
     turn: int | None = field(default=None, compare=False)
-    """The turn that shows it, counted from 1."""
+    """The turn that causes it, counted from 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """What becomes of all conversations of one structure."""
+    """The result for all conversations of one structure."""
 
     refusal: TemplateRefusal | None = None
     lost: frozenset[Part] = frozenset()
     writes_none: bool = False
-    """Whether content that is null is written as the word None."""
+    """Whether null content is rendered as the word None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """A chat template, and what it says of itself."""
+    """A chat template, and its known roles."""
 
     write: Write
     source: str
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The roles that conversations may have: what all templates know, and what this one names.
+        """The accepted roles of conversations: those of all templates, and those that this one
+        names.
 
-        Many write any role that they are given, so that a slip of the pen would be trained.
+        Many templates render any role, so that a misspelt one would be trained on.
         """
         named = {word for _, word in _QUOTED.findall(self.source)}
         return (*ROLES, *sorted(named - set(ROLES)))
 
     def try_on(self, conversation: Conversation) -> TrialResult:
-        """What becomes of conversations like this one."""
+        """The result for conversations like this one."""
         if refusal := self._unknown_role(conversation):
             return TrialResult(refusal=refusal)
         probe = probe_of(conversation)
@@ -116,12 +117,12 @@ class Template:
         except ValueError as error:
             return TemplateRefusal(
                 why=f"the weight {_short(str(error))} of a turn, expected 0 or 1",
-                remedy="give weight 0 to turns that are not to be learnt, and 1 to others",
+                remedy="give weight 0 to turns that must not be trained on, and 1 to others",
             )
         except NotFound:
             return TemplateRefusal(
-                why="a turn of weight 0, whose words cannot be told from others in what the chat "
-                "template writes",
+                why="a turn of weight 0, whose words cannot be distinguished from others in "
+                "the output of the chat template",
                 remedy="end the conversations before such turns, or set chat_template_path to "
                 "another template",
             )
@@ -142,7 +143,7 @@ class Template:
         )
 
     def _suspect(self, conversation: Conversation) -> Suspect | None:
-        """The first change with which the template writes the conversation."""
+        """The first change with which the template renders the conversation."""
         for suspect in SUSPECTS:
             changed = suspect.without(conversation)
             if changed is not None and self._can_write(changed):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`weight: 0` of a turn, as OpenAI has it: it is read by the model, and not learnt.
+"""`weight: 0` of a turn, as in OpenAI's format: the model reads the turn, but is not trained on it.
 
-Says where such turns are in what a chat template has written. Pure but for the template.
+Finds such turns in the text that a chat template rendered. Pure except for the template.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,11 +18,11 @@ _WORD = "Zq7qZ"
 
 
 class NotFound(Exception):
-    """The template writes a turn in such a way that its words cannot be found again."""
+    """The template renders a turn such that its words cannot be found."""
 
 
 def unlearnt(conversation: Conversation) -> list[int]:
-    """The places of the turns that are not to be learnt.
+    """The positions of the turns that are not trained.
 
     Raises:
         ValueError: a weight is neither 0 nor 1.
@@ -33,10 +33,10 @@ def unlearnt(conversation: Conversation) -> list[int]:
 def spans_of(
     conversation: Conversation, places: Sequence[int], write: Write, closing: Sequence[str]
 ) -> list[Span]:
-    """Where these turns are in the text, each with the token of `closing` that ends it.
+    """The spans of these turns in the text, each with the token of `closing` that ends it.
 
     Raises:
-        NotFound: of one of them it cannot be told.
+        NotFound: one of them cannot be located.
     """
     try:
         text = write(conversation)
@@ -54,16 +54,16 @@ def _span_of(
     following = len(text)
     if place + 1 < len(conversation.turns):
         following, _ = _words_of(conversation, place + 1, write, text)
-    # The nearest token that ends a turn, before the next one has its say.
+    # The nearest token that ends a turn, before the next turn.
     ends = [at + len(token) for token in closing if (at := text.find(token, end, following)) >= 0]
     return begin, min(ends, default=end)
 
 
 def _words_of(conversation: Conversation, place: int, write: Write, text: str) -> Span:
-    """Where the words of a turn are: what comes before and after them is written without them too.
+    """The span of a turn's words: the text before and after them is also rendered without them.
 
     Raises:
-        NotFound: it is not.
+        NotFound: the text differs.
     """
     turn = conversation.turns[place]
     plain = {"role": turn.get("role"), CONTENT: _WORD}
@@ -74,7 +74,7 @@ def _words_of(conversation: Conversation, place: int, write: Write, text: str) -
     is_around = text.startswith(before) and text.endswith(after)
     if not (before and is_around and len(before) + len(after) <= len(text)):
         raise NotFound
-    # What a template puts in front of calls and reasoning belongs to them.
+    # The text that a template adds before calls and reasoning belongs to them.
     begin = len(before) if bare is None else _in_common(bare[0], before)
     return begin, len(text) - len(after)
 
@@ -87,7 +87,7 @@ def _in_common(one: str, other: str) -> int:
 def _around(
     conversation: Conversation, write: Write, words: Sequence[str]
 ) -> tuple[str, str] | None:
-    """What is written before the first of the words, and behind the last."""
+    """The text that is rendered before the first of the words, and after the last."""
     try:
         written = write(conversation)
     except Exception:  # noqa: BLE001 - a template may raise anything

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes conversations by a processor's chat template, in the way in which TRL will."""
+"""Renders conversations with a processor's chat template, in the same way as TRL."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,9 @@ from finetune_trainer.ranks.chat.trial import Template
 
 
 def template_of(processor: Any, *, marks_answers: bool) -> Template:
-    """The template that TRL will write with; with `assistant_only_loss` it may take another one,
-    which marks the assistant's words."""
+    """The template that TRL will use; with `assistant_only_loss` it may use another one, which
+    marks the assistant's tokens.
+    """
     own = processor.chat_template
     text = None
     if marks_answers and not has_generation_markers(own):
@@ -26,7 +27,7 @@ def template_of(processor: Any, *, marks_answers: bool) -> Template:
 
 
 class TemplateWriter:
-    """A value that a stream's workers can be sent."""
+    """A value that can be sent to a stream's workers."""
 
     def __init__(self, processor: Any, template: str | None) -> None:
         self._processor, self._template = processor, template

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what a config names to what TRL trains on: load, shape, split, account, check.
+"""Turns the data of a config into TRL's format: load, shape, split, account, check.
 
-- `loading`: which data, and which split of it (`sources` opens one, `mixtures` puts several
-  together, `list_rows` reads what `datasets` can't, `diagnosis` tells why a file can't be read).
-- `readers`: what files hold, as the texts that they hold, in place of the readers of `datasets`.
-- `shaping`: rows in shapes of their own become TRL's (`shapes` one row, `texts` what is a text,
-  `columns` which are there, `images`), and `system_message` goes before them.
-- `questions`: held-out rows without an answer, which are asked and not evaluated on.
-- `fitting`: rows that the chat template cannot write are left out (`refusals` says why).
-- `preparation`: tokenized rows are measured, and those that teach nothing left out.
-- `effects`: which keys have none.
+- `loading`: loads data and splits (`sources` opens one, `mixtures` combines several
+  sources, `list_rows` reads files that `datasets` cannot, `diagnosis` explains read errors).
+- `readers`: readers that keep the exact texts of files, in place of those of `datasets`.
+- `shaping`: maps custom rows to TRL's format (`shapes` one row, `texts` the definition of a text,
+  `columns` the columns, `images`), and prepends `system_message`.
+- `questions`: held-out rows without an answer, used as prompts and not for evaluation.
+- `fitting`: leaves out rows that the chat template cannot render (`refusals` has the reasons).
+- `preparation`: measures tokenized rows and leaves out rows without a trained token.
+- `effects`: keys without an effect.
 """
 
 from dataclasses import replace
@@ -26,10 +26,10 @@ from finetune_trainer.ranks.data.system_message import (
 
 
 def prepare_data(arguments: Arguments) -> Loaded:
-    """The data set that the config names, in the shape that it asks for.
+    """The data set that the config names, in the format that it requires.
 
     Raises:
-        AttemptFailed: it cannot be had, or has not that shape.
+        AttemptFailed: it cannot be loaded, or has a different format.
     """
     loaded = load_data(arguments)
     if message := arguments.data.system_message:

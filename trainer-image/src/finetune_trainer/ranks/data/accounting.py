@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells what became of the rows: a file for the report, lines of the log, the outcome's figures."""
+"""Reports the account of the rows: a file for the report, log lines, the outcome's figures."""
 
 import logging
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from finetune_trainer.ranks.arguments import Arguments
 log = logging.getLogger(__name__)
 
 Drops = Mapping[str, Mapping[str, int]]
-"""Split -> reason -> rows that were left out while the data were shaped."""
+"""Split -> reason -> rows that were left out while shaping the data."""
 
 
 def account_for(
@@ -30,7 +30,7 @@ def account_for(
 ) -> DataAccount:
     """The account of both splits, by their names in the data.
 
-    `accounts` has them by TRL's names, and knows nothing of rows left out before.
+    `accounts` has them by TRL's names, and does not include rows left out before.
     """
     script, training = arguments.script, arguments.training
     names = {"train": script.dataset_train_split, "eval": script.dataset_test_split}
@@ -48,7 +48,7 @@ def account_for(
 
 
 def tell(account: DataAccount, workspace: Workspace) -> None:
-    """For one rank of all."""
+    """Runs on one rank of all."""
     for name, split in account.splits.items():
         log.info("data %s", describe(name, split))
     for warning in account.warnings:
@@ -57,7 +57,7 @@ def tell(account: DataAccount, workspace: Workspace) -> None:
 
 
 def notes(account: DataAccount, arguments: Arguments) -> list[Note]:
-    """What its user should know of the rows, wherever they look."""
+    """Notes about the rows for users."""
     length = arguments.training.max_length
     told = [
         note for name, split in account.splits.items() for note in notes_of(name, split, length)
@@ -79,7 +79,7 @@ def _notes_of_padding(account: DataAccount, arguments: Arguments) -> list[Note]:
 def require_rows_enough(account: DataAccount, arguments: Arguments) -> None:
     """
     Raises:
-        AttemptFailed: more of what was to be trained on is left out than the config allows.
+        AttemptFailed: more training rows are left out than the config allows.
     """
     name, most = arguments.script.dataset_train_split, arguments.data.max_rows_left_out
     train = account.splits.get(name)
@@ -89,13 +89,13 @@ def require_rows_enough(account: DataAccount, arguments: Arguments) -> None:
     raise attempt_failed(
         Reason.TOO_MANY_ROWS_LEFT_OUT,
         f"{train.rows_dropped} of {train.rows} rows of {name} would be left out: {reasons}",
-        "correct the rows, or the keys that say how they are shaped; to train on the others all "
-        f"the same, raise max_rows_left_out, the share that may be left out (now {most:g})",
+        "correct the rows, or the keys that define their format; to train on the other rows "
+        f"anyway, raise max_rows_left_out, the share that may be skipped (now {most:g})",
     )
 
 
 def figures_of(account: DataAccount, arguments: Arguments) -> dict[str, float]:
-    """What an outcome says of the rows that were trained on."""
+    """The figures of an outcome about the training rows."""
     train = account.splits.get(arguments.script.dataset_train_split)
     if train is None or train.rows is None:
         return {}

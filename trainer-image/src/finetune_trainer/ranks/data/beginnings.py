@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Texts that begin with the token which the tokenizer puts before every text: one is enough.
+"""Texts that already begin with the tokenizer's BOS: one BOS is enough.
 
-Texts that were written by a chat template have it; TRL would train on two.
+Texts rendered by a chat template have it; TRL would train on two.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _TEXTS = ("string", "large_string")
 
 
 def begin_once(data: Any, tokenizer: Any, text_field: str) -> Any:
-    """The split, whose texts leave the beginning to a tokenizer that adds it."""
+    """The split without the BOS in texts whose tokenizer adds it."""
     column = "prompt" if "prompt" in (data.column_names or ()) else text_field
     kind = (data.features or {}).get(column)
     if not (isinstance(kind, Value) and kind.dtype in _TEXTS and adds_beginning(tokenizer)):
@@ -29,7 +29,7 @@ def begin_once(data: Any, tokenizer: Any, text_field: str) -> Any:
 
 
 def adds_beginning(tokenizer: Any) -> bool:
-    """Whether the tokenizer puts its BOS before a text."""
+    """Whether the tokenizer adds its BOS before a text."""
     bos = tokenizer.bos_token_id
     return bos is not None and list(tokenizer("a")["input_ids"][:1]) == [bos]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which columns data has, which it would need, and which key would make one of the other.
+"""The columns of the data, the required ones, and the key that maps one to the other.
 
 Pure: names and one row in, a failure out.
 """
@@ -17,7 +17,7 @@ from finetune_trainer.ranks.data.shapes import ASSISTANT, SYSTEM, TOOL, USER
 
 _TEXTS_OF_ARROW = ("string", "large_string", "string_view", "null")
 _WHOLE_NUMBERS = ("int", "uint")
-"""The only values besides texts that have one spelling."""
+"""The only other values than texts that have a single notation."""
 
 _SPEAKERS = (USER, ASSISTANT, SYSTEM, TOOL, "developer")
 
@@ -27,7 +27,7 @@ def require_declared(
 ) -> None:
     """
     Raises:
-        AttemptFailed: a column that the config names is not there.
+        AttemptFailed: a column that the config names does not exist.
     """
     for target, source in mapping.items():
         if source not in columns:
@@ -46,10 +46,10 @@ def require_declared(
 
 
 def require_readable(row: Mapping[str, Any], text_field: str) -> None:
-    """Whether TRL can read a row as it is; `row` is the first one.
+    """Requires that TRL can read a row unchanged; `row` is the first one.
 
     Raises:
-        AttemptFailed: it cannot; the remedy is the key that makes it so.
+        AttemptFailed: it cannot; the remedy names the key that maps it.
     """
     columns = list(row)
     if "input_ids" in columns:
@@ -58,13 +58,13 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
         if row.get(name) is not None and not isinstance(row[name], list):
             raise attempt_failed(
                 Reason.INVALID_DATASET,
-                f"{name} of the first row is no list: expected turns with role and content",
+                f"{name} of the first row is not a list: expected turns with role and content",
                 f"give {name} as a list, not as a text",
             )
     if speaker := _unknown_speaker(row):
         raise attempt_failed(
             Reason.UNKNOWN_ROLE,
-            f"the turns of conversations are from {speaker}, which no chat template knows",
+            f"the turns of conversations are from {speaker}, which no chat template supports",
             "set dataset_format: sharegpt",
         )
     if "prompt" in columns and "completion" not in columns:
@@ -88,24 +88,24 @@ def require_readable(row: Mapping[str, Any], text_field: str) -> None:
 
 
 def require_texts(types: Mapping[str, str], split: str) -> None:
-    """Whether columns that are trained on can be texts; `types` has those with one type each.
+    """Requires that trained columns can be texts; `types` has those with one type each.
 
     Raises:
-        AttemptFailed: one has values that are spelled in several ways, or in none.
+        AttemptFailed: one has values with several notations, or with none.
     """
     for name, kind in types.items():
         if kind in _TEXTS_OF_ARROW or kind.startswith(_WHOLE_NUMBERS):
             continue
         raise attempt_failed(
             Reason.INVALID_DATASET,
-            f"the column {name} of {split} is of the type {kind}, and a text is wanted there: "
-            "there is no text in the file that could be trained on",
-            f"write {name} as text into the file, as it is to be learnt",
+            f"the column {name} of {split} is of the type {kind}, expected a text: the file "
+            "contains no text to train on",
+            f"write {name} as text into the file",
         )
 
 
 def _unknown_speaker(row: Mapping[str, Any]) -> str:
-    """As whom somebody speaks in the first conversation, whom TRL would take at their word."""
+    """An unknown role in the first conversation, which TRL would accept."""
     turns = row.get("conversations")
     if not isinstance(turns, list):
         return ""
@@ -122,13 +122,13 @@ def _missing(
     elif (alias := named(column, columns)) is not None:
         remedy = f"set dataset_columns: {{{column}: {alias}}}"
     elif asked_for is None:
-        remedy = f"set dataset_columns: {{{column}: ...}} to the column that is meant"
+        remedy = f"set dataset_columns: {{{column}: ...}} to the intended column"
     else:
         remedy = f"name one of its columns in {asked_for}"
     return attempt_failed(
         Reason.DATASET_COLUMN_MISSING,
-        f"{where}, and the data set has no column {column}: it has {', '.join(columns)}"
-        f"{_maybe_no_header(columns)}",
+        f"{where}, but the data set has no column {column}: it has "
+        f"{', '.join(columns)}{_maybe_no_header(columns)}",
         remedy,
     )
 
@@ -138,6 +138,6 @@ def _is_single_pair(column: str, columns: Sequence[str]) -> bool:
 
 
 def _maybe_no_header(columns: Sequence[str]) -> str:
-    """Names that look like values come from a table without names."""
+    """Names that look like values come from a table without a header."""
     is_value = any(len(name.split()) > 3 or name.endswith((".", "?", "!")) for name in columns)
     return " (is that its first row? A CSV file needs a header)" if is_value else ""

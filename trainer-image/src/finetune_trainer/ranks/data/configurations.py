@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets that have several configurations, such as languages: which one, and by which key.
+"""Data sets with several configurations, such as languages: which one to use, and its config key.
 
-`datasets` tells it in Python for people who call `load_dataset`.
+The error of `datasets` is written for callers of `load_dataset`.
 """
 
 import ast
@@ -21,10 +21,8 @@ _DEFAULT = "default"
 
 @contextmanager
 def telling_which(key: str) -> Iterator[None]:
-    """
-    Raises:
-        AttemptFailed: no configuration is chosen by `key` where there are several, or one that
-            there isn't.
+    """Raises:
+    AttemptFailed: `key` selects none of several configurations, or one that does not exist.
     """
     try:
         yield
@@ -46,13 +44,13 @@ def _no_such(key: str, wanted: str, names: list[str]) -> Exception:
     if names == [_DEFAULT]:
         return attempt_failed(
             Reason.DATASET_CONFIG_NOT_FOUND,
-            f"{key} is {wanted}, and the data set has no configurations",
+            f"{key} is {wanted}, but the data set has no configurations",
             f"leave {key} out",
         )
     hint = did_you_mean(wanted, names)
     return attempt_failed(
         Reason.DATASET_CONFIG_NOT_FOUND,
-        f"{key} is {wanted}, and the data set has only {_listed(names)}",
+        f"{key} is {wanted}, but the data set has only {_listed(names)}",
         f"set {key} to one of them{hint}",
     )
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is looked for in data files before they are read: readers crash of it, or say nothing.
+"""Checks of data files before reading, for damage that crashes readers or that they ignore.
 
-No message shows what is in the data.
+No message shows contents of the data.
 """
 
 import csv
@@ -19,8 +19,8 @@ _NULL_ROW = re.compile(rb"^[ \t]*null[ \t\r]*$", re.MULTILINE)
 
 
 def require_no_null_rows(files: Sequence[Path]) -> None:
-    """Look for lines that are `null`: Arrow's reader crashes, process and all, where a part of a
-    file begins with one.
+    """Looks for lines that are `null`: Arrow's reader crashes the process if a part of a file
+    begins with one.
 
     Raises:
         AttemptFailed: there is one.
@@ -35,13 +35,13 @@ def require_no_null_rows(files: Sequence[Path]) -> None:
             raise attempt_failed(
                 Reason.INVALID_DATASET,
                 f"{file.name}, line {line} is null, expected an object with columns",
-                "take the line out, or write an object with columns",
+                "remove the line, or write an object with columns",
             )
 
 
 def require_closed_quotes(files: Sequence[Path]) -> None:
-    """Look for quotes in tables that are not closed where their value ends: the rows up to the
-    next quote become one value of one row, and pandas doesn't mind.
+    """Looks for quotes in tables that are not closed at the end of their value: pandas silently
+    reads the rows up to the next quote as one value.
 
     Raises:
         AttemptFailed: there is one.
@@ -56,7 +56,7 @@ def require_closed_quotes(files: Sequence[Path]) -> None:
                 for _ in rows:
                     began = rows.line_num
         except UnicodeDecodeError:
-            continue  # that is told of when it is read
+            continue  # Reported when it is read.
         except csv.Error as error:
             raise attempt_failed(
                 Reason.INVALID_DATASET,
@@ -69,6 +69,6 @@ def require_closed_quotes(files: Sequence[Path]) -> None:
 
 
 def _is_of_lines(file: Path) -> bool:
-    """Whether a file called JSON is one of JSON lines: `null` in a line of a list is a value."""
+    """Whether a JSON file contains JSON lines: in a line of a list, `null` is a value."""
     with file.open("rb") as opened:
         return opened.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"["

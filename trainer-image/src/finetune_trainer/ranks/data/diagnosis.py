@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why data cannot be read: which file, which line, what is wrong there (`faults`), what to do.
+"""Why data cannot be read: the file, the line, the problem (`faults`), the remedy.
 
-Asked only when `datasets` has given up, since reading every line takes long. No message shows
-what is in the data.
+Runs only after `datasets` has failed, because reading every line takes long. No message shows
+contents of the data.
 """
 
 import csv
@@ -24,7 +24,7 @@ _NAMES_SHOWN = 5
 
 
 def data_files(local: Path) -> list[Path]:
-    """The data files of a place, in the order of their names."""
+    """The data files of a location, in the order of their names."""
     if local.is_file():
         return [local]
     return sorted(
@@ -50,7 +50,7 @@ def require_content(files: Sequence[Path]) -> None:
 
 
 def why_unreadable(local: Path, files: Sequence[Path], error: Exception) -> AttemptFailed | None:
-    """The first thing that is wrong in the files; None where nothing is found."""
+    """The first problem in the files; None if none is found."""
     if not files or isinstance(error, FileNotFoundError):
         return _no_data(local)
     for file in files:
@@ -63,7 +63,7 @@ def why_unreadable(local: Path, files: Sequence[Path], error: Exception) -> Atte
 def telling_what_is_broken() -> Iterator[None]:
     """
     Raises:
-        AttemptFailed: a reader has found a file, or a row, that it can't read as it is.
+        AttemptFailed: a reader has found a file, or a row, that it cannot read.
     """
     try:
         yield
@@ -83,14 +83,14 @@ def _no_data(local: Path) -> AttemptFailed:
         remedy = f"{name} is {what}: {way_out}"
     return attempt_failed(
         Reason.DATASET_NOT_FOUND,
-        "the data set holds no data files: there is only "
+        "the data set contains no data files: there is only "
         f"{', '.join(names[:_NAMES_SHOWN]) or 'nothing'}",
         remedy,
     )
 
 
 def _different_columns(files: Sequence[Path]) -> AttemptFailed | None:
-    """`datasets` wants the same columns in every file, those of other splits too."""
+    """`datasets` requires the same columns in every file, including those of other splits."""
     columns = {file: found for file in files if (found := _columns(file))}
     if len({frozenset(found) for found in columns.values()}) < 2:
         return None
@@ -98,7 +98,7 @@ def _different_columns(files: Sequence[Path]) -> AttemptFailed | None:
     file, found = next((file, found) for file, found in others if set(found) != set(expected))
     return attempt_failed(
         Reason.INVALID_DATASET,
-        f"{file.name} has the columns {', '.join(found)}, and {first.name} has "
+        f"{file.name} has the columns {', '.join(found)}, but {first.name} has "
         f"{', '.join(expected)}",
         "give all files of a data set the same columns, or make each a part of datasets",
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of the config, and of the data, that have no effect on what is trained. Pure.
+"""Keys of the config, and of the data, without effect on the training. Pure.
 
-Each rule looks at the first row and the config, and gives a sentence, or nothing.
+Each rule reads the first row and the config, and returns a sentence, or an empty string.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from finetune_trainer.ranks.data.shapes import SPOKEN, Row
 
 
 def notes_of(row: Row, arguments: Arguments, *, is_chat: bool) -> Iterator[Note]:
-    """What has no effect, one note each."""
+    """Keys without effect, one note each."""
     for rule in _RULES:
         if found := rule(row, arguments, is_chat):
             yield warning(NoteReason.NO_EFFECT, found)
@@ -21,14 +21,15 @@ def notes_of(row: Row, arguments: Arguments, *, is_chat: bool) -> Iterator[Note]
 
 def _weights_of_turns(row: Row, arguments: Arguments, is_chat: bool) -> str:
     if "image" not in row and "images" not in row:
-        return ""  # there they are masked
+        return ""  # They are masked there.
     spoken = (row[name] for name in SPOKEN if isinstance(row.get(name), list))
     turns: Sequence[Any] = next(spoken, ())
     if not any(isinstance(turn, Mapping) and turn.get("weight") is not None for turn in turns):
         return ""
     return (
-        "the key weight of turns has no effect beside images: answers of weight 0 are trained on "
-        "as all others are; leave them out of the data, or end the conversation before them"
+        "the key weight of turns has no effect together with images: answers of weight 0 are "
+        "trained on like all others; remove them from the data, or end the conversation before "
+        "them"
     )
 
 
@@ -36,7 +37,7 @@ def _template_without_turns(row: Row, arguments: Arguments, is_chat: bool) -> st
     if is_chat or arguments.training.chat_template_path is None:
         return ""
     return (
-        "chat_template_path has no effect on what is trained: the data has texts, and no "
+        "chat_template_path has no effect on what is trained: the data contains texts, not "
         "conversations"
     )
 
@@ -44,7 +45,7 @@ def _template_without_turns(row: Row, arguments: Arguments, is_chat: bool) -> st
 def _merges_no_turns(row: Row, arguments: Arguments, is_chat: bool) -> str:
     if is_chat or not arguments.data.merge_system_message:
         return ""
-    return "merge_system_message has no effect: the data has texts, and no conversations"
+    return "merge_system_message has no effect: the data contains texts, not conversations"
 
 
 def _text_field_unread(row: Row, arguments: Arguments, is_chat: bool) -> str:

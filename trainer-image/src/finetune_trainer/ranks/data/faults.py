@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong in one data file, and what to change there so that it can be read.
+"""The problem in one data file, and the change that makes it readable.
 
-No sentence shows what is in the data.
+No sentence shows contents of the data.
 """
 
 import csv
@@ -21,18 +21,18 @@ ARROW = (".parquet", ".arrow")
 
 _SAVE_AS_UTF8 = "save the file as UTF-8"
 _AN_OBJECT = 'write each row as an object, such as {"text": "..."}'
-_AS_JSON = "write JSON there, as json.dumps does, or take it out"
-_WHOLE_CHARACTER = "write the whole character, or take it out"
+_AS_JSON = "write JSON there, as json.dumps does, or remove it"
+_WHOLE_CHARACTER = "write the complete character, or remove it"
 _AS_PAIRS = "set dataset_format: pairs, if each row is a prompt and its completion"
 _ADD_ROWS = "add rows, or remove the file"
 _IN_QUOTES = 'put values with a {0} in quotes, with "" for each quote in them'
 _NAME_COLUMNS = "write the names of the columns into the first line"
-_UPLOAD_AGAIN = "write the file again, and upload the whole of it"
+_UPLOAD_AGAIN = "write the file again, and upload it completely"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that is wrong."""
+    """One problem."""
 
     words: str
     """The rest of a sentence that begins with the file's name."""
@@ -40,14 +40,14 @@ class Fault:
 
 
 def fault_of(file: Path) -> Fault | None:
-    """The first thing that is wrong in a file; None where nothing is found."""
+    """The first problem in a file; None if none is found."""
     try:
         return next(_faults(file), None)
     except UnicodeDecodeError as mistake:
         byte = mistake.object[mistake.start]
         return Fault(words=f" is not UTF-8: there is the byte 0x{byte:02x}", remedy=_SAVE_AS_UTF8)
     except (OSError, csv.Error, RecursionError):
-        return None  # compressed, or what no reader of text can tell of
+        return None  # Compressed, or a format without a text reader.
 
 
 def _faults(file: Path) -> Iterator[Fault]:
@@ -110,7 +110,7 @@ def _faults_of_row(row: Any, place: str) -> Iterator[Fault]:
         words = f"{place} is {_kind(row)}, expected an object with columns"
         yield Fault(words=words, remedy=_AN_OBJECT)
     elif half := _half_of_a_character(row):
-        words = f"{place} has half of a character: the surrogate {half} without its other half"
+        words = f"{place} contains an incomplete character: the surrogate {half} without its pair"
         yield Fault(words=words, remedy=_WHOLE_CHARACTER)
 
 
@@ -126,7 +126,7 @@ def _faults_of_table(file: Path, separator: str) -> Iterator[Fault]:
             has_rows = True
             if len(row) > len(header):
                 words = (
-                    f", line {rows.line_num} has {len(row)} values, and the header names "
+                    f", line {rows.line_num} has {len(row)} values, but the header names "
                     f"{len(header)} columns: put values with a {_name(separator)} in quotes"
                 )
                 yield Fault(words=words, remedy=_IN_QUOTES.format(_name(separator)))
@@ -140,15 +140,15 @@ def _faults_of_arrow(file: Path, suffix: str) -> Iterator[Fault]:
         schema = _schema(file, suffix)
     except (OSError, pa.ArrowInvalid):
         kind = "Parquet file" if suffix == ".parquet" else "Arrow file"
-        yield Fault(words=f" is no {kind}, or only a part of one", remedy=_UPLOAD_AGAIN)
+        yield Fault(words=f" is not a {kind}, or is incomplete", remedy=_UPLOAD_AGAIN)
         return
     for field in schema:
         try:
             generate_from_arrow_type(field.type)
         except ValueError:
             yield Fault(
-                words=f" has the column {field.name} of the type {str(field.type)[:80]}, which "
-                "the library datasets can't read",
+                words=f" has the column {field.name} of the type {str(field.type)[:80]}, "
+                "which the library datasets cannot read",
                 remedy=f"write {field.name} as an object with the same names in all rows, or as "
                 "text, or leave it out of the file",
             )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which rows the chat template can write, and what it leaves out of them; before a model is loaded.
+"""Which rows the chat template can render, and which parts it leaves out; before a model is loaded.
 
-One row of each structure is tried, the most frequent ones first. Rows that cannot be written are
-left out and counted; of a stream they are left out as they come.
+One row of each structure is tested, the most frequent ones first. Rows that cannot be rendered are
+left out and counted; in a stream they are left out on the fly.
 """
 
 import copy
@@ -34,19 +34,21 @@ from finetune_trainer.ranks.data.refusals import Refusals
 log = logging.getLogger(__name__)
 
 MOST_STRUCTURES = 1000
-"""Tried of a split: hostile data may have one for each row. A trial takes about a millisecond."""
+"""Structures tested per split: hostile data may have one for each row. A test takes about a
+millisecond.
+"""
 MOST_OF_STREAM = 100
-"""Rows of a stream that are looked at before it is trained on."""
+"""Rows of a stream that are tested before training."""
 
 _SEEN = ("messages", "conversations", "prompt", "completion", "tools", "chat_template_kwargs")
 _DIGEST = "digest"
 
 
 def fit_to_template(loaded: Loaded, arguments: Arguments, processor: Any) -> Loaded:
-    """The data without the rows that the chat template cannot write, with notes on the others.
+    """The data without rows that the chat template cannot render, with notes on the others.
 
     Raises:
-        AttemptFailed: it can write none, or could not be trained with.
+        AttemptFailed: it can render none, or could not be trained with.
     """
     training = copy.copy(arguments.training)
     train = arguments.script.dataset_train_split
@@ -66,13 +68,13 @@ def fit_to_template(loaded: Loaded, arguments: Arguments, processor: Any) -> Loa
     splits, dropped, notes = {}, dict(loaded.dropped), list(loaded.notes)
     for name, data in loaded.dataset.items():
         try:
-            # Otherwise a row's number would not be the one that it has in the file.
+            # Otherwise a row's number would differ from its number in the file.
             are_numbered = not (loaded.dropped.get(name) or arguments.mixture.datasets or drawn)
             fitted = fit_split(data, template, name, are_numbered=are_numbered)
         except AttemptFailed as failed:
             if name == train or training.eval_strategy != "no":
                 raise
-            # Only the answers shown to a reader would come from it.
+            # It would only affect the answers shown to a reader.
             log.warning("left out split=%s because=%s", name, failed)
             continue
         splits[name] = fitted.data
@@ -84,7 +86,7 @@ def fit_to_template(loaded: Loaded, arguments: Arguments, processor: Any) -> Loa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A split whose every row can be written, as far as they were tried."""
+    """A split whose rows can all be rendered, as far as tested."""
 
     data: Any
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Fitted:
 def fit_split(data: Any, template: Template, split: str, *, are_numbered: bool = True) -> Fitted:
     """
     Raises:
-        AttemptFailed: no row can be written.
+        AttemptFailed: no row can be rendered.
     """
     if not isinstance(data, Dataset):
         return _fit_stream(data, template, split)
@@ -147,7 +149,7 @@ def _try_row(row: Mapping[str, Any], template: Template) -> TrialResult:
 
 
 class _Fits:
-    """Whether a row of a stream can be written; each worker has its own, and remembers."""
+    """Whether a row of a stream can be rendered; each worker has its own, with a cache."""
 
     def __init__(self, template: Template) -> None:
         self._template = template
@@ -187,11 +189,13 @@ def _fit_stream(data: Any, template: Template, split: str) -> Fitted:
 def _untried(split: str, rows: int) -> Note:
     return info(
         NoteReason.NOT_KNOWN,
-        f"{rows} rows of {split} were not tried with the chat template: only rows of the "
-        f"{MOST_STRUCTURES} most frequent structures of conversations are",
+        f"{rows} rows of {split} were not checked with the chat template: only rows of the "
+        f"{MOST_STRUCTURES} most frequent conversation structures are",
     )
 
 
 def _is_of_rows(note: Note) -> bool:
-    """Whether a note is about rows that are left out, which matters of rows to evaluate on too."""
+    """Whether a note is about rows that are left out, which is also relevant for evaluation
+    rows.
+    """
     return note.reason != NoteReason.TEMPLATE_LEAVES_OUT and note.reason != NoteReason.NO_EFFECT

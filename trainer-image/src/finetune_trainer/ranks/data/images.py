@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images of a data set: paths and bytes become images that TRL hands to the processor."""
+"""Images of a data set: paths and bytes become images for TRL's processor."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +17,10 @@ COLUMNS = ("image", "images")
 
 
 def decode_images(data: Any, folder: Path | None) -> Any:
-    """The split, whose `image` and `images` are images; paths are those beside the data files.
+    """The split with `image` and `images` as images; paths are relative to the data files.
 
     Raises:
-        AttemptFailed: an image that is named is not there.
+        AttemptFailed: a named image does not exist.
     """
     features = data.features
     if features is None:
@@ -39,7 +39,7 @@ def decode_images(data: Any, folder: Path | None) -> Any:
 
 
 def undecoded(data: Any) -> Any:
-    """The split with its images as they are stored: to shape a row is not to decode its images."""
+    """The split with its images as stored: shaping a row must not decode its images."""
     features = data.features or {}
     for name in COLUMNS:
         kind = features.get(name)
@@ -50,9 +50,9 @@ def undecoded(data: Any) -> Any:
 
 
 def read_null_as_none(data: Any) -> Any:
-    """The split, in whose rows null in place of an image is no image, as an empty list is.
+    """The split with null instead of an image treated as no image, like an empty list.
 
-    Such a split has a column `images`. Of a stream nobody knows whether there is null in it.
+    Such a split has a column `images`. For a stream it is unknown whether it contains null.
     """
     features = data.features or {}
     name = next((name for name in COLUMNS if name in features and _is_image(features[name])), None)
@@ -104,7 +104,7 @@ def _whole_path(path: str | None, folder: str) -> str | None:
     if not whole.is_file():
         raise attempt_failed(
             Reason.IMAGE_NOT_FOUND,
-            f"there is no image {path} beside the data files",
-            "upload the images into the data set's folder, under the names that the rows have",
+            f"there is no image {path} next to the data files",
+            "upload the images into the data set's folder, with the file names in the rows",
         )
     return str(whole)

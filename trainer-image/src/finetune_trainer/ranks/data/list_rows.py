@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of JSON that are lists, such as `["a prompt", "its completion"]`: `datasets` reads none.
+"""Rows of JSON that are lists, such as `["a prompt", "its completion"]`: `datasets` does not read
+them.
 
 Each becomes a row with one column, `pair`.
 """
@@ -51,7 +52,7 @@ def rows_of(file: Path) -> Iterator[Any]:
 def load(
     local: Path, data_files: Any, train_split: str, streaming: bool
 ) -> DatasetDict | IterableDatasetDict:
-    """The splits of a file or of a folder, told apart as `datasets` does by their names."""
+    """The splits of a file or of a directory, distinguished by their names as in `datasets`."""
     splits = _splits(local, data_files, train_split)
     if streaming:
         return IterableDatasetDict(
@@ -68,7 +69,7 @@ def load(
                 name: Dataset.from_generator(
                     _pairs,
                     features=_FEATURES,
-                    # A file that has changed since is another one to the cache.
+                    # The cache treats a file that has changed as another one.
                     gen_kwargs={"files": files, "states": [_state(file) for file in files]},
                 )
                 for name, files in splits.items()
@@ -92,7 +93,9 @@ def _pairs(files: list[str], states: Any = None) -> Iterator[dict[str, Any]]:
 
 
 def _text(part: Any) -> Any:
-    """What stands in the file, also of a number; a list or an object is left for who shapes it."""
+    """The value in the file as a text, also for a number; lists and objects are handled when
+    shaping.
+    """
     return part if isinstance(part, list | dict) else spelled(part)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The splits that a config names, in a shape that TRL reads; split off where one lacks."""
+"""The splits that a config names, in a format that TRL reads; one is split off if it is missing."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,32 +23,33 @@ from finetune_trainer.ranks.data.workers import workers
 log = logging.getLogger(__name__)
 
 Drops = Mapping[str, Mapping[str, int]]
-"""How many rows of a split are left out, by split and reason."""
+"""The number of rows left out, by split and reason."""
 
 _COLUMNS_SHOWN = 5
 
 MIXTURE_SPLITS = ("train", "test")
-"""What TRL calls the splits of a mixture."""
+"""TRL's names for the splits of a mixture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The splits that are trained on and evaluated on."""
+    """The training and evaluation splits."""
 
     dataset: Data
     dropped: Drops = field(default_factory=dict)
-    """Rows left out, most of them before anything was split off."""
+    """Rows left out, most of them before the evaluation split was split off."""
     questions: tuple[Question, ...] = ()
-    """What held-out rows ask without an answer."""
+    """Held-out prompts without an answer."""
     notes: tuple[Note, ...] = ()
-    """What its user should know of columns that are not read, and of the chat template."""
+    """Notes about columns that are not read, and about the chat template."""
 
 
 def load_data(arguments: Arguments) -> Loaded:
-    """What is trained on, and where there is one, what is evaluated on.
+    """The training split, and the evaluation split, if there is one.
 
     Raises:
-        AttemptFailed: it lacks files, splits, columns or rows; other errors are the libraries'.
+        AttemptFailed: files, splits, columns or rows are missing; other errors are raised by the
+          libraries.
     """
     shaping = Shaping(
         data=arguments.data,
@@ -113,7 +114,7 @@ def _load_single(
     shaped = {train: shape_split(found[train], shaping, train)}
     if test not in found or test == train:
         return shaped, ()
-    # Without a function that judges answers an evaluation is for its loss, which needs them.
+    # Without a function that judges answers, an evaluation computes the loss, which needs them.
     may_ask = arguments.evaluation.metric_fn is not None or not is_evaluated
     count = arguments.evaluation.num_eval_samples if may_ask else 0
     questions = questions_in(found[test], shaping, count)
@@ -127,7 +128,7 @@ def _load_single(
         elif is_evaluated:
             raise
         else:
-            # Only the answers shown to a reader would come from it.
+            # It would only affect the answers shown to a reader.
             log.warning("left out split=%s because=%s", test, failed)
     return shaped, questions
 
@@ -145,7 +146,7 @@ def _require_split(key: str, split: str, found: Mapping[str, Any]) -> None:
             remedy = f"set {key} to the one to evaluate on, {remedy.removeprefix('set ')}"
     raise attempt_failed(
         Reason.SPLIT_NOT_FOUND,
-        f"{key} is {split}, and the data set has only {', '.join(found)}",
+        f"{key} is {split}, but the data set has only {', '.join(found)}",
         remedy,
     )
 
@@ -154,7 +155,7 @@ def _require_no_split(found: Mapping[str, Any], test: str) -> None:
     if test in found:
         raise attempt_failed(
             Reason.SPLIT_EXISTS,
-            f"test_split_size is set, and the data set has the split {test} already",
+            f"test_split_size is set, but the data set already has the split {test}",
             "remove test_split_size to evaluate on that one, or set dataset_test_split to a name "
             "for the part that is split off",
         )

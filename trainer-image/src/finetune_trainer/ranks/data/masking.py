@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of data of which no token counts for the loss.
+"""Failures for data without a token that counts for the loss.
 
 TRL itself would train on them, at loss 0, and report success.
 """
@@ -23,7 +23,7 @@ _REMEDIES = {
 
 
 def nothing_counts(split: str, measured: Measured, training: SFTConfig) -> AttemptFailed:
-    """No row of the split could teach anything: why, and what to do about it."""
+    """No row of the split has a token to train on: the reason, and the remedy."""
     drops = measured.drops()
     causes = [_cause(Dropped(reason), count, measured, training) for reason, count in drops.items()]
     return attempt_failed(
@@ -50,7 +50,7 @@ def _cause(reason: Dropped, count: int, measured: Measured, training: SFTConfig)
 def nothing_is_answered() -> AttemptFailed:
     return attempt_failed(
         Reason.NOTHING_TRAINED,
-        "assistant_only_loss is set, and no conversation has a turn of the role assistant",
+        "assistant_only_loss is set, but no conversation has a turn of the role assistant",
         "give the answers the role assistant, or leave assistant_only_loss out",
     )
 
@@ -58,15 +58,15 @@ def nothing_is_answered() -> AttemptFailed:
 def marks_are_empty() -> AttemptFailed:
     return attempt_failed(
         Reason.ASSISTANT_TOKENS_UNKNOWN,
-        "assistant_only_loss is set, and with this chat template at least one conversation has no "
-        "word of the assistant's between {% generation %} and {% endgeneration %}",
+        "assistant_only_loss is set, but with this chat template at least one conversation has "
+        "no assistant text between {% generation %} and {% endgeneration %}",
         "correct the marks in the template, give the data as prompt and completion, or leave "
         "assistant_only_loss out",
     )
 
 
 def require_tokens_that_count(train: Any) -> None:
-    """Look at data that TRL was told to take as they are.
+    """Checks data that TRL is configured to use unchanged.
 
     Raises:
         AttemptFailed: there is no such token.
@@ -82,10 +82,10 @@ def require_tokens_that_count(train: Any) -> None:
 
 
 def require_a_batch(trainer: Any) -> None:
-    """See that `dataloader_drop_last` leaves a batch of each split.
+    """Checks that `dataloader_drop_last` leaves a batch of each split.
 
     Raises:
-        AttemptFailed: all rows together are fewer than the batch of all processes.
+        AttemptFailed: there are fewer rows than the batch of all processes.
     """
     args = trainer.args
     if not args.dataloader_drop_last:
@@ -98,7 +98,7 @@ def require_a_batch(trainer: Any) -> None:
         what = "packs" if args.packing and name == "train" else "rows"
         raise attempt_failed(
             Reason.NOTHING_TRAINED,
-            f"dataloader_drop_last is set, and the {name} data has {len(data)} {what}, fewer than "
-            f"one batch ({size}): all of them would be dropped",
+            f"dataloader_drop_last is set, but the {name} data has {len(data)} {what}, fewer "
+            f"than one batch ({size}): all of them would be dropped",
             f"lower per_device_{name}_batch_size, or leave dataloader_drop_last out",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures tokenized rows where they lie, in Arrow's buffers: no Python object per row or token."""
+"""Measures tokenized rows in place, in Arrow's buffers: no Python object per row or token."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _BATCH = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """What is left of a row that is too long."""
+    """The remaining part of a row that is too long."""
 
     max_length: int
     is_from_end: bool = False
@@ -39,8 +39,9 @@ class Measured:
     kept: Any
     """Tokens after it is cut."""
     trained: Any
-    """Tokens that count for the loss, after it is cut. A row's first one never does: there is
-    nothing that it could be predicted from."""
+    """Tokens that count for the loss, after cutting. A row's first one never does, because nothing
+    precedes it.
+    """
     trained_uncut: Any
 
     @property
@@ -53,7 +54,7 @@ class Measured:
         return bool((self.kept < self.lengths)[self.is_useful].any())
 
     def drops(self) -> dict[str, int]:
-        """How many rows could teach nothing, by reason."""
+        """The number of rows without a token to train on, by reason."""
         is_empty = self.lengths < 2
         is_masked = ~is_empty & (self.trained_uncut == 0)
         is_cut_off = ~is_empty & ~is_masked & (self.trained == 0)
@@ -70,7 +71,7 @@ class Measured:
 
 
 def measure(dataset: Dataset, cut: Cut | None) -> Measured:
-    """The rows of a data set that has `input_ids` and `labels`."""
+    """The rows of a data set with `input_ids` and `labels`."""
     parts = [_measure_batch(labels, cut) for labels in lists_of(dataset, "labels")]
     columns = zip(*parts, strict=True) if parts else [[np.zeros(0, dtype=np.int64)]] * 4
     lengths, kept, trained, trained_uncut = (np.concatenate(list(column)) for column in columns)
@@ -78,7 +79,7 @@ def measure(dataset: Dataset, cut: Cut | None) -> Measured:
 
 
 def count_in_packs(packs: Dataset) -> tuple[int, int]:
-    """Tokens in all, and those that count for the loss: not the first of each row in a pack."""
+    """Tokens in total, and those that count for the loss: not the first of each row in a pack."""
     tokens = trained = 0
     has_rows = "seq_lengths" in packs.column_names
     lengths = lists_of(packs, "seq_lengths") if has_rows else None

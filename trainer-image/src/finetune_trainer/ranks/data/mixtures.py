@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several data sets as one: each part is shaped by itself, then they are put together.
+"""Combines several data sets: each part is shaped by itself, then they are concatenated.
 
-What TRL's own `get_dataset` does, which puts them together before anybody could shape them.
+TRL's own `get_dataset` concatenates them before they could be shaped.
 """
 
 import re
@@ -24,10 +24,10 @@ from finetune_trainer.ranks.data.sources import Data, DataSource, open_source
 
 
 def load_mixture(mixture: DatasetMixtureConfig, shaping: Shaping) -> Shaped:
-    """All parts, shaped and put together.
+    """All parts, shaped and combined.
 
     Raises:
-        AttemptFailed: a part cannot be had or shaped, or differs from the others in its columns.
+        AttemptFailed: a part cannot be loaded or shaped, or has other columns than the others.
     """
     parts = []
     dropped: Counter[str] = Counter()
@@ -62,15 +62,15 @@ def _load_part(part: Any, shaping: Shaping, *, streaming: bool) -> Shaped:
         if missing:
             raise attempt_failed(
                 Reason.DATASET_COLUMN_MISSING,
-                f"columns has {missing[0]}, and the data set has {', '.join(data.column_names)}",
-                f"take {missing[0]} out of columns{did_you_mean(missing[0], data.column_names)}",
+                f"columns has {missing[0]}, but the data set has {', '.join(data.column_names)}",
+                f"remove {missing[0]} from columns{did_you_mean(missing[0], data.column_names)}",
             )
         data = data.select_columns(part.columns)
     return shape_split(data, shaping, part.split)
 
 
 def take_split(splits: Data, wanted: str) -> Any:
-    """One split, or what an expression such as `train[:10%]` or `train+test` takes of them.
+    """One split, or the part that an expression such as `train[:10%]` or `train+test` selects.
 
     Raises:
         AttemptFailed: there is no such split.
@@ -81,10 +81,10 @@ def take_split(splits: Data, wanted: str) -> Any:
     try:
         taken = ReadInstruction.from_spec(wanted).to_absolute(lengths)
     except (ValueError, AssertionError):
-        of_stream = "" if lengths else ": of a stream only whole splits can be taken"
+        of_stream = "" if lengths else ": a stream supports only complete splits"
         raise attempt_failed(
             Reason.SPLIT_NOT_FOUND,
-            f"split is {wanted}, and the data set has only {', '.join(splits)}{of_stream}",
+            f"split is {wanted}, but the data set has only {', '.join(splits)}{of_stream}",
             "set split to one of them",
         ) from None
     pieces = [splits[each.splitname].select(range(each.from_, each.to)) for each in taken]
@@ -92,7 +92,9 @@ def take_split(splits: Data, wanted: str) -> Any:
 
 
 def _shares(parts: Sequence[Any], fractions: Sequence[float]) -> list[Any]:
-    """The first rows of each part, as many as make these the shares of the whole; as TRL has it."""
+    """The first rows of each part, in the numbers that give these fractions of the total; as in
+    TRL.
+    """
     if any(fraction is None for fraction in fractions):
         raise ValueError("fraction must be set for either all datasets of a mixture or none")
     if not all(isinstance(part, Dataset) for part in parts):
@@ -104,7 +106,9 @@ def _shares(parts: Sequence[Any], fractions: Sequence[float]) -> list[Any]:
 
 
 def _together(parts: Sequence[Any], text_field: str) -> Any:
-    """TRL reads a row by the columns that all rows have: what it reads must be the same in all."""
+    """TRL reads a row by the columns that all rows have: the columns it reads must be the same in
+    all.
+    """
     shapes = [_shape_of(part, text_field) for part in parts]
     for place, shape in enumerate(shapes):
         if shape != shapes[0]:
@@ -112,14 +116,14 @@ def _together(parts: Sequence[Any], text_field: str) -> Any:
                 Reason.MIXTURE_OF_SHAPES,
                 f"datasets[{place}] has {' and '.join(shape)}, and datasets[0] has "
                 f"{' and '.join(shapes[0])}",
-                "give all parts the same shape; columns of a part says what is taken of it",
+                "give all parts the same shape; columns of a part selects its columns",
             )
     try:
         return concatenate_datasets(list(parts))
     except (ValueError, TypeError):
         if shapes[0] != ["messages"]:
             raise
-    # Turns differ in what they have beside role and content, such as tool calls.
+    # Turns have different keys other than role and content, such as tool calls.
     return concatenate_datasets([_with_free_turns(part) for part in parts])
 
 
@@ -146,7 +150,7 @@ def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _naming(place: int) -> Iterator[None]:
-    """Say in which part it was."""
+    """Names the part in errors."""
     try:
         yield
     except AttemptFailed as failed:

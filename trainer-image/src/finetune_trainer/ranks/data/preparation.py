@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TRL's trainer, which here leaves out the rows that teach nothing, and counts what it does.
+"""TRL's trainer, which here leaves out rows without a trained token, and counts them.
 
-TRL tokenizes, cuts and packs in one go, and says nothing of it. Here it does so in two: what is
-tokenized is measured before it is cut and packed. Every row that both keep is the same, and in the
-same order.
+TRL tokenizes, cuts and packs in one pass without a report. Here it takes two passes: tokenized rows
+are measured before they are cut and packed. Every row that both keep is the same, and in the same
+order.
 """
 
 import copy
@@ -23,12 +23,10 @@ from finetune_trainer.ranks.data.measuring import MASKED, Cut, Measured
 from finetune_trainer.ranks.data.refusals import refused
 from finetune_trainer.ranks.data.workers import workers
 
-STREAM = "a stream: nobody knows its rows before they are read"
-NOT_PREPARED = (
-    "not tokenized before training: images, or data that TRL is told to leave as they are"
-)
+STREAM = "a stream: its rows are unknown until they are read"
+NOT_PREPARED = "not tokenized before training: images, or data that TRL must leave unchanged"
 CUTTING_STRATEGY = "bfd"
-"""The way of packing that cuts long rows; the others split them."""
+"""The packing strategy that cuts long rows; the others split them."""
 
 
 class AccountingTrainer(SFTTrainer):
@@ -53,8 +51,8 @@ class AccountingTrainer(SFTTrainer):
     ) -> Dataset | IterableDataset:
         def prepare(data: Any, options: SFTConfig, *, packs: bool) -> Any:
             if isinstance(data, Dataset) and not packs:
-                # Packs are made of so many rows at once: what is in one would depend on where
-                # another process begins.
+                # Packs are built from this many rows at a time: their contents would depend on
+                # where another process begins.
                 options = copy.copy(options)
                 options.dataset_num_proc = workers(args.dataset_num_proc, self._cpus)(len(data))
             return super(AccountingTrainer, self)._prepare_dataset(
@@ -76,7 +74,7 @@ class AccountingTrainer(SFTTrainer):
                 dataset = _only_useful(tokenize(dataset), cut)
             return prepare(dataset, args, packs=packing)
         rows = len(dataset)
-        if not rows:  # all that it had are questions without an answer
+        if not rows:  # All rows were questions without an answer.
             self.accounts.setdefault(dataset_name, SplitAccount(rows=0))
             return dataset
         with _in_a_sentence():
@@ -86,7 +84,7 @@ class AccountingTrainer(SFTTrainer):
         if not measured.is_useful.any():
             raise nothing_counts(dataset_name, measured, args)
         useful = _only(tokenized, measured.is_useful)
-        # Where nothing is cut, looking at each row once more would change nothing.
+        # If nothing is cut, another pass over each row would change nothing.
         final = args if packing or measured.is_cut else _uncut(args, shuffles=args.shuffle_dataset)
         prepared = prepare(useful, final, packs=packing)
         account = _account(rows, measured, prepared if packing else None, args)
@@ -105,8 +103,9 @@ class AccountingTrainer(SFTTrainer):
 
 @contextmanager
 def _in_a_sentence() -> Iterator[None]:
-    """TRL gives up at the first conversation in which it finds no word of the assistant's, or that
-    the chat template refuses: rows of too many structures are not all tried before."""
+    """TRL fails at the first conversation without a word of the assistant, or one that the chat
+    template refuses: not all of too many structures are tested before.
+    """
     try:
         yield
     except TemplateError as error:
@@ -146,7 +145,7 @@ def _uncut(args: SFTConfig, *, shuffles: bool = False) -> SFTConfig:
 def _cut_of(args: SFTConfig, *, packing: bool) -> Cut | None:
     if args.max_length is None or (packing and args.packing_strategy != CUTTING_STRATEGY):
         return None
-    # Packing cuts the end, whatever truncation_mode says.
+    # Packing cuts the end, whatever truncation_mode is.
     from_end = args.truncation_mode == "keep_end" and not packing
     return Cut(max_length=args.max_length, is_from_end=from_end)
 
@@ -157,7 +156,7 @@ def _only_useful(stream: IterableDataset, cut: Cut | None) -> IterableDataset:
 
 
 def _with_answers(dataset: Dataset) -> Dataset:
-    """Without the conversations in which the assistant says nothing: TRL would give up at one."""
+    """Without conversations in which the assistant has no turn: TRL would fail at one."""
     columns = [
         name
         for name in ("messages", "prompt", "completion")

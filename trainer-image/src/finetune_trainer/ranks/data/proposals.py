@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which key makes TRL's columns of those that data has. Pure: a row in, a remedy out.
+"""The config key that maps the data's columns to TRL's. Pure: a row in, a remedy out.
 
-A remedy is what `config` may have as it stands, so that it can be copied: a test does so.
+A remedy is valid text for `config`, so that it can be copied: a test does so.
 """
 
 import difflib
@@ -22,19 +22,19 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     "prompt": ("question", "query", "instruction", "input", "problem", "source"),
     "completion": ("response", "answer", "output", "solution", "target", "chosen"),
 }
-"""What others call a column, the likeliest first."""
+"""Other names for a column, the likeliest first."""
 
 _TEXTS = ("text", "content", "body", "document", "article", "passage")
 
 _WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
-"""What YAML reads as something else than a text."""
+"""Words that YAML does not read as a text."""
 
 _NEARLY = 0.8
-"""How alike two names are of which one is a slip of the pen for the other."""
+"""The similarity above which one name counts as a misspelling of the other."""
 
 
 def named(column: str, columns: Collection[str]) -> str | None:
-    """The data's name for a column: its own in other letters, what others call it, or nearly so."""
+    """The data's name for a column: in other letter case, another common name, or a similar one."""
     by_letters = {_letters(name): name for name in reversed(list(columns))}
     for alias in (column, *_ALIASES.get(column, ())):
         if (found := by_letters.get(_letters(alias))) is not None:
@@ -72,7 +72,7 @@ def _proposals(row: Mapping[str, Any], text_field: str) -> Iterator[str]:
 
 
 def _of_conversations(row: Mapping[str, Any]) -> Iterator[str]:
-    """Whatever a column is called: turns are turns."""
+    """For a column of any name: turns are turns."""
     known = [name for column in ("messages", "conversations") if (name := named(column, row))]
     for name in dict.fromkeys((*known, *row)):
         turns = row[name]
@@ -86,7 +86,9 @@ def _of_conversations(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _in_other_letters(shape: Format, columns: Sequence[str]) -> Mapping[str, str] | None:
-    """The columns of a format that only begin with a capital, say; None where one is not there."""
+    """The columns of a format that differ only in letter case, for example; None if one is
+    missing.
+    """
     by_letters = {_letters(name): name for name in columns}
     if not all(_letters(name) in by_letters for name in shape.needed):
         return None
@@ -107,12 +109,12 @@ def _letters(name: str) -> str:
 
 
 def _flow(mapping: Mapping[str, str]) -> str:
-    """A mapping as YAML has it in one line."""
+    """A mapping as YAML in one line."""
     return "{" + ", ".join(f"{name}: {_plain(value)}" for name, value in mapping.items()) + "}"
 
 
 def _plain(text: str) -> str:
-    """A name as YAML reads it: in quotes, where it could be read as something else."""
+    """A name for YAML: quoted if it could be read as something else."""
     is_plain = re.fullmatch(r"[A-Za-z_][\w .-]*(?<! )", text) and text.lower() not in _WORDS
     quoted = text.replace("'", "''")
     return text if is_plain else f"'{quoted}'"

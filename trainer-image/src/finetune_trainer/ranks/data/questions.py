@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Held-out rows that only ask: the model answers them, and nothing is there to compute a loss of.
+"""Held-out rows without an answer: the model answers them, and there is no loss to compute.
 
-trlX's `eval_prompts` are such rows. TRL can't read them, so they are taken out before it does.
+trlX's `eval_prompts` are such rows. TRL cannot read them, so they are removed first.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ Question: TypeAlias = str | list[Any]
 """A text, or the turns of a conversation."""
 
 NO_ROWS = Dataset.from_dict({"input_ids": [], "labels": []})
-"""Of a split in which every row only asks, this is left for the loss."""
+"""The remaining rows for the loss, if all rows of a split are questions."""
 
 _ANSWERS = {"alpaca": "output", "question_answer": "answer", None: "completion"}
 """The column with the answer, by `dataset_format`; other formats have both in one column."""
@@ -27,7 +27,7 @@ _PLACEHOLDER = "."
 
 
 def questions_in(data: Any, shaping: Shaping, count: int) -> tuple[Question, ...]:
-    """What is asked without an answer in the first rows, as many as `count`."""
+    """The questions without an answer in the first rows, up to `count`."""
     first: Mapping[str, Any] = next(iter(data), {})
     answers = answer_columns(shaping)
     if not first or not answers:
@@ -45,7 +45,7 @@ def only_asks(data: Any, shaping: Shaping) -> bool:
 
 
 def answer_columns(shaping: Shaping) -> tuple[str, ...]:
-    """The columns of the data that only an answer has."""
+    """The columns of the data that belong to the answer."""
     given, mapping = shaping.data, shaping.columns
     if given.prompt_template and given.completion_template:
         asked = columns_of_template(given.prompt_template)
@@ -58,7 +58,7 @@ def answer_columns(shaping: Shaping) -> tuple[str, ...]:
 
 
 def _rows(shaping: Shaping, first: Mapping[str, Any]) -> Rows | None:
-    """What becomes of such rows; None where they don't ask."""
+    """The handling of such rows; None if they are not questions."""
     if shaping.is_declared:
         return declared(shaping, first)
     if first.get("prompt") is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows that the chat template cannot write: counted by the reason, with the first of each. Pure."""
+"""Rows that the chat template cannot render: counted by reason, with the first of each. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _SAID_CHARACTERS = 200
 
 
 def refused(said: str) -> AttemptFailed:
-    """The chat template has refused a row that was not tried before."""
+    """The chat template has refused a row that was not tested before."""
     return attempt_failed(
         Reason.CONVERSATIONS_REFUSED,
         f'the chat template refuses a row: "{said[:_SAID_CHARACTERS]}"',
@@ -34,15 +34,15 @@ class _Rows:
 
 @dataclass(slots=True, kw_only=True)
 class Refusals:
-    """What a split has of them."""
+    """The refused rows of a split."""
 
     are_numbered: bool
-    """Whether a row is where it is in the user's file."""
+    """Whether a row has the same number in the user's file."""
     _found: dict[TemplateRefusal, _Rows] = field(default_factory=dict)
     _others: int = 0
 
     def note(self, refusal: TemplateRefusal, count: int, first: int) -> None:
-        """Count rows with one reason, of which `first` is the first, counted from 0."""
+        """Counts rows with one reason, of which `first` is the first, counted from 0."""
         known = self._found.get(refusal)
         if known is None and len(self._found) >= _REASONS_KEPT:
             self._others += count
@@ -54,12 +54,12 @@ class Refusals:
                 known.first, known.turn = first, refusal.turn
 
     def dropped(self) -> dict[str, int]:
-        """How many rows are left out, by reason."""
+        """The number of rows left out, by reason."""
         found = {self._named(why, rows): rows.count for why, rows in self._found.items()}
         return found | ({_OTHER: self._others} if self._others else {})
 
     def notes(self, split: str) -> Iterator[Note]:
-        """What can be done about it; that they are left out is told with all others."""
+        """The remedies; the number of rows is reported with all others."""
         remedies = list(dict.fromkeys(why.remedy for why in self._found))
         for remedy in remedies[:_REMEDIES_SHOWN]:
             yield warning(
@@ -68,7 +68,7 @@ class Refusals:
             )
 
     def failure(self, split: str) -> AttemptFailed:
-        """None of the rows can be written."""
+        """The failure if no row can be rendered."""
         counts = {why: rows.count for why, rows in self._found.items()}
         worst = max(counts, key=counts.__getitem__)
         reason = Reason.UNKNOWN_ROLE if worst.is_of_role else Reason.CONVERSATIONS_REFUSED

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row in a shape of its own -> one in TRL's. Pure: no data set, no torch here.
+"""One row in a custom format -> one in TRL's. Pure: no data set, no torch here.
 
-Each shape takes a row and gives the columns that TRL reads, or raises `Unfit` for a row that could
-teach nothing or that TRL would fail on.
+Each format takes a row and returns the columns that TRL reads, or raises `Unfit` for a row without
+anything to train on, or one on which TRL would fail.
 """
 
 import difflib
@@ -37,11 +37,11 @@ ROLES: Mapping[str, str] = {
     "function_call": FUNCTION_CALL,
     "tool_call": FUNCTION_CALL,
 }
-"""Who speaks, as ShareGPT data has it -> the role that chat templates know."""
+"""The speaker in ShareGPT data -> the role in chat templates."""
 
 
 SPOKEN = ("prompt", "completion", "messages", "conversations")
-"""The columns beside the text that TRL makes tokens of."""
+"""The columns other than the text that TRL tokenizes."""
 
 
 def question_answer(row: Row) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def as_turns(row: Row) -> dict[str, Any]:
 
 
 def sound(row: Row, text_field: str) -> dict[str, Any]:
-    """A row of TRL's own shapes, whose texts are texts.
+    """A row in one of TRL's own formats, with valid texts.
 
     Raises:
         Unfit: TRL would fail on it, or train on the word None.
@@ -159,7 +159,7 @@ def _prompt_completion(prompt: str, completion: str) -> dict[str, Any]:
 
 
 def _fill(template: str, row: Row) -> str:
-    """The template with the row's values; nothing where none of its columns has one."""
+    """The template with the row's values; empty if none of its columns has one."""
     values = {
         name: text_for_template(row.get(name), name) for name in columns_of_template(template)
     }
@@ -178,7 +178,7 @@ def _system(row: Row) -> Iterator[Turn]:
 def _history(turns: Any) -> Iterator[Turn]:
     for turn in turns or ():
         if not isinstance(turn, Sequence) or isinstance(turn, str) or len(turn) != 2:
-            raise Unfit("history is no list of question and answer")
+            raise Unfit("history is not a list of question and answer")
         yield _turn(USER, text_of(turn[0], "history"))
         yield _turn(ASSISTANT, text_of(turn[1], "history"))
 
@@ -189,7 +189,7 @@ def _turn_of_sharegpt(turn: Any) -> Turn:
     speaker = text_of(turn.get("from", turn.get("role")), "the speaker of a turn")
     role = ROLES.get(speaker.strip().lower())
     if role is None:
-        raise Unfit(f"a turn is from {speaker!r}, which is no role that is known")
+        raise Unfit(f"a turn is from {speaker!r}, which is not a supported role")
     content = text_of(joined(turn.get("value", turn.get("content"))), "a turn")
     if not content.strip() and role != SYSTEM:
         raise Unfit("a turn is empty")
@@ -224,14 +224,14 @@ def _is_json(text: str) -> bool:
 
 
 def _why_no_turn(turn: Any) -> str:
-    """What is wrong with one turn; empty where a chat template can say it."""
+    """The problem of one turn; empty if a chat template can render it."""
     if not isinstance(turn, Mapping):
-        return f"{kind_of(turn)} where a turn with role and content belongs"
+        return f"{kind_of(turn)} where a turn with role and content was expected"
     role = turn.get("role", turn.get("from"))
     if not isinstance(role, str):
         return "a turn without a role"
     if role not in KNOWN_ROLES and (near := nearest_role(role)):
-        # A role that is like none of these may be one of the template's own.
+        # A role that is similar to none of these may be one of the template's own.
         return f"a turn of {role!r}, which may be meant for {near}"
     content = turn.get("content", turn.get("value"))
     if content is None and not turn.get("tool_calls"):
@@ -240,14 +240,14 @@ def _why_no_turn(turn: Any) -> str:
         return "a turn whose content is an object"
     if isinstance(content, list):
         if not all(isinstance(block, Mapping) for block in content):
-            return "a turn whose content is a list of something else than blocks"
+            return "a turn whose content is a list, but not of blocks"
     elif content is not None and not isinstance(content, str):
         return f"a turn whose content is {kind_of(content)}, expected a text"
     return ""
 
 
 def _in_one(turn: Turn) -> Turn:
-    """The turn with its content as a text, where it is given in parts that are all texts."""
+    """The turn with its content as a text, if its parts are all texts."""
     return turn if "content" not in turn else {**turn, "content": joined(turn["content"])}
 
 
@@ -255,7 +255,7 @@ KNOWN_ROLES = frozenset({*ROLES, *ROLES.values(), "function", "ipython"})
 
 
 def nearest_role(role: str) -> str:
-    """The role that this one is a slip of the pen for, if any."""
+    """The role that this one is a misspelling of, if any."""
     word = role.strip().lower()
     near = difflib.get_close_matches(word, (USER, ASSISTANT, SYSTEM, TOOL), n=1, cutoff=0.8)
     return near[0] if near else ""

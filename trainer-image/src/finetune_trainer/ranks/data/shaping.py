@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows in shapes of their own -> rows that TRL reads, for data on disk and for streams alike."""
+"""Rows in custom formats -> rows that TRL reads, for data on disk and for streams."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,38 +19,38 @@ from finetune_trainer.ranks.data.images import undecoded
 from finetune_trainer.ranks.data.texts import kind_of
 from finetune_trainer.ranks.data.workers import Workers, alone
 
-WHY = "why it is left out"
-"""A column that is there while rows are shaped."""
+WHY = "why it is skipped"
+"""A column that exists while rows are shaped."""
 
 _TEXT = Value("string")
 _TURNS = List({"role": _TEXT, "content": _TEXT})
 _CALLING_TURNS = List(Json())
-"""Turns that differ in what they have, such as the arguments of their calls."""
+"""Turns with different keys, for example in the arguments of their calls."""
 
 _FAMILIES = (("messages",), ("prompt", "completion"))
-"""Columns that TRL reads together; beside others of TRL's own it would not read these."""
+"""Columns that TRL reads together; next to others of TRL's own it would not read these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shaped:
-    """A split in a shape that TRL reads."""
+    """A split in a format that TRL reads."""
 
     data: Dataset | IterableDataset
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Rows that were left out, by reason; of a stream nobody knows."""
+    """Rows that were left out, by reason; unknown for a stream."""
     unread: tuple[str, ...] = ()
     """Columns of the data that `dataset_format` does not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shaping:
-    """What the config says of the rows' shape."""
+    """The config's keys about the format of the rows."""
 
     data: DataArguments
     text_field: str
     workers: Workers = alone
     wants_turns: bool = False
-    """Whether a chat template is asked for: prompts and completions become turns for it."""
+    """Whether a chat template is requested: prompts and completions become turns for it."""
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -65,10 +65,10 @@ class Shaping:
 
 
 def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
-    """The split, with the rows left out that TRL would fail on or that say nothing.
+    """The split without empty rows and rows on which TRL would fail.
 
     Raises:
-        AttemptFailed: it is in no shape that the config or TRL knows.
+        AttemptFailed: it has no format that the config or TRL defines.
     """
     first = next(iter(data), None)
     if first is None:
@@ -94,7 +94,7 @@ def shape_split(data: Any, shaping: Shaping, split: str) -> Shaped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What becomes of each row. A value, so that `datasets` knows it again in its cache."""
+    """The mapping of each row. A value, so that `datasets` recognizes it in its cache."""
 
     taken: Mapping[str, str]
     """Column of the shaped row, or of the format's -> column of the data."""
@@ -105,7 +105,8 @@ class Rows:
     """Whether a prompt and its completion become turns, for a chat template or a system message."""
     mixed: Mapping[str, bool] = field(default_factory=dict)
     """Columns with texts in some rows and conversations in others, and whether the first row's is
-    one: only rows like it are kept, since TRL reads all rows alike."""
+    one: only rows of the same kind are kept, because TRL reads all rows in the same way.
+    """
 
     def __call__(self, row: shapes.Row) -> dict[str, Any]:
         try:
@@ -149,7 +150,7 @@ class Rows:
         return (*made, *(name for name in KEPT_COLUMNS if name in self.taken))
 
     def feature(self, name: str, given: Features) -> Any:
-        """The type of a column that comes out."""
+        """The type of a resulting column."""
         if self.format is not None and name == "messages":
             return _CALLING_TURNS if self.format == "sharegpt" else _TURNS
         source = given.get(self.taken.get(name, ""))
@@ -190,7 +191,7 @@ def declared(shaping: Shaping, first: Mapping[str, Any]) -> Rows:
 
 
 def _unread(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
-    """A template names what it wants; a format is a name for what somebody else wants."""
+    """A template names its columns; a format has fixed ones."""
     return () if rows.format is None else tuple(sorted(set(names) - set(rows.taken.values())))
 
 
@@ -237,7 +238,7 @@ def _mixed(rows: Rows, given: Features, first: Mapping[str, Any]) -> Mapping[str
 
 
 def _has_parts(kind: Any) -> bool:
-    """Whether a column has conversations whose content is no text, but a list of parts."""
+    """Whether a column has conversations whose content is not a text, but a list of parts."""
     turn = getattr(kind, "feature", None)
     return isinstance(turn, Mapping) and isinstance(turn.get("content"), List)
 
@@ -251,8 +252,8 @@ def _nothing_left(split: str, dropped: Mapping[str, int]) -> Exception:
     return attempt_failed(
         Reason.EMPTY_DATASET,
         f"no row of {split} can be trained on: {reasons}",
-        "correct the data where these reasons say so, or name the columns that are meant in "
-        "dataset_columns",
+        "correct the data as these reasons describe, or set dataset_columns to the intended "
+        "columns",
     )
 
 
@@ -266,7 +267,7 @@ def _is_of_roles(turns: Any) -> bool:
 
 
 def _needs_care(data: Dataset, text_field: str) -> bool:
-    """Whether a row may hold null where TRL wants a text, seen without reading row by row."""
+    """Whether a row may have null where TRL requires a text, without reading each row."""
     if data.features.get("tools") == _TEXT:
         return True
     for name in (*shapes.SPOKEN, text_field):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens what a config names as data: a file, a folder, a saved data set, a place on the hub."""
+"""Opens the data that a config names: a file, a directory, a saved data set, a data set on the
+hub.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -38,12 +40,12 @@ _READERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """Suffix of a data file -> the reader of `datasets`, and its options."""
 
 _SAVED = ("state.json", "dataset_dict.json")
-"""What `save_to_disk` leaves in a folder, for a data set and for one with splits."""
+"""The files of `save_to_disk`, for a data set and for one with splits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSource:
-    """What a config says of one data set; the fields are `load_dataset`'s."""
+    """The config's keys for one data set; the fields are `load_dataset`'s."""
 
     path: str
     name: str | None = None
@@ -53,14 +55,14 @@ class DataSource:
     """The name of the split that a single file becomes."""
     streaming: bool = False
     name_key: str = "dataset_config"
-    """What the config calls `name`."""
+    """The config's name for `name`."""
     has_list_rows: bool = False
     """Whether rows of JSON are lists of two."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def local(self) -> Path | None:
-        """The file or folder on this machine; None for what `datasets` must find."""
+        """The local file or directory; None for data that `datasets` must find."""
         path = Path(self.path)
         return path if path.exists() else None
 
@@ -69,7 +71,7 @@ def open_source(source: DataSource) -> Data:
     """The splits of a data set.
 
     Raises:
-        AttemptFailed: its files cannot be read; what else goes wrong is the libraries' to tell.
+        AttemptFailed: its files cannot be read; other errors are raised by the libraries.
     """
     local = source.local
     if local is None:
@@ -91,7 +93,7 @@ def open_source(source: DataSource) -> Data:
     except AttemptFailed:
         raise
     except Exception as error:
-        # The libraries tell where in their code it happened, not where in the data.
+        # The libraries report where in their code it happened, not where in the data.
         if (reason := diagnosis.why_unreadable(local, files, error)) is not None:
             raise reason from error
         with diagnosis.telling_what_is_broken():
@@ -111,10 +113,10 @@ def _load(source: DataSource) -> Data:
 
 
 def _as_it_is(source: DataSource, folder: Path) -> DataSource:
-    """The folder, with a cache for its files as they are now.
+    """The directory, with a separate cache for the current state of its files.
 
-    Where a README lists configurations, `datasets` knows their cache by the patterns in it alone,
-    and would give back what it has read of other files, or of these before they were edited.
+    If a README lists configurations, `datasets` identifies their cache only by the patterns in it,
+    and would return the contents of other files, or of these before they were edited.
     """
     found = [(str(file), file.stat()) for file in sorted(folder.rglob("*")) if file.is_file()]
     files = [(name, known.st_size, known.st_mtime_ns) for name, known in found]
@@ -132,7 +134,7 @@ def _load_saved(folder: Path, source: DataSource) -> Data:
 
 
 def _of_file(source: DataSource, file: Path) -> DataSource:
-    """A single file is what is trained on, whatever it is called."""
+    """A single file is the training split, whatever its name."""
     return _reading(source, str(file), suffix_of(file.name))
 
 
@@ -151,7 +153,7 @@ def _reading(source: DataSource, place: str, suffix: str | None) -> DataSource:
 
 
 def _on_hub(source: DataSource) -> DataSource:
-    """A file or folder inside of a data set of the hub, as `load_dataset` wants it."""
+    """A file or directory inside a data set of the hub, as arguments of `load_dataset`."""
     if locations.scheme_of(source.path) != locations.HUB_SCHEME:
         return source
     place = locations.hub_place(source.path)

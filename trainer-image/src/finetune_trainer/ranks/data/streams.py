@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong in a stream shows itself while it is trained on: it is told with file and line.
+"""Reports errors in a stream, which appear during training, with file and line.
 
-Data on disk are read whole before anything else; of a stream only the beginning is.
+Data on disk are read completely before training; of a stream only the beginning is.
 """
 
 import csv
@@ -20,15 +20,17 @@ from finetune_trainer.ranks.data import diagnosis
 from finetune_trainer.ranks.data.readers.tables import BrokenData
 
 _READERS = ("packaged_modules", "finetune_trainer/ranks/data/readers")
-"""Where what reads files is, `datasets`' and ours: a worker's error tells it in its text alone."""
+"""The modules that read files, `datasets`' and ours: a worker's error names them only in its
+text.
+"""
 
 
 @contextmanager
 def naming_broken_lines(arguments: Arguments) -> Iterator[None]:
-    """Look into the files of a stream that could not be read further.
+    """Examines the files of a stream after a read error.
 
     Raises:
-        AttemptFailed: with file and line, where one is found; otherwise what was raised.
+        AttemptFailed: with file and line, if found; otherwise the original error is raised.
     """
     try:
         yield
@@ -54,13 +56,13 @@ def _is_of_reading(error: BaseException) -> bool:
         csv.Error,
         BrokenData,
     )
-    is_of_tables = type(error).__name__ == "ParserError"  # pandas'
+    is_of_tables = type(error).__name__ == "ParserError"  # The error of pandas.
     in_worker = any(place in str(error) for place in _READERS)
     return isinstance(error, kinds) or is_of_tables or in_worker
 
 
 def _places(arguments: Arguments) -> list[Path]:
-    """The files and folders on this machine that the stream is read from."""
+    """The local files and directories that the stream is read from."""
     parts = arguments.mixture.datasets or ()
     names = [part.path for part in parts] or [arguments.script.dataset_name]
     names += [name for part in parts for name in _names(part.data_files)]

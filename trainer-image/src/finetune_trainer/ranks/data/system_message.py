@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the config's `system_message` in front of the conversations that have none, and system
-messages into the user's first turn where `merge_system_message` asks for it."""
+"""Adds the config's `system_message` to conversations without one, and merges system messages into
+the user's first turn for `merge_system_message`.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from finetune_contract.reasons import Reason
 from finetune_trainer.failures.errors import attempt_failed
 
 COLUMNS = ("prompt", "messages", "conversations")
-"""Where TRL looks for a conversation; the first that a row has counts."""
+"""The columns in which TRL looks for a conversation; the first that a row has counts."""
 
 SYSTEM_ROLES = ("system", "developer")
 _USER_ROLES = ("user", "human")
@@ -22,10 +23,10 @@ _BETWEEN = "\n\n"
 def add_system_message(
     dataset: DatasetDict | IterableDatasetDict, message: str, splits: Iterable[str]
 ) -> DatasetDict | IterableDatasetDict:
-    """The data set, in whose splits of these names every conversation begins with a system message.
+    """The data set, with a system message at the start of every conversation in these splits.
 
     Raises:
-        AttemptFailed: a split holds no conversations.
+        AttemptFailed: a split contains no conversations.
     """
     changed = {
         split: _add_to_split(dataset[split], message, split) for split in splits if split in dataset
@@ -34,14 +35,14 @@ def add_system_message(
 
 
 def with_system_message(question: Any, message: str) -> Any:
-    """A conversation that only asks, with the system message; a text as it is."""
+    """A question in the form of a conversation, with the system message; a text is unchanged."""
     if not _is_conversation(question):
         return question
     return _begin_with_system({"prompt": question}, "prompt", message)["prompt"]
 
 
 def merge_in_question(question: Any) -> Any:
-    """A conversation that only asks, merged alike; a text as it is."""
+    """A question in the form of a conversation, merged in the same way; a text is unchanged."""
     return merged(question) if _is_conversation(question) else question
 
 
@@ -53,7 +54,7 @@ def _add_to_split(data: Any, message: str, split: str) -> Any:
     if column is None:
         raise attempt_failed(
             Reason.NOT_CONVERSATIONAL,
-            f"system_message is set, and the split {split} holds no conversations: it has the "
+            f"system_message is set, but the split {split} contains no conversations: it has the "
             f"columns {', '.join(first)}",
             "leave system_message out, or give every row a column messages: a list of turns with "
             "role and content",
@@ -64,9 +65,9 @@ def _add_to_split(data: Any, message: str, split: str) -> Any:
 def merge_system_messages(
     dataset: DatasetDict | IterableDatasetDict,
 ) -> DatasetDict | IterableDatasetDict:
-    """The data set, in which system messages stand in front of what the user says first.
+    """The data set with system messages merged into the user's first turn.
 
-    Splits without conversations stay as they are.
+    Splits without conversations are unchanged.
     """
     return type(dataset)({split: _merge_in_split(data, split) for split, data in dataset.items()})
 
@@ -78,7 +79,7 @@ def _merge_in_split(data: Any, split: str) -> Any:
 
 
 def _map(data: Any, change: Any, given: Mapping[str, Any], split: str) -> Any:
-    # The types stay as they are, also where a batch alone would let guess at others.
+    # The types stay the same, even if a batch alone would suggest others.
     options: dict[str, Any] = {"features": data.features}
     if isinstance(data, Dataset):
         options["desc"] = f"Placing system messages in {split}"
@@ -91,9 +92,9 @@ def _merge_in_row(row: Mapping[str, Any], column: str) -> dict[str, Any]:
 
 
 def merged(turns: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """The turns, with the system messages at their head in front of what the user says first.
+    """The turns, with the system messages before the text of the user's first turn.
 
-    A conversation in which no user follows has a turn of the user's with them instead.
+    A conversation without a user's turn gets one that contains them.
     """
     head = 0
     while head < len(turns) and _speaker(turns[head]) in SYSTEM_ROLES:
@@ -113,7 +114,7 @@ def merged(turns: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 
 def _together(contents: Sequence[Any]) -> Any:
-    """Texts as one text; with parts among them, as parts."""
+    """Texts as one text; if there are parts among them, as parts."""
     if not any(isinstance(content, list) for content in contents):
         return _BETWEEN.join(contents)
     like = next(part for content in contents if isinstance(content, list) for part in content)
@@ -139,7 +140,8 @@ def _begin_with_system(row: Mapping[str, Any], column: str, message: str) -> dic
     turns = row[column]
     if not turns or turns[0].get("role", turns[0].get("from")) in SYSTEM_ROLES:
         return {column: turns}
-    # What other turns have beside, such as tool calls, a column of one type wants here too.
+    # Other keys of the other turns, such as tool calls, are required here too in a column of one
+    # type.
     system = dict.fromkeys(turns[0])
     if "from" in turns[0]:
         return {column: [system | {"from": "system", "value": message}, *turns]}

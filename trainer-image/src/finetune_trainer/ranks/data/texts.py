@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which values are texts: what stands in the file, or nothing. Pure.
+"""Which values are texts: the text in the file, or none. Pure.
 
-Readers keep each value of a CSV or JSON file as the text that it is there. Files with types, such
-as Parquet, have values that are no text: a whole number has one spelling, all else has several, or
+Readers keep each value of a CSV or JSON file as its text in the file. Files with types, such as
+Parquet, have values that are not texts: an integer has one notation, all others have several, or
 none.
 """
 
@@ -14,14 +14,16 @@ Row = Mapping[str, Any]
 
 
 class Unfit(Exception):
-    """The row is left out; the message is why, and the same for all rows with that reason."""
+    """The row is left out; the message is the reason, and the same for all rows with that
+    reason.
+    """
 
 
 def text_of(value: Any, name: str) -> str:
-    """A value as the text that it is; nothing for null.
+    """A value as a text; empty for null.
 
     Raises:
-        Unfit: it is no text.
+        Unfit: it is not a text.
     """
     if value is None:
         return ""
@@ -33,23 +35,25 @@ def text_of(value: Any, name: str) -> str:
 
 
 def text_for_template(value: Any, name: str) -> str:
-    """A value as a template has it: lists and objects as JSON.
+    """A value for a template: lists and objects as JSON.
 
     Raises:
-        Unfit: it is, or holds, what is neither text nor JSON.
+        Unfit: it is, or contains, neither text nor JSON.
     """
     if not isinstance(value, Mapping | list):
         return text_of(value, name)
     try:
         return json.dumps(value, ensure_ascii=False)
     except TypeError:
-        raise Unfit(f"{name} holds what is neither text nor JSON, such as a date") from None
+        raise Unfit(
+            f"{name} contains values that are neither text nor JSON, such as a date"
+        ) from None
 
 
 def needed(row: Row, column: str) -> str:
     """
     Raises:
-        Unfit: there is nothing in this column, or no text.
+        Unfit: this column is empty, or not a text.
     """
     text = text_of(row.get(column), column)
     if not text.strip():
@@ -58,7 +62,7 @@ def needed(row: Row, column: str) -> str:
 
 
 def joined(content: Any) -> Any:
-    """Content in parts that are all texts, as one text; anything else as it is."""
+    """Content in parts that are all texts, as one text; any other content unchanged."""
     if not isinstance(content, list) or not content:
         return content
     if not all(_is_text_part(part) for part in content):
@@ -67,7 +71,7 @@ def joined(content: Any) -> Any:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in words."""
+    """The kind of a value, in words."""
     for kind, words in _KINDS:
         if isinstance(value, kind):
             return words

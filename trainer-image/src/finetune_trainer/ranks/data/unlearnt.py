@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns of `weight: 0` in tokenized rows: their tokens do not count for the loss."""
+"""Turns with `weight: 0` in tokenized rows: their tokens do not count for the loss."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ KEY = "weight"
 
 
 def has_weights(data: Any) -> bool:
-    """Whether turns may have one; of a stream whose columns have no types, nobody knows."""
+    """Whether turns may have a weight; unknown for a stream whose columns have no types."""
     kinds = data.features
     if kinds is None:
         return conversation_of(next(iter(data), {})) is not None
@@ -38,7 +38,7 @@ def _has_weights(data: Any, name: str, kind: Any) -> bool:
 
 
 class Mask:
-    """Masks the tokens of turns that are not to be learnt. A value, for the cache of `datasets`."""
+    """Masks the tokens of turns that are not trained. A value, for the cache of `datasets`."""
 
     def __init__(self, processor: Any, template: str | None, *, by_answer: bool) -> None:
         self._tokenizer = tokenizer_of(processor)
@@ -47,7 +47,7 @@ class Mask:
         self._by_answer = by_answer
 
     def __call__(self, row: Mapping[str, Any]) -> dict[str, list[int]]:
-        """The labels of a tokenized row; all are masked where the turn's tokens can't be told."""
+        """The labels of a tokenized row; all are masked if the turn's tokens cannot be located."""
         labels = list(row["labels"])
         spoken = {name: value for name, value in row.items() if name not in ("input_ids", "labels")}
         conversation = conversation_of(spoken)
@@ -70,10 +70,11 @@ class Mask:
         return {"labels": labels}
 
     def _tokens(self, text: str, ids: Sequence[int]) -> list[Span]:
-        """Where each token is in the text.
+        """The span of each token in the text.
 
         Raises:
-            NotFound: they are not the tokens of this text, or the tokenizer does not say.
+            NotFound: they are not the tokens of this text, or the tokenizer does not provide
+              offsets.
         """
         try:
             found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
@@ -89,7 +90,7 @@ def _meet(one: Span, other: Span) -> bool:
 
 
 def _runs(labels: Sequence[int]) -> Iterator[Span]:
-    """Tokens in succession that count: the words of one answer, where only these do."""
+    """Consecutive tokens that count: the words of one answer, if only these count."""
     begin = None
     for place, label in enumerate([*labels, MASKED]):
         if label != MASKED and begin is None:

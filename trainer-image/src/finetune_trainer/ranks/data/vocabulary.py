@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens that the embedding has no row for: an IndexError on a CPU, a device-side assert on a GPU.
+"""Tokens without a row in the embedding: an IndexError on a CPU, a device-side assert on a GPU.
 
-Some published tokenizers have such tokens, and nothing is wrong as long as no text holds one.
+Some published tokenizers have such tokens, which is harmless while no text contains one.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,11 @@ _NAMED = 5
 
 
 def require_rows_of_embedding(data: Any, model: Any, tokenizer: Any) -> None:
-    """Look at tokenized data; a stream, and data that are tokenized batch by batch, can't be.
+    """Checks tokenized data; a stream, and data that are tokenized batch by batch, cannot be
+    checked.
 
     Raises:
-        AttemptFailed: they hold a token without a row.
+        AttemptFailed: they contain a token without a row.
     """
     if not isinstance(data, Dataset) or "input_ids" not in data.column_names:
         return
@@ -34,9 +35,9 @@ def require_rows_of_embedding(data: Any, model: Any, tokenizer: Any) -> None:
     more = f" and {len(beyond) - _NAMED} more" if len(beyond) > _NAMED else ""
     raise attempt_failed(
         Reason.INVALID_CONFIG,
-        f"model_name_or_path: the data holds {', '.join(words)}{more}, for which the tokenizer has "
-        f"ids from {beyond[0]} on and the model's embedding has only {rows} rows",
-        "list these tokens in added_tokens, so that the embedding grows; or name a model that was "
+        f"model_name_or_path: the data contains {', '.join(words)}{more}, for which the "
+        f"tokenizer has ids from {beyond[0]} on, but the model's embedding has only {rows} rows",
+        "list these tokens in added_tokens to extend the embedding, or name a model that was "
         "saved after resize_token_embeddings",
     )
 

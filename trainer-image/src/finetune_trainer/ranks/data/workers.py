@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many processes prepare rows side by side. The rows and their order are the same for any."""
+"""The number of processes that prepare rows in parallel. The rows and their order do not depend on
+it.
+"""
 
 from collections.abc import Callable
 
 ROWS_PER_WORKER = 1000
-"""Fewer are done by one process before another one has begun."""
+"""One process handles fewer rows before another one has started."""
 
 Workers = Callable[[int], int | None]
-"""The processes for so many rows; None for the one that asks."""
+"""The number of processes for this many rows; None for the calling process."""
 
 
 def alone(rows: int) -> int | None:
-    """The process that asks, however many there are."""
+    """The calling process, for any number of rows."""
     del rows
     return None
 
 
 def workers(given: int | None, cpus: int) -> Workers:
-    """As many as `dataset_num_proc` says, or as the node has CPUs and the rows are worth."""
+    """`dataset_num_proc` processes, or the number that CPUs and rows justify."""
 
     def count(rows: int) -> int | None:
         if given is not None:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How good the model is while it trains: answers, a user's metrics, stopping early."""
+"""Evaluates the model during training: answers, a user's metrics, early stopping."""

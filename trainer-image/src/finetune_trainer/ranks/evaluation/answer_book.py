@@ -11,7 +11,7 @@ from finetune_trainer.ranks.evaluation.samples import Prompt
 
 MAX_STEPS = 20
 MAX_PROMPTS = 20
-"""Of so many prompts the answers are kept: a metric may judge hundreds."""
+"""The number of prompts whose answers are kept: a metric may judge hundreds."""
 
 AnswerDocument = list[dict[str, Any]]
 
@@ -23,7 +23,9 @@ class AnswerBook(TrainerCallback, ExportableState):
         self._by_step: dict[int, list[str | None]] = {}
 
     def note(self, step: int, answers: Sequence[str | None]) -> None:
-        """Keep the answers of this step; of too many steps one goes where they lie closest."""
+        """Keeps the answers of this step; if there are too many steps, one of the closest is
+        dropped.
+        """
         self._by_step[step] = list(answers[:MAX_PROMPTS])
         if len(self._by_step) > MAX_STEPS:
             del self._by_step[_least_missed(sorted(self._by_step))]
@@ -46,9 +48,9 @@ class AnswerBook(TrainerCallback, ExportableState):
         before: Sequence[str | None],
         after: Sequence[str | None],
     ) -> AnswerDocument:
-        """One entry for each prompt; an answer that is not known is null, or left out of a step.
+        """One entry for each prompt; an unknown answer is null, or left out of a step.
 
-        `before` may be what was noted before the first step.
+        `before` may contain the answers from before the first step.
         """
         before = before or self._by_step.get(0, [])
         return [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the evaluations of a finished training say of what will be published."""
+"""The evaluations of a finished training, with respect to the published model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +12,14 @@ LOSS = "eval_loss"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedTraining:
-    """A training that came to its end, after its trainer is gone."""
+    """A finished training, after its trainer was deleted."""
 
     history: list[dict[str, Any]]
     metric: str
-    """By which a model is called better, with the prefix that evaluations give it."""
+    """The metric that decides which model is better, with the prefix of evaluations."""
     is_greater_better: bool
     published_step: int | None
-    """Of the best checkpoint, where it was loaded; None for the last step."""
+    """The step of the best checkpoint, if it was loaded; None for the last step."""
     best: dict[str, float]
     note: str
     is_comparable: bool
@@ -31,7 +31,7 @@ class FinishedTraining:
     def require_no_worse_than_base(self) -> None:
         """
         Raises:
-            AttemptFailed: by its metric the base model is the better one.
+            AttemptFailed: by its metric the base model is better.
         """
         if self.is_comparable:
             require_no_worse_than_base(
@@ -43,7 +43,7 @@ class FinishedTraining:
 
 
 def ended(trainer: Any) -> FinishedTraining:
-    """How a trainer's training ended."""
+    """The result of a trainer's training."""
     args, state = trainer.args, trainer.state
     metric = "eval_" + (args.metric_for_best_model or LOSS).removeprefix("eval_")
     is_best = args.load_best_model_at_end and state.best_model_checkpoint is not None
@@ -64,18 +64,18 @@ def ended(trainer: Any) -> FinishedTraining:
 
 
 def _lost(args: Any, state: Any) -> str:
-    """That not the best weights are published, where those were asked for and are gone."""
+    """A note that the published weights are not the best ones, if those were requested but lost."""
     is_known = args.load_best_model_at_end and state.best_global_step
     if not is_known or state.best_model_checkpoint is not None:
         return ""
     return (
-        f"the best checkpoint, of step {state.best_global_step}, was lost in an interruption: "
-        f"published is step {state.global_step}"
+        f"the best checkpoint, of step {state.best_global_step}, was lost in an interruption; "
+        f"the published step is {state.global_step}"
     )
 
 
 def _best(state: Any, metric: str) -> dict[str, float]:
-    """Which step was the best one; transformers knows it only of runs that save."""
+    """The best step; transformers records it only for runs that save."""
     if state.best_metric is None:
         return {}
     steps = (

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers of a model that is spread over the processes, which compute each token together.
+"""Answers of a sharded model, whose processes compute each token together.
 
-What the first process finds is what all go on with: its scores and its clock. Otherwise GPUs whose
-rounding differs would end an answer at different tokens, and some would wait for others for ever.
+All processes use the scores and the clock of the first one. Otherwise GPUs with different rounding
+would end an answer at different tokens, and some would wait for others forever.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from transformers import LogitsProcessor
 
 
 class SameScores(LogitsProcessor):
-    """The scores of the next token as the first process has them."""
+    """Replaces the scores of the next token by those of the first process."""
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         del input_ids
@@ -26,7 +26,7 @@ class SameScores(LogitsProcessor):
 
 
 def agree(value: bool, device: torch.device) -> bool:
-    """What the first process thinks."""
+    """The first process's value."""
     told = torch.tensor(value, device=device)
     dist.broadcast(told, src=0)
     return bool(told)
@@ -34,9 +34,9 @@ def agree(value: bool, device: torch.device) -> bool:
 
 @contextmanager
 def root_gathered(model: Any) -> Iterator[None]:
-    """What FSDP2 shards of the model's outermost part, as embeddings and head, is whole inside.
+    """Gathers the outermost part of the model, such as embeddings and head, which FSDP2 shards.
 
-    PEFT's `generate` calls the model within its own, and so passes over what would gather it.
+    PEFT's `generate` calls the inner model directly, and so bypasses the code that would gather it.
     """
     if not isinstance(model, FSDPModule):
         yield

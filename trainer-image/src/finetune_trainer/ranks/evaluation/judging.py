@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an evaluation tells beside TRL's own figures: answers, and a user's metrics of them.
+"""The figures of an evaluation in addition to TRL's own: answers, and a user's metrics of them.
 
-One process answers and the others wait, unless the model is spread over all of them. All get the
-same values, since all decide by these about the best checkpoint and about stopping early.
+One process answers and the others wait, unless the model is sharded over all of them. All get the
+same values, because all use these to decide about the best checkpoint and early stopping.
 """
 
 import logging
@@ -31,11 +31,11 @@ from finetune_trainer.ranks.world import strategy_of
 log = logging.getLogger(__name__)
 
 _TOGETHER = ("FSDP2", "ZeRO-3")
-"""Strategies under which no process has the whole model."""
+"""Strategies under which no process has the complete model."""
 
 
 class Judge:
-    """Asks the model in training what the held-out prompts ask, and judges its answers."""
+    """Generates answers to the held-out prompts with the model in training, and judges them."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Judge:
         self._of_base: tuple[list[str | None], dict[str, float]] | None = None
 
     def values(self, trainer: SFTTrainer) -> dict[str, float]:
-        """The user's metrics of the model as it is now, the same on every rank.
+        """The user's metrics of the current model, the same on every rank.
 
         Raises:
             AttemptFailed: the user's function failed.
@@ -64,19 +64,19 @@ class Judge:
         if step == 0 and self._of_base is not None:
             return self._of_base[1]
         if step == 0 and self._function is None and (_is_ready(trainer) or _has_adapter(trainer)):
-            return {}  # the base model answers before training or after it, once
+            return {}  # The base model answers before training or after it, once.
         answers, values = self._judge_together(trainer, self._function)
         self._require_time(trainer.args)
         self.book.note(step, answers)
         return values
 
     def answers_of_base(self, trainer: SFTTrainer, *, resumes: bool) -> list[str | None]:
-        """The base model's answers, where a user's metrics or a full fine-tuning want them now.
+        """The base model's answers, if a user's metrics or full fine-tuning require them now.
 
-        With an adapter they are had later for nothing, by switching it off. A user's function is
-        tried on them: a broken one costs seconds now, and hours later. A run that resumes has
-        tried it before. FSDP and DeepSpeed make a model ready only when training begins: there it
-        answers in the evaluation before the first step.
+        With an adapter they are available later, by disabling it. They also test a user's function:
+        a broken one costs seconds now, and hours later. A resumed run has tested it before. FSDP
+        and DeepSpeed prepare a model only when training begins: there it answers in the evaluation
+        before the first step.
 
         Raises:
             AttemptFailed: the user's function failed.
@@ -136,8 +136,8 @@ class Judge:
         if not pairs:
             raise attempt_failed(
                 Reason.NOTHING_TO_JUDGE,
-                f"metric_fn has nothing to judge: no answer was there after "
-                f"{budget.seconds:g} seconds",
+                f"metric_fn received no answers: none were complete after {budget.seconds:g} "
+                "seconds",
                 "raise eval_sample_seconds, or lower eval_sample_max_tokens",
             )
         prompts, answers = zip(*pairs, strict=True)
@@ -145,16 +145,17 @@ class Judge:
 
 
 class JudgingTrainer(SFTTrainer):
-    """TRL's trainer, whose evaluations tell a user's metrics too.
+    """TRL's trainer with a user's metrics in its evaluations.
 
-    They are added where an evaluation's own are gathered: so they are logged, given to callbacks
-    and trackers, and `metric_for_best_model` may name them.
+    They are added where an evaluation's own metrics are collected, so they are logged, passed to
+    callbacks and trackers, and available for `metric_for_best_model`.
     """
 
     judge: Judge | None = None
     measures_base = False
-    """Whether the evaluation before the first step was added to what the config asks for. Then it
-    leaves no trace in training; one that the user asks for is TRL's own in every respect."""
+    """Whether the evaluation before the first step was added to the user's config. Then it must not
+    influence training; one that the user requests behaves exactly like TRL's own.
+    """
 
     def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
         if self.measures_base and self.state.global_step == 0:
@@ -164,7 +165,7 @@ class JudgingTrainer(SFTTrainer):
 
     def evaluation_loop(self, *args: Any, **options: Any) -> Any:
         if isinstance(self.eval_dataset, Dataset) and not len(self.eval_dataset):
-            # All rows only ask: what the model answers is judged, and there is no loss.
+            # All rows are questions: the model's answers are judged, and there is no loss.
             output = EvalLoopOutput(predictions=None, label_ids=None, metrics={}, num_samples=0)
         else:
             output = super().evaluation_loop(*args, **options)
@@ -174,10 +175,10 @@ class JudgingTrainer(SFTTrainer):
 
 
 def build_judge(arguments: Arguments, data: Loaded, stop: StepBoundary, stop_file: Path) -> Judge:
-    """The judge that the config asks for.
+    """The judge for this config.
 
     Raises:
-        AttemptFailed: the config's `metric_fn` is not there, or there is nothing to judge.
+        AttemptFailed: the config's `metric_fn` does not exist, or there is nothing to judge.
     """
     ours, script = arguments.evaluation, arguments.script
     dataset, test = data.dataset, script.dataset_test_split
@@ -188,7 +189,7 @@ def build_judge(arguments: Arguments, data: Loaded, stop: StepBoundary, stop_fil
         _require_metric_without_loss(arguments)
     training = arguments.training
     if prompts and not can_answer(training) and training.process_index == 0:
-        log.warning("held-out prompts are not answered while training: a model under FSDP 1 cannot")
+        log.warning("held-out prompts are not answered during training: FSDP 1 does not support it")
     function = None
     if ours.metric_fn is not None and arguments.training.eval_strategy != "no":
         function = find_metric_function(ours.metric_fn, data_folders(arguments))
@@ -203,14 +204,14 @@ def build_judge(arguments: Arguments, data: Loaded, stop: StepBoundary, stop_fil
 
 
 def data_folders(arguments: Arguments) -> list[Path]:
-    """The folders of the data, where it lies in such."""
+    """The directories of the data, if it is in directories."""
     names = [part.path for part in arguments.mixture.datasets or ()]
     names = names or [str(arguments.script.dataset_name)]
     return [Path(name) for name in names if Path(name).is_absolute() and Path(name).is_dir()]
 
 
 def can_answer(training: SFTConfig) -> bool:
-    """FSDP 1 has a model's parts whole only within a step's own call of it."""
+    """FSDP 1 gathers a model's parts only within a step's own call of it."""
     return strategy_of(training) != "FSDP1"
 
 
@@ -226,7 +227,7 @@ def _has_adapter(trainer: SFTTrainer) -> bool:
 def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> None:
     """
     Raises:
-        AttemptFailed: `metric_for_best_model` names nothing that an evaluation tells.
+        AttemptFailed: `metric_for_best_model` names no metric of an evaluation.
     """
     if wanted is None:
         return
@@ -234,7 +235,7 @@ def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> Non
     if PREFIX + wanted.removeprefix(PREFIX) not in known:
         raise attempt_failed(
             Reason.METRIC_NOT_FOUND,
-            f"metric_for_best_model is {wanted}, and metric_fn returns {', '.join(values)}",
+            f"metric_for_best_model is {wanted}, but metric_fn returns {', '.join(values)}",
             "set metric_for_best_model to one of them, or to eval_loss",
         )
 
@@ -242,7 +243,7 @@ def require_known_metric(wanted: str | None, values: Mapping[str, float]) -> Non
 def _require_metric_without_loss(arguments: Arguments) -> None:
     """
     Raises:
-        AttemptFailed: by something that needs answers it is decided which checkpoint is the best.
+        AttemptFailed: the best checkpoint is chosen by a metric that needs answers.
     """
     wanted = arguments.training.metric_for_best_model
     if wanted is None and arguments.evaluation.early_stopping_patience is not None:
@@ -251,7 +252,7 @@ def _require_metric_without_loss(arguments: Arguments) -> None:
         raise attempt_failed(
             Reason.METRIC_NOT_FOUND,
             f"the best model is chosen by {PREFIX}{wanted.removeprefix(PREFIX)}, and the rows of "
-            f"{arguments.script.dataset_test_split} have no answers, by which alone it is known",
+            f"{arguments.script.dataset_test_split} have no answers, which it requires",
             "set metric_for_best_model to a name that metric_fn returns, or add the answers",
         )
 
@@ -263,7 +264,8 @@ def _require_prompts(
     if not can_answer(training):
         raise attempt_failed(
             Reason.NOTHING_TO_JUDGE,
-            f"metric_fn is {function.name}, and a model under FSDP 1 cannot answer while it trains",
+            f"metric_fn is {function.name}, but a model under FSDP 1 cannot generate answers "
+            "during training",
             "write accelerate_config: fsdp2, or leave metric_fn out",
         )
     rows = f"the first {arguments.evaluation.num_eval_samples} rows of "
@@ -271,13 +273,13 @@ def _require_prompts(
     if not prompts:
         raise attempt_failed(
             Reason.NOTHING_TO_JUDGE,
-            f"metric_fn is {function.name}, and {rows} hold no prompt",
+            f"metric_fn is {function.name}, but {rows} contain no prompt",
             "give rows with a prompt, or with messages, and set num_eval_samples",
         )
     if function.binding.needs_references and all(prompt.expected is None for prompt in prompts):
         raise attempt_failed(
             Reason.NOTHING_TO_JUDGE,
-            f"metric_fn is {function.name}, which takes the answers of the data, and {rows} have "
-            "none",
+            f"metric_fn is {function.name}, which requires the answers of the data, but {rows} "
+            "have none",
             "add the answers, or leave that parameter out of the function",
         )

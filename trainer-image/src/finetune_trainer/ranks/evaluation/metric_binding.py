@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user's metric function is given, by the names of its parameters.
+"""Binds arguments to a user's metric function by the names of its parameters.
 
-Functions are written for many trainers, and each of these has an order of its own: trlX calls
-`metric_fn(samples, prompts, outputs)`, MLflow `eval_fn(predictions, targets)`. Names say what is
-meant; an order doesn't. Pure: a signature and lists in, arguments out.
+Functions are written for many trainers, each with another order: trlX calls `metric_fn(samples,
+prompts, outputs)`, MLflow `eval_fn(predictions, targets)`. Names are unambiguous; an order is not.
+Pure: a signature and lists in, arguments out.
 """
 
 import difflib
@@ -21,20 +21,20 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     REFERENCES: ("references", "labels", "targets", "expected", "ground_truths"),
     SAMPLES: ("samples",),
 }
-"""What there is to give -> the names that a parameter for it may have."""
+"""Available value -> the names that a parameter for it may have."""
 
 _MEANINGS: Mapping[str, str] = {
     PROMPTS: "the prompts",
     OUTPUTS: "the model's answers",
     REFERENCES: "the answers of the data",
-    SAMPLES: "each prompt with the model's answer behind it",
+    SAMPLES: "each prompt followed by the model's answer",
 }
 
 _MEANING_OF: Mapping[str, str] = {name: given for given, names in NAMES.items() for name in names}
 
 
 class UnknownParameters(Exception):
-    """A function that can't be called by name; the message goes on from the function's name."""
+    """A function that cannot be called by name; the message continues after the function's name."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -43,20 +43,20 @@ class UnknownParameters(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """Which of a function's parameters get what."""
+    """Which of a function's parameters get which value."""
 
     positional: tuple[str, ...]
-    """What is given without a name, in this order: parameters before a `/`."""
+    """Positional values in order: parameters before a `/`."""
     named: Mapping[str, str]
-    """Parameter -> what it is given."""
+    """Parameter -> its value."""
     takes_the_rest: bool
-    """Whether there is a `**` parameter, as trlX's functions have for what is added later."""
+    """Whether there is a `**` parameter, as in trlX's functions for later additions."""
 
     needs_references: bool
-    """Whether the function can't do without the answers of the data."""
+    """Whether the function requires the answers of the data."""
 
     def call(self, function: Callable[..., Any], given: Mapping[str, Sequence[Any]]) -> Any:
-        """The function's own answer, of lists of its own."""
+        """The function's result for lists of its own."""
         first = [list(given[name]) for name in self.positional]
         named = {parameter: list(given[name]) for parameter, name in self.named.items()}
         if self.takes_the_rest:
@@ -66,29 +66,29 @@ class Binding:
 
 
 def bind(function: Callable[..., Any]) -> Binding:
-    """What each parameter of this function is given.
+    """The value of each parameter of this function.
 
     Raises:
-        UnknownParameters: it needs one that means nothing here, two of one meaning, or takes none.
+        UnknownParameters: it requires an unknown one, two with one meaning, or accepts none.
     """
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         raise UnknownParameters(
-            "does not tell the names of its parameters",
+            "does not expose the names of its parameters",
             f"call it in a function of yours: {_names()}",
         ) from None
     unknown = [each.name for each in parameters if _is_unknown(each)]
     if unknown:
         raise UnknownParameters(
-            f"has the parameter{'s' * (len(unknown) > 1)} {', '.join(unknown)}, and a metric "
-            f"function is given lists by the names {_all_names()}",
+            f"has the parameter{'s' * (len(unknown) > 1)} {', '.join(unknown)}, but a metric "
+            f"function receives lists with the names {_all_names()}",
             _nearest(unknown) or _names(),
         )
     known = [each for each in parameters if each.name in _MEANING_OF and not _is_variadic(each)]
     takes_the_rest = any(each.kind is Parameter.VAR_KEYWORD for each in parameters)
     if not known and not takes_the_rest:
-        raise UnknownParameters("takes nothing that it could judge", _names())
+        raise UnknownParameters("has no parameter for answers to evaluate", _names())
     _require_distinct([each.name for each in known])
     is_positional = [each.kind is Parameter.POSITIONAL_ONLY for each in known]
     return Binding(
@@ -115,7 +115,7 @@ def _is_variadic(parameter: Parameter) -> bool:
 
 
 def _is_unknown(parameter: Parameter) -> bool:
-    """Whether it must be given and nobody knows what. `*args` would silently get nothing."""
+    """Whether it is required and has an unknown name. `*args` would silently get nothing."""
     if parameter.kind is Parameter.VAR_POSITIONAL:
         return True
     is_needed = parameter.default is Parameter.empty and not _is_variadic(parameter)
@@ -128,12 +128,12 @@ def _require_distinct(names: Sequence[str]) -> None:
         if len(twice) > 1:
             raise UnknownParameters(
                 f"has the parameters {' and '.join(twice)}, which are both {_MEANINGS[meaning]}",
-                f"name the one that is not: {_names()}",
+                f"rename the wrong one: {_names()}",
             )
 
 
 def _nearest(unknown: Sequence[str]) -> str:
-    """The names that were meant, where all of them are nearly right."""
+    """The intended names, if all of them are nearly right."""
     found = [difflib.get_close_matches(name, _MEANING_OF, n=1, cutoff=0.75) for name in unknown]
     if not all(found):
         return ""

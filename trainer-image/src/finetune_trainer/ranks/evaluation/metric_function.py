@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A user's function that judges answers: found beside the data or in the image, called, checked.
+"""A user's function that judges answers: found next to the data or in the image, called, checked.
 
-Whatever is wrong with it is told in one sentence, as its author's mistake.
+Every problem is reported in one sentence, as its author's error.
 """
 
 import difflib
@@ -36,22 +36,22 @@ from finetune_trainer.ranks.evaluation.samples import Prompt
 SUFFIX = ".py"
 
 _SHOWN = 8
-"""Names, of those that are there."""
+"""The number of existing names in a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricFunction:
-    """A function of the user's, by the name that the config has for it."""
+    """A function of the user's, by its name in the config."""
 
     name: str
     call: Callable[..., Any]
     binding: Binding
 
     def values(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> dict[str, float]:
-        """What it says of these answers, by the names that `metric_for_best_model` takes.
+        """Its metrics for these answers, by the names that `metric_for_best_model` accepts.
 
         Raises:
-            AttemptFailed: it raised, or gave something else than numbers.
+            AttemptFailed: it raised, or returned something else than numbers.
         """
         given: Mapping[str, Sequence[Any]] = {
             PROMPTS: [prompt.content for prompt in prompts],
@@ -75,8 +75,8 @@ class MetricFunction:
 def find_metric_function(name: str, folders: Sequence[Path]) -> MetricFunction:
     """The function that the config names as `file.py:function` or `module:function`.
 
-    A file lies in one of the folders of the data. A module lies there or in the image; what lies
-    in the folder that the trainer was started in never counts.
+    A file is in one of the directories of the data. A module is there or in the image; files in the
+    working directory never count.
 
     Raises:
         AttemptFailed: there is no such file, module or function, or it cannot be imported.
@@ -88,7 +88,7 @@ def find_metric_function(name: str, folders: Sequence[Path]) -> MetricFunction:
     if call is None:
         raise _missing(f"{source} has no function {function}", function, there, f"{source}:")
     if not callable(call):
-        raise _failed(f"{name} is no function but {described(call)}")
+        raise _failed(f"{name} is not a function but {described(call)}")
     try:
         binding = bind(call)
     except UnknownParameters as unknown:
@@ -106,16 +106,16 @@ def _load(name: str, source: str, folders: Sequence[Path]) -> ModuleType:
             return _import_file(name, file, folder)
     if is_file:
         there = sorted({file.name for folder in folders for file in folder.glob(f"*{SUFFIX}")})
-        raise _missing(f"beside the data there is no {source}", source, there, "")
+        raise _missing(f"there is no {source} next to the data", source, there, "")
     return _import_module(name, source)
 
 
 def _import_file(name: str, file: Path, folder: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"metric_fn_{file.stem}", file)
     if spec is None or spec.loader is None:
-        raise _failed(f"{name} is no Python file")
+        raise _failed(f"{name} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    # For what lies beside it. At the end, so that nothing of the image is hidden by the data.
+    # For modules next to it. At the end, so that the data hides nothing of the image.
     sys.path.append(str(folder))
     try:
         spec.loader.exec_module(module)
@@ -133,7 +133,7 @@ def _import_module(name: str, source: str) -> ModuleType:
         parents = {source.rsplit(".", cut)[0] for cut in range(source.count(".") + 1)}
         if error.name in parents:
             raise _missing(
-                f"there is no module {source}, beside the data or in the image", source, (), ""
+                f"there is no module {source} next to the data or in the image", source, (), ""
             ) from error
         raise _failed(f"{name} cannot be imported: {_first_line(error)}") from error
     except Exception as error:
@@ -142,7 +142,7 @@ def _import_module(name: str, source: str) -> ModuleType:
 
 @contextmanager
 def _without_working_folder() -> Iterator[None]:
-    """Python looks there first for what `python -m` runs."""
+    """With `python -m`, Python looks in the working directory first."""
     before = sys.path
     working = str(Path.cwd().resolve())
     sys.path = [place for place in before if place and os.path.realpath(place) != working]
@@ -163,9 +163,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """Where in the user's file; of the call that leads to the error the last that is theirs."""
+    """The line in the user's file: the last one of theirs in the call that leads to the error."""
     if isinstance(error, SyntaxError):
-        return ""  # it says so itself
+        return ""  # It contains the line itself.
     frames = traceback.extract_tb(error.__traceback__)
     ours = str(Path(__file__).parent)
     own = [frame for frame in frames if not frame.filename.startswith(("<", ours))]
@@ -183,7 +183,9 @@ def _missing(message: str, wanted: str, there: Collection[str], before: str) -> 
     return attempt_failed(
         Reason.METRIC_NOT_FOUND,
         f"metric_fn: {message}{beside}",
-        f"correct metric_fn{hint}" if hint else "correct metric_fn, or put the file to the data",
+        f"correct metric_fn{hint}"
+        if hint
+        else "correct metric_fn, or upload the file next to the data",
     )
 
 

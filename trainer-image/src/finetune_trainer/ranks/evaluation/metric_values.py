@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user's metric function returned -> one number for each name. Pure.
+"""The result of a user's metric function -> one number for each name. Pure.
 
 A number for each answer, as trlX's functions return them, becomes their mean.
 """
@@ -15,18 +15,18 @@ OF_TRL = frozenset(
         *("samples_per_second", "steps_per_second", "model_preparation_time"),
     }
 )
-"""What an evaluation tells by itself."""
+"""The metrics of an evaluation itself."""
 
 
 class Unusable(Exception):
-    """A value that is no metric; the message goes on from the function's name."""
+    """A value that is not a metric; the message continues after the function's name."""
 
 
 def read_values(returned: Any, num_answers: int) -> dict[str, float]:
-    """The metrics, by the names that evaluations give them.
+    """The metrics, by their names in evaluations.
 
     Raises:
-        Unusable: it is no mapping of names to numbers.
+        Unusable: it is not a mapping of names to numbers.
     """
     if not isinstance(returned, Mapping) or not returned:
         found = described(returned) if not isinstance(returned, Mapping) else "an empty mapping"
@@ -37,13 +37,13 @@ def read_values(returned: Any, num_answers: int) -> dict[str, float]:
             raise Unusable(f"returned a value named {key!r:.60}, expected a text")
         bare = key.removeprefix(PREFIX)
         if bare in OF_TRL:
-            raise Unusable(f"returned a value named {key}, which every evaluation has itself")
+            raise Unusable(f"returned a value named {key}, which is reserved for the evaluation")
         values[PREFIX + bare] = _value(key, value, num_answers)
     return values
 
 
 def described(value: Any) -> str:
-    """A value in a sentence; what is in a large one is not shown."""
+    """A value in a sentence; the contents of a large one are not shown."""
     if isinstance(value, int | float | str) or value is None:
         return f"{value!r:.60}"
     return f"a {type(value).__name__}"
@@ -64,7 +64,7 @@ def _value(key: str, value: Any, num_answers: int) -> float:
 
 
 def _mean(key: str, value: Any, parts: Sequence[Any], num_answers: int) -> float:
-    """Of a number, or a truth, for each answer."""
+    """Of a number, or a boolean, for each answer."""
     if len(parts) != num_answers:
         raise Unusable(
             f"returned {described(value)} for {key}, expected a number, or a list with a number "
@@ -80,7 +80,7 @@ def _mean(key: str, value: Any, parts: Sequence[Any], num_answers: int) -> float
 
 
 def _number(value: Any) -> float | None:
-    """None for what is no number, or not finite."""
+    """None for values that are not numbers, or not finite."""
     if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
         return None
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random states that are the same afterwards: what only looks at a model must not change it."""
+"""Restores random states: evaluating a model must not change its training."""
 
 import random
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import torch
 def keep_random_states() -> Iterator[None]:
     """Python's, NumPy's and torch's, on the CPU and on this process's GPU.
 
-    Without it even reading data moves them: each pass of a `DataLoader` draws a seed.
+    Without it even reading data changes them: each pass of a `DataLoader` draws a seed.
     """
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     python, numpy = random.getstate(), np.random.get_state()

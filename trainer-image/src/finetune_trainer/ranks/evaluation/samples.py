@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers to held-out prompts: what a person, or a user's metric, judges a model by."""
+"""Answers to held-out prompts, by which people, or a user's metric, judge a model."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,21 +19,21 @@ Messages = list[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """A prompt that training does not see, and the answer that the data gives."""
+    """A prompt that is not in training, and the answer in the data."""
 
     content: str | Messages
     expected: str | None = None
-    """None where the data only asks."""
+    """None if the data has no answer."""
 
     @property
     def question(self) -> str:
-        """What a reader is shown."""
+        """The text for a reader."""
         if isinstance(self.content, str):
             return self.content
         return str(self.content[-1].get("content", ""))
 
     def answered(self, answer: str) -> str | Messages:
-        """The prompt with this answer behind it: a text, or a conversation."""
+        """The prompt followed by this answer: a text, or a conversation."""
         if isinstance(self.content, str):
             return self.content + answer
         return [*self.content, {"role": "assistant", "content": answer}]
@@ -41,7 +41,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How much may be spent on answers."""
+    """The limits for generating answers."""
 
     max_tokens: int
     """Of one answer."""
@@ -49,13 +49,13 @@ class Budget:
     """Of all answers together."""
     batch_size: int = 8
     is_over: Callable[[], bool] = lambda: False
-    """Whether to give up at once, because the run is to stop."""
+    """Whether to stop immediately, because the run must stop."""
     beat: Callable[[], None] = lambda: None
-    """Called for each token: a sign that generation gets on."""
+    """Called for each token: a heartbeat of the generation."""
 
 
 def held_out(dataset: Mapping[str, Any], split: str, count: int) -> list[Prompt]:
-    """The first prompts of the held-out split; none where there is no such split or no prompt."""
+    """The first prompts of the held-out split; empty if there is no such split or no prompt."""
     if split not in dataset:
         return []
     rows: Iterable[Mapping[str, Any]] = islice(dataset[split], count)
@@ -63,7 +63,7 @@ def held_out(dataset: Mapping[str, Any], split: str, count: int) -> list[Prompt]
 
 
 def prompt_of(row: Mapping[str, Any]) -> Prompt | None:
-    """The prompt and its answer, if it has one, in a row of the shapes that TRL trains on."""
+    """The prompt and its answer, if it has one, in a row of a format that TRL trains on."""
     if "image" in row or "images" in row:
         return None
     match row:
@@ -86,11 +86,11 @@ def answers(
     *,
     together_on: torch.device | None = None,
 ) -> list[str | None]:
-    """The model's own answer to each prompt; None for one that the budget did not suffice for.
+    """The model's own answer to each prompt; None for one that exceeded the budget.
 
-    Nothing is left to chance, and the model, its mode and all random states are as before. A model
-    that is spread over the processes answers where all of them call this, with `together_on`: the
-    device that this one computes on, which is not where an offloaded model lies.
+    Nothing is random, and the model, its mode and all random states are restored. A sharded model
+    answers if all processes call this with `together_on`: the device that this one computes on,
+    which is not where an offloaded model is stored.
     """
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -109,7 +109,7 @@ def answers(
 
 
 class _Limit(StoppingCriteria):
-    """Ends generation when the time is over. Its first token is always waited for."""
+    """Ends generation when the time is over, but never before its first token."""
 
     def __init__(self, budget: Budget, together_on: torch.device | None) -> None:
         self._until = time.monotonic() + budget.seconds
@@ -124,7 +124,7 @@ class _Limit(StoppingCriteria):
 
     @property
     def scores(self) -> LogitsProcessorList:
-        """What the scores of each token become before one is chosen."""
+        """The processing of the scores of each token before one is chosen."""
         return LogitsProcessorList([] if self._together_on is None else [SameScores()])
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
@@ -134,7 +134,7 @@ class _Limit(StoppingCriteria):
 
 
 def _device_of(model: Any) -> Any:
-    """Where a model takes its inputs: of one that is offloaded, parameters are on no device."""
+    """The device of a model's inputs: parameters of an offloaded model are on no device."""
     placed = list((getattr(model, "hf_device_map", None) or {}).values())
     computing = [device for device in placed if device not in ("cpu", "disk")]
     if not computing:
@@ -159,7 +159,7 @@ def _answer(
         temperature=None,
         top_p=None,
         top_k=None,
-        # For this alone: training goes on without, where activations are recomputed.
+        # Only for this: training runs without it when activations are recomputed.
         use_cache=True,
         logits_processor=limit.scores,
         stopping_criteria=StoppingCriteriaList([limit]),
@@ -181,7 +181,7 @@ def _ends(model: Any) -> set[int]:
 
 
 def _render(tokenizer: Any, prompt: Prompt) -> str:
-    """The text that the model goes on from, special tokens included."""
+    """The text that the model continues, including special tokens."""
     if isinstance(prompt.content, str):
         return str(tokenizer.decode(tokenizer(prompt.content)["input_ids"]))
     rendered = tokenizer.apply_chat_template(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The LoRA that TRL's keys describe, with the embeddings of the tokens that are added."""
+"""The LoRA adapter from TRL's keys, with the embeddings of added tokens."""
 
 from functools import partial
 from typing import Any
@@ -16,12 +16,13 @@ from finetune_trainer.ranks.model.tokens import clones_template
 
 
 def adapter_config(arguments: Arguments, model: Any, added_tokens: list[int]) -> PeftConfig | None:
-    """PEFT's config; None where the model itself is trained.
+    """PEFT's config; None for full fine-tuning.
 
-    Of the embeddings only the rows of added tokens are trained, and only these are saved.
+    Only the rows of added tokens are trained and saved of the embeddings.
 
     Raises:
-        AttemptFailed: the head can't be trained row by row, or not beside what is trained whole.
+        AttemptFailed: the head cannot be trained row by row, or not together with modules that are
+          trained in full.
     """
     config = get_peft_config(arguments.model)
     if config is None or not added_tokens:
@@ -29,10 +30,10 @@ def adapter_config(arguments: Arguments, model: Any, added_tokens: list[int]) ->
     whole = config.modules_to_save or []
     parts = [model.get_input_embeddings()]
     if is_tied(model):
-        # The head follows the embedding by PEFT's own doing.
+        # PEFT itself makes the head follow the embedding.
         _require_one_wrapper(model, whole)
     elif not clones_template(arguments.training):
-        # TRL trains the head whole where it clones a template, and PEFT refuses both.
+        # TRL trains the complete head if it clones a template, and PEFT refuses both.
         parts.append(model.get_output_embeddings())
     _require_plain_head(model, whole)
     names = [name for part in parts if (name := _name_in(model, part)) not in whole]
@@ -41,24 +42,24 @@ def adapter_config(arguments: Arguments, model: Any, added_tokens: list[int]) ->
 
 
 def fit_token_rows(model: Any, *, is_sharded: bool) -> None:
-    """Fit PEFT's wrappers around embeddings to TRL's loss, and to what is worth saving.
+    """Adapts PEFT's wrappers around embeddings to TRL's loss and to saving.
 
     Raises:
-        AttemptFailed: FSDP is to shard what PEFT copies the rows into.
+        AttemptFailed: FSDP would shard the module into which PEFT copies the rows.
     """
     wrappers = [part for part in model.modules() if isinstance(part, TrainableTokensWrapper)]
     if wrappers and is_sharded:
         raise attempt_failed(
             Reason.INVALID_CONFIG,
-            "chat_template_path: it brings new tokens, and under FSDP PEFT can't train single rows "
+            "chat_template_path: it adds new tokens, and PEFT with FSDP cannot train single rows "
             "of an embedding",
-            "set accelerate_config to ddp or zero2, or remove use_peft to train the whole model",
+            "set accelerate_config to ddp or zero2, or remove use_peft to train the full model",
         )
     for wrapper in wrappers:
-        # The fused loss asks a head for its bias, and the wrapper passes on nothing but the weight.
+        # The fused loss reads the head's bias, and the wrapper passes on only the weight.
         wrapper.bias = None
     if wrappers:
-        # PEFT saves a resized embedding whole, though the trained rows are all that is new in it.
+        # PEFT saves a resized embedding completely, though only the trained rows are new.
         model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
 
 
@@ -68,9 +69,10 @@ def _require_one_wrapper(model: Any, whole: list[str]) -> None:
     if head in whole or embedding in whole:
         raise attempt_failed(
             Reason.INVALID_CONFIG,
-            f"lora_modules_to_save: found {head if head in whole else embedding} beside tokens "
-            f"that are added to {type(model).__name__}, whose head is its embedding",
-            "remove it: the new tokens' rows of both are trained anyhow; or remove use_peft to "
+            f"lora_modules_to_save: found {head if head in whole else embedding} together with "
+            f"tokens that are added to {type(model).__name__}, whose head shares its weights "
+            "with the embedding",
+            "remove it: the new tokens' rows of both are trained anyway; or remove use_peft to "
             "train all rows",
         )
 
@@ -81,14 +83,14 @@ def _require_plain_head(model: Any, whole: list[str]) -> None:
         return
     raise attempt_failed(
         Reason.INVALID_CONFIG,
-        f"added_tokens: the output head of {type(model).__name__} has a bias, beside which PEFT "
-        "can't train single tokens",
-        f"write {_name_in(model, head)} into lora_modules_to_save, or remove use_peft to train the "
-        "whole model",
+        f"added_tokens: the output head of {type(model).__name__} has a bias, with which PEFT "
+        "cannot train single tokens",
+        f"write {_name_in(model, head)} into lora_modules_to_save, or remove use_peft to train "
+        "the full model",
     )
 
 
 def _name_in(model: Any, part: Any) -> str:
-    """As PEFT matches it: the end of its whole name."""
+    """As PEFT matches it: the end of its complete name."""
     name = next(name for name, module in model.named_modules() if module is part)
     return name.rpartition(".")[2]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the model is: on this process's own device, all of it. What is elsewhere is not trained.
+"""Requires that all of the model is on this process's own device. Other parts are not trained.
 
-accelerate keeps offloaded weights in host memory or on a disk and leaves "meta" tensors, which hold
-nothing, in the model. An adapter on them dies in its first backward pass; a whole model trains to
-the end with these layers unchanged.
+accelerate keeps offloaded weights in host memory or on a disk and leaves empty "meta" tensors in
+the model. An adapter on them fails in its first backward pass; a full model trains to the end with
+these layers unchanged.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,10 +22,10 @@ _ELSEWHERE = frozenset({"cpu", "disk", "meta"})
 
 
 def device_map_of(training: SFTConfig) -> dict[str, int] | None:
-    """Where transformers is to load the model: straight onto the GPU of this process.
+    """The device onto which transformers loads the model: directly the GPU of this process.
 
-    None where FSDP or DeepSpeed share it out, and on CPUs, where an "auto" map would offload to
-    disk. With None each process of a node loads all weights into host memory first.
+    None if FSDP or DeepSpeed distribute it, and on CPUs, where an "auto" map would offload to disk.
+    With None each process of a node loads all weights into host memory first.
     """
     if training.device.type != "cuda" or is_sharded(training):
         return None
@@ -39,9 +39,9 @@ def is_sharded(training: SFTConfig) -> bool:
 
 
 def require_present(model: Any, training: SFTConfig, *, is_prepared: bool = False) -> None:
-    """`is_prepared` says that accelerate has put every weight where it is trained.
+    """`is_prepared` is whether accelerate has moved every weight to its training device.
 
-    Before that all ranks but a node's first one may hold no weights yet under FSDP.
+    Before that all ranks but a node's first one may have no weights yet under FSDP.
 
     Raises:
         AttemptFailed: part of the model is not in the memory of the device that trains it.
@@ -61,7 +61,7 @@ def require_present(model: Any, training: SFTConfig, *, is_prepared: bool = Fals
 
 
 def _absent(model: Any, device: str) -> Iterator[tuple[str, str]]:
-    """Each part that is elsewhere, by its name, and where that is."""
+    """Each part that is elsewhere, by its name, and its device."""
     placed = getattr(model, "hf_device_map", None) or {}
     for name, place in placed.items():
         if str(place) in _ELSEWHERE and str(place) != device:
@@ -76,8 +76,8 @@ def _too_large(absent: Mapping[str, str], device: str) -> Failure:
     shown = [f"{name or 'all of it'} ({place})" for name, place in list(absent.items())[:_NAMED]]
     more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
     return Reason.OUT_OF_MEMORY.failure(
-        f"the model does not fit into the memory of one {_named(device)}: these parts of "
-        f"it were loaded elsewhere and would not be trained: {', '.join(shown)}{more}",
+        f"the model does not fit into the memory of one {_named(device)}: these parts were "
+        f"loaded elsewhere and would not be trained: {', '.join(shown)}{more}",
         "use a GPU with more memory, or accelerate_config: fsdp2 on several GPUs",
     )
 

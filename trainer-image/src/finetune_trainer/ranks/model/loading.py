@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads a model as `SFTTrainer` does when it is given a name."""
+"""Loads a model as `SFTTrainer` does for a name."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -19,21 +19,21 @@ _NAMES_SHOWN = 3
 
 
 def load_model(arguments: Arguments) -> Any:
-    """The base model, quantized where the config says so.
+    """The base model, quantized if the config requests it.
 
-    Ours rather than `SFTTrainer`'s, because embeddings must be resized, and layers frozen, between
-    loading and PEFT.
+    It is loaded here rather than in `SFTTrainer`, because embeddings must be resized, and layers
+    frozen, between loading and PEFT.
 
     Raises:
         AttemptFailed: part of it is not on the device that trains it.
     """
-    # As there: weights that the files lack are drawn at random.
+    # As there: weights that the files lack are initialized at random.
     set_seed(arguments.training.seed)
     options = model_init_kwargs(arguments)
     if (quantization := get_quantization_config(arguments.model)) is not None:
         if "quantization_config" in options:
             raise ValueError(
-                "the model is quantized twice: say it in only one place, load_in_4bit or "
+                "the model is quantized twice: set it in only one place, load_in_4bit or "
                 "load_in_8bit, or model_init_kwargs.quantization_config"
             )
         options["quantization_config"] = quantization
@@ -41,7 +41,8 @@ def load_model(arguments: Arguments) -> Any:
         raise ValueError(
             "model_init_kwargs.device_map: each process loads the model onto its own GPU: remove it"
         )
-    # TRL's own choice for one process is "auto": what does not fit is offloaded without a word.
+    # TRL's own choice for one process is "auto", which silently offloads the part that does not
+    # fit.
     options["device_map"] = device_map_of(arguments.training)
     model, report = create_model_from_path(
         str(arguments.model.model_name_or_path), output_loading_info=True, **options
@@ -54,8 +55,9 @@ def load_model(arguments: Arguments) -> Any:
 
 
 def _keep_trainable(model: Any) -> None:
-    """On CPUs with AVX512-BF16, bitsandbytes packs 4-bit weights at their first evaluation for
-    inference, for good: no gradient gets through them after that."""
+    """On CPUs with AVX512-BF16, bitsandbytes permanently packs 4-bit weights for inference at their
+    first evaluation: no gradient passes through them after that.
+    """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
@@ -64,14 +66,14 @@ def _keep_trainable(model: Any) -> None:
 def require_complete(missing: Collection[str]) -> None:
     """
     Raises:
-        AttemptFailed: the files lack these tensors, which transformers has drawn at random.
+        AttemptFailed: the files lack these tensors, which transformers has initialized at random.
     """
     if missing:
         raise attempt_failed(
             Reason.MODEL_DAMAGED,
-            f"the model's files lack {_named(missing)}: they would be drawn at random",
-            "upload the whole model as save_pretrained writes it: a language model with its head, "
-            "and tensors without a prefix such as _orig_mod.",
+            f"the model's files lack {_named(missing)}: they would be initialized randomly",
+            "upload the complete model as save_pretrained writes it: a language model with its "
+            "head, and tensors without a prefix such as _orig_mod.",
         )
 
 
@@ -79,8 +81,8 @@ def notes_of_unused(unexpected: Collection[str]) -> Iterator[Note]:
     if unexpected:
         yield warning(
             NoteReason.WEIGHTS_UNUSED,
-            f"the model's files have {_named(unexpected)}, for which its architecture has no "
-            "place: they are not in what is trained and published",
+            f"the model's files have {_named(unexpected)}, which do not belong to its "
+            "architecture: they are neither trained nor published",
         )
 
 
@@ -91,7 +93,7 @@ def _named(tensors: Collection[str]) -> str:
 
 
 def model_init_kwargs(arguments: Arguments) -> dict[str, Any]:
-    """How the base model is loaded, for training and for verifying alike."""
+    """How the base model is loaded, for training and for verification."""
     model = arguments.model
     return {
         "revision": model.model_revision,
@@ -103,7 +105,9 @@ def model_init_kwargs(arguments: Arguments) -> dict[str, Any]:
 
 
 def attention_named(arguments: Arguments) -> str | None:
-    """What the config says of it; `sft.py` lets `model_init_kwargs` go before its own key."""
+    """The attention in the config; in `sft.py`, `model_init_kwargs` takes precedence over the
+    key.
+    """
     given = {"attn_implementation": arguments.model.attn_implementation}
     named: str | None = (given | (arguments.training.model_init_kwargs or {}))[
         "attn_implementation"

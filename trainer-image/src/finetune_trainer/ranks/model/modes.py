@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at a model without changing it."""
+"""Evaluates a model without changing it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,9 @@ import torch
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    """Without gradients, each of the model's parts in the mode for use, then in that which it had:
-    some parts may be kept in one while the rest is trained."""
+    """Without gradients, with each module in evaluation mode, then in its previous mode: some
+    modules may be kept in one while the rest is trained.
+    """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

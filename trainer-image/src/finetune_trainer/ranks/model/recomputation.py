@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which activations are computed again, where TRL's own switch doesn't reach the model."""
+"""Activation checkpointing where TRL's own switch does not reach the model."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from trl.models.selective_activation_checkpointing import enable_selective_activ
 
 
 def settle_recomputation(model: Any, training: SFTConfig) -> None:
-    """Let `selective` reach the model that lies in an adapter.
+    """Passes `selective` to the model inside an adapter.
 
-    TRL 1.16 sets it on PEFT's wrapper, past which transformers 5.23 calls the model itself, and
-    torch then ends with "Unexpected keyword arguments: selective".
+    TRL 1.16 sets it on PEFT's wrapper, which transformers 5.23 bypasses, and torch then fails with
+    "Unexpected keyword arguments: selective".
     """
     if (training.gradient_checkpointing_kwargs or {}).get("selective"):
         enable_selective_activation_checkpointing(model)

@@ -12,9 +12,9 @@ log = logging.getLogger(__name__)
 
 
 def add_tokens(model: Any, processor: Any, tokens: Sequence[str]) -> list[int]:
-    """Their ids. The new ones' embeddings begin where transformers puts them: around the mean.
+    """Their ids. transformers initializes the new embeddings around the mean.
 
-    A token that is there already, such as one that the model reserves, is trained all the same.
+    A token that already exists, such as a reserved one of the model, is trained anyway.
     """
     if not tokens:
         return []
@@ -28,16 +28,16 @@ def add_tokens(model: Any, processor: Any, tokens: Sequence[str]) -> list[int]:
 
 
 def clones_template(training: SFTConfig) -> bool:
-    """Whether the chat template is another model's, whose tokens come with it."""
+    """Whether the chat template belongs to another model, whose tokens are added with it."""
     path = training.chat_template_path
     return path is not None and not path.endswith((".jinja", ".j2"))
 
 
 def clone_template(model: Any, processor: Any, training: SFTConfig) -> list[int]:
-    """The ids of the tokens that come with another model's template, as `SFTTrainer` does it.
+    """The ids of the tokens of another model's template, added as in `SFTTrainer`.
 
-    Ours only for an adapter on a model with tied embeddings: there TRL 1.16 wraps the head twice,
-    and its own loss can't read it.
+    Only used for an adapter on a model with tied embeddings: there TRL 1.16 wraps the head twice,
+    and its own loss cannot read it.
     """
     _, _, ids = clone_chat_template(model, processor, str(training.chat_template_path))
     training.chat_template_path = None
@@ -45,13 +45,13 @@ def clone_template(model: Any, processor: Any, training: SFTConfig) -> list[int]
 
 
 def fit_embeddings(model: Any, tokenizer: Any) -> None:
-    """Enlarge the embeddings where the tokenizer has more tokens; many have rows to spare."""
+    """Enlarges the embeddings if the tokenizer has more tokens; many have spare rows."""
     embeddings = model.get_input_embeddings()
     if len(tokenizer) > embeddings.num_embeddings:
-        # One that is only drawn has no values to take a mean of.
+        # A drawn one has no values to take a mean of.
         model.resize_token_embeddings(len(tokenizer), mean_resizing=not embeddings.weight.is_meta)
 
 
 def tokenizer_of(processor: Any) -> Any:
-    """A processor of images has a tokenizer; a tokenizer is one."""
+    """The tokenizer inside an image processor, or the tokenizer itself."""
     return getattr(processor, "tokenizer", processor)

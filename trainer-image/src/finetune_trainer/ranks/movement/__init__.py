@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether training has moved every weight that it was to move.
+"""Checks that training has changed every trained weight.
 
-fingerprint   of the part of a tensor that this rank holds
-account       what is known of each trained tensor, put together over the ranks; pure
-participation what has a gradient, and through which modules it comes
+fingerprint   fingerprints the part of a tensor that this rank holds
+account       the facts about each trained tensor, combined over the ranks; pure
+participation the tensors with a gradient, and the modules it flows through
 watch         takes fingerprints before training and after it
-trainer       TRL's trainer that watches
-telling       writes it down
-fates         why a tensor has not changed, and whether that is a failure; pure
+trainer       TRL's trainer with the watch
+telling       writes the report
+fates         the reason why a tensor is unchanged, and whether that is a failure; pure
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of each trained tensor, put together over the ranks. No I/O, no torch here."""
+"""The facts about each trained tensor, combined over the ranks. No I/O, no torch here."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,18 +10,18 @@ _WRAPPERS = re.compile(
     r"(^module\.)|\b(_fsdp_wrapped_module|_orig_mod|_checkpoint_wrapped_module)\."
 )
 _ADAPTER_NAME = re.compile(r"\.(modules_to_save\.)?default(?=\.|$)")
-"""PEFT's name of an adapter, which it takes out when it saves."""
+"""PEFT's name of an adapter, which it removes when it saves."""
 
 
 class Gradient(IntEnum):
-    """What was seen of a tensor's gradient; of two ranks the higher one holds."""
+    """What was seen of a tensor's gradient; of two ranks the higher value counts."""
 
     UNKNOWN = 0
-    """Nobody looked."""
+    """It was not observed."""
     NEVER = 1
-    """autograd never came to the tensor."""
+    """autograd never reached the tensor."""
     ZERO = 2
-    """It did, and every value was zero at every step."""
+    """autograd reached it, and every value was zero at every step."""
     NONZERO = 3
 
 
@@ -31,22 +31,22 @@ class Tensor:
 
     name: str
     dtype: str
-    """As torch names it: "float32"."""
+    """torch's name for it: "float32"."""
     has_moved: bool | None
-    """From where it was before the first step of the run; None where that is not known."""
+    """Compared with its value before the first step of the run; None if unknown."""
     is_published_moved: bool | None
-    """The same of what is published, which may be an earlier step's."""
+    """The same for the published tensor, which may be an earlier step's."""
     began_at_zero: bool = False
     gradient: Gradient = Gradient.UNKNOWN
     is_on_path: bool = False
-    """Whether the gradient of the loss came through its module."""
+    """Whether the gradient of the loss passed through its module."""
     smallest: float = 0.0
-    """The smallest magnitude in it, of one that has not moved."""
+    """The smallest magnitude in it, for a tensor that is unchanged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Of all trained tensors; empty where nobody watched."""
+    """Of all trained tensors; empty if they were not observed."""
 
     tensors: tuple[Tensor, ...] = ()
     learning_rate: float = 0.0
@@ -55,22 +55,22 @@ class Account:
 
     @property
     def published(self) -> dict[str, Tensor]:
-        """Those that differ in what is published from where they were, by the names of files."""
+        """The published tensors that differ from their initial values, by their names in files."""
         return {saved_name(it.name): it for it in self.tensors if it.is_published_moved}
 
 
 def plain_name(name: str) -> str:
-    """A parameter's name without those of wrappers around its modules."""
+    """A parameter's name without the names of wrappers around its modules."""
     return _WRAPPERS.sub("", name)
 
 
 def saved_name(name: str) -> str:
-    """The name in the saved files. transformers gives some models' tensors others than these."""
+    """The name in the saved files. For some models transformers uses other names."""
     return _ADAPTER_NAME.sub("", plain_name(name))
 
 
 def together(accounts: Sequence[Account]) -> Account:
-    """What the ranks know of the tensors, of which each may hold a part."""
+    """The combined facts of the ranks, each of which may have a part of a tensor."""
     parts: dict[str, list[Tensor]] = {}
     for account in accounts:
         for tensor in account.tensors:
@@ -91,6 +91,6 @@ def _merged(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _any(answers: Iterable[bool | None]) -> bool | None:
-    """True if it is for a rank; else not known where one does not know."""
+    """True if it is true for any rank; else None if it is unknown for one."""
     found = set(answers)
     return True if True in found else None if None in found else False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a trained tensor has not changed, and whether that is a failure. No I/O, no torch here."""
+"""Why a trained tensor is unchanged, and whether that is a failure. No I/O, no torch here."""
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -16,40 +16,41 @@ _PRECISION = {
     "bfloat16": (2.0**-8, 2.0**-134),
     "float16": (2.0**-11, 2.0**-25),
 }
-"""What is lost beside a number: which share of it, and how much in any case."""
+"""Changes that are lost next to a number: a share of it, and an absolute amount."""
 _HALF = ("bfloat16", "float16")
 
 _SHARE_OF_ADAM = 1e-2
 _SHARE_OF_OTHERS = 1e-6
-"""How much of the learning rate the largest update of a tensor is at least. Adam's is about all of
-it; others' is in proportion to gradients."""
+"""The minimum share of the learning rate in the largest update of a tensor. Adam's is about all of
+it; others' is in proportion to gradients.
+"""
 
 
 class Fate(StrEnum):
-    """What became of a tensor."""
+    """The classification of a tensor."""
 
     MOVED = "moved"
     UNKNOWN = "unknown"
     EXCUSED = "excused"
-    """One half of a LoRA begins to learn only when the other has left zero, a step later."""
+    """One half of a LoRA is trained only after the other has left zero, a step later."""
     UNREACHED = "unreached"
-    """The gradient came through its module and not to the tensor: a failure."""
+    """The gradient passed through its module but did not reach the tensor: a failure."""
     SKIPPED = "skipped"
     """It had a gradient, and the optimizer has not changed it: a failure."""
     ROUNDED = "rounded"
     """Its updates may be too small for its dtype."""
     ZERO_GRADIENT = "zero gradient"
     IDLE = "idle"
-    """Its module took no part: a vision tower among rows of text, an expert never chosen."""
+    """Its module was not used: a vision tower with rows of text, an unselected expert."""
     UNEXPLAINED = "unexplained"
-    """Nobody could look, as in compiled models, or there was no step to look at."""
+    """It could not be observed, as in compiled models, or there was no step to observe."""
 
 
 FAILURES = (Fate.UNREACHED, Fate.SKIPPED)
 
 
 def fate_of(tensor: Tensor, account: Account) -> Fate:
-    """Precedence: what moved or is not known; then by what was seen of the gradient."""
+    """Precedence: changed or unknown tensors; then by what was seen of the gradient."""
     if tensor.has_moved is not False:
         return Fate.MOVED if tensor.has_moved else Fate.UNKNOWN
     match tensor.gradient:
@@ -66,7 +67,7 @@ def fate_of(tensor: Tensor, account: Account) -> Fate:
 def _may_round(tensor: Tensor, account: Account) -> bool:
     """Whether updates of this learning rate can be lost in the tensor's dtype.
 
-    In 16 bits they can, unless it began at zero, where nothing is lost.
+    In 16 bits they can, unless the tensor began at zero, where nothing is lost.
     """
     if tensor.dtype not in _PRECISION or (tensor.dtype in _HALF and not tensor.began_at_zero):
         return True
@@ -79,14 +80,15 @@ def _may_round(tensor: Tensor, account: Account) -> bool:
 def require_all_moved(account: Account) -> None:
     """
     Raises:
-        AttemptFailed: a tensor had to change and has not. That none has is for the files to tell.
+        AttemptFailed: a tensor had to change and has not. The case that none has is checked in the
+          files.
     """
     fates = [fate_of(tensor, account) for tensor in account.tensors]
     if Fate.MOVED not in fates or not set(fates) & set(FAILURES):
         return
     causes = {
-        Fate.UNREACHED: "the gradient came through their layers and did not reach them",
-        Fate.SKIPPED: "they had a gradient and the optimizer did not change them",
+        Fate.UNREACHED: "their layers received gradients, but they did not",
+        Fate.SKIPPED: "they received a gradient, but the optimizer did not change them",
     }
     told = [
         f"{cause}: {_some(names)}"
@@ -96,15 +98,15 @@ def require_all_moved(account: Account) -> None:
     count = sum(fate in FAILURES for fate in fates)
     raise attempt_failed(
         Reason.WEIGHTS_UNMOVED,
-        f"{count} of {len(fates)} trained tensors are still those of the base model, although "
+        f"{count} of {len(fates)} trained tensors are unchanged from the base model, although "
         f"their layers took part in training. {'; '.join(told)}",
-        "try another optim or accelerate_config, and report it: the model's code or the optimizer "
-        "leaves these weights out",
+        "try another optim or accelerate_config, and report it: the model's code or the "
+        "optimizer skips these weights",
     )
 
 
 def note_of(account: Account) -> str:
-    """What is to be known of tensors that have not changed in a sound run; mostly empty."""
+    """A note about unchanged tensors in a valid run; usually empty."""
     fates = [fate_of(tensor, account) for tensor in account.tensors]
     return "; ".join(
         f"{len(names)} of {len(fates)} trained tensors {say(names, account)}"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A number for all bits of a tensor, on the tensor's own device.
 
-A copy of the weights would take their memory again. This takes 24 MiB, whatever the model.
+A copy of the weights would double their memory. This takes 24 MiB for any model.
 """
 
 import functools
@@ -10,13 +10,15 @@ from typing import Any
 import torch
 
 _CHUNK = 1 << 20
-"""Words of eight bytes that are read at a time."""
+"""Words of eight bytes per chunk."""
 _NEXT_CHUNK = 0x2545F4914F6CDD1D
 _SPREAD = 0x5851F42D4C957F2D
 
 
 def local_part(parameter: Any) -> torch.Tensor | None:
-    """What this rank holds of a parameter; None where it can't be read, such as on a disk."""
+    """The part of a parameter that this rank holds; None if it cannot be read, for example on a
+    disk.
+    """
     if (shard := getattr(parameter, "ds_tensor", None)) is not None:
         # ZeRO-3: the parameter itself is empty between two passes.
         is_here = getattr(getattr(shard, "status", None), "name", "AVAILABLE") == "AVAILABLE"
@@ -29,9 +31,9 @@ def local_part(parameter: Any) -> torch.Tensor | None:
 
 
 def fingerprint(tensor: torch.Tensor) -> torch.Tensor:
-    """A sum of the tensor's words of eight bytes, each times an odd number of its own.
+    """A sum of the tensor's words of eight bytes, each multiplied by its own odd number.
 
-    It is zero for zeros, and a single word that differs always changes it.
+    It is zero for zeros, and always changes if a single word differs.
     """
     raw = tensor.contiguous().view(-1).view(torch.uint8)
     if raw.storage_offset() % 8:
@@ -46,7 +48,7 @@ def fingerprint(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def smallest_of(tensor: torch.Tensor) -> float:
-    """The smallest magnitude in it: an update is lost last there. Infinite where it is empty."""
+    """The smallest magnitude in it, where an update is lost last. Infinite if it is empty."""
     if not tensor.numel():
         return float("inf")
     parts = tensor.contiguous().view(-1).split(_CHUNK)
@@ -55,7 +57,7 @@ def smallest_of(tensor: torch.Tensor) -> float:
 
 @functools.cache
 def _factors(device: str) -> torch.Tensor:
-    """Odd numbers without a pattern; what overflows is cut off, everywhere alike."""
+    """Odd numbers without a pattern; overflow is cut off in the same way everywhere."""
     numbers = torch.arange(1, _CHUNK + 1, dtype=torch.int64, device=device) * _SPREAD
     numbers = (numbers ^ (numbers >> 29)) * _NEXT_CHUNK
     return (numbers ^ (numbers >> 32)) | 1

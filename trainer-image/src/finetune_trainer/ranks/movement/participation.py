@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes part in training: which tensors have a gradient, and through which modules it comes.
+"""Which tensors have a gradient, and the modules it passes through.
 
-By hooks, each of which is taken away as soon as it has seen what it is there for: most often in the
-first step.
+Uses hooks, each of which is removed as soon as it has fired: usually in the first step.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,10 +22,12 @@ class Participation:
 
     def __init__(self, model: nn.Module, trained: Mapping[str, nn.Parameter]) -> None:
         self.is_on_path: set[str] = set()
-        """The modules through which a gradient has come."""
+        """The modules that a gradient has passed through."""
         self._gradients = dict.fromkeys(trained, Gradient.NEVER)
         self._seen: dict[str, torch.Tensor] = {}
-        """Whether a gradient of this step has a value, on its device: to ask would be to wait."""
+        """Whether a gradient of this step has a value, on its device: reading it would wait for the
+        device.
+        """
         self._handles: dict[str, Any] = {}
         self._owners = {name: _owner_of(model, name) for name in trained}
         for name, parameter in trained.items():
@@ -36,7 +37,7 @@ class Participation:
             self._handles["." + owner] = module.register_forward_hook(partial(self._follow, owner))
 
     def end_step(self) -> None:
-        """Take away the hooks that have seen a gradient."""
+        """Removes the hooks that have seen a gradient."""
         if not self._seen:
             return
         device = next(iter(self._seen.values())).device
@@ -56,11 +57,11 @@ class Participation:
         return self._gradients[name]
 
     def came_by(self, name: str) -> bool:
-        """Whether a gradient came through the module that uses the tensor."""
+        """Whether a gradient passed through the module that uses the tensor."""
         return self._owners[name] in self.is_on_path
 
     def _see(self, name: str, gradient: torch.Tensor | None) -> None:
-        # autograd calls hooks with None where a function has no gradient to give.
+        # autograd calls hooks with None if a function has no gradient to pass.
         if gradient is None or name not in self._handles:
             return
         has_value = gradient.detach().any()

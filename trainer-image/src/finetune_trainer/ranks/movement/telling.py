@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes down what became of each trained tensor: lines of the log, and a file."""
+"""Reports the fate of each trained tensor: log lines, and a file."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def tell(account: Account, workspace: Workspace) -> None:
-    """For one rank of all."""
+    """Runs on one rank of all."""
     fates = {tensor.name: fate_of(tensor, account) for tensor in account.tensors}
     for fate in Fate:
         names = [name for name, found in fates.items() if found is fate]

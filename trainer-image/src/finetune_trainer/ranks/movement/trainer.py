@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TRL's trainer, which knows what it has moved."""
+"""TRL's trainer, which records the weights that have changed."""
 
 from typing import Any
 
@@ -13,10 +13,11 @@ from finetune_trainer.ranks.movement.watch import Watch
 
 
 class WatchedTrainer(SFTTrainer):
-    """Looks at its weights when they are where they are trained, and no checkpoint is loaded yet.
+    """Reads its weights after they were moved to their training device, and before a checkpoint is
+    loaded.
 
     transformers loads a sharded model's checkpoint after accelerate has sharded the model, and any
-    other model's before anything else.
+    other model's before everything else.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -25,7 +26,7 @@ class WatchedTrainer(SFTTrainer):
         self.add_callback(self.watch)
 
     def begin_watch(self) -> None:
-        """accelerate has prepared the model, and no step has been taken.
+        """Called when accelerate has prepared the model, and no step has been taken.
 
         Raises:
             AttemptFailed: part of the model is not on the device that trains it.
@@ -35,7 +36,7 @@ class WatchedTrainer(SFTTrainer):
         self.watch.begin(model, observes=self._may_observe())
 
     def movement(self) -> Account:
-        """What has moved, by all ranks' knowledge: for all of them to ask together."""
+        """The changes, combined over all ranks, which must call it together."""
         return self.watch.account(self._watched(), str(getattr(self.args.optim, "value", "")))
 
     def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
@@ -47,14 +48,14 @@ class WatchedTrainer(SFTTrainer):
         super()._load_best_model()
 
     def _watched(self) -> nn.Module:
-        """FSDP 1 hands the weights to its wrapper, of which the trainer learns later."""
+        """FSDP 1 moves the weights to its wrapper, which the trainer gets later."""
         prepared = self.accelerator._models
         is_wrapped = self.is_fsdp_enabled and prepared
         watched: nn.Module = prepared[-1] if is_wrapped else self.model
         return watched
 
     def _may_observe(self) -> bool:
-        """A compiled model has no calls to hook; FSDP 1 computes with tensors of its own."""
+        """A compiled model has no calls to hook; FSDP 1 computes with separate tensors."""
         state = self.accelerator.state
         plugin = getattr(state, "dynamo_plugin", None)
         is_compiled = self.args.torch_compile or (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes the fingerprint of every trained tensor before training and after it."""
+"""Takes the fingerprint of every trained tensor before and after training."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +16,7 @@ from finetune_trainer.ranks.movement.participation import Participation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Print:
-    """A tensor as it was found at some time."""
+    """A tensor at some time."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -24,10 +24,10 @@ class _Print:
 
 
 class Watch(TrainerCallback):
-    """Of one training, from before the run's checkpoint is loaded: a run that resumes with a step
-    left is judged by all that it has learned.
+    """Watches one training, from before the run's checkpoint is loaded: a run that resumes with one
+    step left is judged by everything that it has learned.
 
-    `account` is for all ranks to call together.
+    All ranks must call `account` together.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Watch(TrainerCallback):
             self._participation.end_step()
 
     def _compare(self, model: nn.Module) -> dict[str, bool | None]:
-        """Whether each tensor differs from what it was; None where that can't be told."""
+        """Whether each tensor differs from its initial value; None if unknown."""
         began = self._began or {}
         now = _prints_of({name: it for name, it in model.named_parameters() if name in began})
         return {
@@ -124,7 +124,7 @@ class Watch(TrainerCallback):
 def _prints_of(parameters: dict[str, nn.Parameter]) -> dict[str, _Print]:
     parts = {name: local_part(parameter) for name, parameter in parameters.items()}
     here = {name: part for name, part in parts.items() if part is not None}
-    # One after the other on their devices, and asked for only then: each question would wait.
+    # All are computed on their devices first, and read afterwards: each read would wait.
     values = {name: fingerprint(part) for name, part in here.items()}
     return {
         name: _Print(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What evaluations run, and what they leave out. No I/O here."""
+"""Evaluations that are missing or incomplete. No I/O here."""
 
 from collections.abc import Iterator
 
@@ -8,13 +8,13 @@ from finetune_spec.config.problem import Problem, quoted, warning
 
 
 def advise_on_code_of_the_data(config: Reading, context: Context) -> Iterator[Problem]:
-    """A file lies nowhere but beside the data."""
+    """A file of code can only be next to the data."""
     name = config["metric_fn"]
     if name is not None and name.partition(":")[0].endswith(".py"):
         yield warning(
             config.name("metric_fn"),
-            f"{quoted(name)} is code that lies beside the data: the trainer runs it, so that "
-            "whoever writes there has the trainer's rights",
+            f"{quoted(name)} is code stored next to the data: the trainer runs it, so anyone "
+            "with write access there gains the trainer's permissions",
         )
 
 
@@ -23,12 +23,12 @@ def advise_on_no_comparison(config: Reading, context: Context) -> Iterator[Probl
     if is_off and config.is_evaluated:
         yield warning(
             config.name("eval_on_start"),
-            "found false: nothing will tell whether the tuned model is better than its base",
+            "found false: the tuned model will not be compared with its base model",
         )
 
 
 def advise_on_late_first_evaluation(config: Reading, context: Context) -> Iterator[Problem]:
-    """`DefaultFlowCallback` counts the delay in what the strategy counts in."""
+    """`DefaultFlowCallback` counts the delay in the unit of the strategy."""
     lasts = {"steps": config.number("max_steps"), "epoch": config.number("num_train_epochs")}
     key = {"steps": "max_steps", "epoch": "num_train_epochs"}.get(config["eval_strategy"], "")
     limit = lasts.get(config["eval_strategy"], 0)
@@ -36,7 +36,7 @@ def advise_on_late_first_evaluation(config: Reading, context: Context) -> Iterat
     if not is_cut and 0 < limit < config.number("eval_delay"):
         yield warning(
             config.name("eval_delay"),
-            f"{key}: {quoted(config[key])} comes first: nothing will be evaluated",
+            f"{key}: {quoted(config[key])} is reached first; nothing will be evaluated",
         )
 
 

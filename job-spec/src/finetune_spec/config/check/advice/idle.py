@@ -12,15 +12,15 @@ from finetune_spec.config.problem import Problem, quoted, warning
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """Keys that do nothing in some configs."""
+    """A key that has no effect in some configs."""
 
     keys: tuple[str, ...]
     because: Callable[[Reading, Context], str | None]
-    """Why they do nothing here, and what to do; None where they do something."""
+    """Why it has no effect here, and the remedy; None if it has one."""
 
 
 def _without_evaluation(config: Reading, context: Context) -> str | None:
-    """`sft.py` gives the trainer no data to evaluate on."""
+    """`sft.py` gives the trainer no evaluation data."""
     if config.is_evaluated:
         return None
     return 'while eval_strategy is "no": set it to "steps" or "epoch" to evaluate'
@@ -35,7 +35,7 @@ def _without_patience(config: Reading, context: Context) -> str | None:
 
 
 def _in_other_steps(what: str) -> Callable[[Reading, Context], str | None]:
-    """`DefaultFlowCallback` looks at the steps only with the strategy `steps`."""
+    """`DefaultFlowCallback` reads the steps only with the strategy `steps`."""
 
     def because(config: Reading, context: Context) -> str | None:
         strategy = config[f"{what}_strategy"]
@@ -60,13 +60,13 @@ def _constant_rate(config: Reading, context: Context) -> str | None:
 
 
 def _nothing_to_choose(config: Reading, context: Context) -> str | None:
-    """Nothing is ever the best. Where TRL raises instead, that is a rule."""
+    """There is never a best checkpoint. If TRL raises instead, that is a rule."""
     is_rule = config["save_strategy"] not in ("best", "no")
     return None if is_rule else _without_evaluation(config, context)
 
 
 def _without_adapter(config: Reading, context: Context) -> str | None:
-    """`get_peft_config`; where nobody said `use_peft: false`, that is a rule."""
+    """`get_peft_config`; without an explicit `use_peft: false`, that is a rule."""
     said = config.is_set("use_peft") and not config["use_peft"]
     return "while use_peft is false" if said else None
 
@@ -84,12 +84,12 @@ def _single_data_set(config: Reading, context: Context) -> str | None:
     """`DatasetMixtureConfig`; a single data set has its own key for streaming."""
     if config["datasets"]:
         return None
-    return "without datasets: it belongs to a mixture; dataset_streaming is for dataset_name"
+    return "without datasets: it applies to mixtures; for dataset_name, use dataset_streaming"
 
 
 def _mixture(config: Reading, context: Context) -> str | None:
-    """`sft.py` loads the mixture alone."""
-    return "beside datasets: add it there, or remove one of them" if config["datasets"] else None
+    """`sft.py` loads only the mixture."""
+    return "with datasets: add it there, or remove one of them" if config["datasets"] else None
 
 
 def _stream(config: Reading, context: Context) -> str | None:
@@ -99,7 +99,7 @@ def _stream(config: Reading, context: Context) -> str | None:
 
 
 def _stream_in_order(config: Reading, context: Context) -> str | None:
-    """A stream comes in its order anyhow; to group it by length is what isn't done."""
+    """A stream keeps its order anyway; grouping by length is not applied."""
     grouped = config["train_sampling_strategy"] in ("group_by_length", "batch_rebalance")
     return _stream(config, context) if grouped else None
 
@@ -111,16 +111,16 @@ def _not_pushed(config: Reading, context: Context) -> str | None:
 def _not_trackio(config: Reading, context: Context) -> str | None:
     """Only `TrackioCallback` reads them."""
     has_trackio = {"trackio", "all"} & set(config.trackers)
-    return None if has_trackio else "unless report_to has trackio"
+    return None if has_trackio else "unless report_to includes trackio"
 
 
 def _not_sharded(config: Reading, context: Context) -> str | None:
-    """`TrainingArguments._process_fsdp_args` returns at once."""
+    """`TrainingArguments._process_fsdp_args` returns immediately."""
     return None if config["fsdp"] else "without fsdp: true: the model would not be sharded"
 
 
 def _no_gpu(config: Reading, context: Context) -> str | None:
-    """`Accelerator` scales on no CPU, and `AcceleratorState` knows FSDP on none."""
+    """`Accelerator` does not scale on CPUs, and `AcceleratorState` supports no FSDP there."""
     return "in a job without GPUs" if context.gpus_per_node == 0 else None
 
 
@@ -174,7 +174,7 @@ IDLE = (
 def advise_on_idle_keys(config: Reading, context: Context) -> Iterator[Problem]:
     for idle in IDLE:
         for key in idle.keys:
-            # What is set to nothing was set to do nothing.
+            # Null, false and empty values have no effect by intention.
             if key in config.values and config[key] not in (None, False, [], {}, ""):
                 reason = idle.because(config, context)
                 if reason is not None:
@@ -182,12 +182,12 @@ def advise_on_idle_keys(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def advise_on_older_recomputation(config: Reading, context: Context) -> Iterator[Problem]:
-    """`TrainingArguments.__post_init__`: the newer key wins."""
+    """`TrainingArguments.__post_init__`: the newer key takes precedence."""
     newer, older = config["activation_checkpointing"], config["gradient_checkpointing"]
     if config.is_set("gradient_checkpointing") and newer not in (None, older):
         yield warning(
             config.name("gradient_checkpointing"),
-            f"has no effect beside activation_checkpointing: {quoted(newer)}",
+            f"has no effect together with activation_checkpointing: {quoted(newer)}",
         )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast, how long and on how much is learnt. No I/O here."""
+"""Learning rate, duration and amount of data. No I/O here."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,9 @@ from finetune_spec.config.problem import Problem, quoted, warning
 
 _LARGEST_USUAL_BATCH = 4096
 _USUAL_RATES = {True: (1e-5, 2e-3), False: (1e-6, 1e-4)}
-"""Whether an adapter is trained -> the learning rates that people use with Adam."""
+"""Whether an adapter is trained -> the usual learning rates with Adam."""
 _USUAL_SCALES = (0.2, 8.0)
-"""By how much an adapter's output is multiplied."""
+"""The usual factors of an adapter's output."""
 _FEW_TOKENS = 256
 _MANY_EPOCHS = 20
 
@@ -22,8 +22,8 @@ def advise_on_effective_batch(config: Reading, context: Context) -> Iterator[Pro
     if batch > _LARGEST_USUAL_BATCH:
         yield warning(
             config.name("per_device_train_batch_size"),
-            f"the effective batch is {batch}, and few data sets are large enough for one above "
-            f"{_LARGEST_USUAL_BATCH}",
+            f"the effective batch is {batch}; few data sets are large enough for an effective "
+            f"batch above {_LARGEST_USUAL_BATCH}",
         )
 
 
@@ -38,7 +38,7 @@ def advise_on_learning_rate(config: Reading, context: Context) -> Iterator[Probl
     what = "an adapter" if config["use_peft"] else "full tuning"
     yield warning(
         config.name("learning_rate"),
-        f"{quoted(rate)} is unusual for {what}, where {low:g} to {high:g} is usual",
+        f"{quoted(rate)} is unusual for {what}; {low:g} to {high:g} is typical",
     )
 
 
@@ -53,7 +53,7 @@ def advise_on_scale_of_adapter(config: Reading, context: Context) -> Iterator[Pr
         yield warning(
             config.name(key),
             f"the adapter is multiplied by {alpha / rank:g} (lora_alpha / lora_r = {alpha:g} / "
-            f"{rank:g}); 1 to 2 is usual",
+            f"{rank:g}); 1 to 2 is typical",
         )
 
 
@@ -62,21 +62,21 @@ def advise_on_epochs(config: Reading, context: Context) -> Iterator[Problem]:
     if epochs > _MANY_EPOCHS and config.number("max_steps") <= 0:
         yield warning(
             config.name("num_train_epochs"),
-            f"{quoted(config['num_train_epochs'])} epochs learn the examples by heart; 1 to 5 are "
-            "usual",
+            f"{quoted(config['num_train_epochs'])} epochs are likely to overfit; 1 to 5 are "
+            "typical",
         )
 
 
 def advise_on_truncation(config: Reading, context: Context) -> Iterator[Problem]:
-    """TRL cuts longer examples; only these two ways of packing cut no end off."""
+    """TRL cuts longer examples; only these two packing strategies cut nothing off."""
     keeps_ends = config["packing"] and config["packing_strategy"] in ("bfd_split", "wrapped")
     if config["max_length"] is None or keeps_ends:
         return
     if config.number("max_length") < _FEW_TOKENS:
         yield warning(
             config.name("max_length"),
-            f"what is longer than {quoted(config['max_length'])} tokens is cut off; the report "
-            "counts it",
+            f"rows longer than {quoted(config['max_length'])} tokens are truncated; the report "
+            "counts them",
         )
 
 
@@ -85,23 +85,25 @@ def advise_on_warmup(config: Reading, context: Context) -> Iterator[Problem]:
     if 0 < steps <= warmup and warmup >= 1:
         yield warning(
             config.name("warmup_steps"),
-            f"the warmup takes all of max_steps: {quoted(config['max_steps'])}; the learning rate "
-            "never gets where it should",
+            f"the warmup covers all of max_steps: {quoted(config['max_steps'])}; the learning "
+            "rate never reaches its configured value",
         )
 
 
 def advise_on_dtype(config: Reading, context: Context) -> Iterator[Problem]:
-    """bf16 is on unless fp16 is: weights in one half, computing in the other."""
+    """bf16 is on unless fp16 is set: weights would be in one half type, computation in the
+    other.
+    """
     is_bf16 = not config["fp16"] if config["bf16"] is None else config["bf16"]
     if config["dtype"] == "float16" and is_bf16 and context.gpus_per_node != 0:
         yield warning(
             config.name("dtype"),
-            'the weights are in "float16", and the computing is in bf16: set it to "bfloat16"',
+            'the weights are in "float16", but computation is in bf16: set it to "bfloat16"',
         )
 
 
 def advise_on_overridden_loading(config: Reading, context: Context) -> Iterator[Problem]:
-    """`sft.py` puts `model_init_kwargs` over what it takes from these keys."""
+    """`sft.py` overrides the values of these keys with `model_init_kwargs`."""
     overrides = config.mapping("model_init_kwargs")
     same = {"dtype": "dtype", "attn_implementation": "attn_implementation"}
     for key, other in {**same, "model_revision": "revision"}.items():

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packages that the stock trainer image lacks: the pod would say so, minutes later. No I/O here."""
+"""Packages that the stock trainer image lacks: the pod would report it minutes later. No I/O
+here.
+"""
 
 from collections.abc import Iterator
 
@@ -20,21 +22,21 @@ _LACKS = "the trainer image lacks: the job would fail unless spec.image has it"
 
 
 def advise_on_missing_packages(config: Reading, context: Context) -> Iterator[Problem]:
-    """`PackageNotInstalled`, or `TrackerNotInstalled`, would say so in the pod."""
+    """Otherwise `PackageNotInstalled`, or `TrackerNotInstalled`, is reported in the pod."""
     if context.has_own_image:
         return
     values = [(OPTIMIZER, config[OPTIMIZER]), (ATTENTION, config[ATTENTION])]
     values += [(TRACKERS, tracker) for tracker in config.trackers]
     for key, value in values:
         if key == ATTENTION and value in ONLY_AS_PACKAGES:
-            continue  # advised on where GPUs are known
+            continue  # Reported by another rule, where GPUs are known.
         need = need_of(key, value)
         if need is not None and not need.is_met_by_stock:
             yield warning(config.name(key), _words(value, need))
 
 
 def advise_on_models_packages(config: Reading, context: Context) -> Iterator[Problem]:
-    """What is known of the model from its config.json."""
+    """Packages that the model's config.json shows to be required."""
     if context.has_own_image or context.model is None:
         return
     found = needs_of_storage(context.model)
@@ -58,7 +60,7 @@ def advise_on_models_packages(config: Reading, context: Context) -> Iterator[Pro
 
 
 def advise_on_attention_in_packages(config: Reading, context: Context) -> Iterator[Problem]:
-    """The trainer image has none of them: `AttentionNotInstalled` would say so in the pod."""
+    """The trainer image has none of them: `AttentionNotInstalled` would be reported in the pod."""
     named = config[ATTENTION]
     if named in ONLY_AS_PACKAGES and context.gpus_per_node != 0 and not context.has_own_image:
         yield warning(

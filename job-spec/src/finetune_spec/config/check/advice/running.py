@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run leaves behind, shows, and spends its time on. No I/O here."""
+"""Checkpoints, logging and time of a run. No I/O here."""
 
 from collections.abc import Iterator
 
@@ -7,17 +7,18 @@ from finetune_spec.config.parse.reading import Context, Reading
 from finetune_spec.config.problem import Problem, quoted, warning
 
 _FEWEST_USUAL_STEPS = 10
-"""Between two evaluations: as many as TRL has between two lines of its log."""
+"""Between two evaluations: the same number as between two of TRL's log lines."""
 
 
 def advise_on_late_checkpoints(config: Reading, context: Context) -> Iterator[Problem]:
-    """A job that is interrupted goes on from its newest checkpoint."""
+    """An interrupted job resumes from its newest checkpoint."""
     steps = config.number("max_steps")
     is_late = config.is_set("save_steps") and 0 < steps < config.number("save_steps")
     if is_late and config["save_strategy"] == "steps":
         yield warning(
             config.name("save_steps"),
-            f"max_steps: {quoted(config['max_steps'])} comes first: no checkpoint before the end",
+            f"max_steps: {quoted(config['max_steps'])} is reached first; no checkpoint is "
+            "written before the end",
         )
 
 
@@ -26,19 +27,19 @@ def advise_on_late_evaluation(config: Reading, context: Context) -> Iterator[Pro
     if config["eval_strategy"] == "steps" and 0 < steps < config.number("eval_steps"):
         yield warning(
             config.name("eval_steps"),
-            f"max_steps: {quoted(config['max_steps'])} comes first: nothing will be evaluated",
+            f"max_steps: {quoted(config['max_steps'])} is reached first; nothing will be evaluated",
         )
 
 
 def advise_on_frequent_evaluation(config: Reading, context: Context) -> Iterator[Problem]:
-    """`TrainingArguments` takes `logging_steps` where `eval_steps` is not set."""
+    """`TrainingArguments` uses `logging_steps` if `eval_steps` is not set."""
     steps = config["logging_steps"]
     is_frequent = config.is_set("logging_steps") and 0 < steps < _FEWEST_USUAL_STEPS
     if config["eval_strategy"] == "steps" and not config["eval_steps"] and is_frequent:
         every = "step" if steps == 1 else f"{quoted(steps)} steps"
         yield warning(
             config.name("eval_strategy"),
-            f"without eval_steps an evaluation follows every {every}, as often as is logged",
+            f"without eval_steps, an evaluation runs every {every}, as often as metrics are logged",
         )
 
 
@@ -47,7 +48,7 @@ def advise_on_no_best_checkpoint(config: Reading, context: Context) -> Iterator[
         yield warning(
             config.name("save_strategy"),
             'no checkpoint will be written while eval_strategy is "no": an interrupted job would '
-            "begin anew",
+            "start from the beginning",
         )
 
 
@@ -55,39 +56,40 @@ def advise_on_no_checkpoint(config: Reading, context: Context) -> Iterator[Probl
     if config.is_set("save_strategy") and config["save_strategy"] == "no":
         yield warning(
             config.name("save_strategy"),
-            "no checkpoint will be written before the end: an interrupted job would begin anew",
+            "no checkpoint will be written before the end: an interrupted job would start from "
+            "the beginning",
         )
 
 
 def advise_on_worst_checkpoint(config: Reading, context: Context) -> Iterator[Problem]:
-    """Of losses the greatest would be kept as the best."""
+    """With losses, the greatest would be kept as the best."""
     metric = config["metric_for_best_model"] or "loss"
     if config["greater_is_better"] and config["load_best_model_at_end"] and "loss" in metric:
         yield warning(
             config.name("greater_is_better"),
-            f"found true beside metric_for_best_model: {quoted(metric)}, so that the worst "
+            f"found true together with metric_for_best_model: {quoted(metric)}, so the worst "
             "checkpoint would be kept: set it to false, or remove it",
         )
 
 
 def advise_on_lone_shards(config: Reading, context: Context) -> Iterator[Problem]:
-    """There is nobody to share with; only offloading would spare memory."""
+    """There is no other process to share with; only offloading would save memory."""
     offloads = config.fsdp_option("cpu_offload") or "offload" in str(config["fsdp"])
     if config["fsdp"] and context.world_size == 1 and not offloads and context.gpus_per_node:
         yield warning(
             config.name("fsdp"),
-            "there is only one process, so nothing is shared: ask for more in "
+            "there is only one process, so nothing is sharded: request more in "
             "spec.resources.gpusPerNode, or remove it",
         )
 
 
 def advise_on_whole_quantized_weights(config: Reading, context: Context) -> Iterator[Problem]:
-    """`accelerate.utils.fsdp_utils.fsdp2_prepare_model` leaves integer weights out, and warns."""
+    """`accelerate.utils.fsdp_utils.fsdp2_prepare_model` leaves out integer weights, and warns."""
     is_second = config["fsdp"] and config.fsdp_option("version") in (None, 2)
     if is_second and config["load_in_4bit"] and config["bnb_4bit_quant_storage"] in (None, "uint8"):
         yield warning(
             config.name("load_in_4bit"),
-            "FSDP leaves the 4-bit weights whole on every GPU: to shard them, set "
+            "FSDP replicates the 4-bit weights on every GPU: to shard them, set "
             "bnb_4bit_quant_storage and dtype both to bfloat16",
         )
 

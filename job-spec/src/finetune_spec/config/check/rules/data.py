@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data: where it comes from, how long its rows are, how it is packed and read. No I/O here."""
+"""The data: its location, length of rows, packing and reading. No I/O here."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,42 +16,44 @@ def check_packing(config: Reading, context: Context) -> Iterator[Problem]:
     if packing:
         yield Problem(
             path=config.name("packing"),
-            message="found true beside max_length: null, expected the length of a pack there, "
-            "e.g. 2048",
+            message="found true together with max_length: null, expected the length of a pack "
+            "there, e.g. 2048",
         )
     elif config["eval_packing"] and config.is_evaluated:
         yield Problem(
             path=config.name("eval_packing"),
-            message="found true beside max_length: null, expected the length of a pack there, "
-            "e.g. 2048",
+            message="found true together with max_length: null, expected the length of a pack "
+            "there, e.g. 2048",
         )
 
 
 def check_padding_free(config: Reading, context: Context) -> Iterator[Problem]:
-    """`SFTTrainer.__init__` raises; `max_length` is 1024 unless it is said."""
+    """`SFTTrainer.__init__` raises; the default of `max_length` is 1024."""
     if config["padding_free"] and not config["packing"] and config["max_length"] is not None:
         yield Problem(
             path=config.name("padding_free"),
-            message=f"found true beside max_length: {quoted(config['max_length'])}, which it can't "
-            "keep: set packing to true, or max_length to null",
+            message=f"found true together with max_length: {quoted(config['max_length'])}, which "
+            "it cannot enforce: set packing to true, or max_length to null",
         )
 
 
 def check_loss_mask(config: Reading, context: Context) -> Iterator[Problem]:
-    """With `skip_prepare_dataset` TRL neither packs nor masks: it trains on the labels it finds."""
+    """With `skip_prepare_dataset` TRL neither packs nor masks: it trains on the labels in the
+    data.
+    """
     if not config.mapping("dataset_kwargs").get("skip_prepare_dataset"):
         return
     for key in ("packing", "assistant_only_loss", "completion_only_loss"):
         if config[key]:
             yield Problem(
                 path=config.name(key),
-                message="found true beside dataset_kwargs.skip_prepare_dataset: true, which leaves "
-                "the data as they are: remove one of them",
+                message="found true together with dataset_kwargs.skip_prepare_dataset: true, which "
+                "leaves the data unchanged: remove one of them",
             )
 
 
 def check_streaming(config: Reading, context: Context) -> Iterator[Problem]:
-    """`Trainer._validate_args` raises: nobody knows how long a stream is."""
+    """`Trainer._validate_args` raises: the length of a stream is unknown."""
     key = streams_by(config)
     if key is not None and config.number("max_steps") <= 0:
         yield Problem(
@@ -62,13 +64,13 @@ def check_streaming(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def streams_by(config: Reading) -> str | None:
-    """The key that makes the data a stream: there is one for a data set and one for a mixture."""
+    """The key that makes the data a stream: a data set and a mixture have one each."""
     key = "streaming" if config["datasets"] else "dataset_streaming"
     return key if config[key] else None
 
 
 def check_splits_of_mixture(config: Reading, context: Context) -> Iterator[Problem]:
-    """`trl.get_dataset` gives the split `train`, and `test` only with `test_split_size`."""
+    """`trl.get_dataset` returns the split `train`, and `test` only with `test_split_size`."""
     if not config["datasets"]:
         return
     has_test = config["test_split_size"] is not None
@@ -76,16 +78,16 @@ def check_splits_of_mixture(config: Reading, context: Context) -> Iterator[Probl
     if config["dataset_train_split"] not in splits:
         yield Problem(
             path=config.name("dataset_train_split"),
-            message=f"found {quoted(config['dataset_train_split'])}, expected train: a mixture has "
-            "its splits in each of datasets",
+            message=f"found {quoted(config['dataset_train_split'])}, expected train: the splits of "
+            "a mixture are set in each entry of datasets",
         )
     if not config.is_evaluated or config["dataset_test_split"] in splits:
         return
     if has_test:
         yield Problem(
             path=config.name("dataset_test_split"),
-            message=f"found {quoted(config['dataset_test_split'])}, expected test: that is what "
-            "test_split_size splits off",
+            message=f"found {quoted(config['dataset_test_split'])}, expected test: test_split_size "
+            "creates that split",
         )
     else:
         yield Problem(
@@ -103,11 +105,12 @@ def check_split_of_stream(config: Reading, context: Context) -> Iterator[Problem
     path = config.name(key)
     if config["test_split_size"] is not None:
         yield Problem(
-            path=path, message="found true beside test_split_size, and a stream can't be split"
+            path=path,
+            message="found true together with test_split_size, but a stream cannot be split",
         )
     if any(part.get("fraction") is not None for part in config.mixture):
         yield Problem(
-            path=path, message="found true beside a fraction in datasets: remove one of them"
+            path=path, message="found true together with a fraction in datasets: remove one of them"
         )
 
 
@@ -119,7 +122,8 @@ def check_fractions(config: Reading, context: Context) -> Iterator[Problem]:
         place = with_fraction.index(False)
         yield Problem(
             path=f"{config.name('datasets')}[{place}]",
-            message="found no fraction, and others of datasets have one: set it for all, or none",
+            message="found no fraction, but other entries of datasets have one: set it for all, or "
+            "none",
         )
 
 
@@ -158,7 +162,7 @@ _LENGTH_KEYS = {"max_position_embeddings", "n_positions", "rope_scaling", "rope_
 
 
 def _context_of(model: Mapping[str, Any]) -> int | None:
-    """How many tokens a model was made for; None where its config.json doesn't say."""
+    """The context length of the model; None if its config.json does not contain it."""
     text = model.get("text_config")
     inner = text if isinstance(text, Mapping) else model
     trained = inner.get("max_position_embeddings") or inner.get("n_positions")
@@ -168,7 +172,7 @@ def _context_of(model: Mapping[str, Any]) -> int | None:
     factor = rope.get("factor") if isinstance(rope, Mapping) else None
     if not isinstance(rope, Mapping) or not isinstance(factor, int | float):
         return trained
-    # Some write the stretched length beside the factor, others the length before.
+    # Some configs contain the extended length next to the factor, others the original length.
     original = rope.get("original_max_position_embeddings") or trained
     return max(trained, int(original * factor))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DeepSpeed's own config, where it stands in ours, against ours. No I/O here.
+"""An inline DeepSpeed config against the other keys. No I/O here.
 
-A path to a file says nothing here: only the trainer sees the file.
+A path to a file is not checked here: only the trainer can read the file.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from finetune_spec.config.problem import Problem, quoted
 
 
 def stage_of(config: Reading) -> int | None:
-    """The ZeRO stage; None without DeepSpeed or where its config is a file."""
+    """The ZeRO stage; None without DeepSpeed or if its config is a file."""
     stage = _at(config.mapping("deepspeed"), "zero_optimization.stage")
     return stage if isinstance(stage, int) else None
 
@@ -36,8 +36,8 @@ def _wanted(expected: Any) -> str:
 
 
 def _twice_said(config: Reading, context: Context) -> Mapping[str, tuple[Any, str]]:
-    """DeepSpeed's key -> what it must be, None where that isn't known, and by which keys."""
-    # An automatic micro-batch is no number that could be said twice.
+    """DeepSpeed's key -> its required value (None if unknown), and the keys that determine it."""
+    # An automatic micro-batch is no number that could be set twice.
     micro, accumulated = (
         "auto" if config.has_auto_batch else config["per_device_train_batch_size"],
         "auto" if config.has_auto_batch else config["gradient_accumulation_steps"],
@@ -68,7 +68,7 @@ def _twice_said(config: Reading, context: Context) -> Mapping[str, tuple[Any, st
 
 
 def _bf16(config: Reading, context: Context) -> bool | None:
-    """Whether bf16 is on: by default it is, on a GPU and without fp16."""
+    """Whether bf16 is on: the default on a GPU without fp16."""
     if config["bf16"] is None and context.gpus_per_node in (None, 0):
         return None
     chosen = not config["fp16"] if config["bf16"] is None else config["bf16"]
@@ -76,9 +76,9 @@ def _bf16(config: Reading, context: Context) -> bool | None:
 
 
 def check_quantized_shards(config: Reading, context: Context) -> Iterator[Problem]:
-    """ZeRO-3 shards quantized weights only where they are stored as floats like the others'.
+    """ZeRO-3 shards quantized weights only if they are stored as floats like the others'.
 
-    PEFT's guide to DeepSpeed wants `bnb_4bit_quant_storage` to be the model's dtype; with 8 bits
+    PEFT's guide to DeepSpeed requires `bnb_4bit_quant_storage` to be the model's dtype; with 8 bits
     the loss is wrong by an order of magnitude (bitsandbytes, issue 1451).
     """
     if stage_of(config) != 3:
@@ -87,21 +87,21 @@ def check_quantized_shards(config: Reading, context: Context) -> Iterator[Proble
     if config["load_in_8bit"]:
         yield Problem(
             path=config.name("load_in_8bit"),
-            message="found true beside DeepSpeed's ZeRO-3, with which 8-bit weights compute "
-            f"wrongly: {_lower(config)}",
+            message="found true together with DeepSpeed's ZeRO-3, which computes incorrectly with "
+            f"8-bit weights: {_lower(config)}",
         )
     if config["load_in_4bit"] and (storage is None or storage != dtype):
         both = "bnb_4bit_quant_storage and dtype both to bfloat16"
         alike = f"bnb_4bit_quant_storage to {dtype}" if dtype in _HALVES else both
         yield Problem(
             path=config.name("load_in_4bit"),
-            message="found true beside DeepSpeed's ZeRO-3, which can't shard 4-bit weights as they "
-            f"are: {_lower(config)}, or {alike}",
+            message="found true together with DeepSpeed's ZeRO-3, which cannot shard 4-bit weights "
+            f"as configured: {_lower(config)}, or {alike}",
         )
 
 
 def _lower(config: Reading) -> str:
-    """What to write for a stage that does not shard weights."""
+    """The change to a stage that does not shard weights."""
     match config.spellings.get("deepspeed"):
         case None:
             return "set deepspeed.zero_optimization.stage to 2"
@@ -121,7 +121,7 @@ def check_fp16_on_cpus(config: Reading, context: Context) -> Iterator[Problem]:
         if config[key]:
             yield Problem(
                 path=config.name(key),
-                message="found true beside DeepSpeed in a job without GPUs: remove it",
+                message="found true together with DeepSpeed in a job without GPUs: remove it",
             )
 
 
@@ -131,9 +131,9 @@ def check_token_rows_on_cpus(config: Reading, context: Context) -> Iterator[Prob
     if is_wanted and context.gpus_per_node == 0:
         yield Problem(
             path=config.name("added_tokens"),
-            message="found beside use_peft: true and DeepSpeed's ZeRO-3 in a job without GPUs, "
-            f"where PEFT can't gather the rows of an embedding: {_lower(config)}, or remove "
-            "use_peft",
+            message="found together with use_peft: true and DeepSpeed's ZeRO-3 in a job without "
+            f"GPUs, where PEFT cannot gather the rows of an embedding: {_lower(config)}, or "
+            "remove use_peft",
         )
 
 
@@ -142,13 +142,13 @@ def check_automatic_batch(config: Reading, context: Context) -> Iterator[Problem
     if config["auto_find_batch_size"] and stage_of(config) == 3:
         yield Problem(
             path=config.name("auto_find_batch_size"),
-            message="found true beside DeepSpeed's ZeRO-3: remove it, and set "
+            message="found true together with DeepSpeed's ZeRO-3: remove it, and set "
             "per_device_train_batch_size",
         )
 
 
 def _at(options: Mapping[str, Any], place: str) -> Any:
-    """What stands at a dotted place; numbers as floats, so that 1 is 1.0."""
+    """The value at a dotted place; numbers as floats, so that 1 equals 1.0."""
     found: Any = options
     for key in place.split("."):
         if not isinstance(found, Mapping):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several processes: FSDP, DeepSpeed or neither, and what each splits. No I/O here."""
+"""Several processes: FSDP, DeepSpeed or neither, and the parts that each shards. No I/O here."""
 
 import math
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def check_one_of_two(config: Reading, context: Context) -> Iterator[Problem]:
     if config["fsdp"] and config["deepspeed"]:
         yield Problem(
             path=config.name("fsdp"),
-            message="found beside deepspeed, expected one of them",
+            message="found together with deepspeed, expected only one of them",
         )
 
 
@@ -28,8 +28,8 @@ def check_fsdp_words(config: Reading, context: Context) -> Iterator[Problem]:
         if word in _ONLY_FSDP_1 and config.fsdp_option("version") in (None, 2):
             yield Problem(
                 path=config.name("fsdp"),
-                message=f"found {quoted(word)}, which only FSDP 1 has: write full_shard, or set "
-                "fsdp_config.version to 1",
+                message=f"found {quoted(word)}, which only FSDP 1 supports: write "
+                "full_shard, or set fsdp_config.version to 1",
             )
 
 
@@ -49,20 +49,21 @@ def check_fsdp_options(config: Reading, context: Context) -> Iterator[Problem]:
     if config.recomputes_by_fsdp and config.recomputes_by_trl:
         yield Problem(
             path=f"{place}.activation_checkpointing",
-            message="found true beside activation_checkpointing, which is on unless it is said: "
-            "set that to false",
+            message="found true together with activation_checkpointing, which is enabled by "
+            "default: set that to false",
         )
     if config["save_only_model"] and config.fsdp_option("state_dict_type") == "SHARDED_STATE_DICT":
         yield Problem(
             path=config.name("save_only_model"),
-            message='found true beside fsdp_config.state_dict_type: "SHARDED_STATE_DICT", expected '
-            "one of them",
+            message='found true together with fsdp_config.state_dict_type: "SHARDED_STATE_DICT", '
+            "expected only one of them",
         )
 
 
 def check_device_map(config: Reading, context: Context) -> Iterator[Problem]:
-    """`Accelerator.prepare_model` raises where several processes train. One alone would train with
-    what does not fit left in host memory or on disk, where it learns nothing."""
+    """`Accelerator.prepare_model` raises for several processes. A single process would train with
+    the rest of the model in host memory or on disk, where it is not trained.
+    """
     options = config.mapping("model_init_kwargs")
     if options.get("device_map") is not None:
         yield Problem(
@@ -79,14 +80,14 @@ def check_fsdp_on_cpus(config: Reading, context: Context) -> Iterator[Problem]:
     if config.fsdp_option("version") == 1:
         yield Problem(
             path=config.name("fsdp"),
-            message="found with FSDP 1 in a job without GPUs, where only FSDP 2 can be: set "
+            message="found with FSDP 1 in a job without GPUs, where only FSDP 2 works: set "
             "fsdp_config.version to 2, or accelerate_config to fsdp2",
         )
     elif config.fsdp_option("cpu_offload") or "offload" in str(config["fsdp"]):
         yield Problem(
             path=config.name("fsdp_config" if config["fsdp_config"] else "fsdp"),
-            message="found with offloading in a job without GPUs, where all is on the CPU: remove "
-            "it",
+            message="found with offloading in a job without GPUs, where everything is on the CPU "
+            "already: remove it",
         )
 
 
@@ -98,35 +99,39 @@ def check_best_of_shards(config: Reading, context: Context) -> Iterator[Problem]
         if config[key]:
             yield Problem(
                 path=config.name("save_only_model"),
-                message=f"found true beside {key} and load_best_model_at_end: remove it",
+                message=f"found true together with {key} and load_best_model_at_end: remove it",
             )
 
 
 def check_token_rows_in_shards(config: Reading, context: Context) -> Iterator[Problem]:
-    """PEFT's `TrainableTokensLayer` copies rows that it trains into an embedding, whose shards are
-    of another kind: `aten.index_copy` and the optimizer raise in the first step."""
+    """PEFT's `TrainableTokensLayer` copies trained rows into an embedding whose shards are of
+    another type: `aten.index_copy` and the optimizer raise in the first step.
+    """
     if config["fsdp"] and config["use_peft"] and config["added_tokens"]:
         yield Problem(
             path=config.name("added_tokens"),
-            message="found beside use_peft: true and FSDP, under which PEFT can't train single "
-            "rows of an embedding: set accelerate_config to ddp or zero2, or remove use_peft",
+            message="found together with use_peft: true and FSDP, with which PEFT cannot train "
+            "single rows of an embedding: set accelerate_config to ddp or zero2, or remove "
+            "use_peft",
         )
 
 
 def check_quantized_shards(config: Reading, context: Context) -> Iterator[Problem]:
-    """FSDP 1 flattens weights of one dtype only; FSDP 2 leaves such weights whole (advice)."""
+    """FSDP 1 flattens weights of one dtype only; FSDP 2 does not shard such weights (advice)."""
     storage = config["bnb_4bit_quant_storage"]
     is_first = config["fsdp"] and config.fsdp_option("version") == 1
     if is_first and config["load_in_4bit"] and (storage is None or storage != config["dtype"]):
         yield Problem(
             path=config.name("load_in_4bit"),
-            message="found true beside FSDP 1, which can't shard 4-bit weights as they are: set "
-            "bnb_4bit_quant_storage and dtype both to bfloat16",
+            message="found true together with FSDP 1, which cannot shard 4-bit weights as "
+            "configured: set bnb_4bit_quant_storage and dtype both to bfloat16",
         )
 
 
 def check_backend(config: Reading, context: Context) -> Iterator[Problem]:
-    """`PartialState` raises on CPUs for all but Gloo, and torch for those of other accelerators."""
+    """`PartialState` raises on CPUs for all backends but Gloo, and torch for those of other
+    accelerators.
+    """
     backend = config["ddp_backend"]
     if context.gpus_per_node == 0 and backend not in (None, "gloo"):
         yield Problem(
@@ -136,7 +141,7 @@ def check_backend(config: Reading, context: Context) -> Iterator[Problem]:
     elif context.gpus_per_node and backend in _NOT_NVIDIA:
         yield Problem(
             path=config.name("ddp_backend"),
-            message=f"found {quoted(backend)}, which is not for NVIDIA's GPUs: remove it",
+            message=f"found {quoted(backend)}, which does not support NVIDIA GPUs: remove it",
         )
 
 
@@ -161,15 +166,15 @@ def check_split_batches(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def check_accumulation(config: Reading, context: Context) -> Iterator[Problem]:
-    """`Trainer.create_accelerator_and_postprocess` raises: it wouldn't know which is meant."""
+    """`Trainer.create_accelerator_and_postprocess` raises because the value is ambiguous."""
     options = config.mapping("accelerator_config").get("gradient_accumulation_kwargs")
     if not isinstance(options, dict) or "num_steps" not in options:
         return
     if config.number("gradient_accumulation_steps") > 1:
         yield Problem(
             path=config.name("gradient_accumulation_steps"),
-            message=f"found {quoted(config['gradient_accumulation_steps'])} beside num_steps in "
-            "accelerator_config, expected one of them",
+            message=f"found {quoted(config['gradient_accumulation_steps'])} together with "
+            "num_steps in accelerator_config, expected only one of them",
         )
 
 
@@ -190,14 +195,14 @@ def check_parallel_sizes(config: Reading, context: Context) -> Iterator[Problem]
     if context.world_size not in (None, total) and total > 1 and sizes["SP"] == 1:
         yield Problem(
             path=config.name("env"),
-            message=f"found PARALLELISM_CONFIG sizes that make {total}, expected "
+            message=f"found PARALLELISM_CONFIG sizes whose product is {total}, expected "
             f"{context.world_size}, the number of the job's processes",
         )
     if sizes["CP"] > 1 and (config["packing"] or config["eval_packing"]):
         yield Problem(
             path=config.name("packing" if config["packing"] else "eval_packing"),
-            message="found true beside PARALLELISM_CONFIG_CP_SIZE, whose parts of a sequence can't "
-            "tell packed rows apart: set it to false",
+            message="found true together with PARALLELISM_CONFIG_CP_SIZE, with which packed rows "
+            "cannot be kept apart: set it to false",
         )
 
 

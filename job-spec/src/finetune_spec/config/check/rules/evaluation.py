@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What evaluations judge by: a user's function, the best model, stopping early. No I/O here."""
+"""Metrics of evaluations: a user's function, the best model, early stopping. No I/O here."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from finetune_spec.config.problem import Problem, did_you_mean, quoted
 
 PREFIX = "eval_"
 METRICS = ("eval_loss", "eval_mean_token_accuracy", "eval_entropy")
-"""What TRL's evaluation tells of a model."""
+"""The metrics of TRL's evaluation."""
 
 _ALSO_TOLD = (
     *("eval_num_tokens", "eval_aux_loss", "eval_runtime", "eval_samples_per_second"),
@@ -17,7 +17,7 @@ _ALSO_TOLD = (
 
 
 def check_patience_has_evaluations(config: Reading, context: Context) -> Iterator[Problem]:
-    """`EarlyStoppingCallback.on_train_begin` asserts it, when the model is loaded."""
+    """`EarlyStoppingCallback.on_train_begin` asserts it, after the model is loaded."""
     if config["early_stopping_patience"] is not None and not config.is_evaluated:
         yield Problem(
             path=config.name("early_stopping_patience"),
@@ -36,8 +36,8 @@ def check_metric_is_told(config: Reading, context: Context) -> Iterator[Problem]
         known = [name if wanted.startswith(PREFIX) else name[len(PREFIX) :] for name in METRICS]
         yield Problem(
             path=config.name("metric_for_best_model"),
-            message=f"found {quoted(wanted)}, expected {', '.join(METRICS[:-1])} or {METRICS[-1]}"
-            f"{did_you_mean(wanted, known)}; {bare} would have to come from a metric_fn",
+            message=f"found {quoted(wanted)}, expected {', '.join(METRICS[:-1])} or "
+            f"{METRICS[-1]}{did_you_mean(wanted, known)}; only a metric_fn can return {bare}",
         )
 
 
@@ -49,14 +49,14 @@ def check_metric_fn_has_answers(config: Reading, context: Context) -> Iterator[P
     if config["num_eval_samples"] == 0:
         yield Problem(
             path=config.name("metric_fn"),
-            message=f"found {quoted(name)} beside num_eval_samples: 0, which leaves no answers to "
-            "judge: set it to at least 1",
+            message=f"found {quoted(name)} together with num_eval_samples: 0, which leaves no "
+            "answers to evaluate: set it to at least 1",
         )
     if config["fsdp"] and config.fsdp_option("version") == 1:
         yield Problem(
             path=config.name("metric_fn"),
-            message=f"found {quoted(name)} beside FSDP 1, under which a model cannot answer while "
-            "it trains: write accelerate_config: fsdp2, or remove metric_fn",
+            message=f"found {quoted(name)} together with FSDP 1, with which a model cannot "
+            "generate answers during training: write accelerate_config: fsdp2, or remove metric_fn",
         )
 
 

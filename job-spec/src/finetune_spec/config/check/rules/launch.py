@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`accelerate_config` against the rest of the config, and against the job. No I/O here.
 
-What a profile stands for is judged by the other rules, as if the user had written it.
+The other rules check the keys that a profile resolves to, as if the user had written them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ def check_said_twice(config: Reading, context: Context) -> Iterator[Problem]:
         if config.is_set(key) and config[key] and key not in config.spellings:
             yield Problem(
                 path=config.name(key),
-                message=f"found beside {KEY}, which says it already: remove one of them",
+                message=f"found together with {KEY}, which already sets it: remove one of them",
             )
 
 
@@ -33,12 +33,12 @@ def check_one_process(config: Reading, context: Context) -> Iterator[Problem]:
         yield Problem(
             path=KEY if isinstance(config[KEY], str) else f"{KEY}.distributed_type",
             message=f"is for one process, and the job has {world}: write ddp, fsdp2, zero2 or "
-            "zero3, or ask for one GPU in spec.resources.gpusPerNode",
+            "zero3, or request one GPU in spec.resources.gpusPerNode",
         )
 
 
 def check_same_precision(config: Reading, context: Context) -> Iterator[Problem]:
-    """TRL would take `bf16` and `fp16`, and never say that the profile has another."""
+    """TRL would use `bf16` and `fp16`, and not report that the profile differs."""
     wanted = precision_of(_profile(config))
     if wanted is None:
         return
@@ -47,25 +47,24 @@ def check_same_precision(config: Reading, context: Context) -> Iterator[Problem]
         if is_own and config[key] is not None and bool(config[key]) != (wanted == key):
             yield Problem(
                 path=f"{KEY}.mixed_precision",
-                message=f"found {quoted(wanted)} beside {key}: {quoted(config[key])}: remove one "
-                "of them",
+                message=f"found {quoted(wanted)} together with {key}: {quoted(config[key])}: "
+                "remove one of them",
             )
 
 
 def advise_on_precision(config: Reading, context: Context) -> Iterator[Problem]:
-    """`trl sft` lets its own default, bf16, win over a profile without mixed precision."""
+    """In `trl sft`, its own default, bf16, overrides a profile without mixed precision."""
     if precision_of(_profile(config)) == "no" and "bf16" in config.spellings:
         if context.gpus_per_node == 0:
             return
         yield warning(
             f"{KEY}.mixed_precision",
-            'found "no", so all is computed in dtype: where bf16 is meant, TRL\'s default, remove '
-            "it",
+            'found "no", so everything is computed in dtype: for bf16, TRL\'s default, remove it',
         )
 
 
 def advise_on_the_jobs_own(config: Reading, context: Context) -> Iterator[Problem]:
-    """How many processes there are, and how they find each other, the job says."""
+    """The job sets the number of processes and how they find each other."""
     profile = _profile(config)
     counts = {
         "num_processes": (context.world_size, "processes", "nodes x gpusPerNode"),
@@ -76,8 +75,8 @@ def advise_on_the_jobs_own(config: Reading, context: Context) -> Iterator[Proble
         if found not in (None, has, -1) and has is not None:
             yield warning(
                 f"{KEY}.{key}",
-                f"found {quoted(found)}, and the job has {has} {noun}, which count: they are "
-                f"spec.resources' {field}",
+                f"found {quoted(found)}, but the job has {has} {noun}, as set by spec.resources: "
+                f"{field}",
             )
     for key in JOBS_OWN:
         if profile.get(key) not in _USUAL:

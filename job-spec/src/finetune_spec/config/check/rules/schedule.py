@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluating, saving, the learning rate's course. No I/O here."""
+"""Evaluation, saving, and the schedule of the learning rate. No I/O here."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,31 +7,33 @@ from finetune_spec.config.parse.reading import MICRO_BATCH, Context, Reading
 from finetune_spec.config.problem import Problem, did_you_mean, quoted
 
 _LARGE = 1_000_000
-"""With this transformers compares shares of the training (0.1) as whole numbers."""
+"""With this factor transformers compares fractions of the training (0.1) as integers."""
 
 
 def check_best_model(config: Reading, context: Context) -> Iterator[Problem]:
-    """`TrainingArguments._validate_args` raises where the two strategies differ."""
+    """`TrainingArguments._validate_args` raises if the two strategies differ."""
     saving, evaluating = config["save_strategy"], config["eval_strategy"]
     if not config["load_best_model_at_end"] or saving in ("best", evaluating):
         return
     if evaluating == "no":
-        message = f"found true without evaluations to choose by: set eval_strategy to {saving}"
+        message = (
+            f"found true without evaluations to select a model by: set eval_strategy to {saving}"
+        )
     else:
         message = (
-            f"found true beside eval_strategy: {quoted(evaluating)} and save_strategy: "
+            f"found true together with eval_strategy: {quoted(evaluating)} and save_strategy: "
             f"{quoted(saving)}, expected both to be the same"
         )
     yield Problem(path=config.name("load_best_model_at_end"), message=message)
 
 
 def check_auto_batch(config: Reading, context: Context) -> Iterator[Problem]:
-    """The effective batch must be the user's: what fits a GPU must not decide over it."""
+    """The user sets the effective batch; GPU memory must not determine it."""
     if config.has_auto_batch and not config.is_set("gradient_accumulation_steps"):
         yield Problem(
             path=config.name(MICRO_BATCH),
-            message='found "auto" without gradient_accumulation_steps: set that to the rows that '
-            "each process takes for a step, such as 16; they are divided into the largest "
+            message='found "auto" without gradient_accumulation_steps: set that to the number of '
+            "rows per step and process, such as 16; they are split into the largest "
             "micro-batches that fit",
         )
 
@@ -39,7 +41,7 @@ def check_auto_batch(config: Reading, context: Context) -> Iterator[Problem]:
 def check_steps_of_best_model(config: Reading, context: Context) -> Iterator[Problem]:
     """`TrainingArguments._validate_args` raises unless every checkpoint has its evaluation.
 
-    Without `eval_steps` TRL evaluates as often as it logs, which is every step unless it is said.
+    Without `eval_steps` TRL evaluates at each log line, which is every step by default.
     """
     strategies = {config["save_strategy"], config["eval_strategy"]}
     if not config["load_best_model_at_end"] or strategies != {"steps"}:
@@ -62,7 +64,7 @@ def check_steps_of_best_model(config: Reading, context: Context) -> Iterator[Pro
 
 
 def check_saving_the_best(config: Reading, context: Context) -> Iterator[Problem]:
-    """`Trainer._validate_args` raises; these others set the metric to the loss by themselves."""
+    """`Trainer._validate_args` raises; these other keys make the loss the metric."""
     if (
         config["save_strategy"] == "best"
         and config["metric_for_best_model"] is None
@@ -76,7 +78,7 @@ def check_saving_the_best(config: Reading, context: Context) -> Iterator[Problem
 
 
 _BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
-"""The schedulers that look at the evaluation's loss."""
+"""The schedulers that read the evaluation's loss."""
 
 
 def check_evaluation_is_on(config: Reading, context: Context) -> Iterator[Problem]:
@@ -96,7 +98,7 @@ _SCHEDULER_NEEDS = {
     "cosine_warmup_with_min_lr": ("min_lr_rate", "min_lr"),
     "warmup_stable_decay": ("num_decay_steps",),
 }
-"""Scheduler -> the keys of `lr_scheduler_kwargs` of which it must have one, and only one."""
+"""Scheduler -> the keys of `lr_scheduler_kwargs` of which exactly one is required."""
 
 
 def check_scheduler_options(config: Reading, context: Context) -> Iterator[Problem]:
@@ -110,7 +112,7 @@ def check_scheduler_options(config: Reading, context: Context) -> Iterator[Probl
     if len(present) > 1:
         yield Problem(
             path=config.name("lr_scheduler_kwargs"),
-            message=f"found {' and '.join(sorted(present))}, expected one of them",
+            message=f"found {' and '.join(sorted(present))}, expected only one of them",
         )
     elif not present:
         yield Problem(
@@ -132,8 +134,9 @@ _SCHEDULER_TAKES: Mapping[str, tuple[str, ...]] = {
         "num_cycles",
     ),
 }
-"""Scheduler -> the keys of `lr_scheduler_kwargs` that its function has. The others take none of
-them, or hand them on to torch."""
+"""Scheduler -> the keys of `lr_scheduler_kwargs` that its function accepts. The others accept none,
+or pass them on to torch.
+"""
 
 _ALWAYS_TAKEN = ("last_epoch",)
 
@@ -159,7 +162,7 @@ def _who_takes(option: str) -> str:
 
 
 def check_something_is_trained(config: Reading, context: Context) -> Iterator[Problem]:
-    """The trainer would load everything, take no step and call it done."""
+    """The trainer would load everything, take no step and report success."""
     if config.number("num_train_epochs") <= 0 and config.number("max_steps") <= 0:
         yield Problem(
             path=config.name("num_train_epochs"),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The keys that shape data in shapes of its own: format, columns, templates. No I/O here.
+"""The keys for data in custom formats: format, columns, templates. No I/O here.
 
-The trainer would refuse each with the data already there; what only the columns of the data can
-tell, it does.
+The trainer would refuse each after it has fetched the data. Checks that need the columns of the
+data are done in the trainer.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ _TEMPLATES = ("prompt_template", "completion_template")
 
 
 def check_templates(config: Reading, context: Context) -> Iterator[Problem]:
-    """A completion goes on from a prompt; without one there is nothing that it completes."""
+    """A completion requires a prompt."""
     if config["completion_template"] is not None and config["prompt_template"] is None:
         yield Problem(
             path=config.name("completion_template"),
@@ -32,19 +32,19 @@ def check_templates(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def check_one_shape(config: Reading, context: Context) -> Iterator[Problem]:
-    """A format says what the prompt is, and so does a template."""
+    """A format and a template both define the prompt."""
     for key in _TEMPLATES:
         if config["dataset_format"] is not None and config[key] is not None:
             yield Problem(
                 path=config.name("dataset_format"),
-                message=f"found {quoted(config['dataset_format'])} beside {key}, expected one of "
-                "them: both say what a row becomes",
+                message=f"found {quoted(config['dataset_format'])} together with {key}, expected "
+                "only one of them: both define the format of a row",
             )
             return
 
 
 def check_columns(config: Reading, context: Context) -> Iterator[Problem]:
-    """A column that nothing reads is a mistake in its name."""
+    """A column that is never read is a misspelt name."""
     columns = _columns(config)
     name = config.name("dataset_columns")
     known = _known_columns(config)
@@ -60,7 +60,8 @@ def check_columns(config: Reading, context: Context) -> Iterator[Problem]:
         if target in columns and config[key] is not None and target not in _in_templates(config):
             yield Problem(
                 path=f"{name}.{target}",
-                message=f"found beside {key}, expected one of them: both say what the {target} is",
+                message=f"found together with {key}, expected only one of them: both define the "
+                f"{target}",
             )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trackers and the hub, and the secrets without which they refuse. No I/O here."""
+"""Trackers and the hub, and the secrets that they require. No I/O here."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from finetune_spec.config.problem import Problem, quoted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """The environment variables without which a service refuses."""
+    """The environment variables that a service requires."""
 
     all_of: tuple[str, ...]
     or_mode: tuple[str, tuple[str, ...]] | None = None
-    """A variable, and those of its values with which nothing else is needed."""
+    """A variable, and those of its values with which no other variable is required."""
     also: tuple[str, ...] = ()
-    """Less usual variables, each of which does as well."""
+    """Less common variables, each of which is sufficient."""
 
 
 TRACKERS: Mapping[str, Needs] = {
@@ -39,15 +39,15 @@ TRACKERS: Mapping[str, Needs] = {
     # Its callback takes owner and repository from this address.
     "dagshub": Needs(all_of=("MLFLOW_TRACKING_URI",)),
 }
-"""Those of transformers' integrations that stop a training; mlflow, tensorboard and others don't.
+"""Those of transformers' integrations that stop a training; mlflow, tensorboard and others do not.
 
-In a pod nobody can be asked for a key, and no home holds one.
+A pod has no prompt for a key and no home directory with one.
 """
 
 HUB = Needs(all_of=("HF_TOKEN",), also=("HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"))
 
 _ALL = ("all", ("wandb",))
-"""What `report_to: all` stands for, of those above: what the trainer image has."""
+"""The meaning of `report_to: all`: those of the above that the trainer image has."""
 
 _SECRET = "into the Secret of spec.output.credentialsSecretRef"
 
@@ -86,14 +86,14 @@ def check_hub(config: Reading, context: Context) -> Iterator[Problem]:
 
 
 def _missing(needs: Needs, config: Reading, environment: Collection[str] | None) -> tuple[str, ...]:
-    """The variables that a service lacks; none where the environment isn't known."""
+    """The variables that a service lacks; empty if the environment is unknown."""
     if environment is None:
         return ()
     given: Mapping[str, Any] = config.mapping("env")
     known = {*environment, *(name for name, value in given.items() if value not in (None, ""))}
     if needs.or_mode is not None:
         variable, modes = needs.or_mode
-        # The value of a variable from elsewhere isn't known: it may well be the right one.
+        # The value of a variable from elsewhere is unknown: it may be the right one.
         if str(given[variable]) in modes if variable in given else variable in environment:
             return ()
     if known & set(needs.also):

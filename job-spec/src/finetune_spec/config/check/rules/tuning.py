@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is trained: the whole model or an adapter, quantized or not, with what recomputed.
+"""The trained part: the full model or an adapter, quantized or not, with its checkpointing.
 
 No I/O here.
 """
@@ -23,9 +23,9 @@ LORA_KEYS = (
 
 
 def check_adapter_is_on(config: Reading, context: Context) -> Iterator[Problem]:
-    """`get_peft_config` returns None without `use_peft`: TRL would train the whole model, silently.
+    """`get_peft_config` returns None without `use_peft`: TRL would silently train the full model.
 
-    With `use_peft: false` the user has said so, and only targets still contradict it.
+    `use_peft: false` is explicit, and then only targets contradict it.
     """
     if config["use_peft"]:
         return
@@ -34,18 +34,18 @@ def check_adapter_is_on(config: Reading, context: Context) -> Iterator[Problem]:
     if found:
         yield Problem(
             path=found[0],
-            message="found without use_peft: true, so that the whole model would be trained: set "
-            f"use_peft to true, or remove {' and '.join(found)}",
+            message="has no effect without use_peft: true, and the full model would be trained: "
+            f"set use_peft to true, or remove {' and '.join(found)}",
         )
 
 
 def check_merging(config: Reading, context: Context) -> Iterator[Problem]:
-    """There is an adapter to merge only where one was trained."""
+    """An adapter can only be merged if one was trained."""
     if config["merge_adapter"] and not config["use_peft"]:
         yield Problem(
             path=config.name("merge_adapter"),
-            message="found true without use_peft: true: a model that is tuned whole is published "
-            "whole already, so leave merge_adapter out, or set use_peft to true",
+            message="found true without use_peft: true: full fine-tuning already publishes a "
+            "complete model; leave merge_adapter out, or set use_peft to true",
         )
 
 
@@ -56,23 +56,26 @@ def check_output_layer(config: Reading, context: Context) -> Iterator[Problem]:
     if config["use_peft"] and "lm_head" in listed:
         yield Problem(
             path=config.name("lora_target_modules"),
-            message="found lm_head, which TRL can't train with an adapter: to train it whole, move "
-            "it to lora_modules_to_save",
+            message="found lm_head, which TRL cannot train with an adapter: to train all of it, "
+            "move it to lora_modules_to_save",
         )
 
 
 def check_target_parameters(config: Reading, context: Context) -> Iterator[Problem]:
-    """PEFT's `ParamWrapper` raises for both; TRL's dropout is 0.05 unless it is said."""
+    """PEFT's `ParamWrapper` raises for both; TRL's default dropout is 0.05."""
     if not config["use_peft"] or not config["lora_target_parameters"]:
         return
     path = config.name("lora_target_parameters")
     if config.number("lora_dropout"):
         dropout = quoted(config["lora_dropout"])
         yield Problem(
-            path=path, message=f"found beside lora_dropout: {dropout}, expected lora_dropout: 0"
+            path=path,
+            message=f"found together with lora_dropout: {dropout}, expected lora_dropout: 0",
         )
     if config["use_dora"]:
-        yield Problem(path=path, message="found beside use_dora: true, expected one of them")
+        yield Problem(
+            path=path, message="found together with use_dora: true, expected only one of them"
+        )
 
 
 def check_quantization(config: Reading, context: Context) -> Iterator[Problem]:
@@ -84,17 +87,21 @@ def check_quantization(config: Reading, context: Context) -> Iterator[Problem]:
         return
     path = config.name(widths[0])
     if len(widths) > 1:
-        yield Problem(path=path, message="found true beside load_in_8bit: true, expected one")
+        yield Problem(
+            path=path,
+            message="found true together with load_in_8bit: true, expected only one of them",
+        )
     if not config["use_peft"]:
         yield Problem(
             path=path,
-            message="found true without use_peft: true: quantized weights can't be trained, only "
-            "an adapter on them: set use_peft to true",
+            message="found true without use_peft: true: quantized weights cannot be trained, only "
+            "an adapter on top of them: set use_peft to true",
         )
     if "quantization_config" in config.mapping("model_init_kwargs"):
         yield Problem(
             path=config.name("model_init_kwargs"),
-            message=f"found quantization_config beside {path}: true, expected one of them",
+            message=f"found quantization_config together with {path}: true, expected only one of "
+            "them",
         )
 
 
@@ -103,39 +110,39 @@ def check_dtype_of_quantized(config: Reading, context: Context) -> Iterator[Prob
     if config["load_in_4bit"] and config["dtype"] == "auto":
         yield Problem(
             path=config.name("dtype"),
-            message='found "auto" beside load_in_4bit: true, expected what to compute in: '
-            "bfloat16 where the GPU has it",
+            message='found "auto" together with load_in_4bit: true, expected the type for '
+            "computation: bfloat16 if the GPU supports it",
         )
 
 
 def check_quantized_dora(config: Reading, context: Context) -> Iterator[Problem]:
-    """PEFT's `dequantize_module_weight` puts 8-bit weights "back to CPU" without their scales, and
-    the second forward pass fails on them; on a GPU it doesn't move them, and 4 bits are copied.
+    """PEFT's `dequantize_module_weight` moves 8-bit weights "back to CPU" without their scales, and
+    the second forward pass fails. It does not move them on a GPU, and copies 4-bit weights.
     """
     if config["use_dora"] and config["load_in_8bit"] and context.gpus_per_node == 0:
         yield Problem(
             path=config.name("use_dora"),
-            message="found true beside load_in_8bit: true in a job without GPUs, where PEFT can't "
-            "compute it: set load_in_4bit instead, or remove one of them",
+            message="found true together with load_in_8bit: true in a job without GPUs, where PEFT "
+            "does not support it: set load_in_4bit instead, or remove one of them",
         )
 
 
 def check_frozen_layers(config: Reading, context: Context) -> Iterator[Problem]:
-    """The ranks freeze the model's own weights, of which an adapter trains none."""
+    """The ranks freeze the model's own weights, none of which an adapter trains."""
     if not config["num_layers_unfrozen"]:
         return
     path = config.name("num_layers_unfrozen")
     if config["use_peft"]:
         yield Problem(
             path=path,
-            message="found beside use_peft: true, which freezes every layer already: remove one "
-            "of them",
+            message="found together with use_peft: true, which freezes every layer already: remove "
+            "one of them",
         )
     elif config["added_tokens"]:
         yield Problem(
             path=path,
-            message="found beside added_tokens, whose embeddings it would freeze: remove one of "
-            "them, or set use_peft to true instead",
+            message="found together with added_tokens, whose embeddings it would freeze: remove "
+            "one of them, or set use_peft to true instead",
         )
     layers = None if context.model is None else _layers_of(context.model)
     if layers is not None and config.number("num_layers_unfrozen") > layers:
@@ -150,7 +157,7 @@ _LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 
 
 def _layers_of(model: Mapping[str, Any]) -> int | None:
-    """As the model's config.json tells it; of the part that writes text where it has several."""
+    """From the model's config.json; of its text model if it has several parts."""
     text = model.get("text_config")
     for part in (text if isinstance(text, Mapping) else {}, model):
         for name in _LAYERS:
@@ -160,7 +167,7 @@ def _layers_of(model: Mapping[str, Any]) -> int | None:
 
 
 def check_added_tokens(config: Reading, context: Context) -> Iterator[Problem]:
-    """A tokenizer drops a token without text silently, and its embedding couldn't be found."""
+    """A tokenizer silently drops a token without text, and its embedding could not be found."""
     for place, token in enumerate(config["added_tokens"] or ()):
         if isinstance(token, str) and not token.strip():
             yield Problem(
@@ -183,7 +190,8 @@ def check_selective_recomputation(config: Reading, context: Context) -> Iterator
     if options.get("use_reentrant"):
         yield Problem(
             path=config.name(key),
-            message="found selective: true beside use_reentrant: true, expected one of them",
+            message="found selective: true together with use_reentrant: true, expected only one of "
+            "them",
         )
 
 
@@ -201,14 +209,14 @@ def check_optimizer_targets(config: Reading, context: Context) -> Iterator[Probl
     if optimizer.endswith("_layerwise") and config.number("gradient_accumulation_steps") > 1:
         yield Problem(
             path=config.name("optim"),
-            message=f"found {quoted(optimizer)} beside gradient_accumulation_steps: "
+            message=f"found {quoted(optimizer)} together with gradient_accumulation_steps: "
             f"{quoted(config['gradient_accumulation_steps'])}, expected 1 there",
         )
     if optimizer.endswith("_layerwise") and (context.world_size or 1) > 1:
         yield Problem(
             path=config.name("optim"),
-            message=f"found {quoted(optimizer)} in a job of {context.world_size} processes, and it "
-            "works only in one",
+            message=f"found {quoted(optimizer)} in a job of {context.world_size} processes, but it "
+            "supports only one",
         )
 
 

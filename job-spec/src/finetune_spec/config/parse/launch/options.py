@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an accelerate config may say, and where SFTConfig has the same. No I/O here.
+"""The keys of an accelerate config, and their equivalents in SFTConfig. No I/O here.
 
 From accelerate 1.15, in `commands/`: `config/config_args.py` (`ClusterConfig`), `config/cluster.py`
-(what the questionnaire writes) and `launch.py` (what a file may say beyond it).
+(the keys that the questionnaire writes) and `launch.py` (further keys of a file).
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ class Option:
 
     types: tuple[str, ...]
     place: str = ""
-    """The option of `fsdp_config`, or the dotted place in `deepspeed`, that says the same."""
+    """The equivalent option of `fsdp_config`, or the dotted place in `deepspeed`."""
     variable: str = ""
-    """The environment variable that does, where SFTConfig has no key for it."""
+    """The equivalent environment variable, if SFTConfig has no key for it."""
 
 
 STRATEGIES = ("NO", "MULTI_GPU", "MULTI_CPU", "FSDP", "DEEPSPEED")
@@ -82,7 +82,7 @@ DEEPSPEED: Mapping[str, Option] = {
     "offload_param_nvme_path": Option(
         types=TEXT, place="zero_optimization.offload_param.nvme_path"
     ),
-    # SFTConfig's `deepspeed` always shards a model of stage 3 as it is loaded.
+    # SFTConfig's `deepspeed` always shards a model of stage 3 while loading it.
     "zero3_init_flag": Option(types=SWITCH),
     "zero3_save_16bit_model": Option(
         types=SWITCH, place="zero_optimization.stage3_gather_16bit_weights_on_model_save"
@@ -125,27 +125,27 @@ TOP: Mapping[str, Option] = {
     "num_processes": Option(types=(INTEGER, NULL)),
     "num_machines": Option(types=(INTEGER, NULL)),
 }
-"""The keys beside the sections whose type matters."""
+"""The keys outside the sections whose type is checked."""
 
 JOBS_OWN = (
     *("machine_rank", "gpu_ids", "main_process_ip", "main_process_port", "rdzv_backend"),
     *("mpirun_config", "num_cpu_threads_per_process"),
 )
-"""How processes find each other and their GPUs: the operator's, whatever stands here."""
+"""How processes find each other and their GPUs: the operator overrides the file."""
 
 WITHOUT_EFFECT = (
     *("main_training_function", "same_network", "downcast_bf16", "compute_environment"),
     *("tpu_env", "tpu_use_sudo", "tpu_name", "tpu_zone", "tpu_vm", "command_file", "commands"),
 )
-"""What says nothing about processes on GPUs and CPUs that we start."""
+"""Keys that do not affect our processes on GPUs and CPUs."""
 
 ELSEWHERE: Mapping[str, str] = {
-    "fp8_config": "TRL's config knows no fp8: leave it out",
-    "ipex_config": "trainers have no IPEX: leave it out",
-    "megatron_lm_config": "trainers have no Megatron-LM: use FSDP or DeepSpeed",
+    "fp8_config": "TRL does not support fp8: leave it out",
+    "ipex_config": "trainers do not support IPEX: leave it out",
+    "megatron_lm_config": "trainers do not support Megatron-LM: use FSDP or DeepSpeed",
     "tpu_use_cluster": "trainers run on GPUs and CPUs: leave it out",
 }
-"""What a trainer can't do, if it is asked for."""
+"""Features that a trainer does not support."""
 
 KEYS = (
     *("distributed_type", "mixed_precision"),

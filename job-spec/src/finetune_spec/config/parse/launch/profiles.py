@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The profiles that have a name, as `accelerate launch --config_file` would read them.
+"""The named profiles, in the format of `accelerate launch --config_file`.
 
-`make generate` writes each of `PROFILES` to `configs/accelerate/`. How many processes there are is
-the job's own, and so is their precision: neither is in a profile.
+`make generate` writes each of `PROFILES` to `configs/accelerate/`. The job sets the number of
+processes and the precision, so a profile contains neither.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 Profile = Mapping[str, Any]
 
 _FSDP: Profile = {
-    # Each decoder layer is put together, used and let go; transformers knows their class.
+    # Each decoder layer is gathered, used and released; transformers provides their class.
     "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
     # Only the first process of all reads the weights into the host's memory.
     "fsdp_cpu_ram_efficient_loading": True,
@@ -25,7 +25,7 @@ _OFFLOADED: Profile = {"offload_optimizer_device": "cpu", "offload_param_device"
 _ZERO_3: Profile = {
     "zero_stage": 3,
     "zero3_init_flag": True,
-    # Without it the trained model could not be saved as one.
+    # Without it the trained model could not be saved as one file.
     "zero3_save_16bit_model": True,
 }
 
@@ -48,7 +48,7 @@ PROFILES: Mapping[str, Profile] = {
         "deepspeed_config": {**_ZERO_3, **_OFFLOADED},
     },
 }
-"""What a job should choose from."""
+"""The profiles that jobs should use."""
 
 _TRL_ONLY: Mapping[str, Profile] = {
     "fsdp1": {
@@ -67,6 +67,6 @@ _TRL_ONLY: Mapping[str, Profile] = {
     "single_gpu": {"distributed_type": "NO"},
     "zero1": {"distributed_type": "DEEPSPEED", "deepspeed_config": {"zero_stage": 1}},
 }
-"""What `trl sft --accelerate_config` knows by name beside those."""
+"""Further profiles that `trl sft --accelerate_config` has by name."""
 
 NAMED: Mapping[str, Profile] = {**PROFILES, **_TRL_ONLY}

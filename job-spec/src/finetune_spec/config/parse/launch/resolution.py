@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An `accelerate_config` -> the keys of SFTConfig that say the same. No I/O here.
+"""An `accelerate_config` -> the equivalent keys of SFTConfig. No I/O here.
 
-`SFTConfig` builds accelerate's plugins from `fsdp_config` and `deepspeed` and asks the environment,
-by which `accelerate launch` speaks to its processes, only for what those leave open. So the keys
-are what is resolved to; environment variables are for what has no key.
+`SFTConfig` builds accelerate's plugins from `fsdp_config` and `deepspeed` and reads the
+environment, through which `accelerate launch` configures its processes, only for missing values. So
+a profile resolves to keys; environment variables are used only for options without a key.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from finetune_spec.config.parse.launch.profiles import NAMED, Profile
 
 KEY = "accelerate_config"
 SAID_TWICE = ("fsdp", "fsdp_config", "deepspeed")
-"""Keys that a profile stands for: it may not stand beside one."""
+"""Keys that a profile sets: they must not be used together with one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +35,9 @@ class Resolved:
 
 
 def resolve_launch(config: Mapping[str, Any]) -> Resolved:
-    """The config with what its profile says; what the config itself says goes before.
+    """The config with the values of its profile; the config's own values take precedence.
 
-    A profile that is wrong, or that stands beside what it stands for, sets nothing: the checks say
-    so.
+    An invalid profile, or one next to keys that it sets, sets nothing: the checks report it.
     """
     given = config.get(KEY)
     values = {key: value for key, value in config.items() if key != KEY}
@@ -71,13 +70,13 @@ _SECTIONS = {
     "torch_compile_backend": "dynamo_config.dynamo_backend",
     "torch_compile_mode": "dynamo_config.dynamo_mode",
 }
-"""Key -> where an accelerate config says the same."""
+"""Key -> its place in an accelerate config."""
 
 
 def precision_of(profile: Profile) -> str | None:
-    """`no`, `bf16`, `fp16`, or None where the profile leaves it open."""
+    """`no`, `bf16`, `fp16`, or None if the profile does not set it."""
     found = profile.get("mixed_precision")
-    # A bare `no` is false to YAML.
+    # A bare `no` is false in YAML.
     return "no" if found is False else found
 
 
@@ -93,7 +92,7 @@ def _settings(profile: Profile) -> dict[str, Any]:
     if precision == "no":
         settings["bf16"] = False
     elif precision == "fp16":
-        # bf16 needs no word: TRL's default is to compute in it wherever that can be.
+        # bf16 needs no key: it is TRL's default wherever it is supported.
         settings["fp16"] = True
     if profile.get("use_cpu"):
         settings["use_cpu"] = True
@@ -108,7 +107,7 @@ def _section(profile: Profile, name: str) -> Mapping[str, Any]:
 
 
 def _placed(section: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
-    """Place -> value, of what is set."""
+    """Place -> value, of the options that are set."""
     return {
         options[key].place: value
         for key, value in section.items()
@@ -117,7 +116,7 @@ def _placed(section: Mapping[str, Any], options: Mapping[str, Option]) -> dict[s
 
 
 def _fsdp(section: Mapping[str, Any]) -> dict[str, Any]:
-    # What accelerate's launcher takes for granted where a file says nothing.
+    # The defaults of accelerate's launcher for unset keys.
     options = {"version": 1, **_placed(section, FSDP)}
     if options["version"] == 1:
         options.setdefault("reshard_after_forward", "FULL_SHARD")
@@ -128,7 +127,7 @@ def _fsdp(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _deepspeed(section: Mapping[str, Any]) -> Any:
-    """DeepSpeed's own config, of which transformers fills in `auto`; or the path to one."""
+    """DeepSpeed's own config, in which transformers fills in `auto`; or the path to one."""
     if file := section.get("deepspeed_config_file"):
         return file
     options: dict[str, Any] = {
@@ -146,7 +145,7 @@ def _deepspeed(section: Mapping[str, Any]) -> Any:
     zero = options.setdefault("zero_optimization", {})
     zero.setdefault("stage", 2)
     if zero.get("offload_optimizer", {}).get("device", "none") != "none":
-        # Its own Adam for CPUs is compiled when it is first used, and images have none for C++.
+        # Its own Adam for CPUs is compiled on first use, and images have no C++ compiler.
         options["zero_force_ds_cpu_optimizer"] = False
     return options
 

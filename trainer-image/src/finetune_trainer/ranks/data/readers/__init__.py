@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of texts -> tables of `datasets`, in which each text is the one that the file has.
+"""Reads text files into tables of `datasets` that keep each text unchanged.
 
 The readers that `datasets` brings guess at types: an answer None or NA becomes null, 007 becomes 7,
-1e5 becomes 100000.0, and a date becomes a timestamp. These guess at none, and take the place of
-theirs, wherever the files are: here, on the hub, in a stream, in a part of a mixture. The door is
+1e5 becomes 100000.0, and a date becomes a timestamp. These readers guess nothing, and replace
+those of `datasets` for all files: local, on the hub, streamed, in a part of a mixture. The door is
 `take_over`.
 """
 
@@ -12,16 +12,18 @@ from importlib import metadata
 from typing import Any
 
 _EDITION = "2"
-"""Another number whenever the same file is read as another table: `datasets` keeps what it read."""
+"""A new number whenever the same file is read into a different table: `datasets` caches what it
+read.
+"""
 
 _MODULES = {"csv": "csv_files", "json": "json_files", "text": "text_files"}
-"""The name of a reader of `datasets` -> the module here that has its place."""
+"""The name of a reader of `datasets` -> the module here that replaces it."""
 
 
 def take_over() -> None:
-    """Have `datasets` read CSV, JSON and text files with these readers from now on; idempotent.
+    """Makes `datasets` read CSV, JSON and text files with these readers; idempotent.
 
-    It has no public way to replace one: the table of its readers is read by `load_dataset` alone.
+    It has no public way to replace one: only `load_dataset` reads the table of its readers.
     """
     from datasets import arrow_writer
     from datasets.features import features
@@ -31,7 +33,7 @@ def take_over() -> None:
     edition = f"finetune-{_EDITION}-{metadata.version('datasets')}"
     for name, module in _MODULES.items():
         READERS[name] = (f"{__name__}.{module}", edition)
-    # Its own JSON rounds numbers to ten digits, and has none of more than 19.
+    # Its own JSON parser rounds numbers to ten digits, and cannot represent more than 19.
     for module in (features, arrow_writer, own_json):
         module.ujson_loads, module.ujson_dumps = json.loads, _dumps
 

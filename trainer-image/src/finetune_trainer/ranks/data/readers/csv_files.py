@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reader of tables: every value is the text that the file has, and an empty one is null."""
+"""The reader of tables: every value is the text in the file, and an empty one is null."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ class Csv(datasets.ArrowBasedBuilder):
         for shard, (paths, name) in enumerate(zip(files, names, strict=True)):
             batch = 0
             for path in paths:
-                # `open` is replaced in this module where files are streamed.
+                # `open` is replaced in this module when files are streamed.
                 with open(path, "rb") as opened, naming(name):  # noqa: PTH123
                     for table in self._tables(unpacked(opened, name)):
                         yield Key(shard, batch), self._as_declared(table)
@@ -57,7 +57,7 @@ class Csv(datasets.ArrowBasedBuilder):
         if self._asks_for_more():
             yield from self._tables_of_pandas(opened)
             return
-        # A byte order mark is no part of the first column's name.
+        # A byte order mark is not part of the first column's name.
         encoding = self.config.encoding or "utf-8-sig"
         text = io.TextIOWrapper(opened, encoding=encoding, newline="")
         csv.field_size_limit(sys.maxsize)
@@ -76,7 +76,7 @@ class Csv(datasets.ArrowBasedBuilder):
             yield _table(columns, list(zip(*some, strict=True)))
 
     def _asks_for_more(self) -> bool:
-        """Whether a card on the hub sets how its tables are read, beyond what `csv` has."""
+        """Whether a card on the hub sets options for its tables, other than those of `csv`."""
         plain = CsvConfig()
         known = (*_HONOURED, *_HONOURED_TOO, *_OF_ANY_DATA_SET)
         return any(
@@ -93,7 +93,7 @@ class Csv(datasets.ArrowBasedBuilder):
 
 
 def _values(rows: Any, width: int) -> Iterator[list[str]]:
-    """The rows in their width; blank lines are none.
+    """The rows, padded to the width; blank lines are skipped.
 
     Raises:
         BrokenData: one has more values than the header has names.

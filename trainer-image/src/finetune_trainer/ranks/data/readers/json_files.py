@@ -24,7 +24,7 @@ class Json(datasets.ArrowBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[Any]:
         splits = split_generators(self.config.data_files, dl_manager)
         if self.info.features is None:
-            # All tables have the types of the first: what is written and what is streamed.
+            # All tables have the types of the first one, both written and streamed ones.
             first = next(self._generate_tables(**splits[0].gen_kwargs), None)
             if first is not None:
                 self.info.features = datasets.Features.from_arrow_schema(first[1].schema)
@@ -37,7 +37,7 @@ class Json(datasets.ArrowBasedBuilder):
         for shard, (paths, name) in enumerate(zip(files, names, strict=True)):
             batch = 0
             for path in paths:
-                # `open` is replaced in this module where files are streamed.
+                # `open` is replaced in this module when files are streamed.
                 with open(path, "rb") as opened:  # noqa: PTH123
                     lines = io.TextIOWrapper(
                         unpacked(opened, name),
@@ -56,7 +56,7 @@ class Json(datasets.ArrowBasedBuilder):
         for number, row in numbered_rows(counted, looks_inside=field is None):
             found = row if field is None else self._field_of(row, number)
             rows.extend(found if isinstance(found, list) else [found])
-            # A file that is one list is in memory already: all of it decides about its types.
+            # A file with one list is in memory already: all of it determines its types.
             if counted.size > self.config.chunksize and not counted.is_over:
                 yield rows
                 rows, counted.size = [], 0
@@ -68,13 +68,13 @@ class Json(datasets.ArrowBasedBuilder):
         if not isinstance(field, list) or not all(isinstance(each, dict) for each in field):
             raise BrokenData(
                 f"line {number} has no list of rows in {self.config.field}",
-                f"give it a list of objects by the name {self.config.field}",
+                f"add a list of objects named {self.config.field}",
             )
         return field
 
 
 class _Counted:
-    """Lines, and how many characters of them have been read."""
+    """Lines, with the number of characters read so far."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)

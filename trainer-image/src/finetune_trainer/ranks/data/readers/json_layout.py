@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the rows are in a file that is one object of JSON. Pure: a value in, rows out.
+"""Finds the rows in a file that is one JSON object. Pure: a value in, rows out.
 
-People have these from pandas' `to_json`, whose default writes columns, from APIs, which wrap their
+Such files come from pandas' `to_json`, which writes columns by default, from APIs, which wrap their
 rows in an object, and from tools that write a file with all splits. An object may also be a row.
 """
 
@@ -14,16 +14,16 @@ from finetune_trainer.ranks.data.readers.tables import BrokenData
 _KNOWN = frozenset(
     {*TRL_COLUMNS, *KEPT_COLUMNS, *(name for known in FORMATS.values() for name in known.columns)}
 )
-"""Columns of rows, whatever is in them."""
+"""Names of columns of rows, with any content."""
 
 _SPEAKERS = ("role", "from")
 
 
 def rows_in(found: Mapping[str, Any]) -> list[Any]:
-    """The rows of a file that holds this object and nothing else; the object itself, if it is one.
+    """The rows of a file with only this object; the object itself, if it is a row.
 
     Raises:
-        BrokenData: it has several lists of rows, of which one file can give only one.
+        BrokenData: it has several lists of rows, of which one file can provide only one.
     """
     for layout in (_pandas_split, _columns, _numbered_columns, _numbered_rows):
         if (rows := layout(found)) is not None:
@@ -34,7 +34,7 @@ def rows_in(found: Mapping[str, Any]) -> list[Any]:
     if len(lists) > 1:
         raise BrokenData(
             f"one object has several lists of rows: {', '.join(lists)}",
-            f"write each list into a file of its own: {', '.join(f'{it}.json' for it in lists)}",
+            f"write each list into a separate file: {', '.join(f'{it}.json' for it in lists)}",
         )
     return [found] if not lists else list(found[lists[0]])
 
@@ -45,7 +45,7 @@ def _columns(found: Mapping[str, Any]) -> list[Any] | None:
     if not values or not all(isinstance(value, list) and value for value in values):
         return None
     if list(found) == ["pair"]:
-        return None  # by itself a row
+        return None  # By itself a row.
     if len({len(value) for value in values}) != 1:
         return None
     if not any(_is_column(value) for value in values) or any(map(_is_conversation, values)):
@@ -64,7 +64,7 @@ def _pandas_split(found: Mapping[str, Any]) -> list[Any] | None:
 
 
 def _numbered_columns(found: Mapping[str, Any]) -> list[Any] | None:
-    """`{"text": {"0": "a", "1": "b"}}`: what pandas writes unless it is told otherwise."""
+    """`{"text": {"0": "a", "1": "b"}}`: pandas' default format."""
     values = list(found.values())
     if not values or not all(_is_numbered(value) for value in values):
         return None

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of JSON with their numbers as they are spelled. Pure: texts in, values out.
+"""Rows of JSON that keep the notation of numbers. Pure: texts in, values out.
 
-A value by itself in a column, a number or a truth value too, is the text that the file has: 1.10
-stays 1.10. Within lists and objects numbers are numbers, as token ids and the arguments of a
-tool's call are.
+A single value in a column, also a number or a boolean, is the text in the file: 1.10 stays 1.10.
+Within lists and objects numbers are numbers, such as token ids and the arguments of a tool call.
 """
 
 import json
@@ -21,13 +20,13 @@ JsonRow = dict[str, Any]
 
 
 class Spelled(str):
-    """A number as the file spells it."""
+    """A number in the file's notation."""
 
     __slots__ = ()
 
 
 def _constant(word: str) -> Spelled | None:
-    # What Python writes for a missing number.
+    # Python's notation for a missing number.
     return None if word == "NaN" else Spelled(word)
 
 
@@ -51,19 +50,19 @@ def _of_any_depth() -> Iterator[None]:
         yield
     except RecursionError:
         raise BrokenData(
-            "its lists and objects are nested too deep",
-            "leave out the column that is nested, or write it as text",
+            "its lists and objects are nested too deeply",
+            "remove the nested column, or write it as text",
         ) from None
 
 
 def numbered_rows(
     lines: Iterable[str], *, looks_inside: bool = True
 ) -> Iterator[tuple[int, JsonRow]]:
-    """The rows of JSON lines, of a list, of objects one after the other, or of an object that has
-    them, with their places. Who says where in an object they are doesn't want it looked for.
+    """The rows of JSON lines, of a list, of concatenated objects, or of an object that contains
+    them, with their positions. `looks_inside` is false if a field with the rows is configured.
 
     Raises:
-        ValueError: there is something else.
+        ValueError: the file has another content.
     """
     numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
     number, first = next(numbered, (0, ""))
@@ -86,7 +85,7 @@ def numbered_rows(
 
 
 def _object_of(line: str) -> JsonRow | None:
-    """The object that a line is by itself; None where it is a part of one, or broken."""
+    """The object that a line is by itself; None if it is a part of one, or broken."""
     try:
         found = loads(line)
     except ValueError:
@@ -121,12 +120,12 @@ def _list_of(found: Any, *, is_alone: bool, looks_inside: bool) -> Sequence[Any]
 
 def _row(value: Any, place: str) -> JsonRow:
     if not isinstance(value, dict):
-        raise BrokenData(f"{place} is no object", _AN_OBJECT)
+        raise BrokenData(f"{place} is not an object", _AN_OBJECT)
     return value
 
 
 def spelled(value: Any) -> str | None:
-    """A value by itself as the text that stands in the file.
+    """A single value as the text in the file.
 
     Raises:
         BrokenData: it is a list or an object.
@@ -156,5 +155,5 @@ def _number(text: Spelled) -> int | float | str:
         return int(text)
     except ValueError:
         number = float(text)
-    # JSON has no infinity: 1e999 is only too large to be a number here.
+    # JSON has no infinity: 1e999 is too large to be a number here.
     return number if math.isfinite(number) else str(text)

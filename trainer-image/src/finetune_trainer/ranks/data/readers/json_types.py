@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The types of a table's columns, from rows of JSON, and the values as they are stored.
 
-Nothing is guessed from what a text looks like. Values that differ in what they have, such as turns
-of which one calls a tool, are kept as JSON.
+Nothing is guessed from the look of a text. Values with different keys, such as turns of which one
+calls a tool, are kept as JSON.
 """
 
 import json
@@ -20,18 +20,18 @@ TEXT = Value("string")
 _ALIKE = "give all rows the same columns, with values of the same kind; null where one has none"
 _INTEGERS = range(-(2**63), 2**63)
 _EXACT = 2**53
-"""Up to here each whole number is one that a float can be."""
+"""Up to this value a float can represent every integer."""
 
 
 class _DifferentTypes(Exception):
-    """Of values that no type of Arrow holds as they are."""
+    """For values that no type of Arrow can represent unchanged."""
 
 
 def table_of(rows: Sequence[JsonRow], features: Features | None) -> pa.Table:
-    """The rows as a table with these types, or where there are none yet, with their own.
+    """The rows as a table with these types, or with their own if there are none yet.
 
     Raises:
-        BrokenData: they have other columns, or something that the types don't hold.
+        BrokenData: they have other columns, or values that do not fit the types.
     """
     columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(_names(rows))}
     if features is None:
@@ -46,7 +46,7 @@ def table_of(rows: Sequence[JsonRow], features: Features | None) -> pa.Table:
 
 
 def type_of_column(values: Sequence[Any]) -> Any:
-    """Values by themselves are texts, lists and objects have the types of what is in them."""
+    """Single values are texts; lists and objects have the types of their contents."""
     if not any(isinstance(value, list | dict) for value in values):
         return TEXT
     try:
@@ -96,7 +96,7 @@ def _type_of_scalars(values: Sequence[Any], *, in_object: bool) -> Any:
 
 
 def _type_of_numbers(numbers: Sequence[Any]) -> Any:
-    """None where one is too large for a number of Arrow's."""
+    """None if one is too large for a number of Arrow's."""
     if all(isinstance(number, int) and number in _INTEGERS for number in numbers):
         return Value("int64")
     if all(isinstance(number, int | float) and abs(number) <= _EXACT for number in numbers):
@@ -111,16 +111,18 @@ def _array(values: Sequence[Any], feature: Any, name: str) -> pa.Array:
             return pa.array([plain(value) for value in values])
         return pa.array([_stored(value, feature) for value in values], kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise BrokenData(f"{name} has not the same type in all rows ({error})", _ALIKE) from error
+        raise BrokenData(
+            f"{name} does not have the same type in all rows ({error})", _ALIKE
+        ) from error
     except UnicodeEncodeError as error:
         raise BrokenData(
-            f"{name} has half of a character: a surrogate without its other half",
-            "write the whole character, or take it out",
+            f"{name} contains an incomplete character: a surrogate without its pair",
+            "write the complete character, or remove it",
         ) from error
 
 
 def _storage(feature: Any) -> pa.DataType | None:
-    """The type that values are stored in before they are cast; None for one that Arrow finds."""
+    """The type in which values are stored before they are cast; None for one that Arrow infers."""
     if isinstance(feature, Json):
         return pa.string()
     if isinstance(feature, List | LargeList):

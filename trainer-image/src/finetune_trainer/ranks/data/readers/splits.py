@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files make which split, downloaded and unpacked; what all readers here have in common."""
+"""The files of each split, downloaded and unpacked; shared by all readers here."""
 
 import io
 from typing import IO, Any
@@ -8,11 +8,11 @@ import datasets
 import pyarrow as pa
 
 ZSTANDARD = ".zst"
-"""Unpacked by Arrow: `datasets` wants a package for it that few images have."""
+"""Unpacked by Arrow: `datasets` requires a package for it that few images have."""
 
 
 def split_generators(data_files: Any, manager: Any) -> list[Any]:
-    """For each split the files, as `_generate_tables` of a reader gets them."""
+    """The files of each split, as arguments of a reader's `_generate_tables`."""
     if not data_files:
         raise ValueError(f"no data files: {data_files}")
     manager.download_config.extract_on_the_fly = True
@@ -28,7 +28,7 @@ def split_generators(data_files: Any, manager: Any) -> list[Any]:
 
 
 def unpacked(opened: IO[bytes], name: str) -> IO[bytes]:
-    """The file's own bytes, where it is compressed in a way that only Arrow knows."""
+    """The file's own bytes, if it has a compression that only Arrow supports."""
     if not name.lower().endswith(ZSTANDARD):
         return opened
     stream = pa.CompressedInputStream(pa.PythonFile(opened, mode="r"), "zstd")

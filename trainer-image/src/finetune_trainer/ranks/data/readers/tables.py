@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a reader raises, and how the columns of a table are called. Pure."""
+"""The errors of a reader, and the column names of a table. Pure."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
 class BrokenData(ValueError):
-    """A file, or a row of one, that is not what its name says."""
+    """A file, or a row of one, whose content does not match its file name."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -15,7 +15,7 @@ class BrokenData(ValueError):
 
 @contextmanager
 def naming(place: str) -> Iterator[None]:
-    """Say in which file it was."""
+    """Names the file in errors."""
     try:
         yield
     except BrokenData as broken:
@@ -24,7 +24,7 @@ def naming(place: str) -> Iterator[None]:
 
 
 def broken_in(error: BaseException | None) -> BrokenData | None:
-    """What a reader has raised, where `datasets` has put an error of its own around it."""
+    """A reader's error inside an error of `datasets`."""
     while error is not None:
         if isinstance(error, BrokenData):
             return error
@@ -33,14 +33,14 @@ def broken_in(error: BaseException | None) -> BrokenData | None:
 
 
 def column_names(header: Sequence[str]) -> list[str]:
-    """The names in a header; a column without one has the name that pandas gives it.
+    """The names in a header; a column without one gets pandas' name.
 
     Raises:
-        BrokenData: there is none, or one name is there twice.
+        BrokenData: there is none, or one name occurs twice.
     """
     if not any(header):
         raise BrokenData("there is no header", "write the names of the columns into the first line")
     names = [name or f"Unnamed: {place}" for place, name in enumerate(header)]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise BrokenData(f"the header names {twice} twice", "give each column a name of its own")
+        raise BrokenData(f"the header names {twice} twice", "give each column a unique name")
     return names

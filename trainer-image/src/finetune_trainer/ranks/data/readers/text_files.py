@@ -34,7 +34,7 @@ class Text(datasets.ArrowBasedBuilder):
         for shard, (paths, name) in enumerate(zip(files, names, strict=True)):
             batch = 0
             for path in paths:
-                # `open` is replaced in this module where files are streamed.
+                # `open` is replaced in this module when files are streamed.
                 with open(path, "rb") as opened:  # noqa: PTH123
                     lines = io.TextIOWrapper(unpacked(opened, name), encoding=self.config.encoding)
                     while some := list(islice(lines, _AT_ONCE)):
