@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one attempt has tokenized is not tokenized again by the next one, where its cache is kept."""
+"""What one attempt has tokenized is not tokenized again by the next one if its cache is kept."""
 
 import shutil
 import subprocess
