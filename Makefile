@@ -48,17 +48,17 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/dev.txt $(PARTS:%=%/
 demo: setup ## fine-tune a real model here, without a cluster, GPU or hub
 	$(BIN)/python -m testbed demo
 
-test: setup check ## what CI runs: check, then real clusters side by side, then real trainings
+test: setup check ## what CI runs: check, then real clusters in parallel, then real trainings
 	MAKE="$(MAKE)" $(BIN)/python tests/support/side_by_side.py prepare kueue
 	MAKE="$(MAKE)" $(BIN)/python tests/support/side_by_side.py test-cluster test-control-plane
 	@$(MAKE) --no-print-directory test-slow
 	@echo "Not run: the long forms of these tests (make test-all), of the fault tests (make soak), and what"
 	@echo "needs a GPU (make test-gpu). make help says what each part of test-all adds."
 
-check: setup ## lint, types, pure tests, generated files: side by side, within a minute on two cores
+check: setup ## lint, types, pure tests, generated files: in parallel, within a minute on two cores
 	@$(MAKE) $(SIDE_BY_SIDE) lint types test-pure compare
 
-lint: ## ruff, import contracts, Dockerfiles, the language of what users read
+lint: ## ruff, import contracts, Dockerfiles, the language of texts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -80,7 +80,7 @@ TRAINS := (slow or storage) and not cluster and not soak
 REPLICAS := $(PYTEST) -n 2 --dist worksteal
 ON_NODES := cluster and not control_plane and not own_cluster and not soak
 
-# Before the tests: writing gigabytes makes an API server's store wait for the disk.
+# Before the tests, because writing gigabytes makes an API server's store wait for the disk.
 prepare: setup ## fetch and build what the tests of cluster and control plane need, unless the cache has it
 	$(BIN)/python -m testbed prepare cluster
 	$(BIN)/python -m testbed prepare control-plane
@@ -88,7 +88,7 @@ prepare: setup ## fetch and build what the tests of cluster and control plane ne
 test-slow: setup ## real training and a real object store on this machine
 	$(SLOW) -m "$(TRAINS) and not long"
 
-test-cluster: setup ## the whole path on a real cluster
+test-cluster: setup ## the installed operator on a real cluster
 	$(BIN)/python -m testbed prepare cluster
 	$(PYTEST) -m "$(ON_NODES) and not long" tests/cluster
 
@@ -99,7 +99,7 @@ test-control-plane: setup ## replicas, plugin and results page on a real API ser
 kueue: setup ## build Kueue, which the cluster's tests install, unless the cache has it
 	nice $(BIN)/python -m testbed prepare kueue
 
-test-all: test-all-pure test-all-slow test-all-cluster ## the long forms, in three parts of an hour at most
+test-all: test-all-pure test-all-slow test-all-cluster ## the long forms, in three parts of at most an hour
 
 test-all-pure: setup ## 300 examples of each property, long lives of schedules, all seeds
 	$(PYTEST) -q -n $(WORKERS) --dist worksteal --hypothesis-profile=long -m "$(PURE) and (long or hypothesis)"
@@ -114,22 +114,22 @@ test-all-cluster: setup ## every cluster test, those of the testbed itself and o
 	$(REPLICAS) -m "control_plane and long and not soak" tests/cluster
 	$(PYTEST) -m "own_cluster and not soak" tests/cluster
 
-test-gpu: setup ## what one GPU proves in eight minutes; rows in build/gpu-rows.json
+test-gpu: setup ## the most important GPU tests, in eight minutes; rows in build/gpu-rows.json
 	@$(NEEDS_GPU)
 	PYTHONPATH=tests $(BIN)/python -m gpu.proof \
 		--tokenizer "$$($(BIN)/python -c 'from testbed import base_model; print(base_model.folder())')"
 
-gpu-bundle: setup ## pack what test-gpu needs for a machine with torch and no more: build/gpu-bundle.tar.gz
+gpu-bundle: setup ## pack test-gpu for a machine that has only torch: build/gpu-bundle.tar.gz
 	PYTHONPATH=tests $(BIN)/python -m gpu.proof.carry build/gpu-bundle.tar.gz
 
-test-gpu-long: setup ## what only GPUs show, at length: every precision, profile and strategy, several GPUs
+test-gpu-long: setup ## all tests that need GPUs: every precision, profile and strategy, several GPUs
 	@$(NEEDS_GPU)
 	$(BIN)/pytest -m gpu --timeout=1800 tests/gpu
 
 NEEDS_GPU := $(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else \
 	"this needs a machine with an NVIDIA GPU: torch finds none here")'
 
-generate: setup build/schema.json ## make the files that are derived from others
+generate: setup build/schema.json ## write the generated files
 	cp build/schema.json $(SCHEMA)
 	cd tests && ../$(BIN)/python -m repository.crd_config
 	cd tests && ../$(BIN)/python -m repository.failure_reasons
@@ -147,7 +147,7 @@ generate: setup build/schema.json ## make the files that are derived from others
 	cd tests && ../$(BIN)/python -m repository.families_page
 	cd tests && ../$(BIN)/python -m repository.rooms_page
 
-schema: setup ## add the schema of a TRL that other images have: TRL=1.15.0 TRANSFORMERS=5.19.0
+schema: setup ## add the schema of another TRL version: TRL=1.15.0 TRANSFORMERS=5.19.0
 	@test "$(TRL)" -a "$(TRANSFORMERS)" || { \
 		echo "make schema TRL=1.15.0 TRANSFORMERS=5.19.0: the two that the image has"; exit 1; }
 	rm -rf build/trl && mkdir -p build/trl
@@ -159,12 +159,12 @@ schema: setup ## add the schema of a TRL that other images have: TRL=1.15.0 TRAN
 	rm -rf build/trl
 	@echo "$(SCHEMAS)/trl-$(TRL).json is written: run make generate for what is made of it"
 
-families: setup ## measure again what each architecture does with packs, frozen layers and merges, after an update of transformers
+families: setup ## measure how each architecture handles packs, frozen layers and merges, after an update of transformers
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m trainer.families.table
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m trainer.families.tuned
 	cd tests && ../$(BIN)/python -m repository.families_page
 
-compare: build/schema.json ## fail where a generated file differs from its source
+compare: build/schema.json ## fail if a generated file differs from its source
 	@cmp -s build/schema.json $(SCHEMA) || { diff -u $(SCHEMA) build/schema.json | head -40; \
 		echo "$(SCHEMA) is not what the pinned TRL says: run make generate"; exit 1; }
 
@@ -196,7 +196,7 @@ EXTRAS := --extra train --extra deepspeed --extra trackers
 LOCAL := --no-emit-package finetune-contract --no-emit-package finetune-spec --no-emit-package finetune-operator --no-emit-package finetune-results-page \
 	--no-emit-package finetune-trainer --no-emit-package finetune-cli --no-emit-package testbed
 
-docs: $(SITE)/.installed ## build the documents as a site, build/docs/site: dead links fail
+docs: $(SITE)/.installed ## build the documents as a site in build/docs/site; fails on a dead link
 	$(SITE)/bin/python docs/site/source.py $(SITE_SOURCE)
 	cd $(SITE_SOURCE) && $(CURDIR)/$(SITE)/bin/zensical build --strict
 
@@ -209,7 +209,7 @@ $(SITE)/.installed: requirements/docs.txt
 images: setup ## build the operator's, the trainer's and the results page's image with buildah
 	$(BIN)/python -m testbed images
 
-sbom: setup ## write down what Python packages each image has: build/sbom/*.cdx.json
+sbom: setup ## write bills of materials of each image: build/sbom/*.cdx.json
 	mkdir -p build/sbom
 	$(BILL) requirements/operator.txt --pyproject operator/pyproject.toml -o build/sbom/operator.cdx.json
 	$(BILL) requirements/trainer.txt --pyproject trainer-image/pyproject.toml -o build/sbom/trainer.cdx.json
@@ -222,7 +222,7 @@ release: sbom ## write build/release (VERSION=... REGISTRY=... DOWNLOADS=...: do
 
 BILL := $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --of JSON
 
-cluster: setup ## leave a real cluster running with everything installed, to play with
+cluster: setup ## start a real cluster with everything installed, and leave it running
 	$(BIN)/python -m testbed up
 	$(BIN)/python -m testbed images
 	$(BIN)/python -m testbed install deploy/namespace.yaml
@@ -244,9 +244,9 @@ bench: setup ## measure, and print the rows of docs/contributing/benchmarks.md
 	$(BIN)/python tests/benchmarks/trainer_overhead.py
 	$(BIN)/python tests/benchmarks/checkpoint_stall.py
 
-bench-peers: setup ## measure the operator beside Kubeflow Trainer and JobSet, in turns on control planes
+bench-peers: setup ## measure the operator and Kubeflow Trainer with JobSet, in turns
 	nice $(BIN)/python -m testbed prepare peers
 	$(BIN)/python tests/benchmarks/bench_peers.py
 
-clean: ## remove what the targets made in this folder (caches elsewhere stay)
+clean: ## remove the files that the targets created here, but not the caches elsewhere
 	rm -rf $(VENV) .demo build .mypy_cache .ruff_cache .pytest_cache

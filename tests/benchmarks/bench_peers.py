@@ -27,15 +27,16 @@ from benchmarks.peers.table import header, order, row
 
 THEIRS = "Trainer and JobSet"
 CAVEATS = """
-- No node: pods are made and stay Pending; in a whole life a stand-in says that each runs and then
-  that it ended well, and nobody reports progress.
-- Their clients keep the limits of their manifests: Trainer asks 50 times a second, 100 in a burst;
-  ours has no limit.
-- Their job is one node of the runtime for torch without initializers, the least that they can run;
-  ours has 16 keys of config, which are checked.
-- Theirs are two processes, and their figures are sums; one replica of each, with its Lease.
-- Both are given the certificates of their webhooks, which each can make for itself.
-- API server, etcd, kube-controller-manager and what creates the jobs share the cores with both."""
+- There is no node: pods are created and stay Pending. For an entire life, a stand-in reports that
+  each pod runs and then that it succeeded; no progress is reported.
+- Their clients keep the limits of their manifests: Trainer sends 50 requests a second, 100 in a
+  burst; ours has no limit.
+- Their job is one node of the runtime for torch without initializers, the smallest that they
+  support; ours has 16 config keys, which are checked.
+- Theirs are two processes, and their figures are sums. Each side has one replica, with its Lease.
+- Both are given the certificates of their webhooks, although each can create its own.
+- API server, etcd, kube-controller-manager and the program that creates the jobs share the cores
+  with both."""
 
 
 def main(rounds: int, jobs: int) -> None:

@@ -27,15 +27,15 @@ _WORDS = {
 
 
 _FROZEN = {
-    Frozen.EXACT: "the last layers, whole, with the norm and the head behind them",
-    Frozen.WITHOUT_NORM: "the last layers, whole, and the head; a norm behind them stays frozen",
-    Frozen.REFUSED: "none: the key is refused, as the layers cannot be told from other parts",
+    Frozen.EXACT: "the last layers, complete, and the norm and the head after them",
+    Frozen.WITHOUT_NORM: "the last layers, complete, and the head; a norm after them stays frozen",
+    Frozen.REFUSED: "none: the key is refused, the layers cannot be distinguished from other parts",
     UNMEASURED: "not measured",
 }
 _MERGED = {
     Merged.SAME: "merged, in memory and tensor by tensor",
-    WHOLE: "merged in memory; where that cannot hold the base model, a note says that it is not",
-    Merged.REFUSED: "refused with a sentence: it computes nothing there, or PEFT loses part of it",
+    WHOLE: "merged in memory; if the base model does not fit, a note reports that it is not merged",
+    Merged.REFUSED: "refused with a message: it has no effect there, or PEFT loses part of it",
     UNMEASURED: "not measured",
 }
 
@@ -45,7 +45,7 @@ def with_tables(page: str) -> str:
     tuned = tomllib.loads(TUNED.read_text())
     tables: Mapping[str, Callable[[], Iterator[str]]] = {
         "packed-rows": _table,
-        "frozen-layers": lambda: _by_kind("trained are", _FROZEN, tuned["frozen"]),
+        "frozen-layers": lambda: _by_kind("trained layers", _FROZEN, tuned["frozen"]),
         "merged-adapters": lambda: _by_kind("an adapter is", _MERGED, tuned["merged"]),
     }
     return with_blocks(page, lambda name: tables[name]())

@@ -2,8 +2,9 @@
 """The language of what users read: wordings of language.toml that a text contains, with their line.
 
 `make lint` runs it. It reads the descriptions of the CRDs, the comments of the chart's values, the
-chart's notes, the prose of the pages, `--help` of every command, and the messages in the sources
-(`source_texts`). Code, links and TRL's own help texts are left out.
+chart's notes, the prose of the pages, `--help` of every command, the messages, docstrings and
+comments in the sources (`source_texts`), and the comments of configs, workflows and build files.
+Code, links and TRL's own help texts are left out.
 """
 
 import argparse
@@ -26,25 +27,21 @@ CHART = ROOT / "charts" / "finetune-operator"
 
 NOT_PROSE = (
     "tests/",
-    "testbed/",
+    "testbed/README.md",
     "docs/decisions/",
-    "docs/contributing/benchmarks.md",
     "docs/reference/config.md",
 )
-"""Pages for developers, records of the past, and TRL's own words."""
+"""Texts for developers, records of the past, and TRL's own words."""
 
-IN_SOURCES = (".py", ".toml", ".html")
-"""What a part's `src` has messages in."""
+IN_SOURCES = (".py", ".html")
+"""Files in a project's `src` that contain messages."""
+
+COMMENTED = (".toml", ".yml", "Makefile", "Dockerfile")
+"""Ends of the names of files with comments that contributors and users read."""
 
 _LINES = re.DOTALL | re.MULTILINE
 _GENERATED_KEYS = re.compile(r"^ *# Generated from TRL's.*?^ *# End of what is generated", _LINES)
 _GENERATED_BLOCK = re.compile(r"^<!-- \S+ -->$.*?^<!-- end -->$", _LINES)
-
-LATER = (
-    "docs/user/situations.md",
-    "docs/user/training.md",
-)
-"""Files that still have such wordings. The list only gets shorter: a file without any leaves it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +93,16 @@ def prose_of(file: Path) -> str:
             return _without_code(text)
         case ".yaml" if file.parent.name == "crds":
             return _descriptions(text)
-        case ".yaml":
-            return "\n".join(line.partition("#")[2] for line in text.split("\n"))
+        case ".yaml" | ".yml":
+            return source_texts.of_comments(text)
         case ".py":
             return source_texts.of_python(text)
         case ".toml":
             return source_texts.of_toml(text)
         case ".html":
             return source_texts.of_template(text)
+        case "" | ".Dockerfile":
+            return source_texts.of_comments(text)
         case _:
             return re.sub(r"\{\{.*?\}\}", _blank, text)
 
@@ -115,8 +114,9 @@ def texts() -> Iterator[Path]:
     yield CHART / "templates" / "NOTES.txt"
     for file in tracked_files():
         name = file.relative_to(ROOT).as_posix()
-        is_page = file.suffix == ".md" and not name.startswith(NOT_PROSE)
-        if is_page or (file.suffix in IN_SOURCES and "/src/" in name):
+        is_read = name.endswith((".md", *COMMENTED)) and not name.startswith(NOT_PROSE)
+        is_config = name.startswith("configs/") and file.suffix == ".yaml"
+        if is_read or is_config or (file.suffix in IN_SOURCES and "/src/" in name):
             yield file
 
 
@@ -129,7 +129,7 @@ def help_texts() -> Iterator[tuple[str, str]]:
 
 
 def problems() -> list[str]:
-    """A line for each wording, and for each file that need not be listed in LATER any more."""
+    """A line for each wording."""
     table = wordings()
     found = [
         f"{command} --help: '{each.words}': write {each.instead}"
@@ -139,10 +139,6 @@ def problems() -> list[str]:
     for file in texts():
         name = file.relative_to(ROOT).as_posix()
         findings = findings_in(prose_of(file), table)
-        if name in LATER:
-            if not findings:
-                found.append(f"{name}: has no such wording any more: take it out of LATER")
-            continue
         found += [f"{name}:{each.line}: '{each.words}': write {each.instead}" for each in findings]
     return found
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a source shows to people: its strings that are prose, each at the line where it begins.
+"""The prose in a source, at its lines: strings, docstrings and comments.
 
 Messages, conditions, remedies, notes, log events and narration are strings like any other, so every
-string of two words or more counts. Docstrings, patterns and code within strings do not.
+string of two words or more counts. Patterns and code within strings do not.
 """
 
 import ast
+import io
 import re
+import tokenize
 import tomllib
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +17,8 @@ _WORD = re.compile(r"(?<![\w{-])[A-Za-z][a-z']+(?![\w-])")
 _PLACEHOLDER = "{}"
 _CODE = re.compile(r"\\[bdsSwW.(]|\(\?|\w\|\w|</|/>|^\s*\w+ = ")
 """A regular expression, markup, another program's configuration."""
+_INLINE_CODE = re.compile(r"`[^`]*`|# noqa: [\w, ]+")
+_COMMENT = re.compile(r"(?:^|\s)#+ (.*)")
 _MARKUP = re.compile(r"\{#.*?#\}|\{%.*?%\}|<style>.*?</style>|<[^>]*>", re.DOTALL)
 
 
@@ -23,20 +27,33 @@ def is_prose(text: str) -> bool:
 
 
 def of_python(source: str) -> str:
-    """The strings, each as one line at the line of its first quote; placeholders are blanked."""
+    """Docstrings and comments line by line; each other string at the line of its first quote."""
     lines = [""] * (source.count("\n") + 1)
-    for line, text in _strings(ast.parse(source)):
+    tree = ast.parse(source)
+    for line, text in _strings(tree):
         if is_prose(text):
             lines[line - 1] += f"{' '.join(text.split())} | "
+    for line, text in _docstrings(tree):
+        for number, part in enumerate(_without_code(text).split("\n")):
+            lines[line - 1 + number] += part
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0] - 1] += _without_code(token.string)
     return "\n".join(lines)
 
 
 def of_toml(source: str) -> str:
-    """Keys and values: the tables of suggestions have sentences as keys."""
+    """Comments, keys and values: the tables of suggestions have sentences as keys."""
     sentences = {text for text in _texts(tomllib.loads(source)) if is_prose(text)}
     return "\n".join(
-        " | ".join(text for text in sentences if text in line) for line in source.split("\n")
+        " | ".join([*(text for text in sentences if text in line), _comment(line)])
+        for line in source.split("\n")
     )
+
+
+def of_comments(source: str) -> str:
+    """The comments of a file in which `#` begins one."""
+    return "\n".join(map(_comment, source.split("\n")))
 
 
 def of_template(source: str) -> str:
@@ -44,10 +61,17 @@ def of_template(source: str) -> str:
     return _MARKUP.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), source)
 
 
+def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Every string that is a statement, so also those below the fields of a dataclass."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                yield node.lineno, text
+
+
 def _strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     skipped: set[ast.AST] = set()
     for node in ast.walk(tree):
-        # A string that is a statement is a docstring.
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             skipped.add(node.value)
         elif isinstance(node, ast.JoinedStr):
@@ -56,6 +80,16 @@ def _strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "".join(_part(part) for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped:
             yield node.lineno, node.value
+
+
+def _comment(line: str) -> str:
+    found = _COMMENT.search(line)
+    return _without_code(found[1]) if found else ""
+
+
+def _without_code(text: str) -> str:
+    """Without what is quoted as code, also over the end of a line."""
+    return _INLINE_CODE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
 
 
 def _part(part: ast.expr) -> str:

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The language of users' texts is plain technical English: the check of `make lint`, and its
-inputs.
-"""
+"""The language of texts is plain technical English: the check of `make lint`, and its inputs."""
 
 from pathlib import Path
 
@@ -35,6 +33,11 @@ def words_in(text: str, tmp_path: Path, name: str = "page.md") -> list[tuple[int
         ("The report lies beside the artifact.", "beside"),
         ("It can't be changed.", "can't"),
         ("All of it is gone.", "is gone"),
+        ("The run has gone on.", "gone on"),
+        ("It waits for ever.", "for ever"),
+        ("Nobody knows why it failed.", "knows"),
+        ("It ends of itself.", "of itself"),
+        ("The table lists what becomes of it.", "what becomes of"),
     ],
 )
 def test_a_wording_of_the_table_is_found_in_a_page(
@@ -90,9 +93,8 @@ spec: # what it says
 
 def test_of_a_source_the_strings_that_are_prose_are_read(tmp_path: Path) -> None:
     source = """\
-'What the module says.'
+import say
 def tell(name: str) -> str:
-    \'\'\'Says it anew.\'\'\'
     say("beside", f"{name}: the {says(name)} is "
         f"gone anew; {'nobody told' if name else ''}")
     return ("It lies "
@@ -100,10 +102,38 @@ def tell(name: str) -> str:
 """
 
     assert words_in(source, tmp_path, "src.py") == [
-        (4, "anew"),
-        (4, "is gone"),
-        (5, "told"),
-        (6, "lies in"),
+        (3, "anew"),
+        (3, "is gone"),
+        (4, "told"),
+        (5, "lies in"),
+    ]
+
+
+def test_of_a_source_docstrings_and_comments_are_read_without_the_code_in_them(
+    tmp_path: Path,
+) -> None:
+    source = """\
+'What the module says.'
+import say  # says `anew`
+class Told:
+    \'\'\'Waits for ever. `says` and `told
+    anew` are names.
+
+    Whoever reads it.
+    \'\'\'
+    whole: int = 0
+    \'\'\'What becomes of
+    it.\'\'\'
+    said = 1  # noqa: S105 - nobody asks
+"""
+
+    assert words_in(source, tmp_path, "src.py") == [
+        (1, "says"),
+        (2, "says"),
+        (4, "for ever"),
+        (7, "Whoever"),
+        (10, "What becomes of"),
+        (12, "asks"),
     ]
 
 
@@ -131,9 +161,24 @@ def test_of_a_table_the_sentences_are_read_be_they_keys_or_values(tmp_path: Path
 "leave it out: no key says it" = ["whole", "what_it_says"]
 [texts.means]
 anew = "write it anew"
+beside = 1 # `told`, and asked
 """
 
-    assert words_in(table, tmp_path, "words.toml") == [(2, "says"), (4, "anew")]
+    assert words_in(table, tmp_path, "words.toml") == [
+        (1, "says"),
+        (2, "says"),
+        (4, "anew"),
+        (5, "asked"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["job.yaml", "check.yml", "Makefile", "Dockerfile"])
+def test_of_configs_workflows_and_build_files_the_comments_are_read(
+    name: str, tmp_path: Path
+) -> None:
+    text = "says: 1 ## anew\n# It is `told` for good.\nrun: echo ${whole#told}\n"
+
+    assert words_in(text, tmp_path, name) == [(1, "anew"), (2, "for good")]
 
 
 def test_of_a_template_the_text_and_the_strings_of_expressions_are_read(tmp_path: Path) -> None:
@@ -169,13 +214,21 @@ def test_every_text_is_free_of_these_wordings_but_for_the_pages_that_come_later(
 def test_everything_that_comes_later_is_there_and_checked() -> None:
     checked = {file.relative_to(language.ROOT).as_posix() for file in language.texts()}
 
-    assert set(language.LATER) <= checked
-    assert {"README.md", "docs/platform/install.md", "crds/finetunejobs.yaml"} <= checked
+    assert {"README.md", "docs/user/training.md", "crds/finetunejobs.yaml"} <= checked
     assert "charts/finetune-operator/values.yaml" in checked
     assert {
         "operator/src/finetune_operator/job/decide/decision.py",
         "job-spec/src/finetune_spec/config/suggest/words/other_tools.toml",
         "trainer-image/src/finetune_trainer/publication/report/templates/report.html",
         "testbed/src/testbed/demo.py",
+    } <= checked
+    assert {
+        "Makefile",
+        "Dockerfile",
+        "pyproject.toml",
+        ".github/workflows/test.yml",
+        ".github/ISSUE_TEMPLATE/bug.yml",
+        "configs/examples/queue.yaml",
+        "docs/contributing/benchmarks.md",
     } <= checked
     assert not any(name.startswith("tests/") for name in checked)

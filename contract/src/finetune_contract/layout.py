@@ -9,7 +9,7 @@
 <output uri>/<run id>/checkpoints/step-NNNNNNNN/manifest.json complete only with this
 <output uri>/<run id>/rejected/              artifact and report of a run that failed verification
 <output uri>/<run id>/manifest.json          written last: the run is complete
-<output uri>/<run id>/model/                 beside adapter/: the merged model, made after it
+<output uri>/<run id>/model/                 next to adapter/: the merged model, created after it
 <output uri>/<run id>/merged.json            its manifest, written last
 <output uri>/<run id>/merging.json           the attempt that merges, while it does
 <output uri>/<run id>/hub.json               the artifact's location on the hub, after the push

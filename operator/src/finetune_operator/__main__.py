@@ -27,7 +27,7 @@ def main() -> int:
     os.environ.setdefault("POD_ID", settings.identity)
     try:
         return asyncio.run(_operate(settings))
-    except Exception as error:  # noqa: BLE001 - the process ends here, and says why in one line
+    except Exception as error:  # noqa: BLE001 - the process ends here with one line
         say_error("operator failed", error)
         return 1
 

@@ -85,18 +85,18 @@ def _status(_: argparse.Namespace) -> None:
 
 def _kubectl(arguments: argparse.Namespace) -> None:
     command = Cluster.find(arguments.name).kubectl_command(*arguments.words)
-    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
+    os.execv(command[0], command)  # noqa: S606 - no shell is needed
 
 
 def _helm(arguments: argparse.Namespace) -> None:
     environment = os.environ | {"KUBECONFIG": str(Cluster.find(arguments.name).kubeconfig)}
     words = ["helm", *arguments.words]
-    os.execve(helm.program(), words, environment)  # noqa: S606 - no shell is wanted
+    os.execve(helm.program(), words, environment)  # noqa: S606 - no shell is needed
 
 
 def _exec(arguments: argparse.Namespace) -> None:
     command = Cluster.find(arguments.name).command_inside(*arguments.words)
-    os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
+    os.execvp(command[0], command)  # noqa: S606 - no shell is needed
 
 
 def _images(arguments: argparse.Namespace) -> None:

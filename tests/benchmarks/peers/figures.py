@@ -18,15 +18,15 @@ def figures(ours: Rounds, theirs: Rounds) -> Iterator[Figure]:
     for rate in STEADY_RATES:
         yield of(f"CPU per job at {rate:.0f}/s", "ms", _cpu_at(rate))
     yield of("CPU per job, burst", "ms", lambda it: it.burst.cpu_ms_per_job)
-    yield of("CPU per job, whole life", "ms", lambda it: it.life.cpu_ms_per_job)
+    yield of("CPU per job, entire life", "ms", lambda it: it.life.cpu_ms_per_job)
     for rate in STEADY_RATES:
         for share in (0.5, 0.99):
             name = f"create to batch Job at {rate:.0f}/s, p{share * 100:.0f}"
             yield of(name, "ms", _latency_at(rate, share), 0)
-    yield of("batch Jobs made in a burst", "1/s", lambda it: it.jobs / it.burst.seconds)
+    yield of("batch Jobs created in a burst", "1/s", lambda it: it.jobs / it.burst.seconds)
     yield of("writes until a job has started", "", lambda it: done(it.burst.writes) / it.jobs, 2)
-    yield of("writes of a whole life", "", lambda it: done(it.life.writes) / it.jobs, 2)
-    yield of("whole life of the jobs of a burst", "s", lambda it: it.life.seconds)
+    yield of("writes of an entire life", "", lambda it: done(it.life.writes) / it.jobs, 2)
+    yield of("entire life of the jobs of a burst", "s", lambda it: it.life.seconds)
     yield of("ready", "s", lambda it: it.ready_seconds, 2)
     yield of("resident memory after 10 jobs", "MiB", lambda it: it.ready_mebibytes, 0)
     yield of("resident memory at the end", "MiB", lambda it: it.end_mebibytes, 0)
@@ -46,7 +46,7 @@ def kinds_of_writes(title: str, rounds: Rounds) -> Iterator[str]:
     start = _together(it.burst.writes for it in rounds)
     life = _together(it.life.writes for it in rounds)
     yield f"{title}, start: {writes_in_words(start, jobs)}"
-    yield f"{title}, whole life: {writes_in_words(life, jobs)}"
+    yield f"{title}, entire life: {writes_in_words(life, jobs)}"
 
 
 def _together(writes: Iterable[Counter[str]]) -> Counter[str]:

@@ -52,7 +52,7 @@ class Round:
         steady = ", ".join(f"{it.cpu_ms_per_job:.1f}" for it in self.steady.values())
         return (
             f"ready {self.ready_seconds:.2f} s; CPU ms per job: {steady} steady, "
-            f"{self.burst.cpu_ms_per_job:.1f} burst, {self.life.cpu_ms_per_job:.1f} whole life"
+            f"{self.burst.cpu_ms_per_job:.1f} burst, {self.life.cpu_ms_per_job:.1f} entire life"
         )
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one GPU proves of the trainer in eight minutes, the most worth first.
+"""Tests the trainer on one GPU in eight minutes, the most important sections first.
 
     python -m gpu.proof [--seconds 480] [--rows rows.json]   on a machine with a GPU
-    python -m gpu.proof --cpu                                the same path, tiny, without one
+    python -m gpu.proof --cpu                                the same path, tiny, on a CPU
 
-Needs torch, the trainer's packages and a tokenizer: `make test-gpu` has them where it runs, and
-`make gpu-bundle` packs them for a machine that has nothing but torch. Exits with 1 if a section
-failed; a section without time left is a row that says so, and no failure.
+Needs torch, the trainer's packages and a tokenizer: `make test-gpu` uses those of `.venv`, and
+`make gpu-bundle` packs them for a machine that has only torch. Exits with 1 if a section
+failed. A section for which no time is left is reported in its row, and is not a failure.
 """
 
 import argparse

@@ -24,7 +24,7 @@ SECONDS = 60
 
 _HEAD = """\
 # SPDX-License-Identifier: Apache-2.0
-# What becomes of the rows of a pack, by model_type, as measured with transformers {version}.
+# Whether the rows of a pack are kept apart, by model_type, as measured with transformers {version}.
 # Written by `cd tests && python -m trainer.families.table`; a test compares.
 
 """

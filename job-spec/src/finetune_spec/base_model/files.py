@@ -150,7 +150,7 @@ def when_broken(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
 
 
 def when_tensors(files: ModelFiles, config: Mapping[str, Any]) -> Damage | None:
-    # A classifier lacks a head for good reason: its kind is reported instead.
+    # A classifier has no head by design: its kind is reported instead.
     if not files.shapes or is_of_another_kind(config):
         return None
     return tensors.find_damage(files.shapes, config)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models with Mamba layers, which read some of their matrices past an adapter. No I/O here.
+"""Models with Mamba layers, which bypass an adapter on some of their matrices. No I/O here.
 
-PEFT refuses an adapter there once the model is loaded, and `all-linear` takes these matrices in.
+PEFT refuses an adapter there once the model is loaded, and `all-linear` includes these matrices.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from finetune_spec.memory.adapter import ALL_LINEAR
 KEY = "lora_target_modules"
 
 REFUSED = ("out_proj", "conv1d")
-"""What PEFT puts no adapter on in models of these types. A test compares both with PEFT's."""
+"""Matrices on which PEFT refuses an adapter in these models. A test compares both with PEFT's."""
 
 OTHERS: Mapping[str, str] = {
     "falcon_h1": "[q_proj, k_proj, v_proj, o_proj, in_proj, gate_proj, up_proj, down_proj]",
@@ -24,11 +24,11 @@ OTHERS: Mapping[str, str] = {
     "mamba2": '".*in_proj"',
     "nemotron_h": "[q_proj, k_proj, v_proj, o_proj]",
 }
-"""`model_type` -> the targets that it has beside them, as they are written in a config."""
+"""`model_type` -> its other targets, as they are written in a config."""
 
 
 def targets_for(model_type: str) -> str:
-    """The targets that any model of this type can have, where none are known by default."""
+    """The targets that any model of this type can have, if it has no default targets."""
     return OTHERS.get(model_type, ALL_LINEAR)
 
 
@@ -46,7 +46,7 @@ def check_mamba_targets(config: SftConfig, model: Mapping[str, Any]) -> Iterator
 
 
 def _refused(targets: object) -> str | None:
-    """Of an expression only that of every layer is known here."""
+    """Of the expressions, only the one for every layer is supported."""
     listed = targets if isinstance(targets, list | tuple) else [targets]
     if ALL_LINEAR in listed and len(listed) == 1:
         return ALL_LINEAR

@@ -19,7 +19,7 @@ def name_in_pods(name: str) -> str:
 
 def advise_on_pinning(resources: Mapping[str, Any]) -> Iterator[Problem]:
     """Requests that almost equal their limits: the kubelet's static policy pins CPUs only for pods
-    of the class Guaranteed, and only whole ones.
+    of the class Guaranteed, and only integer amounts.
     """
     limits = resources.get("limits") or {}
     cpu, memory = (parse_amount(str(resources.get(name))) for name in ("cpu", "memory"))

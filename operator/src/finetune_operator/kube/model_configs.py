@@ -114,7 +114,7 @@ class ModelConfigs:
             self._silent_until = self._monotonic() + SILENT_FOR_SECONDS
             say("hub does not answer", model=model.name, error=error)
             return None
-        except Exception as error:  # noqa: BLE001 - an answer may be anything; a job must go on
+        except Exception as error:  # noqa: BLE001 - an answer may be anything; a job must continue
             say("model config not read", model=model.name, revision=model.revision, error=error)
         finally:
             del self._asking[model]

@@ -95,7 +95,7 @@ def _notice(replica: Replica, kind: Kind, event: kopf.RawEvent) -> None:
 
 
 class Endless:
-    """Seconds between retries, without end: after the last of a finite number kopf would end the
+    """Seconds between retries, unlimited: after the last of a finite number kopf would end the
     process on all replicas at the same time, during a long outage or after a permission is revoked.
     """
 

@@ -133,7 +133,7 @@ class Worker:
         except (Conflict, Gone, NotLeading):
             # Reported at the next try, from the newer version or by another replica.
             return
-        except Exception as failure:  # noqa: BLE001 - the log has it; the next try tells again
+        except Exception as failure:  # noqa: BLE001 - the log has it; the next try reports it again
             say("internal error not recorded", level=logging.WARNING, job=key, error=failure)
 
     async def _reconcile(self, key: Key) -> Reconciled | None:

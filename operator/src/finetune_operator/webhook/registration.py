@@ -43,7 +43,7 @@ class Webhook:
             if keys is not None:
                 await self._server.show(keys)
             self.is_settled = True
-        except Exception as error:  # noqa: BLE001 - it may work the next time; readiness tells
+        except Exception as error:  # noqa: BLE001 - a later try may work; readiness shows it
             say_error("webhook certificate not renewed", error)
 
 

@@ -187,7 +187,7 @@ def _plan(fetched: _Fetched, context: AttemptContext) -> training_plan.TrainingP
     """Determines the input of the ranks, and writes it to their files."""
     run, paths, checkpoint = fetched.run, fetched.paths, fetched.checkpoint
     if is_on_the_hub(str(run.config["model_name_or_path"])):
-        # Not earlier: it would wait in vain for a hub that does not respond.
+        # Not earlier: it would wait for a hub that does not respond.
         require_base_model(run, context)
     # Checked again for rules that need the model, for example its context length.
     base_model = str(run.config["model_name_or_path"])

@@ -48,7 +48,7 @@ class RankResult:
     figures: Mapping[str, Any] = field(default_factory=dict)
     """Numbers in their original type: an int stays one."""
     signal: int = 0
-    """The signal that killed it, if the supervisor knows it: a killed rank writes nothing
+    """The signal that killed it, if the supervisor saw it: a killed rank writes nothing
     itself.
     """
     note: str = ""

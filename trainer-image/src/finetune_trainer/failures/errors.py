@@ -27,7 +27,7 @@ class AttemptFailed(Exception):
 
 
 class Interrupted(Exception):
-    """The attempt was asked to stop."""
+    """The attempt received a stop request."""
 
 
 class Stage(StrEnum):

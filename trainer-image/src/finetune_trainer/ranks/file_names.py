@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model's files call its weights: transformers renames those of many as it loads them."""
+"""Names of weights in a model's files: transformers renames the weights of many models."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,9 +14,9 @@ from transformers.core_model_loading import (
 
 
 def file_names(model: Any, names: Iterable[str]) -> dict[str, str]:
-    """By the model's own name of a weight the one of `names` that it is loaded from.
+    """The model's own name of a weight -> the one of `names` that it is loaded from.
 
-    Weights that are more than renamed, such as those that are put together from several, have none.
+    Weights that are converted, such as those assembled from several, are left out.
     """
     mapping = get_model_conversion_mapping(model)
     renamings = [it for it in mapping if isinstance(it, WeightRenaming)]
@@ -24,7 +24,7 @@ def file_names(model: Any, names: Iterable[str]) -> dict[str, str]:
     places, prefix = model.state_dict(), model.base_model_prefix
     found: dict[str, str] = {}
     several = set()
-    # In transformers' order: some renamings begin with the first name that asks for them.
+    # In transformers' order: some renamings begin with the first name that matches them.
     for name in sorted(names, key=dot_natural_key):
         renamed, conversion = rename_source_key(name, renamings, converters, prefix, places)
         if renamed not in places and name in places:

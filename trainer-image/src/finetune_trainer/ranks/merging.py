@@ -195,5 +195,5 @@ def logits_of(model: Any, vocabulary: int) -> torch.Tensor:
     probe = torch.arange(1, PROBE_TOKENS, device=model.device) * 7919 % vocabulary
     probe = torch.cat([probe, probe.new_tensor([vocabulary - 1])])
     model.eval()
-    # Some hybrids keep a cache only beside layers that attend, which not every model has.
+    # Some hybrids keep a cache only together with attention layers, which not every model has.
     return model(input_ids=probe.unsqueeze(0), use_cache=False).logits.float().cpu()

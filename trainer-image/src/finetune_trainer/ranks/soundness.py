@@ -125,8 +125,8 @@ def _put_back(names: list[str], how: str) -> AttemptFailed:
 
 
 def require_whole_adapter(artifact: Path, model: PeftModel) -> None:
-    """PEFT only warns about tensors that the file lacks, or that its model does not have; it says
-    nothing of tensors that it loads under another name than it saves them.
+    """PEFT only warns about tensors that the file lacks, or that its model does not have; it does
+    not report tensors that it loads under another name than it saves them.
 
     Raises:
         AttemptFailed: file and model differ.

@@ -101,7 +101,7 @@ def changes_in(base: Path, artifact: Path) -> dict[str, Change]:
     """What the adapter changes, by the name of the weight in the base model's files.
 
     Raises:
-        CannotMerge: as `changes_of` says.
+        CannotMerge: as in `changes_of`.
     """
     changes, places = changes_of(artifact), place_of_tensors(base)
     if all(name in places for name in changes):

@@ -42,7 +42,7 @@ def main(name: str, revision: str, *, with_weights: bool) -> dict[str, Any]:
     _tell_every_second(download)
     try:
         return {"folder": str(_fetch(name, revision, download, with_weights=with_weights))}
-    except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor is told
+    except Exception as error:  # noqa: BLE001 - every error is reported to the supervisor
         failure = classify(error, Stage.FETCHING)
         if _is_cached(name, revision):
             log.warning("not fetched model=%s because=%s: the cache has it", name, failure.message)

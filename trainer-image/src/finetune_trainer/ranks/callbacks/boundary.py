@@ -20,7 +20,7 @@ class StoppedInEvaluation(Exception):
 
 
 class StepBoundary(TrainerCallback):
-    """If one rank was asked to stop, all save at the same step and end there. If `save_minutes`
+    """If one rank has a stop request, all save at the same step and end there. If `save_minutes`
     have passed on one since the last checkpoint, all save.
 
     Both decisions are in one message, and in none if there is only one rank.
@@ -75,7 +75,7 @@ class StepBoundary(TrainerCallback):
         """For long operations between two steps; every rank must call it.
 
         Raises:
-            StoppedInEvaluation: a rank was asked to stop.
+            StoppedInEvaluation: a rank received a stop request.
         """
         (is_asked,) = self._ranks.any_rank(self._stop_file.exists(), longest_wait=args.ddp_timeout)
         if is_asked:

@@ -19,7 +19,7 @@ RECORDS_BEFORE_JUDGING = 5
 class LearningGuard(TrainerCallback):
     """Ends a run that learns nothing, or has diverged, after a few records instead of days.
 
-    It keeps only the records that it needs. Reading the whole history for each record would slow
+    It keeps only the records that it needs. Reading all of the history for each record would slow
     small models down, because their steps are short and many.
     """
 

@@ -103,7 +103,7 @@ class AccountingTrainer(SFTTrainer):
 
 @contextmanager
 def _in_a_sentence() -> Iterator[None]:
-    """TRL fails at the first conversation without a word of the assistant, or one that the chat
+    """TRL fails at the first conversation without an assistant turn, or one that the chat
     template refuses: not all of too many structures are tested before.
     """
     try:

@@ -56,7 +56,7 @@ class Judge:
 
         Raises:
             AttemptFailed: the user's function failed.
-            StoppedInEvaluation: a rank was asked to stop meanwhile.
+            StoppedInEvaluation: a rank received a stop request meanwhile.
         """
         if not self.prompts or not can_answer(trainer.args):
             return {}

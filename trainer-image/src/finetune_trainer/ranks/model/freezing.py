@@ -44,7 +44,7 @@ def is_tied(model: Any) -> bool:
 def layers_of(model: Any) -> list[nn.Module]:
     """
     Raises:
-        AttemptFailed: they can't be told from other parts.
+        AttemptFailed: they cannot be distinguished from other parts.
     """
     return list(_stack_of(model)[1])
 
