@@ -100,7 +100,7 @@ def template(*options: str) -> str:
 
 
 def test_where_the_api_server_does_not_have_it_it_is_left_out_or_refused_in_a_sentence() -> None:
-    """By the kinds that an API server has told of, as when helm installs."""
+    """From the kinds of the API server's discovery, as in an installation with helm."""
     older = ("--api-versions", "apps/v1/Deployment")
     kind = "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy"
 

@@ -188,7 +188,7 @@ def test_a_config_is_read_back_as_it_was_written(copy: Copy, verb: str) -> None:
 
 
 def test_plain_apply_loses_nulls_and_keeps_the_rest(copy: Copy) -> None:
-    """What api-versions.md warns of: kubectl takes them out before it sends anything."""
+    """As api-versions.md warns: kubectl removes them before it sends the object."""
     copy.write("apply", copy.text("plain"))
 
     config = copy.read("plain")["spec"]["config"]
@@ -256,7 +256,7 @@ def test_a_job_is_the_same_in_the_next_version(changing: Copy) -> None:
 
 
 def test_jobs_outlive_the_version_that_they_were_written_in(changing: Copy) -> None:
-    """The whole path of api-versions.md: serve, store, write again, stop serving."""
+    """The complete path of api-versions.md: serve, store, rewrite, stop serving."""
     changing.write("apply", changing.text("balloon"), "--server-side")
     changing.accept("balloon")
     changing.add_next_version()

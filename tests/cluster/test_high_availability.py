@@ -115,7 +115,7 @@ def test_each_job_is_counted_by_the_leader_alone(stage: Stage) -> None:
 
 
 def test_leader_that_stood_still_does_no_harm_when_it_goes_on(stage: Stage) -> None:
-    """As in a virtual machine that is paused: to itself no time has passed."""
+    """As in a virtual machine that was paused: by its own clock, no time has passed."""
     leader = stage.leader()
     successor = stage.other(leader)
     names = [stage.apply(f"in-flight-{number}") for number in range(5)]
@@ -229,7 +229,7 @@ def test_jobs_that_wait_cost_no_writes(stage: Stage) -> None:
 def test_what_happened_while_the_replicas_saw_nothing_is_found_afterwards(
     stage: Stage, fault: WatchFault
 ) -> None:
-    """A Job was deleted; a job was deleted and made again; a job is new."""
+    """A Job was deleted; a job was deleted and created again; a job is new."""
     kept, remade = stage.apply("kept"), stage.apply("remade")
     wait_until(lambda: is_begun(stage, kept) and is_begun(stage, remade), "both are begun")
     for replica in stage.replicas.values():

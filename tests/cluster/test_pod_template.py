@@ -38,7 +38,7 @@ def refusal_of(jobs: Jobs, job: Resource) -> str:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_api_server_takes_every_example(jobs: Jobs, path: Any) -> None:
-    """Only the account `default` is allowed here: another one is refused by its rail."""
+    """Only the service account `default` is allowed here: the guard rail refuses any other."""
     job = yaml.safe_load(path.read_text())
     pod = job["spec"].get("podTemplate", {}).get("spec", {})
     if "serviceAccountName" in pod:

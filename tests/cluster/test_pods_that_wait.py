@@ -68,7 +68,7 @@ def test_what_a_pod_waits_for_is_told_in_the_clusters_words(waiting: Jobs, name:
 
 @pytest.mark.long
 def test_a_pod_that_its_node_refuses_uses_up_no_attempt(waiting: Jobs) -> None:
-    """The scheduler would not choose this node: we do, and the kubelet finds that it may not."""
+    """The scheduler would not choose this node: the test does, and the kubelet refuses the pod."""
     name = "refused"
     waiting.apply(
         a_job(name, waiting.namespace, podTemplate={"spec": {"nodeSelector": {"no": "such"}}})

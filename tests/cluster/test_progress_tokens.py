@@ -109,9 +109,9 @@ def test_a_forged_token_is_refused(jobs: Jobs, endpoint: str, pending: dict[str,
 def test_an_expired_token_is_refused(
     installation: Installation, jobs: Jobs, endpoint: str, pending: dict[str, str]
 ) -> None:
-    """The genuine claims and the cluster's own key; only the time is over.
+    """The genuine claims and the cluster's own key; only the time has expired.
 
-    The API server makes no token for less than ten minutes, so this one is signed here.
+    The API server issues no token for less than ten minutes, so this one is signed here.
     """
     assert installation.cluster is not None
     genuine = token(jobs, job="reporting", pod=pending["reporting"])

@@ -51,7 +51,7 @@ def test_the_table_has_the_reasons_of_the_code_and_no_others() -> None:
 
 
 def test_trainer_and_operator_give_reasons_of_the_table_only() -> None:
-    """Also in the trainer, which mypy does not check."""
+    """This includes the trainer, which mypy does not check."""
     made = {file.name for file, _, name in calls() if name == "Failure"}
     words = [
         f"{file.relative_to(ROOT)}:{call.lineno}"

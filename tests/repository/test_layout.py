@@ -128,7 +128,7 @@ def test_the_page_on_monitoring_has_every_metric_and_every_alert() -> None:
 
 
 def test_no_file_names_an_index_or_a_path_of_this_machine() -> None:
-    """Where packages come from is the machine's business, and so is where things lie on it."""
+    """Package indexes and local paths are settings of the machine."""
     index = r"index-url|find-links|GOPROXY=|registry=http|^deb http"
     machine = "|".join(re.escape(f"{place}/") for place in (ROOT, Path.home()))
     forbidden = re.compile(rf"{index}|(?<![\w$}}]){machine}", re.MULTILINE)

@@ -113,7 +113,7 @@ class Structure(HTMLParser):
 
 
 def test_the_site_shows_each_page_as_github_does(built: Path) -> None:
-    """Python-Markdown and GitHub differ in lists and tables; the documents avoid what differs."""
+    """Python-Markdown and GitHub differ in lists and tables; the documents avoid those."""
     github = MarkdownIt("commonmark").enable("table")
     differs = {}
     for source, html in pages_of(built):

@@ -196,7 +196,7 @@ def test_a_success_ends_with_what_its_user_should_know() -> None:
 
 
 def test_a_neighbours_job_of_any_depth_hides_nobodys_jobs(tmp_path: Path) -> None:
-    """A stand-in for kubectl prints what the API server would."""
+    """A fake kubectl prints the API server's answer."""
     deep = '{"a":' * 9_000 + "1" + "}" * 9_000
     (tmp_path / "jobs.json").write_text(f'{{"items": [{{"spec": {deep}}}, {{"name": "own"}}]}}')
     kubectl = tmp_path / "kubectl"

@@ -76,7 +76,7 @@ def test_all_modules_of_the_plugin_load_neither_torch_nor_a_stores_client() -> N
 
 
 def test_the_trainers_image_has_all_that_a_download_in_it_needs(tmp_path: Path) -> None:
-    """It installs the trainer's packages, of which plotext is none."""
+    """It installs the trainer's packages, without plotext."""
     program = "import runpy; runpy.run_module('finetune_cli', run_name='__main__')"
 
     done = start(program, "download", str(tmp_path), "-", absent=OF_DISPLAYS)

@@ -154,7 +154,7 @@ def test_an_edit_after_the_upgrade_is_another_run_as_before_it() -> None:
 
 
 def test_a_short_definition_starts_nothing_against_a_guard_rail() -> None:
-    """Its ten digits fit a spec that was made to fit: what would start is checked all the same."""
+    """Its ten digits match a crafted spec: the spec that would start is still checked."""
     body = a_job_body(image="evil:1", config={**CONFIG, "trust_remote_code": True}, **RERUN)
     short = definition_of(body["spec"])[:10]
     cluster = FakeCluster({**body, "status": {"runId": "x", "definition": short, "conditions": []}})
@@ -166,7 +166,7 @@ def test_a_short_definition_starts_nothing_against_a_guard_rail() -> None:
 
 
 def test_an_operator_of_before_finds_its_ten_digits_where_they_were() -> None:
-    """On the way back to an older release nothing may look like another spec."""
+    """After a rollback to an older release, nothing may look like another spec."""
     cluster = succeeded()
 
     assert cluster.status["definition"] == SHORT

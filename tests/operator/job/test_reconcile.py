@@ -366,7 +366,7 @@ def records(cluster: FakeCluster) -> Any:
 def test_a_job_that_somebody_has_said_to_be_finished_is_finished(
     ended: str, phase: dict[str, str]
 ) -> None:
-    """With no other condition: its status was edited by hand."""
+    """It has no other condition: a user edited its status by hand."""
     condition = {"type": ended, "status": "True", "reason": "Edited", "message": ""}
     status = {**phase, "conditions": [{**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
     cluster = FakeCluster(a_job_body(status=status))

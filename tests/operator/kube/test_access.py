@@ -151,7 +151,7 @@ def test_a_server_in_no_proxy_is_asked_directly(
 def test_a_secure_server_is_reached_through_a_tunnel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an HTTPS_PROXY is asked for is CONNECT; it sees nothing of the request."""
+    """An HTTPS_PROXY receives CONNECT and cannot read the request."""
     server, tunnels = ApiServer(), Tunnels()
 
     async def scene(address: str) -> None:
@@ -243,7 +243,7 @@ def test_outside_of_a_cluster_the_missing_variable_is_named() -> None:
 def test_a_kubeconfig_of_a_certificate_is_read_as_the_kubernetes_client_reads_it(
     tmp_path: Path,
 ) -> None:
-    """What is in the file, and what is beside it."""
+    """Both the inline values and the files next to the kubeconfig."""
     a_certificate(tmp_path)
     pem = {name: (tmp_path / f"tls.{name}").read_text() for name in ("crt", "key")}
     encoded = {name: base64.b64encode(text.encode()).decode() for name, text in pem.items()}
@@ -289,7 +289,7 @@ def test_a_kubeconfig_that_is_none_is_refused_in_the_clients_words(tmp_path: Pat
 
 
 def test_the_operator_starts_without_the_kubernetes_client() -> None:
-    """It takes as long to import as all else together."""
+    """Its import takes as long as all other imports together."""
     loads = "import sys, finetune_operator.__main__; print('kubernetes' in sys.modules)"
     run = [sys.executable, "-c", loads]
 

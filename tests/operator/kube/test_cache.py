@@ -36,7 +36,7 @@ def test_long_names_find_their_children_too() -> None:
 
 
 def test_older_version_does_not_replace_a_newer_one() -> None:
-    """An answer to a write and the event of it may come in any order."""
+    """The response to a write and its event may arrive in any order."""
     cache = ObjectCache()
     cache.remember(Kind.JOB, a_job_body(metadata=version(10), status={"phase": "new"}))
     cache.remember(Kind.JOB, a_job_body(metadata=version(9), status={"phase": "old"}))
@@ -167,7 +167,7 @@ def test_of_a_job_of_a_long_name_nothing_is_left_when_all_of_it_is_gone(is_pod_f
 
 
 def test_a_pod_of_another_job_with_the_same_label_is_not_this_jobs() -> None:
-    """Ten digits that match are found in minutes."""
+    """A search for ten matching digits takes minutes."""
     cache = ObjectCache()
     key = cache.remember(Kind.JOB, a_job_body(name=LONG))
     _, pod = of_long_name(is_older=False)
@@ -181,7 +181,7 @@ def test_a_pod_of_another_job_with_the_same_label_is_not_this_jobs() -> None:
 
 
 def test_an_older_list_does_not_bring_back_what_was_deleted() -> None:
-    """A list, or an answer to a get, may be on its way while the watch tells of the deletion."""
+    """A list, or a response to a get, may arrive after the watch reports the deletion."""
     for kind, body in (
         (Kind.JOB, a_job_body(metadata=version(5))),
         (Kind.TRAINING_JOB, with_version(a_training_job(), 5)),

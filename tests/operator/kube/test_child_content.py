@@ -99,7 +99,7 @@ def test_nothing_is_taken_from_a_job_that_runs_while_the_operator_is_upgraded(ki
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_taken_from_a_job_that_runs_when_its_cluster_becomes_known(kind: str) -> None:
-    """Run documents name the cluster: those of the attempts before did not."""
+    """Run documents name the cluster: those of earlier attempts did not."""
     settings = replace(SETTINGS, cluster_id="5f0c")
     known = {it["kind"]: it for it in build_attempt(a_job(**NODES), 1, settings)}
     world = World(OLD[kind], OLD["Job"])
@@ -114,7 +114,7 @@ def test_nothing_is_taken_from_a_job_that_runs_when_its_cluster_becomes_known(ki
     "there", [OLD["Job"], without_digest(WANTED["Job"])], ids=["of another spec", "older"]
 )
 def test_a_job_that_is_there_for_something_else_is_seen_as_what_it_is(there: Any) -> None:
-    """Its attempt was not known: it is not recorded as one of the spec of today."""
+    """Its attempt was unknown: it is not recorded as an attempt of the current spec."""
     world = World(there)
 
     with pytest.raises(Conflict):
@@ -153,7 +153,7 @@ def test_a_child_that_somebody_keeps_from_going_is_waited_for() -> None:
 
 
 def test_an_edit_of_the_digest_alone_is_no_way_to_be_taken_for_the_wanted_one() -> None:
-    """Who can write ConfigMaps may give one any annotation: the trainer reads the document."""
+    """A user who can write ConfigMaps can set any annotation: the trainer reads the document."""
     forged = {**OLD["ConfigMap"], "metadata": WANTED["ConfigMap"]["metadata"]}
     world = World(forged)
     world.create(WANTED["ConfigMap"])

@@ -49,7 +49,7 @@ def test_without_an_answer_there_is_none_and_the_log_says_what_to_do(
 
 @pytest.mark.parametrize("status", [0, 401, 429, 500, 503])
 def test_an_outage_is_no_answer(status: int) -> None:
-    """The replica warms up again until there is one: what runs must not change places by chance."""
+    """The replica retries its warm-up until it has an answer: jobs keep their locations."""
     api = an_api()
     api.fail_with = ApiError(status, "", "later")
 

@@ -89,7 +89,7 @@ def test_taken_name_is_waited_for(world: World, metadata: dict[str, Any]) -> Non
 
 
 def test_job_that_is_recorded_but_not_remembered_is_asked_for(world: World) -> None:
-    """Whoever takes over may know of a job's status before it knows of its Job."""
+    """A new leader may see a job's status before it sees the Job."""
     world.api.put(TRAINING_JOBS, a_training_job())
     body = a_job_body(status={"attempts": render_attempts([an_attempt()])})
 
@@ -137,7 +137,7 @@ def test_what_an_attempt_of_several_nodes_was_made_of_goes_with_it(world: World)
 
 
 def test_where_there_are_no_network_policies_nothing_is_asked_about_them(world: World) -> None:
-    """The right to is not given then, and a refusal would end the clean-up."""
+    """The operator has no such permission then, and a refusal would end the clean-up."""
     cluster = KubeCluster(world.api, world.cache, lambda: NOW, has_policies=False)
     world.api.put(TRAINING_JOBS, made(TRAINING_JOB))
 
@@ -258,7 +258,7 @@ def test_a_pod_that_no_event_has_told_of_yet_keeps_an_attempt_from_starting(worl
 
 
 def test_a_deleted_pod_keeps_an_attempt_from_starting_until_it_is_gone(world: World) -> None:
-    """Its kubelet would give the next pod the old run document, of the same name."""
+    """Its kubelet would give the next pod the old run document, which has the same name."""
     going = a_pod(phase="Failed")
     going["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z"}
     going["metadata"] |= {"deletionGracePeriodSeconds": 600}

@@ -111,7 +111,7 @@ def test_a_list_with_a_deep_job_has_all_its_jobs(levels: int) -> None:
 
 @pytest.mark.parametrize("levels", [850, 1100, 9000])
 def test_a_watch_goes_on_after_a_deep_job(levels: int) -> None:
-    """By kopf's own reader of watches, in chunks that end anywhere."""
+    """With kopf's own reader of watches, in chunks that end at any byte."""
     events = "\n".join(
         '{"type":"ADDED","object":' + job + "}"
         for job in (a_deep_job("hostile", levels), json.dumps(a_job_body(name="balloon")))

@@ -94,7 +94,7 @@ def test_paths_are_the_api_servers() -> None:
 
 
 def test_a_job_is_known_by_more_bits_than_can_be_searched() -> None:
-    """Whoever finds a name of the same key would have another one's children for its own."""
+    """An attacker who found a name with the same key would get another job's children."""
     assert re.fullmatch(r"a{30}_[0-9a-f]{32}", job_key("a" * 64))
     assert job_key("a" * 63) == "a" * 63
 

@@ -7,7 +7,7 @@ from finetune_operator.runtime.handlers import build_kopf_settings
 
 
 def test_kopf_never_gives_up_on_the_api_server() -> None:
-    """An outage of any length, a right that was taken away: tried again when it has ended."""
+    """After an outage of any length, or a revoked permission, kopf tries again."""
     backoffs = build_kopf_settings().networking.error_backoffs
 
     assert not isinstance(backoffs, (int, float))

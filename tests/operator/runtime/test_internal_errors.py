@@ -95,7 +95,7 @@ def test_after_a_few_tries_the_job_names_the_error_in_one_line(
 
 
 def test_it_is_told_once_and_not_at_every_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its event brings another try at once: writing again would never end."""
+    """Its event causes another try immediately: a second write would start an endless loop."""
     scene = Scene(monkeypatch, KeyError("0"))
     for number in range(20):
         scene.error = KeyError(f"at {number}")

@@ -130,7 +130,7 @@ def test_next_certificate_is_shown_without_a_new_start() -> None:
 
 
 def test_a_connection_that_has_ended_counts_no_longer() -> None:
-    """The API server's all come from one address."""
+    """All connections of the API server come from one address."""
     reported: list[Any] = []
 
     async def scene(server: WebhookServer) -> None:

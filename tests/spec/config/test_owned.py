@@ -116,7 +116,7 @@ def test_what_happens_anyway_may_be_said(config: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "PYTHONSTARTUP", "PYTHONPATH", "GCONV_PATH"])
 def test_the_configs_own_block_sets_nothing_that_loads_other_code(name: str) -> None:
-    """What a data set brings lies in the work folder: a library in it would be loaded."""
+    """The files of a data set are in the work directory: a library among them would be loaded."""
     assert refusals({"env": {name: "/work/data/x"}}) == [
         f"env.{name}: determines which code is loaded: build an image that does not need it"
     ]

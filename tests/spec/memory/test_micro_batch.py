@@ -80,7 +80,7 @@ def test_it_becomes_the_largest_that_fits_with_room(rows: int) -> None:
 
 @pytest.mark.parametrize("gpu", [None, 2])
 def test_single_rows_are_taken_where_nothing_fits_or_nobody_knows(gpu: int | None) -> None:
-    """What to do about a job that does not fit is told as for any config."""
+    """The advice for a job that does not fit is the same as for any config."""
     config = settle(read_config(AUTO), MODEL, ONE_GPU, gpu and gpu * GIB)
 
     assert (config[BATCH], config[ACCUMULATION]) == (1, 16)

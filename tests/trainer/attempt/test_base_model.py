@@ -113,7 +113,7 @@ def test_data_that_are_a_pointer_are_told_as_one(tmp_path: Path, name: str, name
 def test_a_model_in_a_store_is_looked_at_before_it_is_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The store is a folder here, which is told apart by its scheme alone."""
+    """The store is a directory here, with the scheme as the only difference."""
     from finetune_trainer.inputs import fetching
 
     (a_model(tmp_path / "model") / "model.safetensors").write_text(POINTER)

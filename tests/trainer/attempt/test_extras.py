@@ -254,7 +254,7 @@ def test_a_stop_leaves_no_note_of_a_merge_that_is_under_way(job: Job) -> None:
 
 
 def test_a_merge_that_took_the_whole_pod_with_it_is_told_by_the_next_attempt(job: Job) -> None:
-    """Where the kernel kills all of a container for its memory, nobody is left to tell it."""
+    """When the kernel kills all processes of a container, none of them can report it."""
     begin(job.store, 1, StopRequest())
     job.run, merging = replace(job.run, attempt=2), Merging()
 

@@ -107,7 +107,7 @@ class PanicException(BaseException):
 def test_nothing_that_a_library_raises_costs_the_outcome(
     place: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the attempt, and before it begins."""
+    """Both during the attempt and before it begins."""
 
     def give_up(*_: object, **__: object) -> None:
         raise error

@@ -59,7 +59,7 @@ def test_nodes_that_would_go_on_from_different_steps_do_not_begin(
 def test_nodes_that_chose_different_micro_batches_do_not_begin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With `auto` and GPUs that differ: the effective batch would be another one."""
+    """With `auto` and different GPUs, the effective batch would change."""
     import torch.distributed as dist
 
     from finetune_trainer.ranks.world import require_promised_world

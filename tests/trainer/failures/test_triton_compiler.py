@@ -153,7 +153,7 @@ def test_headers_are_looked_for_where_triton_looks() -> None:
 def test_what_triton_says_without_them_is_the_images_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: str | None, words: str
 ) -> None:
-    """Triton's own error; in place of a compiler without headers, a program that fails."""
+    """The error is Triton's own; a failing program replaces a compiler without headers."""
     build = pytest.importorskip("triton.runtime.build")
     if compiler is not None:
         (tmp_path / "gcc").write_text(f"#!/bin/sh\n{compiler}\n")

@@ -56,7 +56,7 @@ def test_every_architecture_does_as_the_table_says(model_type: str, attention: s
 
 
 def test_another_table_would_be_noticed() -> None:
-    """The measurement tells the three apart, and not all are of one kind."""
+    """The measurement distinguishes the three kinds, and not all models are of one kind."""
     assert {seen(each)[0] for each in FEW} == {
         PackedRows.APART,
         PackedRows.MIXED,

@@ -123,7 +123,7 @@ def test_hub_names_lose_their_scheme(name: str, expected: str) -> None:
 def test_a_file_that_the_next_attempt_downloads_is_the_same_to_datasets_and_another_one_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It knows a file by its name and time: what is prepared once is then found again."""
+    """datasets identifies a file by name and time, so it finds its prepared rows again."""
     stored = tmp_path / "bucket"
     stored.mkdir()
     monkeypatch.setattr(fetching, "open_store", lambda name, environment: FolderStore(stored))

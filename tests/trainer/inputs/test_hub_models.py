@@ -221,7 +221,7 @@ def test_a_run_trains_what_a_slow_hub_has_and_its_ranks_ask_the_hub_for_nothing(
     files: FileHub,
     environment: Mapping[str, str],
 ) -> None:
-    """As slow as it is, no rank runs meanwhile that could be taken to hang."""
+    """No rank runs during a slow download, so none can look like a hanging one."""
     files.add("org/tiny", tiny_model)
     files.pieces, files.pause_seconds = 5, 0.2
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):

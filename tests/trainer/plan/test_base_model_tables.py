@@ -123,7 +123,7 @@ def test_the_matrices_that_mamba_reads_past_an_adapter_are_those_that_peft_refus
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_tensors_of_every_known_family_are_expected_by_name(family: str) -> None:
-    """What a family's model holds is whole, and without a matrix or the embedding it isn't."""
+    """A family's tensors are complete; without a matrix or the embedding they are not."""
     import torch
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 

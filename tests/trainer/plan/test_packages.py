@@ -107,7 +107,7 @@ def test_a_module_is_looked_for_and_not_imported() -> None:
 
 @pytest.mark.slow
 def test_the_table_refuses_what_transformers_refuses_here(tmp_path: Path) -> None:
-    """Each optimizer is asked of transformers itself, in an environment like the image's."""
+    """transformers itself checks each optimizer, in an environment like the image's."""
     from transformers import Trainer, TrainingArguments
 
     from finetune_spec.config.parse.schema import load_schema

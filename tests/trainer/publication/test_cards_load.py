@@ -126,7 +126,7 @@ def test_an_adapter_says_itself_what_its_base_is_where_that_can_be_loaded(
     dialogues: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As AutoPeftModel and the servers of models read it."""
+    """As AutoPeftModel and model servers read it."""
     config = {"model_revision": "v1"} if where == "hub" else {}
     done = train_from(where, tmp_path, tiny_model, dialogues, monkeypatch, **config)
     copy = a_copy(tmp_path / "user", tiny_model).download(done.published)

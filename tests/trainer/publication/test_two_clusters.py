@@ -120,7 +120,7 @@ def test_a_place_of_an_older_release_becomes_that_of_the_first_cluster_that_come
 def test_an_operator_that_does_not_know_its_cluster_keeps_the_places_that_it_had(
     tmp_path: Path,
 ) -> None:
-    """An older one after a rollback, or one whose right was taken away."""
+    """This is an older operator after a rollback, or one with a revoked permission."""
     store = owned_by(tmp_path, **NAMES, cluster=OURS)
 
     assert claim(store) is None
@@ -240,7 +240,7 @@ def attempt(tmp_path: Path) -> Attempt:
 def test_a_run_that_is_complete_succeeds_in_another_cluster_and_nothing_is_written(
     attempt: Attempt,
 ) -> None:
-    """A finished job that a backup brought to another cluster, where it has no status."""
+    """A backup restored a finished job in another cluster, without its status."""
     owned_by(attempt.place.output.root, **NAMES, cluster=THEIRS)
     attempt.place.output.write("latest.json", b"of a newer run")
     before = attempt.files()

@@ -86,7 +86,7 @@ def test_the_last_layer_is_found_in_other_architectures(tmp_path: Path, model_ty
 
 
 def test_a_model_that_came_from_the_hub_is_told_apart_too(tiny_model: Path) -> None:
-    """Its config.json isn't there when the config is checked."""
+    """Its config.json is not available when the config is checked."""
     from finetune_trainer.ranks.model.freezing import freeze_all_but_last
 
     with pytest.raises(AttemptFailed, match="found 3, expected at most 2, the layers of the model"):

@@ -110,7 +110,7 @@ def test_new_tokens_and_those_of_a_cloned_template_go_together(
 def test_a_template_can_be_cloned_to_an_adapter_on_a_tied_model(
     tmp_path: Path, dialogues: Path
 ) -> None:
-    """TRL 1.16 wraps its head twice, and ends with 'object has no attribute bias'."""
+    """TRL 1.16 wraps the head twice, and fails with 'object has no attribute bias'."""
     base = a_model(tmp_path / "model", tie_word_embeddings=True)
     other = a_tokenizer(tmp_path / "other", "<|turn|>")
 

@@ -140,7 +140,7 @@ def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
 def test_an_offloaded_model_with_its_adapter_computes_what_one_in_memory_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two layers stay on the disk, as on a GPU they would stay in host memory: the same hooks."""
+    """Two layers stay on the disk, as they would stay in host memory with a GPU: the same hooks."""
     import torch
     from peft import PeftModel
     from transformers import AutoTokenizer

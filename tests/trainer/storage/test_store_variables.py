@@ -132,7 +132,7 @@ def test_what_is_no_credential_keeps_its_whitespace() -> None:
 def test_a_panic_of_the_client_is_a_sentence_too(
     name: str, stub: StoreStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if a value had got past the checks: the panic is the real client's."""
+    """As if a value had passed the checks: the panic is the real client's."""
     monkeypatch.setattr(credentials, "problem_in", lambda scheme, environment: "")
     value = stub.environment("s3")[name]
     store = stub.opened("s3", monkeypatch, **{name: f"{value}\n"})

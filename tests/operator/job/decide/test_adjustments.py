@@ -82,7 +82,7 @@ def test_an_attempt_that_failed_otherwise_changes_nothing() -> None:
 
 @pytest.mark.parametrize("size", [pytest.param(size, id=repr(size)) for size in ("many", 2.5, 0)])
 def test_a_batch_size_that_cannot_be_halved_is_the_end_of_the_ladder(size: Any) -> None:
-    """Such a config was accepted by an older operator: it must not hold up the job for ever."""
+    """An older operator accepted such a config: it must not block the job forever."""
     job = replace(a_job(), config=read_config({**CONFIG, "per_device_train_batch_size": size}))
 
     assert (

@@ -135,7 +135,7 @@ def test_nodes_are_told_how_long_they_wait_for_each_other(
 
 
 def test_pod_of_a_cpu_job() -> None:
-    """The whole of it: what a reviewer of the security settings wants to see at once."""
+    """The complete pod, so that a reviewer of the security settings sees all of it."""
     config_map, training_job = build(resources={"gpusPerNode": 0})
     run_document = config_map["data"]["run.json"]
 
@@ -310,7 +310,7 @@ def test_kueue_finds_its_labels_on_the_job_that_it_manages() -> None:
 
 
 def test_what_a_child_is_made_of_is_in_its_digest() -> None:
-    """By its name alone an older object of the same attempt would be taken for it."""
+    """By the name alone, an older object of the same attempt would count as the child."""
 
     def contents(**given: Any) -> list[str]:
         return [made["metadata"]["annotations"]["finetune.dev/content"] for made in build(**given)]

@@ -75,7 +75,7 @@ def test_no_other_pod_reaches_them(others: Mapping[str, str]) -> None:
 
 
 def test_only_ways_in_are_closed() -> None:
-    """Store, hub, DNS and progress are ways out."""
+    """Store, hub, DNS and progress are outgoing connections."""
     assert made()["NetworkPolicy"]["spec"]["policyTypes"] == ["Ingress"]
 
 

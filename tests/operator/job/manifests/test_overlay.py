@@ -207,7 +207,7 @@ def test_what_pods_have_besides_defines_no_run_and_what_they_ask_for_does() -> N
 
 
 def test_a_secret_brings_no_variable_that_loads_other_code() -> None:
-    """Its keys are not known here: an explicit variable wins over one that comes by envFrom."""
+    """The operator cannot read its keys: an explicit variable has precedence over envFrom."""
     sources = [{"secretRef": {"name": "wandb"}}, {"configMapRef": {"name": "x", "optional": True}}]
     made = template_of(podTemplate={"spec": {"containers": [{"name": "x", "envFrom": sources}]}})
 

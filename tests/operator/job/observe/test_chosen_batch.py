@@ -102,7 +102,7 @@ def test_after_anything_else_the_next_attempt_has_the_same() -> None:
 
 
 def test_an_end_of_the_ladder_comes_even_where_nobody_said_what_was_chosen() -> None:
-    """Then the next rung is taken: the same again would fail again."""
+    """The operator then takes the next rung: the same one would fail again."""
     attempts = [an_attempt(1, Result.FAILED, category=Category.OUT_OF_MEMORY)]
     job = a_job(config={**AUTO, "activation_checkpointing": False})
 
@@ -116,7 +116,7 @@ def test_an_end_of_the_ladder_comes_even_where_nobody_said_what_was_chosen() -> 
 
 
 def test_a_job_that_left_it_to_the_trainer_starts_again_with_half_of_it() -> None:
-    """From the termination log of the pod to what the next attempt is given."""
+    """From the termination log of the pod to the next attempt's values."""
     outcome = replace(a_bad_outcome(Category.OUT_OF_MEMORY), micro_batch=8)
     children = Children(
         training_jobs=(a_training_job(ended="Failed", at=NOW),),

@@ -109,7 +109,7 @@ def test_a_sidecar_that_fails_after_the_trainer_fails_nothing(
 
 
 def test_an_outcome_that_was_written_counts_however_its_process_ended() -> None:
-    """Such as an interpreter that aborts when all is uploaded."""
+    """For example, an interpreter that aborts after the upload."""
     observed = watch(a_seen_pod(a_trainer(ended(134, GOOD))))
 
     assert tell(observed)[0] is Phase.SUCCEEDED
@@ -125,7 +125,7 @@ def test_an_outcome_that_says_failed_counts_even_with_an_exit_code_of_zero() -> 
 
 
 def test_a_stop_that_came_too_late_hides_no_failure_that_would_come_again() -> None:
-    """A deadline of the Job's own, or the operator's, met what the trainer had ended by."""
+    """A deadline of the Job, or of the operator, expired after the trainer's own failure."""
     pod = a_seen_pod(a_trainer(ended(64, NOT_FOUND)), a_sidecar(ended(137)), metadata=GOING)
     job = a_training_job(ended="Failed", message="Job was active longer than specified deadline")
 
@@ -236,7 +236,7 @@ class TestThePodIsEnded:
         assert "balloon-1-abcde" in message["message"]
 
     def test_a_trainer_that_was_interrupted_is_replaced_by_its_job_and_by_nobody_else(self) -> None:
-        """Between the end of its container and that of its pod, too."""
+        """Also between the end of its container and the end of its pod."""
         cluster, go_on = self.run(a_trainer(ended(143, SAVED)))
 
         for phase in ("Running", "Failed"):

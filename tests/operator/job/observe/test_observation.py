@@ -55,7 +55,7 @@ def test_new_job_is_not_accepted_and_has_nothing() -> None:
 
 
 def test_attempt_whose_record_was_never_written_is_found_by_its_job() -> None:
-    """The operator was killed between the Job and the status."""
+    """The operator was killed between the creation of the Job and the update of the status."""
     observed = watch(training_jobs=(a_training_job(1),))
 
     assert observed.attempts == (an_attempt(1),)
@@ -163,7 +163,7 @@ def test_an_attempt_that_never_reported_hides_nothing() -> None:
 
 
 def test_end_of_an_attempt_is_seen_even_if_the_next_one_was_started_already() -> None:
-    """The operator was killed between starting it and recording the end of the last."""
+    """The operator was killed between the start of the next attempt and the record of this end."""
     observed = watch(
         an_attempt(1),
         training_jobs=(a_training_job(1, ended="Failed"), a_training_job(2)),

@@ -63,7 +63,7 @@ def test_ranks_agree_where_the_training_itself_speaks(tmp_path: Path, backend: s
 
 
 def test_the_group_of_the_training_would_not_have_agreed(tmp_path: Path) -> None:
-    """That the fake one says nothing true: without that the test above would prove nothing."""
+    """This shows that the fake group is realistic: otherwise the test above would prove nothing."""
 
     def ask(rank: int) -> object:
         import torch
