@@ -44,7 +44,7 @@ pytestmark = pytest.mark.slow  # importing datasets and torch
         pytest.param("decimals", "decimal128(3, 2)", id="decimals"),
     ],
 )
-def test_what_is_no_text_is_refused_with_its_column_and_type(
+def test_a_value_that_is_not_text_is_refused_with_its_column_and_type(
     values: str,
     kind: str,
     config: dict[str, Any],
@@ -76,7 +76,7 @@ def test_what_is_no_text_is_refused_with_its_column_and_type(
         pytest.param({"content": True}, "a truth value", id="a truth value"),
     ],
 )
-def test_a_turn_that_says_no_text_is_left_out_with_the_reason(
+def test_a_turn_without_text_is_omitted_with_the_reason(
     turn: dict[str, Any], why: str, tmp_path: Path
 ) -> None:
     from finetune_trainer.ranks.data import prepare_data
@@ -121,7 +121,7 @@ def test_a_turn_that_says_no_text_is_left_out_with_the_reason(
         ),
     ],
 )
-def test_a_row_of_another_kind_than_the_first_changes_no_text_of_the_others(
+def test_a_row_of_another_type_than_the_first_does_not_change_other_rows(
     rows: list[Any], kept: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     from finetune_trainer.ranks.data import prepare_data
@@ -156,7 +156,7 @@ def test_a_row_of_another_kind_than_the_first_changes_no_text_of_the_others(
         ),
     ],
 )
-def test_a_file_that_has_no_one_text_is_told(
+def test_a_file_without_a_unique_text_is_refused(
     name: str, body: bytes, sentence: str, streaming: bool, tmp_path: Path
 ) -> None:
     from finetune_trainer.failures.errors import AttemptFailed
